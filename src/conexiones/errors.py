@@ -1,0 +1,329 @@
+"""Every error of Conexiones, as a closed tree that knows no transport.
+
+ConexionesError
+├── InvalidArgument               INVALID_ARGUMENT
+│   ├── EmptyName                 EMPTY_NAME
+│   ├── NameTooLong               NAME_TOO_LONG
+│   ├── InvalidUtf8               INVALID_UTF8
+│   ├── MalformedMessage          MALFORMED_MESSAGE
+│   ├── MalformedRequest          MALFORMED_REQUEST
+│   └── ImageError
+│       ├── EmptyImage            EMPTY_IMAGE
+│       ├── EmptyStream           EMPTY_STREAM
+│       ├── NotAnImage            NOT_AN_IMAGE
+│       ├── UnsupportedFormat     UNSUPPORTED_FORMAT
+│       ├── CorruptImage          CORRUPT_IMAGE
+│       ├── TruncatedImage        TRUNCATED_IMAGE
+│       ├── ImageTooLarge         IMAGE_TOO_LARGE
+│       └── TooManyPixels         TOO_MANY_PIXELS
+├── OutOfRange                    OUT_OF_RANGE
+│   └── PowOverflow               POW_OVERFLOW
+├── FailedPrecondition            FAILED_PRECONDITION
+│   └── NoPreview                 NO_PREVIEW
+├── ResourceExhausted             RESOURCE_EXHAUSTED
+│   ├── MessageTooLarge           MESSAGE_TOO_LARGE
+│   └── StorageFull               STORAGE_FULL
+├── Unavailable                   UNAVAILABLE
+│   ├── ServerDraining            SERVER_DRAINING
+│   └── StorageUnavailable        STORAGE_UNAVAILABLE
+├── Cancelled                     CANCELLED
+├── DeadlineExceeded              DEADLINE_EXCEEDED
+│   └── ClientStalled             CLIENT_STALLED
+├── Unimplemented                 UNIMPLEMENTED
+│   ├── UnknownMethod             UNKNOWN_METHOD
+│   └── UnknownCompression        UNKNOWN_COMPRESSION
+├── DataLoss                      DATA_LOSS
+│   └── BlobCorrupt               BLOB_CORRUPT
+└── Internal                      INTERNAL
+
+The words in capitals beside a leaf are its `reason`, stable for ever; beside a branch they are the
+gRPC code of all below it. An error holds only what may be shown to a client: a sentence in English and
+one in Spanish, and the facts that fill them. Causes are chained (`raise … from cause`) for the log.
+"""
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Code(IntEnum):
+    """The gRPC status codes (https://grpc.io/docs/guides/status-codes)."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class ConexionesError(Exception):
+    """Base of all errors. Raise a leaf.
+
+    `field` names the offending field of the request; `retry_after` is in seconds, and present where
+    trying again may help; `facts` fill the two sentences and travel to programs as they are.
+    """
+
+    code: ClassVar[Code]
+    reason: ClassVar[str] = ""
+    english: ClassVar[str]
+    spanish: ClassVar[str]
+    retry_after: ClassVar[float | None] = None
+
+    def __init__(self, *, field: str = "", **facts: int | str) -> None:
+        self.field = field
+        self.facts = facts
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """The sentence in English, safe to show."""
+        return self.english.format_map(self.facts)
+
+    @property
+    def mensaje(self) -> str:
+        """The sentence in Spanish, safe to show."""
+        return self.spanish.format_map(self.facts)
+
+
+class InvalidArgument(ConexionesError):
+    """The request is wrong, whatever the state of the server."""
+
+    code = Code.INVALID_ARGUMENT
+
+
+class EmptyName(InvalidArgument):
+    reason = "EMPTY_NAME"
+    english = "The name is empty: send 1 to {limit} characters."
+    spanish = "El nombre está vacío: envíe de 1 a {limit} caracteres."
+
+
+class NameTooLong(InvalidArgument):
+    reason = "NAME_TOO_LONG"
+    english = "The name has {actual} characters: at most {limit} are allowed."
+    spanish = "El nombre tiene {actual} caracteres: se permiten {limit} como máximo."
+
+
+class InvalidUtf8(InvalidArgument):
+    reason = "INVALID_UTF8"
+    english = "A text field is not valid UTF-8."
+    spanish = "Un campo de texto no es UTF-8 válido."
+
+
+class MalformedMessage(InvalidArgument):
+    reason = "MALFORMED_MESSAGE"
+    english = "The message cannot be read as {type}."
+    spanish = "El mensaje no se puede leer como {type}."
+
+
+class MalformedRequest(InvalidArgument):
+    """The request breaks the protocol around its messages: framing, headers, compression."""
+
+    reason = "MALFORMED_REQUEST"
+    english = "The request breaks the protocol it claims to speak."
+    spanish = "La petición no cumple el protocolo que dice usar."
+
+
+class ImageError(InvalidArgument):
+    """An image that is refused. Facts: `format`, `limit`, `actual`, `unit` as far as they apply."""
+
+
+class EmptyImage(ImageError):
+    reason = "EMPTY_IMAGE"
+    english = "The image is empty."
+    spanish = "La imagen está vacía."
+
+
+class EmptyStream(ImageError):
+    reason = "EMPTY_STREAM"
+    english = "The stream ended without a byte of an image."
+    spanish = "El flujo terminó sin un solo byte de imagen."
+
+
+class NotAnImage(ImageError):
+    reason = "NOT_AN_IMAGE"
+    english = "The bytes are not an image of any known format."
+    spanish = "Los bytes no son una imagen de ningún formato conocido."
+
+
+class UnsupportedFormat(ImageError):
+    """A known format that is not accepted, for safety (SVG, PDF) or for want of a decoder."""
+
+    reason = "UNSUPPORTED_FORMAT"
+    english = "{format} is not accepted: send JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF or HEIF."
+    spanish = "No se acepta {format}: envíe JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF o HEIF."
+
+
+class CorruptImage(ImageError):
+    reason = "CORRUPT_IMAGE"
+    english = "The {format} image is corrupt: its structure does not hold together."
+    spanish = "La imagen {format} está dañada: su estructura no es coherente."
+
+
+class TruncatedImage(ImageError):
+    reason = "TRUNCATED_IMAGE"
+    english = "The {format} image is truncated: its end is missing."
+    spanish = "La imagen {format} está truncada: le falta el final."
+
+
+class ImageTooLarge(ImageError):
+    reason = "IMAGE_TOO_LARGE"
+    english = "The image is larger than the limit of {limit} bytes."
+    spanish = "La imagen supera el límite de {limit} bytes."
+
+
+class TooManyPixels(ImageError):
+    """Width × height × frames is over the limit. Nothing was decoded to find out."""
+
+    reason = "TOO_MANY_PIXELS"
+    english = "The {format} image has {actual} pixels in all: at most {limit} are allowed."
+    spanish = "La imagen {format} tiene {actual} píxeles en total: se permiten {limit} como máximo."
+
+
+class OutOfRange(ConexionesError):
+    code = Code.OUT_OF_RANGE
+
+
+class PowOverflow(OutOfRange):
+    """The square does not fit in the int32 that GetAllReply has for it."""
+
+    reason = "POW_OVERFLOW"
+    english = "{pow} squared is {actual}: it does not fit in 32 bits."
+    spanish = "{pow} al cuadrado es {actual}: no cabe en 32 bits."
+
+
+class FailedPrecondition(ConexionesError):
+    code = Code.FAILED_PRECONDITION
+
+
+class NoPreview(FailedPrecondition):
+    """The image is kept and served as it is, but cannot be decoded within the limits for that.
+
+    Facts: `cause` is one of PIXELS, SECONDS, MEMORY, CORRUPT, CRASH, UNSUPPORTED.
+    """
+
+    reason = "NO_PREVIEW"
+    english = "The {format} image is stored, but no preview can be made of it ({cause})."
+    spanish = "La imagen {format} está guardada, pero no se puede hacer su vista previa ({cause})."
+
+
+class ResourceExhausted(ConexionesError):
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class MessageTooLarge(ResourceExhausted):
+    reason = "MESSAGE_TOO_LARGE"
+    english = (
+        "The message is larger than the limit of {limit} bytes: send the image as fragments with"
+        " {streaming_method}."
+    )
+    spanish = (
+        "El mensaje supera el límite de {limit} bytes: envíe la imagen en fragmentos con"
+        " {streaming_method}."
+    )
+
+
+class StorageFull(ResourceExhausted):
+    reason = "STORAGE_FULL"
+    english = "The server has no space left to store this."
+    spanish = "El servidor no tiene espacio para guardar esto."
+
+
+class Unavailable(ConexionesError):
+    """Not now: trying again later may help."""
+
+    code = Code.UNAVAILABLE
+
+
+class ServerDraining(Unavailable):
+    reason = "SERVER_DRAINING"
+    english = "The server is shutting down: connect again."
+    spanish = "El servidor se está cerrando: vuelva a conectarse."
+    retry_after = 1.0
+
+
+class StorageUnavailable(Unavailable):
+    reason = "STORAGE_UNAVAILABLE"
+    english = "The server cannot reach its storage."
+    spanish = "El servidor no puede acceder a su almacenamiento."
+    retry_after = 1.0
+
+
+class Cancelled(ConexionesError):
+    code = Code.CANCELLED
+    reason = "CANCELLED"
+    english = "The call was cancelled."
+    spanish = "La llamada fue cancelada."
+
+
+class DeadlineExceeded(ConexionesError):
+    code = Code.DEADLINE_EXCEEDED
+    reason = "DEADLINE_EXCEEDED"
+    english = "The deadline passed before the call was done."
+    spanish = "El plazo venció antes de terminar la llamada."
+
+
+class ClientStalled(DeadlineExceeded):
+    """The client stopped in the middle of a message, which holds memory on the server."""
+
+    reason = "CLIENT_STALLED"
+    english = "No byte came for {limit} seconds in the middle of a message."
+    spanish = "No llegó ningún byte en {limit} segundos en mitad de un mensaje."
+
+
+class Unimplemented(ConexionesError):
+    code = Code.UNIMPLEMENTED
+
+
+class UnknownMethod(Unimplemented):
+    reason = "UNKNOWN_METHOD"
+    english = "The server has no such method."
+    spanish = "El servidor no tiene ese método."
+
+
+class UnknownCompression(Unimplemented):
+    reason = "UNKNOWN_COMPRESSION"
+    english = "The compression is not supported: send gzip or identity."
+    spanish = "La compresión no está soportada: envíe gzip o identity."
+
+
+class DataLoss(ConexionesError):
+    code = Code.DATA_LOSS
+
+
+class BlobCorrupt(DataLoss):
+    """Stored bytes that are gone or no longer have the hash they were stored under."""
+
+    reason = "BLOB_CORRUPT"
+    english = "The stored image is damaged on the server."
+    spanish = "La imagen guardada está dañada en el servidor."
+
+
+class Internal(ConexionesError):
+    """A defect of the server. Its log has the cause."""
+
+    code = Code.INTERNAL
+    reason = "INTERNAL"
+    english = "The server failed; the cause is in its log."
+    spanish = "El servidor falló; la causa está en su registro."
+
+
+def leaves(root: type[ConexionesError] = ConexionesError) -> list[type[ConexionesError]]:
+    """All errors that have a reason, in the order of the tree."""
+    found = [root] if root.reason else []
+    for child in root.__subclasses__():
+        found += leaves(child)
+    return found
+
+
+BY_REASON: dict[str, type[ConexionesError]] = {leaf.reason: leaf for leaf in leaves()}
