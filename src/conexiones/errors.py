@@ -16,6 +16,8 @@ ConexionesError
 │       ├── TruncatedImage        TRUNCATED_IMAGE
 │       ├── ImageTooLarge         IMAGE_TOO_LARGE
 │       └── TooManyPixels         TOO_MANY_PIXELS
+├── NotFound                      NOT_FOUND
+│   └── UnknownService            UNKNOWN_SERVICE
 ├── OutOfRange                    OUT_OF_RANGE
 │   └── PowOverflow               POW_OVERFLOW
 ├── FailedPrecondition            FAILED_PRECONDITION
@@ -25,6 +27,7 @@ ConexionesError
 │   └── StorageFull               STORAGE_FULL
 ├── Unavailable                   UNAVAILABLE
 │   ├── ServerDraining            SERVER_DRAINING
+│   ├── ServerBusy                SERVER_BUSY
 │   └── StorageUnavailable        STORAGE_UNAVAILABLE
 ├── Cancelled                     CANCELLED
 ├── DeadlineExceeded              DEADLINE_EXCEEDED
@@ -190,6 +193,16 @@ class TooManyPixels(ImageError):
     spanish = "La imagen {format} tiene {actual} píxeles en total: se permiten {limit} como máximo."
 
 
+class NotFound(ConexionesError):
+    code = Code.NOT_FOUND
+
+
+class UnknownService(NotFound):
+    reason = "UNKNOWN_SERVICE"
+    english = "The server has no such service."
+    spanish = "El servidor no tiene ese servicio."
+
+
 class OutOfRange(ConexionesError):
     code = Code.OUT_OF_RANGE
 
@@ -228,8 +241,7 @@ class MessageTooLarge(ResourceExhausted):
         " {streaming_method}."
     )
     spanish = (
-        "El mensaje supera el límite de {limit} bytes: envíe la imagen en fragmentos con"
-        " {streaming_method}."
+        "El mensaje supera el límite de {limit} bytes: envíe la imagen en fragmentos con {streaming_method}."
     )
 
 
@@ -249,6 +261,13 @@ class ServerDraining(Unavailable):
     reason = "SERVER_DRAINING"
     english = "The server is shutting down: connect again."
     spanish = "El servidor se está cerrando: vuelva a conectarse."
+    retry_after = 1.0
+
+
+class ServerBusy(Unavailable):
+    reason = "SERVER_BUSY"
+    english = "The server already serves {limit} calls, as many as it may: try again."
+    spanish = "El servidor ya atiende {limit} llamadas, su máximo: inténtelo de nuevo."
     retry_after = 1.0
 
 

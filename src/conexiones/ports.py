@@ -5,11 +5,14 @@ failures of their backend into StorageFull (no space, quota, file size) and Stor
 else), with the cause chained; a coroutine that was cancelled leaves nothing half done.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +78,10 @@ class Staged(Protocol):
     async def write(self, data: bytes) -> None:
         """Appends. May return before the bytes are on disk; its errors may come with a later call."""
 
-    async def local(self) -> Path:
-        """Waits for all that was written and gives a local file of it, to be read only.
+    async def inspect(self, judge: Callable[[bytes | mmap], T]) -> T:
+        """Waits for all that was written and gives judge(bytes), run in a thread of its own.
 
-        The file lives until `publish` or `discard`.
+        The buffer must not outlive the call, and is never all in memory at once.
         """
 
     async def publish(self) -> bytes:

@@ -1,0 +1,120 @@
+"""The composition root: settings become an application. Nothing else imports adapters."""
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from connectrpc.compression.gzip import GzipCompression
+from connectrpc.server import ConnectASGIApplication
+from connectrpc_grpcreflect import ServerReflectionAlphaASGIApplication, ServerReflectionASGIApplication
+from google.protobuf import descriptor_pool
+
+from conexiones.adapters.decoder import VipsDecoder
+from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.domain.images import Images, Limits
+from conexiones.domain.users import Users
+from conexiones.gen.user_connect import UsuarioServicioASGIApplication
+from conexiones.services.health import SERVICE as HEALTH
+from conexiones.services.health import HealthASGIApplication, HealthService
+from conexiones.services.reflection import reflection
+from conexiones.services.usuario import UsuarioService
+from conexiones.settings import Settings
+from conexiones.transport import control, guard
+from conexiones.transport.codecs import codecs
+from conexiones.transport.front import Front, Route
+from conexiones.transport.inbound import Budget
+
+USUARIO = "user.UsuarioServicio"
+
+
+def build(settings: Settings) -> Front:
+    """The application, without I/O; it opens and closes with its lifespan."""
+    catalog = SqliteCatalog(settings.data_dir / "catalog.sqlite3")
+    blobs = FileBlobs(settings.data_dir)
+    decoder = VipsDecoder(
+        workers=settings.decode_workers,
+        decode_pixels=settings.decode_pixels,
+        decode_seconds=settings.decode_seconds,
+        decode_memory=settings.decode_memory,
+    )
+    limits = Limits(
+        max_image_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_pixels,
+        decode_pixels=settings.decode_pixels,
+    )
+    images = Images(catalog, blobs, decoder, limits)
+    health = HealthService([USUARIO, HEALTH])
+
+    options: dict[str, Any] = {
+        "interceptors": guard.interceptors(
+            max_message_bytes=settings.max_message_bytes, streaming_method=f"/{USUARIO}/GetStreamImage"
+        ),
+        "read_max_bytes": settings.max_message_bytes,
+        "compressions": [GzipCompression()],
+    }
+    # Every service but reflection, whose messages are of connectrpc's own protobuf library.
+    ours = {**options, "codecs": codecs()}
+    usuario = UsuarioService(Users(catalog, images), images)
+    routes = _routes(UsuarioServicioASGIApplication(usuario, **ours))
+    routes |= _routes(HealthASGIApplication(health, **ours), standing=True)
+    if settings.reflection:
+        current, alpha = reflection([USUARIO, HEALTH])
+        for app in (
+            ServerReflectionASGIApplication(current, **options),
+            ServerReflectionAlphaASGIApplication(alpha, **options),
+        ):
+            routes[f"{app.path}/ServerReflectionInfo"] = Route(app=app, streams=True)
+
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[None]:
+        await catalog.open()
+        try:
+            await blobs.open(catalog)
+            try:
+                await decoder.open()
+                try:
+                    yield
+                finally:
+                    await decoder.close()
+            finally:
+                await blobs.close()
+        finally:
+            await catalog.close()
+
+    return Front(
+        routes,
+        resources=resources,
+        on_drain=health.drain,
+        control=_control if control.VARIABLE in os.environ else None,
+        budget=Budget(settings.message_budget),
+        max_calls=settings.max_calls,
+        max_message_bytes=settings.max_message_bytes,
+        stall_seconds=settings.stall_seconds,
+    )
+
+
+def configure_logging(level: str) -> None:
+    """To standard error, where Envoy's own lines go."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _routes(app: "ConnectASGIApplication[Any]", *, standing: bool = False) -> dict[str, Route]:
+    """A route for each method of a service: a path that is not one of them never reaches connectrpc."""
+    service = descriptor_pool.Default().FindServiceByName(app.path.removeprefix("/"))
+    return {
+        f"{app.path}/{method.name}": Route(
+            app=app, streams=method.client_streaming or method.server_streaming, standing=standing
+        )
+        for method in service.methods
+    }
+
+
+async def _control() -> control.Control:
+    return await control.Control.open(socket.socket(fileno=int(os.environ[control.VARIABLE])))

@@ -1,0 +1,8 @@
+"""What Envoy loads: the application, by the settings in the environment."""
+
+from conexiones.app import build, configure_logging
+from conexiones.settings import Settings
+
+settings = Settings.load()
+configure_logging(settings.log_level)
+app = build(settings)

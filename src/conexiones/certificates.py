@@ -1,0 +1,117 @@
+"""A certificate authority and certificates for development, as `conexiones certs` makes them."""
+
+import ipaddress
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+_VALID = timedelta(days=825)
+"""The longest that all clients accept."""
+
+
+def make(folder: Path, hosts: Iterable[str]) -> dict[Path, str]:
+    """Writes PEM files into folder, replacing what is there; gives their paths and purposes.
+
+    P-256 keys, readable by their owner alone; valid for 825 days. The CA's key is not kept: nothing else
+    can ever be signed with it. Raises OSError.
+    """
+    now = datetime.now(UTC) - timedelta(minutes=5)  # clocks differ a little
+    ca_key = ec.generate_private_key(ec.SECP256R1())
+    ca_name = _name("Conexiones development CA")
+    ca = (
+        _certificate(ca_name, ca_name, ca_key.public_key(), now)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(ca=True), critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+
+    def signed(
+        name: str, purpose: x509.ObjectIdentifier, names: list[x509.GeneralName]
+    ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+        builder = (
+            _certificate(_name(name), ca_name, key.public_key(), now)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(ca=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(authority, critical=False)
+        )
+        return builder.sign(ca_key, hashes.SHA256()), key
+
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made: dict[Path, str] = {}
+    made[_write(folder / "ca.pem", ca)] = "the CA: for clients, and for the server's --tls-client-ca"
+    server, server_key = signed(
+        "Conexiones server", ExtendedKeyUsageOID.SERVER_AUTH, [_host(host) for host in hosts]
+    )
+    made[_write(folder / "server.pem", server)] = "for the server's --tls-cert"
+    made[_write_key(folder / "server.key", server_key)] = "for the server's --tls-key"
+    client, client_key = signed(
+        "Conexiones client", ExtendedKeyUsageOID.CLIENT_AUTH, [x509.DNSName("client.localhost")]
+    )
+    made[_write(folder / "client.pem", client)] = "a client's certificate, for mTLS"
+    made[_write_key(folder / "client.key", client_key)] = "its key"
+    return made
+
+
+def _certificate(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, start: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + _VALID)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _write(path: Path, certificate: x509.Certificate) -> Path:
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> Path:
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.unlink(missing_ok=True)  # a mode is given to new files only
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
+    return path

@@ -1,0 +1,91 @@
+"""The command `conexiones`."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from conexiones import __version__
+from conexiones.settings import Settings, SettingsError, flag, table, variable
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="conexiones")
+def main() -> None:
+    """Users and images of any size, over gRPC."""
+
+
+def _settings_flags(command: "click.decorators.FC") -> "click.decorators.FC":
+    """A flag for every row of the table of settings."""
+    for row in reversed(table()):
+        default = row.metadata["text"]
+        says = row.metadata["says"].replace("`", "")
+        click.option(
+            flag(row),
+            row.name,
+            is_flag=default == "false",
+            flag_value="true" if default == "false" else None,
+            default=None,
+            metavar=None if default == "false" else "VALUE",
+            help=f"{says} [{variable(row)}{f'; default {default}' if default else ''}]",
+        )(command)
+    return command
+
+
+@main.command()
+@_settings_flags
+def serve(**flags: str | None) -> None:
+    """Start the server. Flags win over the environment variables in brackets."""
+    try:
+        from conexiones.transport.supervisor import StartError, Supervisor
+    except ModuleNotFoundError as error:
+        _fail(f"The server needs the package {error.name}: pip install 'conexiones[server]'.")
+    from conexiones.app import configure_logging
+
+    try:
+        settings = Settings.load(flags=flags)
+        configure_logging(settings.log_level)
+        supervisor = Supervisor(settings, app="conexiones.asgi:app")
+        status = asyncio.run(supervisor.run(lambda address: _ready(settings, str(address))))
+    except (SettingsError, StartError) as error:
+        _fail(str(error))
+    sys.exit(status)
+
+
+def _ready(settings: Settings, address: str) -> None:
+    security = "mTLS" if settings.tls_client_ca else "TLS" if settings.tls_cert else "plaintext"
+    click.echo(
+        f"Conexiones gRPC {__version__} listens on {address} ({security};"
+        f" gRPC, gRPC-Web, Connect), data in {settings.data_dir}"
+    )
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    default=("localhost", "127.0.0.1", "::1"),
+    show_default=True,
+    help="A name or IP address of the server; may be given several times.",
+)
+def certs(folder: Path, hosts: tuple[str, ...]) -> None:
+    """Make a development CA, and certificates for a server and a client, in FOLDER."""
+    try:
+        from conexiones.certificates import make
+    except ModuleNotFoundError as error:
+        _fail(f"This needs the package {error.name}: pip install 'conexiones[server]'.")
+    try:
+        made = make(folder, hosts)
+    except OSError as error:
+        _fail(f"Cannot write to {folder}: {error.strerror}.")
+    for path, purpose in made.items():
+        click.echo(f"{path}  {purpose}")
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.echo(f"conexiones: {sentence}", err=True)
+    sys.exit(1)

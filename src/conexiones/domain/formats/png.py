@@ -1,0 +1,113 @@
+"""PNG and APNG: W3C "Portable Network Graphics (PNG) Specification (Third Edition)", 5 and 11."""
+
+import struct
+import zlib
+
+from conexiones.domain.formats.exif import MAX_EXIF_BYTES, orientation
+from conexiones.domain.formats.facts import Buffer, Facts, oriented
+from conexiones.errors import CorruptImage, TruncatedImage
+
+_CHUNK = struct.Struct(">I4s")
+_IHDR = struct.Struct(">I4sIIBBBBBI")
+_U32 = struct.Struct(">I")
+_LARGEST = 2**31 - 1
+
+# Bit depths that each colour type allows (table 11.1).
+_DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
+
+# libpng cuts the pixels into IDATs of 8 KiB: enough of them for 128 GiB.
+_MAX_CHUNKS = 16_000_000
+
+# A piece of a chunk: large enough to cost nothing per call, small enough to stay in the cache.
+_PIECE = 1 << 18
+
+
+def probe(data: Buffer) -> Facts:
+    """The facts of a whole PNG: every chunk up to IEND is there, and the CRC of every critical one holds."""
+    width, height, colour = _header(data)
+    facts, position, palette = _before_pixels(data, width, height)
+    if colour == 3 and not palette:
+        raise CorruptImage(format="PNG")
+    for _ in range(_MAX_CHUNKS):
+        kind, start, end = _chunk(data, position)
+        if not kind[0] & 0x20 and not _crc_holds(data, start, end):
+            raise CorruptImage(format="PNG")
+        if kind == b"IEND":
+            return facts
+        position = end + 4
+    raise CorruptImage(format="PNG")
+
+
+def describe(head: Buffer, *, full: bool) -> Facts:
+    """The facts from the chunks before the first IDAT; from IHDR alone where `full`."""
+    width, height, _ = _header(head)
+    try:
+        return _before_pixels(head, width, height)[0]
+    except (TruncatedImage, struct.error):
+        if full:
+            return oriented("PNG", width, height, 1)
+        raise
+
+
+def _header(data: Buffer) -> tuple[int, int, int]:
+    """Width, height and colour type of IHDR, which must come first."""
+    length, kind, width, height, depth, colour, compression, filtering, interlace, crc = _IHDR.unpack_from(
+        data, 8
+    )
+    if (
+        (length, kind, compression, filtering) != (13, b"IHDR", 0, 0)
+        or interlace > 1
+        or depth not in _DEPTHS.get(colour, ())
+        or not 1 <= width <= _LARGEST
+        or not 1 <= height <= _LARGEST
+        or zlib.crc32(data[12:29]) != crc
+    ):
+        raise CorruptImage(format="PNG")
+    return width, height, colour
+
+
+def _before_pixels(data: Buffer, width: int, height: int) -> tuple[Facts, int, bool]:
+    """The facts, the position of the first IDAT, and whether a palette stands before it.
+
+    An eXIf chunk behind the pixels is allowed but has no say: libvips and browsers do not wait for it.
+    """
+    position, frames, turned, palette = 33, 1, 1, False
+    for _ in range(_MAX_CHUNKS):
+        if _CHUNK.unpack_from(data, position)[1] == b"IDAT":
+            return oriented("PNG", width, height, turned, frames), position, palette
+        kind, start, end = _chunk(data, position)
+        critical = not kind[0] & 0x20
+        if (critical or kind in (b"acTL", b"eXIf")) and not _crc_holds(data, start, end):
+            if critical:
+                raise CorruptImage(format="PNG")
+        elif kind == b"PLTE":
+            palette = True
+        elif kind == b"acTL" and end - start == 8:
+            frames = min(max(_U32.unpack_from(data, start)[0], 1), _LARGEST)
+        elif kind == b"eXIf":
+            turned = orientation(data[start : min(end, start + MAX_EXIF_BYTES)])
+        elif kind in (b"IEND", b"IHDR"):
+            break
+        position = end + 4
+    raise CorruptImage(format="PNG")
+
+
+def _chunk(data: Buffer, position: int) -> tuple[bytes, int, int]:
+    """The type of the chunk at `position`, and where its data start and end. All of it is in `data`."""
+    length, kind = _CHUNK.unpack_from(data, position)
+    if length > _LARGEST or not kind.isalpha():
+        raise CorruptImage(format="PNG")
+    start = position + 8
+    end = start + length
+    if end + 4 > len(data):
+        raise TruncatedImage(format="PNG")
+    return kind, start, end
+
+
+def _crc_holds(data: Buffer, start: int, end: int) -> bool:
+    """Whether the CRC behind a chunk's data is that of its type and data (5.5)."""
+    crc = 0
+    for piece in range(start - 4, end, _PIECE):
+        crc = zlib.crc32(data[piece : min(piece + _PIECE, end)], crc)
+    expected: int = _U32.unpack_from(data, end)[0]
+    return crc == expected

@@ -1,0 +1,107 @@
+"""The format of a file from its first bytes, never from its name."""
+
+import re
+from typing import Final
+
+from conexiones.errors import NotAnImage, UnsupportedFormat
+
+HEAD_BYTES: Final = 64
+"""So many first bytes always show an accepted format; up to `MARKUP_BYTES` show an SVG behind comments."""
+
+MARKUP_BYTES: Final = 1024
+
+# The DIB header sizes there are: OS/2 1.x, OS/2 2.x short and long, Windows 3, its two Adobe variants, 4, 5.
+_DIB_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+
+# ISO/IEC 14496-12 brands. The structural ones of ISO/IEC 23008-12 (mif1 …) say nothing about the codec.
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIF_BRANDS = frozenset(
+    {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}  # HEVC
+    | {b"mif1", b"mif2", b"msf1", b"miaf", b"avci", b"jpeg", b"vvic"}
+)
+_CODEC_BRANDS = _HEIF_BRANDS - {b"mif1", b"mif2", b"msf1", b"miaf"}
+
+# QuickTime files older than ftyp begin with any of these atoms.
+_MOVIE_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
+    (name, re.compile(pattern, re.DOTALL | re.IGNORECASE if name == "SVG" else re.DOTALL))
+    for name, pattern in (
+        ("PDF", rb"(?:\xef\xbb\xbf)?\s*+%PDF-"),
+        ("PostScript", rb"%!PS|\xc5\xd0\xd3\xc6"),
+        ("PSD", rb"8BP[SB]\0[\x01\x02]"),
+        ("ICO", rb"\0\0[\x01\x02]\0[^\0]\0...\0"),
+        ("JPEG XL", rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
+        ("JPEG 2000", rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n"),
+        ("OpenEXR", rb"\x76\x2f\x31\x01"),
+        ("Radiance HDR", rb"#\?(?:RADIANCE|RGBE)"),
+        ("PNM", rb"P[1-6]\s++[#\d]|P7\s|P[Ff]4?\s++-?\d"),
+        ("DDS", rb"DDS \x7c\0\0\0"),
+        ("QOI", rb"qoif"),
+        ("MNG", rb"\x8a[MJ]NG\r\n\x1a\n|\x8bJNG\r\n\x1a\n"),
+        ("XCF", rb"gimp xcf "),
+        # A root element named svg behind anything XML allows before one, or a DOCTYPE that promises it.
+        (
+            "SVG",
+            rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s+(?!svg|html)[^>]*+>)*+"
+            rb"<(?:!DOCTYPE\s+)?(?:[a-z_][\w.-]*+:)?svg[\s>/:]",
+        ),
+    )
+)
+
+
+def sniff(head: bytes) -> str:
+    """The format of the image that begins with `head`: JPEG PNG GIF WEBP TIFF BMP AVIF HEIF.
+
+    64 bytes always suffice for these. Raises `UnsupportedFormat` for what is known to be an image, or to
+    hold one, and is not accepted; `NotAnImage` for anything else, also for a head too short to tell.
+    """
+    if head[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if head[:6] in (b"GIF89a", b"GIF87a"):
+        return "GIF"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[:4] in _TIFF:
+        return "TIFF"
+    if head[:2] == b"BM" and len(head) >= 18 and int.from_bytes(head[14:18], "little") in _DIB_SIZES:
+        return "BMP"
+    return _sniff_brand(head) or _refuse(head)
+
+
+def _sniff_brand(head: bytes) -> str:
+    """AVIF or HEIF where a file type box says so, empty where there is no such box.
+
+    Raises `UnsupportedFormat` for the other users of the ISO base media format, which are movies.
+    """
+    if head[4:8] != b"ftyp":
+        if head[4:8] in _MOVIE_ATOMS and head[:2] == b"\0\0":
+            raise UnsupportedFormat(format="MP4")
+        return ""
+    major = head[8:12]
+    end = min(len(head), int.from_bytes(head[:4], "big"), HEAD_BYTES)
+    compatible = {head[at : at + 4] for at in range(16, end - 3, 4)}
+    if major in _AVIF_BRANDS:
+        return "AVIF"
+    if major in _CODEC_BRANDS:
+        return "HEIF"
+    if compatible & _AVIF_BRANDS:
+        return "AVIF"
+    if major in _HEIF_BRANDS or compatible & _HEIF_BRANDS:
+        return "HEIF"
+    raise UnsupportedFormat(format="MP4")
+
+
+def _refuse(head: bytes) -> str:
+    markup = bytes(head[:MARKUP_BYTES])
+    if markup[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        # Markup in UTF-16: dropping the zero bytes leaves its ASCII, which is all the pattern looks at.
+        markup = markup[2:].replace(b"\0", b"")
+    for name, pattern in _OTHERS:
+        if pattern.match(markup):
+            raise UnsupportedFormat(format=name)
+    raise NotAnImage

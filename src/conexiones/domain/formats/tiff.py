@@ -1,0 +1,195 @@
+"""TIFF and BigTIFF: Adobe "TIFF Revision 6.0" and its Technical Note 1 (trees); AWare on BigTIFF."""
+
+import struct
+from typing import Final, NamedTuple
+
+from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented
+from conexiones.domain.formats.tiff_values import Field, Values
+from conexiones.errors import CorruptImage, TruncatedImage
+
+MAX_PAGES: Final = 100_000
+
+_WIDTH, _HEIGHT, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _PLANAR = 256, 257, 274, 277, 278, 284
+_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_SUB_IFDS = 330
+_METADATA_IFDS = (34665, 34853, 40965)  # Exif, GPS and interoperability
+_NEEDED = frozenset(
+    {_WIDTH, _HEIGHT, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _PLANAR, _STRIP_OFFSETS, _STRIP_COUNTS}
+    | {_TILE_OFFSETS, _TILE_COUNTS, _TILE_WIDTH, _TILE_HEIGHT, _SUB_IFDS, *_METADATA_IFDS}
+)
+
+# libtiff refuses longer ones too. A classic directory cannot be longer.
+_MAX_ENTRIES = 0xFFFF
+
+Tags = dict[int, Field]
+
+
+class _Layout(NamedTuple):
+    """How classic TIFF and BigTIFF differ in their directories (struct codes without the byte order)."""
+
+    counter: str
+    entry: str
+    entry_bytes: int
+    inline_bytes: int
+    link: str
+
+
+_CLASSIC = _Layout(counter="H", entry="HHII", entry_bytes=12, inline_bytes=4, link="I")
+_BIG = _Layout(counter="Q", entry="HHQQ", entry_bytes=20, inline_bytes=8, link="Q")
+
+
+def probe(data: Buffer) -> Facts:
+    """The facts of a whole TIFF: every directory, every value and every strip or tile is inside the file.
+
+    Pages are all directories of the main chain, as libtiff and so libvips count them; what hangs below
+    (pyramids in SubIFDs, Exif) is checked, not counted.
+    """
+    reader = _Reader(data)
+    first: Facts | None = None
+    pages = 0
+    offset = reader.first
+    below: list[tuple[int, bool]] = []
+    while offset:
+        if pages == MAX_PAGES:
+            raise CorruptImage(format="TIFF")
+        tags, offset = reader.directory(offset)
+        facts = _describe_page(reader.values, tags)
+        first = first or facts
+        pages += 1
+        _check_pixels(reader.values, tags, facts)
+        below += _children(reader.values, tags)
+    if first is None:
+        raise CorruptImage(format="TIFF")
+    while below:
+        offset, is_image = below.pop()
+        tags, following = reader.directory(offset)
+        if is_image:
+            _check_pixels(reader.values, tags, _describe_page(reader.values, tags))
+            below += [(following, True)] if following else []
+        below += _children(reader.values, tags)
+        if len(below) > MAX_PAGES:
+            raise CorruptImage(format="TIFF")
+    return Facts(format="TIFF", width=first.width, height=first.height, frames=pages)
+
+
+def describe(head: Buffer, *, full: bool) -> Facts:
+    """The facts of the first page, once its directory is there; values elsewhere are not looked at."""
+    reader = _Reader(head)
+    if not reader.first:
+        raise CorruptImage(format="TIFF")
+    tags, _ = reader.directory(reader.first, whole=False)
+    return _describe_page(reader.values, tags)
+
+
+class _Reader:
+    """Reads directories; each one once, for a directory met again is a cycle or shared by two parents."""
+
+    __slots__ = ("data", "first", "layout", "seen", "values")
+
+    def __init__(self, data: Buffer) -> None:
+        order = "<" if data[0] == 0x49 else ">"
+        (version,) = struct.unpack_from(order + "H", data, 2)
+        self.data = data
+        self.layout = _BIG if version == 43 else _CLASSIC
+        self.values = Values(data, order)
+        self.seen: set[int] = set()
+        self.first: int
+        if version == 43:
+            width, zero, self.first = struct.unpack_from(order + "HHQ", data, 4)
+            if (width, zero) != (8, 0):
+                raise CorruptImage(format="TIFF")
+        else:
+            (self.first,) = struct.unpack_from(order + "I", data, 4)
+
+    def directory(self, offset: int, *, whole: bool = True) -> tuple[Tags, int]:
+        """The needed fields of the directory at `offset`, and the offset of the next one (0: none).
+
+        Where `whole`, the values of all fields, needed or not, have to be inside the file.
+        """
+        layout, order, size = self.layout, self.values.order, len(self.data)
+        if offset in self.seen or len(self.seen) > MAX_PARTS:
+            raise CorruptImage(format="TIFF")
+        self.seen.add(offset)
+        position = offset + struct.calcsize(order + layout.counter)
+        if position > size:
+            raise TruncatedImage(format="TIFF")
+        (count,) = struct.unpack_from(order + layout.counter, self.data, offset)
+        if not 0 < count <= _MAX_ENTRIES:
+            raise CorruptImage(format="TIFF")
+        end = position + count * layout.entry_bytes
+        if end > size:
+            raise TruncatedImage(format="TIFF")
+        self.values.spend(end - offset)
+        (following,) = struct.unpack_from(order + layout.link, self.data, end)
+        tags: Tags = {}
+        inline = position + layout.entry_bytes - layout.inline_bytes
+        for tag, kind, length, value in struct.iter_unpack(order + layout.entry, self.data[position:end]):
+            at = inline
+            inline += layout.entry_bytes
+            field = Field(kind, length, at)
+            if field.bytes > layout.inline_bytes:
+                field = Field(kind, length, value)
+                if whole and value + field.bytes > size:
+                    raise TruncatedImage(format="TIFF")
+            if tag in _NEEDED:
+                tags.setdefault(tag, field)
+        return tags, following
+
+
+def _describe_page(values: Values, tags: Tags) -> Facts:
+    width = values.one(tags.get(_WIDTH))
+    height = values.one(tags.get(_HEIGHT))
+    if not width or not height or max(width, height) >= 1 << 32:
+        raise CorruptImage(format="TIFF")
+    return oriented("TIFF", width, height, values.one(tags.get(_ORIENTATION), 1))
+
+
+def _children(values: Values, tags: Tags) -> list[tuple[int, bool]]:
+    """The directories below a directory, and whether each describes an image."""
+    found = [(offset, False) for tag in _METADATA_IFDS if (offset := values.one(tags.get(tag)))]
+    if _SUB_IFDS in tags:
+        if tags[_SUB_IFDS].number > MAX_PAGES:
+            raise CorruptImage(format="TIFF")
+        found += [(offset, True) for run in values.runs(tags[_SUB_IFDS]) for offset in run if offset]
+    return found
+
+
+def _check_pixels(values: Values, tags: Tags, facts: Facts) -> None:
+    """Every strip or tile has an offset and a byte count, and is inside the file.
+
+    Both 0 is a tile that was never written, which libtiff reads as blank. Counts may be missing altogether,
+    as in some files older than TIFF 6.0; then only the offsets are looked at.
+    """
+    tiled = _TILE_OFFSETS in tags
+    offsets = tags.get(_TILE_OFFSETS if tiled else _STRIP_OFFSETS)
+    counts = tags.get(_TILE_COUNTS if tiled else _STRIP_COUNTS)
+    if offsets is None:
+        raise CorruptImage(format="TIFF")
+    needed = _pieces(values, tags, facts, tiled=tiled)
+    if offsets.number < needed or (counts is not None and counts.number < needed):
+        raise CorruptImage(format="TIFF")
+    size = len(values.data)
+    if counts is None:
+        if any(max(run) >= size for run in values.runs(offsets, needed)):
+            raise TruncatedImage(format="TIFF")
+        return
+    for starts, lengths in zip(values.runs(offsets, needed), values.runs(counts, needed), strict=True):
+        # Most often the crude bound holds, and it costs a fraction of the exact one.
+        if max(starts) + max(lengths) > size and any(
+            start + length > size for start, length in zip(starts, lengths, strict=True)
+        ):
+            raise TruncatedImage(format="TIFF")
+
+
+def _pieces(values: Values, tags: Tags, facts: Facts, *, tiled: bool) -> int:
+    """How many strips or tiles a page consists of."""
+    width, height = values.one(tags.get(_WIDTH)), values.one(tags.get(_HEIGHT))
+    planes = values.one(tags.get(_SAMPLES), 1) if values.one(tags.get(_PLANAR), 1) == 2 else 1
+    if tiled:
+        across, down = values.one(tags.get(_TILE_WIDTH)), values.one(tags.get(_TILE_HEIGHT))
+    else:
+        across, down = width, values.one(tags.get(_ROWS_PER_STRIP), height)
+    if not across or not down or not planes:
+        raise CorruptImage(format="TIFF")
+    return -(-width // across) * -(-height // down) * planes

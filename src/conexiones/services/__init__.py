@@ -1,0 +1,1 @@
+"""The gRPC services: messages to the domain and back, and nothing else."""

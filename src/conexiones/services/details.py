@@ -1,0 +1,69 @@
+"""Errors as protobuf: the typed details of each, and the `Error` of a stream's reply.
+
+Every error carries google.rpc.ErrorInfo (reason, domain, facts) and google.rpc.LocalizedMessage (the
+sentence in Spanish); a field's fault adds BadRequest, an error worth retrying RetryInfo, an image's fault
+conexiones.v1.ImageProblem, a message's size conexiones.v1.MessageTooLarge.
+"""
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
+
+from conexiones import errors
+from conexiones.gen.conexiones.v1.errors_pb2 import ImageProblem, MessageTooLarge
+from conexiones.gen.user_pb2 import Error
+
+DOMAIN = "conexiones"
+
+
+def details(error: errors.ConexionesError) -> list[Message]:
+    """The messages that stand in google.rpc.Status.details."""
+    facts = error.facts
+    found: list[Message] = [
+        ErrorInfo(
+            reason=error.reason, domain=DOMAIN, metadata={name: str(fact) for name, fact in facts.items()}
+        ),
+        LocalizedMessage(locale="es", message=error.mensaje),
+    ]
+    if error.field:
+        violation = BadRequest.FieldViolation(
+            field=error.field, description=error.message, reason=error.reason
+        )
+        found.append(BadRequest(field_violations=[violation]))
+    if error.retry_after is not None:
+        found.append(
+            RetryInfo(
+                retry_delay=Duration(nanos=int(error.retry_after % 1 * 1e9), seconds=int(error.retry_after))
+            )
+        )
+    if isinstance(error, errors.ImageError | errors.NoPreview):
+        found.append(
+            ImageProblem(
+                reason=error.reason,
+                limit=int(facts.get("limit", 0)),
+                actual=int(facts.get("actual", 0)),
+                unit=str(facts.get("unit", "")),
+                format=str(facts.get("format", "")),
+            )
+        )
+    if isinstance(error, errors.MessageTooLarge):
+        found.append(
+            MessageTooLarge(limit_bytes=int(facts["limit"]), streaming_method=str(facts["streaming_method"]))
+        )
+    return found
+
+
+def packed(error: errors.ConexionesError) -> list[Any]:
+    """The details, each in an Any."""
+    result = []
+    for message in details(error):
+        box = Any()
+        box.Pack(message)
+        result.append(box)
+    return result
+
+
+def as_message(error: errors.ConexionesError) -> Error:
+    """The error of one message of a stream that goes on."""
+    return Error(code=error.code, reason=error.reason, message=error.message, details=packed(error))

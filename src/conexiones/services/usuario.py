@@ -1,0 +1,140 @@
+"""The tutorial's service, user.UsuarioServicio."""
+
+from collections.abc import AsyncIterator
+
+from connectrpc.request import RequestContext
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from conexiones.domain.images import Images
+from conexiones.domain.users import Registered, Users, check_name, square, square32
+from conexiones.errors import ConexionesError, InvalidArgument, NoPreview, PowOverflow
+from conexiones.gen.user_pb2 import (
+    GetAllReply,
+    GetImage,
+    GetImageReply,
+    GetUserReply,
+    GetUserRequest,
+    ImageInfo,
+    User,
+)
+from conexiones.ports import ImageRecord, UserRecord
+from conexiones.services.details import as_message
+
+
+class UsuarioService:
+    """user.UsuarioServicio: see proto/user.proto for what each call promises."""
+
+    def __init__(self, users: Users, images: Images) -> None:
+        self._users = users
+        self._images = images
+
+    async def get_user(
+        self, request: GetUserRequest, ctx: "RequestContext[GetUserRequest, GetUserReply]", /
+    ) -> GetUserReply:
+        found = await self._users.register(request.name, pow=request.pow, image=request.image)
+        return GetUserReply(
+            message=_greeting(found), user=_user(found.user), image_info=_image_or_none(found.image)
+        )
+
+    async def process_image(
+        self, request: GetUserRequest, ctx: "RequestContext[GetUserRequest, GetUserReply]", /
+    ) -> GetUserReply:
+        if request.name:
+            check_name(request.name)
+        image = await self._images.add(request.image, user=request.name or None)
+        return GetUserReply(message=f"Imagen procesada: {_facts(image)}.", image_info=_image(image))
+
+    async def get_stream_image(
+        self, requests: AsyncIterator[GetImage], ctx: "RequestContext[GetImage, GetUserReply]", /
+    ) -> GetUserReply:
+        image = await self._images.receive(fragment.image async for fragment in requests)
+        return GetUserReply(message=f"Imagen recibida: {_facts(image)}.", image_info=_image(image))
+
+    async def image_stream_reply(
+        self, requests: AsyncIterator[GetImage], ctx: "RequestContext[GetImage, GetImageReply]", /
+    ) -> AsyncIterator[GetImageReply]:
+        async for request in requests:
+            try:
+                image = await self._images.add(request.image)
+            except InvalidArgument as error:
+                yield GetImageReply(message=f"Imagen rechazada. {error.mensaje}", error=as_message(error))
+            else:
+                yield GetImageReply(message=f"Imagen recibida: {_facts(image)}.", image_info=_image(image))
+
+    async def get_user_bidi_stream(
+        self, requests: AsyncIterator[GetUserRequest], ctx: "RequestContext[GetUserRequest, GetAllReply]", /
+    ) -> AsyncIterator[GetAllReply]:
+        async for request in requests:
+            yield await self._exchange(request)
+
+    async def _exchange(self, request: GetUserRequest) -> GetAllReply:
+        errors: list[ConexionesError] = []
+        try:
+            found = await self._users.register(request.name, pow=request.pow, image=request.image)
+        except InvalidArgument as error:
+            return GetAllReply(name=request.name, errors=[as_message(error)])
+        result, preview = 0, b""
+        try:
+            result = square32(found.user.pow)
+        except PowOverflow as error:
+            errors.append(error)
+        try:
+            preview = await self._images.preview(found.image) if found.image else b""
+        except NoPreview as error:
+            errors.append(error)
+        return GetAllReply(
+            name=found.user.name,
+            pow=result,
+            image=preview,
+            user=_user(found.user),
+            image_info=_image_or_none(found.image),
+            errors=[as_message(error) for error in errors],
+        )
+
+
+def _greeting(found: Registered) -> str:
+    user = found.user
+    text = f"¡Hola, {user.name}! Tu pow es {user.pow} y su cuadrado es {square(user.pow)}."
+    return f"{text} Tu imagen: {_facts(found.image)}." if found.image else text
+
+
+def _facts(image: ImageRecord) -> str:
+    pixels = image.width * image.height
+    frames = f", {image.frames} fotogramas" if image.frames > 1 else ""
+    return (
+        f"{image.format} de {image.width} × {image.height} ({pixels} píxeles{frames}),"
+        f" {image.size} bytes, id {image.id}"
+    )
+
+
+def _user(user: UserRecord) -> User:
+    return User(
+        name=user.name,
+        pow=user.pow,
+        pow_squared=square(user.pow),
+        image_id=user.image_id or "",
+        create_time=_timestamp(user.create_time),
+        update_time=_timestamp(user.update_time),
+    )
+
+
+def _image(image: ImageRecord) -> ImageInfo:
+    return ImageInfo(
+        id=image.id,
+        format=image.format,
+        width=image.width,
+        height=image.height,
+        frames=image.frames,
+        pixels=image.width * image.height,
+        size_bytes=image.size,
+        sha256=image.digest,
+        create_time=_timestamp(image.create_time),
+    )
+
+
+def _image_or_none(image: ImageRecord | None) -> ImageInfo | None:
+    return _image(image) if image else None
+
+
+def _timestamp(micros: int) -> Timestamp:
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)

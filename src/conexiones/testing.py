@@ -1,0 +1,130 @@
+"""A real server for tests: on a free port, with an empty data folder of its own.
+
+    from conexiones.testing import serve
+
+    with serve() as server:
+        channel = grpc.insecure_channel(server.address)
+
+The server is the program that users run, in processes of its own, and is gone when the block ends.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from conexiones.settings import flag, table
+
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+
+
+class ServerError(Exception):
+    """The server did not start, or ended with an error; the text is what it wrote."""
+
+
+class Server:
+    """A running server. `address` is HOST:PORT; `data_dir` its data folder; `log` all that it wrote so far.
+
+    It can be stopped, killed and started again, on the same port and data.
+    """
+
+    def __init__(self, data_dir: Path, settings: dict[str, str]) -> None:
+        self.data_dir = data_dir
+        self.address = ""
+        self.log = ""
+        self._settings = {"address": "127.0.0.1:0", "data_dir": str(data_dir), **settings}
+        self._process: subprocess.Popen[str]
+        self._reader: threading.Thread
+        self._known = threading.Event()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started: the supervisor of the one that serves."""
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def start(self) -> None:
+        """Starts the server and waits until it is ready. Raises ServerError."""
+        flags = [f"{flag(row)}={self._settings[row.name]}" for row in table() if row.name in self._settings]
+        flags = [text.removesuffix("=true") for text in flags if not text.endswith("=false")]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
+        self._known.clear()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "conexiones", "serve", *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environ,
+        )
+        self._reader = threading.Thread(target=self._read, name="conexiones-server-log", daemon=True)
+        self._reader.start()
+        if not self._known.wait(START_SECONDS) or not self.address:
+            self.kill()
+            raise ServerError(self.log)
+
+    def stop(self, *, signal: int = signal.SIGTERM) -> int:
+        """Asks it to end, waits until it has, and gives the exit status."""
+        self._process.send_signal(signal)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Kills it without warning (SIGKILL) and waits until it is gone."""
+        self._process.kill()
+        self.wait()
+
+    def wait(self) -> int:
+        """Waits for its end and gives the exit status."""
+        status = self._process.wait(STOP_SECONDS)
+        # The pipe is at its end when the last process that had it is gone.
+        self._reader.join(STOP_SECONDS)
+        assert self._process.stdout  # noqa: S101 (tells mypy)
+        self._process.stdout.close()
+        return status
+
+    def _read(self) -> None:
+        assert self._process.stdout  # noqa: S101 (tells mypy)
+        for line in self._process.stdout:
+            self.log += line
+            if " listens on " in line:
+                self.address = line.split(" listens on ")[1].split(" ")[0]
+                # Started again, it takes the port that it had.
+                self._settings["address"] = self.address
+                self._known.set()
+        self._known.set()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self.stop()
+
+
+@contextmanager
+def serve(data_dir: Path | None = None, **settings: str) -> Iterator[Server]:
+    """Starts a server, by default on a free port and over an empty folder that is removed with it.
+
+    `settings` are those of `conexiones serve` by their names, as text: `serve(max_pixels="1000")`.
+    Raises ServerError with what the server wrote if it does not start, TypeError for an unknown setting.
+    """
+    unknown = settings.keys() - {row.name for row in table()}
+    if unknown:
+        raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory(prefix="conexiones-test-") as folder:
+        server = Server(data_dir or Path(folder) / "data", settings)
+        server.start()
+        with server:
+            yield server

@@ -1,0 +1,1 @@
+"""How calls reach the services: Envoy with the application inside, and what guards both."""

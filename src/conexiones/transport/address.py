@@ -1,0 +1,43 @@
+"""Where the server listens."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address and a port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Reads HOST:PORT, with an IPv6 host in brackets; a name is looked up. Raises ValueError."""
+        host, _, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"The address {text!r} is not of the form HOST:PORT.")
+        try:
+            # IPv4 first: "localhost" then means what most clients try first.
+            found = sorted(socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM))
+        except OSError:
+            raise ValueError(f"The host of the address {text!r} is not known.") from None
+        return cls(str(found[0][4][0]), int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def probe(self) -> None:
+        """Raises OSError if nobody can listen here now. Port 0 is always free."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as attempt:
+            # As Envoy does: a port in TIME_WAIT is free, one that is listened on is not.
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind((self.host, self.port))
+            attempt.listen(1)

@@ -1,0 +1,46 @@
+"""The line between the supervisor and the application inside Envoy: JSON lines over a socket pair."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+VARIABLE = "CONEXIONES_CONTROL_FD"
+"""The environment variable that tells the application its end of the pair."""
+
+
+class Control:
+    """One end of the line.
+
+    The application says {"event": "ready"}, {"event": "failed", "why": …} or {"event": "idle"};
+    the supervisor says {"event": "drain"}.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, end: socket.socket) -> "Control":
+        end.setblocking(False)
+        return cls(*await asyncio.open_unix_connection(sock=end))
+
+    def say(self, event: str, **facts: Any) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps({"event": event, **facts}).encode() + b"\n")
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """What the other end says, until it goes away."""
+        try:
+            while line := await self._reader.readline():
+                yield json.loads(line)
+        except ConnectionError:
+            return
+
+    async def close(self) -> None:
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except ConnectionError:
+            return

@@ -1,0 +1,242 @@
+"""The ASGI application as Envoy sees it: the way of a request to its service, and the server's life.
+
+Every request passes here first. What can be refused before connectrpc looks at it is refused here, in the
+protocol that the caller speaks; calls are counted, so that a shutdown can wait for them.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from conexiones import errors
+from conexiones.transport.control import Control
+from conexiones.transport.inbound import Budget, Inbound, Receive
+from conexiones.transport.wire import Protocol, Send, protocol_of, respond
+
+log = logging.getLogger("conexiones.front")
+
+App = Callable[[Any, Receive, Send], Awaitable[None]]
+
+# Compressed replies would cost more than they save: images are compressed already.
+_UNWANTED = {b"accept-encoding", b"grpc-accept-encoding", b"connect-accept-encoding"}
+_TIMEOUTS = {
+    b"grpc-timeout": re.compile(rb"[0-9]{1,8}[HMSmun]"),
+    b"connect-timeout-ms": re.compile(rb"[0-9]{1,10}"),
+}
+_CODECS = {"grpc": {"", "+proto", "+json"}, "connect": {"proto", "json"}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A method: whether it streams in some direction, and whether it is `standing`, as health is: always
+    served, not counted, and not waited for in a drain."""
+
+    app: App
+    streams: bool
+    standing: bool = False
+
+
+class Front:
+    """Routes are by exact path, "/package.Service/Method".
+
+    `resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        *,
+        resources: Callable[[], AbstractAsyncContextManager[None]],
+        on_drain: Callable[[], None],
+        control: Callable[[], Awaitable[Control]] | None,
+        budget: Budget,
+        max_calls: int,
+        max_message_bytes: int,
+        stall_seconds: float,
+    ) -> None:
+        self._routes = routes
+        self._resources = resources
+        self._on_drain = on_drain
+        self._open_control = control
+        self._control: Control | None = None
+        self._budget = budget
+        self._max_calls = max_calls
+        self._max_message_bytes = max_message_bytes
+        self._stall_seconds = stall_seconds
+        self._calls = 0
+        self._draining = False
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    # A request
+
+    async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        protocol = protocol_of(content_type)
+        route = self._routes.get(scope["path"])
+        if route is None:
+            await respond(send, protocol, errors.UnknownMethod(), status=404)
+            return
+        if scope["method"] != "POST" or not _well_formed(
+            protocol, content_type, headers, streams=route.streams
+        ):
+            await respond(
+                send, protocol, errors.MalformedRequest(), status=405 if scope["method"] != "POST" else None
+            )
+            return
+        if route.standing:
+            await self._call(route.app, scope, receive, send, protocol, headers)
+            return
+        if self._draining:
+            await respond(send, protocol, errors.ServerDraining())
+            return
+        if self._calls >= self._max_calls:
+            await respond(send, protocol, errors.ServerBusy(limit=self._max_calls))
+            return
+        self._calls += 1
+        try:
+            await self._call(route.app, scope, receive, send, protocol, headers)
+        finally:
+            self._calls -= 1
+            self._say_if_idle()
+
+    async def _call(
+        self,
+        app: App,
+        scope: Any,
+        receive: Receive,
+        send: Send,
+        protocol: Protocol,
+        headers: Mapping[bytes, bytes],
+    ) -> None:
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in _UNWANTED]
+        length = headers.get(b"content-length", b"")
+        inbound = Inbound(
+            receive,
+            self._budget,
+            framed=protocol != "connect",
+            declared=int(length) if length.isdigit() else None,
+            max_message_bytes=self._max_message_bytes,
+            stall_seconds=self._stall_seconds,
+        )
+        try:
+            await app(scope, inbound, TrailersOnly(send) if protocol == "grpc" else send)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Let through, it would end the loop, and every later call would hang.
+            raise RuntimeError("a handler tried to end the server") from error
+        finally:
+            inbound.close()
+
+    # The server's life
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        asyncio.get_running_loop().set_exception_handler(_quiet)
+        async with AsyncExitStack() as stack:
+            listening: asyncio.Task[None] | None = None
+            if self._open_control:
+                self._control = await self._open_control()
+                stack.push_async_callback(self._control.close)
+            try:
+                await stack.enter_async_context(self._resources())
+            except Exception as error:
+                log.exception("The server cannot start")
+                # The supervisor is ours, and the sentence helps its user: it is no client.
+                if self._control:
+                    self._control.say("failed", why=str(error))
+                await send({"type": "lifespan.startup.failed", "message": "see the log"})
+                return
+            if self._control:
+                listening = asyncio.create_task(self._listen(self._control))
+                self._control.say("ready")
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            if listening:
+                listening.cancel()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _listen(self, control: Control) -> None:
+        async for event in control.events():
+            if event["event"] == "drain":
+                self._draining = True
+                self._on_drain()
+                self._say_if_idle()
+
+    def _say_if_idle(self) -> None:
+        if self._draining and not self._calls and self._control:
+            self._control.say("idle")
+
+
+class TrailersOnly:
+    """The ASGI send() of one gRPC call: an error without a message before it becomes one header block.
+
+    connectrpc sends headers, an empty body and trailers, which hides the status from gRPC clients until
+    after the "response" has begun, so that their retry policies never act.
+    """
+
+    __slots__ = ("_body", "_send", "_start")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: Any = None
+        self._body: Any = None
+
+    async def __call__(self, message: Any) -> None:
+        kind = message["type"]
+        if kind == "http.response.start" and message.get("trailers"):
+            self._start = message
+            return
+        if self._start is not None:
+            if kind == "http.response.body" and not message.get("body") and not message.get("more_body"):
+                self._body = message
+                return
+            start, body = self._start, self._body
+            self._start = self._body = None
+            if kind == "http.response.trailers" and body is not None and _is_error(message["headers"]):
+                headers = [entry for entry in start["headers"] if entry[0] != b"grpc-encoding"]
+                await self._send({**start, "headers": [*headers, *message["headers"]], "trailers": False})
+                await self._send(body)
+                return
+            await self._send(start)
+            if body is not None:
+                await self._send(body)
+        await self._send(message)
+
+
+def _is_error(trailers: list[tuple[bytes, bytes]]) -> bool:
+    return dict(trailers).get(b"grpc-status") != b"0"
+
+
+def _well_formed(
+    protocol: Protocol, content_type: str, headers: Mapping[bytes, bytes], *, streams: bool
+) -> bool:
+    """Whether connectrpc will understand the headers, so that no fault of theirs is left for it to word."""
+    if not all(value.isascii() for value in headers.values()):
+        return False
+    if any(name in headers and not form.fullmatch(headers[name]) for name, form in _TIMEOUTS.items()):
+        return False
+    media = content_type.partition(";")[0].strip().lower()
+    if protocol == "grpc":
+        return media.removeprefix("application/grpc") in _CODECS["grpc"]
+    if headers.get(b"connect-protocol-version", b"1") != b"1":
+        return False
+    if streams != (protocol == "connect-stream"):
+        return False
+    prefix = "application/connect+" if protocol == "connect-stream" else "application/"
+    return media.startswith(prefix) and media.removeprefix(prefix) in _CODECS["connect"]
+
+
+def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Drops what pyvoy says of a receive() that was cancelled with its call; it means nothing."""
+    if isinstance(context.get("exception"), asyncio.InvalidStateError) and "RecvFuture" in repr(context):
+        return
+    loop.default_exception_handler(context)

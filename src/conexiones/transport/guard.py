@@ -1,0 +1,106 @@
+"""What stands between handlers and clients: only errors of the tree get out, and no handler ends the loop."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from connectrpc.code import Code as ConnectCode
+from connectrpc.errors import ConnectError
+from connectrpc.interceptor import Interceptor
+from connectrpc.request import RequestContext
+
+from conexiones import errors
+from conexiones.transport.wire import connect_error
+
+log = logging.getLogger("conexiones.rpc")
+
+Call = Callable[[Any, "RequestContext[Any, Any]"], Any]
+
+
+class Translator:
+    """Turns whatever ends a call into an error of the tree, with its details; logs what is ours.
+
+    It is the outermost interceptor, and a metadata interceptor: it sees also what connectrpc finds wrong
+    before a handler runs (framing, size, compression) and after (deadline, disconnect).
+    """
+
+    def __init__(self, *, max_message_bytes: int, streaming_method: str) -> None:
+        self._too_large: dict[str, Any] = {"limit": max_message_bytes, "streaming_method": streaming_method}
+
+    async def on_start(self, ctx: "RequestContext[Any, Any]") -> None:
+        return
+
+    async def on_end(self, token: None, ctx: "RequestContext[Any, Any]", error: Exception | None, /) -> None:
+        if error is None:
+            return
+        ours = self._translate(error)
+        method = f"{ctx.method.service_name}/{ctx.method.name}"
+        if ours.code in {errors.Code.INTERNAL, errors.Code.UNAVAILABLE, errors.Code.DATA_LOSS} or isinstance(
+            ours, errors.StorageFull
+        ):
+            log.error("%s: %s", method, ours.reason, exc_info=error)
+        else:
+            log.debug("%s: %s", method, ours.reason)
+        raise connect_error(ours) from error
+
+    def _translate(self, error: Exception) -> errors.ConexionesError:
+        if isinstance(error, errors.ConexionesError):
+            return error
+        if isinstance(error, ConnectError):
+            if isinstance(error.__cause__, errors.ConexionesError):
+                return error.__cause__  # our codecs' errors, which connectrpc wraps
+            # connectrpc's own: its sentences quote the request and its libraries, so they go no further.
+            match error.code:
+                case ConnectCode.RESOURCE_EXHAUSTED:
+                    return errors.MessageTooLarge(**self._too_large)
+                case ConnectCode.CANCELED:
+                    return errors.Cancelled()
+                case ConnectCode.DEADLINE_EXCEEDED:
+                    return errors.DeadlineExceeded()
+                case ConnectCode.UNIMPLEMENTED if "compression" in error.message:
+                    return errors.UnknownCompression()
+                case ConnectCode.INVALID_ARGUMENT | ConnectCode.UNIMPLEMENTED:
+                    return errors.MalformedRequest()
+        return errors.Internal()
+
+
+class Handlers:
+    """Keeps SystemExit and its like, raised in a handler, from ending the event loop under every call."""
+
+    async def intercept_unary(self, call: Call, request: Any, ctx: "RequestContext[Any, Any]") -> Any:
+        return await _contained(call(request, ctx))
+
+    async def intercept_client_stream(self, call: Call, request: Any, ctx: "RequestContext[Any, Any]") -> Any:
+        return await _contained(call(request, ctx))
+
+    def intercept_server_stream(
+        self, call: Call, request: Any, ctx: "RequestContext[Any, Any]"
+    ) -> AsyncIterator[Any]:
+        return _contained_stream(call(request, ctx))
+
+    def intercept_bidi_stream(
+        self, call: Call, request: Any, ctx: "RequestContext[Any, Any]"
+    ) -> AsyncIterator[Any]:
+        return _contained_stream(call(request, ctx))
+
+
+async def _contained(call: Awaitable[Any]) -> Any:
+    try:
+        return await call
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise errors.Internal from error
+
+
+async def _contained_stream(replies: Any) -> AsyncIterator[Any]:
+    try:
+        async for reply in replies:
+            yield reply
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise errors.Internal from error
+    finally:
+        await replies.aclose()
+
+
+def interceptors(*, max_message_bytes: int, streaming_method: str) -> list[Interceptor]:
+    """For every connectrpc application of the server, in this order."""
+    return [Translator(max_message_bytes=max_message_bytes, streaming_method=streaming_method), Handlers()]

@@ -1,0 +1,101 @@
+"""Errors on the wire: one ConexionesError in the form of the protocol that the caller speaks."""
+
+import base64
+import json
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+from urllib.parse import quote
+
+from connectrpc.code import Code as ConnectCode
+from connectrpc.errors import ConnectError, ErrorDetail
+from google.rpc.status_pb2 import Status
+from protobuf.wkt import Any as ConnectAny
+
+from conexiones.errors import Code, ConexionesError
+from conexiones.services.details import packed
+
+Send = Callable[[Any], Awaitable[None]]
+Protocol = Literal["grpc", "connect", "connect-stream"]
+
+CONNECT_CODES = {code: ConnectCode[code.name.replace("CANCELLED", "CANCELED")] for code in Code if code}
+GRPC_CODES = {connect: code for code, connect in CONNECT_CODES.items()}
+
+# https://connectrpc.com/docs/protocol/#error-codes
+_HTTP_STATUS = {
+    Code.CANCELLED: 499,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.UNAVAILABLE: 503,
+    Code.UNAUTHENTICATED: 401,
+}
+
+
+def protocol_of(content_type: str) -> Protocol:
+    """The protocol of a request. Envoy has turned gRPC-Web, binary and text, into gRPC before us."""
+    if content_type.startswith("application/grpc"):
+        return "grpc"
+    if content_type.startswith("application/connect+"):
+        return "connect-stream"
+    return "connect"
+
+
+def connect_error(error: ConexionesError) -> ConnectError:
+    """The error as connectrpc sends it."""
+    return ConnectError(
+        CONNECT_CODES[error.code],
+        error.message,
+        details=[
+            ErrorDetail(ConnectAny(type_url=detail.type_url, value=detail.value)) for detail in packed(error)
+        ],
+    )
+
+
+async def respond(send: Send, protocol: Protocol, error: ConexionesError, status: int | None = None) -> None:
+    """Answers a request with the error alone, before any application has begun to.
+
+    `status` replaces the HTTP status where the protocol lets HTTP have its own.
+    """
+    body = b""
+    if protocol == "grpc":
+        # Trailers-Only: what lets a gRPC client's retry policy act.
+        found = Status(code=error.code, message=error.message, details=packed(error))
+        encoded = base64.b64encode(found.SerializeToString()).rstrip(b"=")
+        status = 200
+        headers = [
+            (b"content-type", b"application/grpc"),
+            (b"grpc-status", str(int(error.code)).encode()),
+            (b"grpc-message", quote(error.message, safe=" ").encode()),
+            (b"grpc-status-details-bin", encoded),
+        ]
+    else:
+        value = {
+            "code": CONNECT_CODES[error.code].value,
+            "message": error.message,
+            "details": [
+                {
+                    "type": detail.type_url.rpartition("/")[2],
+                    "value": base64.b64encode(detail.value).rstrip(b"=").decode(),
+                }
+                for detail in packed(error)
+            ],
+        }
+        if protocol == "connect-stream":
+            status = 200
+            text = json.dumps({"error": value}).encode()
+            body = struct.pack(">BI", 2, len(text)) + text  # an end-of-stream message
+            headers = [(b"content-type", b"application/connect+json")]
+        else:
+            status = status or _HTTP_STATUS.get(error.code, 500)
+            body = json.dumps(value).encode()
+            headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,65 @@
+"""The contract suites run once for every adapter that is named here."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.ports import Blobs, Catalog, ImageRecord
+
+
+@pytest.fixture(params=["sqlite"])
+def new_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Catalog]:
+    """Makes catalogs on one backend, each as if after a restart. The test opens and closes them."""
+    return {"sqlite": lambda: SqliteCatalog(tmp_path / "data" / "catalog.db")}[request.param]
+
+
+@pytest.fixture
+async def catalog(new_catalog: Callable[[], Catalog]) -> AsyncIterator[Catalog]:
+    catalog = new_catalog()
+    await catalog.open()
+    yield catalog
+    await catalog.close()
+
+
+@pytest.fixture(params=["files"])
+def new_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Blobs]:
+    """Makes stores on one backend, each as if after a restart. The test opens and closes them."""
+    return {"files": lambda: FileBlobs(tmp_path / "data")}[request.param]
+
+
+@pytest.fixture
+async def blobs(new_blobs: Callable[[], Blobs], catalog: Catalog) -> AsyncIterator[Blobs]:
+    blobs = new_blobs()
+    await blobs.open(catalog)
+    yield blobs
+    await blobs.close()
+
+
+@pytest.fixture
+def image() -> Callable[..., ImageRecord]:
+    """Makes records: `image("id")`, or with fields of one's own."""
+
+    def make(id: str, **fields: object) -> ImageRecord:
+        values = {"digest": b"\x11" * 32, "size": 1, "format": "PNG", "width": 1, "height": 1, "frames": 1}
+        return ImageRecord(**{"id": id, "user": None, "create_time": 1, **values, **fields})
+
+    return make
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(folder)]
+    mount = subprocess.run(command, capture_output=True, text=True)
+    if mount.returncode:
+        refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        refuse(f"a full disk needs a tmpfs, which cannot be mounted here: {mount.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -1,0 +1,280 @@
+"""What every Blobs promises, and its Staged."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conexiones.errors import BlobCorrupt, StorageUnavailable
+from conexiones.ports import Blobs, Catalog, ImageRecord, Staged
+
+Make = Callable[..., ImageRecord]
+MIB = 1 << 20
+SIZES = [1, 2, 70_000, MIB - 1, MIB, MIB + 1, 3 * MIB, 5 * MIB + 17]
+
+
+def content(size: int, seed: object = 0) -> bytes:
+    return random.Random(f"{size} {seed}").randbytes(size)
+
+
+async def fill(staged: Staged, data: bytes, fragment: int = 100_000) -> Staged:
+    for start in range(0, len(data), fragment):
+        await staged.write(data[start : start + fragment])
+    return staged
+
+
+async def whole(blobs: Blobs, digest: bytes, offset: int = 0) -> bytes:
+    pieces = [piece async for piece in blobs.read(digest, offset)]
+    assert all(0 < len(piece) <= MIB for piece in pieces)
+    return b"".join(pieces)
+
+
+async def gone(blobs: Blobs, digest: bytes) -> bool:
+    try:
+        await whole(blobs, digest)
+    except BlobCorrupt:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_bytes_come_back_as_they_were(blobs: Blobs, size: int) -> None:
+    data = content(size)
+    staged = await fill(blobs.stage(), data)
+    assert staged.size == size
+    digest = await staged.publish()
+    assert digest == hashlib.sha256(data).digest()
+    await staged.settle()
+    for offset in {0, 1, size // 2, size - 1, size}:
+        assert await whole(blobs, digest, offset) == data[offset:]
+    async with blobs.local(digest) as path:
+        assert path.read_bytes() == data
+
+
+async def test_one_fragment_may_be_any_size(blobs: Blobs) -> None:
+    data = content(64 * MIB)
+    staged = blobs.stage()
+    await staged.write(b"")
+    await staged.write(data)
+    digest = await staged.publish()
+    await staged.settle()
+    assert digest == hashlib.sha256(data).digest()
+    assert await whole(blobs, digest) == data
+
+
+async def test_what_is_not_there_is_corrupt(blobs: Blobs) -> None:
+    with pytest.raises(BlobCorrupt):
+        await whole(blobs, bytes(32))
+    with pytest.raises(BlobCorrupt):
+        async with blobs.local(bytes(32)):
+            pass
+    staged = await fill(blobs.stage(), b"123")
+    digest = await staged.publish()
+    await staged.settle()
+    with pytest.raises(BlobCorrupt):
+        await whole(blobs, digest, 4)
+
+
+async def test_a_reader_may_leave_early(blobs: Blobs) -> None:
+    staged = await fill(blobs.stage(), content(3 * MIB))
+    digest = await staged.publish()
+    await staged.settle()
+    reader = blobs.read(digest)
+    assert await anext(reader) == content(3 * MIB)[:MIB]
+    await reader.aclose()
+
+
+async def test_nothing_is_visible_before_publish(blobs: Blobs) -> None:
+    data = content(2 * MIB)
+    staged = await fill(blobs.stage(), data)
+    assert await gone(blobs, hashlib.sha256(data).digest())
+    await staged.local()
+    assert await gone(blobs, hashlib.sha256(data).digest())
+    await staged.discard()
+
+
+async def test_an_empty_blob_is_refused(blobs: Blobs) -> None:
+    staged = blobs.stage()
+    await staged.write(b"")
+    with pytest.raises(ValueError, match="empty"):
+        await staged.publish()
+    await staged.discard()
+
+
+@pytest.mark.parametrize("size", [1, 70_000, MIB, 3 * MIB + 5])
+async def test_local_has_what_was_written_and_more_may_follow(blobs: Blobs, size: int) -> None:
+    staged = await fill(blobs.stage(), content(size))
+    assert (await staged.local()).read_bytes() == content(size)
+    await fill(staged, content(size, "more"))
+    path = await staged.local()
+    assert path.read_bytes() == content(size) + content(size, "more")
+    digest = await staged.publish()
+    await staged.settle()
+    assert not path.exists()
+    assert await whole(blobs, digest) == content(size) + content(size, "more")
+
+
+async def test_discard_is_safe_at_any_time_and_twice(blobs: Blobs) -> None:
+    for size in (0, 10, 3 * MIB):
+        staged = await fill(blobs.stage(), content(size))
+        await staged.discard()
+        await staged.discard()
+    staged = await fill(blobs.stage(), content(10))
+    digest = await staged.publish()
+    await staged.settle()
+    await staged.discard()
+    assert await whole(blobs, digest) == content(10)
+
+
+@pytest.mark.parametrize("size", [10, 3 * MIB])
+async def test_discard_after_publish_removes_what_the_catalog_does_not_have(
+    blobs: Blobs, catalog: Catalog, image: Make, size: int
+) -> None:
+    staged = await fill(blobs.stage(), content(size))
+    digest = await staged.publish()
+    await staged.discard()
+    assert await gone(blobs, digest)
+
+    staged = await fill(blobs.stage(), content(size))
+    await catalog.add_image(image("1", digest=await staged.publish()))
+    await staged.discard()  # as when the caller is cancelled between the two
+    assert await whole(blobs, digest) == content(size)
+
+
+@pytest.mark.parametrize("order", ["settle discard", "discard settle", "both at once", "discard last"])
+async def test_a_discarded_twin_takes_nothing_away(
+    blobs: Blobs, catalog: Catalog, image: Make, order: str
+) -> None:
+    kept, dropped = [await fill(blobs.stage(), content(70_000)) for _ in range(2)]
+    digest = await kept.publish()
+    if order != "discard last":
+        assert await dropped.publish() == digest
+    if order == "discard settle":
+        await dropped.discard()
+    await catalog.add_image(image("1", digest=digest))
+    if order == "both at once":
+        await asyncio.gather(kept.settle(), dropped.discard())
+    await kept.settle() if order in ("settle discard", "discard settle", "discard last") else None
+    if order == "discard last":
+        assert await dropped.publish() == digest
+    await dropped.discard()
+    assert await whole(blobs, digest) == content(70_000)
+
+
+async def test_the_last_of_many_twins_to_be_discarded_takes_the_blob(blobs: Blobs) -> None:
+    twins = [await fill(blobs.stage(), content(70_000)) for _ in range(12)]
+    digests = set(await asyncio.gather(*(twin.publish() for twin in twins)))
+    assert len(digests) == 1
+    await asyncio.gather(*(twin.discard() for twin in twins))
+    assert await gone(blobs, digests.pop())
+
+
+async def test_twins_that_come_and_go_at_once_lose_nothing(
+    blobs: Blobs, catalog: Catalog, image: Make
+) -> None:
+    """Some twins are discarded while others publish, are added and settle: an added one must stay."""
+    rng = random.Random(1)
+    for lap in range(40):
+        data = content(5000, lap)
+        added = []
+
+        async def upload(
+            i: int, keep: bool, pause: int, lap: int = lap, data: bytes = data, added: list[str] = added
+        ) -> None:
+            staged = await fill(blobs.stage(), data)
+            for _ in range(pause):
+                await asyncio.sleep(0)
+            digest = await staged.publish()
+            if keep:
+                await catalog.add_image(image(f"{lap}.{i}", digest=digest))
+                added.append(digest)
+                await staged.settle()
+            await staged.discard()
+
+        await asyncio.gather(*(upload(i, rng.random() < 0.2, rng.randrange(200)) for i in range(6)))
+        if added:
+            assert await whole(blobs, added[0]) == data
+        else:
+            assert await gone(blobs, hashlib.sha256(data).digest())
+
+
+async def test_64_uploads_at_once(blobs: Blobs, catalog: Catalog, image: Make) -> None:
+    async def upload(i: int) -> None:
+        data = content(1 + i * 40_000, i % 50)
+        staged = await fill(blobs.stage(), data, fragment=30_000)
+        digest = await staged.publish()
+        await catalog.add_image(image(f"{i}", digest=digest))
+        await staged.settle()
+        assert await whole(blobs, digest) == data
+
+    await asyncio.gather(*(upload(i) for i in range(64)))
+
+
+async def test_a_restart_keeps_what_the_catalog_has_and_no_more(
+    new_blobs: Callable[[], Blobs], catalog: Catalog, image: Make
+) -> None:
+    async def publish(data: bytes) -> tuple[Staged, bytes]:
+        staged = await fill(blobs.stage(), data)
+        return staged, await staged.publish()
+
+    blobs = new_blobs()
+    await blobs.open(catalog)
+    settled, digest = await publish(b"settled")
+    await catalog.add_image(image("1", digest=digest))
+    await settled.settle()
+    await publish(b"settled")  # a twin that a crash cuts short
+    _, added = await publish(b"added, but not settled")
+    await catalog.add_image(image("2", digest=added))
+    _, orphan = await publish(b"never added")
+    await (await fill(blobs.stage(), content(2 * MIB))).local()
+    await blobs.close()
+    for _ in range(2):
+        blobs = new_blobs()
+        await blobs.open(catalog)
+        assert await whole(blobs, digest) == b"settled"
+        assert await whole(blobs, added) == b"added, but not settled"
+        assert await gone(blobs, orphan)
+        await blobs.close()
+
+
+async def test_a_closed_store_is_unavailable(new_blobs: Callable[[], Blobs], catalog: Catalog) -> None:
+    blobs = new_blobs()
+    staged = blobs.stage()
+    await staged.write(b"1")
+    with pytest.raises(StorageUnavailable):
+        await staged.publish()
+    await blobs.open(catalog)
+    staged = await fill(blobs.stage(), b"1")
+    await blobs.close()
+    await blobs.close()
+    with pytest.raises(StorageUnavailable):
+        await staged.publish()
+    await staged.discard()
+    with pytest.raises(StorageUnavailable):
+        await whole(blobs, bytes(32))
+
+
+async def test_a_cancelled_write_is_never_published_with_a_hole(blobs: Blobs) -> None:
+    for turns in range(40):
+        staged = blobs.stage()
+        writing = asyncio.ensure_future(staged.write(content(8 * MIB)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait((writing,))
+        if writing.cancelled() and staged.size:
+            with pytest.raises(StorageUnavailable):
+                await staged.publish()
+        await staged.discard()
+
+
+async def test_the_path_of_local_is_a_file_of_its_own(blobs: Blobs) -> None:
+    first, second = [await fill(blobs.stage(), b"same") for _ in range(2)]
+    paths: set[Path] = {await first.local(), await second.local()}
+    assert len(paths) == 2
+    await first.discard()
+    await second.discard()
+    assert not any(path.exists() for path in paths)

@@ -1,0 +1,283 @@
+"""Blobs in files: the folder, full and failing disks, and cancellation."""
+
+import asyncio
+import hashlib
+import os
+import random
+import resource
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conexiones.adapters.files import FileBlobs, FileStaged
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
+from conexiones.ports import Catalog, ImageRecord
+
+Make = Callable[..., ImageRecord]
+MIB = 1 << 20
+
+
+@pytest.fixture
+async def files(tmp_path: Path, catalog: Catalog) -> AsyncIterator[FileBlobs]:
+    files = FileBlobs(tmp_path / "files")
+    await files.open(catalog)
+    yield files
+    await files.close()
+
+
+def tree(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+async def whole(files: FileBlobs, digest: bytes) -> bytes:
+    return b"".join([piece async for piece in files.read(digest)])
+
+
+async def stored(files: FileBlobs, data: bytes) -> bytes:
+    staged = files.stage()
+    await staged.write(data)
+    digest = await staged.publish()
+    await staged.settle()
+    return digest
+
+
+async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, catalog: Catalog) -> None:
+    root = tmp_path / "a" / "files"
+    files = FileBlobs(root)
+    assert not root.exists(), "construction is without I/O"
+    await files.open(catalog)
+    small, large = files.stage(), files.stage()
+    await small.write(b"small")
+    assert tree(root) == [], "nothing is on the disk before a batch is full"
+    await large.write(bytes(MIB))
+    await large.local()
+    (random_name,) = tree(root)
+    assert random_name.startswith("incoming/")
+    digest = (await small.publish()).hex()
+    blob, marker, rest = tree(root)
+    assert (blob, rest) == (f"blobs/{digest[:2]}/{digest}", random_name)
+    assert marker.startswith(f"incoming/{digest}.")
+    assert (root / blob).samefile(root / marker)
+    assert {path.stat().st_mode & 0o777 for path in root.rglob("*") if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in [root, *root.rglob("*")] if path.is_dir()} == {0o700}
+    await small.settle()
+    await large.discard()
+    assert tree(root) == [blob]
+    assert len(list((root / "blobs").iterdir())) == 256
+    await files.close()
+
+
+async def test_the_same_bytes_are_kept_once(files: FileBlobs, tmp_path: Path) -> None:
+    digests = await asyncio.gather(*(stored(files, bytes(2 * MIB)) for _ in range(16)))
+    assert len(set(digests)) == 1
+    assert len(tree(tmp_path / "files")) == 1
+
+
+fragments = st.one_of(
+    st.integers(1, 16), st.integers(1, 70_000), st.integers(MIB - 2, MIB + 2), st.integers(1, 4 * MIB)
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(fragments, min_size=1, max_size=8), locals_after=st.sets(st.integers(0, 7)))
+def test_fragments_of_any_size_make_the_same_blob(sizes: list[int], locals_after: set[int]) -> None:
+    async def check(root: Path) -> None:
+        catalog, files = SqliteCatalog(root / "catalog.db"), FileBlobs(root)
+        await catalog.open()
+        await files.open(catalog)
+        staged = files.stage()
+        data = memoryview(random.Random(len(sizes)).randbytes(sum(sizes)))
+        for i, size in enumerate(sizes):
+            start = staged.size
+            await staged.write(bytes(data[start : start + size]))
+            if i in locals_after:
+                assert (await staged.local()).read_bytes() == data[: staged.size]
+        digest = await staged.publish()
+        await staged.settle()
+        assert digest == hashlib.sha256(data).digest()
+        assert await whole(files, digest) == data
+        await files.close()
+        await catalog.close()
+
+    with TemporaryDirectory() as folder:
+        asyncio.run(check(Path(folder)))
+
+
+async def test_memory_stays_bounded_however_big_the_image(files: FileBlobs) -> None:
+    fragment = random.randbytes(10_000)
+    staged = files.stage()
+    tracemalloc.start()
+    for _ in range(10_000):
+        await staged.write(fragment)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    await staged.discard()
+    assert peak < 4 * MIB
+
+
+async def test_a_damaged_blob_is_never_given_whole_and_is_healed_by_an_upload(
+    files: FileBlobs, tmp_path: Path
+) -> None:
+    data = random.Random(0).randbytes(2 * MIB + 5)
+    digest = await stored(files, data)
+    blob = tmp_path / "files" / "blobs" / digest.hex()[:2] / digest.hex()
+    for damaged in (data[:-1], data[:MIB], b"", data[:-1] + b"?", data + b"?"):
+        blob.write_bytes(damaged)
+        given = b""
+        if damaged:
+            with pytest.raises(BlobCorrupt):
+                async for piece in files.read(digest):
+                    given += piece
+        assert len(given) < len(data)
+        if len(damaged) != len(data):
+            assert await stored(files, data) == digest
+            assert await whole(files, digest) == data
+    assert tree(tmp_path / "files") == [str(blob.relative_to(tmp_path / "files"))]
+
+
+async def test_what_no_crash_of_ours_leaves_is_swept_too(
+    tmp_path: Path, catalog: Catalog, image: Make
+) -> None:
+    root = tmp_path / "files"
+    incoming = root / "incoming"
+    incoming.mkdir(parents=True)
+    unknown, missing = "12" * 32, "34" * 32
+    for name in ("x", f"{unknown}.a", f"{unknown}.b", f"{missing}.a", f"{missing[:-1]}.a"):
+        (incoming / name).touch()
+    (root / "blobs" / "12").mkdir(parents=True)
+    (root / "blobs" / "12" / unknown).touch()
+    files = FileBlobs(root)
+    await files.open(catalog)
+    assert tree(root) == []
+    await files.close()
+
+
+async def test_without_the_catalogs_word_the_blob_is_left_to_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog, files = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path / "files")
+    await catalog.open()
+    await files.open(catalog)
+    staged = files.stage()
+    await staged.write(b"1")
+    digest = await staged.publish()
+    await catalog.close()
+    await staged.discard()
+    assert "left to the next start" in caplog.text
+    assert await whole(files, digest) == b"1"
+    await files.close()
+    await catalog.open()
+    await files.open(catalog)
+    assert tree(tmp_path / "files") == []
+    await files.close()
+    await catalog.close()
+
+
+async def test_cancellation_at_any_moment_leaves_nothing_behind(
+    files: FileBlobs, tmp_path: Path, catalog: Catalog, image: Make
+) -> None:
+    """The three steps as the domain does them, cut short anywhere: blobs and catalog agree at once."""
+    rng = random.Random(5)
+    started: dict[str, bytes] = {}
+
+    async def upload(id: str, size: int) -> None:
+        data = random.Random(id).randbytes(size)
+        started[id] = hashlib.sha256(data).digest()
+        staged = files.stage()
+        try:
+            for start in range(0, size, 300_000):
+                await staged.write(data[start : start + 300_000])
+            await staged.local()
+            await catalog.add_image(image(id, digest=await staged.publish()))
+            await staged.settle()
+        finally:
+            await staged.discard()
+
+    await stored(files, b"0")  # starts the threads' first descriptors
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for lap in range(30):
+        sizes = [rng.choice([3000, 200_000, 2 * MIB, 4 * MIB]) for _ in range(4)]
+        tasks = [asyncio.ensure_future(upload(f"{lap}.{i}", size)) for i, size in enumerate(sizes)]
+        for task in tasks:
+            await asyncio.wait({task}, timeout=rng.uniform(0, 0.01))
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert list((tmp_path / "files" / "incoming").iterdir()) == []
+    kept = {digest for id, digest in started.items() if await catalog.get_image(id)}
+    assert 0 < len(kept) < len(started), "the moments must be spread over all steps"
+    blobs = {path.name for path in (tmp_path / "files" / "blobs").rglob("*") if path.is_file()}
+    assert blobs == {digest.hex() for digest in kept | {hashlib.sha256(b"0").digest()}}
+    for digest in kept:
+        assert hashlib.sha256(await whole(files, digest)).digest() == digest
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+async def write(staged: FileStaged, size: int) -> bytes:
+    for _ in range(0, size, 50_000):
+        await staged.write(random.randbytes(50_000))
+    return await staged.publish()
+
+
+async def test_a_full_disk_refuses_uploads_and_goes_on_with_space(
+    small_disk: Path, catalog: Catalog, image: Make
+) -> None:
+    root = small_disk / "files"
+    files = FileBlobs(root)
+    await files.open(catalog)
+    data = random.Random(0).randbytes(MIB + 1)
+    acknowledged = await stored(files, data)
+    for _ in range(3):
+        uploads = [files.stage() for _ in range(4)]
+        outcomes = await asyncio.gather(*(write(u, 5 * MIB) for u in uploads), return_exceptions=True)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, StorageFull)]
+        assert len(refused) >= 3
+        assert all(isinstance(error.__cause__, OSError) for error in refused)
+        with pytest.raises((StorageFull, StorageUnavailable)):
+            await uploads[outcomes.index(refused[0])].publish()
+        await asyncio.gather(*(upload.discard() for upload in uploads))
+        assert tree(root) == [f"blobs/{acknowledged.hex()[:2]}/{acknowledged.hex()}"]
+        assert await whole(files, acknowledged) == data
+        fits = files.stage()
+        await write(fits, 4 * MIB)
+        await fits.discard()
+    # And a small one, whose only hop is publish.
+    with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="space"):
+        while True:
+            filler.write(bytes(4096))
+    small = files.stage()
+    await small.write(b"small" * 1000)
+    with pytest.raises(StorageFull):
+        await small.publish()
+    await small.discard()
+    (small_disk / "filler").unlink()
+    assert await whole(files, await stored(files, b"small" * 1000)) == b"small" * 1000
+    await files.close()
+
+
+async def test_a_file_over_the_limit_of_the_process_is_a_full_disk(files: FileBlobs, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    staged = files.stage()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3 * MIB // 2, hard))  # in the middle of a batch
+    try:
+        with pytest.raises(StorageFull):
+            await write(staged, 6 * MIB)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    await staged.discard()
+    assert tree(tmp_path / "files") == []
+
+
+async def test_a_folder_that_is_gone_is_unavailable(files: FileBlobs, tmp_path: Path) -> None:
+    (tmp_path / "files" / "incoming").rmdir()
+    for size in (1, 3 * MIB):
+        staged = files.stage()
+        with pytest.raises(StorageUnavailable) as error:
+            await write(staged, size)
+        assert isinstance(error.value.__cause__, OSError)
+        await staged.discard()

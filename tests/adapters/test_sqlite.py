@@ -1,0 +1,133 @@
+"""The SQLite catalog: its file, and what goes wrong with files."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from conexiones.adapters.schema import VERSION
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.errors import StorageFull, StorageUnavailable
+from conexiones.ports import ImageRecord
+
+Make = Callable[..., ImageRecord]
+
+
+async def test_the_file_is_durable_versioned_and_private(tmp_path: Path, image: Make) -> None:
+    path = tmp_path / "new" / "catalog.db"
+    catalog = SqliteCatalog(path)
+    assert not path.parent.exists(), "construction is without I/O"
+    await catalog.open()
+    await catalog.add_image(image("1"))
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    await catalog.close()
+    assert [file.name for file in path.parent.iterdir()] == ["catalog.db"], "the WAL is in the file"
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        plan = "EXPLAIN QUERY PLAN SELECT * FROM images WHERE user = 'ana' ORDER BY id DESC"
+        assert "images_by_user" in str(connection.execute(plan).fetchall())
+        assert "TEMP B-TREE" not in str(connection.execute(plan).fetchall())
+
+
+async def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    catalog = SqliteCatalog(path)
+    with pytest.raises(
+        ValueError, match=r"catalog\.db has schema version 2, and this server knows 1"
+    ) as error:
+        await catalog.open()
+    assert "\n" not in str(error.value)
+    await catalog.close()
+    assert path.read_bytes() == before
+
+
+async def test_what_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    path.write_bytes(b"not a database" * 1000)
+    catalog = SqliteCatalog(path)
+    with pytest.raises(StorageUnavailable) as error:
+        await catalog.open()
+    assert isinstance(error.value.__cause__, Exception)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StorageUnavailable):
+        await catalog.open()
+
+
+async def test_a_defect_of_the_caller_is_no_failure_of_the_storage(tmp_path: Path, image: Make) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    await catalog.open()
+    bad, good = catalog.add_image(image("1", size=2**64)), catalog.add_image(image("2"))
+    outcomes = await asyncio.gather(bad, good, return_exceptions=True)
+    assert isinstance(outcomes[0], OverflowError)
+    assert outcomes[1] is None
+    await catalog.close()
+
+
+async def test_a_full_disk_ends_writes_clearly_and_goes_on_with_space(small_disk: Path, image: Make) -> None:
+    catalog = SqliteCatalog(small_disk / "catalog.db")
+    await catalog.open()
+    filler = small_disk / "filler"
+    acknowledged: set[str] = set()
+    refused: set[str] = set()
+
+    async def add(id: str) -> None:
+        try:
+            await catalog.add_image(image(id, user="x" * 2000))
+        except StorageFull as error:
+            assert isinstance(error.__cause__, Exception)
+            refused.add(id)
+        else:
+            acknowledged.add(id)
+
+    for attempt in range(3):
+        for lap in range(100):
+            await asyncio.gather(*(add(f"{attempt}.{lap}.{i}") for i in range(50)))
+            if refused:
+                break
+            if lap == 2:
+                _fill(filler)
+        assert refused
+        assert await catalog.get_image(min(acknowledged)), "reading goes on"
+        missing = {id for id in refused if await catalog.get_image(id) is None}
+        assert missing == refused, "what failed is not there"
+        filler.unlink()
+        await add(f"{attempt}.after")
+        assert f"{attempt}.after" in acknowledged
+        refused.clear()
+
+    await catalog.close()
+    await catalog.open()
+    assert all([await catalog.get_image(id) for id in acknowledged])
+    await catalog.close()
+
+
+async def test_opening_on_a_full_disk_says_so_and_works_later(small_disk: Path) -> None:
+    filler = small_disk / "filler"
+    _fill(filler)
+    catalog = SqliteCatalog(small_disk / "catalog.db")
+    with pytest.raises(StorageFull):
+        await catalog.open()
+    filler.unlink()
+    await catalog.open()
+    assert await catalog.get_user("ana") is None
+    await catalog.close()
+
+
+def _fill(path: Path) -> None:
+    """Takes all the space there is."""
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue

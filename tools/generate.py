@@ -1,0 +1,83 @@
+"""Generates src/conexiones/gen from proto/ with grpc_tools alone.
+
+python tools/generate.py           writes it
+python tools/generate.py --check   says whether the committed code is up to date, and exits with 1 if not
+"""
+
+import filecmp
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTO = ROOT / "proto"
+GEN = ROOT / "src" / "conexiones" / "gen"
+
+
+def generate(out: Path) -> None:
+    """Generates into out/conexiones/gen; out stands for src."""
+    plugin = Path(sysconfig.get_path("scripts")) / "protoc-gen-connectrpc"
+    # The virtual folder conexiones/gen is what makes the generated imports absolute.
+    files = [f"conexiones/gen/{path.relative_to(PROTO)}" for path in sorted(PROTO.rglob("*.proto"))]
+    well_known = Path(sysconfig.get_path("purelib")) / "grpc_tools" / "_proto"
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"--plugin=protoc-gen-connectrpc={plugin}",
+            f"-Iconexiones/gen={PROTO}",
+            f"-I{well_known}",
+            f"--python_out={out}",
+            f"--pyi_out={out}",
+            f"--grpc_python_out={out}",
+            f"--connectrpc_out={out}",
+            "--connectrpc_opt=protobuf=google,io=async",
+            *files,
+        ],
+        check=True,
+    )
+    gen = out / "conexiones" / "gen"
+    for path in gen.rglob("*_pb2_grpc.py"):
+        if "class " not in path.read_text():
+            path.unlink()  # of a file without a service
+    for folder in [gen, *(path for path in gen.rglob("*") if path.is_dir())]:
+        (folder / "__init__.py").write_text('"""Generated from proto/ by `make generate`."""\n')
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Files that differ between two trees, or are in one only."""
+    names = {
+        path.relative_to(tree)
+        for tree in (one, other)
+        for path in tree.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    return sorted(
+        str(name)
+        for name in names
+        if not (one / name).is_file()
+        or not (other / name).is_file()
+        or not filecmp.cmp(one / name, other / name, shallow=False)
+    )
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder))
+        fresh = Path(folder) / "conexiones" / "gen"
+        if "--check" in sys.argv:
+            stale = differences(fresh, GEN)
+            if stale:
+                print("Generated code is out of date; run `make generate`:", *stale, sep="\n  ")
+            return bool(stale)
+        shutil.rmtree(GEN, ignore_errors=True)
+        shutil.copytree(fresh, GEN)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
