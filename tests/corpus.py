@@ -1,12 +1,12 @@
-"""Images for tests: real ones in all their varieties, bombs, and broken files. All made in memory, always alike.
+"""Images for tests: real ones in all their varieties, bombs, and broken files, made in memory, always alike.
 
     images()      name → bytes of a sound image; the name begins with the format as `Facts.format` has it
     photograph()  the tutorial's elephant
     bombs()       name → small files whose headers claim enormous sizes
     broken()      name → (bytes, the error that `probe` raises)
 
-The results are made once and shared: do not change them. `corpus_containers` builds by hand what no encoder here
-writes: BMP varieties, HEIF with transformations, BigTIFF.
+The results are made once and shared: do not change them. `corpus_containers` builds by hand what no encoder
+here writes: BMP varieties, HEIF with transformations, big-endian TIFF.
 """
 
 import io
@@ -55,7 +55,7 @@ def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
 
 
 def exif(orientation: int, *, order: str = "<", thumbnail: bytes = b"") -> bytes:
-    """An EXIF block that begins with `Exif\\0\\0`, with a JPEG thumbnail in its second IFD if one is given."""
+    """An EXIF block behind its `Exif\\0\\0`, with a JPEG thumbnail in the second IFD if one is given."""
     magic = b"II*\0" if order == "<" else b"MM\0*"
     first = struct.pack(order + "HHHIHHI", 1, 0x0112, 3, 1, orientation, 0, 26 if thumbnail else 0)
     second = struct.pack(order + "HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail), 0)
@@ -81,7 +81,7 @@ def vips(image: Image.Image, suffix: str, **options: Any) -> bytes:
 def images() -> dict[str, bytes]:
     """Sound images of every format. Names are `FORMAT variety`."""
     made: dict[str, bytes] = {}
-    for format, varieties in (
+    for name, varieties in (
         ("JPEG", _jpegs()),
         ("PNG", _pngs()),
         ("GIF", _gifs()),
@@ -91,7 +91,7 @@ def images() -> dict[str, bytes]:
         ("AVIF", _avifs()),
         ("HEIF", containers.heifs()),
     ):
-        made |= {f"{format} {name}": data for name, data in varieties.items()}
+        made |= {f"{name} {variety}": data for variety, data in varieties.items()}
     return made
 
 
@@ -246,7 +246,15 @@ def _avifs() -> dict[str, bytes]:
         "ushort"
     )
     still = encoded(rgb, "AVIF", speed=10)
-    return {
+    transformed = {
+        name: containers.transformed(still, properties)
+        for name, properties in (
+            ("irot", (containers.box(b"irot", b"\1"),)),
+            ("clap", (containers.clap(30, 20),)),
+            ("clap irot", (containers.clap(31, 20), containers.box(b"irot", b"\3"))),
+        )
+    }
+    return transformed | {
         "8 bit": still,
         "alpha": encoded(rgba, "AVIF", speed=10),
         "vips": vips(rgb, ".avif", effort=0),
@@ -254,9 +262,7 @@ def _avifs() -> dict[str, bytes]:
         "brand mif1": containers.rebranded(still, b"mif1"),
         "1x1": encoded(picture(width=1, height=1), "AVIF", speed=10),
         "wide": encoded(picture(width=900, height=1), "AVIF", speed=10),
-    } | {
-        f"orientation {orientation}": encoded(rgb, "AVIF", speed=10, exif=exif(orientation))
-        for orientation in range(2, 9)
+        **{f"orientation {way}": encoded(rgb, "AVIF", speed=10, exif=exif(way)) for way in range(2, 9)},
     }
 
 
@@ -264,7 +270,7 @@ def _avifs() -> dict[str, bytes]:
 def bombs() -> dict[str, bytes]:
     """Small files, one per format and named for it, that claim more than 200 million pixels.
 
-    Those for PNG, GIF and BMP fail `probe` for want of pixels or end; `peek` tells the size of all.
+    `peek` and `probe` tell the size of all; only the BMP is found truncated by `probe`.
     """
     side = 65500
     jpeg = bytearray(encoded(picture(), "JPEG"))

@@ -1,6 +1,7 @@
-"""Image files built byte by byte, for `corpus`: what no encoder at hand writes, and damage in chosen places."""
+"""Image files built byte by byte, for `corpus`: what no encoder at hand writes, and chosen damage."""
 
 import struct
+import zlib
 from collections.abc import Callable
 from itertools import groupby
 
@@ -132,6 +133,18 @@ def heifs() -> dict[str, bytes]:
     }
 
 
+def transformed(avif: bytes, properties: tuple[bytes, ...]) -> bytes:
+    """The image of `avif`, 37 × 23 pixels, without alpha and under other transformations."""
+    configuration = avif.index(b"av1C") - 4
+    (length,) = struct.unpack_from(">I", avif, configuration)
+    pixels = avif.index(b"mdat") - 4
+    return heif(
+        b"avif",
+        properties=(avif[configuration : configuration + length], *properties),
+        data=avif[pixels + 8 : pixels + struct.unpack_from(">I", avif, pixels)[0]],
+    )
+
+
 def rebranded(data: bytes, brand: bytes) -> bytes:
     """The same boxes under another major brand."""
     return data[:8] + brand + data[12:]
@@ -151,7 +164,7 @@ def tiff(
     fields = [(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 0),
               (274, 3, orientation), (277, 3, 1), (278, 4, height), (279, 4, len(pixels))]  # fmt: skip
     value = 8 if big else 4
-    start = (16 if big else 8) + (8 if big else 2) + len(fields) * (12 + 2 * value - 4 if big else 12) + value
+    start = (16 if big else 8) + (8 if big else 2) + len(fields) * (20 if big else 12) + value
     mark = b"II" if order == "<" else b"MM"
     out = mark + struct.pack(order + ("HHHQQ" if big else "HIH"), *((43, 8, 0, 16) if big else (42, 8)),
                              len(fields))  # fmt: skip
@@ -163,8 +176,6 @@ def tiff(
 
 def png_in_pieces(data: bytes, length: int) -> bytes:
     """The same PNG with its one IDAT cut into many of `length` bytes."""
-    import zlib
-
     at = data.index(b"IDAT") - 4
     (size,) = struct.unpack_from(">I", data, at)
     out = data[:at]

@@ -83,9 +83,9 @@ class Server:
         self._process.kill()
         self.wait()
 
-    def wait(self) -> int:
-        """Waits for its end and gives the exit status."""
-        status = self._process.wait(STOP_SECONDS)
+    def wait(self, seconds: float | None = STOP_SECONDS) -> int:
+        """Waits for its end and gives the exit status. Raises subprocess.TimeoutExpired."""
+        status = self._process.wait(seconds)
         # The pipe is at its end when the last process that had it is gone.
         self._reader.join(STOP_SECONDS)
         assert self._process.stdout  # noqa: S101 (tells mypy)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         refuse(f"a full disk needs a tmpfs, which cannot be mounted here: {mount.stderr.strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def fill_disk() -> Callable[[Path], None]:
+    """Takes all the space there is with one file."""
+
+    def fill(path: Path) -> None:
+        with path.open("wb", buffering=0) as file:
+            for size in (1 << 16, 1 << 12, 1):
+                with suppress(OSError):
+                    while True:
+                        file.write(bytes(size))
+
+    return fill

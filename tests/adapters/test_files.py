@@ -35,6 +35,12 @@ def tree(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
+def open_files(root: Path) -> list[str]:
+    """The files below root that this process has open."""
+    targets = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
+    return [target for target in targets if target.startswith(str(root))]
+
+
 async def whole(files: FileBlobs, digest: bytes) -> bytes:
     return b"".join([piece async for piece in files.read(digest)])
 
@@ -60,8 +66,8 @@ async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, 
     (random_name,) = tree(root)
     assert random_name.startswith("incoming/")
     digest = (await small.publish()).hex()
-    blob, marker, rest = tree(root)
-    assert (blob, rest) == (f"blobs/{digest[:2]}/{digest}", random_name)
+    blob = f"blobs/{digest[:2]}/{digest}"
+    (marker,) = {*tree(root)} - {blob, random_name}
     assert marker.startswith(f"incoming/{digest}.")
     assert (root / blob).samefile(root / marker)
     assert {path.stat().st_mode & 0o777 for path in root.rglob("*") if path.is_file()} == {0o600}
@@ -118,7 +124,7 @@ async def test_memory_stays_bounded_however_big_the_image(files: FileBlobs) -> N
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     await staged.discard()
-    assert peak < 4 * MIB
+    assert peak < 5 * MIB, "three batches, and what bytearray reserves to grow"
 
 
 async def test_a_damaged_blob_is_never_given_whole_and_is_healed_by_an_upload(
@@ -131,7 +137,7 @@ async def test_a_damaged_blob_is_never_given_whole_and_is_healed_by_an_upload(
         blob.write_bytes(damaged)
         given = b""
         if damaged:
-            with pytest.raises(BlobCorrupt):
+            with pytest.raises(BlobCorrupt):  # noqa: PT012 (what was given before counts too)
                 async for piece in files.read(digest):
                     given += piece
         assert len(given) < len(data)
@@ -199,8 +205,6 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
         finally:
             await staged.discard()
 
-    await stored(files, b"0")  # starts the threads' first descriptors
-    descriptors = len(os.listdir("/proc/self/fd"))
     for lap in range(30):
         sizes = [rng.choice([3000, 200_000, 2 * MIB, 4 * MIB]) for _ in range(4)]
         tasks = [asyncio.ensure_future(upload(f"{lap}.{i}", size)) for i, size in enumerate(sizes)]
@@ -209,13 +213,13 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
             task.cancel()
         await asyncio.wait(tasks)
         assert list((tmp_path / "files" / "incoming").iterdir()) == []
-    kept = {digest for id, digest in started.items() if await catalog.get_image(id)}
+    kept = {digest for name, digest in started.items() if await catalog.get_image(name)}
     assert 0 < len(kept) < len(started), "the moments must be spread over all steps"
     blobs = {path.name for path in (tmp_path / "files" / "blobs").rglob("*") if path.is_file()}
-    assert blobs == {digest.hex() for digest in kept | {hashlib.sha256(b"0").digest()}}
+    assert blobs == {digest.hex() for digest in kept}
     for digest in kept:
         assert hashlib.sha256(await whole(files, digest)).digest() == digest
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_files(tmp_path / "files") == []
 
 
 async def write(staged: FileStaged, size: int) -> bytes:
@@ -225,7 +229,7 @@ async def write(staged: FileStaged, size: int) -> bytes:
 
 
 async def test_a_full_disk_refuses_uploads_and_goes_on_with_space(
-    small_disk: Path, catalog: Catalog, image: Make
+    small_disk: Path, fill_disk: Callable[[Path], None], catalog: Catalog
 ) -> None:
     root = small_disk / "files"
     files = FileBlobs(root)
@@ -247,9 +251,7 @@ async def test_a_full_disk_refuses_uploads_and_goes_on_with_space(
         await write(fits, 4 * MIB)
         await fits.discard()
     # And a small one, whose only hop is publish.
-    with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="space"):
-        while True:
-            filler.write(bytes(4096))
+    fill_disk(small_disk / "filler")
     small = files.stage()
     await small.write(b"small" * 1000)
     with pytest.raises(StorageFull):

@@ -21,7 +21,7 @@ import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -220,7 +220,8 @@ class FileStaged:
 
     async def _discard(self) -> None:
         while self._jobs:
-            await asyncio.wait((asyncio.wrap_future(self._jobs.popleft()),))
+            with suppress(Exception):  # it failed: then there is less to keep
+                await finish(self._jobs.popleft())
         try:
             referenced = self._digest is None or await self._store.catalog.has_digest(self._digest)
             await self._store.run(self._remove, referenced)

@@ -26,6 +26,7 @@ from conexiones.settings import Settings
 from conexiones.transport import control
 from conexiones.transport.address import Address
 from conexiones.transport.envoy import configuration, environment
+from conexiones.transport.inbound import COPIES
 
 log = logging.getLogger("conexiones.supervisor")
 
@@ -202,6 +203,8 @@ def _checked(settings: Settings) -> Address:
     for path in (settings.tls_cert, settings.tls_key, settings.tls_client_ca):
         if path and not os.access(path, os.R_OK):
             raise StartError(f"Cannot read {path}.")
+    if settings.message_budget < COPIES * settings.max_message_bytes:
+        raise StartError(f"--message-budget must be at least {COPIES} times --max-message-bytes.")
     if not address.is_loopback and not settings.tls_cert and not settings.insecure:
         raise StartError(
             f"{address} is open to other machines: give --tls-cert and --tls-key, or say --insecure."

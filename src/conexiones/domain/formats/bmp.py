@@ -48,16 +48,17 @@ def _header(data: Buffer) -> tuple[Facts, int, int]:
 def _compression(data: Buffer) -> tuple[int, int]:
     """The compression and, for run lengths, the bytes they take. Raises for what no BMP reader decodes."""
     header = _FILE.unpack_from(data, 0)[1]
+    depth = int.from_bytes(data[24:26] if header == 12 else data[28:30], "little")
     if header in (12, 16):
-        return _RGB, 0
-    compression, stored = _COMPRESSION.unpack_from(data, 30)
+        compression, stored = _RGB, 0
+    else:
+        compression, stored = _COMPRESSION.unpack_from(data, 30)
     if compression in (_JPEG, _PNG) and header not in _OS2_SIZES:
         raise UnsupportedFormat(format=f"BMP with {'JPEG' if compression == _JPEG else 'PNG'} inside")
     if compression in (_BITFIELDS, _JPEG) and header in _OS2_SIZES:
         raise UnsupportedFormat(format="BMP with OS/2 compression")
-    depth = int.from_bytes(data[28:30], "little")
     runs = compression in (_RLE8, _RLE4)
-    if compression > _ALPHABITFIELDS or (runs and stored == 0):
+    if depth == 0 or compression > _ALPHABITFIELDS or (runs and stored == 0):
         raise CorruptImage(format="BMP")
     if runs and depth != (8 if compression == _RLE8 else 4):
         raise CorruptImage(format="BMP")

@@ -1,0 +1,52 @@
+# `make` lists the commands. `demo` and `test` set up all that they need, in .venv and node_modules.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: help demo test check bench generate lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
+
+demo: setup ## start the server, send it a photograph from Python and from Node.js, and go on serving
+	@$(RUN) tools/demo.py
+
+test: setup ## run all tests
+	@$(RUN) -m pytest $(ARGS)
+
+check: setup ## lint, formatting, types, generated code up to date
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+	@$(RUN) tools/generate.py --check
+
+generate: setup ## generate src/conexiones/gen and docs from their sources
+	@$(RUN) tools/generate.py
+
+lock: setup ## pin all dependencies anew in requirements/dev.txt
+	@tools/lock.sh
+
+clean: ## remove what was set up and built
+	rm -rf $(VENV) build dist client/node_modules tests/web/node_modules .mypy_cache .pytest_cache .ruff_cache
+
+.PHONY: setup
+setup: $(VENV)/ready node
+$(VENV)/ready: requirements/dev.txt pyproject.toml tools/setup.sh
+	@PYTHON="$(PYTHON)" tools/setup.sh $(VENV)
+	@touch $@
+
+.PHONY: node
+ifeq ($(shell command -v npm),)
+node:
+ifeq ($(CI),true)
+	@echo "Node.js is missing: apt install nodejs npm" >&2; exit 1
+else
+	@echo "Node.js is missing, so its parts are left out: apt install nodejs npm (20 or newer)" >&2
+endif
+else
+node: client/node_modules/ready tests/web/node_modules/ready
+%/node_modules/ready: %/package-lock.json
+	@npm ci --prefix $* --silent --no-progress
+	@touch $@
+endif

@@ -1,0 +1,136 @@
+"""A process to be killed; test_crash.py starts it.
+
+    crash_worker.py flood ROOT SEED LARGEST     uploads images of at most LARGEST bytes until it is killed
+    crash_worker.py steps ROOT                  does the same few uploads in ROOT/0, ROOT/1, …, and in the
+                                                nth dies before its nth change to the folder of the blobs
+
+Acknowledges each image that is stored with a line: its id and its digest. Contents repeat, so that the
+same bytes come in at once; some uploads are discarded after publish, as if the catalog had failed.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.ports import ImageRecord
+
+
+def say(line: str) -> None:
+    os.write(1, f"{line}\n".encode())  # one write: never half a line
+
+
+class Uploads:
+    def __init__(self, root: Path) -> None:
+        self.catalog = SqliteCatalog(root / "catalog.db")
+        self.blobs = FileBlobs(root)
+
+    async def open(self) -> None:
+        await self.catalog.open()
+        await self.blobs.open(self.catalog)
+
+    async def close(self) -> None:
+        await self.blobs.close()
+        await self.catalog.close()
+
+    async def upload(self, name: str, data: bytes, *, keep: bool = True) -> None:
+        staged = self.blobs.stage()
+        for start in range(0, len(data), 150_000):
+            await staged.write(data[start : start + 150_000])
+        digest = await staged.publish()
+        if keep:
+            await self.catalog.add_image(
+                ImageRecord(
+                    id=name,
+                    digest=digest,
+                    size=len(data),
+                    format="PNG",
+                    width=1,
+                    height=1,
+                    frames=1,
+                    user=None,
+                    create_time=1,
+                )
+            )
+            await staged.settle()
+            say(f"{name} {digest.hex()}")
+        else:
+            await staged.discard()
+
+
+async def flood(root: Path, seed: int, largest: int) -> None:
+    say("opening")
+    uploads = Uploads(root)
+    await uploads.open()
+    say("open")
+
+    async def client(i: int) -> None:
+        rng = random.Random(f"{seed} {i}")
+        for n in range(1_000_000):
+            shared = random.Random(rng.randrange(4)) if rng.random() < 0.3 else rng
+            data = shared.randbytes(shared.randint(1, largest))
+            await uploads.upload(f"{seed}.{i}.{n}", data, keep=rng.random() < 0.8)
+
+    await asyncio.gather(*(client(i) for i in range(8)))
+
+
+async def few(root: Path) -> None:
+    uploads = Uploads(root)
+    await uploads.open()
+    data = random.Random(0).randbytes(1_500_000)
+    await uploads.upload("small", b"1" * 3000)
+    await uploads.upload("large", data)
+    await uploads.upload("small again", b"1" * 3000)
+    await uploads.upload("dropped", b"2" * 3000, keep=False)
+    await uploads.upload("dropped twin", data, keep=False)
+    twins = (uploads.upload(f"twin {i}", b"3" * 3000, keep=i != 1) for i in range(3))
+    await asyncio.gather(*twins)
+    # Last, what is left over for the next start: begun, and published without a word to the catalog.
+    begun, published = uploads.blobs.stage(), uploads.blobs.stage()
+    await begun.write(data)
+    await published.write(b"4" * 3000)
+    await published.publish()
+    await uploads.close()
+
+
+def steps(root: Path) -> None:
+    """Each step in a fork, which saves the start of Python. The fork is made before any thread is."""
+    step = 0
+    while True:
+        child = os.fork()
+        if not child:
+            die_before_change(step, str(root / str(step) / "blobs"), str(root / str(step) / "incoming"))
+            say(f"step {step}")
+            asyncio.run(few(root / str(step)))
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        if status == 0:
+            return
+        if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
+            sys.exit(f"step {step} failed")
+        step += 1
+
+
+def die_before_change(nth: int, *folders: str) -> None:
+    """SIGKILL at the nth open, rename, link or removal in the folders (Python's audit events)."""
+    left = nth
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in ("open", "os.rename", "os.link", "os.remove") and str(arguments[0]).startswith(folders):
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    sys.addaudithook(watch)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "flood":
+        asyncio.run(flood(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
+    else:
+        steps(Path(sys.argv[2]))

@@ -1,0 +1,44 @@
+"""Fixtures for all tests: a fresh server for each, and its clients."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server, serve
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    """Starts servers with settings, each on its own port and data; they end with the test."""
+    with ExitStack() as stack:
+        yield lambda *args, **settings: stack.enter_context(serve(*args, **settings))
+
+
+@pytest.fixture
+def server(start: Callable[..., Server]) -> Server:
+    """A server with the default settings."""
+    return start()
+
+
+@pytest.fixture
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(server.address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def stub(channel: grpc.Channel) -> UsuarioServicioStub:
+    """The tutorial's service on `server`."""
+    return UsuarioServicioStub(channel)
+
+
+@pytest.fixture(scope="session")
+def photograph() -> bytes:
+    """A real JPEG, 1280 × 853 pixels."""
+    return (ROOT / "client" / "image" / "elephant.jpg").read_bytes()

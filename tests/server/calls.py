@@ -1,0 +1,53 @@
+"""What the server's tests share: errors read as a client would, images of any size, processes."""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import psutil
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+DEADLINE = 20.0
+
+
+def reason(error: Any) -> str:
+    """The stable reason of a failed call's status, "" if it has none."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            for detail in Status.FromString(value).details:
+                info = ErrorInfo()
+                if detail.Unpack(info):
+                    return info.reason
+    return ""
+
+
+def failure(call: Any, *args: Any, **kwargs: Any) -> tuple[grpc.StatusCode, str]:
+    """The code and the reason with which a call fails; it must fail."""
+    try:
+        result = call(*args, **{"timeout": DEADLINE, **kwargs})
+        if hasattr(result, "__next__"):
+            list(result)
+    except grpc.RpcError as error:
+        return error.code(), reason(error)
+    raise AssertionError("the call succeeded")
+
+
+def bitmap(width: int, height: int, *, seed: int = 0, piece: int = 1 << 20) -> Iterator[bytes]:
+    """A BMP of width × height pixels, 24 bits each, in pieces; about width × height × 3 bytes."""
+    row = (width * 3 + 3) // 4 * 4
+    size = row * height
+    yield struct.pack("<2sIHHI", b"BM", 54 + size if 54 + size < 2**32 else 0, 0, 0, 54) + struct.pack(
+        "<IiiHHIIiiII", 40, width, height, 1, 24, 0, size if size < 2**32 else 0, 2835, 2835, 0, 0
+    )
+    block = bytes((seed + number * 7) % 256 for number in range(256)) * (piece // 256)
+    while size:
+        yield block[: min(size, len(block))]
+        size -= min(size, len(block))
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]

@@ -1,0 +1,231 @@
+"""Starting, refusing to start, draining, stopping and dying."""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from conexiones.gen import user_pb2, user_pb2_grpc
+from conexiones.testing import Server, ServerError, serve
+from tests.conftest import ROOT
+from tests.server.calls import DEADLINE, failure, family
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def run(*args: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """`conexiones` with arguments, to its end."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
+    return subprocess.run(
+        [sys.executable, "-m", "conexiones", *args],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        env=environ | variables,
+        check=False,
+    )
+
+
+def test_it_says_in_one_line_when_it_is_ready_and_where(server: Server) -> None:
+    assert server.log.count("\n") == 1
+    assert server.log.startswith("Conexiones gRPC ")
+    assert f"listens on 127.0.0.1:{server.port} (plaintext; gRPC, gRPC-Web, Connect)" in server.log
+    assert str(server.data_dir) in server.log
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "server", Path("/")])
+def test_server_user_starts_it_from_any_folder(tmp_path: Path, folder: Path) -> None:
+    script = os.path.relpath(ROOT / "server" / "server_user.py", folder)
+    variables = {"CONEXIONES_ADDRESS": "127.0.0.1:0", "CONEXIONES_DATA_DIR": str(tmp_path / "data")}
+    with subprocess.Popen(
+        [sys.executable, script], cwd=folder, env=os.environ | variables, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        ready = process.stdout.readline()
+        process.terminate()
+        assert process.wait(DEADLINE) == 0
+    assert "listens on 127.0.0.1:" in ready
+    assert (tmp_path / "data" / "catalog.sqlite3").exists()
+
+
+def test_a_flag_wins_over_the_environment(tmp_path: Path) -> None:
+    refused = run(
+        "serve", "--address=nowhere", CONEXIONES_ADDRESS="127.0.0.1:0", CONEXIONES_DATA_DIR=str(tmp_path)
+    )
+    assert refused.returncode == 1
+    assert refused.stderr == "conexiones: The address 'nowhere' is not of the form HOST:PORT.\n"
+
+
+def test_a_second_server_on_the_port_is_refused(server: Server, tmp_path: Path) -> None:
+    second = run("serve", f"--address={server.address}", f"--data-dir={tmp_path}")
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == f"conexiones: Cannot listen on {server.address}: another server listens there.\n"
+
+
+def test_a_port_that_others_would_share_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with (
+            pytest.raises(ServerError, match="another server listens there"),
+            serve(tmp_path, address=f"127.0.0.1:{other.getsockname()[1]}"),
+        ):
+            pass
+
+
+def test_a_second_server_on_the_data_is_refused(server: Server) -> None:
+    second = run("serve", "--address=127.0.0.1:0", f"--data-dir={server.data_dir}")
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == f"conexiones: The data folder {server.data_dir} is in use by another server.\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            ["--address=0.0.0.0:0"],
+            "0.0.0.0:0 is open to other machines: give --tls-cert and --tls-key, or say --insecure.",
+        ),
+        (["--address=127.0.0.1:0", "--tls-cert=/nowhere"], "TLS needs both --tls-cert and --tls-key."),
+        (["--tls-cert=/nowhere", "--tls-key=/nowhere"], "Cannot read /nowhere."),
+        (["--tls-client-ca=/nowhere"], "--tls-client-ca needs --tls-cert and --tls-key."),
+        (["--max-pixels=many"], "--max-pixels takes a whole number of at least 1, not 'many'."),
+        (
+            ["--max-message-bytes=64MiB", "--message-budget=1MiB"],
+            "--message-budget must be at least 3 times --max-message-bytes.",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(tmp_path: Path, flags: list[str], sentence: str) -> None:
+    refused = run("serve", f"--data-dir={tmp_path}", *flags)
+    assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", f"conexiones: {sentence}\n")
+
+
+def test_insecure_allows_all_addresses(tmp_path: Path) -> None:
+    with (
+        serve(tmp_path, address="0.0.0.0:0", insecure="true") as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE).status == SERVING
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_drain_lets_streams_finish_and_refuses_new_calls(
+    server: Server,
+    channel: grpc.Channel,
+    stub: user_pb2_grpc.UsuarioServicioStub,
+    photograph: bytes,
+    number: int,
+) -> None:
+    to_send: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    requests = (user_pb2.GetImage(image=image) for image in iter(to_send.get, None))
+    replies = stub.ImageStreamReply(requests, timeout=DEADLINE)
+    to_send.put(photograph)
+    assert next(replies).image_info.format == "JPEG"
+    statuses = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE)
+    assert next(statuses).status == SERVING
+
+    os.kill(server.pid, number)
+    assert next(statuses).status == NOT_SERVING
+    # The same connection: others are not accepted for long any more.
+    assert failure(stub.GetUser, user_pb2.GetUserRequest(name="Ana"))[0] == grpc.StatusCode.UNAVAILABLE
+    to_send.put(photograph)
+    assert next(replies).image_info.format == "JPEG"
+    to_send.put(None)
+    assert list(replies) == []
+    assert server.wait() == 0
+    assert "cut" not in server.log
+
+
+def test_after_the_grace_period_streams_are_cut(start, photograph: bytes) -> None:
+    server = start(grace_seconds="1.5")
+    with grpc.insecure_channel(server.address) as channel:
+        held = user_pb2_grpc.UsuarioServicioStub(channel).ImageStreamReply(
+            _open_ended(photograph), timeout=DEADLINE
+        )
+        assert next(held).image_info.format == "JPEG"
+        assert server.stop() == 0
+        assert "Calls were still in flight after 1.5 seconds; they are cut" in server.log
+        with pytest.raises(grpc.RpcError):
+            next(held)
+
+
+def _open_ended(image: bytes):
+    yield user_pb2.GetImage(image=image)
+    threading.Event().wait(DEADLINE)
+
+
+def test_a_second_signal_ends_at_once(start, photograph: bytes) -> None:
+    server = start(grace_seconds="600")
+    with grpc.insecure_channel(server.address) as channel:
+        stub = user_pb2_grpc.UsuarioServicioStub(channel)
+        held = stub.ImageStreamReply(_open_ended(photograph), timeout=DEADLINE)
+        assert next(held).image_info.format == "JPEG"
+        statuses = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(), timeout=DEADLINE
+        )
+        assert next(statuses).status == SERVING
+        os.kill(server.pid, signal.SIGTERM)
+        assert next(statuses).status == NOT_SERVING
+        assert server.stop() == 0
+
+
+def test_nothing_outlives_a_killed_server(server: Server, stub: user_pb2_grpc.UsuarioServicioStub) -> None:
+    stub.GetUser(user_pb2.GetUserRequest(name="Ana", pow=7), timeout=DEADLINE)
+    everyone = family(server.pid)
+    assert any("envoy" in process.name() for process in everyone)
+    server.kill()
+    _gone, alive = psutil.wait_procs(everyone, timeout=DEADLINE)
+    assert not alive
+    # And the port and the data are free at once.
+    server.start()
+    with grpc.insecure_channel(server.address) as channel:
+        reply = user_pb2_grpc.UsuarioServicioStub(channel).GetUser(
+            user_pb2.GetUserRequest(name="Ana"), timeout=DEADLINE
+        )
+    assert reply.user.pow_squared == 49
+
+
+def test_the_end_of_envoy_ends_the_server_with_a_line(server: Server) -> None:
+    envoy = next(process for process in family(server.pid) if "envoy" in process.name())
+    envoy.kill()
+    assert server.wait() == 1
+    assert "The server ended by itself, with status -9" in server.log
+
+
+def test_healthy_calls_leave_no_line_in_the_log(
+    server: Server, channel: grpc.Channel, stub: user_pb2_grpc.UsuarioServicioStub, photograph: bytes
+) -> None:
+    before = server.log
+    for number in range(50):
+        stub.GetUser(user_pb2.GetUserRequest(name="Ana", pow=number, image=photograph), timeout=DEADLINE)
+    stub.ProcessImage(user_pb2.GetUserRequest(image=photograph), timeout=DEADLINE)
+    stub.GetStreamImage(iter([user_pb2.GetImage(image=photograph)]), timeout=DEADLINE)
+    list(stub.ImageStreamReply(iter([user_pb2.GetImage(image=photograph)] * 5), timeout=DEADLINE))
+    list(stub.GetUserBidiStream(iter([user_pb2.GetUserRequest(name="Ana")] * 5), timeout=DEADLINE))
+    url = f"http://{server.address}/user.UsuarioServicio/GetUser"
+    subprocess.run(
+        ["curl", "-sf", "-H", "content-type: application/json", "-d", '{"name": "Ana"}', url],
+        check=True,
+        capture_output=True,
+    )
+    # Neither do clients that go away.
+    gone = stub.ImageStreamReply(_open_ended(photograph), timeout=DEADLINE)
+    next(gone)
+    gone.cancel()
+    channel.close()
+    assert server.stop() == 0
+    after = server.log.removeprefix(before).splitlines()
+    assert [line for line in after if "Draining" not in line and "ENVOY_SIGTERM" not in line] == []

@@ -1,0 +1,43 @@
+"""The whole system at work: a server, and its clients in Python and Node.js. `make demo` runs it."""
+
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from conexiones.testing import Server, ServerError
+
+ROOT = Path(__file__).resolve().parent.parent
+ADDRESS = "127.0.0.1:50051"
+
+
+def main() -> int:
+    server = Server(ROOT / "data", {"address": ADDRESS})
+    try:
+        server.start()
+    except ServerError as error:
+        print(error, end="", file=sys.stderr)
+        return 1
+    with server:
+        print(server.log, end="")
+        clients = [("Python", [sys.executable, "client/usuario.py"])]
+        node = shutil.which("node")
+        if node:
+            clients.append(("Node.js", [node, "client/client_node.js"]))
+        for name, command in clients:
+            print(f"\n── {name}: {Path(command[1]).name} ──", flush=True)
+            done = subprocess.run([*command, "--address", server.address], cwd=ROOT, check=False)
+            if done.returncode:
+                return done.returncode
+        print(
+            f"\nThe server goes on at {server.address}, its data in {server.data_dir}. Ctrl-C ends it.",
+            flush=True,
+        )
+        with suppress(KeyboardInterrupt):  # which reaches the server too
+            server.wait(None)
+        return server.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
