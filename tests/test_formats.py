@@ -25,7 +25,7 @@ SMALL = {name: data for name, data in IMAGES.items() if len(data) < 30_000}
 EVERY_CUT_BYTES = 4_000
 SAMPLED_CUTS = 400
 
-# Pillow pads the last page of these to 16 bytes, and nothing points at the pad: cut within it, they are whole.
+# Pillow pads the last page of these to 16 bytes; nothing points at the pad: cut within it, they are whole.
 PADDING = {"TIFF multipage": 11, "TIFF multipage lzw": 2}
 
 images = pytest.mark.parametrize("name", IMAGES)

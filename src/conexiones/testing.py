@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from conexiones.settings import flag, table
+from conexiones.settings import PREFIX, table, variable
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
@@ -35,8 +35,11 @@ class Server:
     It can be stopped, killed and started again, on the same port and data.
     """
 
-    def __init__(self, data_dir: Path, settings: dict[str, str]) -> None:
+    def __init__(
+        self, data_dir: Path, settings: dict[str, str], command: Sequence[str] = ("-m", "conexiones", "serve")
+    ) -> None:
         self.data_dir = data_dir
+        self._command = command
         self.address = ""
         self.log = ""
         self._settings = {"address": "127.0.0.1:0", "data_dir": str(data_dir), **settings}
@@ -55,12 +58,11 @@ class Server:
 
     def start(self) -> None:
         """Starts the server and waits until it is ready. Raises ServerError."""
-        flags = [f"{flag(row)}={self._settings[row.name]}" for row in table() if row.name in self._settings]
-        flags = [text.removesuffix("=true") for text in flags if not text.endswith("=false")]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        environ |= {variable(row): self._settings[row.name] for row in table() if row.name in self._settings}
         self._known.clear()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "conexiones", "serve", *flags],
+            [sys.executable, *self._command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -116,12 +116,15 @@ def steps(root: Path) -> None:
 
 
 def die_before_change(nth: int, *folders: str) -> None:
-    """SIGKILL at the nth open, rename, link or removal in the folders (Python's audit events)."""
+    """SIGKILL before the nth file that is created, renamed, linked or removed (Python's audit events)."""
     left = nth
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal left
-        if event in ("open", "os.rename", "os.link", "os.remove") and str(arguments[0]).startswith(folders):
+        change = event in ("os.rename", "os.link", "os.remove") or (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT
+        )
+        if change and str(arguments[0]).startswith(folders):
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             left -= 1

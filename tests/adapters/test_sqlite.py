@@ -66,10 +66,24 @@ async def test_what_is_no_database_is_unavailable(tmp_path: Path) -> None:
 async def test_a_defect_of_the_caller_is_no_failure_of_the_storage(tmp_path: Path, image: Make) -> None:
     catalog = SqliteCatalog(tmp_path / "catalog.db")
     await catalog.open()
-    bad, good = catalog.add_image(image("1", size=2**64)), catalog.add_image(image("2"))
-    outcomes = await asyncio.gather(bad, good, return_exceptions=True)
-    assert isinstance(outcomes[0], OverflowError)
-    assert outcomes[1] is None
+    outcomes = await asyncio.gather(
+        catalog.add_image(image("1", size=2**64)),
+        catalog.put_user("ana", pow=2**64, image=image("2"), now=1),  # after its image was added
+        catalog.add_image(image("3")),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [OverflowError, OverflowError, type(None)]
+    assert [bool(await catalog.get_image(name)) for name in "123"] == [False, False, True]
+    await catalog.close()
+
+
+async def test_a_commit_is_synced(tmp_path: Path) -> None:
+    """Only a power cut would show that it is not: so the connection that commits is asked."""
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    await catalog.open()
+    for pragma, value in {"synchronous": 2, "foreign_keys": 1, "journal_mode": "wal"}.items():
+        ask = f"PRAGMA {pragma}"
+        assert await catalog._write(lambda c, ask=ask: c.exec_driver_sql(ask).scalar_one()) == value
     await catalog.close()
 
 

@@ -37,7 +37,7 @@ LOADERS = {
 }
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 
-OUT_OF_MEMORY = re.compile(r"memory|alloc", re.IGNORECASE)
+OUT_OF_MEMORY = re.compile(r"memory|alloc|no space", re.IGNORECASE)
 UNSUPPORTED = re.compile(r"not supported|unsupported|not configured|plugin|not implemented", re.IGNORECASE)
 
 # libjpeg calls both a lost half of the picture and a stray byte between two segments a warning. These are
@@ -137,7 +137,7 @@ def decode_bmp(path: str, side: int, pixels: int) -> bytes:
     return to_jpeg(small.copy(interpretation="srgb"))
 
 
-def decode_with_vips(path: str, side: int, fail_on: str) -> bytes:
+def decode_with_vips(path: str, side: int, options: str) -> bytes:
     # From a source, because `thumbnail` would take what follows a bracket in a file name as options.
     # `thumbnail_source` forgets its own argument `fail_on` (libvips 8.18), so it goes to the loader.
     image = pyvips.Image.thumbnail_source(
@@ -146,7 +146,7 @@ def decode_with_vips(path: str, side: int, fail_on: str) -> bytes:
         height=side,
         size="down",
         output_profile="srgb",
-        option_string=f"fail_on={fail_on}",
+        option_string=options,
     )
     return to_jpeg(image)
 
@@ -166,11 +166,13 @@ def preview(path: str, format: str, side: int, pixels: int) -> bytes:
         del header, source
         if format == "JPEG":
             try:
-                return decode_with_vips(path, side, "warning")
+                return decode_with_vips(path, side, "fail_on=warning")
             except pyvips.Error as error:
                 if DAMAGED_JPEG.search(str(error)):
                     raise
-        return decode_with_vips(path, side, "error")
+        # libtiff's own limit, 50 MiB, refuses large scans that are one strip. Ours takes its place.
+        unlimited = ",unlimited" if format == "TIFF" else ""
+        return decode_with_vips(path, side, f"fail_on=error{unlimited}")
     except pyvips.Error as error:
         raise refusal(str(error)) from error
 

@@ -22,12 +22,12 @@ def orientation(exif: bytes) -> int:
         return 1
     try:
         (ifd,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, ifd)
+        (number,) = struct.unpack_from(order + "H", exif, ifd)
     except struct.error:
         return 1
-    entries = exif[ifd + 2 : ifd + 2 + 12 * count]
+    entries = exif[ifd + 2 : ifd + 2 + 12 * number]
     entries = entries[: len(entries) // 12 * 12]
-    for tag, kind, _, value in struct.iter_unpack(order + "HHIHxx", entries):
+    for tag, kind, count, value in struct.iter_unpack(order + "HHIHxx", entries):
         if tag == _ORIENTATION:
-            return value if kind == 3 and 1 <= value <= 8 else 1
+            return value if (kind, count) == (3, 1) and 1 <= value <= 8 else 1
     return 1

@@ -77,7 +77,7 @@ def _before_pixels(data: Buffer, width: int, height: int) -> tuple[Facts, int, b
             return oriented("PNG", width, height, turned, frames), position, palette
         kind, start, end = _chunk(data, position)
         critical = not kind[0] & 0x20
-        if (critical or kind in (b"acTL", b"eXIf")) and not _crc_holds(data, start, end):
+        if (critical or kind == b"acTL") and not _crc_holds(data, start, end):
             if critical:
                 raise CorruptImage(format="PNG")
         elif kind == b"PLTE":

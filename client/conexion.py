@@ -1,0 +1,159 @@
+"""What the example clients share: their arguments, the connection, and errors as one sentence."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# The sentence that a client prints says it all; gRPC's own log would stand around it.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+try:
+    import grpc
+    from google.protobuf.any_pb2 import Any
+    from google.rpc.code_pb2 import Code
+    from google.rpc.error_details_pb2 import ErrorInfo, LocalizedMessage
+    from google.rpc.status_pb2 import Status
+
+    from conexiones.gen import user_pb2
+except ModuleNotFoundError as error:
+    sys.exit(f"Falta el paquete {error.name}: ejecute «make demo» una vez, o use .venv/bin/python.")
+
+IMAGE = Path(__file__).parent / "image" / "elephant.jpg"
+
+# What gRPC says when there is no answer of the service, and what a person can do about it.
+_CAUSES = {
+    "security handshaker": "Los ficheros de --ca, --cert y --key no son PEM válidos o no van juntos.",
+    "CERTIFICATE_VERIFY_FAILED": "No se puede confiar en el certificado de {address}: indique su CA con --ca.",
+    "Hostname Verification": "El certificado del servidor no es para {address}.",
+    "WRONG_VERSION_NUMBER": "El servidor {address} no usa TLS: quite --tls, --ca, --cert y --key.",
+    "timed out": "El servidor {address} no responde.",
+    "Socket closed": "El servidor {address} cerró la conexión: quizá exige TLS (--ca) o un certificado de"
+    " cliente (--cert y --key).",
+}
+_CAUSES["Unwrap failed"] = _CAUSES[
+    "Socket closed"
+]  # how TLS 1.3 tells a client that its certificate is missing
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """The command line over the environment; ends the program if they do not fit together."""
+    default = os.environ.get
+    parser = argparse.ArgumentParser(description=description)
+    add = parser.add_argument
+    add(
+        "image",
+        nargs="?",
+        type=Path,
+        default=Path(default("CONEXIONES_IMAGE") or IMAGE),
+        help="imagen que se envía [CONEXIONES_IMAGE; client/image/elephant.jpg]",
+    )
+    add(
+        "--address",
+        default=default("CONEXIONES_ADDRESS") or "localhost:50051",
+        help="servidor [CONEXIONES_ADDRESS; localhost:50051]",
+    )
+    add(
+        "--tls",
+        action="store_true",
+        default=default("CONEXIONES_TLS", "").lower() in {"1", "true", "yes"},
+        help="conexión segura, con las CA del sistema [CONEXIONES_TLS=1]",
+    )
+    for name, text in {
+        "ca": "CA del servidor (PEM); implica --tls",
+        "cert": "certificado de cliente (PEM), para mTLS; implica --tls",
+        "key": "su clave (PEM)",
+    }.items():
+        variable = f"CONEXIONES_{name.upper()}"
+        add(f"--{name}", type=Path, default=default(variable) or None, help=f"{text} [{variable}]")
+    add(
+        "--timeout",
+        type=float,
+        default=default("CONEXIONES_TIMEOUT") or "60",
+        help="plazo de cada llamada, en segundos [CONEXIONES_TIMEOUT; 60]",
+    )
+    options = parser.parse_args()
+    if bool(options.cert) != bool(options.key):
+        sys.exit("Indique --cert y --key juntos.")
+    return options
+
+
+@contextmanager
+def connect(options: argparse.Namespace) -> Iterator[grpc.Channel]:
+    """A channel to the server; what goes wrong in the block ends the program with one sentence."""
+    try:
+        with _channel(options) as channel:
+            yield channel
+    except grpc.RpcError as error:
+        sys.exit(str(fault_of(error) or _no_answer(error, options.address)))
+    except OSError as error:
+        sys.exit(_file_problem(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _channel(options: argparse.Namespace) -> grpc.Channel:
+    # Sending has no limit unless one is set, and replies stay far below the 4 MB that may be received:
+    # no message size options are needed. This one ends an attempt to connect after 10 seconds, not 20.
+    settings = [("grpc.min_reconnect_backoff_ms", 10_000)]
+    if not (options.tls or options.ca or options.cert):
+        return grpc.insecure_channel(options.address, settings)
+    ca, key, cert = (path and path.read_bytes() for path in (options.ca, options.key, options.cert))
+    return grpc.secure_channel(options.address, grpc.ssl_channel_credentials(ca, key, cert), settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error of the service: its code, its reason for programs, its sentence for people."""
+
+    code: str
+    reason: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}: {self.sentence}"
+
+
+def fault_of(error: grpc.RpcError | user_pb2.Error) -> Fault | None:
+    """What the service says of a failed call, or of one message of a stream that goes on.
+
+    None where it says nothing: then the call never reached it, or got no answer.
+    """
+    if isinstance(error, user_pb2.Error):
+        return _fault(error.code, error.details)
+    metadata = dict(error.trailing_metadata() or ())
+    status = Status.FromString(metadata.get("grpc-status-details-bin", b""))
+    return _fault(status.code, status.details)
+
+
+def _fault(code: int, details: Iterable[Any]) -> Fault | None:
+    info, text = ErrorInfo(), LocalizedMessage()
+    for detail in details:
+        # Each takes only its own type, and leaves the others.
+        detail.Unpack(info)
+        detail.Unpack(text)
+    return Fault(Code.Name(code), info.reason, text.message) if info.reason else None
+
+
+def _no_answer(error: grpc.RpcError, address: str) -> str:
+    details = error.details() or ""
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"El servidor {address} no respondió a tiempo."
+    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return f"La llamada a {address} falló: {error.code().name}: {details}"
+    for sign, sentence in _CAUSES.items():
+        if sign in details:
+            return sentence.format(address=address)
+    return f"No se puede conectar con {address}: ¿está en marcha el servidor?"
+
+
+def _file_problem(error: OSError) -> str:
+    reasons = {
+        FileNotFoundError: "no existe",
+        IsADirectoryError: "es una carpeta",
+        PermissionError: "no hay permiso",
+    }
+    return f"No se puede usar {error.filename}: {reasons.get(type(error), error.strerror)}."

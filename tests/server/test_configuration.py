@@ -1,0 +1,87 @@
+"""What Envoy is told: facts that only hours of waiting, or an attack, would show otherwise."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from conexiones.settings import Settings
+from conexiones.transport.address import Address
+from conexiones.transport.envoy import configuration
+
+TLS = {"tls_cert": Path("/cert"), "tls_key": Path("/key")}
+
+
+def managers(**settings):
+    config = configuration(Settings(**settings), Address("127.0.0.1", 1), app="a:b", admin=Path("/admin"))
+    return config, [
+        network["typed_config"]
+        for listener in config["static_resources"]["listeners"]
+        for chain in listener["filter_chains"]
+        for network in chain["filters"]
+    ]
+
+
+@pytest.mark.parametrize("settings", [{}, TLS, {**TLS, "tls_client_ca": Path("/ca")}])
+def test_every_listener(settings) -> None:
+    config, found = managers(**settings)
+    assert len(found) == (2 if settings == TLS else 1)
+    for manager in found:
+        # Five minutes by default, after which Envoy would end an idle stream.
+        assert manager["stream_idle_timeout"] == "0s"
+        assert manager["request_headers_timeout"] == "10s"
+        names = [entry["name"] for entry in manager["http_filters"]]
+        assert names == ["envoy.filters.http.cors", "envoy.filters.http.grpc_web", "pyvoy"]
+        assert "typed_per_filter_config" not in manager["route_config"]["virtual_hosts"][0]  # CORS is off
+        if manager.get("codec_type") != "HTTP3":
+            options = manager["http2_protocol_options"]
+            assert options["initial_stream_window_size"] == 1 << 20
+            assert options["initial_connection_window_size"] == 8 << 20
+            assert options["connection_keepalive"]["interval"] == "30s"
+    for listener in config["static_resources"]["listeners"]:
+        assert listener["per_connection_buffer_limit_bytes"] == 1 << 20
+        assert listener.get("enable_reuse_port", True) == ("udp_listener_config" in listener)
+    assert config["admin"]["address"] == {"pipe": {"path": "/admin", "mode": 0o600}}
+    assert config["overload_manager"]["resource_monitors"]
+
+
+def test_http3_is_off_with_mtls() -> None:
+    _, found = managers(**TLS, tls_client_ca=Path("/ca"))
+    assert [manager.get("codec_type") for manager in found] == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "loopback"),
+    [
+        ("127.0.0.1:50051", "127.0.0.1", 50051, True),
+        ("localhost:1", "127.0.0.1", 1, True),
+        ("[::1]:80", "::1", 80, True),
+        ("0.0.0.0:0", "0.0.0.0", 0, False),
+        ("[::]:65535", "::", 65535, False),
+    ],
+)
+def test_addresses(text: str, host: str, port: int, loopback: bool) -> None:
+    address = Address.parse(text)
+    if text.startswith("localhost"):
+        assert address.host in {"127.0.0.1", "::1"}
+    else:
+        assert (address.host, str(address)) == (host, text)
+    assert (address.port, address.is_loopback) == (port, loopback)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "50051", "host:", ":1", "127.0.0.1:65536", "127.0.0.1:-1", "no.such.host.invalid:1"]
+)
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match="The "):
+        Address.parse(text)
+
+
+def test_a_free_port_can_be_probed_and_a_taken_one_not() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = Address("127.0.0.1", other.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            taken.probe()
+    taken.probe()

@@ -1,0 +1,119 @@
+"""TLS, mTLS and HTTP/3: who is let in, and that nobody else is."""
+
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from pyqwest import Client, HTTPTransport, HTTPVersion
+
+from conexiones.gen.user_pb2 import GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server
+from tests.server.calls import DEADLINE, failure
+
+JSON = {"content-type": "application/json"}
+PATH = "/user.UsuarioServicio/GetUser"
+
+
+@pytest.fixture
+def certs(tmp_path: Path) -> Path:
+    """What `conexiones certs` makes."""
+    folder = tmp_path / "certs"
+    done = subprocess.run(
+        [sys.executable, "-m", "conexiones", "certs", str(folder)], capture_output=True, text=True, check=True
+    )
+    assert [Path(line.split()[0]).name for line in done.stdout.splitlines()] == [
+        "ca.pem",
+        "server.pem",
+        "server.key",
+        "client.pem",
+        "client.key",
+    ]
+    return folder
+
+
+def tls(certs: Path) -> dict[str, str]:
+    return {"tls_cert": str(certs / "server.pem"), "tls_key": str(certs / "server.key")}
+
+
+def call(server: Server, credentials: grpc.ChannelCredentials) -> str:
+    with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
+        stub = UsuarioServicioStub(channel)
+        return stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE).user.name
+
+
+def refused(server: Server, credentials: grpc.ChannelCredentials) -> bool:
+    with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
+        stub = UsuarioServicioStub(channel)
+        return failure(stub.GetUser, GetUserRequest(name="Ana"))[0] == grpc.StatusCode.UNAVAILABLE
+
+
+def test_keys_are_for_their_owner_alone(certs: Path) -> None:
+    for name in ("server.key", "client.key"):
+        assert stat.S_IMODE((certs / name).stat().st_mode) == 0o600
+    assert not (certs / "ca.key").exists()
+
+
+def test_tls(start, certs: Path, tmp_path: Path) -> None:
+    server = start(**tls(certs))
+    assert "(TLS;" in server.log
+    ca = (certs / "ca.pem").read_bytes()
+    assert call(server, grpc.ssl_channel_credentials(ca)) == "Ana"
+    assert refused(server, grpc.ssl_channel_credentials())
+    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        stub = UsuarioServicioStub(channel)
+        assert failure(stub.GetUser, GetUserRequest(name="Ana"))[0] == grpc.StatusCode.UNAVAILABLE
+    # Certificates in the CA's name, from another CA.
+    other = tmp_path / "other"
+    subprocess.run([sys.executable, "-m", "conexiones", "certs", str(other)], capture_output=True, check=True)
+    assert refused(server, grpc.ssl_channel_credentials((other / "ca.pem").read_bytes()))
+
+
+def test_mtls(start, certs: Path, tmp_path: Path) -> None:
+    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
+    assert "(mTLS;" in server.log
+    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    assert call(server, grpc.ssl_channel_credentials(ca, key, cert)) == "Ana"
+    assert refused(server, grpc.ssl_channel_credentials(ca))
+    other = tmp_path / "other"
+    subprocess.run([sys.executable, "-m", "conexiones", "certs", str(other)], capture_output=True, check=True)
+    key, cert = ((other / name).read_bytes() for name in ("client.key", "client.pem"))
+    assert refused(server, grpc.ssl_channel_credentials(ca, key, cert))
+
+
+async def test_http3_is_a_way_in_with_tls(start, certs: Path) -> None:
+    server = start(**tls(certs))
+    ca = (certs / "ca.pem").read_bytes()
+    async with HTTPTransport(tls_ca_cert=ca, http_version=HTTPVersion.HTTP3) as transport:
+        answer = await Client(transport).post(
+            f"https://localhost:{server.port}{PATH}", JSON, b'{"name": "Ana"}'
+        )
+        assert (answer.status, answer.http_version) == (200, HTTPVersion.HTTP3)
+        assert answer.json()["user"]["name"] == "Ana"
+
+
+async def test_http3_is_no_way_in_with_mtls(start, certs: Path) -> None:
+    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
+    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    # Nobody listens on the port for QUIC: it can be bound.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", server.port))
+    for options in ({}, {"tls_key": key, "tls_cert": cert}):
+        async with HTTPTransport(
+            tls_ca_cert=ca, http_version=HTTPVersion.HTTP3, timeout=2, **options
+        ) as transport:
+            with pytest.raises(Exception, match=r"connect|timed out|request"):
+                await Client(transport).post(
+                    f"https://localhost:{server.port}{PATH}", JSON, b'{"name": "Ana"}'
+                )
+    # And HTTP/2 and HTTP/1.1 want a certificate.
+    for version in (HTTPVersion.HTTP2, HTTPVersion.HTTP1):
+        async with HTTPTransport(tls_ca_cert=ca, http_version=version, timeout=5) as transport:
+            with pytest.raises(Exception, match=r"connect|certificate|request"):
+                await Client(transport).post(
+                    f"https://localhost:{server.port}{PATH}", JSON, b'{"name": "Ana"}'
+                )
