@@ -27,16 +27,15 @@ IMAGE = Path(__file__).parent / "image" / "elephant.jpg"
 # What gRPC says when there is no answer of the service, and what a person can do about it.
 _CAUSES = {
     "security handshaker": "Los ficheros de --ca, --cert y --key no son PEM válidos o no van juntos.",
-    "CERTIFICATE_VERIFY_FAILED": "No se puede confiar en el certificado de {address}: indique su CA con --ca.",
+    "CERTIFICATE_VERIFY_FAILED": "No se acepta el certificado de {address}: indique su CA con --ca.",
     "Hostname Verification": "El certificado del servidor no es para {address}.",
     "WRONG_VERSION_NUMBER": "El servidor {address} no usa TLS: quite --tls, --ca, --cert y --key.",
     "timed out": "El servidor {address} no responde.",
     "Socket closed": "El servidor {address} cerró la conexión: quizá exige TLS (--ca) o un certificado de"
     " cliente (--cert y --key).",
 }
-_CAUSES["Unwrap failed"] = _CAUSES[
-    "Socket closed"
-]  # how TLS 1.3 tells a client that its certificate is missing
+# How TLS 1.3 tells a client that its certificate is missing or refused.
+_CAUSES["Unwrap failed"] = _CAUSES["Socket closed"]
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -78,6 +77,8 @@ def arguments(description: str) -> argparse.Namespace:
     options = parser.parse_args()
     if bool(options.cert) != bool(options.key):
         sys.exit("Indique --cert y --key juntos.")
+    if not options.image.is_file():
+        sys.exit(f"No hay ninguna imagen en {options.image}: indique otra como primer argumento.")
     return options
 
 

@@ -108,13 +108,14 @@ def stream_of_users(usuario: Usuario, options: Namespace) -> None:
 
     def users() -> Iterator[GetUserRequest]:
         # The square of the last does not fit into the reply's 32 bits.
-        for name, pow, image in (
-            ("Ada", 12, options.image.read_bytes()),
-            ("Luis", -7, b""),
-            ("Eva", 50_000, b""),
+        image = options.image.read_bytes()
+        for user in (
+            GetUserRequest(name="Ada", pow=12, image=image),
+            GetUserRequest(name="Luis", pow=-7),
+            GetUserRequest(name="Eva", pow=50_000),
         ):
-            print(f"   → {name}")
-            yield GetUserRequest(name=name, pow=pow, image=image)
+            print(f"   → {user.name}")
+            yield user
 
     for reply in usuario.get_user_bidi_stream(users()):
         print(f"   ← {reply.name}: pow al cuadrado {reply.pow}, vista previa de {len(reply.image)} bytes")

@@ -1,6 +1,7 @@
 """The calls that all clients must get the same answers to: good ones, and one for every way to be refused."""
 
 import struct
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,6 +25,12 @@ SETTINGS = {"max_message_bytes": "1MiB", "max_image_bytes": "512KiB", "decode_pi
 
 MAX_MESSAGE, MAX_IMAGE, DECODE_PIXELS = 2**20, 2**19, 1_000_000
 MAX_PIXELS = 1_000_000_000
+
+INKSCAPE = b"""<?xml version="1.0" encoding="UTF-8" standalone="no"?>
+<!-- Created with Inkscape (http://www.inkscape.org/) -->
+
+<svg width="210mm" height="297mm" version="1.1" xmlns="http://www.w3.org/2000/svg"/>
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +60,14 @@ def fragments(data: bytes, size: int) -> tuple[bytes, ...]:
 
 
 def png(width: int, height: int, *, padding: int = 0) -> bytes:
-    """A sound header, and as many bytes of a chunk that means nothing; then the end, without a pixel."""
-    ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"paDd", bytes(padding)) + chunk(b"IEND", b"")
+    """A whole PNG by its structure, with as many bytes of a chunk that means nothing, and hardly a pixel."""
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0),
+        b"paDd": bytes(padding),
+        b"IDAT": zlib.compress(bytes(width + 1)),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in parts.items())
 
 
 @cache
@@ -70,7 +82,7 @@ def good() -> list[Good]:
             name="user by name alone",
             path=GET_USER,
             messages=(user("Zoé"),),
-            replies=({"user": {"name": "Zoé", "powSquared": "0"}},),
+            replies=({"user": {"name": "Zoé"}},),
         ),
         Good(
             name="user with pow and image",
@@ -137,7 +149,7 @@ def good() -> list[Good]:
                 {"name": "Ana", "pow": 46340**2},
                 {"name": "Ana", "imageInfo": facts, "errors": [{"code": 11, "reason": "POW_OVERFLOW"}]},
                 {"errors": [{"code": 3, "reason": "EMPTY_NAME"}]},
-                {"name": "Zoé", "user": {"name": "Zoé", "powSquared": "0"}},
+                {"name": "Zoé", "user": {"name": "Zoé"}},
                 {"name": "Luis", "pow": 1, "errors": [{"code": 9, "reason": "NO_PREVIEW"}]},
                 {"name": "Eva", "pow": 4},
             ),
@@ -153,14 +165,16 @@ def png_of(width: int, height: int) -> bytes:
 @cache
 def bad() -> list[Bad]:
     field, jpeg = "image", images()["JPEG baseline"]
-    unsupported = {"svg": "SVG", "svg prolog": "SVG", "pdf": "PDF"}
+    unsupported = {
+        "SVG": broken()["svg"][0],
+        "SVG behind a prolog": broken()["svg prolog"][0],
+        "SVG as Inkscape writes it": INKSCAPE,
+        "PDF": broken()["pdf"][0],
+    }
     refused: list[tuple[str, bytes, errors.ConexionesError]] = [
         ("empty image", b"", errors.EmptyImage(field=field)),
         *((name, broken()[name][0], errors.NotAnImage()) for name in ("garbage", "text", "html", "one byte")),
-        *(
-            (name, broken()[name][0], errors.UnsupportedFormat(format=format))
-            for name, format in unsupported.items()
-        ),
+        *((name, data, errors.UnsupportedFormat(format=name[:3])) for name, data in unsupported.items()),
         ("truncated JPEG", broken()["jpeg without eoi"][0], errors.TruncatedImage(format="JPEG")),
         ("corrupt PNG", png(1, 0), errors.CorruptImage(format="PNG")),
         (

@@ -1,7 +1,8 @@
 """What the server's tests share: errors read as a client would, images of any size, processes."""
 
+import asyncio
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -51,3 +52,10 @@ def family(pid: int) -> list[psutil.Process]:
     """A process and all below it."""
     parent = psutil.Process(pid)
     return [parent, *parent.children(recursive=True)]
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Waits for the state of files or processes, which nothing announces."""
+    async with asyncio.timeout(DEADLINE):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

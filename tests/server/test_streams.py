@@ -1,6 +1,5 @@
 """The five calls as streams: interleaving, fragments of any size, going away, many at once."""
 
-import asyncio
 import hashlib
 import threading
 from pathlib import Path
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
-from tests.server.calls import DEADLINE, bitmap, failure
+from tests.server.calls import DEADLINE, bitmap, failure, until
 
 
 async def test_image_stream_reply_is_interleaved(server: Server, photograph: bytes) -> None:
@@ -159,17 +158,14 @@ async def test_an_aborted_stream_leaves_nothing(server: Server, way: str) -> Non
     pieces = bitmap(3000, 2000)
     for _ in range(6):
         await call.write(GetImage(image=next(pieces)))
-    while not leftovers(server):
-        await asyncio.sleep(0.01)
+    await until(lambda: leftovers(server))
     if way == "cancel":
         call.cancel()
     elif way == "deadline":
         assert await call.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     else:
         await channel.close()
-    async with asyncio.timeout(DEADLINE):
-        while leftovers(server):
-            await asyncio.sleep(0.01)
+    await until(lambda: not leftovers(server))
     assert blobs(server) == []
     await channel.close()
     async with grpc.aio.insecure_channel(server.address) as another:

@@ -33,11 +33,22 @@ class Address:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def probe(self) -> None:
-        """Raises OSError if nobody can listen here now. Port 0 is always free."""
+    def probe(self, *, udp: bool = False) -> "Address":
+        """The address with a port that is free now, for TCP and, if asked, for UDP; raises OSError.
+
+        Port 0 stays 0, unless both are wanted: they must be the same.
+        """
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as attempt:
+        with (
+            socket.socket(family, socket.SOCK_STREAM) as tcp,
+            socket.socket(family, socket.SOCK_DGRAM) as datagrams,
+        ):
             # As Envoy does: a port in TIME_WAIT is free, one that is listened on is not.
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind((self.host, self.port))
-            attempt.listen(1)
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tcp.bind((self.host, self.port))
+            tcp.listen(1)
+            if not udp:
+                return self
+            taken = Address(self.host, tcp.getsockname()[1])
+            datagrams.bind((taken.host, taken.port))
+            return taken

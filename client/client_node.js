@@ -1,0 +1,217 @@
+// A client of all five calls: text, a whole image, fragments, and both streams in turns.
+//
+//     npm ci && node client_node.js [IMAGE] [--address HOST:PORT] [--tls] [--ca FILE] [--cert FILE --key FILE]
+'use strict';
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { pipeline } = require('node:stream');
+const { parseArgs, promisify } = require('node:util');
+
+let grpc, protoLoader, protobuf;
+try {
+  grpc = require('@grpc/grpc-js');
+  protoLoader = require('@grpc/proto-loader');
+  protobuf = require('protobufjs');
+} catch {
+  fail(`Faltan los paquetes de Node.js: ejecute «npm ci --prefix ${__dirname}».`);
+}
+
+// grpc-js names the server in the TLS handshake even where all it has is an IP address, and Node.js warns.
+process.noDeprecation = true;
+
+const { env } = process;
+const options = readArguments();
+const imagePath = options.image || env.CONEXIONES_IMAGE || path.join(__dirname, 'image', 'elephant.jpg');
+const address = options.address || env.CONEXIONES_ADDRESS || 'localhost:50051';
+const timeout = Number(options.timeout || env.CONEXIONES_TIMEOUT || 60) * 1000;
+
+const FRAGMENT_BYTES = 64 * 1024;
+const TEXT_TIMEOUT = 10_000; // a call without an image is answered at once, or there is nobody to answer
+
+const proto = path.join(__dirname, '..', 'proto', 'user.proto');
+const definition = protoLoader.loadSync(proto, { keepCase: true, longs: String, defaults: true });
+const { UsuarioServicio } = grpc.loadPackageDefinition(definition).user;
+
+// What is needed of google/rpc/status.proto and error_details.proto, to read the details of an error.
+const { root: rpc } = protobuf.parse(
+  `syntax = "proto3"; package google.rpc;
+   message Status { repeated Any details = 3; }
+   message Any { string type_url = 1; bytes value = 2; }
+   message ErrorInfo { string reason = 1; }
+   message LocalizedMessage { string message = 2; }`,
+  { keepCase: true },
+);
+
+async function text(client) {
+  const getUser = promisify(client.GetUser).bind(client);
+  const reply = await getUser({ name: 'Ada', pow: 12 }, within(TEXT_TIMEOUT));
+  console.log(`   ${reply.message}`);
+  try {
+    await getUser({ name: '' }, within(TEXT_TIMEOUT));
+  } catch (error) {
+    console.log(`   Error provocado: ${faultOf(error)}`);
+  }
+}
+
+async function wholeImage(client) {
+  const request = { name: 'Ada', image: fs.readFileSync(imagePath) };
+  const reply = await promisify(client.ProcessImage).call(client, request, within(timeout));
+  console.log(`   ${reply.message}`);
+}
+
+async function fragments(client) {
+  async function* messages() {
+    for await (const image of fs.createReadStream(imagePath, { highWaterMark: FRAGMENT_BYTES })) yield { image };
+  }
+  const reply = await new Promise((resolve, reject) => {
+    const call = client.GetStreamImage(within(timeout), (error, reply) => (error ? reject(error) : resolve(reply)));
+    // pipeline() reads on only when write() returns true, or 'drain' follows: whatever the size of the image
+    // and the speed of the server, a few fragments are in memory.
+    pipeline(messages, call, (error) => {
+      if (!error) return;
+      reject(error);
+      call.cancel();
+    });
+  });
+  console.log(`   ${reply.message}`);
+}
+
+async function streamOfImages(client) {
+  function* images() {
+    // The second is a text: the reply says what is wrong with it, and the stream goes on.
+    for (const file of [imagePath, __filename, imagePath]) {
+      console.log(`   → ${path.basename(file)}`);
+      yield { image: fs.readFileSync(file) };
+    }
+  }
+  for await (const reply of inTurns(client.ImageStreamReply(within(timeout)), images())) {
+    console.log(`   ← ${reply.message}`);
+    if (reply.error) console.log(`     Error provocado: ${faultOf(reply.error)}`);
+  }
+}
+
+async function streamOfUsers(client) {
+  function* users() {
+    for (const user of [
+      { name: 'Ada', pow: 12, image: fs.readFileSync(imagePath) },
+      { name: 'Luis', pow: -7 },
+      { name: 'Eva', pow: 50000 }, // the square does not fit into the reply's 32 bits
+    ]) {
+      console.log(`   → ${user.name}`);
+      yield user;
+    }
+  }
+  for await (const reply of inTurns(client.GetUserBidiStream(within(timeout)), users())) {
+    const { name, pow, image } = reply;
+    console.log(`   ← ${name}: pow al cuadrado ${pow}, vista previa de ${image.length} bytes`);
+    for (const error of reply.errors) console.log(`     Error provocado: ${faultOf(error)}`);
+  }
+}
+
+// Sends a request, gives its reply, sends the next. One request at a time is all that is ever buffered.
+async function* inTurns(call, requests) {
+  const send = () => {
+    const { value, done } = requests.next();
+    if (done) call.end();
+    else call.write(value);
+  };
+  send();
+  for await (const reply of call) {
+    yield reply;
+    send();
+  }
+}
+
+function within(milliseconds) {
+  return { deadline: Date.now() + milliseconds };
+}
+
+// What the service says of a failed call, or of one message of a stream that goes on: code, reason, sentence.
+// Nothing where the call never reached it, or got no answer.
+function faultOf(error) {
+  const [status] = error.metadata?.get('grpc-status-details-bin') ?? [];
+  const details = status ? rpc.lookupType('google.rpc.Status').decode(status).details : error.details;
+  if (!Array.isArray(details)) return undefined;
+  const read = (name) => {
+    const detail = details.find(({ type_url }) => type_url.endsWith(`/${name}`));
+    return detail && rpc.lookupType(name).decode(detail.value);
+  };
+  const reason = read('google.rpc.ErrorInfo')?.reason;
+  return reason && `${grpc.status[error.code]} ${reason}: ${read('google.rpc.LocalizedMessage')?.message}`;
+}
+
+// What gRPC and Node.js say when there is no answer of the service, and what a person can do about it.
+function noAnswer(error) {
+  const details = error.details || error.message;
+  if (error.code === 'ENOENT') return `No existe ${error.path}.`;
+  if (/^ERR_OSSL/.test(error.code)) {
+    return 'Los ficheros de --ca, --cert y --key no son PEM válidos o no van juntos.';
+  }
+  if (error.code === grpc.status.DEADLINE_EXCEEDED) return `El servidor ${address} no respondió a tiempo.`;
+  if (error.code !== grpc.status.UNAVAILABLE) return `La llamada a ${address} falló: ${details}`;
+  if (/ALTNAME/.test(details)) return `El certificado del servidor no es para ${address}.`;
+  if (/wrong version number/.test(details)) {
+    return `El servidor ${address} no usa TLS: quite --tls, --ca, --cert y --key.`;
+  }
+  if (/alert|Failed to connect|ECONNRESET/.test(details)) {
+    return `El servidor ${address} cerró la conexión: quizá exige TLS (--ca) o un certificado de cliente (--cert y --key).`;
+  }
+  if (/certificate/.test(details)) return `No se acepta el certificado de ${address}: indique su CA con --ca.`;
+  return `No se puede conectar con ${address}: ¿está en marcha el servidor?`;
+}
+
+function readArguments() {
+  const string = { type: 'string' };
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { address: string, tls: { type: 'boolean' }, ca: string, cert: string, key: string, timeout: string },
+    });
+    return { ...values, image: positionals[0] };
+  } catch (error) {
+    return fail(error.message);
+  }
+}
+
+function credentials() {
+  const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => options[name] || env[`CONEXIONES_${name.toUpperCase()}`]);
+  const tls = options.tls || ['1', 'true', 'yes'].includes(env.CONEXIONES_TLS?.toLowerCase());
+  if (!cert !== !key) fail('Indique --cert y --key juntos.');
+  if (!tls && !ca && !cert) return grpc.credentials.createInsecure();
+  // Without a CA of its own, the certificate of the server must come from one of the system's.
+  return grpc.credentials.createSsl(...[ca, key, cert].map((file) => (file ? fs.readFileSync(file) : null)));
+}
+
+function fail(sentence) {
+  console.error(sentence);
+  process.exit(1);
+}
+
+async function main() {
+  if (!fs.statSync(imagePath, { throwIfNoEntry: false })?.isFile()) {
+    fail(`No hay ninguna imagen en ${imagePath}: indique otra como primer argumento.`);
+  }
+  const client = new UsuarioServicio(address, credentials());
+  const techniques = [
+    ['Texto (GetUser)', text],
+    ['Imagen completa (ProcessImage)', wholeImage],
+    ['Imagen por fragmentos (GetStreamImage)', fragments],
+    ['Flujo bidireccional de imágenes (ImageStreamReply)', streamOfImages],
+    ['Flujo bidireccional de usuarios (GetUserBidiStream)', streamOfUsers],
+  ];
+  for (const [index, [title, technique]] of techniques.entries()) {
+    console.log(`${index + 1}. ${title}`);
+    try {
+      await technique(client);
+    } catch (error) {
+      const fault = faultOf(error);
+      if (!fault) throw error; // nobody answers: neither would they answer the rest
+      console.error(`   Error: ${fault}`);
+      process.exitCode = 1;
+    }
+  }
+  client.close();
+}
+
+main().catch((error) => fail(noAnswer(error)));

@@ -1,0 +1,505 @@
+"""VipsDecoder with real workers on real files: what previews look like, and what bad files cost."""
+
+import asyncio
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import pyvips
+from PIL import Image, ImageChops, ImageOps, ImageStat
+
+from conexiones.adapters.decoder import VipsDecoder
+from conexiones.errors import NoPreview, ServerDraining
+
+COLOURS = [(200, 40, 40), (40, 160, 60), (50, 60, 190), (220, 200, 60)]
+
+
+@contextlib.asynccontextmanager
+async def pool(
+    *,
+    workers: int = 1,
+    decode_pixels: int = 20_000_000,
+    decode_seconds: float = 10,
+    decode_memory: int = 256 << 20,
+) -> AsyncIterator[VipsDecoder]:
+    pool = VipsDecoder(
+        workers=workers,
+        decode_pixels=decode_pixels,
+        decode_seconds=decode_seconds,
+        decode_memory=decode_memory,
+    )
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+    assert psutil.Process().children() == []
+
+
+def processes() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [
+        p
+        for p in children
+        if p.status() != psutil.STATUS_ZOMBIE and "decoder_worker" in " ".join(p.cmdline())
+    ]
+
+
+def quarters(width: int = 400, height: int = 300) -> Image.Image:
+    """Four quarters of different colours, so that any turn or flip shows."""
+    image = Image.new("RGB", (2, 2))
+    image.putdata(COLOURS)
+    return image.resize((width, height), Image.Resampling.NEAREST)
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def noise(format: str, **options: object) -> bytes:
+    return encoded(Image.effect_noise((600, 400), 80).convert("RGB"), format, **options)
+
+
+def spoilt(data: bytes) -> bytes:
+    """The same length, with 40 bytes in the middle inverted."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(255 - byte for byte in data[middle : middle + 40]) + data[middle + 40 :]
+
+
+def difference(preview: bytes, expected: Image.Image) -> float:
+    """The mean difference per sample, of 255."""
+    image = Image.open(io.BytesIO(preview))
+    assert (image.format, image.mode, image.size) == ("JPEG", "RGB", expected.size)
+    channels = ImageStat.Stat(ImageChops.difference(image, expected.convert("RGB"))).mean
+    return max(channels)
+
+
+async def preview_of(tmp_path: Path, format: str, data: bytes, side: int = 256) -> bytes:
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    async with pool() as decoder:
+        return await decoder.preview(path, format=format, side=side)
+
+
+async def cause_of(decoder: VipsDecoder, path: Path, format: str = "JPEG") -> str:
+    with pytest.raises(NoPreview) as caught:
+        await decoder.preview(path, format=format)
+    assert caught.value.facts.keys() == {"format", "cause"}
+    return str(caught.value.facts["cause"])
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.jpg"
+    quarters().save(path)
+    return path
+
+
+class Endless:
+    """A file whose reading never ends: a FIFO into which nothing is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.end: int | None = None
+        os.mkfifo(path)
+
+    async def read(self) -> None:
+        """Returns once a worker reads it."""
+        async with asyncio.timeout(10):
+            while self.end is None:
+                with contextlib.suppress(OSError):  # nobody has opened it for reading
+                    self.end = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+                await asyncio.sleep(0.005)
+
+    def close(self) -> None:
+        if self.end is not None:
+            os.close(self.end)
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Iterator[Endless]:
+    with contextlib.closing(Endless(tmp_path / "endless.jpg")) as endless:
+        yield endless
+
+
+# What a preview looks like
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+async def test_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(quarters(), "JPEG", exif=exif, quality=95)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    expected.thumbnail((256, 256))
+    assert difference(await preview_of(tmp_path, "JPEG", data), expected) < 3
+
+
+def rgb16() -> bytes:
+    image = pyvips.Image.new_from_memory(quarters().tobytes(), 400, 300, 3, "uchar")
+    data: bytes = (image.cast("ushort") * 257).copy(interpretation="rgb16").pngsave_buffer(bitdepth=16)
+    return data
+
+
+def wide_gamut() -> bytes:
+    image = pyvips.Image.new_from_memory(quarters().tobytes(), 400, 300, 3, "uchar")
+    image = image.copy(interpretation="srgb").icc_transform("p3", input_profile="srgb")
+    data: bytes = image.jpegsave_buffer(Q=95)
+    return data
+
+
+def animation(format: str) -> bytes:
+    frames = [Image.new("RGB", (400, 300), "black")] * 2
+    return encoded(quarters(), format, save_all=True, append_images=frames, duration=100)
+
+
+@pytest.mark.parametrize(
+    ("format", "make"),
+    [
+        pytest.param("JPEG", lambda: encoded(quarters(), "JPEG", progressive=True), id="progressive"),
+        pytest.param("JPEG", wide_gamut, id="display-p3"),
+        pytest.param("JPEG", lambda: encoded(quarters(), "JPEG", icc_profile=b"none" * 50), id="bad-profile"),
+        pytest.param("PNG", rgb16, id="16-bit"),
+        pytest.param("PNG", lambda: encoded(quarters().quantize(16), "PNG"), id="palette"),
+        pytest.param("GIF", lambda: animation("GIF"), id="animated-gif"),
+        pytest.param("WebP", lambda: animation("WEBP"), id="animated-webp"),
+        pytest.param("TIFF", lambda: encoded(quarters(), "TIFF", compression="tiff_lzw"), id="tiff"),
+        pytest.param("AVIF", lambda: encoded(quarters(), "AVIF"), id="avif"),
+        pytest.param("BMP", lambda: encoded(quarters(), "BMP"), id="bmp"),
+        pytest.param("BMP", lambda: encoded(quarters().quantize(16), "BMP"), id="bmp-palette"),
+    ],
+)
+async def test_colours(tmp_path: Path, format: str, make: Callable[[], bytes]) -> None:
+    assert difference(await preview_of(tmp_path, format, make()), quarters(256, 192)) < 6
+
+
+async def test_cmyk(tmp_path: Path) -> None:
+    # Inks are no light: the colours are near, and above all not inverted.
+    data = encoded(quarters().convert("CMYK"), "JPEG", quality=95)
+    assert difference(await preview_of(tmp_path, "JPEG", data), quarters(256, 192)) < 50
+
+
+@pytest.mark.parametrize("format", ["PNG", "WebP", "TIFF"])
+async def test_transparency_is_white(tmp_path: Path, format: str) -> None:
+    image = quarters().convert("RGBA")
+    image.paste((0, 0, 0, 0), (0, 0, 400, 150))
+    expected = quarters(256, 192)
+    expected.paste((255, 255, 255), (0, 0, 256, 96))
+    assert difference(await preview_of(tmp_path, format, encoded(image, format)), expected) < 3
+
+
+async def test_grey_becomes_srgb(tmp_path: Path) -> None:
+    data = encoded(quarters().convert("LA"), "PNG")
+    assert difference(await preview_of(tmp_path, "PNG", data), quarters(256, 192).convert("L")) < 3
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP"])
+async def test_size(tmp_path: Path, format: str) -> None:
+    path = tmp_path / "image"
+    async with pool() as decoder:
+        for size, side, expected in (
+            ((1, 1), 256, (1, 1)),
+            ((10, 7), 256, (10, 7)),
+            ((256, 256), 256, (256, 256)),
+            ((1000, 100), 256, (256, 26)),
+            ((2, 3000), 256, (1, 256)),
+            ((640, 480), 64, (64, 48)),
+        ):
+            path.write_bytes(encoded(Image.new("RGB", size), format))
+            image = Image.open(io.BytesIO(await decoder.preview(path, format=format, side=side)))
+            assert (image.format, image.size) == ("JPEG", expected)
+
+
+async def test_no_metadata(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a secret"
+    data = await preview_of(tmp_path, "JPEG", encoded(quarters(), "JPEG", exif=exif, comment="a secret"))
+    assert b"secret" not in data
+    assert not {"exif", "icc_profile", "comment"} & Image.open(io.BytesIO(data)).info.keys()
+
+
+async def test_any_file_name(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"out of memory [page=9,unlimited] \xff.jpg")
+    data = encoded(quarters(), "JPEG")
+    async with pool() as decoder:
+        path.write_bytes(data)
+        assert await decoder.preview(path, format="JPEG")
+        path.write_bytes(data[:-100])
+        assert await cause_of(decoder, path) == "CORRUPT"
+
+
+# Files without a preview
+
+
+async def test_corrupt(tmp_path: Path) -> None:
+    jpeg, png = noise("JPEG"), noise("PNG")
+    middle = len(jpeg) // 2
+    cases = {
+        "cut": ("JPEG", jpeg[:middle]),
+        "ended early": ("JPEG", jpeg[:middle] + b"\xff\xd9"),
+        "cut, progressive": ("JPEG", noise("JPEG", progressive=True)[:middle]),
+        "spoilt between restarts": ("JPEG", spoilt(noise("JPEG", restart_marker_rows=1))),
+        "cut png": ("PNG", png[: len(png) // 2]),
+        "spoilt png": ("PNG", spoilt(png)),
+        "cut gif": ("GIF", noise("GIF")[:5000]),
+        "cut webp": ("WebP", noise("WEBP")[:5000]),
+        "cut tiff": ("TIFF", noise("TIFF")[:50_000]),
+        "spoilt avif": ("AVIF", spoilt(noise("AVIF"))),
+        "cut bmp": ("BMP", noise("BMP")[:50_000]),
+        "header of bmp": ("BMP", noise("BMP")[:20]),
+        "text": ("JPEG", b"no image at all" * 10),
+        "svg": ("PNG", b'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"/>'),
+        "csv": ("PNG", b"1,2,3\n4,5,6\n"),
+        "empty": ("JPEG", b""),
+    }
+    causes = {}
+    async with pool(workers=2) as decoder:
+        for name, (kind, data) in cases.items():
+            path = tmp_path / name
+            path.write_bytes(data)
+            causes[name] = await cause_of(decoder, path, kind)
+    assert causes == dict.fromkeys(cases, "CORRUPT")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+async def test_odd_but_whole(tmp_path: Path, progressive: bool) -> None:
+    data = encoded(quarters(), "JPEG", progressive=progressive, quality=95)
+    table = data.index(b"\xff\xdb")  # libjpeg warns of bytes between two segments
+    data = (
+        data[:table] + b"padding" + data[table:-2] + b"\0\0\0" + data[-2:] + b"and what a camera appends" * 9
+    )
+    assert difference(await preview_of(tmp_path, "JPEG", data), quarters(256, 192)) < 3
+
+
+def hevc() -> bytes:
+    """An HEIF image as telephones make them, by its boxes: an AVIF that claims to hold HEVC."""
+    data = encoded(quarters(), "AVIF")
+    start = data.index(b"av1C") - 4
+    end = start + int.from_bytes(data[start : start + 4])
+    config = bytes.fromhex("0000001f 68766343 0101 60000000 900000000000 5d f000fcfdf8f8 0000 0f 00")
+    grown = len(config) - (end - start)
+    result = bytearray(data[:start] + config + data[end:])
+    for box in (b"meta", b"iprp", b"ipco"):
+        size = data.index(box) - 4
+        result[size : size + 4] = (int.from_bytes(data[size : size + 4]) + grown).to_bytes(4)
+    pixels = data.index(b"mdat") + 4
+    where = data.index(pixels.to_bytes(4), data.index(b"iloc"))
+    result[where : where + 4] = (pixels + grown).to_bytes(4)
+    return bytes(result).replace(b"av01", b"hvc1").replace(b"ftypavif", b"ftypheic")
+
+
+async def test_unsupported(tmp_path: Path, good: Path) -> None:
+    path = tmp_path / "telephone.heic"
+    path.write_bytes(hevc())
+    async with pool() as decoder:
+        assert await cause_of(decoder, path, "HEIF") == "UNSUPPORTED"
+        assert await cause_of(decoder, good, "SVG") == "UNSUPPORTED"
+
+
+async def test_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    async with pool(decode_pixels=400 * 300) as decoder:
+        for kind in ("JPEG", "PNG", "GIF", "WebP", "TIFF", "AVIF", "BMP"):
+            path.write_bytes(encoded(quarters(400, 300), kind))
+            await decoder.preview(path, format=kind)
+            path.write_bytes(encoded(quarters(400, 301), kind))
+            assert await cause_of(decoder, path, kind) == "PIXELS"
+
+
+@pytest.mark.parametrize("format", ["PNG", "GIF", "BMP"])
+async def test_memory(tmp_path: Path, good: Path, format: str) -> None:
+    path = tmp_path / "large"
+    large = pyvips.Image.black(4000, 4000, bands=3).copy(interpretation="srgb")
+    match format:
+        case "PNG":
+            large.pngsave(str(path), interlace=True, compression=1)
+        case "GIF":  # GLib aborts where this does not fit
+            large.gifsave(str(path), effort=1)
+        case "BMP":
+            Image.new("RGB", (4000, 4000)).save(path, "BMP")
+    async with pool(decode_memory=32 << 20) as decoder:
+        assert await cause_of(decoder, path, format) == "MEMORY"
+        assert await decoder.preview(good, format="JPEG")
+    async with pool() as decoder:
+        assert await decoder.preview(path, format=format)
+
+
+async def test_seconds(good: Path, endless: Endless, caplog: pytest.LogCaptureFixture) -> None:
+    async with pool(decode_seconds=0.3) as decoder:
+        began = time.monotonic()
+        assert await cause_of(decoder, endless.path) == "SECONDS"
+        assert 0.3 <= time.monotonic() - began < 3
+        assert await decoder.preview(good, format="JPEG")
+        for process in processes():
+            process.suspend()
+        assert await cause_of(decoder, good) == "SECONDS"
+        assert await decoder.preview(good, format="JPEG")
+    assert [r.levelname for r in caplog.records if r.name == "conexiones.decoder"] == ["WARNING"] * 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+async def test_crash(good: Path, endless: Endless, number: signal.Signals) -> None:
+    async with pool() as decoder:
+        call = asyncio.create_task(cause_of(decoder, endless.path))
+        await endless.read()
+        waiting = asyncio.create_task(decoder.preview(good, format="JPEG"))
+        processes()[0].send_signal(number)
+        assert await call == "CRASH"
+        assert await waiting
+
+
+async def test_crash_leaves_the_others(good: Path, endless: Endless) -> None:
+    async with pool(workers=2) as decoder:
+        call = asyncio.create_task(cause_of(decoder, endless.path))
+        await endless.read()
+        for _ in range(5):
+            assert await decoder.preview(good, format="JPEG")
+        assert not call.done()
+        for process in processes():
+            process.kill()
+        assert await call == "CRASH"
+        assert await decoder.preview(good, format="JPEG")
+
+
+async def test_idle_death_costs_nothing(good: Path) -> None:
+    async with pool() as decoder:
+        assert await decoder.preview(good, format="JPEG")
+        [process] = processes()
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert await decoder.preview(good, format="JPEG")
+
+
+async def test_signals_of_a_service_manager_are_ignored(good: Path) -> None:
+    async with pool() as decoder:
+        assert await decoder.preview(good, format="JPEG")
+        [process] = processes()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            process.send_signal(number)
+        assert await decoder.preview(good, format="JPEG")
+        assert processes() == [process]
+
+
+# The pool
+
+
+async def test_many_at_once(good: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async with pool(workers=2) as decoder:
+        before = processes()
+        previews = await asyncio.gather(*(decoder.preview(good, format="JPEG") for _ in range(50)))
+        assert len(set(previews)) == 1
+        assert len(before) == 2
+        assert processes() == before
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_cancelled(
+    good: Path, endless: Endless, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    never = tmp_path / "never.jpg"
+    os.mkfifo(never)
+    async with pool(decode_seconds=0.5) as decoder:
+        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
+        await endless.read()
+        queued = asyncio.create_task(decoder.preview(never, format="JPEG"))
+        last = asyncio.create_task(decoder.preview(good, format="JPEG"))
+        await asyncio.sleep(0)
+        running.cancel()
+        queued.cancel()
+        assert await last
+        assert running.cancelled()
+        assert queued.cancelled()
+    # Every run that fails is logged, and this one would have taken its time and failed.
+    assert "endless.jpg" in caplog.text
+    assert "never.jpg" not in caplog.text
+
+
+async def test_close_is_prompt(good: Path, endless: Endless) -> None:
+    threads = threading.active_count()
+    async with pool(decode_seconds=60) as decoder:
+        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
+        await endless.read()
+        queued = asyncio.create_task(decoder.preview(good, format="JPEG"))
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        await decoder.close()
+        assert time.monotonic() - began < 2
+        assert processes() == []
+        assert threading.active_count() == threads
+        for call in (running, queued, decoder.preview(good, format="JPEG")):
+            with pytest.raises(ServerDraining):
+                await call
+        await decoder.open()
+        assert await decoder.preview(good, format="JPEG")
+
+
+async def test_close_while_loading() -> None:
+    began = time.monotonic()
+    async with pool(workers=4):
+        assert len(processes()) == 4
+    assert time.monotonic() - began < 3
+
+
+async def test_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = threading.active_count()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "prefix", str(tmp_path))
+        with pytest.raises(FileNotFoundError):
+            async with pool(workers=2):
+                pass
+    assert threading.active_count() == threads
+    assert processes() == []
+
+
+async def test_inside_another_program(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings that an embedding leaves behind do not reach the workers."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    for name in ("PYTHONHOME", "PYTHONPATH", "LD_PRELOAD"):
+        monkeypatch.setenv(name, "/nowhere")
+    async with pool() as decoder:
+        assert await decoder.preview(good, format="JPEG")
+        environment = processes()[0].environ()
+    assert not {"PYTHONHOME", "PYTHONPATH", "LD_PRELOAD"} & environment.keys()
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+import psutil
+from conexiones.adapters.decoder import VipsDecoder
+
+async def main():
+    pool = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=60, decode_memory=2**28)
+    await pool.open()
+    call = asyncio.create_task(pool.preview(Path(sys.argv[1]), format="JPEG"))
+    await pool.preview(Path(sys.argv[2]), format="JPEG")
+    print(*(process.pid for process in psutil.Process().children()), flush=True)
+    await call
+
+asyncio.run(main())
+"""
+
+
+def test_workers_die_with_the_server(good: Path, endless: Endless) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, endless.path, good], stdout=subprocess.PIPE, text=True
+    )
+    with parent:
+        assert parent.stdout
+        workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        parent.kill()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    # Where nobody reaps orphans, as in some containers, the dead stay listed.
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
