@@ -1,6 +1,4 @@
 // A client of all five calls: text, a whole image, fragments, and both streams in turns.
-//
-//     npm ci && node client_node.js [IMAGE] [--address HOST:PORT] [--tls] [--ca FILE] [--cert FILE --key FILE]
 'use strict';
 
 const fs = require('node:fs');
@@ -20,6 +18,9 @@ try {
 // grpc-js names the server in the TLS handshake even where all it has is an IP address, and Node.js warns.
 process.noDeprecation = true;
 
+const USAGE = `node client_node.js [--address HOST:PUERTO] [--timeout SEGUNDOS]
+    [--tls] [--ca FICHERO] [--cert FICHERO --key FICHERO] [IMAGEN]`;
+
 const { env } = process;
 const options = readArguments();
 const imagePath = options.image || env.CONEXIONES_IMAGE || path.join(__dirname, 'image', 'elephant.jpg');
@@ -27,7 +28,8 @@ const address = options.address || env.CONEXIONES_ADDRESS || 'localhost:50051';
 const timeout = Number(options.timeout || env.CONEXIONES_TIMEOUT || 60) * 1000;
 
 const FRAGMENT_BYTES = 64 * 1024;
-const TEXT_TIMEOUT = 10_000; // a call without an image is answered at once, or there is nobody to answer
+// A call without an image is answered at once, or there is nobody to answer.
+const textTimeout = Math.min(timeout, 10_000);
 
 const proto = path.join(__dirname, '..', 'proto', 'user.proto');
 const definition = protoLoader.loadSync(proto, { keepCase: true, longs: String, defaults: true });
@@ -45,10 +47,10 @@ const { root: rpc } = protobuf.parse(
 
 async function text(client) {
   const getUser = promisify(client.GetUser).bind(client);
-  const reply = await getUser({ name: 'Ada', pow: 12 }, within(TEXT_TIMEOUT));
+  const reply = await getUser({ name: 'Ada', pow: 12 }, within(textTimeout));
   console.log(`   ${reply.message}`);
   try {
-    await getUser({ name: '' }, within(TEXT_TIMEOUT));
+    await getUser({ name: '' }, within(textTimeout));
   } catch (error) {
     console.log(`   Error provocado: ${faultOf(error)}`);
   }
@@ -62,12 +64,16 @@ async function wholeImage(client) {
 
 async function fragments(client) {
   async function* messages() {
-    for await (const image of fs.createReadStream(imagePath, { highWaterMark: FRAGMENT_BYTES })) yield { image };
+    const file = fs.createReadStream(imagePath, { highWaterMark: FRAGMENT_BYTES });
+    for await (const image of file) yield { image };
   }
   const reply = await new Promise((resolve, reject) => {
-    const call = client.GetStreamImage(within(timeout), (error, reply) => (error ? reject(error) : resolve(reply)));
-    // pipeline() reads on only when write() returns true, or 'drain' follows: whatever the size of the image
-    // and the speed of the server, a few fragments are in memory.
+    const call = client.GetStreamImage(within(timeout), (error, answer) => {
+      if (error) reject(error);
+      else resolve(answer);
+    });
+    // Where write() returns false, pipeline() waits for 'drain' before it reads on: whatever the size of the
+    // image and the speed of the server, only a few fragments are in memory.
     pipeline(messages, call, (error) => {
       if (!error) return;
       reject(error);
@@ -79,7 +85,7 @@ async function fragments(client) {
 
 async function streamOfImages(client) {
   function* images() {
-    // The second is a text: the reply says what is wrong with it, and the stream goes on.
+    // A text between two images: its reply says what is wrong with it, and the stream goes on.
     for (const file of [imagePath, __filename, imagePath]) {
       console.log(`   → ${path.basename(file)}`);
       yield { image: fs.readFileSync(file) };
@@ -87,7 +93,7 @@ async function streamOfImages(client) {
   }
   for await (const reply of inTurns(client.ImageStreamReply(within(timeout)), images())) {
     console.log(`   ← ${reply.message}`);
-    if (reply.error) console.log(`     Error provocado: ${faultOf(reply.error)}`);
+    if (reply.error) console.log(`     Error: ${faultOf(reply.error)}`);
   }
 }
 
@@ -105,7 +111,7 @@ async function streamOfUsers(client) {
   for await (const reply of inTurns(client.GetUserBidiStream(within(timeout)), users())) {
     const { name, pow, image } = reply;
     console.log(`   ← ${name}: pow al cuadrado ${pow}, vista previa de ${image.length} bytes`);
-    for (const error of reply.errors) console.log(`     Error provocado: ${faultOf(error)}`);
+    for (const error of reply.errors) console.log(`     Error: ${faultOf(error)}`);
   }
 }
 
@@ -141,10 +147,12 @@ function faultOf(error) {
   return reason && `${grpc.status[error.code]} ${reason}: ${read('google.rpc.LocalizedMessage')?.message}`;
 }
 
+const FILE_PROBLEMS = { ENOENT: 'no existe', EISDIR: 'es una carpeta', EACCES: 'no hay permiso' };
+
 // What gRPC and Node.js say when there is no answer of the service, and what a person can do about it.
 function noAnswer(error) {
   const details = error.details || error.message;
-  if (error.code === 'ENOENT') return `No existe ${error.path}.`;
+  if (error.path) return `No se puede usar ${error.path}: ${FILE_PROBLEMS[error.code] ?? error.code}.`;
   if (/^ERR_OSSL/.test(error.code)) {
     return 'Los ficheros de --ca, --cert y --key no son PEM válidos o no van juntos.';
   }
@@ -155,32 +163,41 @@ function noAnswer(error) {
     return `El servidor ${address} no usa TLS: quite --tls, --ca, --cert y --key.`;
   }
   if (/alert|Failed to connect|ECONNRESET/.test(details)) {
-    return `El servidor ${address} cerró la conexión: quizá exige TLS (--ca) o un certificado de cliente (--cert y --key).`;
+    return (
+      `El servidor ${address} cerró la conexión: quizá exige TLS (--ca) o un certificado de cliente` +
+      ' (--cert y --key).'
+    );
   }
-  if (/certificate/.test(details)) return `No se acepta el certificado de ${address}: indique su CA con --ca.`;
+  if (/certificate/.test(details)) {
+    return `No se acepta el certificado de ${address}: indique su CA con --ca.`;
+  }
   return `No se puede conectar con ${address}: ¿está en marcha el servidor?`;
 }
 
 function readArguments() {
-  const string = { type: 'string' };
+  const text = { type: 'string' };
+  const flag = { type: 'boolean' };
+  const flags = { address: text, timeout: text, tls: flag, ca: text, cert: text, key: text, help: flag };
   try {
-    const { values, positionals } = parseArgs({
-      allowPositionals: true,
-      options: { address: string, tls: { type: 'boolean' }, ca: string, cert: string, key: string, timeout: string },
-    });
+    const { values, positionals } = parseArgs({ options: flags, allowPositionals: true });
+    if (values.help) {
+      console.log(USAGE);
+      process.exit();
+    }
     return { ...values, image: positionals[0] };
-  } catch (error) {
-    return fail(error.message);
+  } catch {
+    return fail(USAGE);
   }
 }
 
 function credentials() {
-  const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => options[name] || env[`CONEXIONES_${name.toUpperCase()}`]);
+  const file = (name) => options[name] || env[`CONEXIONES_${name.toUpperCase()}`];
+  const [ca, key, cert] = ['ca', 'key', 'cert'].map(file);
   const tls = options.tls || ['1', 'true', 'yes'].includes(env.CONEXIONES_TLS?.toLowerCase());
   if (!cert !== !key) fail('Indique --cert y --key juntos.');
   if (!tls && !ca && !cert) return grpc.credentials.createInsecure();
   // Without a CA of its own, the certificate of the server must come from one of the system's.
-  return grpc.credentials.createSsl(...[ca, key, cert].map((file) => (file ? fs.readFileSync(file) : null)));
+  return grpc.credentials.createSsl(...[ca, key, cert].map((name) => (name ? fs.readFileSync(name) : null)));
 }
 
 function fail(sentence) {
@@ -189,6 +206,7 @@ function fail(sentence) {
 }
 
 async function main() {
+  if (!(timeout > 0)) fail('--timeout es un número de segundos.');
   if (!fs.statSync(imagePath, { throwIfNoEntry: false })?.isFile()) {
     fail(`No hay ninguna imagen en ${imagePath}: indique otra como primer argumento.`);
   }
@@ -197,8 +215,8 @@ async function main() {
     ['Texto (GetUser)', text],
     ['Imagen completa (ProcessImage)', wholeImage],
     ['Imagen por fragmentos (GetStreamImage)', fragments],
-    ['Flujo bidireccional de imágenes (ImageStreamReply)', streamOfImages],
-    ['Flujo bidireccional de usuarios (GetUserBidiStream)', streamOfUsers],
+    ['Flujo bidireccional: dos imágenes y entre ellas un texto (ImageStreamReply)', streamOfImages],
+    ['Flujo bidireccional: tres usuarios, el último con un pow excesivo (GetUserBidiStream)', streamOfUsers],
   ];
   for (const [index, [title, technique]] of techniques.entries()) {
     console.log(`${index + 1}. ${title}`);

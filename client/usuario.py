@@ -14,14 +14,13 @@ from conexiones.gen.user_pb2 import GetAllReply, GetImage, GetImageReply, GetUse
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 
 FRAGMENT_BYTES = 64 * 1024
-TEXT_TIMEOUT = 10  # seconds: a call without an image is answered at once, or there is nobody to answer
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
 
 class Usuario:
-    """The five calls over one channel. `timeout`, in seconds, is for calls that carry images.
+    """The five calls over one channel. `timeout`, in seconds, is for each: an image may need its time.
 
     Every method raises grpc.RpcError; `conexion.fault_of` says what is in it.
     """
@@ -32,7 +31,7 @@ class Usuario:
 
     def get_user(self, name: str, pow: int = 0) -> GetUserReply:
         """Registers or updates a user by text alone."""
-        return self._stub.GetUser(GetUserRequest(name=name, pow=pow), timeout=TEXT_TIMEOUT)
+        return self._stub.GetUser(GetUserRequest(name=name, pow=pow), timeout=self._timeout)
 
     def process_image(self, name: str, image: bytes) -> GetUserReply:
         """Stores a whole image, which must fit into one message (64 MiB unless the server says otherwise)."""
@@ -89,10 +88,10 @@ def fragments(usuario: Usuario, options: Namespace) -> None:
 
 
 def stream_of_images(usuario: Usuario, options: Namespace) -> None:
-    """Flujo bidireccional de imágenes (ImageStreamReply)"""
+    """Flujo bidireccional: dos imágenes y entre ellas un texto (ImageStreamReply)"""
 
     def images() -> Iterator[GetImage]:
-        # The second is a text: the reply says what is wrong with it, and the stream goes on.
+        # A text between two images: its reply says what is wrong with it, and the stream goes on.
         for path in (options.image, Path(__file__), options.image):
             print(f"   → {path.name}")
             yield GetImage(image=path.read_bytes())
@@ -100,11 +99,11 @@ def stream_of_images(usuario: Usuario, options: Namespace) -> None:
     for reply in usuario.image_stream_reply(images()):
         print(f"   ← {reply.message}")
         if reply.HasField("error"):
-            print("     Error provocado:", conexion.fault_of(reply.error))
+            print("     Error:", conexion.fault_of(reply.error))
 
 
 def stream_of_users(usuario: Usuario, options: Namespace) -> None:
-    """Flujo bidireccional de usuarios (GetUserBidiStream)"""
+    """Flujo bidireccional: tres usuarios, el último con un pow excesivo (GetUserBidiStream)"""
 
     def users() -> Iterator[GetUserRequest]:
         # The square of the last does not fit into the reply's 32 bits.
@@ -120,7 +119,7 @@ def stream_of_users(usuario: Usuario, options: Namespace) -> None:
     for reply in usuario.get_user_bidi_stream(users()):
         print(f"   ← {reply.name}: pow al cuadrado {reply.pow}, vista previa de {len(reply.image)} bytes")
         for error in reply.errors:
-            print("     Error provocado:", conexion.fault_of(error))
+            print("     Error:", conexion.fault_of(error))
 
 
 def main() -> int:

@@ -15,10 +15,10 @@ with conexion.connect(options) as channel:
     text = Path(__file__).read_bytes()
 
     print("1. Texto (GetUser)")
-    reply = stub.GetUser(user_pb2.GetUserRequest(name="Ada", pow=12), timeout=10)
+    reply = stub.GetUser(user_pb2.GetUserRequest(name="Ada", pow=12), timeout=options.timeout)
     print(reply.message)
     try:
-        stub.GetUser(user_pb2.GetUserRequest(name=""), timeout=10)
+        stub.GetUser(user_pb2.GetUserRequest(name=""), timeout=options.timeout)
     except grpc.RpcError as error:
         print("Error provocado:", conexion.fault_of(error))
 
@@ -32,7 +32,7 @@ with conexion.connect(options) as channel:
     reply = stub.GetStreamImage(fragments, timeout=options.timeout)
     print(reply.message)
 
-    print("4. Flujo bidireccional de imágenes (ImageStreamReply)")
+    print("4. Flujo bidireccional: una imagen y un texto (ImageStreamReply)")
     requests = SimpleQueue()
     replies = stub.ImageStreamReply(iter(requests.get, None), timeout=options.timeout)
     requests.put(user_pb2.GetImage(image=image))
@@ -43,7 +43,7 @@ with conexion.connect(options) as channel:
     print("Error provocado:", conexion.fault_of(reply.error))
     requests.put(None)
 
-    print("5. Flujo bidireccional de usuarios (GetUserBidiStream)")
+    print("5. Flujo bidireccional: dos usuarios, el último con un pow excesivo (GetUserBidiStream)")
     requests = SimpleQueue()
     replies = stub.GetUserBidiStream(iter(requests.get, None), timeout=options.timeout)
     requests.put(user_pb2.GetUserRequest(name="Ada", pow=12, image=image))

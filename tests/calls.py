@@ -119,7 +119,7 @@ def good() -> list[Good]:
         Good(
             name="image in fragments of one byte",
             path=GET_STREAM_IMAGE,
-            messages=fragments(jpeg[:40], 1) + (image(b""),) + fragments(jpeg[40:], 300),
+            messages=(*fragments(jpeg[:40], 1), image(b""), *fragments(jpeg[40:], 300)),
             replies=({"imageInfo": facts},),
         ),
         Good(
@@ -270,9 +270,9 @@ def bad() -> list[Bad]:
                 path=path,
                 messages=(no_message,),
                 json=(b'{"image": "AAA',),
-                error=errors.MalformedMessage(type=f"user.{type}"),
+                error=errors.MalformedMessage(type=f"user.{kind}"),
             )
-            for path, type in (
+            for path, kind in (
                 (GET_USER, "GetUserRequest"),
                 (GET_STREAM_IMAGE, "GetImage"),
                 (IMAGE_STREAM_REPLY, "GetImage"),

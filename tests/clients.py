@@ -30,8 +30,10 @@ from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2  # noqa: F401 (so that their Any can be unpacked)
 from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health_pb2  # noqa: F401 (so that its methods are known)
 from pyqwest import HTTPVersion, SyncClient, SyncHTTPTransport
 
+from conexiones.errors import Code
 from conexiones.gen import user_pb2  # noqa: F401 (so that its methods are known)
 from conexiones.gen.conexiones.v1 import errors_pb2  # noqa: F401
 
@@ -39,20 +41,12 @@ WEB = Path(__file__).parent / "web"
 SECONDS = 60
 """That any one call may take."""
 
-_CONNECT_CODES = {
-    name: number
-    for number, name in enumerate(
-        "canceled unknown invalid_argument deadline_exceeded not_found already_exists permission_denied"
-        " resource_exhausted failed_precondition aborted out_of_range unimplemented internal unavailable"
-        " data_loss unauthenticated".split(),
-        start=1,
-    )
-}
+_CONNECT_CODES = {"canceled" if code is Code.CANCELLED else code.name.lower(): int(code) for code in Code}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """`messages` as protobuf, `json` the same as JSON; empty where `messages` can be read and so be turned."""
+    """`messages` as protobuf; `json` the same as JSON, needed only where `messages` cannot be read."""
 
     name: str
     path: str
@@ -234,14 +228,12 @@ def curl(
     headers: Headers,
     *,
     method: str = "POST",
-    http2: bool = False,
 ) -> Response:
-    """One HTTP request, as it is."""
+    """One HTTP/1.1 request, as it is."""
     with tempfile.TemporaryDirectory() as folder:
         head, content = Path(folder) / "head", Path(folder) / "content"
         command: list[str | bytes] = [need("curl", "apt install curl"), "-sS", "-X", method]
-        command += ["--http2-prior-knowledge" if http2 else "--http1.1", "--max-time", str(SECONDS)]
-        command += ["-D", str(head), "-o", str(content), "-H", "expect:"]
+        command += ["--max-time", str(SECONDS), "-D", str(head), "-o", str(content), "-H", "expect:"]
         for name, value in headers.items():
             raw = value if isinstance(value, bytes) else value.encode()
             command += ["-H", name.encode() + b": " + raw]
@@ -270,11 +262,11 @@ def envelopes(body: bytes) -> Iterator[tuple[int, bytes]]:
         body = body[5 + length :]
 
 
-def http2(address: str, path: str, body: bytes, headers: Headers) -> Response:
-    """The same over HTTP/2. (curl 7.88 loses an answer that comes before all of a large request is sent.)"""
+def http2(address: str, path: str, body: bytes, headers: Headers, *, method: str = "POST") -> Response:
+    """The same over HTTP/2. (curl 7.88 loses an answer that comes before all of a request is sent.)"""
+    given = {name: value if isinstance(value, str) else value.decode() for name, value in headers.items()}
     with SyncHTTPTransport(http_version=HTTPVersion.HTTP2) as transport:
-        given = {name: value for name, value in headers.items() if isinstance(value, str)}
-        got = SyncClient(transport).post(f"http://{address}{path}", given, body, timeout=SECONDS)
+        got = SyncClient(transport).execute(method, f"http://{address}{path}", given, body)
     return Response(got.status, dict(got.headers.items()) | dict(got.trailers.items()), got.content)
 
 

@@ -8,6 +8,7 @@ from conexiones.services.details import details
 from conexiones.testing import Server
 from tests.calls import SETTINGS, bad, good
 from tests.clients import CLIENTS, Outcome, readable
+from tests.wires import faults
 
 Start = Callable[..., Server]
 
@@ -63,3 +64,17 @@ def test_bad_calls(start: Start) -> None:
             d[2].replies,
         )
     assert not len(differences)
+
+
+def test_requests_that_break_the_protocol(start: Start) -> None:
+    server = start(**SETTINGS)
+    differences = []
+    for fault in faults():
+        try:
+            response, outcome = fault.send(server.address)
+        except Exception as e:
+            print(fault, repr(e)[-300:])
+            continue
+        if outcome != refusal(fault.error):
+            print(fault, outcome.code, outcome.reason, outcome.message)
+        elif response.status != (200 if fault.wire.framed else fault.http): print(fault, response.status, fault.http)

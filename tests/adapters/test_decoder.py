@@ -377,7 +377,8 @@ async def test_idle_death_costs_nothing(good: Path) -> None:
         assert await decoder.preview(good, format="JPEG")
         [process] = processes()
         process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        # Waits until it is dead, and leaves the reaping to the pool.
+        await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert await decoder.preview(good, format="JPEG")
 
 
@@ -451,15 +452,18 @@ async def test_close_while_loading() -> None:
     assert time.monotonic() - began < 3
 
 
-async def test_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_python(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = threading.active_count()
+    decoder = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=10, decode_memory=1 << 28)
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "prefix", str(tmp_path))
+        patch.setattr(sys, "prefix", str(good.parent))
         with pytest.raises(FileNotFoundError):
-            async with pool(workers=2):
-                pass
+            await decoder.open()
     assert threading.active_count() == threads
     assert processes() == []
+    await decoder.open()
+    assert await decoder.preview(good, format="JPEG")
+    await decoder.close()
 
 
 async def test_inside_another_program(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:

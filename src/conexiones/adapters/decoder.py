@@ -156,6 +156,7 @@ class VipsDecoder:
     async def open(self) -> None:
         """Starts the processes, which load their libraries meanwhile. OSError if Python is not there."""
         self._closed = False
+        self._jobs = queue.SimpleQueue()  # threads that failed to start left their ends in the last one
         all_started: list[Future[None]] = []
         for number in range(self._workers):
             started: Future[None] = Future()
@@ -268,6 +269,8 @@ class VipsDecoder:
             return worker
         if worker:
             self._end(worker)
+        if self._closed:
+            return None
         try:
             return self._start()
         except ServerDraining:

@@ -22,13 +22,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from conexiones.adapters.claims import Claims
 from conexiones.adapters.disk import storage_error, sync_file, sync_folder, to_end
 from conexiones.errors import BlobCorrupt, ConexionesError, StorageUnavailable
-from conexiones.ports import Catalog
+from conexiones.ports import Catalog, Staged
 
 BATCH = 1 << 20
 """Bytes that are handed to a thread at once, and the largest piece that is read."""
@@ -77,7 +78,7 @@ class FileBlobs:
         if pool is not None:
             await to_end(asyncio.ensure_future(asyncio.to_thread(pool.shutdown)))
 
-    def stage(self) -> "FileStaged":
+    def stage(self) -> Staged:
         return FileStaged(self)
 
     async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
@@ -193,6 +194,11 @@ class FileStaged:
             await finish(self._jobs.popleft())
         assert self._path is not None  # noqa: S101 (tells mypy)
         return self._path
+
+    async def inspect(self, judge: Callable[[bytes | mmap], T]) -> T:
+        """As in the port. ValueError if nothing was written: there is no map of nothing."""
+        path = await self.local()
+        return await self._store.run(_inspect, path, judge)
 
     async def publish(self) -> bytes:
         """As in the port. ValueError if nothing was written."""
@@ -326,6 +332,11 @@ async def finish(job: Future[T]) -> T:
         return await to_end(asyncio.wrap_future(job))
     except OSError as cause:
         raise storage_error(cause) from cause
+
+
+def _inspect(path: Path, judge: Callable[[bytes | mmap], T]) -> T:
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return judge(content)
 
 
 def _read_piece(descriptor: int, offset: int, sha: "hashlib._Hash | None") -> bytes:

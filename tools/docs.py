@@ -1,0 +1,68 @@
+"""Writes the parts of docs/ that are made from code: the settings and the command line.
+
+python tools/docs.py           writes them
+python tools/docs.py --check   says which are out of date, and exits with 1 if any is
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from conexiones.cli import main as cli
+from conexiones.settings import flag, table, variable
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def settings() -> str:
+    lines = [
+        "# Settings",
+        "",
+        "Of `conexiones serve` and `python server/server_user.py`: as flags, or the environment; flags win.",
+        "Sizes are bytes, or take a unit: `64MiB`, `16GiB`. Times are seconds.",
+        "",
+        "| flag | environment | default | what it is for |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in table():
+        default = f"`{row.metadata['text']}`" if row.metadata["text"] else ""
+        lines.append(f"| `{flag(row)}` | `{variable(row)}` | {default} | {row.metadata['says']} |")
+    return "\n".join(lines) + "\n"
+
+
+def commands() -> str:
+    lines = ["# The command line", "", "What `--help` says of each command.", ""]
+    for name, command in _walk("conexiones", cli):
+        context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+        lines += [f"## `{name}`", "", "```", command.get_help(context), "```", ""]
+    return "\n".join(lines)
+
+
+def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        for child, below in sorted(command.commands.items()):
+            yield from _walk(f"{name} {child}", below)
+
+
+PAGES = {"settings.md": settings, "cli.md": commands}
+
+
+def main() -> int:
+    stale = []
+    for name, text in PAGES.items():
+        page = DOCS / name
+        if not page.exists() or page.read_text() != text():
+            stale.append(name)
+            if "--check" not in sys.argv:
+                page.write_text(text())
+    if stale and "--check" in sys.argv:
+        print("Out of date in docs/; run `make generate`:", *stale)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
