@@ -57,7 +57,7 @@ async function text(client) {
 }
 
 async function wholeImage(client) {
-  const request = { name: 'Ada', image: fs.readFileSync(imagePath) };
+  const request = { name: 'Ada', image: read(imagePath) };
   const reply = await promisify(client.ProcessImage).call(client, request, within(timeout));
   console.log(`   ${reply.message}`);
 }
@@ -88,7 +88,7 @@ async function streamOfImages(client) {
     // A text between two images: its reply says what is wrong with it, and the stream goes on.
     for (const file of [imagePath, __filename, imagePath]) {
       console.log(`   → ${path.basename(file)}`);
-      yield { image: fs.readFileSync(file) };
+      yield { image: read(file) };
     }
   }
   for await (const reply of inTurns(client.ImageStreamReply(within(timeout)), images())) {
@@ -100,7 +100,7 @@ async function streamOfImages(client) {
 async function streamOfUsers(client) {
   function* users() {
     for (const user of [
-      { name: 'Ada', pow: 12, image: fs.readFileSync(imagePath) },
+      { name: 'Ada', pow: 12, image: read(imagePath) },
       { name: 'Luis', pow: -7 },
       { name: 'Eva', pow: 50000 }, // the square does not fit into the reply's 32 bits
     ]) {
@@ -147,12 +147,9 @@ function faultOf(error) {
   return reason && `${grpc.status[error.code]} ${reason}: ${read('google.rpc.LocalizedMessage')?.message}`;
 }
 
-const FILE_PROBLEMS = { ENOENT: 'no existe', EISDIR: 'es una carpeta', EACCES: 'no hay permiso' };
-
 // What gRPC and Node.js say when there is no answer of the service, and what a person can do about it.
 function noAnswer(error) {
   const details = error.details || error.message;
-  if (error.path) return `No se puede usar ${error.path}: ${FILE_PROBLEMS[error.code] ?? error.code}.`;
   if (/^ERR_OSSL/.test(error.code)) {
     return 'Los ficheros de --ca, --cert y --key no son PEM válidos o no van juntos.';
   }
@@ -197,7 +194,16 @@ function credentials() {
   if (!cert !== !key) fail('Indique --cert y --key juntos.');
   if (!tls && !ca && !cert) return grpc.credentials.createInsecure();
   // Without a CA of its own, the certificate of the server must come from one of the system's.
-  return grpc.credentials.createSsl(...[ca, key, cert].map((name) => (name ? fs.readFileSync(name) : null)));
+  return grpc.credentials.createSsl(...[ca, key, cert].map((path) => (path ? read(path) : null)));
+}
+
+function read(file) {
+  try {
+    return fs.readFileSync(file);
+  } catch ({ code }) {
+    const problems = { ENOENT: 'no existe', EISDIR: 'es una carpeta', EACCES: 'no hay permiso' };
+    return fail(`No se puede usar ${file}: ${problems[code] ?? code}.`);
+  }
 }
 
 function fail(sentence) {

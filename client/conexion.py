@@ -91,6 +91,8 @@ def connect(options: argparse.Namespace) -> Iterator[grpc.Channel]:
     except grpc.RpcError as error:
         sys.exit(str(fault_of(error) or _no_answer(error, options.address)))
     except OSError as error:
+        if not error.filename:
+            raise
         sys.exit(_file_problem(error))
     except KeyboardInterrupt:
         sys.exit(130)

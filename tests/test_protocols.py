@@ -1,21 +1,45 @@
 """The same calls through every protocol get the same answers and the same errors."""
 
-from collections.abc import Callable
+import re
+import socket
+import zlib
+from collections.abc import Callable, Iterable
+from http.client import HTTPResponse
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from conexiones.errors import ConexionesError
+import grpc
+import psutil
+import pytest
+
+from conexiones import errors
+from conexiones.gen.user_pb2 import GetImage
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.services.details import details
 from conexiones.testing import Server
-from tests.calls import SETTINGS, bad, good
-from tests.clients import CLIENTS, Outcome, readable
-from tests.wires import faults
+from tests.calls import GET_STREAM_IMAGE, GET_USER, PROCESS_IMAGE, SETTINGS, Bad, Good, bad, good, png, user
+from tests.clients import CLIENTS, Call, Outcome, Response, connect_answer, curl, readable
+from tests.wires import WIRES, Fault, Wire, faults
 
 Start = Callable[..., Server]
 
+BUSY = errors.ServerBusy(limit=1)
+STALLED = errors.ClientStalled(limit=1)
+DEFAULT_MAX_MESSAGE = 64 * 2**20
 
-def refusal(error: ConexionesError) -> Outcome:
-    """The error as a client must see it."""
+
+def refusal(error: errors.ConexionesError) -> Outcome:
+    """The error as every client must see it."""
     return Outcome(code=error.code, message=error.message, details=readable(details(error)))
+
+
+def provoked() -> set[str]:
+    """The reasons that the calls here bring about."""
+    found = {error.reason for error in (BUSY, STALLED, *(case.error for case in (*bad(), *faults())))}
+    for reply in (reply for call in good() for reply in call.replies):
+        found |= {error["reason"] for error in (reply.get("error", {}), *reply.get("errors", ())) if error}
+    return found
 
 
 def includes(found: Any, expected: Any) -> bool:
@@ -27,54 +51,163 @@ def includes(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
+def report(rows: Iterable[tuple[object, Outcome, Outcome]]) -> str:
+    """One line for each row whose outcome is not as expected."""
+    return "\n".join(
+        f"{what}: {shown(outcome)} instead of {shown(expected)}"
+        for what, outcome, expected in rows
+        if outcome != expected
+    )
+
+
+def shown(outcome: Outcome) -> str:
+    return f"{outcome.code} {outcome.reason} {outcome.message!r} {outcome.details} {outcome.replies}"
+
+
 def test_good_calls(start: Start) -> None:
     server = start(**SETTINGS)
-    calls = good()
+    calls: list[Good] = good()
     answers = {name: client(server.address, calls) for name, client in CLIENTS.items()}
-    for call, outcome in zip(calls, answers["grpcio"], strict=True):
-        assert outcome.code == 0, call
-        assert includes(outcome.replies, call.replies), call
-    differences = [
-        (name, call.name, outcome)
+    first = answers.pop("grpcio")
+    for call, outcome in zip(calls, first, strict=True):
+        assert outcome.code == 0, f"{call}: {shown(outcome)}"
+        assert includes(outcome.replies, call.replies), f"{call}: {outcome.replies}"
+    differences = report(
+        (f"{call} by {name}", outcome, expected)
         for name, outcomes in answers.items()
-        for call, outcome, first in zip(calls, outcomes, answers["grpcio"], strict=True)
-        if outcome != first
-    ]
-    assert not differences
+        for call, outcome, expected in zip(calls, outcomes, first, strict=True)
+    )
+    assert not differences, differences
 
 
-def test_bad_calls(start: Start) -> None:
+@pytest.mark.parametrize("name", CLIENTS)
+def test_bad_calls(start: Start, name: str) -> None:
     server = start(**SETTINGS)
-    calls = bad()
-    differences = [
-        (name, call.name, outcome, expected)
-        for name, client in CLIENTS.items()
-        for call, outcome in zip(calls, client(server.address, calls), strict=True)
-        if outcome
-        != (expected := refusal(call.json_error if call.json_error and "JSON" in name else call.error))
-    ]
-    for d in differences:
-        print(
-            *d[:2],
-            d[2].code,
-            d[2].message,
-            d[2].reason,
-            d[3].reason,
-            d[2].details == d[3].details,
-            d[2].replies,
+    calls: list[Bad] = bad()
+    outcomes = CLIENTS[name](server.address, calls)
+    differences = report(
+        (call, outcome, refusal(call.json_error if call.json_error and "JSON" in name else call.error))
+        for call, outcome in zip(calls, outcomes, strict=True)
+    )
+    assert not differences, differences
+    assert "Traceback" not in server.log  # nothing of it is the server's fault
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
+def test_requests_that_break_the_protocol(start: Start, wire: Wire) -> None:
+    server = start(**SETTINGS)
+    cases = [fault for fault in faults() if fault.wire is wire]
+    differences = [found for fault in cases if (found := _fault_differs(fault, fault.send(server.address)))]
+    assert not differences, "\n".join(differences)
+    # And the server goes on.
+    [outcome] = CLIENTS["grpcio"](server.address, [Call(name="", path=GET_USER, messages=(user("Ana"),))])
+    assert outcome.code == 0
+    assert "Traceback" not in server.log
+
+
+def _fault_differs(fault: Fault, response: Response) -> str:
+    try:
+        difference = report([(fault, fault.outcome(response), refusal(fault.error))])
+    except AssertionError as error:
+        return f"{fault}: {error}; {response}"
+    if not fault.wire.framed and response.status != fault.http:
+        return f"{fault}: HTTP {response.status} instead of {fault.http}"
+    return difference
+
+
+def test_content_types_that_no_protocol_has(server: Server) -> None:
+    """They must be refused also because a web page may send some of them without asking (CORS)."""
+    for path, content_type in (
+        (GET_USER, ""),
+        (GET_USER, "text/plain"),
+        (GET_USER, "application/x-www-form-urlencoded"),
+        (GET_USER, "multipart/form-data; boundary=x"),
+        (GET_USER, "application/xml"),
+        (GET_USER, "application/jsonp"),
+        (GET_USER, "text/plain; application/json"),
+        (GET_STREAM_IMAGE, "application/json"),
+        (GET_STREAM_IMAGE, "application/proto"),
+    ):
+        response = curl(server.address, path, b'{"name": "Ana"}', {"content-type": content_type})
+        assert response.status in {400, 415}, content_type
+        outcome = connect_answer(response, Call(name="", path=path, messages=()), "json")
+        assert outcome == refusal(errors.MalformedRequest()), content_type
+
+
+def test_the_default_limit_to_the_byte(server: Server) -> None:
+    room = DEFAULT_MAX_MESSAGE - len(user(image=b"\0" * 2**25)) + 2**25 - len(png(1, 1))
+    fits = user(image=png(1, 1, padding=room))
+    over = user(image=png(1, 1, padding=room + 1))
+    assert (len(fits), len(over)) == (DEFAULT_MAX_MESSAGE, DEFAULT_MAX_MESSAGE + 1)
+    calls = [Call(name="", path=PROCESS_IMAGE, messages=(message,)) for message in (fits, over)]
+    expected = refusal(
+        errors.MessageTooLarge(
+            limit=DEFAULT_MAX_MESSAGE, streaming_method="/user.UsuarioServicio/GetStreamImage"
         )
-    assert not len(differences)
+    )
+    for name in ("grpcio", "grpc-js", "gRPC-Web binary", "Connect protobuf"):
+        first, second = CLIENTS[name](server.address, calls)
+        assert (first.code, second) == (0, expected), name
+        assert first.replies[0]["imageInfo"]["sizeBytes"] == str(room + len(png(1, 1))), name
 
 
-def test_requests_that_break_the_protocol(start: Start) -> None:
-    server = start(**SETTINGS)
-    differences = []
-    for fault in faults():
-        try:
-            response, outcome = fault.send(server.address)
-        except Exception as e:
-            print(fault, repr(e)[-300:])
-            continue
-        if outcome != refusal(fault.error):
-            print(fault, outcome.code, outcome.reason, outcome.message)
-        elif response.status != (200 if fault.wire.framed else fault.http): print(fault, response.status, fault.http)
+def test_a_gzip_bomb_costs_no_more_than_the_largest_message(server: Server) -> None:
+    [envoy] = psutil.Process(server.pid).children()
+    before = _peak(envoy)
+    # 4 GiB of zeros in 4 MB: a deflate block that can be repeated.
+    deflate = zlib.compressobj(9, wbits=-15)
+    block = deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    bomb = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + block * 4096
+    expected = refusal(
+        errors.MessageTooLarge(
+            limit=DEFAULT_MAX_MESSAGE, streaming_method="/user.UsuarioServicio/GetStreamImage"
+        )
+    )
+    for wire in WIRES:
+        fault = Fault(name="bomb", wire=wire, headers={wire.encoding: "gzip"}, body=wire.body(bomb, flags=1))
+        assert fault.outcome(fault.send(server.address)) == expected, wire.name
+    assert _peak(envoy) - before < 4 * DEFAULT_MAX_MESSAGE
+
+
+def _peak(process: psutil.Process) -> int:
+    """The most memory that the process ever had, in bytes."""
+    [kib] = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+    return int(kib) * 1024
+
+
+def test_a_busy_server(start: Start) -> None:
+    server = start(max_calls="1")
+    calls = [
+        Call(name="unary", path=GET_USER, messages=(user("Ana"),)),
+        Call(name="stream", path=GET_STREAM_IMAGE, messages=(b"",)),
+    ]
+    with grpc.insecure_channel(server.address) as channel:
+        requests: SimpleQueue[GetImage | None] = SimpleQueue()
+        stream = UsuarioServicioStub(channel).ImageStreamReply(iter(requests.get, None))
+        requests.put(GetImage())
+        next(stream)
+        differences = report(
+            (f"{call.name} by {name}", outcome, refusal(BUSY))
+            for name, client in CLIENTS.items()
+            for call, outcome in zip(calls, client(server.address, calls), strict=True)
+        )
+        requests.put(None)
+        assert list(stream) == []
+    assert not differences, differences
+
+
+def test_a_client_that_stops_in_the_middle_of_a_message(start: Start) -> None:
+    server = start(stall_seconds="1")
+    stalled = []
+    for wire in (wire for wire in WIRES if wire.send is curl and not wire.text):
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        head = f"POST {wire.path} HTTP/1.1\r\nhost: x\r\ncontent-type: {wire.content_type}\r\n"
+        body = wire.body(bytes(300_000))
+        connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body[:1000])
+        stalled.append((wire, connection))
+    for wire, connection in stalled:
+        with connection, HTTPResponse(connection, method="POST") as got:
+            got.begin()
+            headers = {key.lower(): value for key, value in got.getheaders()}
+            response = Response(got.status, headers, got.read())
+        assert Fault(name="", wire=wire).outcome(response) == refusal(STALLED), wire.name

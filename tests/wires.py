@@ -113,15 +113,17 @@ class Fault:
     def __str__(self) -> str:
         return f"{self.name} over {self.wire.name}"
 
-    def send(self, address: str) -> tuple[Response, Outcome]:
+    def send(self, address: str) -> Response:
         wire = self.wire
-        path = self.path or wire.path
         body = wire.body(wire.message) if self.body is None else self.body
         if wire.text:
             body = base64.b64encode(body)
         headers: Headers = {"content-type": wire.content_type, "accept": wire.content_type, **self.headers}
-        response = wire.send(address, path, body, headers, method=self.method)
-        return response, wire.reads(response, Call(name=self.name, path=path, messages=()))
+        return wire.send(address, self.path or wire.path, body, headers, method=self.method)
+
+    def outcome(self, response: Response) -> Outcome:
+        path = self.path or self.wire.path
+        return self.wire.reads(response, Call(name=self.name, path=path, messages=()))
 
 
 def faults() -> Iterator[Fault]:
