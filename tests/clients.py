@@ -182,7 +182,7 @@ async def _grpcio_asyncio(channel: grpc.aio.Channel, call: Call) -> Outcome:
 
 def _refused(error: Any, trailers: Any, call: Call, replies: list[bytes]) -> Outcome:
     details = dict(trailers or ()).get("grpc-status-details-bin", b"")
-    return _grpc_outcome(error.code().value[0], error.details(), details, call, replies)
+    return grpc_outcome(error.code().value[0], error.details(), details, call, replies)
 
 
 # grpc-js
@@ -207,7 +207,7 @@ def grpc_js(address: str, calls: Sequence[Call]) -> list[Outcome]:
     )
     found = [json.loads(line) for line in ran.stdout.splitlines()]
     return [
-        _grpc_outcome(
+        grpc_outcome(
             answer["code"],
             answer["message"],
             base64.b64decode(answer["details"]),
@@ -336,7 +336,7 @@ def grpc_web_answer(response: Response, call: Call, *, text: bool = False) -> Ou
 
 def _from_trailers(trailers: dict[str, str], call: Call, replies: list[bytes]) -> Outcome:
     details = trailers.get("grpc-status-details-bin", "")
-    return _grpc_outcome(
+    return grpc_outcome(
         int(trailers["grpc-status"]),
         unquote(trailers.get("grpc-message", "")),
         base64.b64decode(details + "=" * (-len(details) % 4)),
@@ -375,7 +375,7 @@ def _connect_error(
     return Outcome(
         code=_CONNECT_CODES[error["code"]],
         message=error.get("message", ""),
-        details=readable(map(_unpacked, details)),
+        details=readable(map(unpacked, details)),
         replies=tuple(_masked(call, reply, codec == "json") for reply in replies),
         http=status,
     )
@@ -384,14 +384,14 @@ def _connect_error(
 # What all have in common
 
 
-def _grpc_outcome(code: int, message: str, details: bytes, call: Call, replies: list[bytes]) -> Outcome:
+def grpc_outcome(code: int, message: str, details: bytes, call: Call, replies: list[bytes]) -> Outcome:
     status = Status.FromString(details)
     if details and (status.code, status.message) != (code, message):
         message = f"{code} {message!r}, but in the details {status.code} {status.message!r}"
     return Outcome(
         code=code,
         message=message,
-        details=readable(map(_unpacked, status.details)),
+        details=readable(map(unpacked, status.details)),
         replies=tuple(_masked(call, reply, False) for reply in replies),
     )
 
@@ -427,7 +427,7 @@ def _without_times(value: Any) -> Any:
     return value
 
 
-def _unpacked(box: AnyMessage) -> Message:
+def unpacked(box: AnyMessage) -> Message:
     name = box.type_url.rpartition("/")[2]
     found = descriptor_pool.Default().FindMessageTypeByName(name)
     return message_factory.GetMessageClass(found).FromString(box.value)

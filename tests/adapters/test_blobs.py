@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable
-from pathlib import Path
+from mmap import mmap
 
 import pytest
 
-from conexiones.errors import BlobCorrupt, StorageUnavailable
+from conexiones.errors import BlobCorrupt, NotAnImage, StorageUnavailable
 from conexiones.ports import Blobs, Catalog, ImageRecord, Staged
 
 Make = Callable[..., ImageRecord]
@@ -91,7 +91,7 @@ async def test_nothing_is_visible_before_publish(blobs: Blobs) -> None:
     data = content(2 * MIB)
     staged = await fill(blobs.stage(), data)
     assert await gone(blobs, hashlib.sha256(data).digest())
-    await staged.local()
+    await staged.inspect(len)
     assert await gone(blobs, hashlib.sha256(data).digest())
     await staged.discard()
 
@@ -105,16 +105,24 @@ async def test_an_empty_blob_is_refused(blobs: Blobs) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 70_000, MIB, 3 * MIB + 5])
-async def test_local_has_what_was_written_and_more_may_follow(blobs: Blobs, size: int) -> None:
+async def test_inspect_shows_what_was_written_and_more_may_follow(blobs: Blobs, size: int) -> None:
     staged = await fill(blobs.stage(), content(size))
-    assert (await staged.local()).read_bytes() == content(size)
+    assert await staged.inspect(bytes) == content(size)
     await fill(staged, content(size, "more"))
-    path = await staged.local()
-    assert path.read_bytes() == content(size) + content(size, "more")
+    assert await staged.inspect(bytes) == content(size) + content(size, "more")
     digest = await staged.publish()
     await staged.settle()
-    assert not path.exists()
     assert await whole(blobs, digest) == content(size) + content(size, "more")
+
+
+async def test_what_the_judge_raises_comes_out_of_inspect(blobs: Blobs) -> None:
+    def judge(content: bytes | mmap) -> None:
+        raise NotAnImage
+
+    staged = await fill(blobs.stage(), content(MIB))
+    with pytest.raises(NotAnImage):
+        await staged.inspect(judge)
+    await staged.discard()
 
 
 async def test_discard_is_safe_at_any_time_and_twice(blobs: Blobs) -> None:
@@ -229,7 +237,7 @@ async def test_a_restart_keeps_what_the_catalog_has_and_no_more(
     _, added = await publish(b"added, but not settled")
     await catalog.add_image(image("2", digest=added))
     _, orphan = await publish(b"never added")
-    await (await fill(blobs.stage(), content(2 * MIB))).local()
+    await (await fill(blobs.stage(), content(2 * MIB))).inspect(len)
     await blobs.close()
     for _ in range(2):
         blobs = new_blobs()
@@ -274,12 +282,3 @@ async def test_a_cancelled_write_is_never_published_with_a_hole(blobs: Blobs) ->
                 holes += 1
         await staged.discard()
     assert holes
-
-
-async def test_the_path_of_local_is_a_file_of_its_own(blobs: Blobs) -> None:
-    first, second = [await fill(blobs.stage(), b"same") for _ in range(2)]
-    paths: set[Path] = {await first.local(), await second.local()}
-    assert len(paths) == 2
-    await first.discard()
-    await second.discard()
-    assert not any(path.exists() for path in paths)

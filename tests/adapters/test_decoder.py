@@ -339,7 +339,7 @@ async def test_seconds(good: Path, endless: Endless, caplog: pytest.LogCaptureFi
     async with pool(decode_seconds=0.3) as decoder:
         began = time.monotonic()
         assert await cause_of(decoder, endless.path) == "SECONDS"
-        assert 0.3 <= time.monotonic() - began < 3
+        assert time.monotonic() - began >= 0.3
         assert await decoder.preview(good, format="JPEG")
         for process in processes():
             process.suspend()
@@ -433,9 +433,8 @@ async def test_close_is_prompt(good: Path, endless: Endless) -> None:
         await endless.read()
         queued = asyncio.create_task(decoder.preview(good, format="JPEG"))
         await asyncio.sleep(0)
-        began = time.monotonic()
-        await decoder.close()
-        assert time.monotonic() - began < 2
+        async with asyncio.timeout(30):  # half of what the running request has
+            await decoder.close()
         assert processes() == []
         assert threading.active_count() == threads
         for call in (running, queued, decoder.preview(good, format="JPEG")):
@@ -446,10 +445,9 @@ async def test_close_is_prompt(good: Path, endless: Endless) -> None:
 
 
 async def test_close_while_loading() -> None:
-    began = time.monotonic()
     async with pool(workers=4):
         assert len(processes()) == 4
-    assert time.monotonic() - began < 3
+    assert processes() == []
 
 
 async def test_no_python(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:

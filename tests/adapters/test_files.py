@@ -63,7 +63,7 @@ async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, 
     await small.write(b"small")
     assert tree(root) == [], "nothing is on the disk before a batch is full"
     await large.write(bytes(MIB))
-    await large.local()
+    await large.inspect(len)
     (random_name,) = tree(root)
     assert random_name.startswith("incoming/")
     digest = (await small.publish()).hex()
@@ -130,7 +130,7 @@ def test_fragments_of_any_size_make_the_same_blob(sizes: list[int], locals_after
             start = staged.size
             await staged.write(bytes(data[start : start + size]))
             if i in locals_after:
-                assert (await staged.local()).read_bytes() == data[: staged.size]
+                assert await staged.inspect(bytes) == data[: staged.size]
         digest = await staged.publish()
         await staged.settle()
         assert digest == hashlib.sha256(data).digest()
@@ -226,7 +226,7 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
         try:
             for start in range(0, size, 300_000):
                 await staged.write(data[start : start + 300_000])
-            await staged.local()
+            await staged.inspect(len)
             await catalog.add_image(image(id, digest=await staged.publish()))
             await staged.settle()
         finally:

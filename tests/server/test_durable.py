@@ -1,5 +1,6 @@
 """Acknowledged means durable: killed servers, full disks."""
 
+import asyncio
 import hashlib
 import itertools
 import os
@@ -16,7 +17,7 @@ from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
-from tests.server.calls import DEADLINE, bitmap, failure
+from tests.server.calls import DEADLINE, bitmap, failure, until
 
 ROUNDS = 12
 
@@ -38,7 +39,8 @@ class Client(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 50)]
+        backoff = [(f"grpc.{kind}_reconnect_backoff_ms", 100) for kind in ("initial", "min", "max")]
+        options = [("grpc.use_local_subchannel_pool", 1), *backoff]
         with grpc.insecure_channel(self._server.address, options=options) as channel:
             stub = UsuarioServicioStub(channel)
             while not self._ended.is_set():
@@ -91,18 +93,24 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(server: Se
     clients = [Client(server, number) for number in range(4)]
     for client in clients:
         client.start()
+
+    def count() -> int:
+        return sum(len(client.acknowledged) for client in clients)
+
     try:
         for _ in range(ROUNDS):
+            enough = count() + 10
+            await until(lambda enough=enough: count() >= enough)
             # The moment of the kill is what varies.
-            threading.Event().wait(chance.uniform(0.05, 0.8))
-            server.kill()
-            server.start()
+            await asyncio.sleep(chance.uniform(0, 0.3))
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
     finally:
         for client in clients:
-            client.end()
+            await asyncio.to_thread(client.end)
     assert [client.failures for client in clients] == [[]] * len(clients)
     acknowledged = {key: value for client in clients for key, value in client.acknowledged.items()}
-    assert len(acknowledged) > ROUNDS * 10
+    assert len(acknowledged) >= ROUNDS * 10
     server.kill()
 
     catalog, blobs = await stored(server.data_dir)

@@ -187,7 +187,8 @@ class FileStaged:
             if len(self._batch) == BATCH:
                 await self._hand_over()
 
-    async def local(self) -> Path:
+    async def _flushed(self) -> Path:
+        """The file with all that was written in it."""
         if self._batch or self._path is None:
             await self._hand_over()
         while self._jobs:
@@ -197,7 +198,7 @@ class FileStaged:
 
     async def inspect(self, judge: Callable[[bytes | mmap], T]) -> T:
         """As in the port. ValueError if nothing was written: there is no map of nothing."""
-        path = await self.local()
+        path = await self._flushed()
         return await self._store.run(_inspect, path, judge)
 
     async def publish(self) -> bytes:

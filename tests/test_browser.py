@@ -1,0 +1,160 @@
+"""The clients that browsers have, in a real browser, from a page of another origin than the server."""
+
+import base64
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from conexiones.gen.user_pb2 import GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server
+from tests.calls import GET_USER, PROCESS_IMAGE, SETTINGS, bad, good, user
+from tests.clients import SECONDS, WEB, Call, Outcome, grpc_outcome, grpcio, need, node, readable, unpacked
+
+ROOT = Path(__file__).parent.parent
+CLIENTS = {
+    "grpc-web text",
+    "grpc-web binary",
+    "connect-web JSON",
+    "connect-web protobuf",
+    "connect-web gRPC-Web",
+}
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the page, built."""
+    node()
+    folder = tmp_path_factory.mktemp("web")
+    (folder / "node_modules").symlink_to(WEB / "node_modules")
+    shutil.copy(WEB / "page.ts", folder)
+    (folder / "gen").mkdir()
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"-I{ROOT / 'proto'}",
+            "--plugin=node_modules/.bin/protoc-gen-es",
+            "--es_out=gen",
+            "--es_opt=target=ts",
+            "user.proto",
+        ],
+        cwd=folder,
+        check=True,
+    )
+    built = folder / "built"
+    esbuild = ["node_modules/.bin/esbuild", "page.ts", "--bundle", f"--outdir={built}", "--log-level=warning"]
+    subprocess.run(esbuild, cwd=folder, check=True)
+    (built / "index.html").write_text(
+        '<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><script src="page.js"></script>'
+    )
+    return built
+
+
+@pytest.fixture
+def origin(page: Path) -> Iterator[str]:
+    """The origin of the page: a server of static files."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(page))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def browse(origin: str, runs: list[tuple[Server, list[Call]]]) -> list[dict[str, Any]]:
+    """The answers and the console of each run."""
+    given = {
+        "executable": need("chromium", "apt install chromium"),
+        "page": f"{origin}/",
+        "runs": [
+            {
+                "base": f"http://{server.address}",
+                "calls": [
+                    {"path": call.path, "request": base64.b64encode(call.messages[0]).decode()}
+                    for call in calls
+                ],
+            }
+            for server, calls in runs
+        ],
+    }
+    ran = subprocess.run(
+        [node(), "browser.mjs"],
+        cwd=WEB,
+        input=json.dumps(given).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=2 * SECONDS,
+    )
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def outcome(answer: dict[str, Any], call: Call) -> Outcome:
+    replies = [base64.b64decode(answer["reply"])] if answer["reply"] else []
+    status = answer["status"] + "=" * (-len(answer["status"]) % 4)
+    found = grpc_outcome(answer["code"], answer["message"], base64.b64decode(status), call, replies)
+    if not answer["details"]:
+        return found
+    boxes = [
+        AnyMessage(type_url=detail["type"], value=base64.b64decode(detail["value"]))
+        for detail in answer["details"]
+    ]
+    return Outcome(code=found.code, message=found.message, details=readable(map(unpacked, boxes)))
+
+
+def test_browsers_get_the_answers_of_grpc(start: Callable[..., Server], origin: str) -> None:
+    calls: list[Call] = [
+        call for call in (*good(), *bad()) if call.path in {GET_USER, PROCESS_IMAGE} and not call.json
+    ]
+    server = start(cors_origins=f"https://example.org {origin}", **SETTINGS)
+    expected = grpcio(server.address, calls)
+    [run] = browse(origin, [(server, calls)])
+    differences = [
+        f"{call} by {name}: {outcome(answer, call)} instead of {wanted}"
+        for name, answers in run["answers"].items()
+        for call, answer, wanted in zip(calls, answers, expected, strict=True)
+        if outcome(answer, call) != wanted
+    ]
+    assert run["answers"].keys() == CLIENTS
+    assert not differences, "\n".join(differences)
+    # What Connect refuses has an HTTP status that says so, and the browser remarks on each.
+    remark = "error: Failed to load resource: the server responded with a status of 4"
+    assert [line for line in run["said"] if not line.startswith(remark)] == []
+    refused = sum(wanted.code != 0 for wanted in expected)
+    assert len(run["said"]) == 2 * refused
+
+
+def test_pages_of_other_origins_are_refused(start: Callable[..., Server], origin: str) -> None:
+    calls = [Call(name="", path=GET_USER, messages=(user("Ana", 7),))]
+    closed = start()
+    others = start(cors_origins="https://example.org, http://127.0.0.1")
+    anyone = start(cors_origins="*")
+    runs = browse(origin, [(closed, calls), (others, calls), (anyone, calls)])
+    for server, run in zip((closed, others), runs[:2], strict=True):
+        assert run["answers"].keys() == CLIENTS
+        for name, [answer] in run["answers"].items():
+            assert answer["code"] != 0, name
+            assert not answer["reply"], name
+        assert sum("blocked by CORS policy" in line for line in run["said"]) == len(CLIENTS)
+        # And nothing of it was done.
+        with grpc.insecure_channel(server.address) as channel:
+            assert UsuarioServicioStub(channel).GetUser(GetUserRequest(name="Ana")).user.pow == 0
+    assert all(answer["code"] == 0 for [answer] in runs[2]["answers"].values())
+    assert runs[2]["said"] == []

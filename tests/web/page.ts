@@ -1,0 +1,96 @@
+// The page of the browser tests: it sends calls through the clients that browsers have, and tells what came
+// back. `run` is called by the test.
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
+import { ConnectError, createClient } from "@connectrpc/connect";
+import type { Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
+import * as grpcWeb from "grpc-web";
+import { GetUserReplySchema, GetUserRequestSchema, UsuarioServicio } from "./gen/user_pb";
+import type { GetUserReply } from "./gen/user_pb";
+
+interface Call {
+  path: string;
+  request: string;
+}
+
+/** Bytes are base64. `status` is grpc-status-details-bin where a client gives it as it came. */
+interface Answer {
+  code: number;
+  message: string;
+  status: string;
+  details: { type: string; value: string }[];
+  reply: string;
+}
+
+type Client = (path: string, request: Uint8Array) => Promise<Answer>;
+
+const NOTHING: Answer = { code: 0, message: "", status: "", details: [], reply: "" };
+
+Object.assign(window, {
+  async run(base: string, calls: Call[]): Promise<Record<string, Answer[]>> {
+    const clients: Record<string, Client> = {
+      "grpc-web text": official(base, "text"),
+      "grpc-web binary": official(base, "binary"),
+      "connect-web JSON": connect(createConnectTransport({ baseUrl: base })),
+      "connect-web protobuf": connect(createConnectTransport({ baseUrl: base, useBinaryFormat: true })),
+      "connect-web gRPC-Web": connect(createGrpcWebTransport({ baseUrl: base })),
+    };
+    const answers: Record<string, Answer[]> = {};
+    for (const [name, client] of Object.entries(clients)) {
+      answers[name] = [];
+      for (const { path, request } of calls) answers[name].push(await client(path, bytes(request)));
+    }
+    return answers;
+  },
+});
+
+/** The official client. Its own code generator is not needed: it takes any two functions for the messages. */
+function official(base: string, format: "text" | "binary"): Client {
+  const client = new grpcWeb.GrpcWebClientBase({ format });
+  return async (path, request) => {
+    const descriptor = new grpcWeb.MethodDescriptor<Message, GetUserReply>(
+      path,
+      grpcWeb.MethodType.UNARY,
+      Object as never,
+      Object as never,
+      (message: never) => toBinary(GetUserRequestSchema, message),
+      (reply: Uint8Array) => fromBinary(GetUserReplySchema, reply),
+    );
+    const message = fromBinary(GetUserRequestSchema, request);
+    try {
+      return served(await client.unaryCall(base + path, message, {}, descriptor));
+    } catch (error) {
+      if (!(error instanceof grpcWeb.RpcError)) throw error;
+      const status = error.metadata["grpc-status-details-bin"] ?? "";
+      return { ...NOTHING, code: error.code, message: error.message, status };
+    }
+  };
+}
+
+function connect(transport: Transport): Client {
+  const client = createClient(UsuarioServicio, transport);
+  return async (path, request) => {
+    const message = fromBinary(GetUserRequestSchema, request);
+    try {
+      return served(await (path.endsWith("/GetUser") ? client.getUser(message) : client.processImage(message)));
+    } catch (thrown) {
+      const { code, rawMessage, details } = ConnectError.from(thrown);
+      const wire = details.filter((detail) => "type" in detail);
+      const readable = wire.map(({ type, value }) => ({ type, value: base64(value) }));
+      return { ...NOTHING, code, message: rawMessage, details: readable };
+    }
+  };
+}
+
+function served(reply: GetUserReply): Answer {
+  return { ...NOTHING, reply: base64(toBinary(GetUserReplySchema, reply)) };
+}
+
+function bytes(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+function base64(data: Uint8Array): string {
+  return btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""));
+}
