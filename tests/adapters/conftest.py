@@ -11,6 +11,7 @@ import pytest
 from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.ports import Blobs, Catalog, ImageRecord
+from tests.adapters.decoding import endless, good  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(params=["sqlite"])

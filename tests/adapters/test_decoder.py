@@ -1,137 +1,29 @@
 """VipsDecoder with real workers on real files: what previews look like, and what bad files cost."""
 
 import asyncio
-import contextlib
 import io
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 import pyvips
-from PIL import Image, ImageChops, ImageOps, ImageStat
+from PIL import Image, ImageOps
 
-from conexiones.adapters.decoder import VipsDecoder
-from conexiones.errors import NoPreview, ServerDraining
-
-COLOURS = [(200, 40, 40), (40, 160, 60), (50, 60, 190), (220, 200, 60)]
-
-
-@contextlib.asynccontextmanager
-async def pool(
-    *,
-    workers: int = 1,
-    decode_pixels: int = 20_000_000,
-    decode_seconds: float = 10,
-    decode_memory: int = 256 << 20,
-) -> AsyncIterator[VipsDecoder]:
-    pool = VipsDecoder(
-        workers=workers,
-        decode_pixels=decode_pixels,
-        decode_seconds=decode_seconds,
-        decode_memory=decode_memory,
-    )
-    await pool.open()
-    try:
-        yield pool
-    finally:
-        await pool.close()
-    assert psutil.Process().children() == []
-
-
-def processes() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [
-        p
-        for p in children
-        if p.status() != psutil.STATUS_ZOMBIE and "decoder_worker" in " ".join(p.cmdline())
-    ]
-
-
-def quarters(width: int = 400, height: int = 300) -> Image.Image:
-    """Four quarters of different colours, so that any turn or flip shows."""
-    image = Image.new("RGB", (2, 2))
-    image.putdata(COLOURS)
-    return image.resize((width, height), Image.Resampling.NEAREST)
-
-
-def encoded(image: Image.Image, format: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
-
-
-def noise(format: str, **options: object) -> bytes:
-    return encoded(Image.effect_noise((600, 400), 80).convert("RGB"), format, **options)
-
-
-def spoilt(data: bytes) -> bytes:
-    """The same length, with 40 bytes in the middle inverted."""
-    middle = len(data) // 2
-    return data[:middle] + bytes(255 - byte for byte in data[middle : middle + 40]) + data[middle + 40 :]
-
-
-def difference(preview: bytes, expected: Image.Image) -> float:
-    """The mean difference per sample, of 255."""
-    image = Image.open(io.BytesIO(preview))
-    assert (image.format, image.mode, image.size) == ("JPEG", "RGB", expected.size)
-    channels = ImageStat.Stat(ImageChops.difference(image, expected.convert("RGB"))).mean
-    return max(channels)
-
-
-async def preview_of(tmp_path: Path, format: str, data: bytes, side: int = 256) -> bytes:
-    path = tmp_path / "image"
-    path.write_bytes(data)
-    async with pool() as decoder:
-        return await decoder.preview(path, format=format, side=side)
-
-
-async def cause_of(decoder: VipsDecoder, path: Path, format: str = "JPEG") -> str:
-    with pytest.raises(NoPreview) as caught:
-        await decoder.preview(path, format=format)
-    assert caught.value.facts.keys() == {"format", "cause"}
-    return str(caught.value.facts["cause"])
-
-
-@pytest.fixture
-def good(tmp_path: Path) -> Path:
-    path = tmp_path / "good.jpg"
-    quarters().save(path)
-    return path
-
-
-class Endless:
-    """A file whose reading never ends: a FIFO into which nothing is written."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.end: int | None = None
-        os.mkfifo(path)
-
-    async def read(self) -> None:
-        """Returns once a worker reads it."""
-        async with asyncio.timeout(10):
-            while self.end is None:
-                with contextlib.suppress(OSError):  # nobody has opened it for reading
-                    self.end = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
-                await asyncio.sleep(0.005)
-
-    def close(self) -> None:
-        if self.end is not None:
-            os.close(self.end)
-
-
-@pytest.fixture
-def endless(tmp_path: Path) -> Iterator[Endless]:
-    with contextlib.closing(Endless(tmp_path / "endless.jpg")) as endless:
-        yield endless
-
+from tests.adapters.decoding import (
+    Endless,
+    cause_of,
+    difference,
+    encoded,
+    noise,
+    pool,
+    preview_of,
+    processes,
+    quarters,
+    spoilt,
+)
 
 # What a preview looks like
 
@@ -390,118 +282,3 @@ async def test_signals_of_a_service_manager_are_ignored(good: Path) -> None:
             process.send_signal(number)
         assert await decoder.preview(good, format="JPEG")
         assert processes() == [process]
-
-
-# The pool
-
-
-async def test_many_at_once(good: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    async with pool(workers=2) as decoder:
-        before = processes()
-        previews = await asyncio.gather(*(decoder.preview(good, format="JPEG") for _ in range(50)))
-        assert len(set(previews)) == 1
-        assert len(before) == 2
-        assert processes() == before
-    assert capfd.readouterr() == ("", "")
-
-
-async def test_cancelled(
-    good: Path, endless: Endless, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    never = tmp_path / "never.jpg"
-    os.mkfifo(never)
-    async with pool(decode_seconds=0.5) as decoder:
-        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
-        await endless.read()
-        queued = asyncio.create_task(decoder.preview(never, format="JPEG"))
-        last = asyncio.create_task(decoder.preview(good, format="JPEG"))
-        await asyncio.sleep(0)
-        running.cancel()
-        queued.cancel()
-        assert await last
-        assert running.cancelled()
-        assert queued.cancelled()
-    # Every run that fails is logged, and this one would have taken its time and failed.
-    assert "endless.jpg" in caplog.text
-    assert "never.jpg" not in caplog.text
-
-
-async def test_close_is_prompt(good: Path, endless: Endless) -> None:
-    threads = threading.active_count()
-    async with pool(decode_seconds=60) as decoder:
-        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
-        await endless.read()
-        queued = asyncio.create_task(decoder.preview(good, format="JPEG"))
-        await asyncio.sleep(0)
-        async with asyncio.timeout(30):  # half of what the running request has
-            await decoder.close()
-        assert processes() == []
-        assert threading.active_count() == threads
-        for call in (running, queued, decoder.preview(good, format="JPEG")):
-            with pytest.raises(ServerDraining):
-                await call
-        await decoder.open()
-        assert await decoder.preview(good, format="JPEG")
-
-
-async def test_close_while_loading() -> None:
-    async with pool(workers=4):
-        assert len(processes()) == 4
-    assert processes() == []
-
-
-async def test_no_python(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = threading.active_count()
-    decoder = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=10, decode_memory=1 << 28)
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "prefix", str(good.parent))
-        with pytest.raises(FileNotFoundError):
-            await decoder.open()
-    assert threading.active_count() == threads
-    assert processes() == []
-    await decoder.open()
-    assert await decoder.preview(good, format="JPEG")
-    await decoder.close()
-
-
-async def test_inside_another_program(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings that an embedding leaves behind do not reach the workers."""
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    for name in ("PYTHONHOME", "PYTHONPATH", "LD_PRELOAD"):
-        monkeypatch.setenv(name, "/nowhere")
-    async with pool() as decoder:
-        assert await decoder.preview(good, format="JPEG")
-        environment = processes()[0].environ()
-    assert not {"PYTHONHOME", "PYTHONPATH", "LD_PRELOAD"} & environment.keys()
-
-
-PARENT = """
-import asyncio, sys
-from pathlib import Path
-import psutil
-from conexiones.adapters.decoder import VipsDecoder
-
-async def main():
-    pool = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=60, decode_memory=2**28)
-    await pool.open()
-    call = asyncio.create_task(pool.preview(Path(sys.argv[1]), format="JPEG"))
-    await pool.preview(Path(sys.argv[2]), format="JPEG")
-    print(*(process.pid for process in psutil.Process().children()), flush=True)
-    await call
-
-asyncio.run(main())
-"""
-
-
-def test_workers_die_with_the_server(good: Path, endless: Endless) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, endless.path, good], stdout=subprocess.PIPE, text=True
-    )
-    with parent:
-        assert parent.stdout
-        workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
-        assert len(workers) == 2
-        parent.kill()
-    _, alive = psutil.wait_procs(workers, timeout=5)
-    # Where nobody reaps orphans, as in some containers, the dead stay listed.
-    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

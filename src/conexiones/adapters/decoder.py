@@ -42,6 +42,10 @@ class _Job:
     reply: Future[bytes] = field(default_factory=Future)
 
 
+class _NeverTaken(Exception):
+    """The worker was dead, or died, before it took the request."""
+
+
 class _Worker:
     """One process. Belongs to the thread that made it, except for `kill`.
 
@@ -97,7 +101,8 @@ class _Worker:
     def ask(self, request: dict[str, str | int], seconds: float) -> tuple[str, str, bytes]:
         """Cause, detail and JPEG. The time to load the libraries does not count as the request's.
 
-        TimeoutError, or OSError or ValueError if the process died or talks nonsense: then end it.
+        TimeoutError, or OSError or ValueError if the process died or talks nonsense: then end it. _NeverTaken
+        if it died before: another worker may have the request.
         """
         if not self._loaded:
             self._receive(time.monotonic() + START_SECONDS)
@@ -105,7 +110,11 @@ class _Worker:
         deadline = time.monotonic() + seconds
         message = json.dumps(request).encode()
         self._socket.settimeout(seconds)
-        self._socket.sendall(len(message).to_bytes(4) + message)
+        try:
+            self._socket.sendall(len(message).to_bytes(4) + message)
+            self._receive(deadline)
+        except ConnectionError as error:
+            raise _NeverTaken from error
         head, _, jpeg = self._receive(deadline).partition(b"\n")
         answer = json.loads(head)
         return str(answer["cause"]), str(answer["detail"]), jpeg
@@ -214,12 +223,18 @@ class VipsDecoder:
             while (job := self._jobs.get()) is not None:
                 if not job.reply.set_running_or_notify_cancel():
                     continue
-                # It may have died idle, which is not this request's fault.
-                worker = self._living(worker)
-                try:
-                    job.reply.set_result(self._run(job, worker))
-                except BaseException as error:
-                    job.reply.set_exception(error)
+                for final in (False, True):
+                    try:
+                        job.reply.set_result(self._run(job, worker))
+                    except _NeverTaken as error:
+                        # It died idle, which is not this request's fault: another may have it.
+                        worker = self._living(worker)
+                        if not final:
+                            continue
+                        job.reply.set_exception(self._failure(job, "CRASH", repr(error)))
+                    except BaseException as error:
+                        job.reply.set_exception(error)
+                    break
                 # Now and not with the next request, which would have to wait until it has loaded.
                 worker = self._living(worker)
         except Exception as error:
@@ -241,6 +256,9 @@ class VipsDecoder:
         }
         try:
             cause, detail, jpeg = worker.ask(request, self._seconds)
+        except _NeverTaken:
+            self._end(worker)
+            raise
         except TimeoutError:
             self._end(worker)
             raise self._failure(job, "SECONDS", f"over {self._seconds} s") from None

@@ -211,6 +211,7 @@ def main() -> None:
         # A descriptor at its limit of size would keep the next crash from saying why.
         os.ftruncate(2, 0)
         os.lseek(2, 0, os.SEEK_SET)
+        channel.sendall(bytes(4))  # taken: from here on a death is this request's doing
         reply = answer(request)
         channel.sendall(len(reply).to_bytes(4) + reply)
 

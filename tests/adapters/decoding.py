@@ -1,0 +1,127 @@
+"""A decoder with real workers, images for it, and files that stop it."""
+
+import asyncio
+import contextlib
+import io
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from conexiones.adapters.decoder import VipsDecoder
+from conexiones.errors import NoPreview
+
+COLOURS = [(200, 40, 40), (40, 160, 60), (50, 60, 190), (220, 200, 60)]
+
+
+@contextlib.asynccontextmanager
+async def pool(
+    *,
+    workers: int = 1,
+    decode_pixels: int = 20_000_000,
+    decode_seconds: float = 10,
+    decode_memory: int = 256 << 20,
+) -> AsyncIterator[VipsDecoder]:
+    pool = VipsDecoder(
+        workers=workers,
+        decode_pixels=decode_pixels,
+        decode_seconds=decode_seconds,
+        decode_memory=decode_memory,
+    )
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+    assert psutil.Process().children() == []
+
+
+def processes() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [
+        p
+        for p in children
+        if p.status() != psutil.STATUS_ZOMBIE and "decoder_worker" in " ".join(p.cmdline())
+    ]
+
+
+def quarters(width: int = 400, height: int = 300) -> Image.Image:
+    """Four quarters of different colours, so that any turn or flip shows."""
+    image = Image.new("RGB", (2, 2))
+    image.putdata(COLOURS)
+    return image.resize((width, height), Image.Resampling.NEAREST)
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def noise(format: str, **options: object) -> bytes:
+    return encoded(Image.effect_noise((600, 400), 80).convert("RGB"), format, **options)
+
+
+def spoilt(data: bytes) -> bytes:
+    """The same length, with 40 bytes in the middle inverted."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(255 - byte for byte in data[middle : middle + 40]) + data[middle + 40 :]
+
+
+def difference(preview: bytes, expected: Image.Image) -> float:
+    """The mean difference per sample, of 255."""
+    image = Image.open(io.BytesIO(preview))
+    assert (image.format, image.mode, image.size) == ("JPEG", "RGB", expected.size)
+    channels = ImageStat.Stat(ImageChops.difference(image, expected.convert("RGB"))).mean
+    return max(channels)
+
+
+async def preview_of(tmp_path: Path, format: str, data: bytes, side: int = 256) -> bytes:
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    async with pool() as decoder:
+        return await decoder.preview(path, format=format, side=side)
+
+
+async def cause_of(decoder: VipsDecoder, path: Path, format: str = "JPEG") -> str:
+    with pytest.raises(NoPreview) as caught:
+        await decoder.preview(path, format=format)
+    assert caught.value.facts.keys() == {"format", "cause"}
+    return str(caught.value.facts["cause"])
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.jpg"
+    quarters().save(path)
+    return path
+
+
+class Endless:
+    """A file whose reading never ends: a FIFO into which nothing is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.end: int | None = None
+        os.mkfifo(path)
+
+    async def read(self) -> None:
+        """Returns once a worker reads it."""
+        async with asyncio.timeout(10):
+            while self.end is None:
+                with contextlib.suppress(OSError):  # nobody has opened it for reading
+                    self.end = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+                await asyncio.sleep(0.005)
+
+    def close(self) -> None:
+        if self.end is not None:
+            os.close(self.end)
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Iterator[Endless]:
+    with contextlib.closing(Endless(tmp_path / "endless.jpg")) as endless:
+        yield endless

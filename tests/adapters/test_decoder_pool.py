@@ -1,0 +1,131 @@
+"""VipsDecoder as a pool: many at once, cancelled, closed, in another program, and after its parent."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conexiones.adapters.decoder import VipsDecoder
+from conexiones.errors import ServerDraining
+from tests.adapters.decoding import (
+    Endless,
+    pool,
+    processes,
+)
+
+
+async def test_many_at_once(good: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async with pool(workers=2) as decoder:
+        before = processes()
+        previews = await asyncio.gather(*(decoder.preview(good, format="JPEG") for _ in range(50)))
+        assert len(set(previews)) == 1
+        assert len(before) == 2
+        assert processes() == before
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_cancelled(
+    good: Path, endless: Endless, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    never = tmp_path / "never.jpg"
+    os.mkfifo(never)
+    async with pool(decode_seconds=0.5) as decoder:
+        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
+        await endless.read()
+        queued = asyncio.create_task(decoder.preview(never, format="JPEG"))
+        last = asyncio.create_task(decoder.preview(good, format="JPEG"))
+        await asyncio.sleep(0)
+        running.cancel()
+        queued.cancel()
+        assert await last
+        assert running.cancelled()
+        assert queued.cancelled()
+    # Every run that fails is logged, and this one would have taken its time and failed.
+    assert "endless.jpg" in caplog.text
+    assert "never.jpg" not in caplog.text
+
+
+async def test_close_is_prompt(good: Path, endless: Endless) -> None:
+    threads = threading.active_count()
+    async with pool(decode_seconds=60) as decoder:
+        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
+        await endless.read()
+        queued = asyncio.create_task(decoder.preview(good, format="JPEG"))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(30):  # half of what the running request has
+            await decoder.close()
+        assert processes() == []
+        assert threading.active_count() == threads
+        for call in (running, queued, decoder.preview(good, format="JPEG")):
+            with pytest.raises(ServerDraining):
+                await call
+        await decoder.open()
+        assert await decoder.preview(good, format="JPEG")
+
+
+async def test_close_while_loading() -> None:
+    async with pool(workers=4):
+        assert len(processes()) == 4
+    assert processes() == []
+
+
+async def test_no_python(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = threading.active_count()
+    decoder = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=10, decode_memory=1 << 28)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "prefix", str(good.parent))
+        with pytest.raises(FileNotFoundError):
+            await decoder.open()
+    assert threading.active_count() == threads
+    assert processes() == []
+    await decoder.open()
+    assert await decoder.preview(good, format="JPEG")
+    await decoder.close()
+
+
+async def test_inside_another_program(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings that an embedding leaves behind do not reach the workers."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    for name in ("PYTHONHOME", "PYTHONPATH", "LD_PRELOAD"):
+        monkeypatch.setenv(name, "/nowhere")
+    async with pool() as decoder:
+        assert await decoder.preview(good, format="JPEG")
+        environment = processes()[0].environ()
+    assert not {"PYTHONHOME", "PYTHONPATH", "LD_PRELOAD"} & environment.keys()
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+import psutil
+from conexiones.adapters.decoder import VipsDecoder
+
+async def main():
+    pool = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=60, decode_memory=2**28)
+    await pool.open()
+    call = asyncio.create_task(pool.preview(Path(sys.argv[1]), format="JPEG"))
+    await pool.preview(Path(sys.argv[2]), format="JPEG")
+    print(*(process.pid for process in psutil.Process().children()), flush=True)
+    await call
+
+asyncio.run(main())
+"""
+
+
+def test_workers_die_with_the_server(good: Path, endless: Endless) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, endless.path, good], stdout=subprocess.PIPE, text=True
+    )
+    with parent:
+        assert parent.stdout
+        workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        parent.kill()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    # Where nobody reaps orphans, as in some containers, the dead stay listed.
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
