@@ -20,9 +20,11 @@ check: setup ## lint, formatting, types, generated code up to date
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@$(RUN) tools/generate.py --check
+	@$(RUN) tools/docs.py --check
 
 generate: setup ## generate src/conexiones/gen and docs from their sources
 	@$(RUN) tools/generate.py
+	@$(RUN) tools/docs.py
 
 lock: setup ## pin all dependencies anew in requirements/dev.txt
 	@tools/lock.sh

@@ -1,9 +1,10 @@
-// Opens the page in Chromium once for each run that stands as JSON on standard input, has it send the calls,
-// and prints one line of JSON for each: the answers of each client, and what the browser's console said.
+// Opens a page in Chromium once for each run that stands as JSON on standard input, has it send the calls, and
+// prints one line of JSON for each: the answers of each client, what the page shows, and what the console said.
+// A run without calls waits until the page shows something.
 import { text } from "node:stream/consumers";
 import { chromium } from "playwright-core";
 
-const { executable, page: url, runs } = JSON.parse(await text(process.stdin));
+const { executable, runs } = JSON.parse(await text(process.stdin));
 const browser = await chromium.launch({
   executablePath: executable,
   args: [
@@ -17,15 +18,17 @@ const browser = await chromium.launch({
   ],
 });
 try {
-  for (const { base, calls } of runs) {
+  for (const { url, base, calls } of runs) {
     const page = await browser.newPage();
     const said = [];
     page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => said.push(`error: ${error}`));
     await page.goto(url);
-    const answers = await page.evaluate((given) => window.run(...given), [base, calls]);
+    const answers = calls && (await page.evaluate((given) => window.run(...given), [base, calls]));
+    if (!calls) await page.waitForFunction(() => document.body.textContent.trim());
+    const shown = (await page.textContent("body")).trim();
     await page.close();
-    console.log(JSON.stringify({ answers, said }));
+    console.log(JSON.stringify({ answers, shown, said }));
   }
 } finally {
   await browser.close();
