@@ -1,14 +1,10 @@
 """The clients that browsers have, in a real browser, from a page of another origin than the server."""
 
 import base64
-import json
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,8 @@ from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.calls import GET_USER, PROCESS_IMAGE, SETTINGS, bad, good, user
-from tests.clients import SECONDS, WEB, Call, Outcome, grpc_outcome, grpcio, need, node, readable, unpacked
+from tests.chromium import browse, served
+from tests.clients import WEB, Call, Outcome, grpc_outcome, grpcio, node, readable, unpacked
 
 ROOT = Path(__file__).parent.parent
 CLIENTS = {
@@ -65,45 +62,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def origin(page: Path) -> Iterator[str]:
-    """The origin of the page: a server of static files."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(page))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    """The origin of the page: not that of any server."""
+    with served(page) as origin:
+        yield origin
 
 
-def browse(origin: str, runs: list[tuple[Server, list[Call]]]) -> list[dict[str, Any]]:
-    """The answers and the console of each run."""
-    given = {
-        "executable": need("chromium", "apt install chromium"),
-        "page": f"{origin}/",
-        "runs": [
-            {
-                "base": f"http://{server.address}",
-                "calls": [
-                    {"path": call.path, "request": base64.b64encode(call.messages[0]).decode()}
-                    for call in calls
-                ],
-            }
-            for server, calls in runs
-        ],
-    }
-    ran = subprocess.run(
-        [node(), "browser.mjs"],
-        cwd=WEB,
-        input=json.dumps(given).encode(),
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=2 * SECONDS,
-    )
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+def run(origin: str, server: Server, calls: list[Call]) -> dict[str, Any]:
+    """What the page is to do."""
+    requests = [{"path": call.path, "request": base64.b64encode(call.messages[0]).decode()} for call in calls]
+    return {"url": f"{origin}/", "base": f"http://{server.address}", "calls": requests}
 
 
 def outcome(answer: dict[str, Any], call: Call) -> Outcome:
@@ -125,20 +92,20 @@ def test_browsers_get_the_answers_of_grpc(start: Callable[..., Server], origin: 
     ]
     server = start(cors_origins=f"https://example.org {origin}", **SETTINGS)
     expected = grpcio(server.address, calls)
-    [run] = browse(origin, [(server, calls)])
+    [found] = browse(run(origin, server, calls))
     differences = [
         f"{call} by {name}: {outcome(answer, call)} instead of {wanted}"
-        for name, answers in run["answers"].items()
+        for name, answers in found["answers"].items()
         for call, answer, wanted in zip(calls, answers, expected, strict=True)
         if outcome(answer, call) != wanted
     ]
-    assert run["answers"].keys() == CLIENTS
+    assert found["answers"].keys() == CLIENTS
     assert not differences, "\n".join(differences)
     # What Connect refuses has an HTTP status that says so, and the browser remarks on each.
     remark = "error: Failed to load resource: the server responded with a status of 4"
-    assert [line for line in run["said"] if not line.startswith(remark)] == []
+    assert [line for line in found["said"] if not line.startswith(remark)] == []
     refused = sum(wanted.code != 0 for wanted in expected)
-    assert len(run["said"]) == 2 * refused
+    assert len(found["said"]) == 2 * refused
 
 
 ONE = [Call(name="", path=GET_USER, messages=(user("Ana", 7),))]
@@ -147,19 +114,19 @@ ONE = [Call(name="", path=GET_USER, messages=(user("Ana", 7),))]
 def test_pages_of_other_origins_are_refused(start: Callable[..., Server], origin: str) -> None:
     closed = start()
     others = start(cors_origins="https://example.org, http://127.0.0.1")
-    runs = browse(origin, [(closed, ONE), (others, ONE)])
-    for server, run in zip((closed, others), runs, strict=True):
-        assert run["answers"].keys() == CLIENTS
-        for name, [answer] in run["answers"].items():
+    runs = browse(run(origin, closed, ONE), run(origin, others, ONE))
+    for server, found in zip((closed, others), runs, strict=True):
+        assert found["answers"].keys() == CLIENTS
+        for name, [answer] in found["answers"].items():
             assert answer["code"] != 0, name
             assert not answer["reply"], name
-        assert sum("blocked by CORS policy" in line for line in run["said"]) == len(CLIENTS)
+        assert sum("blocked by CORS policy" in line for line in found["said"]) == len(CLIENTS)
         # And nothing of it was done.
         with grpc.insecure_channel(server.address) as channel:
             assert UsuarioServicioStub(channel).GetUser(GetUserRequest(name="Ana")).user.pow == 0
 
 
 def test_pages_of_any_origin_may_be_let_in(start: Callable[..., Server], origin: str) -> None:
-    [run] = browse(origin, [(start(cors_origins="*"), ONE)])
-    assert {name: answer["code"] for name, [answer] in run["answers"].items()} == dict.fromkeys(CLIENTS, 0)
-    assert run["said"] == []
+    [found] = browse(run(origin, start(cors_origins="*"), ONE))
+    assert {name: answer["code"] for name, [answer] in found["answers"].items()} == dict.fromkeys(CLIENTS, 0)
+    assert found["said"] == []

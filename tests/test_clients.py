@@ -308,12 +308,18 @@ def test_node_reads_no_faster_than_it_sends(running: Server, tmp_path: Path) -> 
     Image.effect_noise((4000, 2500), 50).convert("RGB").save(image)
     size = image.stat().st_size
     watch = tmp_path / "watch.js"
-    # Only the call that sends fragments is a Writable; the bidirectional ones, and sockets, are Duplex.
+    # Makes the network slower than the disk, and counts the writes that did not wait for it. Only the call
+    # that sends fragments is a Writable; the bidirectional ones, and sockets, are Duplex.
     watch.write_text("""
         const { Writable } = require('node:stream');
         const { write } = Writable.prototype;
         let writes = 0, early = 0;
         Writable.prototype.write = function (...args) {
+            if (!Object.hasOwn(this, '_write')) {
+                const { _write } = this;
+                this._write = (chunk, encoding, done) =>
+                    _write.call(this, chunk, encoding, (error) => setTimeout(done, 1, error));
+            }
             writes += 1;
             early += this.writableNeedDrain;
             return write.apply(this, args);

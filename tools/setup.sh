@@ -14,7 +14,7 @@ command -v "$PYTHON" >/dev/null || fail "Python is missing: apt install python3 
     fail "Python's venv module is missing: apt install python3-venv"
 
 echo "Setting up $venv …"
-"$PYTHON" -m venv --clear "$venv"
+"$venv/bin/python" -c '' 2>/dev/null || "$PYTHON" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 "$venv/bin/python" -c 'from conexiones.transport.envoy import libpython; libpython()' 2>/dev/null ||
