@@ -84,7 +84,8 @@ def test_clients_of_the_tutorial_make_all_five_calls(generated: Path, server: Se
     assert previews[0] == previews[1]
     assert previews[2:] == [b"", b""]
     with Image.open(io.BytesIO(previews[0])) as preview:
-        assert (preview.format, preview.size) == ("JPEG", (256, 171))
+        assert (preview.format, preview.width) == ("JPEG", 256)
+        assert preview.height in {170, 171}  # 170.6
     assert found["error"] == ["INVALID_ARGUMENT", "The name is empty: send 1 to 256 characters."]
 
 
@@ -102,7 +103,7 @@ def test_ours_only_adds(generated: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def extended(theirs: DescriptorProto, ours: DescriptorProto) -> None:
-    """Asserts that all of a message of the tutorial is in ours as it is there, and that the rest is from 10 up."""
+    """Asserts that ours has all of a message of the tutorial as it is there, and the rest from 10 up."""
     fields = {field.number: field for field in ours.field}
     for field in theirs.field:
         assert fields.pop(field.number) == field, f"{theirs.name}.{field.name}"

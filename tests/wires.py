@@ -1,4 +1,4 @@
-"""The protocols as they are on the wire, and requests that break them, which no client's library would send."""
+"""The protocols as they are on the wire, and requests that break them, as no library would send them."""
 
 import base64
 import gzip
@@ -26,7 +26,7 @@ from tests.clients import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """A protocol with one content type: how it frames, what it calls its headers, how its answers are read."""
+    """A protocol with one content type: how it frames, how it calls its headers, how answers are read."""
 
     name: str
     path: str = GET_USER
@@ -118,7 +118,9 @@ class Fault:
         body = wire.body(wire.message) if self.body is None else self.body
         if wire.text:
             body = base64.b64encode(body)
-        headers: Headers = {"content-type": wire.content_type, "accept": wire.content_type, **self.headers}
+        headers: Headers = {"content-type": wire.content_type, "accept": wire.content_type}
+        headers |= {"te": "trailers"} if wire.send is http2 else {}
+        headers |= self.headers
         return wire.send(address, self.path or wire.path, body, headers, method=self.method)
 
     def outcome(self, response: Response) -> Outcome:

@@ -5,13 +5,14 @@ import socket
 import threading
 
 import grpc
+import grpc.aio
 import psutil
 import pytest
 
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
-from tests.server.calls import DEADLINE, bitmap, failure, family
+from tests.server.calls import DEADLINE, bitmap, failure, family, until
 
 MIB = 1 << 20
 
@@ -92,6 +93,29 @@ def test_many_large_messages_wait_for_their_turn(start) -> None:
     assert failures == []
     print(f"12 messages of 63 MB at once: the server's peak was {meter.peak / MIB:.0f} MiB")
     assert meter.peak < 600 * MIB
+
+
+async def test_many_uploads_share_the_memory(start) -> None:
+    server = start()
+    gathered = b"".join(bitmap(560, 560))[:900_000]  # less than a batch of an upload that is alone
+    with Meter(server) as meter:
+        channels = [
+            grpc.aio.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)])
+            for _ in range(4)
+        ]
+        calls = [UsuarioServicioStub(channel).GetStreamImage(timeout=60) for channel in channels * 100]
+        for call in calls:
+            await call.write(GetImage(image=gathered))
+        incoming = server.data_dir / "incoming"
+        # Every upload has come so far that it had to give up what it gathered.
+        await until(lambda: len(list(incoming.iterdir())) > 350)
+        for call in calls:
+            call.cancel()
+        for channel in channels:
+            await channel.close()
+        await until(lambda: not list(incoming.iterdir()))
+    print(f"400 uploads of 900 kB, held open: the server's peak was {meter.peak / MIB:.0f} MiB")
+    assert meter.peak < 400 * MIB
 
 
 def test_a_client_that_stalls_in_a_message_is_sent_away(start) -> None:

@@ -25,6 +25,7 @@ from contextlib import asynccontextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from weakref import WeakSet
 
 from conexiones.adapters.claims import Claims
 from conexiones.adapters.disk import storage_error, sync_file, sync_folder, to_end
@@ -32,10 +33,19 @@ from conexiones.errors import BlobCorrupt, ConexionesError, StorageUnavailable
 from conexiones.ports import Catalog, Staged
 
 BATCH = 1 << 20
-"""Bytes that are handed to a thread at once, and the largest piece that is read."""
+"""The most bytes that are handed to a thread at once, and the largest piece that is read."""
+
+SMALL_BATCH = 64 << 10
+"""The least, where many uploads share the memory."""
 
 OUTSTANDING = 2
 """Batches of one upload that threads may be busy with. One more is being filled: 3 MiB per upload."""
+
+INLINE = 64 << 10
+"""Bytes up to which an upload in memory is inspected at once: a thread would take longer to get there."""
+
+MEMORY = 192 << 20
+"""Bytes for the batches of all uploads, while there are no more than a thousand."""
 
 THREADS = 8
 
@@ -58,6 +68,7 @@ class FileBlobs:
         self.incoming = root / "incoming"
         self._pool: ThreadPoolExecutor | None = None
         self.claims = Claims()
+        self._uploads: WeakSet[FileStaged] = WeakSet()
 
     async def open(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -79,7 +90,14 @@ class FileBlobs:
             await to_end(asyncio.ensure_future(asyncio.to_thread(pool.shutdown)))
 
     def stage(self) -> Staged:
-        return FileStaged(self)
+        staged = FileStaged(self)
+        self._uploads.add(staged)
+        return staged
+
+    def batch(self) -> int:
+        """Bytes that an upload may gather now: the more uploads there are, the fewer."""
+        share = MEMORY // max(1, len(self._uploads)) // (OUTSTANDING + 1)
+        return max(SMALL_BATCH, min(BATCH, share))
 
     async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
         """As in the port. Read from its start, a blob is checked against its digest: the last piece
@@ -176,15 +194,16 @@ class FileStaged:
 
     async def write(self, data: bytes) -> None:
         self._size += len(data)
-        if len(self._batch) + len(data) < BATCH:
+        full = self._store.batch()
+        if len(self._batch) + len(data) < full:
             self._batch += data
             return
         rest = memoryview(data)
         while rest:
-            room = BATCH - len(self._batch)
+            room = max(0, full - len(self._batch))
             self._batch += rest[:room]
             rest = rest[room:]
-            if len(self._batch) == BATCH:
+            if len(self._batch) >= full:
                 await self._hand_over()
 
     async def _flushed(self) -> Path:
@@ -198,6 +217,11 @@ class FileStaged:
 
     async def inspect(self, judge: Callable[[bytes | mmap], T]) -> T:
         """As in the port. ValueError if nothing was written: there is no map of nothing."""
+        if self._path is None:
+            content = bytes(self._batch)
+            if len(content) <= INLINE:
+                return judge(content)
+            return await self._store.run(judge, content)
         path = await self._flushed()
         return await self._store.run(_inspect, path, judge)
 

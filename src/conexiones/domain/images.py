@@ -100,20 +100,21 @@ class Images:
 
     async def _judge(self, staged: Staged, fragments: AsyncIterator[bytes]) -> Facts:
         """Takes the stream in, judging it as early as its bytes allow."""
-        head = bytearray()
+        head: bytearray | None = bytearray()  # until it has shown the facts, or is long enough to
         enough = _SNIFF_BYTES  # bytes of head at which to look next
         async for fragment in fragments:
-            if len(head) < PEEK_BYTES:
+            if head is not None:
                 head += fragment[: PEEK_BYTES - len(head)]
                 if len(head) >= enough:
                     sniff(bytes(head[:_SNIFF_BYTES]))
-                    enough = PEEK_BYTES + 1 if self._check_head(bytes(head)) else len(head) * 4
+                    known = self._check_head(bytes(head))
+                    enough = min(len(head) * 4, PEEK_BYTES)
+                    head = None if known or len(head) == PEEK_BYTES else head
             self._check_size(staged.size + len(fragment))
             await staged.write(fragment)
+            del fragment  # the next may be long in coming
         if not staged.size:
             raise EmptyStream(field=_FIELD)
-        if staged.size <= PEEK_BYTES:
-            return self._checked(probe(bytes(head)))
         return self._checked(await staged.inspect(probe))
 
     async def _publish(self, staged: Staged, facts: Facts, *, user: str | None) -> ImageRecord:

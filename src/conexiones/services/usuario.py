@@ -47,25 +47,31 @@ class UsuarioService:
     async def get_stream_image(
         self, requests: AsyncIterator[GetImage], ctx: "RequestContext[GetImage, GetUserReply]", /
     ) -> GetUserReply:
-        image = await self._images.receive(fragment.image async for fragment in requests)
+        image = await self._images.receive(_fragments(requests))
         return GetUserReply(message=f"Imagen recibida: {_facts(image)}.", image_info=_image(image))
 
     async def image_stream_reply(
         self, requests: AsyncIterator[GetImage], ctx: "RequestContext[GetImage, GetImageReply]", /
     ) -> AsyncIterator[GetImageReply]:
         async for request in requests:
-            try:
-                image = await self._images.add(request.image)
-            except InvalidArgument as error:
-                yield GetImageReply(message=f"Imagen rechazada. {error.mensaje}", error=as_message(error))
-            else:
-                yield GetImageReply(message=f"Imagen recibida: {_facts(image)}.", image_info=_image(image))
+            reply = await self._store(request)
+            del request  # or a stream that waits would hold its last image
+            yield reply
 
     async def get_user_bidi_stream(
         self, requests: AsyncIterator[GetUserRequest], ctx: "RequestContext[GetUserRequest, GetAllReply]", /
     ) -> AsyncIterator[GetAllReply]:
         async for request in requests:
-            yield await self._exchange(request)
+            reply = await self._exchange(request)
+            del request
+            yield reply
+
+    async def _store(self, request: GetImage) -> GetImageReply:
+        try:
+            image = await self._images.add(request.image)
+        except InvalidArgument as error:
+            return GetImageReply(message=f"Imagen rechazada. {error.mensaje}", error=as_message(error))
+        return GetImageReply(message=f"Imagen recibida: {_facts(image)}.", image_info=_image(image))
 
     async def _exchange(self, request: GetUserRequest) -> GetAllReply:
         errors: list[ConexionesError] = []
@@ -90,6 +96,14 @@ class UsuarioService:
             image_info=_image_or_none(found.image),
             errors=[as_message(error) for error in errors],
         )
+
+
+async def _fragments(requests: AsyncIterator[GetImage]) -> AsyncIterator[bytes]:
+    async for request in requests:
+        fragment = request.image
+        del request  # a stream that waits holds none of what it has had
+        yield fragment
+        del fragment
 
 
 def _greeting(found: Registered) -> str:

@@ -1,6 +1,8 @@
 """Reading messages of clients: what cannot be read is an error of the tree that names the fault.
 
-Replaces connectrpc's codecs for google.protobuf messages, whose errors quote the library.
+Replaces connectrpc's codecs for google.protobuf messages, whose errors quote the library. Messages come in a
+Box, because connectrpc keeps the last message of a stream until the next one comes, however long that is:
+what it keeps is then an empty box. `guard.Handlers` takes them out.
 """
 
 from functools import cache
@@ -18,6 +20,19 @@ MAX_JSON_MARKS = 100_000
 a limit, 64 MiB of `[[],[],…` would cost gigabytes of Python objects."""
 
 
+class Box:
+    """A message until it is taken."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+
+    def take(self) -> Any:
+        message, self._message = self._message, None
+        return message
+
+
 class ProtoCodec:
     """The binary format."""
 
@@ -29,7 +44,7 @@ class ProtoCodec:
 
     def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
         try:
-            return message_class.FromString(data)
+            return Box(message_class.FromString(data))
         except DecodeError as error:
             descriptor = message_class.DESCRIPTOR
             bad = _invalid_text_field(descriptor, bytes(data))
@@ -58,7 +73,7 @@ class JsonCodec:
             raise InvalidUtf8 from error
         except (ParseError, ValueError, TypeError, RecursionError) as error:
             raise malformed from error
-        return message
+        return Box(message)
 
 
 def codecs() -> list[Codec[Any, Any]]:

@@ -10,6 +10,7 @@ from connectrpc.interceptor import Interceptor
 from connectrpc.request import RequestContext
 
 from conexiones import errors
+from conexiones.transport.codecs import Box
 from conexiones.transport.wire import connect_error
 
 log = logging.getLogger("conexiones.rpc")
@@ -65,23 +66,33 @@ class Translator:
 
 
 class Handlers:
-    """Keeps SystemExit and its like, raised in a handler, from ending the event loop under every call."""
+    """Unpacks the messages for the handlers, and keeps SystemExit and its like, raised in one, from ending
+    the event loop under every call."""
 
     async def intercept_unary(self, call: Call, request: Any, ctx: "RequestContext[Any, Any]") -> Any:
-        return await _contained(call(request, ctx))
+        return await _contained(call(_message(request), ctx))
 
     async def intercept_client_stream(self, call: Call, request: Any, ctx: "RequestContext[Any, Any]") -> Any:
-        return await _contained(call(request, ctx))
+        return await _contained(call(_messages(request), ctx))
 
     def intercept_server_stream(
         self, call: Call, request: Any, ctx: "RequestContext[Any, Any]"
     ) -> AsyncIterator[Any]:
-        return _contained_stream(call(request, ctx))
+        return _contained_stream(call(_message(request), ctx))
 
     def intercept_bidi_stream(
         self, call: Call, request: Any, ctx: "RequestContext[Any, Any]"
     ) -> AsyncIterator[Any]:
-        return _contained_stream(call(request, ctx))
+        return _contained_stream(call(_messages(request), ctx))
+
+
+def _message(request: Any) -> Any:
+    return request.take() if isinstance(request, Box) else request  # reflection's are not boxed
+
+
+async def _messages(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _message(request)
 
 
 async def _contained(call: Awaitable[Any]) -> Any:
