@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "services": {"domain", "ports", "errors", "gen"},
     "transport": {"services", "settings", "errors", "gen"},
     "app": {"adapters", "domain", "services", "transport", "settings", "errors", "gen", "ports"},
-    "asgi": {"app", "settings"},
+    "asgi": {"app", "settings", "transport"},
     "cli": {"app", "certificates", "settings", "transport", "sdk", "errors"},
     "certificates": set(),
     "sdk": {"gen", "errors"},

@@ -2,7 +2,8 @@
 
 from conexiones.app import build, configure_logging
 from conexiones.settings import Settings
+from conexiones.transport.home import Home
 
 settings = Settings.load()
 configure_logging(settings.log_level)
-app = build(settings)
+app = Home(build(settings))

@@ -1,5 +1,7 @@
 """TLS, mTLS and HTTP/3: who is let in, and that nobody else is."""
 
+import asyncio
+import hashlib
 import socket
 import stat
 import subprocess
@@ -10,10 +12,10 @@ import grpc
 import pytest
 from pyqwest import Client, HTTPTransport, HTTPVersion
 
-from conexiones.gen.user_pb2 import GetUserRequest
+from conexiones.gen.user_pb2 import GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
-from tests.server.calls import DEADLINE, failure
+from tests.server.calls import DEADLINE, bitmap, failure
 
 JSON = {"content-type": "application/json"}
 PATH = "/user.UsuarioServicio/GetUser"
@@ -94,6 +96,37 @@ async def test_http3_is_a_way_in_with_tls(start, certs: Path) -> None:
         )
         assert answer.status == 200
         assert answer.json()["user"]["name"] == "Ana"
+
+
+async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: bytes) -> None:
+    # pyvoy has an event loop for each of the two; the application has one.
+    server = start(**tls(certs))
+    ca = (certs / "ca.pem").read_bytes()
+    url = f"https://127.0.0.1:{server.port}"
+    small = b"".join(bitmap(40, 30))
+    async with (
+        HTTPTransport(tls_ca_cert=ca, http_version=HTTPVersion.HTTP3) as h3,
+        HTTPTransport(tls_ca_cert=ca, http_version=HTTPVersion.HTTP2) as h2,
+    ):
+
+        async def one(transport: HTTPTransport, number: int) -> bytes:
+            request = GetUserRequest(
+                name=f"user {number}", pow=number, image=photograph if number % 2 else small
+            )
+            body = request.SerializeToString()
+            answer = await Client(transport).post(f"{url}{PATH}", {"content-type": "application/proto"}, body)
+            reply = GetUserReply.FromString(answer.content)
+            assert reply.user.pow_squared == number**2
+            return reply.image_info.sha256
+
+        digests = await asyncio.gather(*(one((h2, h3)[number // 2 % 2], number) for number in range(60)))
+        assert set(digests) == {hashlib.sha256(image).digest() for image in (photograph, small)}
+        # What one stored, the other finds.
+        for transport in (h2, h3):
+            answer = await Client(transport).post(f"{url}{PATH}", JSON, b'{"name": "user 7"}')
+            assert answer.json()["imageInfo"]["width"] == 1280
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
 
 
 async def test_http3_is_no_way_in_with_mtls(start, certs: Path) -> None:
