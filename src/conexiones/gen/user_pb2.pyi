@@ -47,20 +47,22 @@ class GetImageReply(_message.Message):
     def __init__(self, message: _Optional[str] = ..., image_info: _Optional[_Union[ImageInfo, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
 
 class GetAllReply(_message.Message):
-    __slots__ = ("name", "pow", "image", "user", "image_info", "errors")
+    __slots__ = ("name", "pow", "image", "user", "image_info", "errors", "message")
     NAME_FIELD_NUMBER: _ClassVar[int]
     POW_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     IMAGE_INFO_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
     name: str
     pow: int
     image: bytes
     user: User
     image_info: ImageInfo
     errors: _containers.RepeatedCompositeFieldContainer[Error]
-    def __init__(self, name: _Optional[str] = ..., pow: _Optional[int] = ..., image: _Optional[bytes] = ..., user: _Optional[_Union[User, _Mapping]] = ..., image_info: _Optional[_Union[ImageInfo, _Mapping]] = ..., errors: _Optional[_Iterable[_Union[Error, _Mapping]]] = ...) -> None: ...
+    message: str
+    def __init__(self, name: _Optional[str] = ..., pow: _Optional[int] = ..., image: _Optional[bytes] = ..., user: _Optional[_Union[User, _Mapping]] = ..., image_info: _Optional[_Union[ImageInfo, _Mapping]] = ..., errors: _Optional[_Iterable[_Union[Error, _Mapping]]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class User(_message.Message):
     __slots__ = ("name", "pow", "pow_squared", "image_id", "create_time", "update_time")

@@ -78,7 +78,11 @@ class UsuarioService:
         try:
             found = await self._users.register(request.name, pow=request.pow, image=request.image)
         except InvalidArgument as error:
-            return GetAllReply(name=request.name, errors=[as_message(error)])
+            return GetAllReply(
+                name=request.name,
+                errors=[as_message(error)],
+                message=f"Solicitud rechazada. {error.mensaje}",
+            )
         result, preview = 0, b""
         try:
             result = square32(found.user.pow)
@@ -95,6 +99,7 @@ class UsuarioService:
             user=_user(found.user),
             image_info=_image_or_none(found.image),
             errors=[as_message(error) for error in errors],
+            message=" ".join([_greeting(found), *(error.mensaje for error in errors)]),
         )
 
 
