@@ -173,10 +173,20 @@ def bad() -> list[Bad]:
     }
     refused: list[tuple[str, bytes, errors.ConexionesError]] = [
         ("empty image", b"", errors.EmptyImage(field=field)),
-        *((name, broken()[name][0], errors.NotAnImage()) for name in ("garbage", "text", "html", "one byte")),
-        *((name, data, errors.UnsupportedFormat(format=name[:3])) for name, data in unsupported.items()),
-        ("truncated JPEG", broken()["jpeg without eoi"][0], errors.TruncatedImage(format="JPEG")),
-        ("corrupt PNG", png(1, 0), errors.CorruptImage(format="PNG")),
+        *(
+            (name, broken()[name][0], errors.NotAnImage(field="image"))
+            for name in ("garbage", "text", "html", "one byte")
+        ),
+        *(
+            (name, data, errors.UnsupportedFormat(field=field, format=name[:3]))
+            for name, data in unsupported.items()
+        ),
+        (
+            "truncated JPEG",
+            broken()["jpeg without eoi"][0],
+            errors.TruncatedImage(field=field, format="JPEG"),
+        ),
+        ("corrupt PNG", png(1, 0), errors.CorruptImage(field=field, format="PNG")),
         (
             "too many pixels",
             png(60_000, 60_000),
@@ -239,7 +249,7 @@ def bad() -> list[Bad]:
             name="bad image of a user",
             path=GET_USER,
             messages=(user("Ana", 1, b"GIF, but not really"),),
-            error=errors.NotAnImage(),
+            error=errors.NotAnImage(field="image"),
         ),
         Bad(
             name="stream without a message",

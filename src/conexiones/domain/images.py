@@ -4,18 +4,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from conexiones.domain.formats import PEEK_BYTES, Facts, peek, probe, sniff
+from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, Facts, peek, probe
 from conexiones.domain.ids import Ids, now
-from conexiones.errors import EmptyImage, EmptyStream, ImageTooLarge, NoPreview, TooManyPixels
+from conexiones.errors import (
+    EmptyImage,
+    EmptyStream,
+    ImageError,
+    ImageTooLarge,
+    NoPreview,
+    TooManyPixels,
+)
 from conexiones.ports import Blobs, Catalog, Decoder, ImageRecord, Staged
 
 PREVIEW_SIDE = 256
 """Pixels: a preview fits into a square of this side."""
 
 _FIELD = "image"
-
-_SNIFF_BYTES = 64
-"""With so many bytes of a stream, what is no image is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,40 +53,18 @@ class Images:
         Raises an ImageError as soon as the bytes so far show that the image cannot be stored. If the
         iterator raises, or the caller is cancelled, nothing is left.
         """
-        staged = self._blobs.stage()
-        try:
-            facts = await self._judge(staged, fragments)
-            image = await self._publish(staged, facts, user=None)
+        async with self._admit(fragments, empty=EmptyStream(), user=None) as image:
             await self._catalog.add_image(image)
-            await staged.settle()
-        finally:
-            await staged.discard()
         return image
 
     @asynccontextmanager
     async def admit(self, data: bytes, *, user: str | None) -> AsyncIterator[ImageRecord]:
         """Makes one whole image's bytes durable; the body must add the record to the catalog.
 
-        If the body raises, the bytes are given up.
+        If the body raises, the bytes are given up. Raises an ImageError.
         """
-        if not data:
-            raise EmptyImage(field=_FIELD)
-        self._check_size(len(data))
-        sniff(data[:_SNIFF_BYTES])
-        staged = self._blobs.stage()
-        try:
-            if len(data) <= PEEK_BYTES:
-                # Nothing bad touches the disk.
-                facts = self._checked(probe(data))
-                await staged.write(data)
-            else:
-                self._check_head(data[:PEEK_BYTES])
-                await staged.write(data)
-                facts = self._checked(await staged.inspect(probe))
-            yield await self._publish(staged, facts, user=user)
-            await staged.settle()
-        finally:
-            await staged.discard()
+        async with self._admit(_once(data), empty=EmptyImage(), user=user) as image:
+            yield image
 
     async def preview(self, image: ImageRecord) -> bytes:
         """A JPEG of at most PREVIEW_SIDE pixels a side. Raises NoPreview."""
@@ -98,24 +80,40 @@ class Images:
         async with self._blobs.local(image.digest) as path:
             return await self._decoder.preview(path, format=image.format, side=PREVIEW_SIDE)
 
-    async def _judge(self, staged: Staged, fragments: AsyncIterator[bytes]) -> Facts:
-        """Takes the stream in, judging it as early as its bytes allow."""
-        head: bytearray | None = bytearray()  # until it has shown the facts, or is long enough to
-        enough = _SNIFF_BYTES  # bytes of head at which to look next
+    @asynccontextmanager
+    async def _admit(
+        self, fragments: AsyncIterator[bytes], *, empty: ImageError, user: str | None
+    ) -> AsyncIterator[ImageRecord]:
+        staged = self._blobs.stage()
+        try:
+            await self._take_in(staged, fragments)
+            if not staged.size:
+                raise empty
+            facts = self._checked(await staged.inspect(probe))
+            yield await self._publish(staged, facts, user=user)
+            await staged.settle()
+        except ImageError as error:
+            error.field = _FIELD
+            raise
+        finally:
+            await staged.discard()
+
+    async def _take_in(self, staged: Staged, fragments: AsyncIterator[bytes]) -> None:
+        """Stages the fragments, judging the head as early as it shows something."""
+        head: bytearray | None = bytearray()  # until it has shown the facts, or is as long as it may be
+        enough = HEAD_BYTES  # bytes of head at which to look next
         async for fragment in fragments:
+            self._check_size(staged.size + len(fragment))
             if head is not None:
                 head += fragment[: PEEK_BYTES - len(head)]
-                if len(head) >= enough:
-                    sniff(bytes(head[:_SNIFF_BYTES]))
-                    known = self._check_head(bytes(head))
-                    enough = min(len(head) * 4, PEEK_BYTES)
-                    head = None if known or len(head) == PEEK_BYTES else head
-            self._check_size(staged.size + len(fragment))
+                if len(head) >= enough and not _may_be_markup(head):
+                    facts = peek(bytes(head))
+                    if facts:
+                        self._checked(facts)
+                    head = None if facts or len(head) == PEEK_BYTES else head
+                    enough = min(enough * 4, PEEK_BYTES)
             await staged.write(fragment)
             del fragment  # the next may be long in coming
-        if not staged.size:
-            raise EmptyStream(field=_FIELD)
-        return self._checked(await staged.inspect(probe))
 
     async def _publish(self, staged: Staged, facts: Facts, *, user: str | None) -> ImageRecord:
         digest = await staged.publish()
@@ -134,16 +132,20 @@ class Images:
     def _check_size(self, size: int) -> None:
         limit = self._limits.max_image_bytes
         if size > limit:
-            raise ImageTooLarge(field=_FIELD, limit=limit, actual=size, unit="bytes")
-
-    def _check_head(self, head: bytes) -> bool:
-        """Whether the head shows the facts, and they are within the limits."""
-        facts = peek(head)
-        return facts is not None and bool(self._checked(facts))
+            raise ImageTooLarge(limit=limit, actual=size, unit="bytes")
 
     def _checked(self, facts: Facts) -> Facts:
         pixels = facts.width * facts.height * facts.frames
         limit = self._limits.max_pixels
         if pixels > limit:
-            raise TooManyPixels(field=_FIELD, format=facts.format, limit=limit, actual=pixels, unit="pixels")
+            raise TooManyPixels(format=facts.format, limit=limit, actual=pixels, unit="pixels")
         return facts
+
+
+def _may_be_markup(head: bytearray) -> bool:
+    """Whether it takes more bytes to tell an SVG, which has a name of its own, from any other text."""
+    return len(head) < MARKUP_BYTES and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data

@@ -60,7 +60,7 @@ class JsonCodec:
         return "json"
 
     def encode(self, message: Message) -> bytes:
-        return MessageToJson(message, indent=None).encode()
+        return MessageToJson(message, indent=None, ensure_ascii=False).encode()
 
     def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
         malformed = MalformedMessage(type=message_class.DESCRIPTOR.full_name)

@@ -143,11 +143,12 @@ def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
     return {
         "@type": f"{TYPE}filters.http.cors.v3.CorsPolicy",
         "allow_origin_string_match": [
-            {"prefix": ""} if origin == "*" else {"exact": origin} for origin in origins
+            {"safe_regex": {"regex": ".*"}} if origin == "*" else {"exact": origin} for origin in origins
         ],
         "allow_methods": "GET, POST, OPTIONS",
-        "allow_headers": "authorization, content-type, connect-protocol-version, connect-timeout-ms,"
-        " grpc-timeout, x-grpc-web, x-user-agent",
+        "allow_headers": "authorization, connect-content-encoding, connect-protocol-version,"
+        " connect-timeout-ms, content-encoding, content-type, grpc-encoding, grpc-timeout, x-grpc-web,"
+        " x-request-id, x-user-agent",
         "expose_headers": "grpc-status, grpc-message, grpc-status-details-bin",
         "max_age": "7200",
     }

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from conexiones import errors
 from conexiones.transport.control import Control
 from conexiones.transport.inbound import Budget, Inbound, Receive
-from conexiones.transport.wire import Protocol, Send, protocol_of, respond
+from conexiones.transport.wire import Send, percent, protocol_of, respond
 
 log = logging.getLogger("conexiones.front")
 
@@ -81,49 +82,45 @@ class Front:
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         content_type = headers.get(b"content-type", b"").decode("latin-1")
-        protocol = protocol_of(content_type)
         route = self._routes.get(scope["path"])
         if route is None:
-            await respond(send, protocol, errors.UnknownMethod(), status=404)
-            return
-        if scope["method"] != "POST" or not _well_formed(
-            protocol, content_type, headers, streams=route.streams
-        ):
-            await respond(
-                send, protocol, errors.MalformedRequest(), status=405 if scope["method"] != "POST" else None
-            )
-            return
-        if route.standing:
-            await self._call(route.app, scope, receive, send, protocol, headers)
-            return
-        if self._draining:
-            await respond(send, protocol, errors.ServerDraining())
-            return
-        if self._calls >= self._max_calls:
-            await respond(send, protocol, errors.ServerBusy(limit=self._max_calls))
-            return
+            await respond(send, content_type, errors.UnknownMethod(), status=404)
+        elif scope["method"] != "POST":
+            await respond(send, content_type, errors.MalformedRequest(), status=405, allow="POST")
+        elif not _known(content_type, streams=route.streams):
+            await respond(send, content_type, errors.MalformedRequest(), status=415)
+        elif not _well_formed(headers):
+            await respond(send, content_type, errors.MalformedRequest())
+        elif route.standing:
+            await self._call(route.app, scope, receive, send, headers)
+        elif self._draining:
+            await respond(send, content_type, errors.ServerDraining())
+        elif self._calls >= self._max_calls:
+            await respond(send, content_type, errors.ServerBusy(limit=self._max_calls))
+        else:
+            await self._counted(route.app, scope, receive, send, headers)
+
+    async def _counted(
+        self, app: App, scope: Any, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
+    ) -> None:
         self._calls += 1
         try:
-            await self._call(route.app, scope, receive, send, protocol, headers)
+            await self._call(app, scope, receive, send, headers)
         finally:
             self._calls -= 1
             self._say_if_idle()
 
     async def _call(
-        self,
-        app: App,
-        scope: Any,
-        receive: Receive,
-        send: Send,
-        protocol: Protocol,
-        headers: Mapping[bytes, bytes],
+        self, app: App, scope: Any, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
     ) -> None:
+        protocol = protocol_of(headers[b"content-type"].decode())
         scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in _UNWANTED]
         length = headers.get(b"content-length", b"")
         inbound = Inbound(
             receive,
             self._budget,
             framed=protocol != "connect",
+            compressed=headers.get(b"content-encoding", b"identity") != b"identity",
             declared=int(length) if length.isdigit() else None,
             max_message_bytes=self._max_message_bytes,
             stall_seconds=self._stall_seconds,
@@ -192,6 +189,8 @@ class TrailersOnly:
 
     async def __call__(self, message: Any) -> None:
         kind = message["type"]
+        if kind == "http.response.trailers":
+            message = {**message, "headers": [_recoded(*entry) for entry in message["headers"]]}
         if kind == "http.response.start" and message.get("trailers"):
             self._start = message
             return
@@ -212,27 +211,34 @@ class TrailersOnly:
         await self._send(message)
 
 
+def _recoded(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """connectrpc encodes more of grpc-message than the specification says, and grpc-js shows it so."""
+    return (name, percent(unquote(value.decode()))) if name == b"grpc-message" else (name, value)
+
+
 def _is_error(trailers: list[tuple[bytes, bytes]]) -> bool:
     return dict(trailers).get(b"grpc-status") != b"0"
 
 
-def _well_formed(
-    protocol: Protocol, content_type: str, headers: Mapping[bytes, bytes], *, streams: bool
-) -> bool:
-    """Whether connectrpc will understand the headers, so that no fault of theirs is left for it to word."""
-    if not all(value.isascii() for value in headers.values()):
-        return False
-    if any(name in headers and not form.fullmatch(headers[name]) for name, form in _TIMEOUTS.items()):
-        return False
+def _known(content_type: str, *, streams: bool) -> bool:
+    """Whether connectrpc will know the content type, for a method of that kind."""
+    protocol = protocol_of(content_type)
     media = content_type.partition(";")[0].strip().lower()
     if protocol == "grpc":
         return media.removeprefix("application/grpc") in _CODECS["grpc"]
-    if headers.get(b"connect-protocol-version", b"1") != b"1":
-        return False
     if streams != (protocol == "connect-stream"):
         return False
-    prefix = "application/connect+" if protocol == "connect-stream" else "application/"
+    prefix = "application/connect+" if streams else "application/"
     return media.startswith(prefix) and media.removeprefix(prefix) in _CODECS["connect"]
+
+
+def _well_formed(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether connectrpc will understand the headers, so that no fault of theirs is left for it to word."""
+    return (
+        all(value.isascii() for value in headers.values())
+        and not any(name in headers and not form.fullmatch(headers[name]) for name, form in _TIMEOUTS.items())
+        and headers.get(b"connect-protocol-version", b"1") == b"1"
+    )
 
 
 def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

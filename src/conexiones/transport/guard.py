@@ -1,6 +1,7 @@
 """What stands between handlers and clients: only errors of the tree get out, and no handler ends the loop."""
 
 import logging
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -42,7 +43,10 @@ class Translator:
             log.error("%s: %s", method, ours.reason, exc_info=error)
         else:
             log.debug("%s: %s", method, ours.reason)
-        raise connect_error(ours) from error
+        # The frames hold the request, and they and the error hold each other: left to the garbage collector,
+        # refused images of 60 MB would pile up.
+        traceback.clear_frames(error.__traceback__)
+        raise connect_error(ours) from None
 
     def _translate(self, error: Exception) -> errors.ConexionesError:
         if isinstance(error, errors.ConexionesError):
@@ -60,7 +64,8 @@ class Translator:
                     return errors.DeadlineExceeded()
                 case ConnectCode.UNIMPLEMENTED if "compression" in error.message:
                     return errors.UnknownCompression()
-                case ConnectCode.INVALID_ARGUMENT | ConnectCode.UNIMPLEMENTED:
+                # INTERNAL is a frame that says it is compressed, where nothing said how.
+                case ConnectCode.INVALID_ARGUMENT | ConnectCode.UNIMPLEMENTED | ConnectCode.INTERNAL:
                     return errors.MalformedRequest()
         return errors.Internal()
 

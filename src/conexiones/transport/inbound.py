@@ -6,6 +6,7 @@ budget before any more of it is read.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,6 +17,9 @@ Receive = Callable[[], Awaitable[Any]]
 
 COPIES = 3
 """How often a message is in memory at its peak: as assembled, as cut out, and as its decoded field."""
+
+INFLATION = 1032
+"""The most that a byte of deflate can become (https://zlib.net/zlib_tech.html)."""
 
 FREE = 64 * 1024
 """Messages up to this size, in bytes, go without the budget."""
@@ -63,15 +67,17 @@ class Inbound:
     """The ASGI receive() of one request. Call `close` at its end.
 
     `framed` says that the body is a row of messages, each behind five bytes of flags and length (gRPC,
-    Connect streams); otherwise the body is one message of `declared` bytes, None if it did not say.
+    Connect streams); otherwise the body is one message of `declared` bytes, None if it did not say, and
+    `compressed` or not.
     """
 
     __slots__ = (
         "_budget",
-        "_done",
+        "_compressed",
+        "_declared",
         "_ended",
         "_framed",
-        "_header",
+        "_head",
         "_held",
         "_left",
         "_max",
@@ -86,6 +92,7 @@ class Inbound:
         budget: Budget,
         *,
         framed: bool,
+        compressed: bool,
         declared: int | None,
         max_message_bytes: int,
         stall_seconds: float,
@@ -93,20 +100,21 @@ class Inbound:
         self._receive = receive
         self._budget = budget
         self._framed = framed
+        self._compressed = compressed
+        self._declared: int | None = min(declared or max_message_bytes, max_message_bytes)
         self._max = max_message_bytes
         self._stall = stall_seconds
-        self._header = b""
-        self._left = 0 if framed else min(declared or max_message_bytes, max_message_bytes)
+        self._head = b""  # of a message whose five bytes have not all come
+        self._left = 0  # bytes of a message that are still to come
         self._held = 0
-        self._done = False
         self._ended = False
         self._pending: asyncio.Future[Any] | None = None
 
     async def __call__(self) -> Any:
         if self._ended:
             return await self._after_body()
-        if self._done:
-            # The caller comes back for more, so it is done with the message before.
+        if not self._left:
+            # The caller comes back for more, and the message before was complete: it is done with it.
             self.close()
         if not self._held:
             message = await self._receive()
@@ -115,15 +123,14 @@ class Inbound:
                 async with asyncio.timeout(self._stall):
                     message = await self._receive()
             except TimeoutError:
-                raise ClientStalled(limit=round(self._stall)) from None
+                raise ClientStalled(limit=math.ceil(self._stall)) from None
         if message["type"] != "http.request":
             return message
-        if not message.get("more_body", False):
-            self._ended = True
-            return message
-        body = message.get("body", b"")
-        size = self._size_of_rest(body) if self._framed else self._size_of_body(len(body))
-        if size:
+        self._ended = not message.get("more_body", False)
+        size = self._size(message.get("body", b"")) * COPIES
+        if size > self._held:
+            # Never while holding some: two that wait for each other would wait for ever.
+            self.close()
             await self._budget.acquire(size)
             self._held = size
         return message
@@ -133,7 +140,6 @@ class Inbound:
         if self._held:
             self._budget.release(self._held)
             self._held = 0
-        self._done = False
 
     async def _after_body(self) -> Any:
         # connectrpc listens here for a disconnect, and stops listening when the call is over. Cancelled, a
@@ -144,30 +150,36 @@ class Inbound:
         self._pending = None
         return message
 
-    def _size_of_body(self, got: int) -> int:
-        whole = self._left
-        self._left = 0
-        return whole * COPIES if whole > max(got, FREE) else 0
+    def _size(self, body: bytes) -> int:
+        """Bytes of the largest message that this piece of the body begins and that has to have room."""
+        if self._framed:
+            return self._size_of_frames(body)
+        if self._declared is None:
+            return 0
+        whole = min(self._declared * INFLATION, self._max) if self._compressed else self._declared
+        came_whole = self._ended and not self._compressed
+        self._declared, self._left = None, 1  # the rest of it, up to the end of the body
+        return 0 if came_whole or whole <= FREE else whole
 
-    def _size_of_rest(self, body: bytes) -> int:
-        """Bytes to take from the budget for the message that this piece leaves incomplete."""
+    def _size_of_frames(self, body: bytes) -> int:
+        largest = 0
         at = min(self._left, len(body))
         self._left -= at
-        if self._held and not self._left:
-            self._done = True
-        length = 0
         while at < len(body):
-            head = self._header + body[at : at + 5 - len(self._header)]
-            at += len(head) - len(self._header)
+            head = self._head + body[at : at + 5 - len(self._head)]
+            at += len(head) - len(self._head)
+            self._head = b""
             if len(head) < 5:
-                self._header = head
-                return 0
-            self._header = b""
-            length = int.from_bytes(head[1:], "big")
-            took = min(length, len(body) - at)
-            at += took
-            self._left = length - took
-        if not self._left or not FREE < length <= self._max:
-            return 0
-        self.close()
-        return length * COPIES
+                self._head = head
+                break
+            length = int.from_bytes(head[1:])
+            here = min(length, len(body) - at)
+            at += here
+            self._left = length - here
+            if length > self._max:
+                break  # connectrpc refuses it as it stands
+            if head[0] & 1:
+                largest = max(largest, min(length * INFLATION, self._max))
+            elif self._left:
+                largest = max(largest, length)
+        return largest if largest > FREE else 0

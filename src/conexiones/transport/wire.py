@@ -39,6 +39,9 @@ _HTTP_STATUS = {
 }
 
 
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
 def protocol_of(content_type: str) -> Protocol:
     """The protocol of a request. Envoy has turned gRPC-Web, binary and text, into gRPC before us."""
     if content_type.startswith("application/grpc"):
@@ -46,6 +49,12 @@ def protocol_of(content_type: str) -> Protocol:
     if content_type.startswith("application/connect+"):
         return "connect-stream"
     return "connect"
+
+
+def percent(message: str) -> bytes:
+    """A message as grpc-message has it: what is not printable ASCII, and the percent sign, is encoded
+    (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, Responses)."""
+    return quote(message, safe=_PRINTABLE).encode()
 
 
 def connect_error(error: ConexionesError) -> ConnectError:
@@ -59,11 +68,14 @@ def connect_error(error: ConexionesError) -> ConnectError:
     )
 
 
-async def respond(send: Send, protocol: Protocol, error: ConexionesError, status: int | None = None) -> None:
-    """Answers a request with the error alone, before any application has begun to.
+async def respond(
+    send: Send, content_type: str, error: ConexionesError, *, status: int | None = None, allow: str = ""
+) -> None:
+    """Answers a request of that content type with the error alone, before any application has begun to.
 
-    `status` replaces the HTTP status where the protocol lets HTTP have its own.
+    `status` replaces the HTTP status where the protocol lets HTTP have its own; `allow` goes with 405.
     """
+    protocol = protocol_of(content_type)
     body = b""
     if protocol == "grpc":
         # Trailers-Only: what lets a gRPC client's retry policy act.
@@ -73,7 +85,7 @@ async def respond(send: Send, protocol: Protocol, error: ConexionesError, status
         headers = [
             (b"content-type", b"application/grpc"),
             (b"grpc-status", str(int(error.code)).encode()),
-            (b"grpc-message", quote(error.message, safe=" ").encode()),
+            (b"grpc-message", percent(error.message)),
             (b"grpc-status-details-bin", encoded),
         ]
     else:
@@ -90,12 +102,14 @@ async def respond(send: Send, protocol: Protocol, error: ConexionesError, status
         }
         if protocol == "connect-stream":
             status = 200
-            text = json.dumps({"error": value}).encode()
+            text = json.dumps({"error": value}, ensure_ascii=False).encode()
             body = struct.pack(">BI", 2, len(text)) + text  # an end-of-stream message
-            headers = [(b"content-type", b"application/connect+json")]
+            headers = [(b"content-type", content_type.encode())]
         else:
             status = status or _HTTP_STATUS.get(error.code, 500)
-            body = json.dumps(value).encode()
+            body = json.dumps(value, ensure_ascii=False).encode()
             headers = [(b"content-type", b"application/json")]
+            if allow:
+                headers.append((b"allow", allow.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
     await send({"type": "http.response.body", "body": body, "more_body": False})
