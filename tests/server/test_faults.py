@@ -1,5 +1,7 @@
 """Handlers that fail cost their own call: no text of theirs gets out, and the server goes on."""
 
+import re
+
 import grpc
 import pytest
 
@@ -54,7 +56,7 @@ def test_no_text_of_an_exception_reaches_a_client(faulty: Server) -> None:
             )
             assert "secret" not in answer
             assert "Error" not in answer.replace("ErrorInfo", "")
-            assert "/" not in answer.replace("type.googleapis.com/google.rpc", "")
+            assert not re.search(r"/\w+/\w", answer.replace("type.googleapis.com/google.rpc", ""))
     faulty.stop()
     # The log is where causes go.
     assert faulty.log.count(f"RuntimeError: {SECRET}") == 1

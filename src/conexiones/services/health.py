@@ -33,8 +33,10 @@ class HealthService:
     async def watch(
         self, request: HealthCheckRequest, ctx: "RequestContext[HealthCheckRequest, HealthCheckResponse]", /
     ) -> AsyncIterator[HealthCheckResponse]:
-        yield self._status(request.service)
-        if not self._draining.is_set() and request.service in self._services:
+        # Compared with what was said, not with what is: a drain may begin while the first is being sent.
+        said = self._status(request.service)
+        yield said
+        if said.status == HealthCheckResponse.SERVING:
             await self._draining.wait()
             yield self._status(request.service)
         await asyncio.get_running_loop().create_future()  # until the client has seen enough

@@ -164,6 +164,7 @@ class Front:
     async def _listen(self, control: Control) -> None:
         async for event in control.events():
             if event["event"] == "drain":
+                log.debug("Draining, with %d calls in flight", self._calls)
                 self._draining = True
                 self._on_drain()
                 self._say_if_idle()
