@@ -55,7 +55,6 @@ NO_IO = {
     "pathlib",
     "socket",
     "subprocess",
-    "asyncio",
     "concurrent",
     "shutil",
     "tempfile",

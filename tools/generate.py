@@ -5,6 +5,7 @@ python tools/generate.py --check   says whether the committed code is up to date
 """
 
 import filecmp
+import re
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,8 @@ GEN = ROOT / "src" / "conexiones" / "gen"
 
 
 def generate(out: Path) -> None:
-    """Generates into out/conexiones/gen; out stands for src."""
+    """Generates into the folder `out`, which stands for GEN."""
     plugin = Path(sysconfig.get_path("scripts")) / "protoc-gen-connectrpc"
-    # The virtual folder conexiones/gen is what makes the generated imports absolute.
-    files = [f"conexiones/gen/{path.relative_to(PROTO)}" for path in sorted(PROTO.rglob("*.proto"))]
     well_known = Path(sysconfig.get_path("purelib")) / "grpc_tools" / "_proto"
     subprocess.run(
         [
@@ -29,22 +28,28 @@ def generate(out: Path) -> None:
             "-m",
             "grpc_tools.protoc",
             f"--plugin=protoc-gen-connectrpc={plugin}",
-            f"-Iconexiones/gen={PROTO}",
+            f"-I{PROTO}",
             f"-I{well_known}",
             f"--python_out={out}",
             f"--pyi_out={out}",
             f"--grpc_python_out={out}",
             f"--connectrpc_out={out}",
             "--connectrpc_opt=protobuf=google,io=async",
-            *files,
+            *(str(path.relative_to(PROTO)) for path in sorted(PROTO.rglob("*.proto"))),
         ],
         check=True,
     )
-    gen = out / "conexiones" / "gen"
-    for path in gen.rglob("*_pb2_grpc.py"):
-        if "class " not in path.read_text():
+    for path in out.rglob("*.py*"):
+        text = path.read_text()
+        if path.name.endswith("_pb2_grpc.py") and "class " not in text:
             path.unlink()  # of a file without a service
-    for folder in [gen, *(path for path in gen.rglob("*") if path.is_dir())]:
+            continue
+        # The files keep their natural names, so that a program may hold its own copy of our contract beside
+        # this one; their modules live below conexiones.gen.
+        text = re.sub(r"^import (\w+_pb2)", r"from conexiones.gen import \1", text, flags=re.M)
+        text = re.sub(r"^from conexiones\.v1 ", "from conexiones.gen.conexiones.v1 ", text, flags=re.M)
+        path.write_text(text)
+    for folder in [out, *(path for path in out.rglob("*") if path.is_dir())]:
         (folder / "__init__.py").write_text('"""Generated from proto/ by `make generate`."""\n')
 
 
@@ -67,8 +72,8 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        generate(Path(folder))
-        fresh = Path(folder) / "conexiones" / "gen"
+        fresh = Path(folder)
+        generate(fresh)
         if "--check" in sys.argv:
             stale = differences(fresh, GEN)
             if stale:

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from conexiones.gen import user_pb2 as conexiones_dot_gen_dot_user__pb2
+from conexiones.gen import user_pb2 as user__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in conexiones/gen/user_pb2_grpc.py depends on'
+        + ' but the generated code in user_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -40,28 +40,28 @@ class UsuarioServicioStub:
         """
         self.GetUser = channel.unary_unary(
                 '/user.UsuarioServicio/GetUser',
-                request_serializer=conexiones_dot_gen_dot_user__pb2.GetUserRequest.SerializeToString,
-                response_deserializer=conexiones_dot_gen_dot_user__pb2.GetUserReply.FromString,
+                request_serializer=user__pb2.GetUserRequest.SerializeToString,
+                response_deserializer=user__pb2.GetUserReply.FromString,
                 _registered_method=True)
         self.ProcessImage = channel.unary_unary(
                 '/user.UsuarioServicio/ProcessImage',
-                request_serializer=conexiones_dot_gen_dot_user__pb2.GetUserRequest.SerializeToString,
-                response_deserializer=conexiones_dot_gen_dot_user__pb2.GetUserReply.FromString,
+                request_serializer=user__pb2.GetUserRequest.SerializeToString,
+                response_deserializer=user__pb2.GetUserReply.FromString,
                 _registered_method=True)
         self.GetStreamImage = channel.stream_unary(
                 '/user.UsuarioServicio/GetStreamImage',
-                request_serializer=conexiones_dot_gen_dot_user__pb2.GetImage.SerializeToString,
-                response_deserializer=conexiones_dot_gen_dot_user__pb2.GetUserReply.FromString,
+                request_serializer=user__pb2.GetImage.SerializeToString,
+                response_deserializer=user__pb2.GetUserReply.FromString,
                 _registered_method=True)
         self.ImageStreamReply = channel.stream_stream(
                 '/user.UsuarioServicio/ImageStreamReply',
-                request_serializer=conexiones_dot_gen_dot_user__pb2.GetImage.SerializeToString,
-                response_deserializer=conexiones_dot_gen_dot_user__pb2.GetImageReply.FromString,
+                request_serializer=user__pb2.GetImage.SerializeToString,
+                response_deserializer=user__pb2.GetImageReply.FromString,
                 _registered_method=True)
         self.GetUserBidiStream = channel.stream_stream(
                 '/user.UsuarioServicio/GetUserBidiStream',
-                request_serializer=conexiones_dot_gen_dot_user__pb2.GetUserRequest.SerializeToString,
-                response_deserializer=conexiones_dot_gen_dot_user__pb2.GetAllReply.FromString,
+                request_serializer=user__pb2.GetUserRequest.SerializeToString,
+                response_deserializer=user__pb2.GetAllReply.FromString,
                 _registered_method=True)
 
 
@@ -126,28 +126,28 @@ def add_UsuarioServicioServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetUser': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUser,
-                    request_deserializer=conexiones_dot_gen_dot_user__pb2.GetUserRequest.FromString,
-                    response_serializer=conexiones_dot_gen_dot_user__pb2.GetUserReply.SerializeToString,
+                    request_deserializer=user__pb2.GetUserRequest.FromString,
+                    response_serializer=user__pb2.GetUserReply.SerializeToString,
             ),
             'ProcessImage': grpc.unary_unary_rpc_method_handler(
                     servicer.ProcessImage,
-                    request_deserializer=conexiones_dot_gen_dot_user__pb2.GetUserRequest.FromString,
-                    response_serializer=conexiones_dot_gen_dot_user__pb2.GetUserReply.SerializeToString,
+                    request_deserializer=user__pb2.GetUserRequest.FromString,
+                    response_serializer=user__pb2.GetUserReply.SerializeToString,
             ),
             'GetStreamImage': grpc.stream_unary_rpc_method_handler(
                     servicer.GetStreamImage,
-                    request_deserializer=conexiones_dot_gen_dot_user__pb2.GetImage.FromString,
-                    response_serializer=conexiones_dot_gen_dot_user__pb2.GetUserReply.SerializeToString,
+                    request_deserializer=user__pb2.GetImage.FromString,
+                    response_serializer=user__pb2.GetUserReply.SerializeToString,
             ),
             'ImageStreamReply': grpc.stream_stream_rpc_method_handler(
                     servicer.ImageStreamReply,
-                    request_deserializer=conexiones_dot_gen_dot_user__pb2.GetImage.FromString,
-                    response_serializer=conexiones_dot_gen_dot_user__pb2.GetImageReply.SerializeToString,
+                    request_deserializer=user__pb2.GetImage.FromString,
+                    response_serializer=user__pb2.GetImageReply.SerializeToString,
             ),
             'GetUserBidiStream': grpc.stream_stream_rpc_method_handler(
                     servicer.GetUserBidiStream,
-                    request_deserializer=conexiones_dot_gen_dot_user__pb2.GetUserRequest.FromString,
-                    response_serializer=conexiones_dot_gen_dot_user__pb2.GetAllReply.SerializeToString,
+                    request_deserializer=user__pb2.GetUserRequest.FromString,
+                    response_serializer=user__pb2.GetAllReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,8 +179,8 @@ class UsuarioServicio:
             request,
             target,
             '/user.UsuarioServicio/GetUser',
-            conexiones_dot_gen_dot_user__pb2.GetUserRequest.SerializeToString,
-            conexiones_dot_gen_dot_user__pb2.GetUserReply.FromString,
+            user__pb2.GetUserRequest.SerializeToString,
+            user__pb2.GetUserReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -206,8 +206,8 @@ class UsuarioServicio:
             request,
             target,
             '/user.UsuarioServicio/ProcessImage',
-            conexiones_dot_gen_dot_user__pb2.GetUserRequest.SerializeToString,
-            conexiones_dot_gen_dot_user__pb2.GetUserReply.FromString,
+            user__pb2.GetUserRequest.SerializeToString,
+            user__pb2.GetUserReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -233,8 +233,8 @@ class UsuarioServicio:
             request_iterator,
             target,
             '/user.UsuarioServicio/GetStreamImage',
-            conexiones_dot_gen_dot_user__pb2.GetImage.SerializeToString,
-            conexiones_dot_gen_dot_user__pb2.GetUserReply.FromString,
+            user__pb2.GetImage.SerializeToString,
+            user__pb2.GetUserReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -260,8 +260,8 @@ class UsuarioServicio:
             request_iterator,
             target,
             '/user.UsuarioServicio/ImageStreamReply',
-            conexiones_dot_gen_dot_user__pb2.GetImage.SerializeToString,
-            conexiones_dot_gen_dot_user__pb2.GetImageReply.FromString,
+            user__pb2.GetImage.SerializeToString,
+            user__pb2.GetImageReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -287,8 +287,8 @@ class UsuarioServicio:
             request_iterator,
             target,
             '/user.UsuarioServicio/GetUserBidiStream',
-            conexiones_dot_gen_dot_user__pb2.GetUserRequest.SerializeToString,
-            conexiones_dot_gen_dot_user__pb2.GetAllReply.FromString,
+            user__pb2.GetUserRequest.SerializeToString,
+            user__pb2.GetAllReply.FromString,
             options,
             channel_credentials,
             insecure,

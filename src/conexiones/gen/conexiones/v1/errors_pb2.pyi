@@ -1,6 +1,9 @@
+from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -25,3 +28,39 @@ class MessageTooLarge(_message.Message):
     limit_bytes: int
     streaming_method: str
     def __init__(self, limit_bytes: _Optional[int] = ..., streaming_method: _Optional[str] = ...) -> None: ...
+
+class OffsetMismatch(_message.Message):
+    __slots__ = ("expected_offset", "actual_offset")
+    EXPECTED_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    expected_offset: int
+    actual_offset: int
+    def __init__(self, expected_offset: _Optional[int] = ..., actual_offset: _Optional[int] = ...) -> None: ...
+
+class WriterFenced(_message.Message):
+    __slots__ = ("writer_epoch",)
+    WRITER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    writer_epoch: int
+    def __init__(self, writer_epoch: _Optional[int] = ...) -> None: ...
+
+class ChecksumMismatch(_message.Message):
+    __slots__ = ("algorithm", "expected", "actual")
+    ALGORITHM_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_FIELD_NUMBER: _ClassVar[int]
+    algorithm: str
+    expected: bytes
+    actual: bytes
+    def __init__(self, algorithm: _Optional[str] = ..., expected: _Optional[bytes] = ..., actual: _Optional[bytes] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("code", "reason", "message", "details")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    reason: str
+    message: str
+    details: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., details: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ...) -> None: ...
