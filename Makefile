@@ -15,10 +15,12 @@ demo: setup ## start the server, send it a photograph from Python and from Node.
 test: setup ## run all tests
 	@$(RUN) -m pytest $(ARGS)
 
-check: setup ## lint, formatting, types, generated code up to date
+check: setup ## lint, formatting, types, contracts unbroken, generated code up to date
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/buf lint
+	@$(VENV)/bin/buf breaking --against proto/released.binpb
 	@$(RUN) tools/generate.py --check
 	@$(RUN) tools/docs.py --check
 

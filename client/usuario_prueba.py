@@ -42,6 +42,7 @@ with conexion.connect(options) as channel:
     print(reply.message)
     print("Error provocado:", conexion.fault_of(reply.error))
     requests.put(None)
+    assert list(replies) == []  # a stream is read to its end, where its status is
 
     print("5. Flujo bidireccional: dos usuarios, el último con un pow excesivo (GetUserBidiStream)")
     requests = SimpleQueue()
@@ -54,3 +55,4 @@ with conexion.connect(options) as channel:
     print(f"{reply.name}: pow al cuadrado {reply.pow}, vista previa de {len(reply.image)} bytes")
     print("Error provocado:", conexion.fault_of(reply.errors[0]))
     requests.put(None)
+    assert list(replies) == []

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import descriptor_pool
 
 from conexiones.gen import user_pb2
+from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
 from conexiones.settings import Settings, SettingsError, flag, table, variable
 from tests.conftest import ROOT
 
@@ -40,6 +41,13 @@ def test_every_call_is_documented() -> None:
     }
     for field in fields:
         assert f"`{field}`" in page, f"the field {field} is not documented"
+
+
+def test_every_call_of_the_second_api_has_a_guide() -> None:
+    page = (ROOT / "docs" / "uploads.md").read_text()
+    for service in (uploads_pb2.DESCRIPTOR, images_pb2.DESCRIPTOR):
+        for method in next(iter(service.services_by_name.values())).methods:
+            assert f"**{method.name}**" in page or f"{method.name}" in page.split("## Images")[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

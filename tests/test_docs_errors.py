@@ -27,6 +27,22 @@ ELSEWHERE = {
     "INTERNAL",
 }
 
+# Of conexiones.v1: tests/server/test_uploads.py and test_images.py provoke them, and name them.
+UPLOADS_AND_IMAGES = {
+    "INVALID_FIELD",
+    "SIZE_EXCEEDED",
+    "IMAGE_NOT_FOUND",
+    "UPLOAD_NOT_FOUND",
+    "REQUEST_ID_REUSED",
+    "OFFSET_MISMATCH",
+    "WRITER_FENCED",
+    "ETAG_MISMATCH",
+    "OFFSET_OUT_OF_RANGE",
+    "UPLOAD_ENDED",
+    "UPLOAD_INCOMPLETE",
+    "CHECKSUM_MISMATCH",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -42,7 +58,12 @@ def table() -> dict[str, Row]:
     rows = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if line.startswith("| `")]
     found = {}
     for reason, code, http, message, when, carried in rows:
-        names = frozenset(re.findall(r"BadRequest|RetryInfo|ImageProblem|MessageTooLarge", carried))
+        names = frozenset(
+            re.findall(
+                r"BadRequest|RetryInfo|ImageProblem|MessageTooLarge|OffsetMismatch|WriterFenced|ChecksumMismatch",
+                carried,
+            )
+        )
         found[reason.strip("`")] = Row(code, int(http), message, when, names)
     assert len(found) == len(rows)
     return found
@@ -79,7 +100,12 @@ def test_the_http_status_is_what_connect_gives(start: Callable[..., Server]) -> 
 
 def test_all_that_clients_can_provoke_is_provoked() -> None:
     assert not provoked() & ELSEWHERE
-    assert provoked() | ELSEWHERE == errors.BY_REASON.keys()
+    assert provoked() | ELSEWHERE | UPLOADS_AND_IMAGES == errors.BY_REASON.keys()
+    named = "".join(
+        (ROOT / "tests" / "server" / name).read_text() for name in ("test_uploads.py", "test_images.py")
+    )
+    for reason in UPLOADS_AND_IMAGES:
+        assert f'"{reason}"' in named, reason
     others = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
     text = "\n".join(path.read_text() for path in others)
     for reason in ELSEWHERE:

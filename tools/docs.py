@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that are made from code: the settings and the command line.
+"""Writes the parts of docs/ that are made from code: the settings, the command line, the API reference.
 
 python tools/docs.py           writes them
 python tools/docs.py --check   says which are out of date, and exits with 1 if any is
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import api_page
 import click
 
 from conexiones.cli import main as cli
@@ -47,7 +48,7 @@ def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Comman
             yield from _walk(f"{name} {child}", below)
 
 
-PAGES = {"settings.md": settings, "cli.md": commands}
+PAGES = {"settings.md": settings, "cli.md": commands, "api.md": api_page.page}
 
 
 def main() -> int:

@@ -1,10 +1,11 @@
 """The composition root: settings become an application. Nothing else imports adapters."""
 
+import asyncio
 import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,12 +17,19 @@ from google.protobuf import descriptor_pool
 from conexiones.adapters.decoder import VipsDecoder
 from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
+from conexiones.domain.uploads import Uploads
 from conexiones.domain.users import Users
+from conexiones.errors import ConexionesError
+from conexiones.gen.conexiones.v1.images_connect import ImageServiceASGIApplication
+from conexiones.gen.conexiones.v1.uploads_connect import UploadServiceASGIApplication
 from conexiones.gen.user_connect import UsuarioServicioASGIApplication
 from conexiones.services.health import SERVICE as HEALTH
 from conexiones.services.health import HealthASGIApplication, HealthService
+from conexiones.services.images import ImageService
 from conexiones.services.reflection import reflection
+from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
 from conexiones.transport import control, guard
@@ -30,6 +38,13 @@ from conexiones.transport.front import Front, Route
 from conexiones.transport.inbound import Budget
 
 USUARIO = "user.UsuarioServicio"
+UPLOADS = "conexiones.v1.UploadService"
+IMAGES = "conexiones.v1.ImageService"
+
+SWEEP_SECONDS = 600.0
+"""How often what has expired is swept away."""
+
+log = logging.getLogger("conexiones.app")
 
 
 def build(settings: Settings) -> Front:
@@ -48,7 +63,10 @@ def build(settings: Settings) -> Front:
         decode_pixels=settings.decode_pixels,
     )
     images = Images(catalog, blobs, decoder, limits)
-    health = HealthService([USUARIO, HEALTH])
+    uploads = Uploads(catalog, blobs, images)
+    gallery = Gallery(catalog, blobs)
+    services = [USUARIO, UPLOADS, IMAGES, HEALTH]
+    health = HealthService(services)
 
     options: dict[str, Any] = {
         "interceptors": guard.interceptors(
@@ -61,9 +79,12 @@ def build(settings: Settings) -> Front:
     ours = {**options, "codecs": codecs()}
     usuario = UsuarioService(Users(catalog, images), images)
     routes = _routes(UsuarioServicioASGIApplication(usuario, **ours))
+    upload = UploadService(uploads, limits, max_message_bytes=settings.max_message_bytes)
+    routes |= _routes(UploadServiceASGIApplication(upload, **ours))
+    routes |= _routes(ImageServiceASGIApplication(ImageService(gallery), **ours), endless={"WatchImages"})
     routes |= _routes(HealthASGIApplication(health, **ours), standing=True)
     if settings.reflection:
-        current, alpha = reflection([USUARIO, HEALTH])
+        current, alpha = reflection(services)
         for app in (
             ServerReflectionASGIApplication(current, **options),
             ServerReflectionAlphaASGIApplication(alpha, **options),
@@ -77,9 +98,13 @@ def build(settings: Settings) -> Front:
             await blobs.open(catalog)
             try:
                 await decoder.open()
+                sweeping = asyncio.create_task(_sweep(uploads, gallery))
                 try:
                     yield
                 finally:
+                    sweeping.cancel()
+                    await asyncio.gather(sweeping, return_exceptions=True)
+                    await uploads.close()
                     await decoder.close()
             finally:
                 await blobs.close()
@@ -105,12 +130,27 @@ def configure_logging(level: str) -> None:
     )
 
 
-def _routes(app: "ConnectASGIApplication[Any]", *, standing: bool = False) -> dict[str, Route]:
+async def _sweep(uploads: Uploads, gallery: Gallery) -> None:
+    while True:
+        try:
+            await uploads.sweep()
+            await gallery.sweep()
+        except ConexionesError:
+            log.exception("Sweeping failed; it is tried again")
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _routes(
+    app: "ConnectASGIApplication[Any]", *, standing: bool = False, endless: Collection[str] = ()
+) -> dict[str, Route]:
     """A route for each method of a service: a path that is not one of them never reaches connectrpc."""
     service = descriptor_pool.Default().FindServiceByName(app.path.removeprefix("/"))
     return {
         f"{app.path}/{method.name}": Route(
-            app=app, streams=method.client_streaming or method.server_streaming, standing=standing
+            app=app,
+            streams=method.client_streaming or method.server_streaming,
+            standing=standing,
+            endless=method.name in endless,
         )
         for method in service.methods
     }

@@ -7,6 +7,8 @@ ConexionesError
 │   ├── InvalidUtf8               INVALID_UTF8
 │   ├── MalformedMessage          MALFORMED_MESSAGE
 │   ├── MalformedRequest          MALFORMED_REQUEST
+│   ├── InvalidField              INVALID_FIELD
+│   ├── SizeExceeded              SIZE_EXCEEDED
 │   └── ImageError
 │       ├── EmptyImage            EMPTY_IMAGE
 │       ├── EmptyStream           EMPTY_STREAM
@@ -17,11 +19,22 @@ ConexionesError
 │       ├── ImageTooLarge         IMAGE_TOO_LARGE
 │       └── TooManyPixels         TOO_MANY_PIXELS
 ├── NotFound                      NOT_FOUND
-│   └── UnknownService            UNKNOWN_SERVICE
+│   ├── UnknownService            UNKNOWN_SERVICE
+│   ├── ImageNotFound             IMAGE_NOT_FOUND
+│   └── UploadNotFound            UPLOAD_NOT_FOUND
+├── AlreadyExists                 ALREADY_EXISTS
+│   └── RequestIdReused           REQUEST_ID_REUSED
+├── Aborted                       ABORTED
+│   ├── OffsetMismatch            OFFSET_MISMATCH
+│   ├── WriterFenced              WRITER_FENCED
+│   └── EtagMismatch              ETAG_MISMATCH
 ├── OutOfRange                    OUT_OF_RANGE
-│   └── PowOverflow               POW_OVERFLOW
+│   ├── PowOverflow               POW_OVERFLOW
+│   └── OffsetOutOfRange          OFFSET_OUT_OF_RANGE
 ├── FailedPrecondition            FAILED_PRECONDITION
-│   └── NoPreview                 NO_PREVIEW
+│   ├── NoPreview                 NO_PREVIEW
+│   ├── UploadEnded               UPLOAD_ENDED
+│   └── UploadIncomplete          UPLOAD_INCOMPLETE
 ├── ResourceExhausted             RESOURCE_EXHAUSTED
 │   ├── MessageTooLarge           MESSAGE_TOO_LARGE
 │   └── StorageFull               STORAGE_FULL
@@ -36,6 +49,7 @@ ConexionesError
 │   ├── UnknownMethod             UNKNOWN_METHOD
 │   └── UnknownCompression        UNKNOWN_COMPRESSION
 ├── DataLoss                      DATA_LOSS
+│   ├── ChecksumMismatch          CHECKSUM_MISMATCH
 │   └── BlobCorrupt               BLOB_CORRUPT
 └── Internal                      INTERNAL
 
@@ -137,6 +151,20 @@ class MalformedRequest(InvalidArgument):
     spanish = "La petición no cumple el protocolo que dice usar."
 
 
+class InvalidField(InvalidArgument):
+    """A field whose value makes no sense; `field` says which."""
+
+    reason = "INVALID_FIELD"
+    english = "The field takes {takes}."
+    spanish = "El campo admite {takes}."
+
+
+class SizeExceeded(InvalidArgument):
+    reason = "SIZE_EXCEEDED"
+    english = "The upload was announced with {limit} bytes; {actual} do not fit."
+    spanish = "La subida se anunció con {limit} bytes; {actual} no caben."
+
+
 class ImageError(InvalidArgument):
     """An image that is refused. Facts: `format`, `limit`, `actual`, `unit` as far as they apply."""
 
@@ -203,6 +231,52 @@ class UnknownService(NotFound):
     spanish = "El servidor no tiene ese servicio."
 
 
+class ImageNotFound(NotFound):
+    reason = "IMAGE_NOT_FOUND"
+    english = "There is no image with this id."
+    spanish = "No hay ninguna imagen con este id."
+
+
+class UploadNotFound(NotFound):
+    reason = "UPLOAD_NOT_FOUND"
+    english = "There is no upload with this id, or it ended long ago."
+    spanish = "No hay ninguna subida con este id, o terminó hace mucho."
+
+
+class AlreadyExists(ConexionesError):
+    code = Code.ALREADY_EXISTS
+
+
+class RequestIdReused(AlreadyExists):
+    reason = "REQUEST_ID_REUSED"
+    english = "This request_id belongs to another upload: make up a new one."
+    spanish = "Este request_id es de otra subida: use uno nuevo."
+
+
+class Aborted(ConexionesError):
+    """Another writer, or the server's state, got in between: look and go on from there."""
+
+    code = Code.ABORTED
+
+
+class OffsetMismatch(Aborted):
+    reason = "OFFSET_MISMATCH"
+    english = "The bytes are for offset {actual}, but the upload goes on at {expected}."
+    spanish = "Los bytes son para la posición {actual}, pero la subida sigue en {expected}."
+
+
+class WriterFenced(Aborted):
+    reason = "WRITER_FENCED"
+    english = "Another writer has taken the upload."
+    spanish = "Otro escritor ha tomado la subida."
+
+
+class EtagMismatch(Aborted):
+    reason = "ETAG_MISMATCH"
+    english = "The image is not the one with this etag."
+    spanish = "La imagen no es la de este etag."
+
+
 class OutOfRange(ConexionesError):
     code = Code.OUT_OF_RANGE
 
@@ -213,6 +287,12 @@ class PowOverflow(OutOfRange):
     reason = "POW_OVERFLOW"
     english = "{pow} squared is {actual}: it does not fit in 32 bits."
     spanish = "{pow} al cuadrado es {actual}: no cabe en 32 bits."
+
+
+class OffsetOutOfRange(OutOfRange):
+    reason = "OFFSET_OUT_OF_RANGE"
+    english = "The offset {actual} is behind the end: the image has {limit} bytes."
+    spanish = "La posición {actual} está tras el final: la imagen tiene {limit} bytes."
 
 
 class FailedPrecondition(ConexionesError):
@@ -228,6 +308,18 @@ class NoPreview(FailedPrecondition):
     reason = "NO_PREVIEW"
     english = "The {format} image is stored, but no preview can be made of it ({cause})."
     spanish = "La imagen {format} está guardada, pero no se puede hacer su vista previa ({cause})."
+
+
+class UploadEnded(FailedPrecondition):
+    reason = "UPLOAD_ENDED"
+    english = "The upload has ended: it is {state}."
+    spanish = "La subida ha terminado: está {state}."
+
+
+class UploadIncomplete(FailedPrecondition):
+    reason = "UPLOAD_INCOMPLETE"
+    english = "The upload has {actual} of {expected} bytes: send the rest first."
+    spanish = "La subida tiene {actual} de {expected} bytes: envíe antes el resto."
 
 
 class ResourceExhausted(ConexionesError):
@@ -318,6 +410,17 @@ class UnknownCompression(Unimplemented):
 
 class DataLoss(ConexionesError):
     code = Code.DATA_LOSS
+
+
+class ChecksumMismatch(DataLoss):
+    """The bytes that came are not those that were sent. Nothing of them was kept: send them again.
+
+    Facts: `expected` and `actual` in hexadecimal.
+    """
+
+    reason = "CHECKSUM_MISMATCH"
+    english = "The {algorithm} of the bytes is {actual}, not {expected}."
+    spanish = "El {algorithm} de los bytes es {actual}, no {expected}."
 
 
 class BlobCorrupt(DataLoss):

@@ -41,8 +41,39 @@ class UserRecord:
     update_time: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRecord:
+    """An upload as stored. `failure` is JSON that the domain reads, with REJECTED and FAILED."""
+
+    id: str
+    request_id: str
+    state: str  # OPEN READY REJECTED FAILED CANCELLED EXPIRED
+    committed_size: int
+    declared_size: int | None
+    writer_epoch: int
+    user: str | None
+    image_id: str | None
+    failure: str | None
+    create_time: int
+    update_time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """What happened to an image. `sequence` increases by one with every event, over restarts too."""
+
+    sequence: int
+    kind: str  # STORED DELETED
+    image_id: str
+    user: str | None
+    time: int
+
+
 class Catalog(Protocol):
-    """Users and images. What a method returned is durable and visible to all that come after."""
+    """Users, images, uploads. What a method returned is durable and visible to all that come after.
+
+    Adding an image, by whichever method, and deleting one appends an event in the same transaction.
+    """
 
     async def open(self) -> None: ...
 
@@ -52,6 +83,15 @@ class Catalog(Protocol):
         """Adds an image whose blob is durable. Ids are unique; one digest may have many images."""
 
     async def get_image(self, image_id: str) -> ImageRecord | None: ...
+
+    async def list_images(
+        self, *, limit: int, before: str | None, user: str | None, start: int | None, end: int | None
+    ) -> list[ImageRecord]:
+        """At most `limit` images, newest first by id, of ids less than `before`; `start` <= create_time
+        < `end`; None does not filter."""
+
+    async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
+        """Deletes an image and gives what it was; a user whose image it was has none then."""
 
     async def put_user(
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
@@ -67,16 +107,55 @@ class Catalog(Protocol):
     async def has_digest(self, digest: bytes) -> bool:
         """Whether any image has these bytes."""
 
+    async def create_upload(self, upload: UploadRecord) -> UploadRecord:
+        """Adds an upload, or gives the one that has its request_id already."""
+
+    async def get_upload(self, upload_id: str) -> UploadRecord | None: ...
+
+    async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
+        """Raises writer_epoch by one if the upload is OPEN; gives it as it is then."""
+
+    async def advance_upload(self, upload_id: str, *, epoch: int, size: int, now: int) -> UploadRecord | None:
+        """Sets committed_size and update_time if the upload is OPEN, has that epoch and is not longer
+        already; gives it as it is then."""
+
+    async def end_upload(
+        self, upload_id: str, *, state: str, image: ImageRecord | None, failure: str | None, now: int
+    ) -> UploadRecord | None:
+        """Ends an OPEN upload, adding its image in the same transaction; gives the upload as it is then:
+        one that has ended already is left as it was, and the image is not added."""
+
+    async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
+        """The ids of OPEN uploads not updated since, or created before."""
+
+    async def forget_uploads(self, *, ended_before: int) -> int:
+        """Removes uploads that ended (their update_time) before; gives how many."""
+
+    async def events(self, *, after: int, limit: int) -> list[EventRecord]:
+        """The events of greater sequence, in order."""
+
+    async def event_range(self) -> tuple[int, int]:
+        """The sequence before the oldest event kept, and that of the newest: (n, n) if none is kept."""
+
+    async def forget_events(self, *, keep: int) -> None:
+        """Removes all events but the newest `keep`."""
+
+    async def changed(self, after: int) -> None:
+        """Waits until there is an event of greater sequence."""
+
 
 class Staged(Protocol):
     """Bytes on their way in: invisible until published. Used by one task at a time."""
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """Bytes written so far, with those of earlier processes."""
 
     async def write(self, data: bytes) -> None:
         """Appends. May return before the bytes are on disk; its errors may come with a later call."""
+
+    async def commit(self) -> int:
+        """Makes durable all that was written, and gives the size. Only for a named one (`Blobs.resume`)."""
 
     async def inspect(self, judge: Callable[[bytes | mmap], T]) -> T:
         """Waits for all that was written and gives judge(bytes), run in a thread of its own.
@@ -88,32 +167,48 @@ class Staged(Protocol):
         """Makes the bytes durable under their SHA-256 and returns it (32 bytes).
 
         The same bytes are kept once. Until `settle` is called, a crash lets the next start remove
-        them again unless the catalog refers to them.
+        them again unless the catalog refers to them; of a named one it then still has what was committed.
         """
 
     async def settle(self) -> None:
-        """Says that the catalog refers to the published bytes."""
+        """Says that the catalog refers to the published bytes. A named one is then gone."""
 
     async def discard(self) -> None:
         """Removes what was not settled. Safe to call at any time, more than once, never raises."""
+
+    async def release(self) -> None:
+        """Lets go of a named one, keeping what was committed for another `resume`. Never raises."""
 
 
 class Blobs(Protocol):
     """Immutable bytes by their SHA-256."""
 
     async def open(self, catalog: Catalog) -> None:
-        """Opens the store and removes what a crash left: whatever the catalog does not refer to."""
+        """Opens the store and removes what a crash left: whatever the catalog does not refer to, named
+        ones whose upload is not OPEN included."""
 
     async def close(self) -> None: ...
 
     def stage(self) -> Staged:
         """Begins a new blob, without I/O."""
 
+    async def resume(self, name: str, size: int) -> Staged:
+        """The staged bytes of that name (an upload's id), cut off after `size` bytes; new ones if size is 0.
+
+        BlobCorrupt if fewer are there. One at a time may be held of a name.
+        """
+
+    async def drop(self, name: str) -> None:
+        """Removes the staged bytes of that name, if there are any and nobody holds them."""
+
     def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
         """The bytes from offset on, in pieces of at most 1 MiB. BlobCorrupt if they are not there."""
 
     def local(self, digest: bytes) -> AbstractAsyncContextManager[Path]:
         """A local file of the bytes, to be read only. BlobCorrupt if they are not there."""
+
+    async def delete(self, digest: bytes) -> None:
+        """Removes a blob unless the catalog refers to it, or an upload of the same bytes is under way."""
 
 
 class Decoder(Protocol):

@@ -10,7 +10,7 @@ import pytest
 
 from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.ports import Blobs, Catalog, ImageRecord
+from conexiones.ports import Blobs, Catalog, ImageRecord, UploadRecord
 from tests.adapters.decoding import endless, good  # noqa: F401 (fixtures)
 
 
@@ -49,6 +49,28 @@ def image() -> Callable[..., ImageRecord]:
     def make(id: str, **fields: object) -> ImageRecord:
         values = {"digest": b"\x11" * 32, "size": 1, "format": "PNG", "width": 1, "height": 1, "frames": 1}
         return ImageRecord(**{"id": id, "user": None, "create_time": 1, **values, **fields})
+
+    return make
+
+
+@pytest.fixture
+def upload() -> Callable[..., UploadRecord]:
+    """Makes records of open uploads: `upload("id")`, or with fields of one's own."""
+
+    def make(id: str, **fields: object) -> UploadRecord:
+        values = {
+            "request_id": f"request {id}",
+            "state": "OPEN",
+            "committed_size": 0,
+            "declared_size": None,
+            "writer_epoch": 0,
+            "user": None,
+            "image_id": None,
+            "failure": None,
+            "create_time": 1,
+            "update_time": 1,
+        }
+        return UploadRecord(**{"id": id, **values, **fields})
 
     return make
 

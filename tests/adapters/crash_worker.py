@@ -1,11 +1,14 @@
 """A process to be killed; test_crash.py starts it.
 
     crash_worker.py flood ROOT SEED LARGEST     uploads images of at most LARGEST bytes until it is killed
+    crash_worker.py resume ROOT SEED            begins named uploads and goes on with them until it is killed
     crash_worker.py steps ROOT                  does the same few uploads in ROOT/0, ROOT/1, …, and in the
                                                 nth dies before its nth change to the folder of the blobs
 
 Acknowledges each image that is stored with a line: its id and its digest. Contents repeat, so that the
 same bytes come in at once; some uploads are discarded after publish, as if the catalog had failed.
+Of named uploads a line acknowledges what is committed (`+ NAME SIZE`), or the end (`= NAME`); their bytes are
+`bytes_of(NAME)`.
 """
 
 import asyncio
@@ -17,7 +20,7 @@ from pathlib import Path
 
 from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.ports import ImageRecord
+from conexiones.ports import ImageRecord, UploadRecord
 
 
 def say(line: str) -> None:
@@ -78,6 +81,98 @@ async def flood(root: Path, seed: int, largest: int) -> None:
     await asyncio.gather(*(client(i) for i in range(8)))
 
 
+def bytes_of(name: str) -> bytes:
+    """Of two names in three the bytes are those of others, too."""
+    _, _, number = name.split("-")
+    rng = random.Random(name if int(number) % 3 == 0 else int(number) % 5)
+    return rng.randbytes(rng.choice([5_000, 200_000, 2_500_000]))
+
+
+def record_of(name: str, digest: bytes, size: int) -> ImageRecord:
+    return ImageRecord(
+        id=f"image of {name}",
+        digest=digest,
+        size=size,
+        format="PNG",
+        width=1,
+        height=1,
+        frames=1,
+        user=None,
+        create_time=1,
+    )
+
+
+async def resume(root: Path, seed: int) -> None:
+    say("opening")
+    uploads = Uploads(root)
+    await uploads.open()
+    left = await uploads.catalog.stale_uploads(idle_since=10, created_before=10)
+    say("open")
+
+    async def client(i: int) -> None:
+        rng = random.Random(f"{seed} {i}")
+        for name in left[i::6]:
+            await go_on(uploads, name, rng)
+        for n in range(1_000_000):
+            name = f"{seed}-{i}-{n}"
+            await uploads.catalog.create_upload(
+                UploadRecord(
+                    id=name,
+                    request_id=name,
+                    state="OPEN",
+                    committed_size=0,
+                    declared_size=None,
+                    writer_epoch=0,
+                    user=None,
+                    image_id=None,
+                    failure=None,
+                    create_time=1,
+                    update_time=1,
+                )
+            )
+            say(f"+ {name} 0")
+            await go_on(uploads, name, rng)
+
+    await asyncio.gather(*(client(i) for i in range(6)))
+
+
+async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:
+    """Claims, resumes and finishes an upload; now and then it is released in between, even after publish,
+    as if the catalog had failed, or is cancelled."""
+    catalog, data = uploads.catalog, bytes_of(name)
+    while True:
+        upload = await catalog.claim_upload(name, now=1)
+        assert upload
+        staged = await uploads.blobs.resume(name, upload.committed_size)
+        while staged.size < len(data):
+            for _ in range(rng.randint(1, 3)):
+                await staged.write(data[staged.size : staged.size + rng.choice([3_000, 100_000, 1_200_000])])
+            size = await staged.commit()
+            await catalog.advance_upload(name, epoch=upload.writer_epoch, size=size, now=1)
+            say(f"+ {name} {size}")
+            if rng.random() < 0.1:
+                break
+        else:
+            if rng.random() < 0.1:
+                await staged.discard()
+                await catalog.end_upload(name, state="CANCELLED", image=None, failure=None, now=1)
+                say(f"x {name}")
+                return
+            digest = await staged.publish()
+            if rng.random() < 0.8:
+                image = record_of(name, digest, len(data))
+                await catalog.end_upload(name, state="READY", image=image, failure=None, now=1)
+                if rng.random() < 0.8:
+                    say(f"= {name}")
+                await staged.settle()
+                if rng.random() < 0.3:
+                    say(f"- {name}")  # before it is: it may be gone from now on
+                    await catalog.delete_image(image.id, now=1)
+                    await uploads.blobs.delete(digest)
+                return
+        await staged.release()
+
+
 async def few(root: Path) -> None:
     uploads = Uploads(root)
     await uploads.open()
@@ -135,5 +230,7 @@ def die_before_change(nth: int, *folders: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "flood":
         asyncio.run(flood(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
+    elif sys.argv[1] == "resume":
+        asyncio.run(resume(Path(sys.argv[2]), int(sys.argv[3])))
     else:
         steps(Path(sys.argv[2]))

@@ -16,6 +16,7 @@ import pytest
 
 from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
+from tests.adapters.crash_worker import bytes_of
 
 WORKER = Path(__file__).with_name("crash_worker.py")
 ROUNDS = 25
@@ -51,19 +52,9 @@ async def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     fruitful = 0
     for seed in range(ROUNDS):
         arguments = ("flood", str(tmp_path), str(seed), str(6 << 20 if seed % 3 == 0 else 50_000))
-        worker = await asyncio.create_subprocess_exec(
-            sys.executable, str(WORKER), *arguments, stdout=asyncio.subprocess.PIPE
-        )
         # Some are killed while they recover from the one before.
         moments = ("opening", 0.03) if seed % 5 == 4 else ("open", 0.2)
-        while (line := await worker.stdout.readline()).decode().strip() != moments[0]:
-            assert line, "the worker ended by itself"
-        output = asyncio.ensure_future(worker.stdout.read())
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(worker.wait()), rng.uniform(0, moments[1]))
-        worker.kill()
-        await worker.wait()
-        lines = [line.split() for line in (await output).decode().splitlines() if line != "open"]
+        lines = [line.split() for line in await kill_at_random(rng, moments, *arguments)]
         fresh = dict(lines)
         fruitful += bool(fresh)
         acknowledged |= fresh
@@ -72,6 +63,92 @@ async def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     await recover(tmp_path, acknowledged)
     assert fruitful > ROUNDS / 2, "most rounds must get to acknowledge something"
     shutil.rmtree(tmp_path / "blobs")  # pytest keeps the folders of three runs
+
+
+async def kill_at_random(rng: random.Random, moments: tuple[str, float], *arguments: str) -> list[str]:
+    """Starts a worker, kills it within some seconds of a word, and returns what else it said."""
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, str(WORKER), *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    while (line := await worker.stdout.readline()).decode().strip() != moments[0]:
+        assert line, "the worker ended by itself"
+    output = asyncio.ensure_future(worker.stdout.read())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(worker.wait()), rng.uniform(0, moments[1]))
+    worker.kill()
+    await worker.wait()
+    return [line for line in (await output).decode().splitlines() if line != "open"]
+
+
+async def recover_named(root: Path, sizes: dict[str, int], ended: dict[str, str]) -> int:
+    """Opens what a crash left and checks all of it; gives how many uploads are open with bytes.
+
+    `ended` says how: `=` READY, `x` cancelled, `-` its image is, or was just about to be, deleted.
+    """
+    catalog, blobs = SqliteCatalog(root / "catalog.db"), FileBlobs(root)
+    await catalog.open()
+    await blobs.open(catalog)
+    open_with_bytes = 0
+    states = {}
+    for name, size in sizes.items():
+        upload = await catalog.get_upload(name)
+        states[name] = upload.state
+        data = bytes_of(name)
+        assert upload.committed_size >= size
+        if upload.state == "OPEN" and upload.committed_size:
+            open_with_bytes += 1
+            staged = await blobs.resume(name, upload.committed_size)
+            assert await staged.inspect(bytes) == data[: upload.committed_size]
+            await staged.release()
+        image = await catalog.get_image(upload.image_id) if upload.state == "READY" else None
+        assert image or upload.state != "READY" or ended[name] == "-"
+        if image:
+            assert image.digest == hashlib.sha256(data).digest()
+            stored = b"".join([piece async for piece in blobs.read(image.digest)])
+            assert stored == data
+    expected = {"=": "READY", "-": "READY"}
+    for name, end in ended.items():
+        # A cancelled one's row is ended before it is said.
+        assert states[name] == expected.get(end, "CANCELLED")
+    with closing(sqlite3.connect(root / "catalog.db")) as connection:
+        rows = connection.execute("SELECT lower(hex(digest)) FROM images").fetchall()
+        names = connection.execute("SELECT id FROM uploads WHERE state = 'OPEN'").fetchall()
+        sequences = connection.execute("SELECT sequence FROM events ORDER BY 1").fetchall()
+    assert [sequence for (sequence,) in sequences] == list(range(1, len(sequences) + 1))
+    assert list((root / "incoming").iterdir()) == []
+    assert {path.name for path in (root / "uploads").iterdir()} <= {name for (name,) in names}
+    on_disk = {path.name for path in (root / "blobs").rglob("*") if path.is_file()}
+    digests = {digest for (digest,) in rows}
+    assert digests <= on_disk
+    # One killed between deleting the image and deleting its blob leaves the blob.
+    deleted = {hashlib.sha256(bytes_of(name)).hexdigest() for name, end in ended.items() if end == "-"}
+    assert on_disk - digests <= deleted
+    await blobs.close()
+    await catalog.close()
+    return open_with_bytes
+
+
+async def test_kill_9_of_named_uploads_at_random_moments(tmp_path: Path) -> None:
+    rng = random.Random(10)
+    sizes: dict[str, int] = {}
+    ended: dict[str, str] = {}
+    unfinished = 0
+    for seed in range(ROUNDS):
+        moments = ("opening", 0.05) if seed % 5 == 4 else ("open", 0.4)
+        for line in await kill_at_random(rng, moments, "resume", str(tmp_path), str(seed)):
+            mark, name, *size = line.split()
+            if size:
+                assert int(size[0]) >= sizes.get(name, 0)
+                sizes[name] = int(size[0])
+            else:
+                ended[name] = mark
+        if seed % 2:  # else the next worker recovers
+            unfinished += await recover_named(tmp_path, sizes, ended)
+    await recover_named(tmp_path, sizes, ended)
+    assert unfinished > ROUNDS / 2, "most rounds must leave some that go on"
+    assert set(ended.values()) == {"=", "-", "x"}
+    shutil.rmtree(tmp_path / "blobs")  # pytest keeps the folders of three runs
+    shutil.rmtree(tmp_path / "uploads")
 
 
 async def test_kill_9_before_every_change_to_the_folder(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Blobs in files: the folder, full and failing disks, and cancellation."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import random
@@ -15,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conexiones.adapters.files import FileBlobs, FileStaged
+from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.adapters.staged import FileStaged
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
-from conexiones.ports import Catalog, ImageRecord
+from conexiones.ports import Catalog, ImageRecord, UploadRecord
 
 Make = Callable[..., ImageRecord]
 MIB = 1 << 20
@@ -310,3 +312,170 @@ async def test_a_folder_that_is_gone_is_unavailable(files: FileBlobs, tmp_path: 
             await write(staged, size)
         assert isinstance(error.value.__cause__, OSError)
         await staged.discard()
+
+
+async def test_a_named_upload_is_laid_out_as_documented(
+    tmp_path: Path, catalog: Catalog, upload: Callable[..., UploadRecord]
+) -> None:
+    root = tmp_path / "files"
+    await catalog.create_upload(upload("a"))
+    for name in ("a", "a.copy", "b", "b.copy", "not a name"):
+        (root / "uploads").mkdir(parents=True, exist_ok=True)
+        (root / "uploads" / name).write_bytes(b"123")
+    files = FileBlobs(root)
+    await files.open(catalog)
+    assert tree(root) == ["uploads/a"]
+    staged = await files.resume("a", 3)
+    digest = (await staged.publish()).hex()
+    blob, marker, _ = names = tree(root)
+    assert names == [f"blobs/{digest[:2]}/{digest}", marker, "uploads/a"]
+    assert marker.startswith(f"incoming/{digest}.")
+    assert (root / blob).samefile(root / "uploads/a")
+    assert (root / marker).samefile(root / "uploads/a")
+    await staged.settle()
+    assert tree(root) == [blob]
+    new = await files.resume("new", 0)
+    assert (root / "uploads" / "new").stat().st_mode & 0o777 == 0o600
+    await new.discard()
+    assert tree(root) == [blob]
+    assert open_files(root) == []
+    await files.close()
+
+
+async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Catalog) -> None:
+    """Only a power cut would show that it does not: so the calls of the store's threads are watched."""
+    calls: list[str] = []
+    watched = (os.pwrite, os.fsync, os.fdatasync, os.link, os.rename, os.replace)
+
+    def watch(_frame: object, event: str, function: object) -> None:
+        if event == "c_call" and function in watched:
+            calls.append(function.__name__)
+
+    files = FileBlobs(tmp_path / "files")
+    threading.setprofile(watch)
+    try:
+        await files.open(catalog)
+        calls.clear()
+        staged = await files.resume("a", 0)
+        assert calls == ["fsync"]  # the folder
+        for _ in range(2):
+            calls.clear()
+            await staged.write(b"1")
+            await staged.commit()
+            await staged.commit()
+            assert calls == ["pwrite", "fdatasync"]
+        calls.clear()
+        await staged.publish()
+        # The marker and its folder, the bytes, the blob and its folder.
+        assert calls == ["link", "fsync", "fsync", "link", "fsync"]
+        twin = files.stage()  # keeps the blob, so that the file has two names
+        await twin.write(b"11")
+        await twin.publish()
+        await staged.release()
+        calls.clear()
+        staged = await files.resume("a", 2)
+        assert calls == ["fsync", "replace", "fsync"]  # a copy, its name, the folder
+        calls.clear()
+        await staged.release()
+        await twin.discard()
+        staged = await files.resume("a", 2)
+        assert calls == ["fsync"]  # the folder of the blob that is gone: no copy any more
+        await staged.discard()
+    finally:
+        threading.setprofile(None)
+        await files.close()
+
+
+@pytest.mark.parametrize("failing", ["fdatasync", "pwrite"])
+async def test_after_a_sync_or_a_write_that_failed_nothing_is_acknowledged(
+    files: FileBlobs, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    staged = await files.resume("a", 0)
+    await staged.write(b"123")
+    assert await staged.commit() == 3
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, fail)
+        await staged.write(b"456")
+        with pytest.raises(StorageUnavailable):
+            await staged.commit()
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable):
+            await staged.commit()
+    with pytest.raises(StorageUnavailable):
+        await staged.publish()
+    await staged.release()
+    staged = await files.resume("a", 3)
+    await staged.write(b"456")
+    assert await staged.commit() == 6
+    assert await staged.inspect(bytes) == b"123456"
+    await staged.discard()
+
+
+async def test_a_copy_that_fails_leaves_the_upload_as_it_was(
+    files: FileBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = await files.resume("a", 0)
+    await staged.write(b"123")
+    twin = files.stage()
+    await twin.write(b"123")
+    await staged.publish()
+    digest = await twin.publish()
+    await staged.release()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "sendfile", fail)
+        with pytest.raises(StorageFull):
+            await files.resume("a", 3)
+    assert await whole(files, digest) == b"123"
+    staged = await files.resume("a", 3)
+    assert await staged.inspect(bytes) == b"123"
+    await staged.discard()
+    await twin.discard()
+    assert tree(tmp_path / "files") == []
+    assert open_files(tmp_path / "files") == []
+
+
+async def test_a_full_disk_keeps_what_a_named_upload_has_committed(
+    small_disk: Path, fill_disk: Callable[[Path], None], catalog: Catalog
+) -> None:
+    files = FileBlobs(small_disk / "files")
+    await files.open(catalog)
+    data = random.Random(0).randbytes(3 * MIB)
+    staged = await files.resume("a", 0)
+    await staged.write(data[:MIB])
+    assert await staged.commit() == MIB
+    fill_disk(small_disk / "filler")
+    await staged.write(data[MIB : 2 * MIB - 1])  # less than a batch: it fails in commit
+    for error in (StorageFull, (StorageFull, StorageUnavailable)):
+        with pytest.raises(error):
+            await staged.commit()
+    await staged.release()
+    (small_disk / "filler").unlink()
+    staged = await files.resume("a", MIB)
+    await staged.write(data[MIB:])
+    assert await staged.commit() == 3 * MIB
+    assert await staged.publish() == hashlib.sha256(data).digest()
+    await staged.settle()
+    await files.close()
+
+
+async def test_memory_stays_bounded_when_a_big_upload_is_finished(files: FileBlobs) -> None:
+    staged = await files.resume("a", 0)
+    for _ in range(100):
+        await staged.write(bytes(MIB))
+    await staged.commit()
+    await staged.release()
+    staged = await files.resume("a", 100 * MIB)
+    tracemalloc.start()
+    await staged.publish()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    await staged.discard()
+    assert peak < 4 * MIB

@@ -10,6 +10,8 @@ from conexiones.testing import Server
 from tests.server.calls import DEADLINE, failure
 
 SERVICES = {
+    "conexiones.v1.ImageService",
+    "conexiones.v1.UploadService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",

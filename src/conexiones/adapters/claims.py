@@ -1,4 +1,4 @@
-"""Who still needs a blob that the catalog does not know yet."""
+"""Who still needs a blob that the catalog does not know yet, or not any more."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +8,16 @@ from threading import Lock
 @dataclass(slots=True)
 class _Claim:
     holders: int = 0
-    settled: bool = False  # by one who held it beside those that still do
+    version: int = 0  # counts whoever came or went
+    doubted: bool = False  # one who went would have removed the blob, or kept it, but for the others
 
 
 class Claims:
-    """The digests that uploads of this process hold between publish and settle. Safe between threads.
+    """The digests that tasks of this process hold, each with its blob. Safe between threads.
 
-    An upload makes its claim before it links its blob, so nobody removes the blob under it. Each claim
-    ends in `settle` or `drop`, and whoever drops the last one looks after the blob.
+    An upload makes its claim before it links its blob, and adds its image to the catalog before it ends it:
+    nobody removes the blob under it. Who deletes a blob makes a claim as well, before he asks the catalog.
+    Each claim ends once, in `settle`, `drop` or `leave`. The last to go looks after the blob.
     """
 
     def __init__(self) -> None:
@@ -24,27 +26,58 @@ class Claims:
 
     def make(self, digest: bytes) -> None:
         with self._lock:
-            self._claims.setdefault(digest, _Claim()).holders += 1
+            claim = self._claims.setdefault(digest, _Claim())
+            claim.holders += 1
+            claim.version += 1
 
-    def settle(self, digest: bytes) -> None:
-        """Ends a claim: the catalog refers to the blob."""
+    def version(self, digest: bytes) -> int:
+        """What `drop` has to be told, read before the catalog is asked. For those who hold a claim.
+
+        Without the lock, so that the loop never waits for a disk: a number read too early only costs
+        another question.
+        """
+        return self._claims[digest].version
+
+    def settle(self, digest: bytes) -> bool:
+        """Ends the claim of one whose image is in the catalog. False if it is the last one and must `drop`
+        instead: another went meanwhile without a decision, and the image may be deleted again."""
         with self._lock:
-            self._end(digest).settled = True
+            claim = self._claims[digest]
+            if claim.doubted and claim.holders == 1:
+                return False
+            self._end(digest, claim)
+            return True
 
-    def drop(self, digest: bytes, *, referenced: bool, remove: Callable[[bytes], None]) -> None:
-        """Ends a claim, and calls `remove` if nobody needs the blob. Raises what `remove` raises.
+    def drop(self, digest: bytes, *, version: int, referenced: bool, remove: Callable[[bytes], None]) -> bool:
+        """Ends a claim, and calls `remove` if nobody needs the blob. Raises what `remove` raises: the claim
+        has ended then too.
 
-        `referenced` is what the catalog said some time after the claim was made. Its answer may be out
-        of date: an upload that came and settled since then has left word in the claim.
+        `referenced` is what the catalog said after `version` was read. The last one decides by it only if
+        nobody came or went since: an image is added only under a claim, so a no is still true then. Else
+        it gives False, and the claim goes on: ask again.
         """
         with self._lock:
-            claim = self._end(digest)
-            if not (referenced or claim.settled or claim.holders):
+            claim = self._claims[digest]
+            if claim.holders > 1:
+                claim.doubted = True
+            elif claim.version != version:
+                return False
+            elif not referenced:
+                del self._claims[digest]
                 remove(digest)  # within the lock: a claim made now would come too late
+                return True
+            self._end(digest, claim)
+            return True
 
-    def _end(self, digest: bytes) -> _Claim:
-        claim = self._claims[digest]
+    def leave(self, digest: bytes) -> None:
+        """Ends a claim without a decision: what becomes of the blob is left to others, or the next start."""
+        with self._lock:
+            claim = self._claims[digest]
+            claim.doubted = True
+            self._end(digest, claim)
+
+    def _end(self, digest: bytes, claim: _Claim) -> None:
         claim.holders -= 1
+        claim.version += 1
         if not claim.holders:
             del self._claims[digest]
-        return claim

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,3 +55,11 @@ async def to_end(future: asyncio.Future[T]) -> T:
     if not future.cancelled():
         future.exception()  # seen: asyncio logs exceptions that nobody looked at
     raise cancelled
+
+
+async def finish(job: Future[T]) -> T:
+    """Waits for a job, to its end even if the caller is cancelled; its OSError becomes ours."""
+    try:
+        return await to_end(asyncio.wrap_future(job))
+    except OSError as cause:
+        raise storage_error(cause) from cause

@@ -1,8 +1,8 @@
 """The catalog in one SQLite file.
 
-The file (0600, its tables are in schema.py) and its `-wal` and `-shm` lie in a folder that only one
-process may use: whoever starts the process holds a lock on it. `PRAGMA user_version` is the version of
-the schema.
+The file (0600, its tables are in schema.py, what is done with them in transactions.py) and its `-wal`
+and `-shm` lie in a folder that only one process may use: whoever starts the process holds a lock on it.
+`PRAGMA user_version` is the version of the schema.
 
 Writes go through one thread, which commits whatever waits for it as one transaction: the more callers,
 the more of them share an fsync, and nobody waits for company. `synchronous=FULL` makes every commit
@@ -15,21 +15,21 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, NullPool, QueuePool, Row, Select, create_engine, event, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from conexiones.adapters import transactions
 from conexiones.adapters.disk import storage_error, sync_folder, to_end
-from conexiones.adapters.schema import VERSION, images, metadata, users
+from conexiones.adapters.schema import VERSION, create
 from conexiones.errors import StorageFull, StorageUnavailable
-from conexiones.ports import ImageRecord, UserRecord
+from conexiones.ports import EventRecord, ImageRecord, UploadRecord, UserRecord
 
 READERS = 4
 BUSY_TIMEOUT = 5000
@@ -60,6 +60,9 @@ class SqliteCatalog:
         self._path = path
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._writer: Thread | None = None
+        # Only the loop's own thread touches these two.
+        self._newest = 0  # the sequence of the newest event that is committed
+        self._news = asyncio.Event()  # of the next one; each wakes all that wait, and another takes its place
 
     async def open(self) -> None:
         """Opens the file and creates what is missing. ValueError if a newer version wrote it."""
@@ -75,34 +78,95 @@ class SqliteCatalog:
         if writer is not None:
             self._queue.put(None)
             await to_end(asyncio.ensure_future(asyncio.to_thread(self._stop, writer)))
+            self._wake()
 
     async def add_image(self, image: ImageRecord) -> None:
-        await self._write(lambda connection: _insert_image(connection, image))
+        await self._write(lambda connection: transactions.insert_image(connection, image))
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
-        row = await self._first(select(images).where(images.c.id == image_id))
-        return None if row is None else ImageRecord(**row._mapping)
+        return await self._read(lambda connection: transactions.get_image(connection, image_id))
+
+    async def list_images(
+        self, *, limit: int, before: str | None, user: str | None, start: int | None, end: int | None
+    ) -> list[ImageRecord]:
+        page = transactions.images_page(limit=limit, before=before, user=user, start=start, end=end)
+        rows = await self._read(lambda connection: connection.execute(page).all())
+        return [ImageRecord(**row._mapping) for row in rows]
+
+    async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
+        """As in the port. The `update_time` of the user whose image it was moves."""
+        return await self._write(lambda connection: transactions.delete_image(connection, image_id, now))
 
     async def put_user(
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
     ) -> UserRecord:
         """As in the port. `update_time` moves when `pow` or `image` is given."""
-        return await self._write(lambda connection: _upsert_user(connection, name, pow, image, now))
+        return await self._write(
+            lambda connection: transactions.upsert_user(connection, name, pow, image, now)
+        )
 
     async def get_user(self, name: str) -> UserRecord | None:
-        row = await self._first(select(users).where(users.c.name == name))
-        return None if row is None else UserRecord(**row._mapping)
+        return await self._read(lambda connection: transactions.get_user(connection, name))
 
     async def has_digest(self, digest: bytes) -> bool:
-        return await self._first(select(images.c.id).where(images.c.digest == digest).limit(1)) is not None
+        return await self._read(lambda connection: transactions.has_digest(connection, digest))
 
-    async def _first(self, statement: Select[Any]) -> Row[Any] | None:
+    async def create_upload(self, upload: UploadRecord) -> UploadRecord:
+        return await self._write(lambda connection: transactions.create_upload(connection, upload))
+
+    async def get_upload(self, upload_id: str) -> UploadRecord | None:
+        return await self._read(lambda connection: transactions.get_upload(connection, upload_id))
+
+    async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
+        """As in the port. `update_time` moves."""
+        return await self._write(lambda connection: transactions.claim_upload(connection, upload_id, now))
+
+    async def advance_upload(self, upload_id: str, *, epoch: int, size: int, now: int) -> UploadRecord | None:
+        return await self._write(
+            lambda connection: transactions.advance_upload(connection, upload_id, epoch, size, now)
+        )
+
+    async def end_upload(
+        self, upload_id: str, *, state: str, image: ImageRecord | None, failure: str | None, now: int
+    ) -> UploadRecord | None:
+        return await self._write(
+            lambda connection: transactions.end_upload(connection, upload_id, state, image, failure, now)
+        )
+
+    async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
+        return await self._read(
+            lambda connection: transactions.stale_uploads(connection, idle_since, created_before)
+        )
+
+    async def forget_uploads(self, *, ended_before: int) -> int:
+        return await self._write(lambda connection: transactions.forget_uploads(connection, ended_before))
+
+    async def events(self, *, after: int, limit: int) -> list[EventRecord]:
+        page = transactions.events_after(after, limit)
+        rows = await self._read(lambda connection: connection.execute(page).all())
+        return [EventRecord(**row._mapping) for row in rows]
+
+    async def event_range(self) -> tuple[int, int]:
+        return await self._read(transactions.event_range)
+
+    async def forget_events(self, *, keep: int) -> None:
+        await self._write(lambda connection: transactions.forget_events(connection, keep))
+
+    async def changed(self, after: int) -> None:
+        """As in the port. `close` ends the wait with StorageUnavailable."""
+        while self._writer is not None:
+            if self._newest > after:
+                return
+            await self._news.wait()
+        raise StorageUnavailable
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
         if self._writer is None:
             raise StorageUnavailable
 
-        def read() -> Row[Any] | None:
+        def read() -> T:
             with self._read_engine.connect() as connection:
-                return connection.execute(statement).first()
+                return work(connection)
 
         try:
             return await self._loop.run_in_executor(self._readers, read)
@@ -128,10 +192,25 @@ class SqliteCatalog:
                     write = self._queue.get_nowait()
             closing = write is None
             if group:
-                outcomes = _commit(connection, group)
+                newest, outcomes = _commit(connection, group)
                 with suppress(RuntimeError):  # the loop was closed without close(): nobody to tell
-                    self._loop.call_soon_threadsafe(_resolve, outcomes)
+                    self._loop.call_soon_threadsafe(self._resolve, newest, outcomes)
         connection.close()
+
+    def _resolve(self, newest: int, outcomes: list[_Outcome]) -> None:
+        """Tells all callers of a group, and those who wait for an event if the group has one."""
+        for write, result, error in outcomes:
+            if error is None:
+                write.outcome.set_result(result)
+            else:
+                write.outcome.set_exception(error)
+        if newest > self._newest:
+            self._newest = newest
+            self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     def _start(self) -> None:
         try:
@@ -153,6 +232,8 @@ class SqliteCatalog:
         connection = self._write_engine.connect()
         try:
             _prepare(connection, self._path)
+            self._newest = transactions.newest_event(connection)
+            connection.rollback()
         except BaseException:
             connection.close()
             raise
@@ -186,7 +267,7 @@ def _engine(path: Path, readers: int) -> Engine:
 
 
 def _prepare(connection: Connection, path: Path) -> None:
-    """Creates the schema in an empty file; refuses what a newer version wrote."""
+    """Creates the schema in an empty file, or brings an older one up; refuses what a newer version wrote."""
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     if version > VERSION:
         raise ValueError(
@@ -198,17 +279,17 @@ def _prepare(connection: Connection, path: Path) -> None:
             f"{path} is on a file system without shared memory: SQLite cannot use its WAL there."
         )
     connection.rollback()
-    if version == 0:
+    if version < VERSION:
         with connection.begin():
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            metadata.create_all(connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+            create(connection)
 
 
-def _commit(connection: Connection, group: list[_Write]) -> list[_Outcome]:
-    """Commits a group as one transaction. Each write has a savepoint: one that fails undoes itself only.
+def _commit(connection: Connection, group: list[_Write]) -> tuple[int, list[_Outcome]]:
+    """Commits a group as one transaction; gives the newest event's sequence, 0 if that is unknown.
 
-    If the transaction fails, all get its error and nothing of them is in the catalog.
+    Each write has a savepoint: one that fails undoes itself only. If the transaction fails, all get its
+    error and nothing of them is in the catalog.
     """
     outcomes: list[_Outcome] = []
     try:
@@ -225,47 +306,20 @@ def _commit(connection: Connection, group: list[_Write]) -> list[_Outcome]:
                     connection.exec_driver_sql("ROLLBACK TO item")
                     outcomes.append((write, None, _failure(error)))
                 connection.exec_driver_sql("RELEASE item")
+            newest = transactions.newest_event(connection)
     except Exception as error:
         # If it was the last fsync that failed, the WAL may hold the whole transaction, unseen now but
         # recovered after a crash. Emptying the WAL makes sure that what failed stays failed.
         with suppress(Exception):
             _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return [(write, None, _failure(error)) for write in group]
-    return outcomes
+        return 0, [(write, None, _failure(error)) for write in group]
+    return newest, outcomes
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.dbapi_connection
     assert isinstance(driver, sqlite3.Connection)  # noqa: S101 (tells mypy)
     return driver
-
-
-def _resolve(outcomes: list[_Outcome]) -> None:
-    for write, result, error in outcomes:
-        if error is None:
-            write.outcome.set_result(result)
-        else:
-            write.outcome.set_exception(error)
-
-
-def _insert_image(connection: Connection, image: ImageRecord) -> None:
-    connection.execute(insert(images), asdict(image))
-
-
-def _upsert_user(
-    connection: Connection, name: str, pow: int | None, image: ImageRecord | None, now: int
-) -> UserRecord:
-    changes: dict[str, Any] = {}
-    if pow is not None:
-        changes |= {"pow": pow, "update_time": now}
-    if image is not None:
-        _insert_image(connection, image)
-        changes |= {"image_id": image.id, "update_time": now}
-    row = {"name": name, "pow": 0, "image_id": None, "create_time": now, "update_time": now} | changes
-    upsert = insert(users).values(row)
-    # Without a change the name is set to itself: RETURNING shows only rows that were written.
-    upsert = upsert.on_conflict_do_update(index_elements=["name"], set_=changes or {"name": name})
-    return UserRecord(**connection.execute(upsert.returning(users)).one()._mapping)
 
 
 def _failure(error: Exception) -> Exception:

@@ -89,8 +89,8 @@ class Images:
             await self._take_in(staged, fragments)
             if not staged.size:
                 raise empty
-            facts = self._checked(await staged.inspect(probe))
-            yield await self._publish(staged, facts, user=user)
+            facts = await self.judge(staged)
+            yield self.record(await staged.publish(), staged.size, facts, user=user)
             await staged.settle()
         except ImageError as error:
             error.field = _FIELD
@@ -100,27 +100,23 @@ class Images:
 
     async def _take_in(self, staged: Staged, fragments: AsyncIterator[bytes]) -> None:
         """Stages the fragments, judging the head as early as it shows something."""
-        head: bytearray | None = bytearray()  # until it has shown the facts, or is as long as it may be
-        enough = HEAD_BYTES  # bytes of head at which to look next
+        head = Head(self)
         async for fragment in fragments:
-            self._check_size(staged.size + len(fragment))
-            if head is not None:
-                head += fragment[: PEEK_BYTES - len(head)]
-                if len(head) >= enough and not _may_be_markup(head):
-                    facts = peek(bytes(head))
-                    if facts:
-                        self._checked(facts)
-                    head = None if facts or len(head) == PEEK_BYTES else head
-                    enough = min(enough * 4, PEEK_BYTES)
+            self.check_size(staged.size + len(fragment))
+            head.see(fragment)
             await staged.write(fragment)
             del fragment  # the next may be long in coming
 
-    async def _publish(self, staged: Staged, facts: Facts, *, user: str | None) -> ImageRecord:
-        digest = await staged.publish()
+    async def judge(self, staged: Staged) -> Facts:
+        """The facts of all that was staged. Raises an ImageError."""
+        return self.checked(await staged.inspect(probe))
+
+    def record(self, digest: bytes, size: int, facts: Facts, *, user: str | None) -> ImageRecord:
+        """A new image of published bytes, for the catalog."""
         return ImageRecord(
             id=self._ids.new(),
             digest=digest,
-            size=staged.size,
+            size=size,
             format=facts.format,
             width=facts.width,
             height=facts.height,
@@ -129,17 +125,43 @@ class Images:
             create_time=now(),
         )
 
-    def _check_size(self, size: int) -> None:
+    def check_size(self, size: int) -> None:
+        """Raises ImageTooLarge."""
         limit = self._limits.max_image_bytes
         if size > limit:
             raise ImageTooLarge(limit=limit, actual=size, unit="bytes")
 
-    def _checked(self, facts: Facts) -> Facts:
+    def checked(self, facts: Facts) -> Facts:
+        """The facts, if within the limits. Raises TooManyPixels."""
         pixels = facts.width * facts.height * facts.frames
         limit = self._limits.max_pixels
         if pixels > limit:
             raise TooManyPixels(format=facts.format, limit=limit, actual=pixels, unit="pixels")
         return facts
+
+
+class Head:
+    """The first bytes of a stream, until they have shown the facts or are as long as they may be."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self._head: bytearray | None = bytearray()
+        self._enough = HEAD_BYTES  # bytes at which to look next
+
+    def see(self, data: bytes) -> None:
+        """The next bytes of the stream. Raises an ImageError if they show that it cannot be stored."""
+        head = self._head
+        if head is None:
+            return
+        head += data[: PEEK_BYTES - len(head)]
+        if len(head) < self._enough or _may_be_markup(head):
+            return
+        facts = peek(bytes(head))
+        if facts:
+            self._images.checked(facts)
+        if facts or len(head) == PEEK_BYTES:
+            self._head = None
+        self._enough = min(len(head) * 4, PEEK_BYTES)
 
 
 def _may_be_markup(head: bytearray) -> bool:

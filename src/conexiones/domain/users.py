@@ -41,12 +41,12 @@ class Users:
         return Registered(user, stored)
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, *, field: str = "name") -> None:
     """Raises EmptyName or NameTooLong."""
     if not name:
-        raise EmptyName(field="name", limit=MAX_NAME)
+        raise EmptyName(field=field, limit=MAX_NAME)
     if len(name) > MAX_NAME:
-        raise NameTooLong(field="name", limit=MAX_NAME, actual=len(name))
+        raise NameTooLong(field=field, limit=MAX_NAME, actual=len(name))
 
 
 def square(pow: int) -> int:

@@ -2,7 +2,7 @@
 
 Every error carries google.rpc.ErrorInfo (reason, domain, facts) and google.rpc.LocalizedMessage (the
 sentence in Spanish); a field's fault adds BadRequest, an error worth retrying RetryInfo, an image's fault
-conexiones.v1.ImageProblem, a message's size conexiones.v1.MessageTooLarge.
+conexiones.v1.ImageProblem, a message's size conexiones.v1.MessageTooLarge, and so on.
 """
 
 from google.protobuf.any_pb2 import Any
@@ -11,7 +11,13 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
 
 from conexiones import errors
-from conexiones.gen.conexiones.v1.errors_pb2 import ImageProblem, MessageTooLarge
+from conexiones.gen.conexiones.v1.errors_pb2 import (
+    ChecksumMismatch,
+    ImageProblem,
+    MessageTooLarge,
+    OffsetMismatch,
+    WriterFenced,
+)
 from conexiones.gen.user_pb2 import Error
 
 DOMAIN = "conexiones"
@@ -50,6 +56,20 @@ def details(error: errors.ConexionesError) -> list[Message]:
     if isinstance(error, errors.MessageTooLarge):
         found.append(
             MessageTooLarge(limit_bytes=int(facts["limit"]), streaming_method=str(facts["streaming_method"]))
+        )
+    if isinstance(error, errors.OffsetMismatch):
+        found.append(
+            OffsetMismatch(expected_offset=int(facts["expected"]), actual_offset=int(facts["actual"]))
+        )
+    if isinstance(error, errors.WriterFenced):
+        found.append(WriterFenced(writer_epoch=int(facts["epoch"])))
+    if isinstance(error, errors.ChecksumMismatch):
+        found.append(
+            ChecksumMismatch(
+                algorithm=str(facts["algorithm"]),
+                expected=bytes.fromhex(str(facts["expected"])),
+                actual=bytes.fromhex(str(facts["actual"])),
+            )
         )
     return found
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 from connectrpc.request import RequestContext
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from conexiones.domain.images import Images
 from conexiones.domain.users import Registered, Users, check_name, square, square32
@@ -19,6 +18,7 @@ from conexiones.gen.user_pb2 import (
 )
 from conexiones.ports import ImageRecord, UserRecord
 from conexiones.services.details import as_message
+from conexiones.services.records import timestamp
 
 
 class UsuarioService:
@@ -132,8 +132,8 @@ def _user(user: UserRecord) -> User:
         pow=user.pow,
         pow_squared=square(user.pow),
         image_id=user.image_id or "",
-        create_time=_timestamp(user.create_time),
-        update_time=_timestamp(user.update_time),
+        create_time=timestamp(user.create_time),
+        update_time=timestamp(user.update_time),
     )
 
 
@@ -147,13 +147,9 @@ def _image(image: ImageRecord) -> ImageInfo:
         pixels=image.width * image.height,
         size_bytes=image.size,
         sha256=image.digest,
-        create_time=_timestamp(image.create_time),
+        create_time=timestamp(image.create_time),
     )
 
 
 def _image_or_none(image: ImageRecord | None) -> ImageInfo | None:
     return _image(image) if image else None
-
-
-def _timestamp(micros: int) -> Timestamp:
-    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)

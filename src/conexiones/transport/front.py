@@ -33,12 +33,13 @@ _CODECS = {"grpc": {"", "+proto", "+json"}, "connect": {"proto", "json"}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A method: whether it streams in some direction, and whether it is `standing`, as health is: always
-    served, not counted, and not waited for in a drain."""
+    """A method: whether it streams in some direction; whether it is `standing`, as health is: always served,
+    not counted, and not waited for in a drain; whether it is `endless`, as watching is: not waited for."""
 
     app: App
     streams: bool
     standing: bool = False
+    endless: bool = False
 
 
 class Front:
@@ -69,6 +70,7 @@ class Front:
         self._max_message_bytes = max_message_bytes
         self._stall_seconds = stall_seconds
         self._calls = 0
+        self._endless = 0  # of these
         self._draining = False
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -98,16 +100,18 @@ class Front:
         elif self._calls >= self._max_calls:
             await respond(send, content_type, errors.ServerBusy(limit=self._max_calls))
         else:
-            await self._counted(route.app, scope, receive, send, headers)
+            await self._counted(route, scope, receive, send, headers)
 
     async def _counted(
-        self, app: App, scope: Any, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
+        self, route: Route, scope: Any, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
     ) -> None:
         self._calls += 1
+        self._endless += route.endless
         try:
-            await self._call(app, scope, receive, send, headers)
+            await self._call(route.app, scope, receive, send, headers)
         finally:
             self._calls -= 1
+            self._endless -= route.endless
             self._say_if_idle()
 
     async def _call(
@@ -170,7 +174,7 @@ class Front:
                 self._say_if_idle()
 
     def _say_if_idle(self) -> None:
-        if self._draining and not self._calls and self._control:
+        if self._draining and self._calls == self._endless and self._control:
             self._control.say("idle")
 
 

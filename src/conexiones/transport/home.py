@@ -1,6 +1,7 @@
 """One event loop for the application, although pyvoy runs one for each listener."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,12 +22,12 @@ class Home:
     def __init__(self, app: App) -> None:
         self._app = app
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         here = asyncio.get_running_loop()
-        if self._loop is None:
-            # Envoy makes its listeners one after another: TCP is the first.
-            self._loop = here
+        with self._lock:
+            self._loop = self._loop or here
         if self._loop is here:
             await self._app(scope, receive, send)
         elif scope["type"] == "lifespan":

@@ -1,0 +1,176 @@
+"""What the SQLite catalog reads and writes. Each function runs in one transaction, which others may share."""
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Select, Update, delete, func, or_, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from conexiones.adapters.schema import events, images, sequences, uploads, users
+from conexiones.ports import EventRecord, ImageRecord, UploadRecord, UserRecord
+
+OPEN = "OPEN"
+ENDED = ("READY", "REJECTED", "FAILED", "CANCELLED", "EXPIRED")
+
+# Images and users.
+
+
+def insert_image(connection: Connection, image: ImageRecord) -> None:
+    connection.execute(insert(images), asdict(image))
+    _append_event(connection, "STORED", image, image.create_time)
+
+
+def get_image(connection: Connection, image_id: str) -> ImageRecord | None:
+    row = connection.execute(select(images).where(images.c.id == image_id)).first()
+    return None if row is None else ImageRecord(**row._mapping)
+
+
+def has_digest(connection: Connection, digest: bytes) -> bool:
+    return (
+        connection.execute(select(images.c.id).where(images.c.digest == digest).limit(1)).first() is not None
+    )
+
+
+def images_page(
+    *, limit: int, before: str | None, user: str | None, start: int | None, end: int | None
+) -> Select[Any]:
+    """Without `user` and times the table itself is in order; SQLite picks the index for the others."""
+    page = select(images).order_by(images.c.id.desc()).limit(limit)
+    if before is not None:
+        page = page.where(images.c.id < before)
+    if user is not None:
+        page = page.where(images.c.user == user)
+    if start is not None:
+        page = page.where(images.c.create_time >= start)
+    if end is not None:
+        page = page.where(images.c.create_time < end)
+    return page
+
+
+def delete_image(connection: Connection, image_id: str, now: int) -> ImageRecord | None:
+    image = get_image(connection, image_id)
+    if image is not None:
+        connection.execute(
+            update(users).where(users.c.image_id == image_id).values(image_id=None, update_time=now)
+        )
+        connection.execute(delete(images).where(images.c.id == image_id))
+        _append_event(connection, "DELETED", image, now)
+    return image
+
+
+def upsert_user(
+    connection: Connection, name: str, pow: int | None, image: ImageRecord | None, now: int
+) -> UserRecord:
+    changes: dict[str, Any] = {}
+    if pow is not None:
+        changes |= {"pow": pow, "update_time": now}
+    if image is not None:
+        insert_image(connection, image)
+        changes |= {"image_id": image.id, "update_time": now}
+    row = {"name": name, "pow": 0, "image_id": None, "create_time": now, "update_time": now} | changes
+    upsert = insert(users).values(row)
+    # Without a change the name is set to itself: RETURNING shows only rows that were written.
+    upsert = upsert.on_conflict_do_update(index_elements=["name"], set_=changes or {"name": name})
+    return UserRecord(**connection.execute(upsert.returning(users)).one()._mapping)
+
+
+def get_user(connection: Connection, name: str) -> UserRecord | None:
+    row = connection.execute(select(users).where(users.c.name == name)).first()
+    return None if row is None else UserRecord(**row._mapping)
+
+
+# Uploads.
+
+
+def create_upload(connection: Connection, upload: UploadRecord) -> UploadRecord:
+    # Only the request_id may be there already: an id that is used twice is an error.
+    once = insert(uploads).values(asdict(upload)).on_conflict_do_nothing(index_elements=["request_id"])
+    connection.execute(once)
+    row = connection.execute(select(uploads).where(uploads.c.request_id == upload.request_id)).one()
+    return UploadRecord(**row._mapping)
+
+
+def get_upload(connection: Connection, upload_id: str) -> UploadRecord | None:
+    row = connection.execute(select(uploads).where(uploads.c.id == upload_id)).first()
+    return None if row is None else UploadRecord(**row._mapping)
+
+
+def claim_upload(connection: Connection, upload_id: str, now: int) -> UploadRecord | None:
+    claim = _update_open(upload_id).values(writer_epoch=uploads.c.writer_epoch + 1, update_time=now)
+    connection.execute(claim)
+    return get_upload(connection, upload_id)
+
+
+def advance_upload(
+    connection: Connection, upload_id: str, epoch: int, size: int, now: int
+) -> UploadRecord | None:
+    advance = _update_open(upload_id).where(uploads.c.writer_epoch == epoch, uploads.c.committed_size <= size)
+    connection.execute(advance.values(committed_size=size, update_time=now))
+    return get_upload(connection, upload_id)
+
+
+def end_upload(
+    connection: Connection,
+    upload_id: str,
+    state: str,
+    image: ImageRecord | None,
+    failure: str | None,
+    now: int,
+) -> UploadRecord | None:
+    end = _update_open(upload_id).values(
+        state=state, image_id=None if image is None else image.id, failure=failure, update_time=now
+    )
+    if connection.execute(end).rowcount and image is not None:
+        insert_image(connection, image)
+    return get_upload(connection, upload_id)
+
+
+def stale_uploads(connection: Connection, idle_since: int, created_before: int) -> list[str]:
+    stale = select(uploads.c.id).where(
+        uploads.c.state == OPEN,
+        or_(uploads.c.update_time < idle_since, uploads.c.create_time < created_before),
+    )
+    return list(connection.execute(stale).scalars())
+
+
+def forget_uploads(connection: Connection, ended_before: int) -> int:
+    forget = delete(uploads).where(uploads.c.state.in_(ENDED), uploads.c.update_time < ended_before)
+    return connection.execute(forget).rowcount
+
+
+def _update_open(upload_id: str) -> Update:
+    return update(uploads).where(uploads.c.id == upload_id, uploads.c.state == OPEN)
+
+
+# Events.
+
+
+def events_after(after: int, limit: int) -> Select[Any]:
+    return select(events).where(events.c.sequence > after).order_by(events.c.sequence).limit(limit)
+
+
+def event_range(connection: Connection) -> tuple[int, int]:
+    oldest = select(func.min(events.c.sequence)).scalar_subquery()
+    row = connection.execute(
+        select(oldest, sequences.c.seq).where(sequences.c.name == events.name)
+    ).first()  # in one statement: of one snapshot
+    if row is None:
+        return 0, 0
+    return row[1] if row[0] is None else row[0] - 1, row[1]
+
+
+def newest_event(connection: Connection) -> int:
+    newest = select(sequences.c.seq).where(sequences.c.name == events.name)
+    return connection.execute(newest).scalar() or 0
+
+
+def forget_events(connection: Connection, keep: int) -> None:
+    # Sequences have no gaps: a number is used up only by an event that is committed.
+    connection.execute(delete(events).where(events.c.sequence <= newest_event(connection) - keep))
+
+
+def _append_event(connection: Connection, kind: str, image: ImageRecord, time: int) -> None:
+    event = EventRecord(sequence=0, kind=kind, image_id=image.id, user=image.user, time=time)
+    row = asdict(event)
+    del row["sequence"]  # SQLite gives the next
+    connection.execute(insert(events), row)

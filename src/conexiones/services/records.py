@@ -1,0 +1,56 @@
+"""The records of the domain as messages of conexiones.v1."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from conexiones.domain.gallery import etag
+from conexiones.domain.uploads import expiry, failure
+from conexiones.gen.conexiones.v1.errors_pb2 import Failure
+from conexiones.gen.conexiones.v1.images_pb2 import Image
+from conexiones.gen.conexiones.v1.uploads_pb2 import Upload
+from conexiones.ports import ImageRecord, UploadRecord
+from conexiones.services.details import packed
+
+
+def timestamp(micros: int) -> Timestamp:
+    """Microseconds since the epoch."""
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+def micros(time: Timestamp) -> int:
+    return int(time.seconds) * 1_000_000 + time.nanos // 1000
+
+
+def image_message(image: ImageRecord) -> Image:
+    return Image(
+        id=image.id,
+        format=image.format,
+        width=image.width,
+        height=image.height,
+        frames=image.frames,
+        pixels=image.width * image.height,
+        size_bytes=image.size,
+        sha256=image.digest,
+        create_time=timestamp(image.create_time),
+        user=image.user or "",
+        etag=etag(image),
+        content_type=f"image/{image.format.lower()}",
+    )
+
+
+def upload_message(upload: UploadRecord, image: ImageRecord | None) -> Upload:
+    error = failure(upload)
+    return Upload(
+        id=upload.id,
+        state=f"STATE_{upload.state}",
+        committed_size=upload.committed_size,
+        size_bytes=upload.declared_size,
+        writer_epoch=upload.writer_epoch,
+        create_time=timestamp(upload.create_time),
+        update_time=timestamp(upload.update_time),
+        expire_time=timestamp(expiry(upload)),
+        image=image_message(image) if image else None,
+        failure=Failure(code=error.code, reason=error.reason, message=error.message, details=packed(error))
+        if error
+        else None,
+        user=upload.user or "",
+    )

@@ -1,0 +1,170 @@
+"""What every Catalog promises of uploads."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from conexiones.errors import StorageUnavailable
+from conexiones.ports import Catalog, ImageRecord, UploadRecord
+
+Make = Callable[..., ImageRecord]
+Upload = Callable[..., UploadRecord]
+ENDS = ["READY", "REJECTED", "FAILED", "CANCELLED", "EXPIRED"]
+
+
+async def end(catalog: Catalog, id: str, state: str = "CANCELLED", now: int = 9) -> UploadRecord | None:
+    return await catalog.end_upload(id, state=state, image=None, failure=None, now=now)
+
+
+async def test_an_upload_comes_back_as_it_was(catalog: Catalog, upload: Upload) -> None:
+    full = upload("a", declared_size=2**62, user="Ñandú 🦤", create_time=5, update_time=6)
+    assert await catalog.create_upload(full) == full
+    assert await catalog.get_upload("a") == full
+    assert await catalog.get_upload("b") is None
+
+
+async def test_the_same_request_gives_the_same_upload(catalog: Catalog, upload: Upload) -> None:
+    created = await asyncio.gather(
+        *(catalog.create_upload(upload(f"{i}", request_id="r", declared_size=i)) for i in range(20))
+    )
+    assert len({record.id for record in created}) == 1
+    first = created[0]
+    advanced = await catalog.advance_upload(first.id, epoch=0, size=7, now=2)
+    assert await catalog.create_upload(upload("z", request_id="r")) == advanced, "as it is now"
+    assert await catalog.get_upload("z") is None
+    with pytest.raises(StorageUnavailable):
+        await catalog.create_upload(upload(first.id, request_id="another"))
+
+
+async def test_a_claim_fences_the_writer_before(catalog: Catalog, upload: Upload) -> None:
+    await catalog.create_upload(upload("a"))
+    claimed = await catalog.claim_upload("a", now=3)
+    assert claimed == upload("a", writer_epoch=1, update_time=3)
+    assert (await catalog.advance_upload("a", epoch=1, size=10, now=4)).committed_size == 10
+    assert (await catalog.claim_upload("a", now=5)).writer_epoch == 2
+    fenced = await catalog.advance_upload("a", epoch=1, size=20, now=6)
+    assert fenced == upload("a", writer_epoch=2, committed_size=10, update_time=5)
+    assert await catalog.get_upload("a") == fenced
+    assert (await catalog.advance_upload("a", epoch=2, size=20, now=6)).committed_size == 20
+
+
+async def test_each_claim_has_an_epoch_of_its_own(catalog: Catalog, upload: Upload) -> None:
+    await catalog.create_upload(upload("a"))
+    claims = await asyncio.gather(*(catalog.claim_upload("a", now=2) for _ in range(30)))
+    assert sorted(claim.writer_epoch for claim in claims) == list(range(1, 31))
+
+
+async def test_the_committed_size_never_decreases(catalog: Catalog, upload: Upload) -> None:
+    await catalog.create_upload(upload("a"))
+    await catalog.advance_upload("a", epoch=0, size=50, now=2)
+    assert await catalog.advance_upload("a", epoch=0, size=49, now=3) == upload(
+        "a", committed_size=50, update_time=2
+    )
+    assert (await catalog.advance_upload("a", epoch=0, size=50, now=4)).update_time == 4
+    sizes = random.Random(0).sample(range(100), 60)
+    answers = await asyncio.gather(
+        *(catalog.advance_upload("a", epoch=0, size=size, now=5) for size in sizes)
+    )
+    told = [answer.committed_size for answer in answers]
+    assert told == sorted(told)
+    assert (await catalog.get_upload("a")).committed_size == max(sizes)
+
+
+async def test_an_upload_that_is_not_there_is_none(catalog: Catalog) -> None:
+    assert await catalog.claim_upload("a", now=1) is None
+    assert await catalog.advance_upload("a", epoch=0, size=1, now=1) is None
+    assert await end(catalog, "a") is None
+
+
+@pytest.mark.parametrize("state", ENDS)
+async def test_what_has_ended_stays_as_it_was(
+    catalog: Catalog, image: Make, upload: Upload, state: str
+) -> None:
+    await catalog.create_upload(upload("a"))
+    stored = image("i", user="ana") if state == "READY" else None
+    failure = '{"reason": "x"}' if state in ("REJECTED", "FAILED") else None
+    ended = await catalog.end_upload("a", state=state, image=stored, failure=failure, now=5)
+    assert ended == upload("a", state=state, image_id=stored and stored.id, failure=failure, update_time=5)
+    assert await catalog.get_image("i") == stored
+    for other in ENDS:
+        late = image(f"late {other}")
+        again = await catalog.end_upload("a", state=other, image=late, failure="other", now=6)
+        assert again == ended
+        assert await catalog.get_image(late.id) is None
+    assert await catalog.claim_upload("a", now=7) == ended
+    assert await catalog.advance_upload("a", epoch=0, size=100, now=7) == ended
+    assert await catalog.create_upload(upload("b", request_id=ended.request_id)) == ended
+    assert await catalog.get_upload("a") == ended
+    if stored:
+        await catalog.delete_image("i", now=8)
+        assert await catalog.get_upload("a") == ended, "the outcome is told even then"
+
+
+async def test_an_end_that_fails_leaves_the_upload_open(
+    catalog: Catalog, image: Make, upload: Upload
+) -> None:
+    await catalog.add_image(image("i"))
+    await catalog.create_upload(upload("a"))
+    with pytest.raises(StorageUnavailable):
+        await catalog.end_upload("a", state="READY", image=image("i"), failure=None, now=5)
+    assert await catalog.get_upload("a") == upload("a")
+    assert await catalog.event_range() == (0, 1)
+
+
+async def test_of_many_ends_one_counts(catalog: Catalog, image: Make, upload: Upload) -> None:
+    for lap in range(10):
+        await catalog.create_upload(upload(f"{lap}"))
+        outcomes = await asyncio.gather(
+            *(
+                catalog.end_upload(f"{lap}", state="READY", image=image(f"{lap}.{i}"), failure=None, now=i)
+                for i in range(5)
+            ),
+            *(end(catalog, f"{lap}") for _ in range(5)),
+        )
+        assert len(set(outcomes)) == 1
+        images = [await catalog.get_image(f"{lap}.{i}") for i in range(5)]
+        assert [found.id for found in images if found] == [outcomes[0].image_id]
+
+
+async def test_stale_ones_are_the_open_ones_too_long_idle_or_too_old(
+    catalog: Catalog, upload: Upload
+) -> None:
+    for create in (0, 10):
+        for idle in (10, 20):
+            for state in ("open", "ended"):
+                record = upload(f"{create} {idle} {state}", create_time=create, update_time=idle)
+                await catalog.create_upload(record)
+                if state == "ended":
+                    await end(catalog, record.id, now=idle)
+    assert sorted(await catalog.stale_uploads(idle_since=20, created_before=10)) == [
+        "0 10 open",
+        "0 20 open",
+        "10 10 open",
+    ]
+    assert await catalog.stale_uploads(idle_since=10, created_before=0) == []
+
+
+async def test_ended_ones_are_forgotten_and_open_ones_never(
+    new_catalog: Callable[[], Catalog], upload: Upload
+) -> None:
+    catalog = new_catalog()
+    await catalog.open()
+    for i, state in enumerate(ENDS):
+        await catalog.create_upload(upload(state))
+        await end(catalog, state, state, now=10 + i)
+    await catalog.create_upload(upload("open"))
+    assert await catalog.forget_uploads(ended_before=10) == 0
+    assert await catalog.forget_uploads(ended_before=13) == 3
+    await catalog.close()
+    catalog = new_catalog()
+    await catalog.open()
+    left = [name for name in (*ENDS, "open") if await catalog.get_upload(name)]
+    assert left == ["CANCELLED", "EXPIRED", "open"]
+    again = upload("new", request_id="request READY")
+    assert await catalog.create_upload(again) == again, "its request_id is free"
+    expired = await catalog.get_upload("EXPIRED")
+    assert expired == replace(upload("EXPIRED"), state="EXPIRED", update_time=14)
+    await catalog.close()

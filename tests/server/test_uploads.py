@@ -1,0 +1,335 @@
+"""conexiones.v1.UploadService: resumable, fenced, durable, replayable."""
+
+import asyncio
+import hashlib
+import uuid
+
+import google_crc32c
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
+
+from conexiones.gen.conexiones.v1 import errors_pb2, images_pb2, images_pb2_grpc, uploads_pb2_grpc
+from conexiones.gen.conexiones.v1.uploads_pb2 import (
+    CancelUploadRequest,
+    CreateUploadRequest,
+    FinishUploadRequest,
+    GetLimitsRequest,
+    GetUploadRequest,
+    Upload,
+    WriteChunkRequest,
+    WriteStreamRequest,
+)
+from conexiones.testing import Server
+from tests.server.calls import DEADLINE, bitmap, reason, until
+
+PICTURE = b"".join(bitmap(1500, 1000))  # 4.5 MB
+SHA = hashlib.sha256(PICTURE).digest()
+MIB = 1 << 20
+
+
+def detail(error: grpc.RpcError, message: Message) -> Message:
+    """The detail of that type that a failed call carries."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            for box in Status.FromString(value).details:
+                if box.Unpack(message):
+                    return message
+    raise AssertionError("no such detail")
+
+
+@pytest.fixture
+def uploads(channel: grpc.Channel) -> uploads_pb2_grpc.UploadServiceStub:
+    return uploads_pb2_grpc.UploadServiceStub(channel)
+
+
+def created(uploads, **fields) -> Upload:
+    request = CreateUploadRequest(request_id=str(uuid.uuid4()), **fields)
+    return uploads.CreateUpload(request, timeout=DEADLINE).upload
+
+
+def chunk(upload_id: str, offset: int, data: bytes, **fields) -> WriteChunkRequest:
+    return WriteChunkRequest(
+        upload_id=upload_id, offset=offset, data=data, crc32c=google_crc32c.value(data), **fields
+    )
+
+
+def refused(call, request) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request, timeout=DEADLINE)
+    return caught.value
+
+
+def test_limits(uploads) -> None:
+    limits = uploads.GetLimits(GetLimitsRequest(), timeout=DEADLINE)
+    assert limits.max_image_bytes == 16 << 30
+    assert limits.max_chunk_bytes < limits.max_message_bytes == 64 << 20
+    assert (limits.preferred_chunk_bytes, limits.idle_expiry.seconds) == (MIB, 24 * 3600)
+
+
+def test_in_chunks_from_the_first_to_the_image(uploads, channel: grpc.Channel) -> None:
+    upload = created(uploads, size_bytes=len(PICTURE), user="Ana")
+    assert (upload.state, upload.committed_size, upload.size_bytes) == (Upload.STATE_OPEN, 0, len(PICTURE))
+    epoch = at = 0
+    while at < len(PICTURE):
+        reply = uploads.WriteChunk(
+            chunk(upload.id, at, PICTURE[at : at + MIB], writer_epoch=epoch), timeout=DEADLINE
+        )
+        at, epoch = reply.committed_size, reply.writer_epoch
+    finish = FinishUploadRequest(id=upload.id, size_bytes=len(PICTURE), sha256=SHA)
+    done = uploads.FinishUpload(finish, timeout=DEADLINE).upload
+    assert (done.state, done.image.sha256, done.image.width) == (Upload.STATE_READY, SHA, 1500)
+    assert (done.user, done.image.user) == ("Ana", "Ana")
+    # To finish again is to be told again.
+    assert uploads.FinishUpload(finish, timeout=DEADLINE).upload == done
+    assert uploads.GetUpload(GetUploadRequest(id=upload.id), timeout=DEADLINE).upload == done
+    images = images_pb2_grpc.ImageServiceStub(channel)
+    found = images.GetImage(images_pb2.GetImageRequest(id=done.image.id), timeout=DEADLINE).image
+    assert found == done.image
+    ended = refused(uploads.WriteChunk, chunk(upload.id, at, b"more"))
+    assert (ended.code(), reason(ended)) == (grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_ENDED")
+    assert reason(refused(uploads.CancelUpload, CancelUploadRequest(id=upload.id))) == "UPLOAD_ENDED"
+
+
+async def test_a_stream_is_acknowledged_while_it_flows(server: Server) -> None:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        uploads = uploads_pb2_grpc.UploadServiceStub(channel)
+        upload = (await uploads.CreateUpload(CreateUploadRequest(request_id="one"))).upload
+        call = uploads.WriteStream(timeout=DEADLINE)
+        await call.write(WriteStreamRequest(upload_id=upload.id))
+        first = await call.read()
+        assert (first.committed_size, first.writer_epoch) == (0, 1)
+        at = 0
+        while at < len(PICTURE):
+            data = PICTURE[at : at + 700_000]
+            await call.write(WriteStreamRequest(offset=at, data=data, crc32c=google_crc32c.value(data)))
+            at += len(data)
+            # Nothing more is sent until this much is durable.
+            while (await call.read()).committed_size < at:
+                pass
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+        done = await uploads.FinishUpload(FinishUploadRequest(id=upload.id, size_bytes=at, sha256=SHA))
+        assert done.upload.image.sha256 == SHA
+
+
+def test_the_same_request_is_the_same_upload(uploads) -> None:
+    request = CreateUploadRequest(request_id="r" * 128, size_bytes=7, user="Ana")
+    first = uploads.CreateUpload(request, timeout=DEADLINE).upload
+    assert uploads.CreateUpload(request, timeout=DEADLINE).upload == first
+    for other in ({"size_bytes": 8, "user": "Ana"}, {"size_bytes": 7}, {}):
+        error = refused(uploads.CreateUpload, CreateUploadRequest(request_id="r" * 128, **other))
+        assert (error.code(), reason(error)) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, "INVALID_FIELD"),
+        ({"request_id": "r" * 129}, "INVALID_FIELD"),
+        ({"request_id": "r", "size_bytes": 0}, "INVALID_FIELD"),
+        ({"request_id": "r", "size_bytes": (16 << 30) + 1}, "IMAGE_TOO_LARGE"),
+        ({"request_id": "r", "user": "u" * 257}, "NAME_TOO_LONG"),
+    ],
+)
+def test_what_cannot_be_created(uploads, fields, expected: str) -> None:
+    assert reason(refused(uploads.CreateUpload, CreateUploadRequest(**fields))) == expected
+
+
+def test_wrong_bytes_are_not_kept(uploads) -> None:
+    upload = created(uploads, size_bytes=MIB)
+    first = uploads.WriteChunk(chunk(upload.id, 0, PICTURE[:1000]), timeout=DEADLINE)
+    epoch = first.writer_epoch
+    error = refused(uploads.WriteChunk, chunk(upload.id, 999, PICTURE[999:2000], writer_epoch=epoch))
+    assert (error.code(), reason(error)) == (grpc.StatusCode.ABORTED, "OFFSET_MISMATCH")
+    assert detail(error, errors_pb2.OffsetMismatch()).expected_offset == 1000
+    flipped = chunk(upload.id, 1000, PICTURE[1000:2000], writer_epoch=epoch)
+    flipped.data = bytes([flipped.data[0] ^ 1]) + flipped.data[1:]
+    error = refused(uploads.WriteChunk, flipped)
+    assert (error.code(), reason(error)) == (grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH")
+    assert detail(error, errors_pb2.ChecksumMismatch()).algorithm == "CRC-32C"
+    error = refused(uploads.WriteChunk, chunk(upload.id, 1000, bytes(MIB), writer_epoch=epoch))
+    assert reason(error) == "SIZE_EXCEEDED"
+    assert (
+        reason(refused(uploads.WriteChunk, chunk(upload.id, 1000, b"", writer_epoch=epoch)))
+        == "INVALID_FIELD"
+    )
+    # After all that it goes on.
+    reply = uploads.WriteChunk(
+        chunk(upload.id, 1000, PICTURE[1000:2000], writer_epoch=epoch), timeout=DEADLINE
+    )
+    assert reply.committed_size == 2000
+
+
+def test_finishing_checks_what_was_announced(uploads) -> None:
+    upload = created(uploads)
+    uploads.WriteChunk(chunk(upload.id, 0, PICTURE), timeout=DEADLINE)
+    for size, expected in ((len(PICTURE) + 1, "UPLOAD_INCOMPLETE"), (len(PICTURE) - 1, "SIZE_EXCEEDED")):
+        error = refused(uploads.FinishUpload, FinishUploadRequest(id=upload.id, size_bytes=size))
+        assert reason(error) == expected
+    state = uploads.GetUpload(GetUploadRequest(id=upload.id), timeout=DEADLINE).upload.state
+    assert state == Upload.STATE_OPEN
+    wrong = FinishUploadRequest(id=upload.id, size_bytes=len(PICTURE), sha256=bytes(32))
+    for _ in range(2):
+        done = uploads.FinishUpload(wrong, timeout=DEADLINE).upload
+        assert (done.state, done.failure.reason) == (Upload.STATE_REJECTED, "CHECKSUM_MISMATCH")
+
+
+def test_what_is_no_image_is_rejected(server: Server, uploads) -> None:
+    early = created(uploads)
+    error = refused(
+        uploads.WriteChunk, chunk(early.id, 0, b"no image at all, and that can be told at once" * 3)
+    )
+    assert (error.code(), reason(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "NOT_AN_IMAGE")
+    late = created(uploads)
+    uploads.WriteChunk(chunk(late.id, 0, PICTURE[:-1]), timeout=DEADLINE)
+    done = uploads.FinishUpload(
+        FinishUploadRequest(id=late.id, size_bytes=len(PICTURE) - 1), timeout=DEADLINE
+    )
+    assert done.upload.failure.reason == "TRUNCATED_IMAGE"
+    empty = created(uploads)
+    done = uploads.FinishUpload(FinishUploadRequest(id=empty.id), timeout=DEADLINE)
+    assert done.upload.failure.reason == "EMPTY_STREAM"
+    for upload in (early, late, empty):
+        found = uploads.GetUpload(GetUploadRequest(id=upload.id), timeout=DEADLINE).upload
+        assert found.state == Upload.STATE_REJECTED
+    assert [path for path in (server.data_dir / "uploads").iterdir() if path.is_file()] == []
+
+
+def test_cancelling(server: Server, uploads) -> None:
+    upload = created(uploads)
+    uploads.WriteChunk(chunk(upload.id, 0, PICTURE), timeout=DEADLINE)
+    for _ in range(2):
+        cancelled = uploads.CancelUpload(CancelUploadRequest(id=upload.id), timeout=DEADLINE).upload
+        assert cancelled.state == Upload.STATE_CANCELLED
+    assert reason(refused(uploads.FinishUpload, FinishUploadRequest(id=upload.id))) == "UPLOAD_ENDED"
+    assert list((server.data_dir / "uploads").iterdir()) == []
+    for call, request in (
+        (uploads.GetUpload, GetUploadRequest(id="none")),
+        (uploads.CancelUpload, CancelUploadRequest(id="none")),
+        (uploads.FinishUpload, FinishUploadRequest(id="none")),
+        (uploads.WriteChunk, chunk("none", 0, b"x")),
+    ):
+        error = refused(call, request)
+        assert (error.code(), reason(error)) == (grpc.StatusCode.NOT_FOUND, "UPLOAD_NOT_FOUND")
+
+
+async def test_the_newest_writer_wins(server: Server) -> None:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        uploads = uploads_pb2_grpc.UploadServiceStub(channel)
+        upload = (await uploads.CreateUpload(CreateUploadRequest(request_id="one"))).upload
+        older = uploads.WriteStream(timeout=DEADLINE)
+        await older.write(WriteStreamRequest(upload_id=upload.id, data=PICTURE[:MIB]))
+        while (await older.read()).committed_size < MIB:
+            pass
+        newer = uploads.WriteStream(timeout=DEADLINE)
+        await newer.write(WriteStreamRequest(upload_id=upload.id))
+        first = await newer.read()
+        assert (first.committed_size, first.writer_epoch) == (MIB, 2)
+        # The older one is told, though it sends nothing.
+        assert await older.code() == grpc.StatusCode.ABORTED
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await older.read()
+        assert reason(caught.value) == "WRITER_FENCED"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await uploads.WriteChunk(chunk(upload.id, MIB, b"x", writer_epoch=1))
+        assert reason(caught.value) == "WRITER_FENCED"
+        await newer.write(WriteStreamRequest(offset=MIB, data=PICTURE[MIB:]))
+        await newer.done_writing()
+        while (ack := await newer.read()) is not grpc.aio.EOF:
+            first = ack
+        assert first.committed_size == len(PICTURE)
+
+
+async def test_two_writers_never_interleave(server: Server) -> None:
+    """Each sends an image of its own; what is stored in the end is whole, and one of the two."""
+    contents = [b"".join(bitmap(600, 500, seed=seed)) for seed in range(2)]
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        uploads = uploads_pb2_grpc.UploadServiceStub(channel)
+        for number in range(10):
+            upload = (await uploads.CreateUpload(CreateUploadRequest(request_id=f"race {number}"))).upload
+
+            async def write(content: bytes, upload_id: str = upload.id) -> None:
+                call = uploads.WriteStream(timeout=DEADLINE)
+                await call.write(WriteStreamRequest(upload_id=upload_id))
+                start = await call.read()
+                at = start.committed_size
+                if at and at != len(content):
+                    call.cancel()  # the other's bytes are not ours to go on from
+                    return
+                try:
+                    while at < len(content):
+                        await call.write(WriteStreamRequest(offset=at, data=content[at : at + 100_000]))
+                        at += 100_000
+                    await call.done_writing()
+                    while await call.read() is not grpc.aio.EOF:
+                        pass
+                except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    return
+
+            await asyncio.gather(*(write(content) for content in contents), return_exceptions=True)
+            found = (await uploads.GetUpload(GetUploadRequest(id=upload.id))).upload
+            if found.committed_size == len(contents[0]):
+                finish = FinishUploadRequest(id=upload.id, size_bytes=found.committed_size)
+                done = (await uploads.FinishUpload(finish)).upload
+                assert done.image.sha256 in {hashlib.sha256(content).digest() for content in contents}
+
+
+@pytest.mark.parametrize("how", ["chunk", "stream"])
+def test_committed_bytes_survive_a_kill(server: Server, how: str) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        uploads = uploads_pb2_grpc.UploadServiceStub(channel)
+        upload = created(uploads, size_bytes=len(PICTURE))
+        at = 0
+        for _ in range(4):
+            if how == "chunk":
+                request = chunk(upload.id, at, PICTURE[at : at + MIB])
+                at = uploads.WriteChunk(request, timeout=DEADLINE, wait_for_ready=True).committed_size
+            else:
+                requests = iter(
+                    [
+                        WriteStreamRequest(upload_id=upload.id),
+                        WriteStreamRequest(offset=at, data=PICTURE[at : at + MIB]),
+                    ]
+                )
+                *_, last = uploads.WriteStream(requests, timeout=DEADLINE, wait_for_ready=True)
+                at = last.committed_size
+            server.kill()
+            server.start()
+            found = uploads.GetUpload(
+                GetUploadRequest(id=upload.id), timeout=DEADLINE, wait_for_ready=True
+            ).upload
+            assert found.committed_size == at
+        uploads.WriteChunk(chunk(upload.id, at, PICTURE[at:]), timeout=DEADLINE)
+        finish = FinishUploadRequest(id=upload.id, size_bytes=len(PICTURE), sha256=SHA)
+        done = uploads.FinishUpload(finish, timeout=DEADLINE).upload
+        server.kill()
+        server.start()
+        again = uploads.FinishUpload(finish, timeout=DEADLINE, wait_for_ready=True).upload
+        assert again == done
+        assert again.image.sha256 == SHA
+
+
+async def test_a_broken_stream_keeps_what_came(server: Server) -> None:
+    channel = grpc.aio.insecure_channel(server.address)
+    uploads = uploads_pb2_grpc.UploadServiceStub(channel)
+    upload = (await uploads.CreateUpload(CreateUploadRequest(request_id="one"))).upload
+    call = uploads.WriteStream(timeout=DEADLINE)
+    await call.write(WriteStreamRequest(upload_id=upload.id, data=PICTURE[:100_000]))
+    # Seen by the server, but not yet acknowledged or only just.
+    while (await call.read()).committed_size < 100_000:
+        pass
+    await call.write(WriteStreamRequest(offset=100_000, data=PICTURE[100_000:200_000]))
+    await channel.close()
+    async with grpc.aio.insecure_channel(server.address) as another:
+        uploads = uploads_pb2_grpc.UploadServiceStub(another)
+
+        async def committed() -> int:
+            return (await uploads.GetUpload(GetUploadRequest(id=upload.id))).upload.committed_size
+
+        assert await committed() in {100_000, 200_000}
+        reply = await uploads.WriteStream(iter([WriteStreamRequest(upload_id=upload.id)])).read()
+        assert reply.committed_size in {100_000, 200_000}
+    await until(lambda: True)
