@@ -1,0 +1,163 @@
+"""The state machine of uploads against a model of a few lines, on the real store, with restarts."""
+
+import asyncio
+import hashlib
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import google_crc32c
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from conexiones import errors
+from conexiones.adapters.decoder import VipsDecoder
+from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.domain.images import Images, Limits
+from conexiones.domain.uploads import Uploads, Writer
+from tests.server.calls import bitmap
+
+CONTENT = b"".join(bitmap(40, 24))  # 2,934 bytes
+LIMITS = Limits(max_image_bytes=10_000, max_pixels=10_000, decode_pixels=10_000)
+
+
+class Machine(RuleBasedStateMachine):
+    """One upload. The model is `state`, `committed` and `written`; `writers` ends with the newest."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.folder = tempfile.TemporaryDirectory()
+        self.opened = False
+        self.open()
+        self.id = self.run(self.uploads.create("request", user="", size=None)).id
+        self.state, self.committed, self.written = "OPEN", 0, 0
+        self.image = None
+
+    def run(self, coroutine):
+        return self.loop.run_until_complete(coroutine)
+
+    def open(self) -> None:
+        root = Path(self.folder.name)
+        self.catalog, self.blobs = SqliteCatalog(root / "catalog.sqlite3"), FileBlobs(root)
+        self.run(self.catalog.open())
+        self.run(self.blobs.open(self.catalog))
+        decoder = VipsDecoder(workers=1, decode_pixels=1, decode_seconds=1, decode_memory=1)
+        self.uploads = Uploads(self.catalog, self.blobs, Images(self.catalog, self.blobs, decoder, LIMITS))
+        self.writers: list[tuple[Writer, AsyncExitStack]] = []
+        self.opened = True
+
+    def close(self) -> None:
+        for _, stack in self.writers:
+            self.run(stack.aclose())
+        self.run(self.uploads.close())
+        self.run(self.blobs.close())
+        self.run(self.catalog.close())
+        self.opened = False
+
+    def teardown(self) -> None:
+        if hasattr(self, "loop"):
+            if self.opened:
+                self.close()
+            self.folder.cleanup()
+            self.loop.close()
+
+    def expect(self, error: type[errors.ConexionesError], coroutine) -> errors.ConexionesError:
+        try:
+            self.run(coroutine)
+        except error as caught:
+            return caught
+        raise AssertionError(f"no {error.__name__}")
+
+    @rule()
+    def claim(self) -> None:
+        stack = AsyncExitStack()
+        entering = stack.enter_async_context(self.uploads.writer(self.id))
+        if self.state != "OPEN":
+            self.expect(errors.UploadEnded, entering)
+            return
+        writer = self.run(entering)
+        # What the writer before had sent is as good as any, and committed now.
+        self.committed = self.written
+        assert writer.committed == self.committed
+        self.writers.append((writer, stack))
+
+    @precondition(lambda self: self.writers and self.state == "OPEN")
+    @rule(size=st.integers(0, 1200) | st.just(len(CONTENT)), commit=st.booleans())
+    def write(self, size: int, commit: bool) -> None:
+        writer, _ = self.writers[-1]
+        data = CONTENT[self.written : self.written + size]
+        self.written = self.run(writer.write(self.written, data, google_crc32c.value(data)))
+        if commit:
+            self.committed = self.run(writer.commit())
+            assert self.committed == self.written
+
+    @precondition(lambda self: self.writers and self.state == "OPEN")
+    @rule(off=st.integers(-2000, 2000).filter(bool))
+    def write_elsewhere(self, off: int) -> None:
+        writer, _ = self.writers[-1]
+        error = self.expect(errors.OffsetMismatch, writer.write(self.written + off, b"x", None))
+        assert error.facts["expected"] == self.written
+
+    @precondition(lambda self: self.writers and self.state == "OPEN")
+    @rule()
+    def write_damaged(self) -> None:
+        writer, _ = self.writers[-1]
+        self.expect(errors.ChecksumMismatch, writer.write(self.written, b"x", google_crc32c.value(b"y")))
+
+    @precondition(lambda self: len(self.writers) > 1)
+    @rule(which=st.integers(0, 10))
+    def write_fenced(self, which: int) -> None:
+        writer, _ = self.writers[which % (len(self.writers) - 1)]
+        self.expect(errors.WriterFenced, writer.write(self.written, b"x", None))
+        self.expect(errors.WriterFenced, writer.commit())
+
+    @rule(off=st.sampled_from([0, 0, 0, 1, -1]), right=st.booleans())
+    def finish(self, off: int, right: bool) -> None:
+        size = self.written + off
+        digest = hashlib.sha256(CONTENT[: self.written]).digest() if right else bytes(32)
+        finishing = self.uploads.finish(self.id, size=size, sha256=digest)
+        if self.state in {"CANCELLED", "EXPIRED"}:
+            self.expect(errors.UploadEnded, finishing)
+            return
+        if self.state == "OPEN":
+            self.committed = self.written  # finishing takes the upload, as a writer does
+            if off:
+                self.expect(errors.UploadIncomplete if off > 0 else errors.SizeExceeded, finishing)
+                return
+            self.state = "READY" if right and self.written == len(CONTENT) else "REJECTED"
+        upload = self.run(finishing)
+        assert upload.state == self.state
+        image = self.run(self.uploads.image(upload))
+        assert (image is not None) == (self.state == "READY")
+        if image:
+            assert image.digest == hashlib.sha256(CONTENT).digest()
+            assert self.image in {None, image.id}
+            self.image = image.id
+
+    @rule()
+    def cancel(self) -> None:
+        cancelling = self.uploads.cancel(self.id)
+        if self.state in {"OPEN", "CANCELLED"}:
+            assert self.run(cancelling).state == "CANCELLED"
+            self.state = "CANCELLED"
+        else:
+            self.expect(errors.UploadEnded, cancelling)
+
+    @rule()
+    def restart(self) -> None:
+        self.close()
+        self.open()
+        self.written = self.committed
+
+    @invariant()
+    def the_row_is_the_model(self) -> None:
+        if hasattr(self, "uploads"):
+            upload = self.run(self.uploads.get(self.id))
+            assert (upload.state, upload.committed_size) == (self.state, self.committed)
+
+
+TestUploads = Machine.TestCase
+TestUploads.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
