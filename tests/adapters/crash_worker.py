@@ -154,8 +154,9 @@ async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:
                 break
         else:
             if rng.random() < 0.1:
-                await staged.discard()
+                # In this order: an open upload has its bytes.
                 await catalog.end_upload(name, state="CANCELLED", image=None, failure=None, now=1)
+                await staged.discard()
                 say(f"x {name}")
                 return
             digest = await staged.publish()
