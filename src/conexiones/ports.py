@@ -207,6 +207,10 @@ class Blobs(Protocol):
     def local(self, digest: bytes) -> AbstractAsyncContextManager[Path]:
         """A local file of the bytes, to be read only. BlobCorrupt if they are not there."""
 
+    def removing(self, digest: bytes) -> AbstractAsyncContextManager[None]:
+        """Around the catalog's `delete_image`: deletes the blob after it, and, should a crash come between,
+        at the next start."""
+
     async def delete(self, digest: bytes) -> None:
         """Removes a blob unless the catalog refers to it, or an upload of the same bytes is under way."""
 

@@ -282,3 +282,26 @@ async def test_a_cancelled_write_is_never_published_with_a_hole(blobs: Blobs) ->
                 holes += 1
         await staged.discard()
     assert holes
+
+
+async def test_a_crash_after_the_catalog_has_deleted_leaves_no_blob(
+    new_blobs: Callable[[], Blobs], catalog: Catalog, image: Make
+) -> None:
+    blobs = new_blobs()
+    await blobs.open(catalog)
+    staged = await fill(blobs.stage(), b"content")
+    digest = await staged.publish()
+    for name in ("1", "2"):
+        await catalog.add_image(image(name, digest=digest))
+    await staged.settle()
+    for name, kept in (("1", True), ("2", False)):
+        removing = blobs.removing(digest)
+        await removing.__aenter__()
+        await catalog.delete_image(name, now=1)
+        await blobs.close()  # and the rest never happens
+        blobs = new_blobs()
+        await blobs.open(catalog)
+        assert await gone(blobs, digest) is not kept
+        with pytest.raises(StorageUnavailable):
+            await removing.__aexit__(None, None, None)
+    await blobs.close()

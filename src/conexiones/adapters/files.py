@@ -18,6 +18,7 @@ import asyncio
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -121,6 +122,17 @@ class FileBlobs:
             raise RuntimeError(f"upload {name} is held already")
         self.held.add(name)
 
+    @asynccontextmanager
+    async def removing(self, digest: bytes) -> AsyncIterator[None]:
+        # A marker as an upload leaves it: should the rest not come about, the next start sees to the blob.
+        marker = self.incoming / f"{digest.hex()}.{secrets.token_hex(16)}"
+        await self.run(_mark, marker)
+        try:
+            yield
+            await self.delete(digest)
+        finally:
+            await self.run(marker.unlink)
+
     async def delete(self, digest: bytes) -> None:
         """As in the port; durable. Does its work whole even if it is cancelled."""
         await to_end(asyncio.ensure_future(self._delete(digest)))
@@ -220,6 +232,11 @@ class FileBlobs:
         except FileNotFoundError as cause:
             raise BlobCorrupt from cause
         return descriptor, os.fstat(descriptor).st_size
+
+
+def _mark(marker: Path) -> None:
+    marker.touch(mode=0o600, exist_ok=False)
+    sync_folder(marker.parent)
 
 
 def _read_piece(descriptor: int, offset: int, sha: "hashlib._Hash | None") -> bytes:

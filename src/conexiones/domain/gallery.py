@@ -74,10 +74,10 @@ class Gallery:
 
     async def delete(self, image_id: str) -> None:
         """Deletes an image, and its bytes if no other has them."""
-        image = await self._catalog.delete_image(image_id, now=now())
-        if image is None:
-            raise errors.ImageNotFound(field="id")
-        await self._blobs.delete(image.digest)
+        image = await self.get(image_id)
+        async with self._blobs.removing(image.digest):
+            if await self._catalog.delete_image(image_id, now=now()) is None:
+                raise errors.ImageNotFound(field="id")
 
     async def read(self, image: ImageRecord, *, offset: int, limit: int) -> AsyncIterator[tuple[int, bytes]]:
         """The bytes of a range with their offsets, in pieces of at most 1 MiB.
