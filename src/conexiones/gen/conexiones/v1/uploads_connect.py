@@ -64,7 +64,8 @@ class UploadService(Protocol):
 
     def write_stream(self, request: AsyncIterator[WriteStreamRequest], ctx: RequestContext[WriteStreamRequest, WriteStreamResponse], /) -> AsyncIterator[WriteStreamResponse]:
         """
-        Appends chunks as they come, and acknowledges while it flows. Takes the upload from any other writer.
+        Appends chunks as they come, and acknowledges while it flows: every 8 MiB at the latest, and within a
+        second of whatever came. Takes the upload from any other writer.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -299,7 +300,8 @@ class UploadServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> AsyncIterator[WriteStreamResponse]:
         """
-        Appends chunks as they come, and acknowledges while it flows. Takes the upload from any other writer.
+        Appends chunks as they come, and acknowledges while it flows: every 8 MiB at the latest, and within a
+        second of whatever came. Takes the upload from any other writer.
         """
         return self.execute_bidi_stream(
             request=request,

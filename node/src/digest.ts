@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+
+import type { Source } from "./sources.js";
+
+const READ_BYTES = 1 << 20;
+
+/** SHA-256 of a source, while it is read: in order, and of bytes that are read again only once. */
+export class Digest {
+  readonly #hash = createHash("sha256");
+  readonly #source: Source;
+  #size = 0;
+
+  constructor(source: Source) {
+    this.#source = source;
+  }
+
+  /** Reads what lies before `offset`: another process has sent it. */
+  async catchUp(offset: number, signal: AbortSignal): Promise<void> {
+    while (this.#size < offset) {
+      signal.throwIfAborted();
+      const start = this.#size;
+      const bytes = await this.#source.read(start, Math.min(READ_BYTES, offset - start));
+      if (bytes.length === 0) throw new RangeError("The server has more bytes than there are: this is another file.");
+      this.add(start, bytes);
+    }
+  }
+
+  add(offset: number, bytes: Uint8Array): void {
+    const fresh = bytes.subarray(Math.max(0, this.#size - offset));
+    this.#hash.update(fresh);
+    this.#size += fresh.length;
+  }
+
+  result(): Uint8Array {
+    // Of a copy: a digest can be taken once, and to finish may have to be tried again.
+    return this.#hash.copy().digest();
+  }
+}

@@ -1,0 +1,257 @@
+// A download that goes on, over lost connections and servers that restart, until every byte is there and right.
+import { createHash, randomUUID } from "node:crypto";
+import { open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Writable } from "node:stream";
+
+import crc32 from "@node-rs/crc32";
+
+import { Code, makeError } from "./errors.js";
+import { ImageService } from "./gen/conexiones/v1/images_pb.js";
+import type { DownloadImageResponse } from "./gen/conexiones/v1/images_pb.js";
+import { image as imageOf } from "./images.js";
+import type { Image, Progress } from "./images.js";
+import { Patience, persistently, Scope } from "./patience.js";
+import type { Rpc } from "./rpc.js";
+import { BytesSink, FileSink, WritableSink } from "./sinks.js";
+import type { Sink } from "./sinks.js";
+
+export interface DownloadOptions {
+  /** The first byte wanted; negative: so many bytes from the end. */
+  offset?: number | undefined;
+  /** At most so many bytes; 0, the default, for all to the end. */
+  limit?: number | undefined;
+  /** Aborts the download at once; `signal.reason` is thrown. */
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
+  /** Keeps what came of a file when the download fails, and goes on from there the next time. Files only. */
+  resume?: boolean | undefined;
+  /** Milliseconds for the whole download; without it, it takes as long as there is progress. */
+  deadlineMs?: number | undefined;
+  /** Milliseconds without progress after which it gives up. Default: that of the client. */
+  patienceMs?: number | undefined;
+}
+
+type Settings = DownloadOptions & { patienceMs: number };
+
+/**
+ * Downloads into a file: into a part file beside it, which takes its name when all is there, checked and durable.
+ * With `resume` the part file's name is that of the image and the range, so that nothing else is ever in it.
+ */
+export async function downloadFile(rpc: Rpc, id: string, path: string, options: Settings): Promise<Image> {
+  const { offset = 0, limit = 0, resume = false } = options;
+  if (resume && !/^[0-9a-zA-Z-]+$/.test(id)) throw new TypeError(`${JSON.stringify(id)} is no id of an image.`);
+  const range = offset || limit ? `.${offset}+${limit}` : "";
+  const part = `${path}.${resume ? id + range : randomUUID()}.part`;
+  const handle = await open(part, resume ? "a+" : "wx+");
+  let stored: Image | undefined;
+  try {
+    stored = await download(rpc, id, await FileSink.over(handle), options);
+    await handle.sync();
+  } finally {
+    await handle.close();
+    if (!stored && !resume) await rm(part, { force: true });
+  }
+  await rename(part, path);
+  const folder = await open(dirname(path));
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+  return stored;
+}
+
+/** Downloads into a stream and ends it. Bytes are checked one by one as they go; their hash only at the end. */
+export async function downloadStream(rpc: Rpc, id: string, target: Writable, options: Settings): Promise<Image> {
+  const sink = new WritableSink(target);
+  try {
+    const stored = await download(rpc, id, sink, options);
+    await sink.end();
+    return stored;
+  } catch (error) {
+    sink.fail(error);
+    throw error;
+  }
+}
+
+/** Downloads into memory. */
+export async function downloadBytes(rpc: Rpc, id: string, options: Settings): Promise<Uint8Array> {
+  const sink = new BytesSink();
+  await download(rpc, id, sink, options);
+  return sink.bytes();
+}
+
+async function download(rpc: Rpc, id: string, sink: Sink, options: Settings): Promise<Image> {
+  const scope = new Scope(options.signal, options.deadlineMs);
+  try {
+    const downloading = new Downloading(rpc, id, sink, options, scope.signal);
+    try {
+      return await downloading.run();
+    } catch (error) {
+      // What an earlier process left was not what it should have been: once more, from the beginning.
+      if (!downloading.continued || !(error instanceof WrongDigest)) throw error;
+      await sink.restart();
+      return await new Downloading(rpc, id, sink, options, scope.signal).run();
+    }
+  } finally {
+    scope.close();
+  }
+}
+
+class WrongDigest extends Error {}
+
+class Downloading {
+  readonly #rpc: Rpc;
+  readonly #id: string;
+  readonly #sink: Sink;
+  readonly #options: Settings;
+  readonly #signal: AbortSignal;
+  readonly #patience: Patience;
+  readonly #hash = createHash("sha256");
+  #image: Image | undefined;
+  /** Bytes that the sink has. */
+  #received = 0;
+  /** Where the range begins and ends in the image. */
+  #start = 0;
+  #end = 0;
+  /** Whether the sink had bytes from before. */
+  continued = false;
+
+  constructor(rpc: Rpc, id: string, sink: Sink, options: Settings, signal: AbortSignal) {
+    const { offset = 0, limit = 0 } = options;
+    if (!Number.isSafeInteger(offset)) throw new RangeError("offset is a whole number of bytes.");
+    if (!Number.isSafeInteger(limit) || limit < 0) throw new RangeError("limit is a whole number of bytes, at least 0.");
+    this.#rpc = rpc;
+    this.#id = id;
+    this.#sink = sink;
+    this.#options = options;
+    this.#signal = signal;
+    this.#patience = new Patience(options.patienceMs, signal);
+  }
+
+  async run(): Promise<Image> {
+    await this.#continue();
+    while (!this.#image || this.#start + this.#received < this.#end) {
+      try {
+        await this.#read();
+      } catch (error) {
+        await this.#patience.after(error);
+      }
+    }
+    this.#check(this.#image);
+    return this.#image;
+  }
+
+  /** Takes what an earlier process left, if it left anything. */
+  async #continue(): Promise<void> {
+    if (this.#sink.size === 0) return;
+    const reply = await persistently(this.#patience, () =>
+      this.#rpc.unary(ImageService.method.getImage, { id: this.#id }, { signal: this.#signal }),
+    );
+    this.#describe(imageOf(reply.image));
+    if (this.#sink.size > this.#end - this.#start) return await this.#sink.restart();
+    for await (const bytes of this.#sink.written()) {
+      this.#signal.throwIfAborted();
+      this.#hash.update(bytes);
+      this.#received += bytes.length;
+    }
+    this.continued = true;
+    this.#tell();
+  }
+
+  #describe(stored: Image): void {
+    const { offset = 0, limit = 0 } = this.#options;
+    this.#image = stored;
+    const size = stored.sizeBytes;
+    this.#start = offset < 0 ? Math.max(0, size + offset) : Math.min(offset, size);
+    this.#end = limit > 0 ? Math.min(size, this.#start + limit) : size;
+    this.#sink.expect(this.#end - this.#start);
+  }
+
+  /** One call, from what there is to the end of the range. */
+  async #read(): Promise<void> {
+    // The range as asked for, until the first frame has said which bytes that are.
+    const { offset = 0, limit = 0 } = this.#options;
+    const position = this.#image ? this.#start + this.#received : offset;
+    const length = this.#image && limit > 0 ? this.#end - position : limit;
+    const request = {
+      ...{ id: this.#id, offset: BigInt(position), limit: BigInt(length) },
+      ifEtag: this.#image?.etag ?? "",
+    };
+    const frames = this.#rpc.serverStream(ImageService.method.downloadImage, request, { signal: this.#signal });
+    const stall = new Stall(this.#options.patienceMs, () => frames.cancel());
+    try {
+      for await (const frame of frames) {
+        stall.stop();
+        await this.#take(frame);
+        stall.start();
+      }
+    } catch (error) {
+      if (!stall.happened || this.#signal.aborted) throw error;
+      const message = `The server sent nothing within ${this.#options.patienceMs} ms.`;
+      throw makeError({ code: Code.UNAVAILABLE, message, cause: error });
+    } finally {
+      stall.stop();
+    }
+    if (!this.#image || this.#start + this.#received < this.#end) {
+      throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream before all was sent." });
+    }
+  }
+
+  async #take({ image, offset, data, crc32c }: DownloadImageResponse): Promise<void> {
+    if (image && !this.#image) this.#describe(imageOf(image));
+    if (data.length === 0) return;
+    const due = this.#start + this.#received;
+    if (!this.#image || Number(offset) !== due || due + data.length > this.#end) {
+      throw damaged(`The server sent bytes for offset ${offset}; those at ${due} are due.`);
+    }
+    if (crc32.crc32c(data) !== crc32c) throw damaged("The CRC-32C of the bytes is not that of the bytes sent.");
+    this.#hash.update(data);
+    await this.#sink.write(data, this.#signal);
+    this.#received += data.length;
+    this.#patience.progress();
+    this.#tell();
+  }
+
+  #tell(): void {
+    this.#options.onProgress?.({ bytes: this.#received, total: this.#end - this.#start });
+  }
+
+  #check(stored: Image): void {
+    if (this.#received !== stored.sizeBytes) return; // a part of it, of which nobody knows the hash
+    if (this.#hash.digest().equals(stored.sha256)) return;
+    if (this.continued) throw new WrongDigest();
+    throw damaged("The SHA-256 of the bytes is not that of the image.");
+  }
+}
+
+function damaged(message: string): Error {
+  return makeError({ code: Code.DATA_LOSS, reason: "CHECKSUM_MISMATCH", message });
+}
+
+/** Runs while a message is waited for. */
+class Stall {
+  readonly #milliseconds: number;
+  readonly #call: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  happened = false;
+
+  constructor(milliseconds: number, call: () => void) {
+    this.#milliseconds = milliseconds;
+    this.#call = call;
+    this.start();
+  }
+
+  start(): void {
+    if (this.#milliseconds > 2 ** 31 - 1) return;
+    this.#timer = setTimeout(() => {
+      this.happened = true;
+      this.#call();
+    }, this.#milliseconds);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}

@@ -1,0 +1,204 @@
+// Errors as the server says them, rebuilt from the details that travel beside a gRPC status.
+//
+// ConexionesError
+// ├── ImageError        the image was refused; `reason` says why
+// ├── NotFoundError     no image or upload with this id
+// └── UnavailableError  no answer, or not now: trying again later may help
+//
+// What to do about an error is decided by `reason`, which is stable for ever (docs/errors.md lists them all);
+// it is empty where the server did not get to say anything: the connection was lost, a proxy answered.
+import { fromBinary } from "@bufbuild/protobuf";
+import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import { status as Code } from "@grpc/grpc-js";
+import type { Metadata, ServiceError } from "@grpc/grpc-js";
+
+import * as v1 from "./gen/conexiones/v1/errors_pb.js";
+import * as rpc from "./gen/google/rpc/error_details_pb.js";
+import { StatusSchema } from "./gen/google/rpc/status_pb.js";
+
+export { Code };
+
+export const REASONS = [
+  "EMPTY_NAME",
+  "NAME_TOO_LONG",
+  "INVALID_UTF8",
+  "MALFORMED_MESSAGE",
+  "MALFORMED_REQUEST",
+  "INVALID_FIELD",
+  "SIZE_EXCEEDED",
+  "EMPTY_IMAGE",
+  "EMPTY_STREAM",
+  "NOT_AN_IMAGE",
+  "UNSUPPORTED_FORMAT",
+  "CORRUPT_IMAGE",
+  "TRUNCATED_IMAGE",
+  "IMAGE_TOO_LARGE",
+  "TOO_MANY_PIXELS",
+  "UNKNOWN_SERVICE",
+  "IMAGE_NOT_FOUND",
+  "UPLOAD_NOT_FOUND",
+  "REQUEST_ID_REUSED",
+  "OFFSET_MISMATCH",
+  "WRITER_FENCED",
+  "ETAG_MISMATCH",
+  "POW_OVERFLOW",
+  "OFFSET_OUT_OF_RANGE",
+  "NO_PREVIEW",
+  "UPLOAD_ENDED",
+  "UPLOAD_INCOMPLETE",
+  "MESSAGE_TOO_LARGE",
+  "STORAGE_FULL",
+  "SERVER_DRAINING",
+  "SERVER_BUSY",
+  "STORAGE_UNAVAILABLE",
+  "CANCELLED",
+  "DEADLINE_EXCEEDED",
+  "CLIENT_STALLED",
+  "UNKNOWN_METHOD",
+  "UNKNOWN_COMPRESSION",
+  "CHECKSUM_MISMATCH",
+  "BLOB_CORRUPT",
+  "INTERNAL",
+] as const;
+
+/** A reason known to this version, or one of a newer server. */
+export type Reason = (typeof REASONS)[number] | (string & {});
+
+/** A protobuf message; `$typeName` tells which, as in "conexiones.v1.OffsetMismatch". Its int64 are bigint. */
+export type Detail =
+  | rpc.ErrorInfo
+  | rpc.LocalizedMessage
+  | rpc.BadRequest
+  | rpc.RetryInfo
+  | v1.ImageProblem
+  | v1.MessageTooLarge
+  | v1.OffsetMismatch
+  | v1.WriterFenced
+  | v1.ChecksumMismatch;
+
+const DETAILS = [
+  rpc.ErrorInfoSchema,
+  rpc.LocalizedMessageSchema,
+  rpc.BadRequestSchema,
+  rpc.RetryInfoSchema,
+  v1.ImageProblemSchema,
+  v1.MessageTooLargeSchema,
+  v1.OffsetMismatchSchema,
+  v1.WriterFencedSchema,
+  v1.ChecksumMismatchSchema,
+];
+const BY_TYPE = new Map<string, GenMessage<Detail>>(
+  DETAILS.map((schema) => [schema.typeName, schema as unknown as GenMessage<Detail>]),
+);
+
+export interface ErrorFields {
+  code: Code;
+  message: string;
+  reason?: Reason;
+  facts?: Record<string, string>;
+  details?: Detail[];
+  cause?: unknown;
+}
+
+export class ConexionesError extends Error {
+  /** The gRPC status code; `Code[error.code]` is its name. */
+  readonly code: Code;
+  /** Stable, for programs; "" where the server said none. */
+  readonly reason: Reason;
+  /** What fills the sentence, as text: limit, actual, format, … */
+  readonly facts: Readonly<Record<string, string>>;
+  readonly details: readonly Detail[];
+
+  constructor({ code, message, reason = "", facts = {}, details = [], cause }: ErrorFields) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.reason = reason;
+    this.facts = facts;
+    this.details = details;
+  }
+
+  /** The offending field of the request; "" where none is. */
+  get field(): string {
+    return this.detail("google.rpc.BadRequest")?.fieldViolations[0]?.field ?? "";
+  }
+
+  /** The sentence in Spanish; that of `message` where the server said none. */
+  get mensaje(): string {
+    return this.detail("google.rpc.LocalizedMessage")?.message ?? this.message;
+  }
+
+  /** How long the server asks to wait before another attempt, in milliseconds; undefined where it does not. */
+  get retryAfterMs(): number | undefined {
+    const delay = this.detail("google.rpc.RetryInfo")?.retryDelay;
+    return delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6;
+  }
+
+  /** The first detail of a type: `error.detail("conexiones.v1.ImageProblem")?.limit`. */
+  detail<T extends Detail["$typeName"]>(typeName: T): Extract<Detail, { $typeName: T }> | undefined {
+    return this.details.find(
+      (detail): detail is Extract<Detail, { $typeName: T }> => detail.$typeName === typeName,
+    );
+  }
+}
+
+export class ImageError extends ConexionesError {}
+export class NotFoundError extends ConexionesError {}
+export class UnavailableError extends ConexionesError {}
+
+/** An error of the class that its code and details ask for. */
+export function makeError(fields: ErrorFields): ConexionesError {
+  const about = (type: string) => fields.details?.some((detail) => detail.$typeName === type);
+  if (about("conexiones.v1.ImageProblem")) return new ImageError(fields);
+  if (fields.code === Code.NOT_FOUND) return new NotFoundError(fields);
+  if (fields.code === Code.UNAVAILABLE) return new UnavailableError(fields);
+  return new ConexionesError(fields);
+}
+
+/** The error of a call. What is no gRPC status comes back as it is. */
+export function errorOfCall(error: unknown): Error {
+  if (!isServiceError(error)) return error instanceof Error ? error : new Error(String(error));
+  const [packed] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  let anys: Any[] = [];
+  if (packed instanceof Uint8Array) {
+    try {
+      anys = fromBinary(StatusSchema, packed).details;
+    } catch {
+      // Not ours, and no reason to lose the status over.
+    }
+  }
+  return errorOfParts(error.code, error.details || error.message, anys, error);
+}
+
+/** The error of one message of a stream, of an upload's failure, or of a status. */
+export function errorOfParts(code: Code, message: string, anys: Any[], cause?: unknown): ConexionesError {
+  const details = anys.flatMap(unpacked);
+  const info = details.find((detail) => detail.$typeName === "google.rpc.ErrorInfo");
+  return makeError({ code, message, details, reason: info?.reason ?? "", facts: info?.metadata ?? {}, cause });
+}
+
+function unpacked({ typeUrl, value }: Any): Detail[] {
+  const schema = BY_TYPE.get(typeUrl.slice(typeUrl.lastIndexOf("/") + 1));
+  if (!schema) return [];
+  try {
+    return [fromBinary(schema, value)];
+  } catch {
+    return [];
+  }
+}
+
+function isServiceError(error: unknown): error is ServiceError & { metadata?: Metadata } {
+  return error instanceof Error && typeof (error as Partial<ServiceError>).code === "number" && "details" in error;
+}
+
+// Codes with which grpc-js reports a connection that was lost at one point or another of a call. Said by the
+// server, with a reason, only the first means that.
+const LOST = new Set([Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED, Code.DEADLINE_EXCEEDED]);
+const PASSING = new Set<Reason>(["OFFSET_MISMATCH", "CHECKSUM_MISMATCH", "UPLOAD_INCOMPLETE", "CLIENT_STALLED"]);
+
+/** Whether to go on from where the server stands can help. */
+export function isPassing(error: ConexionesError): boolean {
+  if (error.reason === "") return LOST.has(error.code);
+  return error.code === Code.UNAVAILABLE || PASSING.has(error.reason);
+}

@@ -1,0 +1,76 @@
+// Images, users and progress as this package gives them: plain objects with numbers and dates.
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+
+import type { Image as ImageMessage } from "./gen/conexiones/v1/images_pb.js";
+import type { ImageInfo as ImageInfoMessage, User as UserMessage } from "./gen/user_pb.js";
+
+/** An image as stored. Sizes are numbers: they are exact up to 9 PB (2⁵³ bytes). */
+export interface ImageInfo {
+  /** A UUIDv7: ids sort by time. */
+  id: string;
+  /** One of JPEG, PNG, GIF, WEBP, TIFF, BMP, AVIF, HEIF: by content, never by name. */
+  format: string;
+  /** Pixels, as a person sees the image: EXIF orientation is applied. */
+  width: number;
+  height: number;
+  /** 1, or the number of frames or pages of an animation or a document. */
+  frames: number;
+  /** width × height. */
+  pixels: number;
+  sizeBytes: number;
+  /** SHA-256 of the bytes, 32 bytes long. */
+  sha256: Uint8Array;
+  createTime: Date;
+}
+
+export interface Image extends ImageInfo {
+  /** The name of the user whose it is; "" if nobody's. */
+  user: string;
+  /** The quoted SHA-256, as an HTTP strong ETag. */
+  etag: string;
+  /** The media type, such as "image/jpeg". */
+  contentType: string;
+}
+
+export interface User {
+  name: string;
+  pow: number;
+  /** A bigint, for it may be larger than numbers are exact. */
+  powSquared: bigint;
+  /** The id of the user's image; "" if there is none. */
+  imageId: string;
+  createTime: Date;
+  updateTime: Date;
+}
+
+export interface Progress {
+  /** Bytes that are safe at their destination. Never decreases. */
+  bytes: number;
+  /** Bytes in all; undefined where that is not known. */
+  total: number | undefined;
+}
+
+export function imageInfo(message: ImageInfoMessage | ImageMessage): ImageInfo {
+  const { id, format, width, height, frames, pixels, sizeBytes, sha256, createTime } = message;
+  return {
+    ...{ id, format, width, height, frames, pixels: Number(pixels), sizeBytes: Number(sizeBytes) },
+    // A copy: the bytes are a view of the whole message, which would stay in memory with them.
+    ...{ sha256: sha256.slice(), createTime: date(createTime) },
+  };
+}
+
+export function image(message: ImageMessage | undefined): Image {
+  if (!message) throw new TypeError("The server sent a reply without its image.");
+  const { user, etag, contentType } = message;
+  return { ...imageInfo(message), user, etag, contentType };
+}
+
+export function user(message: UserMessage): User {
+  const { name, pow, powSquared, imageId, createTime, updateTime } = message;
+  return { name, pow, powSquared, imageId, createTime: date(createTime), updateTime: date(updateTime) };
+}
+
+function date(timestamp: Timestamp | undefined): Date {
+  // Rounded down, unlike timestampDate(): what was created "at this time or later" then has this one in it.
+  return new Date(timestamp ? Number(timestamp.seconds) * 1000 + Math.floor(timestamp.nanos / 1e6) : 0);
+}

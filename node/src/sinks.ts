@@ -1,0 +1,131 @@
+// Where a download's bytes go.
+import { constants } from "node:buffer";
+import type { FileHandle } from "node:fs/promises";
+import { finished } from "node:stream/promises";
+import type { Writable } from "node:stream";
+
+import { unlessAborted } from "./patience.js";
+
+export interface Sink {
+  /** Bytes that were there before the first write. */
+  readonly size: number;
+  /** How many bytes there will be in all; before the first write, and whenever that is known anew. */
+  expect(size: number): void;
+  /** Appends. Resolves when there is room for more. */
+  write(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** What is there, from the beginning. */
+  written(): AsyncIterable<Uint8Array>;
+  /** Empties it. */
+  restart(): Promise<void>;
+}
+
+const READ_BYTES = 1 << 20;
+
+/** A file open for reading and appending; the caller syncs and closes it. */
+export class FileSink implements Sink {
+  readonly #handle: FileHandle;
+  size: number;
+  #position: number;
+
+  private constructor(handle: FileHandle, size: number) {
+    this.#handle = handle;
+    this.size = size;
+    this.#position = size;
+  }
+
+  static async over(handle: FileHandle): Promise<FileSink> {
+    return new FileSink(handle, (await handle.stat()).size);
+  }
+
+  expect(): void {}
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let from = 0; from < bytes.length; ) {
+      const { bytesWritten } = await this.#handle.write(bytes, from, bytes.length - from, this.#position);
+      from += bytesWritten;
+      this.#position += bytesWritten;
+    }
+  }
+
+  async *written(): AsyncGenerator<Uint8Array> {
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    for (let at = 0; at < this.size; ) {
+      const { bytesRead } = await this.#handle.read(buffer, 0, Math.min(READ_BYTES, this.size - at), at);
+      if (bytesRead === 0) throw new Error("The part file became shorter while it was read.");
+      yield buffer.subarray(0, bytesRead);
+      at += bytesRead;
+    }
+  }
+
+  async restart(): Promise<void> {
+    await this.#handle.truncate(0);
+    this.size = this.#position = 0;
+  }
+}
+
+export class BytesSink implements Sink {
+  readonly size = 0;
+  #bytes = new Uint8Array();
+  #position = 0;
+
+  expect(size: number): void {
+    if (size > constants.MAX_LENGTH) throw new RangeError(`${size} bytes do not fit into one array: name a file.`);
+    this.#bytes = new Uint8Array(size);
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#bytes.set(bytes, this.#position);
+    this.#position += bytes.length;
+  }
+
+  async *written(): AsyncGenerator<Uint8Array> {}
+
+  async restart(): Promise<void> {}
+
+  bytes(): Uint8Array {
+    return this.#bytes;
+  }
+}
+
+/** A stream that somebody else reads from. */
+export class WritableSink implements Sink {
+  readonly size = 0;
+  readonly #target: Writable;
+
+  constructor(target: Writable) {
+    this.#target = target;
+  }
+
+  expect(): void {}
+
+  async write(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    const target = this.#target;
+    if (target.destroyed || target.writableEnded) {
+      throw target.errored ?? new Error("The stream was closed before the image was whole.");
+    }
+    const writing = new Promise<void>((resolve, reject) => {
+      // The callback comes when the bytes are through, which is when the next may come: no more are held.
+      target.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+    await unlessAborted(writing, signal);
+  }
+
+  async *written(): AsyncGenerator<Uint8Array> {}
+
+  async restart(): Promise<void> {}
+
+  async end(): Promise<void> {
+    if (this.#isStandard()) return;
+    this.#target.end();
+    await finished(this.#target, { readable: false });
+  }
+
+  fail(error: unknown): void {
+    if (!this.#isStandard()) this.#target.destroy(error instanceof Error ? error : undefined);
+  }
+
+  /** As for stream.pipeline(), they are never closed. */
+  #isStandard(): boolean {
+    return this.#target === process.stdout || this.#target === process.stderr;
+  }
+}

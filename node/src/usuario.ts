@@ -1,0 +1,163 @@
+// The tutorial's calls, with the names of its contract.
+import { create } from "@bufbuild/protobuf";
+
+import { errorOfParts } from "./errors.js";
+import type { ConexionesError } from "./errors.js";
+import { GetImageSchema, GetUserRequestSchema, UsuarioServicio } from "./gen/user_pb.js";
+import type { Error as ErrorMessage, GetImage, GetUserReply, GetUserRequest } from "./gen/user_pb.js";
+import { imageInfo, user } from "./images.js";
+import type { ImageInfo, User } from "./images.js";
+import { Scope } from "./patience.js";
+import { written } from "./rpc.js";
+import type { BidiStream, CallOptions, Rpc } from "./rpc.js";
+import { openSource } from "./sources.js";
+import type { UploadSource } from "./sources.js";
+
+export interface UserRequest {
+  /** 1 to 256 characters. */
+  name: string;
+  /** 0, or absent, leaves what is stored. An int32. */
+  pow?: number | undefined;
+  /** The bytes of a whole image file; absent, what is stored stays. */
+  image?: Uint8Array | undefined;
+}
+
+export interface UserReply {
+  /** A sentence for people, in Spanish. */
+  message: string;
+  user: User | undefined;
+  /** The image of this call, or the one stored for the user. */
+  image: ImageInfo | undefined;
+}
+
+export interface ImageReply {
+  /** A sentence for people, in Spanish. */
+  message: string;
+  /** The image as stored; undefined if there is an error. */
+  image: ImageInfo | undefined;
+  /** Why this image was not stored; the stream goes on. */
+  error: ConexionesError | undefined;
+}
+
+export interface UserStreamReply {
+  message: string;
+  name: string;
+  /** pow squared; 0, with an error, where it does not fit into an int32. */
+  pow: number;
+  /** JPEG, at most 256 × 256 pixels; empty where there is none. */
+  preview: Uint8Array;
+  user: User | undefined;
+  /** The image that `preview` is of. */
+  image: ImageInfo | undefined;
+  /** What could not be done for this user; the stream goes on. */
+  errors: ConexionesError[];
+}
+
+const FRAGMENT_BYTES = 64 << 10;
+const { method } = UsuarioServicio;
+
+export async function getUser(rpc: Rpc, request: UserRequest, options: CallOptions): Promise<UserReply> {
+  return userReply(await rpc.unary(method.getUser, userRequest(request), options));
+}
+
+export async function processImage(
+  rpc: Rpc,
+  image: Uint8Array,
+  { user: name = "", ...options }: CallOptions & { user?: string | undefined },
+): Promise<UserReply> {
+  return userReply(await rpc.unary(method.processImage, { name, image }, options));
+}
+
+export async function streamImage(
+  rpc: Rpc,
+  from: UploadSource,
+  { chunkSize = FRAGMENT_BYTES, ...options }: CallOptions & { chunkSize?: number | undefined },
+): Promise<UserReply> {
+  const scope = new Scope(options.signal, undefined);
+  try {
+    const source = await openSource(from, scope.signal);
+    try {
+      const reply = await rpc.clientStream(
+        method.getStreamImage,
+        async (call) => {
+          for (let offset = 0; ; ) {
+            const image = await source.read(offset, chunkSize);
+            if (image.length === 0 || !(await written(call, create(GetImageSchema, { image })))) break;
+            offset += image.length;
+            source.release(offset);
+          }
+          call.end();
+        },
+        { ...options, signal: scope.signal },
+      );
+      return userReply(reply);
+    } finally {
+      await source.close();
+    }
+  } finally {
+    scope.close();
+  }
+}
+
+export async function* imageStream(
+  rpc: Rpc,
+  images: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: CallOptions,
+): AsyncGenerator<ImageReply, void, undefined> {
+  const call = rpc.bidi(method.imageStreamReply, options);
+  const request = (image: Uint8Array): GetImage => create(GetImageSchema, { image });
+  for await (const { message, imageInfo: stored, error } of conversation(call, images, request)) {
+    yield { message, image: stored && imageInfo(stored), error: error && errorOf(error) };
+  }
+}
+
+export async function* userStream(
+  rpc: Rpc,
+  users: AsyncIterable<UserRequest> | Iterable<UserRequest>,
+  options: CallOptions,
+): AsyncGenerator<UserStreamReply, void, undefined> {
+  const call = rpc.bidi(method.getUserBidiStream, options);
+  for await (const reply of conversation(call, users, userRequest)) {
+    const { message, name, pow, image: preview, user: of, imageInfo: stored, errors } = reply;
+    yield {
+      ...{ message, name, pow, preview, user: of && user(of), image: stored && imageInfo(stored) },
+      errors: errors.map(errorOf),
+    };
+  }
+}
+
+/** Sends while replies come; where the source fails, its error is what the replies end with. */
+async function* conversation<T, I, O>(
+  call: BidiStream<I, O>,
+  items: AsyncIterable<T> | Iterable<T>,
+  request: (item: T) => I,
+): AsyncGenerator<O, void, undefined> {
+  let failure: { error: unknown } | undefined;
+  const send = async () => {
+    try {
+      for await (const item of items) if (!(await call.write(request(item)))) return;
+      call.end();
+    } catch (error) {
+      failure = { error };
+      call.cancel();
+    }
+  };
+  void send();
+  try {
+    yield* call;
+  } catch (error) {
+    throw failure ? failure.error : error;
+  }
+}
+
+function userRequest({ name, pow = 0, image }: UserRequest): GetUserRequest {
+  return create(GetUserRequestSchema, { name, pow, ...(image && { image }) });
+}
+
+function userReply({ message, user: of, imageInfo: stored }: GetUserReply): UserReply {
+  return { message, user: of && user(of), image: stored && imageInfo(stored) };
+}
+
+function errorOf({ code, message, details }: ErrorMessage): ConexionesError {
+  return errorOfParts(code, message, details);
+}

@@ -1,0 +1,152 @@
+// One WriteStream: chunks go out within a window of unacknowledged bytes, acknowledgements come in meanwhile.
+import { create } from "@bufbuild/protobuf";
+import crc32 from "@node-rs/crc32";
+
+import { Code, makeError } from "./errors.js";
+import { UploadService, WriteStreamRequestSchema } from "./gen/conexiones/v1/uploads_pb.js";
+import type { WriteStreamRequest, WriteStreamResponse } from "./gen/conexiones/v1/uploads_pb.js";
+import { unlessAborted } from "./patience.js";
+import type { BidiStream, Rpc } from "./rpc.js";
+import type { Source } from "./sources.js";
+
+/** Enough for 1 Gbit/s over 100 ms and more; what a stream that cannot go back keeps in memory. */
+const WINDOW_BYTES = 16 << 20;
+
+/** The source failed, not the upload: to try again does not help. `cause` is its error. */
+export class SourceFailure extends Error {
+  constructor(cause: unknown) {
+    super("The source failed.", { cause });
+  }
+}
+
+export interface SessionOptions {
+  source: Source;
+  digest: { add(offset: number, bytes: Uint8Array): void; catchUp(offset: number, signal: AbortSignal): Promise<void> };
+  /** Bytes. */
+  chunkSize: number;
+  /** Milliseconds without an acknowledgement that is owed, after which the stream counts as lost. */
+  stallMs: number;
+  signal: AbortSignal;
+  /** Called with the committed size. */
+  acknowledged: (bytes: number) => void;
+}
+
+export class WriteSession {
+  readonly #call: BidiStream<WriteStreamRequest, WriteStreamResponse>;
+  readonly #options: SessionOptions;
+  readonly #id: string;
+  /** Aborted when the call is over, for whatever reason. */
+  readonly #over = new AbortController();
+  #committed: number | undefined;
+  #offset = 0;
+  #ended = false;
+  #stalled = false;
+  #timer: NodeJS.Timeout | undefined;
+  #wake: () => void = () => undefined;
+
+  constructor(rpc: Rpc, id: string, options: SessionOptions) {
+    this.#id = id;
+    this.#options = options;
+    this.#call = rpc.bidi(UploadService.method.writeStream, { signal: options.signal });
+  }
+
+  /** Sends all there is from the committed size on and gives the size of it all, every byte acknowledged. */
+  async run(): Promise<number> {
+    const acks = this.#listen().finally(() => {
+      this.#over.abort();
+      this.#wake();
+    });
+    acks.catch(() => undefined);
+    let failure: unknown;
+    try {
+      this.#watch();
+      await this.#call.write(create(WriteStreamRequestSchema, { uploadId: this.#id }));
+      await this.#until(() => this.#committed !== undefined);
+      if (!this.#over.signal.aborted) await this.#send();
+    } catch (error) {
+      failure = error;
+      this.#call.cancel();
+    }
+    this.#call.end();
+    this.#ended = true;
+    this.#watch();
+    try {
+      await acks;
+    } catch (error) {
+      throw failure ?? error;
+    } finally {
+      clearTimeout(this.#timer);
+    }
+    if (failure) throw failure;
+    if (this.#committed !== this.#offset) {
+      throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream before all was written." });
+    }
+    return this.#offset;
+  }
+
+  async #send(): Promise<void> {
+    const { source, digest, chunkSize } = this.#options;
+    const { signal } = this.#over;
+    this.#offset = this.#committed ?? 0;
+    await ofSource(digest.catchUp(this.#offset, signal), signal);
+    for (;;) {
+      await this.#until(() => this.#offset - (this.#committed ?? 0) + chunkSize <= Math.max(WINDOW_BYTES, chunkSize));
+      if (signal.aborted) return;
+      const data = await ofSource(source.read(this.#offset, chunkSize), signal);
+      if (!data?.length) return;
+      digest.add(this.#offset, data);
+      const offset = BigInt(this.#offset);
+      const idle = this.#offset === this.#committed;
+      this.#offset += data.length;
+      if (idle) this.#watch();
+      const crc32c = crc32.crc32c(data);
+      if (!(await this.#call.write(create(WriteStreamRequestSchema, { offset, data, crc32c })))) return;
+    }
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      for await (const { committedSize } of this.#call) {
+        this.#committed = Number(committedSize);
+        this.#options.source.release(this.#committed);
+        this.#watch();
+        this.#options.acknowledged(this.#committed);
+        this.#wake();
+      }
+    } catch (error) {
+      if (!this.#stalled) throw error;
+      const message = `The server acknowledged nothing within ${this.#options.stallMs} ms.`;
+      throw makeError({ code: Code.UNAVAILABLE, message, cause: error });
+    }
+  }
+
+  /** The call is lost unless an acknowledgement comes in time, if one is owed. */
+  #watch(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const owed = this.#ended || this.#committed === undefined || this.#committed < this.#offset;
+    const { stallMs } = this.#options;
+    if (!owed || stallMs > 2 ** 31 - 1) return;
+    this.#timer = setTimeout(() => {
+      this.#stalled = true;
+      this.#call.cancel();
+    }, stallMs);
+  }
+
+  /** Waits until the condition holds, or the call is over. */
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition() && !this.#over.signal.aborted) {
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}
+
+/** The source's promise; undefined if the call is over before; its error as SourceFailure. */
+async function ofSource<T>(promise: Promise<T>, over: AbortSignal): Promise<T | undefined> {
+  try {
+    return await unlessAborted(promise, over);
+  } catch (error) {
+    if (over.aborted) return undefined;
+    throw new SourceFailure(error);
+  }
+}

@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { createWriteStream } from "node:fs";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import { before, describe, it } from "node:test";
+
+import { Code, NotFoundError } from "conexiones";
+import type { Image, Progress } from "conexiones";
+
+import { bmp, brokenNetwork, client, folder, MiB } from "./support.js";
+
+const conexiones = client();
+const bytes = bmp(12 * MiB);
+let image: Image;
+before(async () => {
+  image = await conexiones.upload(bytes);
+});
+
+describe("targets", () => {
+  it("memory", async () => {
+    assert.ok(bytes.equals(await conexiones.download(image.id)));
+  });
+
+  it("a file, and nothing beside it", async () => {
+    const place = await folder();
+    const seen: Progress[] = [];
+    const onProgress = (progress: Progress) => seen.push(progress);
+    assert.deepEqual(await conexiones.download(image.id, join(place, "image.bmp"), { onProgress }), image);
+    assert.ok(bytes.equals(await readFile(join(place, "image.bmp"))));
+    assert.deepEqual(await readdir(place), ["image.bmp"]);
+    assert.deepEqual(seen.at(-1), { bytes: bytes.length, total: bytes.length });
+    assert.ok(seen.length >= 12);
+  });
+
+  it("a stream, which is ended", async () => {
+    const file = join(await folder(), "image.bmp");
+    const stream = createWriteStream(file);
+    await conexiones.download(image.id, stream);
+    assert.ok(stream.writableFinished);
+    assert.ok(bytes.equals(await readFile(file)));
+  });
+
+  it("a slow stream holds one frame at a time", async () => {
+    let held = 0;
+    let most = 0;
+    const slow = new Writable({
+      highWaterMark: 1,
+      write(chunk: Buffer, _encoding, done) {
+        held += chunk.length;
+        most = Math.max(most, held, slow.writableLength);
+        setImmediate(() => {
+          held -= chunk.length;
+          done();
+        });
+      },
+    });
+    await conexiones.download(image.id, slow);
+    assert.ok(most <= MiB, `${most} bytes`);
+  });
+
+  it("a stream that fails: its error", async () => {
+    const failure = new Error("no more paper");
+    const broken = new Writable({ write: (_chunk, _encoding, done) => done(failure) });
+    broken.on("error", () => undefined);
+    await assert.rejects(conexiones.download(image.id, broken), (error) => error === failure);
+  });
+});
+
+describe("ranges", () => {
+  const ranges: [number, number, number, number][] = [
+    [0, 10, 0, 10],
+    [1_500_000, 2_500_000, 1_500_000, 4_000_000],
+    [5_000_000, 0, 5_000_000, bytes.length],
+    [-100, 0, bytes.length - 100, bytes.length],
+    [-2_000_000, 1_500_000, bytes.length - 2_000_000, bytes.length - 500_000],
+    [-1e12, 7, 0, 7],
+    [bytes.length - 5, 50, bytes.length - 5, bytes.length],
+  ];
+  for (const [offset, limit, start, end] of ranges) {
+    it(`offset ${offset}, limit ${limit}`, async () => {
+      const part = await conexiones.download(image.id, undefined, { offset, limit });
+      assert.ok(bytes.subarray(start, end).equals(part));
+    });
+  }
+
+  it("behind the end", async () => {
+    const offset = bytes.length + 1;
+    await assert.rejects(conexiones.download(image.id, undefined, { offset }), { reason: "OFFSET_OUT_OF_RANGE" });
+  });
+});
+
+describe("what breaks", () => {
+  it("connections: it goes on", async () => {
+    const network = await brokenNetwork(3 * MiB, 3);
+    const got = await client({ address: network.address }).download(image.id);
+    assert.ok(bytes.equals(got));
+    assert.equal(network.broken, 3);
+  });
+
+  it("connections, within a range from the end", async () => {
+    const network = await brokenNetwork(3 * MiB, 2);
+    const options = { offset: -8 * MiB, limit: 7 * MiB };
+    const got = await client({ address: network.address }).download(image.id, undefined, options);
+    assert.ok(bytes.subarray(-8 * MiB, -1 * MiB).equals(got));
+    assert.equal(network.broken, 2);
+  });
+
+  it("an image that is not there, and no file either", async () => {
+    const place = await folder();
+    const none = "00000000-0000-7000-8000-000000000000";
+    await assert.rejects(conexiones.download(none, join(place, "image")), (error) => {
+      assert.ok(error instanceof NotFoundError);
+      assert.deepEqual([error.code, error.reason], [Code.NOT_FOUND, "IMAGE_NOT_FOUND"]);
+      return true;
+    });
+    assert.deepEqual(await readdir(place), []);
+  });
+
+  it("its signal: at once, and nothing is left", async () => {
+    const place = await folder();
+    const controller = new AbortController();
+    const options = { signal: controller.signal, onProgress: () => controller.abort() };
+    await assert.rejects(conexiones.download(image.id, join(place, "image"), options), { name: "AbortError" });
+    assert.deepEqual(await readdir(place), []);
+  });
+});
+
+describe("resume", () => {
+  const interrupted = async (place: string) => {
+    const controller = new AbortController();
+    const onProgress = ({ bytes }: Progress) => bytes > 2 * MiB && controller.abort();
+    const options = { resume: true, signal: controller.signal, onProgress };
+    await assert.rejects(conexiones.download(image.id, join(place, "image"), options), { name: "AbortError" });
+    const [part, ...others] = await readdir(place);
+    assert.deepEqual([part, others], [`image.${image.id}.part`, []]);
+    return join(place, part as string);
+  };
+  const resumed = async (place: string) => {
+    const seen: number[] = [];
+    const options = { resume: true, onProgress: ({ bytes }: Progress) => seen.push(bytes) };
+    await conexiones.download(image.id, join(place, "image"), options);
+    assert.ok(bytes.equals(await readFile(join(place, "image"))));
+    assert.deepEqual(await readdir(place), ["image"]);
+    return seen;
+  };
+
+  it("goes on with what came before", async () => {
+    const place = await folder();
+    await interrupted(place);
+    const [first] = await resumed(place);
+    assert.ok((first ?? 0) > 2 * MiB);
+  });
+
+  it("begins again where that was damaged meanwhile", async () => {
+    const place = await folder();
+    const part = await interrupted(place);
+    await writeFile(part, Buffer.alloc(2 * MiB));
+    const seen = await resumed(place);
+    assert.equal(seen[0], 2 * MiB);
+    assert.ok(seen.includes(MiB), "it did not begin again");
+  });
+
+  it("is for files", async () => {
+    await assert.rejects(conexiones.download(image.id, undefined, { resume: true }), TypeError);
+  });
+});

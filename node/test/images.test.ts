@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { NotFoundError } from "conexiones";
+import type { Image, WatchEvent } from "conexiones";
+
+import { brokenNetwork, client, photograph } from "./support.js";
+
+const conexiones = client();
+
+async function some(count: number): Promise<{ user: string; images: Image[] }> {
+  const user = randomUUID();
+  const images: Image[] = [];
+  for (let left = count; left > 0; left -= 1) images.push(await conexiones.upload(photograph, { user }));
+  return { user, images };
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
+
+describe("images", () => {
+  it("of a user, newest first, over pages", async () => {
+    const { user, images } = await some(5);
+    assert.deepEqual(await all(conexiones.images({ user, pageSize: 2 })), images.reverse());
+  });
+
+  it("of a time", async () => {
+    const { user, images } = await some(3);
+    const start = (images[1] as Image).createTime;
+    const end = (images[2] as Image).createTime;
+    const ids = (found: Image[]) => found.map(({ id }) => id);
+    assert.deepEqual(ids(await all(conexiones.images({ user, start, end }))), [images[1]?.id]);
+    assert.deepEqual(ids(await all(conexiones.images({ user, end: start }))), [images[0]?.id]);
+  });
+
+  it("one by its id, and its end", async () => {
+    const { images } = await some(1);
+    const [image] = images as [Image];
+    assert.deepEqual(await conexiones.image(image.id), image);
+    await conexiones.delete(image.id);
+    await assert.rejects(conexiones.image(image.id), NotFoundError);
+    await assert.rejects(conexiones.delete(image.id), { reason: "IMAGE_NOT_FOUND" });
+  });
+});
+
+describe("watch", () => {
+  const started = (user: string, options = {}, who = conexiones) => {
+    const controller = new AbortController();
+    let ready: (token: string) => void;
+    const connected = new Promise<string>((resolve) => (ready = resolve));
+    const { signal } = controller;
+    const events = who.watch({ user, signal, onHeartbeat: (token) => ready(token), ...options });
+    return { events, connected, controller };
+  };
+
+  it("tells what is stored and deleted, and goes on from a token", async () => {
+    const user = randomUUID();
+    const { events, connected } = started(user);
+    const first = events.next();
+    await connected;
+    const image = await conexiones.upload(photograph, { user });
+    const stored = (await first).value as WatchEvent;
+    assert.deepEqual(stored, { kind: "stored", image, resumeToken: stored.resumeToken });
+    await conexiones.delete(image.id);
+    const deleted = (await events.next()).value as WatchEvent;
+    assert.deepEqual(deleted, { kind: "deleted", id: image.id, resumeToken: deleted.resumeToken });
+    await events.return();
+
+    const again = started(user, { resumeToken: stored.resumeToken });
+    assert.deepEqual((await again.events.next()).value, deleted);
+    await again.events.return();
+  });
+
+  it("misses nothing while it connects again", async () => {
+    const user = randomUUID();
+    const network = await brokenNetwork(1_500, 2);
+    const { events, connected, controller } = started(user, {}, client({ address: network.address }));
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const event of events) if (event.kind === "stored" && seen.push(event.image.id) === 20) break;
+    })();
+    await connected;
+    const ids: string[] = [];
+    for (let left = 20; left > 0; left -= 1) ids.push((await conexiones.upload(photograph, { user })).id);
+    await watching;
+    assert.deepEqual(seen, ids);
+    assert.equal(network.broken, 2);
+    controller.abort();
+  });
+
+  it("ends with its signal", async () => {
+    const { events, connected, controller } = started("");
+    const next = events.next();
+    next.catch(() => undefined);
+    await connected;
+    controller.abort();
+    await assert.rejects(next, { name: "AbortError" });
+  });
+
+  it("wants a token of the server's own", async () => {
+    await assert.rejects(conexiones.watch({ resumeToken: "nonsense" }).next(), { field: "resume_token" });
+  });
+});

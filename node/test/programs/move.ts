@@ -1,0 +1,48 @@
+// Moves one image and prints a line of JSON for every step, for tests that kill the server or this program.
+//
+//     move put FILE [resume]     uploads a file
+//     move pipe FILE             uploads it as a stream that cannot go back; stops at each half for a line of stdin
+//     move get ID FILE [resume]  downloads
+//     move reasons               prints every reason that the package knows
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { createInterface } from "node:readline";
+
+import { Client, REASONS } from "conexiones";
+import type { Image, Progress } from "conexiones";
+
+const [what, one = "", two = "", three] = process.argv.slice(2);
+const client = Client.fromEnviron({ patienceMs: 30_000 });
+const say = (line: unknown) => console.log(JSON.stringify(line));
+const onProgress = ({ bytes, total }: Progress) => say({ bytes, total });
+
+async function* inHalves(path: string): AsyncGenerator<Uint8Array> {
+  const half = (await stat(path)).size / 2;
+  let sent = 0;
+  for await (const piece of createReadStream(path, { highWaterMark: 100_000 })) {
+    yield piece as Buffer;
+    if (sent < half && sent + piece.length >= half) {
+      const lines = createInterface({ input: process.stdin });
+      await new Promise((resolve) => lines.once("line", resolve));
+      lines.close();
+    }
+    sent += piece.length;
+  }
+}
+
+async function move(): Promise<Image> {
+  if (what === "put") return await client.upload(one, { onProgress, resume: two === "resume" });
+  if (what === "pipe") return await client.upload(inHalves(one), { onProgress });
+  return await client.download(one, two, { onProgress, resume: three === "resume" });
+}
+
+if (what === "reasons") {
+  say(REASONS);
+} else {
+  const start = performance.now();
+  const { id, sha256, sizeBytes } = await move();
+  const seconds = (performance.now() - start) / 1000;
+  const peak = process.resourceUsage().maxRSS * 1024;
+  say({ id, sha256: Buffer.from(sha256).toString("hex"), sizeBytes, seconds, peak });
+}
+client.close();

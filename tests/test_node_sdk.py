@@ -1,0 +1,295 @@
+"""The TypeScript SDK in node/: its own tests, and programs that move images while something is killed."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from conexiones.errors import BY_REASON
+from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
+from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
+from conexiones.testing import Server
+from tests.clients import need
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "node"
+MOVE = PACKAGE / "dist" / "test" / "programs" / "move.js"
+MIB = 1 << 20
+PEAK_BYTES = 200 * MIB
+
+
+def run(*command: str, folder: Path = PACKAGE, timeout: int = 300, **environ: str) -> str:
+    """The output of a program; what it wrote, if it failed, is what pytest shows."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=inherited | environ,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}:\n{done.stdout}", pytrace=False)
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node.js, with the package built."""
+    program = need("node", "apt install nodejs npm")
+    npm = need("npm", "apt install nodejs npm")
+    if not (PACKAGE / "node_modules" / ".package-lock.json").is_file():
+        run(npm, "ci", "--silent")
+    run(npm, "run", "build", "--silent")
+    return program
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Makes a BMP of about so many MiB, once."""
+    folder = tmp_path_factory.mktemp("pictures")
+
+    def make(size: int) -> Path:
+        path = folder / f"{size}.bmp"
+        if path.exists():
+            return path
+        width, height = 16384, size * MIB // (16384 * 3)
+        numbers = ((4, 40), (4, width), (4, height), (2, 1), (2, 24), (24, 0))
+        with path.open("wb") as file:
+            file.write(b"BM" + (54 + width * height * 3).to_bytes(4, "little") + bytes(4))
+            file.write((54).to_bytes(4, "little"))
+            file.write(b"".join(number.to_bytes(count, "little") for count, number in numbers))
+            row = os.urandom(width * 3)
+            for _ in range(height):
+                file.write(row)
+        return path
+
+    return make
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Moving:
+    """A running move.js; each step is what a line of it says."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def step(self) -> dict[str, Any]:
+        assert self.process.stdout
+        assert self.process.stderr
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        return json.loads(line)
+
+    def moved(self, least: int = 1) -> dict[str, Any]:
+        """The first step with so many bytes, in mid-way."""
+        while (step := self.step())["bytes"] < least:
+            pass
+        assert step["bytes"] < step.get("total", 1 << 60)
+        return step
+
+    def result(self) -> dict[str, Any]:
+        while "id" not in (step := self.step()):
+            pass
+        assert self.process.wait(30) == 0
+        return step
+
+    def go_on(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+
+@pytest.fixture
+def move(node: str, server: Server) -> Callable[..., Any]:
+    @contextmanager
+    def start(*arguments: str | Path) -> Iterator[Moving]:
+        process = subprocess.Popen(
+            [node, str(MOVE), *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"CONEXIONES_ADDRESS": server.address},
+        )
+        with process:
+            try:
+                yield Moving(process)
+            finally:
+                process.kill()
+
+    return start
+
+
+def download(channel: grpc.Channel, id: str) -> bytes:
+    """As the stubs of Python read it."""
+    frames = ImageServiceStub(channel).DownloadImage(images_pb2.DownloadImageRequest(id=id))
+    return b"".join(frame.data for frame in frames)
+
+
+def test_generated_code_is_up_to_date(node: str) -> None:
+    run(need("npm", "apt install nodejs npm"), "run", "check", "--silent")
+
+
+def test_its_own_tests(node: str, server: Server) -> None:
+    run(need("npm", "apt install nodejs npm"), "test", CONEXIONES_ADDRESS=server.address)
+
+
+def test_it_knows_every_reason(node: str) -> None:
+    assert set(json.loads(run(node, str(MOVE), "reasons"))) == set(BY_REASON)
+
+
+def test_tls_with_a_client_certificate(
+    node: str, start: Callable[..., Server], photograph: bytes, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "conexiones", "certs", str(tmp_path), "--host", "localhost"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    pem = {name: str(tmp_path / name) for name in ("server.pem", "server.key", "ca.pem")}
+    server = start(tls_cert=pem["server.pem"], tls_key=pem["server.key"], tls_client_ca=pem["ca.pem"])
+    (tmp_path / "image.jpg").write_bytes(photograph)
+    environ = {
+        "CONEXIONES_ADDRESS": f"localhost:{server.port}",
+        "CONEXIONES_CA": pem["ca.pem"],
+        "CONEXIONES_CERT": str(tmp_path / "client.pem"),
+        "CONEXIONES_KEY": str(tmp_path / "client.key"),
+    }
+    last = run(node, str(MOVE), "put", str(tmp_path / "image.jpg"), **environ).splitlines()[-1]
+    assert json.loads(last)["sha256"] == hashlib.sha256(photograph).hexdigest()
+
+
+def test_the_examples_of_its_page_run(node: str, server: Server, photograph: bytes, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "sdk-node.md").read_text()
+    for name, code in re.findall(r"```js\n// (\S+)\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).write_text(code)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "conexiones").symlink_to(PACKAGE)
+    (tmp_path / "scan.tiff").write_bytes(photograph)  # by content, never by name
+    environ = {"CONEXIONES_ADDRESS": server.address}
+    assert f"JPEG 1280 × 853 {len(photograph)} bytes" in run(node, "move.mjs", folder=tmp_path, **environ)
+    assert (tmp_path / "copy.tiff").read_bytes() == photograph
+    assert run(node, "refused.mjs", folder=tmp_path, **environ).startswith("NOT_AN_IMAGE")
+    run(node, "--check", "watch.mjs", folder=tmp_path)
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    assert '"resolved"' not in (PACKAGE / "package-lock.json").read_text()
+
+
+def test_an_upload_goes_on_when_the_server_was_killed(
+    move: Any, server: Server, picture: Callable[[int], Path]
+) -> None:
+    with move("put", picture(64)) as moving:
+        before = moving.moved()["bytes"]
+        server.kill()
+        server.start()
+        after = moving.step()["bytes"]
+        assert after > before
+        assert moving.result()["sha256"] == digest(picture(64))
+
+
+def test_a_stream_goes_on_when_the_server_was_killed(
+    move: Any, server: Server, picture: Callable[[int], Path]
+) -> None:
+    path = picture(48)
+    with move("pipe", path) as moving:
+        moving.moved(20 * MIB)
+        server.kill()
+        moving.go_on()
+        server.start()
+        assert moving.result()["sha256"] == digest(path)
+
+
+def test_a_download_goes_on_when_the_server_was_killed(
+    move: Any, server: Server, picture: Callable[[int], Path], tmp_path: Path
+) -> None:
+    path = picture(64)
+    with move("put", path) as moving:
+        stored = moving.result()
+    with move("get", stored["id"], tmp_path / "image") as moving:
+        moving.moved()
+        server.kill()
+        server.start()
+        moving.result()
+    assert digest(tmp_path / "image") == stored["sha256"] == digest(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["image"]
+
+
+def test_another_process_goes_on_with_an_upload_and_a_download(
+    move: Any, picture: Callable[[int], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "image.bmp"
+    shutil.copyfile(picture(64), path)
+    with move("put", path, "resume") as moving:
+        sent = moving.moved()["bytes"]
+        moving.kill()
+    with move("put", path, "resume") as moving:
+        assert moving.step()["bytes"] >= sent
+        stored = moving.result()
+    assert stored["sha256"] == digest(path)
+
+    copy = tmp_path / "copy.bmp"
+    with move("get", stored["id"], copy, "resume") as moving:
+        moving.moved()
+        moving.kill()
+    with move("get", stored["id"], copy, "resume") as moving:
+        assert moving.step()["bytes"] > 0
+        moving.result()
+    assert digest(copy) == stored["sha256"]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["copy.bmp", "image.bmp"]
+
+
+def test_python_reads_what_node_wrote_and_the_other_way_round(
+    move: Any, channel: grpc.Channel, photograph: bytes, tmp_path: Path
+) -> None:
+    sent = tmp_path / "sent.jpg"
+    sent.write_bytes(photograph)
+    with move("put", sent) as moving:
+        stored = moving.result()
+    assert download(channel, stored["id"]) == photograph
+
+    uploads = UploadServiceStub(channel)
+    upload = uploads.CreateUpload(uploads_pb2.CreateUploadRequest(request_id="python")).upload
+    uploads.WriteChunk(uploads_pb2.WriteChunkRequest(upload_id=upload.id, data=photograph))
+    finished = uploads.FinishUpload(
+        uploads_pb2.FinishUploadRequest(id=upload.id, size_bytes=len(photograph))
+    ).upload
+    with move("get", finished.image.id, tmp_path / "got.jpg") as moving:
+        assert moving.result()["sha256"] == stored["sha256"]
+    assert (tmp_path / "got.jpg").read_bytes() == photograph
+
+
+def test_a_gigabyte_takes_little_memory(
+    move: Any, picture: Callable[[int], Path], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    with move("put", picture(1024)) as moving:
+        up = moving.result()
+    with move("get", up["id"], tmp_path / "image") as moving:
+        down = moving.result()
+    for name, result in (("up", up), ("down", down)):
+        record_property(name, result)
+        print(f"{name}: {result['seconds']:.1f} s, {result['peak'] / MIB:.0f} MiB at most")
+        assert result["peak"] < PEAK_BYTES
+    assert digest(tmp_path / "image") == up["sha256"]
