@@ -42,7 +42,8 @@ with conexion.connect(options) as channel:
     print(reply.message)
     print("Error provocado:", conexion.fault_of(reply.error))
     requests.put(None)
-    assert list(replies) == []  # a stream is read to its end, where its status is
+    for _ in replies:  # a stream is read to its end, where its status is
+        pass
 
     print("5. Flujo bidireccional: dos usuarios, el último con un pow excesivo (GetUserBidiStream)")
     requests = SimpleQueue()
@@ -55,4 +56,5 @@ with conexion.connect(options) as channel:
     print(f"{reply.name}: pow al cuadrado {reply.pow}, vista previa de {len(reply.image)} bytes")
     print("Error provocado:", conexion.fault_of(reply.errors[0]))
     requests.put(None)
-    assert list(replies) == []
+    for _ in replies:
+        pass

@@ -22,7 +22,8 @@ ROOMS: dict[str, set[str]] = {
     "transport": {"services", "settings", "errors", "gen"},
     "app": {"adapters", "domain", "services", "transport", "settings", "errors", "gen", "ports"},
     "asgi": {"app", "settings", "transport"},
-    "cli": {"app", "certificates", "settings", "transport", "sdk", "errors"},
+    "cli": {"commands", "app", "certificates", "settings", "transport", "sdk", "errors"},
+    "commands": {"sdk", "errors"},
     "certificates": set(),
     "sdk": {"gen", "errors"},
     "testing": {"settings", "sdk"},
@@ -44,7 +45,9 @@ FOREIGN: dict[str, set[str]] = {
     "grpc": {"sdk", "gen"},
     "grpc_health": {"services"},
     "google": {"services", "transport", "app", "sdk", "gen"},
-    "click": {"cli"},
+    "click": {"cli", "commands"},
+    "rich": {"commands"},
+    "google_crc32c": {"sdk", "domain", "adapters", "services"},
     "cryptography": {"certificates"},
 }
 

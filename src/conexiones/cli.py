@@ -8,6 +8,9 @@ from typing import NoReturn
 import click
 
 from conexiones import __version__
+from conexiones.commands.completion import completion
+from conexiones.commands.images import hello, ls, rm, watch
+from conexiones.commands.transfers import get, put
 from conexiones.settings import Settings, SettingsError, flag, table, variable
 
 
@@ -84,6 +87,10 @@ def certs(folder: Path, hosts: tuple[str, ...]) -> None:
         _fail(f"Cannot write to {folder}: {error.strerror}.")
     for path, purpose in made.items():
         click.echo(f"{path}  {purpose}")
+
+
+for client_command in (put, get, ls, rm, watch, hello, completion):
+    main.add_command(client_command)
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -1,0 +1,1 @@
+"""What `conexiones` does as a client: one module for each kind of command. gRPC is loaded when one runs."""

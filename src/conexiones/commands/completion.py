@@ -1,0 +1,14 @@
+"""`conexiones completion`: what a shell needs to complete the commands."""
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the shell's completion: source <(conexiones completion bash)."""
+    kind = get_completion_class(shell)
+    assert kind  # noqa: S101 (one of three that click has)
+    click.echo(kind(context.find_root().command, {}, "conexiones", "_CONEXIONES_COMPLETE").source())

@@ -1,0 +1,128 @@
+"""What all commands of the client share: where the server is, how they run, fail and end."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from conexiones.sdk import Image
+
+Command = Callable[..., Coroutine[Any, Any, int]]
+
+_OPTIONS = (
+    click.option("--address", envvar="CONEXIONES_ADDRESS", default="localhost:50051", help="HOST:PORT."),
+    click.option("--tls", envvar="CONEXIONES_TLS", is_flag=True, help="Encrypt; --ca and --cert imply it."),
+    click.option(
+        "--ca", envvar="CONEXIONES_CA", type=click.Path(dir_okay=False), help="Whom to trust (PEM)."
+    ),
+    click.option("--cert", envvar="CONEXIONES_CERT", type=click.Path(dir_okay=False), help="Ours (PEM)."),
+    click.option("--key", envvar="CONEXIONES_KEY", type=click.Path(dir_okay=False), help="Its key (PEM)."),
+    click.option(
+        "--timeout",
+        envvar="CONEXIONES_TIMEOUT",
+        type=click.FloatRange(min=0, min_open=True),
+        default=30.0,
+        help="Seconds that a call may take, and that a connection may bring nothing.",
+    ),
+)
+
+
+def command(name: str) -> Callable[[Command], click.Command]:
+    """A command made of a coroutine, which is given a client and gives the exit status."""
+
+    def decorate(work: Command) -> click.Command:
+        @wraps(work)
+        def run(
+            *,
+            address: str,
+            tls: bool,
+            ca: str | None,
+            cert: str | None,
+            key: str | None,
+            timeout: float,
+            **rest: Any,
+        ) -> None:
+            from conexiones.sdk import AsyncClient
+
+            async def with_client() -> int:
+                async with AsyncClient(
+                    address, tls=tls, ca=ca, cert=cert, key=key, timeout=timeout
+                ) as client:
+                    return await work(client, **rest)
+
+            sys.exit(_status(with_client()))
+
+        wrapped: Any = run
+        for option in reversed(_OPTIONS):
+            wrapped = option(wrapped)
+        return click.command(name, context_settings={"show_default": True})(wrapped)
+
+    return decorate
+
+
+def _status(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # `… | head`: nobody reads on, which is no failure of ours.
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        failed(error)
+        return 1
+
+
+def failed(error: Exception, what: str = "") -> None:
+    """One sentence on standard error. What is neither ours nor the system's is a defect: it is raised."""
+    click.echo(f"conexiones: {f'{what}: ' if what else ''}{sentence(error)}", err=True)
+
+
+def sentence(error: Exception) -> str:
+    from conexiones.errors import ConexionesError, InvalidField
+
+    if isinstance(error, InvalidField):
+        return f"{error.field}: {error.message}"
+    if isinstance(error, ConexionesError):
+        return error.message
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or error}."
+    raise error
+
+
+def facts(image: "Image") -> dict[str, Any]:
+    """An image as JSON."""
+    from dataclasses import asdict
+
+    return asdict(image) | {"sha256": image.sha256.hex(), "create_time": image.create_time.isoformat()}
+
+
+def line(**values: Any) -> None:
+    """One JSON object on one line."""
+    click.echo(json.dumps(values, ensure_ascii=False))
+
+
+def described(image: "Image") -> str:
+    """An image on one line, for people."""
+    frames = f" × {image.frames}" if image.frames > 1 else ""
+    shape = f"{image.width} × {image.height}{frames}"
+    return f"{image.id}  {image.format:<5} {shape:>15}  {bytes_(image.size_bytes):>9}"
+
+
+def bytes_(count: float) -> str:
+    """A size for people, in decimal units."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} TB"

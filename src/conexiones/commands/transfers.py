@@ -1,0 +1,175 @@
+"""`conexiones put` and `get`: images of any size, both ways, gone on with after an interruption."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conexiones.commands.connection import command, described, facts, failed, line, sentence
+
+if TYPE_CHECKING:
+    from conexiones.sdk import AsyncClient
+
+STATE = ".conexiones-upload"
+OURS = (STATE, ".part")
+EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
+
+
+class Bars:
+    """A bar for each transfer, on standard error; nothing where that is no terminal, or on demand."""
+
+    def __init__(self, *, hidden: bool) -> None:
+        self._progress: Any = None
+        if hidden or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+
+    def __enter__(self) -> "Bars":
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def add(self, name: str, total: int | None) -> "Bar":
+        return Bar(self._progress, name, total)
+
+
+class Bar:
+    """Called with progress, as the client calls it."""
+
+    def __init__(self, progress: Any, name: str, total: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task(name, total=total) if progress else None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._progress:
+            self._progress.update(self._task, completed=done, total=total)
+
+    def close(self) -> None:
+        if self._progress:
+            self._progress.remove_task(self._task)
+
+
+def files(paths: tuple[Path, ...]) -> Iterator[Path]:
+    """The files, and those in the folders and below; hidden ones and our own leftovers are passed over."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for found in sorted(path.rglob("*")):
+            hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
+            if found.is_file() and not hidden and not found.name.endswith(OURS):
+                yield found
+
+
+@command("put")
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="FILE|FOLDER…", type=click.Path(path_type=Path, allow_dash=True)
+)
+@click.option("--user", default="", help="Whose the images are to be.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), default=4, help="How many are sent at the same time."
+)
+@click.option("--quiet", is_flag=True, help="Say nothing but what fails.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each file, on a line.")
+async def put(
+    client: "AsyncClient", paths: tuple[Path, ...], user: str, concurrency: int, quiet: bool, as_json: bool
+) -> int:
+    """Upload images: files, folders and all below them, or - for standard input.
+
+    What was interrupted is gone on with by the same command again: until an upload is done, it is
+    remembered in a file beside the image, "<name>.conexiones-upload".
+    """
+    failures = 0
+
+    async def one(path: Path) -> None:
+        nonlocal failures
+        standard = str(path) == "-"
+        bar = bars.add("stdin" if standard else path.name, None)
+        try:
+            # Where no state can be kept, the image still can be sent.
+            resume = not standard and os.access(path.parent, os.W_OK)
+            source = sys.stdin.buffer if standard else path
+            image = await client.upload(source, user=user, resume=resume, progress=bar)
+        except Exception as error:
+            failures += 1
+            if as_json:
+                line(
+                    file=str(path), error={"reason": getattr(error, "reason", ""), "message": sentence(error)}
+                )
+            failed(error, str(path))
+            return
+        finally:
+            bar.close()
+        if as_json:
+            line(file=str(path), **facts(image))
+        elif not quiet:
+            click.echo(f"{described(image)}  {path}")
+
+    queue = iter(files(paths))
+
+    async def worker() -> None:
+        for path in queue:
+            await one(path)
+
+    with Bars(hidden=quiet or as_json) as bars:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(worker())
+    return 1 if failures else 0
+
+
+@command("get")
+@click.argument("id")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Where to; - for standard output. By default the id and the format's extension, in this folder.",
+)
+@click.option("--quiet", is_flag=True, help="Say nothing but what fails.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object, on a line.")
+async def get(client: "AsyncClient", id: str, output: Path | None, quiet: bool, as_json: bool) -> int:
+    """Download the image ID, checked by its SHA-256. What was interrupted is gone on with."""
+    with Bars(hidden=quiet or as_json) as bars:
+        if str(output) == "-":
+            await client.download(id, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return 0
+        if output is None or output.is_dir():  # noqa: ASYNC240 (nothing else waits yet)
+            found = await client.image(id)
+            name = f"{found.id}.{EXTENSIONS.get(found.format, found.format.lower())}"
+            output = Path(name) if output is None else output / name
+        bar = bars.add(output.name, None)
+        image = await client.download(id, output, progress=bar)
+        bar.close()
+    if as_json:
+        line(file=str(output), **facts(image))
+    elif not quiet:
+        click.echo(f"{described(image)}  {output}")
+    return 0

@@ -1,0 +1,53 @@
+"""The Python client of Conexiones gRPC: `AsyncClient`, and `Client` for code without asyncio."""
+
+from conexiones.sdk.blocking import Client
+from conexiones.sdk.client import AsyncClient
+from conexiones.sdk.failures import (
+    ConnectionLost,
+    NoProgress,
+    PermissionDenied,
+    SourceChanged,
+    Unauthenticated,
+    UnknownError,
+    Unreachable,
+)
+from conexiones.sdk.results import (
+    Deleted,
+    Event,
+    Greeting,
+    Image,
+    ImageReply,
+    Limits,
+    NewUser,
+    Resync,
+    Stored,
+    Upload,
+    UploadState,
+    User,
+    UserReply,
+)
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ConnectionLost",
+    "Deleted",
+    "Event",
+    "Greeting",
+    "Image",
+    "ImageReply",
+    "Limits",
+    "NewUser",
+    "NoProgress",
+    "PermissionDenied",
+    "Resync",
+    "SourceChanged",
+    "Stored",
+    "Unauthenticated",
+    "UnknownError",
+    "Unreachable",
+    "Upload",
+    "UploadState",
+    "User",
+    "UserReply",
+]

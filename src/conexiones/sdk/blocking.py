@@ -1,0 +1,156 @@
+"""The client without asyncio: the same calls, made in an event loop on a thread of its own."""
+
+import asyncio
+import functools
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import CancelledError
+from types import TracebackType
+from typing import Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar, overload
+
+from conexiones.sdk.client import AsyncClient, PathOrText, options_from
+from conexiones.sdk.results import Image
+from conexiones.sdk.uploads import Progress
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREAD = "conexiones-client"
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One loop for all clients of the process, as gRPC serves one best; it ends with the process."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
+    return loop
+
+
+def _wait(work: Coroutine[Any, Any, T]) -> T:
+    if threading.current_thread().name == _THREAD:
+        work.close()
+        raise RuntimeError(
+            "A call of the client was made by a callback of the client: it would wait for itself."
+        )
+    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    try:
+        return future.result()
+    except CancelledError:
+        raise
+    except BaseException:
+        if not future.done():
+            # KeyboardInterrupt comes here, to the thread that waits: the call ends before it goes on.
+            future.cancel()
+        raise
+
+
+def _making(kind: Callable[P, AsyncClient]) -> Callable[[Any], "Callable[Concatenate[Client, P], None]"]:
+    def decorate(stub: Any) -> "Callable[Concatenate[Client, P], None]":
+        @functools.wraps(kind.__init__)
+        def init(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> None:
+            self._client = kind(*args, **kwargs)
+
+        return init
+
+    return decorate
+
+
+def _blocking(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> "Callable[Concatenate[Client, P], T]":
+    @functools.wraps(method)
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return _wait(method(self._client, *args, **kwargs))
+
+    return call
+
+
+def _iterating(
+    method: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]],
+) -> "Callable[Concatenate[Client, P], Iterator[T]]":
+    @functools.wraps(method)
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        items: Any = method(self._client, *args, **kwargs)
+
+        async def following() -> tuple[T] | None:
+            try:
+                return (await anext(items),)
+            except StopAsyncIteration:
+                return None
+
+        try:
+            while (item := _wait(following())) is not None:
+                yield item[0]
+        finally:
+            _wait(items.aclose())
+
+    return call
+
+
+class Client:
+    """AsyncClient for code without asyncio.
+
+    Safe to use from several threads; `progress` and `ready` are called in one of the client's own.
+    """
+
+    _client: AsyncClient
+
+    @_making(AsyncClient)
+    def __init__(self) -> None: ...
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """See AsyncClient.from_environ."""
+        import os
+
+        return cls(**options_from(os.environ if environ is None else environ))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    close = _blocking(AsyncClient.close)
+    upload = _blocking(AsyncClient.upload)
+    get_upload = _blocking(AsyncClient.get_upload)
+    cancel_upload = _blocking(AsyncClient.cancel_upload)
+    limits = _blocking(AsyncClient.limits)
+    image = _blocking(AsyncClient.image)
+    images = _iterating(AsyncClient.images)
+    delete = _blocking(AsyncClient.delete)
+    watch = _iterating(AsyncClient.watch)
+    get_user = _blocking(AsyncClient.get_user)
+    process_image = _blocking(AsyncClient.process_image)
+    stream_image = _blocking(AsyncClient.stream_image)
+    image_stream = _iterating(AsyncClient.image_stream)
+    user_stream = _iterating(AsyncClient.user_stream)
+
+    # The only one stated again: no type variable carries overloads.
+    @overload
+    def download(
+        self,
+        id: str,
+        target: None = None,
+        *,
+        offset: int = 0,
+        limit: int = 0,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> bytes: ...
+    @overload
+    def download(
+        self,
+        id: str,
+        target: PathOrText | BinaryIO,
+        *,
+        offset: int = 0,
+        limit: int = 0,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> Image: ...
+    @functools.wraps(AsyncClient.download)
+    def download(self, *args: Any, **kwargs: Any) -> Any:
+        return _wait(self._client.download(*args, **kwargs))

@@ -1,0 +1,347 @@
+"""The client: every call of the server as a coroutine or an asynchronous iterator."""
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, overload
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from conexiones import errors
+from conexiones.gen.conexiones.v1.images_pb2 import DeleteImageRequest, GetImageRequest, ListImagesRequest
+from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLimitsRequest, GetUploadRequest
+from conexiones.gen.user_pb2 import GetUserRequest
+from conexiones.sdk import downloads, events, results, usuario
+from conexiones.sdk.connection import Connection, Options
+from conexiones.sdk.results import (
+    Event,
+    Greeting,
+    Image,
+    ImageReply,
+    Limits,
+    NewUser,
+    Upload,
+    UserReply,
+)
+from conexiones.sdk.resume import StateFile
+from conexiones.sdk.sources import AnySource, open_source
+from conexiones.sdk.uploads import CHUNK_BYTES, Progress, Uploader
+
+PathOrText = str | PathLike[str]
+PAGE_SIZE = 200
+
+
+class AsyncClient:
+    """A client of one server. Safe to use from many tasks of one event loop; makes no connection until used.
+
+    address: HOST:PORT.
+    tls: encrypt, trusting the system's CAs; implied by `ca` and `cert`.
+    ca, cert, key: PEM files: whom to trust, and who we are.
+    timeout: seconds that a single call may take, and that a stream may bring nothing.
+    retries: how often a single call that may be repeated is, after a lost connection.
+    patience: seconds without progress after which uploads, downloads and watching give up.
+
+    Every call raises errors of `conexiones.errors`, or of `conexiones.sdk.failures`, which are of the same
+    tree: ConnectionLost where the server cannot be reached.
+    """
+
+    def __init__(
+        self,
+        address: str = "localhost:50051",
+        *,
+        tls: bool = False,
+        ca: PathOrText | None = None,
+        cert: PathOrText | None = None,
+        key: PathOrText | None = None,
+        timeout: float = 30.0,
+        retries: int = 4,
+        patience: float = 120.0,
+    ) -> None:
+        self._connection = Connection(
+            Options(
+                address=address,
+                tls=tls,
+                ca=ca,
+                cert=cert,
+                key=key,
+                timeout=timeout,
+                retries=retries,
+                patience=patience,
+            )
+        )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """As the environment says: CONEXIONES_ADDRESS, _TLS ("1" or "true"), _CA, _CERT and _KEY."""
+        return cls(**options_from(os.environ if environ is None else environ))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all calls and the connection. May be called again."""
+        await self._connection.close()
+
+    # Uploads
+
+    async def upload(
+        self,
+        source: AnySource,
+        *,
+        user: str | None = None,
+        progress: Progress | None = None,
+        resume: PathOrText | bool | None = None,
+        chunk_size: int | None = None,
+        sha256: bytes | str | None = None,
+        deadline: float | None = None,
+    ) -> Image:
+        """Sends an image of any size, goes on by itself after a lost connection, and gives it as stored.
+
+        source: a path, bytes, a binary file from where it stands, or an iterable of bytes, which may be
+            asynchronous. What can be read only once is kept until it is durable: 16 MiB at most.
+        user: whose the image is to be.
+        progress: called in the event loop with the durable bytes, and the bytes in all or None.
+        resume: with a path as source: a folder for the state file, or True for "<name>.conexiones-upload"
+            beside the source. Another process that uploads the same file then goes on.
+        chunk_size: bytes of one message; 1 MiB by default.
+        sha256: of the source if known, as 32 bytes or in hexadecimal: the server checks it, and nothing is
+            hashed here. Otherwise it is computed while reading.
+        deadline: seconds for all of it.
+
+        Raises the errors.ImageError that refuses it, WriterFenced if another writer took the upload,
+        NoProgress and DeadlineExceeded (it can still be resumed), SourceChanged, and what reading raises.
+        """
+        digest = bytes.fromhex(sha256) if isinstance(sha256, str) else sha256
+        state = begun = None
+        if resume is not None and resume is not False:
+            if not isinstance(source, str | PathLike):
+                raise ValueError("Only the upload of a path can be resumed by another process.")
+            path = Path(source)
+            state = StateFile.of(path, None if resume is True else Path(resume))
+            begun = state.begin(path, address=self._connection.options.address, user=user or "")
+        opened = open_source(source, hashing=digest is None)
+        uploader = Uploader(
+            self._connection,
+            opened,
+            user=user or "",
+            request_id=begun.request_id if begun else None,
+            sha256=digest,
+            chunk_size=chunk_size or CHUNK_BYTES,
+            progress=progress,
+        )
+        try:
+            async with asyncio.timeout(deadline) as limit:
+                image = await uploader.run()
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise errors.DeadlineExceeded from error
+        except (errors.ImageError, errors.ChecksumMismatch):
+            # Refused: there is nothing to go on with.
+            if state:
+                state.remove()
+            raise
+        finally:
+            opened.close()
+        if state:
+            state.remove()
+        return image
+
+    async def get_upload(self, id: str) -> Upload:
+        """An upload as it stands. Raises UploadNotFound."""
+        reply = await self._connection.unary(lambda link: link.uploads.GetUpload, GetUploadRequest(id=id))
+        return results.upload(reply.upload)
+
+    async def cancel_upload(self, id: str) -> Upload:
+        """Gives an upload up. Raises UploadNotFound, UploadEnded."""
+        reply = await self._connection.unary(
+            lambda link: link.uploads.CancelUpload, CancelUploadRequest(id=id)
+        )
+        return results.upload(reply.upload)
+
+    async def limits(self) -> Limits:
+        """What the server accepts."""
+        return results.limits(
+            await self._connection.unary(lambda link: link.uploads.GetLimits, GetLimitsRequest())
+        )
+
+    # Images
+
+    @overload
+    async def download(
+        self,
+        id: str,
+        target: None = None,
+        *,
+        offset: int = 0,
+        limit: int = 0,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> bytes: ...
+    @overload
+    async def download(
+        self,
+        id: str,
+        target: PathOrText | BinaryIO,
+        *,
+        offset: int = 0,
+        limit: int = 0,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> Image: ...
+    async def download(
+        self,
+        id: str,
+        target: PathOrText | BinaryIO | None = None,
+        *,
+        offset: int = 0,
+        limit: int = 0,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> Image | bytes:
+        """Receives an image, or the range of it, and goes on by itself after a lost connection.
+
+        target: a path, a binary file to write to, or None for the bytes themselves. A path is written as
+            "<name>.part" and renamed when it is whole and on disk; with `resume` a part that an earlier
+            process left is gone on with.
+        offset: the first byte wanted; negative counts from the end. limit: at most so many bytes; 0 for all.
+        progress: called in the event loop with the bytes received, and those in all.
+
+        Every frame is checked by its CRC-32C, a whole image by its SHA-256. Raises ImageNotFound,
+        BlobCorrupt, ChecksumMismatch, NoProgress, and what writing raises.
+        """
+        if isinstance(target, str | PathLike):
+            return await downloads.into_path(
+                self._connection,
+                id,
+                Path(target),
+                offset=offset,
+                limit=limit,
+                resume=resume,
+                progress=progress,
+            )
+        file = io.BytesIO() if target is None else target
+        digest = None if offset or limit else hashlib.sha256()
+        wanted = downloads.Range(self._connection, id, offset=offset, limit=limit)
+        image = await downloads.into_file(wanted, file, digest=digest, begun=0, progress=progress)
+        return file.getvalue() if isinstance(file, io.BytesIO) and target is None else image
+
+    async def image(self, id: str) -> Image:
+        """One image. Raises ImageNotFound."""
+        reply = await self._connection.unary(lambda link: link.images.GetImage, GetImageRequest(id=id))
+        return results.image(reply.image)
+
+    async def images(
+        self,
+        *,
+        user: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> AsyncIterator[Image]:
+        """All images, newest first: of one user, created from `start` on and before `end`. Page by page.
+
+        Times without a zone are local.
+        """
+        request = ListImagesRequest(user=user or "", page_size=page_size)
+        if start is not None:
+            request.start_time.CopyFrom(_stamp(start))
+        if end is not None:
+            request.end_time.CopyFrom(_stamp(end))
+        while True:
+            page = await self._connection.unary(lambda link: link.images.ListImages, request)
+            for found in page.images:
+                yield results.image(found)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def delete(self, id: str) -> None:
+        """Deletes an image. Raises ImageNotFound."""
+        await self._connection.unary(
+            lambda link: link.images.DeleteImage, DeleteImageRequest(id=id), done=errors.ImageNotFound
+        )
+
+    async def watch(
+        self,
+        resume_token: str | None = None,
+        *,
+        user: str | None = None,
+        ready: Callable[[str], object] | None = None,
+    ) -> AsyncIterator[Event]:
+        """What happens to images from now on, or since `resume_token`: the `token` of the last event seen.
+
+        Reconnects by itself and goes on from there; `Resync` says that events are missing. `ready` is called
+        with a token whenever the server says that it is listening: at the beginning, and when it is quiet.
+        """
+        happening = events.watch(self._connection, token=resume_token or "", user=user or "", ready=ready)
+        async with aclosing(happening):
+            async for event in happening:
+                yield event
+
+    # The tutorial's calls
+
+    async def get_user(self, name: str, pow: int = 0, image: bytes = b"") -> Greeting:
+        """Registers or updates a user; `image` is the bytes of a whole file. Raises EmptyName, ImageError…"""
+        request = GetUserRequest(name=name, pow=pow, image=image)
+        reply = await self._connection.unary(
+            lambda link: link.usuario.GetUser,
+            request,
+            # An image would be stored twice.
+            again=not image,
+        )
+        return results.greeting(reply)
+
+    async def process_image(self, image: bytes, name: str = "") -> Greeting:
+        """Stores and describes one whole image, `name`'s if given. Not repeated after a lost connection."""
+        request = GetUserRequest(name=name, image=image)
+        reply = await self._connection.unary(lambda link: link.usuario.ProcessImage, request, again=False)
+        return results.greeting(reply)
+
+    async def stream_image(self, source: AnySource, *, chunk_size: int = usuario.FRAGMENT_BYTES) -> Greeting:
+        """Sends one image as fragments (GetStreamImage). Not resumed: `upload` is."""
+        return await usuario.stream_image(self._connection, source, chunk_size)
+
+    async def image_stream(self, images: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[ImageReply]:
+        """Sends whole images (ImageStreamReply), and gives the reply to each, in order, as it comes."""
+        async with aclosing(usuario.image_stream(self._connection, images)) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def user_stream(
+        self, users: Iterable[NewUser] | AsyncIterable[NewUser]
+    ) -> AsyncIterator[UserReply]:
+        """Sends users (GetUserBidiStream), and gives the reply to each, in order, as it comes."""
+        async with aclosing(usuario.user_stream(self._connection, users)) as replies:
+            async for reply in replies:
+                yield reply
+
+
+def options_from(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The options that the environment has, for a client's constructor."""
+    found: dict[str, Any] = {
+        name: environ[f"CONEXIONES_{name.upper()}"]
+        for name in ("address", "ca", "cert", "key")
+        if environ.get(f"CONEXIONES_{name.upper()}")
+    }
+    if environ.get("CONEXIONES_TLS", "").lower() in {"1", "true", "yes", "on"}:
+        found["tls"] = True
+    return found
+
+
+def _stamp(time: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(time.astimezone())
+    return stamp

@@ -1,0 +1,269 @@
+"""What calls give: frozen records with times in UTC, never protobuf messages."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TypeAlias
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from conexiones.errors import ConexionesError
+from conexiones.gen import user_pb2
+from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
+from conexiones.sdk.failures import from_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image as stored. `width` and `height`: pixels as a person sees them (EXIF orientation applied)."""
+
+    id: str
+    format: str
+    width: int
+    height: int
+    frames: int
+    pixels: int
+    """width × height."""
+    size_bytes: int
+    sha256: bytes
+    create_time: datetime
+    user: str = ""
+    """The name of the user whose it is. The tutorial's calls leave this and the two below empty."""
+    etag: str = ""
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user as stored. `image_id` is empty if there is no image."""
+
+    name: str
+    pow: int
+    pow_squared: int
+    image_id: str
+    create_time: datetime
+    update_time: datetime
+
+
+class UploadState(Enum):
+    """Where an upload stands; all but OPEN are for ever."""
+
+    OPEN = 1
+    READY = 2
+    REJECTED = 3
+    FAILED = 4
+    CANCELLED = 5
+    EXPIRED = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """An upload as it stands. `committed_size`: bytes that are durable; `size_bytes`: None if unannounced."""
+
+    id: str
+    state: UploadState
+    committed_size: int
+    size_bytes: int | None
+    writer_epoch: int
+    user: str
+    create_time: datetime
+    update_time: datetime
+    expire_time: datetime
+    image: Image | None
+    """In state READY."""
+    failure: ConexionesError | None
+    """In states REJECTED and FAILED."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the server accepts; sizes in bytes, `max_pixels` as width × height × frames."""
+
+    max_image_bytes: int
+    max_pixels: int
+    max_message_bytes: int
+    max_chunk_bytes: int
+    preferred_chunk_bytes: int
+    idle_expiry: timedelta
+    total_expiry: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image was stored. `token` is where to go on watching."""
+
+    image: Image
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The image of this id was deleted."""
+
+    id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """Events are missing from here: list the images anew."""
+
+    token: str
+
+
+Event: TypeAlias = Stored | Deleted | Resync
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting:
+    """The reply of the tutorial's single calls. `message` is a sentence in Spanish."""
+
+    message: str
+    user: User | None
+    image: Image | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReply:
+    """The reply to one image of a stream: `image` as stored, or the `error` that kept it from being."""
+
+    message: str
+    image: Image | None
+    error: ConexionesError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserReply:
+    """The reply to one user of a stream. `preview` is a JPEG of at most 256 × 256 pixels, or empty."""
+
+    name: str
+    pow: int
+    """The user's pow squared; 0 with an error where it does not fit in 32 bits."""
+    preview: bytes
+    user: User | None
+    image: Image | None
+    errors: tuple[ConexionesError, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """One user to send in a stream: `image` is the bytes of a whole image file, or empty."""
+
+    name: str
+    pow: int = 0
+    image: bytes = b""
+
+
+def time(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def span(duration: Duration) -> timedelta:
+    return duration.ToTimedelta()
+
+
+def image(found: images_pb2.Image) -> Image:
+    return Image(
+        id=found.id,
+        format=found.format,
+        width=found.width,
+        height=found.height,
+        frames=found.frames,
+        pixels=found.pixels,
+        size_bytes=found.size_bytes,
+        sha256=found.sha256,
+        create_time=time(found.create_time),
+        user=found.user,
+        etag=found.etag,
+        content_type=found.content_type,
+    )
+
+
+def image_info(found: user_pb2.ImageInfo) -> Image:
+    return Image(
+        id=found.id,
+        format=found.format,
+        width=found.width,
+        height=found.height,
+        frames=found.frames,
+        pixels=found.pixels,
+        size_bytes=found.size_bytes,
+        sha256=found.sha256,
+        create_time=time(found.create_time),
+    )
+
+
+def user(found: user_pb2.User) -> User:
+    return User(
+        name=found.name,
+        pow=found.pow,
+        pow_squared=found.pow_squared,
+        image_id=found.image_id,
+        create_time=time(found.create_time),
+        update_time=time(found.update_time),
+    )
+
+
+def upload(found: uploads_pb2.Upload) -> Upload:
+    failure = found.failure
+    return Upload(
+        id=found.id,
+        state=UploadState(found.state),
+        committed_size=found.committed_size,
+        size_bytes=found.size_bytes if found.HasField("size_bytes") else None,
+        writer_epoch=found.writer_epoch,
+        user=found.user,
+        create_time=time(found.create_time),
+        update_time=time(found.update_time),
+        expire_time=time(found.expire_time),
+        image=image(found.image) if found.HasField("image") else None,
+        failure=from_fields(failure.code, failure.reason, failure.message, failure.details)
+        if found.HasField("failure")
+        else None,
+    )
+
+
+def limits(found: uploads_pb2.GetLimitsResponse) -> Limits:
+    return Limits(
+        max_image_bytes=found.max_image_bytes,
+        max_pixels=found.max_pixels,
+        max_message_bytes=found.max_message_bytes,
+        max_chunk_bytes=found.max_chunk_bytes,
+        preferred_chunk_bytes=found.preferred_chunk_bytes,
+        idle_expiry=span(found.idle_expiry),
+        total_expiry=span(found.total_expiry),
+    )
+
+
+def greeting(found: user_pb2.GetUserReply) -> Greeting:
+    return Greeting(
+        message=found.message,
+        user=user(found.user) if found.HasField("user") else None,
+        image=image_info(found.image_info) if found.HasField("image_info") else None,
+    )
+
+
+def image_reply(found: user_pb2.GetImageReply) -> ImageReply:
+    return ImageReply(
+        message=found.message,
+        image=image_info(found.image_info) if found.HasField("image_info") else None,
+        error=_error(found.error) if found.HasField("error") else None,
+    )
+
+
+def user_reply(found: user_pb2.GetAllReply) -> UserReply:
+    return UserReply(
+        name=found.name,
+        pow=found.pow,
+        preview=found.image,
+        user=user(found.user) if found.HasField("user") else None,
+        image=image_info(found.image_info) if found.HasField("image_info") else None,
+        errors=tuple(map(_error, found.errors)),
+        message=found.message,
+    )
+
+
+def _error(found: user_pb2.Error) -> ConexionesError:
+    return from_fields(found.code, found.reason, found.message, found.details)

@@ -1,0 +1,175 @@
+"""What is uploaded: files, bytes and streams, as chunks that can be had again until they are durable."""
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeAlias, cast
+
+import google_crc32c
+
+from conexiones.sdk.failures import SourceChanged
+
+AnySource: TypeAlias = (
+    str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Iterable[bytes] | AsyncIterable[bytes]
+)
+
+REHASH_BYTES = 8 << 20
+"""How much is hashed at a time where nothing is sent: cancelling waits for no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """`data` is empty at the end of the source."""
+
+    offset: int
+    data: bytes
+    crc32c: int
+
+
+class Source(Protocol):
+    """One use at a time. `size` is in bytes, None if unknown; `quick`: reading never waits for others."""
+
+    size: int | None
+    quick: bool
+
+    async def chunk(self, offset: int, size: int) -> Chunk:
+        """At most `size` bytes from `offset` on, which is not before what was released.
+
+        Raises SourceChanged, and whatever reading the source raises.
+        """
+        ...
+
+    def release(self, offset: int) -> None:
+        """Nothing before `offset` will be asked for again."""
+        ...
+
+    async def digest(self) -> bytes:
+        """SHA-256 of all that was given as chunks, or skipped by the first of them."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_source(source: AnySource, *, hashing: bool) -> Source:
+    """Raises OSError if a file cannot be opened, TypeError for what is no source."""
+    if isinstance(source, str | PathLike):
+        return Seekable(Path(source).open("rb"), hashing=hashing, owned=True)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return Seekable(io.BytesIO(source), hashing=hashing, owned=True)
+    if hasattr(source, "read"):
+        file = cast(BinaryIO, source)
+        if _seekable(file):
+            return Seekable(file, hashing=hashing, owned=False)
+        return Stream(iter(lambda: file.read(256 << 10) or b"", b""), hashing=hashing)
+    if isinstance(source, AsyncIterable):
+        return Stream(aiter(source), hashing=hashing)
+    if isinstance(source, Iterable):
+        return Stream(iter(source), hashing=hashing)
+    raise TypeError(f"a path, bytes, a binary file or an iterable of bytes is needed, not {type(source)}")
+
+
+def _seekable(file: BinaryIO) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return bool(seekable and seekable())
+
+
+class Seekable:
+    """Read again where it has to be. A file counts from where it stands; its size is taken once."""
+
+    def __init__(self, file: BinaryIO, *, hashing: bool, owned: bool) -> None:
+        self.quick = True
+        self._file = file
+        self._owned = owned
+        self._start = file.tell()
+        self._end = file.seek(0, os.SEEK_END) - self._start
+        self.size: int | None = self._end
+        self._hash = hashlib.sha256() if hashing else None
+        self._hashed = 0
+
+    async def chunk(self, offset: int, size: int) -> Chunk:
+        # What an earlier process sent is read only to be hashed.
+        while self._hash and self._hashed < offset:
+            await asyncio.to_thread(self._take, self._hashed, min(REHASH_BYTES, offset - self._hashed))
+        return await asyncio.to_thread(self._take, offset, size)
+
+    def release(self, offset: int) -> None:
+        pass
+
+    async def digest(self) -> bytes:
+        while self._hash and self._hashed < self._end:
+            await asyncio.to_thread(self._take, self._hashed, REHASH_BYTES)
+        return self._hash.digest() if self._hash else b""
+
+    def close(self) -> None:
+        if self._owned:
+            self._file.close()
+
+    def _take(self, offset: int, size: int) -> Chunk:
+        size = min(size, self._end - offset)
+        self._file.seek(self._start + offset)
+        data = self._file.read(size) or b""
+        while len(data) < size and (more := self._file.read(size - len(data))):
+            data += more
+        if len(data) < size:
+            raise SourceChanged(what=f"it ends at {offset + len(data)} bytes, not at {self._end}")
+        if self._hash and offset <= self._hashed < offset + len(data):
+            self._hash.update(memoryview(data)[self._hashed - offset :])
+            self._hashed = offset + len(data)
+        return Chunk(offset, data, google_crc32c.value(data))
+
+
+class Stream:
+    """What comes once: kept until it is released, and no longer."""
+
+    def __init__(self, pieces: Iterator[bytes] | AsyncIterator[bytes], *, hashing: bool) -> None:
+        self.size: int | None = None
+        self.quick = False
+        self._pieces = pieces
+        self._kept = bytearray()
+        self._start = 0
+        self._ended = False
+        self._hash = hashlib.sha256() if hashing else None
+
+    async def chunk(self, offset: int, size: int) -> Chunk:
+        while not self._ended and self._start + len(self._kept) < offset + size:
+            await self._pull()
+        begin = offset - self._start
+        if not 0 <= begin <= len(self._kept):
+            raise SourceChanged(what=f"byte {offset} is wanted, but a stream comes once")
+        with memoryview(self._kept) as kept:
+            data = bytes(kept[begin : begin + size])
+        return Chunk(offset, data, google_crc32c.value(data))
+
+    async def _pull(self) -> None:
+        piece: Any
+        if isinstance(self._pieces, AsyncIterator):
+            piece = await anext(self._pieces, None)
+        else:
+            piece = await asyncio.to_thread(next, self._pieces, None)
+        if piece is None:
+            self._ended = True
+            return
+        if not isinstance(piece, bytes | bytearray | memoryview):
+            raise TypeError(f"a source gives bytes, not {type(piece)}")
+        if self._hash:
+            if len(piece) < 1 << 16:
+                self._hash.update(piece)
+            else:
+                await asyncio.to_thread(self._hash.update, piece)
+        self._kept += piece
+
+    def release(self, offset: int) -> None:
+        if offset > self._start:
+            del self._kept[: offset - self._start]
+            self._start = offset
+
+    async def digest(self) -> bytes:
+        return self._hash.digest() if self._hash else b""
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,296 @@
+"""Sending one source, over as many connections as it takes."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+
+from conexiones import errors
+from conexiones.errors import ConexionesError
+from conexiones.gen.conexiones.v1.uploads_pb2 import (
+    CreateUploadRequest,
+    FinishUploadRequest,
+    GetUploadRequest,
+    WriteStreamRequest,
+    WriteStreamResponse,
+)
+from conexiones.sdk import results
+from conexiones.sdk.connection import Connection, ours
+from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc, worth_retrying
+from conexiones.sdk.results import Image, Upload, UploadState
+from conexiones.sdk.sources import Chunk, Source
+from conexiones.sdk.verdict import Verdict
+
+T = TypeVar("T")
+
+Progress: TypeAlias = Callable[[int, int | None], object]
+"""Called with the bytes that are durable (or received) and those in all, None if unknown."""
+
+CHUNK_BYTES = 1 << 20
+WINDOW_BYTES = 16 << 20
+"""How much may be on the way unacknowledged: what bounds memory, and what a stream source keeps."""
+
+
+class Uploader:
+    """One upload, from a source to an image. Use once."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        source: Source,
+        *,
+        user: str,
+        request_id: str | None = None,
+        sha256: bytes | None = None,
+        chunk_size: int = CHUNK_BYTES,
+        progress: Progress | None = None,
+    ) -> None:
+        self._connection = connection
+        self._source = source
+        self._user = user
+        self._request_id = request_id or str(uuid.uuid4())
+        self._sha256 = sha256
+        self._chunk_size = chunk_size
+        self._progress = progress
+        self._pace = connection.pace()
+        self._timeout = connection.options.timeout
+        self._committed = 0
+        self._id = ""
+        self._reading: asyncio.Task[Chunk] | None = None
+        self._reading_at = 0
+        # Streams that were opened and never answered: such a one may reach the server late, and fence
+        # the stream that came after it.
+        self._ghosts = 0
+
+    async def run(self) -> Image:
+        """Raises the error that refuses the image, WriterFenced, NoProgress, or what the source raises."""
+        try:
+            upload = await self._again(self._create)
+            if upload.state is not UploadState.OPEN and upload.state is not UploadState.READY:
+                # An earlier process's, and ended without an image. The same bytes get another chance.
+                self._request_id = str(uuid.uuid4())
+                upload = await self._again(self._create)
+            if upload.state is not UploadState.OPEN:
+                return settled(upload)
+            self._id = upload.id
+            self._moved_to(upload.committed_size)
+            return settled(await self._again(self._attempt))
+        finally:
+            await self._stop_reading()
+
+    async def _again(self, step: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await step()
+            except ConexionesError as error:
+                if isinstance(error, errors.MessageTooLarge) and self._chunk_size > 1024:
+                    # The server takes smaller messages than most; leave room for what is around the data.
+                    limit = int(error.facts["limit"])
+                    self._chunk_size = max(1024, min(self._chunk_size // 2, limit - 1024))
+                elif isinstance(error, errors.WriterFenced) and self._ghosts:
+                    self._ghosts -= 1
+                elif not worth_retrying(error):
+                    raise
+                await self._pace.pause(error, reached=self._connection.reached)
+
+    async def _create(self) -> Upload:
+        request = CreateUploadRequest(request_id=self._request_id, user=self._user)
+        if self._source.size:  # nothing is no size to announce: it is refused as an empty image
+            request.size_bytes = self._source.size
+        reply = await self._connection.once(lambda link: link.uploads.CreateUpload, request)
+        return results.upload(reply.upload)
+
+    async def _attempt(self) -> Upload:
+        try:
+            size = await self._send()
+            request = FinishUploadRequest(
+                id=self._id, size_bytes=size, sha256=self._sha256 or await self._source.digest()
+            )
+            reply = await self._connection.once(lambda link: link.uploads.FinishUpload, request)
+        except errors.UploadEnded:
+            # By its first bytes, or by another process that finished it: the upload itself says how.
+            reply = await self._connection.once(
+                lambda link: link.uploads.GetUpload, GetUploadRequest(id=self._id)
+            )
+        return results.upload(reply.upload)
+
+    async def _send(self) -> int:
+        """Sends what is missing over one stream, until all is durable; gives the size in all."""
+        async with self._connection.use() as link:
+            stream = _WriteStream(link.uploads.WriteStream(), self._timeout, self._moved_to)
+            self._ghosts += 1
+            try:
+                await stream.write(WriteStreamRequest(upload_id=self._id))
+                await stream.until(lambda: stream.answered)
+                self._ghosts -= 1
+                self._connection.reached = True
+                return await self._send_from(stream, self._committed)
+            except Stalled:
+                self._connection.renew(link)
+                raise
+            finally:
+                await stream.end()
+
+    async def _send_from(self, stream: "_WriteStream", offset: int) -> int:
+        while True:
+            # The next chunk is read while this one is on its way; but a stream is never asked for more
+            # than the window may hold.
+            chunk = await stream.either(self._read(offset), keep=True)
+            if not chunk.data:
+                break
+            end = offset + len(chunk.data)
+            await stream.until(lambda: end - self._committed <= WINDOW_BYTES)  # noqa: B023 (awaited here)
+            if end + self._chunk_size - self._committed <= WINDOW_BYTES:
+                self._read(end)
+            message = WriteStreamRequest(
+                upload_id=self._id, offset=offset, data=chunk.data, crc32c=chunk.crc32c
+            )
+            await stream.write(message, end)
+            offset = end
+        await stream.half_close()
+        if self._committed < offset:
+            raise ConnectionLost(why="the stream ended before all was durable")
+        return offset
+
+    def _read(self, offset: int) -> "asyncio.Future[Chunk]":
+        """Reads at `offset`: once, whichever stream asks. What a stream before asked for comes first."""
+        if self._reading is None or self._reading_at != offset:
+            before = self._reading
+            self._reading_at = offset
+            self._reading = asyncio.create_task(self._read_after(before, offset))
+            self._reading.add_done_callback(_seen)
+        return self._reading
+
+    async def _read_after(self, before: "asyncio.Task[Chunk] | None", offset: int) -> Chunk:
+        if before is not None:
+            await asyncio.wait({before})
+        return await self._source.chunk(offset, self._chunk_size)
+
+    async def _stop_reading(self) -> None:
+        if self._reading is not None:
+            if self._source.quick:
+                # A thread may still have the file, which is closed next.
+                await asyncio.wait({self._reading}, timeout=5)
+            self._reading.cancel()
+
+    def _moved_to(self, committed: int) -> None:
+        if committed > self._committed:
+            self._committed = committed
+            self._pace.progress()
+            self._source.release(committed)
+            if self._progress:
+                self._progress(committed, self._source.size)
+
+
+class _WriteStream:
+    """One WriteStream: messages out, acknowledgements in, and the end of either noticed by both.
+
+    Fails with Stalled where bytes are on the way and none was acknowledged for `timeout` seconds.
+    """
+
+    def __init__(self, call: Any, timeout: float, acknowledged: Callable[[int], None]) -> None:
+        self.answered = False
+        self._call = call
+        self._verdict = Verdict(call)
+        self._timeout = timeout
+        self._acknowledged = acknowledged
+        self._committed = 0
+        self._sent = 0
+        self._closing = False
+        self._news = asyncio.Event()
+        self._limit = asyncio.timeout(timeout)
+        self._acks = asyncio.create_task(self._read_acks())
+        self._acks.add_done_callback(_seen)
+
+    async def _read_acks(self) -> None:
+        try:
+            async with self._limit:
+                while True:
+                    response: WriteStreamResponse | Any = await ours(self._call.read())
+                    if response is grpc.aio.EOF:
+                        return
+                    self.answered = True
+                    self._committed = response.committed_size
+                    self._acknowledged(self._committed)
+                    self._news.set()
+                    self._wait_for(self._closing or self._sent > self._committed)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(await self._verdict.of(error)) from error
+        except TimeoutError:
+            self._call.cancel()
+            raise Stalled(why=f"nothing was acknowledged for {self._timeout:g} seconds") from None
+
+    def _wait_for(self, something: bool) -> None:
+        if not self._limit.expired():
+            loop = asyncio.get_running_loop()
+            self._limit.reschedule(loop.time() + self._timeout if something else None)
+
+    async def write(self, message: WriteStreamRequest, end: int = 0) -> None:
+        """Sends a message; the bytes up to `end` are then on the way."""
+        self._sent = max(self._sent, end)
+        if self.answered and self._limit.when() is None and not self._acks.done():
+            self._wait_for(True)
+        await self.either(asyncio.ensure_future(ours(self._call.write(message))))
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Waits for acknowledgements."""
+        while not true():
+            self._news.clear()
+            await self.either(asyncio.ensure_future(self._news.wait()))
+
+    async def half_close(self) -> None:
+        """Says that no more comes, and waits for the last acknowledgement."""
+        self._closing = True
+        if not self._acks.done():
+            self._wait_for(True)
+        await self.either(asyncio.ensure_future(ours(self._call.done_writing())), last=True)
+        await self._acks
+
+    async def either(self, work: "asyncio.Future[T]", *, keep: bool = False, last: bool = False) -> T:
+        """The result of `work`, or the failure of the stream, whichever is first.
+
+        `keep`: the work is left to go on when the stream fails. `last`: the stream may end well.
+        """
+        try:
+            both: set[asyncio.Future[Any]] = {work, self._acks}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if work.done() and not work.cancelled() and _of_grpc(work.exception()):
+                # A write only knows that it failed; why comes with the status.
+                await asyncio.wait({self._acks}, timeout=self._timeout)
+            if self._acks.done():
+                self._acks.result()
+                if not last:
+                    raise ConnectionLost(why="the server ended the stream")
+        finally:
+            if not keep and not work.done():
+                work.add_done_callback(_seen)
+                work.cancel()
+        if _of_grpc(work.exception()):
+            raise ConnectionLost(why="a message could not be sent")
+        return work.result()
+
+    async def end(self) -> None:
+        self._call.cancel()
+        self._acks.cancel()
+        await asyncio.wait({self._acks})
+
+
+def settled(upload: Upload) -> Image:
+    """The image, or the error that there is instead."""
+    if upload.image is not None:
+        return upload.image
+    if upload.failure is not None:
+        raise upload.failure
+    raise errors.UploadEnded(state=upload.state.name)
+
+
+def _of_grpc(error: BaseException | None) -> bool:
+    return isinstance(error, grpc.RpcError | asyncio.InvalidStateError | ConnectionLost)
+
+
+def _seen(task: "asyncio.Future[Any]") -> None:
+    """An outcome that nobody waits for any more is no news for asyncio's log."""
+    if not task.cancelled():
+        task.exception()

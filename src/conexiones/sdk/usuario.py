@@ -1,0 +1,148 @@
+"""The tutorial's streams."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import Any, TypeVar
+
+import grpc
+
+from conexiones.gen.user_pb2 import GetImage, GetUserRequest
+from conexiones.sdk import results
+from conexiones.sdk.connection import Connection, Link, ours
+from conexiones.sdk.failures import ConnectionLost, from_rpc
+from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
+from conexiones.sdk.sources import AnySource, open_source
+from conexiones.sdk.verdict import Verdict
+
+T = TypeVar("T")
+Reply = TypeVar("Reply")
+
+FRAGMENT_BYTES = 256 << 10
+
+
+async def stream_image(connection: Connection, source: AnySource, chunk_size: int) -> Greeting:
+    opened = open_source(source, hashing=False)
+    try:
+        async with connection.use() as link:
+            call = link.usuario.GetStreamImage()
+            verdict = Verdict(call)
+            try:
+                await _send_fragments(call, opened, chunk_size, connection.options.timeout)
+                async with asyncio.timeout(connection.options.timeout):
+                    reply = await ours(call)
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc(await verdict.of(error)) from error
+            except TimeoutError:
+                connection.renew(link)
+                raise ConnectionLost(why="nothing came") from None
+            finally:
+                call.cancel()
+    finally:
+        opened.close()
+    return results.greeting(reply)
+
+
+async def _send_fragments(call: Any, source: Any, chunk_size: int, seconds: float) -> None:
+    offset = 0
+    while (chunk := await source.chunk(offset, chunk_size)).data:
+        try:
+            async with asyncio.timeout(seconds):
+                await ours(call.write(GetImage(image=chunk.data)))
+        except asyncio.InvalidStateError:
+            # The server has answered already: its status says why.
+            return
+        offset += len(chunk.data)
+        source.release(offset)
+    try:
+        await ours(call.done_writing())
+    except asyncio.InvalidStateError:
+        return
+
+
+def image_stream(
+    connection: Connection, images: Iterable[bytes] | AsyncIterable[bytes]
+) -> AsyncGenerator[ImageReply, None]:
+    return _exchange(
+        connection,
+        lambda link: link.usuario.ImageStreamReply,
+        images,
+        lambda image: GetImage(image=image),
+        results.image_reply,
+    )
+
+
+def user_stream(
+    connection: Connection, users: Iterable[NewUser] | AsyncIterable[NewUser]
+) -> AsyncGenerator[UserReply, None]:
+    return _exchange(
+        connection,
+        lambda link: link.usuario.GetUserBidiStream,
+        users,
+        lambda user: GetUserRequest(name=user.name, pow=user.pow, image=user.image),
+        results.user_reply,
+    )
+
+
+async def _exchange(
+    connection: Connection,
+    method: Callable[[Link], Any],
+    items: Iterable[T] | AsyncIterable[T],
+    message: Callable[[T], Any],
+    result: Callable[[Any], Reply],
+) -> AsyncGenerator[Reply, None]:
+    """One reply to each item. What the items raise ends the stream and is raised here."""
+    async with connection.use() as link:
+        call = method(link)()
+        verdict = Verdict(call)
+
+        async def send() -> None:
+            async for item in _each(items):
+                await call.write(message(item))
+            await call.done_writing()
+
+        sending = asyncio.create_task(send())
+        reading: asyncio.Task[Any] | None = None
+        try:
+            while True:
+                # No limit of time: an item may be long in coming, and keepalive notices a dead connection.
+                reading = asyncio.create_task(_read(call, verdict))
+                if not sending.done():
+                    await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done() and not _by_stream(sending):
+                    sending.result()
+                reply = await reading
+                if reply is grpc.aio.EOF:
+                    return
+                yield result(reply)
+        finally:
+            call.cancel()
+            for task in (sending, reading):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait({task})
+                    if not task.cancelled():
+                        task.exception()
+
+
+async def _read(call: Any, verdict: Verdict) -> Any:
+    try:
+        return await ours(call.read())
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc(await verdict.of(error)) from error
+
+
+def _by_stream(sending: "asyncio.Task[None]") -> bool:
+    """Whether sending ended with the stream, which says why itself."""
+    return sending.cancelled() or isinstance(
+        sending.exception(), grpc.RpcError | asyncio.InvalidStateError | ConnectionLost
+    )
+
+
+async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+        return
+    iterator, end = iter(items), object()
+    while (found := await asyncio.to_thread(next, iterator, end)) is not end:
+        yield found  # type: ignore[misc]

@@ -1,0 +1,112 @@
+"""A TCP proxy on a bad network: what happens to each connection comes from a seed."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import Enum
+from types import TracebackType
+from typing import Self
+
+PIECE = 64 << 10
+
+
+class Fault(Enum):
+    """What becomes of one direction of a connection once so many bytes went through."""
+
+    NONE = "nothing happens"
+    CUT = "reset, at once and for both sides"
+    TRUNCATE = "half of what came still goes through, then it is closed"
+    STALL = "nothing goes through any more, and nobody is told"
+    DELAY = "every piece is late by some milliseconds"
+
+
+class Proxy:
+    """Stands before `target` (HOST:PORT) at `address`. The seed rules the first `faulty` connections."""
+
+    def __init__(
+        self,
+        target: str,
+        seed: int,
+        *,
+        most_bytes: int,
+        faulty: int = 6,
+        faults: Sequence[Fault] = tuple(Fault),
+    ) -> None:
+        self.address = ""
+        self.happened: list[Fault] = []
+        self._target = target
+        self._random = random.Random(seed)
+        self._most_bytes = most_bytes
+        self._faulty = faulty
+        self._faults = faults
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._connections.add(task)
+        up = down = Fault.NONE
+        if self._faulty:
+            self._faulty -= 1
+            fault = self._random.choice(self._faults)
+            up, down = self._random.choice([(fault, Fault.NONE), (Fault.NONE, fault)])
+        # Evenly over the orders of magnitude: a handshake breaks as easily as the middle of an image.
+        after = int(self._most_bytes ** self._random.random())
+        host, _, port = self._target.rpartition(":")
+        outward: asyncio.StreamWriter | None = None
+        try:
+            inward, outward = await asyncio.open_connection(host, int(port))
+            both = (self._pump(reader, outward, up, after), self._pump(inward, writer, down, after))
+            await asyncio.gather(*both)
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            for end in (writer, outward):
+                if end:
+                    end.transport.abort()
+            self._connections.discard(task)
+
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        fault: Fault,
+        after: int,
+    ) -> None:
+        passed = 0
+        noted = False
+        while piece := await source.read(PIECE):
+            passed += len(piece)
+            if fault is not Fault.NONE and passed >= after:
+                if not noted:
+                    self.happened.append(fault)
+                    noted = True
+                if fault is Fault.STALL:
+                    await asyncio.Event().wait()
+                if fault is Fault.DELAY:
+                    await asyncio.sleep(self._random.uniform(0, 0.02))
+                else:
+                    if fault is Fault.TRUNCATE:
+                        sink.write(piece[: len(piece) // 2])
+                        with suppress(OSError):
+                            await sink.drain()
+                    raise ConnectionAbortedError
+            sink.write(piece)
+            await sink.drain()
+        if sink.can_write_eof():
+            sink.write_eof()

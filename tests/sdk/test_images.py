@@ -1,0 +1,219 @@
+"""Listing, deleting, watching; the tutorial's calls; errors as they come back; the client without asyncio."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+
+from conexiones import AsyncClient, Client, errors
+from conexiones.certificates import make
+from conexiones.errors import BY_REASON, ConexionesError
+from conexiones.sdk import Deleted, NewUser, Stored, UnknownError, UploadState
+from conexiones.sdk.failures import _BY_CODE, ConnectionLost, from_fields, from_rpc
+from conexiones.services.details import packed
+from conexiones.testing import Server, serve
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+async def test_images_are_listed_page_by_page_and_deleted(client: AsyncClient, photograph: bytes) -> None:
+    before = datetime.now(UTC)
+    stored = [await client.upload(photograph, user="Lista") for _ in range(5)]
+    await client.upload(photograph, user="Otra")
+    listed = [image async for image in client.images(user="Lista", page_size=2)]
+    assert listed == stored[::-1]
+    assert [image async for image in client.images(user="Lista", start=stored[3].create_time)] == listed[:2]
+    assert [image async for image in client.images(user="Lista", end=stored[1].create_time)] == listed[4:]
+    assert [image async for image in client.images(end=before - timedelta(days=1))] == []
+    assert await client.image(stored[0].id) == stored[0]
+    await client.delete(stored[0].id)
+    assert [image async for image in client.images(user="Lista")] == listed[:4]
+    for call in (client.image(stored[0].id), client.delete(stored[0].id)):
+        with pytest.raises(errors.ImageNotFound):
+            await call
+
+
+async def test_uploads_can_be_looked_at_and_given_up(client: AsyncClient) -> None:
+    for call in (client.get_upload("nothing"), client.cancel_upload("nothing")):
+        with pytest.raises(errors.UploadNotFound):
+            await call
+    limits = await client.limits()
+    assert limits.preferred_chunk_bytes <= limits.max_chunk_bytes < limits.max_message_bytes
+    assert limits.idle_expiry <= limits.total_expiry
+    assert UploadState.OPEN.value == 1
+
+
+async def test_watching_sees_every_call_and_survives_a_restart(server: Server, photograph: bytes) -> None:
+    async with AsyncClient(server.address) as client:
+        listening = asyncio.Event()
+        events = client.watch(ready=lambda token: listening.set())
+        following = asyncio.ensure_future(anext(events))
+        await listening.wait()
+        # The tutorial's call.
+        greeting = await client.process_image(photograph, "Ana")
+        assert greeting.image
+        event = await following
+        assert isinstance(event, Stored)
+        assert (event.image.id, event.image.user) == (greeting.image.id, "Ana")
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        await client.delete(greeting.image.id)
+        image = await client.upload(photograph)
+        deleted = await anext(events)
+        assert isinstance(deleted, Deleted)
+        assert deleted.id == greeting.image.id
+        stored = await anext(events)
+        assert stored == Stored(image, stored.token)
+        await events.aclose()  # type: ignore[attr-defined]
+        # Another process goes on from a token.
+        async for again in client.watch(event.token):
+            assert again == deleted
+            break
+        # Of one user only.
+        luz = await client.upload(photograph, user="Luz")
+        async for only in client.watch(event.token, user="Luz"):
+            assert isinstance(only, Stored)
+            assert only.image == luz
+            break
+
+
+async def test_the_tutorials_calls(client: AsyncClient, photograph: bytes, tmp_path: Path) -> None:
+    greeting = await client.get_user("Ana", 12, photograph)
+    assert greeting.user
+    assert greeting.image
+    assert (greeting.user.pow_squared, greeting.image.format, greeting.image.width) == (144, "JPEG", 1280)
+    assert (await client.get_user("Ana")).user == greeting.user
+    with pytest.raises(errors.EmptyName):
+        await client.get_user("")
+    with pytest.raises(errors.NotAnImage):
+        await client.process_image(b"none")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(photograph)
+    for source in (path, photograph, [photograph[:7], photograph[7:]]):
+        assert (await client.stream_image(source)).image
+    with pytest.raises(errors.NotAnImage):
+        await client.stream_image(b"no image" * 1_000_000)
+
+    async def images() -> AsyncIterator[bytes]:
+        for image in (photograph, b"none", photograph):
+            yield image
+
+    for source_of_images in (images(), [photograph, b"none", photograph]):
+        replies = [reply async for reply in client.image_stream(source_of_images)]
+        assert [reply.image is not None for reply in replies] == [True, False, True]
+        assert isinstance(replies[1].error, errors.NotAnImage)
+    users = [NewUser(name="Ana", pow=3), NewUser(name="Luz", pow=100_000, image=photograph)]
+    ana, luz = [reply async for reply in client.user_stream(users)]
+    assert (ana.pow, ana.preview[:2]) == (9, b"\xff\xd8")
+    assert isinstance(luz.errors[0], errors.PowOverflow)
+    assert luz.preview
+
+
+async def test_what_a_stream_is_fed_with_raises(client: AsyncClient, photograph: bytes) -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield photograph
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async for _ in client.image_stream(failing()):
+            pass
+
+
+FACTS: dict[str, int | str] = {
+    "limit": 7, "actual": 8, "expected": 9, "format": "PNG", "type": "X", "takes": "this", "pow": 3,
+    "cause": "PIXELS", "state": "READY", "streaming_method": "/a/b", "algorithm": "SHA-256", "epoch": 3,
+    "address": "here", "unit": "bytes",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", BY_REASON)
+def test_every_error_comes_back_as_it_was(reason: str) -> None:
+    kind = BY_REASON[reason]
+    facts = FACTS
+    if reason == "CHECKSUM_MISMATCH":
+        # Digits that are no number.
+        facts = {"algorithm": "CRC-32C", "expected": "00" * 4, "actual": "12345678"}
+    error = kind(field="image", **facts)
+    rebuilt = from_fields(error.code, reason, error.message, packed(error))
+    assert type(rebuilt) is kind
+    assert (rebuilt.facts, rebuilt.field) == (facts, "image")
+    assert (rebuilt.message, rebuilt.mensaje) == (error.message, error.mensaje)
+
+
+def test_errors_of_other_versions_are_of_their_codes_branch() -> None:
+    newer = from_fields(9, "SOMETHING_NEW", "Not like this.", ())
+    assert isinstance(newer, errors.FailedPrecondition)
+    assert newer.message == newer.mensaje == "Not like this."
+    # A known reason without the facts that its sentence needs.
+    assert str(from_fields(3, "NAME_TOO_LONG", "Too long.", ())) == "Too long."
+    assert type(from_fields(99, "", "", ())) is UnknownError
+    assert {code.value for code in _BY_CODE} == set(range(1, 17))
+    for kind in _BY_CODE.values():
+        assert kind(sentence="a", frase="b").mensaje == "b"
+        assert kind not in BY_REASON.values()
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
+def test_plain_grpc_errors(code: grpc.StatusCode) -> None:
+    metadata = grpc.aio.Metadata()
+    error = from_rpc(grpc.aio.AioRpcError(code, metadata, metadata, details="so it is"))
+    assert isinstance(error, ConexionesError)
+    assert "so it is" in error.message
+    broken = code.name in {"UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED"}
+    assert isinstance(error, ConnectionLost) == broken
+
+
+def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path) -> None:
+    image = blocking.upload(photograph, user="Sol")
+    assert blocking.download(image.id) == photograph
+    assert blocking.download(image.id, tmp_path / "a.jpg") == image
+    assert list(blocking.images(user="Sol")) == [image]
+    assert [reply.image is None for reply in blocking.image_stream([photograph, b""])] == [False, True]
+    assert blocking.get_user("Sol", 2).message
+    with pytest.raises(errors.NotAnImage):
+        blocking.upload(iter([b"none"]))
+    tokens: list[str] = []
+    deleting = ThreadPoolExecutor(1)
+    events = blocking.watch(
+        ready=lambda token: (tokens.append(token), deleting.submit(blocking.delete, image.id))
+    )
+    assert isinstance(event := next(events), Deleted)
+    assert event.id == image.id
+    events.close()  # type: ignore[attr-defined]
+    assert next(blocking.watch(tokens[0])) == event
+    with pytest.raises(RuntimeError, match="by a callback"):
+        blocking.upload(photograph, progress=lambda *_: blocking.limits())
+    assert "resume" in (Client.upload.__doc__ or "")
+    blocking.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        blocking.limits()
+
+
+def test_tls_and_the_environment(tmp_path: Path, photograph: bytes) -> None:
+    make(tmp_path, ("localhost", "127.0.0.1"))
+    files = {path.name: str(path) for path in tmp_path.iterdir()}
+    settings = {
+        "tls_cert": files["server.pem"],
+        "tls_key": files["server.key"],
+        "tls_client_ca": files["ca.pem"],
+    }
+    with serve(**settings) as server:
+        environ = {
+            "CONEXIONES_ADDRESS": f"localhost:{server.port}",
+            "CONEXIONES_CA": files["ca.pem"],
+            "CONEXIONES_CERT": files["client.pem"],
+            "CONEXIONES_KEY": files["client.key"],
+        }
+        with Client.from_environ(environ) as client:
+            assert client.upload(photograph).format == "JPEG"
+        with (
+            Client(environ["CONEXIONES_ADDRESS"], ca=files["ca.pem"], retries=0) as anonymous,
+            pytest.raises(errors.Unavailable),
+        ):
+            anonymous.limits()
+    with Client("localhost:1", ca=tmp_path / "none.pem") as client, pytest.raises(FileNotFoundError):
+        client.limits()

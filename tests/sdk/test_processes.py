@@ -1,0 +1,102 @@
+"""Processes of their own: killed and gone on with by another, and measured."""
+
+import asyncio
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from conexiones import AsyncClient
+from conexiones.testing import Server
+from tests.server.calls import bitmap
+
+TRANSFER = str(Path(__file__).parent / "transfer.py")
+PEAK_BYTES = int(os.environ.get("CONEXIONES_PEAK_BYTES", str(1 << 30)))
+MOST_MIB = 150
+
+
+async def until_killed(after: int, *arguments: str) -> int:
+    """Runs a transfer, kills it once more than `after` bytes are through, and gives how many were."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, TRANSFER, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    done = 0
+    async for line in process.stdout:
+        done = int(line)
+        if done > after:
+            process.kill()
+            break
+    await process.communicate()
+    assert process.returncode == -9
+    return done
+
+
+async def test_another_process_goes_on_with_an_upload(
+    client: AsyncClient, shared: Server, scan: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.bmp"
+    path.write_bytes(scan)
+    done = await until_killed(9_000_000, "put", shared.address, str(path))
+    seen: list[int] = []
+    image = await client.upload(path, resume=True, progress=lambda bytes_, _: seen.append(bytes_))
+    assert seen[0] >= done
+    assert image.sha256 == hashlib.sha256(scan).digest()
+    assert not path.with_name("scan.bmp.conexiones-upload").exists()
+    # A file that changed since is another upload.
+    await until_killed(9_000_000, "put", shared.address, str(path))
+    changed = b"".join(bitmap(3000, 2000, seed=5))
+    path.write_bytes(changed)
+    assert (await client.upload(path, resume=True)).sha256 == hashlib.sha256(changed).digest()
+
+
+async def test_the_state_can_be_in_a_folder(
+    client: AsyncClient, shared: Server, scan: bytes, tmp_path: Path
+) -> None:
+    path, folder = tmp_path / "scan.bmp", tmp_path / "states"
+    folder.mkdir()
+    path.write_bytes(scan)
+    begun = asyncio.Event()
+    task = asyncio.create_task(client.upload(path, resume=folder, progress=lambda *_: begun.set()))
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait({task})
+    assert len(list(folder.glob("*"))) == 1
+    await client.upload(path, resume=folder)
+    assert list(folder.glob("*")) == []
+
+
+async def test_another_process_goes_on_with_a_download(
+    client: AsyncClient, shared: Server, scan: bytes, tmp_path: Path
+) -> None:
+    image = await client.upload(scan)
+    path = tmp_path / "scan.bmp"
+    done = await until_killed(9_000_000, "get", shared.address, image.id, str(path))
+    seen: list[int] = []
+    assert await client.download(image.id, path, progress=lambda bytes_, _: seen.append(bytes_)) == image
+    assert seen[0] >= done - (2 << 20)  # what was written, not what was received, counts
+    assert path.read_bytes() == scan
+
+
+async def test_the_memory_of_a_large_image(shared: Server, tmp_path: Path) -> None:
+    source, target = tmp_path / "large.bmp", tmp_path / "back.bmp"
+    width = 16_384
+    with source.open("wb") as file:
+        for piece in bitmap(width, PEAK_BYTES // (width * 3)):
+            file.write(piece)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        TRANSFER,
+        "peak",
+        shared.address,
+        str(source),
+        str(target),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    kib, up, down = map(float, out.split())
+    print(f"VmHWM {kib / 1024:.0f} MiB, up {up:.0f} MB/s, down {down:.0f} MB/s")
+    assert source.stat().st_size == target.stat().st_size
+    source.unlink()
+    target.unlink()
+    assert kib / 1024 < MOST_MIB

@@ -1,0 +1,221 @@
+"""The commands of the client, as users run them: their output, their exit status, their interruptions."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from conexiones import Client
+from conexiones.testing import Server, serve
+from tests.server.calls import bitmap
+
+CLI = [sys.executable, "-m", "conexiones"]
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    with serve() as server:
+        yield server
+
+
+class Shell:
+    """Runs commands in a folder, with the server's address in the environment."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self.folder = folder
+        self.environ = {**os.environ, "CONEXIONES_ADDRESS": address}
+
+    def __call__(
+        self, *arguments: str, status: int = 0, text: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
+        ran = subprocess.run(
+            [*CLI, *arguments],
+            cwd=self.folder,
+            env=self.environ,
+            input=text,
+            capture_output=True,
+            check=False,
+        )
+        assert ran.returncode == status, ran.stderr.decode()
+        assert b"Traceback" not in ran.stderr
+        return ran
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [*CLI, *arguments],
+            cwd=self.folder,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+
+@pytest.fixture
+def shell(shared: Server, tmp_path: Path) -> Shell:
+    return Shell(tmp_path, shared.address)
+
+
+def lines(ran: "subprocess.CompletedProcess[bytes]") -> list[dict[str, object]]:
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def test_put_ls_get_rm(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
+    (tmp_path / "album" / "deeper").mkdir(parents=True)
+    (tmp_path / "album" / "a.jpg").write_bytes(photograph)
+    (tmp_path / "album" / "deeper" / "b.bmp").write_bytes(b"".join(bitmap(100, 100)))
+    (tmp_path / "album" / ".hidden").write_bytes(b"none")
+    put = lines(shell("put", "album", "--user", "Eva", "--json"))
+    assert {(row["file"], row["format"]) for row in put} == {
+        ("album/a.jpg", "JPEG"),
+        ("album/deeper/b.bmp", "BMP"),
+    }
+    assert shell("put", "album", "--quiet").stdout == b""
+    said = shell("put", "album/a.jpg", "--user", "Eva").stdout.decode()
+    assert re.fullmatch(r"[0-9a-f-]{36}  JPEG +1280 × 853 +317\.6 kB  album/a\.jpg\n", said)
+    listed = lines(shell("ls", "--user", "Eva", "--json"))
+    assert len(listed) == 3
+    assert lines(shell("ls", "--user", "Eva", "--json", "--limit", "2")) == listed[:2]
+    assert lines(shell("ls", "--user", "Eva", "--json", "--since", "1h")) == listed
+    assert lines(shell("ls", "--user", "Eva", "--json", "--until", "2020-01-01")) == []
+    assert shell("ls", "--user", "Eva").stdout.count(b"\n") == 3
+    id = said[:36]
+    shell("get", id)
+    assert (tmp_path / f"{id}.jpg").read_bytes() == photograph
+    assert shell("get", id, "-o", "-").stdout == photograph
+    assert lines(shell("get", id, "-o", "c.jpg", "--json"))[0]["id"] == id
+    assert (tmp_path / "c.jpg").read_bytes() == photograph
+    assert shell("rm", id).stdout == b""
+    gone = shell("rm", id, NOBODY, status=1).stderr.decode().splitlines()
+    assert gone == [f"conexiones: {one}: There is no image with this id." for one in (id, NOBODY)]
+    assert shell("get", id, status=1).stderr == b"conexiones: There is no image with this id.\n"
+
+
+def test_standard_input(shell: Shell, photograph: bytes) -> None:
+    assert lines(shell("put", "-", "--json", text=photograph))[0]["width"] == 1280
+
+
+def test_every_failure_is_one_sentence_and_the_rest_goes_on(
+    shell: Shell, photograph: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(photograph)
+    (tmp_path / "b.txt").write_bytes(b"no image")
+    (tmp_path / "c.jpg").write_bytes(b"")
+    ran = shell("put", "b.txt", "a.jpg", "c.jpg", "none.jpg", "--json", status=1)
+    assert sorted(ran.stderr.decode().splitlines()) == [
+        "conexiones: b.txt: The bytes are not an image of any known format.",
+        "conexiones: c.jpg: The stream ended without a byte of an image.",
+        "conexiones: none.jpg: none.jpg: No such file or directory.",
+    ]
+    found = {row["file"]: row for row in lines(ran)}
+    assert found["b.txt"]["error"] == {
+        "reason": "NOT_AN_IMAGE",
+        "message": "The bytes are not an image of any known format.",
+    }
+    assert found["a.jpg"]["format"] == "JPEG"
+    # What was refused is not remembered as something to go on with.
+    assert {path.name for path in tmp_path.iterdir()} == {"a.jpg", "b.txt", "c.jpg"}
+
+
+def test_usage_and_no_server(shell: Shell) -> None:
+    for wrong in (
+        ("put",),
+        ("get",),
+        ("ls", "--since", "soon"),
+        ("completion", "sh"),
+        ("hello", "A", "--pow", "x"),
+    ):
+        assert b"Usage:" in shell(*wrong, status=2).stderr
+    refused = shell("ls", "--address", "127.0.0.1:1", status=1).stderr.decode()
+    assert re.fullmatch(r"conexiones: .*127\.0\.0\.1:1.*Connection refused.*\.\n", refused)
+    assert b"No such file" in shell("ls", "--ca", "none.pem", status=1).stderr
+
+
+def test_hello(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photograph)
+    said = shell("hello", "Ana", "--pow", "12", "--image", "a.jpg").stdout.decode()
+    assert said.startswith("¡Hola, Ana! Tu pow es 12 y su cuadrado es 144.")
+    assert lines(shell("hello", "Ana", "--json"))[0]["pow_squared"] == 144
+    assert "name" in shell("hello", "", status=1).stderr.decode()
+
+
+def test_completion(shell: Shell) -> None:
+    for name in ("bash", "zsh", "fish"):
+        assert b"_CONEXIONES_COMPLETE" in shell("completion", name).stdout
+
+
+def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server, photograph: bytes) -> None:
+    with Client(shared.address) as client:
+        # The first heartbeat tells where we are; what comes after it is told to whoever has its token.
+        tokens: Queue[str] = Queue()
+        events = client.watch(ready=tokens.put)
+        first = client.upload(photograph)
+        with ThreadPoolExecutor(1) as thread:
+            following = thread.submit(next, events)
+            token = tokens.get()
+            second = client.upload(photograph)
+            following.result()
+        events.close()  # type: ignore[attr-defined]
+        with shell.start("watch", "--json", "--token", token) as process:
+            assert process.stdout
+            stored = client.upload(photograph, user="Eva")
+            client.delete(first.id)
+            seen = [json.loads(process.stdout.readline()) for _ in range(3)]
+            assert [row["event"] for row in seen] == ["stored", "stored", "deleted"]
+            assert [row["image"]["id"] for row in seen[:2]] == [second.id, stored.id]
+            assert seen[2]["id"] == first.id
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 130
+            assert process.stderr
+            assert process.stderr.read() == b""
+
+
+def test_an_interrupted_put_is_gone_on_with(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "scan.bmp"
+    with path.open("wb") as file:
+        for piece in bitmap(16_000, 10_000):
+            file.write(piece)
+    # On a terminal, so that the bar is drawn: it tells that bytes are through.
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*CLI, "put", str(path)],
+        env={**shell.environ, "TERM": "xterm", "COLUMNS": "120"},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        said = b""
+        while not re.search(rb"[1-9][0-9.]*/480\.0", said):
+            said += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+    os.close(ours)
+    assert path.with_name("scan.bmp.conexiones-upload").exists()
+    assert lines(shell("put", str(path), "--json"))[0]["size_bytes"] == path.stat().st_size
+    assert [found.name for found in tmp_path.iterdir()] == ["scan.bmp"]
+    path.unlink()
+
+
+def test_help_loads_no_grpc() -> None:
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from conexiones.cli import main\n"
+            "try: main(['--help'])\n"
+            "except SystemExit: print([name for name in ('grpc', 'rich', 'google') if name in sys.modules])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout.endswith("[]\n")
