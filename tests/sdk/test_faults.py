@@ -1,6 +1,6 @@
 """Many seeded runs over a bad network: each ends with the very bytes, or with a clear error.
 
-CONEXIONES_FAULT_RUNS sets how many (40), CONEXIONES_FAULT_SEED the first seed (0).
+CONEXIONES_FAULT_RUNS sets how many (15), CONEXIONES_FAULT_SEED the first seed (0).
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from conexiones.testing import Server
 from tests.sdk.proxy import Fault, Proxy
 from tests.server.calls import bitmap
 
-RUNS = int(os.environ.get("CONEXIONES_FAULT_RUNS", "40"))
+RUNS = int(os.environ.get("CONEXIONES_FAULT_RUNS", "15"))
 FIRST = int(os.environ.get("CONEXIONES_FAULT_SEED", "0"))
 IMAGE = b"".join(bitmap(1600, 1200))
 LIMIT = 60.0

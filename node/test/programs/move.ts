@@ -4,7 +4,7 @@
 //     move pipe FILE             uploads it as a stream that cannot go back; stops at each half for a line of stdin
 //     move get ID FILE [resume]  downloads
 //     move reasons               prints every reason that the package knows
-import { createReadStream } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createInterface } from "node:readline";
 
@@ -42,7 +42,8 @@ if (what === "reasons") {
   const start = performance.now();
   const { id, sha256, sizeBytes } = await move();
   const seconds = (performance.now() - start) / 1000;
-  const peak = process.resourceUsage().maxRSS * 1024;
+  // Not resourceUsage().maxRSS: it begins with what the process that started this one had.
+  const peak = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))![1]) * 1024;
   say({ id, sha256: Buffer.from(sha256).toString("hex"), sizeBytes, seconds, peak });
 }
 client.close();
