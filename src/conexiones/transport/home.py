@@ -35,12 +35,7 @@ class Home:
                 await receive()
                 await send({"type": f"lifespan.{event}.complete"})
         else:
-            there = self._app(scope, _carried(receive, here), _carried(send, here))
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_run(there), self._loop))
-
-
-async def _run(awaitable: Awaitable[None]) -> None:
-    await awaitable
+            await _carried(self._app, self._loop)(scope, _carried(receive, here), _carried(send, here))
 
 
 def _carried(

@@ -19,7 +19,6 @@ Send = Callable[[Any], Awaitable[None]]
 Protocol = Literal["grpc", "connect", "connect-stream"]
 
 CONNECT_CODES = {code: ConnectCode[code.name.replace("CANCELLED", "CANCELED")] for code in Code if code}
-GRPC_CODES = {connect: code for code, connect in CONNECT_CODES.items()}
 
 # https://connectrpc.com/docs/protocol/#error-codes
 _HTTP_STATUS = {
