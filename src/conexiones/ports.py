@@ -8,9 +8,8 @@ else), with the cause chained; a coroutine that was cancelled leaves nothing hal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from mmap import mmap
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -144,6 +143,16 @@ class Catalog(Protocol):
         """Waits until there is an event of greater sequence."""
 
 
+class Content(Protocol):
+    """Bytes that are looked at, in memory or not; slices are bytes. Looking may raise OSError."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, key: int, /) -> int: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> bytes: ...
+
+
 class Staged(Protocol):
     """Bytes on their way in: invisible until published. Used by one task at a time."""
 
@@ -157,10 +166,10 @@ class Staged(Protocol):
     async def commit(self) -> int:
         """Makes durable all that was written, and gives the size. Only for a named one (`Blobs.resume`)."""
 
-    async def inspect(self, judge: Callable[[bytes | mmap], T]) -> T:
-        """Waits for all that was written and gives judge(bytes), run in a thread of its own.
+    async def inspect(self, judge: Callable[[Content], T]) -> T:
+        """Waits for all that was written and gives judge(content), run in a thread if that may take long.
 
-        The buffer must not outlive the call, and is never all in memory at once.
+        The content must not outlive the call; of many bytes it is never all in memory at once.
         """
 
     async def publish(self) -> bytes:

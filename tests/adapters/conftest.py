@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.files import SMALL, FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.ports import Blobs, Catalog, ImageRecord, UploadRecord
 from tests.adapters.decoding import endless, good  # noqa: F401 (fixtures)
@@ -28,10 +28,11 @@ async def catalog(new_catalog: Callable[[], Catalog]) -> AsyncIterator[Catalog]:
     await catalog.close()
 
 
-@pytest.fixture(params=["files"])
+@pytest.fixture(params=["files", "segments"])
 def new_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Blobs]:
     """Makes stores on one backend, each as if after a restart. The test opens and closes them."""
-    return {"files": lambda: FileBlobs(tmp_path / "data")}[request.param]
+    small = {"files": 0, "segments": SMALL}[request.param]
+    return lambda: FileBlobs(tmp_path / "data", small=small)
 
 
 @pytest.fixture
@@ -86,7 +87,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         refuse(f"a full disk needs a tmpfs, which cannot be mounted here: {mount.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    # Lazily: a file that a thread still has open must not keep the folder from going.
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture

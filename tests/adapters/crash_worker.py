@@ -3,7 +3,8 @@
     crash_worker.py flood ROOT SEED LARGEST     uploads images of at most LARGEST bytes until it is killed
     crash_worker.py resume ROOT SEED            begins named uploads and goes on with them until it is killed
     crash_worker.py steps ROOT                  does the same few uploads in ROOT/0, ROOT/1, …, and in the
-                                                nth dies before its nth change to the folder of the blobs
+                                                nth dies before its nth change to the folders of the blobs,
+                                                or in the middle of it, where that is a write
 
 Acknowledges each image that is stored with a line: its id and its digest. Contents repeat, so that the
 same bytes come in at once; some uploads are discarded after publish, as if the catalog had failed.
@@ -16,6 +17,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from conexiones.adapters.files import FileBlobs
@@ -199,7 +201,8 @@ def steps(root: Path) -> None:
     while True:
         child = os.fork()
         if not child:
-            die_before_change(step, str(root / str(step) / "blobs"), str(root / str(step) / "incoming"))
+            own = root / str(step)
+            die_before_change(step, *(str(own / name) for name in ("blobs", "incoming", "segments")))
             say(f"step {step}")
             asyncio.run(few(root / str(step)))
             os._exit(0)
@@ -212,19 +215,43 @@ def steps(root: Path) -> None:
 
 
 def die_before_change(nth: int, *folders: str) -> None:
-    """SIGKILL before the nth file that is created, renamed, linked or removed (Python's audit events)."""
+    """SIGKILL before the nth file that is created, renamed, linked or removed (Python's audit events), or
+    written or synced; a write counts twice, and is done by half the second time."""
     left = nth
 
-    def watch(event: str, arguments: tuple[object, ...]) -> None:
+    def step(path: str) -> bool:
+        """Whether the process is to die now."""
         nonlocal left
+        left -= path.startswith(folders)
+        return left < 0
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
         change = event in ("os.rename", "os.link", "os.remove") or (
             event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT
         )
-        if change and str(arguments[0]).startswith(folders):
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            left -= 1
+        if change and step(str(arguments[0])):
+            die()
 
+    def watched(name: str) -> Callable[..., object]:
+        call = getattr(os, name)
+
+        def stand_in(descriptor: int, *arguments: object) -> object:
+            path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+            if step(path):
+                die()
+            if name == "pwritev" and step(path):
+                data = b"".join(arguments[0])
+                os.pwrite(descriptor, data[: len(data) // 2], arguments[1])
+                die()
+            return call(descriptor, *arguments)
+
+        return stand_in
+
+    for name in ("pwritev", "fdatasync", "ftruncate"):
+        setattr(os, name, watched(name))
     sys.addaudithook(watch)
 
 

@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable
-from mmap import mmap
 
 import pytest
 
 from conexiones.errors import BlobCorrupt, NotAnImage, StorageUnavailable
-from conexiones.ports import Blobs, Catalog, ImageRecord, Staged
+from conexiones.ports import Blobs, Catalog, Content, ImageRecord, Staged
+from tests.adapters.stored import everything
 
 Make = Callable[..., ImageRecord]
 MIB = 1 << 20
@@ -107,16 +107,16 @@ async def test_an_empty_blob_is_refused(blobs: Blobs) -> None:
 @pytest.mark.parametrize("size", [1, 70_000, MIB, 3 * MIB + 5])
 async def test_inspect_shows_what_was_written_and_more_may_follow(blobs: Blobs, size: int) -> None:
     staged = await fill(blobs.stage(), content(size))
-    assert await staged.inspect(bytes) == content(size)
+    assert await staged.inspect(everything) == content(size)
     await fill(staged, content(size, "more"))
-    assert await staged.inspect(bytes) == content(size) + content(size, "more")
+    assert await staged.inspect(everything) == content(size) + content(size, "more")
     digest = await staged.publish()
     await staged.settle()
     assert await whole(blobs, digest) == content(size) + content(size, "more")
 
 
 async def test_what_the_judge_raises_comes_out_of_inspect(blobs: Blobs) -> None:
-    def judge(content: bytes | mmap) -> None:
+    def judge(content: Content) -> None:
         raise NotAnImage
 
     staged = await fill(blobs.stage(), content(MIB))
@@ -251,9 +251,8 @@ async def test_a_restart_keeps_what_the_catalog_has_and_no_more(
 async def test_a_closed_store_is_unavailable(new_blobs: Callable[[], Blobs], catalog: Catalog) -> None:
     blobs = new_blobs()
     staged = blobs.stage()
-    await staged.write(b"1")
     with pytest.raises(StorageUnavailable):
-        await staged.publish()
+        await (await fill(staged, b"1")).publish()
     await blobs.open(catalog)
     staged = await fill(blobs.stage(), b"1")
     await blobs.close()

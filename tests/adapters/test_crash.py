@@ -17,6 +17,7 @@ import pytest
 from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
 from tests.adapters.crash_worker import bytes_of
+from tests.adapters.stored import everything, stored_blobs
 
 WORKER = Path(__file__).with_name("crash_worker.py")
 ROUNDS = 25
@@ -35,7 +36,7 @@ async def recover(root: Path, acknowledged: dict[str, str], read: set[str] | Non
         rows = connection.execute("SELECT id, lower(hex(digest)), size FROM images").fetchall()
     assert acknowledged.items() <= {(name, digest) for name, digest, _ in rows}
     assert list((root / "incoming").iterdir()) == []
-    on_disk = {path.name: path.stat().st_size for path in (root / "blobs").rglob("*") if path.is_file()}
+    on_disk = stored_blobs(root)
     assert on_disk == {digest: size for _, digest, size in rows}
     for digest in on_disk if read is None else read:
         sha = hashlib.sha256()
@@ -63,7 +64,8 @@ async def test_kill_9_at_random_moments(tmp_path: Path) -> None:
             await recover(tmp_path, acknowledged, set(fresh.values()))
     await recover(tmp_path, acknowledged)
     assert fruitful > ROUNDS / 4, "many rounds must get to acknowledge something, on a busy machine too"
-    shutil.rmtree(tmp_path / "blobs")  # pytest keeps the folders of three runs
+    for folder in ("blobs", "segments", "uploads"):  # pytest keeps the folders of three runs
+        shutil.rmtree(tmp_path / folder)
 
 
 async def kill_at_random(rng: random.Random, moments: tuple[str, float], *arguments: str) -> list[str]:
@@ -102,7 +104,7 @@ async def recover_named(
         if upload.state == "OPEN" and upload.committed_size:
             open_with_bytes += 1
             staged = await blobs.resume(name, upload.committed_size)
-            assert await staged.inspect(bytes) == data[: upload.committed_size]
+            assert await staged.inspect(everything) == data[: upload.committed_size]
             await staged.release()
         image = await catalog.get_image(upload.image_id) if upload.state == "READY" else None
         assert image or upload.state != "READY" or ended[name] == "-"
@@ -121,7 +123,7 @@ async def recover_named(
     assert [sequence for (sequence,) in sequences] == list(range(1, len(sequences) + 1))
     assert list((root / "incoming").iterdir()) == []
     assert {path.name for path in (root / "uploads").iterdir()} <= {name for (name,) in names}
-    on_disk = {path.name for path in (root / "blobs").rglob("*") if path.is_file()}
+    on_disk = set(stored_blobs(root))
     digests = {digest for (digest,) in rows}
     assert digests <= on_disk
     # One killed between deleting the image and deleting its blob leaves the blob.
@@ -153,8 +155,8 @@ async def test_kill_9_of_named_uploads_at_random_moments(tmp_path: Path) -> None
     await recover_named(tmp_path, sizes, ended)
     assert unfinished > NAMED_ROUNDS / 2, "most rounds must leave some that go on"
     assert set(ended.values()) == {"=", "-", "x"}
-    shutil.rmtree(tmp_path / "blobs")  # pytest keeps the folders of three runs
-    shutil.rmtree(tmp_path / "uploads")
+    for folder in ("blobs", "segments", "uploads"):  # pytest keeps the folders of three runs
+        shutil.rmtree(tmp_path / folder)
 
 
 async def test_kill_9_before_every_change_to_the_folder(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.adapters.staged import FileStaged
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
 from conexiones.ports import Catalog, ImageRecord, UploadRecord
+from tests.adapters.stored import everything, stored_blobs
 
 Make = Callable[..., ImageRecord]
 MIB = 1 << 20
@@ -28,20 +29,24 @@ MIB = 1 << 20
 
 @pytest.fixture
 async def files(tmp_path: Path, catalog: Catalog) -> AsyncIterator[FileBlobs]:
-    files = FileBlobs(tmp_path / "files")
+    """Every blob is a file here; of segments see test_segments.py."""
+    files = FileBlobs(tmp_path / "files", small=0)
     await files.open(catalog)
     yield files
     await files.close()
 
 
 def tree(root: Path) -> list[str]:
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    """The files but for the segments."""
+    files = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return sorted(str(path) for path in files if path.parts[0] != "segments")
 
 
 def open_files(root: Path) -> list[str]:
-    """The files below root that this process has open."""
+    """The files below root that this process has open, but for the segments."""
     targets = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
-    return [target for target in targets if target.startswith(str(root))]
+    ours = [target for target in targets if target.startswith(str(root))]
+    return [target for target in ours if not target.startswith(str(root / "segments"))]
 
 
 async def whole(files: FileBlobs, digest: bytes) -> bytes:
@@ -61,22 +66,26 @@ async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, 
     files = FileBlobs(root)
     assert not root.exists(), "construction is without I/O"
     await files.open(catalog)
-    small, large = files.stage(), files.stage()
+    small, large, other = files.stage(), files.stage(), files.stage()
     await small.write(b"small")
-    assert tree(root) == [], "nothing is on the disk before a batch is full"
-    await large.write(bytes(MIB))
-    await large.inspect(len)
+    await small.publish()
+    assert tree(root) == [], "it is in a segment"
+    assert {path.name for path in (root / "segments").iterdir()} >= {"00000000", "index.sqlite3"}
+    await other.write(bytes(MIB + 1))
+    await other.inspect(len)
     (random_name,) = tree(root)
     assert random_name.startswith("incoming/")
-    digest = (await small.publish()).hex()
+    await large.write(bytes(MIB))
+    digest = (await large.publish()).hex()
     blob = f"blobs/{digest[:2]}/{digest}"
     (marker,) = {*tree(root)} - {blob, random_name}
     assert marker.startswith(f"incoming/{digest}.")
     assert (root / blob).samefile(root / marker)
     assert {path.stat().st_mode & 0o777 for path in root.rglob("*") if path.is_file()} == {0o600}
     assert {path.stat().st_mode & 0o777 for path in [root, *root.rglob("*")] if path.is_dir()} == {0o700}
+    await large.settle()
     await small.settle()
-    await large.discard()
+    await other.discard()
     assert tree(root) == [blob]
     assert len(list((root / "blobs").iterdir())) == 256
     await files.close()
@@ -98,17 +107,17 @@ async def test_publish_syncs_the_file_before_its_link_and_the_folder_after(
         if event == "c_call" and function in (os.fsync, os.link, os.rename):
             calls.append(function.__name__)
 
-    files = FileBlobs(tmp_path / "files")
+    files = FileBlobs(tmp_path / "files", small=0)
     threading.setprofile(watch)
     try:
         await files.open(catalog)
-        assert calls == ["fsync"] * 3  # blobs with its folders, the root, and the folder that has it
-        for large in (False, True):
-            renamed = ["rename"] * large
+        # blobs with its folders, the root, the folder that has it, and the segments'.
+        assert calls == ["fsync"] * 4
+        for size in (10, 2 * MIB):
             for twin in ([], ["fsync"]):  # of a twin the bytes that are there are synced once more
                 calls.clear()
-                await stored(files, bytes(2 * MIB if large else 10))
-                assert calls == [*renamed, "fsync", "link", *twin, "fsync"]
+                await stored(files, bytes(size))
+                assert calls == ["rename", "fsync", "link", *twin, "fsync"]
     finally:
         threading.setprofile(None)
         await files.close()
@@ -132,7 +141,7 @@ def test_fragments_of_any_size_make_the_same_blob(sizes: list[int], locals_after
             start = staged.size
             await staged.write(bytes(data[start : start + size]))
             if i in locals_after:
-                assert await staged.inspect(bytes) == data[: staged.size]
+                assert await staged.inspect(everything) == data[: staged.size]
         digest = await staged.publish()
         await staged.settle()
         assert digest == hashlib.sha256(data).digest()
@@ -196,7 +205,7 @@ async def test_what_no_crash_of_ours_leaves_is_swept_too(
 async def test_without_the_catalogs_word_the_blob_is_left_to_the_next_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    catalog, files = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path / "files")
+    catalog, files = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path / "files", small=0)
     await catalog.open()
     await files.open(catalog)
     staged = files.stage()
@@ -244,8 +253,7 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
         assert list((tmp_path / "files" / "incoming").iterdir()) == []
     kept = {digest for name, digest in started.items() if await catalog.get_image(name)}
     assert 0 < len(kept) < len(started), "the moments must be spread over all steps"
-    blobs = {path.name for path in (tmp_path / "files" / "blobs").rglob("*") if path.is_file()}
-    assert blobs == {digest.hex() for digest in kept}
+    assert set(stored_blobs(tmp_path / "files")) == {digest.hex() for digest in kept}
     for digest in kept:
         assert hashlib.sha256(await whole(files, digest)).digest() == digest
     assert open_files(tmp_path / "files") == []
@@ -261,7 +269,7 @@ async def test_a_full_disk_refuses_uploads_and_goes_on_with_space(
     small_disk: Path, fill_disk: Callable[[Path], None], catalog: Catalog
 ) -> None:
     root = small_disk / "files"
-    files = FileBlobs(root)
+    files = FileBlobs(root, small=0)
     await files.open(catalog)
     data = random.Random(0).randbytes(MIB + 1)
     acknowledged = await stored(files, data)
@@ -322,7 +330,7 @@ async def test_a_named_upload_is_laid_out_as_documented(
     for name in ("a", "a.copy", "b", "b.copy", "not a name"):
         (root / "uploads").mkdir(parents=True, exist_ok=True)
         (root / "uploads" / name).write_bytes(b"123")
-    files = FileBlobs(root)
+    files = FileBlobs(root, small=0)
     await files.open(catalog)
     assert tree(root) == ["uploads/a"]
     staged = await files.resume("a", 3)
@@ -345,13 +353,13 @@ async def test_a_named_upload_is_laid_out_as_documented(
 async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Catalog) -> None:
     """Only a power cut would show that it does not: so the calls of the store's threads are watched."""
     calls: list[str] = []
-    watched = (os.pwrite, os.fsync, os.fdatasync, os.link, os.rename, os.replace)
+    watched = (os.pwritev, os.fsync, os.fdatasync, os.link, os.rename, os.replace)
 
     def watch(_frame: object, event: str, function: object) -> None:
         if event == "c_call" and function in watched:
             calls.append(function.__name__)
 
-    files = FileBlobs(tmp_path / "files")
+    files = FileBlobs(tmp_path / "files", small=0)
     threading.setprofile(watch)
     try:
         await files.open(catalog)
@@ -363,7 +371,7 @@ async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Ca
             await staged.write(b"1")
             await staged.commit()
             await staged.commit()
-            assert calls == ["pwrite", "fdatasync"]
+            assert calls == ["pwritev", "fdatasync"]
         calls.clear()
         await staged.publish()
         # The marker and its folder, the bytes, the blob and its folder.
@@ -386,7 +394,7 @@ async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Ca
         await files.close()
 
 
-@pytest.mark.parametrize("failing", ["fdatasync", "pwrite"])
+@pytest.mark.parametrize("failing", ["fdatasync", "pwritev"])
 async def test_after_a_sync_or_a_write_that_failed_nothing_is_acknowledged(
     files: FileBlobs, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -411,7 +419,7 @@ async def test_after_a_sync_or_a_write_that_failed_nothing_is_acknowledged(
     staged = await files.resume("a", 3)
     await staged.write(b"456")
     assert await staged.commit() == 6
-    assert await staged.inspect(bytes) == b"123456"
+    assert await staged.inspect(everything) == b"123456"
     await staged.discard()
 
 
@@ -435,7 +443,7 @@ async def test_a_copy_that_fails_leaves_the_upload_as_it_was(
             await files.resume("a", 3)
     assert await whole(files, digest) == b"123"
     staged = await files.resume("a", 3)
-    assert await staged.inspect(bytes) == b"123"
+    assert await staged.inspect(everything) == b"123"
     await staged.discard()
     await twin.discard()
     assert tree(tmp_path / "files") == []

@@ -22,6 +22,7 @@ class Claims:
 
     def __init__(self) -> None:
         self._claims: dict[bytes, _Claim] = {}
+        self._left: set[bytes] = set()
         self._lock = Lock()
 
     def make(self, digest: bytes) -> None:
@@ -38,15 +39,35 @@ class Claims:
         """
         return self._claims[digest].version
 
-    def settle(self, digest: bytes) -> bool:
+    def held(self, digest: bytes) -> bool:
+        """Whether the catalog may not know of a blob: it is claimed, or was left without a decision.
+
+        Without the lock, as `version`.
+        """
+        return digest in self._claims or digest in self._left
+
+    def settle(self, digest: bytes, *, wait: bool = True) -> bool:
         """Ends the claim of one whose image is in the catalog. False if it is the last one and must `drop`
-        instead: another went meanwhile without a decision, and the image may be deleted again."""
-        with self._lock:
+        instead: another went meanwhile without a decision, and the image may be deleted again.
+
+        Without `wait`, for the loop, also False while a blob is being removed: ask again in a thread.
+        """
+        if not self._lock.acquire(blocking=wait):
+            return False
+        try:
             claim = self._claims[digest]
             if claim.doubted and claim.holders == 1:
                 return False
+            self._left.discard(digest)
             self._end(digest, claim)
             return True
+        finally:
+            self._lock.release()
+
+    def forget(self, digest: bytes) -> None:
+        """Ends a claim whose blob never came to be."""
+        with self._lock:
+            self._end(digest, self._claims[digest])
 
     def drop(self, digest: bytes, *, version: int, referenced: bool, remove: Callable[[bytes], None]) -> bool:
         """Ends a claim, and calls `remove` if nobody needs the blob. Raises what `remove` raises: the claim
@@ -63,8 +84,11 @@ class Claims:
             elif claim.version != version:
                 return False
             elif not referenced:
-                del self._claims[digest]
-                remove(digest)  # within the lock: a claim made now would come too late
+                # Within the lock: a claim made now would come too late. And it is held until it is done.
+                self._left.add(digest)
+                self._end(digest, claim)
+                remove(digest)
+                self._left.discard(digest)
                 return True
             self._end(digest, claim)
             return True
@@ -74,6 +98,7 @@ class Claims:
         with self._lock:
             claim = self._claims[digest]
             claim.doubted = True
+            self._left.add(digest)
             self._end(digest, claim)
 
     def _end(self, digest: bytes, claim: _Claim) -> None:

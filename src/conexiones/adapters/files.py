@@ -1,6 +1,7 @@
-"""Blobs as files on a local disk whose file system has hard links.
+"""Blobs on a local disk whose file system has hard links: large ones as files, small ones in segments.
 
-    root/blobs/ab/<sha256>             a blob; ab are the first two of the 64 hex digits
+    root/segments/                     blobs of at most SMALL bytes (segments.py)
+    root/blobs/ab/<sha256>             a larger one; ab are the first two of the 64 hex digits
     root/incoming/<random>             an upload that is still coming in
     root/incoming/<sha256>.<random>    an upload whose bytes are all there: the marker of its blob
     root/uploads/<name>                an upload that outlives connections and restarts (named.py)
@@ -9,7 +10,7 @@
 Files are 0600 and folders 0700. Only one process uses the root at a time: whoever starts the process
 holds a lock on it.
 
-To publish, the incoming file gets its marker's name, is fsynced, and is linked under its digest: a blob is
+To publish a file, it gets its marker's name, is fsynced, and is linked under its digest: a blob is
 never there in part. The marker goes when the catalog refers to the blob. So the next start need not
 look at all blobs: each marker that a crash left names one that the catalog may not know.
 """
@@ -21,23 +22,33 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 from weakref import WeakSet
 
+from conexiones.adapters.buffers import Buffers
 from conexiones.adapters.claims import Claims
-from conexiones.adapters.disk import finish, sync_folder, to_end
+from conexiones.adapters.disk import Outcome, finish, sync_folder, to_end
 from conexiones.adapters.named import NAME, NamedStaged
-from conexiones.adapters.staged import BATCH, OUTSTANDING, FileStaged
+from conexiones.adapters.segment_index import Record
+from conexiones.adapters.segments import Segments
+from conexiones.adapters.staged import FileStaged
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports import Catalog, Staged
 
-SMALL_BATCH = 64 << 10
-"""The fewest bytes that are handed to a thread at once, where many uploads share the memory."""
+SMALL = 256 << 10
+"""Bytes up to which a blob goes into a segment."""
 
-MEMORY = 192 << 20
-"""Bytes for the batches of all uploads, while there are no more than a thousand."""
+MEMORY = 64 << 20
+"""Bytes for all uploads that are in memory still, while there are no more than a thousand. What is being
+written to files is bounded by buffers.py."""
+
+LEAST = 64 << 10
+"""Bytes that an upload may have in memory, however many there are."""
+
+PIECE = 1 << 20
+"""The largest piece that is read."""
 
 THREADS = 8
 
@@ -50,23 +61,30 @@ _MARKER = re.compile(r"([0-9a-f]{64})\.")
 class FileBlobs:
     """A Blobs in the folder `root`, which is created if it is not there.
 
-    After `close`, and before `open`, what needs the disk raises StorageUnavailable.
+    After `close`, and before `open`, what needs the disk raises StorageUnavailable. `small` takes the place
+    of SMALL.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, small: int = SMALL) -> None:
         self._blobs = root / "blobs"
         self.incoming = root / "incoming"
         self.uploads = root / "uploads"
         self._pool: ThreadPoolExecutor | None = None
         self.claims = Claims()
+        self.buffers = Buffers()
+        self.small = small
+        self._segments = Segments(root / "segments", self.claims)
         self.held: set[str] = set()  # names that are resumed or being dropped; of the loop's own thread
         self._uploads: WeakSet[FileStaged] = WeakSet()
 
     async def open(self, catalog: Catalog) -> None:
         self.catalog = catalog
+        self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         try:
-            for leftover in await self.run(self._prepare):
+            await self.run(self._prepare)
+            await self._open_segments(catalog)
+            for leftover in await self.run(self._list_incoming):
                 marker = _MARKER.match(leftover.name)
                 digest = bytes.fromhex(marker[1]) if marker else None
                 orphan = digest is not None and not await catalog.has_digest(digest)
@@ -79,11 +97,29 @@ class FileBlobs:
             await self.close()
             raise
 
+    async def _open_segments(self, catalog: Catalog) -> None:
+        await self.run(self._segments.open, self._tell)
+        while records := await self.run(self._segments.look):
+            known = [await catalog.has_digest(record.digest) for record in records]
+            await self.run(
+                self._segments.admit,
+                [record for record, yes in zip(records, known, strict=True) if yes],
+                [record for record, yes in zip(records, known, strict=True) if not yes],
+            )
+        await self.run(self._segments.start)
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(call)
+
     async def close(self) -> None:
         """Waits for what the threads are doing. Uploads that were not settled are left to `open`."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await to_end(asyncio.ensure_future(asyncio.to_thread(pool.shutdown)))
+            await to_end(asyncio.ensure_future(asyncio.to_thread(self._close, pool)))
+
+    def _close(self, pool: ThreadPoolExecutor) -> None:
+        pool.shutdown()
+        self._segments.close()
 
     def stage(self) -> Staged:
         staged = FileStaged(self)
@@ -159,14 +195,29 @@ class FileBlobs:
                 raise
             done = await finish(drop)
 
-    def batch(self) -> int:
-        """Bytes that an upload may gather now: the more uploads there are, the fewer."""
-        share = MEMORY // max(1, len(self._uploads)) // (OUTSTANDING + 1)
-        return max(SMALL_BATCH, min(BATCH, share))
+    def in_memory(self) -> int:
+        """Bytes up to which an upload stays in memory now: the more uploads there are, the fewer."""
+        return max(min(LEAST, self.small), min(self.small, MEMORY // max(1, len(self._uploads))))
+
+    def append(self, data: bytes) -> Outcome[bytes]:
+        """Stores a small blob, durably; its digest comes with a claim. Raises StorageUnavailable."""
+        if self._pool is None:
+            raise StorageUnavailable
+        outcome: Outcome[bytes] = Outcome(loop=self._loop)
+        self._segments.append(data, outcome)
+        return outcome
 
     async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
-        """As in the port. Read from its start, a blob is checked against its digest: the last piece
-        of a damaged one is never given."""
+        """As in the port. Read from its start, a blob is checked against its digest, and a small one always:
+        the last piece of a damaged one is never given."""
+        record = await self.run(self._segments.find, digest)
+        if record is not None:
+            if offset > record.size:
+                raise BlobCorrupt
+            data = await self.run(self._segments.read, record)
+            if offset < record.size:
+                yield data[offset:]
+            return
         descriptor, size = await self.run(self._open, digest)
         try:
             if offset > size:
@@ -184,9 +235,18 @@ class FileBlobs:
 
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
-        descriptor, _size = await self.run(self._open, digest)
-        os.close(descriptor)
-        yield self.path(digest)
+        record = await self.run(self._segments.find, digest)
+        if record is None:
+            descriptor, _size = await self.run(self._open, digest)
+            os.close(descriptor)
+            yield self.path(digest)
+            return
+        path = self.incoming / secrets.token_hex(16)
+        try:
+            await self.run(self._extract, record, path)
+            yield path
+        finally:
+            await self.run(path.unlink, missing_ok=True)
 
     def path(self, digest: bytes) -> Path:
         name = digest.hex()
@@ -203,18 +263,28 @@ class FileBlobs:
 
     def _remove(self, digest: bytes) -> None:
         """Removes a blob, durably: its marker may go next. Runs in a thread; raises OSError."""
+        self._segments.remove(digest)
         path = self.path(digest)
-        path.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        with suppress(FileNotFoundError):
+            path.unlink()
+            sync_folder(path.parent)
 
-    def _prepare(self) -> list[Path]:
-        """Creates the folders, durably, and lists what a crash left."""
+    def _extract(self, record: Record, path: Path) -> None:
+        data = self._segments.read(record)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+
+    def _prepare(self) -> None:
+        """Creates the folders, durably."""
         root = self._blobs.parent
         fan = (self._blobs / f"{i:02x}" for i in range(256))
-        for folder in (root, self._blobs, self.incoming, self.uploads, *fan):
+        for folder in (root, self._blobs, root / "segments", self.incoming, self.uploads, *fan):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._blobs, root, root.parent):
             sync_folder(folder)
+
+    def _list_incoming(self) -> list[Path]:
         return list(self.incoming.iterdir())
 
     def _list_uploads(self) -> list[Path]:
@@ -240,7 +310,7 @@ def _mark(marker: Path) -> None:
 
 
 def _read_piece(descriptor: int, offset: int, sha: "hashlib._Hash | None") -> bytes:
-    piece = os.pread(descriptor, BATCH, offset)
+    piece = os.pread(descriptor, PIECE, offset)
     if sha is not None:
         sha.update(piece)
     return piece

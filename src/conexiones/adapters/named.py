@@ -10,14 +10,18 @@ another image's too: they are written no more, and who resumes it goes on with a
 """
 
 import asyncio
+import hashlib
 import os
 import re
+import secrets
 from concurrent.futures import Future
+from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conexiones.adapters.direct import WINDOW, DirectFile
 from conexiones.adapters.disk import finish, sync_folder, to_end
-from conexiones.adapters.staged import BATCH, FileStaged
+from conexiones.adapters.staged import Batch, FileStaged
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -38,6 +42,9 @@ class NamedStaged(FileStaged):
 
     def __init__(self, store: "FileBlobs", name: str) -> None:
         super().__init__(store)
+        self._memory = None  # what is committed is in its file
+        self._name = secrets.token_hex(16)  # of its marker
+        self._sha = hashlib.sha256()
         self._upload = name
         self._holding = True
         self._committed = 0
@@ -55,13 +62,10 @@ class NamedStaged(FileStaged):
         if self._has_gap():
             raise StorageUnavailable
         if self._committed < self._size:
-            batch, self._batch = self._batch, bytearray()
-            job = self._store.submit(self._commit, batch, self._submitted, self._last)
+            batch = self._take_batch() or Batch(self._submitted)
             # As the last job it has failed for all that come after it: a fsync that failed once may
             # succeed the next time with the bytes lost.
-            self._last = job
-            self._jobs.append(job)
-            self._submitted += len(batch)
+            self._submit(self._commit, batch)
             while self._jobs:
                 await finish(self._jobs.popleft())
             self._committed = self._size
@@ -94,7 +98,6 @@ class NamedStaged(FileStaged):
     async def _complete_hash(self) -> None:
         if self._hashing:
             return
-        await self._flushed()
         offset = 0
         while offset < self._size:
             offset = await self._store.run(self._hash_file, offset)
@@ -119,18 +122,18 @@ class NamedStaged(FileStaged):
         """Opens the file with its first `size` bytes, or creates it."""
         path = self._store.uploads / self._upload
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self._file = DirectFile(path)
         except FileNotFoundError as cause:
             if size:
                 raise BlobCorrupt from cause
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        file = os.fstat(self._descriptor)
+            self._file = DirectFile(path, os.O_CREAT | os.O_EXCL)
+        file = os.fstat(self._file.descriptor)
         if file.st_size < size:
             raise BlobCorrupt
         if file.st_nlink > 1:
             self._copy(path, size)
         elif file.st_size > size:
-            os.ftruncate(self._descriptor, size)
+            os.ftruncate(self._file.descriptor, size)
         if not size:  # new, or it may be that whoever created it did not get so far as this
             sync_folder(path.parent)
         self._path = path
@@ -140,42 +143,47 @@ class NamedStaged(FileStaged):
     def _copy(self, path: Path, size: int) -> None:
         """Puts a copy in the place of a file whose bytes are a blob's too; durable before the file goes."""
         copy = path.with_name(f"{path.name}.copy")
-        target = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        source, self._descriptor = self._descriptor, target
+        target = DirectFile(copy, os.O_CREAT | os.O_TRUNC)
+        assert self._file is not None  # noqa: S101 (tells mypy)
+        source, self._file = self._file, target
         try:
             offset = 0
             while offset < size:
-                sent = os.sendfile(target, source, offset, min(PART, size - offset))
+                sent = os.sendfile(target.descriptor, source.descriptor, offset, min(PART, size - offset))
                 if not sent:
                     raise BlobCorrupt
                 offset += sent
-            os.fsync(target)
+            os.fsync(target.descriptor)
             copy.replace(path)
             sync_folder(path.parent)
         finally:
-            os.close(source)
+            source.close()
 
-    def _commit(self, batch: bytearray, offset: int, before: Future[None] | None) -> None:
-        self._append(batch, offset, before)
-        os.fdatasync(self._descriptor)
+    def _commit(self, batch: Batch, before: Future[None] | None) -> None:
+        self._append(batch, before)
+        assert self._file is not None  # noqa: S101 (tells mypy)
+        os.fdatasync(self._file.descriptor)
 
-    def _hash(self, batch: bytearray) -> None:
+    def _hash(self, data: memoryview) -> None:
         if self._hashing:
-            super()._hash(batch)
+            super()._hash(data)
 
     def _hash_file(self, offset: int) -> int:
         """Hashes some of the file from `offset` on, and says where to go on."""
+        assert self._file is not None  # noqa: S101 (tells mypy)
         end = min(self._size, offset + PART)
-        while offset < end:
-            piece = os.pread(self._descriptor, min(BATCH, end - offset), offset)
-            if not piece:
-                raise BlobCorrupt
-            self._sha.update(piece)
-            offset += len(piece)
+        with mmap(-1, WINDOW) as window:
+            while offset < end:
+                read = min(self._file.read(window, offset), self._size - offset)
+                if not read:
+                    raise BlobCorrupt
+                with memoryview(window) as view:
+                    self._sha.update(view[:read])
+                offset += read
         return offset
 
-    def _mark(self, path: Path) -> Path:
-        self._marked = self._marker()
+    def _mark(self, path: Path, marker: Path) -> Path:
+        self._marked = marker
         self._marked.hardlink_to(path)
         sync_folder(self._marked.parent)
         return self._marked

@@ -1,4 +1,9 @@
-"""Bytes on their way into the files of FileBlobs."""
+"""Bytes on their way into FileBlobs: in memory while they are few, then into a file as they come.
+
+A large upload fills aligned buffers; threads write a batch of them (past the page cache, where that can be)
+while the batch before is hashed. So the loop copies bytes and does nothing else, and memory stays what the
+pool is.
+"""
 
 import asyncio
 import hashlib
@@ -9,23 +14,20 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from mmap import ACCESS_READ, mmap
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from conexiones.adapters.disk import finish, sync_file, sync_folder, to_end
+from conexiones.adapters.buffers import BLOCK, OUTSTANDING, UNIT
+from conexiones.adapters.direct import DirectFile, FileView
+from conexiones.adapters.disk import decided, finish, sync_file, sync_folder, to_end
 from conexiones.errors import ConexionesError, StorageUnavailable
+from conexiones.ports import Content
 
 if TYPE_CHECKING:
     from conexiones.adapters.files import FileBlobs
 
-BATCH = 1 << 20
-"""The most bytes that are handed to a thread at once, and the largest piece that is read."""
-
-OUTSTANDING = 2
-"""Batches of one upload that threads may be busy with. One more is being filled: 3 MiB per upload."""
-
-INLINE = 64 << 10
+INLINE = 128 << 10
 """Bytes up to which an upload in memory is inspected at once: a thread would take longer to get there."""
 
 T = TypeVar("T")
@@ -33,28 +35,47 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Batch:
+    """Bytes for the file from `offset` on: in the units, from `start` to `end` of all of them together.
+
+    Start and offset leave the same rest by BLOCK, so that a block of the file is one of memory.
+    """
+
+    offset: int
+    units: list[memoryview] = field(default_factory=list)
+    start: int = 0
+    end: int = 0
+    room: int = 0
+
+    def pieces(self) -> list[memoryview]:
+        found, at = [], 0
+        for unit in self.units:
+            found.append(unit[max(0, self.start - at) : self.end - at])
+            at += len(unit)
+        return found
+
+
 class FileStaged:
     """A Staged of FileBlobs. Used by one task at a time.
 
-    Fragments of any size are gathered into batches, each of which a thread writes and hashes. Nothing
-    is on the disk before the first batch is full: a smaller image costs one hop, in `publish`.
     What fails or is cancelled comes to light in `publish` at the latest; `discard` is all that is left then.
     """
 
     def __init__(self, store: "FileBlobs") -> None:
         self._store = store
-        self._name = secrets.token_hex(16)
         self._size = 0
-        self._batch = bytearray()
+        self._memory: bytes | bytearray | None = b""  # None when there is a file
+        self._batch: Batch | None = None
         self._submitted = 0  # bytes handed to threads: the offset of the next batch
         self._publishing = False
         self._jobs: deque[Future[None]] = deque()  # handed over and not yet waited for
         self._last: Future[None] | None = None
+        self._sharing = False  # the pool of buffers
+        self._digest: bytes | None = None  # once the claim is made
         # Below: changed in threads, while the task waits for them.
         self._path: Path | None = None
-        self._descriptor = -1
-        self._sha = hashlib.sha256()
-        self._digest: bytes | None = None  # once the claim is made
+        self._file: DirectFile | None = None
 
     @property
     def size(self) -> int:
@@ -62,36 +83,113 @@ class FileStaged:
 
     async def write(self, data: bytes) -> None:
         self._size += len(data)
-        full = self._store.batch()
-        if len(self._batch) + len(data) < full:
-            self._batch += data
+        if self._memory is not None:
+            if self._size <= self._store.in_memory():
+                self._gather(data)
+                return
+            await self._begin()
+        await self._fill(data)
+
+    def _gather(self, data: bytes) -> None:
+        if not self._memory:
+            self._memory = data  # a whole image in one piece is never copied
             return
+        if isinstance(self._memory, bytes):
+            self._memory = bytearray(self._memory)
+        self._memory += data
+
+    async def _begin(self) -> None:
+        """Goes on in a file."""
+        self._name = secrets.token_hex(16)
+        self._sha = hashlib.sha256()
+        memory, self._memory = self._memory, None
+        self._share()
+        await self._store.run(self._create, self._store.incoming / self._name)
+        await self._fill(memory or b"")
+
+    def _share(self) -> None:
+        self._sharing = True
+        self._store.buffers.users += 1
+
+    async def _fill(self, data: bytes | bytearray) -> None:
         rest = memoryview(data)
         while rest:
-            room = max(0, full - len(self._batch))
-            self._batch += rest[:room]
-            rest = rest[room:]
-            if len(self._batch) >= full:
-                await self._hand_over()
+            batch = self._batch
+            if batch is None or batch.end == batch.room:
+                batch = await self._more_room()
+            at = batch.end
+            for unit in batch.units:
+                if at < len(unit):
+                    taken = min(len(rest), len(unit) - at)
+                    unit[at : at + taken] = rest[:taken]
+                    batch.end += taken
+                    rest = rest[taken:]
+                    break
+                at -= len(unit)
 
-    async def _flushed(self) -> Path:
-        """The file with all that was written in it."""
-        if self._batch or self._path is None:
+    async def _more_room(self) -> Batch:
+        buffers = self._store.buffers
+        batch = self._batch
+        if batch is not None and (len(batch.units) >= buffers.batch() or batch.room < UNIT):
             await self._hand_over()
+            batch = None
+        while (unit := buffers.take()) is None:
+            if batch is not None:
+                await self._hand_over()
+                batch = None
+            if not self._jobs:
+                unit = buffers.small()
+                break
+            await finish(self._jobs.popleft())
+        if batch is None:
+            start = self._submitted % BLOCK
+            batch = self._batch = Batch(self._submitted, start=start, end=start)
+        batch.units.append(unit)
+        batch.room += len(unit)
+        return batch
+
+    async def _hand_over(self) -> None:
+        """Gives what is gathered to a thread, when it has less than it may to do."""
+        while len(self._jobs) >= OUTSTANDING:
+            await finish(self._jobs.popleft())
+        if (batch := self._take_batch()) is not None:
+            self._submit(self._append, batch)
+
+    def _take_batch(self) -> Batch | None:
+        batch, self._batch = self._batch, None
+        return batch
+
+    def _submit(self, work: Callable[[Batch, Future[None] | None], None], batch: Batch) -> None:
+        try:
+            self._last = self._store.submit(work, batch, self._last)
+        except BaseException:
+            self._release(batch)
+            raise
+        self._jobs.append(self._last)
+        self._submitted = batch.offset + batch.end - batch.start
+
+    async def _flushed(self) -> DirectFile:
+        """The file with all that was written in it. Raises what any of the jobs raised: each fails with the
+        one before it."""
+        await self._hand_over()
         while self._jobs:
             await finish(self._jobs.popleft())
-        assert self._path is not None  # noqa: S101 (tells mypy)
-        return self._path
+        if self._last is not None:
+            await finish(self._last)
+        assert self._file is not None  # noqa: S101 (tells mypy)
+        return self._file
 
-    async def inspect(self, judge: Callable[[bytes | mmap], T]) -> T:
-        """As in the port. ValueError if nothing was written: there is no map of nothing."""
-        if self._path is None:
-            content = bytes(self._batch)
+    async def inspect(self, judge: Callable[[Content], T]) -> T:
+        """As in the port. ValueError if nothing was written."""
+        if not self._size:
+            raise ValueError("there is nothing to inspect")
+        if self._memory is not None:
+            content = bytes(self._memory)
             if len(content) <= INLINE:
                 return judge(content)
             return await self._store.run(judge, content)
-        path = await self._flushed()
-        return await self._store.run(_inspect, path, judge)
+        file = await self._flushed()
+        return await self._store.run(_inspect, file, self._size, judge)
 
     async def publish(self) -> bytes:
         """As in the port. ValueError if nothing was written."""
@@ -100,11 +198,31 @@ class FileStaged:
         if self._publishing or self._has_gap():
             raise StorageUnavailable
         self._publishing = True
+        if self._memory is None and self._size <= self._store.small:
+            await self._flushed()
+            self._memory = await self._store.run(self._whole)
+        if self._memory is not None:
+            return await self._append_to_segment(bytes(self._memory))
+        await self._flushed()
         await self._complete_hash()
-        return await self._store.run(self._publish, self._last)
+        return await self._store.run(self._publish)
+
+    async def _append_to_segment(self, data: bytes) -> bytes:
+        outcome = self._store.append(data)
+        try:
+            await decided(outcome)
+        finally:
+            if outcome.exception() is None:  # cancelled or not, it has its claim
+                self._digest = outcome.result()
+        self._memory = b""
+        return outcome.result()
 
     async def settle(self) -> None:
         """As in the port. If the marker cannot be removed the next start does it: nothing is raised."""
+        assert self._digest is not None  # noqa: S101 (tells mypy)
+        if self._path is None and self._store.claims.settle(self._digest, wait=False):
+            self._digest = None
+            return
         try:
             settled = await self._store.run(self._settle)
         except (OSError, ConexionesError):
@@ -112,13 +230,16 @@ class FileStaged:
         else:
             if not settled:  # the image may be deleted again already
                 await self.discard()
+                return
+        self._close()
 
     async def discard(self) -> None:
         """As in the port. After `publish` the blob goes too, unless the catalog or another upload has it.
 
         If that cannot be found out, or the disk fails, the files are left to the next start.
         """
-        if self._jobs or self._path is not None:
+        self._memory = b""
+        if self._jobs or self._path is not None or self._digest is not None or self._file is not None:
             await to_end(asyncio.ensure_future(self._give_up(self._unlink)))
 
     async def _give_up(self, clear: Callable[[], None] | None) -> None:
@@ -140,7 +261,10 @@ class FileStaged:
 
     def _has_gap(self) -> bool:
         """Whether a call before this one failed or was cancelled, so that bytes are missing."""
-        return self._submitted + len(self._batch) != self._size
+        if self._memory is not None:
+            return len(self._memory) != self._size
+        gathered = 0 if self._batch is None else self._batch.end - self._batch.start
+        return self._submitted + gathered != self._size
 
     async def commit(self) -> int:
         """RuntimeError: only a named one can be committed."""
@@ -151,70 +275,69 @@ class FileStaged:
         await self.discard()
 
     async def _complete_hash(self) -> None:
-        """Before the last batch is written and hashed."""
+        """Before it is published."""
 
-    async def _hand_over(self) -> None:
-        if self._path is None:
-            await self._store.run(self._create, self._store.incoming / self._name)
-        while len(self._jobs) >= OUTSTANDING:
-            await finish(self._jobs.popleft())
-        batch, self._batch = self._batch, bytearray()
-        self._last = self._store.submit(self._append, batch, self._submitted, self._last)
-        self._jobs.append(self._last)
-        self._submitted += len(batch)
+    def _close(self) -> None:
+        """Gives back what it has of the store's."""
+        if (batch := self._take_batch()) is not None:
+            self._release(batch)
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+        if self._sharing:
+            self._sharing = False
+            self._store.buffers.users -= 1
+
+    def _release(self, batch: Batch) -> None:
+        for unit in batch.units:
+            self._store.buffers.give(unit)
 
     # In threads, from here on.
 
     def _create(self, path: Path) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = DirectFile(path, os.O_CREAT | os.O_EXCL)
 
-    def _append(self, batch: bytearray, offset: int, before: Future[None] | None) -> None:
+    def _append(self, batch: Batch, before: Future[None] | None) -> None:
         """Writes a batch while the one before it is hashed, and then hashes it.
 
         The pool starts jobs in the order they came, so the wait is for one that runs: no deadlock.
         """
-        self._write(batch, offset)
-        if before is not None:
-            before.result()  # raises what it raised
-        self._hash(batch)
+        try:
+            assert self._file is not None  # noqa: S101 (tells mypy)
+            pieces = batch.pieces()
+            self._file.write(pieces, batch.offset)
+            if before is not None:
+                before.result()  # raises what it raised
+            for piece in pieces:
+                self._hash(piece)
+        finally:
+            self._release(batch)
 
-    def _hash(self, batch: bytearray) -> None:
-        self._sha.update(batch)
+    def _hash(self, data: memoryview) -> None:
+        self._sha.update(data)
 
-    def _write(self, batch: bytearray, offset: int) -> None:
-        rest = memoryview(batch)
-        while rest:
-            written = os.pwrite(self._descriptor, rest, offset)
-            rest = rest[written:]
-            offset += written
+    def _whole(self) -> bytes:
+        assert self._file is not None  # noqa: S101 (tells mypy)
+        return os.pread(self._file.descriptor, self._size, 0)
 
-    def _publish(self, before: Future[None] | None) -> bytes:
-        if self._path is None:
-            self._sha.update(self._batch)
-            marker = self._marker()
-            self._create(marker)
-            self._write(self._batch, 0)
-        else:
-            self._append(self._batch, self._submitted, before)
-            marker = self._mark(self._path)
+    def _publish(self) -> bytes:
+        assert self._file is not None  # noqa: S101 (tells mypy)
+        assert self._path is not None  # noqa: S101 (tells mypy)
+        digest = self._sha.digest()
+        marker = self._mark(self._path, self._store.incoming / f"{digest.hex()}.{self._name}")
         # After the rename: fsync of a file that is new makes its name durable too on ext4, XFS and Btrfs,
         # so that a marker is there before its blob is. Elsewhere a power cut may leave a blob too many.
-        os.fsync(self._descriptor)
-        self._close()
-        digest = self._sha.digest()
+        os.fsync(self._file.descriptor)
         self._store.claims.make(digest)
         self._digest = digest
         self._link(marker, self._store.path(digest))
         return digest
 
-    def _mark(self, path: Path) -> Path:
+    def _mark(self, path: Path, marker: Path) -> Path:
         """Gives the bytes their marker, and says where it is."""
-        self._path = path.rename(self._marker())
+        self._path = path.rename(marker)
         return self._path
-
-    def _marker(self) -> Path:
-        return self._store.incoming / f"{self._sha.hexdigest()}.{self._name}"
 
     def _link(self, marker: Path, blob: Path) -> None:
         """Makes the blob visible and that durable; returns only when it is, whoever linked it."""
@@ -237,18 +360,15 @@ class FileStaged:
         self._unlink()
         return True
 
-    def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
     def _unlink(self) -> None:
-        self._close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
 
 
-def _inspect(path: Path, judge: Callable[[bytes | mmap], T]) -> T:
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return judge(content)
+def _inspect(file: DirectFile, size: int, judge: Callable[[Content], T]) -> T:
+    view = FileView(file, size)
+    try:
+        return judge(view)
+    finally:
+        view.close()

@@ -2,7 +2,7 @@
 
 import struct
 
-from conexiones.domain.formats.facts import Buffer, Facts
+from conexiones.domain.formats.facts import Buffer, Facts, unpack
 from conexiones.errors import CorruptImage, TruncatedImage, UnsupportedFormat
 
 _FILE = struct.Struct("<10xII")  # after BM: offset of the pixels, then the size of the header that follows
@@ -36,8 +36,8 @@ def describe(head: Buffer, *, full: bool) -> Facts:
 
 def _header(data: Buffer) -> tuple[Facts, int, int]:
     """The facts, the offset of the pixels, and the bytes of one uncompressed row."""
-    pixels, header = _FILE.unpack_from(data, 0)
-    width, height, planes, depth = (_CORE if header == 12 else _INFO).unpack_from(data, 18)
+    pixels, header = unpack(_FILE, data, 0)
+    width, height, planes, depth = unpack(_CORE if header == 12 else _INFO, data, 18)
     height = abs(height)  # Negative: the rows go from top to bottom.
     if width <= 0 or height == 0 or planes != 1 or depth not in (0, *_DEPTHS) or pixels < 14 + header:
         raise CorruptImage(format="BMP")
@@ -47,12 +47,12 @@ def _header(data: Buffer) -> tuple[Facts, int, int]:
 
 def _compression(data: Buffer) -> tuple[int, int]:
     """The compression and, for run lengths, the bytes they take. Raises for what no BMP reader decodes."""
-    header = _FILE.unpack_from(data, 0)[1]
+    header = unpack(_FILE, data, 0)[1]
     depth = int.from_bytes(data[24:26] if header == 12 else data[28:30], "little")
     if header in (12, 16):
         compression, stored = _RGB, 0
     else:
-        compression, stored = _COMPRESSION.unpack_from(data, 30)
+        compression, stored = unpack(_COMPRESSION, data, 30)
     if compression in (_JPEG, _PNG) and header not in _OS2_SIZES:
         raise UnsupportedFormat(format=f"BMP with {'JPEG' if compression == _JPEG else 'PNG'} inside")
     if compression in (_BITFIELDS, _JPEG) and header in _OS2_SIZES:

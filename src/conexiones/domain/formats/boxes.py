@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from conexiones.domain.formats.facts import MAX_PARTS, Buffer
+from conexiones.domain.formats.facts import MAX_PARTS, Buffer, unpack
 from conexiones.errors import CorruptImage
 
 _HEADER = struct.Struct(">I4s")
@@ -27,10 +27,10 @@ def boxes(format: str, data: Buffer, position: int, end: int) -> Iterator[Box]:
     for _ in range(MAX_PARTS):
         if position + 8 > end:
             return
-        size, kind = _HEADER.unpack_from(data, position)
+        size, kind = unpack(_HEADER, data, position)
         start = position + 8
         if size == 1:
-            (size,) = _LARGE.unpack_from(data, start)
+            (size,) = unpack(_LARGE, data, start)
             start += 8
         elif size == 0:
             size = end - position  # To the end of what holds it.

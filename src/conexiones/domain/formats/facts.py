@@ -10,23 +10,17 @@ Both raise `CorruptImage`, `TruncatedImage` or `UnsupportedFormat`. They may als
 `IndexError` escape where they read past the end of the buffer: `structure` takes these for a truncation.
 """
 
+import struct
 from dataclasses import dataclass
-from typing import Final, Protocol, overload
+from typing import Any, Final
+
+from conexiones.ports import Content
+
+Buffer = Content
 
 MAX_PARTS: Final = 1_000_000
 """Segments, blocks, chunks or boxes of one file. It bounds the time spent on a hostile one: honest files
 have thousands at most. PNG alone, with its many small IDATs, has its own limit."""
-
-
-class Buffer(Protocol):
-    """What `bytes` and `mmap` have in common: slices are copies, so no view keeps a map from closing."""
-
-    def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __len__(self) -> int: ...
-    @overload
-    def __getitem__(self, key: int, /) -> int: ...
-    @overload
-    def __getitem__(self, key: slice, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +35,18 @@ class Facts:
     width: int
     height: int
     frames: int = 1
+
+
+def unpack(layout: struct.Struct | str, data: Buffer, position: int) -> tuple[Any, ...]:
+    """The values of that layout at `position`. Raises struct.error past the end."""
+    size = struct.calcsize(layout) if isinstance(layout, str) else layout.size
+    piece = data[position : position + size]
+    return struct.unpack(layout, piece) if isinstance(layout, str) else layout.unpack(piece)
+
+
+def window(data: Buffer, start: int, stop: int) -> tuple[bytes, int]:
+    """Bytes in which `data[start:stop]` can be searched, and the position at which they begin."""
+    return (data, 0) if isinstance(data, bytes) else (data[start:stop], start)
 
 
 def oriented(format: str, width: int, height: int, orientation: int, frames: int = 1) -> Facts:

@@ -3,7 +3,7 @@
 import re
 import struct
 
-from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts
+from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, unpack, window
 from conexiones.errors import CorruptImage, TruncatedImage
 
 _SCREEN = struct.Struct("<HHBxx")
@@ -17,7 +17,7 @@ _SUB_BLOCKS = re.compile(
 )
 
 # The pattern keeps the interpreter lock, so other threads get their turn after each window.
-_WINDOW = 4 << 20
+_WINDOW = 1 << 20
 
 # Screen sizes of old authoring tools, which say nothing about the image: libnsgif, the decoder in libvips,
 # takes the first frame's extent instead, and so do we, for width × height to be those of what is decoded.
@@ -54,7 +54,7 @@ def _first_image(data: Buffer) -> tuple[Facts, int]:
 
     The logical screen, unless it is meaningless, grown to hold the first image (as libnsgif has it).
     """
-    width, height, flags = _SCREEN.unpack_from(data, 6)
+    width, height, flags = unpack(_SCREEN, data, 6)
     if not width or not height or max(width, height) > _LARGEST_SCREEN or (width, height) in _MEANINGLESS:
         width = height = 1
     position = 13 + _table_bytes(flags)
@@ -63,7 +63,7 @@ def _first_image(data: Buffer) -> tuple[Facts, int]:
         if introducer == _EXTENSION:
             position = _after_sub_blocks(data, position + 2)
         elif introducer == _DESCRIPTOR:
-            left, top, image_width, image_height, _ = _IMAGE.unpack_from(data, position + 1)
+            left, top, image_width, image_height, _ = unpack(_IMAGE, data, position + 1)
             if not image_width or not image_height:
                 break
             width, height = max(width, left + image_width), max(height, top + image_height)
@@ -81,8 +81,10 @@ def _table_bytes(flags: int) -> int:
 def _after_sub_blocks(data: Buffer, position: int) -> int:
     """The position behind the data sub-blocks at `position` and their terminator."""
     while data[position]:
-        run = _SUB_BLOCKS.match(data, position, min(position + _WINDOW, len(data)))
-        if run is None or run.end() == position:
+        end = min(position + _WINDOW, len(data))
+        piece, base = window(data, position, end)
+        run = _SUB_BLOCKS.match(piece, position - base, end - base)
+        if run is None or base + run.end() == position:
             raise TruncatedImage(format="GIF")
-        position = run.end()
+        position = base + run.end()
     return position + 1

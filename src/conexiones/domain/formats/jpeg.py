@@ -4,7 +4,7 @@ import re
 import struct
 
 from conexiones.domain.formats.exif import orientation
-from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented
+from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented, unpack, window
 from conexiones.errors import CorruptImage, TruncatedImage, UnsupportedFormat
 
 # A marker: neither a stuffed 0xFF (00), nor a restart inside a scan (D0 to D7), nor a fill byte (FF).
@@ -16,7 +16,7 @@ _TEM, _SOI, _EOI, _SOS, _APP1, _SOF55 = 0x01, 0xD8, 0xD9, 0xDA, 0xE1, 0xF7
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 # The search keeps the interpreter lock, so other threads get their turn after each window.
-_WINDOW = 4 << 20
+_WINDOW = 1 << 20
 
 
 def probe(data: Buffer) -> Facts:
@@ -72,7 +72,7 @@ def _header(data: Buffer, *, full: bool) -> tuple[Facts, int]:
 
 def _frame_size(data: Buffer, position: int, end: int) -> tuple[int, int]:
     """Width × height of a frame header (B.2.2). A height of 0, left to a DNL after the scan, is refused."""
-    height, width, components = _FRAME.unpack_from(data, position)
+    height, width, components = unpack(_FRAME, data, position)
     if not width or not height or not components or end - position != 8 + 3 * components:
         raise CorruptImage(format="JPEG")
     return width, height
@@ -83,10 +83,10 @@ def _next_marker(data: Buffer, position: int) -> tuple[int, int]:
     size = len(data)
     while position < size:
         end = min(position + _WINDOW, size)
-        found = _MARKER.search(data, position, end)
+        piece, base = window(data, position, end)
+        found = _MARKER.search(piece, position - base, end - base)
         if found:
-            position = found.end()
-            return data[position - 1], position
+            return piece[found.end() - 1], base + found.end()
         if end == size:
             break
         position = end - 1  # The window may have cut a marker in two.
@@ -99,7 +99,7 @@ def _segment_end(data: Buffer, marker: int, position: int) -> int:
         raise CorruptImage(format="JPEG")
     if marker == _SOF55:
         raise UnsupportedFormat(format="JPEG-LS")
-    (length,) = _LENGTH.unpack_from(data, position)
+    (length,) = unpack(_LENGTH, data, position)
     if length < 2:
         raise CorruptImage(format="JPEG")
     end: int = position + length

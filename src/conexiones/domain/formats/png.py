@@ -4,7 +4,7 @@ import struct
 import zlib
 
 from conexiones.domain.formats.exif import MAX_EXIF_BYTES, orientation
-from conexiones.domain.formats.facts import Buffer, Facts, oriented
+from conexiones.domain.formats.facts import Buffer, Facts, oriented, unpack
 from conexiones.errors import CorruptImage, TruncatedImage
 
 _CHUNK = struct.Struct(">I4s")
@@ -51,8 +51,8 @@ def describe(head: Buffer, *, full: bool) -> Facts:
 
 def _header(data: Buffer) -> tuple[int, int, int]:
     """Width, height and colour type of IHDR, which must come first."""
-    length, kind, width, height, depth, colour, compression, filtering, interlace, crc = _IHDR.unpack_from(
-        data, 8
+    length, kind, width, height, depth, colour, compression, filtering, interlace, crc = unpack(
+        _IHDR, data, 8
     )
     if (
         (length, kind, compression, filtering) != (13, b"IHDR", 0, 0)
@@ -73,7 +73,7 @@ def _before_pixels(data: Buffer, width: int, height: int) -> tuple[Facts, int, b
     """
     position, frames, turned, palette = 33, 1, 1, False
     for _ in range(_MAX_CHUNKS):
-        if _CHUNK.unpack_from(data, position)[1] == b"IDAT":
+        if unpack(_CHUNK, data, position)[1] == b"IDAT":
             return oriented("PNG", width, height, turned, frames), position, palette
         kind, start, end = _chunk(data, position)
         critical = not kind[0] & 0x20
@@ -83,7 +83,7 @@ def _before_pixels(data: Buffer, width: int, height: int) -> tuple[Facts, int, b
         elif kind == b"PLTE":
             palette = True
         elif kind == b"acTL" and end - start == 8:
-            frames = min(max(_U32.unpack_from(data, start)[0], 1), _LARGEST)
+            frames = min(max(unpack(_U32, data, start)[0], 1), _LARGEST)
         elif kind == b"eXIf":
             turned = orientation(data[start : min(end, start + MAX_EXIF_BYTES)])
         elif kind in (b"IEND", b"IHDR"):
@@ -94,7 +94,7 @@ def _before_pixels(data: Buffer, width: int, height: int) -> tuple[Facts, int, b
 
 def _chunk(data: Buffer, position: int) -> tuple[bytes, int, int]:
     """The type of the chunk at `position`, and where its data start and end. All of it is in `data`."""
-    length, kind = _CHUNK.unpack_from(data, position)
+    length, kind = unpack(_CHUNK, data, position)
     if length > _LARGEST or not kind.isalpha():
         raise CorruptImage(format="PNG")
     start = position + 8
@@ -109,5 +109,5 @@ def _crc_holds(data: Buffer, start: int, end: int) -> bool:
     crc = 0
     for piece in range(start - 4, end, _PIECE):
         crc = zlib.crc32(data[piece : min(piece + _PIECE, end)], crc)
-    expected: int = _U32.unpack_from(data, end)[0]
+    expected: int = unpack(_U32, data, end)[0]
     return crc == expected

@@ -44,7 +44,7 @@ _PAST_THE_END = (struct.error, IndexError)
 
 
 def probe(data: Buffer) -> Facts:
-    """The facts of a whole file, given as `bytes` or as an `mmap` of any size.
+    """The facts of a whole file of any size.
 
     The structure is followed to its end; pixels are not decoded, so what passes may still fail to decode.
     Memory stays below a few MiB whatever the size. Bytes after the end that the format marks are let be.
@@ -55,7 +55,6 @@ def probe(data: Buffer) -> Facts:
     try:
         return _PROBES[name](data)
     except _PAST_THE_END:
-        # Without the cause: its traceback would hold on to the caller's map.
         raise TruncatedImage(format=name) from None
 
 

@@ -3,7 +3,7 @@
 import struct
 from typing import Final, NamedTuple
 
-from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented
+from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented, unpack
 from conexiones.domain.formats.tiff_values import Field, Values
 from conexiones.errors import CorruptImage, TruncatedImage
 
@@ -89,18 +89,18 @@ class _Reader:
 
     def __init__(self, data: Buffer) -> None:
         order = "<" if data[0] == 0x49 else ">"
-        (version,) = struct.unpack_from(order + "H", data, 2)
+        (version,) = unpack(order + "H", data, 2)
         self.data = data
         self.layout = _BIG if version == 43 else _CLASSIC
         self.values = Values(data, order)
         self.seen: set[int] = set()
         self.first: int
         if version == 43:
-            width, zero, self.first = struct.unpack_from(order + "HHQ", data, 4)
+            width, zero, self.first = unpack(order + "HHQ", data, 4)
             if (width, zero) != (8, 0):
                 raise CorruptImage(format="TIFF")
         else:
-            (self.first,) = struct.unpack_from(order + "I", data, 4)
+            (self.first,) = unpack(order + "I", data, 4)
 
     def directory(self, offset: int, *, whole: bool = True) -> tuple[Tags, int]:
         """The needed fields of the directory at `offset`, and the offset of the next one (0: none).
@@ -114,14 +114,14 @@ class _Reader:
         position = offset + struct.calcsize(order + layout.counter)
         if position > size:
             raise TruncatedImage(format="TIFF")
-        (count,) = struct.unpack_from(order + layout.counter, self.data, offset)
+        (count,) = unpack(order + layout.counter, self.data, offset)
         if not 0 < count <= _MAX_ENTRIES:
             raise CorruptImage(format="TIFF")
         end = position + count * layout.entry_bytes
         if end > size:
             raise TruncatedImage(format="TIFF")
         self.values.spend(end - offset)
-        (following,) = struct.unpack_from(order + layout.link, self.data, end)
+        (following,) = unpack(order + layout.link, self.data, end)
         tags: Tags = {}
         inline = position + layout.entry_bytes - layout.inline_bytes
         for tag, kind, length, value in struct.iter_unpack(order + layout.entry, self.data[position:end]):

@@ -1,10 +1,9 @@
 """The values of TIFF fields: where they stand, and reading millions of them in small runs."""
 
-import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from conexiones.domain.formats.facts import Buffer
+from conexiones.domain.formats.facts import Buffer, unpack
 from conexiones.errors import CorruptImage, TruncatedImage
 
 # Bytes per value of each field type (TIFF 6.0, 2; 13 is IFD of Technical Note 1, 16 to 18 are BigTIFF's).
@@ -73,7 +72,7 @@ class Values:
             raise CorruptImage(format="TIFF")
         if field.position + field.bytes > len(self.data):
             raise TruncatedImage(format="TIFF")
-        value: int = struct.unpack_from(self.order + _UNSIGNED[field.kind], self.data, field.position)[0]
+        value: int = unpack(self.order + _UNSIGNED[field.kind], self.data, field.position)[0]
         return value
 
     def runs(self, field: Field, count: int | None = None) -> Iterator[tuple[int, ...]]:
@@ -87,4 +86,4 @@ class Values:
         self.spend(total * width)
         for start in range(0, total, _RUN):
             run = min(_RUN, total - start)
-            yield struct.unpack_from(f"{self.order}{run}{code}", self.data, field.position + start * width)
+            yield unpack(f"{self.order}{run}{code}", self.data, field.position + start * width)

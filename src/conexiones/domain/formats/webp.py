@@ -3,7 +3,7 @@
 import struct
 
 from conexiones.domain.formats.exif import MAX_EXIF_BYTES, orientation
-from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented
+from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented, unpack
 from conexiones.errors import CorruptImage, TruncatedImage
 
 _RIFF = struct.Struct("<4xI")
@@ -16,7 +16,7 @@ _FIRST = 12
 
 def probe(data: Buffer) -> Facts:
     """The facts of a whole WebP: as many bytes as RIFF says, and chunks that fill them."""
-    (riff,) = _RIFF.unpack_from(data, 0)
+    (riff,) = unpack(_RIFF, data, 0)
     end = 8 + riff
     if end > len(data):
         raise TruncatedImage(format="WEBP")
@@ -52,8 +52,8 @@ def probe(data: Buffer) -> Facts:
 
 def describe(head: Buffer, *, full: bool) -> Facts:
     """The facts from the first chunk. EXIF comes behind the pixels: if announced, all bytes or `full`."""
-    (riff,) = _RIFF.unpack_from(head, 0)
-    kind, length = _CHUNK.unpack_from(head, _FIRST)
+    (riff,) = unpack(_RIFF, head, 0)
+    kind, length = unpack(_CHUNK, head, _FIRST)
     start = _FIRST + 8
     stop = start + length
     if stop > 8 + riff:
@@ -70,7 +70,7 @@ def describe(head: Buffer, *, full: bool) -> Facts:
 
 def _chunk(data: Buffer, position: int, end: int) -> tuple[bytes, int, int]:
     """The type of the chunk at `position`, and where its payload starts and stops, inside of `end`."""
-    kind, length = _CHUNK.unpack_from(data, position)
+    kind, length = unpack(_CHUNK, data, position)
     start = position + 8
     if start + length > end:
         raise CorruptImage(format="WEBP")
@@ -80,11 +80,11 @@ def _chunk(data: Buffer, position: int, end: int) -> tuple[bytes, int, int]:
 def _bitstream_size(data: Buffer, kind: bytes, start: int, stop: int) -> tuple[int, int]:
     """Width × height of a VP8 key frame or a VP8L image."""
     if kind == b"VP8 ":
-        flags, sync, width, height = _VP8.unpack_from(data, start)
+        flags, sync, width, height = unpack(_VP8, data, start)
         width, height = width & 0x3FFF, height & 0x3FFF  # The two bits above are a scale nobody applies.
         sound = not flags & 1 and sync == b"\x9d\x01\x2a" and stop - start >= 10
     else:
-        signature, bits = _VP8L.unpack_from(data, start)
+        signature, bits = unpack(_VP8L, data, start)
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         sound = signature == 0x2F and bits >> 29 == 0 and stop - start >= 5
     if not sound or not width or not height:

@@ -1,0 +1,139 @@
+"""Where the records of segments.py are: a SQLite file that can be made again from them.
+
+So its commits are not synced (`synchronous=NORMAL`): after a power cut it is as it was a while ago, and
+with it the mark, the place from which on the records have to be looked at again.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    segment INTEGER,
+    offset INTEGER,
+    size INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (segment, offset)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS records_by_digest ON records (digest);
+CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY CHECK (id = 1), segment INTEGER, offset INTEGER);
+"""
+
+_INSERT = "INSERT OR REPLACE INTO records VALUES "
+
+_CACHE = 16 << 20
+"""Bytes of the index that may be in memory: digests come in any order, each touches another page."""
+
+_ROWS = 64
+"""Rows of one statement: the interpreter lock changes hands once for all of them."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A position in a segment."""
+
+    segment: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A blob's record: where it begins, and the bytes of the blob."""
+
+    place: Place
+    size: int
+    digest: bytes
+
+
+class SegmentIndex:
+    """Safe between threads. Methods raise sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._reading = Lock()
+
+    def open(self) -> None:
+        """Opens the file and creates what is missing; one that is damaged is begun again, with no mark."""
+        try:
+            self._open()
+        except sqlite3.DatabaseError:
+            for suffix in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._open()
+
+    def _open(self) -> None:
+        # SQLite would use 0644; its other files take their mode from this one.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._writer = self._connect()
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.execute("PRAGMA synchronous = NORMAL")
+        self._writer.executescript(_SCHEMA)
+        self._reader = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE >> 10}")
+        return connection
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()
+
+    def find(self, digest: bytes) -> Record | None:
+        with self._reading:
+            return _first(
+                self._reader, "SELECT segment, offset, size, digest FROM records WHERE digest = ?", digest
+            )
+
+    def neighbours(self, place: Place) -> tuple[Record | None, Record | None]:
+        """The records before and after the place in its segment."""
+        select = "SELECT segment, offset, size, digest FROM records WHERE segment = ? AND offset"
+        with self._reading:
+            before = _first(
+                self._reader, f"{select} < ? ORDER BY offset DESC LIMIT 1", place.segment, place.offset
+            )
+            after = _first(self._reader, f"{select} > ? ORDER BY offset LIMIT 1", place.segment, place.offset)
+        return before, after
+
+    def segments(self) -> set[int]:
+        """Those that have a record."""
+        with self._reading:
+            return {segment for (segment,) in self._reader.execute("SELECT DISTINCT segment FROM records")}
+
+    def mark(self) -> Place:
+        """Before it there is no record that the index, or the catalog, might not know."""
+        with self._reading:
+            row = self._reader.execute("SELECT segment, offset FROM mark").fetchone()
+        return Place(*row) if row else Place(0, 0)
+
+    def add(self, records: Iterable[Record], mark: Place) -> None:
+        """Adds records, each instead of one of the same digest, and sets the mark, in one transaction."""
+        values = [
+            value
+            for record in records
+            for value in (record.place.segment, record.place.offset, record.size, record.digest)
+        ]
+        with self._lock, self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for start in range(0, len(values), 4 * _ROWS):
+                some = values[start : start + 4 * _ROWS]
+                insert = _INSERT + ",".join(["(?,?,?,?)"] * (len(some) // 4))
+                self._writer.execute(insert, some)
+            self._writer.execute("INSERT OR REPLACE INTO mark VALUES (1, ?, ?)", (mark.segment, mark.offset))
+
+    def remove(self, place: Place) -> None:
+        with self._lock:
+            self._writer.execute(
+                "DELETE FROM records WHERE segment = ? AND offset = ?", (place.segment, place.offset)
+            )
+
+
+def _first(connection: sqlite3.Connection, select: str, *values: object) -> Record | None:
+    row = connection.execute(select, values).fetchone()
+    return Record(Place(row[0], row[1]), row[2], row[3]) if row else None

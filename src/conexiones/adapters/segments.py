@@ -1,0 +1,426 @@
+"""Small blobs, many to a file, so that one fsync makes all durable that came in at the same time.
+
+    root/segments/<8 hex digits>      records, one behind the other; a new file is begun at SEGMENT bytes
+    root/segments/index.sqlite3       where each blob's record is (segment_index.py)
+
+A record is a head of 48 bytes, in big-endian order, and the blob's bytes:
+
+    0   3   "CXB"
+    3   1   "L" live, "D" deleted: the one byte that ever changes
+    4   4   CRC-32 of bytes 8 to 47
+    8   8   the blob's size
+    16  32  its SHA-256
+
+One thread appends: it takes all that waits, writes it with one call, syncs once, and tells everyone: the more
+callers, the larger the group, and nobody waits for company. It writes the index after that.
+
+A crash may leave a torn tail, or records that the catalog was never told of. The index keeps a mark before
+which neither can be; `open` reads the records behind it, checks them, asks the catalog, and deletes the rest.
+A record that is deleted gives its space back (a hole in the file), with those beside it that were deleted
+before; a segment without a live record is removed. Whenever a record is read, its bytes are checked by their
+SHA-256: damage is never served, and costs that record alone.
+"""
+
+import ctypes
+import errno
+import hashlib
+import logging
+import os
+import sqlite3
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+
+from conexiones.adapters.claims import Claims
+from conexiones.adapters.disk import Outcome, sync_folder
+from conexiones.adapters.segment_index import Place, Record, SegmentIndex
+from conexiones.errors import BlobCorrupt, StorageUnavailable
+
+SEGMENT = 1 << 30
+"""Bytes at which a segment is full."""
+
+GROUP = 4 << 20
+"""Bytes that are written with one call,"""
+
+GROUP_RECORDS = 256
+"""and records, at the most."""
+
+LOOK = 1000
+"""Records that are looked at together when the store is opened."""
+
+_HEAD = struct.Struct(">3scIQ32s")
+_FACTS = struct.Struct(">Q32s")
+_MAGIC, _LIVE, _DELETED = b"CXB", b"L", b"D"
+_STATE = 3  # its position in the head
+
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_NEXT_WINDOW = 1 << 20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Append:
+    data: bytes
+    outcome: "Outcome[bytes]"
+    digest: bytes = b""  # when it is claimed
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class _Group:
+    """Appends that become durable together, and what of them has to be written."""
+
+    appends: list[_Append] = field(default_factory=list)
+    size: int = 0
+    records: dict[bytes, Record] = field(default_factory=dict)
+    parts: list[bytes] = field(default_factory=list)
+
+
+class Segments:
+    """The segments in a folder, which must be there. Each digest that `append` gives comes with a claim.
+
+    To open: `open`, then `look` and `admit` in turn until there is nothing more to look at, then `start`. All
+    but `append` belongs in threads; `find`, `read` and `remove` may be called from several at once.
+    """
+
+    def __init__(self, folder: Path, claims: Claims) -> None:
+        self._folder = folder
+        self._claims = claims
+        self._index = SegmentIndex(folder / "index.sqlite3")
+        self._queue: SimpleQueue[_Append | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._tell: Callable[[Callable[[], None]], None]
+        self._indexing = Lock()
+        self._doubtful: set[Place] = set()  # found by `look` where a head before was damaged
+        # From here on the appending thread's own, but that others look into `_recent`.
+        self._descriptor = -1
+        self._end = Place(0, 0)
+        self._recent: dict[bytes, Record] = {}  # durable, and not in the index yet
+        self._unsettled: dict[Place, bytes] = {}  # records that the catalog may not know yet, in order
+
+    # On the event loop.
+
+    def append(self, data: bytes, outcome: "Outcome[bytes]") -> None:
+        """Stores a blob; the outcome is its digest. Raises StorageUnavailable when it is not open."""
+        if self._thread is None:
+            raise StorageUnavailable
+        self._queue.put(_Append(data, outcome))
+
+    # In threads.
+
+    def open(self, tell: Callable[[Callable[[], None]], None]) -> None:
+        """`tell` calls a function on the event loop. Raises OSError, sqlite3.Error."""
+        self._tell = tell
+        self._index.open()
+        self._scanning = self._scan_all(self._index.mark())
+
+    def look(self) -> list[Record]:
+        """The next records that the catalog may not know, to be told to `admit`; none when all were seen."""
+        return list(islice(self._scanning, LOOK))
+
+    def admit(self, known: list[Record], unknown: list[Record]) -> None:
+        """Deletes the records that the catalog does not know, and takes in the others."""
+        for record in unknown:
+            if not self._is_inside_another(record):
+                self._delete(record)
+        self._index.add(
+            [one for one in known if one.place not in self._doubtful or not self._index.find(one.digest)],
+            self._end,
+        )
+
+    def _is_inside_another(self, record: Record) -> bool:
+        if record.place not in self._doubtful:
+            return False
+        before, _ = self._index.neighbours(record.place)
+        return before is not None and before.place.offset + _HEAD.size + before.size > record.place.offset
+
+    def start(self) -> None:
+        """Removes segments without a record, and begins to append."""
+        self._begin(self._end.segment)
+        used = self._index.segments() | {self._end.segment}
+        for number in self._numbers():
+            if number not in used:
+                self._path(number).unlink()
+        self._doubtful.clear()
+        self._thread = Thread(target=self._serve, name="segments", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finishes what waits. Safe to call at any time."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            thread.join()
+            with suppress(sqlite3.Error):  # then more has to be looked at by the next start
+                self._index.add([], self._mark())
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._index.close()
+
+    def find(self, digest: bytes) -> Record | None:
+        """The record of a blob, if it is here."""
+        try:
+            return self._recent.get(digest) or self._index.find(digest)
+        except sqlite3.Error as error:
+            raise OSError(errno.EIO, "the index of the segments cannot be read") from error
+
+    def read(self, record: Record) -> bytes:
+        """The bytes of a record. BlobCorrupt if they are not those that were stored."""
+        descriptor = os.open(self._path(record.place.segment), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            whole = os.pread(descriptor, _HEAD.size + record.size, record.place.offset)
+        finally:
+            os.close(descriptor)
+        data = whole[_HEAD.size :]
+        if len(data) != record.size or hashlib.sha256(data).digest() != record.digest:
+            raise BlobCorrupt
+        return data
+
+    def remove(self, digest: bytes) -> None:
+        """Removes a blob that nobody claims, durably, and gives its space back. Raises OSError."""
+        record = self.find(digest)
+        if record is not None:
+            self._delete(record)
+
+    # The appending thread.
+
+    def _serve(self) -> None:
+        closing = False
+        while not closing:
+            group = _Group()
+            append = self._queue.get()
+            with suppress(Empty):
+                while append is not None:
+                    group.appends.append(append)
+                    group.size += len(append.data)
+                    if group.size >= GROUP or len(group.appends) == GROUP_RECORDS:
+                        break
+                    append = self._queue.get_nowait()
+            closing = append is None
+            if group.appends:
+                self._store(group)
+
+    def _store(self, group: _Group) -> None:
+        try:
+            self._write(group)
+        except Exception as error:
+            log.warning("A group of %d blobs was not stored", len(group.appends), exc_info=error)
+            self._abandon(group, error)
+        # Before the index knows: nobody waits for that.
+        self._recent.update(group.records)
+        with suppress(RuntimeError):  # the loop was closed without close(): nobody to tell
+            self._tell(lambda: _resolve(group.appends))
+        mark = self._mark()
+        try:
+            with self._indexing:
+                self._index.add(self._recent.values(), mark)
+                self._recent.clear()
+        except sqlite3.Error:
+            # Tried again with the next group; after a crash the records speak for themselves.
+            log.warning("The index of the segments could not be written", exc_info=True)
+
+    def _write(self, group: _Group) -> None:
+        if self._end.offset >= SEGMENT or self._descriptor < 0:
+            self._begin(self._end.segment + 1)
+        offset = self._end.offset
+        for append in group.appends:
+            digest = hashlib.sha256(append.data).digest()
+            self._claims.make(digest)  # from now on nobody removes it
+            append.digest = digest
+            if digest in group.records or self._is_there(digest):
+                continue
+            place = Place(self._end.segment, offset)
+            group.records[digest] = Record(place, len(append.data), digest)
+            group.parts += (_head(append.data, digest), append.data)
+            offset += _HEAD.size + len(append.data)
+        if group.parts:
+            _write_all(self._descriptor, group.parts, self._end.offset)
+            os.fdatasync(self._descriptor)
+        self._end = Place(self._end.segment, offset)
+        for record in group.records.values():
+            self._unsettled[record.place] = record.digest
+
+    def _abandon(self, group: _Group, error: Exception) -> None:
+        """Nothing of the group counts. What of it is on the disk nobody refers to: it is written over, or, if
+        even that cannot be relied on, left behind in a segment that gets no more."""
+        group.records.clear()
+        for append in group.appends:
+            if append.digest:
+                self._claims.forget(append.digest)
+            append.error = error
+        try:
+            os.ftruncate(self._descriptor, self._end.offset)
+            os.fdatasync(self._descriptor)
+        except OSError:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def _is_there(self, digest: bytes) -> bool:
+        """Whether the blob is stored. The index may be older than the record: that is asked too."""
+        record = self.find(digest)
+        if record is None:
+            return False
+        with suppress(OSError):
+            descriptor = os.open(self._path(record.place.segment), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                head = os.pread(descriptor, _HEAD.size, record.place.offset)
+            finally:
+                os.close(descriptor)
+            return _read_head(head) == (record.size, digest)
+        return False
+
+    def _mark(self) -> Place:
+        for place, digest in list(self._unsettled.items()):
+            if self._claims.held(digest):
+                return place
+            del self._unsettled[place]
+        return self._end
+
+    # Files.
+
+    def _begin(self, number: int) -> None:
+        """Opens the segment to append to, behind its last record."""
+        path = self._path(number)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        sync_folder(self._folder)
+        end = os.fstat(self._descriptor).st_size
+        if self._end.segment == number and self._end.offset < end:  # a torn tail
+            os.ftruncate(self._descriptor, self._end.offset)
+            end = self._end.offset
+        self._end = Place(number, end)
+
+    def _scan_all(self, mark: Place) -> Iterator[Record]:
+        """The live records behind the mark. `_end` is always behind the last that was given."""
+        self._end = mark
+        for number in self._numbers():
+            if number >= mark.segment:
+                yield from self._scan(number, mark.offset if number == mark.segment else 0)
+
+    def _scan(self, number: int, start: int) -> Iterator[Record]:
+        descriptor = os.open(self._path(number), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._end = Place(number, start)
+            at: int | None = start
+            doubtful = False
+            size = os.fstat(descriptor).st_size
+            while at is not None:
+                head = os.pread(descriptor, _HEAD.size, at)
+                found = _read_head(head, state=None)
+                live = head[_STATE : _STATE + 1] == _LIVE
+                if found is not None and live:
+                    data = os.pread(descriptor, min(found[0], size), at + _HEAD.size)
+                    if hashlib.sha256(data).digest() != found[1]:
+                        found = None
+                if found is None or (doubtful and not live):
+                    # Torn or damaged, or the hole of what was deleted: others may still follow. But what
+                    # looks like a record may be bytes of one: its size, unless they have its digest, and its
+                    # place are doubtful.
+                    at, doubtful = _next_head(descriptor, at + 1), True
+                    continue
+                place = Place(number, at)
+                at += _HEAD.size + found[0]
+                self._end = Place(number, at)
+                if live:
+                    if doubtful:
+                        self._doubtful.add(place)
+                    yield Record(place, *found)
+        finally:
+            os.close(descriptor)
+
+    def _delete(self, record: Record) -> None:
+        """Marks a record as deleted, durably, gives its space back, and forgets it."""
+        start, end = record.place.offset, record.place.offset + _HEAD.size + record.size
+        path = self._path(record.place.segment)
+        try:
+            if self._index.find(record.digest) == record:
+                # Those before it are in the index too, so between its neighbours there is nothing else.
+                before, after = self._index.neighbours(record.place)
+                start = before.place.offset + _HEAD.size + before.size if before else 0
+                end = after.place.offset if after else end
+            with suppress(FileNotFoundError):
+                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    os.pwrite(descriptor, _DELETED, record.place.offset + _STATE)
+                    os.fdatasync(descriptor)
+                    _punch(descriptor, start, end - start)
+                finally:
+                    os.close(descriptor)
+            with self._indexing:
+                self._recent.pop(record.digest, None)
+                self._index.remove(record.place)
+                full = record.place.segment < self._end.segment
+                if full and not self._recent and self._index.neighbours(record.place) == (None, None):
+                    path.unlink(missing_ok=True)
+        except sqlite3.Error as error:
+            raise OSError(errno.EIO, "the index of the segments failed") from error
+
+    def _numbers(self) -> list[int]:
+        return sorted(
+            int(path.name, 16) for path in self._folder.iterdir() if len(path.name) == 8 and not path.suffix
+        )
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:08x}"
+
+
+def _resolve(appends: list[_Append]) -> None:
+    for append in appends:
+        append.outcome.decide(append.digest, append.error)
+
+
+def _head(data: bytes, digest: bytes) -> bytes:
+    crc = zlib.crc32(_FACTS.pack(len(data), digest))
+    return _HEAD.pack(_MAGIC, _LIVE, crc, len(data), digest)
+
+
+def _read_head(head: bytes, state: bytes | None = _LIVE) -> tuple[int, bytes] | None:
+    """The size and digest that a head has, None if it is no head, or not in that state."""
+    if len(head) < _HEAD.size:
+        return None
+    magic, found, crc, size, digest = _HEAD.unpack(head)
+    if magic != _MAGIC or crc != zlib.crc32(head[8:]) or (state is not None and found != state):
+        return None
+    return size, digest
+
+
+def _next_head(descriptor: int, start: int) -> int | None:
+    """Where the next head is, at `start` or behind it; None if there is none."""
+    size = os.fstat(descriptor).st_size
+    at = start
+    while at < size:
+        window = os.pread(descriptor, _NEXT_WINDOW, at)
+        found = window.find(_MAGIC)
+        while found >= 0:
+            if _read_head(os.pread(descriptor, _HEAD.size, at + found), state=None):
+                return at + found
+            found = window.find(_MAGIC, found + 1)
+        at += max(1, len(window) - len(_MAGIC) + 1)
+    return None
+
+
+def _write_all(descriptor: int, parts: list[bytes], offset: int) -> None:
+    size = sum(map(len, parts))
+    written = os.pwritev(descriptor, parts, offset)
+    if written < size:
+        rest = memoryview(b"".join(parts))[written:]
+        while rest:
+            more = os.pwrite(descriptor, rest, offset + written)
+            written += more
+            rest = rest[more:]
+
+
+def _punch(descriptor: int, offset: int, size: int) -> None:
+    """Gives the space of a range back, if the file system can do that."""
+    libc = ctypes.CDLL(None)
+    libc.fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(size))

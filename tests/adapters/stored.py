@@ -1,0 +1,40 @@
+"""What is in a store's folder, read without the store's own code."""
+
+import hashlib
+import struct
+import zlib
+from pathlib import Path
+
+from conexiones.ports import Content
+
+HEAD = struct.Struct(">3scIQ32s")
+
+
+def everything(content: Content) -> bytes:
+    """A judge for `Staged.inspect`."""
+    return content[:]
+
+
+def records(root: Path, state: bytes = b"L") -> dict[str, int]:
+    """The digests and sizes of the records in the segments."""
+    found = {}
+    for path in (root / "segments").glob("????????"):
+        data = path.read_bytes()
+        at = data.find(b"CXB")
+        while at >= 0:
+            if len(data) - at >= HEAD.size:
+                _, was, crc, size, digest = HEAD.unpack_from(data, at)
+                body = data[at + HEAD.size : at + HEAD.size + size]
+                if was == state and crc == zlib.crc32(data[at + 8 : at + HEAD.size]):
+                    if state == b"L":
+                        assert hashlib.sha256(body).digest() == digest
+                    found[digest.hex()] = size
+                    at += HEAD.size + size - 1
+            at = data.find(b"CXB", at + 1)
+    return found
+
+
+def stored_blobs(root: Path) -> dict[str, int]:
+    """The digests and sizes of all blobs."""
+    files = {path.name: path.stat().st_size for path in (root / "blobs").rglob("*") if path.is_file()}
+    return files | records(root)

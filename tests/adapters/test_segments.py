@@ -1,0 +1,306 @@
+"""Small blobs in segments: torn tails, damage, a lost index, space given back, disks that fail."""
+
+import asyncio
+import errno
+import os
+import secrets
+import struct
+import threading
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from conexiones.adapters import segments
+from conexiones.adapters.files import FileBlobs
+from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
+from conexiones.ports import Catalog, ImageRecord
+from tests.adapters.stored import records
+from tests.adapters.test_blobs import content, fill, gone, whole
+from tests.adapters.test_named import sha
+
+Make = Callable[..., ImageRecord]
+Store = Callable[[bytes], Awaitable[bytes]]
+
+
+class Shop:
+    """A store and its catalog, to be opened again on what is there."""
+
+    def __init__(self, root: Path, catalog: Catalog, image: Make) -> None:
+        self.root, self._catalog, self._image = root, catalog, image
+        self._ids: dict[bytes, str] = {}
+
+    async def open(self) -> None:
+        self.blobs = FileBlobs(self.root)
+        await self.blobs.open(self._catalog)
+
+    async def reopen(self) -> None:
+        await self.blobs.close()
+        await self.open()
+
+    async def store(self, data: bytes) -> bytes:
+        staged = await fill(self.blobs.stage(), data)
+        digest = await staged.publish()
+        self._ids[digest] = secrets.token_hex(8)
+        await self._catalog.add_image(self._image(self._ids[digest], digest=digest))
+        await staged.settle()
+        return digest
+
+    async def delete(self, digest: bytes) -> None:
+        async with self.blobs.removing(digest):
+            await self._catalog.delete_image(self._ids[digest], now=1)
+
+    async def intact(self, *contents: bytes) -> bool:
+        return all([await whole(self.blobs, sha(data)) == data for data in contents])
+
+    @property
+    def segment(self) -> Path:
+        return self.root / "segments" / "00000000"
+
+
+@pytest.fixture
+async def shop(tmp_path: Path, catalog: Catalog, image: Make) -> AsyncIterator[Shop]:
+    shop = Shop(tmp_path / "shop", catalog, image)
+    await shop.open()
+    yield shop
+    await shop.blobs.close()
+
+
+def change(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+async def test_the_same_bytes_are_one_record(shop: Shop) -> None:
+    data = content(10_000)
+    await asyncio.gather(*(fill(shop.blobs.stage(), data) for _ in range(4)))
+    staged = [await fill(shop.blobs.stage(), data) for _ in range(8)]
+    assert {await one for one in asyncio.as_completed([one.publish() for one in staged])} == {sha(data)}
+    assert records(shop.root) == {sha(data).hex(): 10_000}
+    assert shop.segment.stat().st_size == 48 + 10_000
+    for one in staged[1:]:
+        await one.discard()
+    assert await whole(shop.blobs, sha(data)) == data, "the first still claims it"
+    await staged[0].discard()
+    assert records(shop.root) == {}
+
+
+async def test_what_comes_in_at_once_is_written_and_synced_at_once(
+    tmp_path: Path, catalog: Catalog, image: Make
+) -> None:
+    """Only a power cut would show that it is not synced: so the calls of the thread are watched."""
+    calls: list[str] = []
+
+    def watch(_frame: object, event: str, function: object) -> None:
+        if event == "c_call" and function in (os.pwritev, os.fdatasync):
+            calls.append(function.__name__)
+
+    shop = Shop(tmp_path / "shop", catalog, image)
+    threading.setprofile(watch)
+    try:
+        await shop.open()
+        calls.clear()
+        await shop.store(b"1")
+        assert calls == ["pwritev", "fdatasync"]
+        staged = [await fill(shop.blobs.stage(), content(1000, i)) for i in range(100)]
+        calls.clear()
+        await asyncio.gather(*(one.publish() for one in staged))
+        assert calls == ["pwritev", "fdatasync"] * (len(calls) // 2)
+        assert len(calls) < 100, "groups"
+        await asyncio.gather(*(one.discard() for one in staged))
+    finally:
+        threading.setprofile(None)
+        await shop.blobs.close()
+
+
+@pytest.mark.parametrize("torn", [b"C", b"CXBL\0\0\0\0" + bytes(40), b"x" * 5000])
+async def test_a_torn_tail_is_cut_off(shop: Shop, torn: bytes) -> None:
+    before = content(5000)
+    await shop.store(before)
+    await shop.blobs.close()
+    size = shop.segment.stat().st_size
+    change(shop.segment, size, torn)
+    await shop.open()
+    assert shop.segment.stat().st_size == size
+    await shop.store(content(6000))
+    assert await shop.intact(before, content(6000))
+    await shop.reopen()
+    assert await shop.intact(before, content(6000))
+
+
+async def test_half_a_record_at_the_end_is_cut_off(shop: Shop) -> None:
+    await shop.store(content(5000))
+    await shop.blobs.close()
+    whole_record = shop.segment.read_bytes()
+    for half in (whole_record[:20], whole_record[:48], whole_record[:-1]):
+        change(shop.segment, len(whole_record), half)
+        await shop.open()
+        assert shop.segment.stat().st_size == len(whole_record)
+        await shop.blobs.close()
+    await shop.open()
+
+
+async def test_a_lost_index_is_made_again(shop: Shop) -> None:
+    contents = [content(1000 + i) for i in range(20)]
+    for data in contents:
+        await shop.store(data)
+    await shop.delete(sha(contents[3]))
+    await shop.delete(sha(contents[4]))
+    await shop.blobs.close()
+    for path in (shop.root / "segments").glob("index.sqlite3*"):
+        path.unlink()
+    await shop.open()
+    assert await shop.intact(*contents[:3], *contents[5:])
+    assert await gone(shop.blobs, sha(contents[3]))
+    await shop.store(contents[3])
+    assert await shop.intact(contents[3])
+
+
+async def test_what_the_catalog_was_never_told_of_goes_with_the_next_start(
+    shop: Shop, tmp_path: Path, catalog: Catalog, image: Make
+) -> None:
+    await shop.store(content(3000))
+    staged = await fill(shop.blobs.stage(), content(4000))
+    await staged.publish()
+    await shop.store(content(5000))
+    await shop.blobs.close()
+    assert len(records(shop.root)) == 3
+    await shop.open()
+    assert set(records(shop.root)) == {sha(content(3000)).hex(), sha(content(5000)).hex()}
+    assert await gone(shop.blobs, sha(content(4000)))
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["index kept", "index lost"])
+async def test_damage_costs_one_record_and_is_never_served(shop: Shop, lost: bool) -> None:
+    contents = [content(1000, i) for i in range(5)]
+    for data in contents:
+        await shop.store(data)
+    await shop.blobs.close()
+    change(shop.segment, 1 * 1048 + 500, b"?")  # bytes of the second
+    change(shop.segment, 3 * 1048, b"\0" * 48)  # the head of the fourth
+    if lost:
+        (shop.root / "segments" / "index.sqlite3").unlink()
+    await shop.open()
+    assert await shop.intact(contents[0], contents[2], contents[4])
+    with pytest.raises(BlobCorrupt):
+        await whole(shop.blobs, sha(contents[1]))
+    assert await shop.store(contents[3]) == sha(contents[3])
+    assert await shop.intact(contents[3])
+    await shop.reopen()
+    assert await shop.intact(contents[0], contents[2], contents[3], contents[4])
+
+
+@pytest.mark.parametrize("state", [b"L", b"D"], ids=["live", "deleted"])
+async def test_what_looks_like_a_record_inside_of_a_damaged_one_hides_no_other(
+    shop: Shop, state: bytes
+) -> None:
+    """An image may hold the bytes of a record; once its own head is damaged, they are found."""
+    size = 2000 if state == b"L" else 1 << 40
+    facts = struct.pack(">Q32s", size, sha(content(2000)))
+    fake = b"CXB" + state + struct.pack(">I", zlib.crc32(facts)) + facts + content(2000)
+    await shop.store(b"x" * 100 + fake + b"y" * 100)
+    await shop.store(content(3000))
+    await shop.blobs.close()
+    change(shop.segment, 0, b"\0")
+    (shop.root / "segments" / "index.sqlite3").unlink()
+    await shop.open()
+    assert await shop.intact(content(3000))
+    assert await gone(shop.blobs, sha(content(2000)))
+    await shop.store(content(4000))
+    await shop.reopen()
+    assert await shop.intact(content(3000), content(4000))
+
+
+async def test_deleting_gives_the_space_back(shop: Shop) -> None:
+    contents = [content(200_000, i) for i in range(10)]
+    for data in contents:
+        await shop.store(data)
+    full = shop.segment.stat().st_blocks * 512
+    assert full >= 2_000_000
+    for data in contents[:-1]:
+        await shop.delete(sha(data))
+    assert shop.segment.stat().st_blocks * 512 < 220_000
+    assert await shop.intact(contents[-1])
+    await shop.reopen()
+    assert await shop.intact(contents[-1])
+    assert set(records(shop.root)) == {sha(contents[-1]).hex()}
+
+
+async def test_a_full_segment_goes_with_its_last_record(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT", 10_000)
+    contents = [content(4000, i) for i in range(7)]
+    for data in contents:
+        await shop.store(data)
+    names = sorted(path.name for path in (shop.root / "segments").glob("????????"))
+    assert names == ["00000000", "00000001", "00000002"]
+    for data in contents[:3]:
+        await shop.delete(sha(data))
+    assert not shop.segment.exists()
+    assert await shop.intact(*contents[3:])
+    await shop.reopen()
+    await shop.store(contents[0])
+    assert await shop.intact(contents[0], *contents[3:])
+    for data in (contents[0], *contents[3:]):
+        await shop.delete(sha(data))
+    await shop.reopen()
+    assert records(shop.root) == {}
+    assert len(list((shop.root / "segments").glob("????????"))) == 1
+
+
+@pytest.mark.parametrize("failing", ["pwritev", "fdatasync"])
+async def test_a_group_that_was_not_written_is_not_there(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    await shop.store(content(1000))
+    real = getattr(os, failing)
+
+    def fail(descriptor: int, *arguments: object) -> None:
+        if threading.current_thread().name != "segments":
+            return real(descriptor, *arguments)
+        raise OSError(errno.EIO, "injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, fail)
+        for i in range(3):
+            staged = await fill(shop.blobs.stage(), content(2000, i))
+            with pytest.raises(StorageUnavailable):
+                await staged.publish()
+            await staged.discard()
+            assert await gone(shop.blobs, sha(content(2000, i)))
+    await shop.store(content(2000, 1))
+    assert await shop.intact(content(1000), content(2000, 1))
+    await shop.reopen()
+    assert await shop.intact(content(1000), content(2000, 1))
+    assert set(records(shop.root)) == {sha(content(1000)).hex(), sha(content(2000, 1)).hex()}
+
+
+async def test_a_full_disk_refuses_and_goes_on_with_space(
+    small_disk: Path, fill_disk: Callable[[Path], None], catalog: Catalog, image: Make
+) -> None:
+    shop = Shop(small_disk / "shop", catalog, image)
+    await shop.open()
+    await shop.store(content(100_000))
+    fill_disk(small_disk / "filler")
+    for i in range(5):
+        staged = await fill(shop.blobs.stage(), content(100_000, i + 1))
+        with pytest.raises(StorageFull):
+            await staged.publish()
+        await staged.discard()
+    assert await shop.intact(content(100_000))
+    (small_disk / "filler").unlink()
+    await shop.store(content(100_000, 1))
+    await shop.reopen()
+    assert await shop.intact(content(100_000), content(100_000, 1))
+    await shop.blobs.close()
+
+
+async def test_close_finishes_what_waits(shop: Shop) -> None:
+    staged = [await fill(shop.blobs.stage(), content(1000, i)) for i in range(50)]
+    publishing = [asyncio.ensure_future(one.publish()) for one in staged]
+    await asyncio.sleep(0)
+    await shop.blobs.close()
+    assert len(await asyncio.gather(*publishing)) == 50
+    await shop.open()
+    assert records(shop.root) == {}, "the catalog was told of none"
