@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from connectrpc.compression.gzip import GzipCompression
@@ -93,23 +93,18 @@ def build(settings: Settings) -> Front:
 
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
-        await catalog.open()
-        try:
+        async with AsyncExitStack() as stack:  # each closes even if the next does not open
+            stack.push_async_callback(catalog.close)
+            await catalog.open()
+            stack.push_async_callback(blobs.close)
             await blobs.open(catalog)
-            try:
-                await decoder.open()
-                sweeping = asyncio.create_task(_sweep(uploads, gallery))
-                try:
-                    yield
-                finally:
-                    sweeping.cancel()
-                    await asyncio.gather(sweeping, return_exceptions=True)
-                    await uploads.close()
-                    await decoder.close()
-            finally:
-                await blobs.close()
-        finally:
-            await catalog.close()
+            stack.push_async_callback(decoder.close)
+            await decoder.open()
+            stack.push_async_callback(uploads.close)
+            async with asyncio.TaskGroup() as tasks:
+                sweeping = tasks.create_task(_sweep(uploads, gallery))
+                yield
+                sweeping.cancel()
 
     return Front(
         routes,

@@ -191,12 +191,12 @@ async def test_a_full_disk_ends_writes_clearly_and_goes_on_with_space(
             acknowledged.add(name)
 
     for attempt in range(3):
+        await add(f"{attempt}.before")
+        fill_disk(filler)
         for lap in range(100):
             await asyncio.gather(*(add(f"{attempt}.{lap}.{i}") for i in range(50)))
             if refused:
                 break
-            if lap == 2:
-                fill_disk(filler)
         assert refused
         assert all(isinstance(error.__cause__, Exception) for error in refused.values())
         assert await catalog.get_image(min(acknowledged)), "reading goes on"

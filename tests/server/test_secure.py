@@ -2,20 +2,24 @@
 
 import asyncio
 import hashlib
+import os
+import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import grpc
+import grpc.aio
 import pytest
 from pyqwest import Client, HTTPTransport, HTTPVersion
 
-from conexiones.gen.user_pb2 import GetUserReply, GetUserRequest
+from conexiones.gen.user_pb2 import GetImage, GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
-from tests.server.calls import DEADLINE, bitmap, failure
+from tests.server.calls import DEADLINE, bitmap, failure, until
 
 JSON = {"content-type": "application/json"}
 PATH = "/user.UsuarioServicio/GetUser"
@@ -54,6 +58,14 @@ def refused(server: Server, credentials: grpc.ChannelCredentials) -> bool:
         return failure(stub.GetUser, GetUserRequest(name="Ana"))[0] == grpc.StatusCode.UNAVAILABLE
 
 
+def let_in(server: Server, credentials: grpc.ChannelCredentials) -> bool:
+    try:
+        return call(server, credentials) == "Ana"
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.UNAVAILABLE
+        return False
+
+
 def test_keys_are_for_their_owner_alone(certs: Path) -> None:
     for name in ("server.key", "client.key"):
         assert stat.S_IMODE((certs / name).stat().st_mode) == 0o600
@@ -85,6 +97,118 @@ def test_mtls(start, certs: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "conexiones", "certs", str(other)], capture_output=True, check=True)
     key, cert = ((other / name).read_bytes() for name in ("client.key", "client.pem"))
     assert refused(server, grpc.ssl_channel_credentials(ca, key, cert))
+
+
+def serial(server: Server, ca: Path) -> int:
+    context = ssl.create_default_context(cafile=ca)
+    with (
+        socket.create_connection(("localhost", server.port), timeout=DEADLINE) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        return int(secure.getpeercert()["serialNumber"], 16)
+
+
+def another(certs: Path, name: str) -> Path:
+    """Certificates of another CA, beside the first."""
+    folder = certs.with_name(name)
+    subprocess.run(
+        [sys.executable, "-m", "conexiones", "certs", str(folder)], capture_output=True, check=True
+    )
+    return folder
+
+
+def swap_symlink(live: Path, folder: Path) -> None:
+    """As Kubernetes does it."""
+    fresh = live.with_suffix(".new")
+    fresh.symlink_to(folder)
+    fresh.replace(live)
+
+
+async def test_new_certificates_are_used_without_a_restart(start, certs: Path, photograph: bytes) -> None:
+    live = certs.with_name("live")
+    live.symlink_to(certs)
+    server = start(**tls(live))
+    first = serial(server, certs / "ca.pem")
+    async with grpc.aio.secure_channel(
+        f"localhost:{server.port}", grpc.ssl_channel_credentials((certs / "ca.pem").read_bytes())
+    ) as channel:
+        stream = UsuarioServicioStub(channel).ImageStreamReply(timeout=DEADLINE)
+        await stream.write(GetImage(image=photograph))
+        assert (await stream.read()).image_info.format == "JPEG"
+
+        second = another(certs, "second")
+        swap_symlink(live, second)  # found by itself
+        await until(lambda: "read again" in server.log)
+        await until(lambda: trusted(server, second / "ca.pem"))
+        assert serial(server, second / "ca.pem") != first
+        with pytest.raises(ssl.SSLCertVerificationError):
+            serial(server, certs / "ca.pem")
+
+        third = another(certs, "third")  # in place, a file at a time, as a copy does it
+        for name in ("server.pem", "server.key"):
+            (second / name).write_bytes((third / name).read_bytes())
+        os.kill(server.pid, signal.SIGHUP)
+        await until(lambda: trusted(server, third / "ca.pem"))
+
+        # The stream that was open all the while goes on.
+        await stream.write(GetImage(image=photograph))
+        assert (await stream.read()).image_info.format == "JPEG"
+        stream.cancel()
+
+
+def trusted(server: Server, ca: Path) -> bool:
+    try:
+        return serial(server, ca) > 0
+    except ssl.SSLCertVerificationError:
+        return False
+
+
+@pytest.mark.parametrize("bad", ["other key", "no pem", "missing"])
+async def test_bad_certificates_leave_the_old_ones_in_use(start, certs: Path, bad: str) -> None:
+    server = start(**tls(certs))
+    ca = (certs / "ca.pem").read_bytes()
+    key = certs / "server.key"
+    if bad == "missing":
+        key.unlink()
+    else:
+        key.write_bytes(b"?" if bad == "no pem" else (certs / "client.key").read_bytes())
+    os.kill(server.pid, signal.SIGHUP)
+    await until(lambda: "The old ones go on." in server.log)
+    assert call(server, grpc.ssl_channel_credentials(ca)) == "Ana"
+    assert "Traceback" not in server.log
+
+
+async def test_a_new_client_ca_is_used_without_a_restart(start, certs: Path) -> None:
+    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
+    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    other = another(certs, "other")
+    new = grpc.ssl_channel_credentials(
+        ca, (other / "client.key").read_bytes(), (other / "client.pem").read_bytes()
+    )
+    assert refused(server, new)
+    (other / "ca.pem").rename(certs / "ca.pem")
+    os.kill(server.pid, signal.SIGHUP)
+    await until(lambda: "read again" in server.log)
+    await until(lambda: let_in(server, new))
+    assert refused(server, grpc.ssl_channel_credentials(ca, key, cert))
+
+
+async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path) -> None:
+    """What a client says of itself in the header is never believed."""
+    forged = [("x-forwarded-client-cert", 'Subject="CN=mallory"')]
+    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    for mutual in (False, True):
+        options = {"tls_client_ca": str(certs / "ca.pem")} if mutual else {}
+        server = start(**tls(certs), **options, log_level="debug")
+        credentials = grpc.ssl_channel_credentials(ca, key, cert)
+        with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
+            stub = UsuarioServicioStub(channel)
+            with pytest.raises(grpc.RpcError):
+                stub.GetUser(GetUserRequest(), metadata=forged, timeout=DEADLINE)
+        await until(lambda: "EMPTY_NAME" in server.log)
+        line = next(line for line in server.log.splitlines() if "EMPTY_NAME" in line)
+        assert ("CN=Conexiones client" in line) == mutual
+        assert "mallory" not in line
 
 
 async def test_http3_is_a_way_in_with_tls(start, certs: Path) -> None:

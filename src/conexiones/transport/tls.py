@@ -1,0 +1,134 @@
+"""The server's certificates as Envoy gets them: checked, and again whenever their files change.
+
+Envoy could watch the files itself, but sees only renames, may read a new certificate beside an old key, and
+says of a bad pair what few understand. So it gets files of ours (SDS), which are replaced as a whole.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import ssl
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from conexiones.settings import Settings
+
+SECONDS = 2.0
+"""How often the files are looked at."""
+
+_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+_PAIR, _CLIENT_CA = "server", "client-ca"
+
+log = logging.getLogger("conexiones.tls")
+
+Versions = tuple[tuple[int, int, int], ...]
+
+
+class Secrets:
+    """The files that the settings name, and those in a private folder from which Envoy reads them."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._cert, self._key = settings.tls_cert, settings.tls_key
+        self._ca = settings.tls_client_ca
+        self._folder = folder
+        self._again = asyncio.Event()
+
+    def load(self) -> None:
+        """Reads, checks and hands over. ValueError, with a sentence, leaves Envoy with what it has."""
+        if self._cert is None or self._key is None:
+            return
+        try:
+            cert, key = self._cert.read_text("ascii"), self._key.read_text("ascii")
+            ca = self._ca.read_text("ascii") if self._ca else None
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not PEM"
+            raise ValueError(f"The certificates cannot be read: {why}.") from error
+        self._check(cert, key, ca)
+        pair = {"certificate_chain": {"inline_string": cert}, "private_key": {"inline_string": key}}
+        self._hand_over(_PAIR, {"tls_certificate": pair})
+        if ca:
+            self._hand_over(_CLIENT_CA, {"validation_context": {"trusted_ca": {"inline_string": ca}}})
+
+    def _check(self, cert: str, key: str, ca: str | None) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # From a copy: the files may be changing. OpenSSL reads nothing but files.
+        pair = self._folder / "pair.pem"
+        self._replace(pair, f"{cert}\n{key}")
+        try:
+            context.load_cert_chain(pair, password=lambda: "")
+        except (ssl.SSLError, ValueError) as error:
+            raise ValueError(f"{self._cert} and {self._key} are no certificate and its key.") from error
+        finally:
+            pair.unlink()
+        try:
+            if ca:
+                context.load_verify_locations(cadata=ca)
+        except ssl.SSLError as error:
+            raise ValueError(f"{self._ca} is no certificate of a CA.") from error
+
+    def _hand_over(self, name: str, secret: dict[str, Any]) -> None:
+        resource = {"@type": _TYPE, "name": name, **secret}
+        self._replace(_file(self._folder, name), json.dumps({"resources": [resource]}))
+
+    def _replace(self, path: Path, text: str) -> None:
+        fresh = path.with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        fresh.replace(path)
+
+    def again(self) -> None:
+        """Looks at the files at once."""
+        self._again.set()
+
+    async def watch(self) -> None:
+        """Hands over what changes, until it is cancelled; what is bad is said once."""
+        seen = refused = self._versions()
+        while True:
+            asked = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS):
+                    asked = await self._again.wait()
+            self._again.clear()
+            versions = self._versions()
+            if versions == seen and not asked:
+                continue
+            try:
+                self.load()
+            except ValueError as error:
+                # Not at the first look: the other half of a pair may still be on its way.
+                if versions == refused or asked:
+                    log.error("%s The old ones go on.", error)
+                    seen = versions
+                refused = versions
+            else:
+                log.info("The certificates were read again")
+                seen = versions
+
+    def _versions(self) -> Versions:
+        found = []
+        for path in (self._cert, self._key, self._ca):
+            if path is not None:
+                with suppress(OSError):
+                    status = path.stat()
+                    found.append((status.st_ino, status.st_mtime_ns, status.st_size))
+        return tuple(found)
+
+
+def use(context: dict[str, Any], folder: Path) -> None:
+    """Makes a common_tls_context take its certificates from the files in the folder."""
+    context.pop("tls_certificates")
+    context["tls_certificate_sds_secret_configs"] = [_source(folder, _PAIR)]
+    if context.pop("validation_context", None):
+        context["validation_context_sds_secret_config"] = _source(folder, _CLIENT_CA)
+
+
+def _source(folder: Path, name: str) -> dict[str, Any]:
+    config = {"path_config_source": {"path": str(_file(folder, name))}, "resource_api_version": "V3"}
+    return {"name": name, "sds_config": config}
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.json"
