@@ -61,8 +61,7 @@ def refused(server: Server, credentials: grpc.ChannelCredentials) -> bool:
 def let_in(server: Server, credentials: grpc.ChannelCredentials) -> bool:
     try:
         return call(server, credentials) == "Ana"
-    except grpc.RpcError as error:
-        assert error.code() == grpc.StatusCode.UNAVAILABLE
+    except grpc.RpcError:
         return False
 
 
@@ -193,22 +192,22 @@ async def test_a_new_client_ca_is_used_without_a_restart(start, certs: Path) -> 
     assert refused(server, grpc.ssl_channel_credentials(ca, key, cert))
 
 
-async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path) -> None:
+@pytest.mark.parametrize("mutual", [False, True])
+async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path, mutual: bool) -> None:
     """What a client says of itself in the header is never believed."""
     forged = [("x-forwarded-client-cert", 'Subject="CN=mallory"')]
     ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
-    for mutual in (False, True):
-        options = {"tls_client_ca": str(certs / "ca.pem")} if mutual else {}
-        server = start(**tls(certs), **options, log_level="debug")
-        credentials = grpc.ssl_channel_credentials(ca, key, cert)
-        with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
-            stub = UsuarioServicioStub(channel)
-            with pytest.raises(grpc.RpcError):
-                stub.GetUser(GetUserRequest(), metadata=forged, timeout=DEADLINE)
-        await until(lambda: "EMPTY_NAME" in server.log)
-        line = next(line for line in server.log.splitlines() if "EMPTY_NAME" in line)
-        assert ("CN=Conexiones client" in line) == mutual
-        assert "mallory" not in line
+    options = {"tls_client_ca": str(certs / "ca.pem")} if mutual else {}
+    server = start(**tls(certs), **options, log_level="debug")
+    credentials = grpc.ssl_channel_credentials(ca, key, cert)
+    with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
+        stub = UsuarioServicioStub(channel)
+        with pytest.raises(grpc.RpcError):
+            stub.GetUser(GetUserRequest(), metadata=forged, timeout=DEADLINE)
+    await until(lambda: "EMPTY_NAME" in server.log)
+    line = next(line for line in server.log.splitlines() if "EMPTY_NAME" in line)
+    assert ("CN=Conexiones client" in line) == mutual
+    assert "mallory" not in line
 
 
 async def test_http3_is_a_way_in_with_tls(start, certs: Path) -> None:
