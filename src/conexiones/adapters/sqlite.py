@@ -23,10 +23,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from conexiones.adapters import transactions
-from conexiones.adapters.disk import storage_error, sync_folder, to_end
+from conexiones.adapters.disk import Outcome, storage_error, sync_folder, to_end
 from conexiones.adapters.schema import VERSION, create
 from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports import EventRecord, ImageRecord, UploadRecord, UserRecord
@@ -40,13 +40,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """One caller's part of a transaction, and the future that waits for its outcome."""
+    """One caller's part of a transaction, and what waits for its outcome. An image is to be added."""
 
-    work: Callable[[Connection], Any]
-    outcome: asyncio.Future[Any]
+    work: Callable[[Connection], Any] | ImageRecord
+    outcome: Outcome[Any]
+
+    def run(self, connection: Connection) -> Any:
+        if isinstance(self.work, ImageRecord):
+            return transactions.insert_images(connection, [self.work])
+        return self.work(connection)
 
 
-_Outcome = tuple[_Write, Any, Exception | None]
+_Decided = tuple[_Write, Any, Exception | None]
 
 
 class SqliteCatalog:
@@ -81,7 +86,7 @@ class SqliteCatalog:
             self._wake()
 
     async def add_image(self, image: ImageRecord) -> None:
-        await self._write(lambda connection: transactions.insert_image(connection, image))
+        await self._write(image)
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
         return await self._read(lambda connection: transactions.get_image(connection, image_id))
@@ -173,12 +178,12 @@ class SqliteCatalog:
         except (DBAPIError, sqlite3.Error) as error:
             raise _failure(error) from error
 
-    async def _write(self, work: Callable[[Connection], T]) -> T:
+    async def _write(self, work: Callable[[Connection], T] | ImageRecord) -> T:
         if self._writer is None:
             raise StorageUnavailable
-        outcome: asyncio.Future[T] = self._loop.create_future()
+        outcome: Outcome[T] = Outcome(loop=self._loop)
         self._queue.put(_Write(work, outcome))
-        return await to_end(outcome)
+        return await outcome
 
     def _serve(self, connection: Connection) -> None:
         """The writer's thread: takes what waits, commits it, says so; until it takes None."""
@@ -197,13 +202,10 @@ class SqliteCatalog:
                     self._loop.call_soon_threadsafe(self._resolve, newest, outcomes)
         connection.close()
 
-    def _resolve(self, newest: int, outcomes: list[_Outcome]) -> None:
+    def _resolve(self, newest: int, outcomes: list[_Decided]) -> None:
         """Tells all callers of a group, and those who wait for an event if the group has one."""
         for write, result, error in outcomes:
-            if error is None:
-                write.outcome.set_result(result)
-            else:
-                write.outcome.set_exception(error)
+            write.outcome.decide(result, error)
         if newest > self._newest:
             self._newest = newest
             self._wake()
@@ -285,35 +287,64 @@ def _prepare(connection: Connection, path: Path) -> None:
             create(connection)
 
 
-def _commit(connection: Connection, group: list[_Write]) -> tuple[int, list[_Outcome]]:
+def _commit(connection: Connection, group: list[_Write]) -> tuple[int, list[_Decided]]:
     """Commits a group as one transaction; gives the newest event's sequence, 0 if that is unknown.
 
-    Each write has a savepoint: one that fails undoes itself only. If the transaction fails, all get its
-    error and nothing of them is in the catalog.
+    A write that fails undoes itself only. If the transaction fails, all get its error and nothing of them is
+    in the catalog.
     """
-    outcomes: list[_Outcome] = []
     try:
-        with connection.begin():
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            for write in group:
-                connection.exec_driver_sql("SAVEPOINT item")
-                try:
-                    outcomes.append((write, write.work(connection), None))
-                except Exception as error:
-                    # A full disk or an I/O error may have made SQLite roll back everything.
-                    if not _driver(connection).in_transaction:
-                        raise
-                    connection.exec_driver_sql("ROLLBACK TO item")
-                    outcomes.append((write, None, _failure(error)))
-                connection.exec_driver_sql("RELEASE item")
-            newest = transactions.newest_event(connection)
+        try:
+            return _in_one(connection, group, _all_together)
+        except OperationalError:
+            raise  # of the storage: it would fail again
+        except Exception:
+            return _in_one(connection, group, _each_for_itself)
     except Exception as error:
         # If it was the last fsync that failed, the WAL may hold the whole transaction, unseen now but
         # recovered after a crash. Emptying the WAL makes sure that what failed stays failed.
         with suppress(Exception):
             _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return 0, [(write, None, _failure(error)) for write in group]
+
+
+def _in_one(
+    connection: Connection,
+    group: list[_Write],
+    work: Callable[[Connection, list[_Write]], list[_Decided]],
+) -> tuple[int, list[_Decided]]:
+    with connection.begin():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        outcomes = work(connection, group)
+        newest = transactions.newest_event(connection)
     return newest, outcomes
+
+
+def _all_together(connection: Connection, group: list[_Write]) -> list[_Decided]:
+    """The quick way, for a group of which nothing fails."""
+    images = [write for write in group if isinstance(write.work, ImageRecord)]
+    transactions.insert_images(connection, [write.work for write in images])  # type: ignore[misc]
+    outcomes: list[_Decided] = [(write, None, None) for write in images]
+    return outcomes + [
+        (write, write.run(connection), None) for write in group if not isinstance(write.work, ImageRecord)
+    ]
+
+
+def _each_for_itself(connection: Connection, group: list[_Write]) -> list[_Decided]:
+    """With a savepoint for each."""
+    outcomes: list[_Decided] = []
+    for write in group:
+        connection.exec_driver_sql("SAVEPOINT item")
+        try:
+            outcomes.append((write, write.run(connection), None))
+        except Exception as error:
+            # A full disk or an I/O error may have made SQLite roll back everything.
+            if not _driver(connection).in_transaction:
+                raise
+            connection.exec_driver_sql("ROLLBACK TO item")
+            outcomes.append((write, None, _failure(error)))
+        connection.exec_driver_sql("RELEASE item")
+    return outcomes
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:

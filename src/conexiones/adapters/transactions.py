@@ -1,13 +1,35 @@
 """What the SQLite catalog reads and writes. Each function runs in one transaction, which others may share."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, Table, Update, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from conexiones.adapters.schema import events, images, sequences, uploads, users
 from conexiones.ports import EventRecord, ImageRecord, UploadRecord, UserRecord
+
+# What most calls do is worded by hand: SQLAlchemy would take longer to word it than SQLite to do it.
+
+_ROWS = 64
+"""Rows of one statement. The driver gives the interpreter up for each statement, and waits to get it back."""
+
+_IMAGE = tuple(column.name for column in images.columns)
+_USER = tuple(column.name for column in users.columns)
+_EVENT = ("kind", "image_id", "user", "time")
+
+_NEWEST_EVENT = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+_GET_IMAGE = f"SELECT {', '.join(_IMAGE)} FROM images WHERE id = ?"  # noqa: S608 (our own names)
+# The row is written even if nothing changes: RETURNING shows no other.
+_UPSERT_USER = f"""
+INSERT INTO users (name, pow, image_id, create_time, update_time) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (name) DO UPDATE SET
+    pow = iif(?6, excluded.pow, pow),
+    image_id = coalesce(excluded.image_id, image_id),
+    update_time = iif(?7, excluded.update_time, update_time)
+RETURNING {", ".join(_USER)}
+"""  # noqa: S608 (our own names)
 
 OPEN = "OPEN"
 ENDED = ("READY", "REJECTED", "FAILED", "CANCELLED", "EXPIRED")
@@ -15,14 +37,17 @@ ENDED = ("READY", "REJECTED", "FAILED", "CANCELLED", "EXPIRED")
 # Images and users.
 
 
-def insert_image(connection: Connection, image: ImageRecord) -> None:
-    connection.execute(insert(images), asdict(image))
-    _append_event(connection, "STORED", image, image.create_time)
+def insert_images(connection: Connection, records: Sequence[ImageRecord]) -> None:
+    for start in range(0, len(records), _ROWS):
+        some = records[start : start + _ROWS]
+        _insert_rows(connection, images, [tuple(getattr(image, name) for name in _IMAGE) for image in some])
+        stored = [("STORED", image.id, image.user, image.create_time) for image in some]
+        _insert_rows(connection, events, stored, columns=_EVENT)
 
 
 def get_image(connection: Connection, image_id: str) -> ImageRecord | None:
-    row = connection.execute(select(images).where(images.c.id == image_id)).first()
-    return None if row is None else ImageRecord(**row._mapping)
+    row = connection.exec_driver_sql(_GET_IMAGE, (image_id,)).first()
+    return None if row is None else ImageRecord(**dict(zip(_IMAGE, row, strict=True)))
 
 
 def has_digest(connection: Connection, digest: bytes) -> bool:
@@ -61,17 +86,12 @@ def delete_image(connection: Connection, image_id: str, now: int) -> ImageRecord
 def upsert_user(
     connection: Connection, name: str, pow: int | None, image: ImageRecord | None, now: int
 ) -> UserRecord:
-    changes: dict[str, Any] = {}
-    if pow is not None:
-        changes |= {"pow": pow, "update_time": now}
     if image is not None:
-        insert_image(connection, image)
-        changes |= {"image_id": image.id, "update_time": now}
-    row = {"name": name, "pow": 0, "image_id": None, "create_time": now, "update_time": now} | changes
-    upsert = insert(users).values(row)
-    # Without a change the name is set to itself: RETURNING shows only rows that were written.
-    upsert = upsert.on_conflict_do_update(index_elements=["name"], set_=changes or {"name": name})
-    return UserRecord(**connection.execute(upsert.returning(users)).one()._mapping)
+        insert_images(connection, [image])
+    changed = pow is not None or image is not None
+    values = (name, pow or 0, image.id if image else None, now, now, pow is not None, changed)
+    row = connection.exec_driver_sql(_UPSERT_USER, values).one()
+    return UserRecord(**dict(zip(_USER, row, strict=True)))
 
 
 def get_user(connection: Connection, name: str) -> UserRecord | None:
@@ -121,7 +141,7 @@ def end_upload(
         state=state, image_id=None if image is None else image.id, failure=failure, update_time=now
     )
     if connection.execute(end).rowcount and image is not None:
-        insert_image(connection, image)
+        insert_images(connection, [image])
     return get_upload(connection, upload_id)
 
 
@@ -160,8 +180,7 @@ def event_range(connection: Connection) -> tuple[int, int]:
 
 
 def newest_event(connection: Connection) -> int:
-    newest = select(sequences.c.seq).where(sequences.c.name == events.name)
-    return connection.execute(newest).scalar() or 0
+    return connection.exec_driver_sql(_NEWEST_EVENT).scalar() or 0
 
 
 def forget_events(connection: Connection, keep: int) -> None:
@@ -174,3 +193,12 @@ def _append_event(connection: Connection, kind: str, image: ImageRecord, time: i
     row = asdict(event)
     del row["sequence"]  # SQLite gives the next
     connection.execute(insert(events), row)
+
+
+def _insert_rows(
+    connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], columns: Sequence[str] = ()
+) -> None:
+    names = columns or tuple(column.name for column in table.columns)
+    row = f"({','.join('?' * len(names))})"
+    insert = f"INSERT INTO {table.name} ({','.join(names)}) VALUES {','.join([row] * len(rows))}"  # noqa: S608
+    connection.exec_driver_sql(insert, tuple(value for values in rows for value in values))
