@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 
@@ -58,6 +59,15 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+
+@contextmanager
+def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Whatever happens, nobody waits for it."""
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 @pytest.fixture
@@ -165,7 +175,7 @@ def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server,
             second = client.upload(photograph)
             following.result()
         events.close()  # type: ignore[attr-defined]
-        with shell.start("watch", "--json", "--token", token) as process:
+        with shell.start("watch", "--json", "--token", token) as process, ended(process):
             assert process.stdout
             stored = client.upload(photograph, user="Eva")
             client.delete(first.id)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator, Collection
@@ -12,7 +13,7 @@ from typing import Any
 from connectrpc.compression.gzip import GzipCompression
 from connectrpc.server import ConnectASGIApplication
 from connectrpc_grpcreflect import ServerReflectionAlphaASGIApplication, ServerReflectionASGIApplication
-from google.protobuf import descriptor_pool
+from google.protobuf import descriptor_pool, message_factory
 
 from conexiones.adapters.decoder import VipsDecoder
 from conexiones.adapters.files import FileBlobs
@@ -36,6 +37,7 @@ from conexiones.transport import control, guard
 from conexiones.transport.codecs import codecs
 from conexiones.transport.front import Front, Route
 from conexiones.transport.inbound import Budget
+from conexiones.transport.unary import Unary
 
 USUARIO = "user.UsuarioServicio"
 UPLOADS = "conexiones.v1.UploadService"
@@ -78,10 +80,11 @@ def build(settings: Settings) -> Front:
     # Every service but reflection, whose messages are of connectrpc's own protobuf library.
     ours = {**options, "codecs": codecs()}
     usuario = UsuarioService(Users(catalog, images), images)
-    routes = _routes(UsuarioServicioASGIApplication(usuario, **ours))
+    routes = _routes(UsuarioServicioASGIApplication(usuario, **ours), usuario)
     upload = UploadService(uploads, limits, max_message_bytes=settings.max_message_bytes)
-    routes |= _routes(UploadServiceASGIApplication(upload, **ours))
-    routes |= _routes(ImageServiceASGIApplication(ImageService(gallery), **ours), endless={"WatchImages"})
+    routes |= _routes(UploadServiceASGIApplication(upload, **ours), upload)
+    image = ImageService(gallery)
+    routes |= _routes(ImageServiceASGIApplication(image, **ours), image, endless={"WatchImages"})
     routes |= _routes(HealthASGIApplication(health, **ours), standing=True)
     if settings.reflection:
         current, alpha = reflection(services)
@@ -136,19 +139,28 @@ async def _sweep(uploads: Uploads, gallery: Gallery) -> None:
 
 
 def _routes(
-    app: "ConnectASGIApplication[Any]", *, standing: bool = False, endless: Collection[str] = ()
+    app: "ConnectASGIApplication[Any]",
+    service: object = None,
+    *,
+    standing: bool = False,
+    endless: Collection[str] = (),
 ) -> dict[str, Route]:
-    """A route for each method of a service: a path that is not one of them never reaches connectrpc."""
-    service = descriptor_pool.Default().FindServiceByName(app.path.removeprefix("/"))
-    return {
-        f"{app.path}/{method.name}": Route(
-            app=app,
-            streams=method.client_streaming or method.server_streaming,
-            standing=standing,
-            endless=method.name in endless,
+    """A route for each method of a service: a path that is not one of them never reaches connectrpc.
+
+    `service` has the handlers of those that are unary."""
+    descriptor = descriptor_pool.Default().FindServiceByName(app.path.removeprefix("/"))
+    routes = {}
+    for method in descriptor.methods:
+        streams = method.client_streaming or method.server_streaming
+        unary = None
+        if service and not streams:
+            handler = getattr(service, re.sub("(?<!^)([A-Z])", r"_\1", method.name).lower())
+            request = message_factory.GetMessageClass(method.input_type)
+            unary = Unary(f"{descriptor.full_name}/{method.name}", handler, request)
+        routes[f"{app.path}/{method.name}"] = Route(
+            app=app, streams=streams, unary=unary, standing=standing, endless=method.name in endless
         )
-        for method in service.methods
-    }
+    return routes
 
 
 async def _control() -> control.Control:

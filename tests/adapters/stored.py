@@ -35,6 +35,11 @@ def records(root: Path, state: bytes = b"L") -> dict[str, int]:
 
 
 def stored_blobs(root: Path) -> dict[str, int]:
-    """The digests and sizes of all blobs."""
-    files = {path.name: path.stat().st_size for path in (root / "blobs").rglob("*") if path.is_file()}
+    """The digests and sizes of all blobs, each of which is whole."""
+    files = {}
+    for path in (root / "blobs").rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                assert hashlib.file_digest(file, "sha256").hexdigest() == path.name
+            files[path.name] = path.stat().st_size
     return files | records(root)

@@ -115,7 +115,8 @@ async def test_many_uploads_share_the_memory(start) -> None:
             await channel.close()
         await until(lambda: not list(incoming.iterdir()))
     print(f"100 uploads of 900 kB, held open: the server's peak was {meter.peak / MIB:.0f} MiB")
-    assert meter.peak < 512 * MIB
+    # What docs/operations.md says is the bound.
+    assert meter.peak < (110 + 256 + 128 + 100) * MIB
 
 
 def test_a_client_that_stalls_in_a_message_is_sent_away(start) -> None:

@@ -13,7 +13,7 @@ TLS = {"tls_cert": Path("/cert"), "tls_key": Path("/key")}
 
 
 def managers(**settings):
-    config = configuration(Settings(**settings), Address("127.0.0.1", 1), app="a:b", admin=Path("/admin"))
+    config = configuration(Settings(**settings), Address("127.0.0.1", 1), app="a:b", folder=Path("/own"))
     return config, [
         network["typed_config"]
         for listener in config["static_resources"]["listeners"]
@@ -41,7 +41,7 @@ def test_every_listener(settings) -> None:
     for listener in config["static_resources"]["listeners"]:
         assert listener["per_connection_buffer_limit_bytes"] == 1 << 20
         assert listener.get("enable_reuse_port", True) == ("udp_listener_config" in listener)
-    assert config["admin"]["address"] == {"pipe": {"path": "/admin", "mode": 0o600}}
+    assert config["admin"]["address"] == {"pipe": {"path": "/own/admin.sock", "mode": 0o600}}
     assert config["overload_manager"]["resource_monitors"]
 
 

@@ -17,6 +17,7 @@ from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
+from tests.adapters.stored import stored_blobs
 from tests.server.calls import DEADLINE, bitmap, failure, until
 
 ROUNDS = 12
@@ -118,11 +119,9 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(server: Se
         for image_id, digest in acknowledged.items():
             assert await whole(catalog, blobs, image_id, digest)
         assert list((server.data_dir / "incoming").iterdir()) == []
-        kept = [path for path in (server.data_dir / "blobs").rglob("*") if path.is_file()]
-        for path in kept:
+        for digest in stored_blobs(server.data_dir):
             # Nothing half, and nothing that the catalog does not know.
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
-            assert await catalog.has_digest(bytes.fromhex(path.name))
+            assert await catalog.has_digest(bytes.fromhex(digest))
     finally:
         await blobs.close()
         await catalog.close()
@@ -176,7 +175,7 @@ def test_a_full_disk_is_an_error_and_the_server_lives(start, small_disk: Path, p
         again = stub.ProcessImage(GetUserRequest(image=b"".join(bitmap(100, 100))), timeout=DEADLINE)
         assert again.image_info.format == "BMP"
         assert stub.GetUser(GetUserRequest(name="Ana", pow=2), timeout=DEADLINE).user.pow_squared == 4
-    assert (server.data_dir / "blobs" / kept.sha256.hex()[:2] / kept.sha256.hex()).read_bytes() == photograph
+    assert stored_blobs(server.data_dir)[kept.sha256.hex()] == len(photograph)
     assert list((server.data_dir / "incoming").iterdir()) == []
     assert server.stop() == 0
 

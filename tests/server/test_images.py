@@ -20,7 +20,8 @@ from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
-from tests.server.calls import DEADLINE, bitmap, failure, reason
+from tests.adapters.stored import stored_blobs
+from tests.server.calls import DEADLINE, bitmap, failure, family, reason
 
 PICTURE = b"".join(bitmap(1500, 1000))
 
@@ -135,12 +136,11 @@ def test_pages_are_stable(images, stub) -> None:
 def test_bytes_go_with_the_last_reference(server: Server, images, stub) -> None:
     first, second = stored(stub, 1), stored(stub, 1)
     digest = images.GetImage(GetImageRequest(id=first), timeout=DEADLINE).image.sha256.hex()
-    blob = server.data_dir / "blobs" / digest[:2] / digest
     images.DeleteImage(DeleteImageRequest(id=first), timeout=DEADLINE)
-    assert blob.exists()
+    assert digest in stored_blobs(server.data_dir)
     assert failure(images.DeleteImage, DeleteImageRequest(id=first))[1] == "IMAGE_NOT_FOUND"
     images.DeleteImage(DeleteImageRequest(id=second), timeout=DEADLINE)
-    assert not blob.exists()
+    assert digest not in stored_blobs(server.data_dir)
     # A user whose image was deleted has none.
     image = b"".join(bitmap(20, 10, seed=5))
     user = stub.GetUser(GetUserRequest(name="Ana", image=image), timeout=DEADLINE).user
@@ -188,6 +188,21 @@ async def test_watching(server: Server) -> None:
         resumed = ImageServiceStub(channel).WatchImages(WatchImagesRequest(resume_token=token))
         assert (await resumed.read()).WhichOneof("event") == "heartbeat"
         assert (await resumed.read()).deleted_id == one
+
+
+async def test_a_watcher_costs_nothing_while_nothing_happens(server: Server) -> None:
+    """pyvoy's receive() gives empty bodies for ever: asked without a pause, one watcher takes a processor."""
+
+    def processor() -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in family(server.pid))
+
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest())
+        await watch.read()
+        before = processor()
+        await asyncio.sleep(1)  # of nothing
+        assert processor() - before < 0.3
+        watch.cancel()
 
 
 async def test_watchers_do_not_hold_up_a_drain(server: Server) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
+from tests.adapters.stored import stored_blobs
 from tests.server.calls import DEADLINE, bitmap, failure, until
 
 
@@ -133,8 +134,8 @@ def leftovers(server: Server) -> list[Path]:
     return list((server.data_dir / "incoming").iterdir())
 
 
-def blobs(server: Server) -> list[Path]:
-    return [path for path in (server.data_dir / "blobs").rglob("*") if path.is_file()]
+def blobs(server: Server) -> set[str]:
+    return set(stored_blobs(server.data_dir))
 
 
 async def test_a_stream_that_is_no_image_is_refused_before_it_ends(server: Server) -> None:

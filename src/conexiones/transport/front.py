@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from conexiones import errors
 from conexiones.transport.control import Control
 from conexiones.transport.inbound import Budget, Inbound, Receive
+from conexiones.transport.unary import Unary
 from conexiones.transport.wire import Send, percent, protocol_of, respond
 
 log = logging.getLogger("conexiones.front")
@@ -33,11 +34,13 @@ _CODECS = {"grpc": {"", "+proto", "+json"}, "connect": {"proto", "json"}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A method: whether it streams in some direction; whether it is `standing`, as health is: always served,
-    not counted, and not waited for in a drain; whether it is `endless`, as watching is: not waited for."""
+    """A method: its application, which serves every protocol, and its short way if it has one; whether it
+    streams in some direction; whether it is `standing`, as health is: always served, not counted, and not
+    waited for in a drain; whether it is `endless`, as watching is: not waited for."""
 
     app: App
     streams: bool
+    unary: Unary | None = None
     standing: bool = False
     endless: bool = False
 
@@ -94,7 +97,7 @@ class Front:
         elif not _well_formed(headers):
             await respond(send, content_type, errors.MalformedRequest())
         elif route.standing:
-            await self._call(route.app, scope, receive, send, headers)
+            await self._call(route, scope, receive, send, headers)
         elif self._draining:
             await respond(send, content_type, errors.ServerDraining())
         elif self._calls >= self._max_calls:
@@ -108,14 +111,14 @@ class Front:
         self._calls += 1
         self._endless += route.endless
         try:
-            await self._call(route.app, scope, receive, send, headers)
+            await self._call(route, scope, receive, send, headers)
         finally:
             self._calls -= 1
             self._endless -= route.endless
             self._say_if_idle()
 
     async def _call(
-        self, app: App, scope: Any, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
+        self, route: Route, scope: Any, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
     ) -> None:
         protocol = protocol_of(headers[b"content-type"].decode())
         scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in _UNWANTED]
@@ -129,8 +132,12 @@ class Front:
             max_message_bytes=self._max_message_bytes,
             stall_seconds=self._stall_seconds,
         )
+        again: Receive | None = inbound
         try:
-            await app(scope, inbound, TrailersOnly(send) if protocol == "grpc" else send)
+            if route.unary:
+                again = await route.unary.serve(inbound, send, headers)
+            if again:
+                await route.app(scope, again, TrailersOnly(send) if protocol == "grpc" else send)
         except (SystemExit, KeyboardInterrupt) as error:
             # Let through, it would end the loop, and every later call would hang.
             raise RuntimeError("a handler tried to end the server") from error

@@ -17,6 +17,8 @@ from conexiones.transport.wire import connect_error
 
 log = logging.getLogger("conexiones.rpc")
 
+CERTIFICATE = "x-forwarded-client-cert"
+
 _SUBJECT = re.compile(r'Subject="([^"]*)"')
 
 Call = Callable[[Any, "RequestContext[Any, Any]"], Any]
@@ -38,22 +40,11 @@ class Translator:
     async def on_end(self, token: None, ctx: "RequestContext[Any, Any]", error: Exception | None, /) -> None:
         if error is None:
             return
-        ours = self._translate(error)
         method = f"{ctx.method.service_name}/{ctx.method.name}"
-        if ours.code in {errors.Code.INTERNAL, errors.Code.UNAVAILABLE, errors.Code.DATA_LOSS} or isinstance(
-            ours, errors.StorageFull
-        ):
-            log.error("%s: %s%s", method, ours.reason, _caller(ctx), exc_info=error)
-        else:
-            log.debug("%s: %s%s", method, ours.reason, _caller(ctx))
-        # The frames hold the request, and they and the error hold each other: left to the garbage collector,
-        # refused images of 60 MB would pile up.
-        traceback.clear_frames(error.__traceback__)
+        ours = refusal(self._translate(error), error, method, ctx.request_headers.get(CERTIFICATE, ""))
         raise connect_error(ours) from None
 
     def _translate(self, error: Exception) -> errors.ConexionesError:
-        if isinstance(error, errors.ConexionesError):
-            return error
         if isinstance(error, ConnectError):
             if isinstance(error.__cause__, errors.ConexionesError):
                 return error.__cause__  # our codecs' errors, which connectrpc wraps
@@ -70,13 +61,30 @@ class Translator:
                 # INTERNAL is a frame that says it is compressed, where nothing said how.
                 case ConnectCode.INVALID_ARGUMENT | ConnectCode.UNIMPLEMENTED | ConnectCode.INTERNAL:
                     return errors.MalformedRequest()
-        return errors.Internal()
+        return own(error)
 
 
-def _caller(ctx: "RequestContext[Any, Any]") -> str:
-    """Whose certificate the call came with, for the log; empty without mTLS, when Envoy sets no header."""
-    found = _SUBJECT.search(ctx.request_headers.get("x-forwarded-client-cert", ""))
-    return f", from {found[1]}" if found else ""
+def own(error: Exception) -> errors.ConexionesError:
+    """What a client is told of what a handler raised."""
+    return error if isinstance(error, errors.ConexionesError) else errors.Internal()
+
+
+def refusal(
+    ours: errors.ConexionesError, error: Exception, method: str, certificate: str
+) -> errors.ConexionesError:
+    """The error that a call ends with, logged: `error` is what happened, `certificate` the header of that
+    name, empty without mTLS."""
+    found = _SUBJECT.search(certificate)
+    caller = f", from {found[1]}" if found else ""
+    fault = ours.code in {errors.Code.INTERNAL, errors.Code.UNAVAILABLE, errors.Code.DATA_LOSS}
+    if fault or isinstance(ours, errors.StorageFull):
+        log.error("%s: %s%s", method, ours.reason, caller, exc_info=error)
+    else:
+        log.debug("%s: %s%s", method, ours.reason, caller)
+    # The frames hold the request, and they and the error hold each other: left to the garbage collector,
+    # refused images of 60 MB would pile up.
+    traceback.clear_frames(error.__traceback__)
+    return ours
 
 
 class Handlers:
@@ -84,10 +92,10 @@ class Handlers:
     the event loop under every call."""
 
     async def intercept_unary(self, call: Call, request: Any, ctx: "RequestContext[Any, Any]") -> Any:
-        return await _contained(call(_message(request), ctx))
+        return await contained(call(_message(request), ctx))
 
     async def intercept_client_stream(self, call: Call, request: Any, ctx: "RequestContext[Any, Any]") -> Any:
-        return await _contained(call(_messages(request), ctx))
+        return await contained(call(_messages(request), ctx))
 
     def intercept_server_stream(
         self, call: Call, request: Any, ctx: "RequestContext[Any, Any]"
@@ -109,10 +117,11 @@ async def _messages(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield _message(request)
 
 
-async def _contained(call: Awaitable[Any]) -> Any:
+async def contained(call: Awaitable[Any]) -> Any:
+    """What a handler gives; SystemExit and its like become an error."""
     try:
         return await call
-    except (SystemExit, KeyboardInterrupt) as error:
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         raise errors.Internal from error
 
 

@@ -25,6 +25,10 @@ FREE = 64 * 1024
 """Messages up to this size, in bytes, go without the budget."""
 
 
+FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
+"""Seconds between looking whether a client is still there: at first, and when a call takes long."""
+
+
 class Budget:
     """Bytes that may be held at a time; those who wait get their share in the order they came."""
 
@@ -142,13 +146,22 @@ class Inbound:
             self._held = 0
 
     async def _after_body(self) -> Any:
-        # connectrpc listens here for a disconnect, and stops listening when the call is over. Cancelled, a
-        # receive() of pyvoy logs an InvalidStateError on its way out, so it is left to finish by itself.
-        if self._pending is None:
-            self._pending = asyncio.ensure_future(self._receive())
-        message = await asyncio.shield(self._pending)
-        self._pending = None
-        return message
+        """Waits for the disconnect.
+
+        pyvoy gives an empty body again and again until then: asked without a pause, it keeps two threads
+        busy for as long as the call lasts. Cancelled, its receive() logs an InvalidStateError on its way out,
+        so it is left to finish by itself.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            if self._pending is None:
+                self._pending = asyncio.ensure_future(self._receive())
+            message = await asyncio.shield(self._pending)
+            self._pending = None
+            if message["type"] == "http.disconnect":
+                return message
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE)
 
     def _size(self, body: bytes) -> int:
         """Bytes of the largest message that this piece of the body begins and that has to have room."""
