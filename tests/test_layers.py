@@ -26,7 +26,8 @@ ROOMS: dict[str, set[str]] = {
     "commands": {"sdk", "errors"},
     "certificates": set(),
     "sdk": {"gen", "errors"},
-    "testing": {"settings", "sdk"},
+    "samples": set(),
+    "testing": {"samples", "settings", "sdk"},
     "__init__": {"sdk", "errors"},
     "__main__": {"cli"},
 }
