@@ -87,6 +87,10 @@ class Limits:
     preferred_chunk_bytes: int
     idle_expiry: timedelta
     total_expiry: timedelta
+    server_version: str
+    """As 1.2.3; "" of a server too old to say."""
+    server_time: datetime | None
+    """The server's clock when it answered; None of a server too old to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,8 @@ def limits(found: uploads_pb2.GetLimitsResponse) -> Limits:
         preferred_chunk_bytes=found.preferred_chunk_bytes,
         idle_expiry=span(found.idle_expiry),
         total_expiry=span(found.total_expiry),
+        server_version=found.server_version,
+        server_time=time(found.server_time) if found.HasField("server_time") else None,
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from connectrpc.request import RequestContext
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from conexiones import __version__
 from conexiones.domain.images import Limits
 from conexiones.domain.uploads import IDLE_SECONDS, TOTAL_SECONDS, Uploads, Writer
 from conexiones.errors import ConexionesError, ImageError, InvalidField
@@ -55,6 +57,8 @@ class UploadService:
 
     async def get_limits(self, request: GetLimitsRequest, ctx: Context, /) -> GetLimitsResponse:
         largest = self._max_message_bytes - _MESSAGE_OVERHEAD
+        now = Timestamp()
+        now.GetCurrentTime()
         return GetLimitsResponse(
             max_image_bytes=self._limits.max_image_bytes,
             max_pixels=self._limits.max_pixels,
@@ -63,6 +67,8 @@ class UploadService:
             preferred_chunk_bytes=min(_PREFERRED, largest),
             idle_expiry=Duration(seconds=IDLE_SECONDS),
             total_expiry=Duration(seconds=TOTAL_SECONDS),
+            server_version=__version__,
+            server_time=now,
         )
 
     async def create_upload(self, request: CreateUploadRequest, ctx: Context, /) -> CreateUploadResponse:
