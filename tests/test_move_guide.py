@@ -1,4 +1,4 @@
-"""docs/move-a-large-image.md: each of its programs moves an image, unchanged but for the port and the size."""
+"""docs/move-a-large-image.md: each of its programs moves an image, unchanged but for port and size."""
 
 import json
 import os
