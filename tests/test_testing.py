@@ -3,10 +3,13 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from conexiones.testing import ServerError, serve
+from conexiones import Client
+from conexiones.errors import ConexionesError
+from conexiones.testing import Server, ServerError, hostile_samples, samples, serve
 from tests.conftest import ROOT
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(), re.DOTALL)
@@ -38,3 +41,49 @@ def test_a_server_that_cannot_start_says_why() -> None:
         pass
     with pytest.raises(TypeError, match="no such setting: colour"), serve(colour="blue"):
         pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve() as server:
+        yield server
+
+
+def test_the_samples_are_what_they_say(server: Server) -> None:
+    assert {sample.format for sample in samples()} == {
+        *("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIF")
+    }
+    with Client(server.address) as client:
+        for sample in samples():
+            image = client.upload(sample.data)
+            assert image.format == sample.format, sample.name
+            assert (image.width, image.height, image.frames) == (
+                sample.width,
+                sample.height,
+                sample.frames,
+            ), sample.name
+
+
+def test_the_hostile_samples_are_refused_as_they_say(server: Server) -> None:
+    with Client(server.address) as client:
+        for sample in hostile_samples():
+            with pytest.raises(ConexionesError) as caught:
+                client.upload(sample.data)
+            assert caught.value.reason == sample.reason, sample.name
+
+
+def test_the_samples_are_small_and_need_nothing_else() -> None:
+    assert sum(len(sample.data) for sample in samples()) < 50_000
+    assert all(len(sample.data) < 20_000 for sample in hostile_samples())
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from conexiones.samples import samples; samples()\n"
+            "print([name for name in ('grpc', 'PIL', 'pyvips', 'pyvoy') if name in sys.modules])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout == "[]\n"

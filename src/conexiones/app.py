@@ -26,6 +26,7 @@ from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.images_connect import ImageServiceASGIApplication
 from conexiones.gen.conexiones.v1.uploads_connect import UploadServiceASGIApplication
 from conexiones.gen.user_connect import UsuarioServicioASGIApplication
+from conexiones.ports import UploadQuota
 from conexiones.services.health import SERVICE as HEALTH
 from conexiones.services.health import HealthASGIApplication, HealthService
 from conexiones.services.images import ImageService
@@ -65,7 +66,8 @@ def build(settings: Settings) -> Front:
         decode_pixels=settings.decode_pixels,
     )
     images = Images(catalog, blobs, decoder, limits)
-    uploads = Uploads(catalog, blobs, images)
+    quota = UploadQuota(uploads=settings.max_open_uploads, bytes=settings.max_open_bytes)
+    uploads = Uploads(catalog, blobs, images, quota)
     gallery = Gallery(catalog, blobs)
     services = [USUARIO, UPLOADS, IMAGES, HEALTH]
     health = HealthService(services)
@@ -81,7 +83,7 @@ def build(settings: Settings) -> Front:
     ours = {**options, "codecs": codecs()}
     usuario = UsuarioService(Users(catalog, images), images)
     routes = _routes(UsuarioServicioASGIApplication(usuario, **ours), usuario)
-    upload = UploadService(uploads, limits, max_message_bytes=settings.max_message_bytes)
+    upload = UploadService(uploads, limits, quota, max_message_bytes=settings.max_message_bytes)
     routes |= _routes(UploadServiceASGIApplication(upload, **ours), upload)
     image = ImageService(gallery)
     routes |= _routes(ImageServiceASGIApplication(image, **ours), image, endless={"WatchImages"})

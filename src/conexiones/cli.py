@@ -9,6 +9,7 @@ import click
 
 from conexiones import __version__
 from conexiones.commands.completion import completion
+from conexiones.commands.doctor import doctor
 from conexiones.commands.images import hello, ls, rm, watch
 from conexiones.commands.transfers import get, put
 from conexiones.settings import Settings, SettingsError, flag, table, variable
@@ -89,7 +90,7 @@ def certs(folder: Path, hosts: tuple[str, ...]) -> None:
         click.echo(f"{path}  {purpose}")
 
 
-for client_command in (put, get, ls, rm, watch, hello, completion):
+for client_command in (put, get, ls, rm, watch, hello, doctor, completion):
     main.add_command(client_command)
 
 

@@ -37,6 +37,8 @@ ConexionesError
 │   └── UploadIncomplete          UPLOAD_INCOMPLETE
 ├── ResourceExhausted             RESOURCE_EXHAUSTED
 │   ├── MessageTooLarge           MESSAGE_TOO_LARGE
+│   ├── TooManyUploads            TOO_MANY_UPLOADS
+│   ├── UploadBytesExceeded       UPLOAD_BYTES_EXCEEDED
 │   └── StorageFull               STORAGE_FULL
 ├── Unavailable                   UNAVAILABLE
 │   ├── ServerDraining            SERVER_DRAINING
@@ -335,6 +337,25 @@ class MessageTooLarge(ResourceExhausted):
     spanish = (
         "El mensaje supera el límite de {limit} bytes: envíe la imagen en fragmentos con {streaming_method}."
     )
+
+
+class TooManyUploads(ResourceExhausted):
+    reason = "TOO_MANY_UPLOADS"
+    english = "The server already has {limit} open uploads, as many as it may: try again later."
+    spanish = "El servidor ya tiene {limit} subidas abiertas, su máximo: inténtelo más tarde."
+    retry_after = 30.0
+
+
+class UploadBytesExceeded(ResourceExhausted):
+    """Of all open uploads, what each has announced or, if that is more, received."""
+
+    reason = "UPLOAD_BYTES_EXCEEDED"
+    english = "All open uploads would have {actual} bytes: at most {limit} are allowed. Try again later."
+    spanish = (
+        "Todas las subidas abiertas tendrían {actual} bytes: se permiten {limit} como máximo."
+        " Inténtelo más tarde."
+    )
+    retry_after = 30.0
 
 
 class StorageFull(ResourceExhausted):

@@ -58,6 +58,15 @@ class UploadRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UploadQuota:
+    """What all OPEN uploads may be together: so many, and so many bytes, of each its declared size, or the
+    committed one if that is more."""
+
+    uploads: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
     """What happened to an image. `sequence` increases by one with every event, over restarts too."""
 
@@ -106,17 +115,26 @@ class Catalog(Protocol):
     async def has_digest(self, digest: bytes) -> bool:
         """Whether any image has these bytes."""
 
-    async def create_upload(self, upload: UploadRecord) -> UploadRecord:
-        """Adds an upload, or gives the one that has its request_id already."""
+    async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
+        """Adds an upload, or gives the one that has its request_id already.
+
+        Raises TooManyUploads or UploadBytesExceeded, and adds nothing, if all together would be more than the
+        quota; of several at once no more come in than fit.
+        """
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None: ...
 
     async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
         """Raises writer_epoch by one if the upload is OPEN; gives it as it is then."""
 
-    async def advance_upload(self, upload_id: str, *, epoch: int, size: int, now: int) -> UploadRecord | None:
+    async def advance_upload(
+        self, upload_id: str, *, epoch: int, size: int, now: int, quota: UploadQuota | None = None
+    ) -> UploadRecord | None:
         """Sets committed_size and update_time if the upload is OPEN, has that epoch and is not longer
-        already; gives it as it is then."""
+        already; gives it as it is then.
+
+        Raises UploadBytesExceeded, and changes nothing, if that would be more than the quota. An upload with
+        a declared size had its room from the start."""
 
     async def end_upload(
         self, upload_id: str, *, state: str, image: ImageRecord | None, failure: str | None, now: int

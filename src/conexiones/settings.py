@@ -101,6 +101,12 @@ class Settings:
     reflection: bool = _setting(_flag, "true", "Serve gRPC reflection.")
     max_message_bytes: int = _setting(_size, "64MiB", "The largest single message.")
     max_image_bytes: int = _setting(_size, "16GiB", "The largest image, sent as a stream.")
+    max_open_uploads: int = _setting(_count, "1000", "Resumable uploads that may be open at a time.")
+    max_open_bytes: int = _setting(
+        _size,
+        "1024GiB",
+        "Bytes of all open uploads together: of each what it announced, or received if more.",
+    )
     max_pixels: int = _setting(
         _count, "1000000000", "Width × height × frames above which an image is refused."
     )

@@ -6,6 +6,7 @@
         channel = grpc.insecure_channel(server.address)
 
 The server is the program that users run, in processes of its own, and is gone when the block ends.
+`samples()` and `hostile_samples()` are images to send it.
 """
 
 import os
@@ -19,7 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from conexiones.samples import Sample, hostile_samples, samples
 from conexiones.settings import PREFIX, table, variable
+
+__all__ = ["Sample", "Server", "ServerError", "hostile_samples", "samples", "serve"]
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0

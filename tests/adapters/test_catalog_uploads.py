@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from conexiones.errors import StorageUnavailable
-from conexiones.ports import Catalog, ImageRecord, UploadRecord
+from conexiones.errors import StorageUnavailable, TooManyUploads, UploadBytesExceeded
+from conexiones.ports import Catalog, ImageRecord, UploadQuota, UploadRecord
 
 Make = Callable[..., ImageRecord]
 Upload = Callable[..., UploadRecord]
@@ -168,3 +168,57 @@ async def test_ended_ones_are_forgotten_and_open_ones_never(
     expired = await catalog.get_upload("EXPIRED")
     assert expired == replace(upload("EXPIRED"), state="EXPIRED", update_time=14)
     await catalog.close()
+
+
+async def test_no_more_uploads_are_open_than_the_quota_has(catalog: Catalog, upload: Upload) -> None:
+    quota = UploadQuota(uploads=7, bytes=2**62)
+    many = [upload(f"{i:02}") for i in range(30)]
+    # At once, and so in few transactions: of each, only what fits may come in.
+    outcomes = await asyncio.gather(
+        *(catalog.create_upload(one, quota=quota) for one in many), return_exceptions=True
+    )
+    refused = [one for one, outcome in zip(many, outcomes, strict=True) if outcome != one]
+    assert len(refused) == 23
+    assert all(isinstance(outcome, TooManyUploads | UploadRecord) for outcome in outcomes)
+    assert [await catalog.get_upload(one.id) for one in refused] == [None] * 23
+    kept = next(one for one in many if one not in refused)
+    assert await catalog.create_upload(upload("z", request_id=kept.request_id), quota=quota) == kept
+    await end(catalog, kept.id)
+    assert await catalog.create_upload(refused[0], quota=quota) == refused[0]
+    with pytest.raises(TooManyUploads) as caught:
+        await catalog.create_upload(refused[1], quota=quota)
+    assert caught.value.facts == {"limit": 7}
+
+
+async def test_open_uploads_have_no_more_bytes_than_the_quota_has(catalog: Catalog, upload: Upload) -> None:
+    quota = UploadQuota(uploads=100, bytes=1000)
+    await catalog.create_upload(upload("declared", declared_size=600), quota=quota)
+    await catalog.create_upload(upload("open"), quota=quota)
+    assert (await catalog.advance_upload("open", epoch=0, size=300, now=2, quota=quota)).committed_size == 300
+    with pytest.raises(UploadBytesExceeded) as caught:
+        await catalog.create_upload(upload("more", declared_size=101), quota=quota)
+    assert caught.value.facts == {"limit": 1000, "actual": 1001}
+    with pytest.raises(UploadBytesExceeded):
+        await catalog.advance_upload("open", epoch=0, size=401, now=3, quota=quota)
+    assert await catalog.get_upload("more") is None
+    assert (await catalog.get_upload("open")).committed_size == 300
+    # What was announced has its room, and takes no more of it when it comes.
+    advanced = await catalog.advance_upload("declared", epoch=0, size=600, now=3, quota=quota)
+    assert advanced.committed_size == 600
+    await end(catalog, "declared")
+    assert (
+        await catalog.advance_upload("open", epoch=0, size=1000, now=4, quota=quota)
+    ).committed_size == 1000
+
+
+async def test_of_bytes_at_once_no_more_come_in_than_fit(catalog: Catalog, upload: Upload) -> None:
+    quota = UploadQuota(uploads=100, bytes=1000)
+    for i in range(20):
+        await catalog.create_upload(upload(f"{i}"), quota=quota)
+    outcomes = await asyncio.gather(
+        *(catalog.advance_upload(f"{i}", epoch=0, size=150, now=2, quota=quota) for i in range(20)),
+        *(catalog.create_upload(upload(f"d{i}", declared_size=150), quota=quota) for i in range(20)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(outcome, UploadRecord) for outcome in outcomes) == 6
+    assert sum(isinstance(outcome, UploadBytesExceeded) for outcome in outcomes) == 34

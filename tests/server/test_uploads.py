@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from conexiones.gen.conexiones.v1 import errors_pb2, images_pb2, images_pb2_grpc, uploads_pb2_grpc
@@ -332,3 +333,44 @@ async def test_a_broken_stream_keeps_what_came(server: Server) -> None:
         assert await committed() in {100_000, 200_000}
         reply = await uploads.WriteStream(iter([WriteStreamRequest(upload_id=upload.id)])).read()
         assert reply.committed_size in {100_000, 200_000}
+
+
+def test_open_uploads_are_limited(start) -> None:
+    server = start(max_open_uploads="3")
+    with grpc.insecure_channel(server.address) as channel:
+        uploads = uploads_pb2_grpc.UploadServiceStub(channel)
+        assert uploads.GetLimits(GetLimitsRequest(), timeout=DEADLINE).max_open_uploads == 3
+        first, *_ = [created(uploads, user="Ana") for _ in range(3)]
+        request = CreateUploadRequest(request_id="one more")
+        error = refused(uploads.CreateUpload, request)
+        assert (error.code(), reason(error)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_UPLOADS")
+        assert detail(error, RetryInfo()).retry_delay.seconds > 0
+        # They are there after a restart, and count.
+        server.stop()
+        server.start()
+        assert reason(refused(uploads.CreateUpload, request)) == "TOO_MANY_UPLOADS"
+        uploads.CancelUpload(CancelUploadRequest(id=first.id), timeout=DEADLINE)
+        assert uploads.CreateUpload(request, timeout=DEADLINE).upload.state == Upload.STATE_OPEN
+
+
+def test_bytes_of_open_uploads_are_limited(start) -> None:
+    server = start(max_open_bytes=f"{4 * MIB}")
+    with grpc.insecure_channel(server.address) as channel:
+        uploads = uploads_pb2_grpc.UploadServiceStub(channel)
+        assert uploads.GetLimits(GetLimitsRequest(), timeout=DEADLINE).max_open_bytes == 4 * MIB
+        reserved = created(uploads, size_bytes=3 * MIB)
+        error = refused(uploads.CreateUpload, CreateUploadRequest(request_id="more", size_bytes=2 * MIB))
+        assert (error.code(), reason(error)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_BYTES_EXCEEDED")
+        # Without a size it is refused where the room ends, and goes on from there when there is room.
+        growing = created(uploads)
+        small = b"".join(bitmap(800, 600))
+        half = len(small) // 2
+        uploads.WriteChunk(chunk(growing.id, 0, small[:half]), timeout=DEADLINE)
+        error = refused(uploads.WriteChunk, chunk(growing.id, half, small[half:]))
+        assert reason(error) == "UPLOAD_BYTES_EXCEEDED"
+        found = uploads.GetUpload(GetUploadRequest(id=growing.id), timeout=DEADLINE).upload
+        assert (found.state, found.committed_size) == (Upload.STATE_OPEN, half)
+        uploads.CancelUpload(CancelUploadRequest(id=reserved.id), timeout=DEADLINE)
+        uploads.WriteChunk(chunk(growing.id, half, small[half:]), timeout=DEADLINE)
+        finish = FinishUploadRequest(id=growing.id, size_bytes=len(small))
+        assert uploads.FinishUpload(finish, timeout=DEADLINE).upload.state == Upload.STATE_READY

@@ -29,7 +29,7 @@ from conexiones.adapters import transactions
 from conexiones.adapters.disk import Outcome, storage_error, sync_folder, to_end
 from conexiones.adapters.schema import VERSION, create
 from conexiones.errors import StorageFull, StorageUnavailable
-from conexiones.ports import EventRecord, ImageRecord, UploadRecord, UserRecord
+from conexiones.ports import EventRecord, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
 READERS = 4
 BUSY_TIMEOUT = 5000
@@ -116,8 +116,8 @@ class SqliteCatalog:
     async def has_digest(self, digest: bytes) -> bool:
         return await self._read(lambda connection: transactions.has_digest(connection, digest))
 
-    async def create_upload(self, upload: UploadRecord) -> UploadRecord:
-        return await self._write(lambda connection: transactions.create_upload(connection, upload))
+    async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
+        return await self._write(lambda connection: transactions.create_upload(connection, upload, quota))
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None:
         return await self._read(lambda connection: transactions.get_upload(connection, upload_id))
@@ -126,9 +126,11 @@ class SqliteCatalog:
         """As in the port. `update_time` moves."""
         return await self._write(lambda connection: transactions.claim_upload(connection, upload_id, now))
 
-    async def advance_upload(self, upload_id: str, *, epoch: int, size: int, now: int) -> UploadRecord | None:
+    async def advance_upload(
+        self, upload_id: str, *, epoch: int, size: int, now: int, quota: UploadQuota | None = None
+    ) -> UploadRecord | None:
         return await self._write(
-            lambda connection: transactions.advance_upload(connection, upload_id, epoch, size, now)
+            lambda connection: transactions.advance_upload(connection, upload_id, epoch, size, now, quota)
         )
 
     async def end_upload(

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Select, Table, Update, delete, func, or_, sel
 from sqlalchemy.dialects.sqlite import insert
 
 from conexiones.adapters.schema import events, images, sequences, uploads, users
-from conexiones.ports import EventRecord, ImageRecord, UploadRecord, UserRecord
+from conexiones.errors import TooManyUploads, UploadBytesExceeded
+from conexiones.ports import EventRecord, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
 # What most calls do is worded by hand: SQLAlchemy would take longer to word it than SQLite to do it.
 
@@ -102,10 +103,11 @@ def get_user(connection: Connection, name: str) -> UserRecord | None:
 # Uploads.
 
 
-def create_upload(connection: Connection, upload: UploadRecord) -> UploadRecord:
+def create_upload(connection: Connection, upload: UploadRecord, quota: UploadQuota | None) -> UploadRecord:
     # Only the request_id may be there already: an id that is used twice is an error.
     once = insert(uploads).values(asdict(upload)).on_conflict_do_nothing(index_elements=["request_id"])
-    connection.execute(once)
+    if connection.execute(once).rowcount and quota is not None:
+        _check_quota(connection, quota)
     row = connection.execute(select(uploads).where(uploads.c.request_id == upload.request_id)).one()
     return UploadRecord(**row._mapping)
 
@@ -122,11 +124,14 @@ def claim_upload(connection: Connection, upload_id: str, now: int) -> UploadReco
 
 
 def advance_upload(
-    connection: Connection, upload_id: str, epoch: int, size: int, now: int
+    connection: Connection, upload_id: str, epoch: int, size: int, now: int, quota: UploadQuota | None
 ) -> UploadRecord | None:
     advance = _update_open(upload_id).where(uploads.c.writer_epoch == epoch, uploads.c.committed_size <= size)
-    connection.execute(advance.values(committed_size=size, update_time=now))
-    return get_upload(connection, upload_id)
+    done = connection.execute(advance.values(committed_size=size, update_time=now)).rowcount
+    upload = get_upload(connection, upload_id)
+    if done and quota is not None and upload is not None and upload.declared_size is None:
+        _check_quota(connection, quota)
+    return upload
 
 
 def end_upload(
@@ -156,6 +161,18 @@ def stale_uploads(connection: Connection, idle_since: int, created_before: int) 
 def forget_uploads(connection: Connection, ended_before: int) -> int:
     forget = delete(uploads).where(uploads.c.state.in_(ENDED), uploads.c.update_time < ended_before)
     return connection.execute(forget).rowcount
+
+
+def _check_quota(connection: Connection, quota: UploadQuota) -> None:
+    """Raises what undoes the write that is already done, if with it there is too much. The open uploads are
+    at most as many as the quota, and read by an index: no counter can go wrong."""
+    size = func.max(func.coalesce(uploads.c.declared_size, 0), uploads.c.committed_size)
+    totals = select(func.count(), func.sum(size)).where(uploads.c.state == OPEN)
+    count, total = connection.execute(totals).one()
+    if count > quota.uploads:
+        raise TooManyUploads(limit=quota.uploads)
+    if total > quota.bytes:
+        raise UploadBytesExceeded(limit=quota.bytes, actual=total)
 
 
 def _update_open(upload_id: str) -> Update:

@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Coroutine[Any, Any, int]]
 
-_OPTIONS = (
-    click.option("--address", envvar="CONEXIONES_ADDRESS", default="localhost:50051", help="HOST:PORT."),
+_SECURITY = (
     click.option("--tls", envvar="CONEXIONES_TLS", is_flag=True, help="Encrypt; --ca and --cert imply it."),
     click.option(
         "--ca", envvar="CONEXIONES_CA", type=click.Path(dir_okay=False), help="Whom to trust (PEM)."
     ),
     click.option("--cert", envvar="CONEXIONES_CERT", type=click.Path(dir_okay=False), help="Ours (PEM)."),
     click.option("--key", envvar="CONEXIONES_KEY", type=click.Path(dir_okay=False), help="Its key (PEM)."),
+)
+
+_OPTIONS = (
+    click.option("--address", envvar="CONEXIONES_ADDRESS", default="localhost:50051", help="HOST:PORT."),
+    *_SECURITY,
     click.option(
         "--timeout",
         envvar="CONEXIONES_TIMEOUT",
@@ -31,6 +35,13 @@ _OPTIONS = (
         help="Seconds that a call may take, and that a connection may bring nothing.",
     ),
 )
+
+
+def security(work: "click.decorators.FC") -> "click.decorators.FC":
+    """The options that say how a connection is secured."""
+    for option in reversed(_SECURITY):
+        work = option(work)
+    return work
 
 
 def command(name: str) -> Callable[[Command], click.Command]:

@@ -19,7 +19,7 @@ from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Head, Images
 from conexiones.domain.users import check_name
-from conexiones.ports import Blobs, Catalog, ImageRecord, Staged, UploadRecord
+from conexiones.ports import Blobs, Catalog, ImageRecord, Staged, UploadQuota, UploadRecord
 
 IDLE_SECONDS = 24 * 3600
 """An open upload expires after so long without a byte,"""
@@ -38,16 +38,25 @@ _MAX_HELD = 256
 
 
 class Uploads:
-    """Uploads of images. Every method raises UploadNotFound for an id that is not, or no longer, known."""
+    """Uploads of images. Every method raises UploadNotFound for an id that is not, or no longer, known.
 
-    def __init__(self, catalog: Catalog, blobs: Blobs, images: Images) -> None:
+    `quota` is for all that are open; None: no limit but the disk.
+    """
+
+    def __init__(
+        self, catalog: Catalog, blobs: Blobs, images: Images, quota: UploadQuota | None = None
+    ) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self.images = images
+        self._quota = quota
         self._held: dict[str, _Held] = {}
 
     async def create(self, request_id: str, *, user: str, size: int | None) -> UploadRecord:
-        """Begins an upload, or gives the one that the same request began."""
+        """Begins an upload, or gives the one that the same request began.
+
+        Raises TooManyUploads, UploadBytesExceeded.
+        """
         if not 1 <= len(request_id) <= MAX_REQUEST_ID:
             raise errors.InvalidField(field="request_id", takes=f"1 to {MAX_REQUEST_ID} characters")
         if user:
@@ -70,7 +79,7 @@ class Uploads:
             create_time=time,
             update_time=time,
         )
-        upload = await self._catalog.create_upload(wanted)
+        upload = await self._catalog.create_upload(wanted, quota=self._quota)
         if (upload.user, upload.declared_size) != (wanted.user, wanted.declared_size):
             raise errors.RequestIdReused(field="request_id")
         return upload
@@ -241,7 +250,11 @@ class Uploads:
         async with self._dropped_if_it_fails(held):
             assert held.staged is not None  # noqa: S101 (tells mypy)
             size = await held.staged.commit()
-            upload = _open(await self._catalog.advance_upload(held.id, epoch=epoch, size=size, now=now()))
+            upload = _open(
+                await self._catalog.advance_upload(
+                    held.id, epoch=epoch, size=size, now=now(), quota=self._quota
+                )
+            )
         if upload.writer_epoch != epoch:
             raise errors.WriterFenced(epoch=upload.writer_epoch)
         return upload
@@ -315,7 +328,8 @@ class Writer:
             return size
 
     async def commit(self) -> int:
-        """Makes all that was written durable and gives its size. Raises WriterFenced, UploadEnded."""
+        """Makes all that was written durable and gives its size. Raises WriterFenced, UploadEnded,
+        UploadBytesExceeded."""
         async with self.held.lock:
             self.check()
             if self.held.staged is None:

@@ -87,6 +87,14 @@ class Limits:
     preferred_chunk_bytes: int
     idle_expiry: timedelta
     total_expiry: timedelta
+    server_version: str
+    """As 1.2.3; "" of a server too old to say."""
+    server_time: datetime | None
+    """The server's clock when it answered; None of a server too old to say."""
+    max_open_uploads: int
+    """Uploads that may be open at a time, over all clients; 0 of a server without a limit."""
+    max_open_bytes: int
+    """Of all of them together, of each what it announced, or received if that is more; 0 likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +242,10 @@ def limits(found: uploads_pb2.GetLimitsResponse) -> Limits:
         preferred_chunk_bytes=found.preferred_chunk_bytes,
         idle_expiry=span(found.idle_expiry),
         total_expiry=span(found.total_expiry),
+        server_version=found.server_version,
+        server_time=time(found.server_time) if found.HasField("server_time") else None,
+        max_open_uploads=found.max_open_uploads,
+        max_open_bytes=found.max_open_bytes,
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from connectrpc.request import RequestContext
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from conexiones import __version__
 from conexiones.domain.images import Limits
 from conexiones.domain.uploads import IDLE_SECONDS, TOTAL_SECONDS, Uploads, Writer
 from conexiones.errors import ConexionesError, ImageError, InvalidField
@@ -28,7 +30,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
     WriteStreamRequest,
     WriteStreamResponse,
 )
-from conexiones.ports import UploadRecord
+from conexiones.ports import UploadQuota, UploadRecord
 from conexiones.services.records import upload_message
 
 Context = RequestContext[Any, Any]
@@ -46,15 +48,20 @@ _PREFERRED = 1 << 20
 
 
 class UploadService:
-    """Limits are the server's; `max_message_bytes` of one message."""
+    """Limits and quota are the server's; `max_message_bytes` of one message."""
 
-    def __init__(self, uploads: Uploads, limits: Limits, *, max_message_bytes: int) -> None:
+    def __init__(
+        self, uploads: Uploads, limits: Limits, quota: UploadQuota, *, max_message_bytes: int
+    ) -> None:
         self._uploads = uploads
         self._limits = limits
+        self._quota = quota
         self._max_message_bytes = max_message_bytes
 
     async def get_limits(self, request: GetLimitsRequest, ctx: Context, /) -> GetLimitsResponse:
         largest = self._max_message_bytes - _MESSAGE_OVERHEAD
+        now = Timestamp()
+        now.GetCurrentTime()
         return GetLimitsResponse(
             max_image_bytes=self._limits.max_image_bytes,
             max_pixels=self._limits.max_pixels,
@@ -63,6 +70,10 @@ class UploadService:
             preferred_chunk_bytes=min(_PREFERRED, largest),
             idle_expiry=Duration(seconds=IDLE_SECONDS),
             total_expiry=Duration(seconds=TOTAL_SECONDS),
+            max_open_uploads=self._quota.uploads,
+            max_open_bytes=self._quota.bytes,
+            server_version=__version__,
+            server_time=now,
         )
 
     async def create_upload(self, request: CreateUploadRequest, ctx: Context, /) -> CreateUploadResponse:

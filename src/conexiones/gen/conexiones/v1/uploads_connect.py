@@ -46,7 +46,7 @@ class UploadService(Protocol):
     """
     async def get_limits(self, request: GetLimitsRequest, ctx: RequestContext[GetLimitsRequest, GetLimitsResponse], /) -> GetLimitsResponse:
         """
-        What the server accepts.
+        What the server accepts, and which version it is.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -231,7 +231,7 @@ class UploadServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> GetLimitsResponse:
         """
-        What the server accepts.
+        What the server accepts, and which version it is.
         """
         return await self.execute_unary(
             request=request,

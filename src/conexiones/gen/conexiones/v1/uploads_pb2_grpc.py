@@ -83,7 +83,7 @@ class UploadServiceServicer:
     """
 
     def GetLimits(self, request, context):
-        """What the server accepts.
+        """What the server accepts, and which version it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

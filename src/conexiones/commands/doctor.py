@@ -1,0 +1,64 @@
+"""`conexiones doctor`: what is wrong here, and how to mend it."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conexiones.commands.connection import line, security
+
+if TYPE_CHECKING:
+    from conexiones.doctor.findings import Finding
+
+_COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
+
+
+@click.command("doctor", context_settings={"show_default": True})
+@click.option("--server", metavar="HOST:PORT", help="Check the way to this server too.")
+@click.option("--data-dir", metavar="FOLDER", help="Check this folder, not the one a server here would use.")
+@security
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    help="Seconds that one step to the server may take.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each check, on a line.")
+def doctor(*, server: str | None, data_dir: str | None, as_json: bool, **way: Any) -> None:
+    """Say what is wrong with this installation, or with the connection to a server.
+
+    One line for each check: ok, warn, or FAIL, and how to mend it. The exit status is 1 if any failed.
+    """
+    failed = False
+    for finding in _findings(server, data_dir, way):
+        failed |= finding.state == "FAIL"
+        if as_json:
+            line(**asdict(finding))
+            continue
+        state = click.style(f"{finding.state:<4}", fg=_COLOURS[finding.state])
+        click.echo(f"{state}  {finding.check:<11}  {finding.says}")
+        if finding.mend:
+            click.echo(f"{'':<19}{finding.mend}")
+    sys.exit(1 if failed else 0)
+
+
+def _findings(server: str | None, data_dir: str | None, way: dict[str, Any]) -> "Iterator[Finding]":
+    from conexiones.doctor.installation import check_installation
+    from conexiones.settings import Settings, SettingsError
+
+    settings: Settings | SettingsError
+    try:
+        settings = Settings.load(flags={"data_dir": data_dir})
+    except SettingsError as error:
+        settings = error
+    loads = True
+    for finding in check_installation(settings):
+        loads &= (finding.check, finding.state) != ("client", "FAIL")
+        yield finding
+    if server is not None and loads:
+        from conexiones.doctor.connection import check_connection
+        from conexiones.sdk.connection import Options
+
+        yield from check_connection(Options(address=server, retries=0, patience=way["timeout"], **way))

@@ -1,0 +1,1 @@
+"""What `conexiones doctor` looks at: the installation, and the way to a server."""

@@ -1,0 +1,118 @@
+"""Whether a server answers as it should: its health, version, limits, clock and distance."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import grpc
+
+from conexiones import __version__
+from conexiones.doctor.findings import Finding
+from conexiones.doctor.handshake import Handshake
+from conexiones.errors import ConexionesError
+from conexiones.sdk import Client, Limits
+from conexiones.sdk.connection import Options
+
+_ROUNDS = 10
+_SKEW = 5.0
+"""Seconds between two clocks that need no word."""
+
+_CHECK = "/grpc.health.v1.Health/Check"
+_SERVING = b"\x08\x01"
+"""A HealthCheckResponse (grpc.health.v1) with status SERVING. The request for the whole server is empty."""
+
+
+def check_connection(options: Options) -> Iterator[Finding]:
+    """A finding for each step to the server; after one that fails, those that need it are left out."""
+    handshake = Handshake(options)
+    yield from handshake.check()
+    if not handshake.done:
+        return
+    health = _health(options)
+    yield health
+    if health.state == "FAIL":
+        return
+    with Client(
+        options.address,
+        tls=options.tls,
+        ca=options.ca,
+        cert=options.cert,
+        key=options.key,
+        timeout=options.timeout,
+        retries=0,
+    ) as client:
+        yield from _answers(client)
+
+
+def _health(options: Options) -> Finding:
+    credentials = options.credentials()
+    channel = (
+        grpc.secure_channel(options.address, credentials)
+        if credentials
+        else grpc.insecure_channel(options.address)
+    )
+    with channel:
+        try:
+            check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_CHECK)
+            reply = check(b"", timeout=options.timeout)
+        except grpc.RpcError as error:
+            code = error.code()
+            if code in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND}:
+                return Finding(
+                    "health", "FAIL", "it is no Conexiones server: it has no health", "Correct the address."
+                )
+            return Finding(
+                "health",
+                "FAIL",
+                f"no answer over gRPC: {code.name}",
+                "If gRPC goes through a proxy (http_proxy, https_proxy), name the server in no_proxy.",
+            )
+    if reply == _SERVING:
+        return Finding("health", "ok", "it serves")
+    return Finding("health", "FAIL", "it is shutting down", "Wait for it, or start it again.")
+
+
+def _answers(client: Client) -> Iterator[Finding]:
+    times: list[float] = []
+    skews: list[float] = []
+    try:
+        for _ in range(_ROUNDS):
+            begin, clock = time.monotonic(), datetime.now(UTC)
+            limits = client.limits()
+            times.append(time.monotonic() - begin)
+            if limits.server_time:
+                # It read its clock about half way.
+                skews.append((limits.server_time - clock).total_seconds() - times[-1] / 2)
+    except ConexionesError as error:
+        yield Finding("limits", "FAIL", error.message, "See the server's log.")
+        return
+    yield _version(limits)
+    yield Finding(
+        "limits",
+        "ok",
+        f"images to {limits.max_image_bytes / 1e9:.1f} GB and {limits.max_pixels / 1e6:.0f} megapixels,"
+        f" messages to {limits.max_message_bytes / 1e6:.1f} MB",
+    )
+    if skews:
+        skew = min(skews, key=abs)
+        ahead = f"the server's clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
+        if abs(skew) > _SKEW:
+            yield Finding("clock", "warn", ahead, "Set the clocks of both machines by NTP.")
+        else:
+            yield Finding("clock", "ok", ahead)
+    times.sort()
+    # The first call also connects; the median does not mind.
+    yield Finding(
+        "round trip", "ok", f"{1000 * times[len(times) // 2]:.1f} ms, at best {1000 * times[0]:.1f} ms"
+    )
+
+
+def _version(limits: Limits) -> Finding:
+    theirs = limits.server_version
+    if not theirs:
+        return Finding("version", "warn", "the server is too old to say it", "Update the server.")
+    if theirs.split(".")[0] != __version__.split(".")[0]:
+        return Finding(
+            "version", "warn", f"the server is {theirs}, we are {__version__}", "Update the older of the two."
+        )
+    return Finding("version", "ok", f"the server is {theirs}, we are {__version__}")

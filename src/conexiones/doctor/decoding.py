@@ -1,0 +1,30 @@
+"""A program for a process of its own: prints the version of libvips, and the formats that decode here."""
+
+import io
+import sys
+
+from conexiones.samples import samples
+
+
+def main() -> None:
+    import pyvips
+    from PIL import Image
+
+    print(".".join(str(pyvips.version(part)) for part in range(3)))  # noqa: T201 (what this program is for)
+    for format in sorted({sample.format for sample in samples()}):
+        try:
+            for sample in samples():
+                if sample.format != format:
+                    continue
+                if format == "BMP":  # as the server: libvips has no loader for it
+                    Image.open(io.BytesIO(sample.data)).load()
+                else:
+                    pyvips.Image.new_from_buffer(sample.data, "").avg()
+        except (pyvips.Error, OSError) as error:
+            sys.stderr.write(f"{format}: {error}\n")
+        else:
+            print(format)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""`conexiones doctor`: each thing that can be wrong is made wrong, and is found."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from conexiones import certificates
+from conexiones.doctor.connection import check_connection
+from conexiones.doctor.findings import Finding
+from conexiones.doctor.machine import file_system, port
+from conexiones.sdk.connection import Options
+from conexiones.testing import Server, serve
+
+STEPS = ["name", "tcp", "http/2", "health", "version", "limits", "clock", "round trip"]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    with serve() as server:
+        yield server
+
+
+def found(address: str, *, timeout: float = 10.0, **way: Any) -> list[Finding]:
+    blank: dict[str, Any] = {"tls": False, "ca": None, "cert": None, "key": None}
+    options = Options(address=address, timeout=timeout, retries=0, patience=timeout, **{**blank, **way})
+    return list(check_connection(options))
+
+
+def fault(address: str, **way: Any) -> tuple[str, str]:
+    """The check that fails, which must be the last one, and what it says; it must say how to mend it."""
+    *before, last = found(address, **way)
+    assert (last.state, {finding.state for finding in before} - {"ok"}) == ("FAIL", set())
+    assert last.mend.endswith(".")
+    return last.check, last.says
+
+
+def doctor(*arguments: str, status: int, code: str = "") -> list[dict[str, str]]:
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}from conexiones.cli import main; main()", "doctor", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (status, "")
+    return [json.loads(line) for line in ran.stdout.splitlines()] if "--json" in arguments else []
+
+
+def test_all_is_well(shared: Server, tmp_path: Path) -> None:
+    lines = doctor("--server", shared.address, "--data-dir", str(tmp_path), "--json", status=0)
+    checks = ["python", "client", "server", "libpython", "envoy", "images", "data", "space", "port"]
+    assert [line["check"] for line in lines] == checks + STEPS
+    assert {line["state"] for line in lines} <= {"ok", "warn"}
+    says = {line["check"]: line["says"] for line in lines}
+    assert "17.2 GB and 1000 megapixels" in says["limits"]
+    assert says["version"].startswith("the server is 0.")
+    assert abs(float(says["clock"].split()[4])) < 5
+
+
+def test_a_client_without_the_server_extra(tmp_path: Path) -> None:
+    hidden = (
+        "import sys; sys.modules.update(dict.fromkeys(('pyvoy', 'connectrpc', 'sqlalchemy', 'pyvips'))); "
+    )
+    lines = doctor("--json", status=0, code=hidden)
+    assert [line["check"] for line in lines] == ["python", "client", "server"]
+    assert "conexiones[server]" in lines[-1]["mend"]
+    # With a part of it, somebody meant to have a server.
+    lines = doctor("--json", status=1, code=hidden.replace("'pyvips'", ""))
+    assert lines[-1]["state"] == "FAIL"
+
+
+def test_a_folder_that_cannot_hold_the_data(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    lines = doctor("--data-dir", str(tmp_path / "file" / "data"), "--json", status=1)
+    assert [line["check"] for line in lines if line["state"] == "FAIL"] == ["data"]
+    assert file_system(Path("/proc/self")) == "proc"
+
+
+def test_who_has_the_port(shared: Server) -> None:
+    assert port(shared.address).says.split("taken by ")[1].startswith("a conexiones server (process ")
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        other = port(f"127.0.0.1:{taken.getsockname()[1]}")
+        # This test's own process.
+        assert other.state == "FAIL"
+        assert "(process " in other.says
+    assert port("127.0.0.1:0").state == "ok"
+    assert (port("nonsense").state, port("192.0.2.1:50051").state) == ("FAIL", "FAIL")
+
+
+def test_nobody_answers() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        # It takes connections, and never says a word.
+        assert fault(address, timeout=0.5) == ("http/2", "no answer: no answer in time")
+    assert fault(address)[0] == "tcp"
+    assert "connection refused" in fault(address)[1]
+    assert fault("no.such.host.invalid:50051")[0] == "name"
+    for wrong in ("localhost", ":1", "localhost:port", "localhost:0", "localhost:65536"):
+        assert fault(wrong) == ("name", f"{wrong!r} is no address")
+
+
+class Old(BaseHTTPRequestHandler):
+    default_request_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_another_program_answers() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Old) as old:
+        serving = Thread(target=old.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        assert fault(f"127.0.0.1:{old.server_port}") == ("http/2", "the server speaks HTTP/1 only")
+        old.shutdown()
+        serving.join()
+
+
+def certs(folder: Path, *hosts: str) -> dict[str, str]:
+    certificates.make(folder, hosts)
+    return {"tls_cert": str(folder / "server.pem"), "tls_key": str(folder / "server.key")}
+
+
+def test_tls(shared: Server, tmp_path: Path) -> None:
+    ours, others = tmp_path / "ours", tmp_path / "others"
+    settings = certs(ours, "localhost")
+    certs(others, "localhost")
+    ca = str(ours / "ca.pem")
+    pair = {"cert": str(ours / "client.pem"), "key": str(ours / "client.key")}
+    stranger = {"cert": str(others / "client.pem"), "key": str(others / "client.key")}
+    with serve(**settings, tls_client_ca=ca) as server:
+        address = f"localhost:{server.port}"
+        sound = found(address, ca=ca, **pair)
+        assert [finding.check for finding in sound] == [*STEPS[:2], "tls", *STEPS[2:]]
+        assert {finding.state for finding in sound} == {"ok"}
+        assert fault(address, ca=str(others / "ca.pem"), **pair) == (
+            "tls",
+            "the server's certificate is of a CA that is not trusted here",
+        )
+        assert fault(address, ca=ca) == ("tls", "the server wants a client certificate")
+        assert fault(address, ca=ca, **stranger) == (
+            "tls",
+            "the server does not know the CA of our certificate",
+        )
+        assert fault(address) == ("tls", "the server wants TLS")
+        assert "is not for 127.0.0.1" in fault(server.address, ca=ca, **pair)[1]
+        missing = str(tmp_path / "none.pem")
+        assert fault(address, ca=missing) == ("tls", f"{missing}: no such file or directory")
+        assert "is not the key of" in fault(address, ca=ca, cert=pair["cert"], key=stranger["key"])[1]
+    assert fault(shared.address, ca=ca) == ("tls", "the server does not speak TLS")
+
+
+def test_an_expired_certificate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(certificates, "_VALID", timedelta(minutes=1))  # from five minutes ago
+    certificates.make(tmp_path / "certs", ["localhost"])
+    ca = str(tmp_path / "ca.pem")
+    monkeypatch.undo()
+    # The CA expired with it: an expired leaf under a sound CA says the same.
+    Path(ca).write_bytes((tmp_path / "certs" / "ca.pem").read_bytes())
+    with serve(
+        tls_cert=str(tmp_path / "certs" / "server.pem"), tls_key=str(tmp_path / "certs" / "server.key")
+    ) as server:
+        assert fault(f"localhost:{server.port}", ca=ca) == (
+            "tls",
+            "the server's certificate has expired",
+        )
