@@ -150,7 +150,10 @@ class Downloading {
       this.#rpc.unary(ImageService.method.getImage, { id: this.#id }, { signal: this.#signal }),
     );
     this.#describe(imageOf(reply.image));
-    if (this.#sink.size > this.#end - this.#start) return await this.#sink.restart();
+    if (this.#sink.size > this.#end - this.#start) {
+      await this.#sink.restart();
+      return;
+    }
     for await (const bytes of this.#sink.written()) {
       this.#signal.throwIfAborted();
       this.#hash.update(bytes);

@@ -57,14 +57,14 @@ export class WriteSession {
       this.#wake();
     });
     acks.catch(() => undefined);
-    let failure: unknown;
+    let failure: { error: unknown } | undefined;
     try {
       this.#watch();
       await this.#call.write(create(WriteStreamRequestSchema, { uploadId: this.#id }));
       await this.#until(() => this.#committed !== undefined);
       if (!this.#over.signal.aborted) await this.#send();
     } catch (error) {
-      failure = error;
+      failure = { error };
       this.#call.cancel();
     }
     this.#call.end();
@@ -73,11 +73,11 @@ export class WriteSession {
     try {
       await acks;
     } catch (error) {
-      throw failure ?? error;
+      throw failure ? failure.error : error;
     } finally {
       clearTimeout(this.#timer);
     }
-    if (failure) throw failure;
+    if (failure) throw failure.error;
     if (this.#committed !== this.#offset) {
       throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream before all was written." });
     }
