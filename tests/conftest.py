@@ -9,6 +9,7 @@ import pytest
 
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
+from tests.node import built
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,3 +43,9 @@ def stub(channel: grpc.Channel) -> UsuarioServicioStub:
 def photograph() -> bytes:
     """A real JPEG, 1280 × 853 pixels."""
     return (ROOT / "client" / "image" / "elephant.jpg").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node.js, with the package in node/ built."""
+    return built()

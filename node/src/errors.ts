@@ -200,10 +200,22 @@ function isServiceError(error: unknown): error is ServiceError {
 // Codes with which grpc-js reports a connection that was lost at one point or another of a call. Said by the
 // server, with a reason, only the first means that.
 const LOST = new Set([Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED, Code.DEADLINE_EXCEEDED]);
-const PASSING = new Set<Reason>(["OFFSET_MISMATCH", "CHECKSUM_MISMATCH", "UPLOAD_INCOMPLETE", "CLIENT_STALLED"]);
+const PASSING = new Set<Reason>([
+  "OFFSET_MISMATCH",
+  "CHECKSUM_MISMATCH",
+  "UPLOAD_INCOMPLETE",
+  "CLIENT_STALLED",
+  // Of one call, which the server may notice first; an operation that is out of time has its signal aborted.
+  "DEADLINE_EXCEEDED",
+]);
+
+/** Whether the connection failed, or was silent for too long: nothing was said by the server. */
+export function isLost(error: ConexionesError): boolean {
+  return error.reason === "" && LOST.has(error.code);
+}
 
 /** Whether to go on from where the server stands can help. */
 export function isPassing(error: ConexionesError): boolean {
-  if (error.reason === "") return LOST.has(error.code);
+  if (error.reason === "") return isLost(error);
   return error.code === Code.UNAVAILABLE || PASSING.has(error.reason);
 }
