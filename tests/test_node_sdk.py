@@ -23,40 +23,11 @@ from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.testing import Server
 from tests.clients import need
 from tests.conftest import ROOT
+from tests.node import PACKAGE, PROGRAMS, run
 
-PACKAGE = ROOT / "node"
-MOVE = PACKAGE / "dist" / "test" / "programs" / "move.js"
+MOVE = PROGRAMS / "move.js"
 MIB = 1 << 20
 PEAK_BYTES = 200 * MIB
-
-
-def run(*command: str, folder: Path = PACKAGE, timeout: int = 300, **environ: str) -> str:
-    """The output of a program; what it wrote, if it failed, is what pytest shows."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=inherited | environ,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=timeout,
-        check=False,
-    )
-    if done.returncode:
-        pytest.fail(f"{' '.join(command)}:\n{done.stdout}", pytrace=False)
-    return done.stdout
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """Node.js, with the package built."""
-    program = need("node", "apt install nodejs npm")
-    npm = need("npm", "apt install nodejs npm")
-    if not (PACKAGE / "node_modules" / ".package-lock.json").is_file():
-        run(npm, "ci", "--silent")
-    run(npm, "run", "build", "--silent")
-    return program
 
 
 @pytest.fixture(scope="session")
@@ -151,7 +122,7 @@ def download(channel: grpc.Channel, id: str) -> bytes:
 
 
 def test_generated_code_is_up_to_date(node: str) -> None:
-    run(need("npm", "apt install nodejs npm"), "run", "check", "--silent")
+    run(node, "generate.js", "--check")
 
 
 def test_its_own_tests(node: str, server: Server) -> None:

@@ -11,6 +11,7 @@ import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import { image } from "./images.js";
 import type { Image } from "./images.js";
 import { Patience, persistently, Scope } from "./patience.js";
+import type { Times } from "./patience.js";
 import { Rpc } from "./rpc.js";
 import type { CallOptions } from "./rpc.js";
 import type { UploadSource } from "./sources.js";
@@ -29,9 +30,9 @@ export interface ClientOptions {
   ca?: string | Buffer | undefined;
   cert?: string | Buffer | undefined;
   key?: string | Buffer | undefined;
-  /** Milliseconds that a call of one message each way may take. Default 60,000. */
+  /** Milliseconds that a call of one message each way may take, and that a stream may bring nothing. Default 30,000. */
   timeoutMs?: number | undefined;
-  /** Milliseconds without progress after which uploads and downloads give up. Default 60,000. */
+  /** Milliseconds without progress after which uploads, downloads and watching give up. Default 120,000. */
   patienceMs?: number | undefined;
 }
 
@@ -47,15 +48,15 @@ export interface ListOptions {
   signal?: AbortSignal | undefined;
 }
 
-const DEFAULT_MS = 60_000;
+const TIMEOUT_MS = 30_000;
+const PATIENCE_MS = 120_000;
 
 /** Safe to use for many calls at once. Nothing is connected before the first call. */
 export class Client {
   readonly #rpc: Rpc;
-  readonly #timeoutMs: number;
-  readonly #patienceMs: number;
+  readonly #times: Times;
 
-  constructor({ address, timeoutMs = DEFAULT_MS, patienceMs = DEFAULT_MS, ...security }: ClientOptions) {
+  constructor({ address, timeoutMs = TIMEOUT_MS, patienceMs = PATIENCE_MS, ...security }: ClientOptions) {
     this.#rpc = new Rpc(address, credentials(security), {
       // A reply with previews, or a server whose frames are larger than ours, is no reason to fail.
       "grpc.max_receive_message_length": 64 << 20,
@@ -70,8 +71,7 @@ export class Client {
       // Transparent retries copy every message, and uploads do better by themselves.
       "grpc.enable_retries": 0,
     });
-    this.#timeoutMs = timeoutMs;
-    this.#patienceMs = patienceMs;
+    this.#times = { timeoutMs, patienceMs };
   }
 
   /** CONEXIONES_ADDRESS, _TLS, _CA, _CERT, _KEY and _TIMEOUT (seconds), as for all clients; `options` win. */
@@ -99,14 +99,14 @@ export class Client {
    * the server refuses is an ImageError, as soon as its first bytes show it.
    */
   async upload(source: UploadSource, options: UploadOptions = {}): Promise<Image> {
-    return await upload(this.#rpc, source, { ...options, patienceMs: options.patienceMs ?? this.#patienceMs });
+    return await upload(this.#rpc, source, { ...options, ...this.#timesOf(options) });
   }
 
   /** Downloads an image, or a range of it: into a file, a stream (which is ended), or memory. */
   async download(id: string, target?: undefined, options?: DownloadOptions): Promise<Uint8Array>;
   async download(id: string, target: string | Writable, options?: DownloadOptions): Promise<Image>;
   async download(id: string, target?: string | Writable, options: DownloadOptions = {}): Promise<Image | Uint8Array> {
-    const settings = { ...options, patienceMs: options.patienceMs ?? this.#patienceMs };
+    const settings = { ...options, ...this.#timesOf(options) };
     if (options.resume && typeof target !== "string") throw new TypeError("Only into a file can a download be resumed.");
     if (target === undefined) return await downloadBytes(this.#rpc, id, settings);
     if (typeof target === "string") return await downloadFile(this.#rpc, id, target, settings);
@@ -139,19 +139,19 @@ export class Client {
   }
 
   /** Deletes an image. NotFoundError if there is none. */
-  async delete(id: string, { signal, timeoutMs = this.#timeoutMs }: CallOptions = {}): Promise<void> {
+  async delete(id: string, { signal, timeoutMs = this.#times.timeoutMs }: CallOptions = {}): Promise<void> {
     // Once only: another attempt, after one whose answer was lost, would find nothing and say so.
     await this.#rpc.unary(ImageService.method.deleteImage, { id }, { signal, timeoutMs });
   }
 
   /** What happens to images, from now on or from a token on. Connects again by itself; never ends by itself. */
   watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
-    return watch(this.#rpc, options);
+    return watch(this.#rpc, { ...options, patienceMs: options.patienceMs ?? this.#times.patienceMs });
   }
 
   /** Registers or updates a user, or asks for one by its name alone. */
   async getUser(request: usuario.UserRequest, options: CallOptions = {}): Promise<usuario.UserReply> {
-    return await usuario.getUser(this.#rpc, request, { timeoutMs: this.#timeoutMs, ...options });
+    return await usuario.getUser(this.#rpc, request, { timeoutMs: this.#times.timeoutMs, ...options });
   }
 
   /** One image that fits into one message; upload() takes any. `user` says whose it is. */
@@ -159,7 +159,7 @@ export class Client {
     bytes: Uint8Array,
     options: CallOptions & { user?: string | undefined } = {},
   ): Promise<usuario.UserReply> {
-    return await usuario.processImage(this.#rpc, bytes, { timeoutMs: this.#timeoutMs, ...options });
+    return await usuario.processImage(this.#rpc, bytes, { timeoutMs: this.#times.timeoutMs, ...options });
   }
 
   /** One image of any size in fragments, all or nothing: what upload() is not. */
@@ -186,13 +186,18 @@ export class Client {
     return usuario.userStream(this.#rpc, users, options);
   }
 
+  #timesOf({ patienceMs = this.#times.patienceMs }: { patienceMs?: number | undefined }): Times {
+    return { timeoutMs: Math.min(this.#times.timeoutMs, patienceMs), patienceMs };
+  }
+
   /** A call that only reads: tried again until its time is over. */
   async #unary<T>(outer: AbortSignal | undefined, call: (options: CallOptions) => Promise<T>): Promise<T> {
     const start = Date.now();
+    const { timeoutMs } = this.#times;
     const scope = new Scope(outer, undefined);
     try {
-      return await persistently(new Patience(this.#timeoutMs, scope.signal, start), () =>
-        call({ signal: scope.signal, timeoutMs: Math.max(1, start + this.#timeoutMs - Date.now()) }),
+      return await persistently(new Patience(this.#rpc, timeoutMs, scope.signal, start), () =>
+        call({ signal: scope.signal, timeoutMs: Math.max(1, start + timeoutMs - Date.now()) }),
       );
     } finally {
       scope.close();

@@ -11,7 +11,8 @@ import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import type { DownloadImageResponse } from "./gen/conexiones/v1/images_pb.js";
 import { image as imageOf } from "./images.js";
 import type { Image, Progress } from "./images.js";
-import { Patience, persistently, Scope } from "./patience.js";
+import { LONGEST_TIMER_MS, Patience, persistently, Scope } from "./patience.js";
+import type { Times } from "./patience.js";
 import type { Rpc } from "./rpc.js";
 import { BytesSink, FileSink, WritableSink } from "./sinks.js";
 import type { Sink } from "./sinks.js";
@@ -28,11 +29,11 @@ export interface DownloadOptions {
   resume?: boolean | undefined;
   /** Milliseconds for the whole download; without it, it takes as long as there is progress. */
   deadlineMs?: number | undefined;
-  /** Milliseconds without progress after which it gives up. Default: that of the client. */
+  /** Milliseconds without progress after which it gives up. Default: those of the client. */
   patienceMs?: number | undefined;
 }
 
-type Settings = DownloadOptions & { patienceMs: number };
+type Settings = DownloadOptions & Times;
 
 /**
  * Downloads into a file: into a part file beside it, which takes its name when all is there, checked and durable.
@@ -127,7 +128,7 @@ class Downloading {
     this.#sink = sink;
     this.#options = options;
     this.#signal = signal;
-    this.#patience = new Patience(options.patienceMs, signal);
+    this.#patience = new Patience(rpc, options.patienceMs, signal);
   }
 
   async run(): Promise<Image> {
@@ -146,11 +147,15 @@ class Downloading {
   /** Takes what an earlier process left, if it left anything. */
   async #continue(): Promise<void> {
     if (this.#sink.size === 0) return;
+    const { timeoutMs } = this.#options;
     const reply = await persistently(this.#patience, () =>
-      this.#rpc.unary(ImageService.method.getImage, { id: this.#id }, { signal: this.#signal }),
+      this.#rpc.unary(ImageService.method.getImage, { id: this.#id }, { signal: this.#signal, timeoutMs }),
     );
     this.#describe(imageOf(reply.image));
-    if (this.#sink.size > this.#end - this.#start) return await this.#sink.restart();
+    if (this.#sink.size > this.#end - this.#start) {
+      await this.#sink.restart();
+      return;
+    }
     for await (const bytes of this.#sink.written()) {
       this.#signal.throwIfAborted();
       this.#hash.update(bytes);
@@ -172,7 +177,7 @@ class Downloading {
   /** One call, from what there is to the end of the range. */
   async #read(): Promise<void> {
     // The range as asked for, until the first frame has said which bytes that are.
-    const { offset = 0, limit = 0 } = this.#options;
+    const { offset = 0, limit = 0, timeoutMs } = this.#options;
     const position = this.#image ? this.#start + this.#received : offset;
     const length = this.#image && limit > 0 ? this.#end - position : limit;
     const request = {
@@ -180,7 +185,7 @@ class Downloading {
       ifEtag: this.#image?.etag ?? "",
     };
     const frames = this.#rpc.serverStream(ImageService.method.downloadImage, request, { signal: this.#signal });
-    const stall = new Stall(this.#options.patienceMs, () => frames.cancel());
+    const stall = new Stall(timeoutMs, () => frames.abandon());
     try {
       for await (const frame of frames) {
         stall.stop();
@@ -189,7 +194,7 @@ class Downloading {
       }
     } catch (error) {
       if (!stall.happened || this.#signal.aborted) throw error;
-      const message = `The server sent nothing within ${this.#options.patienceMs} ms.`;
+      const message = `The server sent nothing within ${timeoutMs} ms.`;
       throw makeError({ code: Code.UNAVAILABLE, message, cause: error });
     } finally {
       stall.stop();
@@ -244,7 +249,7 @@ class Stall {
   }
 
   start(): void {
-    if (this.#milliseconds > 2 ** 31 - 1) return;
+    if (this.#milliseconds > LONGEST_TIMER_MS) return;
     this.#timer = setTimeout(() => {
       this.happened = true;
       this.#call();

@@ -10,8 +10,8 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { status as Code } from "@grpc/grpc-js";
-import type { Metadata, ServiceError } from "@grpc/grpc-js";
+import { status as Code, Metadata } from "@grpc/grpc-js";
+import type { ServiceError } from "@grpc/grpc-js";
 
 import * as v1 from "./gen/conexiones/v1/errors_pb.js";
 import * as rpc from "./gen/google/rpc/error_details_pb.js";
@@ -161,7 +161,7 @@ export function makeError(fields: ErrorFields): ConexionesError {
 /** The error of a call. What is no gRPC status comes back as it is. */
 export function errorOfCall(error: unknown): Error {
   if (!isServiceError(error)) return error instanceof Error ? error : new Error(String(error));
-  const [packed] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  const [packed] = error.metadata.get("grpc-status-details-bin");
   let anys: Any[] = [];
   if (packed instanceof Uint8Array) {
     try {
@@ -174,10 +174,15 @@ export function errorOfCall(error: unknown): Error {
 }
 
 /** The error of one message of a stream, of an upload's failure, or of a status. */
-export function errorOfParts(code: Code, message: string, anys: Any[], cause?: unknown): ConexionesError {
+export function errorOfParts(code: number, message: string, anys: Any[], cause?: unknown): ConexionesError {
   const details = anys.flatMap(unpacked);
   const info = details.find((detail) => detail.$typeName === "google.rpc.ErrorInfo");
-  return makeError({ code, message, details, reason: info?.reason ?? "", facts: info?.metadata ?? {}, cause });
+  const { reason = "", metadata: facts = {} } = info ?? {};
+  return makeError({ code: isCode(code) ? code : Code.UNKNOWN, message, details, reason, facts, cause });
+}
+
+function isCode(code: number): code is Code {
+  return code in Code;
 }
 
 function unpacked({ typeUrl, value }: Any): Detail[] {
@@ -190,17 +195,29 @@ function unpacked({ typeUrl, value }: Any): Detail[] {
   }
 }
 
-function isServiceError(error: unknown): error is ServiceError & { metadata?: Metadata } {
-  return error instanceof Error && typeof (error as Partial<ServiceError>).code === "number" && "details" in error;
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "details" in error && "metadata" in error && error.metadata instanceof Metadata;
 }
 
 // Codes with which grpc-js reports a connection that was lost at one point or another of a call. Said by the
 // server, with a reason, only the first means that.
 const LOST = new Set([Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED, Code.DEADLINE_EXCEEDED]);
-const PASSING = new Set<Reason>(["OFFSET_MISMATCH", "CHECKSUM_MISMATCH", "UPLOAD_INCOMPLETE", "CLIENT_STALLED"]);
+const PASSING = new Set<Reason>([
+  "OFFSET_MISMATCH",
+  "CHECKSUM_MISMATCH",
+  "UPLOAD_INCOMPLETE",
+  "CLIENT_STALLED",
+  // Of one call, which the server may notice first; an operation that is out of time has its signal aborted.
+  "DEADLINE_EXCEEDED",
+]);
+
+/** Whether the connection failed, or was silent for too long: nothing was said by the server. */
+export function isLost(error: ConexionesError): boolean {
+  return error.reason === "" && LOST.has(error.code);
+}
 
 /** Whether to go on from where the server stands can help. */
 export function isPassing(error: ConexionesError): boolean {
-  if (error.reason === "") return LOST.has(error.code);
+  if (error.reason === "") return isLost(error);
   return error.code === Code.UNAVAILABLE || PASSING.has(error.reason);
 }

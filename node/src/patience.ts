@@ -1,22 +1,35 @@
 // How long to go on trying: while there is progress, for ever; without it, so many milliseconds.
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Code, ConexionesError, isPassing } from "./errors.js";
+import { Code, ConexionesError, isLost, isPassing, makeError } from "./errors.js";
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 5_000;
+/** For how long, and how often at least, a server that never answered is tried: its address may well be wrong. */
+const REACH_MS = 10_000;
+const REACH_DELAY_MS = 1_000;
 /** What setTimeout takes: 24 days. More is for ever. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** How long an operation waits, in milliseconds. */
+export interface Times {
+  /** For the answer to a single call, and for anything at all on a stream. */
+  timeoutMs: number;
+  /** For progress, over however many attempts. */
+  patienceMs: number;
+}
 
 export class Patience {
   readonly #patienceMs: number;
   readonly #signal: AbortSignal;
+  readonly #server: { readonly reached: boolean };
   #attempts = 0;
   /** Of the first failure since there was progress. */
   #since: number | undefined;
 
   /** `since`, for an operation that has its time from the beginning on, failed or not. */
-  constructor(patienceMs: number, signal: AbortSignal, since?: number) {
+  constructor(server: { readonly reached: boolean }, patienceMs: number, signal: AbortSignal, since?: number) {
+    this.#server = server;
     this.#patienceMs = patienceMs;
     this.#signal = signal;
     this.#since = since;
@@ -31,15 +44,21 @@ export class Patience {
   /**
    * Waits before another attempt: twice as long each time, with jitter so that a thousand clients of a server
    * that restarted do not come back as one, and as long as the server asks. Throws `error` where to try
-   * again cannot help, or the patience is at its end.
+   * again cannot help (`passing`: that it can is known), and says so when the patience is at its end.
    */
-  async after(error: unknown): Promise<void> {
+  async after(error: unknown, passing = false): Promise<void> {
     this.#signal.throwIfAborted();
-    if (!(error instanceof ConexionesError) || !isPassing(error)) throw error;
+    if (!(error instanceof ConexionesError) || !(passing || isPassing(error))) throw error;
     this.#since ??= Date.now();
-    const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#attempts) * (0.5 + Math.random() / 2);
-    const wait = Math.max(delay, error.retryAfterMs ?? 0);
-    if (Date.now() - this.#since + wait > this.#patienceMs) throw error;
+    const { reached } = this.#server;
+    const spent = Date.now() - this.#since;
+    const left = (reached ? this.#patienceMs : Math.min(REACH_MS, this.#patienceMs)) - spent;
+    const asked = error.retryAfterMs ?? 0;
+    if (left <= 0 || asked > left) throw isLost(error) ? gaveUp(spent, error) : error;
+    const longest = reached ? LONGEST_DELAY_MS : REACH_DELAY_MS;
+    const delay = Math.min(longest, FIRST_DELAY_MS * 2 ** this.#attempts) * (0.5 + Math.random() / 2);
+    // The last attempt is when the time is over, not before.
+    const wait = Math.min(Math.max(delay, asked), left);
     this.#attempts += 1;
     try {
       await sleep(wait, undefined, { signal: this.#signal });
@@ -47,6 +66,11 @@ export class Patience {
       this.#signal.throwIfAborted();
     }
   }
+}
+
+function gaveUp(milliseconds: number, cause: ConexionesError): ConexionesError {
+  const message = `Gave up after ${milliseconds} ms without progress. The last failure: ${cause.message}`;
+  return makeError({ code: Code.UNAVAILABLE, message, cause });
 }
 
 /** Runs `attempt` until it succeeds or `patience` is at its end. Only for what may be done twice. */

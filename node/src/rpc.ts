@@ -11,7 +11,7 @@ import type {
 } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 
-import { errorOfCall } from "./errors.js";
+import { ConexionesError, errorOfCall, isLost } from "./errors.js";
 
 export interface CallOptions {
   /** Cancels the call at once; what is thrown then is `signal.reason`. */
@@ -23,18 +23,45 @@ export interface CallOptions {
 type Method = { parent: { typeName: string }; name: string };
 type Schema<M> = M extends DescMessage ? M : never;
 
-/** One channel, and the four shapes of a call. Safe to use for many calls at once. */
+/** One channel, replaced when it is dead, and the four shapes of a call. Safe to use for many calls at once. */
 export class Rpc {
   readonly address: string;
-  readonly #client: grpc.Client;
+  /** Whether the server has ever answered. */
+  reached = false;
+  readonly #open: () => grpc.Client;
+  #client: grpc.Client;
 
   constructor(address: string, credentials: grpc.ChannelCredentials, options: grpc.ChannelOptions) {
     this.address = address;
-    this.#client = new grpc.Client(address, credentials, options);
+    // A client is a connection of its own, so that replacing it replaces the connection.
+    this.#open = () => new grpc.Client(address, credentials, { ...options, "grpc.use_local_subchannel_pool": 1 });
+    this.#client = this.#open();
   }
 
   close(): void {
     this.#client.close();
+  }
+
+  /**
+   * New calls get a new connection; the calls that still run on the old one come to their end there. That of
+   * grpc-js may be dead, or for ever in its handshake, and say so to nobody for long.
+   */
+  #renew(client: grpc.Client): void {
+    if (this.#client !== client) return;
+    this.#client = this.#open();
+    client.close();
+  }
+
+  #watched(client: grpc.Client, signal: AbortSignal | undefined): Watcher {
+    return {
+      answered: () => (this.reached = true),
+      failed: (error) => {
+        if (signal?.aborted || !(error instanceof ConexionesError)) return;
+        if (isLost(error)) this.#renew(client);
+        else this.reached = true;
+      },
+      abandoned: () => this.#renew(client),
+    };
   }
 
   async unary<I extends DescMessage, O extends DescMessage>(
@@ -43,8 +70,10 @@ export class Rpc {
     options: CallOptions = {},
   ): Promise<MessageShape<O>> {
     options.signal?.throwIfAborted();
-    return await new Promise((resolve, reject) => {
-      const call = this.#client.makeUnaryRequest(
+    const client = this.#client;
+    const watcher = this.#watched(client, options.signal);
+    const reply = new Promise<MessageShape<O>>((resolve, reject) => {
+      const call = client.makeUnaryRequest(
         pathOf(method),
         encoder(method.input as Schema<I>),
         decoder(method.output as Schema<O>),
@@ -55,6 +84,14 @@ export class Rpc {
       );
       cancelWith(call, options.signal);
     });
+    try {
+      const message = await reply;
+      watcher.answered();
+      return message;
+    } catch (error) {
+      watcher.failed(error);
+      throw error;
+    }
   }
 
   /** `write` puts fragments into the call; the reply may come before it is done. */
@@ -64,9 +101,11 @@ export class Rpc {
     options: CallOptions = {},
   ): Promise<MessageShape<O>> {
     options.signal?.throwIfAborted();
+    const client = this.#client;
+    const watcher = this.#watched(client, options.signal);
     let call: grpc.ClientWritableStream<MessageShape<I>> | undefined;
     const reply = new Promise<MessageShape<O>>((resolve, reject) => {
-      call = this.#client.makeClientStreamRequest(
+      call = client.makeClientStreamRequest(
         pathOf(method),
         encoder(method.input as Schema<I>),
         decoder(method.output as Schema<O>),
@@ -76,6 +115,10 @@ export class Rpc {
       );
       cancelWith(call, options.signal);
     });
+    reply.then(
+      () => watcher.answered(),
+      (error: unknown) => watcher.failed(error),
+    );
     const open = call as grpc.ClientWritableStream<MessageShape<I>>;
     const writing = write(open).catch((error: unknown) => {
       open.cancel();
@@ -92,7 +135,8 @@ export class Rpc {
     options: CallOptions = {},
   ): ServerStream<MessageShape<O>> {
     options.signal?.throwIfAborted();
-    const call = this.#client.makeServerStreamRequest(
+    const client = this.#client;
+    const call = client.makeServerStreamRequest(
       pathOf(method),
       encoder(method.input as Schema<I>),
       decoder(method.output as Schema<O>),
@@ -100,7 +144,7 @@ export class Rpc {
       new grpc.Metadata(),
       withDeadline(options),
     );
-    return new ServerStream(call, options.signal);
+    return new ServerStream(call, options.signal, this.#watched(client, options.signal));
   }
 
   bidi<I extends DescMessage, O extends DescMessage>(
@@ -108,25 +152,35 @@ export class Rpc {
     options: CallOptions = {},
   ): BidiStream<MessageShape<I>, MessageShape<O>> {
     options.signal?.throwIfAborted();
-    const call = this.#client.makeBidiStreamRequest<MessageShape<I>, MessageShape<O>>(
+    const client = this.#client;
+    const call = client.makeBidiStreamRequest<MessageShape<I>, MessageShape<O>>(
       pathOf(method),
       encoder(method.input as Schema<I>),
       decoder(method.output as Schema<O>),
       new grpc.Metadata(),
       withDeadline(options),
     );
-    return new BidiStream(call, options.signal);
+    return new BidiStream(call, options.signal, this.#watched(client, options.signal));
   }
+}
+
+/** Told how the calls on a connection fare. */
+interface Watcher {
+  answered(): void;
+  failed(error: unknown): void;
+  abandoned(): void;
 }
 
 /** The messages of a call, once. Leaving the loop cancels the call. */
 export class ServerStream<O> {
   readonly #call: grpc.ClientReadableStream<O>;
   readonly #signal: AbortSignal | undefined;
+  readonly #watcher: Watcher;
 
-  constructor(call: grpc.ClientReadableStream<O>, signal: AbortSignal | undefined) {
+  constructor(call: grpc.ClientReadableStream<O>, signal: AbortSignal | undefined, watcher: Watcher) {
     this.#call = call;
     this.#signal = signal;
+    this.#watcher = watcher;
     // Whoever is not iterating yet, or no longer, is told by the iterator or does not care.
     call.on("error", () => undefined);
     cancelWith(call, signal);
@@ -136,12 +190,23 @@ export class ServerStream<O> {
     this.#call.cancel();
   }
 
+  /** Cancels a call that was silent for too long: its connection may be dead, so it serves no other call. */
+  abandon(): void {
+    this.#watcher.abandoned();
+    this.#call.cancel();
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<O, void, undefined> {
     try {
-      for await (const message of this.#call) yield message as O;
+      for await (const message of this.#call) {
+        this.#watcher.answered();
+        yield message as O;
+      }
     } catch (error) {
       this.#signal?.throwIfAborted();
-      throw errorOfCall(error);
+      const known = errorOfCall(error);
+      this.#watcher.failed(known);
+      throw known;
     } finally {
       this.#call.cancel();
     }
@@ -151,8 +216,8 @@ export class ServerStream<O> {
 export class BidiStream<I, O> extends ServerStream<O> {
   readonly #writable: Writer<I>;
 
-  constructor(call: grpc.ClientDuplexStream<I, O>, signal: AbortSignal | undefined) {
-    super(call, signal);
+  constructor(call: grpc.ClientDuplexStream<I, O>, signal: AbortSignal | undefined, watcher: Watcher) {
+    super(call, signal, watcher);
     this.#writable = call;
   }
 

@@ -116,7 +116,7 @@ class FileSource implements Source {
 /** Keeps the bytes from the released offset to where it was read. */
 export class StreamSource implements Source {
   readonly size: number | undefined;
-  readonly #iterator: AsyncIterator<Uint8Array>;
+  readonly #iterator: AsyncIterator<unknown, unknown>;
   #kept: Uint8Array[] = [];
   /** The last of `#kept`, while it has room. */
   #open: { block: Buffer; used: number } | undefined;
@@ -151,7 +151,7 @@ export class StreamSource implements Source {
 
   async close(): Promise<void> {
     // Not waited for: a generator that is inside of a read of its own returns when that is over.
-    if (!this.#done) this.#iterator.return?.()?.catch(() => undefined);
+    if (!this.#done) this.#iterator.return?.().catch(() => undefined);
   }
 
   async #pull(): Promise<void> {
@@ -160,7 +160,7 @@ export class StreamSource implements Source {
     if (done) {
       this.#done = true;
     } else {
-      if (!((value as unknown) instanceof Uint8Array)) throw new TypeError("The stream gives something else than bytes.");
+      if (!(value instanceof Uint8Array)) throw new TypeError("The stream gives something else than bytes.");
       this.#keep(value);
     }
     this.#pulling = undefined;

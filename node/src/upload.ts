@@ -8,8 +8,9 @@ import type { Upload } from "./gen/conexiones/v1/uploads_pb.js";
 import { image } from "./images.js";
 import type { Image, Progress } from "./images.js";
 import { Patience, persistently, Scope } from "./patience.js";
+import type { Times } from "./patience.js";
 import { ResumeFile } from "./resume.js";
-import type { Rpc } from "./rpc.js";
+import type { CallOptions, Rpc } from "./rpc.js";
 import { openSource } from "./sources.js";
 import type { Source, UploadSource } from "./sources.js";
 import { SourceFailure, WriteSession } from "./write.js";
@@ -30,7 +31,7 @@ export interface UploadOptions {
   chunkSize?: number | undefined;
   /** Milliseconds for the whole upload; without it, it takes as long as there is progress. */
   deadlineMs?: number | undefined;
-  /** Milliseconds without progress after which it gives up. Default: that of the client. */
+  /** Milliseconds without progress after which it gives up. Default: those of the client. */
   patienceMs?: number | undefined;
 }
 
@@ -38,7 +39,7 @@ const CHUNK_BYTES = 1 << 20;
 const GOODBYE_MS = 5_000;
 
 /** Uploads `from` and gives the image as stored. Throws ConexionesError, `signal.reason`, or the source's error. */
-export async function upload(rpc: Rpc, from: UploadSource, options: UploadOptions & { patienceMs: number }): Promise<Image> {
+export async function upload(rpc: Rpc, from: UploadSource, options: UploadOptions & Times): Promise<Image> {
   const scope = new Scope(options.signal, options.deadlineMs);
   try {
     const source = await openSource(from, scope.signal);
@@ -58,16 +59,20 @@ class Uploading {
   readonly #rpc: Rpc;
   readonly #source: Source;
   readonly #signal: AbortSignal;
-  readonly #options: UploadOptions;
-  readonly #patienceMs: number;
+  readonly #options: UploadOptions & Times;
   readonly #patience: Patience;
   readonly #resume: ResumeFile | undefined;
   readonly #digest: Digest;
   #requestId = randomUUID() as string;
   #chunkSize: number;
   #told = -1;
+  /**
+   * Streams that were opened and never answered: such a one may reach the server late, and fence the stream that
+   * came after it.
+   */
+  #ghosts = 0;
 
-  constructor(rpc: Rpc, source: Source, options: UploadOptions & { patienceMs: number }, signal: AbortSignal) {
+  constructor(rpc: Rpc, source: Source, options: UploadOptions & Times, signal: AbortSignal) {
     const { resume, user = "", chunkSize = CHUNK_BYTES } = options;
     if (!Number.isSafeInteger(chunkSize) || chunkSize < 1) throw new RangeError("chunkSize is at least 1 byte.");
     if (resume) {
@@ -79,8 +84,7 @@ class Uploading {
     this.#source = source;
     this.#signal = signal;
     this.#options = options;
-    this.#patienceMs = options.patienceMs;
-    this.#patience = new Patience(options.patienceMs, signal);
+    this.#patience = new Patience(rpc, options.patienceMs, signal);
     this.#digest = new Digest(source);
     this.#chunkSize = chunkSize;
   }
@@ -107,7 +111,7 @@ class Uploading {
     const { size } = this.#source;
     const request = { requestId: this.#requestId, user, ...(size === undefined ? {} : { sizeBytes: BigInt(size) }) };
     const reply = await persistently(this.#patience, () =>
-      this.#rpc.unary(UploadService.method.createUpload, request, { signal: this.#signal }),
+      this.#rpc.unary(UploadService.method.createUpload, request, this.#call),
     );
     return present(reply.upload);
   }
@@ -119,25 +123,38 @@ class Uploading {
         const sizeBytes = await this.#write(id);
         const sha256 = this.#digest.result();
         const request = { id, sizeBytes: BigInt(sizeBytes), sha256 };
-        const reply = await this.#rpc.unary(UploadService.method.finishUpload, request, { signal: this.#signal });
+        const reply = await this.#rpc.unary(UploadService.method.finishUpload, request, this.#call);
         return this.#outcome(present(reply.upload));
       } catch (error) {
-        if (error instanceof ConexionesError && error.reason === "UPLOAD_ENDED") return await this.#ended(id, error);
-        if (await this.#shrink(error)) continue;
-        await this.#patience.after(error);
+        const reason = error instanceof ConexionesError ? error.reason : "";
+        if (reason === "UPLOAD_ENDED") return await this.#ended(id, error as ConexionesError);
+        if (reason === "MESSAGE_TOO_LARGE" && (await this.#shrink())) continue;
+        const byGhost = reason === "WRITER_FENCED" && this.#ghosts > 0;
+        if (byGhost) this.#ghosts -= 1;
+        await this.#patience.after(error, byGhost);
       }
     }
   }
 
+  get #call(): CallOptions {
+    return { signal: this.#signal, timeoutMs: this.#options.timeoutMs };
+  }
+
   /** One stream, from the committed size to the end of the source; gives the size of it all. */
   async #write(id: string): Promise<number> {
+    let answered = false;
+    this.#ghosts += 1;
     const session = new WriteSession(this.#rpc, id, {
       source: this.#source,
       digest: this.#digest,
       chunkSize: this.#chunkSize,
-      stallMs: this.#patienceMs,
+      timeoutMs: this.#options.timeoutMs,
       signal: this.#signal,
-      acknowledged: (bytes) => this.#acknowledged(bytes),
+      acknowledged: (bytes) => {
+        if (!answered) this.#ghosts -= 1;
+        answered = true;
+        this.#acknowledged(bytes);
+      },
     });
     return await session.run();
   }
@@ -153,7 +170,7 @@ class Uploading {
   /** It ended before it was finished by us: the image was judged by its first bytes, or is there already. */
   async #ended(id: string, error: ConexionesError): Promise<Image> {
     const reply = await persistently(this.#patience, () =>
-      this.#rpc.unary(UploadService.method.getUpload, { id }, { signal: this.#signal }),
+      this.#rpc.unary(UploadService.method.getUpload, { id }, this.#call),
     );
     return this.#outcome(present(reply.upload), error);
   }
@@ -165,11 +182,10 @@ class Uploading {
     throw otherwise ?? new ConexionesError({ code: Code.FAILED_PRECONDITION, reason: "UPLOAD_ENDED", message });
   }
 
-  /** Whether the chunks were too large for this server, and are smaller now. */
-  async #shrink(error: unknown): Promise<boolean> {
-    if (!(error instanceof ConexionesError) || error.reason !== "MESSAGE_TOO_LARGE") return false;
+  /** The chunks were too large for this server: whether they are smaller now. */
+  async #shrink(): Promise<boolean> {
     const limits = await persistently(this.#patience, () =>
-      this.#rpc.unary(UploadService.method.getLimits, {}, { signal: this.#signal }),
+      this.#rpc.unary(UploadService.method.getLimits, {}, this.#call),
     );
     const most = Number(limits.maxChunkBytes);
     if (most < 1 || most >= this.#chunkSize) return false;

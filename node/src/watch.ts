@@ -3,7 +3,7 @@ import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import { Code, makeError } from "./errors.js";
 import { image as imageOf } from "./images.js";
 import type { Image } from "./images.js";
-import { Patience, Scope } from "./patience.js";
+import { LONGEST_TIMER_MS, Patience, Scope } from "./patience.js";
 import type { Rpc } from "./rpc.js";
 
 export interface WatchOptions {
@@ -15,7 +15,9 @@ export interface WatchOptions {
   signal?: AbortSignal | undefined;
   /** Called whenever the server is heard to be there: connected at first, and every 20 seconds while it is quiet. */
   onHeartbeat?: ((resumeToken: string) => void) | undefined;
-  /** Milliseconds without the server after which it gives up. Default: never. */
+  /** Milliseconds without a word after which the connection counts as dead. Default 45,000; heartbeats are every 20,000. */
+  silenceMs?: number | undefined;
+  /** Milliseconds without the server after which it gives up; Infinity for never. Default: those of the client. */
   patienceMs?: number | undefined;
 }
 
@@ -26,19 +28,23 @@ export type WatchEvent =
   /** The history is gone, in part or whole: list the images anew. */
   | { kind: "resync"; resumeToken: string };
 
-/** Three heartbeats that did not come. */
-const SILENCE_MS = 60_000;
+/** Two heartbeats that did not come. */
+const SILENCE_MS = 45_000;
 
-export async function* watch(rpc: Rpc, options: WatchOptions): AsyncGenerator<WatchEvent, void, undefined> {
-  const { user = "", onHeartbeat, patienceMs = Infinity } = options;
+export async function* watch(
+  rpc: Rpc,
+  options: WatchOptions & { patienceMs: number },
+): AsyncGenerator<WatchEvent, void, undefined> {
+  const { user = "", onHeartbeat, silenceMs = SILENCE_MS, patienceMs } = options;
   const scope = new Scope(options.signal, undefined);
-  const patience = new Patience(patienceMs, scope.signal);
+  const patience = new Patience(rpc, patienceMs, scope.signal);
   let resumeToken = options.resumeToken ?? "";
   try {
     for (;;) {
       const request = { resumeToken, user };
       const stream = rpc.serverStream(ImageService.method.watchImages, request, { signal: scope.signal });
-      let silence = setTimeout(() => stream.cancel(), SILENCE_MS);
+      const listen = () => setTimeout(() => stream.abandon(), Math.min(silenceMs, LONGEST_TIMER_MS));
+      let silence = listen();
       try {
         for await (const message of stream) {
           clearTimeout(silence);
@@ -49,7 +55,7 @@ export async function* watch(rpc: Rpc, options: WatchOptions): AsyncGenerator<Wa
           else if (kind === "deletedId") yield { kind: "deleted", id: value, resumeToken };
           else if (kind === "resync") yield { kind, resumeToken };
           else onHeartbeat?.(resumeToken);
-          silence = setTimeout(() => stream.cancel(), SILENCE_MS);
+          silence = listen();
         }
         // It never ends by itself: whoever ended it is about to restart.
         throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream." });

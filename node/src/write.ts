@@ -5,7 +5,7 @@ import crc32 from "@node-rs/crc32";
 import { Code, makeError } from "./errors.js";
 import { UploadService, WriteStreamRequestSchema } from "./gen/conexiones/v1/uploads_pb.js";
 import type { WriteStreamRequest, WriteStreamResponse } from "./gen/conexiones/v1/uploads_pb.js";
-import { unlessAborted } from "./patience.js";
+import { LONGEST_TIMER_MS, unlessAborted } from "./patience.js";
 import type { BidiStream, Rpc } from "./rpc.js";
 import type { Source } from "./sources.js";
 
@@ -24,10 +24,10 @@ export interface SessionOptions {
   digest: { add(offset: number, bytes: Uint8Array): void; catchUp(offset: number, signal: AbortSignal): Promise<void> };
   /** Bytes. */
   chunkSize: number;
-  /** Milliseconds without an acknowledgement that is owed, after which the stream counts as lost. */
-  stallMs: number;
+  /** Milliseconds without an acknowledgement that is owed, after which the connection counts as lost. */
+  timeoutMs: number;
   signal: AbortSignal;
-  /** Called with the committed size. */
+  /** Called with the committed size: at first where to begin, then for every acknowledgement. */
   acknowledged: (bytes: number) => void;
 }
 
@@ -57,14 +57,14 @@ export class WriteSession {
       this.#wake();
     });
     acks.catch(() => undefined);
-    let failure: unknown;
+    let failure: { error: unknown } | undefined;
     try {
       this.#watch();
       await this.#call.write(create(WriteStreamRequestSchema, { uploadId: this.#id }));
       await this.#until(() => this.#committed !== undefined);
       if (!this.#over.signal.aborted) await this.#send();
     } catch (error) {
-      failure = error;
+      failure = { error };
       this.#call.cancel();
     }
     this.#call.end();
@@ -73,11 +73,11 @@ export class WriteSession {
     try {
       await acks;
     } catch (error) {
-      throw failure ?? error;
+      throw failure ? failure.error : error;
     } finally {
       clearTimeout(this.#timer);
     }
-    if (failure) throw failure;
+    if (failure) throw failure.error;
     if (this.#committed !== this.#offset) {
       throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream before all was written." });
     }
@@ -115,7 +115,7 @@ export class WriteSession {
       }
     } catch (error) {
       if (!this.#stalled) throw error;
-      const message = `The server acknowledged nothing within ${this.#options.stallMs} ms.`;
+      const message = `The server acknowledged nothing within ${this.#options.timeoutMs} ms.`;
       throw makeError({ code: Code.UNAVAILABLE, message, cause: error });
     }
   }
@@ -125,12 +125,12 @@ export class WriteSession {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const owed = this.#ended || this.#committed === undefined || this.#committed < this.#offset;
-    const { stallMs } = this.#options;
-    if (!owed || stallMs > 2 ** 31 - 1) return;
+    const { timeoutMs } = this.#options;
+    if (!owed || timeoutMs > LONGEST_TIMER_MS) return;
     this.#timer = setTimeout(() => {
       this.#stalled = true;
-      this.#call.cancel();
-    }, stallMs);
+      this.#call.abandon();
+    }, timeoutMs);
   }
 
   /** Waits until the condition holds, or the call is over. */

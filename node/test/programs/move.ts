@@ -19,8 +19,9 @@ const onProgress = ({ bytes, total }: Progress) => say({ bytes, total });
 async function* inHalves(path: string): AsyncGenerator<Uint8Array> {
   const half = (await stat(path)).size / 2;
   let sent = 0;
-  for await (const piece of createReadStream(path, { highWaterMark: 100_000 })) {
-    yield piece as Buffer;
+  const pieces = createReadStream(path, { highWaterMark: 100_000 }) as AsyncIterable<Buffer>;
+  for await (const piece of pieces) {
+    yield piece;
     if (sent < half && sent + piece.length >= half) {
       const lines = createInterface({ input: process.stdin });
       await new Promise((resolve) => lines.once("line", resolve));
@@ -43,7 +44,7 @@ if (what === "reasons") {
   const { id, sha256, sizeBytes } = await move();
   const seconds = (performance.now() - start) / 1000;
   // Not resourceUsage().maxRSS: it begins with what the process that started this one had.
-  const peak = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))![1]) * 1024;
+  const peak = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) * 1024;
   say({ id, sha256: Buffer.from(sha256).toString("hex"), sizeBytes, seconds, peak });
 }
 client.close();

@@ -1,0 +1,48 @@
+// Lints everything in JavaScript and TypeScript that is written by hand. Run from the root of the repository: a
+// configuration sees only what is below the folder in which ESLint is started.
+import js from "@eslint/js";
+import { defineConfig, globalIgnores } from "eslint/config";
+import typescript from "typescript-eslint";
+
+// What Node.js and the browser have, of what is used here.
+const shared = ["Buffer", "URL", "console", "fetch", "process", "setTimeout", "clearTimeout"];
+const commonjs = ["__dirname", "__filename", "module", "require"];
+const page = ["document", "window"];
+const readonly = (names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
+
+export default defineConfig(
+  globalIgnores(["**/node_modules/", "**/dist/", "node/src/gen/"]),
+  { linterOptions: { reportUnusedDisableDirectives: "error", reportUnusedInlineConfigs: "error" } },
+  js.configs.recommended,
+  { languageOptions: { globals: readonly(shared) } },
+  {
+    files: ["client/**/*.js"],
+    languageOptions: { sourceType: "commonjs", globals: readonly(commonjs) },
+  },
+  {
+    files: ["tests/web/**/*.mjs"],
+    languageOptions: { globals: readonly(page) },
+  },
+  {
+    files: ["node/**/*.ts"],
+    extends: [typescript.configs.strictTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      // `() => call.cancel()` says no less than the same in braces.
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      // What an asynchronous function throws is a rejection, whether it awaits something or not.
+      "@typescript-eslint/require-await": "off",
+    },
+  },
+  {
+    files: ["node/test/**/*.ts"],
+    rules: {
+      // Node's runner waits for its own.
+      "@typescript-eslint/no-floating-promises": [
+        "error",
+        { allowForKnownSafeCalls: [{ from: "package", package: "node:test", name: ["describe", "it"] }] },
+      ],
+    },
+  },
+);
