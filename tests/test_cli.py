@@ -143,11 +143,16 @@ def test_usage_and_no_server(shell: Shell) -> None:
         ("ls", "--since", "soon"),
         ("completion", "sh"),
         ("hello", "A", "--pow", "x"),
+        ("ls", "--cert", "ours.pem"),
+        ("ls", "--key", "ours.key"),
     ):
         assert b"Usage:" in shell(*wrong, status=2).stderr
     refused = shell("ls", "--address", "127.0.0.1:1", status=1).stderr.decode()
     assert re.fullmatch(r"conexiones: .*127\.0\.0\.1:1.*Connection refused.*\.\n", refused)
     assert b"No such file" in shell("ls", "--ca", "none.pem", status=1).stderr
+    # The log of gRPC, which has much to say of TLS, does not stand around the sentence.
+    untrusted = shell("ls", "--tls", status=1).stderr.decode()
+    assert re.fullmatch(r"conexiones: .*\.\n", untrusted), untrusted
 
 
 def test_hello(shell: Shell, photograph: bytes, tmp_path: Path) -> None:

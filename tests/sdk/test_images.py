@@ -215,5 +215,8 @@ def test_tls_and_the_environment(tmp_path: Path, photograph: bytes) -> None:
             pytest.raises(errors.Unavailable),
         ):
             anonymous.limits()
+    for half in ({"cert": files["client.pem"]}, {"key": files["client.key"]}):
+        with pytest.raises(ValueError, match="go together"):
+            Client("localhost:1", **half)
     with Client("localhost:1", ca=tmp_path / "none.pem") as client, pytest.raises(FileNotFoundError):
         client.limits()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -59,6 +60,10 @@ def command(name: str) -> Callable[[Command], click.Command]:
             timeout: float,
             **rest: Any,
         ) -> None:
+            if bool(cert) != bool(key):
+                raise click.UsageError("--cert and --key go together.")
+            # The sentence that is printed says it all; gRPC's own log would stand around it.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
             from conexiones.sdk import AsyncClient
 
             async def with_client() -> int:

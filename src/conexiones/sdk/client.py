@@ -49,7 +49,7 @@ class AsyncClient:
     patience: seconds without progress after which uploads, downloads and watching give up.
 
     Every call raises errors of `conexiones.errors`, or of `conexiones.sdk.failures`, which are of the same
-    tree: ConnectionLost where the server cannot be reached.
+    tree: ConnectionLost where the server cannot be reached. A `cert` without its `key` is a ValueError.
     """
 
     def __init__(

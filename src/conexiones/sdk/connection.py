@@ -37,7 +37,10 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where the server is and how to speak to it. Times in seconds; `ca`, `cert` and `key` are PEM files."""
+    """Where the server is and how to speak to it. Times in seconds; `ca`, `cert` and `key` are PEM files.
+
+    Raises ValueError for a `cert` without its `key`, of which gRPC would abort the process.
+    """
 
     address: str
     tls: bool
@@ -47,6 +50,10 @@ class Options:
     timeout: float
     retries: int
     patience: float
+
+    def __post_init__(self) -> None:
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("cert and key go together.")
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """None for plaintext. Raises OSError if a file cannot be read."""
