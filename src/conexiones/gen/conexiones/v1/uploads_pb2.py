@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onexiones/v1/uploads.proto\x12\rconexiones.v1\x1a\x1a\x63onexiones/v1/errors.proto\x1a\x1a\x63onexiones/v1/images.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x04\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.conexiones.v1.Upload.State\x12\x16\n\x0e\x63ommitted_size\x18\x03 \x01(\x03\x12\x17\n\nsize_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0cwriter_epoch\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05image\x18\t \x01(\x0b\x32\x14.conexiones.v1.Image\x12\'\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32\x16.conexiones.v1.Failure\x12\x0c\n\x04user\x18\x0b \x01(\t\"\x8d\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x12\n\x0eSTATE_REJECTED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x12\x11\n\rSTATE_EXPIRED\x10\x06\x42\r\n\x0b_size_bytes\"\x12\n\x10GetLimitsRequest\"\xf4\x01\n\x11GetLimitsResponse\x12\x17\n\x0fmax_image_bytes\x18\x01 \x01(\x03\x12\x12\n\nmax_pixels\x18\x02 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fmax_chunk_bytes\x18\x04 \x01(\x03\x12\x1d\n\x15preferred_chunk_bytes\x18\x05 \x01(\x03\x12.\n\x0bidle_expiry\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0ctotal_expiry\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"_\n\x13\x43reateUploadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_size_bytes\"=\n\x14\x43reateUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"z\n\x11WriteChunkRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x05 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"B\n\x12WriteChunkResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\"e\n\x12WriteStreamRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x04 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"C\n\x13WriteStreamResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\"\x1e\n\x10GetUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\":\n\x11GetUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"E\n\x13\x46inishUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"=\n\x14\x46inishUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"!\n\x13\x43\x61ncelUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14\x43\x61ncelUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload2\xe7\x04\n\rUploadService\x12N\n\tGetLimits\x12\x1f.conexiones.v1.GetLimitsRequest\x1a .conexiones.v1.GetLimitsResponse\x12W\n\x0c\x43reateUpload\x12\".conexiones.v1.CreateUploadRequest\x1a#.conexiones.v1.CreateUploadResponse\x12Q\n\nWriteChunk\x12 .conexiones.v1.WriteChunkRequest\x1a!.conexiones.v1.WriteChunkResponse\x12X\n\x0bWriteStream\x12!.conexiones.v1.WriteStreamRequest\x1a\".conexiones.v1.WriteStreamResponse(\x01\x30\x01\x12N\n\tGetUpload\x12\x1f.conexiones.v1.GetUploadRequest\x1a .conexiones.v1.GetUploadResponse\x12W\n\x0c\x46inishUpload\x12\".conexiones.v1.FinishUploadRequest\x1a#.conexiones.v1.FinishUploadResponse\x12W\n\x0c\x43\x61ncelUpload\x12\".conexiones.v1.CancelUploadRequest\x1a#.conexiones.v1.CancelUploadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onexiones/v1/uploads.proto\x12\rconexiones.v1\x1a\x1a\x63onexiones/v1/errors.proto\x1a\x1a\x63onexiones/v1/images.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x04\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.conexiones.v1.Upload.State\x12\x16\n\x0e\x63ommitted_size\x18\x03 \x01(\x03\x12\x17\n\nsize_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0cwriter_epoch\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05image\x18\t \x01(\x0b\x32\x14.conexiones.v1.Image\x12\'\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32\x16.conexiones.v1.Failure\x12\x0c\n\x04user\x18\x0b \x01(\t\"\x8d\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x12\n\x0eSTATE_REJECTED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x12\x11\n\rSTATE_EXPIRED\x10\x06\x42\r\n\x0b_size_bytes\"\x12\n\x10GetLimitsRequest\"\xa8\x02\n\x11GetLimitsResponse\x12\x17\n\x0fmax_image_bytes\x18\x01 \x01(\x03\x12\x12\n\nmax_pixels\x18\x02 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fmax_chunk_bytes\x18\x04 \x01(\x03\x12\x1d\n\x15preferred_chunk_bytes\x18\x05 \x01(\x03\x12.\n\x0bidle_expiry\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0ctotal_expiry\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\nrenditions\x18\x08 \x01(\x0b\x32\x1e.conexiones.v1.RenditionLimits\"_\n\x13\x43reateUploadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_size_bytes\"=\n\x14\x43reateUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"z\n\x11WriteChunkRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x05 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"B\n\x12WriteChunkResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\"e\n\x12WriteStreamRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x04 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"C\n\x13WriteStreamResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\"\x1e\n\x10GetUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\":\n\x11GetUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"E\n\x13\x46inishUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"=\n\x14\x46inishUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"!\n\x13\x43\x61ncelUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14\x43\x61ncelUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload2\xe7\x04\n\rUploadService\x12N\n\tGetLimits\x12\x1f.conexiones.v1.GetLimitsRequest\x1a .conexiones.v1.GetLimitsResponse\x12W\n\x0c\x43reateUpload\x12\".conexiones.v1.CreateUploadRequest\x1a#.conexiones.v1.CreateUploadResponse\x12Q\n\nWriteChunk\x12 .conexiones.v1.WriteChunkRequest\x1a!.conexiones.v1.WriteChunkResponse\x12X\n\x0bWriteStream\x12!.conexiones.v1.WriteStreamRequest\x1a\".conexiones.v1.WriteStreamResponse(\x01\x30\x01\x12N\n\tGetUpload\x12\x1f.conexiones.v1.GetUploadRequest\x1a .conexiones.v1.GetUploadResponse\x12W\n\x0c\x46inishUpload\x12\".conexiones.v1.FinishUploadRequest\x1a#.conexiones.v1.FinishUploadResponse\x12W\n\x0c\x43\x61ncelUpload\x12\".conexiones.v1.CancelUploadRequest\x1a#.conexiones.v1.CancelUploadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,31 +42,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETLIMITSREQUEST']._serialized_start=703
   _globals['_GETLIMITSREQUEST']._serialized_end=721
   _globals['_GETLIMITSRESPONSE']._serialized_start=724
-  _globals['_GETLIMITSRESPONSE']._serialized_end=968
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=970
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=1065
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=1067
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1128
-  _globals['_WRITECHUNKREQUEST']._serialized_start=1130
-  _globals['_WRITECHUNKREQUEST']._serialized_end=1252
-  _globals['_WRITECHUNKRESPONSE']._serialized_start=1254
-  _globals['_WRITECHUNKRESPONSE']._serialized_end=1320
-  _globals['_WRITESTREAMREQUEST']._serialized_start=1322
-  _globals['_WRITESTREAMREQUEST']._serialized_end=1423
-  _globals['_WRITESTREAMRESPONSE']._serialized_start=1425
-  _globals['_WRITESTREAMRESPONSE']._serialized_end=1492
-  _globals['_GETUPLOADREQUEST']._serialized_start=1494
-  _globals['_GETUPLOADREQUEST']._serialized_end=1524
-  _globals['_GETUPLOADRESPONSE']._serialized_start=1526
-  _globals['_GETUPLOADRESPONSE']._serialized_end=1584
-  _globals['_FINISHUPLOADREQUEST']._serialized_start=1586
-  _globals['_FINISHUPLOADREQUEST']._serialized_end=1655
-  _globals['_FINISHUPLOADRESPONSE']._serialized_start=1657
-  _globals['_FINISHUPLOADRESPONSE']._serialized_end=1718
-  _globals['_CANCELUPLOADREQUEST']._serialized_start=1720
-  _globals['_CANCELUPLOADREQUEST']._serialized_end=1753
-  _globals['_CANCELUPLOADRESPONSE']._serialized_start=1755
-  _globals['_CANCELUPLOADRESPONSE']._serialized_end=1816
-  _globals['_UPLOADSERVICE']._serialized_start=1819
-  _globals['_UPLOADSERVICE']._serialized_end=2434
+  _globals['_GETLIMITSRESPONSE']._serialized_end=1020
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=1022
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=1117
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=1119
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1180
+  _globals['_WRITECHUNKREQUEST']._serialized_start=1182
+  _globals['_WRITECHUNKREQUEST']._serialized_end=1304
+  _globals['_WRITECHUNKRESPONSE']._serialized_start=1306
+  _globals['_WRITECHUNKRESPONSE']._serialized_end=1372
+  _globals['_WRITESTREAMREQUEST']._serialized_start=1374
+  _globals['_WRITESTREAMREQUEST']._serialized_end=1475
+  _globals['_WRITESTREAMRESPONSE']._serialized_start=1477
+  _globals['_WRITESTREAMRESPONSE']._serialized_end=1544
+  _globals['_GETUPLOADREQUEST']._serialized_start=1546
+  _globals['_GETUPLOADREQUEST']._serialized_end=1576
+  _globals['_GETUPLOADRESPONSE']._serialized_start=1578
+  _globals['_GETUPLOADRESPONSE']._serialized_end=1636
+  _globals['_FINISHUPLOADREQUEST']._serialized_start=1638
+  _globals['_FINISHUPLOADREQUEST']._serialized_end=1707
+  _globals['_FINISHUPLOADRESPONSE']._serialized_start=1709
+  _globals['_FINISHUPLOADRESPONSE']._serialized_end=1770
+  _globals['_CANCELUPLOADREQUEST']._serialized_start=1772
+  _globals['_CANCELUPLOADREQUEST']._serialized_end=1805
+  _globals['_CANCELUPLOADRESPONSE']._serialized_start=1807
+  _globals['_CANCELUPLOADRESPONSE']._serialized_end=1868
+  _globals['_UPLOADSERVICE']._serialized_start=1871
+  _globals['_UPLOADSERVICE']._serialized_end=2486
 # @@protoc_insertion_point(module_scope)

@@ -59,7 +59,7 @@ class GetLimitsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetLimitsResponse(_message.Message):
-    __slots__ = ("max_image_bytes", "max_pixels", "max_message_bytes", "max_chunk_bytes", "preferred_chunk_bytes", "idle_expiry", "total_expiry")
+    __slots__ = ("max_image_bytes", "max_pixels", "max_message_bytes", "max_chunk_bytes", "preferred_chunk_bytes", "idle_expiry", "total_expiry", "renditions")
     MAX_IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +67,7 @@ class GetLimitsResponse(_message.Message):
     PREFERRED_CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]
     IDLE_EXPIRY_FIELD_NUMBER: _ClassVar[int]
     TOTAL_EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    RENDITIONS_FIELD_NUMBER: _ClassVar[int]
     max_image_bytes: int
     max_pixels: int
     max_message_bytes: int
@@ -74,7 +75,8 @@ class GetLimitsResponse(_message.Message):
     preferred_chunk_bytes: int
     idle_expiry: _duration_pb2.Duration
     total_expiry: _duration_pb2.Duration
-    def __init__(self, max_image_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., preferred_chunk_bytes: _Optional[int] = ..., idle_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    renditions: _images_pb2.RenditionLimits
+    def __init__(self, max_image_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., preferred_chunk_bytes: _Optional[int] = ..., idle_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., renditions: _Optional[_Union[_images_pb2.RenditionLimits, _Mapping]] = ...) -> None: ...
 
 class CreateUploadRequest(_message.Message):
     __slots__ = ("request_id", "user", "size_bytes")
