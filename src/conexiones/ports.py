@@ -30,6 +30,49 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What decoding showed of an image; with a `problem`, a cause of NoPreview, it showed nothing.
+
+    `bits_per_sample` of the samples as stored; `dominant_color` is "#rrggbb" in sRGB.
+    """
+
+    problem: str = ""
+    color_space: str = ""  # RGB GREY CMYK LAB
+    bits_per_sample: int = 0
+    has_alpha: bool = False
+    dominant_color: str = ""
+    blur_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to make a rendition, with nothing left open. `width` and `height` in pixels, 0 for any.
+
+    The fields are part of the names of what is kept: a change forgets it.
+    """
+
+    width: int
+    height: int
+    fit: str  # INSIDE COVER CONTAIN
+    format: str  # JPEG PNG WEBP AVIF
+    quality: int  # 1 to 100; 0 with PNG
+    animated: bool
+    keep_profile: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A rendition as it was made: pixels of one frame, and the bytes of the file."""
+
+    format: str
+    width: int
+    height: int
+    frames: int
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserRecord:
     """A user as stored. Times are in microseconds since the epoch, UTC."""
 
@@ -237,3 +280,10 @@ class Decoder(Protocol):
         Never larger than the image itself. Raises NoPreview if the file cannot be decoded, or not
         within the time and memory allowed; a crash of the decoder ends this call only.
         """
+
+    async def describe(self, path: Path, *, format: str) -> Facts:
+        """What decoding shows of a file. Raises NoPreview as `preview` does."""
+
+    async def render(self, path: Path, into: Path, *, format: str, recipe: Recipe) -> Rendered:
+        """Makes a rendition and writes it to the new file `into`, not durably. Raises NoPreview as `preview`
+        does, StorageFull and StorageUnavailable; the file may be there all the same, in part."""
