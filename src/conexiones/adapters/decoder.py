@@ -277,10 +277,11 @@ class VipsDecoder:
         )
 
     async def render(self, path: Path, into: Path, *, format: str, recipe: Recipe) -> Rendered:
-        """See Decoder. A call that is cancelled may leave the file, or write it still."""
+        """See Decoder. A call that is cancelled while a worker has it ends when the worker is done."""
         arguments = asdict(recipe)
         arguments["into"] = arguments.pop("format")
-        reply = await self._do(_Job(task="render", path=path, format=format, into=into, arguments=arguments))
+        job = _Job(task="render", path=path, format=format, into=into, arguments=arguments)
+        reply = await self._do(job)
         return Rendered(
             format=recipe.format,
             width=int(reply.found["width"]),
@@ -294,7 +295,17 @@ class VipsDecoder:
         if self._closed:
             raise ServerDraining
         self._jobs.put(job)
-        return await asyncio.wrap_future(job.reply)
+        done = asyncio.wrap_future(job.reply)
+        if job.into is None:
+            return await done
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            if not job.reply.cancel():
+                # The file is the caller's again only when no thread writes to it.
+                await asyncio.wait((done,))
+                done.exception()  # seen: asyncio logs exceptions that nobody looked at
+            raise
 
     def _serve(self, started: Future[None], ended: Future[None]) -> None:
         """The life of a thread and of the workers that it owns, one after another."""

@@ -8,9 +8,12 @@ from typing import Any
 from connectrpc.request import RequestContext
 from google.protobuf.duration_pb2 import Duration
 
+from conexiones.domain.facts import Describing
 from conexiones.domain.images import Limits
+from conexiones.domain.renditions import FORMATS, MAX_QUALITY, MAX_SIDE
 from conexiones.domain.uploads import IDLE_SECONDS, TOTAL_SECONDS, Uploads, Writer
 from conexiones.errors import ConexionesError, ImageError, InvalidField
+from conexiones.gen.conexiones.v1.images_pb2 import RenditionLimits
 from conexiones.gen.conexiones.v1.uploads_pb2 import (
     CancelUploadRequest,
     CancelUploadResponse,
@@ -48,8 +51,11 @@ _PREFERRED = 1 << 20
 class UploadService:
     """Limits are the server's; `max_message_bytes` of one message."""
 
-    def __init__(self, uploads: Uploads, limits: Limits, *, max_message_bytes: int) -> None:
+    def __init__(
+        self, uploads: Uploads, describing: Describing, limits: Limits, *, max_message_bytes: int
+    ) -> None:
         self._uploads = uploads
+        self._describing = describing
         self._limits = limits
         self._max_message_bytes = max_message_bytes
 
@@ -63,6 +69,13 @@ class UploadService:
             preferred_chunk_bytes=min(_PREFERRED, largest),
             idle_expiry=Duration(seconds=IDLE_SECONDS),
             total_expiry=Duration(seconds=TOTAL_SECONDS),
+            renditions=RenditionLimits(
+                max_side=MAX_SIDE,
+                max_pixels=self._limits.decode_pixels,
+                max_quality=MAX_QUALITY,
+                max_seconds=self._limits.decode_seconds,
+                formats=[f"FORMAT_{format}" for format in FORMATS],
+            ),
         )
 
     async def create_upload(self, request: CreateUploadRequest, ctx: Context, /) -> CreateUploadResponse:
@@ -108,7 +121,8 @@ class UploadService:
         return CancelUploadResponse(upload=await self._message(await self._uploads.cancel(request.id)))
 
     async def _message(self, upload: UploadRecord) -> Upload:
-        return upload_message(upload, await self._uploads.image(upload))
+        image = await self._uploads.image(upload)
+        return upload_message(upload, image, await self._describing.known([image] if image else []))
 
 
 class _Flow:

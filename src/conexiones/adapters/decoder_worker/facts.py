@@ -36,7 +36,7 @@ def facts(file: File) -> dict[str, Any]:
         "bits_per_sample": _bits(header),
         "has_alpha": header.hasalpha(),
         "dominant_color": "#{:02x}{:02x}{:02x}".format(*dominant(_opaque(image, flat))),
-        "blur_hash": blurhash(small.write_to_memory(), width, height, across, down),
+        "blur_hash": blurhash(bytes(small.write_to_memory()), width, height, across, down),
     }
 
 
@@ -49,14 +49,14 @@ def _bits(header: Any) -> int:
 
 def _opaque(image: Any, flat: Any) -> list[Colour]:
     """The colours of the pixels that can be seen; if none can, of all over white."""
-    data = image.write_to_memory()
+    data = bytes(image.write_to_memory())
     if image.bands == 4:
         seen = [
             (data[at], data[at + 1], data[at + 2]) for at in range(0, len(data), 4) if data[at + 3] >= 128
         ]
         if seen:
             return seen
-        data = flat.write_to_memory()
+        data = bytes(flat.write_to_memory())
     return [(data[at], data[at + 1], data[at + 2]) for at in range(0, len(data), 3)]
 
 
