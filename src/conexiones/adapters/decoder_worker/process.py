@@ -64,12 +64,13 @@ def perform(request: dict[str, Any], path: str) -> tuple[dict[str, Any], bytes]:
         try:
             return attempt(request, path, format, strict=True)
         except pyvips.Error as error:
-            if not worth_another(str(error)):
-                raise refusal(str(error)) from error
+            if not worth_another(error.detail):
+                raise refusal(error.detail) from error
     try:
         return attempt(request, path, format, strict=False)
     except pyvips.Error as error:
-        raise refusal(str(error)) from error
+        # Not its message, which names the operation: "unable to copy to memory" has another reason.
+        raise refusal(error.detail) from error
 
 
 def attempt(request: dict[str, Any], path: str, format: str, *, strict: bool) -> tuple[dict[str, Any], bytes]:

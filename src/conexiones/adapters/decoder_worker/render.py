@@ -90,6 +90,10 @@ def _saved(image: Any, into: str, quality: int, keep: str) -> bytes:
             data = image.pngsave_buffer(keep=keep)
         case "WEBP":
             data = image.webpsave_buffer(Q=quality, keep=keep)
+            if image.hasalpha() and data[12:16] == b"VP8X":
+                # libwebp forgets the flag where all that is transparent lies outside the frames' rectangles,
+                # and readers take it for black (https://developers.google.com/speed/webp/docs/riff_container).
+                data = data[:20] + bytes((data[20] | 0x10,)) + data[21:]
         case "AVIF":
             data = image.heifsave_buffer(
                 Q=quality, compression="av1", bitdepth=8, effort=AVIF_EFFORT, keep=keep
