@@ -27,7 +27,7 @@ ELSEWHERE = {
     "INTERNAL",
 }
 
-# Of conexiones.v1: tests/server/test_uploads.py and test_images.py provoke them, and name them.
+# Of conexiones.v1: tests/server/test_uploads.py, test_images.py and test_renditions.py provoke and name them.
 UPLOADS_AND_IMAGES = {
     "INVALID_FIELD",
     "SIZE_EXCEEDED",
@@ -43,6 +43,7 @@ UPLOADS_AND_IMAGES = {
     "TOO_MANY_UPLOADS",
     "UPLOAD_BYTES_EXCEEDED",
     "CHECKSUM_MISMATCH",
+    "NO_RENDITION",
 }
 
 
@@ -104,7 +105,8 @@ def test_all_that_clients_can_provoke_is_provoked() -> None:
     assert not provoked() & ELSEWHERE
     assert provoked() | ELSEWHERE | UPLOADS_AND_IMAGES == errors.BY_REASON.keys()
     named = "".join(
-        (ROOT / "tests" / "server" / name).read_text() for name in ("test_uploads.py", "test_images.py")
+        (ROOT / "tests" / "server" / name).read_text()
+        for name in ("test_uploads.py", "test_images.py", "test_renditions.py")
     )
     for reason in UPLOADS_AND_IMAGES:
         assert f'"{reason}"' in named, reason

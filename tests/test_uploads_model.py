@@ -20,7 +20,7 @@ from conexiones.domain.uploads import Uploads, Writer
 from tests.server.calls import bitmap
 
 CONTENT = b"".join(bitmap(40, 24))  # 2,934 bytes
-LIMITS = Limits(max_image_bytes=10_000, max_pixels=10_000, decode_pixels=10_000)
+LIMITS = Limits(max_image_bytes=10_000, max_pixels=10_000, decode_pixels=10_000, decode_seconds=10)
 
 
 class Machine(RuleBasedStateMachine):

@@ -17,9 +17,12 @@ from google.protobuf import descriptor_pool, message_factory
 
 from conexiones.adapters.decoder import VipsDecoder
 from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.renditions import FileRenditions
 from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.domain.facts import Describing
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
+from conexiones.domain.renditions import Renditions
 from conexiones.domain.uploads import Uploads
 from conexiones.domain.users import Users
 from conexiones.errors import ConexionesError
@@ -27,6 +30,7 @@ from conexiones.gen.conexiones.v1.images_connect import ImageServiceASGIApplicat
 from conexiones.gen.conexiones.v1.uploads_connect import UploadServiceASGIApplication
 from conexiones.gen.user_connect import UsuarioServicioASGIApplication
 from conexiones.ports import UploadQuota
+from conexiones.services.files import Files
 from conexiones.services.health import SERVICE as HEALTH
 from conexiones.services.health import HealthASGIApplication, HealthService
 from conexiones.services.images import ImageService
@@ -37,6 +41,7 @@ from conexiones.settings import Settings
 from conexiones.transport import control, guard
 from conexiones.transport.codecs import codecs
 from conexiones.transport.front import Front, Route
+from conexiones.transport.images import ImageFiles
 from conexiones.transport.inbound import Budget
 from conexiones.transport.unary import Unary
 
@@ -46,6 +51,13 @@ IMAGES = "conexiones.v1.ImageService"
 
 SWEEP_SECONDS = 600.0
 """How often what has expired is swept away."""
+
+RETRY_SECONDS = 30.0
+"""After a fault of the storage."""
+
+NICE = 15
+PATIENCE = 6
+"""Of what decodes in the background: how nice it is, and how many times as long it may take."""
 
 log = logging.getLogger("conexiones.app")
 
@@ -60,15 +72,27 @@ def build(settings: Settings) -> Front:
         decode_seconds=settings.decode_seconds,
         decode_memory=settings.decode_memory,
     )
+    # One process that leaves the processor to all others, and so may take its time.
+    quiet = VipsDecoder(
+        workers=1,
+        decode_pixels=settings.decode_pixels,
+        decode_seconds=settings.decode_seconds * PATIENCE,
+        decode_memory=settings.decode_memory,
+        nice=NICE,
+    )
+    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
         decode_pixels=settings.decode_pixels,
+        decode_seconds=settings.decode_seconds,
     )
     images = Images(catalog, blobs, decoder, limits)
     quota = UploadQuota(uploads=settings.max_open_uploads, bytes=settings.max_open_bytes)
     uploads = Uploads(catalog, blobs, images, quota)
-    gallery = Gallery(catalog, blobs)
+    describing = Describing(catalog, catalog, blobs, prompt=decoder, quiet=quiet, limits=limits)
+    renditions = Renditions(catalog, blobs, decoder, cache, limits)
+    gallery = Gallery(catalog, blobs, renditions)
     services = [USUARIO, UPLOADS, IMAGES, HEALTH]
     health = HealthService(services)
 
@@ -81,11 +105,11 @@ def build(settings: Settings) -> Front:
     }
     # Every service but reflection, whose messages are of connectrpc's own protobuf library.
     ours = {**options, "codecs": codecs()}
-    usuario = UsuarioService(Users(catalog, images), images)
+    usuario = UsuarioService(Users(catalog, images), images, describing)
     routes = _routes(UsuarioServicioASGIApplication(usuario, **ours), usuario)
-    upload = UploadService(uploads, limits, quota, max_message_bytes=settings.max_message_bytes)
+    upload = UploadService(uploads, describing, limits, quota, max_message_bytes=settings.max_message_bytes)
     routes |= _routes(UploadServiceASGIApplication(upload, **ours), upload)
-    image = ImageService(gallery)
+    image = ImageService(gallery, renditions, describing)
     routes |= _routes(ImageServiceASGIApplication(image, **ours), image, endless={"WatchImages"})
     routes |= _routes(HealthASGIApplication(health, **ours), standing=True)
     if settings.reflection:
@@ -103,16 +127,25 @@ def build(settings: Settings) -> Front:
             await catalog.open()
             stack.push_async_callback(blobs.close)
             await blobs.open(catalog)
-            stack.push_async_callback(decoder.close)
-            await decoder.open()
+            stack.push_async_callback(cache.close)
+            await cache.open()
+            for pool in (decoder, quiet):
+                stack.push_async_callback(pool.close)
+                await pool.open()
             stack.push_async_callback(uploads.close)
+            stack.push_async_callback(describing.close)
             async with asyncio.TaskGroup() as tasks:
-                sweeping = tasks.create_task(_sweep(uploads, gallery))
+                background = [
+                    tasks.create_task(_sweep(uploads, gallery, renditions)),
+                    tasks.create_task(_describe(describing)),
+                ]
                 yield
-                sweeping.cancel()
+                for task in background:
+                    task.cancel()
 
     return Front(
         routes,
+        images=ImageFiles(Files(gallery, renditions), shared=bool(settings.cors_origins)),
         resources=resources,
         on_drain=health.drain,
         control=_control if control.VARIABLE in os.environ else None,
@@ -130,11 +163,21 @@ def configure_logging(level: str) -> None:
     )
 
 
-async def _sweep(uploads: Uploads, gallery: Gallery) -> None:
+async def _describe(describing: Describing) -> None:
+    while True:
+        try:
+            await describing.run()
+        except Exception:
+            log.exception("Describing images failed; it is tried again")
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _sweep(uploads: Uploads, gallery: Gallery, renditions: Renditions) -> None:
     while True:
         try:
             await uploads.sweep()
             await gallery.sweep()
+            await renditions.sweep()
         except ConexionesError:
             log.exception("Sweeping failed; it is tried again")
         await asyncio.sleep(SWEEP_SECONDS)

@@ -33,6 +33,7 @@ ConexionesError
 │   └── OffsetOutOfRange          OFFSET_OUT_OF_RANGE
 ├── FailedPrecondition            FAILED_PRECONDITION
 │   ├── NoPreview                 NO_PREVIEW
+│   ├── NoRendition               NO_RENDITION
 │   ├── UploadEnded               UPLOAD_ENDED
 │   └── UploadIncomplete          UPLOAD_INCOMPLETE
 ├── ResourceExhausted             RESOURCE_EXHAUSTED
@@ -310,6 +311,14 @@ class NoPreview(FailedPrecondition):
     reason = "NO_PREVIEW"
     english = "The {format} image is stored, but no preview can be made of it ({cause})."
     spanish = "La imagen {format} está guardada, pero no se puede hacer su vista previa ({cause})."
+
+
+class NoRendition(FailedPrecondition):
+    """As NoPreview, of the rendition that was asked for: a smaller one may be possible."""
+
+    reason = "NO_RENDITION"
+    english = "The {format} image is stored, but this rendition of it cannot be made ({cause})."
+    spanish = "La imagen {format} está guardada, pero no se puede hacer esta versión de ella ({cause})."
 
 
 class UploadEnded(FailedPrecondition):

@@ -5,7 +5,7 @@ failures of their backend into StorageFull (no space, quota, file size) and Stor
 else), with the cause chained; a coroutine that was cancelled leaves nothing half done.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,49 @@ class ImageRecord:
     frames: int
     user: str | None
     create_time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What decoding showed of an image; with a `problem`, a cause of NoPreview, it showed nothing.
+
+    `bits_per_sample` of the samples as stored; `dominant_color` is "#rrggbb" in sRGB.
+    """
+
+    problem: str = ""
+    color_space: str = ""  # RGB GREY CMYK LAB
+    bits_per_sample: int = 0
+    has_alpha: bool = False
+    dominant_color: str = ""
+    blur_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to make a rendition, with nothing left open. `width` and `height` in pixels, 0 for any.
+
+    The fields are part of the names of what is kept: a change forgets it.
+    """
+
+    width: int
+    height: int
+    fit: str  # INSIDE COVER CONTAIN
+    format: str  # JPEG PNG WEBP AVIF
+    quality: int  # 1 to 100; 0 with PNG
+    animated: bool
+    keep_profile: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A rendition as it was made: pixels of one frame, and the bytes of the file."""
+
+    format: str
+    width: int
+    height: int
+    frames: int
+    size: int
+    sha256: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +114,7 @@ class EventRecord:
     """What happened to an image. `sequence` increases by one with every event, over restarts too."""
 
     sequence: int
-    kind: str  # STORED DELETED
+    kind: str  # STORED DESCRIBED DELETED
     image_id: str
     user: str | None
     time: int
@@ -159,6 +202,24 @@ class Catalog(Protocol):
 
     async def changed(self, after: int) -> None:
         """Waits until there is an event of greater sequence."""
+
+
+class Descriptions(Protocol):
+    """The facts of images, by the digest of their bytes: beside a Catalog, in the same transactions.
+
+    They go with the last image that has the bytes.
+    """
+
+    async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
+        """Those that are known, of at most 1,000 digests."""
+
+    async def put_facts(self, digest: bytes, facts: Facts, *, now: int) -> None:
+        """Sets the facts, and appends an event for every image that has the bytes; without one it does
+        nothing."""
+
+    async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
+        """Images without facts, or with a problem that may have been a passing one (SECONDS, MEMORY, CRASH):
+        newest first by id, of ids less than `before`."""
 
 
 class Content(Protocol):
@@ -255,3 +316,48 @@ class Decoder(Protocol):
         Never larger than the image itself. Raises NoPreview if the file cannot be decoded, or not
         within the time and memory allowed; a crash of the decoder ends this call only.
         """
+
+    async def describe(self, path: Path, *, format: str) -> Facts:
+        """What decoding shows of a file. Raises NoPreview as `preview` does."""
+
+    async def render(self, path: Path, into: Path, *, format: str, recipe: Recipe) -> Rendered:
+        """Makes a rendition and writes it to the new file `into`, not durably. Raises NoPreview as `preview`
+        does, StorageFull and StorageUnavailable; the file may be there all the same, in part."""
+
+
+class RenditionFile(Protocol):
+    """A kept rendition, open for reading: it stays readable when it is no longer kept. Close it."""
+
+    @property
+    def rendered(self) -> Rendered: ...
+
+    def read(self, offset: int = 0) -> AsyncIterator[bytes]:
+        """The bytes from offset on, in pieces of at most 1 MiB."""
+
+    def close(self) -> None:
+        """When nobody reads."""
+
+
+class RenditionCache(Protocol):
+    """Renditions by the digest of the image and a name of their own; those used last are kept.
+
+    What is gone can be made again: nothing here is durable, and nothing that is given is damaged.
+    """
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def get(self, digest: bytes, name: str) -> RenditionFile | None:
+        """A kept one. Names are 1 to 64 hexadecimal digits."""
+
+    async def add(
+        self, digest: bytes, name: str, make: Callable[[Path], Awaitable[Rendered]]
+    ) -> RenditionFile:
+        """Keeps what `make` writes to the new file that it is given, and gives it. Raises as `make`."""
+
+    async def drop(self, digest: bytes) -> None:
+        """Forgets all of an image."""
+
+    async def digests(self) -> list[bytes]:
+        """Of which images renditions are kept."""

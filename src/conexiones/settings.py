@@ -110,10 +110,13 @@ class Settings:
     max_pixels: int = _setting(
         _count, "1000000000", "Width × height × frames above which an image is refused."
     )
-    decode_pixels: int = _setting(_count, "150000000", "Width × height above which no preview is made.")
+    decode_pixels: int = _setting(
+        _count, "150000000", "Width × height above which no preview or rendition is made."
+    )
     decode_seconds: float = _setting(_seconds, "10", "Time that one decoding may take.")
     decode_memory: int = _setting(_size, "1GiB", "Memory that one decoding may take.")
     decode_workers: int = _setting(_count, "2", "Processes that decode.")
+    rendition_cache: int = _setting(_size, "1GiB", "Disk for renditions; those used last are kept.")
     message_budget: int = _setting(
         _size, "256MiB", "Memory for messages on their way in, over all clients; more wait for their turn."
     )

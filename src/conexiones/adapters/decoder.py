@@ -1,12 +1,14 @@
-"""Previews, made in processes of their own: what a C library does there costs one request, never the server.
+"""Decoding in processes of its own: what a C library does there costs one request, never the server.
 
-A thread owns each process (`decoder_worker.py`) and talks to it over a socket pair: it gives it one request
-at a time, kills it when the time is over, and starts another where it died. The other workers never notice.
+A thread owns each process (the package `decoder_worker`) and talks to it over a socket pair: it gives it one
+request at a time, kills it when the time is over, and starts another where it died. The other workers never
+notice.
 A thread and not the event loop, because the kernel ends a worker with the thread that started it.
 """
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -18,16 +20,24 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from conexiones.adapters.disk import storage_error
 from conexiones.errors import NoPreview, ServerDraining
+from conexiones.ports import Facts, Recipe, Rendered
 
 log = logging.getLogger("conexiones.decoder")
 
-PROGRAM = Path(__file__).with_name("decoder_worker.py")
+# Behind all other folders of modules, so that nothing here takes the place of another.
+PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from decoder_worker.process import main; main()"
 START_SECONDS = 30.0  # to load the libraries, on a machine that is busy with other things
 REPLY_BYTES = 64 << 20
+FILE_BYTES = 512 << 20
+"""Of a reply in memory, and of one into a file."""
+
+PIECE = 1 << 20
 REFUSALS = {"PIXELS", "MEMORY", "CORRUPT", "UNSUPPORTED"}
 
 # GLib and the C++ runtime abort where an allocation fails; this is what they print before.
@@ -36,14 +46,30 @@ OUT_OF_MEMORY = re.compile(rb"failed to allocate|bad_alloc|MemoryError|out of me
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
+    task: str
     path: Path
     format: str
-    side: int
-    reply: Future[bytes] = field(default_factory=Future)
+    into: Path | None = None  # a file for the image that comes back; without one it comes into memory
+    arguments: dict[str, str | int] = field(default_factory=dict)
+    reply: Future["_Reply"] = field(default_factory=Future)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reply:
+    """What the task found; its image in memory, or the size and SHA-256 of the file."""
+
+    found: dict[str, Any]
+    image: bytes
+    size: int
+    sha256: bytes
 
 
 class _NeverTaken(Exception):
     """The worker was dead, or died, before it took the request."""
+
+
+class _CannotWrite(Exception):
+    """The file for the reply could not be written; the cause is chained."""
 
 
 class _Worker:
@@ -53,7 +79,7 @@ class _Worker:
     cannot be started.
     """
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: int, nice: int) -> None:
         self._loaded = self._ended = False
         self._socket, theirs = socket.socketpair()
         # In memory, because a pipe that nobody reads would stop a worker that prints much.
@@ -66,7 +92,7 @@ class _Worker:
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         try:
             self._process = subprocess.Popen(
-                [python, "-I", PROGRAM, str(memory)],
+                [python, "-I", "-c", PROGRAM, Path(__file__).parent, str(memory), str(nice)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
@@ -98,11 +124,11 @@ class _Worker:
         self._socket.close()
         self._stderr.close()
 
-    def ask(self, request: dict[str, str | int], seconds: float) -> tuple[str, str, bytes]:
-        """Cause, detail and JPEG. The time to load the libraries does not count as the request's.
+    def ask(self, request: dict[str, str | int], into: Path | None, seconds: float) -> _Reply:
+        """What the worker replies. The time to load the libraries does not count as the request's.
 
         TimeoutError, or OSError or ValueError if the process died or talks nonsense: then end it. _NeverTaken
-        if it died before: another worker may have the request.
+        if it died before: another worker may have the request. _CannotWrite if that is the file's fault.
         """
         if not self._loaded:
             self._receive(time.monotonic() + START_SECONDS)
@@ -115,9 +141,12 @@ class _Worker:
             self._receive(deadline)
         except ConnectionError as error:
             raise _NeverTaken from error
-        head, _, jpeg = self._receive(deadline).partition(b"\n")
-        answer = json.loads(head)
-        return str(answer["cause"]), str(answer["detail"]), jpeg
+        found = dict(json.loads(self._receive(deadline)))
+        if into is None:
+            image = self._receive(deadline)
+            return _Reply(found=found, image=image, size=len(image), sha256=b"")
+        size, digest = self._save(into, deadline)
+        return _Reply(found=found, image=b"", size=size, sha256=digest)
 
     def last_words(self) -> bytes:
         """The end of what the process printed, at most 2,000 bytes."""
@@ -125,10 +154,34 @@ class _Worker:
         return os.pread(self._stderr.fileno(), 2000, max(0, size - 2000))
 
     def _receive(self, deadline: float) -> bytes:
+        return self._read(self._length(REPLY_BYTES, deadline), deadline)
+
+    def _save(self, into: Path, deadline: float) -> tuple[int, bytes]:
+        """A message into a new file; its size and SHA-256."""
+        left = size = self._length(FILE_BYTES, deadline)
+        sha = hashlib.sha256()
+        try:
+            descriptor = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            file = os.fdopen(descriptor, "wb", buffering=0)
+        except OSError as error:
+            raise _CannotWrite from error
+        with file:
+            while left:
+                piece = self._read(min(left, PIECE), deadline)
+                sha.update(piece)
+                left -= len(piece)
+                try:
+                    while piece:
+                        piece = piece[file.write(piece) :]
+                except OSError as error:
+                    raise _CannotWrite from error
+        return size, sha.digest()
+
+    def _length(self, limit: int, deadline: float) -> int:
         length = int.from_bytes(self._read(4, deadline))
-        if length > REPLY_BYTES:
+        if length > limit:
             raise ValueError(f"a reply of {length} bytes")
-        return self._read(length, deadline)
+        return length
 
     def _read(self, length: int, deadline: float) -> bytes:
         data = bytearray()
@@ -146,13 +199,15 @@ class VipsDecoder:
     """The Decoder of libvips: a pool of `workers` processes; more requests wait their turn, first come first.
 
     `decode_pixels` limits width × height, `decode_seconds` the wall time of a request from when a worker has
-    it, `decode_memory` the bytes that it may take beyond those of an idle worker. Belongs to one event loop.
+    it, `decode_memory` the bytes that it may take beyond those of an idle worker. `nice` workers leave the
+    processor to others (0 to 19, as nice(1)). Belongs to one event loop.
     """
 
     def __init__(
-        self, *, workers: int, decode_pixels: int, decode_seconds: float, decode_memory: int
+        self, *, workers: int, decode_pixels: int, decode_seconds: float, decode_memory: int, nice: int = 0
     ) -> None:
         self._workers = workers
+        self._nice = nice
         self._pixels = decode_pixels
         self._seconds = decode_seconds
         self._memory = decode_memory
@@ -202,16 +257,55 @@ class VipsDecoder:
         self._threads.clear()
 
     async def preview(self, path: Path, *, format: str, side: int = 256) -> bytes:
-        """See Decoder. ServerDraining if the pool is closed, also meanwhile.
+        """See Decoder. ServerDraining if the pool is closed, also meanwhile, as with the others.
 
         A call that is cancelled while it waits for a worker is never run; one that is running goes on to its
         end for nothing.
         """
+        return (
+            await self._do(_Job(task="preview", path=path, format=format, arguments={"side": side}))
+        ).image
+
+    async def describe(self, path: Path, *, format: str) -> Facts:
+        found = (await self._do(_Job(task="describe", path=path, format=format))).found
+        return Facts(
+            color_space=str(found["color_space"]),
+            bits_per_sample=int(found["bits_per_sample"]),
+            has_alpha=bool(found["has_alpha"]),
+            dominant_color=str(found["dominant_color"]),
+            blur_hash=str(found["blur_hash"]),
+        )
+
+    async def render(self, path: Path, into: Path, *, format: str, recipe: Recipe) -> Rendered:
+        """See Decoder. A call that is cancelled while a worker has it ends when the worker is done."""
+        arguments = asdict(recipe)
+        arguments["into"] = arguments.pop("format")
+        job = _Job(task="render", path=path, format=format, into=into, arguments=arguments)
+        reply = await self._do(job)
+        return Rendered(
+            format=recipe.format,
+            width=int(reply.found["width"]),
+            height=int(reply.found["height"]),
+            frames=int(reply.found["frames"]),
+            size=reply.size,
+            sha256=reply.sha256,
+        )
+
+    async def _do(self, job: _Job) -> _Reply:
         if self._closed:
             raise ServerDraining
-        job = _Job(path=path, format=format, side=side)
         self._jobs.put(job)
-        return await asyncio.wrap_future(job.reply)
+        done = asyncio.wrap_future(job.reply)
+        if job.into is None:
+            return await done
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            if not job.reply.cancel():
+                # The file is the caller's again only when no thread writes to it.
+                await asyncio.wait((done,))
+                done.exception()  # seen: asyncio logs exceptions that nobody looked at
+            raise
 
     def _serve(self, started: Future[None], ended: Future[None]) -> None:
         """The life of a thread and of the workers that it owns, one after another."""
@@ -244,21 +338,25 @@ class VipsDecoder:
                 self._end(worker)
             ended.set_result(None)
 
-    def _run(self, job: _Job, worker: _Worker | None) -> bytes:
-        """The preview, or NoPreview. The worker is ended where it is of no more use."""
+    def _run(self, job: _Job, worker: _Worker | None) -> _Reply:
+        """The reply, or NoPreview. The worker is ended where it is of no more use."""
         if worker is None:
             raise self._failure(job, "CRASH", "no worker could be started")
-        request: dict[str, str | int] = {
+        request = job.arguments | {
+            "task": job.task,
             "path": os.fspath(job.path),
             "format": job.format,
-            "side": job.side,
             "pixels": self._pixels,
         }
         try:
-            cause, detail, jpeg = worker.ask(request, self._seconds)
+            reply = worker.ask(request, job.into, self._seconds)
+            cause, detail = str(reply.found["cause"]), str(reply.found["detail"])
         except _NeverTaken:
             self._end(worker)
             raise
+        except _CannotWrite as error:
+            self._end(worker)  # what it has still to say is of no use
+            raise storage_error(error.__cause__) if isinstance(error.__cause__, OSError) else error from error
         except TimeoutError:
             self._end(worker)
             raise self._failure(job, "SECONDS", f"over {self._seconds} s") from None
@@ -268,7 +366,7 @@ class VipsDecoder:
             cause = "MEMORY" if OUT_OF_MEMORY.search(words) else "CRASH"
             raise self._failure(job, cause, f"{error!r}, {words!r}") from None
         if not cause:
-            return jpeg
+            return reply
         if cause == "MEMORY":
             # What it still holds would be missing from every later request.
             self._end(worker)
@@ -278,7 +376,7 @@ class VipsDecoder:
         if self._closed:
             return ServerDraining()
         level = logging.INFO if cause in REFUSALS else logging.WARNING
-        log.log(level, "no preview of %s (%s, %s): %r", job.path, job.format, cause, detail)
+        log.log(level, "no %s of %s (%s, %s): %r", job.task, job.path, job.format, cause, detail)
         return NoPreview(format=job.format, cause=cause)
 
     def _living(self, worker: _Worker | None) -> _Worker | None:
@@ -298,7 +396,7 @@ class VipsDecoder:
             return None
 
     def _start(self) -> _Worker:
-        worker = _Worker(self._memory)
+        worker = _Worker(self._memory, self._nice)
         with self._lock:
             if not self._closed:
                 self._live.add(worker)

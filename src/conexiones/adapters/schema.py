@@ -1,11 +1,22 @@
 """The catalog's tables. Columns are named as the fields of the records in ports.py."""
 
-from sqlalchemy import Column, Connection, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 from sqlalchemy import column as a_column
 from sqlalchemy import table as a_table
 
-VERSION = 2
-"""1: images and users. 2: uploads and events; images by time, users by image."""
+VERSION = 3
+"""1: images and users. 2: uploads and events; images by time, users by image. 3: facts."""
 
 metadata = MetaData()
 
@@ -27,6 +38,19 @@ images = Table(
     Index("images_by_digest", "digest"),
     Index("images_by_user", "user", "id"),  # ids sort by time
     Index("images_by_time", "create_time"),
+    sqlite_with_rowid=False,
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # of the bytes, which may be those of many images
+    Column("problem", Text, nullable=False),
+    Column("color_space", Text, nullable=False),
+    Column("bits_per_sample", Integer, nullable=False),
+    Column("has_alpha", Boolean, nullable=False),
+    Column("dominant_color", Text, nullable=False),
+    Column("blur_hash", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 

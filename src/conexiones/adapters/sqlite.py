@@ -12,7 +12,7 @@ durable before it is acknowledged. Reads run beside it, each on a snapshot not o
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, e
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from conexiones.adapters import transactions
+from conexiones.adapters import descriptions, transactions
 from conexiones.adapters.disk import Outcome, storage_error, sync_folder, to_end
 from conexiones.adapters.schema import VERSION, create
 from conexiones.errors import StorageFull, StorageUnavailable
-from conexiones.ports import EventRecord, ImageRecord, UploadQuota, UploadRecord, UserRecord
+from conexiones.ports import EventRecord, Facts, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
 READERS = 4
 BUSY_TIMEOUT = 5000
@@ -115,6 +115,15 @@ class SqliteCatalog:
 
     async def has_digest(self, digest: bytes) -> bool:
         return await self._read(lambda connection: transactions.has_digest(connection, digest))
+
+    async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
+        return await self._read(lambda connection: descriptions.facts_of(connection, digests))
+
+    async def put_facts(self, digest: bytes, facts: Facts, *, now: int) -> None:
+        await self._write(lambda connection: descriptions.put_facts(connection, digest, facts, now))
+
+    async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
+        return await self._read(lambda connection: descriptions.undescribed(connection, before, limit))
 
     async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
         return await self._write(lambda connection: transactions.create_upload(connection, upload, quota))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, Update, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from conexiones.adapters.schema import events, images, sequences, uploads, users
+from conexiones.adapters.schema import events, facts, images, sequences, uploads, users
 from conexiones.errors import TooManyUploads, UploadBytesExceeded
 from conexiones.ports import EventRecord, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
@@ -80,6 +80,8 @@ def delete_image(connection: Connection, image_id: str, now: int) -> ImageRecord
             update(users).where(users.c.image_id == image_id).values(image_id=None, update_time=now)
         )
         connection.execute(delete(images).where(images.c.id == image_id))
+        if not has_digest(connection, image.digest):
+            connection.execute(delete(facts).where(facts.c.digest == image.digest))
         _append_event(connection, "DELETED", image, now)
     return image
 

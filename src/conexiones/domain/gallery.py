@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from conexiones import errors
 from conexiones.domain.ids import now
+from conexiones.domain.renditions import Renditions
+from conexiones.domain.spans import span
 from conexiones.ports import Blobs, Catalog, ImageRecord
 
 PAGE = 100
@@ -25,7 +27,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a watcher is told: STORED with the image, DELETED with its id, HEARTBEAT or RESYNC."""
+    """What a watcher is told: STORED and DESCRIBED with the image, DELETED with its id, HEARTBEAT, RESYNC."""
 
     kind: str
     token: str
@@ -50,9 +52,10 @@ class Filter:
 class Gallery:
     """Stored images. Methods that take an id raise ImageNotFound."""
 
-    def __init__(self, catalog: Catalog, blobs: Blobs) -> None:
+    def __init__(self, catalog: Catalog, blobs: Blobs, renditions: Renditions) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._renditions = renditions
 
     async def get(self, image_id: str) -> ImageRecord:
         image = await self._catalog.get_image(image_id)
@@ -73,23 +76,19 @@ class Gallery:
         return page, _token(page[-1].id, filter) if len(found) > size else ""
 
     async def delete(self, image_id: str) -> None:
-        """Deletes an image, and its bytes if no other has them."""
+        """Deletes an image, and its bytes and renditions if no other has them."""
         image = await self.get(image_id)
         async with self._blobs.removing(image.digest):
             if await self._catalog.delete_image(image_id, now=now()) is None:
                 raise errors.ImageNotFound(field="id")
+        await self._renditions.forget(image.digest)
 
     async def read(self, image: ImageRecord, *, offset: int, limit: int) -> AsyncIterator[tuple[int, bytes]]:
         """The bytes of a range with their offsets, in pieces of at most 1 MiB.
 
         A negative offset counts from the end; limit 0 is to the end. Raises OffsetOutOfRange, BlobCorrupt.
         """
-        at = max(0, image.size + offset) if offset < 0 else offset
-        if at > image.size:
-            raise errors.OffsetOutOfRange(field="offset", limit=image.size, actual=offset)
-        if limit < 0:
-            raise errors.InvalidField(field="limit", takes="0 or more")
-        end = min(at + limit, image.size) if limit else image.size
+        at, end = span(image.size, offset, limit)
         if at == end:
             return
         async for piece in self._blobs.read(image.digest, at):
@@ -130,16 +129,16 @@ class Gallery:
                     continue
                 image = await self._catalog.get_image(event.image_id)
                 if image:  # if not, its deletion is told soon
-                    yield Event("STORED", str(at), image=image)
+                    yield Event(event.kind, str(at), image=image)
 
     async def sweep(self) -> None:
         """Forgets old events. To be called now and then."""
         await self._catalog.forget_events(keep=KEEP_EVENTS)
 
 
-def etag(image: ImageRecord) -> str:
-    """A strong entity tag (RFC 9110, section 8.8.3)."""
-    return f'"{image.digest.hex()}"'
+def etag(sha256: bytes) -> str:
+    """A strong entity tag (RFC 9110, section 8.8.3) of bytes with that hash."""
+    return f'"{sha256.hex()}"'
 
 
 def _token(image_id: str, filter: Filter) -> str:

@@ -24,11 +24,13 @@ _FIELD = "image"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bytes of one image; width × height × frames of one image; width × height of what is decoded."""
+    """Bytes of one image; width × height × frames of one image; width × height of what is decoded, and the
+    time that takes."""
 
     max_image_bytes: int
     max_pixels: int
     decode_pixels: int
+    decode_seconds: float
 
 
 class Images:

@@ -81,7 +81,7 @@ class User(_message.Message):
     def __init__(self, name: _Optional[str] = ..., pow: _Optional[int] = ..., pow_squared: _Optional[int] = ..., image_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ImageInfo(_message.Message):
-    __slots__ = ("id", "format", "width", "height", "frames", "pixels", "size_bytes", "sha256", "create_time")
+    __slots__ = ("id", "format", "width", "height", "frames", "pixels", "size_bytes", "sha256", "create_time", "color_space", "dominant_color", "blur_hash")
     ID_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,9 @@ class ImageInfo(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    COLOR_SPACE_FIELD_NUMBER: _ClassVar[int]
+    DOMINANT_COLOR_FIELD_NUMBER: _ClassVar[int]
+    BLUR_HASH_FIELD_NUMBER: _ClassVar[int]
     id: str
     format: str
     width: int
@@ -100,7 +103,10 @@ class ImageInfo(_message.Message):
     size_bytes: int
     sha256: bytes
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., pixels: _Optional[int] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    color_space: str
+    dominant_color: str
+    blur_hash: str
+    def __init__(self, id: _Optional[str] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., pixels: _Optional[int] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., color_space: _Optional[str] = ..., dominant_color: _Optional[str] = ..., blur_hash: _Optional[str] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "reason", "message", "details")

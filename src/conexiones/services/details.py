@@ -43,7 +43,7 @@ def details(error: errors.ConexionesError) -> list[Message]:
                 retry_delay=Duration(nanos=int(error.retry_after % 1 * 1e9), seconds=int(error.retry_after))
             )
         )
-    if isinstance(error, errors.ImageError | errors.NoPreview):
+    if isinstance(error, errors.ImageError | errors.NoPreview | errors.NoRendition):
         found.append(
             ImageProblem(
                 reason=error.reason,

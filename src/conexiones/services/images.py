@@ -6,7 +6,9 @@ from typing import Any
 import google_crc32c
 from connectrpc.request import RequestContext
 
+from conexiones.domain.facts import Describing
 from conexiones.domain.gallery import Filter, Gallery, etag
+from conexiones.domain.renditions import Renditions, Wanted
 from conexiones.errors import EtagMismatch
 from conexiones.gen.conexiones.v1.images_pb2 import (
     DeleteImageRequest,
@@ -16,23 +18,31 @@ from conexiones.gen.conexiones.v1.images_pb2 import (
     GetImageRequest,
     GetImageResponse,
     Heartbeat,
+    Image,
     ListImagesRequest,
     ListImagesResponse,
+    Rendition,
     Resync,
     WatchImagesRequest,
     WatchImagesResponse,
 )
-from conexiones.services.records import image_message, micros
+from conexiones.ports import ImageRecord
+from conexiones.services.records import image_message, micros, rendition_message
 
 Context = RequestContext[Any, Any]
 
 
+Pieces = AsyncIterator[tuple[int, bytes]]
+
+
 class ImageService:
-    def __init__(self, gallery: Gallery) -> None:
+    def __init__(self, gallery: Gallery, renditions: Renditions, describing: Describing) -> None:
         self._gallery = gallery
+        self._renditions = renditions
+        self._describing = describing
 
     async def get_image(self, request: GetImageRequest, ctx: Context, /) -> GetImageResponse:
-        return GetImageResponse(image=image_message(await self._gallery.get(request.id)))
+        return GetImageResponse(image=await self._message(await self._gallery.get(request.id)))
 
     async def list_images(self, request: ListImagesRequest, ctx: Context, /) -> ListImagesResponse:
         wanted = Filter(
@@ -41,7 +51,10 @@ class ImageService:
             end=micros(request.end_time) if request.HasField("end_time") else None,
         )
         page, token = await self._gallery.page(wanted, size=request.page_size, token=request.page_token)
-        return ListImagesResponse(images=map(image_message, page), next_page_token=token)
+        facts = await self._describing.known(page)
+        return ListImagesResponse(
+            images=(image_message(image, facts) for image in page), next_page_token=token
+        )
 
     async def delete_image(self, request: DeleteImageRequest, ctx: Context, /) -> DeleteImageResponse:
         await self._gallery.delete(request.id)
@@ -51,17 +64,18 @@ class ImageService:
         self, request: DownloadImageRequest, ctx: Context, /
     ) -> AsyncIterator[DownloadImageResponse]:
         image = await self._gallery.get(request.id)
-        if request.if_etag and request.if_etag != etag(image):
-            raise EtagMismatch(field="if_etag")
-        first: DownloadImageResponse | None = DownloadImageResponse(image=image_message(image))
-        async for offset, data in self._gallery.read(image, offset=request.offset, limit=request.limit):
-            frame = first or DownloadImageResponse()
-            first = None
-            frame.offset, frame.data, frame.crc32c = offset, data, google_crc32c.value(data)
-            yield frame
-        if first:
-            first.offset = max(0, image.size + request.offset) if request.offset < 0 else request.offset
-            yield first
+        first = DownloadImageResponse(image=await self._message(image))
+        if not request.HasField("rendition"):
+            pieces = self._gallery.read(image, offset=request.offset, limit=request.limit)
+            async for frame in _frames(request, first, image.digest, image.size, pieces):
+                yield frame
+            return
+        async with self._renditions.open(image, _wanted(request.rendition), within="rendition.") as rendition:
+            rendered = rendition.rendered
+            first.rendition.CopyFrom(rendition_message(rendered))
+            pieces = rendition.read(offset=request.offset, limit=request.limit)
+            async for frame in _frames(request, first, rendered.sha256, rendered.size, pieces):
+                yield frame
 
     async def watch_images(
         self, request: WatchImagesRequest, ctx: Context, /
@@ -70,7 +84,9 @@ class ImageService:
             reply = WatchImagesResponse(resume_token=event.token)
             match event.kind:
                 case "STORED" if event.image:
-                    reply.stored.CopyFrom(image_message(event.image))
+                    reply.stored.CopyFrom(await self._message(event.image))
+                case "DESCRIBED" if event.image:
+                    reply.described.CopyFrom(await self._message(event.image))
                 case "DELETED":
                     reply.deleted_id = event.deleted_id
                 case "RESYNC":
@@ -78,3 +94,42 @@ class ImageService:
                 case _:
                     reply.heartbeat.CopyFrom(Heartbeat())
             yield reply
+
+    async def _message(self, image: ImageRecord) -> Image:
+        return image_message(image, await self._describing.known([image]))
+
+
+async def _frames(
+    request: DownloadImageRequest, first: DownloadImageResponse, sha256: bytes, size: int, pieces: Pieces
+) -> AsyncIterator[DownloadImageResponse]:
+    """The pieces, with what `first` says in the first frame; of bytes with that hash and size."""
+    if request.if_etag and request.if_etag != etag(sha256):
+        raise EtagMismatch(field="if_etag")
+    frame = first
+    frame.offset = max(0, size + request.offset) if request.offset < 0 else request.offset
+    empty = True
+    async for offset, data in pieces:
+        frame.offset, frame.data, frame.crc32c = offset, data, google_crc32c.value(data)
+        yield frame
+        frame, empty = DownloadImageResponse(), False
+    if empty:
+        yield frame
+
+
+def _wanted(rendition: Rendition) -> Wanted:
+    return Wanted(
+        width=rendition.width,
+        height=rendition.height,
+        fit=_name(Rendition.Fit, rendition.fit, "FIT_"),
+        format=_name(Rendition.Format, rendition.format, "FORMAT_"),
+        quality=rendition.quality,
+        animated=rendition.animated,
+        keep_profile=rendition.keep_profile,
+    )
+
+
+def _name(enum: Any, value: int, prefix: str) -> str:
+    """What the domain calls a value: "" if it is not set, and something it does not know if we do not."""
+    if not value:
+        return ""
+    return str(enum.Name(value)).removeprefix(prefix) if value in enum.values() else str(value)

@@ -10,9 +10,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from conexiones import __version__
+from conexiones.domain.facts import Describing
 from conexiones.domain.images import Limits
+from conexiones.domain.renditions import FORMATS, MAX_QUALITY, MAX_SIDE
 from conexiones.domain.uploads import IDLE_SECONDS, TOTAL_SECONDS, Uploads, Writer
 from conexiones.errors import ConexionesError, ImageError, InvalidField
+from conexiones.gen.conexiones.v1.images_pb2 import RenditionLimits
 from conexiones.gen.conexiones.v1.uploads_pb2 import (
     CancelUploadRequest,
     CancelUploadResponse,
@@ -51,9 +54,16 @@ class UploadService:
     """Limits and quota are the server's; `max_message_bytes` of one message."""
 
     def __init__(
-        self, uploads: Uploads, limits: Limits, quota: UploadQuota, *, max_message_bytes: int
+        self,
+        uploads: Uploads,
+        describing: Describing,
+        limits: Limits,
+        quota: UploadQuota,
+        *,
+        max_message_bytes: int,
     ) -> None:
         self._uploads = uploads
+        self._describing = describing
         self._limits = limits
         self._quota = quota
         self._max_message_bytes = max_message_bytes
@@ -74,6 +84,13 @@ class UploadService:
             max_open_bytes=self._quota.bytes,
             server_version=__version__,
             server_time=now,
+            renditions=RenditionLimits(
+                max_side=MAX_SIDE,
+                max_pixels=self._limits.decode_pixels,
+                max_quality=MAX_QUALITY,
+                max_seconds=self._limits.decode_seconds,
+                formats=[f"FORMAT_{format}" for format in FORMATS],
+            ),
         )
 
     async def create_upload(self, request: CreateUploadRequest, ctx: Context, /) -> CreateUploadResponse:
@@ -119,7 +136,8 @@ class UploadService:
         return CancelUploadResponse(upload=await self._message(await self._uploads.cancel(request.id)))
 
     async def _message(self, upload: UploadRecord) -> Upload:
-        return upload_message(upload, await self._uploads.image(upload))
+        image = await self._uploads.image(upload)
+        return upload_message(upload, image, await self._describing.known([image] if image else []))
 
 
 class _Flow:

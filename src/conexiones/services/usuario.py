@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from connectrpc.request import RequestContext
 
+from conexiones.domain.facts import Describing
 from conexiones.domain.images import Images
 from conexiones.domain.users import Registered, Users, check_name, square, square32
 from conexiones.errors import ConexionesError, InvalidArgument, NoPreview, PowOverflow
@@ -16,7 +17,7 @@ from conexiones.gen.user_pb2 import (
     ImageInfo,
     User,
 )
-from conexiones.ports import ImageRecord, UserRecord
+from conexiones.ports import Facts, ImageRecord, UserRecord
 from conexiones.services.details import as_message
 from conexiones.services.records import timestamp
 
@@ -24,9 +25,10 @@ from conexiones.services.records import timestamp
 class UsuarioService:
     """user.UsuarioServicio: see proto/user.proto for what each call promises."""
 
-    def __init__(self, users: Users, images: Images) -> None:
+    def __init__(self, users: Users, images: Images, describing: Describing) -> None:
         self._users = users
         self._images = images
+        self._describing = describing
 
     async def get_user(
         self, request: GetUserRequest, ctx: "RequestContext[GetUserRequest, GetUserReply]", /
@@ -42,7 +44,11 @@ class UsuarioService:
         if request.name:
             check_name(request.name)
         image = await self._images.add(request.image, user=request.name or None)
-        return GetUserReply(message=f"Imagen procesada: {_facts(image)}.", image_info=_image(image))
+        try:
+            facts = await self._describing.of(image)
+        except ConexionesError:
+            facts = None  # the image is stored all the same, and is described later
+        return GetUserReply(message=f"Imagen procesada: {_facts(image)}.", image_info=_image(image, facts))
 
     async def get_stream_image(
         self, requests: AsyncIterator[GetImage], ctx: "RequestContext[GetImage, GetUserReply]", /
@@ -137,7 +143,7 @@ def _user(user: UserRecord) -> User:
     )
 
 
-def _image(image: ImageRecord) -> ImageInfo:
+def _image(image: ImageRecord, facts: Facts | None = None) -> ImageInfo:
     return ImageInfo(
         id=image.id,
         format=image.format,
@@ -148,6 +154,9 @@ def _image(image: ImageRecord) -> ImageInfo:
         size_bytes=image.size,
         sha256=image.digest,
         create_time=timestamp(image.create_time),
+        color_space=facts.color_space if facts else "",
+        dominant_color=facts.dominant_color if facts else "",
+        blur_hash=facts.blur_hash if facts else "",
     )
 
 

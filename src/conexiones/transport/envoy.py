@@ -155,11 +155,12 @@ def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
         "allow_origin_string_match": [
             {"safe_regex": {"regex": ".*"}} if origin == "*" else {"exact": origin} for origin in origins
         ],
-        "allow_methods": "GET, POST, OPTIONS",
+        "allow_methods": "GET, HEAD, POST, OPTIONS",
         "allow_headers": "authorization, connect-content-encoding, connect-protocol-version,"
-        " connect-timeout-ms, content-encoding, content-type, grpc-encoding, grpc-timeout, x-grpc-web,"
-        " x-request-id, x-user-agent",
-        "expose_headers": "grpc-status, grpc-message, grpc-status-details-bin",
+        " connect-timeout-ms, content-encoding, content-type, grpc-encoding, grpc-timeout, if-none-match,"
+        " if-range, range, x-grpc-web, x-request-id, x-user-agent",
+        "expose_headers": "accept-ranges, content-disposition, content-range, etag, grpc-message,"
+        " grpc-status, grpc-status-details-bin",
         "max_age": "7200",
     }
 

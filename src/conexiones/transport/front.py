@@ -15,7 +15,9 @@ from urllib.parse import unquote
 
 from conexiones import errors
 from conexiones.transport.control import Control
+from conexiones.transport.images import PREFIX, ImageFiles
 from conexiones.transport.inbound import Budget, Inbound, Receive
+from conexiones.transport.problem import respond_problem
 from conexiones.transport.unary import Unary
 from conexiones.transport.wire import Send, percent, protocol_of, respond
 
@@ -46,7 +48,7 @@ class Route:
 
 
 class Front:
-    """Routes are by exact path, "/package.Service/Method".
+    """Routes are by exact path, "/package.Service/Method"; `images` has all below /images/.
 
     `resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins.
     """
@@ -55,6 +57,7 @@ class Front:
         self,
         routes: Mapping[str, Route],
         *,
+        images: ImageFiles,
         resources: Callable[[], AbstractAsyncContextManager[None]],
         on_drain: Callable[[], None],
         control: Callable[[], Awaitable[Control]] | None,
@@ -64,6 +67,7 @@ class Front:
         stall_seconds: float,
     ) -> None:
         self._routes = routes
+        self._images = images
         self._resources = resources
         self._on_drain = on_drain
         self._open_control = control
@@ -88,7 +92,9 @@ class Front:
         headers = dict(scope["headers"])
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         route = self._routes.get(scope["path"])
-        if route is None:
+        if scope["path"].startswith(PREFIX):
+            await self._serve_image(scope, receive, send)
+        elif route is None:
             await respond(send, content_type, errors.UnknownMethod(), status=404)
         elif scope["method"] != "POST":
             await respond(send, content_type, errors.MalformedRequest(), status=405, allow="POST")
@@ -104,6 +110,20 @@ class Front:
             await respond(send, content_type, errors.ServerBusy(limit=self._max_calls))
         else:
             await self._counted(route, scope, receive, send, headers)
+
+    async def _serve_image(self, scope: Any, receive: Receive, send: Send) -> None:
+        head = scope["method"] == "HEAD"
+        if self._draining:
+            await respond_problem(send, errors.ServerDraining(), body=not head)
+        elif self._calls >= self._max_calls:
+            await respond_problem(send, errors.ServerBusy(limit=self._max_calls), body=not head)
+        else:
+            self._calls += 1
+            try:
+                await self._images(scope, receive, send)
+            finally:
+                self._calls -= 1
+                self._say_if_idle()
 
     async def _counted(
         self, route: Route, scope: Any, receive: Receive, send: Send, headers: Mapping[bytes, bytes]

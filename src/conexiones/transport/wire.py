@@ -67,6 +67,11 @@ def connect_error(error: ConexionesError) -> ConnectError:
     )
 
 
+def http_status(error: ConexionesError) -> int:
+    """The HTTP status of an error in Connect's unary calls, and over plain HTTP."""
+    return _HTTP_STATUS.get(error.code, 500)
+
+
 async def respond(
     send: Send, content_type: str, error: ConexionesError, *, status: int | None = None, allow: str = ""
 ) -> None:
@@ -105,7 +110,7 @@ async def respond(
             body = struct.pack(">BI", 2, len(text)) + text  # an end-of-stream message
             headers = [(b"content-type", content_type.encode())]
         else:
-            status = status or _HTTP_STATUS.get(error.code, 500)
+            status = status or http_status(error)
             body = json.dumps(value, ensure_ascii=False).encode()
             headers = [(b"content-type", b"application/json")]
             if allow:

@@ -2,8 +2,8 @@
 // @generated from file conexiones/v1/images.proto (package conexiones.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conexiones/v1/images.proto.
  */
 export const file_conexiones_v1_images: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb25leGlvbmVzL3YxL2ltYWdlcy5wcm90bxINY29uZXhpb25lcy52MSLpAQoFSW1hZ2USCgoCaWQYASABKAkSDgoGZm9ybWF0GAIgASgJEg0KBXdpZHRoGAMgASgFEg4KBmhlaWdodBgEIAEoBRIOCgZmcmFtZXMYBSABKAUSDgoGcGl4ZWxzGAYgASgDEhIKCnNpemVfYnl0ZXMYByABKAMSDgoGc2hhMjU2GAggASgMEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR1c2VyGAogASgJEgwKBGV0YWcYCyABKAkSFAoMY29udGVudF90eXBlGAwgASgJIh0KD0dldEltYWdlUmVxdWVzdBIKCgJpZBgBIAEoCSI3ChBHZXRJbWFnZVJlc3BvbnNlEiMKBWltYWdlGAEgASgLMhQuY29uZXhpb25lcy52MS5JbWFnZSKmAQoRTGlzdEltYWdlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSDAoEdXNlchgDIAEoCRIuCgpzdGFydF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUwoSTGlzdEltYWdlc1Jlc3BvbnNlEiQKBmltYWdlcxgBIAMoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiAKEkRlbGV0ZUltYWdlUmVxdWVzdBIKCgJpZBgBIAEoCSIVChNEZWxldGVJbWFnZVJlc3BvbnNlIlIKFERvd25sb2FkSW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBm9mZnNldBgCIAEoAxINCgVsaW1pdBgDIAEoAxIPCgdpZl9ldGFnGAQgASgJImoKFURvd25sb2FkSW1hZ2VSZXNwb25zZRIjCgVpbWFnZRgBIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2USDgoGb2Zmc2V0GAIgASgDEgwKBGRhdGEYAyABKAwSDgoGY3JjMzJjGAQgASgHIjgKEldhdGNoSW1hZ2VzUmVxdWVzdBIUCgxyZXN1bWVfdG9rZW4YASABKAkSDAoEdXNlchgCIAEoCSLKAQoTV2F0Y2hJbWFnZXNSZXNwb25zZRIUCgxyZXN1bWVfdG9rZW4YASABKAkSJgoGc3RvcmVkGAIgASgLMhQuY29uZXhpb25lcy52MS5JbWFnZUgAEhQKCmRlbGV0ZWRfaWQYAyABKAlIABItCgloZWFydGJlYXQYBCABKAsyGC5jb25leGlvbmVzLnYxLkhlYXJ0YmVhdEgAEicKBnJlc3luYxgFIAEoCzIVLmNvbmV4aW9uZXMudjEuUmVzeW5jSABCBwoFZXZlbnQiCwoJSGVhcnRiZWF0IggKBlJlc3luYzK6AwoMSW1hZ2VTZXJ2aWNlEksKCEdldEltYWdlEh4uY29uZXhpb25lcy52MS5HZXRJbWFnZVJlcXVlc3QaHy5jb25leGlvbmVzLnYxLkdldEltYWdlUmVzcG9uc2USUQoKTGlzdEltYWdlcxIgLmNvbmV4aW9uZXMudjEuTGlzdEltYWdlc1JlcXVlc3QaIS5jb25leGlvbmVzLnYxLkxpc3RJbWFnZXNSZXNwb25zZRJUCgtEZWxldGVJbWFnZRIhLmNvbmV4aW9uZXMudjEuRGVsZXRlSW1hZ2VSZXF1ZXN0GiIuY29uZXhpb25lcy52MS5EZWxldGVJbWFnZVJlc3BvbnNlElwKDURvd25sb2FkSW1hZ2USIy5jb25leGlvbmVzLnYxLkRvd25sb2FkSW1hZ2VSZXF1ZXN0GiQuY29uZXhpb25lcy52MS5Eb3dubG9hZEltYWdlUmVzcG9uc2UwARJWCgtXYXRjaEltYWdlcxIhLmNvbmV4aW9uZXMudjEuV2F0Y2hJbWFnZXNSZXF1ZXN0GiIuY29uZXhpb25lcy52MS5XYXRjaEltYWdlc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Chpjb25leGlvbmVzL3YxL2ltYWdlcy5wcm90bxINY29uZXhpb25lcy52MSKOAgoFSW1hZ2USCgoCaWQYASABKAkSDgoGZm9ybWF0GAIgASgJEg0KBXdpZHRoGAMgASgFEg4KBmhlaWdodBgEIAEoBRIOCgZmcmFtZXMYBSABKAUSDgoGcGl4ZWxzGAYgASgDEhIKCnNpemVfYnl0ZXMYByABKAMSDgoGc2hhMjU2GAggASgMEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR1c2VyGAogASgJEgwKBGV0YWcYCyABKAkSFAoMY29udGVudF90eXBlGAwgASgJEiMKBWZhY3RzGA0gASgLMhQuY29uZXhpb25lcy52MS5GYWN0cyKEAQoFRmFjdHMSDwoHcHJvYmxlbRgBIAEoCRITCgtjb2xvcl9zcGFjZRgCIAEoCRIXCg9iaXRzX3Blcl9zYW1wbGUYAyABKAUSEQoJaGFzX2FscGhhGAQgASgIEhYKDmRvbWluYW50X2NvbG9yGAUgASgJEhEKCWJsdXJfaGFzaBgGIAEoCSLwAgoJUmVuZGl0aW9uEg0KBXdpZHRoGAEgASgFEg4KBmhlaWdodBgCIAEoBRIpCgNmaXQYAyABKA4yHC5jb25leGlvbmVzLnYxLlJlbmRpdGlvbi5GaXQSLwoGZm9ybWF0GAQgASgOMh8uY29uZXhpb25lcy52MS5SZW5kaXRpb24uRm9ybWF0Eg8KB3F1YWxpdHkYBSABKAUSEAoIYW5pbWF0ZWQYBiABKAgSFAoMa2VlcF9wcm9maWxlGAcgASgIIkoKA0ZpdBITCg9GSVRfVU5TUEVDSUZJRUQQABIOCgpGSVRfSU5TSURFEAESDQoJRklUX0NPVkVSEAISDwoLRklUX0NPTlRBSU4QAyJjCgZGb3JtYXQSFgoSRk9STUFUX1VOU1BFQ0lGSUVEEAASDwoLRk9STUFUX0pQRUcQARIOCgpGT1JNQVRfUE5HEAISDwoLRk9STUFUX1dFQlAQAxIPCgtGT1JNQVRfQVZJRhAEIpYBCg1SZW5kaXRpb25JbmZvEg4KBmZvcm1hdBgBIAEoCRINCgV3aWR0aBgCIAEoBRIOCgZoZWlnaHQYAyABKAUSDgoGZnJhbWVzGAQgASgFEhIKCnNpemVfYnl0ZXMYBSABKAMSDgoGc2hhMjU2GAYgASgMEgwKBGV0YWcYByABKAkSFAoMY29udGVudF90eXBlGAggASgJIpMBCg9SZW5kaXRpb25MaW1pdHMSEAoIbWF4X3NpZGUYASABKAUSEgoKbWF4X3BpeGVscxgCIAEoAxITCgttYXhfcXVhbGl0eRgDIAEoBRITCgttYXhfc2Vjb25kcxgEIAEoARIwCgdmb3JtYXRzGAUgAygOMh8uY29uZXhpb25lcy52MS5SZW5kaXRpb24uRm9ybWF0Ih0KD0dldEltYWdlUmVxdWVzdBIKCgJpZBgBIAEoCSI3ChBHZXRJbWFnZVJlc3BvbnNlEiMKBWltYWdlGAEgASgLMhQuY29uZXhpb25lcy52MS5JbWFnZSKmAQoRTGlzdEltYWdlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSDAoEdXNlchgDIAEoCRIuCgpzdGFydF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUwoSTGlzdEltYWdlc1Jlc3BvbnNlEiQKBmltYWdlcxgBIAMoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiAKEkRlbGV0ZUltYWdlUmVxdWVzdBIKCgJpZBgBIAEoCSIVChNEZWxldGVJbWFnZVJlc3BvbnNlIn8KFERvd25sb2FkSW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBm9mZnNldBgCIAEoAxINCgVsaW1pdBgDIAEoAxIPCgdpZl9ldGFnGAQgASgJEisKCXJlbmRpdGlvbhgFIAEoCzIYLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uIpsBChVEb3dubG9hZEltYWdlUmVzcG9uc2USIwoFaW1hZ2UYASABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlEg4KBm9mZnNldBgCIAEoAxIMCgRkYXRhGAMgASgMEg4KBmNyYzMyYxgEIAEoBxIvCglyZW5kaXRpb24YBSABKAsyHC5jb25leGlvbmVzLnYxLlJlbmRpdGlvbkluZm8iOAoSV2F0Y2hJbWFnZXNSZXF1ZXN0EhQKDHJlc3VtZV90b2tlbhgBIAEoCRIMCgR1c2VyGAIgASgJIvUBChNXYXRjaEltYWdlc1Jlc3BvbnNlEhQKDHJlc3VtZV90b2tlbhgBIAEoCRImCgZzdG9yZWQYAiABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlSAASFAoKZGVsZXRlZF9pZBgDIAEoCUgAEi0KCWhlYXJ0YmVhdBgEIAEoCzIYLmNvbmV4aW9uZXMudjEuSGVhcnRiZWF0SAASJwoGcmVzeW5jGAUgASgLMhUuY29uZXhpb25lcy52MS5SZXN5bmNIABIpCglkZXNjcmliZWQYBiABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlSABCBwoFZXZlbnQiCwoJSGVhcnRiZWF0IggKBlJlc3luYzK6AwoMSW1hZ2VTZXJ2aWNlEksKCEdldEltYWdlEh4uY29uZXhpb25lcy52MS5HZXRJbWFnZVJlcXVlc3QaHy5jb25leGlvbmVzLnYxLkdldEltYWdlUmVzcG9uc2USUQoKTGlzdEltYWdlcxIgLmNvbmV4aW9uZXMudjEuTGlzdEltYWdlc1JlcXVlc3QaIS5jb25leGlvbmVzLnYxLkxpc3RJbWFnZXNSZXNwb25zZRJUCgtEZWxldGVJbWFnZRIhLmNvbmV4aW9uZXMudjEuRGVsZXRlSW1hZ2VSZXF1ZXN0GiIuY29uZXhpb25lcy52MS5EZWxldGVJbWFnZVJlc3BvbnNlElwKDURvd25sb2FkSW1hZ2USIy5jb25leGlvbmVzLnYxLkRvd25sb2FkSW1hZ2VSZXF1ZXN0GiQuY29uZXhpb25lcy52MS5Eb3dubG9hZEltYWdlUmVzcG9uc2UwARJWCgtXYXRjaEltYWdlcxIhLmNvbmV4aW9uZXMudjEuV2F0Y2hJbWFnZXNSZXF1ZXN0GiIuY29uZXhpb25lcy52MS5XYXRjaEltYWdlc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * An image as stored.
@@ -97,6 +97,13 @@ export type Image = Message<"conexiones.v1.Image"> & {
    * @generated from field: string content_type = 12;
    */
   contentType: string;
+
+  /**
+   * What decoding showed. Absent until that is done, soon after the image was stored.
+   *
+   * @generated from field: conexiones.v1.Facts facts = 13;
+   */
+  facts?: Facts | undefined;
 };
 
 /**
@@ -105,6 +112,309 @@ export type Image = Message<"conexiones.v1.Image"> & {
  */
 export const ImageSchema: GenMessage<Image> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_images, 0);
+
+/**
+ * What decoding an image showed.
+ *
+ * @generated from message conexiones.v1.Facts
+ */
+export type Facts = Message<"conexiones.v1.Facts"> & {
+  /**
+   * Why it cannot be decoded: PIXELS, SECONDS, MEMORY, CORRUPT, CRASH or UNSUPPORTED; all else is empty then.
+   * Empty: it can be.
+   *
+   * @generated from field: string problem = 1;
+   */
+  problem: string;
+
+  /**
+   * RGB, GREY, CMYK or LAB.
+   *
+   * @generated from field: string color_space = 2;
+   */
+  colorSpace: string;
+
+  /**
+   * Of one sample: 1, 8, 16 or 32.
+   *
+   * @generated from field: int32 bits_per_sample = 3;
+   */
+  bitsPerSample: number;
+
+  /**
+   * @generated from field: bool has_alpha = 4;
+   */
+  hasAlpha: boolean;
+
+  /**
+   * Of the most common kind, "#rrggbb" in sRGB.
+   *
+   * @generated from field: string dominant_color = 5;
+   */
+  dominantColor: string;
+
+  /**
+   * https://blurha.sh: a placeholder to show while the image loads, of 4 × 3 components (3 × 4 of an upright image).
+   *
+   * @generated from field: string blur_hash = 6;
+   */
+  blurHash: string;
+};
+
+/**
+ * Describes the message conexiones.v1.Facts.
+ * Use `create(FactsSchema)` to create a new message.
+ */
+export const FactsSchema: GenMessage<Facts> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_images, 1);
+
+/**
+ * Another form of an image. What is not said is as in the original. Options that make no sense are INVALID_FIELD.
+ * Upright, in sRGB of 8 bits, without metadata.
+ *
+ * @generated from message conexiones.v1.Rendition
+ */
+export type Rendition = Message<"conexiones.v1.Rendition"> & {
+  /**
+   * Pixels, at most the limit; 0 for whatever the other side and the fit give. FIT_COVER and FIT_CONTAIN take both.
+   *
+   * @generated from field: int32 width = 1;
+   */
+  width: number;
+
+  /**
+   * @generated from field: int32 height = 2;
+   */
+  height: number;
+
+  /**
+   * @generated from field: conexiones.v1.Rendition.Fit fit = 3;
+   */
+  fit: Rendition_Fit;
+
+  /**
+   * @generated from field: conexiones.v1.Rendition.Format format = 4;
+   */
+  format: Rendition_Format;
+
+  /**
+   * 1 to 100; 0 for the format's default. PNG has none.
+   *
+   * @generated from field: int32 quality = 5;
+   */
+  quality: number;
+
+  /**
+   * Keep the animation of a GIF or WEBP, as WEBP; otherwise the first frame. Of what does not move it makes no difference.
+   *
+   * @generated from field: bool animated = 6;
+   */
+  animated: boolean;
+
+  /**
+   * Keep the colour profile of the image instead of converting to sRGB. CMYK is always converted.
+   *
+   * @generated from field: bool keep_profile = 7;
+   */
+  keepProfile: boolean;
+};
+
+/**
+ * Describes the message conexiones.v1.Rendition.
+ * Use `create(RenditionSchema)` to create a new message.
+ */
+export const RenditionSchema: GenMessage<Rendition> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_images, 2);
+
+/**
+ * @generated from enum conexiones.v1.Rendition.Fit
+ */
+export enum Rendition_Fit {
+  /**
+   * As FIT_INSIDE.
+   *
+   * @generated from enum value: FIT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The whole image, at most `width` × `height`; never enlarged.
+   *
+   * @generated from enum value: FIT_INSIDE = 1;
+   */
+  INSIDE = 1,
+
+  /**
+   * Exactly `width` × `height`, filled: what does not fit is cut off around the centre.
+   *
+   * @generated from enum value: FIT_COVER = 2;
+   */
+  COVER = 2,
+
+  /**
+   * Exactly `width` × `height`: the whole image, with transparent bars, white ones in a JPEG.
+   *
+   * @generated from enum value: FIT_CONTAIN = 3;
+   */
+  CONTAIN = 3,
+}
+
+/**
+ * Describes the enum conexiones.v1.Rendition.Fit.
+ */
+export const Rendition_FitSchema: GenEnum<Rendition_Fit> = /*@__PURE__*/
+  enumDesc(file_conexiones_v1_images, 2, 0);
+
+/**
+ * @generated from enum conexiones.v1.Rendition.Format
+ */
+export enum Rendition_Format {
+  /**
+   * As the original where that is one of these; otherwise JPEG for HEIF, and PNG. WEBP if `animated` and it moves.
+   *
+   * @generated from enum value: FORMAT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: FORMAT_JPEG = 1;
+   */
+  JPEG = 1,
+
+  /**
+   * @generated from enum value: FORMAT_PNG = 2;
+   */
+  PNG = 2,
+
+  /**
+   * @generated from enum value: FORMAT_WEBP = 3;
+   */
+  WEBP = 3,
+
+  /**
+   * @generated from enum value: FORMAT_AVIF = 4;
+   */
+  AVIF = 4,
+}
+
+/**
+ * Describes the enum conexiones.v1.Rendition.Format.
+ */
+export const Rendition_FormatSchema: GenEnum<Rendition_Format> = /*@__PURE__*/
+  enumDesc(file_conexiones_v1_images, 2, 1);
+
+/**
+ * A rendition as it was made.
+ *
+ * @generated from message conexiones.v1.RenditionInfo
+ */
+export type RenditionInfo = Message<"conexiones.v1.RenditionInfo"> & {
+  /**
+   * JPEG, PNG, WEBP or AVIF.
+   *
+   * @generated from field: string format = 1;
+   */
+  format: string;
+
+  /**
+   * Pixels.
+   *
+   * @generated from field: int32 width = 2;
+   */
+  width: number;
+
+  /**
+   * @generated from field: int32 height = 3;
+   */
+  height: number;
+
+  /**
+   * More than 1 if it is animated.
+   *
+   * @generated from field: int32 frames = 4;
+   */
+  frames: number;
+
+  /**
+   * @generated from field: int64 size_bytes = 5;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * SHA-256 of the bytes, 32 bytes long.
+   *
+   * @generated from field: bytes sha256 = 6;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * Quoted SHA-256, as an HTTP strong ETag.
+   *
+   * @generated from field: string etag = 7;
+   */
+  etag: string;
+
+  /**
+   * The media type, such as "image/webp".
+   *
+   * @generated from field: string content_type = 8;
+   */
+  contentType: string;
+};
+
+/**
+ * Describes the message conexiones.v1.RenditionInfo.
+ * Use `create(RenditionInfoSchema)` to create a new message.
+ */
+export const RenditionInfoSchema: GenMessage<RenditionInfo> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_images, 3);
+
+/**
+ * What a rendition may ask for.
+ *
+ * @generated from message conexiones.v1.RenditionLimits
+ */
+export type RenditionLimits = Message<"conexiones.v1.RenditionLimits"> & {
+  /**
+   * Of `width` and of `height`, in pixels.
+   *
+   * @generated from field: int32 max_side = 1;
+   */
+  maxSide: number;
+
+  /**
+   * Width × height (× frames, animated) of an image, and of a rendition.
+   *
+   * @generated from field: int64 max_pixels = 2;
+   */
+  maxPixels: bigint;
+
+  /**
+   * The largest `quality`; the smallest is 1.
+   *
+   * @generated from field: int32 max_quality = 3;
+   */
+  maxQuality: number;
+
+  /**
+   * In seconds: how long making one may take.
+   *
+   * @generated from field: double max_seconds = 4;
+   */
+  maxSeconds: number;
+
+  /**
+   * @generated from field: repeated conexiones.v1.Rendition.Format formats = 5;
+   */
+  formats: Rendition_Format[];
+};
+
+/**
+ * Describes the message conexiones.v1.RenditionLimits.
+ * Use `create(RenditionLimitsSchema)` to create a new message.
+ */
+export const RenditionLimitsSchema: GenMessage<RenditionLimits> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_images, 4);
 
 /**
  * @generated from message conexiones.v1.GetImageRequest
@@ -121,7 +431,7 @@ export type GetImageRequest = Message<"conexiones.v1.GetImageRequest"> & {
  * Use `create(GetImageRequestSchema)` to create a new message.
  */
 export const GetImageRequestSchema: GenMessage<GetImageRequest> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 1);
+  messageDesc(file_conexiones_v1_images, 5);
 
 /**
  * @generated from message conexiones.v1.GetImageResponse
@@ -138,7 +448,7 @@ export type GetImageResponse = Message<"conexiones.v1.GetImageResponse"> & {
  * Use `create(GetImageResponseSchema)` to create a new message.
  */
 export const GetImageResponseSchema: GenMessage<GetImageResponse> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 2);
+  messageDesc(file_conexiones_v1_images, 6);
 
 /**
  * @generated from message conexiones.v1.ListImagesRequest
@@ -185,7 +495,7 @@ export type ListImagesRequest = Message<"conexiones.v1.ListImagesRequest"> & {
  * Use `create(ListImagesRequestSchema)` to create a new message.
  */
 export const ListImagesRequestSchema: GenMessage<ListImagesRequest> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 3);
+  messageDesc(file_conexiones_v1_images, 7);
 
 /**
  * @generated from message conexiones.v1.ListImagesResponse
@@ -209,7 +519,7 @@ export type ListImagesResponse = Message<"conexiones.v1.ListImagesResponse"> & {
  * Use `create(ListImagesResponseSchema)` to create a new message.
  */
 export const ListImagesResponseSchema: GenMessage<ListImagesResponse> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 4);
+  messageDesc(file_conexiones_v1_images, 8);
 
 /**
  * @generated from message conexiones.v1.DeleteImageRequest
@@ -226,7 +536,7 @@ export type DeleteImageRequest = Message<"conexiones.v1.DeleteImageRequest"> & {
  * Use `create(DeleteImageRequestSchema)` to create a new message.
  */
 export const DeleteImageRequestSchema: GenMessage<DeleteImageRequest> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 5);
+  messageDesc(file_conexiones_v1_images, 9);
 
 /**
  * @generated from message conexiones.v1.DeleteImageResponse
@@ -239,7 +549,7 @@ export type DeleteImageResponse = Message<"conexiones.v1.DeleteImageResponse"> &
  * Use `create(DeleteImageResponseSchema)` to create a new message.
  */
 export const DeleteImageResponseSchema: GenMessage<DeleteImageResponse> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 6);
+  messageDesc(file_conexiones_v1_images, 10);
 
 /**
  * @generated from message conexiones.v1.DownloadImageRequest
@@ -266,11 +576,19 @@ export type DownloadImageRequest = Message<"conexiones.v1.DownloadImageRequest">
   limit: bigint;
 
   /**
-   * If set and not the image's etag: ABORTED, ETAG_MISMATCH. For resuming a download.
+   * If set and not the etag of what would be sent: ABORTED, ETAG_MISMATCH. For resuming a download.
    *
    * @generated from field: string if_etag = 4;
    */
   ifEtag: string;
+
+  /**
+   * Send this rendition, to whose bytes `offset` and `limit` then apply; absent: the image as it is.
+   * FAILED_PRECONDITION, NO_RENDITION if it cannot be made. The same one is made once, and kept for a while.
+   *
+   * @generated from field: conexiones.v1.Rendition rendition = 5;
+   */
+  rendition?: Rendition | undefined;
 };
 
 /**
@@ -278,7 +596,7 @@ export type DownloadImageRequest = Message<"conexiones.v1.DownloadImageRequest">
  * Use `create(DownloadImageRequestSchema)` to create a new message.
  */
 export const DownloadImageRequestSchema: GenMessage<DownloadImageRequest> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 7);
+  messageDesc(file_conexiones_v1_images, 11);
 
 /**
  * @generated from message conexiones.v1.DownloadImageResponse
@@ -292,7 +610,7 @@ export type DownloadImageResponse = Message<"conexiones.v1.DownloadImageResponse
   image?: Image | undefined;
 
   /**
-   * Where `data` belongs in the image.
+   * Where `data` belongs in the image, or its rendition.
    *
    * @generated from field: int64 offset = 2;
    */
@@ -311,6 +629,13 @@ export type DownloadImageResponse = Message<"conexiones.v1.DownloadImageResponse
    * @generated from field: fixed32 crc32c = 4;
    */
   crc32c: number;
+
+  /**
+   * In the first frame only, if a rendition was asked for: what the bytes are.
+   *
+   * @generated from field: conexiones.v1.RenditionInfo rendition = 5;
+   */
+  rendition?: RenditionInfo | undefined;
 };
 
 /**
@@ -318,7 +643,7 @@ export type DownloadImageResponse = Message<"conexiones.v1.DownloadImageResponse
  * Use `create(DownloadImageResponseSchema)` to create a new message.
  */
 export const DownloadImageResponseSchema: GenMessage<DownloadImageResponse> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 8);
+  messageDesc(file_conexiones_v1_images, 12);
 
 /**
  * @generated from message conexiones.v1.WatchImagesRequest
@@ -344,7 +669,7 @@ export type WatchImagesRequest = Message<"conexiones.v1.WatchImagesRequest"> & {
  * Use `create(WatchImagesRequestSchema)` to create a new message.
  */
 export const WatchImagesRequestSchema: GenMessage<WatchImagesRequest> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 9);
+  messageDesc(file_conexiones_v1_images, 13);
 
 /**
  * @generated from message conexiones.v1.WatchImagesResponse
@@ -392,6 +717,14 @@ export type WatchImagesResponse = Message<"conexiones.v1.WatchImagesResponse"> &
      */
     value: Resync;
     case: "resync";
+  } | {
+    /**
+     * The facts of a stored image became known. An image whose bytes were known before has its facts when stored.
+     *
+     * @generated from field: conexiones.v1.Image described = 6;
+     */
+    value: Image;
+    case: "described";
   } | { case: undefined; value?: undefined };
 };
 
@@ -400,7 +733,7 @@ export type WatchImagesResponse = Message<"conexiones.v1.WatchImagesResponse"> &
  * Use `create(WatchImagesResponseSchema)` to create a new message.
  */
 export const WatchImagesResponseSchema: GenMessage<WatchImagesResponse> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 10);
+  messageDesc(file_conexiones_v1_images, 14);
 
 /**
  * @generated from message conexiones.v1.Heartbeat
@@ -413,7 +746,7 @@ export type Heartbeat = Message<"conexiones.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 11);
+  messageDesc(file_conexiones_v1_images, 15);
 
 /**
  * @generated from message conexiones.v1.Resync
@@ -426,7 +759,7 @@ export type Resync = Message<"conexiones.v1.Resync"> & {
  * Use `create(ResyncSchema)` to create a new message.
  */
 export const ResyncSchema: GenMessage<Resync> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 12);
+  messageDesc(file_conexiones_v1_images, 16);
 
 /**
  * Images as stored, whichever call stored them.

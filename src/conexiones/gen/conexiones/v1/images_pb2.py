@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63onexiones/v1/images.proto\x12\rconexiones.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x01\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x05\x12\x0e\n\x06pixels\x18\x06 \x01(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\n \x01(\t\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x0c \x01(\t\"\x1d\n\x0fGetImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\"7\n\x10GetImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.conexiones.v1.Image\"\xa6\x01\n\x11ListImagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"S\n\x12ListImagesResponse\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.conexiones.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12\x44\x65leteImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteImageResponse\"R\n\x14\x44ownloadImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x0f\n\x07if_etag\x18\x04 \x01(\t\"j\n\x15\x44ownloadImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.conexiones.v1.Image\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\"8\n\x12WatchImagesRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\"\xca\x01\n\x13WatchImagesResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12&\n\x06stored\x18\x02 \x01(\x0b\x32\x14.conexiones.v1.ImageH\x00\x12\x14\n\ndeleted_id\x18\x03 \x01(\tH\x00\x12-\n\theartbeat\x18\x04 \x01(\x0b\x32\x18.conexiones.v1.HeartbeatH\x00\x12\'\n\x06resync\x18\x05 \x01(\x0b\x32\x15.conexiones.v1.ResyncH\x00\x42\x07\n\x05\x65vent\"\x0b\n\tHeartbeat\"\x08\n\x06Resync2\xba\x03\n\x0cImageService\x12K\n\x08GetImage\x12\x1e.conexiones.v1.GetImageRequest\x1a\x1f.conexiones.v1.GetImageResponse\x12Q\n\nListImages\x12 .conexiones.v1.ListImagesRequest\x1a!.conexiones.v1.ListImagesResponse\x12T\n\x0b\x44\x65leteImage\x12!.conexiones.v1.DeleteImageRequest\x1a\".conexiones.v1.DeleteImageResponse\x12\\\n\rDownloadImage\x12#.conexiones.v1.DownloadImageRequest\x1a$.conexiones.v1.DownloadImageResponse0\x01\x12V\n\x0bWatchImages\x12!.conexiones.v1.WatchImagesRequest\x1a\".conexiones.v1.WatchImagesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63onexiones/v1/images.proto\x12\rconexiones.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x02\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x05\x12\x0e\n\x06pixels\x18\x06 \x01(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\n \x01(\t\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x0c \x01(\t\x12#\n\x05\x66\x61\x63ts\x18\r \x01(\x0b\x32\x14.conexiones.v1.Facts\"\x84\x01\n\x05\x46\x61\x63ts\x12\x0f\n\x07problem\x18\x01 \x01(\t\x12\x13\n\x0b\x63olor_space\x18\x02 \x01(\t\x12\x17\n\x0f\x62its_per_sample\x18\x03 \x01(\x05\x12\x11\n\thas_alpha\x18\x04 \x01(\x08\x12\x16\n\x0e\x64ominant_color\x18\x05 \x01(\t\x12\x11\n\tblur_hash\x18\x06 \x01(\t\"\xf0\x02\n\tRendition\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12)\n\x03\x66it\x18\x03 \x01(\x0e\x32\x1c.conexiones.v1.Rendition.Fit\x12/\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1f.conexiones.v1.Rendition.Format\x12\x0f\n\x07quality\x18\x05 \x01(\x05\x12\x10\n\x08\x61nimated\x18\x06 \x01(\x08\x12\x14\n\x0ckeep_profile\x18\x07 \x01(\x08\"J\n\x03\x46it\x12\x13\n\x0f\x46IT_UNSPECIFIED\x10\x00\x12\x0e\n\nFIT_INSIDE\x10\x01\x12\r\n\tFIT_COVER\x10\x02\x12\x0f\n\x0b\x46IT_CONTAIN\x10\x03\"c\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_JPEG\x10\x01\x12\x0e\n\nFORMAT_PNG\x10\x02\x12\x0f\n\x0b\x46ORMAT_WEBP\x10\x03\x12\x0f\n\x0b\x46ORMAT_AVIF\x10\x04\"\x96\x01\n\rRenditionInfo\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x04 \x01(\x05\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06sha256\x18\x06 \x01(\x0c\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x08 \x01(\t\"\x93\x01\n\x0fRenditionLimits\x12\x10\n\x08max_side\x18\x01 \x01(\x05\x12\x12\n\nmax_pixels\x18\x02 \x01(\x03\x12\x13\n\x0bmax_quality\x18\x03 \x01(\x05\x12\x13\n\x0bmax_seconds\x18\x04 \x01(\x01\x12\x30\n\x07\x66ormats\x18\x05 \x03(\x0e\x32\x1f.conexiones.v1.Rendition.Format\"\x1d\n\x0fGetImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\"7\n\x10GetImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.conexiones.v1.Image\"\xa6\x01\n\x11ListImagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"S\n\x12ListImagesResponse\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.conexiones.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12\x44\x65leteImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteImageResponse\"\x7f\n\x14\x44ownloadImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x0f\n\x07if_etag\x18\x04 \x01(\t\x12+\n\trendition\x18\x05 \x01(\x0b\x32\x18.conexiones.v1.Rendition\"\x9b\x01\n\x15\x44ownloadImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.conexiones.v1.Image\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\x12/\n\trendition\x18\x05 \x01(\x0b\x32\x1c.conexiones.v1.RenditionInfo\"8\n\x12WatchImagesRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\"\xf5\x01\n\x13WatchImagesResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12&\n\x06stored\x18\x02 \x01(\x0b\x32\x14.conexiones.v1.ImageH\x00\x12\x14\n\ndeleted_id\x18\x03 \x01(\tH\x00\x12-\n\theartbeat\x18\x04 \x01(\x0b\x32\x18.conexiones.v1.HeartbeatH\x00\x12\'\n\x06resync\x18\x05 \x01(\x0b\x32\x15.conexiones.v1.ResyncH\x00\x12)\n\tdescribed\x18\x06 \x01(\x0b\x32\x14.conexiones.v1.ImageH\x00\x42\x07\n\x05\x65vent\"\x0b\n\tHeartbeat\"\x08\n\x06Resync2\xba\x03\n\x0cImageService\x12K\n\x08GetImage\x12\x1e.conexiones.v1.GetImageRequest\x1a\x1f.conexiones.v1.GetImageResponse\x12Q\n\nListImages\x12 .conexiones.v1.ListImagesRequest\x1a!.conexiones.v1.ListImagesResponse\x12T\n\x0b\x44\x65leteImage\x12!.conexiones.v1.DeleteImageRequest\x1a\".conexiones.v1.DeleteImageResponse\x12\\\n\rDownloadImage\x12#.conexiones.v1.DownloadImageRequest\x1a$.conexiones.v1.DownloadImageResponse0\x01\x12V\n\x0bWatchImages\x12!.conexiones.v1.WatchImagesRequest\x1a\".conexiones.v1.WatchImagesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,31 +33,43 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'conexiones.v1.images_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IMAGE']._serialized_start=79
-  _globals['_IMAGE']._serialized_end=312
-  _globals['_GETIMAGEREQUEST']._serialized_start=314
-  _globals['_GETIMAGEREQUEST']._serialized_end=343
-  _globals['_GETIMAGERESPONSE']._serialized_start=345
-  _globals['_GETIMAGERESPONSE']._serialized_end=400
-  _globals['_LISTIMAGESREQUEST']._serialized_start=403
-  _globals['_LISTIMAGESREQUEST']._serialized_end=569
-  _globals['_LISTIMAGESRESPONSE']._serialized_start=571
-  _globals['_LISTIMAGESRESPONSE']._serialized_end=654
-  _globals['_DELETEIMAGEREQUEST']._serialized_start=656
-  _globals['_DELETEIMAGEREQUEST']._serialized_end=688
-  _globals['_DELETEIMAGERESPONSE']._serialized_start=690
-  _globals['_DELETEIMAGERESPONSE']._serialized_end=711
-  _globals['_DOWNLOADIMAGEREQUEST']._serialized_start=713
-  _globals['_DOWNLOADIMAGEREQUEST']._serialized_end=795
-  _globals['_DOWNLOADIMAGERESPONSE']._serialized_start=797
-  _globals['_DOWNLOADIMAGERESPONSE']._serialized_end=903
-  _globals['_WATCHIMAGESREQUEST']._serialized_start=905
-  _globals['_WATCHIMAGESREQUEST']._serialized_end=961
-  _globals['_WATCHIMAGESRESPONSE']._serialized_start=964
-  _globals['_WATCHIMAGESRESPONSE']._serialized_end=1166
-  _globals['_HEARTBEAT']._serialized_start=1168
-  _globals['_HEARTBEAT']._serialized_end=1179
-  _globals['_RESYNC']._serialized_start=1181
-  _globals['_RESYNC']._serialized_end=1189
-  _globals['_IMAGESERVICE']._serialized_start=1192
-  _globals['_IMAGESERVICE']._serialized_end=1634
+  _globals['_IMAGE']._serialized_end=349
+  _globals['_FACTS']._serialized_start=352
+  _globals['_FACTS']._serialized_end=484
+  _globals['_RENDITION']._serialized_start=487
+  _globals['_RENDITION']._serialized_end=855
+  _globals['_RENDITION_FIT']._serialized_start=680
+  _globals['_RENDITION_FIT']._serialized_end=754
+  _globals['_RENDITION_FORMAT']._serialized_start=756
+  _globals['_RENDITION_FORMAT']._serialized_end=855
+  _globals['_RENDITIONINFO']._serialized_start=858
+  _globals['_RENDITIONINFO']._serialized_end=1008
+  _globals['_RENDITIONLIMITS']._serialized_start=1011
+  _globals['_RENDITIONLIMITS']._serialized_end=1158
+  _globals['_GETIMAGEREQUEST']._serialized_start=1160
+  _globals['_GETIMAGEREQUEST']._serialized_end=1189
+  _globals['_GETIMAGERESPONSE']._serialized_start=1191
+  _globals['_GETIMAGERESPONSE']._serialized_end=1246
+  _globals['_LISTIMAGESREQUEST']._serialized_start=1249
+  _globals['_LISTIMAGESREQUEST']._serialized_end=1415
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=1417
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=1500
+  _globals['_DELETEIMAGEREQUEST']._serialized_start=1502
+  _globals['_DELETEIMAGEREQUEST']._serialized_end=1534
+  _globals['_DELETEIMAGERESPONSE']._serialized_start=1536
+  _globals['_DELETEIMAGERESPONSE']._serialized_end=1557
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_start=1559
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_end=1686
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_start=1689
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_end=1844
+  _globals['_WATCHIMAGESREQUEST']._serialized_start=1846
+  _globals['_WATCHIMAGESREQUEST']._serialized_end=1902
+  _globals['_WATCHIMAGESRESPONSE']._serialized_start=1905
+  _globals['_WATCHIMAGESRESPONSE']._serialized_end=2150
+  _globals['_HEARTBEAT']._serialized_start=2152
+  _globals['_HEARTBEAT']._serialized_end=2163
+  _globals['_RESYNC']._serialized_start=2165
+  _globals['_RESYNC']._serialized_end=2173
+  _globals['_IMAGESERVICE']._serialized_start=2176
+  _globals['_IMAGESERVICE']._serialized_end=2618
 # @@protoc_insertion_point(module_scope)

@@ -59,7 +59,7 @@ class GetLimitsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetLimitsResponse(_message.Message):
-    __slots__ = ("max_image_bytes", "max_pixels", "max_message_bytes", "max_chunk_bytes", "preferred_chunk_bytes", "idle_expiry", "total_expiry", "server_version", "server_time", "max_open_uploads", "max_open_bytes")
+    __slots__ = ("max_image_bytes", "max_pixels", "max_message_bytes", "max_chunk_bytes", "preferred_chunk_bytes", "idle_expiry", "total_expiry", "server_version", "server_time", "max_open_uploads", "max_open_bytes", "renditions")
     MAX_IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,7 @@ class GetLimitsResponse(_message.Message):
     SERVER_TIME_FIELD_NUMBER: _ClassVar[int]
     MAX_OPEN_UPLOADS_FIELD_NUMBER: _ClassVar[int]
     MAX_OPEN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RENDITIONS_FIELD_NUMBER: _ClassVar[int]
     max_image_bytes: int
     max_pixels: int
     max_message_bytes: int
@@ -82,7 +83,8 @@ class GetLimitsResponse(_message.Message):
     server_time: _timestamp_pb2.Timestamp
     max_open_uploads: int
     max_open_bytes: int
-    def __init__(self, max_image_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., preferred_chunk_bytes: _Optional[int] = ..., idle_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_version: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_open_uploads: _Optional[int] = ..., max_open_bytes: _Optional[int] = ...) -> None: ...
+    renditions: _images_pb2.RenditionLimits
+    def __init__(self, max_image_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., preferred_chunk_bytes: _Optional[int] = ..., idle_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_version: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_open_uploads: _Optional[int] = ..., max_open_bytes: _Optional[int] = ..., renditions: _Optional[_Union[_images_pb2.RenditionLimits, _Mapping]] = ...) -> None: ...
 
 class CreateUploadRequest(_message.Message):
     __slots__ = ("request_id", "user", "size_bytes")

@@ -1,0 +1,103 @@
+"""Renditions: an image in another size and format."""
+
+from typing import Any
+
+import pyvips
+
+from .loading import ANY, File, Refused, over_white, rgb
+
+SIDES = {"JPEG": 65_500, "PNG": ANY, "WEBP": 16_383, "AVIF": 16_384}
+"""The largest width and height that a format has, or its library writes."""
+
+AVIF_EFFORT = 2
+"""0 to 9. The higher ones take several times as long for a few per cent."""
+
+
+def render(
+    file: File,
+    *,
+    width: int,
+    height: int,
+    fit: str,
+    into: str,
+    quality: int,
+    keep_profile: bool,
+    limit: int,
+) -> tuple[bytes, dict[str, int]]:
+    """The rendition, and its width, height and frames. `fit` and `into` are as in the contract; a width or
+    height of 0 is any; `limit` is on the pixels that come out."""
+    if fit != "INSIDE" and width * height * file.frames > limit:
+        raise Refused("PIXELS", f"{width} × {height} × {file.frames}")
+    # Inks have no place in PNG, WebP and AVIF, and browsers show a JPEG of them in odd colours.
+    srgb = not keep_profile or file.header.interpretation == "cmyk"
+    image = _scaled(file, width, height, fit, srgb=srgb)
+    image = rgb(image) if srgb else _own(image)
+    if file.frames > 1:
+        image = image.copy_memory()  # frames are cut out of it, and joined again
+    high = image.height // file.frames
+    frames = [
+        _fitted(image.crop(0, at * high, image.width, high), width, height, fit, into)
+        for at in range(file.frames)
+    ]
+    one = frames[0]
+    if max(one.width, one.height) > SIDES[into]:
+        raise Refused("PIXELS", f"{one.width} × {one.height} in {into}")
+    if len(frames) > 1:
+        one = pyvips.Image.arrayjoin(frames, across=1).copy()
+        one.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    data = _saved(one, into, quality, keep="none" if srgb else "icc")
+    return data, {"width": frames[0].width, "height": frames[0].height, "frames": len(frames)}
+
+
+def _scaled(file: File, width: int, height: int, fit: str, *, srgb: bool) -> Any:
+    """The frames as large as the fit wants them, before anything is cut off or added."""
+    if fit == "INSIDE":
+        return file.thumbnail(width or ANY, height or ANY, size="down", srgb=srgb)
+    wide, high = file.upright
+    scales = (width / wide, height / high)
+    scale = max(scales) if fit == "COVER" else min(scales)
+    # Rounded here, so that all frames of an animation are of one size.
+    wide, high = max(1, round(wide * scale)), max(1, round(high * scale))
+    return file.thumbnail(wide, high, size="force", srgb=srgb)
+
+
+def _fitted(image: Any, width: int, height: int, fit: str, into: str) -> Any:
+    if fit == "COVER":
+        return image.crop((image.width - width) // 2, (image.height - height) // 2, width, height)
+    if fit == "CONTAIN" and (image.width, image.height) != (width, height):
+        if into == "JPEG":
+            background = [255] * over_white(image).bands
+            image = over_white(image)
+        else:
+            image = image if image.hasalpha() else image.addalpha()
+            background = [0] * image.bands
+        return image.gravity("centre", width, height, extend="background", background=background)
+    return image
+
+
+def _own(image: Any) -> Any:
+    """The image with 8 bits in its own space of colours, grey if it is grey: its profile stays true."""
+    grey = image.interpretation in ("b-w", "grey16")
+    return image.colourspace("b-w" if grey else "srgb").cast("uchar")
+
+
+def _saved(image: Any, into: str, quality: int, keep: str) -> bytes:
+    data: bytes
+    match into:
+        case "JPEG":
+            data = over_white(image).jpegsave_buffer(Q=quality, optimize_coding=True, keep=keep)
+        case "PNG":
+            data = image.pngsave_buffer(keep=keep)
+        case "WEBP":
+            data = image.webpsave_buffer(Q=quality, keep=keep)
+            if image.hasalpha() and data[12:16] == b"VP8X":
+                # libwebp forgets the flag where all that is transparent lies outside the frames' rectangles,
+                # and readers take it for black (https://developers.google.com/speed/webp/docs/riff_container).
+                data = data[:20] + bytes((data[20] | 0x10,)) + data[21:]
+        case "AVIF":
+            data = image.heifsave_buffer(
+                Q=quality, compression="av1", bitdepth=8, effort=AVIF_EFFORT, keep=keep
+            )
+        case _:
+            raise Refused("UNSUPPORTED", into)
+    return data

@@ -1,0 +1,160 @@
+"""Images over plain HTTP: what a request's query and Accept ask for. See docs/renditions.md."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from conexiones.domain.gallery import Gallery, etag
+from conexiones.domain.renditions import MAX_QUALITY, MAX_SIDE, Renditions, Wanted
+from conexiones.errors import ImageNotFound, InvalidField
+from conexiones.services.records import content_type
+
+EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
+
+NAMES = ("width", "height", "fit", "format", "quality", "animated", "profile", "download")
+
+_ID = re.compile(r"[0-9a-f-]{36}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Bytes to be served; `chosen` says that Accept had a part in which. `read` takes an offset and a limit,
+    0 for none, and gives pieces with their offsets."""
+
+    name: str
+    content_type: str
+    size: int
+    etag: str
+    attached: bool
+    chosen: bool
+    read: Callable[[int, int], AsyncIterator[tuple[int, bytes]]]
+
+
+class Files:
+    """Originals and renditions of stored images."""
+
+    def __init__(self, gallery: Gallery, renditions: Renditions) -> None:
+        self._gallery = gallery
+        self._renditions = renditions
+
+    @asynccontextmanager
+    async def open(self, image_id: str, query: str, accept: str) -> AsyncIterator[File]:
+        """The file that is asked for, to be read within. Raises ImageNotFound, InvalidField with the name of
+        the parameter, NoRendition."""
+        if not _ID.fullmatch(image_id):
+            raise ImageNotFound(field="id")
+        options = _parsed(query)
+        attached = _flag(options, "download")
+        asked = options.keys() - {"download"}
+        chosen = bool(asked) and options.get("format", "auto") == "auto" and not _flag(options, "animated")
+        wanted = _wanted(options, accept if chosen else "")
+        image = await self._gallery.get(image_id)
+        if not asked:
+            yield File(
+                name=_name(image.id, image.format),
+                content_type=content_type(image.format),
+                size=image.size,
+                etag=etag(image.digest),
+                attached=attached,
+                chosen=False,
+                read=lambda offset, limit: self._gallery.read(image, offset=offset, limit=limit),
+            )
+            return
+        async with self._renditions.open(image, wanted) as rendition:
+            rendered = rendition.rendered
+            yield File(
+                name=_name(image.id, rendered.format),
+                content_type=content_type(rendered.format),
+                size=rendered.size,
+                etag=etag(rendered.sha256),
+                attached=attached,
+                chosen=chosen,
+                read=lambda offset, limit: rendition.read(offset=offset, limit=limit),
+            )
+
+
+def _name(image_id: str, format: str) -> str:
+    return f"{image_id}.{EXTENSIONS.get(format, format.lower())}"
+
+
+def _parsed(query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=len(NAMES)
+        )
+    except ValueError:
+        pairs = [("", "")]
+    options = dict(pairs)
+    if len(options) < len(pairs) or not options.keys() <= set(NAMES):
+        raise InvalidField(field="query", takes=f"{', '.join(NAMES)}, each once")
+    return options
+
+
+def _wanted(options: dict[str, str], accept: str) -> Wanted:
+    format = _word(options, "format", ("auto", "jpeg", "png", "webp", "avif"))
+    profile = _word(options, "profile", ("srgb", "keep"))
+    return Wanted(
+        width=_count(options, "width", MAX_SIDE),
+        height=_count(options, "height", MAX_SIDE),
+        fit=_word(options, "fit", ("inside", "cover", "contain")).upper(),
+        format=negotiated(accept) if format in ("", "auto") else format.upper(),
+        quality=_count(options, "quality", MAX_QUALITY),
+        animated=_flag(options, "animated"),
+        keep_profile=profile == "keep",
+    )
+
+
+def negotiated(accept: str) -> str:
+    """The format for an Accept header (RFC 9110, section 12.5.1): WEBP or AVIF if it is named, and "" if
+    neither is. Of both the one that is liked better, and WEBP, which is made sooner, if that is no help.
+
+    A wildcard does not count: those who send nothing else may well not know them.
+    """
+    best, found = 0.0, ""
+    likes = {}
+    for part in accept[:4096].lower().split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        likes[media] = _weight(parameters)
+    for format in ("WEBP", "AVIF"):
+        weight = likes.get(content_type(format), 0.0)
+        if weight > best:
+            best, found = weight, format
+    return found
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return min(1.0, max(0.0, float(parameter[2:])))
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _count(options: dict[str, str], name: str, most: int) -> int:
+    text = options.get(name)
+    if text is None:
+        return 0
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
+        raise InvalidField(field=name, takes=f"1 to {most}")
+    return int(text)
+
+
+def _word(options: dict[str, str], name: str, words: tuple[str, ...]) -> str:
+    text = options.get(name)
+    if text is None:
+        return ""
+    if text not in words:
+        raise InvalidField(field=name, takes=f"{', '.join(words[:-1])} or {words[-1]}")
+    return text
+
+
+def _flag(options: dict[str, str], name: str) -> bool:
+    text = options.get(name, "0")
+    if text not in ("0", "1"):
+        raise InvalidField(field=name, takes="0 or 1")
+    return text == "1"

@@ -1,0 +1,217 @@
+"""FileRenditions on a real disk: bounded, never damaged, there again after any end."""
+
+import asyncio
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from conexiones.adapters.renditions import FileRenditions
+from conexiones.errors import StorageUnavailable
+from conexiones.ports import Rendered, RenditionFile
+
+ONE, OTHER = hashlib.sha256(b"1").digest(), hashlib.sha256(b"2").digest()
+DATA = bytes(range(256)) * 40
+
+
+@asynccontextmanager
+async def cache(root: Path, limit: int = 1 << 20) -> AsyncIterator[FileRenditions]:
+    cache = FileRenditions(root, limit=limit)
+    await cache.open()
+    try:
+        yield cache
+    finally:
+        await cache.close()
+
+
+async def put(cache: FileRenditions, name: str, digest: bytes = ONE) -> RenditionFile:
+    async def make(path: Path) -> Rendered:
+        write(path, DATA)
+        sha256 = hashlib.sha256(DATA).digest()
+        return Rendered(format="PNG", width=3, height=2, frames=1, size=len(DATA), sha256=sha256)
+
+    return await cache.add(digest, name, make)
+
+
+def write(path: Path, data: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+
+
+async def content(file: RenditionFile | None, offset: int = 0) -> bytes:
+    assert file is not None
+    try:
+        return b"".join([piece async for piece in file.read(offset)])
+    finally:
+        file.close()
+
+
+async def kept(cache: FileRenditions, *names: str, digest: bytes = ONE) -> list[str]:
+    found = []
+    for name in names:
+        file = await cache.get(digest, name)
+        if file:
+            assert await content(file) == DATA
+            found.append(name)
+    return found
+
+
+def files(root: Path) -> list[Path]:
+    return [path for path in (root / "renditions").rglob("*") if path.is_file()]
+
+
+async def test_what_was_added_is_there_also_after_a_restart(tmp_path: Path) -> None:
+    async with cache(tmp_path) as renditions:
+        assert await renditions.get(ONE, "aa") is None
+        assert await content(await put(renditions, "aa")) == DATA
+        file = await renditions.get(ONE, "aa")
+        assert file
+        assert (file.rendered.format, file.rendered.width, file.rendered.size) == ("PNG", 3, len(DATA))
+        assert await content(file, 100) == DATA[100:]
+        assert await renditions.get(OTHER, "aa") is None
+    async with cache(tmp_path) as renditions:
+        assert await renditions.digests() == [ONE]
+        assert await kept(renditions, "aa", "bb") == ["aa"]
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in files(tmp_path))
+
+
+async def test_those_used_last_are_kept(tmp_path: Path) -> None:
+    async with cache(tmp_path) as renditions:
+        for name in ("aa", "bb", "cc"):
+            (await put(renditions, name)).close()
+        size = files(tmp_path)[0].stat().st_size
+    # The oldest use is the file's own time, over restarts too.
+    for age, name in ((300, "bb"), (200, "aa"), (100, "cc")):
+        path = next(path for path in files(tmp_path) if path.name.endswith(name))
+        os.utime(path, (time.time() - age,) * 2)
+    async with cache(tmp_path, limit=2 * size) as renditions:
+        assert await kept(renditions, "aa", "bb", "cc") == ["aa", "cc"]
+        assert await kept(renditions, "aa") == ["aa"]
+        (await put(renditions, "dd")).close()
+        assert await kept(renditions, "aa", "cc", "dd") == ["aa", "dd"]
+        assert sum(path.stat().st_size for path in files(tmp_path)) <= 2 * size
+    used = next(path for path in files(tmp_path) if path.name.endswith("aa"))
+    assert time.time() - used.stat().st_mtime < 60
+
+
+async def test_one_that_is_larger_than_all_is_given_and_not_kept(tmp_path: Path) -> None:
+    async with cache(tmp_path, limit=1000) as renditions:
+        assert await content(await put(renditions, "aa")) == DATA
+        assert await kept(renditions, "aa") == []
+    assert files(tmp_path) == []
+
+
+async def test_what_is_read_stays_readable(tmp_path: Path) -> None:
+    async with cache(tmp_path) as renditions:
+        file = await put(renditions, "aa")
+        await renditions.drop(ONE)
+        assert files(tmp_path) == []
+        assert await content(file) == DATA
+
+
+async def test_drop_takes_all_of_an_image_and_no_other(tmp_path: Path) -> None:
+    async with cache(tmp_path) as renditions:
+        for digest, name in ((ONE, "aa"), (ONE, "bb"), (OTHER, "aa")):
+            (await put(renditions, name, digest)).close()
+        await renditions.drop(ONE)
+        assert await kept(renditions, "aa", "bb") == []
+        assert await kept(renditions, "aa", digest=OTHER) == ["aa"]
+        assert len(files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("harm", ["cut", "empty", "byte", "end", "gone"])
+async def test_what_is_damaged_is_never_given(tmp_path: Path, harm: str) -> None:
+    async with cache(tmp_path) as renditions:
+        (await put(renditions, "aa")).close()
+    [path] = files(tmp_path)
+    data = path.read_bytes()
+    async with cache(tmp_path) as renditions:
+        match harm:
+            case "cut":
+                path.write_bytes(data[:5000])
+            case "empty":
+                path.write_bytes(b"")
+            case "byte":
+                path.write_bytes(data[:5000] + b"x" + data[5001:])
+            case "end":
+                path.write_bytes(data[:-20] + bytes(8) + data[-12:])
+            case "gone":
+                path.unlink()
+        assert await renditions.get(ONE, "aa") is None
+        assert files(tmp_path) == []
+        assert await renditions.digests() == []
+        assert await content(await put(renditions, "aa")) == DATA
+
+
+async def test_one_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def fail(path: Path) -> Rendered:
+        write(path, b"half")
+        raise RuntimeError
+
+    async def stay(path: Path) -> Rendered:
+        write(path, b"half")
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with cache(tmp_path) as renditions:
+        with pytest.raises(RuntimeError):
+            await renditions.add(ONE, "aa", fail)
+        task = asyncio.create_task(renditions.add(ONE, "bb", stay))
+        await begun.wait()
+        assert len(files(tmp_path)) == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert files(tmp_path) == []
+    with pytest.raises(StorageUnavailable):
+        await put(renditions, "aa")
+
+
+WRITER = """
+import asyncio, hashlib, sys
+from pathlib import Path
+from conexiones.adapters.renditions import FileRenditions
+from conexiones.ports import Rendered
+
+async def main():
+    cache = FileRenditions(Path(sys.argv[1]), limit=1 << 20)
+    await cache.open()
+    digest = hashlib.sha256(b"1").digest()
+    data = bytes(range(256)) * 40
+    async def make(path):
+        path.write_bytes(data)
+        if number == 20:
+            print("now", flush=True)
+            sys.stdin.read()
+        return Rendered(format="PNG", width=3, height=2, frames=1, size=len(data),
+                        sha256=hashlib.sha256(data).digest())
+    for number in range(100):
+        await cache.add(digest, f"{number:02x}", make)
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9(tmp_path: Path) -> None:
+    writer = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-c", WRITER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with writer:
+        assert writer.stdout
+        assert writer.stdout.readline() == b"now\n"
+        writer.send_signal(signal.SIGKILL)
+    assert len(files(tmp_path)) == 21  # and the last is no rendition yet
+    async with cache(tmp_path) as renditions:
+        names = [f"{number:02x}" for number in range(22)]
+        assert await kept(renditions, *names) == names[:20]
+        assert len(files(tmp_path)) == 20
