@@ -8,6 +8,14 @@ from conexiones.domain.images import Limits
 from conexiones.errors import BlobCorrupt, NoPreview
 from conexiones.ports import Blobs, Catalog, Decoder, Descriptions, Facts, ImageRecord
 
+BUSY = 4
+"""Events in the time of finding the facts of one image, above which the server is busy."""
+
+REST = 19
+"""Times as long as that took, it then rests; at most REST_SECONDS."""
+
+REST_SECONDS = 1.0
+
 _BATCH = 100
 """Images, or events, that are in memory at a time."""
 
@@ -59,7 +67,7 @@ class Describing:
         before = None
         while images := await self._descriptions.undescribed(before=before, limit=_BATCH):
             for image in images:
-                await self._find(image, self._quiet)
+                await self._find_in_peace(image)
             before = images[-1].id
 
     async def _follow(self, at: int) -> None:
@@ -77,7 +85,17 @@ class Describing:
                     continue
                 image = await self._catalog.get_image(event.image_id)
                 if image and not await self.known([image]):
-                    await self._find(image, self._quiet)
+                    await self._find_in_peace(image)
+
+    async def _find_in_peace(self, image: ImageRecord) -> None:
+        """Finds the facts; while many images come in, leaves most of the time to them."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        _, before = await self._catalog.event_range()
+        await self._find(image, self._quiet)
+        _, after = await self._catalog.event_range()
+        if after - before > BUSY:
+            await asyncio.sleep(min(REST_SECONDS, REST * (loop.time() - begin)))
 
     async def _find(self, image: ImageRecord, decoder: Decoder) -> Facts:
         """The facts, by one decoding however many ask. Only who is cancelled himself is."""
