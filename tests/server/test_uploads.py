@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import random
 import uuid
 
 import google_crc32c
@@ -244,38 +245,72 @@ async def test_the_newest_writer_wins(server: Server) -> None:
         assert first.committed_size == len(PICTURE)
 
 
-async def test_two_writers_never_interleave(server: Server) -> None:
-    """Each sends an image of its own; what is stored in the end is whole, and one of the two."""
-    contents = [b"".join(bitmap(600, 500, seed=seed)) for seed in range(2)]
+class Racer:
+    """A writer with an image of its own. It holds its last piece back until the next racer has the upload."""
+
+    def __init__(self, number: int, seed: int, pieces: int) -> None:
+        self.content = b"".join(bitmap(600, 500, seed=seed + number))
+        self.pieces = pieces
+        """It lets the next one begin when it has written so many."""
+        self.begun = asyncio.Event()
+        self.taken = asyncio.Event()
+        self.started = self.epoch = -1
+        self.outcome = ""
+
+    async def write(self, uploads, upload_id: str, after: "Racer | None", until: "Racer | None") -> None:
+        if after:
+            await after.begun.wait()
+        call = uploads.WriteStream(timeout=DEADLINE)
+        await call.write(WriteStreamRequest(upload_id=upload_id))
+        first = await call.read()
+        self.started, self.epoch = first.committed_size, first.writer_epoch
+        if after:
+            after.taken.set()
+        try:
+            for number, at in enumerate(range(self.started, len(self.content), PIECE)):
+                if number == self.pieces or at + PIECE >= len(self.content):
+                    self.begun.set()
+                if until and at + PIECE >= len(self.content):
+                    await self.taken.wait()
+                await call.write(WriteStreamRequest(offset=at, data=self.content[at : at + PIECE]))
+            self.begun.set()
+            await call.done_writing()
+            while await call.read() is not grpc.aio.EOF:
+                pass
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass
+        if await call.code() is not grpc.StatusCode.OK:
+            self.outcome = reason(await refusal(drained(call)))
+
+
+PIECE = 50_000
+
+
+async def test_writers_that_race_never_interleave(server: Server) -> None:
+    """Three with images of their own, ten times: what is stored changes from one to the next where the next
+    took over, and nowhere else; whoever lost the upload is told so."""
+    seeded = random.Random(3)
     async with grpc.aio.insecure_channel(server.address) as channel:
         uploads = uploads_pb2_grpc.UploadServiceStub(channel)
         for number in range(10):
             upload = (await uploads.CreateUpload(CreateUploadRequest(request_id=f"race {number}"))).upload
-
-            async def write(content: bytes, upload_id: str = upload.id) -> None:
-                call = uploads.WriteStream(timeout=DEADLINE)
-                await call.write(WriteStreamRequest(upload_id=upload_id))
-                start = await call.read()
-                at = start.committed_size
-                if at and at != len(content):
-                    call.cancel()  # the other's bytes are not ours to go on from
-                    return
-                try:
-                    while at < len(content):
-                        await call.write(WriteStreamRequest(offset=at, data=content[at : at + 100_000]))
-                        at += 100_000
-                    await call.done_writing()
-                    while await call.read() is not grpc.aio.EOF:
-                        pass
-                except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                    return
-
-            await asyncio.gather(*(write(content) for content in contents), return_exceptions=True)
-            found = (await uploads.GetUpload(GetUploadRequest(id=upload.id))).upload
-            if found.committed_size == len(contents[0]):
-                finish = FinishUploadRequest(id=upload.id, size_bytes=found.committed_size)
-                done = (await uploads.FinishUpload(finish)).upload
-                assert done.image.sha256 in {hashlib.sha256(content).digest() for content in contents}
+            racers = [Racer(i, 10 * number, seeded.randrange(8)) for i in range(3)]
+            await asyncio.gather(
+                *(
+                    racer.write(uploads, upload.id, after, until)
+                    for after, racer, until in zip([None, *racers], racers, [*racers[1:], None], strict=False)
+                )
+            )
+            assert [racer.outcome for racer in racers] == ["WRITER_FENCED", "WRITER_FENCED", ""]
+            assert [racer.epoch for racer in racers] == [1, 2, 3]
+            ends = [*(racer.started for racer in racers[1:]), len(racers[0].content)]
+            stored = b"".join(
+                racer.content[racer.started : end] for racer, end in zip(racers, ends, strict=True)
+            )
+            finish = FinishUploadRequest(id=upload.id, size_bytes=len(stored))
+            done = (await uploads.FinishUpload(finish)).upload
+            assert done.state == Upload.STATE_READY
+            assert done.image.sha256 == hashlib.sha256(stored).digest()
 
 
 @pytest.mark.parametrize("how", ["chunk", "stream"])
@@ -374,3 +409,64 @@ def test_bytes_of_open_uploads_are_limited(start) -> None:
         uploads.WriteChunk(chunk(growing.id, half, small[half:]), timeout=DEADLINE)
         finish = FinishUploadRequest(id=growing.id, size_bytes=len(small))
         assert uploads.FinishUpload(finish, timeout=DEADLINE).upload.state == Upload.STATE_READY
+
+
+async def test_requests_that_come_twice_or_out_of_order(server: Server) -> None:
+    halves = PICTURE[: 2 * MIB], PICTURE[2 * MIB :]
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        uploads = uploads_pb2_grpc.UploadServiceStub(channel)
+        # The same request, many times at once, is one upload.
+        request = CreateUploadRequest(request_id="twice", size_bytes=len(PICTURE))
+        made = await asyncio.gather(*(uploads.CreateUpload(request, timeout=DEADLINE) for _ in range(10)))
+        (upload_id,) = {reply.upload.id for reply in made}
+
+        # The later chunk first: refused, with where to go on.
+        error = await refusal(uploads.WriteChunk(chunk(upload_id, 2 * MIB, halves[1]), timeout=DEADLINE))
+        assert reason(error) == "OFFSET_MISMATCH"
+        assert detail(error, errors_pb2.OffsetMismatch()).expected_offset == 0
+
+        # The same chunk, many times at once: one is appended, the others are told where it goes on.
+        first = await uploads.WriteChunk(chunk(upload_id, 0, halves[0][:MIB]), timeout=DEADLINE)
+        same = chunk(upload_id, MIB, halves[0][MIB:], writer_epoch=first.writer_epoch)
+        outcomes = await asyncio.gather(
+            *(uploads.WriteChunk(same, timeout=DEADLINE) for _ in range(8)), return_exceptions=True
+        )
+        failed = [outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
+        assert len(failed) == 7
+        assert {reason(error) for error in failed} == {"OFFSET_MISMATCH"}
+        assert {detail(error, errors_pb2.OffsetMismatch()).expected_offset for error in failed} == {2 * MIB}
+
+        # In a stream a message that comes twice ends it, at the end of the first.
+        call = uploads.WriteStream(timeout=DEADLINE)
+        message = WriteStreamRequest(upload_id=upload_id, offset=2 * MIB, data=halves[1][:MIB])
+        await call.write(message)
+        await call.write(message)
+        error = await refusal(drained(call))
+        assert reason(error) == "OFFSET_MISMATCH"
+        found = (await uploads.GetUpload(GetUploadRequest(id=upload_id), timeout=DEADLINE)).upload
+        assert found.committed_size == 3 * MIB
+
+        await uploads.WriteChunk(chunk(upload_id, 3 * MIB, halves[1][MIB:]), timeout=DEADLINE)
+        # And finished many times at once, it is one image.
+        finish = FinishUploadRequest(id=upload_id, size_bytes=len(PICTURE), sha256=SHA)
+        done = await asyncio.gather(*(uploads.FinishUpload(finish, timeout=DEADLINE) for _ in range(8)))
+        assert {(reply.upload.state, reply.upload.image.sha256) for reply in done} == {
+            (Upload.STATE_READY, SHA)
+        }
+        images = images_pb2_grpc.ImageServiceStub(channel)
+        listed = await images.ListImages(images_pb2.ListImagesRequest(), timeout=DEADLINE)
+        assert [image.id for image in listed.images] == [done[0].upload.image.id]
+        # Begun again with the same request, it is told what became of it.
+        again = (await uploads.CreateUpload(request, timeout=DEADLINE)).upload
+        assert again == done[0].upload
+
+
+async def refusal(call) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+async def drained(call) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass

@@ -1,0 +1,132 @@
+"""Watching where events are missing, and where the connection is dead though nothing said so."""
+
+import asyncio
+import sqlite3
+from contextlib import aclosing, suppress
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from conexiones import AsyncClient, errors
+from conexiones.sdk import Resync, Stored, events
+from conexiones.testing import Server
+
+
+class Wire:
+    """A way to `target` that can fall silent: what is open then stays, and brings nothing more."""
+
+    def __init__(self, target: str) -> None:
+        self.address = ""
+        self.connections = 0
+        self._target = target
+        self._sound = asyncio.Event()  # of the connections made since the last silence
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def fall_silent(self) -> None:
+        self._sound.set()
+        self._sound = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        silence = self._sound
+        host, _, port = self._target.rpartition(":")
+        inward, outward = await asyncio.open_connection(host, int(port))
+        try:
+            with suppress(OSError):
+                await asyncio.gather(
+                    self._pump(reader, outward, silence), self._pump(inward, writer, silence)
+                )
+        finally:
+            for end in (writer, outward):
+                end.transport.abort()
+            self._tasks.discard(task)
+
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, silence: asyncio.Event
+    ) -> None:
+        while piece := await source.read(65536):
+            if silence.is_set():
+                continue  # swallowed
+            sink.write(piece)
+            await sink.drain()
+
+
+async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
+    server: Server, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's heartbeat is missing: a new connection goes on after the last event."""
+    monkeypatch.setattr(events, "SILENCE_SECONDS", 2.0)
+    async with (
+        Wire(server.address) as wire,
+        AsyncClient(wire.address) as watcher,
+        AsyncClient(server.address) as other,
+    ):
+        heartbeats: asyncio.Queue[str] = asyncio.Queue()
+        async with aclosing(watcher.watch(ready=heartbeats.put_nowait)) as seen:  # type: ignore[type-var]
+            following = asyncio.ensure_future(anext(seen))
+            await heartbeats.get()
+            first = await other.upload(photograph)
+            event = await following
+            assert isinstance(event, Stored)
+            assert event.image == first
+            wire.fall_silent()
+            # Both happen while nobody tells the watcher.
+            second = await other.upload(photograph)
+            third = await other.upload(photograph)
+            assert wire.connections == 1
+            told = [await anext(seen), await anext(seen)]
+        assert [event.image.id for event in told if isinstance(event, Stored)] == [second.id, third.id]
+        assert wire.connections >= 2
+
+
+async def test_history_that_is_gone_is_a_resync(server: Server, photograph: bytes) -> None:
+    async with AsyncClient(server.address) as client:
+        first = await client.upload(photograph)
+        async with aclosing(client.watch("0")) as seen:  # type: ignore[type-var]
+            event = await anext(seen)
+            assert isinstance(event, Stored)
+            assert event.image == first
+        for _ in range(3):
+            await client.upload(photograph)
+        await asyncio.to_thread(server.stop)
+        with sqlite3.connect(server.data_dir / "catalog.sqlite3") as catalog:
+            # As the server does when there are more than it keeps: the oldest go.
+            assert catalog.execute("DELETE FROM events WHERE sequence <= 3").rowcount == 3
+        catalog.close()
+        await asyncio.to_thread(server.start)
+        async with aclosing(client.watch(event.token)) as seen:  # type: ignore[type-var]
+            resync = await anext(seen)
+            assert isinstance(resync, Resync)
+            # It is where to go on: what comes after it is told.
+            following = asyncio.ensure_future(anext(seen))
+            last = await client.upload(photograph)
+            assert await following == Stored(last, str(int(resync.token) + 1))
+        async with aclosing(client.watch(resync.token)) as seen:  # type: ignore[type-var]
+            again = await anext(seen)
+            assert isinstance(again, Stored)
+            assert again.image == last
+        # A token of other data, ahead of all that happened here.
+        async with aclosing(client.watch("999999")) as seen:  # type: ignore[type-var]
+            assert isinstance(await anext(seen), Resync)
+        # And what never was a token.
+        with pytest.raises(errors.InvalidField) as caught:
+            async with aclosing(client.watch("yesterday")) as seen:  # type: ignore[type-var]
+                await anext(seen)
+        assert caught.value.field == "resume_token"
