@@ -7,7 +7,9 @@ import * as grpc from "@grpc/grpc-js";
 
 import { downloadBytes, downloadFile, downloadStream } from "./download.js";
 import type { DownloadOptions } from "./download.js";
+import { NotFoundError } from "./errors.js";
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
+import { UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import { image } from "./images.js";
 import type { Image } from "./images.js";
 import { Patience, persistently, Scope } from "./patience.js";
@@ -15,6 +17,8 @@ import type { Times } from "./patience.js";
 import { Rpc } from "./rpc.js";
 import type { CallOptions } from "./rpc.js";
 import type { UploadSource } from "./sources.js";
+import * as status from "./status.js";
+import type { Limits, Upload } from "./status.js";
 import { upload } from "./upload.js";
 import type { UploadOptions } from "./upload.js";
 import * as usuario from "./usuario.js";
@@ -102,6 +106,26 @@ export class Client {
     return await upload(this.#rpc, source, { ...options, ...this.#timesOf(options) });
   }
 
+  /** An upload as it stands. NotFoundError if there is none. */
+  async getUpload(id: string, options: CallOptions = {}): Promise<Upload> {
+    const method = UploadService.method.getUpload;
+    const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
+    return status.upload(reply.upload);
+  }
+
+  /** Gives an upload up. NotFoundError if there is none; `UPLOAD_ENDED` if it has ended otherwise. */
+  async cancelUpload(id: string, options: CallOptions = {}): Promise<Upload> {
+    const method = UploadService.method.cancelUpload;
+    const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
+    return status.upload(reply.upload);
+  }
+
+  /** What the server accepts. */
+  async limits(options: CallOptions = {}): Promise<Limits> {
+    const method = UploadService.method.getLimits;
+    return status.limits(await this.#unary(options, (call) => this.#rpc.unary(method, {}, call)));
+  }
+
   /** Downloads an image, or a range of it: into a file, a stream (which is ended), or memory. */
   async download(id: string, target?: undefined, options?: DownloadOptions): Promise<Uint8Array>;
   async download(id: string, target: string | Writable, options?: DownloadOptions): Promise<Image>;
@@ -122,8 +146,9 @@ export class Client {
     };
     let pageToken = "";
     do {
-      const page = await this.#unary(signal, (options) =>
-        this.#rpc.unary(ImageService.method.listImages, { ...filter, pageToken }, options),
+      const request = { ...filter, pageToken };
+      const page = await this.#unary({ signal }, (call) =>
+        this.#rpc.unary(ImageService.method.listImages, request, call),
       );
       for (const each of page.images) yield image(each);
       pageToken = page.nextPageToken;
@@ -131,17 +156,24 @@ export class Client {
   }
 
   /** One image by its id. NotFoundError if there is none. */
-  async image(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<Image> {
-    const reply = await this.#unary(signal, (options) =>
-      this.#rpc.unary(ImageService.method.getImage, { id }, options),
-    );
+  async image(id: string, options: CallOptions = {}): Promise<Image> {
+    const method = ImageService.method.getImage;
+    const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
     return image(reply.image);
   }
 
   /** Deletes an image. NotFoundError if there is none. */
-  async delete(id: string, { signal, timeoutMs = this.#times.timeoutMs }: CallOptions = {}): Promise<void> {
-    // Once only: another attempt, after one whose answer was lost, would find nothing and say so.
-    await this.#rpc.unary(ImageService.method.deleteImage, { id }, { signal, timeoutMs });
+  async delete(id: string, options: CallOptions = {}): Promise<void> {
+    let attempts = 0;
+    try {
+      await this.#unary(options, (call) => {
+        attempts += 1;
+        return this.#rpc.unary(ImageService.method.deleteImage, { id }, call);
+      });
+    } catch (error) {
+      // After an attempt whose answer was lost, that there is nothing says that it was done.
+      if (attempts === 1 || !(error instanceof NotFoundError)) throw error;
+    }
   }
 
   /** What happens to images, from now on or from a token on. Connects again by itself; never ends by itself. */
@@ -149,9 +181,11 @@ export class Client {
     return watch(this.#rpc, { ...options, patienceMs: options.patienceMs ?? this.#times.patienceMs });
   }
 
-  /** Registers or updates a user, or asks for one by its name alone. */
+  /** Registers or updates a user, or asks for one by its name alone. With an image it is not repeated if the connection is lost. */
   async getUser(request: usuario.UserRequest, options: CallOptions = {}): Promise<usuario.UserReply> {
-    return await usuario.getUser(this.#rpc, request, { timeoutMs: this.#times.timeoutMs, ...options });
+    // An image would be stored twice.
+    if (request.image?.length) return await usuario.getUser(this.#rpc, request, { ...this.#times, ...options });
+    return await this.#unary(options, (call) => usuario.getUser(this.#rpc, request, call));
   }
 
   /** One image that fits into one message; upload() takes any. `user` says whose it is. */
@@ -159,7 +193,7 @@ export class Client {
     bytes: Uint8Array,
     options: CallOptions & { user?: string | undefined } = {},
   ): Promise<usuario.UserReply> {
-    return await usuario.processImage(this.#rpc, bytes, { timeoutMs: this.#times.timeoutMs, ...options });
+    return await usuario.processImage(this.#rpc, bytes, { ...this.#times, ...options });
   }
 
   /** One image of any size in fragments, all or nothing: what upload() is not. */
@@ -190,11 +224,13 @@ export class Client {
     return { timeoutMs: Math.min(this.#times.timeoutMs, patienceMs), patienceMs };
   }
 
-  /** A call that only reads: tried again until its time is over. */
-  async #unary<T>(outer: AbortSignal | undefined, call: (options: CallOptions) => Promise<T>): Promise<T> {
+  /** A call that may be done twice: tried again until its time is over. */
+  async #unary<T>(
+    { signal, timeoutMs = this.#times.timeoutMs }: CallOptions,
+    call: (options: CallOptions) => Promise<T>,
+  ): Promise<T> {
     const start = Date.now();
-    const { timeoutMs } = this.#times;
-    const scope = new Scope(outer, undefined);
+    const scope = new Scope(signal, undefined);
     try {
       return await persistently(new Patience(this.#rpc, timeoutMs, scope.signal, start), () =>
         call({ signal: scope.signal, timeoutMs: Math.max(1, start + timeoutMs - Date.now()) }),

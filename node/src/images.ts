@@ -70,7 +70,7 @@ export function user(message: UserMessage): User {
   return { name, pow, powSquared, imageId, createTime: date(createTime), updateTime: date(updateTime) };
 }
 
-function date(timestamp: Timestamp | undefined): Date {
+export function date(timestamp: Timestamp | undefined): Date {
   // Rounded down, unlike timestampDate(): what was created "at this time or later" then has this one in it.
   return new Date(timestamp ? Number(timestamp.seconds) * 1000 + Math.floor(timestamp.nanos / 1e6) : 0);
 }

@@ -6,6 +6,7 @@ export type { Detail, Reason } from "./errors.js";
 export type { Image, ImageInfo, Progress, User } from "./images.js";
 export type { CallOptions } from "./rpc.js";
 export type { UploadSource } from "./sources.js";
+export type { Limits, Upload, UploadState } from "./status.js";
 export type { UploadOptions } from "./upload.js";
 export type { ImageReply, UserReply, UserRequest, UserStreamReply } from "./usuario.js";
 export type { WatchEvent, WatchOptions } from "./watch.js";

@@ -1,7 +1,7 @@
 // An upload that goes on, over lost connections and servers that restart, until the image is stored.
 import { randomUUID } from "node:crypto";
 
-import { Digest } from "./digest.js";
+import { Digest, KnownDigest } from "./digest.js";
 import { ConexionesError, Code, errorOfParts, isPassing } from "./errors.js";
 import { Upload_State, UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import type { Upload } from "./gen/conexiones/v1/uploads_pb.js";
@@ -27,6 +27,8 @@ export interface UploadOptions {
    * is needed for that is kept in a small file beside it (true), or in this folder. Files only.
    */
   resume?: boolean | string | undefined;
+  /** Of the source if known, as 32 bytes or in hexadecimal: the server checks it, and nothing is hashed here. */
+  sha256?: Uint8Array | string | undefined;
   /** Bytes of a message; made smaller where the server takes less. Default 1 MiB. */
   chunkSize?: number | undefined;
   /** Milliseconds for the whole upload; without it, it takes as long as there is progress. */
@@ -62,7 +64,7 @@ class Uploading {
   readonly #options: UploadOptions & Times;
   readonly #patience: Patience;
   readonly #resume: ResumeFile | undefined;
-  readonly #digest: Digest;
+  readonly #digest: Digest | KnownDigest;
   #requestId = randomUUID() as string;
   #chunkSize: number;
   #told = -1;
@@ -73,7 +75,7 @@ class Uploading {
   #ghosts = 0;
 
   constructor(rpc: Rpc, source: Source, options: UploadOptions & Times, signal: AbortSignal) {
-    const { resume, user = "", chunkSize = CHUNK_BYTES } = options;
+    const { resume, user = "", chunkSize = CHUNK_BYTES, sha256 } = options;
     if (!Number.isSafeInteger(chunkSize) || chunkSize < 1) throw new RangeError("chunkSize is at least 1 byte.");
     if (resume) {
       if (!source.file) throw new TypeError("Only the upload of a file can be resumed by another process.");
@@ -85,7 +87,7 @@ class Uploading {
     this.#signal = signal;
     this.#options = options;
     this.#patience = new Patience(rpc, options.patienceMs, signal);
-    this.#digest = new Digest(source);
+    this.#digest = sha256 === undefined ? new Digest(source) : new KnownDigest(sha256);
     this.#chunkSize = chunkSize;
   }
 
@@ -109,7 +111,8 @@ class Uploading {
   async #create(): Promise<Upload> {
     const { user = "" } = this.#options;
     const { size } = this.#source;
-    const request = { requestId: this.#requestId, user, ...(size === undefined ? {} : { sizeBytes: BigInt(size) }) };
+    // Nothing is no size to announce: it is refused as an empty image.
+    const request = { requestId: this.#requestId, user, ...(size ? { sizeBytes: BigInt(size) } : {}) };
     const reply = await persistently(this.#patience, () =>
       this.#rpc.unary(UploadService.method.createUpload, request, this.#call),
     );

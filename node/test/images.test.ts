@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { NotFoundError } from "conexiones";
+import { NotFoundError, UnavailableError } from "conexiones";
 import type { Image, WatchEvent } from "conexiones";
 
-import { brokenNetwork, client, photograph } from "./support.js";
+import { brokenNetwork, client, photograph, silentNetwork } from "./support.js";
 
 const conexiones = client();
 
@@ -44,6 +44,18 @@ describe("images", () => {
     await conexiones.delete(image.id);
     await assert.rejects(conexiones.image(image.id), NotFoundError);
     await assert.rejects(conexiones.delete(image.id), { reason: "IMAGE_NOT_FOUND" });
+  });
+
+  it("end once, wherever the connection breaks meanwhile", async () => {
+    const { user, images } = await some(8);
+    let broken = 0;
+    for (const [index, { id }] of images.entries()) {
+      const network = await brokenNetwork(20 + index * 40, 1);
+      await client({ address: network.address }).delete(id);
+      broken += network.broken;
+    }
+    assert.ok(broken >= 5, `${broken} connections`);
+    assert.deepEqual(await all(conexiones.images({ user })), []);
   });
 });
 
@@ -90,6 +102,49 @@ describe("watch", () => {
     assert.deepEqual(seen, ids);
     assert.equal(network.broken, 2);
     controller.abort();
+  });
+
+  it("says where the history is gone", async () => {
+    const user = randomUUID();
+    const { events } = started(user, { resumeToken: "999999999999" });
+    const { value: gap } = await events.next();
+    assert.equal(gap?.kind, "resync");
+    const next = events.next();
+    const image = await conexiones.upload(photograph, { user });
+    const stored = (await next).value as WatchEvent;
+    assert.deepEqual(stored, { kind: "stored", image, resumeToken: stored.resumeToken });
+    await events.return();
+    // From the token of the gap on, nothing is missing.
+    const again = started(user, { resumeToken: gap.resumeToken });
+    assert.deepEqual((await again.events.next()).value, stored);
+    await again.events.return();
+  });
+
+  it("takes another connection when the heartbeat does not come", async () => {
+    const user = randomUUID();
+    const network = await silentNetwork();
+    const { events, connected } = started(user, { silenceMs: 1_000 }, client({ address: network.address }));
+    const next = events.next();
+    await connected;
+    network.hush();
+    const image = await conexiones.upload(photograph, { user });
+    const stored = (await next).value as WatchEvent;
+    assert.deepEqual(stored, { kind: "stored", image, resumeToken: stored.resumeToken });
+    assert.ok(network.connections > 1);
+    await events.return();
+  });
+
+  it("gives up when its patience is at its end", async () => {
+    const network = await silentNetwork();
+    const times = { silenceMs: 300, patienceMs: 500 };
+    const { events, connected } = started("", times, client({ address: network.address }));
+    const next = events.next();
+    next.catch(() => undefined);
+    await connected;
+    network.hush();
+    const hushing = setInterval(() => network.hush(), 10);
+    await assert.rejects(next, UnavailableError);
+    clearInterval(hushing);
   });
 
   it("ends with its signal", async () => {

@@ -67,16 +67,32 @@ export async function* pieces(bytes: Uint8Array, size = 77_777): AsyncGenerator<
 
 export interface Network {
   address: string;
-  /** How many connections it broke. */
+  /** How many connections there were, and how many of them it broke. */
+  connections: number;
   broken: number;
 }
 
 /** A way to the server on which each of the first `breaks` connections breaks after `bytes` in one direction. */
 export async function brokenNetwork(bytes: number, breaks: number): Promise<Network> {
+  return await relay((network, passed) => (passed > bytes && network.broken < breaks ? "break" : "pass"));
+}
+
+/** One whose first connections, when `hush()` is called, carry nothing any more, and nobody is told. */
+export async function silentNetwork(): Promise<Network & { hush(): void }> {
+  let hushed = 0;
+  const network = await relay((_network, _passed, connection) => (connection <= hushed ? "drop" : "pass"));
+  return Object.assign(network, { hush: () => (hushed = network.connections) });
+}
+
+/** `judge` says what becomes of what came, by how much that was on a connection in one direction. */
+async function relay(
+  judge: (network: Network, passed: number, connection: number) => "pass" | "drop" | "break",
+): Promise<Network> {
   const at = address.lastIndexOf(":");
   const sockets = new Set<Socket>();
-  const network = { address: "", broken: 0 };
+  const network = { address: "", connections: 0, broken: 0 };
   const listener = createServer((near) => {
+    const connection = (network.connections += 1);
     const far = connect(Number(address.slice(at + 1)), address.slice(0, at));
     for (const [from, to] of [
       [near, far],
@@ -86,11 +102,12 @@ export async function brokenNetwork(bytes: number, breaks: number): Promise<Netw
       sockets.add(from);
       from.on("data", (data) => {
         passed += data.length;
-        if (passed > bytes && network.broken < breaks) {
+        const fate = judge(network, passed, connection);
+        if (fate === "break") {
           network.broken += 1;
           near.resetAndDestroy();
           far.destroy();
-        } else if (!to.write(data)) {
+        } else if (fate === "pass" && !to.write(data)) {
           from.pause();
         }
       });

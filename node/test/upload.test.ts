@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -8,10 +9,13 @@ import { Readable } from "node:stream";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { credentials } from "@grpc/grpc-js";
 import { Code, ConexionesError, ImageError, UnavailableError } from "conexiones";
 import type { Progress, UploadSource } from "conexiones";
 
-import { bmp, brokenNetwork, client, elephant, folder, hex, MiB, photograph, pieces, sha256 } from "./support.js";
+import { UploadService } from "../src/gen/conexiones/v1/uploads_pb.js";
+import { Rpc } from "../src/rpc.js";
+import { address, bmp, brokenNetwork, client, elephant, folder, hex, MiB, photograph, pieces, sha256 } from "./support.js";
 
 const conexiones = client();
 
@@ -21,7 +25,7 @@ describe("every source gives the same image", () => {
     "a file: URL": () => elephant,
     bytes: () => new Uint8Array(photograph),
     "a Readable": () => createReadStream(elephant, { highWaterMark: 4096 }),
-    "an async generator": () => pieces(photograph, 1),
+    "an async generator": () => pieces(photograph, 7),
     "a web stream": () => Readable.toWeb(Readable.from(pieces(photograph))),
   };
   for (const [name, source] of Object.entries(sources)) {
@@ -172,6 +176,45 @@ describe("what ends an upload", () => {
     }
     const late = { name: "ConexionesError", reason: "DEADLINE_EXCEEDED" };
     await assert.rejects(conexiones.upload(endless(), { deadlineMs: 200 }), late);
+  });
+});
+
+describe("an upload", () => {
+  it("with a hash that is known, or is another one", async () => {
+    const sum = sha256(photograph);
+    assert.equal(hex((await conexiones.upload(photograph, { sha256: sum })).sha256), sum);
+    await conexiones.upload(pieces(photograph), { sha256: Buffer.from(sum, "hex") });
+    const wrong = sum.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
+    await assert.rejects(conexiones.upload(photograph, { sha256: wrong }), { reason: "CHECKSUM_MISMATCH" });
+    await assert.rejects(conexiones.upload(photograph, { sha256: "abc" }), RangeError);
+  });
+
+  it("of nothing is refused as that", async () => {
+    await assert.rejects(conexiones.upload(new Uint8Array()), { name: "ImageError", reason: "EMPTY_STREAM" });
+  });
+
+  it("can be looked at and given up", async () => {
+    // The id of an upload that goes on is known to whom speaks the protocol, not to whom calls upload().
+    const rpc = new Rpc(address, credentials.createInsecure(), {});
+    const request = { requestId: randomUUID(), user: "Eva", sizeBytes: 1_000_000n };
+    const { upload: begun } = await rpc.unary(UploadService.method.createUpload, request);
+    rpc.close();
+    const id = begun?.id ?? "";
+    const open = await conexiones.getUpload(id);
+    assert.deepEqual([open.id, open.state, open.user, open.sizeBytes], [id, "OPEN", "Eva", 1_000_000]);
+    assert.deepEqual([open.committedSize, open.image, open.failure], [0, undefined, undefined]);
+    assert.ok(open.expireTime > open.createTime);
+    const ended = await conexiones.cancelUpload(id);
+    assert.equal(ended.state, "CANCELLED");
+    assert.deepEqual(await conexiones.getUpload(id), ended);
+    await assert.rejects(conexiones.getUpload("none"), { name: "NotFoundError", reason: "UPLOAD_NOT_FOUND" });
+  });
+
+  it("has limits", async () => {
+    const limits = await conexiones.limits();
+    assert.ok(limits.maxImageBytes >= limits.maxChunkBytes && limits.maxChunkBytes >= limits.preferredChunkBytes);
+    assert.ok(limits.preferredChunkBytes > 0 && limits.maxPixels > 0 && limits.maxMessageBytes > limits.maxChunkBytes);
+    assert.deepEqual([limits.idleExpiryMs, limits.totalExpiryMs], [24 * 3_600_000, 7 * 24 * 3_600_000]);
   });
 });
 

@@ -1,0 +1,70 @@
+// An upload as it stands, and what the server accepts: plain objects with numbers and dates.
+import type { Duration } from "@bufbuild/protobuf/wkt";
+
+import { errorOfParts } from "./errors.js";
+import type { ConexionesError } from "./errors.js";
+import { Upload_State } from "./gen/conexiones/v1/uploads_pb.js";
+import type { GetLimitsResponse, Upload as UploadMessage } from "./gen/conexiones/v1/uploads_pb.js";
+import { date, image } from "./images.js";
+import type { Image } from "./images.js";
+
+export type UploadState = Exclude<keyof typeof Upload_State, "UNSPECIFIED">;
+
+export interface Upload {
+  id: string;
+  /** OPEN, and at the end one of the others, for ever. */
+  state: UploadState;
+  /** Bytes that are durable. */
+  committedSize: number;
+  /** Bytes in all; undefined where they were not announced. */
+  sizeBytes: number | undefined;
+  /** How many writers there have been: the newest wins. */
+  writerEpoch: number;
+  user: string;
+  createTime: Date;
+  updateTime: Date;
+  expireTime: Date;
+  /** In state READY. */
+  image: Image | undefined;
+  /** In states REJECTED and FAILED: why. */
+  failure: ConexionesError | undefined;
+}
+
+/** Sizes in bytes, `maxPixels` as width × height × frames, times in milliseconds. */
+export interface Limits {
+  maxImageBytes: number;
+  maxPixels: number;
+  maxMessageBytes: number;
+  maxChunkBytes: number;
+  preferredChunkBytes: number;
+  /** An open upload expires after so long without a byte, and after so long in all. */
+  idleExpiryMs: number;
+  totalExpiryMs: number;
+}
+
+export function upload(message: UploadMessage | undefined): Upload {
+  if (!message) throw new TypeError("The server sent a reply without its upload.");
+  const { id, state, committedSize, sizeBytes, writerEpoch, user, createTime, updateTime, expireTime } = message;
+  const { image: stored, failure } = message;
+  return {
+    ...{ id, state: Upload_State[state] as UploadState, committedSize: Number(committedSize) },
+    ...{ sizeBytes: sizeBytes === undefined ? undefined : Number(sizeBytes), writerEpoch: Number(writerEpoch), user },
+    ...{ createTime: date(createTime), updateTime: date(updateTime), expireTime: date(expireTime) },
+    image: stored && image(stored),
+    failure: failure && errorOfParts(failure.code, failure.message, failure.details),
+  };
+}
+
+export function limits(message: GetLimitsResponse): Limits {
+  const { maxImageBytes, maxPixels, maxMessageBytes, maxChunkBytes, preferredChunkBytes } = message;
+  return {
+    ...{ maxImageBytes: Number(maxImageBytes), maxPixels: Number(maxPixels) },
+    ...{ maxMessageBytes: Number(maxMessageBytes), maxChunkBytes: Number(maxChunkBytes) },
+    preferredChunkBytes: Number(preferredChunkBytes),
+    ...{ idleExpiryMs: milliseconds(message.idleExpiry), totalExpiryMs: milliseconds(message.totalExpiry) },
+  };
+}
+
+function milliseconds(duration: Duration | undefined): number {
+  return duration ? Number(duration.seconds) * 1000 + duration.nanos / 1e6 : 0;
+}
