@@ -120,6 +120,10 @@ def build(settings: Settings) -> Front:
         ):
             routes[f"{app.path}/ServerReflectionInfo"] = Route(app=app, streams=True)
 
+    def drain() -> None:
+        health.drain()
+        gallery.drain()
+
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:  # each closes even if the next does not open
@@ -147,7 +151,7 @@ def build(settings: Settings) -> Front:
         routes,
         images=ImageFiles(Files(gallery, renditions), shared=bool(settings.cors_origins)),
         resources=resources,
-        on_drain=health.drain,
+        on_drain=drain,
         control=_control if control.VARIABLE in os.environ else None,
         budget=Budget(settings.message_budget),
         max_calls=settings.max_calls,

@@ -15,6 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from conexiones.gen import user_pb2, user_pb2_grpc
+from conexiones.gen.conexiones.v1 import images_pb2, images_pb2_grpc
 from conexiones.testing import Server, ServerError, serve
 from tests.conftest import ROOT
 from tests.server.calls import DEADLINE, failure, family
@@ -225,6 +226,13 @@ def test_healthy_calls_leave_no_line_in_the_log(
     gone = stub.ImageStreamReply(_open_ended(photograph), timeout=DEADLINE)
     next(gone)
     gone.cancel()
+    # At once, or while the server waits for something to tell.
+    watching = images_pb2_grpc.ImageServiceStub(channel)
+    for number in range(60):
+        watch = watching.WatchImages(images_pb2.WatchImagesRequest(), timeout=DEADLINE)
+        if number % 2:
+            next(watch)
+        watch.cancel()
     channel.close()
     assert server.stop() == 0
     after = server.log.removeprefix(before).splitlines()

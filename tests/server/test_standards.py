@@ -51,10 +51,14 @@ def test_reflection(channel: grpc.Channel, version: str) -> None:
         reflection_pb2.ServerReflectionRequest(list_services=""),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="user.UsuarioServicio"),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="no.such.Thing"),
+        # The details of errors, which no message names: with them grpcurl shows what an error says.
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="google.rpc.ErrorInfo"),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="conexiones.v1.ImageProblem"),
     ]
-    listed, described, unknown = call(iter(requests), timeout=DEADLINE)
+    listed, described, unknown, *details = call(iter(requests), timeout=DEADLINE)
     assert {service.name for service in listed.list_services_response.service} == SERVICES
     assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert all(answer.HasField("file_descriptor_response") for answer in details)
     # What is described is enough to call the service with: every file that it needs is there.
     pool = descriptor_pool.DescriptorPool()
     files = [

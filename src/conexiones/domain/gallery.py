@@ -56,6 +56,11 @@ class Gallery:
         self._catalog = catalog
         self._blobs = blobs
         self._renditions = renditions
+        self._draining = False
+
+    def drain(self) -> None:
+        """The server is about to end, and all watching with it: that is no fault of the catalog."""
+        self._draining = True
 
     async def get(self, image_id: str) -> ImageRecord:
         image = await self._catalog.get_image(image_id)
@@ -98,7 +103,10 @@ class Gallery:
                 return
 
     async def watch(self, *, token: str, user: str | None) -> AsyncIterator[Event]:
-        """What happens from now on, or after the event of that token. Never ends by itself."""
+        """What happens from now on, or after the event of that token. Never ends by itself.
+
+        Raises ServerDraining at the end of the server.
+        """
         oldest, newest = await self._catalog.event_range()
         at = newest
         if token:
@@ -108,10 +116,7 @@ class Gallery:
                 yield Event("RESYNC", str(at))
         yield Event("HEARTBEAT", str(at))
         while True:
-            try:
-                async with asyncio.timeout(HEARTBEAT_SECONDS):
-                    await self._catalog.changed(at)
-            except TimeoutError:
+            if not await self._changed(at):
                 yield Event("HEARTBEAT", str(at))
                 continue
             oldest, newest = await self._catalog.event_range()
@@ -130,6 +135,19 @@ class Gallery:
                 image = await self._catalog.get_image(event.image_id)
                 if image:  # if not, its deletion is told soon
                     yield Event(event.kind, str(at), image=image)
+
+    async def _changed(self, at: int) -> bool:
+        """Waits for an event after that one; False if it is time for a heartbeat. Raises ServerDraining."""
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await self._catalog.changed(at)
+        except TimeoutError:
+            return False
+        except errors.StorageUnavailable:
+            if self._draining:
+                raise errors.ServerDraining from None
+            raise
+        return True
 
     async def sweep(self) -> None:
         """Forgets old events. To be called now and then."""

@@ -5,12 +5,18 @@ from collections.abc import Iterable
 from connectrpc_grpcreflect import ServerReflectionAlphaService, ServerReflectionService
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
+from google.rpc import error_details_pb2
 from protobuf import DescFile
 from protobuf.wkt import FileDescriptorSet
 
+from conexiones.gen.conexiones.v1 import errors_pb2
+
+_DETAILS = (error_details_pb2.DESCRIPTOR, errors_pb2.DESCRIPTOR)
+"""No message has a field of these: they travel as Any, and grpcurl asks here what is in them."""
+
 
 def reflection(services: Iterable[str]) -> tuple[ServerReflectionService, ServerReflectionAlphaService]:
-    """The two versions, for services by full name and whatever their files need."""
+    """The two versions, for services by full name, whatever their files need, and the details of errors."""
     pool = descriptor_pool.Default()
     names: dict[str, None] = {}
     found = descriptor_pb2.FileDescriptorSet()
@@ -22,7 +28,7 @@ def reflection(services: Iterable[str]) -> tuple[ServerReflectionService, Server
                 add(dependency)
             file.CopyToProto(found.file.add())
 
-    roots = [pool.FindServiceByName(service).file for service in services]
+    roots = [*(pool.FindServiceByName(service).file for service in services), *_DETAILS]
     for root in roots:
         add(root)
     registry = FileDescriptorSet.from_binary(found.SerializeToString()).to_registry()

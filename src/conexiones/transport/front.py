@@ -17,6 +17,7 @@ from conexiones import errors
 from conexiones.transport.control import Control
 from conexiones.transport.images import PREFIX, ImageFiles
 from conexiones.transport.inbound import Budget, Inbound, Receive
+from conexiones.transport.outbound import Outbound
 from conexiones.transport.problem import respond_problem
 from conexiones.transport.unary import Unary
 from conexiones.transport.wire import Send, percent, protocol_of, respond
@@ -84,7 +85,12 @@ class Front:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            outbound = Outbound(send)
+            try:
+                await self._serve(scope, receive, outbound)
+            except Exception:
+                if not outbound.gone:  # else nobody is left to be told, and nothing is wrong
+                    raise
 
     # A request
 
@@ -274,7 +280,9 @@ def _well_formed(headers: Mapping[bytes, bytes]) -> bool:
 
 
 def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Drops what pyvoy says of a receive() that was cancelled with its call; it means nothing."""
-    if isinstance(context.get("exception"), asyncio.InvalidStateError) and "RecvFuture" in repr(context):
-        return
+    """Drops what pyvoy says of a receive() or send() that was cancelled with its call; it means nothing."""
+    if isinstance(context.get("exception"), asyncio.InvalidStateError):
+        callback = repr(context)
+        if "RecvFuture" in callback or "Future.set_exception" in callback:
+            return
     loop.default_exception_handler(context)

@@ -76,8 +76,8 @@ def refusal(
     name, empty without mTLS."""
     found = _SUBJECT.search(certificate)
     caller = f", from {found[1]}" if found else ""
-    fault = ours.code in {errors.Code.INTERNAL, errors.Code.UNAVAILABLE, errors.Code.DATA_LOSS}
-    if fault or isinstance(ours, errors.StorageFull):
+    storage = isinstance(ours, errors.StorageFull | errors.StorageUnavailable)
+    if storage or ours.code in {errors.Code.INTERNAL, errors.Code.DATA_LOSS}:
         log.error("%s: %s%s", method, ours.reason, caller, exc_info=error)
     else:
         log.debug("%s: %s%s", method, ours.reason, caller)
