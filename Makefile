@@ -26,18 +26,18 @@ check: setup ## lint, formatting, types, contracts unbroken, generated code up t
 	@$(VENV)/bin/buf breaking --against proto/released.binpb
 	@$(RUN) tools/generate.py --check
 	@$(RUN) tools/docs.py --check
-	@if command -v npm >/dev/null; then npm run --prefix node --silent check; fi
+	@if command -v npm >/dev/null; then npm run --prefix node --silent check && npm run --prefix web --silent check; fi
 
-generate: setup ## generate src/conexiones/gen and docs from their sources
+generate: setup ## generate src/conexiones/gen, the page and docs from their sources
 	@$(RUN) tools/generate.py
 	@$(RUN) tools/docs.py
-	@if command -v npm >/dev/null; then npm run --prefix node --silent generate; fi
+	@if command -v npm >/dev/null; then npm run --prefix node --silent generate && npm run --prefix web --silent generate; fi
 
 lock: setup ## pin all dependencies anew in requirements/dev.txt
 	@tools/lock.sh
 
 clean: ## remove what was set up and built
-	rm -rf $(VENV) build dist client/node_modules tests/web/node_modules node/node_modules node/dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist client/node_modules tests/web/node_modules node/node_modules node/dist web/node_modules artifacts .mypy_cache .pytest_cache .ruff_cache
 
 .PHONY: setup
 setup: $(VENV)/ready node
@@ -54,7 +54,7 @@ else
 	@echo "Node.js is missing, so its parts are left out: apt install nodejs npm (20 or newer)" >&2
 endif
 else
-node: client/node_modules/ready tests/web/node_modules/ready node/node_modules/ready
+node: client/node_modules/ready tests/web/node_modules/ready node/node_modules/ready web/node_modules/ready
 %/node_modules/ready: %/package-lock.json
 	@npm ci --prefix $* --silent --no-progress
 	@touch $@

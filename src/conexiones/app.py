@@ -23,10 +23,12 @@ from conexiones.domain.facts import Describing
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.renditions import Renditions
+from conexiones.domain.status import Status
 from conexiones.domain.uploads import Uploads
 from conexiones.domain.users import Users
 from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.images_connect import ImageServiceASGIApplication
+from conexiones.gen.conexiones.v1.status_connect import StatusServiceASGIApplication
 from conexiones.gen.conexiones.v1.uploads_connect import UploadServiceASGIApplication
 from conexiones.gen.user_connect import UsuarioServicioASGIApplication
 from conexiones.ports import UploadQuota
@@ -35,6 +37,7 @@ from conexiones.services.health import SERVICE as HEALTH
 from conexiones.services.health import HealthASGIApplication, HealthService
 from conexiones.services.images import ImageService
 from conexiones.services.reflection import reflection
+from conexiones.services.status import StatusService
 from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
@@ -43,11 +46,13 @@ from conexiones.transport.codecs import codecs
 from conexiones.transport.front import Front, Route
 from conexiones.transport.images import ImageFiles
 from conexiones.transport.inbound import Budget
+from conexiones.transport.page import Page
 from conexiones.transport.unary import Unary
 
 USUARIO = "user.UsuarioServicio"
 UPLOADS = "conexiones.v1.UploadService"
 IMAGES = "conexiones.v1.ImageService"
+STATUS = "conexiones.v1.StatusService"
 
 SWEEP_SECONDS = 600.0
 """How often what has expired is swept away."""
@@ -93,7 +98,8 @@ def build(settings: Settings) -> Front:
     describing = Describing(catalog, catalog, blobs, prompt=decoder, quiet=quiet, limits=limits)
     renditions = Renditions(catalog, blobs, decoder, cache, limits)
     gallery = Gallery(catalog, blobs, renditions)
-    services = [USUARIO, UPLOADS, IMAGES, HEALTH]
+    page = Page()
+    services = [USUARIO, UPLOADS, IMAGES, STATUS, HEALTH]
     health = HealthService(services)
 
     options: dict[str, Any] = {
@@ -111,6 +117,8 @@ def build(settings: Settings) -> Front:
     routes |= _routes(UploadServiceASGIApplication(upload, **ours), upload)
     image = ImageService(gallery, renditions, describing)
     routes |= _routes(ImageServiceASGIApplication(image, **ours), image, endless={"WatchImages"})
+    status = StatusService(Status(catalog))
+    routes |= _routes(StatusServiceASGIApplication(status, **ours), status)
     routes |= _routes(HealthASGIApplication(health, **ours), standing=True)
     if settings.reflection:
         current, alpha = reflection(services)
@@ -126,6 +134,7 @@ def build(settings: Settings) -> Front:
 
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
+        await asyncio.to_thread(page.open)
         async with AsyncExitStack() as stack:  # each closes even if the next does not open
             stack.push_async_callback(catalog.close)
             await catalog.open()
@@ -150,6 +159,7 @@ def build(settings: Settings) -> Front:
     return Front(
         routes,
         images=ImageFiles(Files(gallery, renditions), shared=bool(settings.cors_origins)),
+        page=page,
         resources=resources,
         on_drain=drain,
         control=_control if control.VARIABLE in os.environ else None,

@@ -120,6 +120,16 @@ class EventRecord:
     time: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much there is; `image_bytes` adds up the sizes of all images."""
+
+    images: int
+    image_bytes: int
+    users: int
+    open_uploads: int
+
+
 class Catalog(Protocol):
     """Users, images, uploads. What a method returned is durable and visible to all that come after.
 
@@ -157,6 +167,9 @@ class Catalog(Protocol):
 
     async def has_digest(self, digest: bytes) -> bool:
         """Whether any image has these bytes."""
+
+    async def counts(self) -> Counts:
+        """How much there is: it takes the longer the more that is."""
 
     async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
         """Adds an upload, or gives the one that has its request_id already.

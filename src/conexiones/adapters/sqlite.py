@@ -29,7 +29,7 @@ from conexiones.adapters import descriptions, transactions
 from conexiones.adapters.disk import Outcome, storage_error, sync_folder, to_end
 from conexiones.adapters.schema import VERSION, create
 from conexiones.errors import StorageFull, StorageUnavailable
-from conexiones.ports import EventRecord, Facts, ImageRecord, UploadQuota, UploadRecord, UserRecord
+from conexiones.ports import Counts, EventRecord, Facts, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
 READERS = 4
 BUSY_TIMEOUT = 5000
@@ -124,6 +124,9 @@ class SqliteCatalog:
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
         return await self._read(lambda connection: descriptions.undescribed(connection, before, limit))
+
+    async def counts(self) -> Counts:
+        return await self._read(transactions.counts)
 
     async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
         return await self._write(lambda connection: transactions.create_upload(connection, upload, quota))

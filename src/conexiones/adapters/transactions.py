@@ -9,7 +9,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from conexiones.adapters.schema import events, facts, images, sequences, uploads, users
 from conexiones.errors import TooManyUploads, UploadBytesExceeded
-from conexiones.ports import EventRecord, ImageRecord, UploadQuota, UploadRecord, UserRecord
+from conexiones.ports import Counts, EventRecord, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
 # What most calls do is worded by hand: SQLAlchemy would take longer to word it than SQLite to do it.
 
@@ -54,6 +54,18 @@ def get_image(connection: Connection, image_id: str) -> ImageRecord | None:
 def has_digest(connection: Connection, digest: bytes) -> bool:
     return (
         connection.execute(select(images.c.id).where(images.c.digest == digest).limit(1)).first() is not None
+    )
+
+
+def counts(connection: Connection) -> Counts:
+    sizes = select(func.count(), func.coalesce(func.sum(images.c.size), 0)).select_from(images)
+    count, total = connection.execute(sizes).one()
+    opened = select(func.count()).where(uploads.c.state == OPEN)
+    return Counts(
+        images=count,
+        image_bytes=total,
+        users=connection.execute(select(func.count()).select_from(users)).scalar_one(),
+        open_uploads=connection.execute(opened).scalar_one(),
     )
 
 

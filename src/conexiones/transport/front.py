@@ -18,6 +18,7 @@ from conexiones.transport.control import Control
 from conexiones.transport.images import PREFIX, ImageFiles
 from conexiones.transport.inbound import Budget, Inbound, Receive
 from conexiones.transport.outbound import Outbound
+from conexiones.transport.page import Page
 from conexiones.transport.problem import respond_problem
 from conexiones.transport.unary import Unary
 from conexiones.transport.wire import Send, percent, protocol_of, respond
@@ -59,6 +60,7 @@ class Front:
         routes: Mapping[str, Route],
         *,
         images: ImageFiles,
+        page: Page,
         resources: Callable[[], AbstractAsyncContextManager[None]],
         on_drain: Callable[[], None],
         control: Callable[[], Awaitable[Control]] | None,
@@ -69,6 +71,7 @@ class Front:
     ) -> None:
         self._routes = routes
         self._images = images
+        self._page = page
         self._resources = resources
         self._on_drain = on_drain
         self._open_control = control
@@ -100,6 +103,8 @@ class Front:
         route = self._routes.get(scope["path"])
         if scope["path"].startswith(PREFIX):
             await self._serve_image(scope, receive, send)
+        elif route is None and self._page.has(scope["path"]):
+            await self._page(scope, receive, send)
         elif route is None:
             await respond(send, content_type, errors.UnknownMethod(), status=404)
         elif scope["method"] != "POST":

@@ -1,0 +1,28 @@
+"""conexiones.v1.StatusService: see proto/conexiones/v1/status.proto."""
+
+from typing import Any
+
+from connectrpc.request import RequestContext
+
+from conexiones import __version__
+from conexiones.domain.status import Status
+from conexiones.gen.conexiones.v1.status_pb2 import GetStatusRequest, GetStatusResponse
+from conexiones.services.records import timestamp
+
+
+class StatusService:
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    async def get_status(
+        self, request: GetStatusRequest, ctx: RequestContext[Any, Any], /
+    ) -> GetStatusResponse:
+        counts = await self._status.counts()
+        return GetStatusResponse(
+            version=__version__,
+            start_time=timestamp(self._status.start_time),
+            image_count=counts.images,
+            image_bytes=counts.image_bytes,
+            user_count=counts.users,
+            open_upload_count=counts.open_uploads,
+        )

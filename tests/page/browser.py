@@ -1,0 +1,84 @@
+"""One Chromium that plays the scenarios of tests/web/scenarios.mjs on the page."""
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from conexiones.testing import Server
+from tests.clients import WEB, need, node
+from tests.conftest import ROOT
+
+SHOTS = ROOT / "artifacts" / "page"
+"""Screenshots, for a person to look at; not kept by git."""
+
+# What the browser itself says of a request that found no server, or was refused: it is no fault of the page.
+REMARKS = ("error: Failed to load resource: ",)
+
+
+class Browser:
+    def __init__(self) -> None:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            [node(), "page.mjs"], cwd=WEB, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._send({"executable": need("chromium", "apt install chromium")})
+
+    def play(
+        self,
+        scenario: str,
+        server: Server,
+        answers: Mapping[str, Callable[[], Any]] | None = None,
+        *,
+        remarks: bool = False,
+        **given: Any,
+    ) -> Any:
+        """Plays it and gives its result. `answers` are what it may ask to be done.
+
+        Fails if the console says anything, or a request goes to another origin; with `remarks` the browser
+        may say that it did not reach the server.
+        """
+        url = f"http://{server.address}"
+        self._send({"scenario": scenario, "url": url, "shots": str(SHOTS), **given})
+        while True:
+            line = json.loads(self._receive())
+            if "ask" in line:
+                self._send((answers or {})[line["ask"]]() or {})
+                continue
+            assert "failed" not in line, line["failed"]
+            done = line["done"]
+            said = [text for text in done["said"] if not (remarks and text.startswith(REMARKS))]
+            assert said == []
+            assert done["foreign"] == []
+            return done["result"]
+
+    def close(self) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def _send(self, message: Any) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.flush()
+
+    def _receive(self) -> str:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        assert line, "the browser is gone"
+        return line
+
+
+def large(path: Path, photograph: bytes, size: int) -> Path:
+    """A photograph with so many bytes behind its end, as phones append films; most of them are holes."""
+    with path.open("wb") as file:
+        file.write(photograph)
+        file.truncate(size)
+    return path

@@ -1,0 +1,60 @@
+// Plays scenarios in Chromium: one line of JSON in for each, lines of JSON out.
+//
+// In: {"scenario": "name", "url": "…", …}. Out: {"ask": …} where the scenario wants something done, which a line
+// in answers; in the end {"done": {"result", "said", "foreign"}} with what the console said and the requests that
+// went to another origin, or {"failed": "why"}.
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+import * as scenarios from "./scenarios.mjs";
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const next = async () => {
+  const { value, done } = await lines.next();
+  return done ? undefined : JSON.parse(value);
+};
+const tell = (message) => console.log(JSON.stringify(message));
+
+const { executable } = await next();
+const args = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
+args.push("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage");
+const browser = await chromium.launch({ executablePath: executable, args });
+for (let given = await next(); given; given = await next()) {
+  const context = await browser.newContext({
+    locale: given.locale ?? "en-US",
+    colorScheme: given.dark ? "dark" : "light",
+    viewport: given.phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },
+    hasTouch: given.phone ?? false,
+    reducedMotion: "reduce",
+    acceptDownloads: true,
+  });
+  context.setDefaultTimeout(given.timeout ?? 60_000);
+  const said = [];
+  const foreign = [];
+  context.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
+  context.on("weberror", (error) => said.push(`error: ${error.error()}`));
+  context.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(`${given.url}/`) && !url.startsWith("data:")) foreign.push(url);
+  });
+  const ask = async (what) => {
+    tell({ ask: what });
+    return await next();
+  };
+  const open = async (hash = "") => {
+    const page = await context.newPage();
+    await page.goto(`${given.url}/${hash}`);
+    return page;
+  };
+  try {
+    const result = (await scenarios[given.scenario]({ given, context, open, ask })) ?? null;
+    tell({ done: { result, said, foreign } });
+  } catch (error) {
+    const [page] = context.pages();
+    const seen = await page?.locator("body").innerText().catch(() => "");
+    tell({ failed: `${error.stack}\nThe console: ${said.join("\n")}\nThe page:\n${seen}` });
+  } finally {
+    await context.close();
+  }
+}
+await browser.close();

@@ -1,0 +1,304 @@
+// What people do with the page. Each takes { given, context, open, ask }: see page.mjs.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { expect, shot, stored, tiles, upload } from "./steps.mjs";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Files by the file input; each becomes a tile with its thumbnail. */
+export async function input({ given, open }) {
+  const page = await open();
+  await page.getByText(given.empty).waitFor();
+  await shot(page, given, "empty");
+  await upload(page, given.files);
+  await stored(page, given.files.length);
+  await tiles(page, given.files.length);
+  if (given.thumbnails) await page.locator(".tile.shown").nth(given.files.length - 1).waitFor();
+  await shot(page, given, "gallery");
+  return await page.locator(".grid li").evaluateAll((all) => all.map((one) => one.dataset.id));
+}
+
+/** Files and a folder by drop, as the browser itself has them; then one pasted. */
+export async function drop({ given, context, open }) {
+  const page = await open();
+  await page.getByText("No images yet").waitFor();
+  const devtools = await context.newCDPSession(page);
+  const data = { items: [], files: given.dropped, dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver"]) await devtools.send("Input.dispatchDragEvent", { type, x: 500, y: 400, data });
+  await page.locator(".curtain.down").waitFor();
+  await devtools.send("Input.dispatchDragEvent", { type: "drop", x: 500, y: 400, data });
+  await stored(page, given.count);
+  await page.evaluate((base64) => {
+    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([bytes], "pasted.png", { type: "image/png" }));
+    dispatchEvent(new ClipboardEvent("paste", { clipboardData, cancelable: true }));
+  }, given.pasted);
+  await stored(page, given.count + 1);
+  await tiles(page, given.count + 1);
+}
+
+/** A large file, with the server killed and back again in the middle. */
+export async function restart({ given, open, ask }) {
+  const page = await open();
+  await page.getByText("No images yet").waitFor();
+  await upload(page, [given.file]);
+  await progress(page, 0.2);
+  await shot(page, given, "uploading");
+  await ask("kill");
+  await page.getByText("trying again").first().waitFor();
+  await shot(page, given, "unreachable");
+  await ask("start");
+  await stored(page, 1);
+  await tiles(page, 1);
+  await page.locator('.live[data-state="live"]').waitFor();
+}
+
+/** A large file, with the page loaded again in the middle: the same file goes on. */
+export async function reload({ given, open }) {
+  const page = await open();
+  await page.getByText("No images yet").waitFor();
+  await upload(page, [given.file]);
+  await progress(page, 0.3);
+  await page.reload();
+  const row = page.locator('.upload[data-state="interrupted"]');
+  await row.waitFor();
+  await shot(page, given, "interrupted");
+  const offsets = [];
+  page.on("request", (request) => request.url().endsWith("/WriteChunk") && offsets.push(request.postDataBuffer()?.length ?? 0));
+  const wrong = page.locator("[data-again]");
+  await wrong.setInputFiles(given.other);
+  await page.getByText("That is another file").waitFor();
+  await page.locator("[data-again]").setInputFiles(given.file);
+  await stored(page, 1);
+  await tiles(page, 1);
+  return offsets.reduce((sum, size) => sum + size, 0);
+}
+
+/** Pause, go on, cancel. */
+export async function pausing({ given, open }) {
+  const page = await open();
+  await page.getByText("No images yet").waitFor();
+  await upload(page, [given.file]);
+  await progress(page, 0.1);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.locator('.upload[data-state="paused"]').waitFor();
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.locator('.upload[data-state="sending"]').waitFor();
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.locator('.upload[data-state="cancelled"]').waitFor();
+}
+
+/** What is no image is refused, with a sentence. */
+export async function refused({ given, open }) {
+  const page = await open();
+  await upload(page, given.files);
+  await page.locator('.upload[data-state="refused"]').waitFor();
+  await shot(page, given, "refused");
+  return await page.locator('.upload[data-state="refused"] .state').innerText();
+}
+
+/** Two windows: what one uploads, the other shows. Gives the milliseconds between. */
+export async function two({ given, context, open }) {
+  const [one, other] = [await open(), await open()];
+  await other.getByText("No images yet").waitFor();
+  await one.locator('.live[data-state="live"]').waitFor();
+  await other.locator('.live[data-state="live"]').waitFor();
+  const seen = other.locator(".grid li").first().waitFor().then(() => Date.now());
+  const finished = one.waitForResponse((response) => response.url().endsWith("/FinishUpload")).then(() => Date.now());
+  await upload(one, given.files);
+  const [there, done] = [await seen, await finished];
+  // The window that listens for both goes; the other takes over.
+  await one.close();
+  const third = await open();
+  await upload(third, given.more);
+  await tiles(other, given.files.length + given.more.length);
+  void context;
+  return there - done;
+}
+
+/** The connection is lost; what was stored meanwhile is there afterwards. */
+export async function reconnect({ open, ask }) {
+  const page = await open();
+  await page.locator('.live[data-state="live"]').waitFor();
+  await ask("kill");
+  await page.locator('.live[data-state="offline"]').waitFor();
+  await ask("start and store");
+  await tiles(page, 1);
+  await page.locator('.live[data-state="live"]').waitFor();
+  await ask("store");
+  await tiles(page, 2);
+  await ask("delete all");
+  await page.getByText("No images yet").waitFor();
+}
+
+/** By keyboard alone: to an image, through its details, and back; the panel; a deletion undone. */
+export async function keyboard({ given, open }) {
+  const page = await open();
+  await tiles(page, given.count);
+  const focused = async () => await page.evaluate(() => document.activeElement?.closest("li")?.dataset.id ?? document.activeElement?.textContent);
+  const press = async (...keys) => {
+    for (const key of keys) await page.keyboard.press(key);
+  };
+  await press("Tab");
+  expect(await focused(), "Skip to the images");
+  await press("Enter");
+  expect(await focused(), given.ids[0]);
+  await press("ArrowRight", "ArrowRight");
+  expect(await focused(), given.ids[2]);
+  await press("Home", "ArrowRight", "Enter");
+  await page.locator("dialog.details[open]").waitFor();
+  await page.getByText(given.ids[1]).first().waitFor();
+  await press("ArrowRight");
+  await page.getByText(given.ids[2]).first().waitFor();
+  await press("+", "+", "0", "ArrowLeft", "Escape");
+  await page.locator("dialog.details").waitFor({ state: "hidden" });
+  expect(await focused(), given.ids[1]);
+  await press("Enter");
+  await page.locator("dialog.details[open]").waitFor();
+  await press("Delete");
+  await tiles(page, given.count - 1);
+  await page.getByRole("button", { name: "Undo" }).focus();
+  await press("Enter");
+  await tiles(page, given.count);
+  await page.getByRole("button", { name: "Try the service" }).focus();
+  await press("Enter");
+  await page.locator("dialog.try[open]").waitFor();
+  await page.getByLabel("Name").focus();
+  await press("Enter");
+  await page.locator('[data-try="answer"][data-code="OK"]').waitFor();
+  await press("Escape");
+  await page.locator("dialog.try").waitFor({ state: "hidden" });
+}
+
+/** One image's details: facts, zoom, downloads, programs. Gives the programs' texts. */
+export async function details({ given, open }) {
+  const page = await open(`#/image/${given.id}`);
+  const dialog = page.locator("dialog.details[open]");
+  await dialog.waitFor();
+  await dialog.getByText(given.sha256).waitFor();
+  await dialog.getByText(given.dimensions).first().waitFor();
+  if (given.thumbnails) await page.locator(".frame.shown").waitFor();
+  await shot(page, given, "details");
+  const width = async () => (await page.locator(".frame").boundingBox()).width;
+  const before = await width();
+  await page.getByRole("button", { name: "Zoom in" }).click();
+  if (!((await width()) > before * 1.2)) throw new Error("It is not larger.");
+  await page.getByRole("button", { name: "Fit to window" }).click();
+  const downloading = page.waitForEvent("download");
+  await dialog.getByRole("link", { name: "Original" }).click();
+  const download = await downloading;
+  await download.saveAs(given.save);
+  const programs = {};
+  for (const tab of await page.locator("[data-program]").all()) {
+    await tab.click();
+    programs[await tab.innerText()] = await page.locator(".programs code").innerText();
+  }
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await dialog.waitFor({ state: "hidden" });
+  return programs;
+}
+
+/** Deletes: out of sight at once, and gone when the page is left before the undo is over. */
+export async function deletion({ given, open, ask }) {
+  const page = await open(`#/image/${given.id}`);
+  await page.locator("dialog.details[open]").getByRole("button", { name: "Delete" }).click();
+  await page.getByText("Image deleted").waitFor();
+  await tiles(page, given.count - 1);
+  await ask("still there");
+  await page.goto("about:blank");
+  await ask("gone");
+}
+
+/** The tutorial's calls over gRPC-Web, their answers and errors; the server's state. */
+export async function trying({ given, open }) {
+  const page = await open("#/try");
+  const panel = page.locator("dialog.try[open]");
+  await panel.waitFor();
+  await panel.locator('[data-health="SERVING"]').waitFor();
+  await panel.getByText(given.version, { exact: true }).waitFor();
+  const calls = [];
+  page.on("request", (request) => calls.push([new URL(request.url()).pathname, request.headers()["content-type"]]));
+  const send = async (code) => {
+    await panel.getByRole("button", { name: given.send }).click();
+    const answer = panel.locator(`[data-try="answer"][data-code="${code}"]`);
+    await answer.waitFor();
+    return await answer.innerText();
+  };
+  const answers = [await send("OK")];
+  await panel.getByRole("button", { name: "ProcessImage" }).click();
+  await panel.locator('input[name="image"]').setInputFiles(given.file);
+  answers.push(await send("OK"));
+  await shot(page, given, "try");
+  await panel.locator('input[name="image"]').setInputFiles(given.bad);
+  answers.push(await send("NOT_AN_IMAGE"));
+  await panel.locator('[data-status="images"]', { hasText: "1" }).waitFor();
+  return { answers, calls: calls.filter(([path]) => path.startsWith("/user.")) };
+}
+
+/** All states, looked at by axe: serious and critical findings. */
+export async function accessible({ given, open }) {
+  const page = await open();
+  await tiles(page, given.count);
+  const found = [];
+  const look = async (where) => {
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(async () => await window.axe.run(document, { resultTypes: ["violations"] }));
+    for (const { id, impact, nodes } of violations) {
+      if (impact === "serious" || impact === "critical") found.push(`${where}: ${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+    }
+  };
+  await upload(page, [given.bad]);
+  await page.locator('.upload[data-state="refused"]').waitFor();
+  await look("gallery");
+  await shot(page, given, "error");
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+  if (wide) found.push("the page is wider than the window");
+  await page.locator(".tile").first().click();
+  await page.locator("dialog.details[open]").waitFor();
+  if (given.thumbnails) await page.locator(".frame.shown").waitFor();
+  await look("details");
+  await shot(page, given, "details");
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: given.tryIt }).click();
+  await page.locator("dialog.try[open] [data-health]").waitFor();
+  await look("try");
+  await shot(page, given, "try");
+  return found;
+}
+
+/** A hundred thousand images: scrolled through to the end, with a document that stays small. */
+export async function many({ given, open }) {
+  const page = await open();
+  await page.locator(".tile.shown").first().waitFor();
+  await shot(page, given, "many");
+  let most = 0;
+  const end = async () => {
+    const seen = await page.evaluate(async () => {
+      scrollTo(0, document.documentElement.scrollHeight);
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      return {
+        tiles: document.querySelectorAll(".grid li").length,
+        last: Number(document.querySelector(".grid li:last-child")?.getAttribute("aria-posinset") ?? 0),
+      };
+    });
+    most = Math.max(most, seen.tiles);
+    return seen.last;
+  };
+  while ((await end()) < given.count) await page.waitForTimeout(0);
+  // And back to the beginning, which was kept.
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.locator(`.grid li[data-id="${given.newest}"]`).waitFor();
+  const half = await page.evaluate(async () => {
+    scrollTo(0, document.documentElement.scrollHeight / 2);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  });
+  void half;
+  await page.locator('.grid li[aria-posinset]').first().waitFor();
+  return most;
+}
+
+/** Until an upload has so much of it committed. */
+async function progress(page, part) {
+  await page.waitForFunction((wanted) => (document.querySelector(".upload progress")?.value ?? 0) >= 1000 * wanted, part);
+}

@@ -1,0 +1,51 @@
+// Deleting with an undo: the image is out of sight at once, and deleted when the time to undo is over, or the
+// page is left.
+import type { Listing } from "./gallery/listing";
+import { t } from "./i18n";
+import { images, lastingImages, problem } from "./rpc";
+import { toast } from "./toast";
+
+const UNDO_MS = 7_000;
+
+export class Deletion {
+  readonly #listing: Listing;
+  readonly #pending = new Map<string, ReturnType<typeof setTimeout>>();
+
+  constructor(listing: Listing) {
+    this.#listing = listing;
+    addEventListener("pagehide", () => {
+      for (const id of this.#pending.keys()) void lastingImages.deleteImage({ id }).catch(() => undefined);
+      this.#pending.clear();
+    });
+  }
+
+  isPending(id: string): boolean {
+    return this.#pending.has(id);
+  }
+
+  begin(id: string): void {
+    if (this.#pending.has(id)) return;
+    this.#listing.hide(id);
+    this.#pending.set(id, setTimeout(() => void this.#delete(id), UNDO_MS));
+    toast(t("deleted"), { label: t("undo"), run: () => this.#undo(id) }, UNDO_MS);
+  }
+
+  #undo(id: string): void {
+    if (!this.#pending.has(id)) return;
+    clearTimeout(this.#pending.get(id));
+    this.#pending.delete(id);
+    this.#listing.unhide(id);
+  }
+
+  async #delete(id: string): Promise<void> {
+    this.#pending.delete(id);
+    try {
+      await images.deleteImage({ id });
+      this.#listing.remove(id);
+    } catch (error) {
+      if (problem(error).reason === "IMAGE_NOT_FOUND") return this.#listing.remove(id), undefined;
+      this.#listing.unhide(id);
+      toast(t("deleteFailed"), { label: t("again"), run: () => this.begin(id) });
+    }
+  }
+}

@@ -1,0 +1,198 @@
+// One image: large, with its facts, its downloads, the programs that fetch it, and its deletion.
+import type { Image } from "#gen/conexiones/v1/images_pb";
+
+import { commands } from "./commands";
+import { button, h, icon, say } from "./dom";
+import type { Child } from "./dom";
+import { ago, bytes, date, decimal, number, t } from "./i18n";
+import { created, extension, hex } from "./image";
+import { copyButton } from "./toast";
+import { Stage } from "./zoom";
+
+const WIDTHS = [320, 640, 1280, 1920, 3840];
+const FORMATS = ["webp", "jpeg", "png", "avif"];
+const STEP = 1.5;
+const PAN = 80;
+
+export interface Actions {
+  close: () => void;
+  /** -1 for the image before, 1 for the next. */
+  step: (by: number) => void;
+  remove: (image: Image) => void;
+}
+
+export class Details {
+  readonly element: HTMLDialogElement;
+  readonly #stage = new Stage(t("noPreview"));
+  readonly #side = h("div", { class: "side" });
+  readonly #title = h("h2", { id: "details-title" });
+  readonly #previous: HTMLButtonElement;
+  readonly #next: HTMLButtonElement;
+  readonly #actions: Actions;
+  #image: Image | undefined;
+  #program = 0;
+
+  constructor(actions: Actions) {
+    this.#actions = actions;
+    this.#previous = button("left", t("previous"), () => actions.step(-1), { kind: "turn left" });
+    this.#next = button("right", t("next"), () => actions.step(1), { kind: "turn right" });
+    const zoom = h(
+      "div",
+      { class: "zoom", role: "group" },
+      button("out", t("zoomOut"), () => this.#stage.zoomBy(1 / STEP)),
+      h("button", { type: "button", class: "button text", onclick: () => this.#stage.zoomTo(1) }, t("zoomFit")),
+      button("in", t("zoomIn"), () => this.#stage.zoomBy(STEP)),
+    );
+    const close = button("close", t("close"), actions.close, { kind: "leave" });
+    this.element = h(
+      "dialog",
+      { class: "details", "aria-labelledby": "details-title" },
+      h("div", { class: "view" }, this.#stage.element, this.#previous, this.#next, zoom),
+      h("div", { class: "panel" }, h("div", { class: "head" }, this.#title, close), this.#side),
+    );
+    this.element.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      actions.close();
+    });
+    this.element.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  get image(): Image | undefined {
+    return this.element.open ? this.#image : undefined;
+  }
+
+  show(image: Image, around: { previous: boolean; next: boolean }): void {
+    const another = image.id !== this.#image?.id || !this.element.open;
+    this.#image = image;
+    if (!this.element.open) this.element.showModal();
+    const { format, width, height } = image;
+    const label = t("imageLabel", { format, width, height, when: ago(created(image)) });
+    say(this.#title, `${format} · ${number(width)} × ${number(height)}`);
+    this.#stage.show(image, label);
+    this.#previous.hidden = !around.previous;
+    this.#next.hidden = !around.next;
+    const program = this.#side.querySelector<HTMLElement>(":scope .programs");
+    // What only learnt its facts keeps what one is doing with it.
+    if (!another && program) this.#side.querySelector(".facts")?.replaceWith(this.#facts(image));
+    else this.#side.replaceChildren(this.#facts(image), this.#downloads(image), this.#programs(image), this.#deletion(image));
+  }
+
+  /** It is gone, or was never there. */
+  missing(): void {
+    this.#image = undefined;
+    if (!this.element.open) this.element.showModal();
+    say(this.#title, t("gone"));
+    this.#stage.show(undefined, "");
+    this.#previous.hidden = this.#next.hidden = true;
+    this.#side.replaceChildren();
+  }
+
+  close(): void {
+    this.element.close();
+    this.#stage.show(undefined, "");
+  }
+
+  #facts(image: Image): HTMLElement {
+    const list = h("dl", { class: "facts" });
+    const row = (name: string, ...value: Child[]) => list.append(h("dt", null, name), h("dd", null, ...value));
+    row(t("dimensions"), `${number(image.width)} × ${number(image.height)}, ${t("megapixels", { n: 0 }).replace("0", decimal(Number(image.pixels) / 1e6))}`);
+    row(t("size"), `${bytes(Number(image.sizeBytes))} (${number(Number(image.sizeBytes))} B)`);
+    if (image.frames > 1) row(t("frames"), number(image.frames));
+    row(t("stored"), h("time", { datetime: created(image).toISOString() }, date(created(image))));
+    if (image.user) row(t("user"), image.user);
+    const { colorSpace = "", bitsPerSample = 0, dominantColor = "" } = image.facts ?? {};
+    if (colorSpace) row(t("colours"), bitsPerSample ? `${colorSpace}, ${bitsPerSample} bit` : colorSpace);
+    if (dominantColor) {
+      const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
+      swatch.style.backgroundColor = dominantColor;
+      row(t("dominant"), swatch, dominantColor);
+    }
+    row(t("checksum"), h("code", { class: "long" }, hex(image.sha256)));
+    row(t("id"), h("code", { class: "long" }, image.id));
+    return list;
+  }
+
+  #downloads(image: Image): HTMLElement {
+    const url = `/images/${image.id}`;
+    const file = (kind: string) => `${image.id}.${extension(kind)}`;
+    const original = h(
+      "a",
+      { class: "button", href: `${url}?download=1`, download: file(image.format) },
+      icon("download"),
+      h("span", null, `${t("original")} (${bytes(Number(image.sizeBytes))})`),
+    );
+    const widths = WIDTHS.filter((width) => width < image.width);
+    const width = h("select", { "aria-label": t("width") });
+    for (const value of [...widths, Math.min(image.width, 8192)]) width.append(h("option", { value }, t("pixels", { n: value })));
+    width.selectedIndex = Math.min(2, width.options.length - 1);
+    const format = h("select", { "aria-label": t("format") });
+    for (const value of FORMATS) format.append(h("option", { value }, value === "webp" ? "WebP" : value.toUpperCase()));
+    const link = h("a", { class: "button" }, icon("download"), h("span", null, t("rendition")));
+    const update = () => {
+      link.href = `${url}?width=${width.value}&format=${format.value}&download=1`;
+      link.download = file(format.value.toUpperCase());
+    };
+    width.addEventListener("change", update);
+    format.addEventListener("change", update);
+    update();
+    const able = !image.facts?.problem;
+    return h(
+      "section",
+      null,
+      h("h3", null, t("download")),
+      h("div", { class: "row" }, original),
+      able && h("div", { class: "row" }, width, format, link),
+    );
+  }
+
+  #programs(image: Image): HTMLElement {
+    const all = commands(image, location);
+    const code = h("code");
+    const tabs = all.map(({ name }, i) =>
+      h("button", { type: "button", class: "tab", onclick: () => choose(i), "data-program": name }, name),
+    );
+    const choose = (index: number) => {
+      this.#program = index;
+      tabs.forEach((tab, i) => tab.setAttribute("aria-pressed", String(i === index)));
+      say(code, all[index]?.text ?? "");
+    };
+    choose(this.#program);
+    const copy = copyButton(() => code.textContent ?? "");
+    return h(
+      "section",
+      { class: "programs" },
+      h("h3", null, t("fetchIt")),
+      h("div", { class: "row", role: "group", "aria-label": t("language") }, ...tabs, copy),
+      h("pre", { tabindex: 0 }, code),
+    );
+  }
+
+  #deletion(image: Image): HTMLElement {
+    const remove = button("delete", t("delete"), () => this.#actions.remove(image), { shown: true, kind: "danger" });
+    return h("section", { class: "end" }, remove);
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if ((event.target as Element).closest("select, pre, input")) return;
+    const stage = this.#stage;
+    const arrow = (x: number, y: number) => {
+      if (stage.zoomed) stage.pan(x * PAN, y * PAN);
+      else if (x) this.#actions.step(-x);
+      else return false;
+      return true;
+    };
+    const keys: Record<string, () => unknown> = {
+      "+": () => stage.zoomBy(STEP),
+      "=": () => stage.zoomBy(STEP),
+      "-": () => stage.zoomBy(1 / STEP),
+      "0": () => stage.zoomTo(1),
+      ArrowLeft: () => arrow(1, 0),
+      ArrowRight: () => arrow(-1, 0),
+      ArrowUp: () => arrow(0, 1),
+      ArrowDown: () => arrow(0, -1),
+      Delete: () => this.#image && this.#actions.remove(this.#image),
+    };
+    if (keys[event.key] && keys[event.key]?.() !== false) event.preventDefault();
+  }
+}

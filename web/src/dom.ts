@@ -1,0 +1,86 @@
+// The little that the page needs to make elements.
+
+export type Child = Node | string | number | null | undefined | false;
+
+type Listeners = { [K in keyof HTMLElementEventMap as `on${K}`]?: (event: HTMLElementEventMap[K]) => void };
+type Attributes = Record<string, string | number | boolean | undefined | null>;
+
+/** An element. `on…` are listeners, all else attributes: true is an empty one, false and undefined are none. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  given: Listeners | Attributes | null = null,
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(given ?? {})) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value as EventListener);
+    else set(element, name, value as Attributes[string]);
+  }
+  append(element, ...children);
+  return element;
+}
+
+export function set(element: Element, name: string, value: Attributes[string]): void {
+  if (value === undefined || value === null || value === false) element.removeAttribute(name);
+  else element.setAttribute(name, value === true ? "" : String(value));
+}
+
+export function append(parent: Element, ...children: Child[]): void {
+  for (const child of children) {
+    if (child !== null && child !== undefined && child !== false) parent.append(child instanceof Node ? child : String(child));
+  }
+}
+
+/** Writes only what changes, so that a screen reader says nothing twice. */
+export function say(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+const PATHS = {
+  add: "M12 5v14M5 12h14",
+  close: "M6 6l12 12M18 6L6 18",
+  pause: "M9 6v12M15 6v12",
+  play: "M8 5.5v13l10-6.5z",
+  download: "M12 4v11m0 0l-4.5-4.5M12 15l4.5-4.5M5 19.5h14",
+  delete: "M5 7h14M10 7V5h4v2M7 7l.8 12.5h8.4L17 7",
+  copy: "M9 9h10v10H9zM5 15V5h10",
+  left: "M14.5 5.5L8 12l6.5 6.5",
+  right: "M9.5 5.5L16 12l-6.5 6.5",
+  in: "M12 5v14M5 12h14",
+  out: "M5 12h14",
+  up: "M12 19V5m0 0l-6 6m6-6l6 6",
+  done: "M5 12.5l4.5 4.5L19 7.5",
+  problem: "M12 6.5v7M12 17v.5",
+  image: "M4 5h16v14H4zM4 16l5-5 4 4 2.5-2.5L20 17M15.5 9h.01",
+  try: "M5 6l6 6-6 6M13 18h6",
+} as const;
+
+export type IconName = keyof typeof PATHS;
+
+export function icon(name: IconName): SVGSVGElement {
+  const svg = document.createElementNS(SVG, "svg");
+  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" })) {
+    svg.setAttribute(key, value);
+  }
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", PATHS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** A button with an icon; `label` is what it is called, and shown if `shown`. */
+export function button(
+  name: IconName,
+  label: string,
+  act: (event: MouseEvent) => void,
+  { shown = false, kind = "" }: { shown?: boolean; kind?: string } = {},
+): HTMLButtonElement {
+  const given = { type: "button", class: `button ${shown ? "" : "round"} ${kind}`.trim(), onclick: act };
+  const found = h("button", given, icon(name), shown && h("span", null, label));
+  if (!shown) {
+    found.setAttribute("aria-label", label);
+    found.title = label;
+  }
+  return found;
+}

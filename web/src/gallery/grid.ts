@@ -1,0 +1,174 @@
+// The gallery as a grid of squares: only what is in sight, and a little around it, is in the document.
+import type { Image } from "#gen/conexiones/v1/images_pb";
+
+import { h } from "../dom";
+import { t } from "../i18n";
+import type { Listing } from "./listing";
+import { Tile } from "./tile";
+
+const GAP = 6;
+/** While scrolling is faster than this many pixels in a millisecond, no thumbnail is asked for. */
+const FAST = 4;
+const REST_MS = 90;
+
+interface Geometry {
+  columns: number;
+  side: number;
+  /** From the top of one row to that of the next. */
+  pitch: number;
+}
+
+export class Grid {
+  readonly element = h("ul", { class: "grid", "aria-label": t("gallery") });
+  readonly #listing: Listing;
+  readonly #extend: () => void;
+  readonly #tiles = new Map<string, Tile>();
+  #geometry: Geometry = { columns: 1, side: 100, pitch: 106 };
+  #width = 0;
+  #asked = false;
+  #focus = 0;
+  #lastTop = 0;
+  #lastTime = 0;
+  #rest: ReturnType<typeof setTimeout> | undefined;
+
+  /** `extend` is called when what lies behind the end of the list will be needed soon. */
+  constructor(listing: Listing, extend: () => void) {
+    this.#listing = listing;
+    this.#extend = extend;
+    addEventListener("scroll", () => this.render(), { passive: true });
+    new ResizeObserver(() => this.render()).observe(this.element);
+    addEventListener("resize", () => this.render());
+    this.element.addEventListener("keydown", (event) => this.#key(event));
+    this.element.addEventListener("focusin", (event) => {
+      const id = (event.target as Element).closest("li")?.dataset["id"];
+      const at = id ? this.#listing.indexOf(id) : -1;
+      if (at >= 0) this.#focus = at;
+    });
+  }
+
+  /** Draws with the next frame. */
+  render(): void {
+    if (this.#asked) return;
+    this.#asked = true;
+    requestAnimationFrame(() => {
+      this.#asked = false;
+      this.#draw();
+    });
+  }
+
+  /** Moves the focus to the image of that index, or the nearest there is, and scrolls there. */
+  focus(index: number): void {
+    this.#focus = Math.max(0, Math.min(index, this.#listing.count - 1));
+    this.#reveal(this.#focus);
+    this.#draw();
+    this.#tileAt(this.#focus)?.link.focus({ preventScroll: true });
+  }
+
+  #draw(): void {
+    const listing = this.#listing;
+    const width = this.element.clientWidth;
+    if (width !== this.#width) {
+      this.#width = width;
+      this.#geometry = geometry(width);
+    }
+    const { columns, side, pitch } = this.#geometry;
+    const { count } = listing;
+    const rows = Math.ceil(count / columns);
+    // Two empty rows say that there is more to come.
+    this.element.style.height = `${Math.max(0, (rows + (listing.more && count > 0 ? 2 : 0)) * pitch - GAP)}px`;
+    const top = -this.element.getBoundingClientRect().top;
+    const height = innerHeight;
+    const around = height * 0.75;
+    const first = Math.max(0, Math.floor((top - around) / pitch)) * columns;
+    const last = Math.min(count, Math.max(0, Math.ceil((top + height + around) / pitch)) * columns);
+    const shown = last > first ? listing.slice(first, last) : [];
+    const fast = this.#fast(top);
+
+    const keep = new Set<string>();
+    // What has the focus stays, wherever it is: a reader's place must not be lost.
+    const focused = document.activeElement?.closest("li")?.dataset["id"];
+    if (focused && this.#tiles.has(focused) && listing.indexOf(focused) >= 0) keep.add(focused);
+    shown.forEach((image) => image && keep.add(image.id));
+    for (const [id, tile] of this.#tiles) {
+      if (keep.has(id)) continue;
+      tile.discard();
+      this.#tiles.delete(id);
+    }
+    let after: Element | null = null;
+    shown.forEach((image, i) => {
+      if (!image) return;
+      const index = first + i;
+      const tile = this.#tile(image);
+      tile.place((index % columns) * (side + GAP), Math.floor(index / columns) * pitch, side, index, listing.more ? -1 : count);
+      const expected: Element | null = after ? after.nextElementSibling : this.element.firstElementChild;
+      if (tile.element !== expected) this.element.insertBefore(tile.element, expected);
+      after = tile.element;
+      tile.link.tabIndex = index === this.#focus ? 0 : -1;
+      if (!fast) tile.show(side);
+    });
+    const reachable = this.#tileAt(this.#focus) ?? this.#tiles.values().next().value;
+    if (reachable) reachable.link.tabIndex = 0;
+    if (listing.more && (top + height * 4) / pitch > rows) this.#extend();
+  }
+
+  #tile(image: Image): Tile {
+    let tile = this.#tiles.get(image.id);
+    if (tile) tile.update(image);
+    else this.#tiles.set(image.id, (tile = new Tile(image)));
+    return tile;
+  }
+
+  #tileAt(index: number): Tile | undefined {
+    if (index >= this.#listing.count) return undefined;
+    const [image] = this.#listing.slice(index, index + 1);
+    return image && this.#tiles.get(image.id);
+  }
+
+  /** Whether one is scrolling too fast to look; if so, it is drawn again when that is over. */
+  #fast(top: number): boolean {
+    const time = performance.now();
+    const speed = Math.abs(top - this.#lastTop) / Math.max(1, time - this.#lastTime);
+    [this.#lastTop, this.#lastTime] = [top, time];
+    clearTimeout(this.#rest);
+    if (speed < FAST) return false;
+    this.#rest = setTimeout(() => this.render(), REST_MS);
+    return true;
+  }
+
+  #reveal(index: number): void {
+    const { columns, side, pitch } = this.#geometry;
+    const top = this.element.getBoundingClientRect().top + Math.floor(index / columns) * pitch;
+    const header = 72;
+    if (top < header) scrollBy(0, top - header);
+    else if (top + side > innerHeight - GAP) scrollBy(0, top + side - innerHeight + GAP);
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const { columns, pitch } = this.#geometry;
+    const screen = Math.max(1, Math.floor(innerHeight / pitch) - 1) * columns;
+    const steps: Record<string, number> = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -columns,
+      ArrowDown: columns,
+      PageUp: -screen,
+      PageDown: screen,
+      Home: -this.#focus,
+      End: this.#listing.count - 1 - this.#focus,
+    };
+    const step = steps[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    const wanted = this.#focus + step;
+    if (wanted < 0 && step === -columns) return;
+    this.focus(wanted);
+  }
+}
+
+function geometry(width: number): Geometry {
+  const wanted = width < 640 ? 116 : 208;
+  const columns = Math.max(width < 300 ? 2 : 3, Math.round((width + GAP) / (wanted + GAP)));
+  const side = Math.max(1, (width - GAP * (columns - 1)) / columns);
+  return { columns, side, pitch: side + GAP };
+}

@@ -1,0 +1,94 @@
+// Hears of images as they come and go, for as long as the page is open, over lost connections too.
+//
+// Browsers have six connections to a server without TLS, for all windows together, so one window listens and tells
+// the others. Which one, the browser's locks decide: when that window is gone, another takes over where it stood.
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+
+import { WatchImagesResponseSchema } from "#gen/conexiones/v1/images_pb";
+import type { WatchImagesResponse } from "#gen/conexiones/v1/images_pb";
+
+import { delayAfter, images, pause } from "../rpc";
+
+/** Twice the server's heartbeat and a little: after that the connection counts as lost. */
+const SILENCE_MS = 45_000;
+
+export type State = "connecting" | "live" | "offline";
+
+export interface Listener {
+  event: (event: WatchImagesResponse) => void;
+  state: (state: State) => void;
+  /** What happened meanwhile is unknown: list anew. */
+  resync: () => void;
+}
+
+export class Watch {
+  readonly #listener: Listener;
+  readonly #channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("conexiones.watch") : undefined;
+  #token = "";
+  #state: State = "connecting";
+  #leads = false;
+
+  constructor(listener: Listener) {
+    this.#listener = listener;
+    this.#channel?.addEventListener("message", ({ data }) => {
+      if (data instanceof Uint8Array) this.#hear(fromBinary(WatchImagesResponseSchema, data));
+      else if (data === "who?") {
+        if (this.#leads) this.#tell();
+      } else this.#become(data as State);
+    });
+  }
+
+  async run(): Promise<never> {
+    // Without locks (plain HTTP from another machine) every window listens for itself.
+    if (!this.#channel || !("locks" in navigator)) return await this.#lead();
+    this.#channel.postMessage("who?");
+    return await navigator.locks.request("conexiones.watch", () => this.#lead());
+  }
+
+  async #lead(): Promise<never> {
+    this.#leads = true;
+    for (let attempts = 0; ; attempts++) {
+      const silence = new AbortController();
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const alive = () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => silence.abort(), SILENCE_MS);
+      };
+      alive();
+      try {
+        for await (const event of images.watchImages({ resumeToken: this.#token }, { signal: silence.signal })) {
+          alive();
+          attempts = 0;
+          this.#become("live");
+          this.#hear(event);
+          if (event.event.case !== "heartbeat") this.#channel?.postMessage(toBinary(WatchImagesResponseSchema, event));
+        }
+      } catch {
+        // A token that the server does not know, since its data is another's, would be refused for ever.
+        if (attempts > 2) this.#token = "";
+      } finally {
+        clearTimeout(timer);
+      }
+      this.#become("offline");
+      await pause(delayAfter(attempts), new AbortController().signal);
+    }
+  }
+
+  #hear(event: WatchImagesResponse): void {
+    // Without a token to go on from, something may have been missed before the first event.
+    if (event.event.case === "resync" || !this.#token) this.#listener.resync();
+    this.#token = event.resumeToken;
+    this.#listener.event(event);
+  }
+
+  #become(state: State): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#listener.state(state);
+    if (this.#leads) this.#tell();
+  }
+
+  #tell(): void {
+    this.#channel?.postMessage(this.#state);
+  }
+}

@@ -1,0 +1,76 @@
+// The page's language: the first of the browser's that it has, else English; and numbers as that language has them.
+import { en } from "./words/en";
+import type { Words } from "./words/en";
+import { es } from "./words/es";
+
+const LANGUAGES: Record<string, Words> = { en, es };
+
+export const language = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in LANGUAGES) ?? "en";
+/** With the region, where the browser says one: it decides how numbers and dates are written. */
+const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
+const words = LANGUAGES[language] ?? en;
+const plural = new Intl.PluralRules(locale);
+const numbers = new Intl.NumberFormat(locale);
+const decimals = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
+const dates = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+
+type Values = Record<string, string | number>;
+
+/** The sentence of that name, with its values; a number `n` chooses the form. */
+export function t(name: keyof Words, values: Values = {}): string {
+  const forms = words[name].split("|");
+  const form = typeof values["n"] === "number" && plural.select(values["n"]) !== "one" ? forms.at(-1) : forms[0];
+  return (form ?? "").replace(/\{(\w+)\}/g, (_, key: string) => {
+    const value = values[key];
+    return typeof value === "number" ? number(value) : (value ?? "");
+  });
+}
+
+export function number(value: number): string {
+  return numbers.format(value);
+}
+
+export function decimal(value: number): string {
+  return decimals.format(value);
+}
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+/** Bytes in the unit that makes them short, of 1000 each. */
+export function bytes(count: number): string {
+  let unit = 0;
+  while (count >= 999.5 && unit < UNITS.length - 1) {
+    count /= 1000;
+    unit += 1;
+  }
+  const digits = unit > 0 && count < 9.95 ? 1 : 0;
+  const written = new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return `${written.format(count)} ${UNITS[unit]}`;
+}
+
+/** Seconds, as one would say how long something takes. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return t("seconds", { n: Math.max(1, Math.round(seconds)) });
+  if (seconds < 5_400) return t("minutes", { n: Math.round(seconds / 60) });
+  return t("hours", { n: Math.round(seconds / 3600) });
+}
+
+export function date(value: Date): string {
+  return dates.format(value);
+}
+
+const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ["year", 31_557_600],
+  ["month", 2_629_800],
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+];
+
+/** How long ago that was. */
+export function ago(value: Date): string {
+  const seconds = (value.getTime() - Date.now()) / 1000;
+  for (const [unit, length] of STEPS) if (seconds <= -length) return relative.format(Math.round(seconds / length), unit);
+  return relative.format(Math.min(0, Math.round(seconds)), "second");
+}

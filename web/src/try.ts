@@ -1,0 +1,155 @@
+// Try the service: two of the tutorial's calls with request and answer, and the server's state.
+import { toJson } from "@bufbuild/protobuf";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { Code } from "@connectrpc/connect";
+
+import { GetUserReplySchema } from "#gen/user_pb";
+
+import { button, h, say } from "./dom";
+import type { Child } from "./dom";
+import { ago, bytes, date, number, t } from "./i18n";
+import { health, problem, status, uploads, usuario } from "./rpc";
+import { sentence } from "./words/problems";
+
+const REFRESH_MS = 4_000;
+const METHODS = ["GetUser", "ProcessImage"] as const;
+type Method = (typeof METHODS)[number];
+
+export class Try {
+  readonly element: HTMLDialogElement;
+  readonly #state = h("dl", { class: "facts" });
+  readonly #health = h("span", { class: "health" });
+  #method: Method = "GetUser";
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #limits: HTMLElement[] = [];
+
+  constructor(close: () => void) {
+    this.element = h(
+      "dialog",
+      { class: "try", "aria-labelledby": "try-title" },
+      h("div", { class: "head" }, h("h2", { id: "try-title" }, t("tryIt")), button("close", t("close"), close)),
+      h(
+        "div",
+        { class: "columns" },
+        h("section", null, h("p", { class: "intro" }, t("tryIntro")), ...this.#form()),
+        h("section", { class: "server" }, h("h3", null, t("server")), this.#state),
+      ),
+    );
+    this.element.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      close();
+    });
+  }
+
+  open(): void {
+    if (!this.element.open) this.element.showModal();
+    void this.#refresh();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.element.close();
+  }
+
+  #form(): Child[] {
+    const name = h("input", { name: "name", autocomplete: "off", value: "Ada" });
+    const pow = h("input", { name: "pow", type: "number", min: -(2 ** 31), max: 2 ** 31 - 1, step: 1, value: 12 });
+    const image = h("input", { name: "image", type: "file", accept: "image/*" });
+    const optional = h("span", { class: "hint" }, t("optional"));
+    const asked = h("pre", { tabindex: 0, "data-try": "request", "aria-label": t("request") });
+    const answered = h("pre", { tabindex: 0, "data-try": "answer", "aria-label": t("answer"), "aria-live": "polite" });
+    const took = h("span", { class: "hint" });
+    const tabs = METHODS.map((method) =>
+      h("button", { type: "button", class: "tab", onclick: () => choose(method) }, method),
+    );
+    const choose = (method: Method) => {
+      this.#method = method;
+      tabs.forEach((tab, i) => tab.setAttribute("aria-pressed", String(METHODS[i] === method)));
+      optional.hidden = method === "ProcessImage";
+      show();
+    };
+    const given = () => ({ name: name.value, pow: Math.trunc(Number(pow.value)) || 0 });
+    const show = () => {
+      const [file] = image.files ?? [];
+      const request = { ...given(), image: file ? `… ${number(file.size)} B: ${file.name}` : "" };
+      say(asked, `POST /user.UsuarioServicio/${this.#method}\ncontent-type: application/grpc-web+proto\n\n${JSON.stringify(request, null, 2)}`);
+    };
+    const send = async () => {
+      show();
+      answered.removeAttribute("data-code");
+      say(answered, "…");
+      const [file] = image.files ?? [];
+      const start = performance.now();
+      let text: string;
+      let code = "OK";
+      try {
+        const request = { ...given(), ...(file && { image: new Uint8Array(await file.arrayBuffer()) }) };
+        const reply = await (this.#method === "GetUser" ? usuario.getUser(request) : usuario.processImage(request));
+        text = JSON.stringify(toJson(GetUserReplySchema, reply), null, 2);
+      } catch (error) {
+        const found = problem(error);
+        code = found.reason || Code[found.code] || "UNKNOWN";
+        text = `${t("refused", { reason: code })}\n${sentence(found)}`;
+      }
+      say(took, t("took", { n: Math.round(performance.now() - start) }));
+      say(answered, text);
+      answered.dataset["code"] = code;
+      void this.#refresh();
+    };
+    const form = h(
+      "form",
+      {
+        onsubmit: (event) => {
+          event.preventDefault();
+          void send();
+        },
+        oninput: show,
+      },
+      h("div", { class: "row", role: "group" }, ...tabs),
+      h("label", null, t("name"), name),
+      h("label", null, t("pow"), pow),
+      h("label", null, h("span", null, t("picture"), " ", optional), image),
+      h("div", { class: "row" }, h("button", { class: "button primary" }, t("send")), took),
+    );
+    choose("GetUser");
+    return [form, h("h3", null, t("request")), asked, h("h3", null, t("answer")), answered];
+  }
+
+  async #refresh(): Promise<void> {
+    clearTimeout(this.#timer);
+    const [found, held] = await Promise.all([health(), status.getStatus({}).catch(() => undefined)]);
+    if (this.#limits.length === 0) this.#limits = await limits().catch(() => []);
+    const words = { SERVING: t("serving"), NOT_SERVING: t("draining"), none: t("unknown") };
+    say(this.#health, words[found ?? "none"]);
+    this.#health.dataset["health"] = found ?? "none";
+    const rows: Child[] = [h("dt", null, t("health")), h("dd", null, this.#health)];
+    if (held) {
+      const since = held.startTime ? timestampDate(held.startTime) : new Date();
+      const total = t("countsText", { images: t("images", { n: Number(held.imageCount) }), bytes: bytes(Number(held.imageBytes)) });
+      rows.push(
+        ...pair(t("version"), held.version),
+        ...pair(t("since"), h("time", { datetime: since.toISOString(), title: date(since) }, ago(since))),
+        ...pair(t("counts"), h("span", { "data-status": "images" }, total)),
+        ...pair("", t("users", { n: Number(held.userCount) })),
+        ...pair("", t("openUploads", { n: Number(held.openUploadCount) })),
+      );
+    }
+    this.#state.replaceChildren(...(rows as Node[]), ...this.#limits);
+    if (this.element.open) this.#timer = setTimeout(() => void this.#refresh(), REFRESH_MS);
+  }
+}
+
+function pair(name: string, ...value: Child[]): HTMLElement[] {
+  return [h("dt", null, name), h("dd", null, ...value)];
+}
+
+async function limits(): Promise<HTMLElement[]> {
+  const found = await uploads.getLimits({});
+  const hours = Math.round(Number(found.idleExpiry?.seconds ?? 0n) / 3600);
+  return [
+    ...pair(t("maxImage"), bytes(Number(found.maxImageBytes))),
+    ...pair(t("maxPixels"), number(Number(found.maxPixels))),
+    ...pair(t("maxMessage"), bytes(Number(found.maxMessageBytes))),
+    ...pair(t("expiry"), t("idleHours", { n: hours })),
+  ];
+}

@@ -1,0 +1,154 @@
+// One image on a stage: fitted, or as large as one likes, moved by pointer, fingers, wheel and keys.
+import type { Image } from "#gen/conexiones/v1/images_pb";
+
+import { draw } from "./gallery/blurhash";
+import { h } from "./dom";
+
+const MOST = 16; // times the fitted size, or the size at which a pixel is so many on the screen
+/** Few sizes, so that the server makes few renditions: pixels of the longer side. */
+const SIDES = [1280, 2560, 4096, 8192];
+
+export class Stage {
+  readonly element: HTMLElement;
+  readonly #picture = h("img", { alt: "", draggable: "false" });
+  readonly #canvas = h("canvas", { "aria-hidden": "true" });
+  readonly #frame = h("div", { class: "frame" }, this.#canvas, this.#picture);
+  readonly #note = h("p", { class: "note", hidden: true });
+  readonly #pointers = new Map<number, { x: number; y: number }>();
+  #image: Image | undefined;
+  #scale = 1;
+  #x = 0;
+  #y = 0;
+  #side = 0; // of the rendition that is shown
+  #moved = false;
+
+  constructor(noPreview: string) {
+    this.#note.textContent = noPreview;
+    this.element = h("div", { class: "stage" }, this.#frame, this.#note);
+    this.#picture.addEventListener("load", () => this.#frame.classList.add("shown"));
+    this.#picture.addEventListener("error", () => this.#picture.hasAttribute("src") && this.#fail());
+    this.element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    this.element.addEventListener("dblclick", (event) => this.zoomTo(this.#scale > 1.01 ? 1 : this.#natural(), event.clientX, event.clientY));
+    this.element.addEventListener("pointerdown", (event) => this.#down(event));
+    this.element.addEventListener("pointermove", (event) => this.#move(event));
+    for (const over of ["pointerup", "pointercancel"] as const) {
+      this.element.addEventListener(over, (event) => this.#pointers.delete(event.pointerId));
+    }
+    new ResizeObserver(() => this.#lay()).observe(this.element);
+  }
+
+  /** Whether it is larger than fitted. */
+  get zoomed(): boolean {
+    return this.#scale > 1.01;
+  }
+
+  show(image: Image | undefined, label: string): void {
+    const another = image?.id !== this.#image?.id;
+    this.#image = image;
+    this.#picture.alt = label;
+    if (!another) return;
+    this.#side = 0;
+    [this.#scale, this.#x, this.#y] = [1, 0, 0];
+    this.#picture.removeAttribute("src");
+    this.#frame.classList.remove("shown", "failed");
+    this.#note.hidden = true;
+    this.#canvas.hidden = !(image?.facts?.blurHash && draw(this.#canvas, image.facts.blurHash, 1, 1));
+    this.#frame.style.backgroundColor = image?.facts?.dominantColor ?? "";
+    if (image?.facts?.problem) this.#fail();
+    this.#lay();
+  }
+
+  /** Zooms by a factor, around a point of the window or the middle. */
+  zoomBy(factor: number, x?: number, y?: number): void {
+    this.zoomTo(this.#scale * factor, x, y);
+  }
+
+  zoomTo(scale: number, x?: number, y?: number): void {
+    const box = this.element.getBoundingClientRect();
+    const [cx, cy] = [box.left + box.width / 2, box.top + box.height / 2];
+    const to = Math.max(1, Math.min(Math.max(MOST, 2 * this.#natural()), scale));
+    const ratio = to / this.#scale;
+    // What lies under the point stays there.
+    this.#x = (x ?? cx) - cx - ((x ?? cx) - cx - this.#x) * ratio;
+    this.#y = (y ?? cy) - cy - ((y ?? cy) - cy - this.#y) * ratio;
+    this.#scale = to;
+    this.#lay();
+  }
+
+  pan(x: number, y: number): void {
+    this.#x += x;
+    this.#y += y;
+    this.#lay();
+  }
+
+  #fitted(): { width: number; height: number } {
+    const { clientWidth, clientHeight } = this.element;
+    const { width = 1, height = 1 } = this.#image ?? {};
+    const fit = Math.min(clientWidth / width, clientHeight / height, 1);
+    // What is tiny is shown as large as it can be seen.
+    const most = Math.max(fit, Math.min(clientWidth / width, clientHeight / height, 128 / Math.max(width, height)));
+    return { width: width * most, height: height * most };
+  }
+
+  /** The scale at which a pixel of the image is one of the screen. */
+  #natural(): number {
+    const { width } = this.#fitted();
+    return Math.max(2, (this.#image?.width ?? 1) / devicePixelRatio / Math.max(1, width));
+  }
+
+  #lay(): void {
+    const image = this.#image;
+    if (!image || this.element.clientWidth === 0) return;
+    const { width, height } = this.#fitted();
+    const reach = (size: number, of: number) => Math.max(0, (size * this.#scale - of) / 2);
+    const limit = (value: number, most: number) => Math.max(-most, Math.min(most, value));
+    this.#x = limit(this.#x, reach(width, this.element.clientWidth));
+    this.#y = limit(this.#y, reach(height, this.element.clientHeight));
+    const { style } = this.#frame;
+    style.width = `${width}px`;
+    style.height = `${height}px`;
+    style.transform = `translate(-50%, -50%) translate(${this.#x}px, ${this.#y}px) scale(${this.#scale})`;
+    this.element.classList.toggle("zoomed", this.zoomed);
+    this.#load(image, Math.max(width, height) * this.#scale * devicePixelRatio);
+  }
+
+  /** The smallest rendition that is sharp at so many pixels; never a smaller one than is shown. */
+  #load(image: Image, wanted: number): void {
+    if (this.#frame.classList.contains("failed")) return;
+    const needed = Math.min(wanted, Math.max(image.width, image.height));
+    const side = SIDES.find((known) => known >= needed) ?? (SIDES.at(-1) as number);
+    if (side <= this.#side) return;
+    this.#side = side;
+    const moving = image.frames > 1 && (image.format === "GIF" || image.format === "WEBP") ? "&animated=1" : "";
+    this.#picture.src = `/images/${image.id}?width=${side}&height=${side}${moving}`;
+  }
+
+  #fail(): void {
+    this.#frame.classList.add("failed");
+    this.#note.hidden = false;
+  }
+
+  #wheel(event: WheelEvent): void {
+    event.preventDefault();
+    this.zoomBy(Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 180), event.clientX, event.clientY);
+  }
+
+  #down(event: PointerEvent): void {
+    this.#moved = false;
+    this.#pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    this.element.setPointerCapture(event.pointerId);
+  }
+
+  #move(event: PointerEvent): void {
+    const before = this.#pointers.get(event.pointerId);
+    if (!before) return;
+    const here = { x: event.clientX, y: event.clientY };
+    const [other] = [...this.#pointers].filter(([id]) => id !== event.pointerId).map(([, point]) => point);
+    this.#pointers.set(event.pointerId, here);
+    if (other) {
+      const distance = (point: { x: number; y: number }) => Math.max(1, Math.hypot(point.x - other.x, point.y - other.y));
+      this.zoomBy(distance(here) / distance(before), (here.x + other.x) / 2, (here.y + other.y) / 2);
+    } else if (this.zoomed) this.pan(here.x - before.x, here.y - before.y);
+    this.#moved ||= Math.hypot(here.x - before.x, here.y - before.y) > 3;
+  }
+}
