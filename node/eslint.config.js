@@ -7,7 +7,18 @@ import typescript from "typescript-eslint";
 // What Node.js and the browser have, of what is used here.
 const shared = ["Buffer", "URL", "console", "fetch", "process", "setTimeout", "clearTimeout"];
 const commonjs = ["__dirname", "__filename", "module", "require"];
-const page = ["document", "window"];
+const page = [
+  "ClipboardEvent",
+  "DataTransfer",
+  "File",
+  "atob",
+  "dispatchEvent",
+  "document",
+  "innerWidth",
+  "requestAnimationFrame",
+  "scrollTo",
+  "window",
+];
 const readonly = (names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
 
 export default defineConfig(
