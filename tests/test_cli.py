@@ -1,15 +1,18 @@
 """The commands of the client, as users run them: their output, their exit status, their interruptions."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Queue
 
@@ -17,6 +20,7 @@ import pytest
 
 from conexiones import Client
 from conexiones.testing import Server, serve
+from tests.clients import need
 from tests.server.calls import bitmap
 
 CLI = [sys.executable, "-m", "conexiones"]
@@ -148,11 +152,14 @@ def test_usage_and_no_server(shell: Shell) -> None:
     ):
         assert b"Usage:" in shell(*wrong, status=2).stderr
     refused = shell("ls", "--address", "127.0.0.1:1", status=1).stderr.decode()
-    assert re.fullmatch(r"conexiones: .*127\.0\.0\.1:1.*Connection refused.*\.\n", refused)
+    assert refused == (
+        "conexiones: No server answers at 127.0.0.1:1: Failed to connect to remote host: Connection refused."
+        " (conexiones doctor --server 127.0.0.1:1 says more.)\n"
+    )
     assert b"No such file" in shell("ls", "--ca", "none.pem", status=1).stderr
     # The log of gRPC, which has much to say of TLS, does not stand around the sentence.
     untrusted = shell("ls", "--tls", status=1).stderr.decode()
-    assert re.fullmatch(r"conexiones: .*\.\n", untrusted), untrusted
+    assert re.fullmatch(r"conexiones: No server answers at .*\. \(.* says more\.\)\n", untrusted), untrusted
 
 
 def test_hello(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
@@ -212,6 +219,8 @@ def test_an_interrupted_put_is_gone_on_with(shell: Shell, tmp_path: Path) -> Non
         while not re.search(rb"[1-9][0-9.]*/480\.0", said):
             said += os.read(ours, 4096)
         process.send_signal(signal.SIGINT)
+        while not said.endswith(b"conexiones: Interrupted; the same command again goes on.\r\n"):
+            said += os.read(ours, 4096)
         assert process.wait(10) == 130
     os.close(ours)
     assert path.with_name("scan.bmp.conexiones-upload").exists()
@@ -234,3 +243,109 @@ def test_help_loads_no_grpc() -> None:
         check=True,
     )
     assert loaded.stdout.endswith("[]\n")
+
+
+class Screen:
+    """What a terminal shows in the end; of its codes it knows those that move up and that erase a line."""
+
+    def __init__(self) -> None:
+        self.rows = [""]
+        self._row = self._column = 0
+
+    def write(self, text: str) -> None:
+        for code, up, char in re.findall(r"(\x1b\[(?:(\d+)A|[?0-9;]*[A-Za-z]))|([\s\S])", text):
+            if up:
+                self._row -= int(up)
+            elif code.endswith("[2K"):
+                self.rows[self._row] = ""
+            elif char == "\r":
+                self._column = 0
+            elif char == "\n":
+                self._row += 1
+                self.rows += [""] * (self._row + 1 - len(self.rows))
+            elif char:
+                line = self.rows[self._row].ljust(self._column)
+                self.rows[self._row] = line[: self._column] + char + line[self._column + 1 :]
+                self._column += 1
+
+
+@pytest.mark.parametrize("columns", [60, 160])
+def test_bars_and_lines_share_a_terminal(shell: Shell, tmp_path: Path, columns: int) -> None:
+    for number in range(8):
+        (tmp_path / f"{number} {'a long name ' * 6}.bmp").write_bytes(b"".join(bitmap(1500, 1000)))
+    (tmp_path / "no image.txt").write_bytes(b"no image")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environ = {name: value for name, value in shell.environ.items() if name not in {"COLUMNS", "LINES"}}
+    with subprocess.Popen(
+        [*CLI, "put", "."], cwd=tmp_path, env={**environ, "TERM": "xterm"}, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        screen = Screen()
+        said = b""
+        with suppress(OSError):  # at the end, on Linux
+            while piece := os.read(ours, 65536):
+                said += piece
+        assert process.wait(10) == 1
+    os.close(ours)
+    text = said.decode()
+    # There were bars, none wider than the terminal, each with its name cut short.
+    bars = [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", text)) if "━" in line]
+    assert bars
+    assert all(len(line) <= columns for line in bars)
+    assert all("…" in line for line in bars if "a long" in line and columns == 60)
+    screen.write(text)
+    # What stays is a whole line for each file, and nothing else.
+    lines = sorted(line.rstrip() for line in screen.rows if line.strip())
+    assert [line[36:54] for line in lines[:8]] == ["  BMP       1500 ×"] * 8
+    assert lines[8:] == ["conexiones: no image.txt: The bytes are not an image of any known format."]
+
+
+def test_an_image_is_nothing_for_a_terminal(shell: Shell) -> None:
+    ours, theirs = pty.openpty()
+    ran = subprocess.run(
+        [*CLI, "get", NOBODY, "-o", "-"],
+        env=shell.environ,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert ran.returncode == 2
+    assert b"redirect it, or give -o FILE" in ran.stderr
+
+
+# What bash does for Tab, in a bash of its own: prints what the line could go on with.
+COMPLETED = """
+source <("$0" completion bash)
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_conexiones_completion conexiones "${@: -1}" "${@: -2:1}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "goes_on"),
+    [
+        (["conexiones", "d"], {"doctor"}),
+        (["conexiones", "put", "--con"], {"--concurrency"}),
+        (["conexiones", "completion", ""], {"bash", "zsh", "fish"}),
+        (["conexiones", "watch", "--js"], {"--json"}),
+        (["conexiones", "nothing-like-this"], {""}),
+    ],
+)
+def test_completion_in_bash(tmp_path: Path, line: list[str], goes_on: set[str]) -> None:
+    bash = need("bash", "apt install bash")
+    program = Path(sys.executable).with_name("conexiones")
+    environ = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    ran = subprocess.run(
+        [bash, "--norc", "-c", COMPLETED, str(program), *line],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert set(ran.stdout.split("\n")[:-1]) == goes_on

@@ -64,15 +64,17 @@ def command(name: str) -> Callable[[Command], click.Command]:
                 raise click.UsageError("--cert and --key go together.")
             # The sentence that is printed says it all; gRPC's own log would stand around it.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-            from conexiones.sdk import AsyncClient
 
             async def with_client() -> int:
+                # Here, so that Ctrl-C while it loads is a Ctrl-C like any other.
+                from conexiones.sdk import AsyncClient
+
                 async with AsyncClient(
                     address, tls=tls, ca=ca, cert=cert, key=key, timeout=timeout
                 ) as client:
                     return await work(client, **rest)
 
-            sys.exit(_status(with_client()))
+            sys.exit(_status(with_client))
 
         wrapped: Any = run
         for option in reversed(_OPTIONS):
@@ -82,11 +84,13 @@ def command(name: str) -> Callable[[Command], click.Command]:
     return decorate
 
 
-def _status(work: Coroutine[Any, Any, int]) -> int:
+def _status(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     try:
-        return asyncio.run(work)
+        return asyncio.run(work())
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except click.UsageError:
+        raise  # click shows it, with the command's usage
     except BrokenPipeError:
         # `… | head`: nobody reads on, which is no failure of ours.
         sys.stderr.close()
@@ -97,13 +101,21 @@ def _status(work: Coroutine[Any, Any, int]) -> int:
 
 
 def failed(error: Exception, what: str = "") -> None:
-    """One sentence on standard error. What is neither ours nor the system's is a defect: it is raised."""
-    click.echo(f"conexiones: {f'{what}: ' if what else ''}{sentence(error)}", err=True)
+    """One line on standard error. What is neither ours nor the system's is a defect: it is raised."""
+    click.echo(failure(error, what), err=True)
+
+
+def failure(error: Exception, what: str = "") -> str:
+    """The line for `failed`."""
+    return f"conexiones: {f'{what}: ' if what else ''}{sentence(error)}"
 
 
 def sentence(error: Exception) -> str:
     from conexiones.errors import ConexionesError, InvalidField
+    from conexiones.sdk import Unreachable
 
+    if isinstance(error, Unreachable):
+        return f"{error.message} (conexiones doctor --server {error.facts['address']} says more.)"
     if isinstance(error, InvalidField):
         return f"{error.field}: {error.message}"
     if isinstance(error, ConexionesError):

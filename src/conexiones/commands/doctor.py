@@ -1,5 +1,6 @@
 """`conexiones doctor`: what is wrong here, and how to mend it."""
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -31,6 +32,8 @@ def doctor(*, server: str | None, data_dir: str | None, as_json: bool, **way: An
 
     One line for each check: ok, warn, or FAIL, and how to mend it. The exit status is 1 if any failed.
     """
+    # The findings say it all; gRPC's own log would stand between them.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     failed = False
     for finding in _findings(server, data_dir, way):
         failed |= finding.state == "FAIL"

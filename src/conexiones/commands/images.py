@@ -36,7 +36,7 @@ class Moment(click.ParamType[datetime]):
 
 
 @command("ls")
-@click.option("--user", default="", help="Only this user's.")
+@click.option("--user", default="", show_default=False, help="Only this user's.")
 @click.option("--since", type=Moment(), help="Created then or later: 2026-01-31T12:00, or 12h ago.")
 @click.option("--until", type=Moment(), help="Created before then.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
@@ -79,8 +79,8 @@ async def rm(client: "AsyncClient", ids: tuple[str, ...]) -> int:
 
 
 @command("watch")
-@click.option("--user", default="", help="Only this user's.")
-@click.option("--token", default="", help="Go on after the event with this token.")
+@click.option("--user", default="", show_default=False, help="Only this user's.")
+@click.option("--token", default="", show_default=False, help="Go on after the event with this token.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event, on a line.")
 async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> int:
     """Say what happens to images, until interrupted."""

@@ -4,12 +4,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from conexiones.commands.connection import command, described, facts, failed, line, sentence
+from conexiones.commands.connection import command, described, facts, failure, line, sentence
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient
@@ -35,15 +36,20 @@ class Bars:
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
+        from rich.table import Column
 
+        # Names give way first, so that a long one, or a narrow terminal, leaves a bar to see.
+        name = Column(ratio=2, no_wrap=True, overflow="ellipsis")
+        numbers = [Column(no_wrap=True, justify="right") for _ in range(3)]
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False, table_column=name),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
+            DownloadColumn(table_column=numbers[0]),
+            TransferSpeedColumn(table_column=numbers[1]),
+            TimeRemainingColumn(table_column=numbers[2]),
             console=Console(stderr=True),
             transient=True,
+            expand=True,
         )
 
     def __enter__(self) -> "Bars":
@@ -57,6 +63,13 @@ class Bars:
 
     def add(self, name: str, total: int | None) -> "Bar":
         return Bar(self._progress, name, total)
+
+    def say(self, text: str, *, err: bool = False) -> None:
+        """A line on standard output, or error; above the bars where they share the terminal."""
+        if self._progress and (err or sys.stdout.isatty()):
+            self._progress.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        else:
+            click.echo(text, err=err)
 
 
 class Bar:
@@ -87,11 +100,30 @@ def files(paths: tuple[Path, ...]) -> Iterator[Path]:
                 yield found
 
 
+@contextmanager
+def _interrupted(quiet: bool) -> Iterator[None]:
+    """After Ctrl-C, says what that means."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not quiet:
+            click.echo("conexiones: Interrupted; the same command again goes on.", err=True)
+        raise
+
+
+def _size(path: Path) -> int | None:
+    """None where that is not known; what is wrong with a file, the upload will say."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 @command("put")
 @click.argument(
     "paths", nargs=-1, required=True, metavar="FILE|FOLDER…", type=click.Path(path_type=Path, allow_dash=True)
 )
-@click.option("--user", default="", help="Whose the images are to be.")
+@click.option("--user", default="", show_default=False, help="Whose the images are to be.")
 @click.option(
     "--concurrency", type=click.IntRange(1, 64), default=4, help="How many are sent at the same time."
 )
@@ -110,7 +142,7 @@ async def put(
     async def one(path: Path) -> None:
         nonlocal failures
         standard = str(path) == "-"
-        bar = bars.add("stdin" if standard else path.name, None)
+        bar = bars.add("stdin" if standard else path.name, _size(path))
         try:
             # Where no state can be kept, the image still can be sent.
             resume = not standard and os.access(path.parent, os.W_OK)
@@ -122,14 +154,14 @@ async def put(
                 line(
                     file=str(path), error={"reason": getattr(error, "reason", ""), "message": sentence(error)}
                 )
-            failed(error, str(path))
+            bars.say(failure(error, str(path)), err=True)
             return
         finally:
             bar.close()
         if as_json:
             line(file=str(path), **facts(image))
         elif not quiet:
-            click.echo(f"{described(image)}  {path}")
+            bars.say(f"{described(image)}  {path}")
 
     queue = iter(files(paths))
 
@@ -137,7 +169,7 @@ async def put(
         for path in queue:
             await one(path)
 
-    with Bars(hidden=quiet or as_json) as bars:
+    with _interrupted(quiet), Bars(hidden=quiet or as_json) as bars:
         async with asyncio.TaskGroup() as group:
             for _ in range(concurrency):
                 group.create_task(worker())
@@ -156,6 +188,8 @@ async def put(
 @click.option("--json", "as_json", is_flag=True, help="A JSON object, on a line.")
 async def get(client: "AsyncClient", id: str, output: Path | None, quiet: bool, as_json: bool) -> int:
     """Download the image ID, checked by its SHA-256. What was interrupted is gone on with."""
+    if str(output) == "-" and sys.stdout.isatty():
+        raise click.UsageError("An image is nothing for a terminal: redirect it, or give -o FILE.")
     with Bars(hidden=quiet or as_json) as bars:
         if str(output) == "-":
             await client.download(id, sys.stdout.buffer)

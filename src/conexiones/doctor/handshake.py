@@ -57,7 +57,8 @@ class Handshake:
             )
             return
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        yield Finding("name", "ok", f"{self._host} is {', '.join(addresses)}")
+        is_ = "an address" if addresses == [self._host] else ", ".join(addresses)
+        yield Finding("name", "ok", f"{self._host} is {is_}")
         tcp = self._connect(addresses)
         yield tcp
         if tcp.state == "FAIL":

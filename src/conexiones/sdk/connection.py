@@ -15,7 +15,7 @@ from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
-from conexiones.sdk.failures import ConnectionLost, Stalled, translated
+from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, translated
 from conexiones.sdk.pace import Pace
 
 T = TypeVar("T")
@@ -165,6 +165,9 @@ class Connection:
                 # A server that drains or is busy has not begun with it.
                 refused = isinstance(error, errors.ServerBusy | errors.ServerDraining)
                 if not left or not (again or refused) or loop.time() >= end:
+                    if isinstance(error, ConnectionLost) and not self.reached:
+                        address, why = self.options.address, error.facts["why"]
+                        raise Unreachable(address=address, why=why) from error
                     raise
                 await pace.pause(error, reached=True)
         raise AssertionError("unreachable")

@@ -178,6 +178,11 @@ def _reason(details: Iterable[Any]) -> str:
     return next((info.reason for detail in details if detail.Unpack(info)), "")
 
 
+_LAYERS = re.compile(r"^(?:[A-Z]+: )?(?:ipv[46]:[^ ]+: )?")
+"""A code's name, and an address that is said already: "UNKNOWN: ipv4:127.0.0.1:1: Failed to …"."""
+
+
 def _brief(why: str) -> str:
     """gRPC's words without the layers around them."""
-    return why.rpartition("last error: ")[2].rstrip(". ") or "it ended without a status"
+    last = _LAYERS.sub("", why.rpartition("last error: ")[2])
+    return last.rstrip(". ") or "it ended without a status"
