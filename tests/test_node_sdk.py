@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import grpc
 import pytest
 
+from conexiones import Client, __version__
 from conexiones.errors import BY_REASON
 from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
@@ -27,7 +29,6 @@ from tests.node import PACKAGE, PROGRAMS, run
 
 MOVE = PROGRAMS / "move.js"
 MIB = 1 << 20
-PEAK_BYTES = 200 * MIB
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +163,55 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
     assert f"JPEG 1280 × 853 {len(photograph)} bytes" in run(node, "move.mjs", folder=tmp_path, **environ)
     assert (tmp_path / "copy.tiff").read_bytes() == photograph
     assert run(node, "refused.mjs", folder=tmp_path, **environ).startswith("NOT_AN_IMAGE")
-    run(node, "--check", "watch.mjs", folder=tmp_path)
+    users = run(node, "users.mjs", folder=tmp_path, **environ)
+    assert "format: 'JPEG'" in users
+    assert "JPEG\nNOT_AN_IMAGE\nAda 144 " in users
+    looked = run(node, "look.mjs", folder=tmp_path, **environ)
+    assert looked.count("deleted\n") == 2
+    assert f"{__version__} takes 17179869184 bytes at most" in looked
+    with subprocess.Popen(
+        [node, "watch.mjs"], cwd=tmp_path, env=os.environ | environ, stdout=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout
+        assert watching.stdout.readline() == "listening\n"
+        with Client(server.address) as client:
+            id = client.upload(photograph).id
+        assert watching.stdout.readline() == f"+ {id} JPEG\n"
+        watching.kill()
+
+
+def test_the_package_has_what_its_users_need_and_no_more(
+    node: str, server: Server, photograph: bytes, tmp_path: Path
+) -> None:
+    """As packed: a TypeScript program with the strictest settings compiles against it, and runs."""
+    # From a copy, for packing builds anew.
+    source = tmp_path / "project" / "node"
+    shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    shutil.copy(ROOT / "LICENSE", source.parent)
+    (source / "node_modules").symlink_to(PACKAGE / "node_modules")
+    npm = need("npm", "apt install nodejs npm")
+    run(npm, "run", "package", "--silent", folder=source)
+    modules = tmp_path / "node_modules"
+    modules.mkdir()
+    with tarfile.open(source / f"conexiones-{__version__}.tgz") as packed:
+        names = packed.getnames()
+        packed.extractall(modules, filter="data")
+    (modules / "package").rename(modules / "conexiones")
+    for dependency in ("@bufbuild", "@grpc", "@node-rs", "@types"):
+        (modules / dependency).symlink_to(PACKAGE / "node_modules" / dependency)
+    others = {name for name in names if not re.fullmatch(r"package/dist/src/[\w/]+(\.d\.ts|\.js)", name)}
+    assert others == {"package/package.json", "package/README.md", "package/LICENSE"}
+    assert "package/dist/src/index.d.ts" in names
+    assert (source / f"conexiones-{__version__}.tgz").stat().st_size < 100_000
+
+    (tmp_path / "scan.tiff").write_bytes(photograph)
+    code = re.findall(r"```js\n// \S+\n(.*?)```", (PACKAGE / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "readme.mts").write_text("".join(code))
+    settings = ["--module", "nodenext", "--target", "es2022", "--strict", "--exactOptionalPropertyTypes"]
+    compiler = str(PACKAGE / "node_modules" / "typescript" / "bin" / "tsc")
+    run(node, compiler, *settings, "--types", "node", "readme.mts", folder=tmp_path)
+    assert " JPEG 1280 853\n" in run(node, "readme.mjs", folder=tmp_path, CONEXIONES_ADDRESS=server.address)
+    assert (tmp_path / "copy.tiff").read_bytes() == photograph
 
 
 def test_the_lock_file_names_no_registry() -> None:
@@ -250,17 +299,3 @@ def test_python_reads_what_node_wrote_and_the_other_way_round(
     with move("get", finished.image.id, tmp_path / "got.jpg") as moving:
         assert moving.result()["sha256"] == stored["sha256"]
     assert (tmp_path / "got.jpg").read_bytes() == photograph
-
-
-def test_a_gigabyte_takes_little_memory(
-    move: Any, picture: Callable[[int], Path], tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
-    with move("put", picture(1024)) as moving:
-        up = moving.result()
-    with move("get", up["id"], tmp_path / "image") as moving:
-        down = moving.result()
-    for name, result in (("up", up), ("down", down)):
-        record_property(name, result)
-        print(f"{name}: {result['seconds']:.1f} s, {result['peak'] / MIB:.0f} MiB at most")
-        assert result["peak"] < PEAK_BYTES
-    assert digest(tmp_path / "image") == up["sha256"]

@@ -40,6 +40,14 @@ export interface Limits {
   /** An open upload expires after so long without a byte, and after so long in all. */
   idleExpiryMs: number;
   totalExpiryMs: number;
+  /** As 1.2.3; "" of a server too old to say. */
+  serverVersion: string;
+  /** The server's clock when it answered; undefined of a server too old to say. */
+  serverTime: Date | undefined;
+  /** Uploads that may be open at a time, over all clients; 0 of a server without a limit. */
+  maxOpenUploads: number;
+  /** Of all of them together, of each what it announced, or received if that is more; 0 likewise. */
+  maxOpenBytes: number;
 }
 
 export function upload(message: UploadMessage | undefined): Upload {
@@ -56,12 +64,18 @@ export function upload(message: UploadMessage | undefined): Upload {
 }
 
 export function limits(message: GetLimitsResponse): Limits {
-  const { maxImageBytes, maxPixels, maxMessageBytes, maxChunkBytes, preferredChunkBytes } = message;
   return {
-    ...{ maxImageBytes: Number(maxImageBytes), maxPixels: Number(maxPixels) },
-    ...{ maxMessageBytes: Number(maxMessageBytes), maxChunkBytes: Number(maxChunkBytes) },
-    preferredChunkBytes: Number(preferredChunkBytes),
-    ...{ idleExpiryMs: milliseconds(message.idleExpiry), totalExpiryMs: milliseconds(message.totalExpiry) },
+    maxImageBytes: Number(message.maxImageBytes),
+    maxPixels: Number(message.maxPixels),
+    maxMessageBytes: Number(message.maxMessageBytes),
+    maxChunkBytes: Number(message.maxChunkBytes),
+    preferredChunkBytes: Number(message.preferredChunkBytes),
+    idleExpiryMs: milliseconds(message.idleExpiry),
+    totalExpiryMs: milliseconds(message.totalExpiry),
+    serverVersion: message.serverVersion,
+    serverTime: message.serverTime && date(message.serverTime),
+    maxOpenUploads: Number(message.maxOpenUploads),
+    maxOpenBytes: Number(message.maxOpenBytes),
   };
 }
 

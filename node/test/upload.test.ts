@@ -215,6 +215,9 @@ describe("an upload", () => {
     assert.ok(limits.maxImageBytes >= limits.maxChunkBytes && limits.maxChunkBytes >= limits.preferredChunkBytes);
     assert.ok(limits.preferredChunkBytes > 0 && limits.maxPixels > 0 && limits.maxMessageBytes > limits.maxChunkBytes);
     assert.deepEqual([limits.idleExpiryMs, limits.totalExpiryMs], [24 * 3_600_000, 7 * 24 * 3_600_000]);
+    assert.match(limits.serverVersion, /^\d+\.\d+/);
+    assert.ok(limits.serverTime && Math.abs(limits.serverTime.getTime() - Date.now()) < 60_000);
+    assert.ok(limits.maxOpenUploads > 0 && limits.maxOpenBytes > 0);
   });
 });
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ import grpc
 import psutil
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
+
+from conexiones.testing import Server
 
 DEADLINE = 20.0
 
@@ -52,6 +55,38 @@ def family(pid: int) -> list[psutil.Process]:
     """A process and all below it."""
     parent = psutil.Process(pid)
     return [parent, *parent.children(recursive=True)]
+
+
+class Meter(threading.Thread):
+    """The largest memory of a server's processes together, each shared page counted once (PSS), in bytes."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+        self._ended = threading.Event()
+        self.peak = 0
+
+    def run(self) -> None:
+        while not self._ended.wait(0.05):
+            self._measure()
+
+    def _measure(self) -> None:
+        total = 0
+        for process in family(self._server.pid):
+            try:
+                total += process.memory_full_info().pss
+            except psutil.Error:
+                continue
+        self.peak = max(self.peak, total)
+
+    def __enter__(self) -> "Meter":
+        self._measure()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
 
 
 async def until(true: Callable[[], object]) -> None:

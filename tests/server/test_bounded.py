@@ -6,47 +6,14 @@ import threading
 
 import grpc
 import grpc.aio
-import psutil
 import pytest
 
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
-from tests.server.calls import DEADLINE, bitmap, failure, family, until
+from tests.server.calls import DEADLINE, Meter, bitmap, failure, until
 
 MIB = 1 << 20
-
-
-class Meter(threading.Thread):
-    """The largest memory of a server's processes together, each shared page counted once (PSS), in bytes."""
-
-    def __init__(self, server: Server) -> None:
-        super().__init__()
-        self._server = server
-        self._ended = threading.Event()
-        self.peak = 0
-
-    def run(self) -> None:
-        while not self._ended.wait(0.05):
-            self._measure()
-
-    def _measure(self) -> None:
-        total = 0
-        for process in family(self._server.pid):
-            try:
-                total += process.memory_full_info().pss
-            except psutil.Error:
-                continue
-        self.peak = max(self.peak, total)
-
-    def __enter__(self) -> "Meter":
-        self._measure()
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self.join()
 
 
 @pytest.mark.parametrize("size", [65536, 4 * MIB])

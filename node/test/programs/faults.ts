@@ -1,7 +1,7 @@
 // Moves an image over a bad network for every line of standard input, and says in a line how that ended.
 //
 //     {"address": "HOST:PORT", "image": "FILE", "source": "bytes|stream|file", "target": "bytes|stream|file",
-//      "patienceMs": 20000, "chunkSize": 262144}   →   {"sha256": "…"} or {"error": {…}}
+//      "patienceMs": 40000, "chunkSize": 262144}   →   {"sha256": "…"} or {"error": {…}}
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
@@ -46,7 +46,7 @@ async function received(client: Client, id: string, target: Kind): Promise<Uint8
 
 async function moved(order: Order): Promise<object> {
   const { address, target, patienceMs, chunkSize } = order;
-  const client = new Client({ address, timeoutMs: 1_000, patienceMs });
+  const client = new Client({ address, timeoutMs: 2_000, patienceMs });
   try {
     const { id } = await client.upload(await sourceOf(order), { chunkSize });
     const bytes = await received(client, id, target);
