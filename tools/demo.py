@@ -1,6 +1,7 @@
 """The whole system at work: a server, and its clients in Python and Node.js. `make demo` runs it."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,6 +14,9 @@ ADDRESS = "127.0.0.1:50051"
 
 
 def main() -> int:
+    # Closing the terminal, or a plain kill, ends the server too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
     server = Server(ROOT / "data", {"address": ADDRESS})
     try:
         server.start()

@@ -86,6 +86,22 @@ def test_tls(start, certs: Path, tmp_path: Path) -> None:
     assert refused(server, grpc.ssl_channel_credentials((other / "ca.pem").read_bytes()))
 
 
+def test_no_copy_of_a_key_is_left_of_a_killed_server(start, certs: Path) -> None:
+    server: Server = start(**tls(certs))
+    private = Path((server.data_dir / "lock").read_text())
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    key = (certs / "server.key").read_text().splitlines()[1]
+    assert any(key in file.read_text() for file in private.glob("*.json"))
+    server.kill()
+    assert private.exists()
+    server.start()
+    assert not private.exists()
+    now = Path((server.data_dir / "lock").read_text())
+    assert now.exists()
+    assert server.stop() == 0
+    assert not now.exists()
+
+
 def test_mtls(start, certs: Path, tmp_path: Path) -> None:
     server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
     assert "(mTLS;" in server.log

@@ -13,6 +13,7 @@ import http.client
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -40,6 +41,9 @@ _LAST = 5.0
 
 _PR_SET_PDEATHSIG = 1
 
+PRIVATE = "conexiones-"
+"""How the name of a server's private folder begins."""
+
 
 class StartError(Exception):
     """The server cannot start: one sentence that says why and what to do."""
@@ -60,11 +64,12 @@ class Supervisor:
         self._idle = asyncio.Event()
         settings = self._settings
         with (
-            tempfile.TemporaryDirectory(prefix="conexiones-") as folder,
+            tempfile.TemporaryDirectory(prefix=PRIVATE) as folder,
             _Lock(settings.data_dir) as lock,
         ):
             ours, theirs = socket.socketpair()
             admin = Path(folder) / ADMIN
+            lock.sweep(Path(folder))
             secrets = Secrets(settings, Path(folder))
             try:
                 secrets.load()
@@ -178,7 +183,11 @@ class Supervisor:
 
 
 class _Lock:
-    """The data folder, taken by one server at a time."""
+    """The data folder, taken by one server at a time.
+
+    The lock's file names the server's private folder, in which there may be a copy of its key: what a server
+    that was killed has left is removed by the next one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -196,7 +205,20 @@ class _Lock:
             raise StartError(f"The data folder {self._folder} is in use by another server.") from None
         return self
 
+    def sweep(self, private: Path) -> None:
+        """Removes the private folder of the server before, if it is still there; notes the one of this."""
+        left = Path(os.pread(self.number, 4096, 0).decode(errors="replace"))
+        if left.name.startswith(PRIVATE):
+            shutil.rmtree(left, ignore_errors=True)
+        self._note(str(private))
+
+    def _note(self, text: str) -> None:
+        os.ftruncate(self.number, 0)
+        with suppress(OSError):  # a full disk is no reason not to start
+            os.pwrite(self.number, text.encode(), 0)
+
     def __exit__(self, *_: object) -> None:
+        self._note("")
         os.close(self.number)
 
 
