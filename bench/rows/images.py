@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -31,52 +32,55 @@ def small(streams: int) -> str:
 
 def run_streams(bench: Bench) -> None:
     """10 KB images per second, by the number of streams."""
-    for streams in bench.size([1, 2, 4, 8, 16, 32, 64], [1, 8, 32]):
-        images = bench.size(min(6000, 400 * streams), min(640, 60 * streams))
-        row = small(streams)
-        _rates(
-            bench,
-            row,
-            [OURS, STORELESS, ONE_FILE, AIO, TUTORIAL],
-            size=10_000,
-            streams=streams,
-            images=images,
+    plans = {
+        small(streams): Plan(
+            size=10_000, streams=streams, images=bench.size(min(6000, 400 * streams), min(640, 60 * streams))
         )
+        for streams in bench.size([1, 2, 4, 8, 16, 32, 64], [1, 8, 32])
+    }
+    _rates(bench, plans, [OURS, STORELESS, ONE_FILE, AIO, TUTORIAL])
 
 
 def run_large(bench: Bench) -> None:
     """100 KB images per second."""
-    _rates(bench, LARGE, [OURS, STORELESS, ONE_FILE], size=100_000, streams=32, images=bench.size(2000, 320))
+    plan = Plan(size=100_000, streams=32, images=bench.size(2000, 320))
+    _rates(bench, {LARGE: plan}, [OURS, STORELESS, ONE_FILE])
 
 
-def _rates(bench: Bench, row: str, names: list[str], *, size: int, streams: int, images: int) -> None:
+def _rates(bench: Bench, plans: dict[str, Plan], names: list[str]) -> None:
+    """Rows of images per second, and in the end a look at what each server has stored."""
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         servers = {
-            name: stack.enter_context(_server(name, folder / str(at))) for at, name in enumerate(names)
+            name: stack.enter_context(_server(name, folder / str(number)))
+            for number, name in enumerate(names)
         }
-        plans = {
-            number: Plan(size=size, images=images, streams=streams, seed=number + 2)
-            for number in range(-1, bench.results.rounds)
-        }
-
-        def rate(name: str, server: Program, number: int) -> float:
-            outcome = load(server.address, plans[number], digests=name != TUTORIAL)
-            if outcome.cpu > BUSY * outcome.seconds:
-                bench.results.note(
-                    f"{row}, {name}: the load took {outcome.cpu / outcome.seconds:.0%} of a core."
-                )
-            return images / outcome.seconds
-
-        contenders = {name: partial(rate, name, server) for name, server in servers.items()}
-        interleave(bench.results, row, contenders, unit="images/s", warm=True)
+        sent: list[Plan] = []
+        for row, plan in plans.items():
+            # Every image is one that was not there before; -1 is the round that does not count.
+            turns = {
+                number: replace(plan, seed=len(sent) + 2 + number)
+                for number in range(-1, bench.results.rounds)
+            }
+            sent += turns.values()
+            contenders = {
+                name: partial(_rate, bench, row, name, server, turns) for name, server in servers.items()
+            }
+            interleave(bench.results, row, contenders, unit="images/s", warm=True)
         for name, server in servers.items():
             server.stop()
             if name != STORELESS:
                 look = stored.files if name == TUTORIAL else stored.digests
-                stored.compare(
-                    look(server.data_dir), chain.from_iterable(plan.digests() for plan in plans.values())
-                )
+                stored.compare(look(server.data_dir), chain.from_iterable(plan.digests() for plan in sent))
+
+
+def _rate(bench: Bench, row: str, name: str, server: Program, turns: dict[int, Plan], number: int) -> float:
+    plan = turns[number]
+    outcome = load(server.address, plan, digests=name != TUTORIAL)
+    busy = outcome.cpu / outcome.seconds
+    if busy > BUSY:
+        bench.results.note(f"{row}, {name}: the load took {busy:.0%} of a core.")
+    return plan.images / outcome.seconds
 
 
 def _server(name: str, folder: Path) -> Program:

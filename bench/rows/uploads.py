@@ -118,18 +118,16 @@ def _same(*digests: bytes) -> None:
 
 def run_fragments(bench: Bench) -> None:
     """Throughput against the size of the fragments."""
-    about = bench.size(256 * MIB, 8 * MIB)
-    for fragment in bench.size(
-        [4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB], [4 * KIB, 64 * KIB, MIB]
-    ):
-        with ExitStack() as stack:
-            folder = stack.enter_context(bench.folder())
-            source = Source(folder, about)
-            server = stack.enter_context(ours(folder / "ours"))
-            without = stack.enter_context(
-                python("bench.peers.composed", "storeless", data_dir=folder / "without")
-            )
-            aio = stack.enter_context(python("bench.peers.durable", data_dir=folder / "aio"))
+    every = [4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB]
+    with ExitStack() as stack:
+        folder = stack.enter_context(bench.folder())
+        source = Source(folder, bench.size(256 * MIB, 8 * MIB))
+        server = stack.enter_context(ours(folder / "ours"))
+        storeless = python("bench.peers.composed", "storeless", data_dir=folder / "storeless")
+        without = stack.enter_context(storeless)
+        aio = stack.enter_context(python("bench.peers.durable", data_dir=folder / "aio"))
+        fragments = bench.size(every, every[::2])
+        for fragment in fragments:
             seconds: dict[str, Callable[[int], float]] = {
                 "ours": partial(_ours, source, server, fragment),
                 STORELESS: partial(_stream, source, without, fragment),
@@ -138,9 +136,10 @@ def run_fragments(bench: Bench) -> None:
             }
             rates = {name: partial(_rate, source, run) for name, run in seconds.items()}
             interleave(bench.results, f"{BY_FRAGMENT}, {label(fragment)}", rates, unit="MB/s")
-            aio.stop()
-            numbers = range(bench.results.rounds)
-            stored.compare(stored.digests(aio.data_dir), (source.number(number).digest for number in numbers))
+            source.body(fragment).unlink()
+        aio.stop()
+        sent = [source.number(number).digest for number in range(bench.results.rounds)] * len(fragments)
+        stored.compare(stored.digests(aio.data_dir), sent)
 
 
 def _rate(source: Source, run: Callable[[int], float], number: int) -> float:
@@ -149,21 +148,23 @@ def _rate(source: Source, run: Callable[[int], float], number: int) -> float:
 
 def run_sizes(bench: Bench) -> None:
     """Time against the size of the image, 64 KiB fragments."""
-    for about in bench.size(
-        [MIB, 2 * MIB, 4 * MIB, 8 * MIB, 16 * MIB, 32 * MIB, 64 * MIB], [MIB, 4 * MIB, 8 * MIB]
-    ):
-        with ExitStack() as stack:
-            folder = stack.enter_context(bench.folder())
-            source = Source(folder, about)
-            server = stack.enter_context(ours(folder / "ours"))
-            tutorial = stack.enter_context(python("bench.peers.tutorial", data_dir=folder / "tutorial"))
-            contenders: dict[str, Callable[[int], float]] = {
-                "ours": partial(_ours, source, server, 64 * KIB),
-                TUTORIAL: partial(_stream, source, tutorial, 64 * KIB),
-            }
-            interleave(bench.results, f"{BY_SIZE}, {label(about)}", contenders, unit="s", warm=True)
-            sent = (source.number(number).digest for number in range(-1, bench.results.rounds))
-            stored.compare(stored.files(tutorial.data_dir), sent)
+    with ExitStack() as stack:
+        folder = stack.enter_context(bench.folder())
+        server = stack.enter_context(ours(folder / "ours"))
+        tutorial = stack.enter_context(python("bench.peers.tutorial", data_dir=folder / "tutorial"))
+        sent: list[bytes] = []
+        for about in bench.size(
+            [MIB, 2 * MIB, 4 * MIB, 8 * MIB, 16 * MIB, 32 * MIB], [MIB, 2 * MIB, 4 * MIB]
+        ):
+            with bench.folder() as bodies:
+                source = Source(bodies, about)
+                contenders: dict[str, Callable[[int], float]] = {
+                    "ours": partial(_ours, source, server, 64 * KIB),
+                    TUTORIAL: partial(_stream, source, tutorial, 64 * KIB),
+                }
+                interleave(bench.results, f"{BY_SIZE}, {label(about)}", contenders, unit="s", warm=True)
+                sent += [source.number(number).digest for number in range(-1, bench.results.rounds)]
+        stored.compare(stored.files(tutorial.data_dir), sent)
 
 
 def run_memory(bench: Bench) -> None:
