@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +49,8 @@ def main() -> None:
     )
     parser.add_argument("--from", dest="source", type=Path, help="raw numbers to report anew")
     options = parser.parse_args()
+    # The servers end with this program, however it ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     unknown = set(options.rows) - ROWS.keys()
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")

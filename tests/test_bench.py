@@ -72,7 +72,7 @@ def test_the_report_has_every_figure_and_well_formed_plots(tmp_path: Path) -> No
     assert all(f"| {figure.work} | {figure.wanted()} |" in page for figure in FIGURES)
     assert "fragments / local limit | ≤ 1.7 | 1.5 | met |" in page
     assert "| not measured |" in page
-    plot = ElementTree.parse(tmp_path / "performance" / "fragments.svg")  # noqa: S314
+    plot = ElementTree.parse(tmp_path / "performance" / "fragments.svg")
     points = [line.get("points") for line in plot.iter("{http://www.w3.org/2000/svg}polyline")]
     assert len(points) == 1
 
