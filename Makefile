@@ -31,6 +31,9 @@ check: setup ## lint, formatting, types, contracts unbroken, generated code up t
 	@$(RUN) tools/docs.py --check
 	@if command -v npm >/dev/null; then npm run --prefix node --silent check && npm run --prefix web --silent check; fi
 
+bench: setup bench-peers ## measure beside other servers, into docs/performance.md; QUICK=1 takes three minutes
+	@$(RUN) -m bench $(if $(filter 1,$(QUICK)),--quick) $(ARGS)
+
 generate: setup ## generate src/conexiones/gen, the page and docs from their sources
 	@$(RUN) tools/generate.py
 	@$(RUN) tools/docs.py
@@ -40,7 +43,22 @@ lock: setup ## pin all dependencies anew in requirements/dev.txt
 	@tools/lock.sh
 
 clean: ## remove what was set up and built
-	rm -rf $(VENV) build dist client/node_modules tests/web/node_modules node/node_modules node/dist web/node_modules artifacts .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist client/node_modules tests/web/node_modules node/node_modules node/dist web/node_modules bench/peers/node_modules artifacts .mypy_cache .pytest_cache .ruff_cache
+
+# Peers of the bench: without Node.js or Go theirs are left out, and the report says so.
+TUSD := build/bench/bin/tusd
+.PHONY: bench-peers
+bench-peers:
+ifneq ($(shell command -v npm),)
+bench-peers: bench/peers/node_modules/ready node/dist/src/index.js
+node/dist/src/index.js: $(wildcard node/src/*.ts) node/node_modules/ready
+	@npm run --prefix node --silent build
+endif
+ifneq ($(shell command -v go),)
+bench-peers: $(TUSD)
+$(TUSD):
+	@GOBIN="$(CURDIR)/$(@D)" go install github.com/tus/tusd/v2/cmd/tusd@v2.9.1 || echo "tusd cannot be built, so it is left out" >&2
+endif
 
 .PHONY: setup
 setup: $(VENV)/ready node

@@ -1,0 +1,109 @@
+"""The figures to reach: ratios within one run, so that they mean the same on any machine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.measures import Results
+from bench.rows import catalog, images, transfers, uploads, users
+
+Compute = Callable[[Results], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What is wanted: `most` (or, with `least`, the least) of what `compute` gives; unit "" for a ratio."""
+
+    work: str
+    bound: float
+    compute: Compute
+    least: bool = False
+    unit: str = ""
+
+    def wanted(self) -> str:
+        return f"{'≥' if self.least else '≤'} {self.bound:g}{self.unit and ' ' + self.unit}"
+
+    def measure(self, results: Results) -> float | None:
+        """None if what it takes was not measured."""
+        try:
+            return self.compute(results)
+        except KeyError:
+            return None
+
+    def met(self, value: float) -> bool:
+        return value >= self.bound if self.least else value <= self.bound
+
+
+def ratio(row: str, one: str, other: str) -> Compute:
+    """The median of one over that of the other."""
+    return lambda results: results.median(row, one) / results.median(row, other)
+
+
+def _waits(results: Results) -> float:
+    """What durability adds to an acknowledgement, in waits for the disk."""
+    row = images.PING_PONG
+    added = results.median(row, images.OURS) - results.median(row, uploads.STORELESS)
+    return added / results.median(row, images.FDATASYNC)
+
+
+def _peak(count: int) -> Compute:
+    return lambda results: results.median(uploads.MEMORY, f"{count} uploads")
+
+
+def _gibibyte(fragment: int, other: str) -> Compute:
+    return ratio(uploads.ROW, uploads.ours_in(fragment), other)
+
+
+_KIB, _MIB = uploads.KIB, uploads.MIB
+_32 = images.small(32)
+
+FIGURES = [
+    Figure("1 GiB durable upload, 64 KiB fragments / local limit", 1.7, _gibibyte(64 * _KIB, uploads.LIMIT)),
+    Figure("the same, 1 MiB fragments / local limit", 1.5, _gibibyte(_MIB, uploads.LIMIT)),
+    Figure("the same, 4 KiB fragments / local limit", 2.6, _gibibyte(4 * _KIB, uploads.LIMIT)),
+    Figure("the same, 64 KiB / nginx PUT + sync + sha256", 0.8, _gibibyte(64 * _KIB, uploads.NGINX)),
+    Figure("the same, 64 KiB / @tus/server + sync + sha256", 0.45, _gibibyte(64 * _KIB, uploads.TUS)),
+    *(
+        Figure(f"server's peak memory, {count} concurrent uploads", bound, _peak(count), unit="MiB")
+        for count, bound in {1: 220, 4: 300, 16: 400, 64: 500}.items()
+    ),
+    Figure(
+        "10 KB images per second, durable, 32 streams / one file per image + fsync on the same server",
+        6,
+        ratio(_32, images.OURS, images.ONE_FILE),
+        least=True,
+    ),
+    Figure(
+        "the same / our server without a store", 0.75, ratio(_32, images.OURS, uploads.STORELESS), least=True
+    ),
+    Figure(
+        "100 KB images per second, 32 streams / our server without a store",
+        0.5,
+        ratio(images.LARGE, images.OURS, uploads.STORELESS),
+        least=True,
+    ),
+    Figure("one stream, 10 KB: (p50 - p50 without a store) / p50 of append + fdatasync", 3, _waits),
+    Figure(
+        "GetUser per second, 10 connections × 10 streams / grpc.aio with uvloop and our store",
+        1.2,
+        ratio(users.ROW, users.OURS, uploads.AIO),
+        least=True,
+    ),
+    Figure(
+        "10 KB images per second, 1,000,000 images in the catalog / empty catalog",
+        0.9,
+        ratio(catalog.ROW, catalog.FULL, catalog.EMPTY),
+        least=True,
+    ),
+    Figure("time of a page of ListImages, the same", 1.2, ratio(catalog.PAGE, catalog.FULL, catalog.EMPTY)),
+    Figure(
+        "1 GiB upload, Python SDK / h2load with the same calls",
+        1.5,
+        ratio(transfers.UPLOAD, transfers.PYTHON, transfers.H2LOAD),
+    ),
+    Figure("the same, Node SDK", 2, ratio(transfers.UPLOAD, transfers.NODE, transfers.H2LOAD)),
+    Figure(
+        "1 GiB download, Python SDK (durable) / curl from nginx",
+        2,
+        ratio(transfers.DOWNLOAD, transfers.PYTHON, transfers.CURL),
+    ),
+]

@@ -1,0 +1,1 @@
+"""What makes the load: faster than what it is put on."""

@@ -1,0 +1,46 @@
+"""Load by h2load: C, HTTP/2, bodies from a file that was built before."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.peers.program import Failed
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Seconds from the first connection to the last answer, and the bytes of messages in the answers."""
+
+    seconds: float
+    received: int
+
+
+def h2load(
+    address: str, path: str, body: Path, *, requests: int = 1, connections: int = 1, streams: int = 1
+) -> Load:
+    """Makes `requests` gRPC calls, `streams` at a time on each connection. Raises Failed unless all succeed.
+
+    The status of gRPC stands in trailers, which h2load does not tell: whoever calls checks what was stored.
+    """
+    program = shutil.which("h2load")
+    if program is None:
+        raise Failed("h2load is missing: apt install nghttp2-client")
+    command = [program, "-n", str(requests), "-c", str(connections), "-m", str(streams), "-d", str(body)]
+    headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+    command += [*headers, f"http://{address}{path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    return read(done.stdout + done.stderr, requests)
+
+
+def read(text: str, requests: int) -> Load:
+    """What h2load wrote. Raises Failed unless that many requests succeeded."""
+    finished = re.search(r"finished in ([\d.]+)(us|ms|s),", text)
+    succeeded = re.search(r"(\d+) succeeded", text)
+    received = re.search(r"\((\d+)\) data", text)
+    if not (finished and succeeded and received) or int(succeeded[1]) != requests:
+        raise Failed(text)
+    return Load(float(finished[1]) * _UNITS[finished[2]], int(received[1]))

@@ -1,0 +1,150 @@
+"""As much of HTTP/2 as it takes to send gRPC messages over many streams from prebuilt bytes.
+
+Only what servers send to a client that never pads, never pushes and opens all its streams at the start.
+"""
+
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from bench.peers.program import Failed
+
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+ACK = END_STREAM = 1
+END_HEADERS = 4
+FRAME = 16384
+"""The most bytes of a frame that every server takes."""
+
+_INITIAL_WINDOW_SIZE = 4
+_LARGEST = 2**31 - 1
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return frame_head(len(payload), kind, flags, stream) + payload
+
+
+def frame_head(length: int, kind: int, flags: int, stream: int) -> bytes:
+    return struct.pack(">I", length)[1:] + struct.pack(">BBI", kind, flags, stream)
+
+
+def _literal(name: str, value: str) -> bytes:
+    """A header field in HPACK: literal, never indexed, lengths below 127."""
+    return b"\x10" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """One call: what may still be sent, and what came and is not a whole message yet."""
+
+    number: int
+    window: int = 65535
+    incoming: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+
+    def messages(self, data: bytes) -> Iterator[bytes]:
+        self.incoming += data
+        while len(self.incoming) >= 5:
+            end = 5 + int.from_bytes(self.incoming[1:5], "big")
+            if len(self.incoming) < end:
+                return
+            yield bytes(self.incoming[5:end])
+            del self.incoming[:end]
+
+
+class Connection:
+    """A connection with `count` open calls of `path`."""
+
+    def __init__(self, address: str, path: str, count: int) -> None:
+        host, _, port = address.rpartition(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.window = 65535
+        self.streams = {number: Stream(number) for number in range(1, 2 * count, 2)}
+        self._initial = 65535
+        self._incoming = bytearray()
+        fields = {
+            ":method": "POST",
+            ":scheme": "http",
+            ":path": path,
+            ":authority": address,
+            "content-type": "application/grpc",
+            "te": "trailers",
+        }
+        block = b"".join(_literal(name, value) for name, value in fields.items())
+        # Windows so large that they need no updates.
+        settings = struct.pack(">HI", _INITIAL_WINDOW_SIZE, _LARGEST)
+        start = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, settings)
+        start += frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", _LARGEST - 65535))
+        self.socket.sendall(start)
+        self._settled = False
+        while not self._settled:
+            for _ in self.receive():
+                pass
+        self.socket.sendall(b"".join(frame(HEADERS, END_HEADERS, number, block) for number in self.streams))
+
+    def send(self, stream: Stream, parts: list[bytes], size: int) -> bool:
+        """Sends the frames of a message of `size` bytes if the windows let all of it pass."""
+        if size > min(stream.window, self.window):
+            if size > self._initial:
+                raise Failed(f"a message of {size} bytes is more than the server's window, {self._initial}")
+            return False
+        stream.window -= size
+        self.window -= size
+        sent = self.socket.sendmsg(parts)
+        if sent < sum(map(len, parts)):
+            self.socket.sendall(memoryview(b"".join(parts))[sent:])
+        return True
+
+    def close(self) -> None:
+        """Half-closes all calls, waits for their end, and closes."""
+        self.socket.sendall(b"".join(frame(DATA, END_STREAM, number) for number in self.streams))
+        while not all(stream.ended for stream in self.streams.values()):
+            for _ in self.receive():
+                pass
+        self.socket.close()
+
+    def receive(self) -> Iterator[tuple[Stream, bytes]]:
+        """Reads once, and gives the messages that are whole. Raises Failed if the server gives up."""
+        data = self.socket.recv(1 << 18)
+        if not data:
+            raise Failed("the server closed the connection")
+        self._incoming += data
+        at, end = 0, len(self._incoming)
+        while end - at >= 9:
+            length = int.from_bytes(self._incoming[at : at + 3], "big")
+            if end - at < 9 + length:
+                break
+            kind, flags, number = struct.unpack_from(">BBI", self._incoming, at + 3)
+            payload = bytes(self._incoming[at + 9 : at + 9 + length])
+            at += 9 + length
+            if kind == DATA:
+                stream = self.streams[number]
+                for message in stream.messages(payload):
+                    yield stream, message
+            else:
+                self._control(kind, flags, number, payload)
+            if kind in (DATA, HEADERS) and flags & END_STREAM:
+                self.streams[number].ended = True
+        del self._incoming[:at]
+
+    def _control(self, kind: int, flags: int, number: int, payload: bytes) -> None:
+        if kind == WINDOW_UPDATE:
+            more = int.from_bytes(payload, "big")
+            if number:
+                self.streams[number].window += more
+            else:
+                self.window += more
+        elif kind == SETTINGS and not flags & ACK:
+            for at in range(0, len(payload), 6):
+                name, value = struct.unpack_from(">HI", payload, at)
+                if name == _INITIAL_WINDOW_SIZE:
+                    for stream in self.streams.values():
+                        stream.window += value - self._initial
+                    self._initial = value
+            self.socket.sendall(frame(SETTINGS, ACK, 0))
+            self._settled = True
+        elif kind == PING and not flags & ACK:
+            self.socket.sendall(frame(PING, ACK, 0, payload))
+        elif kind in (RST_STREAM, GOAWAY):
+            raise Failed(f"the server ended the call: frame {kind}, {payload!r}")

@@ -1,0 +1,186 @@
+"""Load on ImageStreamReply: many streams, each with a few images that wait for their acknowledgement.
+
+`python -m bench.load.streams ADDRESS --size … --images … --streams …` prints a line of JSON. Everything but a
+few bytes of each image is built before; sending and receiving take some 20 µs an image, so that one process
+makes several times the load that any of the servers can take; `cpu` says how busy it was.
+"""
+
+import argparse
+import json
+import os
+import selectors
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench.images import Picture
+from bench.load.http2 import DATA, FRAME, Connection, Stream, frame_head
+from bench.peers.program import ROOT, Failed
+from conexiones.gen.user_pb2 import GetImage, GetImageReply
+
+PATH = "/user.UsuarioServicio/ImageStreamReply"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Images of `size` bytes; `window` of a stream wait for their acknowledgement at a time."""
+
+    size: int
+    images: int
+    streams: int
+    window: int = 4
+    connections: int = 4
+    seed: int = 0
+
+    def share(self, stream: int) -> int:
+        """How many images the stream sends."""
+        return self.images // self.streams + (stream < self.images % self.streams)
+
+    def digests(self) -> Iterator[bytes]:
+        """The SHA-256 of every image."""
+        for stream in range(self.streams):
+            for number in range(self.share(stream)):
+                yield self.picture(stream, number).digest
+
+    def picture(self, stream: int, number: int) -> Picture:
+        return Picture(self.size, (self.seed * 1000 + stream, number))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Seconds in all; the median of an acknowledgement in seconds; seconds of CPU that the load took."""
+
+    seconds: float
+    latency: float
+    cpu: float
+
+
+class _Sender:
+    """The images of one stream. What all have in common is built once."""
+
+    def __init__(self, plan: Plan, index: int, connection: Connection, stream: Stream) -> None:
+        self.connection, self.stream = connection, stream
+        self.replies: list[bytes] = []
+        self.latencies: list[float] = []
+        self._plan, self._index = plan, index
+        self._left = plan.share(index)
+        self._next = 0
+        self._waiting: deque[float] = deque()
+        data = plan.picture(index, 0).data
+        encoded = GetImage(image=data).SerializeToString()
+        self._before = b"\0" + struct.pack(">I", len(encoded)) + encoded[: len(encoded) - len(data)]
+        head = plan.picture(index, 0).head
+        self._size = len(self._before) + len(data)
+        rest = data[len(head) :]
+        first = min(FRAME - len(self._before) - len(head), len(rest))
+        self._before = frame_head(min(FRAME, self._size), DATA, 0, stream.number) + self._before
+        self._rest = rest[:first] + b"".join(
+            frame_head(len(piece), DATA, 0, stream.number) + piece
+            for piece in (rest[at : at + FRAME] for at in range(first, len(rest), FRAME))
+        )
+        heads = (plan.picture(index, number).head for number in range(self._left))
+        self._heads = [self._before + head for head in heads]
+
+    @property
+    def finished(self) -> bool:
+        return not self._waiting and self._next == len(self._heads)
+
+    def send(self) -> None:
+        while len(self._waiting) < self._plan.window and self._next < len(self._heads):
+            if not self.connection.send(self.stream, [self._heads[self._next], self._rest], self._size):
+                return
+            self._next += 1
+            self._waiting.append(time.perf_counter())
+
+    def acknowledged(self, reply: bytes) -> None:
+        self.latencies.append(time.perf_counter() - self._waiting.popleft())
+        self.replies.append(reply)
+
+    def check(self, *, digests: bool) -> None:
+        """Raises Failed unless every image was acknowledged, and with its own SHA-256."""
+        if len(self.replies) != len(self._heads):
+            raise Failed(f"{len(self.replies)} of {len(self._heads)} images were acknowledged")
+        for number, data in enumerate(self.replies):
+            reply = GetImageReply.FromString(data)
+            wanted = self._plan.picture(self._index, number).digest if digests else b""
+            if reply.HasField("error") or reply.image_info.sha256 != wanted:
+                raise Failed(f"image {number} of stream {self._index} was answered {reply}")
+
+
+def send(address: str, plan: Plan, *, digests: bool = True) -> Outcome:
+    """Sends the images, and checks the replies after time has stopped. Raises Failed."""
+    count = min(plan.connections, plan.streams)
+    connections = []
+    senders: dict[Stream, _Sender] = {}
+    for number in range(count):
+        indices = range(number, plan.streams, count)
+        connection = Connection(address, PATH, len(indices))
+        connections.append(connection)
+        for index, stream in zip(indices, connection.streams.values(), strict=True):
+            senders[stream] = _Sender(plan, index, connection, stream)
+    begin, cpu = time.perf_counter(), time.process_time()
+    _exchange(connections, senders, plan.images)
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    for connection in connections:
+        connection.close()
+    latencies: list[float] = []
+    for sender in senders.values():
+        sender.check(digests=digests)
+        latencies += sender.latencies
+    return Outcome(seconds=seconds, latency=statistics.median(latencies), cpu=cpu)
+
+
+def _exchange(connections: list[Connection], senders: dict[Stream, _Sender], left: int) -> None:
+    """Sends until so many images are acknowledged."""
+    selector = selectors.DefaultSelector()
+    for connection in connections:
+        selector.register(connection.socket, selectors.EVENT_READ, connection)
+    for sender in senders.values():
+        sender.send()
+    while left:
+        ready = selector.select(60)
+        if not ready:
+            raise Failed(f"{left} images were not acknowledged within a minute")
+        for key, _ in ready:
+            connection = key.data
+            for stream, message in connection.receive():
+                senders[stream].acknowledged(message)
+                left -= 1
+            for stream in connection.streams.values():
+                senders[stream].send()
+    selector.close()
+
+
+def load(address: str, plan: Plan, *, digests: bool = True) -> Outcome:
+    """The same in a process of its own. `digests`: the server says the SHA-256 of what it took."""
+    command = [sys.executable, "-m", "bench.load.streams", address]
+    for name in Plan.__slots__:
+        command += [f"--{name}", str(getattr(plan, name))]
+    if not digests:
+        command.append("--no-digests")
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode:
+        raise Failed(done.stderr)
+    return Outcome(**json.loads(done.stdout))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    for name in Plan.__slots__:
+        parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--no-digests", action="store_true")
+    options = vars(parser.parse_args())
+    address, digests = options.pop("address"), not options.pop("no_digests")
+    outcome = send(address, Plan(**options), digests=digests)
+    print(json.dumps({name: getattr(outcome, name) for name in Outcome.__slots__}))
+
+
+if __name__ == "__main__":
+    main()

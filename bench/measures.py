@@ -1,0 +1,123 @@
+"""How things are measured: in turns, within one run, with every byte checked."""
+
+import os
+import statistics
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+
+class Wrong(Exception):
+    """What arrived is not what was sent: a measurement that does not count."""
+
+
+@dataclass
+class Results:
+    """Measurements by row and contender, in the order in which they were taken."""
+
+    quick: bool
+    rounds: int
+    machine: str
+    units: dict[str, str] = field(default_factory=dict)
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, row: str, contender: str, value: float, *, unit: str) -> None:
+        self.units[row] = unit
+        self.values.setdefault(row, {}).setdefault(contender, []).append(value)
+        print(f"  {row} · {contender}: {value:.4g} {unit}", flush=True)
+
+    def note(self, text: str) -> None:
+        """Says once what a reader has to know, such as who was left out."""
+        if text not in self.notes:
+            self.notes.append(text)
+            print(f"  {text}", flush=True)
+
+    def median(self, row: str, contender: str) -> float:
+        """Raises KeyError if that was not measured."""
+        return statistics.median(self.values[row][contender])
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "quick": self.quick,
+            "rounds": self.rounds,
+            "machine": self.machine,
+            "notes": self.notes,
+            "rows": {
+                row: {"unit": self.units[row], "contenders": contenders}
+                for row, contenders in self.values.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Results":
+        results = cls(
+            quick=data["quick"], rounds=data["rounds"], machine=data["machine"], notes=data["notes"]
+        )
+        for name, row in data["rows"].items():
+            results.units[name] = row["unit"]
+            results.values[name] = row["contenders"]
+        return results
+
+
+def interleave(
+    results: Results,
+    row: str,
+    contenders: Mapping[str, Callable[[int], float]],
+    *,
+    unit: str,
+    warm: bool = False,
+) -> None:
+    """Runs the contenders in turns (A B C A B C …), each with the number of the round; keeps what they give.
+
+    `warm`: a round, numbered -1, goes before and does not count.
+    """
+    for number in range(-1 if warm else 0, results.rounds):
+        for name, run in contenders.items():
+            os.sync()  # nobody pays for what another left to be written
+            value = run(number)
+            if number >= 0:
+                results.add(row, name, value, unit=unit)
+
+
+class Memory(threading.Thread):
+    """The largest memory of a process and all below it, each shared page counted once (PSS), in bytes.
+
+    Of our server that is its supervisor, Envoy with Python inside, and the processes that decode.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._root = psutil.Process(pid)
+        self._ended = threading.Event()
+        self.peak = 0
+
+    def run(self) -> None:
+        while not self._ended.wait(0.1):
+            self._measure()
+
+    def _measure(self) -> None:
+        total = 0
+        for process in [self._root, *self._root.children(recursive=True)]:
+            try:
+                total += process.memory_full_info().pss
+            except psutil.Error:  # it has just ended
+                continue
+        self.peak = max(self.peak, total)
+
+
+@contextmanager
+def memory(pid: int) -> Iterator[Memory]:
+    """Watches the memory of a process's tree while the block runs."""
+    meter = Memory(pid)
+    meter._measure()
+    meter.start()
+    try:
+        yield meter
+    finally:
+        meter._ended.set()
+        meter.join()

@@ -1,0 +1,148 @@
+"""Peers over HTTP/1.1: nginx, @tus/server, tusd. Each takes a file; sync and hash come after, by its user."""
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.load.curl import curl
+from bench.peers.program import ROOT, START_SECONDS, Failed, Program
+
+PEERS = ROOT / "bench" / "peers"
+
+_NGINX = """
+worker_processes auto;
+daemon off;
+{user}
+pid {folder}/pid;
+error_log {folder}/errors;
+events {{}}
+http {{
+    access_log off;
+    sendfile on;
+    client_body_temp_path {folder}/incoming;
+    client_body_buffer_size 1m;
+    client_max_body_size 0;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            root {folder}/files;
+            dav_methods PUT;
+        }}
+    }}
+}}
+"""
+
+
+def synced_digest(path: Path) -> bytes:
+    """What makes a file that was taken in durable, and its SHA-256 known."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").digest()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return digest
+
+
+@contextmanager
+def nginx(folder: Path) -> Iterator[tuple[str, Path]]:
+    """nginx, as Debian packs it; gives its URL and the folder of its files."""
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        raise Failed("nginx is missing: apt install nginx-light")
+    files = folder / "files"
+    files.mkdir(parents=True)
+    port = _free_port()
+    user = "user root;" if os.geteuid() == 0 else ""
+    config = folder / "nginx.conf"
+    config.write_text(_NGINX.format(folder=folder, port=port, user=user))
+    process = subprocess.Popen([program, "-p", folder, "-c", config, "-e", folder / "errors"])
+    try:
+        _wait(port, process)
+        yield f"http://127.0.0.1:{port}", files
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def put(url: str, source: Path) -> None:
+    """A PUT of a file."""
+    curl(f"{url}/{source.name}", "-T", source, "-H", "Expect:")
+
+
+@contextmanager
+def tus_server(folder: Path) -> Iterator[tuple[str, Path]]:
+    """@tus/server with its file store; gives its URL and the folder of its files."""
+    folder.mkdir(parents=True)
+    with Program([node(), PEERS / "tus.mjs", folder], data_dir=folder) as program:
+        yield f"http://{program.address}/files", folder
+
+
+@contextmanager
+def tusd(folder: Path) -> Iterator[tuple[str, Path]]:
+    """tusd; gives its URL and the folder of its files. Raises Failed if it is not there."""
+    program = shutil.which("tusd", path=f"{ROOT / 'build' / 'bench' / 'bin'}:{os.environ.get('PATH', '')}")
+    if program is None:
+        raise Failed("tusd is left out: it needs Go (apt install golang)")
+    folder.mkdir(parents=True)
+    port = _free_port()
+    where = ["-host", "127.0.0.1", "-port", str(port), "-upload-dir", str(folder)]
+    process = subprocess.Popen([program, *where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait(port, process)
+        yield f"http://127.0.0.1:{port}/files/", folder
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def tus_upload(url: str, source: Path) -> str:
+    """An upload by tus 1.0, in one PATCH; gives its id, which is the name of its file."""
+    version = ["-H", "Tus-Resumable: 1.0.0"]
+    length = ["-H", f"Upload-Length: {source.stat().st_size}"]
+    created = curl(url, *version, *length, "-X", "POST", "-D", "-", "-o", os.devnull)
+    location = next(line for line in created.splitlines() if line.lower().startswith("location:"))
+    upload = location.partition(":")[2].strip()
+    octets = [
+        "-H",
+        "Content-Type: application/offset+octet-stream",
+        "-H",
+        "Upload-Offset: 0",
+        "-H",
+        "Expect:",
+    ]
+    curl(upload, *version, *octets, "-X", "PATCH", "-T", source)
+    return upload.rpartition("/")[2]
+
+
+def node() -> str:
+    """Node.js, with the packages of the peers. Raises Failed."""
+    program = shutil.which("node")
+    if program is None or not (PEERS / "node_modules").is_dir():
+        raise Failed("Node.js or its packages are missing: apt install nodejs npm, then make bench")
+    return program
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Waits until a program that does not say so listens."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise Failed(f"{process.args!r} does not listen")

@@ -1,0 +1,112 @@
+"""A limit: our server without a store. It judges and hashes what comes, acknowledges, and keeps nothing."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import TypeVar, overload
+
+from bench.peers.composed import compose
+from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.ports import Content, ImageRecord, Staged, UserRecord
+
+T = TypeVar("T")
+
+HEAD = 1 << 20
+"""Bytes that are kept to be judged: all of a small image, of a large one its head."""
+
+BATCH = 1 << 20
+"""Bytes that are hashed at a time, in a thread."""
+
+
+class Discarded:
+    """A Staged that keeps the hash and the head."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._head = b""
+        self._batch: list[bytes] = []
+        self._batched = 0
+        self._sha = hashlib.sha256()
+        self._hashing: asyncio.Future[None] | None = None
+
+    async def write(self, data: bytes) -> None:
+        self.size += len(data)
+        if len(self._head) < HEAD:
+            self._head += data[: HEAD - len(self._head)]
+        self._batch.append(data)
+        self._batched += len(data)
+        if self._batched >= BATCH:
+            await self._hashed()
+            pieces, self._batch, self._batched = self._batch, [], 0
+            self._hashing = asyncio.ensure_future(asyncio.to_thread(self._hash, pieces))
+
+    def _hash(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._sha.update(piece)
+
+    async def _hashed(self) -> None:
+        if self._hashing:
+            await self._hashing
+
+    async def commit(self) -> int:
+        return self.size
+
+    async def inspect(self, judge: Callable[[Content], T]) -> T:
+        return judge(_Head(self._head, self.size))
+
+    async def publish(self) -> bytes:
+        await self._hashed()
+        self._hash(self._batch)
+        return self._sha.digest()
+
+    async def settle(self) -> None:
+        pass
+
+    async def discard(self) -> None:
+        pass
+
+    async def release(self) -> None:
+        pass
+
+
+class _Head:
+    """A Content of which there are only the first bytes."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._data = data
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, key: int, /) -> int: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> bytes: ...
+    def __getitem__(self, key: int | slice, /) -> int | bytes:
+        return self._data[key]
+
+
+class Nothing(FileBlobs):
+    """Blobs that are not kept."""
+
+    def stage(self) -> Staged:
+        return Discarded()
+
+
+class Forgetful(SqliteCatalog):
+    """A catalog that is told of images and users, and forgets them."""
+
+    async def add_image(self, image: ImageRecord) -> None:
+        pass
+
+    async def put_user(
+        self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
+    ) -> UserRecord:
+        return UserRecord(
+            name=name, pow=pow or 0, image_id=image.id if image else None, create_time=now, update_time=now
+        )
+
+
+app = compose(FileBlobs=Nothing, SqliteCatalog=Forgetful)

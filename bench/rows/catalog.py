@@ -1,0 +1,93 @@
+"""Whether a catalog with very many images is as fast as an empty one."""
+
+import asyncio
+import secrets
+import sqlite3
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+
+import grpc
+
+from bench.load.streams import Plan, load
+from bench.measures import Wrong, interleave
+from bench.peers.program import Program, ours
+from bench.rows import Bench
+from conexiones.adapters.schema import images
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.domain.ids import Ids
+from conexiones.gen.conexiones.v1.images_pb2 import ListImagesRequest
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
+
+ROW = "10 KB images by size of the catalog"
+PAGE = "ListImages, a page of 100, by size of the catalog"
+EMPTY = "empty"
+FULL = "full"
+
+
+def run(bench: Bench) -> None:
+    """Images per second, and the time of a page, with few images and with a million."""
+    known = bench.size(1_000_000, 20_000)
+    if bench.results.quick:
+        bench.results.note(f"The full catalog has {known:,} images in a quick run, else a million.")
+    count = bench.size(4000, 320)
+    with ExitStack() as stack:
+        folder = stack.enter_context(bench.folder())
+        _fill(folder / FULL, known)
+        servers = {name: stack.enter_context(ours(folder / name)) for name in (EMPTY, FULL)}
+
+        def rate(server: Program, number: int) -> float:
+            plan = Plan(size=10_000, images=count, streams=32, seed=number + 2)
+            return count / load(server.address, plan).seconds
+
+        def page(server: Program, number: int) -> float:
+            with grpc.insecure_channel(server.address) as channel:
+                stub = ImageServiceStub(channel)
+                times = []
+                for _ in range(100):
+                    begin = time.perf_counter()
+                    found = stub.ListImages(ListImagesRequest(page_size=100), timeout=30)
+                    times.append(time.perf_counter() - begin)
+                    if len(found.images) != 100:
+                        raise Wrong("a page is not full")
+            return statistics.median(times) * 1000
+
+        rates = {name: partial(rate, server) for name, server in servers.items()}
+        interleave(bench.results, ROW, rates, unit="images/s", warm=True)
+        pages = {name: partial(page, server) for name, server in servers.items()}
+        interleave(bench.results, PAGE, pages, unit="ms", warm=True)
+
+
+def _fill(data_dir: Path, count: int) -> None:
+    """A catalog of images whose bytes are nowhere; nobody asks for them."""
+
+    async def create() -> None:
+        catalog = SqliteCatalog(data_dir / "catalog.sqlite3")
+        await catalog.open()
+        await catalog.close()
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        ids = Ids()
+        for number in range(count):
+            yield (
+                ids.new(),
+                secrets.token_bytes(32),
+                9966,
+                "BMP",
+                56,
+                59,
+                1,
+                None,
+                1_700_000_000_000_000 + number,
+            )
+
+    asyncio.run(create())
+    names = ["id", "digest", "size", "format", "width", "height", "frames", "user", "create_time"]
+    if names != list(images.columns.keys()):
+        raise Wrong("the catalog has other columns than this expects")
+    with closing(sqlite3.connect(data_dir / "catalog.sqlite3")) as connection, connection:
+        marks = ", ".join("?" * len(names))
+        connection.executemany(f"INSERT INTO images VALUES ({marks})", rows())

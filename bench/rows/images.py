@@ -1,0 +1,120 @@
+"""Small images over bidirectional streams: how many are acknowledged in a second, and how soon."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from bench import stored
+from bench.images import Picture
+from bench.limits import appends
+from bench.load.streams import Outcome, Plan, load
+from bench.measures import interleave
+from bench.peers.program import Program, ours, python
+from bench.rows import Bench
+from bench.rows.uploads import AIO, STORELESS, TUTORIAL
+
+OURS = "ours"
+ONE_FILE = "one file per image + fsync"
+FDATASYNC = "limit: append + fdatasync"
+PING_PONG = "one stream, 10 KB: p50"
+LARGE = "100 KB images, 32 streams"
+BUSY = 0.9
+"""Of a core: where the load needs more, it may be what is measured."""
+
+
+def small(streams: int) -> str:
+    """The row of 10 KB images over so many streams."""
+    return f"10 KB images, {streams} streams"
+
+
+def run_streams(bench: Bench) -> None:
+    """10 KB images per second, by the number of streams."""
+    plans = {
+        small(streams): Plan(
+            size=10_000, streams=streams, images=bench.size(min(6000, 400 * streams), min(640, 60 * streams))
+        )
+        for streams in bench.size([1, 2, 4, 8, 16, 32, 64], [1, 8, 32])
+    }
+    _rates(bench, plans, [OURS, STORELESS, ONE_FILE, AIO, TUTORIAL])
+
+
+def run_large(bench: Bench) -> None:
+    """100 KB images per second."""
+    plan = Plan(size=100_000, streams=32, images=bench.size(2000, 320))
+    _rates(bench, {LARGE: plan}, [OURS, STORELESS, ONE_FILE])
+
+
+def _rates(bench: Bench, plans: dict[str, Plan], names: list[str]) -> None:
+    """Rows of images per second, and in the end a look at what each server has stored."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(bench.folder())
+        servers = {
+            name: stack.enter_context(_server(name, folder / str(number)))
+            for number, name in enumerate(names)
+        }
+        sent: list[Plan] = []
+        for row, plan in plans.items():
+            # Every image is one that was not there before; -1 is the round that does not count.
+            turns = {
+                number: replace(plan, seed=len(sent) + 2 + number)
+                for number in range(-1, bench.results.rounds)
+            }
+            sent += turns.values()
+            contenders = {
+                name: partial(_rate, bench, row, name, server, turns) for name, server in servers.items()
+            }
+            interleave(bench.results, row, contenders, unit="images/s", warm=True)
+        for name, server in servers.items():
+            server.stop()
+            if name != STORELESS:
+                look = stored.files if name == TUTORIAL else stored.digests
+                stored.compare(look(server.data_dir), chain.from_iterable(plan.digests() for plan in sent))
+
+
+def _rate(bench: Bench, row: str, name: str, server: Program, turns: dict[int, Plan], number: int) -> float:
+    plan = turns[number]
+    outcome = load(server.address, plan, digests=name != TUTORIAL)
+    busy = outcome.cpu / outcome.seconds
+    if busy > BUSY:
+        bench.results.note(f"{row}, {name}: the load took {busy:.0%} of a core.")
+    return plan.images / outcome.seconds
+
+
+def _server(name: str, folder: Path) -> Program:
+    modules = {
+        STORELESS: ["bench.peers.composed", "storeless"],
+        ONE_FILE: ["bench.peers.composed", "one_file"],
+        AIO: ["bench.peers.durable"],
+        TUTORIAL: ["bench.peers.tutorial"],
+    }
+    return python(*modules[name], data_dir=folder) if name in modules else ours(folder)
+
+
+def run_ping_pong(bench: Bench) -> None:
+    """One stream that waits for each acknowledgement, beside the disk's own p50."""
+    images = bench.size(1000, 100)
+    with ExitStack() as stack:
+        folder = stack.enter_context(bench.folder())
+        server = stack.enter_context(ours(folder / "ours"))
+        without = stack.enter_context(_server(STORELESS, folder / "without"))
+        plans = {
+            number: Plan(size=10_000, images=images, streams=1, window=1, connections=1, seed=number + 2)
+            for number in range(-1, bench.results.rounds)
+        }
+
+        def latency(which: Program, number: int) -> float:
+            outcome: Outcome = load(which.address, plans[number])
+            return outcome.latency * 1000
+
+        contenders: dict[str, Callable[[int], float]] = {
+            OURS: partial(latency, server),
+            STORELESS: partial(latency, without),
+            FDATASYNC: lambda number: appends(Picture(10_000).data, folder / "appended", count=images) * 1000,
+        }
+        interleave(bench.results, PING_PONG, contenders, unit="ms", warm=True)
+        server.stop()
+        sent = chain.from_iterable(plan.digests() for plan in plans.values())
+        stored.compare(stored.digests(server.data_dir), sent)

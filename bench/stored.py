@@ -1,0 +1,51 @@
+"""What is in a server's data folder, read from its store after the server has ended, and hashed."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.measures import Wrong
+from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.sqlite import SqliteCatalog
+
+
+def digests(data_dir: Path) -> Counter[bytes]:
+    """The SHA-256 of each image that the catalog lists, of the bytes as they are stored. Raises Wrong."""
+    return asyncio.run(_digests(data_dir))
+
+
+async def _digests(data_dir: Path) -> Counter[bytes]:
+    catalog = SqliteCatalog(data_dir / "catalog.sqlite3")
+    blobs = FileBlobs(data_dir)
+    found: Counter[bytes] = Counter()
+    await catalog.open()
+    try:
+        await blobs.open(catalog)
+        before: str | None = None
+        while page := await catalog.list_images(limit=1000, before=before, user=None, start=None, end=None):
+            for image in page:
+                sha = hashlib.sha256()
+                async for piece in blobs.read(image.digest):
+                    sha.update(piece)
+                if sha.digest() != image.digest:
+                    raise Wrong(f"image {image.id} is not what was stored")
+                found[image.digest] += 1
+            before = page[-1].id
+    finally:
+        await blobs.close()
+        await catalog.close()
+    return found
+
+
+def files(folder: Path) -> Counter[bytes]:
+    """The SHA-256 of each file."""
+    return Counter(hashlib.sha256(path.read_bytes()).digest() for path in folder.iterdir())
+
+
+def compare(found: Counter[bytes], expected: Iterable[bytes]) -> None:
+    """Raises Wrong unless just that is stored, as often as it was sent."""
+    wanted = Counter(expected)
+    if found != wanted:
+        raise Wrong(f"{found.total()} images are stored, of {wanted.total()} that were sent")
