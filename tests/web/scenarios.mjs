@@ -41,7 +41,8 @@ export async function drop({ given, context, open }) {
 /** A large file, with the server killed and back again in the middle. */
 export async function restart({ given, open, ask }) {
   const page = await open();
-  await page.getByText("No images yet").waitFor();
+  await tiles(page, given.count);
+  await page.locator(".tile.shown").nth(given.count - 1).waitFor();
   await upload(page, [given.file]);
   await progress(page, 0.2);
   await shot(page, given, "uploading");
@@ -50,7 +51,7 @@ export async function restart({ given, open, ask }) {
   await shot(page, given, "unreachable");
   await ask("start");
   await stored(page, 1);
-  await tiles(page, 1);
+  await tiles(page, given.count + 1);
   await page.locator('.live[data-state="live"]').waitFor();
 }
 
@@ -267,38 +268,59 @@ export async function accessible({ given, open }) {
   return found;
 }
 
-/** A hundred thousand images: scrolled through to the end, with a document that stays small. */
-export async function many({ given, open }) {
+/** A hundred thousand images, scrolled through to the end and back: gives the most that the document had at a
+ * time, and the bytes of memory in the end. */
+export async function many({ given, context, open }) {
   const page = await open();
   await page.locator(".tile.shown").first().waitFor();
-  await shot(page, given, "many");
   let most = 0;
-  const end = async () => {
+  for (let last = 0; last < given.count; ) {
     const seen = await page.evaluate(async () => {
       scrollTo(0, document.documentElement.scrollHeight);
       await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
-      return {
-        tiles: document.querySelectorAll(".grid li").length,
-        last: Number(document.querySelector(".grid li:last-child")?.getAttribute("aria-posinset") ?? 0),
-      };
+      const places = [...document.querySelectorAll(".grid li")].map((tile) => Number(tile.getAttribute("aria-posinset")));
+      return { tiles: places.length, last: Math.max(0, ...places) };
     });
     most = Math.max(most, seen.tiles);
-    return seen.last;
-  };
-  while ((await end()) < given.count) await page.waitForTimeout(0);
-  // And back to the beginning, which was kept.
+    last = seen.last;
+  }
+  // The middle was let go of and comes back, and so does the beginning.
+  await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
+  await page.waitForFunction((middle) => {
+    const places = [...document.querySelectorAll(".grid li")].map((tile) => Number(tile.getAttribute("aria-posinset")));
+    return places.length > 20 && Math.min(...places) < middle && Math.max(...places) > middle - 100;
+  }, given.count / 2 + 100);
+  await page.locator(".tile.shown").first().waitFor();
   await page.evaluate(() => scrollTo(0, 0));
   await page.locator(`.grid li[data-id="${given.newest}"]`).waitFor();
-  const half = await page.evaluate(async () => {
-    scrollTo(0, document.documentElement.scrollHeight / 2);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  });
-  void half;
-  await page.locator('.grid li[aria-posinset]').first().waitFor();
-  return most;
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await devtools.send("Runtime.getHeapUsage");
+  return { most, bytes: usedSize };
 }
 
 /** Until an upload has so much of it committed. */
 async function progress(page, part) {
   await page.waitForFunction((wanted) => (document.querySelector(".upload progress")?.value ?? 0) >= 1000 * wanted, part);
+}
+
+/** Loads the page, and gives the milliseconds until something, an image, and all thumbnails in sight were there. */
+export async function paint({ context, open }) {
+  await context.addInitScript(() => {
+    window.times = {};
+    const look = () => {
+      const tiles = document.querySelectorAll(".grid .tile");
+      if (tiles.length > 0) window.times["first image"] ??= performance.now();
+      const seen = [...tiles].filter((tile) => tile.getBoundingClientRect().top < innerHeight);
+      if (seen.some((tile) => tile.matches(".shown"))) window.times["first thumbnail"] ??= performance.now();
+      if (seen.length > 0 && seen.every((tile) => tile.matches(".shown"))) window.times["all thumbnails"] ??= performance.now();
+    };
+    new MutationObserver(look).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["class"] });
+  });
+  const page = await open();
+  await page.waitForFunction(() => window.times["all thumbnails"]);
+  return await page.evaluate(() => ({
+    "first contentful paint": performance.getEntriesByName("first-contentful-paint")[0].startTime,
+    ...window.times,
+  }));
 }

@@ -161,8 +161,8 @@ export class Details {
     return h(
       "section",
       { class: "programs" },
-      h("h3", null, t("fetchIt")),
-      h("div", { class: "row", role: "group", "aria-label": t("language") }, ...tabs, copy),
+      h("div", { class: "titled" }, h("h3", null, t("fetchIt")), copy),
+      h("div", { class: "row", role: "group", "aria-label": t("language") }, ...tabs),
       h("pre", { tabindex: 0 }, code),
     );
   }

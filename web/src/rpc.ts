@@ -5,8 +5,10 @@ import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { ImageService } from "#gen/conexiones/v1/images_pb";
 import { StatusService } from "#gen/conexiones/v1/status_pb";
 import { UploadService } from "#gen/conexiones/v1/uploads_pb";
-import { ErrorInfoSchema } from "#gen/google/rpc/error_details_pb";
+import { ErrorInfoSchema, LocalizedMessageSchema } from "#gen/google/rpc/error_details_pb";
 import { UsuarioServicio } from "#gen/user_pb";
+
+import { language } from "./i18n";
 
 const baseUrl = location.origin;
 const transport = createGrpcWebTransport({ baseUrl });
@@ -27,6 +29,7 @@ export interface Problem {
   code: Code;
   /** Stable: docs/errors.md lists them. Empty if the server said none. */
   reason: string;
+  /** In the page's language where the server says it so. */
   message: string;
   /** Whether the same call may succeed in a moment. */
   passing: boolean;
@@ -42,7 +45,8 @@ export function problem(thrown: unknown): Problem {
   const passing = reason
     ? error.code === Code.Unavailable || reason === "SERVER_BUSY" || reason === "CHECKSUM_MISMATCH"
     : PASSING.has(error.code);
-  return { code: error.code, reason, message: error.rawMessage, passing, error };
+  const local = error.findDetails(LocalizedMessageSchema).find(({ locale }) => locale === language)?.message;
+  return { code: error.code, reason, message: local ?? error.rawMessage, passing, error };
 }
 
 /** Whether the server serves, by its health service; undefined if it is out of reach. */

@@ -9,7 +9,6 @@ import { button, h, say } from "./dom";
 import type { Child } from "./dom";
 import { ago, bytes, date, number, t } from "./i18n";
 import { health, problem, status, uploads, usuario } from "./rpc";
-import { sentence } from "./words/problems";
 
 const REFRESH_MS = 4_000;
 const METHODS = ["GetUser", "ProcessImage"] as const;
@@ -56,8 +55,8 @@ export class Try {
     const pow = h("input", { name: "pow", type: "number", min: -(2 ** 31), max: 2 ** 31 - 1, step: 1, value: 12 });
     const image = h("input", { name: "image", type: "file", accept: "image/*" });
     const optional = h("span", { class: "hint" }, t("optional"));
-    const asked = h("pre", { tabindex: 0, "data-try": "request", "aria-label": t("request") });
-    const answered = h("pre", { tabindex: 0, "data-try": "answer", "aria-label": t("answer"), "aria-live": "polite" });
+    const asked = h("pre", { role: "group", tabindex: 0, "data-try": "request", "aria-label": t("request") });
+    const answered = h("pre", { role: "group", tabindex: 0, "data-try": "answer", "aria-label": t("answer"), "aria-live": "polite" });
     const took = h("span", { class: "hint" });
     const tabs = METHODS.map((method) =>
       h("button", { type: "button", class: "tab", onclick: () => choose(method) }, method),
@@ -89,7 +88,7 @@ export class Try {
       } catch (error) {
         const found = problem(error);
         code = found.reason || Code[found.code] || "UNKNOWN";
-        text = `${t("refused", { reason: code })}\n${sentence(found)}`;
+        text = `${t("refused", { reason: code })}\n${found.message}`;
       }
       say(took, t("took", { n: Math.round(performance.now() - start) }));
       say(answered, text);

@@ -5,9 +5,10 @@
 // first section; when that grows large, the list begins anew.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
-export const PAGE = 240;
-const MOST_LOADED = 24; // sections
-const MOST_IN_FIRST = 4 * PAGE;
+const FIRST_PAGE = 120; // small, for it is waited for
+const PAGE = 500;
+const MOST_LOADED = 12; // sections
+const MOST_IN_FIRST = 1_000;
 
 interface Section {
   /** Of the page; empty for the first. */
@@ -57,7 +58,7 @@ export class Listing {
   async reset(): Promise<void> {
     const generation = ++this.#generation;
     this.#loading.clear();
-    const page = await this.#fetch("", PAGE);
+    const page = await this.#fetch("", FIRST_PAGE);
     if (generation !== this.#generation) return;
     this.#sections = [];
     this.#next = "";

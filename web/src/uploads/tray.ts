@@ -1,7 +1,6 @@
 // The uploads at the edge of the page: each with its progress, and what can be done about it.
 import { button, h, icon, say } from "../dom";
 import { bytes, duration, t } from "../i18n";
-import { sentence } from "../words/problems";
 import type { Queue } from "./queue";
 import { chosen } from "./sources";
 import type { State, Upload } from "./upload";
@@ -188,14 +187,14 @@ function describe(upload: Upload): string {
     case "paused":
       return t("paused", { done, total });
     case "interrupted":
-      if (upload.failure) return sentence(upload.failure);
+      if (upload.failure) return upload.failure.message;
       return t(upload.remembered.handle ? "interruptedHandle" : "interrupted", { done, total });
     case "elsewhere":
       return t("elsewhere");
     case "ready":
       return `${t("ready")} · ${total}`;
     case "refused":
-      return upload.failure ? sentence(upload.failure) : "";
+      return upload.failure ? upload.failure.message : "";
     case "cancelled":
       return t("cancelled");
   }

@@ -1,9 +1,13 @@
 // One upload: it goes on over lost connections, restarted servers and reloaded pages until the image is stored.
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
+
 import { Upload_State } from "#gen/conexiones/v1/uploads_pb";
 import type { Upload as Message } from "#gen/conexiones/v1/uploads_pb";
 import { OffsetMismatchSchema } from "#gen/conexiones/v1/errors_pb";
 import type { Image } from "#gen/conexiones/v1/images_pb";
+import { LocalizedMessageSchema } from "#gen/google/rpc/error_details_pb";
 
+import { language, t } from "../i18n";
 import { delayAfter, pause, problem, uploads as service } from "../rpc";
 import { Digest, FileFailure } from "./digest";
 import { Pace } from "./pace";
@@ -26,11 +30,13 @@ export type State =
 const ACTIVE: ReadonlySet<State> = new Set(["checking", "sending", "finishing", "unreachable"]);
 const ENDED: ReadonlySet<State> = new Set(["ready", "refused", "cancelled"]);
 
-const FIRST_CHUNK = 1 << 20;
+const FIRST_CHUNK = 2 << 20;
 const SMALLEST_CHUNK = 1 << 18;
 const LARGEST_CHUNK = 8 << 20;
 const BLOCK = 64; // of SHA-256: where its state can be saved
-const CHUNK_MS = 800; // what a chunk should take: progress is seen, and little is lost when it breaks
+// A chunk that is faster grows, for each has its own latency; one that is slower shrinks: little is lost when it breaks.
+const FAST_MS = 1_500;
+const SLOW_MS = 6_000;
 const TIMEOUT_MS = 60_000;
 
 let limits: Promise<number> | undefined;
@@ -175,7 +181,7 @@ export class Upload {
     if (error instanceof FileFailure) {
       this.#become("interrupted");
       this.#file = undefined;
-      this.failure = { reason: "FILE_CHANGED", message: error.message };
+      this.failure = { reason: "FILE_CHANGED", message: t("changed") };
       return false;
     }
     const { reason, message, passing, error: cause } = problem(error);
@@ -254,7 +260,7 @@ export class Upload {
       const start = performance.now();
       const request = { uploadId, writerEpoch, offset: BigInt(offset), data, crc32c };
       const reply = await service.writeChunk(request, { signal, timeoutMs: TIMEOUT_MS });
-      this.#measure(data.length, performance.now() - start);
+      this.#measure(performance.now() - start);
       writerEpoch = reply.writerEpoch;
       offset = Number(reply.committedSize);
       if (saved) this.remembered.saved = saved;
@@ -265,10 +271,9 @@ export class Upload {
     }
   }
 
-  #measure(bytes: number, milliseconds: number): void {
-    const fits = (bytes / Math.max(1, milliseconds)) * CHUNK_MS;
-    this.#chunk = Math.min(LARGEST_CHUNK, Math.max(SMALLEST_CHUNK, Math.min(2 * this.#chunk, fits)));
-    this.#chunk -= this.#chunk % BLOCK;
+  #measure(milliseconds: number): void {
+    if (milliseconds < FAST_MS) this.#chunk = Math.min(LARGEST_CHUNK, 2 * this.#chunk);
+    else if (milliseconds > SLOW_MS) this.#chunk = Math.max(SMALLEST_CHUNK, this.#chunk >> 1);
   }
 
   #commit(size: number): void {
@@ -292,7 +297,9 @@ export class Upload {
       this.#become("ready");
       return;
     }
-    this.#refuse(upload.failure?.reason ?? Upload_State[upload.state], upload.failure?.message ?? "");
+    const { reason = Upload_State[upload.state], message = "", details = [] } = upload.failure ?? {};
+    const local = details.map((detail) => anyUnpack(detail, LocalizedMessageSchema)).find((found) => found?.locale === language);
+    this.#refuse(reason, local?.message ?? message);
   }
 
   #refuse(reason: string, message: string): void {
