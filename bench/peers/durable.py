@@ -14,6 +14,7 @@ import uvloop
 from conexiones.adapters.decoder import VipsDecoder
 from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.domain.facts import Describing
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.users import Users
 from conexiones.gen.user_pb2 import GetImage, GetImageReply, GetUserReply, GetUserRequest
@@ -55,12 +56,15 @@ async def main() -> None:
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
         decode_pixels=settings.decode_pixels,
+        decode_seconds=settings.decode_seconds,
     )
     images = Images(catalog, blobs, decoder, limits)
+    describing = Describing(catalog, catalog, blobs, prompt=decoder, quiet=decoder, limits=limits)
+    service = UsuarioService(Users(catalog, images), images, describing)
     await catalog.open()
     await blobs.open(catalog)
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", settings.max_message_bytes)])
-    add_UsuarioServicioServicer_to_server(Servicer(UsuarioService(Users(catalog, images), images)), server)
+    add_UsuarioServicioServicer_to_server(Servicer(service), server)
     port = server.add_insecure_port(settings.address)
     await server.start()
     stop = asyncio.Event()
