@@ -16,7 +16,7 @@ import conexiones
 from conexiones import Client
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, ListImagesRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
-from conexiones.sdk.events import Deleted
+from conexiones.sdk.results import Deleted
 from conexiones.testing import Server
 from tests.clients import need
 from tests.conftest import ROOT
@@ -101,7 +101,7 @@ def test_an_upload_goes_on_when_the_server_is_killed_in_the_middle(
     store(server, 20)
     answers = {"kill": server.kill, "start": server.start}
     browser.play(
-        "restart", server, answers, file=str(file), count=20, remarks=True, timeout=120_000, shot="light"
+        "restart", server, answers, file=str(file), count=20, remarks=True, timeout=400_000, shot="light"
     )
     image = images(server)[0]
     assert digest(server, image.id) == of_file(file)
