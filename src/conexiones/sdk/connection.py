@@ -30,6 +30,9 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.min_reconnect_backoff_ms", 5_000),  # also what one attempt to connect may take
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.enable_retries", 0),  # ours know what the calls mean
+    # What may be on its way to a download: the window that gRPC would find by probing has no end.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 4 << 20),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", 16 << 20),
 ]
