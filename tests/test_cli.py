@@ -229,20 +229,30 @@ def test_an_interrupted_put_is_gone_on_with(shell: Shell, tmp_path: Path) -> Non
     path.unlink()
 
 
-def test_help_loads_no_grpc() -> None:
-    loaded = subprocess.run(
+def loaded(command: list[str], names: tuple[str, ...]) -> str:
+    """Which of these modules the command has loaded when it ends by itself."""
+    ran = subprocess.run(
         [
             sys.executable,
             "-c",
             "import sys; from conexiones.cli import main\n"
-            "try: main(['--help'])\n"
-            "except SystemExit: print([name for name in ('grpc', 'rich', 'google') if name in sys.modules])",
+            f"try: main({command!r})\n"
+            f"except SystemExit: print([name for name in {names!r} if name in sys.modules])",
         ],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert loaded.stdout.endswith("[]\n")
+    return ran.stdout.splitlines()[-1]
+
+
+def test_help_loads_no_grpc() -> None:
+    assert loaded(["--help"], ("grpc", "rich", "google")) == "[]"
+
+
+def test_the_supervisor_does_not_load_the_application() -> None:
+    names = ("conexiones.transport.supervisor", "conexiones.app", "connectrpc", "sqlalchemy", "grpc")
+    assert loaded(["serve", "--address", "nowhere"], names) == "['conexiones.transport.supervisor']"
 
 
 class Screen:

@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "transport": {"services", "settings", "errors", "gen"},
     "app": {"adapters", "domain", "services", "transport", "settings", "errors", "gen", "ports"},
     "asgi": {"app", "settings", "transport"},
-    "cli": {"commands", "app", "certificates", "settings", "transport", "sdk", "errors"},
+    "cli": {"commands", "certificates", "settings", "transport", "sdk", "errors"},
     "commands": {"doctor", "sdk", "settings", "errors"},
     "doctor": {"samples", "sdk", "settings", "transport", "errors"},
     "certificates": set(),

@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import socket
-import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -167,13 +166,6 @@ def build(settings: Settings) -> Front:
         max_calls=settings.max_calls,
         max_message_bytes=settings.max_message_bytes,
         stall_seconds=settings.stall_seconds,
-    )
-
-
-def configure_logging(level: str) -> None:
-    """To standard error, where Envoy's own lines go."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
 
 

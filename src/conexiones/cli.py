@@ -43,14 +43,13 @@ def _settings_flags(command: "click.decorators.FC") -> "click.decorators.FC":
 def serve(**flags: str | None) -> None:
     """Start the server. Flags win over the environment variables in brackets."""
     try:
+        from conexiones.transport import logs
         from conexiones.transport.supervisor import StartError, Supervisor
     except ModuleNotFoundError as error:
         _fail(f"The server needs the package {error.name}: pip install 'conexiones[server]'.")
-    from conexiones.app import configure_logging
-
     try:
         settings = Settings.load(flags=flags)
-        configure_logging(settings.log_level)
+        logs.configure(settings.log_level)
         supervisor = Supervisor(settings, app="conexiones.asgi:app")
         status = asyncio.run(supervisor.run(lambda address: _ready(settings, str(address))))
     except (SettingsError, StartError) as error:

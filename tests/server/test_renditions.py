@@ -1,4 +1,4 @@
-"""Renditions and facts from the real server: over gRPC and plain HTTP, made once, kept, and gone with the image."""
+"""Renditions and facts of a real server, over gRPC and HTTP: made once, kept, and gone with the image."""
 
 import http.client
 import io

@@ -11,6 +11,7 @@ from tests.server.calls import DEADLINE, failure
 
 SERVICES = {
     "conexiones.v1.ImageService",
+    "conexiones.v1.StatusService",
     "conexiones.v1.UploadService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
