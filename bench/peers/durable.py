@@ -5,18 +5,14 @@ What differs is the transport alone. `python -m bench.peers.durable`, with the s
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import grpc.aio
 import uvloop
 
-from conexiones.adapters.decoder import VipsDecoder
-from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.domain.facts import Describing
-from conexiones.domain.images import Images, Limits
-from conexiones.domain.users import Users
+from bench.peers.composed import compose
 from conexiones.gen.user_pb2 import GetImage, GetImageReply, GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioServicer, add_UsuarioServicioServicer_to_server
 from conexiones.services.usuario import UsuarioService
@@ -42,38 +38,38 @@ class Servicer(UsuarioServicioServicer):
             yield reply
 
 
+class Kept(UsuarioService):
+    """The service, as the composition root makes it, for another transport."""
+
+    made: "Kept"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        Kept.made = self
+
+
+class Resources:
+    """In place of our transport: what opens and closes the store."""
+
+    def __init__(
+        self, routes: object, *, resources: Callable[[], AbstractAsyncContextManager[None]], **options: object
+    ) -> None:
+        self.opened = resources
+
+
 async def main() -> None:
     settings = Settings.load()
-    catalog = SqliteCatalog(settings.data_dir / "catalog.sqlite3")
-    blobs = FileBlobs(settings.data_dir)
-    decoder = VipsDecoder(  # never opened: nothing that is compared decodes
-        workers=settings.decode_workers,
-        decode_pixels=settings.decode_pixels,
-        decode_seconds=settings.decode_seconds,
-        decode_memory=settings.decode_memory,
-    )
-    limits = Limits(
-        max_image_bytes=settings.max_image_bytes,
-        max_pixels=settings.max_pixels,
-        decode_pixels=settings.decode_pixels,
-        decode_seconds=settings.decode_seconds,
-    )
-    images = Images(catalog, blobs, decoder, limits)
-    describing = Describing(catalog, catalog, blobs, prompt=decoder, quiet=decoder, limits=limits)
-    service = UsuarioService(Users(catalog, images), images, describing)
-    await catalog.open()
-    await blobs.open(catalog)
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", settings.max_message_bytes)])
-    add_UsuarioServicioServicer_to_server(Servicer(service), server)
-    port = server.add_insecure_port(settings.address)
-    await server.start()
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    print(f"grpc.aio listens on 127.0.0.1:{port} ", flush=True)
-    await stop.wait()
-    await server.stop(1)
-    await blobs.close()
-    await catalog.close()
+    resources = compose(UsuarioService=Kept, Front=Resources)
+    async with resources.opened():
+        server = grpc.aio.server(options=[("grpc.max_receive_message_length", settings.max_message_bytes)])
+        add_UsuarioServicioServicer_to_server(Servicer(Kept.made), server)
+        port = server.add_insecure_port(settings.address)
+        await server.start()
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        print(f"grpc.aio listens on 127.0.0.1:{port} ", flush=True)
+        await stop.wait()
+        await server.stop(1)
 
 
 if __name__ == "__main__":

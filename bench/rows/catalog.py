@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import grpc
 
+from bench import stored
 from bench.load.streams import Plan, load
 from bench.measures import Wrong, interleave
 from bench.peers.program import Program, ours
@@ -26,6 +28,9 @@ ROW = "10 KB images by size of the catalog"
 PAGE = "ListImages, a page of 100, by size of the catalog"
 EMPTY = "empty"
 FULL = "full"
+
+LONG_AGO = 1_000_000_000_000_000
+"""When the images were made of which there are no bytes: microseconds since the epoch."""
 
 
 def run(bench: Bench) -> None:
@@ -55,10 +60,20 @@ def run(bench: Bench) -> None:
                         raise Wrong("a page is not full")
             return statistics.median(times) * 1000
 
+        def check(server: Program) -> None:
+            server.stop()
+            if server.data_dir.name == FULL:
+                _unfill(server.data_dir)
+            numbers = range(-1, bench.results.rounds)
+            plans = (Plan(size=10_000, images=count, streams=32, seed=number + 2) for number in numbers)
+            stored.compare(stored.digests(server.data_dir), chain.from_iterable(map(Plan.digests, plans)))
+
         rates = {name: partial(rate, server) for name, server in servers.items()}
         interleave(bench.results, ROW, rates, unit="images/s", warm=True)
         pages = {name: partial(page, server) for name, server in servers.items()}
         interleave(bench.results, PAGE, pages, unit="ms", warm=True)
+        for server in servers.values():
+            check(server)
 
 
 def _fill(data_dir: Path, count: int) -> None:
@@ -72,17 +87,7 @@ def _fill(data_dir: Path, count: int) -> None:
     def rows() -> Iterator[tuple[object, ...]]:
         ids = Ids()
         for number in range(count):
-            yield (
-                ids.new(),
-                secrets.token_bytes(32),
-                9966,
-                "BMP",
-                56,
-                59,
-                1,
-                None,
-                1_700_000_000_000_000 + number,
-            )
+            yield ids.new(), secrets.token_bytes(32), 9966, "BMP", 56, 59, 1, None, LONG_AGO + number
 
     asyncio.run(create())
     names = ["id", "digest", "size", "format", "width", "height", "frames", "user", "create_time"]
@@ -91,3 +96,9 @@ def _fill(data_dir: Path, count: int) -> None:
     with closing(sqlite3.connect(data_dir / "catalog.sqlite3")) as connection, connection:
         marks = ", ".join("?" * len(names))
         connection.executemany(f"INSERT INTO images VALUES ({marks})", rows())
+
+
+def _unfill(data_dir: Path) -> None:
+    """Takes out again the images of which there are no bytes."""
+    with closing(sqlite3.connect(data_dir / "catalog.sqlite3")) as connection, connection:
+        connection.execute("DELETE FROM images WHERE create_time < ?", (LONG_AGO + 10**12,))
