@@ -3,7 +3,7 @@
 It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until the last
 of the two is gone. Envoy dies with it, whatever kills it. SIGTERM and SIGINT drain: new calls are
 refused, those in flight have `grace_seconds`; a second signal ends at once. SIGHUP reads the certificates
-again.
+again; without any it drains too.
 """
 
 import asyncio
@@ -83,9 +83,10 @@ class Supervisor:
                 address = await self._ready(process, line, admin)
                 stop = asyncio.Event()
                 loop = asyncio.get_running_loop()
-                for number in (signal.SIGTERM, signal.SIGINT):
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                     loop.add_signal_handler(number, _each(stop, process))
-                loop.add_signal_handler(signal.SIGHUP, secrets.again)
+                if settings.tls_cert:
+                    loop.add_signal_handler(signal.SIGHUP, secrets.again)
                 background.append(asyncio.create_task(self._listen(line)))
                 if settings.tls_cert:
                     background.append(asyncio.create_task(secrets.watch()))
