@@ -21,7 +21,6 @@ from conexiones.testing import Server
 from tests.clients import need
 from tests.conftest import ROOT
 from tests.page.browser import Browser, large
-from tests.page.many import copies
 from tests.page.pictures import landscape
 
 MB = 10**6
@@ -291,13 +290,3 @@ def test_nothing_stands_in_the_way_of_a_screen_reader(
         shot=look,
     )
     assert found == []
-
-
-def test_a_hundred_thousand_images_are_scrolled_through(browser: Browser, server: Server) -> None:
-    [newest] = store(server, 1)
-    server.stop()
-    copies(server, 100_000)
-    server.start()
-    found = browser.play("many", server, count=100_001, newest=newest, timeout=120_000)
-    assert found["most"] < 300
-    assert found["bytes"] < 60 * MB
