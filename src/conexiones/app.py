@@ -108,17 +108,18 @@ def build(settings: Settings) -> Front:
         "read_max_bytes": settings.max_message_bytes,
         "compressions": [GzipCompression()],
     }
+    limit = settings.max_message_bytes
     # Every service but reflection, whose messages are of connectrpc's own protobuf library.
     ours = {**options, "codecs": codecs()}
     usuario = UsuarioService(Users(catalog, images), images, describing)
-    routes = _routes(UsuarioServicioASGIApplication(usuario, **ours), usuario)
+    routes = _routes(UsuarioServicioASGIApplication(usuario, **ours), usuario, limit)
     upload = UploadService(uploads, describing, limits, quota, max_message_bytes=settings.max_message_bytes)
-    routes |= _routes(UploadServiceASGIApplication(upload, **ours), upload)
+    routes |= _routes(UploadServiceASGIApplication(upload, **ours), upload, limit)
     image = ImageService(gallery, renditions, describing)
-    routes |= _routes(ImageServiceASGIApplication(image, **ours), image, endless={"WatchImages"})
+    routes |= _routes(ImageServiceASGIApplication(image, **ours), image, limit, endless={"WatchImages"})
     status = StatusService(Status(catalog))
-    routes |= _routes(StatusServiceASGIApplication(status, **ours), status)
-    routes |= _routes(HealthASGIApplication(health, **ours), standing=True)
+    routes |= _routes(StatusServiceASGIApplication(status, **ours), status, limit)
+    routes |= _routes(HealthASGIApplication(health, **ours), None, limit, standing=True)
     if settings.reflection:
         current, alpha = reflection(services)
         for app in (
@@ -191,7 +192,8 @@ async def _sweep(uploads: Uploads, gallery: Gallery, renditions: Renditions) -> 
 
 def _routes(
     app: "ConnectASGIApplication[Any]",
-    service: object = None,
+    service: object,
+    limit: int,
     *,
     standing: bool = False,
     endless: Collection[str] = (),
@@ -207,7 +209,7 @@ def _routes(
         if service and not streams:
             handler = getattr(service, re.sub("(?<!^)([A-Z])", r"_\1", method.name).lower())
             request = message_factory.GetMessageClass(method.input_type)
-            unary = Unary(f"{descriptor.full_name}/{method.name}", handler, request)
+            unary = Unary(f"{descriptor.full_name}/{method.name}", handler, request, max_message_bytes=limit)
         routes[f"{app.path}/{method.name}"] = Route(
             app=app, streams=streams, unary=unary, standing=standing, endless=method.name in endless
         )

@@ -103,7 +103,7 @@ class Front:
         route = self._routes.get(scope["path"])
         if scope["path"].startswith(PREFIX):
             await self._serve_image(scope, receive, send)
-        elif route is None and self._page.has(scope["path"]):
+        elif scope["method"] in {"GET", "HEAD"} and self._page.has(scope["path"]):
             await self._page(scope, receive, send)
         elif route is None:
             await respond(send, content_type, errors.UnknownMethod(), status=404)

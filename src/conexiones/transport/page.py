@@ -51,7 +51,7 @@ class _File:
 
 
 class Page:
-    """The ASGI application of the page. Nothing is read before `open`; then it is all in memory."""
+    """The ASGI application of the page, for GET and HEAD. Nothing is read before `open`; then all is in memory."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
@@ -74,9 +74,6 @@ class Page:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         given = dict(scope["headers"])
         choices = self._files[scope["path"]]
-        if scope["method"] not in {"GET", "HEAD"}:
-            await _answer(send, 405, [(b"allow", b"GET, HEAD"), (b"content-length", b"0")], b"")
-            return
         file = choices[_coding(given, choices)]
         if _matches(given.get(b"if-none-match", b""), file.etag):
             kept = [entry for entry in file.headers if entry[0] not in {b"content-type", b"content-encoding"}]

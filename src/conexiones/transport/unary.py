@@ -37,9 +37,13 @@ _END = {"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")], "
 
 
 class Unary:
-    """One method: its name as package.Service/Method, its handler, the class of its requests."""
+    """One method: its name as package.Service/Method, its handler, the class of its requests, and the bytes
+    that one may have."""
 
-    def __init__(self, method: str, handler: Handler, request: type[Message]) -> None:
+    def __init__(
+        self, method: str, handler: Handler, request: type[Message], *, max_message_bytes: int
+    ) -> None:
+        self._max = max_message_bytes
         self._method = method
         self._handler = handler
         self._request = request
@@ -105,7 +109,8 @@ class Unary:
         ):
             return None
         body = came[0]["body"]
-        if len(body) < 5 or body[0] or int.from_bytes(body[1:5]) != len(body) - 5:
+        size = len(body) - 5
+        if not 0 <= size <= self._max or body[0] or int.from_bytes(body[1:5]) != size:
             return None
         try:
             return self._request.FromString(body[5:])
