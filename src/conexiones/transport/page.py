@@ -51,7 +51,8 @@ class _File:
 
 
 class Page:
-    """The ASGI application of the page, for GET and HEAD. Nothing is read before `open`; then all is in memory."""
+    """The ASGI application of the page, for GET and HEAD. Nothing is read before `open`; then it is all in
+    memory."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
