@@ -1,5 +1,6 @@
 """Fixtures for all tests: a fresh server for each, and its clients."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,12 @@ from conexiones.testing import Server, serve
 from tests.node import built
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Started in the background of a shell, the tests would ignore SIGINT, and so would what they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

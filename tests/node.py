@@ -1,5 +1,6 @@
 """The TypeScript SDK in node/, built, for the tests that run its programs."""
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -36,5 +37,12 @@ def built() -> str:
     npm = need("npm", "apt install nodejs npm")
     if not (PACKAGE / "node_modules" / ".package-lock.json").is_file():
         run(npm, "ci", "--silent")
-    run(npm, "run", "build", "--silent")
+    stamp = PACKAGE / "node_modules" / ".built"
+    with stamp.open("a") as lock:  # of several processes that run tests, one builds, and none under another
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sources = [*PACKAGE.glob("*.json"), *PACKAGE.glob("src/**/*.ts"), *PACKAGE.glob("test/**/*.ts")]
+        newest = str(max(path.stat().st_mtime_ns for path in sources))
+        if stamp.read_text() != newest or not PROGRAMS.is_dir():
+            run(npm, "run", "build", "--silent")
+            stamp.write_text(newest)
     return program

@@ -74,8 +74,8 @@ async def kill_at_random(rng: random.Random, moments: tuple[str, float], *argume
     worker = await asyncio.create_subprocess_exec(
         sys.executable, str(WORKER), *arguments, stdout=asyncio.subprocess.PIPE
     )
-    said = [""]
-    while said[-1] != moments[0] and (moments[0] or said[-1] in ("", "opening", "open")):
+    said: list[str] = []
+    while not said or (said[-1] != moments[0] if moments[0] else said[-1] in ("opening", "open")):
         said.append((await worker.stdout.readline()).decode().strip())
         assert said[-1], "the worker ended by itself"
     output = asyncio.ensure_future(worker.stdout.read())
@@ -84,7 +84,7 @@ async def kill_at_random(rng: random.Random, moments: tuple[str, float], *argume
     worker.kill()
     await worker.wait()
     said += (await output).decode().splitlines()
-    return [line for line in said if line not in ("", "opening", "open")]
+    return [line for line in said if line not in ("opening", "open")]
 
 
 async def recover_named(

@@ -20,6 +20,7 @@ from conexiones.sdk.results import Deleted
 from conexiones.testing import Server
 from tests.clients import need
 from tests.conftest import ROOT
+from tests.node import built
 from tests.page.browser import Browser, large
 from tests.page.pictures import landscape
 
@@ -120,7 +121,7 @@ def test_an_upload_goes_on_when_the_page_is_loaded_again(
 def test_an_upload_pauses_goes_on_and_is_cancelled(
     browser: Browser, server: Server, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 300 * MB)
+    file = large(tmp_path / "film.jpg", photograph, 60 * MB)
     browser.play("pausing", server, file=str(file))
     assert images(server) == []
 
@@ -202,10 +203,7 @@ def run(name: str, text: str, folder: Path) -> None:
     if name == "Python":
         command = [sys.executable, "-c", text]
     elif name == "Node":
-        command = [need("node", "apt install nodejs npm"), "--input-type=module", "-e", text]
-        subprocess.run(
-            [need("npm", "apt install nodejs npm"), "run", "build", "--silent"], cwd=ROOT / "node", check=True
-        )
+        command = [built(), "--input-type=module", "-e", text]
         (folder / "node_modules").mkdir()
         (folder / "node_modules" / "conexiones").symlink_to(ROOT / "node")
     elif name == "CLI":

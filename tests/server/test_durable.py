@@ -20,7 +20,7 @@ from conexiones.testing import Server
 from tests.adapters.stored import stored_blobs
 from tests.server.calls import DEADLINE, bitmap, failure, until
 
-ROUNDS = 12
+ROUNDS = 8
 
 
 class Client(threading.Thread):

@@ -3,7 +3,10 @@
 import asyncio
 import hashlib
 import random
+import threading
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import google_crc32c
 import grpc
@@ -246,61 +249,60 @@ async def test_the_newest_writer_wins(server: Server) -> None:
 
 
 class Racer:
-    """A writer with an image of its own. It holds its last piece back until the next racer has the upload."""
+    """A writer with an image of its own. It holds its last piece back until the next racer has the upload.
+
+    Synchronous: of a write to a stream that the server has just ended, grpc.aio makes an error of its own.
+    """
 
     def __init__(self, number: int, seed: int, pieces: int) -> None:
         self.content = b"".join(bitmap(600, 500, seed=seed + number))
         self.pieces = pieces
         """It lets the next one begin when it has written so many."""
-        self.begun = asyncio.Event()
-        self.taken = asyncio.Event()
+        self.ready, self.begun, self.taken = (threading.Event() for _ in range(3))
         self.started = self.epoch = -1
         self.outcome = ""
 
-    async def write(self, uploads, upload_id: str, after: "Racer | None", until: "Racer | None") -> None:
-        if after:
-            await after.begun.wait()
-        call = uploads.WriteStream(timeout=DEADLINE)
-        await call.write(WriteStreamRequest(upload_id=upload_id))
-        first = await call.read()
-        self.started, self.epoch = first.committed_size, first.writer_epoch
-        if after:
-            after.taken.set()
+    def write(self, uploads, upload_id: str, after: "Racer | None", until: "Racer | None") -> None:
+        assert not after or after.begun.wait(DEADLINE)
         try:
-            for number, at in enumerate(range(self.started, len(self.content), PIECE)):
-                if number == self.pieces or at + PIECE >= len(self.content):
-                    self.begun.set()
-                if until and at + PIECE >= len(self.content):
-                    await self.taken.wait()
-                await call.write(WriteStreamRequest(offset=at, data=self.content[at : at + PIECE]))
-            self.begun.set()
-            await call.done_writing()
-            while await call.read() is not grpc.aio.EOF:
+            replies = uploads.WriteStream(self._requests(upload_id, last=not until), timeout=DEADLINE)
+            first = next(replies)
+            self.started, self.epoch = first.committed_size, first.writer_epoch
+            self.ready.set()
+            if after:
+                after.taken.set()
+            for _ in replies:
                 pass
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            pass
-        if await call.code() is not grpc.StatusCode.OK:
-            self.outcome = reason(await refusal(drained(call)))
+        except grpc.RpcError as error:
+            self.outcome = reason(error)
+
+    def _requests(self, upload_id: str, *, last: bool) -> Iterator[WriteStreamRequest]:
+        yield WriteStreamRequest(upload_id=upload_id)
+        self.ready.wait(DEADLINE)
+        for number, at in enumerate(range(self.started, len(self.content), PIECE)):
+            if number == self.pieces or at + PIECE >= len(self.content):
+                self.begun.set()
+            if not last and at + PIECE >= len(self.content):
+                self.taken.wait(DEADLINE)
+            yield WriteStreamRequest(offset=at, data=self.content[at : at + PIECE])
+        self.begun.set()
 
 
 PIECE = 50_000
 
 
-async def test_writers_that_race_never_interleave(server: Server) -> None:
+def test_writers_that_race_never_interleave(server: Server) -> None:
     """Three with images of their own, ten times: what is stored changes from one to the next where the next
     took over, and nowhere else; whoever lost the upload is told so."""
     seeded = random.Random(3)
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    with grpc.insecure_channel(server.address) as channel:
         uploads = uploads_pb2_grpc.UploadServiceStub(channel)
         for number in range(10):
-            upload = (await uploads.CreateUpload(CreateUploadRequest(request_id=f"race {number}"))).upload
+            upload = uploads.CreateUpload(CreateUploadRequest(request_id=f"race {number}")).upload
             racers = [Racer(i, 10 * number, seeded.randrange(8)) for i in range(3)]
-            await asyncio.gather(
-                *(
-                    racer.write(uploads, upload.id, after, until)
-                    for after, racer, until in zip([None, *racers], racers, [*racers[1:], None], strict=False)
-                )
-            )
+            with ThreadPoolExecutor(3) as threads:
+                for after, racer, until in zip([None, *racers], racers, [*racers[1:], None], strict=False):
+                    threads.submit(racer.write, uploads, upload.id, after, until)
             assert [racer.outcome for racer in racers] == ["WRITER_FENCED", "WRITER_FENCED", ""]
             assert [racer.epoch for racer in racers] == [1, 2, 3]
             ends = [*(racer.started for racer in racers[1:]), len(racers[0].content)]
@@ -308,7 +310,7 @@ async def test_writers_that_race_never_interleave(server: Server) -> None:
                 racer.content[racer.started : end] for racer, end in zip(racers, ends, strict=True)
             )
             finish = FinishUploadRequest(id=upload.id, size_bytes=len(stored))
-            done = (await uploads.FinishUpload(finish)).upload
+            done = uploads.FinishUpload(finish).upload
             assert done.state == Upload.STATE_READY
             assert done.image.sha256 == hashlib.sha256(stored).digest()
 
