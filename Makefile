@@ -13,7 +13,7 @@ demo: setup ## start the server, send it a photograph from Python and from Node.
 	@$(RUN) tools/demo.py
 
 test: setup ## run all tests, in two processes; ARGS="tests/test_cli.py -x" runs some, in one
-	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=2 --dist=loadfile)
+	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=2 --dist=loadfile --no-loadscope-reorder)
 
 faults: setup ## run hundreds of uploads and downloads over a bad network; CONEXIONES_FAULT_RUNS and _SEED choose
 	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} $(RUN) -m pytest tests/sdk/test_faults.py -q $(ARGS)

@@ -221,6 +221,7 @@ class Downloading {
 
   #tell(): void {
     this.#options.onProgress?.({ bytes: this.#received, total: this.#end - this.#start });
+    this.#signal.throwIfAborted(); // of what has come already the rest is not taken
   }
 
   #check(stored: Image): void {
