@@ -9,7 +9,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from conexiones.adapters.schema import events, facts, images, sequences, uploads, users
 from conexiones.errors import TooManyUploads, UploadBytesExceeded
-from conexiones.ports import Counts, EventRecord, ImageRecord, UploadQuota, UploadRecord, UserRecord
+from conexiones.ports import Counts, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
 # What most calls do is worded by hand: SQLAlchemy would take longer to word it than SQLite to do it.
 
@@ -94,7 +94,7 @@ def delete_image(connection: Connection, image_id: str, now: int) -> ImageRecord
         connection.execute(delete(images).where(images.c.id == image_id))
         if not has_digest(connection, image.digest):
             connection.execute(delete(facts).where(facts.c.digest == image.digest))
-        _append_event(connection, "DELETED", image, now)
+        _insert_rows(connection, events, [("DELETED", image.id, image.user, now)], columns=_EVENT)
     return image
 
 
@@ -217,13 +217,6 @@ def newest_event(connection: Connection) -> int:
 def forget_events(connection: Connection, keep: int) -> None:
     # Sequences have no gaps: a number is used up only by an event that is committed.
     connection.execute(delete(events).where(events.c.sequence <= newest_event(connection) - keep))
-
-
-def _append_event(connection: Connection, kind: str, image: ImageRecord, time: int) -> None:
-    event = EventRecord(sequence=0, kind=kind, image_id=image.id, user=image.user, time=time)
-    row = asdict(event)
-    del row["sequence"]  # SQLite gives the next
-    connection.execute(insert(events), row)
 
 
 def _insert_rows(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.renditions import Renditions
-from conexiones.domain.spans import span
+from conexiones.domain.spans import pieces
 from conexiones.ports import Blobs, Catalog, ImageRecord
 
 PAGE = 100
@@ -88,19 +88,12 @@ class Gallery:
                 raise errors.ImageNotFound(field="id")
         await self._renditions.forget(image.digest)
 
-    async def read(self, image: ImageRecord, *, offset: int, limit: int) -> AsyncIterator[tuple[int, bytes]]:
+    def read(self, image: ImageRecord, *, offset: int, limit: int) -> AsyncIterator[tuple[int, bytes]]:
         """The bytes of a range with their offsets, in pieces of at most 1 MiB.
 
         A negative offset counts from the end; limit 0 is to the end. Raises OffsetOutOfRange, BlobCorrupt.
         """
-        at, end = span(image.size, offset, limit)
-        if at == end:
-            return
-        async for piece in self._blobs.read(image.digest, at):
-            yield at, piece[: end - at]
-            at += len(piece)
-            if at >= end:
-                return
+        return pieces(image.size, offset, limit, lambda at: self._blobs.read(image.digest, at))
 
     async def watch(self, *, token: str, user: str | None) -> AsyncIterator[Event]:
         """What happens from now on, or after the event of that token. Never ends by itself.

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from conexiones.domain.images import Limits
-from conexiones.domain.spans import span
+from conexiones.domain.spans import pieces
 from conexiones.errors import InvalidField, NoPreview, NoRendition
 from conexiones.ports import (
     Blobs,
@@ -60,16 +60,9 @@ class Rendition:
     rendered: Rendered
     file: RenditionFile
 
-    async def read(self, *, offset: int, limit: int) -> AsyncIterator[tuple[int, bytes]]:
+    def read(self, *, offset: int, limit: int) -> AsyncIterator[tuple[int, bytes]]:
         """As Gallery.read."""
-        at, end = span(self.rendered.size, offset, limit)
-        if at == end:
-            return
-        async for piece in self.file.read(at):
-            yield at, piece[: end - at]
-            at += len(piece)
-            if at >= end:
-                return
+        return pieces(self.rendered.size, offset, limit, self.file.read)
 
 
 class Renditions:

@@ -1,5 +1,7 @@
 """Ranges of bytes, as downloads ask for them."""
 
+from collections.abc import AsyncIterator, Callable
+
 from conexiones.errors import InvalidField, OffsetOutOfRange
 
 
@@ -14,3 +16,17 @@ def span(size: int, offset: int, limit: int) -> tuple[int, int]:
     if limit < 0:
         raise InvalidField(field="limit", takes="0 or more")
     return at, min(at + limit, size) if limit else size
+
+
+async def pieces(
+    size: int, offset: int, limit: int, read: Callable[[int], AsyncIterator[bytes]]
+) -> AsyncIterator[tuple[int, bytes]]:
+    """What `read`, which begins at an offset, gives of a span, with the offsets. Raises as `span`."""
+    at, end = span(size, offset, limit)
+    if at == end:
+        return
+    async for piece in read(at):
+        yield at, piece[: end - at]
+        at += len(piece)
+        if at >= end:
+            return

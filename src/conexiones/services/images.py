@@ -9,6 +9,7 @@ from connectrpc.request import RequestContext
 from conexiones.domain.facts import Describing
 from conexiones.domain.gallery import Filter, Gallery, etag
 from conexiones.domain.renditions import Renditions, Wanted
+from conexiones.domain.spans import span
 from conexiones.errors import EtagMismatch
 from conexiones.gen.conexiones.v1.images_pb2 import (
     DeleteImageRequest,
@@ -106,7 +107,7 @@ async def _frames(
     if request.if_etag and request.if_etag != etag(sha256):
         raise EtagMismatch(field="if_etag")
     frame = first
-    frame.offset = max(0, size + request.offset) if request.offset < 0 else request.offset
+    frame.offset, _ = span(size, request.offset, request.limit)
     empty = True
     async for offset, data in pieces:
         frame.offset, frame.data, frame.crc32c = offset, data, google_crc32c.value(data)

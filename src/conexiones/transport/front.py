@@ -7,8 +7,8 @@ protocol that the caller speaks; calls are counted, so that a shutdown can wait 
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -115,37 +115,34 @@ class Front:
             await respond(send, content_type, errors.MalformedRequest())
         elif route.standing:
             await self._call(route, scope, receive, send, headers)
-        elif self._draining:
-            await respond(send, content_type, errors.ServerDraining())
-        elif self._calls >= self._max_calls:
-            await respond(send, content_type, errors.ServerBusy(limit=self._max_calls))
+        elif refused := self._refused():
+            await respond(send, content_type, refused)
         else:
-            await self._counted(route, scope, receive, send, headers)
+            with self._counted(endless=route.endless):
+                await self._call(route, scope, receive, send, headers)
 
     async def _serve_image(self, scope: Any, receive: Receive, send: Send) -> None:
-        head = scope["method"] == "HEAD"
-        if self._draining:
-            await respond_problem(send, errors.ServerDraining(), body=not head)
-        elif self._calls >= self._max_calls:
-            await respond_problem(send, errors.ServerBusy(limit=self._max_calls), body=not head)
+        if refused := self._refused():
+            await respond_problem(send, refused, body=scope["method"] != "HEAD")
         else:
-            self._calls += 1
-            try:
+            with self._counted():
                 await self._images(scope, receive, send)
-            finally:
-                self._calls -= 1
-                self._say_if_idle()
 
-    async def _counted(
-        self, route: Route, scope: Any, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
-    ) -> None:
+    def _refused(self) -> errors.ConexionesError | None:
+        """Why no more calls are taken, if they are not."""
+        if self._draining:
+            return errors.ServerDraining()
+        return errors.ServerBusy(limit=self._max_calls) if self._calls >= self._max_calls else None
+
+    @contextmanager
+    def _counted(self, *, endless: bool = False) -> Iterator[None]:
         self._calls += 1
-        self._endless += route.endless
+        self._endless += endless
         try:
-            await self._call(route, scope, receive, send, headers)
+            yield
         finally:
             self._calls -= 1
-            self._endless -= route.endless
+            self._endless -= endless
             self._say_if_idle()
 
     async def _call(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conexiones.transport.inbound import Receive
-from conexiones.transport.wire import Send
+from conexiones.transport.wire import Send, answer
 
 FOLDER = Path(__file__).resolve().parent.parent / "page"
 PREFIX = "/page/"
@@ -78,15 +78,10 @@ class Page:
         file = choices[_coding(given, choices)]
         if _matches(given.get(b"if-none-match", b""), file.etag):
             kept = [entry for entry in file.headers if entry[0] not in {b"content-type", b"content-encoding"}]
-            await _answer(send, 304, kept, b"")
+            await answer(send, 304, kept, b"")
             return
         headers = [*file.headers, (b"content-length", str(len(file.body)).encode())]
-        await _answer(send, 200, headers, file.body if scope["method"] == "GET" else b"")
-
-
-async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+        await answer(send, 200, headers, file.body if scope["method"] == "GET" else b"")
 
 
 def _representations(path: Path) -> dict[str, _File]:

@@ -4,7 +4,7 @@ import json
 import math
 
 from conexiones.errors import ConexionesError
-from conexiones.transport.wire import Send, http_status
+from conexiones.transport.wire import Send, answer, http_status
 
 
 async def respond_problem(
@@ -38,5 +38,4 @@ async def respond_problem(
     ]
     if error.retry_after is not None:
         sent.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": sent, "trailers": False})
-    await send({"type": "http.response.body", "body": text if body else b"", "more_body": False})
+    await answer(send, status, sent, text if body else b"")

@@ -85,10 +85,9 @@ class Supervisor:
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                     loop.add_signal_handler(number, _each(stop, process))
-                if settings.tls_cert:
-                    loop.add_signal_handler(signal.SIGHUP, secrets.again)
                 background.append(asyncio.create_task(self._listen(line)))
                 if settings.tls_cert:
+                    loop.add_signal_handler(signal.SIGHUP, secrets.again)
                     background.append(asyncio.create_task(secrets.watch()))
                 on_ready(address)
                 ended = asyncio.create_task(process.wait())

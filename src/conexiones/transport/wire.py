@@ -115,5 +115,10 @@ async def respond(
             headers = [(b"content-type", b"application/json")]
             if allow:
                 headers.append((b"allow", allow.encode()))
+    await answer(send, status, headers, body)
+
+
+async def answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """A whole HTTP response."""
     await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
     await send({"type": "http.response.body", "body": body, "more_body": False})
