@@ -40,7 +40,6 @@ FOREIGN: dict[str, set[str]] = {
     "pyvoy": {"transport", "testing"},
     "envoy": {"transport", "doctor"},
     "find_libpython": {"transport"},
-    "sqlalchemy": {"adapters"},
     "sqlite3": {"adapters"},
     "pyvips": {"adapters", "doctor"},
     "PIL": {"adapters", "doctor"},

@@ -82,6 +82,7 @@ def build(settings: Settings) -> Front:
         decode_pixels=settings.decode_pixels,
         decode_seconds=settings.decode_seconds * PATIENCE,
         decode_memory=settings.decode_memory,
+        ready=0,
         nice=NICE,
     )
     cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache)

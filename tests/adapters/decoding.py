@@ -21,12 +21,14 @@ COLOURS = [(200, 40, 40), (40, 160, 60), (50, 60, 190), (220, 200, 60)]
 async def pool(
     *,
     workers: int = 1,
+    ready: int = 1,
     decode_pixels: int = 20_000_000,
     decode_seconds: float = 10,
     decode_memory: int = 256 << 20,
 ) -> AsyncIterator[VipsDecoder]:
     pool = VipsDecoder(
         workers=workers,
+        ready=ready,
         decode_pixels=decode_pixels,
         decode_seconds=decode_seconds,
         decode_memory=decode_memory,

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from conexiones.adapters.decoder import VipsDecoder
-from conexiones.errors import ServerDraining
+from conexiones.errors import NoPreview, ServerDraining
 from tests.adapters.decoding import (
     Endless,
     pool,
@@ -21,11 +21,16 @@ from tests.adapters.decoding import (
 
 async def test_many_at_once(good: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with pool(workers=2) as decoder:
-        before = processes()
+        for _ in range(3):
+            await decoder.preview(good, format="JPEG")
+        (first,) = processes()
         previews = await asyncio.gather(*(decoder.preview(good, format="JPEG") for _ in range(50)))
         assert len(set(previews)) == 1
-        assert len(before) == 2
-        assert processes() == before
+        both = processes()
+        assert len(both) == 2
+        assert first in both
+        await asyncio.gather(*(decoder.preview(good, format="JPEG") for _ in range(50)))
+        assert processes() == both
     assert capfd.readouterr() == ("", "")
 
 
@@ -68,8 +73,19 @@ async def test_close_is_prompt(good: Path, endless: Endless) -> None:
         assert await decoder.preview(good, format="JPEG")
 
 
+async def test_none_is_started_before_it_is_needed(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with pool(ready=0) as decoder:
+        assert processes() == []
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "prefix", str(good.parent))
+            with pytest.raises(NoPreview, match="CRASH"):
+                await decoder.preview(good, format="JPEG")
+        assert await decoder.preview(good, format="JPEG")
+        assert len(processes()) == 1
+
+
 async def test_close_while_loading() -> None:
-    async with pool(workers=4):
+    async with pool(workers=4, ready=4):
         assert len(processes()) == 4
     assert processes() == []
 

@@ -169,7 +169,7 @@ async def test_a_commit_is_synced(tmp_path: Path) -> None:
     await catalog.open()
     for pragma, value in {"synchronous": 2, "foreign_keys": 1, "journal_mode": "wal"}.items():
         ask = f"PRAGMA {pragma}"
-        assert await catalog._write(lambda c, ask=ask: c.exec_driver_sql(ask).scalar_one()) == value
+        assert await catalog._write(lambda c, ask=ask: c.execute(ask).fetchone()[0]) == value
     await catalog.close()
 
 

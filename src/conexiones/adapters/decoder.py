@@ -197,6 +197,7 @@ class _Worker:
 
 class VipsDecoder:
     """The Decoder of libvips: a pool of `workers` processes; more requests wait their turn, first come first.
+    `ready` of them start at once, the others when there is a request and none of those is idle.
 
     `decode_pixels` limits width × height, `decode_seconds` the wall time of a request from when a worker has
     it, `decode_memory` the bytes that it may take beyond those of an idle worker. `nice` workers leave the
@@ -204,40 +205,52 @@ class VipsDecoder:
     """
 
     def __init__(
-        self, *, workers: int, decode_pixels: int, decode_seconds: float, decode_memory: int, nice: int = 0
+        self,
+        *,
+        workers: int,
+        decode_pixels: int,
+        decode_seconds: float,
+        decode_memory: int,
+        ready: int = 1,
+        nice: int = 0,
     ) -> None:
         self._workers = workers
+        self._ready = ready
         self._nice = nice
         self._pixels = decode_pixels
         self._seconds = decode_seconds
         self._memory = decode_memory
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[tuple[threading.Thread, Future[None]]] = []  # and when each has ended
-        self._lock = threading.Lock()  # no worker joins the live ones once the pool is closed
+        self._pending = 0  # requests that wait or run
+        self._lock = threading.Lock()  # for `_pending`, and so that no worker joins a pool that is closed
         self._live: set[_Worker] = set()
         self._closed = True
 
     async def open(self) -> None:
-        """Starts the processes, which load their libraries meanwhile. OSError if Python is not there."""
+        """Starts the first processes, which go on to load their libraries. OSError if Python is not there."""
         self._closed = False
         self._jobs = queue.SimpleQueue()  # threads that failed to start left their ends in the last one
-        all_started: list[Future[None]] = []
-        for number in range(self._workers):
-            started: Future[None] = Future()
-            ended: Future[None] = Future()
-            ended.set_running_or_notify_cancel()  # a cancelled `close` must not cancel it
-            all_started.append(started)
-            # Daemons, so that a server that fails without closing the pool can still exit.
-            thread = threading.Thread(
-                target=self._serve, args=(started, ended), name=f"decoder-{number}", daemon=True
-            )
-            self._threads.append((thread, ended))
-            thread.start()
+        all_started = [self._add_thread() for _ in range(self._ready)]
         try:
             await asyncio.gather(*map(asyncio.wrap_future, all_started))
         except BaseException:
             await self.close()
             raise
+
+    def _add_thread(self) -> Future[None]:
+        """Adds a thread, which starts a worker; gives whether that came about."""
+        started: Future[None] = Future()
+        ended: Future[None] = Future()
+        for future in (started, ended):
+            future.set_running_or_notify_cancel()  # who is cancelled meanwhile must not cancel it
+        # A daemon, so that a server that fails without closing the pool can still exit.
+        thread = threading.Thread(
+            target=self._serve, args=(started, ended), name=f"decoder-{len(self._threads)}", daemon=True
+        )
+        self._threads.append((thread, ended))
+        thread.start()
+        return started
 
     async def close(self) -> None:
         """Ends all processes and threads at once. Requests that are not done fail with ServerDraining."""
@@ -294,7 +307,13 @@ class VipsDecoder:
     async def _do(self, job: _Job) -> _Reply:
         if self._closed:
             raise ServerDraining
+        with self._lock:
+            self._pending += 1
+            busy = self._pending > len(self._threads)
+        job.reply.add_done_callback(self._answered)
         self._jobs.put(job)
+        if busy and len(self._threads) < self._workers:
+            self._add_thread()
         done = asyncio.wrap_future(job.reply)
         if job.into is None:
             return await done
@@ -307,14 +326,22 @@ class VipsDecoder:
                 done.exception()  # seen: asyncio logs exceptions that nobody looked at
             raise
 
+    def _answered(self, _: Future[_Reply]) -> None:
+        with self._lock:
+            self._pending -= 1
+
     def _serve(self, started: Future[None], ended: Future[None]) -> None:
         """The life of a thread and of the workers that it owns, one after another."""
         worker: _Worker | None = None
         try:
-            started.set_running_or_notify_cancel()
-            worker = self._start()
-            started.set_result(None)
+            try:
+                worker = self._start()
+            except Exception as error:
+                started.set_exception(error)  # `open` closes the pool then; later on it is tried again
+            else:
+                started.set_result(None)
             while (job := self._jobs.get()) is not None:
+                worker = worker or self._living(None)
                 if not job.reply.set_running_or_notify_cancel():
                     continue
                 for final in (False, True):
@@ -331,8 +358,6 @@ class VipsDecoder:
                     break
                 # Now and not with the next request, which would have to wait until it has loaded.
                 worker = self._living(worker)
-        except Exception as error:
-            started.set_exception(error)
         finally:
             if worker:
                 self._end(worker)

@@ -1,42 +1,48 @@
 """What the SQLite catalog reads and writes of the facts of images: see transactions.py."""
 
+import sqlite3
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import fields
+from operator import attrgetter
 
-from sqlalchemy import Connection, literal, or_, select
-from sqlalchemy.dialects.sqlite import insert
-
-from conexiones.adapters.schema import events, facts, images
-from conexiones.adapters.transactions import has_digest
+from conexiones.adapters.transactions import found, has_digest, select
 from conexiones.ports import Facts, ImageRecord
 
-PASSING = ("SECONDS", "MEMORY", "CRASH")
-"""Problems that another attempt may not have."""
+_FACTS = tuple(field.name for field in fields(Facts))
+_facts_row = attrgetter(*_FACTS)
+
+_GET_FACTS = f"SELECT digest, {', '.join(_FACTS)} FROM facts WHERE digest IN "  # noqa: S608 (our own names)
+_PUT_FACTS = f"""
+INSERT OR REPLACE INTO facts (digest, {", ".join(_FACTS)}) VALUES (?{", ?" * len(_FACTS)})
+"""  # noqa: S608 (our own names)
+_DESCRIBED = """
+INSERT INTO events (kind, image_id, user, time)
+SELECT 'DESCRIBED', id, user, ? FROM images WHERE digest = ? ORDER BY id
+"""
+# The problems that are named here are those that another attempt may not have.
+_UNDESCRIBED = f"""
+{select(ImageRecord, "images")} LEFT JOIN facts ON facts.digest = images.digest
+WHERE (facts.digest IS NULL OR facts.problem IN ('SECONDS', 'MEMORY', 'CRASH')) AND (?1 IS NULL OR id < ?1)
+ORDER BY id DESC LIMIT ?2
+"""
 
 
-def facts_of(connection: Connection, digests: Collection[bytes]) -> dict[bytes, Facts]:
-    found = {}
-    for row in connection.execute(select(facts).where(facts.c.digest.in_(digests))):
-        values = dict(row._mapping)
-        digest = values.pop("digest")
-        found[digest] = Facts(**values)
-    return found
+def facts_of(connection: sqlite3.Connection, digests: Collection[bytes]) -> dict[bytes, Facts]:
+    rows = connection.execute(f"{_GET_FACTS} ({','.join('?' * len(digests))})", tuple(digests))
+    return {digest: _facts(values) for digest, *values in rows}
 
 
-def put_facts(connection: Connection, digest: bytes, found: Facts, now: int) -> None:
-    if not has_digest(connection, digest):
-        return
-    put = insert(facts).values(digest=digest, **asdict(found))
-    connection.execute(put.on_conflict_do_update(index_elements=["digest"], set_=asdict(found)))
-    described = select(literal("DESCRIBED"), images.c.id, images.c.user, literal(now))
-    described = described.where(images.c.digest == digest).order_by(images.c.id)
-    connection.execute(insert(events).from_select(["kind", "image_id", "user", "time"], described))
+def put_facts(connection: sqlite3.Connection, digest: bytes, facts: Facts, now: int) -> None:
+    if has_digest(connection, digest):
+        connection.execute(_PUT_FACTS, (digest, *_facts_row(facts)))
+        connection.execute(_DESCRIBED, (now, digest))
 
 
-def undescribed(connection: Connection, before: str | None, limit: int) -> list[ImageRecord]:
-    page = select(images).outerjoin(facts, facts.c.digest == images.c.digest)
-    page = page.where(or_(facts.c.digest.is_(None), facts.c.problem.in_(PASSING)))
-    if before is not None:
-        page = page.where(images.c.id < before)
-    rows = connection.execute(page.order_by(images.c.id.desc()).limit(limit))
-    return [ImageRecord(**row._mapping) for row in rows]
+def undescribed(connection: sqlite3.Connection, before: str | None, limit: int) -> list[ImageRecord]:
+    return found(ImageRecord, connection.execute(_UNDESCRIBED, (before, limit)))
+
+
+def _facts(row: list[object]) -> Facts:
+    values = dict(zip(_FACTS, row, strict=True))
+    values["has_alpha"] = bool(values["has_alpha"])
+    return Facts(**values)  # type: ignore[arg-type]

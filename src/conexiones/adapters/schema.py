@@ -1,111 +1,88 @@
 """The catalog's tables. Columns are named as the fields of the records in ports.py."""
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-)
-from sqlalchemy import column as a_column
-from sqlalchemy import table as a_table
+import sqlite3
 
 VERSION = 3
 """1: images and users. 2: uploads and events; images by time, users by image. 3: facts."""
 
-metadata = MetaData()
-
 # INTEGER holds 64 bits in SQLite. Without a rowid the primary key is the table itself: one tree less to
 # write per row, and each index has the primary key as its last column.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS images (
+    id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    format TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    frames INTEGER NOT NULL,
+    user TEXT,
+    create_time INTEGER NOT NULL,
+    PRIMARY KEY (id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS images_by_digest ON images (digest);
+-- Ids sort by time.
+CREATE INDEX IF NOT EXISTS images_by_user ON images (user, id);
+CREATE INDEX IF NOT EXISTS images_by_time ON images (create_time);
 
-images = Table(
-    "images",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("digest", LargeBinary, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("format", Text, nullable=False),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
-    Column("frames", Integer, nullable=False),
-    Column("user", Text),
-    Column("create_time", Integer, nullable=False),
-    Index("images_by_digest", "digest"),
-    Index("images_by_user", "user", "id"),  # ids sort by time
-    Index("images_by_time", "create_time"),
-    sqlite_with_rowid=False,
-)
+-- By the digest of the bytes, which may be those of many images.
+CREATE TABLE IF NOT EXISTS facts (
+    digest BLOB NOT NULL,
+    problem TEXT NOT NULL,
+    color_space TEXT NOT NULL,
+    bits_per_sample INTEGER NOT NULL,
+    has_alpha BOOLEAN NOT NULL,
+    dominant_color TEXT NOT NULL,
+    blur_hash TEXT NOT NULL,
+    PRIMARY KEY (digest)
+) WITHOUT ROWID;
 
-facts = Table(
-    "facts",
-    metadata,
-    Column("digest", LargeBinary, primary_key=True),  # of the bytes, which may be those of many images
-    Column("problem", Text, nullable=False),
-    Column("color_space", Text, nullable=False),
-    Column("bits_per_sample", Integer, nullable=False),
-    Column("has_alpha", Boolean, nullable=False),
-    Column("dominant_color", Text, nullable=False),
-    Column("blur_hash", Text, nullable=False),
-    sqlite_with_rowid=False,
-)
+CREATE TABLE IF NOT EXISTS users (
+    name TEXT NOT NULL,
+    pow INTEGER NOT NULL,
+    image_id TEXT,
+    create_time INTEGER NOT NULL,
+    update_time INTEGER NOT NULL,
+    PRIMARY KEY (name),
+    FOREIGN KEY(image_id) REFERENCES images (id)
+) WITHOUT ROWID;
+-- Without it each image that is deleted would cost a look at all users.
+CREATE INDEX IF NOT EXISTS users_by_image ON users (image_id);
 
-users = Table(
-    "users",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("pow", Integer, nullable=False),
-    Column("image_id", Text, ForeignKey("images.id")),
-    Column("create_time", Integer, nullable=False),
-    Column("update_time", Integer, nullable=False),
-    Index("users_by_image", "image_id"),  # or each image that is deleted would cost a look at all users
-    sqlite_with_rowid=False,
-)
+-- AUTOINCREMENT: a number is never used again, even when all events were forgotten.
+CREATE TABLE IF NOT EXISTS events (
+    sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    image_id TEXT NOT NULL,
+    user TEXT,
+    time INTEGER NOT NULL
+);
 
-uploads = Table(
-    "uploads",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("request_id", Text, nullable=False, unique=True),
-    Column("state", Text, nullable=False),
-    Column("committed_size", Integer, nullable=False),
-    Column("declared_size", Integer),
-    Column("writer_epoch", Integer, nullable=False),
-    Column("user", Text),
-    Column("image_id", Text),  # no foreign key: the outcome is told even when its image was deleted since
-    Column("failure", Text),
-    Column("create_time", Integer, nullable=False),
-    Column("update_time", Integer, nullable=False),
-    Index("uploads_by_state", "state", "update_time"),
-    sqlite_with_rowid=False,
-)
-
-events = Table(
-    "events",
-    metadata,
-    Column("sequence", Integer, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("image_id", Text, nullable=False),
-    Column("user", Text),
-    Column("time", Integer, nullable=False),
-    sqlite_autoincrement=True,  # a number is never used again, even when all events were forgotten
-)
-
-sequences = a_table("sqlite_sequence", a_column("name", Text), a_column("seq", Integer))
-"""SQLite's own: the newest sequence that a table has had. No row before the first."""
+-- image_id is no foreign key: the outcome is told even when its image was deleted since.
+CREATE TABLE IF NOT EXISTS uploads (
+    id TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    committed_size INTEGER NOT NULL,
+    declared_size INTEGER,
+    writer_epoch INTEGER NOT NULL,
+    user TEXT,
+    image_id TEXT,
+    failure TEXT,
+    create_time INTEGER NOT NULL,
+    update_time INTEGER NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (request_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS uploads_by_state ON uploads (state, update_time);
+"""
 
 
-def create(connection: Connection) -> None:
+def create(connection: sqlite3.Connection) -> None:
     """Creates what is missing, in the transaction that is open, and says which version that is.
 
     That is all a migration has to do as long as versions only add tables and indexes.
     """
-    for table in metadata.sorted_tables:
-        table.create(connection, checkfirst=True)
-        for index in table.indexes:
-            index.create(connection, checkfirst=True)
-    connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+    for statement in _SCHEMA.split(";"):  # executescript would commit what is open
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -12,18 +12,14 @@ durable before it is acknowledged. Reads run beside it, each on a snapshot not o
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
-
-from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from conexiones.adapters import descriptions, transactions
 from conexiones.adapters.disk import Outcome, storage_error, sync_folder, to_end
@@ -32,6 +28,9 @@ from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports import Counts, EventRecord, Facts, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
 READERS = 4
+STATEMENTS = 256
+"""Statements that a connection keeps ready: those that add images are of many lengths."""
+
 BUSY_TIMEOUT = 5000
 """Milliseconds to wait for another program that looks into the file, such as the sqlite3 shell."""
 
@@ -42,10 +41,10 @@ T = TypeVar("T")
 class _Write:
     """One caller's part of a transaction, and what waits for its outcome. An image is to be added."""
 
-    work: Callable[[Connection], Any] | ImageRecord
+    work: Callable[[sqlite3.Connection], Any] | ImageRecord
     outcome: Outcome[Any]
 
-    def run(self, connection: Connection) -> Any:
+    def run(self, connection: sqlite3.Connection) -> Any:
         if isinstance(self.work, ImageRecord):
             return transactions.insert_images(connection, [self.work])
         return self.work(connection)
@@ -72,8 +71,7 @@ class SqliteCatalog:
     async def open(self) -> None:
         """Opens the file and creates what is missing. ValueError if a newer version wrote it."""
         self._loop = asyncio.get_running_loop()
-        self._write_engine = _engine(self._path, readers=0)
-        self._read_engine = _engine(self._path, readers=READERS)
+        self._idle: list[sqlite3.Connection] = []  # for reading: at most as many as there are threads
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")
         await to_end(asyncio.ensure_future(asyncio.to_thread(self._start)))
 
@@ -94,9 +92,11 @@ class SqliteCatalog:
     async def list_images(
         self, *, limit: int, before: str | None, user: str | None, start: int | None, end: int | None
     ) -> list[ImageRecord]:
-        page = transactions.images_page(limit=limit, before=before, user=user, start=start, end=end)
-        rows = await self._read(lambda connection: connection.execute(page).all())
-        return [ImageRecord(**row._mapping) for row in rows]
+        return await self._read(
+            lambda connection: transactions.images_page(
+                connection, limit=limit, before=before, user=user, start=start, end=end
+            )
+        )
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """As in the port. The `update_time` of the user whose image it was moves."""
@@ -161,9 +161,7 @@ class SqliteCatalog:
         return await self._write(lambda connection: transactions.forget_uploads(connection, ended_before))
 
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
-        page = transactions.events_after(after, limit)
-        rows = await self._read(lambda connection: connection.execute(page).all())
-        return [EventRecord(**row._mapping) for row in rows]
+        return await self._read(lambda connection: transactions.events_after(connection, after, limit))
 
     async def event_range(self) -> tuple[int, int]:
         return await self._read(transactions.event_range)
@@ -179,27 +177,36 @@ class SqliteCatalog:
             await self._news.wait()
         raise StorageUnavailable
 
-    async def _read(self, work: Callable[[Connection], T]) -> T:
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._writer is None:
             raise StorageUnavailable
 
         def read() -> T:
-            with self._read_engine.connect() as connection:
-                return work(connection)
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = _connection(self._path, query_only=True)
+            try:
+                result = work(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.append(connection)
+            return result
 
         try:
             return await self._loop.run_in_executor(self._readers, read)
-        except (DBAPIError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
             raise _failure(error) from error
 
-    async def _write(self, work: Callable[[Connection], T] | ImageRecord) -> T:
+    async def _write(self, work: Callable[[sqlite3.Connection], T] | ImageRecord) -> T:
         if self._writer is None:
             raise StorageUnavailable
         outcome: Outcome[T] = Outcome(loop=self._loop)
         self._queue.put(_Write(work, outcome))
         return await outcome
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: sqlite3.Connection) -> None:
         """The writer's thread: takes what waits, commits it, says so; until it takes None."""
         closing = False
         while not closing:
@@ -239,17 +246,16 @@ class SqliteCatalog:
         self._writer = Thread(target=self._serve, args=(connection,), name="catalog-write", daemon=True)
         self._writer.start()
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> sqlite3.Connection:
         """The connection for writing, to a file with the schema in place."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite would use 0644; its other files take their mode from this one.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         sync_folder(self._path.parent)
-        connection = self._write_engine.connect()
+        connection = _connection(self._path)
         try:
             _prepare(connection, self._path)
             self._newest = transactions.newest_event(connection)
-            connection.rollback()
         except BaseException:
             connection.close()
             raise
@@ -257,51 +263,57 @@ class SqliteCatalog:
 
     def _stop(self, writer: Thread) -> None:
         self._readers.shutdown()
-        self._read_engine.dispose()
+        for connection in self._idle:
+            connection.close()
         writer.join()  # last: the last connection to close moves the WAL into the file
 
 
-def _engine(path: Path, readers: int) -> Engine:
-    """An engine for that many connections that only read, or, with 0, for the one that writes."""
-    pool = {"poolclass": QueuePool, "pool_size": readers, "max_overflow": 0} if readers else {}
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
+def _connection(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path,
         # None: the driver begins no transactions of its own, we say BEGIN where we mean it.
-        connect_args={"isolation_level": None, "check_same_thread": False},
-        **({"poolclass": NullPool} | pool),
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
     )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        if readers:
-            connection.execute("PRAGMA query_only = ON")
-
-    return engine
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    if query_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
-def _prepare(connection: Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Creates the schema in an empty file, or brings an older one up; refuses what a newer version wrote."""
-    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise ValueError(
             f"{path} has schema version {version}, and this server knows {VERSION} at most:"
             " start the newer server that wrote it."
         )
-    if connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one() != "wal":
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise ValueError(
             f"{path} is on a file system without shared memory: SQLite cannot use its WAL there."
         )
-    connection.rollback()
     if version < VERSION:
-        with connection.begin():
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with _transaction(connection):
             create(connection)
 
 
-def _commit(connection: Connection, group: list[_Write]) -> tuple[int, list[_Decided]]:
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite may have rolled back by itself
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _commit(connection: sqlite3.Connection, group: list[_Write]) -> tuple[int, list[_Decided]]:
     """Commits a group as one transaction; gives the newest event's sequence, 0 if that is unknown.
 
     A write that fails undoes itself only. If the transaction fails, all get its error and nothing of them is
@@ -310,7 +322,7 @@ def _commit(connection: Connection, group: list[_Write]) -> tuple[int, list[_Dec
     try:
         try:
             return _in_one(connection, group, _all_together)
-        except OperationalError:
+        except sqlite3.OperationalError:
             raise  # of the storage: it would fail again
         except Exception:
             return _in_one(connection, group, _each_for_itself)
@@ -318,23 +330,22 @@ def _commit(connection: Connection, group: list[_Write]) -> tuple[int, list[_Dec
         # If it was the last fsync that failed, the WAL may hold the whole transaction, unseen now but
         # recovered after a crash. Emptying the WAL makes sure that what failed stays failed.
         with suppress(Exception):
-            _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return 0, [(write, None, _failure(error)) for write in group]
 
 
 def _in_one(
-    connection: Connection,
+    connection: sqlite3.Connection,
     group: list[_Write],
-    work: Callable[[Connection, list[_Write]], list[_Decided]],
+    work: Callable[[sqlite3.Connection, list[_Write]], list[_Decided]],
 ) -> tuple[int, list[_Decided]]:
-    with connection.begin():
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    with _transaction(connection):
         outcomes = work(connection, group)
         newest = transactions.newest_event(connection)
     return newest, outcomes
 
 
-def _all_together(connection: Connection, group: list[_Write]) -> list[_Decided]:
+def _all_together(connection: sqlite3.Connection, group: list[_Write]) -> list[_Decided]:
     """The quick way, for a group of which nothing fails."""
     images = [write for write in group if isinstance(write.work, ImageRecord)]
     transactions.insert_images(connection, [write.work for write in images])  # type: ignore[misc]
@@ -344,36 +355,29 @@ def _all_together(connection: Connection, group: list[_Write]) -> list[_Decided]
     ]
 
 
-def _each_for_itself(connection: Connection, group: list[_Write]) -> list[_Decided]:
+def _each_for_itself(connection: sqlite3.Connection, group: list[_Write]) -> list[_Decided]:
     """With a savepoint for each."""
     outcomes: list[_Decided] = []
     for write in group:
-        connection.exec_driver_sql("SAVEPOINT item")
+        connection.execute("SAVEPOINT item")
         try:
             outcomes.append((write, write.run(connection), None))
         except Exception as error:
             # A full disk or an I/O error may have made SQLite roll back everything.
-            if not _driver(connection).in_transaction:
+            if not connection.in_transaction:
                 raise
-            connection.exec_driver_sql("ROLLBACK TO item")
+            connection.execute("ROLLBACK TO item")
             outcomes.append((write, None, _failure(error)))
-        connection.exec_driver_sql("RELEASE item")
+        connection.execute("RELEASE item")
     return outcomes
-
-
-def _driver(connection: Connection) -> sqlite3.Connection:
-    driver = connection.connection.dbapi_connection
-    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 (tells mypy)
-    return driver
 
 
 def _failure(error: Exception) -> Exception:
     """The error for the caller, its cause chained; what is no failure of the storage stays as it is."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(cause, OSError):
-        failure: Exception = storage_error(cause)
-    elif isinstance(cause, sqlite3.Error):
-        code = getattr(cause, "sqlite_errorcode", 0)  # absent where the driver itself complains
+    if isinstance(error, OSError):
+        failure: Exception = storage_error(error)
+    elif isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0)  # absent where the driver itself complains
         # SHMSIZE: no room for the WAL's index. The low byte of a code is its kind.
         full = code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
         failure = StorageFull() if full else StorageUnavailable()
