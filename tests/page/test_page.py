@@ -4,7 +4,6 @@ import base64
 import hashlib
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,12 @@ import pytest
 
 import conexiones
 from conexiones import Client
-from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, ListImagesRequest
+from conexiones.gen.conexiones.v1.images_pb2 import (
+    DownloadImageRequest,
+    ListImagesRequest,
+    WatchImagesRequest,
+)
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
-from conexiones.sdk.results import Deleted
 from conexiones.testing import Server
 from tests.clients import need
 from tests.conftest import ROOT
@@ -121,7 +123,7 @@ def test_an_upload_goes_on_when_the_page_is_loaded_again(
 def test_an_upload_pauses_goes_on_and_is_cancelled(
     browser: Browser, server: Server, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 300 * MB)
+    file = large(tmp_path / "film.jpg", photograph, 80 * MB)
     browser.play("pausing", server, file=str(file))
     assert images(server) == []
 
@@ -215,24 +217,17 @@ def run(name: str, text: str, folder: Path) -> None:
 
 
 def test_a_deletion_is_done_when_the_page_is_left(
-    browser: Browser, server: Server, stored: list[str]
+    browser: Browser, server: Server, channel: grpc.Channel, stored: list[str]
 ) -> None:
-    gone = threading.Event()
+    feed = ImageServiceStub(channel).WatchImages(WatchImagesRequest(), timeout=60)
 
     def still_there() -> None:
+        assert next(feed).WhichOneof("event") == "heartbeat", "from now on nothing is missed"
         assert len(images(server)) == 3
-        threading.Thread(target=watch, daemon=True).start()
-
-    def watch() -> None:
-        with Client(server.address) as client:
-            for event in client.watch():
-                if isinstance(event, Deleted) and event.id == stored[0]:
-                    gone.set()
-                    return
 
     def left() -> None:
-        # Whether it was deleted before the feed began, or is told by it.
-        assert gone.wait(20) or len(images(server)) == 2
+        assert any(event.deleted_id == stored[0] for event in feed)
+        feed.cancel()
         assert len(images(server)) == 2
 
     browser.play("deletion", server, {"still there": still_there, "gone": left}, id=stored[0], count=3)

@@ -235,7 +235,10 @@ class Segments:
             digest = hashlib.sha256(append.data).digest()
             self._claims.make(digest)  # from now on nobody removes it
             append.digest = digest
-            if digest in group.records or self._is_there(digest):
+        indexed = self._index.find_all({append.digest for append in group.appends})
+        for append in group.appends:
+            digest = append.digest
+            if digest in group.records or self._is_there(self._recent.get(digest) or indexed.get(digest)):
                 continue
             place = Place(self._end.segment, offset)
             group.records[digest] = Record(place, len(append.data), digest)
@@ -264,9 +267,8 @@ class Segments:
                 os.close(self._descriptor)
                 self._descriptor = -1
 
-    def _is_there(self, digest: bytes) -> bool:
-        """Whether the blob is stored. The index may be older than the record: that is asked too."""
-        record = self.find(digest)
+    def _is_there(self, record: Record | None) -> bool:
+        """Whether it is stored as the index says. That may be older than the record, which is asked too."""
         if record is None:
             return False
         with suppress(OSError):
@@ -275,7 +277,7 @@ class Segments:
                 head = os.pread(descriptor, _HEAD.size, record.place.offset)
             finally:
                 os.close(descriptor)
-            return _read_head(head) == (record.size, digest)
+            return _read_head(head) == (record.size, record.digest)
         return False
 
     def _mark(self) -> Place:

@@ -3,7 +3,6 @@
 import secrets
 import threading
 import time
-import uuid
 
 
 class Ids:
@@ -23,7 +22,8 @@ class Ids:
             self._last = max(self._last + 1, time.time_ns() // 1_000_000 << 12)
             millis, counter = self._last >> 12, self._last & 0xFFF
         value = millis << 80 | 7 << 76 | counter << 64 | 2 << 62 | secrets.randbits(62)
-        return str(uuid.UUID(int=value))
+        text = f"{value:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def now() -> int:

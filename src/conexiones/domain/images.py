@@ -1,8 +1,8 @@
 """The rules of images: what is let in, how it is judged on its way, and when it counts as stored."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, Facts, peek, probe
 from conexiones.domain.ids import Ids, now
@@ -20,6 +20,8 @@ PREVIEW_SIDE = 256
 """Pixels: a preview fits into a square of this side."""
 
 _FIELD = "image"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +47,28 @@ class Images:
 
     async def add(self, data: bytes, *, user: str | None = None) -> ImageRecord:
         """Stores one whole image. Raises an ImageError if it is none, or over the limits."""
-        async with self.admit(data, user=user) as image:
-            await self._catalog.add_image(image)
+        image, _ = await self.admit(data, user=user, add=self._catalog.add_image)
         return image
+
+    async def admit(
+        self, data: bytes, *, user: str | None, add: Callable[[ImageRecord], Awaitable[T]]
+    ) -> tuple[ImageRecord, T]:
+        """Makes one whole image's bytes durable, and awaits `add`, which adds the record to the catalog.
+
+        If `add` raises, the bytes are given up. Raises an ImageError.
+        """
+        staged = self._blobs.stage()
+        try:
+            if not data:
+                raise EmptyImage
+            self.check_size(len(data))
+            await staged.write(data)
+            return await self._publish(staged, user, add)
+        except ImageError as error:
+            error.field = _FIELD
+            raise
+        finally:
+            await staged.discard()
 
     async def receive(self, fragments: AsyncIterator[bytes]) -> ImageRecord:
         """Stores one image that comes in fragments, each of any size, when the last has come.
@@ -55,18 +76,18 @@ class Images:
         Raises an ImageError as soon as the bytes so far show that the image cannot be stored. If the
         iterator raises, or the caller is cancelled, nothing is left.
         """
-        async with self._admit(fragments, empty=EmptyStream(), user=None) as image:
-            await self._catalog.add_image(image)
-        return image
-
-    @asynccontextmanager
-    async def admit(self, data: bytes, *, user: str | None) -> AsyncIterator[ImageRecord]:
-        """Makes one whole image's bytes durable; the body must add the record to the catalog.
-
-        If the body raises, the bytes are given up. Raises an ImageError.
-        """
-        async with self._admit(_once(data), empty=EmptyImage(), user=user) as image:
-            yield image
+        staged = self._blobs.stage()
+        try:
+            await self._take_in(staged, fragments)
+            if not staged.size:
+                raise EmptyStream
+            image, _ = await self._publish(staged, None, self._catalog.add_image)
+            return image
+        except ImageError as error:
+            error.field = _FIELD
+            raise
+        finally:
+            await staged.discard()
 
     async def preview(self, image: ImageRecord) -> bytes:
         """A JPEG of at most PREVIEW_SIDE pixels a side. Raises NoPreview."""
@@ -82,23 +103,14 @@ class Images:
         async with self._blobs.local(image.digest) as path:
             return await self._decoder.preview(path, format=image.format, side=PREVIEW_SIDE)
 
-    @asynccontextmanager
-    async def _admit(
-        self, fragments: AsyncIterator[bytes], *, empty: ImageError, user: str | None
-    ) -> AsyncIterator[ImageRecord]:
-        staged = self._blobs.stage()
-        try:
-            await self._take_in(staged, fragments)
-            if not staged.size:
-                raise empty
-            facts = await self.judge(staged)
-            yield self.record(await staged.publish(), staged.size, facts, user=user)
-            await staged.settle()
-        except ImageError as error:
-            error.field = _FIELD
-            raise
-        finally:
-            await staged.discard()
+    async def _publish(
+        self, staged: Staged, user: str | None, add: Callable[[ImageRecord], Awaitable[T]]
+    ) -> tuple[ImageRecord, T]:
+        facts = await self.judge(staged)
+        image = self.record(await staged.publish(), staged.size, facts, user=user)
+        added = await add(image)
+        await staged.settle()
+        return image, added
 
     async def _take_in(self, staged: Staged, fragments: AsyncIterator[bytes]) -> None:
         """Stages the fragments, judging the head as early as it shows something."""
@@ -169,7 +181,3 @@ class Head:
 def _may_be_markup(head: bytearray) -> bool:
     """Whether it takes more bytes to tell an SVG, which has a name of its own, from any other text."""
     return len(head) < MARKUP_BYTES and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data

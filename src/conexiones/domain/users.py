@@ -33,8 +33,11 @@ class Users:
         stored. Raises EmptyName, NameTooLong, or an ImageError, and then nothing has changed."""
         check_name(name)
         if image:
-            async with self._images.admit(image, user=name) as record:
-                user = await self._catalog.put_user(name, pow=pow or None, image=record, now=now())
+            record, user = await self._images.admit(
+                image,
+                user=name,
+                add=lambda record: self._catalog.put_user(name, pow=pow or None, image=record, now=now()),
+            )
             return Registered(user, record)
         user = await self._catalog.put_user(name, pow=pow or None, image=None, now=now())
         stored = await self._catalog.get_image(user.image_id) if user.image_id else None

@@ -18,6 +18,7 @@ from conexiones.gen.user_pb2 import (
     User,
 )
 from conexiones.ports import Facts, ImageRecord, UserRecord
+from conexiones.services.ahead import Ahead
 from conexiones.services.details import as_message
 from conexiones.services.records import timestamp
 
@@ -29,6 +30,7 @@ class UsuarioService:
         self._users = users
         self._images = images
         self._describing = describing
+        self._ahead = Ahead()
 
     async def get_user(
         self, request: GetUserRequest, ctx: "RequestContext[GetUserRequest, GetUserReply]", /
@@ -59,9 +61,7 @@ class UsuarioService:
     async def image_stream_reply(
         self, requests: AsyncIterator[GetImage], ctx: "RequestContext[GetImage, GetImageReply]", /
     ) -> AsyncIterator[GetImageReply]:
-        async for request in requests:
-            reply = await self._store(request)
-            del request  # or a stream that waits would hold its last image
+        async for reply in self._ahead.replies(requests, self._store, GetImage.ByteSize):
             yield reply
 
     async def get_user_bidi_stream(

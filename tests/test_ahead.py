@@ -1,0 +1,120 @@
+"""Requests of a stream that are worked on together: their order, their bounds, and their end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from conexiones.services.ahead import BYTES, REQUESTS, Ahead
+
+
+class Source:
+    """Requests 0, 1, 2 …, as many as are asked for; `read` says how many were."""
+
+    def __init__(self, count: int) -> None:
+        self.read = 0
+        self._count = count
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        for number in range(self._count):
+            self.read += 1
+            yield number
+
+
+async def idle() -> None:
+    """Lets everything run that can."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def test_they_run_together_and_answer_in_order() -> None:
+    last = asyncio.Event()
+
+    async def work(number: int) -> int:
+        if number == 2:
+            last.set()
+        await last.wait()
+        return number
+
+    async with asyncio.timeout(10):
+        assert [reply async for reply in Ahead().replies(aiter(Source(3)), work, lambda _: 1)] == [0, 1, 2]
+
+
+async def test_as_many_as_may_be_are_read() -> None:
+    source, ahead = Source(1000), Ahead()
+    replies = ahead.replies(aiter(source), _itself, lambda _: 1)
+    assert await anext(replies) == 0
+    await idle()
+    # What was given, what waits, and none beside.
+    assert source.read == REQUESTS + 1
+    assert await anext(replies) == 1
+    await idle()
+    assert source.read == REQUESTS + 2
+    await replies.aclose()
+
+
+async def test_bytes_are_bounded_over_all_streams() -> None:
+    ahead = Ahead()
+    go = asyncio.Event()
+
+    async def work(number: int) -> int:
+        await go.wait()
+        return number
+
+    sources = [Source(4), Source(4)]
+    streams = [ahead.replies(aiter(source), work, lambda _: BYTES // 2) for source in sources]
+    first = [asyncio.create_task(anext(stream)) for stream in streams]
+    await idle()
+    # Two have room, and one of each stream is worked on without.
+    assert sorted(source.read for source in sources) == [1, 3]
+    go.set()
+    assert [await one for one in first] == [0, 0]
+    for stream, source in zip(streams, sources, strict=True):
+        assert [reply async for reply in stream] == [1, 2, 3]
+        assert source.read == 4
+
+
+@pytest.mark.parametrize("failing", ["work", "requests"])
+async def test_an_error_comes_in_its_turn(failing: str) -> None:
+    async def requests() -> AsyncIterator[int]:
+        for number in range(5):
+            if failing == "requests" and number == 3:
+                raise KeyError
+            yield number
+
+    async def work(number: int) -> int:
+        if failing == "work" and number == 3:
+            raise KeyError
+        await idle()  # the error is there first
+        return number
+
+    replies = Ahead().replies(requests(), work, lambda _: 1)
+    given = [await anext(replies) for _ in range(3)]
+    with pytest.raises(KeyError):
+        await anext(replies)
+    assert given == [0, 1, 2]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_is_under_way_is_cancelled_with_the_stream() -> None:
+    cancelled = []
+
+    async def work(number: int) -> int:
+        try:
+            if number:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(number)
+            raise
+        return number
+
+    replies = Ahead().replies(aiter(Source(3)), work, lambda _: 1)
+    assert await anext(replies) == 0
+    await idle()
+    await replies.aclose()
+    assert cancelled == [1, 2]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def _itself(number: int) -> int:
+    return number
