@@ -123,7 +123,7 @@ def test_an_upload_goes_on_when_the_page_is_loaded_again(
 def test_an_upload_pauses_goes_on_and_is_cancelled(
     browser: Browser, server: Server, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 80 * MB)
+    file = large(tmp_path / "film.jpg", photograph, 60 * MB)
     browser.play("pausing", server, file=str(file))
     assert images(server) == []
 

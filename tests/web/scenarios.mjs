@@ -76,18 +76,36 @@ export async function reload({ given, open }) {
   return offsets.reduce((sum, size) => sum + size, 0);
 }
 
-/** Pause, go on, cancel. */
+/** Pause, go on, cancel: each pressed as soon as it can be. From out here that takes longer than an upload: the
+ *  browser hands every body that it sends to who steers it. */
 export async function pausing({ given, open }) {
   const page = await open();
   await page.getByText("No images yet").waitFor();
+  const seen = page.evaluate(async () => {
+    const until = (found) =>
+      new Promise((resolve) => {
+        const look = () => found() && (observer.disconnect(), resolve());
+        const observer = new MutationObserver(look);
+        observer.observe(document.body, { subtree: true, childList: true, attributes: true });
+        look();
+      });
+    const sent = () => document.querySelector(".upload progress")?.value ?? 0;
+    const state = (wanted) => until(() => document.querySelector(`.upload[data-state="${wanted}"]`));
+    const press = (name) => [...document.querySelectorAll(".upload button")].find((one) => one.ariaLabel === name).click();
+    await until(() => sent() >= 100);
+    press("Pause");
+    await state("paused");
+    const paused = sent();
+    press("Go on");
+    await state("sending");
+    await until(() => sent() > paused);
+    press("Cancel");
+    await state("cancelled");
+    return paused;
+  });
   await upload(page, [given.file]);
-  await progress(page, 0.1);
-  await page.getByRole("button", { name: "Pause" }).click();
-  await page.locator('.upload[data-state="paused"]').waitFor();
-  await page.getByRole("button", { name: "Go on" }).click();
-  await page.locator('.upload[data-state="sending"]').waitFor();
-  await page.getByRole("button", { name: "Cancel" }).click();
-  await page.locator('.upload[data-state="cancelled"]').waitFor();
+  const paused = await seen;
+  if (paused < 100 || paused > 900) throw new Error(`it was paused at ${paused} of 1000`);
 }
 
 /** What is no image is refused, with a sentence. */
