@@ -115,7 +115,7 @@ class Settings:
     )
     decode_seconds: float = _setting(_seconds, "10", "Time that one decoding may take.")
     decode_memory: int = _setting(_size, "1GiB", "Memory that one decoding may take.")
-    decode_workers: int = _setting(_count, "2", "Processes that decode.")
+    decode_workers: int = _setting(_count, "2", "Processes that decode, at the most; they start when needed.")
     rendition_cache: int = _setting(_size, "1GiB", "Disk for renditions; those used last are kept.")
     message_budget: int = _setting(
         _size, "256MiB", "Memory for messages on their way in, over all clients; more wait for their turn."
