@@ -50,7 +50,6 @@ export async function downloadFile(rpc: Rpc, id: string, path: string, options: 
   if (resume && !/^[0-9a-zA-Z-]+$/.test(id)) throw new TypeError(`${JSON.stringify(id)} is no id of an image.`);
   const range = offset || limit ? `.${offset}+${limit}` : "";
   const form = rendition ? `.${renditionName(rendition)}` : "";
-  if (rendition) renditionRequest(rendition); // what makes no sense leaves no file
   const part = `${path}.${resume ? id + form + range : randomUUID()}.part`;
   const handle = await open(part, resume ? "a+" : "wx+");
   let received: Received | undefined;
@@ -58,8 +57,10 @@ export async function downloadFile(rpc: Rpc, id: string, path: string, options: 
     received = await download(rpc, id, await FileSink.over(handle), options);
     await handle.sync();
   } finally {
+    const { size } = await handle.stat();
     await handle.close();
-    if (!received && !resume) await rm(part, { force: true });
+    // Nothing is nothing to go on with.
+    if (!received && (!resume || size === 0)) await rm(part, { force: true });
   }
   await rename(part, path);
   const folder = await open(dirname(path));

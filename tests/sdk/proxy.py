@@ -56,6 +56,11 @@ class Proxy:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
+    def cut(self) -> None:
+        """Resets the connections that there are, at once and for both sides."""
+        for connection in self._connections:
+            connection.cancel()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
