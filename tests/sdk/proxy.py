@@ -60,6 +60,7 @@ class Proxy:
         """Resets the connections that there are, at once and for both sides."""
         for connection in self._connections:
             connection.cancel()
+            self.happened.append(Fault.CUT)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
