@@ -163,6 +163,9 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
     assert f"JPEG 1280 × 853 {len(photograph)} bytes" in run(node, "move.mjs", folder=tmp_path, **environ)
     assert (tmp_path / "copy.tiff").read_bytes() == photograph
     assert run(node, "refused.mjs", folder=tmp_path, **environ).startswith("NOT_AN_IMAGE")
+    small = run(node, "small.mjs", folder=tmp_path, **environ)
+    assert small.startswith("WEBP 320 × 213 ")
+    assert (tmp_path / "small.webp").read_bytes()[8:12] == b"WEBP"
     users = run(node, "users.mjs", folder=tmp_path, **environ)
     assert "format: 'JPEG'" in users
     assert "JPEG\nNOT_AN_IMAGE\nAda 144 " in users
