@@ -2,11 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event as Flag
 
 import grpc
 import pytest
@@ -237,14 +238,33 @@ def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path) ->
         blocking.limits()
 
 
-def test_tls_and_the_environment(tmp_path: Path, photograph: bytes) -> None:
+def test_tls_the_environment_and_a_server_that_is_full(
+    tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make(tmp_path, ("localhost", "127.0.0.1"))
     files = {path.name: str(path) for path in tmp_path.iterdir()}
     settings = {
         "tls_cert": files["server.pem"],
         "tls_key": files["server.key"],
         "tls_client_ca": files["ca.pem"],
+        "max_open_uploads": "1",
     }
+    opened, refused = Flag(), Flag()
+
+    class Soon:
+        """When to try again, and that it is needed."""
+
+        def __get__(self, *_: object) -> float:
+            refused.set()
+            return 0.05
+
+    def slow() -> Iterator[bytes]:
+        yield photograph[:1000]
+        opened.set()
+        assert refused.wait(20)
+        yield photograph[1000:]
+
+    monkeypatch.setattr(errors.TooManyUploads, "retry_after", Soon())
     with serve(**settings) as server:
         environ = {
             "CONEXIONES_ADDRESS": f"localhost:{server.port}",
@@ -260,8 +280,10 @@ def test_tls_and_the_environment(tmp_path: Path, photograph: bytes) -> None:
             pytest.raises(errors.DeadlineExceeded),
         ):
             hasty.limits()
-        with Client.from_environ(environ) as client:
-            assert client.upload(photograph).format == "JPEG"
+        with Client.from_environ(environ) as client, ThreadPoolExecutor(1) as thread:
+            first = thread.submit(client.upload, slow())
+            assert opened.wait(20)
+            assert client.upload(photograph) != first.result()
         with (
             Client(environ["CONEXIONES_ADDRESS"], ca=files["ca.pem"], retries=0) as anonymous,
             pytest.raises(errors.Unavailable),

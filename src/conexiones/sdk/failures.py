@@ -176,7 +176,8 @@ def worth_retrying(error: ConexionesError) -> bool:
         | errors.OffsetMismatch
         | errors.ChecksumMismatch
         | errors.DeadlineExceeded
-        | errors.UploadIncomplete,
+        | errors.UploadIncomplete
+        | errors.TooManyUploads,
     )
 
 
