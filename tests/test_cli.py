@@ -1,6 +1,7 @@
 """The commands of the client, as users run them: their output, their exit status, their interruptions."""
 
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -15,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from conexiones import Client
 from conexiones.testing import Server, serve
@@ -79,8 +82,12 @@ def shell(shared: Server, tmp_path: Path) -> Shell:
     return Shell(tmp_path, shared.address)
 
 
-def lines(ran: "subprocess.CompletedProcess[bytes]") -> list[dict[str, object]]:
+def lines(ran: "subprocess.CompletedProcess[bytes]") -> list[dict[str, Any]]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def ids(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["id"] for row in rows]
 
 
 def test_put_ls_get_rm(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
@@ -98,8 +105,8 @@ def test_put_ls_get_rm(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f-]{36}  JPEG +1280 × 853 +317\.6 kB  album/a\.jpg\n", said)
     listed = lines(shell("ls", "--user", "Eva", "--json"))
     assert len(listed) == 3
-    assert lines(shell("ls", "--user", "Eva", "--json", "--limit", "2")) == listed[:2]
-    assert lines(shell("ls", "--user", "Eva", "--json", "--since", "1h")) == listed
+    assert ids(lines(shell("ls", "--user", "Eva", "--json", "--limit", "2"))) == ids(listed[:2])
+    assert ids(lines(shell("ls", "--user", "Eva", "--json", "--since", "1h"))) == ids(listed)
     assert lines(shell("ls", "--user", "Eva", "--json", "--until", "2020-01-01")) == []
     assert shell("ls", "--user", "Eva").stdout.count(b"\n") == 3
     id = said[:36]
@@ -112,6 +119,30 @@ def test_put_ls_get_rm(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
     gone = shell("rm", id, NOBODY, status=1).stderr.decode().splitlines()
     assert gone == [f"conexiones: {one}: There is no image with this id." for one in (id, NOBODY)]
     assert shell("get", id, status=1).stderr == b"conexiones: There is no image with this id.\n"
+
+
+def shown(path: Path) -> tuple[str | None, tuple[int, int]]:
+    """The format, and the size in pixels."""
+    with Image.open(path) as image:
+        return image.format, image.size
+
+
+def test_get_a_rendition(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
+    id = lines(shell("put", "-", "--json", text=photograph))[0]["id"]
+    form = ("get", id, "--width", "320", "--height", "200", "--fit", "cover", "--format", "webp")
+    said = shell(*form, "--quality", "80").stdout.decode()
+    name = f"{id}-320x200.webp"
+    assert re.fullmatch(rf"{id}  WEBP +320 × 200 +\d+\.\d kB  {name}\n", said)
+    assert shown(tmp_path / name) == ("WEBP", (320, 200))
+    assert shell(*form, "-o", "-").stdout == (tmp_path / name).read_bytes()
+    made = lines(shell("get", id, "--width", "100", "-o", "small", "--json"))[0]
+    assert shown(tmp_path / "small") == ("JPEG", (100, 67))
+    assert (made["file"], made["id"], made["format"], made["width"]) == ("small", id, "JPEG", 100)
+    assert made["sha256"] == hashlib.sha256((tmp_path / "small").read_bytes()).hexdigest()
+    refused = shell("get", id, "--fit", "cover", "--width", "10", status=1).stderr
+    assert refused == b"conexiones: rendition.height: The field takes 1 to 8192 with the fit COVER.\n"
+    assert b"Usage:" in shell("get", id, "--format", "gif", status=2).stderr
+    assert {path.name for path in tmp_path.iterdir()} == {name, "small"}
 
 
 def test_standard_input(shell: Shell, photograph: bytes) -> None:
@@ -189,12 +220,23 @@ def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server,
         events.close()  # type: ignore[attr-defined]
         with shell.start("watch", "--json", "--token", token) as process, ended(process):
             assert process.stdout
-            stored = client.upload(photograph, user="Eva")
+            stored = client.upload(b"".join(bitmap(40, 30)), user="Eva")
+            seen: list[dict[str, Any]] = []
+            while not seen or seen[-1]["event"] != "described" or seen[-1]["image"]["id"] != stored.id:
+                seen.append(json.loads(process.stdout.readline()))
             client.delete(first.id)
-            seen = [json.loads(process.stdout.readline()) for _ in range(3)]
-            assert [row["event"] for row in seen] == ["stored", "stored", "deleted"]
-            assert [row["image"]["id"] for row in seen[:2]] == [second.id, stored.id]
-            assert seen[2]["id"] == first.id
+            seen.append(json.loads(process.stdout.readline()))
+            # The photograph may have been described before it was watched for.
+            seen = [row for row in seen if row["event"] != "described" or row["image"]["id"] == stored.id]
+            assert [row["event"] for row in seen] == ["stored", "stored", "described", "deleted"]
+            assert [row["image"]["id"] for row in seen[:3]] == [second.id, stored.id, stored.id]
+            assert seen[2]["image"]["facts"]["color_space"] == "RGB"
+            assert seen[3]["id"] == first.id
+            with shell.start("watch", "--token", token) as people, ended(people):
+                assert people.stdout
+                while not (said := people.stdout.readline().decode()).startswith(f"described  {stored.id}"):
+                    assert said.startswith(("stored ", "described "))
+                assert re.fullmatch(r"described  \S+  RGB, 8 bits, #[0-9a-f]{6}\n", said)
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 130
             assert process.stderr
@@ -342,6 +384,8 @@ printf '%s\\n' "${COMPREPLY[@]}"
         (["conexiones", "put", "--con"], {"--concurrency"}),
         (["conexiones", "completion", ""], {"bash", "zsh", "fish"}),
         (["conexiones", "watch", "--js"], {"--json"}),
+        (["conexiones", "get", "--fit", "c"], {"cover", "contain"}),
+        (["conexiones", "get", "--format", ""], {"jpeg", "png", "webp", "avif"}),
         (["conexiones", "nothing-like-this"], {""}),
     ],
 )

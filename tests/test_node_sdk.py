@@ -134,13 +134,29 @@ def test_it_knows_every_reason(node: str) -> None:
     assert set(json.loads(run(node, str(MOVE), "reasons"))) == set(BY_REASON)
 
 
-def test_tls_with_a_client_certificate(
+# How an upload ends that is not waited for; then that of a client that waits no longer than half a second.
+FULL = """
+import { Client } from "conexiones";
+const client = Client.fromEnviron();
+const said = (error) => console.log(error.reason ?? error.name);
+await client.upload(Buffer.alloc(9), { patienceMs: 500 }).catch(said);
+await client.upload(Buffer.alloc(9), { signal: AbortSignal.timeout(500) }).catch(said);
+client.close();
+"""
+
+
+def test_tls_with_a_client_certificate_and_a_server_that_is_full(
     node: str, start: Callable[..., Server], photograph: bytes, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "conexiones", "certs", str(tmp_path), "--host", "localhost"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     pem = {name: str(tmp_path / name) for name in ("server.pem", "server.key", "ca.pem")}
-    server = start(tls_cert=pem["server.pem"], tls_key=pem["server.key"], tls_client_ca=pem["ca.pem"])
+    server = start(
+        tls_cert=pem["server.pem"],
+        tls_key=pem["server.key"],
+        tls_client_ca=pem["ca.pem"],
+        max_open_uploads="1",
+    )
     (tmp_path / "image.jpg").write_bytes(photograph)
     environ = {
         "CONEXIONES_ADDRESS": f"localhost:{server.port}",
@@ -150,6 +166,16 @@ def test_tls_with_a_client_certificate(
     }
     last = run(node, str(MOVE), "put", str(tmp_path / "image.jpg"), **environ).splitlines()[-1]
     assert json.loads(last)["sha256"] == hashlib.sha256(photograph).hexdigest()
+    # One upload is left open.
+    (tmp_path / "full.mjs").write_text(FULL)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "conexiones").symlink_to(PACKAGE)
+    security = grpc.ssl_channel_credentials(
+        *(Path(environ[f"CONEXIONES_{name}"]).read_bytes() for name in ("CA", "KEY", "CERT"))
+    )
+    with grpc.secure_channel(environ["CONEXIONES_ADDRESS"], security) as channel:
+        UploadServiceStub(channel).CreateUpload(uploads_pb2.CreateUploadRequest(request_id="left"))
+    assert run(node, "full.mjs", folder=tmp_path, **environ) == "TOO_MANY_UPLOADS\nTimeoutError\n"
 
 
 def test_the_examples_of_its_page_run(node: str, server: Server, photograph: bytes, tmp_path: Path) -> None:
@@ -163,6 +189,9 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
     assert f"JPEG 1280 × 853 {len(photograph)} bytes" in run(node, "move.mjs", folder=tmp_path, **environ)
     assert (tmp_path / "copy.tiff").read_bytes() == photograph
     assert run(node, "refused.mjs", folder=tmp_path, **environ).startswith("NOT_AN_IMAGE")
+    small = run(node, "small.mjs", folder=tmp_path, **environ)
+    assert small.startswith("WEBP 320 × 213 ")
+    assert (tmp_path / "small.webp").read_bytes()[8:12] == b"WEBP"
     users = run(node, "users.mjs", folder=tmp_path, **environ)
     assert "format: 'JPEG'" in users
     assert "JPEG\nNOT_AN_IMAGE\nAda 144 " in users

@@ -12,6 +12,7 @@ import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import { UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import { image } from "./images.js";
 import type { Image } from "./images.js";
+import type { Rendition, RenditionInfo } from "./renditions.js";
 import { Patience, persistently, Scope } from "./patience.js";
 import type { Times } from "./patience.js";
 import { Rpc } from "./rpc.js";
@@ -126,10 +127,34 @@ export class Client {
     return status.limits(await this.#unary(options, (call) => this.#rpc.unary(method, {}, call)));
   }
 
-  /** Downloads an image, or a range of it: into a file, a stream (which is ended), or memory. */
-  async download(id: string, target?: undefined, options?: DownloadOptions): Promise<Uint8Array>;
-  async download(id: string, target: string | Writable, options?: DownloadOptions): Promise<Image>;
-  async download(id: string, target?: string | Writable, options: DownloadOptions = {}): Promise<Image | Uint8Array> {
+  /**
+   * Downloads an image, or a range of it: into a file, a stream (which is ended), or memory. With a `rendition` it is
+   * that whose bytes come, and which is described. The options may stand in the place of a target.
+   */
+  async download(id: string, options?: DownloadOptions): Promise<Uint8Array>;
+  async download(id: string, target: undefined, options?: DownloadOptions): Promise<Uint8Array>;
+  async download(
+    id: string,
+    target: string | Writable,
+    options: DownloadOptions & { rendition: Rendition },
+  ): Promise<RenditionInfo>;
+  async download(
+    id: string,
+    target: string | Writable,
+    options?: DownloadOptions & { rendition?: undefined },
+  ): Promise<Image>;
+  async download(
+    id: string,
+    target: string | Writable,
+    options?: DownloadOptions,
+  ): Promise<Image | RenditionInfo>;
+  async download(
+    id: string,
+    first?: string | Writable | DownloadOptions,
+    second: DownloadOptions = {},
+  ): Promise<Image | RenditionInfo | Uint8Array> {
+    const isTarget = first === undefined || typeof first === "string" || "writable" in first;
+    const [target, options] = isTarget ? [first, second] : [undefined, first];
     const settings = { ...options, ...this.#timesOf(options) };
     if (options.resume && typeof target !== "string") throw new TypeError("Only into a file can a download be resumed.");
     if (target === undefined) return await downloadBytes(this.#rpc, id, settings);

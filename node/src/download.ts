@@ -4,20 +4,25 @@ import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Writable } from "node:stream";
 
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import crc32 from "@node-rs/crc32";
 
-import { Code, makeError } from "./errors.js";
+import { Code, ConexionesError, makeError } from "./errors.js";
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
-import type { DownloadImageResponse } from "./gen/conexiones/v1/images_pb.js";
+import type { DownloadImageResponse, RenditionSchema } from "./gen/conexiones/v1/images_pb.js";
 import { image as imageOf } from "./images.js";
 import type { Image, Progress } from "./images.js";
 import { LONGEST_TIMER_MS, Patience, persistently, Scope } from "./patience.js";
 import type { Times } from "./patience.js";
+import { renditionInfo, renditionName, renditionRequest } from "./renditions.js";
+import type { Rendition, RenditionInfo } from "./renditions.js";
 import type { Rpc } from "./rpc.js";
 import { BytesSink, FileSink, WritableSink } from "./sinks.js";
 import type { Sink } from "./sinks.js";
 
 export interface DownloadOptions {
+  /** Another form of the image, to whose bytes everything else then applies. It is made first, within `timeoutMs`. */
+  rendition?: Rendition | undefined;
   /** The first byte wanted; negative: so many bytes from the end. */
   offset?: number | undefined;
   /** At most so many bytes; 0, the default, for all to the end. */
@@ -34,24 +39,28 @@ export interface DownloadOptions {
 }
 
 type Settings = DownloadOptions & Times;
+type Received = Image | RenditionInfo;
 
 /**
  * Downloads into a file: into a part file beside it, which takes its name when all is there, checked and durable.
- * With `resume` the part file's name is that of the image and the range, so that nothing else is ever in it.
+ * With `resume` the part file's name is that of the image, the rendition and the range, so that nothing else is ever in it.
  */
-export async function downloadFile(rpc: Rpc, id: string, path: string, options: Settings): Promise<Image> {
-  const { offset = 0, limit = 0, resume = false } = options;
+export async function downloadFile(rpc: Rpc, id: string, path: string, options: Settings): Promise<Received> {
+  const { offset = 0, limit = 0, resume = false, rendition } = options;
   if (resume && !/^[0-9a-zA-Z-]+$/.test(id)) throw new TypeError(`${JSON.stringify(id)} is no id of an image.`);
   const range = offset || limit ? `.${offset}+${limit}` : "";
-  const part = `${path}.${resume ? id + range : randomUUID()}.part`;
+  const form = rendition ? `.${renditionName(rendition)}` : "";
+  const part = `${path}.${resume ? id + form + range : randomUUID()}.part`;
   const handle = await open(part, resume ? "a+" : "wx+");
-  let stored: Image | undefined;
+  let received: Received | undefined;
   try {
-    stored = await download(rpc, id, await FileSink.over(handle), options);
+    received = await download(rpc, id, await FileSink.over(handle), options);
     await handle.sync();
   } finally {
+    const { size } = await handle.stat();
     await handle.close();
-    if (!stored && !resume) await rm(part, { force: true });
+    // Nothing is nothing to go on with.
+    if (!received && (!resume || size === 0)) await rm(part, { force: true });
   }
   await rename(part, path);
   const folder = await open(dirname(path));
@@ -60,16 +69,16 @@ export async function downloadFile(rpc: Rpc, id: string, path: string, options: 
   } finally {
     await folder.close();
   }
-  return stored;
+  return received;
 }
 
 /** Downloads into a stream and ends it. Bytes are checked one by one as they go; their hash only at the end. */
-export async function downloadStream(rpc: Rpc, id: string, target: Writable, options: Settings): Promise<Image> {
+export async function downloadStream(rpc: Rpc, id: string, target: Writable, options: Settings): Promise<Received> {
   const sink = new WritableSink(target);
   try {
-    const stored = await download(rpc, id, sink, options);
+    const received = await download(rpc, id, sink, options);
     await sink.end();
-    return stored;
+    return received;
   } catch (error) {
     sink.fail(error);
     throw error;
@@ -83,16 +92,18 @@ export async function downloadBytes(rpc: Rpc, id: string, options: Settings): Pr
   return sink.bytes();
 }
 
-async function download(rpc: Rpc, id: string, sink: Sink, options: Settings): Promise<Image> {
+async function download(rpc: Rpc, id: string, sink: Sink, options: Settings): Promise<Received> {
   const scope = new Scope(options.signal, options.deadlineMs);
   try {
     const downloading = new Downloading(rpc, id, sink, options, scope.signal);
     try {
       return await downloading.run();
     } catch (error) {
-      // What an earlier process left was not what it should have been: once more, from the beginning.
-      if (!downloading.continued || !(error instanceof WrongDigest)) throw error;
-      await sink.restart();
+      // What an earlier process left was not what it should have been, or a rendition was made anew and became other
+      // bytes: once more, from the beginning.
+      const other = error instanceof ConexionesError && error.reason === "ETAG_MISMATCH";
+      if (!other && !(downloading.continued && error instanceof WrongDigest)) throw error;
+      if (!(await sink.restart())) throw error;
       return await new Downloading(rpc, id, sink, options, scope.signal).run();
     }
   } finally {
@@ -110,19 +121,22 @@ class Downloading {
   readonly #signal: AbortSignal;
   readonly #patience: Patience;
   readonly #hash = createHash("sha256");
-  #image: Image | undefined;
+  readonly #rendition: MessageInitShape<typeof RenditionSchema> | undefined;
+  /** What the bytes are, once that is known. */
+  #what: Received | undefined;
   /** Bytes that the sink has. */
   #received = 0;
-  /** Where the range begins and ends in the image. */
+  /** Where the range begins and ends in the image, or the rendition. */
   #start = 0;
   #end = 0;
   /** Whether the sink had bytes from before. */
   continued = false;
 
   constructor(rpc: Rpc, id: string, sink: Sink, options: Settings, signal: AbortSignal) {
-    const { offset = 0, limit = 0 } = options;
+    const { offset = 0, limit = 0, rendition } = options;
     if (!Number.isSafeInteger(offset)) throw new RangeError("offset is a whole number of bytes.");
     if (!Number.isSafeInteger(limit) || limit < 0) throw new RangeError("limit is a whole number of bytes, at least 0.");
+    this.#rendition = rendition && renditionRequest(rendition);
     this.#rpc = rpc;
     this.#id = id;
     this.#sink = sink;
@@ -131,27 +145,23 @@ class Downloading {
     this.#patience = new Patience(rpc, options.patienceMs, signal);
   }
 
-  async run(): Promise<Image> {
+  async run(): Promise<Received> {
     await this.#continue();
-    while (!this.#image || this.#start + this.#received < this.#end) {
+    while (!this.#what || this.#start + this.#received < this.#end) {
       try {
         await this.#read();
       } catch (error) {
         await this.#patience.after(error);
       }
     }
-    this.#check(this.#image);
-    return this.#image;
+    this.#check(this.#what);
+    return this.#what;
   }
 
   /** Takes what an earlier process left, if it left anything. */
   async #continue(): Promise<void> {
     if (this.#sink.size === 0) return;
-    const { timeoutMs } = this.#options;
-    const reply = await persistently(this.#patience, () =>
-      this.#rpc.unary(ImageService.method.getImage, { id: this.#id }, { signal: this.#signal, timeoutMs }),
-    );
-    this.#describe(imageOf(reply.image));
+    this.#describe(await persistently(this.#patience, () => this.#look()));
     if (this.#sink.size > this.#end - this.#start) {
       await this.#sink.restart();
       return;
@@ -165,10 +175,29 @@ class Downloading {
     this.#tell();
   }
 
-  #describe(stored: Image): void {
+  /** What would come. */
+  async #look(): Promise<Received> {
+    const call = { signal: this.#signal, timeoutMs: this.#options.timeoutMs };
+    if (!this.#rendition) {
+      return imageOf((await this.#rpc.unary(ImageService.method.getImage, { id: this.#id }, call)).image);
+    }
+    const request = { id: this.#id, limit: 1n, rendition: this.#rendition };
+    for await (const frame of this.#rpc.serverStream(ImageService.method.downloadImage, request, call)) {
+      return this.#said(frame);
+    }
+    throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream without a word." });
+  }
+
+  #said({ image, rendition }: DownloadImageResponse): Received {
+    if (!this.#rendition) return imageOf(image);
+    if (rendition) return renditionInfo(rendition);
+    throw makeError({ code: Code.UNIMPLEMENTED, message: "The server is too old to make renditions." });
+  }
+
+  #describe(what: Received): void {
     const { offset = 0, limit = 0 } = this.#options;
-    this.#image = stored;
-    const size = stored.sizeBytes;
+    this.#what = what;
+    const size = what.sizeBytes;
     this.#start = offset < 0 ? Math.max(0, size + offset) : Math.min(offset, size);
     this.#end = limit > 0 ? Math.min(size, this.#start + limit) : size;
     this.#sink.expect(this.#end - this.#start);
@@ -178,11 +207,12 @@ class Downloading {
   async #read(): Promise<void> {
     // The range as asked for, until the first frame has said which bytes that are.
     const { offset = 0, limit = 0, timeoutMs } = this.#options;
-    const position = this.#image ? this.#start + this.#received : offset;
-    const length = this.#image && limit > 0 ? this.#end - position : limit;
+    const position = this.#what ? this.#start + this.#received : offset;
+    const length = this.#what && limit > 0 ? this.#end - position : limit;
     const request = {
       ...{ id: this.#id, offset: BigInt(position), limit: BigInt(length) },
-      ifEtag: this.#image?.etag ?? "",
+      ifEtag: this.#what?.etag ?? "",
+      ...(this.#rendition && { rendition: this.#rendition }),
     };
     const frames = this.#rpc.serverStream(ImageService.method.downloadImage, request, { signal: this.#signal });
     const stall = new Stall(timeoutMs, () => frames.abandon());
@@ -199,16 +229,17 @@ class Downloading {
     } finally {
       stall.stop();
     }
-    if (!this.#image || this.#start + this.#received < this.#end) {
+    if (!this.#what || this.#start + this.#received < this.#end) {
       throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream before all was sent." });
     }
   }
 
-  async #take({ image, offset, data, crc32c }: DownloadImageResponse): Promise<void> {
-    if (image && !this.#image) this.#describe(imageOf(image));
+  async #take(frame: DownloadImageResponse): Promise<void> {
+    const { offset, data, crc32c } = frame;
+    if (!this.#what) this.#describe(this.#said(frame));
     if (data.length === 0) return;
     const due = this.#start + this.#received;
-    if (!this.#image || Number(offset) !== due || due + data.length > this.#end) {
+    if (!this.#what || Number(offset) !== due || due + data.length > this.#end) {
       throw damaged(`The server sent bytes for offset ${offset}; those at ${due} are due.`);
     }
     if (crc32.crc32c(data) !== crc32c) throw damaged("The CRC-32C of the bytes is not that of the bytes sent.");
@@ -224,11 +255,11 @@ class Downloading {
     this.#signal.throwIfAborted(); // of what has come already the rest is not taken
   }
 
-  #check(stored: Image): void {
+  #check(stored: Received): void {
     if (this.#received !== stored.sizeBytes) return; // a part of it, of which nobody knows the hash
     if (this.#hash.digest().equals(stored.sha256)) return;
     if (this.continued) throw new WrongDigest();
-    throw damaged("The SHA-256 of the bytes is not that of the image.");
+    throw damaged("The SHA-256 of the bytes is not what the server says.");
   }
 }
 

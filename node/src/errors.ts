@@ -208,6 +208,8 @@ const PASSING = new Set<Reason>([
   "CHECKSUM_MISMATCH",
   "UPLOAD_INCOMPLETE",
   "CLIENT_STALLED",
+  // It asks to be tried again later.
+  "TOO_MANY_UPLOADS",
   // Of one call, which the server may notice first; an operation that is out of time has its signal aborted.
   "DEADLINE_EXCEEDED",
 ]);

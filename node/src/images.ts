@@ -1,8 +1,23 @@
 // Images, users and progress as this package gives them: plain objects with numbers and dates.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
-import type { Image as ImageMessage } from "./gen/conexiones/v1/images_pb.js";
+import type { Facts as FactsMessage, Image as ImageMessage } from "./gen/conexiones/v1/images_pb.js";
 import type { ImageInfo as ImageInfoMessage, User as UserMessage } from "./gen/user_pb.js";
+
+/** What decoding an image showed. With a `problem` all else is "" or undefined. */
+export interface Facts {
+  /** Why it cannot be decoded: PIXELS, SECONDS, MEMORY, CORRUPT, CRASH or UNSUPPORTED; "" if it can. */
+  problem: string;
+  /** RGB, GREY, CMYK or LAB. */
+  colorSpace: string;
+  /** 1, 8, 16 or 32; undefined from the tutorial's calls, as `hasAlpha`. */
+  bitsPerSample: number | undefined;
+  hasAlpha: boolean | undefined;
+  /** Of the most common kind: "#rrggbb" in sRGB. */
+  dominantColor: string;
+  /** A placeholder to show while the image loads: https://blurha.sh */
+  blurHash: string;
+}
 
 /** An image as stored. Sizes are numbers: they are exact up to 9 PB (2⁵³ bytes). */
 export interface ImageInfo {
@@ -21,6 +36,8 @@ export interface ImageInfo {
   /** SHA-256 of the bytes, 32 bytes long. */
   sha256: Uint8Array;
   createTime: Date;
+  /** Undefined until it was decoded, soon after it was stored. */
+  facts: Facts | undefined;
 }
 
 export interface Image extends ImageInfo {
@@ -55,8 +72,20 @@ export function imageInfo(message: ImageInfoMessage | ImageMessage): ImageInfo {
   return {
     ...{ id, format, width, height, frames, pixels: Number(pixels), sizeBytes: Number(sizeBytes) },
     // A copy: the bytes are a view of the whole message, which would stay in memory with them.
-    ...{ sha256: sha256.slice(), createTime: date(createTime) },
+    ...{ sha256: sha256.slice(), createTime: date(createTime), facts: factsOf(message) },
   };
+}
+
+function factsOf(message: ImageInfoMessage | ImageMessage): Facts | undefined {
+  if (message.$typeName === "conexiones.v1.Image") return message.facts && facts(message.facts);
+  const { colorSpace, dominantColor, blurHash } = message;
+  if (!colorSpace) return undefined;
+  return { problem: "", colorSpace, bitsPerSample: undefined, hasAlpha: undefined, dominantColor, blurHash };
+}
+
+function facts({ problem, colorSpace, bitsPerSample, hasAlpha, dominantColor, blurHash }: FactsMessage): Facts {
+  const samples = problem ? { bitsPerSample: undefined, hasAlpha: undefined } : { bitsPerSample, hasAlpha };
+  return { problem, colorSpace, ...samples, dominantColor, blurHash };
 }
 
 export function image(message: ImageMessage | undefined): Image {

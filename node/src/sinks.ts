@@ -15,8 +15,8 @@ export interface Sink {
   write(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   /** What is there, from the beginning. */
   written(): AsyncIterable<Uint8Array>;
-  /** Empties it. */
-  restart(): Promise<void>;
+  /** Empties it; false where what was written cannot be taken back. */
+  restart(): Promise<boolean>;
 }
 
 const READ_BYTES = 1 << 20;
@@ -57,9 +57,10 @@ export class FileSink implements Sink {
     }
   }
 
-  async restart(): Promise<void> {
+  async restart(): Promise<boolean> {
     await this.#handle.truncate(0);
     this.size = this.#position = 0;
+    return true;
   }
 }
 
@@ -80,7 +81,10 @@ export class BytesSink implements Sink {
 
   async *written(): AsyncGenerator<Uint8Array> {}
 
-  async restart(): Promise<void> {}
+  async restart(): Promise<boolean> {
+    this.#position = 0;
+    return true;
+  }
 
   bytes(): Uint8Array {
     return this.#bytes;
@@ -112,7 +116,9 @@ export class WritableSink implements Sink {
 
   async *written(): AsyncGenerator<Uint8Array> {}
 
-  async restart(): Promise<void> {}
+  async restart(): Promise<boolean> {
+    return false;
+  }
 
   async end(): Promise<void> {
     if (this.#isStandard()) return;

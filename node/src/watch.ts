@@ -24,6 +24,8 @@ export interface WatchOptions {
 /** `resumeToken` is where to go on in another process. */
 export type WatchEvent =
   | { kind: "stored"; image: Image; resumeToken: string }
+  /** The facts of a stored image became known; one whose bytes were known before has them when stored. */
+  | { kind: "described"; image: Image; resumeToken: string }
   | { kind: "deleted"; id: string; resumeToken: string }
   /** The history is gone, in part or whole: list the images anew. */
   | { kind: "resync"; resumeToken: string };
@@ -51,7 +53,7 @@ export async function* watch(
           patience.progress();
           resumeToken = message.resumeToken || resumeToken;
           const { case: kind, value } = message.event;
-          if (kind === "stored") yield { kind, image: imageOf(value), resumeToken };
+          if (kind === "stored" || kind === "described") yield { kind, image: imageOf(value), resumeToken };
           else if (kind === "deletedId") yield { kind: "deleted", id: value, resumeToken };
           else if (kind === "resync") yield { kind, resumeToken };
           else onHeartbeat?.(resumeToken);

@@ -8,7 +8,7 @@ import { before, describe, it } from "node:test";
 import { Code, NotFoundError } from "conexiones";
 import type { Image, Progress } from "conexiones";
 
-import { bmp, brokenNetwork, client, folder, MiB } from "./support.js";
+import { asStored, bmp, brokenNetwork, client, folder, hex, MiB, photograph, sha256 } from "./support.js";
 
 const conexiones = client();
 const bytes = bmp(12 * MiB);
@@ -26,7 +26,8 @@ describe("targets", () => {
     const place = await folder();
     const seen: Progress[] = [];
     const onProgress = (progress: Progress) => seen.push(progress);
-    assert.deepEqual(await conexiones.download(image.id, join(place, "image.bmp"), { onProgress }), image);
+    const got = await conexiones.download(image.id, join(place, "image.bmp"), { onProgress });
+    assert.deepEqual(asStored(got), asStored(image));
     assert.ok(bytes.equals(await readFile(join(place, "image.bmp"))));
     assert.deepEqual(await readdir(place), ["image.bmp"]);
     assert.deepEqual(seen.at(-1), { bytes: bytes.length, total: bytes.length });
@@ -163,5 +164,74 @@ describe("resume", () => {
 
   it("is for files", async () => {
     await assert.rejects(conexiones.download(image.id, undefined, { resume: true }), TypeError);
+  });
+});
+
+describe("renditions", () => {
+  let photo: Image;
+  before(async () => {
+    photo = await conexiones.upload(photograph);
+  });
+
+  it("in every target, as they were made", async () => {
+    const rendition = { width: 200, height: 100, fit: "cover", format: "png" } as const;
+    const png = Buffer.from(await conexiones.download(photo.id, { rendition }));
+    assert.deepEqual([png.toString("latin1", 1, 4), png.readUInt32BE(16), png.readUInt32BE(20)], ["PNG", 200, 100]);
+    const place = await folder();
+    const info = await conexiones.download(photo.id, join(place, "small.png"), { rendition });
+    assert.ok(png.equals(await readFile(join(place, "small.png"))));
+    const made = { format: "PNG", width: 200, height: 100, frames: 1, sizeBytes: png.length, contentType: "image/png" };
+    assert.deepEqual(info, { ...made, sha256: info.sha256, etag: `"${sha256(png)}"` });
+    assert.equal(hex(info.sha256), sha256(png));
+    const stream = createWriteStream(join(place, "again.png"));
+    assert.deepEqual(await conexiones.download(photo.id, stream, { rendition }), info);
+    const range = { rendition, offset: -10, limit: 4 };
+    assert.ok(png.subarray(-10, -6).equals(await conexiones.download(photo.id, range)));
+  });
+
+  it("that make no sense: the field", async () => {
+    const place = await folder();
+    const bad: [object, string][] = [
+      [{ width: -1 }, "width"],
+      [{ height: 1e12 }, "height"],
+      [{ height: 1.5 }, "height"],
+      [{ fit: "cover", width: 10 }, "height"],
+      [{ fit: "stretch" }, "fit"],
+      [{ format: "gif" }, "format"],
+      [{ format: "png", quality: 50 }, "quality"],
+      [{ format: "jpeg", animated: true }, "animated"],
+    ];
+    for (const [rendition, field] of bad) {
+      const fault = { code: Code.INVALID_ARGUMENT, reason: "INVALID_FIELD", field: `rendition.${field}` };
+      const options = { rendition, resume: true };
+      await assert.rejects(conexiones.download(photo.id, join(place, "image"), options), fault);
+    }
+    assert.deepEqual(await readdir(place), []);
+  });
+
+  it("over connections that break", async () => {
+    const network = await brokenNetwork(1 * MiB, 2);
+    const rendition = { format: "jpeg", quality: 100 } as const;
+    const got = await client({ address: network.address }).download(image.id, { rendition });
+    assert.equal(network.broken, 2);
+    assert.equal(sha256(got), sha256(await conexiones.download(image.id, { rendition })));
+  });
+
+  it("go on with what came before", async () => {
+    const place = await folder();
+    const rendition = { format: "jpeg", quality: 100 } as const;
+    const controller = new AbortController();
+    const onProgress = () => controller.abort();
+    const options = { rendition, resume: true, signal: controller.signal, onProgress };
+    await assert.rejects(conexiones.download(image.id, join(place, "image"), options), { name: "AbortError" });
+    const [part] = await readdir(place);
+    assert.equal(part, `image.${image.id}.rendition-jpeg-q100.part`);
+    const begun = (await readFile(join(place, `image.${image.id}.rendition-jpeg-q100.part`))).length;
+    const seen: number[] = [];
+    const again = { rendition, resume: true, onProgress: ({ bytes }: Progress) => seen.push(bytes) };
+    const info = await conexiones.download(image.id, join(place, "image"), again);
+    assert.equal(seen[0], begun);
+    assert.equal(sha256(await readFile(join(place, "image"))), hex(info.sha256));
+    assert.deepEqual(await readdir(place), ["image"]);
   });
 });

@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { NotFoundError, UnavailableError } from "conexiones";
 import type { Image, WatchEvent } from "conexiones";
 
-import { brokenNetwork, client, photograph, silentNetwork } from "./support.js";
+import { asStored, bmp, brokenNetwork, client, photograph, silentNetwork } from "./support.js";
 
 const conexiones = client();
 
@@ -14,6 +14,14 @@ async function some(count: number): Promise<{ user: string; images: Image[] }> {
   const images: Image[] = [];
   for (let left = count; left > 0; left -= 1) images.push(await conexiones.upload(photograph, { user }));
   return { user, images };
+}
+
+/** What is stored and deleted, as it was then. */
+async function* changes(events: AsyncIterable<WatchEvent>): AsyncGenerator<WatchEvent, void> {
+  for await (const event of events) {
+    if (event.kind === "stored") yield { ...event, image: asStored(event.image) };
+    else if (event.kind !== "described") yield event;
+  }
 }
 
 async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
@@ -25,7 +33,8 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 describe("images", () => {
   it("of a user, newest first, over pages", async () => {
     const { user, images } = await some(5);
-    assert.deepEqual(await all(conexiones.images({ user, pageSize: 2 })), images.reverse());
+    const listed = await all(conexiones.images({ user, pageSize: 2 }));
+    assert.deepEqual(listed.map(asStored), images.reverse().map(asStored));
   });
 
   it("of a time", async () => {
@@ -40,7 +49,7 @@ describe("images", () => {
   it("one by its id, and its end", async () => {
     const { images } = await some(1);
     const [image] = images as [Image];
-    assert.deepEqual(await conexiones.image(image.id), image);
+    assert.deepEqual(asStored(await conexiones.image(image.id)), asStored(image));
     await conexiones.delete(image.id);
     await assert.rejects(conexiones.image(image.id), NotFoundError);
     await assert.rejects(conexiones.delete(image.id), { reason: "IMAGE_NOT_FOUND" });
@@ -65,7 +74,7 @@ describe("watch", () => {
     let ready: (token: string) => void;
     const connected = new Promise<string>((resolve) => (ready = resolve));
     const { signal } = controller;
-    const events = who.watch({ user, signal, onHeartbeat: (token) => ready(token), ...options });
+    const events = changes(who.watch({ user, signal, onHeartbeat: (token) => ready(token), ...options }));
     return { events, connected, controller };
   };
 
@@ -76,7 +85,7 @@ describe("watch", () => {
     await connected;
     const image = await conexiones.upload(photograph, { user });
     const stored = (await first).value as WatchEvent;
-    assert.deepEqual(stored, { kind: "stored", image, resumeToken: stored.resumeToken });
+    assert.deepEqual(stored, { kind: "stored", image: asStored(image), resumeToken: stored.resumeToken });
     await conexiones.delete(image.id);
     const deleted = (await events.next()).value as WatchEvent;
     assert.deepEqual(deleted, { kind: "deleted", id: image.id, resumeToken: deleted.resumeToken });
@@ -112,7 +121,7 @@ describe("watch", () => {
     const next = events.next();
     const image = await conexiones.upload(photograph, { user });
     const stored = (await next).value as WatchEvent;
-    assert.deepEqual(stored, { kind: "stored", image, resumeToken: stored.resumeToken });
+    assert.deepEqual(stored, { kind: "stored", image: asStored(image), resumeToken: stored.resumeToken });
     await events.return();
     // From the token of the gap on, nothing is missing.
     const again = started(user, { resumeToken: gap.resumeToken });
@@ -129,7 +138,7 @@ describe("watch", () => {
     network.hush();
     const image = await conexiones.upload(photograph, { user });
     const stored = (await next).value as WatchEvent;
-    assert.deepEqual(stored, { kind: "stored", image, resumeToken: stored.resumeToken });
+    assert.deepEqual(stored, { kind: "stored", image: asStored(image), resumeToken: stored.resumeToken });
     assert.ok(network.connections > 1);
     await events.return();
   });
@@ -154,6 +163,26 @@ describe("watch", () => {
     await connected;
     controller.abort();
     await assert.rejects(next, { name: "AbortError" });
+  });
+
+  it("tells the facts of an image as soon as they are known", async () => {
+    const user = randomUUID();
+    const bytes = bmp(10_000);
+    let image: Promise<Image> | undefined;
+    const store = () => void (image ??= conexiones.upload(bytes, { user }));
+    for await (const event of conexiones.watch({ user, onHeartbeat: store })) {
+      if (event.kind !== "described") continue;
+      const { id, facts } = event.image;
+      assert.equal(id, (await image)?.id);
+      const { problem, colorSpace, bitsPerSample, hasAlpha, dominantColor, blurHash } = facts ?? {};
+      assert.deepEqual([problem, colorSpace, bitsPerSample, hasAlpha], ["", "RGB", 8, false]);
+      assert.match(dominantColor ?? "", /^#[0-9a-f]{6}$/);
+      assert.ok(blurHash);
+      assert.deepEqual((await conexiones.image(id)).facts, facts);
+      // Of bytes that are known they are there at once.
+      assert.deepEqual((await conexiones.upload(bytes)).facts, facts);
+      break;
+    }
   });
 
   it("wants a token of the server's own", async () => {

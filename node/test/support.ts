@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after } from "node:test";
 
 import { Client } from "conexiones";
-import type { ClientOptions } from "conexiones";
+import type { ClientOptions, ImageInfo } from "conexiones";
 
 export const address = process.env["CONEXIONES_ADDRESS"] ?? "";
 if (!address) throw new Error("CONEXIONES_ADDRESS names no server: pytest tests/test_node_sdk.py starts one.");
@@ -16,6 +16,11 @@ if (!address) throw new Error("CONEXIONES_ADDRESS names no server: pytest tests/
 export const MiB = 1 << 20;
 export const elephant = new URL("../../../client/image/elephant.jpg", import.meta.url);
 export const photograph = await readFile(elephant);
+
+/** An image without what becomes known of it only some time after it was stored. */
+export function asStored<T extends ImageInfo>(image: T): T {
+  return { ...image, facts: undefined };
+}
 
 /** A client that ends with the test file. */
 export function client(options: Partial<ClientOptions> = {}): Client {

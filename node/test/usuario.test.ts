@@ -14,7 +14,7 @@ describe("the tutorial's calls", () => {
     assert.deepEqual([user?.name, user?.pow, user?.powSquared, user?.imageId], ["Inés", -7, 49n, image?.id]);
     assert.deepEqual([image?.format, image?.sizeBytes], ["JPEG", photograph.length]);
     const again = await conexiones.getUser({ name: "Inés" });
-    assert.deepEqual([again.user?.pow, again.image], [-7, image]);
+    assert.deepEqual([again.user?.pow, again.image?.id], [-7, image?.id]);
   });
 
   it("getUser, refused: code, reason, field, facts, sentences", async () => {
@@ -27,6 +27,8 @@ describe("the tutorial's calls", () => {
   it("processImage", async () => {
     const { image } = await conexiones.processImage(photograph, { user: "Inés" });
     assert.equal(hex(image?.sha256 as Uint8Array), sha256(photograph));
+    // It waits for them.
+    assert.deepEqual([image?.facts?.colorSpace, image?.facts?.hasAlpha], ["RGB", undefined]);
     await assert.rejects(conexiones.processImage(Buffer.from("text")), ImageError);
   });
 

@@ -56,6 +56,12 @@ class Proxy:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
+    def cut(self) -> None:
+        """Resets the connections that there are, at once and for both sides."""
+        for connection in self._connections:
+            connection.cancel()
+            self.happened.append(Fault.CUT)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task

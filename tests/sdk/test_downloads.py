@@ -8,9 +8,26 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from conexiones import AsyncClient, errors
+from conexiones import AsyncClient, Client, errors
+from conexiones.samples import samples
+from conexiones.sdk import Rendition, RenditionInfo
 from conexiones.testing import Server
+from tests import corpus
+from tests.sdk.proxy import Fault, Proxy
+
+ANIMATED = next(sample.data for sample in samples() if sample.name == "animated.gif")
+LARGE = Rendition(format="jpeg", quality=100)
+"""Of an image with noise, more than is on its way at a time."""
+
+
+@pytest.fixture(scope="module")
+def noise() -> bytes:
+    """A BMP whose renditions do not become small."""
+    grey = Image.effect_noise((3000, 2000), 100)
+    turned = grey.transpose(Image.Transpose.ROTATE_180)
+    return corpus.encoded(Image.merge("RGB", (grey, turned, grey)), "BMP")
 
 
 async def test_to_bytes_a_file_and_a_path(client: AsyncClient, scan: bytes, tmp_path: Path) -> None:
@@ -116,3 +133,148 @@ async def test_cancelled_it_leaves_a_part(client: AsyncClient, scan: bytes, tmp_
     assert path.with_name("scan.bmp.part").exists()
     await client.download(image.id, path)
     assert path.read_bytes() == scan
+
+
+async def test_renditions_to_every_target(
+    client: AsyncClient, blocking: Client, photograph: bytes, tmp_path: Path
+) -> None:
+    image = await client.upload(photograph)
+    wanted = Rendition(width=200, height=100, fit="cover", format="webp", quality=70)
+    small = await client.download(image.id, rendition=wanted)
+    shown = Image.open(io.BytesIO(small))
+    assert (shown.format, shown.size) == ("WEBP", (200, 100))
+    made = RenditionInfo(
+        format="WEBP",
+        width=200,
+        height=100,
+        frames=1,
+        size_bytes=len(small),
+        sha256=hashlib.sha256(small).digest(),
+        etag=f'"{hashlib.sha256(small).hexdigest()}"',
+        content_type="image/webp",
+    )
+    file = io.BytesIO()
+    assert await client.download(image.id, file, rendition=wanted) == made
+    assert file.getvalue() == small
+    path = tmp_path / "small.webp"
+    seen: list[tuple[int, int | None]] = []
+    info = await client.download(image.id, path, rendition=wanted, progress=lambda *state: seen.append(state))
+    assert (info, path.read_bytes(), seen) == (made, small, [(len(small), len(small))])
+    assert await client.download(image.id, rendition=wanted, offset=-100, limit=30) == small[-100:-70]
+    assert await asyncio.to_thread(blocking.download, image.id, rendition=wanted) == small
+    # What is left open is as in the original; nothing is enlarged.
+    info = await client.download(image.id, file, rendition=Rendition(width=5000))
+    assert (info.format, info.width, info.height) == ("JPEG", 1280, 853)
+    moving = await client.upload(ANIMATED)
+    info = await client.download(moving.id, file, rendition=Rendition(width=16, animated=True))
+    assert (info.format, info.width, info.frames) == ("WEBP", 16, moving.frames)
+
+
+async def test_what_no_rendition_can_be(client: AsyncClient, photograph: bytes, tmp_path: Path) -> None:
+    image = await client.upload(photograph)
+    path = tmp_path / "none"
+    for field, wanted in {
+        "width": Rendition(width=-1),
+        "height": Rendition(height=2**40),
+        "fit": Rendition(fit="stretch"),  # type: ignore[arg-type]
+        "format": Rendition(format="gif"),  # type: ignore[arg-type]
+        "quality": Rendition(format="png", quality=50),
+        "animated": Rendition(format="jpeg", animated=True),
+    }.items():
+        with pytest.raises(errors.InvalidField) as bad:
+            await client.download(image.id, path, rendition=wanted)
+        assert bad.value.field == f"rendition.{field}"
+    huge = await client.upload(corpus.bombs()["WEBP"])
+    with pytest.raises(errors.NoRendition) as refused:
+        await client.download(huge.id, path, rendition=Rendition(width=10))
+    assert (refused.value.facts["cause"], refused.value.facts["actual"]) == ("PIXELS", 16383**2)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+async def test_a_rendition_over_connections_that_break(
+    client: AsyncClient, shared: Server, noise: bytes, tmp_path: Path
+) -> None:
+    image = await client.upload(noise)
+    whole = await client.download(image.id, rendition=LARGE)
+    assert len(whole) > 8_000_000
+    path = tmp_path / "large.jpg"
+    seen: list[int] = []
+    async with Proxy(shared.address, 0, most_bytes=1, faulty=0) as proxy, AsyncClient(proxy.address) as away:
+
+        def cut(done: int, total: int | None) -> None:
+            assert total == len(whole)
+            seen.append(done)
+            if len(seen) in {1, 3}:
+                proxy.cut()
+
+        info = await away.download(image.id, path, rendition=LARGE, progress=cut)
+        assert proxy.happened == [Fault.CUT, Fault.CUT]
+    assert seen == sorted(seen)
+    assert (path.read_bytes(), info.sha256) == (whole, hashlib.sha256(whole).digest())
+    # What an earlier process left of it is gone on with; of something else it is not.
+    for left, goes_on in ((whole[:5_000_000], True), (whole, True), (whole[1:], False), (noise, False)):
+        path.with_name("large.jpg.part").write_bytes(left)
+        seen.clear()
+        await client.download(image.id, path, rendition=LARGE, progress=lambda done, _: seen.append(done))
+        assert path.read_bytes() == whole
+        assert (min(seen) >= 5_000_000) == goes_on
+
+
+def rewind(target: Path | io.BytesIO) -> None:
+    if isinstance(target, io.BytesIO):
+        target.seek(0)
+
+
+def written(target: Path | io.BytesIO) -> bytes:
+    return target.read_bytes() if isinstance(target, Path) else target.getvalue()
+
+
+async def test_a_rendition_that_becomes_other_bytes_begins_again(
+    client: AsyncClient, shared: Server, noise: bytes, tmp_path: Path
+) -> None:
+    """As where a newer server makes it otherwise: nothing of the two is mixed."""
+    image = await client.upload(noise)
+    kept = shared.data_dir / "renditions" / image.sha256.hex()[:2]
+
+    async def made(wanted: Rendition) -> tuple[bytes, Path]:
+        before = set(kept.iterdir())
+        data = await client.download(image.id, rendition=wanted)
+        (file,) = set(kept.iterdir()) - before
+        return data, file
+
+    wanted = Rendition(format="jpeg", quality=98)
+    (old, file), (new, other) = await made(wanted), await made(Rendition(format="jpeg", quality=97))
+    forms = file.read_bytes(), other.read_bytes()
+    path, draft = tmp_path / "large.jpg", tmp_path / "draft"
+
+    def become(form: bytes) -> None:
+        draft.write_bytes(form)
+        draft.replace(file)
+
+    async with Proxy(shared.address, 0, most_bytes=1, faulty=0) as proxy, AsyncClient(proxy.address) as away:
+
+        async def download(target: Path | io.BytesIO) -> bytes:
+            become(forms[0])
+            rewind(target)
+            begun = False
+
+            def change(done: int, total: int | None) -> None:
+                nonlocal begun
+                if not begun:
+                    begun = True
+                    become(forms[1])
+                    proxy.cut()
+
+            await away.download(image.id, target, rendition=wanted, progress=change)
+            return written(target)
+
+        async def changed(target: Path | io.BytesIO) -> bytes:
+            # As long as the server has not noticed that the connection is gone, it goes on with what is open.
+            while (data := await download(target)) == old:
+                pass
+            return data
+
+        assert await changed(path) == new
+        # What was written to a file of the caller's cannot be taken back.
+        with pytest.raises(errors.EtagMismatch):
+            await changed(io.BytesIO())

@@ -1,10 +1,13 @@
 """Listing, deleting, watching; the tutorial's calls; errors as they come back; the client without asyncio."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event as Flag
 
 import grpc
 import pytest
@@ -12,12 +15,20 @@ import pytest
 from conexiones import AsyncClient, Client, errors
 from conexiones.certificates import make
 from conexiones.errors import BY_REASON, ConexionesError
-from conexiones.sdk import Deleted, NewUser, Stored, UnknownError, UploadState
+from conexiones.sdk import Deleted, Described, Event, Facts, NewUser, Stored, UnknownError, UploadState
 from conexiones.sdk.failures import _BY_CODE, ConnectionLost, from_fields, from_rpc
 from conexiones.services.details import packed
 from conexiones.testing import Server, serve
+from tests import corpus
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+async def changes(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    """What is stored and deleted; when an image is described is the server's business."""
+    async for event in events:
+        if not isinstance(event, Described):
+            yield event
 
 
 async def test_images_are_listed_page_by_page_and_deleted(client: AsyncClient, photograph: bytes) -> None:
@@ -50,7 +61,7 @@ async def test_uploads_can_be_looked_at_and_given_up(client: AsyncClient) -> Non
 async def test_watching_sees_every_call_and_survives_a_restart(server: Server, photograph: bytes) -> None:
     async with AsyncClient(server.address) as client:
         listening = asyncio.Event()
-        events = client.watch(ready=lambda token: listening.set())
+        events = changes(client.watch(ready=lambda token: listening.set()))
         following = asyncio.ensure_future(anext(events))
         await listening.wait()
         # The tutorial's call.
@@ -68,17 +79,49 @@ async def test_watching_sees_every_call_and_survives_a_restart(server: Server, p
         assert deleted.id == greeting.image.id
         stored = await anext(events)
         assert stored == Stored(image, stored.token)
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
         # Another process goes on from a token.
-        async for again in client.watch(event.token):
+        async for again in changes(client.watch(event.token)):
             assert again == deleted
             break
         # Of one user only.
         luz = await client.upload(photograph, user="Luz")
-        async for only in client.watch(event.token, user="Luz"):
+        async for only in changes(client.watch(event.token, user="Luz")):
             assert isinstance(only, Stored)
             assert only.image == luz
             break
+
+
+async def test_facts_are_told_when_they_are_known(client: AsyncClient) -> None:
+    picture = corpus.encoded(corpus.picture("LA"), "PNG")
+    listening = asyncio.Event()
+    events = client.watch(user="Facta", ready=lambda token: listening.set())
+    following = asyncio.ensure_future(anext(events))
+    await listening.wait()
+    image = await client.upload(picture, user="Facta")
+    stored, described = await following, await anext(events)
+    assert isinstance(stored, Stored)
+    assert isinstance(described, Described)
+    assert stored.image == described.image == image
+    facts = described.image.facts
+    assert facts
+    assert (facts.problem, facts.color_space, facts.bits_per_sample, facts.has_alpha) == ("", "GREY", 8, True)
+    assert re.fullmatch("#[0-9a-f]{6}", facts.dominant_color)
+    assert facts.blur_hash
+    assert (await client.image(image.id)).facts == facts
+    assert [one.facts async for one in client.images(user="Facta")] == [facts]
+    # Of bytes that are known they are there at once. The tutorial's call waits for them, and tells some.
+    assert (await client.upload(picture)).facts == facts
+    greeting = await client.process_image(picture)
+    assert greeting.image
+    assert greeting.image.facts == replace(facts, bits_per_sample=None, has_alpha=None)
+    # What cannot be decoded is stored all the same.
+    await client.upload(corpus.bombs()["WEBP"], user="Facta")
+    assert isinstance(await anext(events), Stored)
+    described = await anext(events)
+    assert isinstance(described, Described)
+    assert described.image.facts == Facts(problem="PIXELS", color_space="", dominant_color="", blur_hash="")
+    await events.aclose()  # type: ignore[attr-defined]
 
 
 async def test_the_tutorials_calls(client: AsyncClient, photograph: bytes, tmp_path: Path) -> None:
@@ -181,10 +224,12 @@ def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path) ->
     events = blocking.watch(
         ready=lambda token: (tokens.append(token), deleting.submit(blocking.delete, image.id))
     )
-    assert isinstance(event := next(events), Deleted)
+    while isinstance(event := next(events), Described):
+        pass
+    assert isinstance(event, Deleted)
     assert event.id == image.id
     events.close()  # type: ignore[attr-defined]
-    assert next(blocking.watch(tokens[0])) == event
+    assert next(told for told in blocking.watch(tokens[0]) if not isinstance(told, Described)) == event
     with pytest.raises(RuntimeError, match="by a callback"):
         blocking.upload(photograph, progress=lambda *_: blocking.limits())
     assert "resume" in (Client.upload.__doc__ or "")
@@ -193,14 +238,33 @@ def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path) ->
         blocking.limits()
 
 
-def test_tls_and_the_environment(tmp_path: Path, photograph: bytes) -> None:
+def test_tls_the_environment_and_a_server_that_is_full(
+    tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make(tmp_path, ("localhost", "127.0.0.1"))
     files = {path.name: str(path) for path in tmp_path.iterdir()}
     settings = {
         "tls_cert": files["server.pem"],
         "tls_key": files["server.key"],
         "tls_client_ca": files["ca.pem"],
+        "max_open_uploads": "1",
     }
+    opened, refused = Flag(), Flag()
+
+    class Soon:
+        """When to try again, and that it is needed."""
+
+        def __get__(self, *_: object) -> float:
+            refused.set()
+            return 0.05
+
+    def slow() -> Iterator[bytes]:
+        yield photograph[:1000]
+        opened.set()
+        assert refused.wait(20)
+        yield photograph[1000:]
+
+    monkeypatch.setattr(errors.TooManyUploads, "retry_after", Soon())
     with serve(**settings) as server:
         environ = {
             "CONEXIONES_ADDRESS": f"localhost:{server.port}",
@@ -208,8 +272,18 @@ def test_tls_and_the_environment(tmp_path: Path, photograph: bytes) -> None:
             "CONEXIONES_CERT": files["client.pem"],
             "CONEXIONES_KEY": files["client.key"],
         }
-        with Client.from_environ(environ) as client:
-            assert client.upload(photograph).format == "JPEG"
+        for wrong in ("soon", "0", "inf", "nan"):
+            with pytest.raises(ValueError, match="CONEXIONES_TIMEOUT"):
+                Client.from_environ(environ | {"CONEXIONES_TIMEOUT": wrong})
+        with (
+            Client.from_environ(environ | {"CONEXIONES_TIMEOUT": "0.0001"}) as hasty,
+            pytest.raises(errors.DeadlineExceeded),
+        ):
+            hasty.limits()
+        with Client.from_environ(environ) as client, ThreadPoolExecutor(1) as thread:
+            first = thread.submit(client.upload, slow())
+            assert opened.wait(20)
+            assert client.upload(photograph) != first.result()
         with (
             Client(environ["CONEXIONES_ADDRESS"], ca=files["ca.pem"], retries=0) as anonymous,
             pytest.raises(errors.Unavailable),

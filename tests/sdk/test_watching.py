@@ -11,6 +11,7 @@ import pytest
 from conexiones import AsyncClient, errors
 from conexiones.sdk import Resync, Stored, events
 from conexiones.testing import Server
+from tests.sdk.test_images import changes
 
 
 class Wire:
@@ -79,7 +80,7 @@ async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
         AsyncClient(server.address) as other,
     ):
         heartbeats: asyncio.Queue[str] = asyncio.Queue()
-        async with aclosing(watcher.watch(ready=heartbeats.put_nowait)) as seen:  # type: ignore[type-var]
+        async with aclosing(changes(watcher.watch(ready=heartbeats.put_nowait))) as seen:
             following = asyncio.ensure_future(anext(seen))
             await heartbeats.get()
             first = await other.upload(photograph)
@@ -99,7 +100,7 @@ async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
 async def test_history_that_is_gone_is_a_resync(server: Server, photograph: bytes) -> None:
     async with AsyncClient(server.address) as client:
         first = await client.upload(photograph)
-        async with aclosing(client.watch("0")) as seen:  # type: ignore[type-var]
+        async with aclosing(changes(client.watch("0"))) as seen:
             event = await anext(seen)
             assert isinstance(event, Stored)
             assert event.image == first
@@ -111,22 +112,22 @@ async def test_history_that_is_gone_is_a_resync(server: Server, photograph: byte
             assert catalog.execute("DELETE FROM events WHERE sequence <= 3").rowcount == 3
         catalog.close()
         await asyncio.to_thread(server.start)
-        async with aclosing(client.watch(event.token)) as seen:  # type: ignore[type-var]
+        async with aclosing(changes(client.watch(event.token))) as seen:
             resync = await anext(seen)
             assert isinstance(resync, Resync)
             # It is where to go on: what comes after it is told.
             following = asyncio.ensure_future(anext(seen))
             last = await client.upload(photograph)
             assert await following == Stored(last, str(int(resync.token) + 1))
-        async with aclosing(client.watch(resync.token)) as seen:  # type: ignore[type-var]
+        async with aclosing(changes(client.watch(resync.token))) as seen:
             again = await anext(seen)
             assert isinstance(again, Stored)
             assert again.image == last
         # A token of other data, ahead of all that happened here.
-        async with aclosing(client.watch("999999")) as seen:  # type: ignore[type-var]
+        async with aclosing(changes(client.watch("999999"))) as seen:
             assert isinstance(await anext(seen), Resync)
         # And what never was a token.
         with pytest.raises(errors.InvalidField) as caught:
-            async with aclosing(client.watch("yesterday")) as seen:  # type: ignore[type-var]
+            async with aclosing(changes(client.watch("yesterday"))) as seen:
                 await anext(seen)
         assert caught.value.field == "resume_token"

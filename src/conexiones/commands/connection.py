@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from conexiones.sdk import Image
+    from conexiones.sdk import Image, RenditionInfo
 
 Command = Callable[..., Coroutine[Any, Any, int]]
 
@@ -126,11 +126,14 @@ def sentence(error: Exception) -> str:
     raise error
 
 
-def facts(image: "Image") -> dict[str, Any]:
-    """An image as JSON."""
+def facts(image: "Image | RenditionInfo") -> dict[str, Any]:
+    """An image, or a rendition of one, as JSON."""
     from dataclasses import asdict
 
-    return asdict(image) | {"sha256": image.sha256.hex(), "create_time": image.create_time.isoformat()}
+    found = asdict(image) | {"sha256": image.sha256.hex()}
+    if "create_time" in found:
+        found["create_time"] = found["create_time"].isoformat()
+    return found
 
 
 def line(**values: Any) -> None:
@@ -138,11 +141,11 @@ def line(**values: Any) -> None:
     click.echo(json.dumps(values, ensure_ascii=False))
 
 
-def described(image: "Image") -> str:
-    """An image on one line, for people."""
+def described(image: "Image | RenditionInfo", id: str) -> str:
+    """An image, or a rendition of one, on one line, for people."""
     frames = f" × {image.frames}" if image.frames > 1 else ""
     shape = f"{image.width} × {image.height}{frames}"
-    return f"{image.id}  {image.format:<5} {shape:>15}  {bytes_(image.size_bytes):>9}"
+    return f"{id}  {image.format:<5} {shape:>15}  {bytes_(image.size_bytes):>9}"
 
 
 def bytes_(count: float) -> str:

@@ -11,7 +11,7 @@ import click
 from conexiones.commands.connection import command, described, facts, failed, line
 
 if TYPE_CHECKING:
-    from conexiones.sdk import AsyncClient
+    from conexiones.sdk import AsyncClient, Image
 
 _AGE = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -57,7 +57,7 @@ async def ls(
             line(**facts(image))
         else:
             created = image.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-            click.echo(f"{described(image)}  {created}  {image.user}".rstrip())
+            click.echo(f"{described(image, image.id)}  {created}  {image.user}".rstrip())
         count += 1
         if count == limit:
             break
@@ -84,24 +84,41 @@ async def rm(client: "AsyncClient", ids: tuple[str, ...]) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event, on a line.")
 async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> int:
     """Say what happens to images, until interrupted."""
-    from conexiones.sdk import Deleted, Stored
+    from conexiones.sdk import Deleted, Described, Stored
 
     async for event in client.watch(token, user=user):
         if isinstance(event, Stored):
             if as_json:
                 line(event="stored", token=event.token, image=facts(event.image))
             else:
-                click.echo(f"stored   {described(event.image)}  {event.image.user}".rstrip())
+                click.echo(
+                    f"stored     {described(event.image, event.image.id)}  {event.image.user}".rstrip()
+                )
+        elif isinstance(event, Described):
+            if as_json:
+                line(event="described", token=event.token, image=facts(event.image))
+            else:
+                click.echo(f"described  {event.image.id}  {_shown(event.image)}")
         elif isinstance(event, Deleted):
             if as_json:
                 line(event="deleted", token=event.token, id=event.id)
             else:
-                click.echo(f"deleted  {event.id}")
+                click.echo(f"deleted    {event.id}")
         elif as_json:
             line(event="resync", token=event.token)
         else:
-            click.echo("resync   events are missing here: list the images")
+            click.echo("resync     events are missing here: list the images")
     return 0
+
+
+def _shown(image: "Image") -> str:
+    """What decoding showed of it, on one line."""
+    if (facts := image.facts) is None:
+        return ""
+    if facts.problem:
+        return f"cannot be decoded ({facts.problem})"
+    alpha = ", alpha" if facts.has_alpha else ""
+    return f"{facts.color_space}, {facts.bits_per_sample} bits{alpha}, {facts.dominant_color}"
 
 
 @command("hello")

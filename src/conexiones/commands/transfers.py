@@ -1,6 +1,7 @@
 """`conexiones put` and `get`: images of any size, both ways, gone on with after an interruption."""
 
 import asyncio
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import click
 from conexiones.commands.connection import command, described, facts, failure, line, sentence
 
 if TYPE_CHECKING:
-    from conexiones.sdk import AsyncClient
+    from conexiones.sdk import AsyncClient, Image, Rendition, RenditionInfo
 
 STATE = ".conexiones-upload"
 OURS = (STATE, ".part")
@@ -161,7 +162,7 @@ async def put(
         if as_json:
             line(file=str(path), **facts(image))
         elif not quiet:
-            bars.say(f"{described(image)}  {path}")
+            bars.say(f"{described(image, image.id)}  {path}")
 
     queue = iter(files(paths))
 
@@ -182,28 +183,71 @@ async def put(
     "-o",
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Where to; - for standard output. By default the id and the format's extension, in this folder.",
+    help="Where to; - for standard output. By default the id, of a rendition its size too, and the format's"
+    " extension, in this folder.",
 )
+@click.option("--width", type=click.IntRange(min=1), help="Of a rendition, in pixels.")
+@click.option("--height", type=click.IntRange(min=1), help="Of a rendition, in pixels.")
+@click.option(
+    "--fit",
+    type=click.Choice(("inside", "cover", "contain")),
+    help="Of a rendition: the whole, at most so large (the default); or exactly so large, cut or with bars.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(("jpeg", "png", "webp", "avif")),
+    help="Of a rendition; by default much as the image.",
+)
+@click.option("--quality", type=click.IntRange(1, 100), help="Of a rendition.")
+@click.option("--animated", is_flag=True, help="A rendition that keeps the animation, as WebP.")
+@click.option("--keep-profile", is_flag=True, help="A rendition with the colour profile of the image.")
 @click.option("--quiet", is_flag=True, help="Say nothing but what fails.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object, on a line.")
-async def get(client: "AsyncClient", id: str, output: Path | None, quiet: bool, as_json: bool) -> int:
-    """Download the image ID, checked by its SHA-256. What was interrupted is gone on with."""
+async def get(
+    client: "AsyncClient", id: str, output: Path | None, quiet: bool, as_json: bool, **asked: Any
+) -> int:
+    """Download the image ID, checked by its SHA-256. What was interrupted is gone on with.
+
+    With one of the options of a rendition, the image in that form.
+    """
+    from conexiones.sdk import Rendition
+
     if str(output) == "-" and sys.stdout.isatty():
         raise click.UsageError("An image is nothing for a terminal: redirect it, or give -o FILE.")
+    rendition = Rendition(**asked) if any(asked.values()) else None
+    received: Image | RenditionInfo
     with Bars(hidden=quiet or as_json) as bars:
         if str(output) == "-":
-            await client.download(id, sys.stdout.buffer)
+            if rendition is None:
+                await client.download(id, sys.stdout.buffer)
+            else:
+                await client.download(id, sys.stdout.buffer, rendition=rendition)
             sys.stdout.buffer.flush()
             return 0
         if output is None or output.is_dir():  # noqa: ASYNC240 (nothing else waits yet)
-            found = await client.image(id)
-            name = f"{found.id}.{EXTENSIONS.get(found.format, found.format.lower())}"
-            output = Path(name) if output is None else output / name
+            output = (output or Path()) / await _name(client, id, rendition)
         bar = bars.add(output.name, None)
-        image = await client.download(id, output, progress=bar)
+        if rendition is None:
+            received = await client.download(id, output, progress=bar)
+        else:
+            received = await client.download(id, output, rendition=rendition, progress=bar)
         bar.close()
     if as_json:
-        line(file=str(output), **facts(image))
+        line(**{"file": str(output), "id": id, **facts(received)})
     elif not quiet:
-        click.echo(f"{described(image)}  {output}")
+        click.echo(f"{described(received, id)}  {output}")
     return 0
+
+
+async def _name(client: "AsyncClient", id: str, rendition: "Rendition | None") -> str:
+    """The name of the file for it: that of a rendition is not that of its image."""
+    if rendition is None:
+        found = await client.image(id)
+        return f"{id}.{_extension(found.format)}"
+    # What the server makes of it shows with its first byte, and is kept there for the rest.
+    made = await client.download(id, io.BytesIO(), rendition=rendition, limit=1)
+    return f"{id}-{made.width}x{made.height}.{_extension(made.format)}"
+
+
+def _extension(format: str) -> str:
+    return EXTENSIONS.get(format, format.lower())

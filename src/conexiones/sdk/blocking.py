@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from conexiones.sdk.client import AsyncClient, PathOrText, options_from
+from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.results import Image
 from conexiones.sdk.uploads import Progress
 
@@ -135,6 +136,7 @@ class Client:
         id: str,
         target: None = None,
         *,
+        rendition: Rendition | None = None,
         offset: int = 0,
         limit: int = 0,
         progress: Progress | None = None,
@@ -146,11 +148,24 @@ class Client:
         id: str,
         target: PathOrText | BinaryIO,
         *,
+        rendition: None = None,
         offset: int = 0,
         limit: int = 0,
         progress: Progress | None = None,
         resume: bool = True,
     ) -> Image: ...
+    @overload
+    def download(
+        self,
+        id: str,
+        target: PathOrText | BinaryIO,
+        *,
+        rendition: Rendition,
+        offset: int = 0,
+        limit: int = 0,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> RenditionInfo: ...
     @functools.wraps(AsyncClient.download)
     def download(self, *args: Any, **kwargs: Any) -> Any:
         return _wait(self._client.download(*args, **kwargs))

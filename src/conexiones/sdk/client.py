@@ -1,12 +1,11 @@
 """The client: every call of the server as a coroutine or an asynchronous iterator."""
 
 import asyncio
-import hashlib
-import io
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
+from math import inf
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLim
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.sdk import downloads, events, results, usuario
 from conexiones.sdk.connection import Connection, Options
+from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.results import (
     Event,
     Greeting,
@@ -79,7 +79,10 @@ class AsyncClient:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """As the environment says: CONEXIONES_ADDRESS, _TLS ("1" or "true"), _CA, _CERT and _KEY."""
+        """As the environment says: CONEXIONES_ADDRESS, _TLS ("1" or "true"), _CA, _CERT, _KEY and _TIMEOUT.
+
+        Raises ValueError for a timeout that is no number of seconds.
+        """
         return cls(**options_from(os.environ if environ is None else environ))
 
     async def __aenter__(self) -> Self:
@@ -185,6 +188,7 @@ class AsyncClient:
         id: str,
         target: None = None,
         *,
+        rendition: Rendition | None = None,
         offset: int = 0,
         limit: int = 0,
         progress: Progress | None = None,
@@ -196,47 +200,58 @@ class AsyncClient:
         id: str,
         target: PathOrText | BinaryIO,
         *,
+        rendition: None = None,
         offset: int = 0,
         limit: int = 0,
         progress: Progress | None = None,
         resume: bool = True,
     ) -> Image: ...
+    @overload
+    async def download(
+        self,
+        id: str,
+        target: PathOrText | BinaryIO,
+        *,
+        rendition: Rendition,
+        offset: int = 0,
+        limit: int = 0,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> RenditionInfo: ...
     async def download(
         self,
         id: str,
         target: PathOrText | BinaryIO | None = None,
         *,
+        rendition: Rendition | None = None,
         offset: int = 0,
         limit: int = 0,
         progress: Progress | None = None,
         resume: bool = True,
-    ) -> Image | bytes:
+    ) -> Image | RenditionInfo | bytes:
         """Receives an image, or the range of it, and goes on by itself after a lost connection.
 
         target: a path, a binary file to write to, or None for the bytes themselves. A path is written as
             "<name>.part" and renamed when it is whole and on disk; with `resume` a part that an earlier
             process left is gone on with.
+        rendition: another form of it, to whose bytes all else then applies; what it became is given instead
+            of the image. The server makes it first, within `timeout`.
         offset: the first byte wanted; negative counts from the end. limit: at most so many bytes; 0 for all.
-        progress: called in the event loop with the bytes received, and those in all.
+        progress: called in the event loop with the bytes received, and those in all. Fewer than before where
+            it begins again: a part was of something else, or a rendition was made anew.
 
-        Every frame is checked by its CRC-32C, a whole image by its SHA-256. Raises ImageNotFound,
-        BlobCorrupt, ChecksumMismatch, NoProgress, and what writing raises.
+        Every frame is checked by its CRC-32C, a whole image or rendition by its SHA-256. Raises
+        ImageNotFound, BlobCorrupt, ChecksumMismatch, NoProgress, and what writing raises; with a rendition
+        InvalidField and NoRendition, and EtagMismatch if it became other bytes after a lost connection and
+        the target is a file, which cannot begin again.
         """
+        wanted = downloads.Wanted(id=id, offset=offset, limit=limit, rendition=rendition)
+        if target is None:
+            return await downloads.into_bytes(self._connection, wanted, progress)
         if isinstance(target, str | PathLike):
-            return await downloads.into_path(
-                self._connection,
-                id,
-                Path(target),
-                offset=offset,
-                limit=limit,
-                resume=resume,
-                progress=progress,
-            )
-        file = io.BytesIO() if target is None else target
-        digest = None if offset or limit else hashlib.sha256()
-        wanted = downloads.Range(self._connection, id, offset=offset, limit=limit)
-        image = await downloads.into_file(wanted, file, digest=digest, begun=0, progress=progress)
-        return file.getvalue() if isinstance(file, io.BytesIO) and target is None else image
+            path = Path(target)
+            return await downloads.into_path(self._connection, wanted, path, resume=resume, progress=progress)
+        return await downloads.into_file(self._connection, wanted, target, progress=progress)
 
     async def image(self, id: str) -> Image:
         """One image. Raises ImageNotFound."""
@@ -338,7 +353,19 @@ def options_from(environ: Mapping[str, str]) -> dict[str, Any]:
     }
     if environ.get("CONEXIONES_TLS", "").lower() in {"1", "true", "yes", "on"}:
         found["tls"] = True
+    if seconds := environ.get("CONEXIONES_TIMEOUT"):
+        found["timeout"] = _seconds(seconds)
     return found
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < inf:
+        raise ValueError("CONEXIONES_TIMEOUT is a number of seconds.")
+    return seconds
 
 
 def _stamp(time: datetime) -> Timestamp:

@@ -3,43 +3,70 @@
 import asyncio
 import fcntl
 import hashlib
+import io
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias, TypeVar
 
 import google_crc32c
 import grpc
 
 from conexiones import errors
 from conexiones.errors import ConexionesError
-from conexiones.gen.conexiones.v1.images_pb2 import (
-    DownloadImageRequest,
-    DownloadImageResponse,
-    GetImageRequest,
-)
-from conexiones.sdk import results
+from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, DownloadImageResponse
+from conexiones.sdk import renditions, results
 from conexiones.sdk.connection import Connection, next_message
-from conexiones.sdk.failures import ConnectionLost, Stalled, worth_retrying
+from conexiones.sdk.failures import ConnectionLost, ServerTooOld, Stalled, worth_retrying
+from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.results import Image
 from conexiones.sdk.uploads import Progress
 
 PIECE_BYTES = 4 << 20
 
+Received: TypeAlias = Image | RenditionInfo
+"""What the bytes are: those of an image, or of a rendition of one."""
 
-class Range:
-    """Bytes of one image in order, each frame checked, whatever becomes of connections. Use once.
+T = TypeVar("T")
 
-    `image` is known from the first piece on.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which bytes: of an image, or of its `rendition`, to which `offset` and `limit` then apply.
+
+    Raises InvalidField for a rendition that cannot even be asked for.
     """
 
-    def __init__(self, connection: Connection, id: str, *, offset: int = 0, limit: int = 0) -> None:
-        self.image: Image | None = None
+    id: str
+    offset: int = 0
+    limit: int = 0
+    rendition: Rendition | None = None
+
+    def __post_init__(self) -> None:
+        self.request()
+
+    @property
+    def whole(self) -> bool:
+        return not self.offset and not self.limit
+
+    def request(self) -> DownloadImageRequest:
+        rendition = renditions.message(self.rendition) if self.rendition is not None else None
+        return DownloadImageRequest(id=self.id, offset=self.offset, limit=self.limit, rendition=rendition)
+
+
+class Range:
+    """Bytes in order, each frame checked, whatever becomes of connections. Use once.
+
+    `received` is known from the first piece on.
+    """
+
+    def __init__(self, connection: Connection, wanted: Wanted) -> None:
+        self.received: Received | None = None
         self._connection = connection
-        self._id = id
-        self._offset = offset
-        self._limit = limit
+        self._wanted = wanted
+        self._offset = wanted.offset
         self._end: int | None = None
         self._pace = connection.pace()
 
@@ -48,7 +75,8 @@ class Range:
         return self._end
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Raises ImageNotFound, BlobCorrupt, EtagMismatch, NoProgress."""
+        """Raises ImageNotFound, BlobCorrupt, InvalidField, NoRendition, NoProgress; EtagMismatch where a
+        rendition had to be made again meanwhile, and came out as other bytes."""
         while True:
             try:
                 async with aclosing(self._one_call()) as pieces:
@@ -58,13 +86,16 @@ class Range:
             except ConexionesError as error:
                 if not worth_retrying(error):
                     raise
+                if self._end is not None and self._offset >= self._end:
+                    return  # only the end of the call was lost
                 await self._pace.pause(error, reached=self._connection.reached)
 
     async def _one_call(self) -> AsyncGenerator[bytes, None]:
-        request = DownloadImageRequest(id=self._id, offset=self._offset, limit=self._limit)
-        if self.image is not None and self._end is not None:
-            request.if_etag = self.image.etag
-            if self._limit:
+        request = self._wanted.request()
+        request.offset = self._offset
+        if self.received is not None and self._end is not None:
+            request.if_etag = self.received.etag
+            if self._wanted.limit:
                 request.limit = self._end - self._offset
         async with self._connection.use() as link:
             call = link.images.DownloadImage(request)
@@ -90,11 +121,16 @@ class Range:
             raise ConnectionLost(why="the image ended early")
 
     def _begin(self, frame: DownloadImageResponse) -> None:
-        self.image = results.image(frame.image)
+        if self._wanted.rendition is None:
+            self.received = results.image(frame.image)
+        elif frame.HasField("rendition"):
+            self.received = renditions.info(frame.rendition)
+        else:
+            raise ServerTooOld
         # A negative offset, from the end, is now known.
         self._offset = frame.offset
-        size = self.image.size_bytes
-        self._end = min(size, self._offset + self._limit) if self._limit else size
+        size = self.received.size_bytes
+        self._end = min(size, self._offset + self._wanted.limit) if self._wanted.limit else size
 
     def _check(self, frame: DownloadImageResponse) -> None:
         if frame.offset != self._offset:
@@ -106,19 +142,35 @@ class Range:
             )
 
 
+async def into_bytes(connection: Connection, wanted: Wanted, progress: Progress | None) -> bytes:
+    async def attempt() -> bytes:
+        file = io.BytesIO()
+        await into_file(connection, wanted, file, progress=progress)
+        return file.getvalue()
+
+    return await _anew(attempt)
+
+
 async def into_file(
-    range_: Range, file: BinaryIO, *, digest: "hashlib._Hash | None", begun: int, progress: Progress | None
-) -> Image:
+    connection: Connection,
+    wanted: Wanted,
+    file: BinaryIO,
+    *,
+    digest: "hashlib._Hash | None" = None,
+    begun: int = 0,
+    progress: Progress | None,
+) -> Received:
     """Writes what comes, the next frame on its way meanwhile, and checks a whole image by its SHA-256.
 
-    `digest` has hashed the `begun` bytes that are there already; None if not the whole image is wanted.
+    `digest` has hashed the `begun` bytes that are there already: what is wanted is the rest.
     """
+    range_ = Range(connection, wanted)
+    if digest is None and wanted.whole:
+        digest = hashlib.sha256()
     done = begun
 
     def write(piece: bytes) -> None:
-        view = memoryview(piece)
-        while view:
-            view = view[file.write(view) or 0 :]
+        _write(file, piece)
         if digest:
             digest.update(piece)
 
@@ -139,49 +191,34 @@ async def into_file(
         if writing is not None and not writing.done():
             await asyncio.wait({writing}, timeout=5)
         await pieces.aclose()
-    assert range_.image is not None  # noqa: S101 (tells mypy: the pieces are through)
-    if digest and digest.digest() != range_.image.sha256:
-        raise errors.ChecksumMismatch(
-            algorithm="SHA-256", expected=range_.image.sha256.hex(), actual=digest.hexdigest()
-        )
-    return range_.image
+    assert range_.received is not None  # noqa: S101 (tells mypy: the pieces are through)
+    if digest:
+        _check_whole(digest, range_.received)
+    return range_.received
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[file.write(view) or 0 :]
 
 
 async def into_path(
-    connection: Connection,
-    id: str,
-    path: Path,
-    *,
-    offset: int,
-    limit: int,
-    resume: bool,
-    progress: Progress | None,
-) -> Image:
+    connection: Connection, wanted: Wanted, path: Path, *, resume: bool, progress: Progress | None
+) -> Received:
     """To "<name>.part" beside `path`, which it becomes when it is whole and on disk.
 
     Raises BlockingIOError if another process writes the same part.
     """
     part = path.with_name(path.name + ".part")
-    whole = not offset and not limit
     with part.open("r+b" if part.exists() else "x+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        digest = hashlib.sha256()
-        begun = 0
-        if resume and whole:
-            begun = await _hash(file, digest)
-        if begun:
-            try:
-                image = await _rest(connection, id, file, digest, begun, progress)
-            except (errors.ChecksumMismatch, errors.OutOfRange):
-                # The part was of something else.
-                begun, digest = 0, hashlib.sha256()
-        if not begun:
-            file.seek(0)
-            file.truncate()
-            range_ = Range(connection, id, offset=offset, limit=limit)
-            image = await into_file(
-                range_, file, digest=digest if whole else None, begun=0, progress=progress
-            )
+        try:
+            received = await _into_part(connection, wanted, file, resume=resume, progress=progress)
+        except BaseException:
+            if not os.fstat(file.fileno()).st_size:
+                part.unlink(missing_ok=True)  # nothing to go on with
+            raise
         await asyncio.to_thread(os.fsync, file.fileno())
         part.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -189,30 +226,57 @@ async def into_path(
         await asyncio.to_thread(os.fsync, folder)
     finally:
         os.close(folder)
-    return image
+    return received
+
+
+async def _into_part(
+    connection: Connection, wanted: Wanted, file: BinaryIO, *, resume: bool, progress: Progress | None
+) -> Received:
+    async def attempt() -> Received:
+        file.seek(0)
+        file.truncate()
+        return await into_file(connection, wanted, file, progress=progress)
+
+    digest = hashlib.sha256()
+    begun = await _hash(file, digest) if resume and wanted.whole else 0
+    if begun:
+        try:
+            return await _rest(connection, wanted, file, digest, begun, progress)
+        except (errors.ChecksumMismatch, errors.OutOfRange, errors.EtagMismatch):
+            pass  # The part was of something else.
+    return await _anew(attempt)
 
 
 async def _rest(
     connection: Connection,
-    id: str,
+    wanted: Wanted,
     file: BinaryIO,
     digest: "hashlib._Hash",
     begun: int,
     progress: Progress | None,
-) -> Image:
-    """What comes after the first `begun` bytes. Raises ChecksumMismatch if they were of another image."""
-    request = GetImageRequest(id=id)
-    found = results.image((await connection.unary(lambda link: link.images.GetImage, request)).image)
-    if begun > found.size_bytes or (begun == found.size_bytes and digest.digest() != found.sha256):
+) -> Received:
+    """What comes after the first `begun` bytes. Raises ChecksumMismatch if they were of something else, and
+    OutOfRange if there are not so many."""
+    rest = replace(wanted, offset=begun)
+    received = await into_file(connection, rest, file, digest=digest, begun=begun, progress=progress)
+    if progress and begun == received.size_bytes:
+        progress(begun, begun)
+    return received
+
+
+async def _anew(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Once more, from the beginning, where a rendition became other bytes meanwhile."""
+    try:
+        return await attempt()
+    except errors.EtagMismatch:
+        return await attempt()
+
+
+def _check_whole(digest: "hashlib._Hash", received: Received) -> None:
+    if digest.digest() != received.sha256:
         raise errors.ChecksumMismatch(
-            algorithm="SHA-256", expected=found.sha256.hex(), actual=digest.hexdigest()
+            algorithm="SHA-256", expected=received.sha256.hex(), actual=digest.hexdigest()
         )
-    if begun == found.size_bytes:
-        if progress:
-            progress(begun, begun)
-        return found
-    range_ = Range(connection, id, offset=begun)
-    return await into_file(range_, file, digest=digest, begun=begun, progress=progress)
 
 
 async def _hash(file: BinaryIO, digest: "hashlib._Hash") -> int:

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Callable
 import grpc
 
 from conexiones.errors import ConexionesError
-from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest
+from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest, WatchImagesResponse
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, next_message
 from conexiones.sdk.failures import ConnectionLost, Stalled, worth_retrying
-from conexiones.sdk.results import Deleted, Event, Resync, Stored
+from conexiones.sdk.results import Deleted, Described, Event, Resync, Stored
 
 SILENCE_SECONDS = 45.0
 """The server says something every 20 seconds: a connection that is silent for so long is dead."""
@@ -28,15 +28,11 @@ async def watch(
                         connection.reached = True
                         pace.progress()
                         token = said.resume_token or token
-                        match said.WhichOneof("event"):
-                            case "stored":
-                                yield Stored(results.image(said.stored), token)
-                            case "deleted_id":
-                                yield Deleted(said.deleted_id, token)
-                            case "resync":
-                                yield Resync(token)
-                            case "heartbeat" if ready:
-                                ready(token)
+                        event = _event(said, token)
+                        if event is not None:
+                            yield event
+                        elif ready and said.HasField("heartbeat"):
+                            ready(token)
                 except Stalled:
                     connection.renew(link)
                     raise
@@ -47,3 +43,18 @@ async def watch(
             if not worth_retrying(error):
                 raise
             await pace.pause(error, reached=connection.reached)
+
+
+def _event(said: WatchImagesResponse, token: str) -> Event | None:
+    """None for a heartbeat, and for what only a newer client knows."""
+    match said.WhichOneof("event"):
+        case "stored":
+            return Stored(results.image(said.stored), token)
+        case "described":
+            return Described(results.image(said.described), token)
+        case "deleted_id":
+            return Deleted(said.deleted_id, token)
+        case "resync":
+            return Resync(token)
+        case _:
+            return None

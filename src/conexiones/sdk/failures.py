@@ -8,6 +8,8 @@
     │   └── NoProgress              tried again for as long as `patience` says
     ├── FailedPrecondition
     │   └── SourceChanged           the source is not what it was when the upload began
+    ├── Unimplemented
+    │   └── ServerTooOld            the server does not know what it was asked for, and sent something else
     ├── PermissionDenied            PERMISSION_DENIED, from a proxy in between
     ├── Unauthenticated             UNAUTHENTICATED, likewise
     └── UnknownError                UNKNOWN, or a code that is none
@@ -57,6 +59,11 @@ class NoProgress(errors.DeadlineExceeded):
 class SourceChanged(errors.FailedPrecondition):
     english = "The source changed meanwhile: {what}."
     spanish = "El origen cambió entretanto: {what}."
+
+
+class ServerTooOld(errors.Unimplemented):
+    english = "The server is too old to make renditions."
+    spanish = "El servidor es demasiado antiguo para hacer otras versiones de una imagen."
 
 
 class _Said:
@@ -169,7 +176,8 @@ def worth_retrying(error: ConexionesError) -> bool:
         | errors.OffsetMismatch
         | errors.ChecksumMismatch
         | errors.DeadlineExceeded
-        | errors.UploadIncomplete,
+        | errors.UploadIncomplete
+        | errors.TooManyUploads,
     )
 
 

@@ -1,6 +1,6 @@
 """What calls give: frozen records with times in UTC, never protobuf messages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TypeAlias
@@ -12,6 +12,23 @@ from conexiones.errors import ConexionesError
 from conexiones.gen import user_pb2
 from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
 from conexiones.sdk.failures import from_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What decoding an image showed. What is not known is empty or None; with a `problem`, all else."""
+
+    problem: str = ""
+    """Why it cannot be decoded: PIXELS, SECONDS, MEMORY, CORRUPT, CRASH or UNSUPPORTED; "" if it can."""
+    color_space: str
+    """RGB, GREY, CMYK or LAB."""
+    bits_per_sample: int | None = None
+    """1, 8, 16 or 32; None from the tutorial's calls, as `has_alpha`."""
+    has_alpha: bool | None = None
+    dominant_color: str
+    """Of the most common kind: "#rrggbb" in sRGB."""
+    blur_hash: str
+    """A placeholder to show while the image loads (https://blurha.sh)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +49,8 @@ class Image:
     """The name of the user whose it is. The tutorial's calls leave this and the two below empty."""
     etag: str = ""
     content_type: str = ""
+    facts: Facts | None = field(default=None, compare=False)
+    """None until it was decoded, soon after it was stored; so images with and without it are equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +125,14 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """The facts of a stored image became known; one whose bytes were known before has them when stored."""
+
+    image: Image
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Deleted:
     """The image of this id was deleted."""
 
@@ -120,7 +147,7 @@ class Resync:
     token: str
 
 
-Event: TypeAlias = Stored | Deleted | Resync
+Event: TypeAlias = Stored | Described | Deleted | Resync
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +213,19 @@ def image(found: images_pb2.Image) -> Image:
         user=found.user,
         etag=found.etag,
         content_type=found.content_type,
+        facts=_facts(found.facts) if found.HasField("facts") else None,
+    )
+
+
+def _facts(found: images_pb2.Facts) -> Facts:
+    known = not found.problem
+    return Facts(
+        problem=found.problem,
+        color_space=found.color_space,
+        bits_per_sample=found.bits_per_sample if known else None,
+        has_alpha=found.has_alpha if known else None,
+        dominant_color=found.dominant_color,
+        blur_hash=found.blur_hash,
     )
 
 
@@ -200,6 +240,11 @@ def image_info(found: user_pb2.ImageInfo) -> Image:
         size_bytes=found.size_bytes,
         sha256=found.sha256,
         create_time=time(found.create_time),
+        facts=Facts(
+            color_space=found.color_space, dominant_color=found.dominant_color, blur_hash=found.blur_hash
+        )
+        if found.color_space
+        else None,
     )
 
 
