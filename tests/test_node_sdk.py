@@ -127,7 +127,8 @@ def test_generated_code_is_up_to_date(node: str) -> None:
 
 
 def test_its_own_tests(node: str, server: Server) -> None:
-    run(need("npm", "apt install nodejs npm"), "test", CONEXIONES_ADDRESS=server.address)
+    environ = {"CONEXIONES_ADDRESS": server.address, "CONEXIONES_DATA_DIR": str(server.data_dir)}
+    run(need("npm", "apt install nodejs npm"), "test", **environ)
 
 
 def test_it_knows_every_reason(node: str) -> None:

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createWriteStream } from "node:fs";
+import { createWriteStream, renameSync, writeFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -8,7 +8,7 @@ import { before, describe, it } from "node:test";
 import { Code, NotFoundError } from "conexiones";
 import type { Image, Progress } from "conexiones";
 
-import { asStored, bmp, brokenNetwork, client, folder, hex, MiB, photograph, sha256 } from "./support.js";
+import { asStored, bmp, brokenNetwork, client, data, folder, hex, MiB, photograph, sha256 } from "./support.js";
 
 const conexiones = client();
 const bytes = bmp(12 * MiB);
@@ -233,5 +233,49 @@ describe("renditions", () => {
     assert.equal(seen[0], begun);
     assert.equal(sha256(await readFile(join(place, "image"))), hex(info.sha256));
     assert.deepEqual(await readdir(place), ["image"]);
+  });
+
+  it("that become other bytes meanwhile, as with a newer server, begin again: nothing of the two is mixed", async () => {
+    const kept = join(data, "renditions", hex(image.sha256).slice(0, 2));
+    const made = async (quality: number) => {
+      const before = await readdir(kept);
+      const got = await conexiones.download(image.id, { rendition: { format: "jpeg", quality } });
+      const [name] = (await readdir(kept)).filter((name) => !before.includes(name));
+      const file = join(kept, name as string);
+      return { sum: sha256(got), file, form: await readFile(file) };
+    };
+    const [old, other] = [await made(98), await made(97)];
+    const draft = join(await folder(), "draft");
+    const become = (form: Buffer) => {
+      writeFileSync(draft, form);
+      renameSync(draft, old.file);
+    };
+    const rendition = { format: "jpeg", quality: 98 } as const;
+    const changed = async (target: () => Writable | undefined) => {
+      for (;;) {
+        become(old.form);
+        // After a frame of 1 MiB, which is when the bytes are exchanged.
+        const network = await brokenNetwork(2 * MiB, 1);
+        const away = client({ address: network.address });
+        let begun = false;
+        const onProgress = () => {
+          if (!begun) become(other.form);
+          begun = true;
+        };
+        const options = { rendition, onProgress };
+        const stream = target();
+        const got = stream ? await away.download(image.id, stream, options) : await away.download(image.id, options);
+        const sum = "sha256" in got ? hex(got.sha256) : sha256(got);
+        // As long as the server has not noticed that the connection is gone, it goes on with what is open.
+        if (sum !== old.sum) return sum;
+      }
+    };
+    assert.equal(await changed(() => undefined), other.sum);
+    // What went into a stream cannot be taken back.
+    const nowhere = () => {
+      const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
+      return stream.on("error", () => undefined);
+    };
+    await assert.rejects(changed(nowhere), { code: Code.ABORTED, reason: "ETAG_MISMATCH" });
   });
 });

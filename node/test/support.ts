@@ -13,6 +13,9 @@ import type { ClientOptions, ImageInfo } from "conexiones";
 export const address = process.env["CONEXIONES_ADDRESS"] ?? "";
 if (!address) throw new Error("CONEXIONES_ADDRESS names no server: pytest tests/test_node_sdk.py starts one.");
 
+/** Its folder. */
+export const data = process.env["CONEXIONES_DATA_DIR"] ?? "";
+
 export const MiB = 1 << 20;
 export const elephant = new URL("../../../client/image/elephant.jpg", import.meta.url);
 export const photograph = await readFile(elephant);
