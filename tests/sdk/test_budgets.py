@@ -64,7 +64,8 @@ def test_the_memory_of_a_large_image(
     budget: int,
     record_property: Callable[[str, object], None],
 ) -> None:
-    server = start(max_pixels=str(SIZE))
+    # Decoding has a budget of its own.
+    server = start(max_pixels=str(SIZE), decode_pixels="1000000")
     target = tmp_path / "back.bmp"
     with Meter(server) as meter:
         peak = move(server, scan, target, node)
