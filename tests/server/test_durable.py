@@ -20,7 +20,7 @@ from conexiones.testing import Server
 from tests.adapters.stored import stored_blobs
 from tests.server.calls import DEADLINE, bitmap, failure, until
 
-ROUNDS = 8
+ROUNDS = 6
 
 
 class Client(threading.Thread):
