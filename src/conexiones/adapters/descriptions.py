@@ -2,13 +2,12 @@
 
 import sqlite3
 from collections.abc import Collection
-from dataclasses import fields
 from operator import attrgetter
 
-from conexiones.adapters.transactions import found, has_digest, select
+from conexiones.adapters.transactions import columns, found, has_digest, select
 from conexiones.ports import Facts, ImageRecord
 
-_FACTS = tuple(field.name for field in fields(Facts))
+_FACTS = columns(Facts)
 _facts_row = attrgetter(*_FACTS)
 
 _GET_FACTS = f"SELECT digest, {', '.join(_FACTS)} FROM facts WHERE digest IN "  # noqa: S608 (our own names)

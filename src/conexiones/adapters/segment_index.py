@@ -86,10 +86,7 @@ class SegmentIndex:
         self._writer.close()
 
     def find(self, digest: bytes) -> Record | None:
-        with self._reading:
-            return _first(
-                self._reader, "SELECT segment, offset, size, digest FROM records WHERE digest = ?", digest
-            )
+        return self.find_all([digest]).get(digest)
 
     def find_all(self, digests: Collection[bytes]) -> dict[bytes, Record]:
         """The same of many, of at most 1,000."""
@@ -98,7 +95,7 @@ class SegmentIndex:
             rows = self._reader.execute(
                 f"{select} ({','.join('?' * len(digests))})", tuple(digests)
             ).fetchall()
-        return {row[3]: Record(Place(row[0], row[1]), row[2], row[3]) for row in rows}
+        return {record.digest: record for record in map(_record, rows)}
 
     def neighbours(self, place: Place) -> tuple[Record | None, Record | None]:
         """The records before and after the place in its segment."""
@@ -145,4 +142,8 @@ class SegmentIndex:
 
 def _first(connection: sqlite3.Connection, select: str, *values: object) -> Record | None:
     row = connection.execute(select, values).fetchone()
-    return Record(Place(row[0], row[1]), row[2], row[3]) if row else None
+    return _record(row) if row else None
+
+
+def _record(row: tuple[int, int, int, bytes]) -> Record:
+    return Record(Place(row[0], row[1]), row[2], row[3])

@@ -17,21 +17,21 @@ _ROWS = 64
 OPEN = "OPEN"
 
 
-def _columns(record: type) -> tuple[str, ...]:
+def columns(record: type) -> tuple[str, ...]:
+    """Those of its table: they are named as its fields."""
     return tuple(field.name for field in fields(record))
 
 
-_IMAGE = _columns(ImageRecord)
-_UPLOAD = _columns(UploadRecord)
 _EVENT = ("kind", "image_id", "user", "time")
-_NAMES = {record: _columns(record) for record in (ImageRecord, UserRecord, UploadRecord, EventRecord)}
+_NAMES = {record: columns(record) for record in (ImageRecord, UserRecord, UploadRecord, EventRecord)}
+_IMAGE, _UPLOAD = _NAMES[ImageRecord], _NAMES[UploadRecord]
 _image_row = attrgetter(*_IMAGE)
 _upload_row = attrgetter(*_UPLOAD)
 
 
 def select(record: type, table: str) -> str:
     """The start of a statement that `found` and `first` read; names a table where there are two."""
-    return f"SELECT {', '.join(f'{table}.{name}' for name in _columns(record))} FROM {table}"  # noqa: S608
+    return f"SELECT {', '.join(f'{table}.{name}' for name in columns(record))} FROM {table}"  # noqa: S608
 
 
 _GET_IMAGE = f"{select(ImageRecord, 'images')} WHERE id = ?"
@@ -55,7 +55,7 @@ ON CONFLICT (name) DO UPDATE SET
     pow = iif(?6, excluded.pow, pow),
     image_id = coalesce(excluded.image_id, image_id),
     update_time = iif(?7, excluded.update_time, update_time)
-RETURNING {", ".join(_columns(UserRecord))}
+RETURNING {", ".join(columns(UserRecord))}
 """  # noqa: S608 (our own names)
 
 # Only the request_id may be there already: an id that is used twice is an error.
