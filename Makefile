@@ -12,8 +12,8 @@ help: ## list the commands
 demo: setup ## start the server, send it a photograph from Python and from Node.js, and go on serving
 	@$(RUN) tools/demo.py
 
-test: setup ## run all tests, in two processes; ARGS="tests/test_cli.py -x" runs some, in one
-	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=2 --dist=loadfile --no-loadscope-reorder)
+test: setup ## run all tests, in three processes; ARGS="tests/test_cli.py -x" runs some, in one
+	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=3 --dist=loadfile --no-loadscope-reorder)
 
 faults: setup ## run hundreds of uploads and downloads over a bad network; CONEXIONES_FAULT_RUNS and _SEED choose
 	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} $(RUN) -m pytest tests/sdk/test_faults.py -q $(ARGS)
