@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ class OneFile:
     def size(self) -> int:
         return len(self._data)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         self._data += data
 
     async def commit(self) -> int:
@@ -37,6 +37,9 @@ class OneFile:
         digest = hashlib.sha256(self._data).digest()
         await self._blobs.run(_write, self._blobs.path(digest), self._data)
         return digest
+
+    async def publish_with(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        return await add(await self.publish())
 
     async def settle(self) -> None:
         pass

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar, overload
 
 from bench.peers.composed import compose
@@ -25,12 +25,12 @@ class Discarded:
     def __init__(self) -> None:
         self.size = 0
         self._head = b""
-        self._batch: list[bytes] = []
+        self._batch: list[bytes | memoryview] = []
         self._batched = 0
         self._sha = hashlib.sha256()
         self._hashing: asyncio.Future[None] | None = None
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         self.size += len(data)
         if len(self._head) < HEAD:
             self._head += data[: HEAD - len(self._head)]
@@ -41,7 +41,7 @@ class Discarded:
             pieces, self._batch, self._batched = self._batch, [], 0
             self._hashing = asyncio.ensure_future(asyncio.to_thread(self._hash, pieces))
 
-    def _hash(self, pieces: list[bytes]) -> None:
+    def _hash(self, pieces: list[bytes | memoryview]) -> None:
         for piece in pieces:
             self._sha.update(piece)
 
@@ -59,6 +59,9 @@ class Discarded:
         await self._hashed()
         self._hash(self._batch)
         return self._sha.digest()
+
+    async def publish_with(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        return await add(await self.publish())
 
     async def settle(self) -> None:
         pass

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -46,6 +46,7 @@ from conexiones.transport.front import Front, Route
 from conexiones.transport.images import ImageFiles
 from conexiones.transport.inbound import Budget
 from conexiones.transport.page import Page
+from conexiones.transport.streaming import Streaming
 from conexiones.transport.unary import Unary
 
 USUARIO = "user.UsuarioServicio"
@@ -102,25 +103,23 @@ def build(settings: Settings) -> Front:
     services = [USUARIO, UPLOADS, IMAGES, STATUS, HEALTH]
     health = HealthService(services)
 
+    too_large = {"limit": settings.max_message_bytes, "streaming_method": f"/{USUARIO}/GetStreamImage"}
     options: dict[str, Any] = {
-        "interceptors": guard.interceptors(
-            max_message_bytes=settings.max_message_bytes, streaming_method=f"/{USUARIO}/GetStreamImage"
-        ),
+        "interceptors": guard.interceptors(too_large),
         "read_max_bytes": settings.max_message_bytes,
         "compressions": [GzipCompression()],
     }
-    limit = settings.max_message_bytes
     # Every service but reflection, whose messages are of connectrpc's own protobuf library.
     ours = {**options, "codecs": codecs()}
     usuario = UsuarioService(Users(catalog, images), images, describing)
-    routes = _routes(UsuarioServicioASGIApplication(usuario, **ours), usuario, limit)
+    routes = _routes(UsuarioServicioASGIApplication(usuario, **ours), usuario, too_large)
     upload = UploadService(uploads, describing, limits, quota, max_message_bytes=settings.max_message_bytes)
-    routes |= _routes(UploadServiceASGIApplication(upload, **ours), upload, limit)
+    routes |= _routes(UploadServiceASGIApplication(upload, **ours), upload, too_large)
     image = ImageService(gallery, renditions, describing)
-    routes |= _routes(ImageServiceASGIApplication(image, **ours), image, limit, endless={"WatchImages"})
+    routes |= _routes(ImageServiceASGIApplication(image, **ours), image, too_large, endless={"WatchImages"})
     status = StatusService(Status(catalog))
-    routes |= _routes(StatusServiceASGIApplication(status, **ours), status, limit)
-    routes |= _routes(HealthASGIApplication(health, **ours), None, limit, standing=True)
+    routes |= _routes(StatusServiceASGIApplication(status, **ours), status, too_large)
+    routes |= _routes(HealthASGIApplication(health, **ours), None, too_large, standing=True)
     if settings.reflection:
         current, alpha = reflection(services)
         for app in (
@@ -194,25 +193,37 @@ async def _sweep(uploads: Uploads, gallery: Gallery, renditions: Renditions) -> 
 def _routes(
     app: "ConnectASGIApplication[Any]",
     service: object,
-    limit: int,
+    too_large: Mapping[str, Any],
     *,
     standing: bool = False,
     endless: Collection[str] = (),
 ) -> dict[str, Route]:
     """A route for each method of a service: a path that is not one of them never reaches connectrpc.
 
-    `service` has the handlers of those that are unary."""
+    `service` has their handlers, if they have a short way."""
     descriptor = descriptor_pool.Default().FindServiceByName(app.path.removeprefix("/"))
     routes = {}
     for method in descriptor.methods:
+        name = f"{descriptor.full_name}/{method.name}"
         streams = method.client_streaming or method.server_streaming
-        unary = None
-        if service and not streams:
+        short: Unary | Streaming | None = None
+        if service:
             handler = getattr(service, re.sub("(?<!^)([A-Z])", r"_\1", method.name).lower())
             request = message_factory.GetMessageClass(method.input_type)
-            unary = Unary(f"{descriptor.full_name}/{method.name}", handler, request, max_message_bytes=limit)
+            if streams:
+                short = Streaming(
+                    name,
+                    handler,
+                    request,
+                    requests=method.client_streaming,
+                    replies=method.server_streaming,
+                    pieces=name == f"{USUARIO}/GetStreamImage",
+                    too_large=too_large,
+                )
+            else:
+                short = Unary(name, handler, request, max_message_bytes=too_large["limit"])
         routes[f"{app.path}/{method.name}"] = Route(
-            app=app, streams=streams, unary=unary, standing=standing, endless=method.name in endless
+            app=app, streams=streams, short=short, standing=standing, endless=method.name in endless
         )
     return routes
 

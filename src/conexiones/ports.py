@@ -140,8 +140,11 @@ class Catalog(Protocol):
 
     async def close(self) -> None: ...
 
-    async def add_image(self, image: ImageRecord) -> None:
-        """Adds an image whose blob is durable. Ids are unique; one digest may have many images."""
+    def add_image(self, image: ImageRecord) -> Awaitable[None]:
+        """Adds an image whose blob is durable. Ids are unique; one digest may have many images.
+
+        As `put_user` it may be called in any thread; what it gives is awaited on the loop, once.
+        """
 
     async def get_image(self, image_id: str) -> ImageRecord | None: ...
 
@@ -154,9 +157,9 @@ class Catalog(Protocol):
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """Deletes an image and gives what it was; a user whose image it was has none then."""
 
-    async def put_user(
+    def put_user(
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
-    ) -> UserRecord:
+    ) -> Awaitable[UserRecord]:
         """Registers or updates a user in one transaction; None leaves what is stored as it is.
 
         The image, if given, is added in the same transaction. A new user has pow 0 and no image
@@ -252,7 +255,7 @@ class Staged(Protocol):
     def size(self) -> int:
         """Bytes written so far, with those of earlier processes."""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """Appends. May return before the bytes are on disk; its errors may come with a later call."""
 
     async def commit(self) -> int:
@@ -269,6 +272,12 @@ class Staged(Protocol):
 
         The same bytes are kept once. Until `settle` is called, a crash lets the next start remove
         them again unless the catalog refers to them; of a named one it then still has what was committed.
+        """
+
+    async def publish_with(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        """Publishes, awaits what `add` gives for the SHA-256, settles, and gives that.
+
+        `add` makes the catalog refer to the blob. It may be called in another thread.
         """
 
     async def settle(self) -> None:

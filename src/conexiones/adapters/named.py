@@ -53,7 +53,7 @@ class NamedStaged(FileStaged):
         self._hashing = True
         self._marked: Path | None = None
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         self._check_open()
         await super().write(data)
 

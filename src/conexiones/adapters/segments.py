@@ -12,7 +12,7 @@ A record is a head of 48 bytes, in big-endian order, and the blob's bytes:
     16  32  its SHA-256
 
 One thread appends: it takes all that waits, writes it with one call, syncs once, and tells everyone: the more
-callers, the larger the group, and nobody waits for company. It writes the index after that.
+callers, the larger the group, and nobody waits for company. It writes the index later, for many at once.
 
 A crash may leave a torn tail, or records that the catalog was never told of. The index keeps a mark before
 which neither can be; `open` reads the records behind it, checks them, asks the catalog, and deletes the rest.
@@ -29,13 +29,14 @@ import os
 import sqlite3
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from typing import Any, Generic, TypeVar
 
 from conexiones.adapters.claims import Claims
 from conexiones.adapters.disk import Outcome, sync_folder
@@ -51,6 +52,13 @@ GROUP = 4 << 20
 GROUP_RECORDS = 256
 """and records, at the most."""
 
+TOLD_RECORDS = 256
+TOLD_SECONDS = 0.1
+"""The index is told of so many records at a time, or of fewer when no more have come for that long."""
+
+HASHED_AT_ONCE = 32 << 10
+"""Bytes."""
+
 LOOK = 1000
 """Records that are looked at together when the store is opened."""
 
@@ -62,14 +70,26 @@ _STATE = 3  # its position in the head
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _NEXT_WINDOW = 1 << 20
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended(Generic[T]):
+    """A blob that is durable, and claimed; and what `add` gave for its digest."""
+
+    digest: bytes
+    adding: Awaitable[T] | None
 
 
 @dataclass(slots=True)
 class _Append:
     data: bytes
-    outcome: "Outcome[bytes]"
+    outcome: "Outcome[Appended[Any]]"
+    add: Callable[[bytes], Awaitable[Any]] | None
     digest: bytes = b""  # when it is claimed
+    adding: Awaitable[Any] | None = None
     error: BaseException | None = None
 
 
@@ -98,6 +118,7 @@ class Segments:
         self._thread: Thread | None = None
         self._tell: Callable[[Callable[[], None]], None]
         self._indexing = Lock()
+        self._told = Place(0, 0)  # the mark of the index
         self._doubtful: set[Place] = set()  # found by `look` where a head before was damaged
         # From here on the appending thread's own, but that others look into `_recent`.
         self._descriptor = -1
@@ -107,11 +128,16 @@ class Segments:
 
     # On the event loop.
 
-    def append(self, data: bytes, outcome: "Outcome[bytes]") -> None:
-        """Stores a blob; the outcome is its digest. Raises StorageUnavailable when it is not open."""
+    def append(
+        self,
+        data: bytes,
+        outcome: "Outcome[Appended[T]]",
+        add: Callable[[bytes], Awaitable[T]] | None = None,
+    ) -> None:
+        """Stores a blob, and then calls `add` in the thread. Raises StorageUnavailable if it is not open."""
         if self._thread is None:
             raise StorageUnavailable
-        self._queue.put(_Append(data, outcome))
+        self._queue.put(_Append(data, outcome, add))
 
     # In threads.
 
@@ -119,7 +145,8 @@ class Segments:
         """`tell` calls a function on the event loop. Raises OSError, sqlite3.Error."""
         self._tell = tell
         self._index.open()
-        self._scanning = self._scan_all(self._index.mark())
+        self._told = self._index.mark()
+        self._scanning = self._scan_all(self._told)
 
     def look(self) -> list[Record]:
         """The next records that the catalog may not know, to be told to `admit`; none when all were seen."""
@@ -130,9 +157,10 @@ class Segments:
         for record in unknown:
             if not self._is_inside_another(record):
                 self._delete(record)
+        self._told = self._end
         self._index.add(
             [one for one in known if one.place not in self._doubtful or not self._index.find(one.digest)],
-            self._end,
+            self._told,
         )
 
     def _is_inside_another(self, record: Record) -> bool:
@@ -158,8 +186,6 @@ class Segments:
         if thread is not None:
             self._queue.put(None)
             thread.join()
-            with suppress(sqlite3.Error):  # then more has to be looked at by the next start
-                self._index.add([], self._mark())
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -196,7 +222,7 @@ class Segments:
         closing = False
         while not closing:
             group = _Group()
-            append = self._queue.get()
+            append = self._next()
             with suppress(Empty):
                 while append is not None:
                     group.appends.append(append)
@@ -207,6 +233,16 @@ class Segments:
             closing = append is None
             if group.appends:
                 self._store(group)
+        self._tell_index(self._mark())
+
+    def _next(self) -> _Append | None:
+        """The next that comes; the index is told when there are enough for it, or no more come."""
+        if self._recent:
+            with suppress(Empty):
+                if len(self._recent) < TOLD_RECORDS:
+                    return self._queue.get(timeout=TOLD_SECONDS)
+            self._tell_index(self._mark())
+        return self._queue.get()
 
     def _store(self, group: _Group) -> None:
         try:
@@ -214,17 +250,24 @@ class Segments:
         except Exception as error:
             log.warning("A group of %d blobs was not stored", len(group.appends), exc_info=error)
             self._abandon(group, error)
-        # Before the index knows: nobody waits for that.
         self._recent.update(group.records)
+        for append in group.appends:
+            if append.add is not None and append.error is None:
+                append.adding = _called(append.add, append.digest)
         with suppress(RuntimeError):  # the loop was closed without close(): nobody to tell
             self._tell(lambda: _resolve(group.appends))
-        mark = self._mark()
+
+    def _tell_index(self, mark: Place | None = None) -> None:
+        """Until it knows them, a start has the more to look at. In any thread."""
         try:
             with self._indexing:
-                self._index.add(self._recent.values(), mark)
-                self._recent.clear()
+                self._told = mark or self._told
+                recent = list(self._recent.values())
+                self._index.add(recent, self._told)
+                for record in recent:
+                    self._recent.pop(record.digest, None)
         except sqlite3.Error:
-            # Tried again with the next group; after a crash the records speak for themselves.
+            # Tried again with the next; after a crash the records speak for themselves.
             log.warning("The index of the segments could not be written", exc_info=True)
 
     def _write(self, group: _Group) -> None:
@@ -232,7 +275,7 @@ class Segments:
             self._begin(self._end.segment + 1)
         offset = self._end.offset
         for append in group.appends:
-            digest = hashlib.sha256(append.data).digest()
+            digest = _sha256(append.data)
             self._claims.make(digest)  # from now on nobody removes it
             append.digest = digest
         indexed = self._index.find_all({append.digest for append in group.appends})
@@ -344,6 +387,8 @@ class Segments:
         """Marks a record as deleted, durably, gives its space back, and forgets it."""
         start, end = record.place.offset, record.place.offset + _HEAD.size + record.size
         path = self._path(record.place.segment)
+        if record.digest in self._recent:
+            self._tell_index()
         try:
             if self._index.find(record.digest) == record:
                 # Those before it are in the index too, so between its neighbours there is nothing else.
@@ -362,7 +407,8 @@ class Segments:
                 self._recent.pop(record.digest, None)
                 self._index.remove(record.place)
                 full = record.place.segment < self._end.segment
-                if full and not self._recent and self._index.neighbours(record.place) == (None, None):
+                used = any(one.place.segment == record.place.segment for one in list(self._recent.values()))
+                if full and not used and self._index.neighbours(record.place) == (None, None):
                     path.unlink(missing_ok=True)
         except sqlite3.Error as error:
             raise OSError(errno.EIO, "the index of the segments failed") from error
@@ -378,7 +424,30 @@ class Segments:
 
 def _resolve(appends: list[_Append]) -> None:
     for append in appends:
-        append.outcome.decide(append.digest, append.error)
+        append.outcome.decide(Appended(append.digest, append.adding), append.error)
+
+
+def _called(add: Callable[[bytes], Awaitable[T]], digest: bytes) -> Awaitable[T]:
+    try:
+        return add(digest)
+    except Exception as error:
+        return _raise(error)
+
+
+async def _raise(error: Exception) -> Any:
+    raise error
+
+
+def _sha256(data: bytes) -> bytes:
+    """Without a moment at which other threads take the interpreter, if the data is short: to get it back
+    would take longer. hashlib lets go of it for pieces of more than 2047 bytes."""
+    if len(data) > HASHED_AT_ONCE:
+        return hashlib.sha256(data).digest()
+    sha = hashlib.sha256()
+    view = memoryview(data)
+    for at in range(0, len(data), 2047):
+        sha.update(view[at : at + 2047])
+    return sha.digest()
 
 
 def _head(data: bytes, digest: bytes) -> bytes:

@@ -12,7 +12,7 @@ durable before it is acknowledged. Reads run beside it, each on a snapshot not o
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -83,8 +83,8 @@ class SqliteCatalog:
             await to_end(asyncio.ensure_future(asyncio.to_thread(self._stop, writer)))
             self._wake()
 
-    async def add_image(self, image: ImageRecord) -> None:
-        await self._write(image)
+    def add_image(self, image: ImageRecord) -> Awaitable[None]:
+        return self._write(image)
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
         return await self._read(lambda connection: transactions.get_image(connection, image_id))
@@ -102,13 +102,11 @@ class SqliteCatalog:
         """As in the port. The `update_time` of the user whose image it was moves."""
         return await self._write(lambda connection: transactions.delete_image(connection, image_id, now))
 
-    async def put_user(
+    def put_user(
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
-    ) -> UserRecord:
+    ) -> Awaitable[UserRecord]:
         """As in the port. `update_time` moves when `pow` or `image` is given."""
-        return await self._write(
-            lambda connection: transactions.upsert_user(connection, name, pow, image, now)
-        )
+        return self._write(lambda connection: transactions.upsert_user(connection, name, pow, image, now))
 
     async def get_user(self, name: str) -> UserRecord | None:
         return await self._read(lambda connection: transactions.get_user(connection, name))
@@ -199,12 +197,13 @@ class SqliteCatalog:
         except sqlite3.Error as error:
             raise _failure(error) from error
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T] | ImageRecord) -> T:
+    def _write(self, work: Callable[[sqlite3.Connection], T] | ImageRecord) -> Outcome[T]:
+        """In any thread."""
         if self._writer is None:
             raise StorageUnavailable
         outcome: Outcome[T] = Outcome(loop=self._loop)
         self._queue.put(_Write(work, outcome))
-        return await outcome
+        return outcome
 
     def _serve(self, connection: sqlite3.Connection) -> None:
         """The writer's thread: takes what waits, commits it, says so; until it takes None."""

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +26,7 @@ from conexiones.ports import Content
 
 if TYPE_CHECKING:
     from conexiones.adapters.files import FileBlobs
+    from conexiones.adapters.segments import Appended
 
 INLINE = 128 << 10
 """Bytes up to which an upload in memory is inspected at once: a thread would take longer to get there."""
@@ -81,7 +82,7 @@ class FileStaged:
     def size(self) -> int:
         return self._size
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         self._size += len(data)
         if self._memory is not None:
             if self._size <= self._store.in_memory():
@@ -90,9 +91,9 @@ class FileStaged:
             await self._begin()
         await self._fill(data)
 
-    def _gather(self, data: bytes) -> None:
+    def _gather(self, data: bytes | memoryview) -> None:
         if not self._memory:
-            self._memory = data  # a whole image in one piece is never copied
+            self._memory = bytes(data)  # a whole image in one piece is never copied
             return
         if isinstance(self._memory, bytes):
             self._memory = bytearray(self._memory)
@@ -111,7 +112,7 @@ class FileStaged:
         self._sharing = True
         self._store.buffers.users += 1
 
-    async def _fill(self, data: bytes | bytearray) -> None:
+    async def _fill(self, data: bytes | bytearray | memoryview) -> None:
         rest = memoryview(data)
         while rest:
             batch = self._batch
@@ -193,6 +194,23 @@ class FileStaged:
 
     async def publish(self) -> bytes:
         """As in the port. ValueError if nothing was written."""
+        small = await self._begin_to_publish()
+        return await self._publish_file() if small is None else (await self._append_small(small)).digest
+
+    async def publish_with(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        """As in the port. The catalog is told of a small blob by the thread that wrote it."""
+        small = await self._begin_to_publish()
+        if small is None:
+            added = await add(await self._publish_file())
+        else:
+            adding = (await self._append_small(small, add)).adding
+            assert adding is not None  # noqa: S101 (tells mypy)
+            added = await adding
+        await self.settle()
+        return added
+
+    async def _begin_to_publish(self) -> bytes | None:
+        """The bytes if they are few."""
         if not self._size:
             raise ValueError("an empty blob cannot be published")
         if self._publishing or self._has_gap():
@@ -200,22 +218,31 @@ class FileStaged:
         self._publishing = True
         if self._memory is None and self._size <= self._store.small:
             await self._flushed()
-            self._memory = await self._store.run(self._whole)
-        if self._memory is not None:
-            return await self._append_to_segment(bytes(self._memory))
+            return await self._store.run(self._whole)
+        memory, self._memory = self._memory, b""
+        return None if memory is None else bytes(memory)
+
+    async def _append_small(
+        self, data: bytes, add: Callable[[bytes], Awaitable[T]] | None = None
+    ) -> "Appended[T]":
+        outcome = self._store.append(data, add)
+        try:
+            appended = await decided(outcome)
+        except asyncio.CancelledError:
+            if outcome.exception() is None:
+                appended = outcome.result()
+                self._digest = appended.digest  # it has its claim all the same
+                if appended.adding is not None:  # and nobody is to ask the catalog before it is decided
+                    with suppress(Exception):
+                        await to_end(asyncio.ensure_future(appended.adding))
+            raise
+        self._digest = appended.digest
+        return appended
+
+    async def _publish_file(self) -> bytes:
         await self._flushed()
         await self._complete_hash()
         return await self._store.run(self._publish)
-
-    async def _append_to_segment(self, data: bytes) -> bytes:
-        outcome = self._store.append(data)
-        try:
-            await decided(outcome)
-        finally:
-            if outcome.exception() is None:  # cancelled or not, it has its claim
-                self._digest = outcome.result()
-        self._memory = b""
-        return outcome.result()
 
     async def settle(self) -> None:
         """As in the port. If the marker cannot be removed the next start does it: nothing is raised."""

@@ -70,7 +70,7 @@ class Images:
         finally:
             await staged.discard()
 
-    async def receive(self, fragments: AsyncIterator[bytes]) -> ImageRecord:
+    async def receive(self, fragments: AsyncIterator[bytes | memoryview]) -> ImageRecord:
         """Stores one image that comes in fragments, each of any size, when the last has come.
 
         Raises an ImageError as soon as the bytes so far show that the image cannot be stored. If the
@@ -107,12 +107,16 @@ class Images:
         self, staged: Staged, user: str | None, add: Callable[[ImageRecord], Awaitable[T]]
     ) -> tuple[ImageRecord, T]:
         facts = await self.judge(staged)
-        image = self.record(await staged.publish(), staged.size, facts, user=user)
-        added = await add(image)
-        await staged.settle()
-        return image, added
+        images: list[ImageRecord] = []
 
-    async def _take_in(self, staged: Staged, fragments: AsyncIterator[bytes]) -> None:
+        def refer(digest: bytes) -> Awaitable[T]:
+            images.append(self.record(digest, staged.size, facts, user=user))
+            return add(images[0])
+
+        added = await staged.publish_with(refer)
+        return images[0], added
+
+    async def _take_in(self, staged: Staged, fragments: AsyncIterator[bytes | memoryview]) -> None:
         """Stages the fragments, judging the head as early as it shows something."""
         head = Head(self)
         async for fragment in fragments:
@@ -162,7 +166,7 @@ class Head:
         self._head: bytearray | None = bytearray()
         self._enough = HEAD_BYTES  # bytes at which to look next
 
-    def see(self, data: bytes) -> None:
+    def see(self, data: bytes | memoryview) -> None:
         """The next bytes of the stream. Raises an ImageError if they show that it cannot be stored."""
         head = self._head
         if head is None:

@@ -61,7 +61,7 @@ class UsuarioService:
     async def image_stream_reply(
         self, requests: AsyncIterator[GetImage], ctx: "RequestContext[GetImage, GetImageReply]", /
     ) -> AsyncIterator[GetImageReply]:
-        async for reply in self._ahead.replies(requests, self._store, GetImage.ByteSize):
+        async for reply in self._ahead.replies(requests, self._store, lambda request: len(request.image)):
             yield reply
 
     async def get_user_bidi_stream(
@@ -109,7 +109,7 @@ class UsuarioService:
         )
 
 
-async def _fragments(requests: AsyncIterator[GetImage]) -> AsyncIterator[bytes]:
+async def _fragments(requests: AsyncIterator[GetImage]) -> AsyncIterator[bytes | memoryview]:
     async for request in requests:
         fragment = request.image
         del request  # a stream that waits holds none of what it has had

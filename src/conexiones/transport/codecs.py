@@ -43,14 +43,19 @@ class ProtoCodec:
         return message.SerializeToString()
 
     def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
-        try:
-            return Box(message_class.FromString(data))
-        except DecodeError as error:
-            descriptor = message_class.DESCRIPTOR
-            bad = _invalid_text_field(descriptor, bytes(data))
-            if bad is not None:
-                raise InvalidUtf8(field=bad) from error
-            raise MalformedMessage(type=descriptor.full_name) from error
+        return Box(decoded(data, message_class))
+
+
+def decoded(data: bytes | bytearray, message_class: type[Any]) -> Any:
+    """A message of the binary format. Raises MalformedMessage, InvalidUtf8."""
+    try:
+        return message_class.FromString(data)
+    except DecodeError as error:
+        descriptor = message_class.DESCRIPTOR
+        bad = _invalid_text_field(descriptor, bytes(data))
+        if bad is not None:
+            raise InvalidUtf8(field=bad) from error
+        raise MalformedMessage(type=descriptor.full_name) from error
 
 
 class JsonCodec:

@@ -20,6 +20,7 @@ from conexiones.transport.inbound import Budget, Inbound, Receive
 from conexiones.transport.outbound import Outbound
 from conexiones.transport.page import Page
 from conexiones.transport.problem import respond_problem
+from conexiones.transport.streaming import Streaming
 from conexiones.transport.unary import Unary
 from conexiones.transport.wire import Send, percent, protocol_of, respond
 
@@ -44,7 +45,7 @@ class Route:
 
     app: App
     streams: bool
-    unary: Unary | None = None
+    short: Unary | Streaming | None = None
     standing: bool = False
     endless: bool = False
 
@@ -162,8 +163,8 @@ class Front:
         )
         again: Receive | None = inbound
         try:
-            if route.unary:
-                again = await route.unary.serve(inbound, send, headers)
+            if route.short:
+                again = await route.short.serve(inbound, send, headers)
             if again:
                 await route.app(scope, again, TrailersOnly(send) if protocol == "grpc" else send)
         except (SystemExit, KeyboardInterrupt) as error:

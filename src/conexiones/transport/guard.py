@@ -3,7 +3,7 @@
 import logging
 import re
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from connectrpc.code import Code as ConnectCode
@@ -31,8 +31,8 @@ class Translator:
     before a handler runs (framing, size, compression) and after (deadline, disconnect).
     """
 
-    def __init__(self, *, max_message_bytes: int, streaming_method: str) -> None:
-        self._too_large: dict[str, Any] = {"limit": max_message_bytes, "streaming_method": streaming_method}
+    def __init__(self, too_large: Mapping[str, Any]) -> None:
+        self._too_large = too_large
 
     async def on_start(self, ctx: "RequestContext[Any, Any]") -> None:
         return
@@ -100,12 +100,12 @@ class Handlers:
     def intercept_server_stream(
         self, call: Call, request: Any, ctx: "RequestContext[Any, Any]"
     ) -> AsyncIterator[Any]:
-        return _contained_stream(call(_message(request), ctx))
+        return contained_stream(call(_message(request), ctx))
 
     def intercept_bidi_stream(
         self, call: Call, request: Any, ctx: "RequestContext[Any, Any]"
     ) -> AsyncIterator[Any]:
-        return _contained_stream(call(_messages(request), ctx))
+        return contained_stream(call(_messages(request), ctx))
 
 
 def _message(request: Any) -> Any:
@@ -125,7 +125,8 @@ async def contained(call: Awaitable[Any]) -> Any:
         raise errors.Internal from error
 
 
-async def _contained_stream(replies: Any) -> AsyncIterator[Any]:
+async def contained_stream(replies: Any) -> AsyncIterator[Any]:
+    """The replies of a handler; the same."""
     try:
         async for reply in replies:
             yield reply
@@ -135,6 +136,6 @@ async def _contained_stream(replies: Any) -> AsyncIterator[Any]:
         await replies.aclose()
 
 
-def interceptors(*, max_message_bytes: int, streaming_method: str) -> list[Interceptor]:
-    """For every connectrpc application of the server, in this order."""
-    return [Translator(max_message_bytes=max_message_bytes, streaming_method=streaming_method), Handlers()]
+def interceptors(too_large: Mapping[str, Any]) -> list[Interceptor]:
+    """For every connectrpc application of the server, in this order; with the facts of MessageTooLarge."""
+    return [Translator(too_large), Handlers()]

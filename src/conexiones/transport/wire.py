@@ -72,6 +72,16 @@ def http_status(error: ConexionesError) -> int:
     return _HTTP_STATUS.get(error.code, 500)
 
 
+def status_headers(error: ConexionesError) -> list[tuple[bytes, bytes]]:
+    """What says in gRPC, as headers or trailers, how a call has ended."""
+    found = Status(code=error.code, message=error.message, details=packed(error))
+    return [
+        (b"grpc-status", str(int(error.code)).encode()),
+        (b"grpc-message", percent(error.message)),
+        (b"grpc-status-details-bin", base64.b64encode(found.SerializeToString()).rstrip(b"=")),
+    ]
+
+
 async def respond(
     send: Send, content_type: str, error: ConexionesError, *, status: int | None = None, allow: str = ""
 ) -> None:
@@ -83,15 +93,8 @@ async def respond(
     body = b""
     if protocol == "grpc":
         # Trailers-Only: what lets a gRPC client's retry policy act.
-        found = Status(code=error.code, message=error.message, details=packed(error))
-        encoded = base64.b64encode(found.SerializeToString()).rstrip(b"=")
         status = 200
-        headers = [
-            (b"content-type", b"application/grpc"),
-            (b"grpc-status", str(int(error.code)).encode()),
-            (b"grpc-message", percent(error.message)),
-            (b"grpc-status-details-bin", encoded),
-        ]
+        headers = [(b"content-type", b"application/grpc"), *status_headers(error)]
     else:
         value = {
             "code": CONNECT_CODES[error.code].value,
