@@ -78,6 +78,23 @@ CREATE INDEX IF NOT EXISTS uploads_by_state ON uploads (state, update_time);
 """
 
 
+# For a connection that writes: images and their events in one statement.
+_WRITING = """
+CREATE TEMP VIEW stored_images AS SELECT * FROM images;
+CREATE TEMP TRIGGER store INSTEAD OF INSERT ON stored_images BEGIN
+    INSERT INTO images (id, digest, size, format, width, height, frames, user, create_time)
+    VALUES (NEW.id, NEW.digest, NEW.size, NEW.format, NEW.width, NEW.height, NEW.frames, NEW.user,
+        NEW.create_time);
+    INSERT INTO events (kind, image_id, user, time) VALUES ('STORED', NEW.id, NEW.user, NEW.create_time);
+END;
+"""
+
+
+def prepare_to_write(connection: sqlite3.Connection) -> None:
+    """Gives a connection to a file with the schema what the statements that write need."""
+    connection.executescript(_WRITING)
+
+
 def create(connection: sqlite3.Connection) -> None:
     """Creates what is missing, in the transaction that is open, and says which version that is.
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from conexiones.adapters import descriptions, transactions
 from conexiones.adapters.disk import Outcome, storage_error, sync_folder, to_end
-from conexiones.adapters.schema import VERSION, create
+from conexiones.adapters.schema import VERSION, create, prepare_to_write
 from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports import Counts, EventRecord, Facts, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
@@ -208,6 +208,7 @@ class SqliteCatalog:
     def _serve(self, connection: sqlite3.Connection) -> None:
         """The writer's thread: takes what waits, commits it, says so; until it takes None."""
         closing = False
+        newest = self._newest
         while not closing:
             group = []
             write = self._queue.get()
@@ -217,7 +218,7 @@ class SqliteCatalog:
                     write = self._queue.get_nowait()
             closing = write is None
             if group:
-                newest, outcomes = _commit(connection, group)
+                newest, outcomes = _commit(connection, group, newest)
                 with suppress(RuntimeError):  # the loop was closed without close(): nobody to tell
                     self._loop.call_soon_threadsafe(self._resolve, newest, outcomes)
         connection.close()
@@ -254,6 +255,7 @@ class SqliteCatalog:
         connection = _connection(self._path)
         try:
             _prepare(connection, self._path)
+            prepare_to_write(connection)
             self._newest = transactions.newest_event(connection)
         except BaseException:
             connection.close()
@@ -312,14 +314,19 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _commit(connection: sqlite3.Connection, group: list[_Write]) -> tuple[int, list[_Decided]]:
+def _commit(connection: sqlite3.Connection, group: list[_Write], newest: int) -> tuple[int, list[_Decided]]:
     """Commits a group as one transaction; gives the newest event's sequence, 0 if that is unknown.
+
+    `newest` is that of before.
 
     A write that fails undoes itself only. If the transaction fails, all get its error and nothing of them is
     in the catalog.
     """
     try:
         try:
+            if newest and _is_of_images(group):
+                # A transaction of its own, and for each an event: their sequences have no gaps.
+                return newest + len(group), _all_together(connection, group)
             return _in_one(connection, group, _all_together)
         except sqlite3.OperationalError:
             raise  # of the storage: it would fail again
@@ -331,6 +338,11 @@ def _commit(connection: sqlite3.Connection, group: list[_Write]) -> tuple[int, l
         with suppress(Exception):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return 0, [(write, None, _failure(error)) for write in group]
+
+
+def _is_of_images(group: list[_Write]) -> bool:
+    """Whether they take one statement."""
+    return len(group) <= transactions.ROWS and all(isinstance(write.work, ImageRecord) for write in group)
 
 
 def _in_one(

@@ -11,8 +11,8 @@ from conexiones.ports import Counts, EventRecord, ImageRecord, UploadQuota, Uplo
 
 R = TypeVar("R", ImageRecord, UserRecord, UploadRecord, EventRecord)
 
-_ROWS = 64
-"""Rows of one statement. The driver gives the interpreter up for each statement, and waits to get it back."""
+ROWS = 128
+"""Rows of one statement. For each the driver gives up the interpreter a few times, and waits for it."""
 
 OPEN = "OPEN"
 
@@ -98,11 +98,10 @@ def first(record: type[R], rows: sqlite3.Cursor) -> R | None:
 
 
 def insert_images(connection: sqlite3.Connection, records: Sequence[ImageRecord]) -> None:
-    for start in range(0, len(records), _ROWS):
-        some = records[start : start + _ROWS]
-        _insert_rows(connection, "images", _IMAGE, [_image_row(image) for image in some])
-        stored = [("STORED", image.id, image.user, image.create_time) for image in some]
-        _insert_rows(connection, "events", _EVENT, stored)
+    """Up to ROWS in one statement, with their events."""
+    for start in range(0, len(records), ROWS):
+        some = records[start : start + ROWS]
+        _insert_rows(connection, "stored_images", _IMAGE, [_image_row(image) for image in some])
 
 
 def get_image(connection: sqlite3.Connection, image_id: str) -> ImageRecord | None:

@@ -128,10 +128,15 @@ async def contained(call: Awaitable[Any]) -> Any:
 async def contained_stream(replies: Any) -> AsyncIterator[Any]:
     """The replies of a handler; the same."""
     try:
-        async for reply in replies:
+        while True:
+            try:
+                reply = await anext(replies)
+            except StopAsyncIteration:
+                return
+            except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+                raise errors.Internal from error
             yield reply
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise errors.Internal from error
+            del reply
     finally:
         await replies.aclose()
 

@@ -1,0 +1,64 @@
+"""The records of segments.py in their files: heads, and how bytes get there and go."""
+
+import ctypes
+import os
+import struct
+import zlib
+
+HEAD = struct.Struct(">3scIQ32s")
+_FACTS = struct.Struct(">Q32s")
+_MAGIC, LIVE, DELETED = b"CXB", b"L", b"D"
+STATE = 3  # its position in the head
+
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_NEXT_WINDOW = 1 << 20
+
+
+def head_of(data: bytes, digest: bytes) -> bytes:
+    """The head of a live record."""
+    crc = zlib.crc32(_FACTS.pack(len(data), digest))
+    return HEAD.pack(_MAGIC, LIVE, crc, len(data), digest)
+
+
+def read_head(head: bytes, state: bytes | None = LIVE) -> tuple[int, bytes] | None:
+    """The size and digest that a head has, None if it is no head, or not in that state."""
+    if len(head) < HEAD.size:
+        return None
+    magic, found, crc, size, digest = HEAD.unpack(head)
+    if magic != _MAGIC or crc != zlib.crc32(head[8:]) or (state is not None and found != state):
+        return None
+    return size, digest
+
+
+def next_head(descriptor: int, start: int) -> int | None:
+    """Where the next head is, at `start` or behind it; None if there is none."""
+    size = os.fstat(descriptor).st_size
+    at = start
+    while at < size:
+        window = os.pread(descriptor, _NEXT_WINDOW, at)
+        found = window.find(_MAGIC)
+        while found >= 0:
+            if read_head(os.pread(descriptor, HEAD.size, at + found), state=None):
+                return at + found
+            found = window.find(_MAGIC, found + 1)
+        at += max(1, len(window) - len(_MAGIC) + 1)
+    return None
+
+
+def write_all(descriptor: int, parts: list[bytes], offset: int) -> None:
+    """Durably: in the same call, so that the interpreter changes hands once."""
+    size = sum(map(len, parts))
+    written = os.pwritev(descriptor, parts, offset, os.RWF_DSYNC)
+    if written < size:
+        rest = memoryview(b"".join(parts))[written:]
+        while rest:
+            more = os.pwrite(descriptor, rest, offset + written)
+            written += more
+            rest = rest[more:]
+        os.fdatasync(descriptor)
+
+
+def punch(descriptor: int, offset: int, size: int) -> None:
+    """Gives the space of a range back, if the file system can do that."""
+    libc = ctypes.CDLL(None)
+    libc.fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(size))

@@ -1,0 +1,115 @@
+"""Messages cut out of a stream's body: the same as protobuf reads them, however the bytes come."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from conexiones import errors
+from conexiones.gen.user_pb2 import GetImage, GetUserRequest
+from conexiones.transport.frames import Frames
+
+LIMIT = 1 << 20
+TOO_LARGE = {"limit": LIMIT, "streaming_method": "/user.UsuarioServicio/GetStreamImage"}
+
+
+def framed(body: bytes, flags: int = 0) -> bytes:
+    return bytes([flags]) + len(body).to_bytes(4) + body
+
+
+def messages(body: bytes, chunks: random.Random, message: type[Any], *, pieces: bool) -> Iterator[Any]:
+    """What comes out, the body fed in pieces of any length, empty ones too."""
+    frames = Frames(message, pieces=pieces, too_large=TOO_LARGE)
+    at = 0
+    while at < len(body):
+        size = chunks.choice([0, 1, 2, 3, 7, 100, 5000, 70_000, 300_000])
+        frames.feed(body[at : at + size])
+        at += size
+        while (found := frames.next()) is not None:
+            yield found
+    frames.end()
+
+
+def encodings(rng: random.Random) -> list[bytes]:
+    """Bodies of GetImage, most as any client sends them, some as only protobuf allows."""
+    sizes = [0, 1, 126, 127, 128, 129, 1000, 4096, 16_383, 16_384, 65_536, 200_000]
+    found = []
+    for _ in range(rng.randrange(1, 60)):
+        data = rng.randbytes(rng.choice(sizes[:8] if rng.random() < 0.8 else sizes))
+        plain = GetImage(image=data).SerializeToString()
+        odd = [
+            b"",
+            b"\x0a\x80\x00",  # an empty field, its length in two bytes
+            b"\x0a\x01x" + plain,  # twice: the last counts
+            plain + b"\x7a\x03abc",  # a field that is not known
+            b"\x7a\x03abc" + plain,
+            b"\x0a\x83\x80\x00abc",  # a length in more bytes than it needs
+        ]
+        found.append(rng.choice(odd) if rng.random() < 0.2 else plain)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whole_messages_are_what_protobuf_reads(seed: int) -> None:
+    rng = random.Random(seed)
+    bodies = encodings(rng)
+    found = messages(b"".join(map(framed, bodies)), rng, GetImage, pieces=False)
+    assert [message.image for message in found] == [GetImage.FromString(body).image for body in bodies]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_pieces_make_up_what_protobuf_reads(seed: int) -> None:
+    rng = random.Random(seed)
+    bodies = encodings(rng)
+    pieces = list(messages(b"".join(map(framed, bodies)), rng, GetImage, pieces=True))
+    expected = [GetImage.FromString(body).image for body in bodies]
+    assert b"".join(piece.image for piece in pieces) == b"".join(expected)
+
+
+def test_short_messages_come_together_and_long_ones_in_parts() -> None:
+    frames = Frames(GetImage, pieces=True, too_large=TOO_LARGE)
+    frames.feed(framed(GetImage(image=b"1234").SerializeToString()) * 100)
+    assert len(list(iter(frames.next, None))) < 10
+    long = framed(GetImage(image=bytes(500_000)).SerializeToString())
+    frames.feed(long[:100_000])
+    assert len(frames.next().image) > 99_000, "before the rest has come"
+
+
+def test_other_messages_are_protobuf_s() -> None:
+    bodies = [GetUserRequest(name="Ana", pow=i, image=bytes(i)).SerializeToString() for i in range(300)]
+    found = messages(b"".join(map(framed, bodies)), random.Random(1), GetUserRequest, pieces=True)
+    assert list(found) == [GetUserRequest.FromString(body) for body in bodies]
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (framed(b"\x0a\x01x", flags=1), errors.MalformedRequest),
+        (framed(b"\x0a\x01x", flags=2), errors.MalformedRequest),
+        (framed(b"\x0a\x01x") * 3 + framed(b"\x0a\x01x", flags=1), errors.MalformedRequest),
+        (framed(b"\x0a\x05x"), errors.MalformedMessage),
+        (framed(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), errors.MalformedMessage),
+        (framed(b"\x0b"), errors.MalformedMessage),
+        (framed(b"\x0a\x01x")[:-1], errors.MalformedRequest),
+        (framed(b"\x0a\x01x")[:3], errors.MalformedRequest),
+        (framed(GetImage(image=bytes(70_000)).SerializeToString())[:-1], errors.MalformedRequest),
+        (b"\0" + (LIMIT + 1).to_bytes(4) + bytes(10), errors.MessageTooLarge),
+        (b"\0\xff\xff\xff\xff", errors.MessageTooLarge),
+    ],
+)
+def test_what_is_wrong_is_said(body: bytes, error: type[Exception], pieces: bool) -> None:
+    for seed in range(5):
+        with pytest.raises(error):
+            list(messages(body, random.Random(seed), GetImage, pieces=pieces))
+
+
+def test_who_waits_holds_nothing_of_what_came() -> None:
+    frames = Frames(GetImage, pieces=True, too_large=TOO_LARGE)
+    data = framed(GetImage(image=bytes(1000)).SerializeToString())
+    frames.feed(data)
+    while frames.next() is not None:
+        pass
+    assert len(frames._data) == 0
+    assert len(frames._begun) == 0
