@@ -1,5 +1,6 @@
 """The five calls as streams: interleaving, fragments of any size, going away, many at once."""
 
+import asyncio
 import hashlib
 import threading
 from pathlib import Path
