@@ -21,9 +21,6 @@ BATCH = 4
 OUTSTANDING = 2
 """Batches of an upload that threads may be busy with, while one more is being filled."""
 
-BLOCK = 4096
-"""What addresses, offsets and lengths of O_DIRECT are multiples of."""
-
 
 class Buffers:
     """The pool. `take` belongs to one thread, `give` may be called from any."""

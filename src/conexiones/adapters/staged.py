@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from conexiones.adapters.buffers import BLOCK, OUTSTANDING, UNIT
-from conexiones.adapters.direct import DirectFile, FileView
+from conexiones.adapters.buffers import OUTSTANDING, UNIT
 from conexiones.adapters.disk import decided, finish, sync_file, sync_folder, to_end
+from conexiones.adapters.views import FileView
+from conexiones.direct import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
 from conexiones.ports import Content
 

@@ -1,10 +1,8 @@
 """Receiving one image, over as many connections as it takes, and where it goes."""
 
 import asyncio
-import fcntl
 import hashlib
 import io
-import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -20,11 +18,10 @@ from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, Downlo
 from conexiones.sdk import renditions, results
 from conexiones.sdk.connection import Connection, next_message
 from conexiones.sdk.failures import ConnectionLost, ServerTooOld, Stalled, worth_retrying
+from conexiones.sdk.parts import Part
 from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.results import Image
 from conexiones.sdk.uploads import Progress
-
-PIECE_BYTES = 4 << 20
 
 Received: TypeAlias = Image | RenditionInfo
 """What the bytes are: those of an image, or of a rendition of one."""
@@ -154,7 +151,7 @@ async def into_bytes(connection: Connection, wanted: Wanted, progress: Progress 
 async def into_file(
     connection: Connection,
     wanted: Wanted,
-    file: BinaryIO,
+    file: BinaryIO | Part,
     *,
     digest: "hashlib._Hash | None" = None,
     begun: int = 0,
@@ -197,7 +194,7 @@ async def into_file(
     return range_.received
 
 
-def _write(file: BinaryIO, piece: bytes) -> None:
+def _write(file: BinaryIO | Part, piece: bytes) -> None:
     view = memoryview(piece)
     while view:
         view = view[file.write(view) or 0 :]
@@ -210,38 +207,31 @@ async def into_path(
 
     Raises BlockingIOError if another process writes the same part.
     """
-    part = path.with_name(path.name + ".part")
-    with part.open("r+b" if part.exists() else "x+b", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        try:
-            received = await _into_part(connection, wanted, file, resume=resume, progress=progress)
-        except BaseException:
-            if not os.fstat(file.fileno()).st_size:
-                part.unlink(missing_ok=True)  # nothing to go on with
-            raise
-        await asyncio.to_thread(os.fsync, file.fileno())
-        part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    part = await asyncio.to_thread(Part, path.with_name(path.name + ".part"))
     try:
-        await asyncio.to_thread(os.fsync, folder)
+        try:
+            received = await _into_part(connection, wanted, part, resume=resume, progress=progress)
+        except BaseException:
+            await asyncio.to_thread(part.flush)
+            raise
+        await asyncio.to_thread(part.become, path)
+        return received
     finally:
-        os.close(folder)
-    return received
+        part.close()
 
 
 async def _into_part(
-    connection: Connection, wanted: Wanted, file: BinaryIO, *, resume: bool, progress: Progress | None
+    connection: Connection, wanted: Wanted, part: Part, *, resume: bool, progress: Progress | None
 ) -> Received:
     async def attempt() -> Received:
-        file.seek(0)
-        file.truncate()
-        return await into_file(connection, wanted, file, progress=progress)
+        part.empty()
+        return await into_file(connection, wanted, part, progress=progress)
 
     digest = hashlib.sha256()
-    begun = await _hash(file, digest) if resume and wanted.whole else 0
+    begun = await _hash(part, digest) if resume and wanted.whole else 0
     if begun:
         try:
-            return await _rest(connection, wanted, file, digest, begun, progress)
+            return await _rest(connection, wanted, part, digest, begun, progress)
         except (errors.ChecksumMismatch, errors.OutOfRange, errors.EtagMismatch):
             pass  # The part was of something else.
     return await _anew(attempt)
@@ -250,7 +240,7 @@ async def _into_part(
 async def _rest(
     connection: Connection,
     wanted: Wanted,
-    file: BinaryIO,
+    part: Part,
     digest: "hashlib._Hash",
     begun: int,
     progress: Progress | None,
@@ -258,7 +248,7 @@ async def _rest(
     """What comes after the first `begun` bytes. Raises ChecksumMismatch if they were of something else, and
     OutOfRange if there are not so many."""
     rest = replace(wanted, offset=begun)
-    received = await into_file(connection, rest, file, digest=digest, begun=begun, progress=progress)
+    received = await into_file(connection, rest, part, digest=digest, begun=begun, progress=progress)
     if progress and begun == received.size_bytes:
         progress(begun, begun)
     return received
@@ -279,9 +269,9 @@ def _check_whole(digest: "hashlib._Hash", received: Received) -> None:
         )
 
 
-async def _hash(file: BinaryIO, digest: "hashlib._Hash") -> int:
+async def _hash(part: Part, digest: "hashlib._Hash") -> int:
     def some() -> int:
-        piece = file.read(PIECE_BYTES)
+        piece = part.read()
         digest.update(piece)
         return len(piece)
 
