@@ -4,7 +4,7 @@ export type { DownloadOptions } from "./download.js";
 export { Code, ConexionesError, ImageError, NotFoundError, REASONS, UnavailableError } from "./errors.js";
 export type { Detail, Reason } from "./errors.js";
 export type { Facts, Image, ImageInfo, Progress, User } from "./images.js";
-export type { Rendition, RenditionInfo } from "./renditions.js";
+export type { Rendition, RenditionInfo, RenditionLimits } from "./renditions.js";
 export type { CallOptions } from "./rpc.js";
 export type { UploadSource } from "./sources.js";
 export type { Limits, Upload, UploadState } from "./status.js";

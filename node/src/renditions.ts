@@ -4,7 +4,11 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 
 import { Code, makeError } from "./errors.js";
 import { Rendition_Fit as Fit, Rendition_Format as Format } from "./gen/conexiones/v1/images_pb.js";
-import type { RenditionInfo as RenditionInfoMessage, RenditionSchema } from "./gen/conexiones/v1/images_pb.js";
+import type {
+  RenditionInfo as RenditionInfoMessage,
+  RenditionLimits as RenditionLimitsMessage,
+  RenditionSchema,
+} from "./gen/conexiones/v1/images_pb.js";
 import { BadRequestSchema } from "./gen/google/rpc/error_details_pb.js";
 
 /**
@@ -50,11 +54,29 @@ export interface RenditionInfo {
   contentType: string;
 }
 
+/** What the server makes. */
+export interface RenditionLimits {
+  /** Pixels, of width and of height. */
+  maxSide: number;
+  /** Width × height (× frames, animated) of an image, and of a rendition. */
+  maxPixels: number;
+  maxQuality: number;
+  /** How long making one may take. */
+  maxSeconds: number;
+  /** Of JPEG, PNG, WEBP and AVIF. */
+  formats: string[];
+}
+
 const FITS = { inside: Fit.INSIDE, cover: Fit.COVER, contain: Fit.CONTAIN } as const;
 const FORMATS = { jpeg: Format.JPEG, png: Format.PNG, webp: Format.WEBP, avif: Format.AVIF } as const;
 
 /** What the wire can carry: more is sent as this, and the server says what it takes. */
 const MOST = 2 ** 31 - 1;
+
+export function renditionLimits(message: RenditionLimitsMessage): RenditionLimits {
+  const { maxSide, maxPixels, maxQuality, maxSeconds, formats } = message;
+  return { maxSide, maxPixels: Number(maxPixels), maxQuality, maxSeconds, formats: formats.map((format) => Format[format]) };
+}
 
 /** As it is asked for. Throws `INVALID_FIELD` for what the wire has no word for. */
 export function renditionRequest(wanted: Rendition): MessageInitShape<typeof RenditionSchema> {

@@ -7,6 +7,8 @@ import { Upload_State } from "./gen/conexiones/v1/uploads_pb.js";
 import type { GetLimitsResponse, Upload as UploadMessage } from "./gen/conexiones/v1/uploads_pb.js";
 import { date, image } from "./images.js";
 import type { Image } from "./images.js";
+import { renditionLimits } from "./renditions.js";
+import type { RenditionLimits } from "./renditions.js";
 
 export type UploadState = Exclude<keyof typeof Upload_State, "UNSPECIFIED">;
 
@@ -48,6 +50,8 @@ export interface Limits {
   maxOpenUploads: number;
   /** Of all of them together, of each what it announced, or received if that is more; 0 likewise. */
   maxOpenBytes: number;
+  /** undefined of a server that makes none. */
+  renditions: RenditionLimits | undefined;
 }
 
 export function upload(message: UploadMessage | undefined): Upload {
@@ -76,6 +80,7 @@ export function limits(message: GetLimitsResponse): Limits {
     serverTime: message.serverTime && date(message.serverTime),
     maxOpenUploads: Number(message.maxOpenUploads),
     maxOpenBytes: Number(message.maxOpenBytes),
+    renditions: message.renditions && renditionLimits(message.renditions),
   };
 }
 

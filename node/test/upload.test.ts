@@ -218,6 +218,9 @@ describe("an upload", () => {
     assert.match(limits.serverVersion, /^\d+\.\d+/);
     assert.ok(limits.serverTime && Math.abs(limits.serverTime.getTime() - Date.now()) < 60_000);
     assert.ok(limits.maxOpenUploads > 0 && limits.maxOpenBytes > 0);
+    assert.deepEqual(limits.renditions?.formats, ["JPEG", "PNG", "WEBP", "AVIF"]);
+    assert.equal(limits.renditions.maxQuality, 100);
+    assert.ok(limits.renditions.maxSide > 0 && limits.renditions.maxPixels > 0 && limits.renditions.maxSeconds > 0);
   });
 });
 

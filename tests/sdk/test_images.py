@@ -55,6 +55,10 @@ async def test_uploads_can_be_looked_at_and_given_up(client: AsyncClient) -> Non
     limits = await client.limits()
     assert limits.preferred_chunk_bytes <= limits.max_chunk_bytes < limits.max_message_bytes
     assert limits.idle_expiry <= limits.total_expiry
+    assert limits.renditions is not None
+    assert set(limits.renditions.formats) == {"JPEG", "PNG", "WEBP", "AVIF"}
+    assert (limits.renditions.max_side, limits.renditions.max_quality) == (8192, 100)
+    assert limits.renditions.max_seconds > 0 < limits.renditions.max_pixels
     assert UploadState.OPEN.value == 1
 
 

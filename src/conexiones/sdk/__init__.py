@@ -12,7 +12,7 @@ from conexiones.sdk.failures import (
     UnknownError,
     Unreachable,
 )
-from conexiones.sdk.renditions import Rendition, RenditionInfo
+from conexiones.sdk.renditions import Rendition, RenditionInfo, RenditionLimits
 from conexiones.sdk.results import (
     Deleted,
     Described,
@@ -48,6 +48,7 @@ __all__ = [
     "PermissionDenied",
     "Rendition",
     "RenditionInfo",
+    "RenditionLimits",
     "Resync",
     "ServerTooOld",
     "SourceChanged",

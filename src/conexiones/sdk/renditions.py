@@ -50,6 +50,21 @@ class Rendition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenditionLimits:
+    """What the server makes."""
+
+    max_side: int
+    """Pixels, of width and of height."""
+    max_pixels: int
+    """Width × height (× frames, animated) of an image, and of a rendition."""
+    max_quality: int
+    max_seconds: float
+    """How long making one may take."""
+    formats: tuple[str, ...]
+    """Of JPEG, PNG, WEBP and AVIF."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RenditionInfo:
     """A rendition as it was made: not its image, but the bytes that came."""
 
@@ -97,3 +112,17 @@ def info(found: images_pb2.RenditionInfo) -> RenditionInfo:
 
 def _number(value: int | None) -> int:
     return max(-1, min(value or 0, _MOST))
+
+
+def limits(found: images_pb2.RenditionLimits) -> RenditionLimits:
+    return RenditionLimits(
+        max_side=found.max_side,
+        max_pixels=found.max_pixels,
+        max_quality=found.max_quality,
+        max_seconds=found.max_seconds,
+        formats=tuple(
+            name.removeprefix("FORMAT_")
+            for name, value in images_pb2.Rendition.Format.items()
+            if value in found.formats
+        ),
+    )

@@ -11,7 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from conexiones.errors import ConexionesError
 from conexiones.gen import user_pb2
 from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
+from conexiones.sdk import renditions
 from conexiones.sdk.failures import from_fields
+from conexiones.sdk.renditions import RenditionLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,8 @@ class Limits:
     """Uploads that may be open at a time, over all clients; 0 of a server without a limit."""
     max_open_bytes: int
     """Of all of them together, of each what it announced, or received if that is more; 0 likewise."""
+    renditions: RenditionLimits | None
+    """None of a server that makes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +295,7 @@ def limits(found: uploads_pb2.GetLimitsResponse) -> Limits:
         server_time=time(found.server_time) if found.HasField("server_time") else None,
         max_open_uploads=found.max_open_uploads,
         max_open_bytes=found.max_open_bytes,
+        renditions=renditions.limits(found.renditions) if found.HasField("renditions") else None,
     )
 
 

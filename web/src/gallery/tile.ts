@@ -16,6 +16,7 @@ export class Tile {
   readonly #picture = h("img", { alt: "", decoding: "async", draggable: "false" });
   #canvas: HTMLCanvasElement | undefined;
   #image: Image;
+  #looked = false;
   #drawn = "";
   #named = 0;
 
@@ -34,13 +35,9 @@ export class Tile {
 
   update(image: Image): void {
     this.#image = image;
-    const { dominantColor = "", blurHash = "" } = image.facts ?? {};
+    const { dominantColor = "" } = image.facts ?? {};
     if (/^#[0-9a-f]{6}$/i.test(dominantColor)) this.link.style.backgroundColor = dominantColor;
-    if (blurHash && blurHash !== this.#drawn) {
-      this.#drawn = blurHash;
-      this.#canvas ??= h("canvas", { "aria-hidden": "true" });
-      if (draw(this.#canvas, blurHash, image.width, image.height)) this.link.prepend(this.#canvas);
-    }
+    if (this.#looked) this.#blur();
     if (image.facts?.problem) this.#fail();
     if (image.frames > 1 && !this.link.querySelector(".badge")) {
       this.link.append(h("span", { class: "badge", "aria-hidden": "true" }, image.format));
@@ -62,8 +59,12 @@ export class Tile {
     }
   }
 
-  /** Asks for the thumbnail. */
+  /** Somebody looks: draws the BlurHash, and asks for the thumbnail. */
   show(side: number): void {
+    if (!this.#looked) {
+      this.#looked = true;
+      this.#blur();
+    }
     if (this.#picture.hasAttribute("src") || this.link.classList.contains("failed")) return;
     const wanted = side * devicePixelRatio;
     const pixels = SIDES.find((known) => known >= wanted) ?? SIDES.at(-1);
@@ -74,6 +75,15 @@ export class Tile {
   discard(): void {
     if (!this.link.classList.contains("shown")) this.#picture.removeAttribute("src");
     this.element.remove();
+  }
+
+  #blur(): void {
+    const { facts, width, height } = this.#image;
+    const hash = facts?.blurHash;
+    if (!hash || hash === this.#drawn) return;
+    this.#drawn = hash;
+    this.#canvas ??= h("canvas", { "aria-hidden": "true" });
+    if (draw(this.#canvas, hash, width, height)) this.link.prepend(this.#canvas);
   }
 
   #fail(): void {
