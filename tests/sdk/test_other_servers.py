@@ -26,7 +26,7 @@ class Service(ImageServiceServicer):
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
 
-    async def DownloadImage(
+    async def DownloadImage(  # noqa: N802 (as gRPC calls it)
         self, request: DownloadImageRequest, context: Any
     ) -> AsyncIterator[DownloadImageResponse]:
         self.asked.append((request.offset, request.limit))
