@@ -120,6 +120,15 @@ def test_an_upload_goes_on_when_the_page_is_loaded_again(
     assert 0 < sent < 0.75 * size, "what was there before was sent again"
 
 
+def test_a_dropped_file_goes_on_without_being_chosen_again(
+    browser: Browser, server: Server, tmp_path: Path, photograph: bytes
+) -> None:
+    file = large(tmp_path / "film.jpg", photograph, 60 * MB)
+    browser.play("handle", server, file=str(file))
+    [image] = images(server)
+    assert digest(server, image.id) == of_file(file)
+
+
 def test_an_upload_pauses_goes_on_and_is_cancelled(
     browser: Browser, server: Server, tmp_path: Path, photograph: bytes
 ) -> None:

@@ -76,6 +76,31 @@ export async function reload({ given, open }) {
   return offsets.reduce((sum, size) => sum + size, 0);
 }
 
+/** A dropped file, of which the browser gives a handle, with the page loaded again in the middle: it goes on without
+ *  being chosen again. The handle is one of the page's own file system, for others take a person to give them. */
+export async function handle({ given, open }) {
+  const page = await open();
+  await page.getByText("No images yet").waitFor();
+  await page.evaluate(() => document.body.append(Object.assign(document.createElement("input"), { type: "file", id: "from" })));
+  await page.locator("#from").setInputFiles(given.file);
+  await page.evaluate(async () => {
+    const folder = await navigator.storage.getDirectory();
+    const handle = await folder.getFileHandle("film.jpg", { create: true });
+    await document.querySelector("#from").files[0].stream().pipeTo(await handle.createWritable());
+    const file = await handle.getFile();
+    const item = { kind: "file", getAsFile: () => file, webkitGetAsEntry: () => null, getAsFileSystemHandle: async () => handle };
+    const event = new DragEvent("drop", { bubbles: true, cancelable: true });
+    Object.defineProperty(event, "dataTransfer", { value: { items: [item], types: ["Files"], files: [file] } });
+    document.body.dispatchEvent(event);
+  });
+  await progress(page, 0.3);
+  await page.reload();
+  const row = page.locator('.upload[data-state="interrupted"]');
+  await row.getByRole("button", { name: "Go on" }).click();
+  await stored(page, 1);
+  await tiles(page, 1);
+}
+
 /** Pause, go on, cancel: each pressed as soon as it can be. From out here that takes longer than an upload: the
  *  browser hands every body that it sends to who steers it. */
 export async function pausing({ given, open }) {
@@ -191,7 +216,7 @@ export async function keyboard({ given, open }) {
 }
 
 /** One image's details: facts, zoom, downloads, programs. Gives the programs' texts. */
-export async function details({ given, open }) {
+export async function details({ given, context, open }) {
   const page = await open(`#/image/${given.id}`);
   const dialog = page.locator("dialog.details[open]");
   await dialog.waitFor();
@@ -203,6 +228,9 @@ export async function details({ given, open }) {
   const before = await width();
   await page.getByRole("button", { name: "Zoom in" }).click();
   if (!((await width()) > before * 1.2)) throw new Error("It is not larger.");
+  await page.getByRole("button", { name: "Fit to window" }).click();
+  await pinch(await context.newCDPSession(page), await page.locator(".stage").boundingBox());
+  if (!((await width()) > before * 2)) throw new Error("Two fingers do not make it larger.");
   await page.getByRole("button", { name: "Fit to window" }).click();
   const downloading = page.waitForEvent("download");
   await dialog.getByRole("link", { name: "Original" }).click();
@@ -315,6 +343,18 @@ export async function many({ given, context, open }) {
   await devtools.send("HeapProfiler.collectGarbage");
   const { usedSize } = await devtools.send("Runtime.getHeapUsage");
   return { most, bytes: usedSize };
+}
+
+/** Two fingers on the middle of a box that move apart, to three times their distance. */
+async function pinch(devtools, { x, y, width, height }) {
+  await devtools.send("Emulation.setTouchEmulationEnabled", { enabled: true, maxTouchPoints: 2 });
+  const points = (distance) => [-1, 1].map((side, id) => ({ id, x: x + width / 2 + side * distance, y: y + height / 2 }));
+  await devtools.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: points(40) });
+  for (let distance = 50; distance <= 120; distance += 10) {
+    await devtools.send("Input.dispatchTouchEvent", { type: "touchMove", touchPoints: points(distance) });
+  }
+  await devtools.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+  await devtools.send("Emulation.setTouchEmulationEnabled", { enabled: false });
 }
 
 /** Until an upload has so much of it committed. */
