@@ -330,6 +330,9 @@ export async function many({ given, context, open }) {
     most = Math.max(most, seen.tiles);
     last = seen.last;
   }
+  const end = await page.evaluate(() => document.documentElement.scrollHeight - 40 * innerHeight);
+  const far = await frame(page, end);
+  const near = await frame(page, 0);
   // The middle was let go of and comes back, and so does the beginning.
   await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
   await page.waitForFunction((middle) => {
@@ -342,7 +345,23 @@ export async function many({ given, context, open }) {
   const devtools = await context.newCDPSession(page);
   await devtools.send("HeapProfiler.collectGarbage");
   const { usedSize } = await devtools.send("Runtime.getHeapUsage");
-  return { most, bytes: usedSize };
+  return { most, bytes: usedSize, near, far };
+}
+
+/** Scrolls by half a window thirty times, and gives the median of how long a frame took, in milliseconds. */
+async function frame(page, from) {
+  await page.evaluate((top) => scrollTo(0, top), from);
+  await page.locator(".tile.shown").first().waitFor();
+  return await page.evaluate(async () => {
+    const times = [];
+    for (let step = 0; step < 30; step++) {
+      const begin = performance.now();
+      scrollBy(0, innerHeight / 2);
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      times.push((performance.now() - begin) / 2);
+    }
+    return times.sort((a, b) => a - b)[15];
+  });
 }
 
 /** Two fingers on the middle of a box that move apart, to three times their distance. */
