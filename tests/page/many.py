@@ -18,7 +18,7 @@ def copies(server: Server, count: int, *, first: int = 0) -> None:
             WITH RECURSIVE numbers (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM numbers),
                 uploaded AS (SELECT * FROM images WHERE id > '01')
             INSERT INTO images (id, {rest})
-            SELECT printf('%08x', n) || substr(id, 9), {rest} FROM numbers, uploaded LIMIT {count}
+            SELECT printf('%08x', n) || substr(id, 9), {rest} FROM numbers CROSS JOIN uploaded LIMIT {count}
             """
         )
     catalog.close()
