@@ -159,7 +159,7 @@ class InvalidField(InvalidArgument):
 
     reason = "INVALID_FIELD"
     english = "The field takes {takes}."
-    spanish = "El campo admite {takes}."
+    spanish = "El campo no admite este valor."
 
 
 class SizeExceeded(InvalidArgument):
