@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 760, 420
-LEFT, RIGHT, TOP, BOTTOM = 80, 250, 40, 50
+LEFT, RIGHT, TOP, BOTTOM = 80, 250, 58, 50
 _COLOURS = ["#0b6e4f", "#c1121f", "#1d4ed8", "#b45309", "#6d28d9", "#475569"]
 
 
