@@ -159,7 +159,7 @@ class InvalidField(InvalidArgument):
 
     reason = "INVALID_FIELD"
     english = "The field takes {takes}."
-    spanish = "El campo no admite este valor."
+    spanish = "El campo no admite ese valor, sino (en inglés): {takes}."
 
 
 class SizeExceeded(InvalidArgument):
