@@ -195,6 +195,14 @@ async def test_formats(render, format: str) -> None:
     assert distance(image.convert("RGB"), scaled(PHOTO)) < 5
 
 
+async def test_a_large_avif_is_made_with_less_effort_and_as_good(render) -> None:
+    large = scaled(PHOTO, 3500)  # of more than 8 megapixels
+    image, _, _ = await render(encoded(large, "JPEG", quality=97), "JPEG", format="AVIF")
+    assert image.size == large.size
+    assert image.width * image.height > 8_000_000
+    assert ssim(scaled(image.convert("RGB")), scaled(PHOTO)) > 0.93
+
+
 async def test_quality_is_heard(render) -> None:
     for format in ("JPEG", "WEBP", "AVIF"):
         sizes = [

@@ -12,6 +12,9 @@ SIDES = {"JPEG": 65_500, "PNG": ANY, "WEBP": 16_383, "AVIF": 16_384}
 AVIF_EFFORT = 2
 """0 to 9. The higher ones take several times as long for a few per cent."""
 
+AVIF_LARGE = 8_000_000
+"""Pixels from which on it is 0, or the time would not be enough for what other formats do in it."""
+
 
 def render(
     file: File,
@@ -95,9 +98,8 @@ def _saved(image: Any, into: str, quality: int, keep: str) -> bytes:
                 # and readers take it for black (https://developers.google.com/speed/webp/docs/riff_container).
                 data = data[:20] + bytes((data[20] | 0x10,)) + data[21:]
         case "AVIF":
-            data = image.heifsave_buffer(
-                Q=quality, compression="av1", bitdepth=8, effort=AVIF_EFFORT, keep=keep
-            )
+            effort = AVIF_EFFORT if image.width * image.height < AVIF_LARGE else 0
+            data = image.heifsave_buffer(Q=quality, compression="av1", bitdepth=8, effort=effort, keep=keep)
         case _:
             raise Refused("UNSUPPORTED", into)
     return data
