@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def decoder() -> AsyncIterator[VipsDecoder]:
-    async with pool(workers=1, decode_pixels=40_000_000, decode_seconds=60) as decoder:
+    async with pool(decode_pixels=40_000_000, decode_seconds=60, decode_memory=1 << 30) as decoder:
         yield decoder
 
 
