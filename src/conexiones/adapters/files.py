@@ -219,26 +219,19 @@ class FileBlobs:
                 yield data[offset:]
             return
         descriptor, size = await self.run(self._open, digest)
-        reading: Future[bytes] | None = None
         try:
             if offset > size:
                 raise BlobCorrupt
             sha = None if offset else hashlib.sha256()
-            reading = self.submit(_read_piece, descriptor, offset, sha) if offset < size else None
-            while reading is not None:
-                piece = await finish(reading)
+            while offset < size:
+                piece = await self.run(_read_piece, descriptor, offset, sha)
                 offset += len(piece)
                 damaged = sha is not None and offset == size and sha.digest() != digest
                 if damaged or not piece:
                     raise BlobCorrupt
-                # The next is read while this one is on its way.
-                reading = self.submit(_read_piece, descriptor, offset, sha) if offset < size else None
                 yield piece
                 del piece
         finally:
-            if reading is not None:
-                with suppress(Exception):
-                    await finish(reading)
             os.close(descriptor)
 
     @asynccontextmanager

@@ -21,12 +21,16 @@ def span(size: int, offset: int, limit: int) -> tuple[int, int]:
 async def pieces(
     size: int, offset: int, limit: int, read: Callable[[int], AsyncIterator[bytes]]
 ) -> AsyncIterator[tuple[int, bytes]]:
-    """What `read`, which begins at an offset, gives of a span, with the offsets. Raises as `span`."""
+    """What `read`, which begins at an offset, gives of a span, with the offsets. Raises as `span`.
+
+    While it waits for the next piece it holds none, as all that downloads pass through.
+    """
     at, end = span(size, offset, limit)
     if at == end:
         return
     async for piece in read(at):
-        yield at, piece[: end - at]
-        at += len(piece)
+        begin, at = at, at + len(piece)
+        yield begin, piece[: end - begin]
+        del piece
         if at >= end:
             return

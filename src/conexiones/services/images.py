@@ -111,6 +111,7 @@ async def _frames(
     empty = True
     async for offset, data in pieces:
         frame.offset, frame.data, frame.crc32c = offset, data, google_crc32c.value(data)
+        del data
         yield frame
         frame, empty = DownloadImageResponse(), False
     if empty:
