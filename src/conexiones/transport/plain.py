@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from conexiones import errors
+from conexiones.transport.guard import CERTIFICATE, own, refusal
 from conexiones.transport.inbound import Receive
 
 PATIENCE = 0.05
@@ -35,6 +36,12 @@ def frame(message: Message) -> bytes:
     """The message behind its five bytes: not compressed, and how long it is."""
     body = message.SerializeToString()
     return b"\0" + len(body).to_bytes(4) + body
+
+
+def refused(error: Exception, method: str, headers: Mapping[bytes, bytes]) -> errors.ConexionesError:
+    """The error that the call ends with, logged: `error` is what happened."""
+    certificate = headers.get(CERTIFICATE.encode(), b"").decode("latin-1")
+    return refusal(own(error), error, method, certificate)
 
 
 class Watch:

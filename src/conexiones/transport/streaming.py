@@ -11,9 +11,9 @@ from google.protobuf.message import Message
 
 from conexiones import errors
 from conexiones.transport.frames import Frames
-from conexiones.transport.guard import CERTIFICATE, contained, contained_stream, own, refusal
+from conexiones.transport.guard import contained, contained_stream
 from conexiones.transport.inbound import Receive
-from conexiones.transport.plain import CONTENT_TYPE, END, START, Watch, frame, is_plain
+from conexiones.transport.plain import CONTENT_TYPE, END, START, Watch, frame, is_plain, refused
 from conexiones.transport.wire import Send, respond, status_headers
 
 AHEAD = 64 << 10
@@ -58,8 +58,7 @@ class Streaming:
                 else:
                     await outbox.send(frame(await contained(self._handler(request, None))))
         except Exception as error:
-            certificate = headers.get(CERTIFICATE.encode(), b"").decode("latin-1")
-            await outbox.fail(refusal(own(error), error, self._method, certificate))
+            await outbox.fail(refused(error, self._method, headers))
         else:
             await outbox.end()
         return None

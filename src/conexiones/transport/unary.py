@@ -10,9 +10,9 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from conexiones.transport.guard import CERTIFICATE, contained, own, refusal
+from conexiones.transport.guard import contained
 from conexiones.transport.inbound import Receive
-from conexiones.transport.plain import CONTENT_TYPE, END, START, Watch, frame, is_plain
+from conexiones.transport.plain import CONTENT_TYPE, END, START, Watch, frame, is_plain, refused
 from conexiones.transport.wire import Send, respond
 
 Handler = Callable[[Any, Any], Awaitable[Message]]
@@ -43,8 +43,7 @@ class Unary:
                 watch.start()
                 reply: Message = await contained(self._handler(request, None))
         except Exception as error:
-            certificate = headers.get(CERTIFICATE.encode(), b"").decode("latin-1")
-            await respond(send, CONTENT_TYPE, refusal(own(error), error, self._method, certificate))
+            await respond(send, CONTENT_TYPE, refused(error, self._method, headers))
             return None
         await send(START)
         await send({"type": "http.response.body", "body": frame(reply), "more_body": False})
