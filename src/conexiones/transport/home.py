@@ -1,4 +1,4 @@
-"""One event loop for the application, although pyvoy runs one for each listener."""
+"""Where and how long the application runs in pyvoy: on one event loop, and no call longer than the loop's life."""
 
 import asyncio
 import threading
@@ -10,6 +10,9 @@ from conexiones.transport.wire import Send
 
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
+PATIENCE = 5.0
+"""Seconds that cancelled calls have to end."""
+
 
 class Home:
     """An ASGI application that always runs on the loop on which it was started first.
@@ -17,25 +20,61 @@ class Home:
     With HTTP/3 there are two listeners, TCP and QUIC, and pyvoy loads the same application for both, each
     with a loop, a thread and a lifespan of its own. The second gets no lifespan, and its requests are
     carried to the first loop, message by message.
+
+    When a loop's life ends, so do its calls: pyvoy panics at a receive() or send() after its shutdown, and
+    a call may not have noticed yet that its client is gone.
     """
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
+        self._calls: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         here = asyncio.get_running_loop()
         with self._lock:
             self._loop = self._loop or here
-        if self._loop is here:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            for event in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{event}.complete"})
-        else:
-            await _carried(self._app, self._loop)(scope, _carried(receive, here), _carried(send, here))
+        if scope["type"] == "lifespan":
+            calls = self._calls[here] = set()
+            await (self._app if self._loop is here else _live)(scope, _ending(receive, calls), send)
+            return
+        task, calls = asyncio.current_task(), self._calls[here]
+        assert task
+        calls.add(task)
+        try:
+            if self._loop is here:
+                await self._app(scope, receive, send)
+            else:
+                await _carried(self._app, self._loop)(scope, _carried(receive, here), _carried(send, here))
+        except asyncio.CancelledError:
+            if task in calls:
+                raise
+        finally:
+            calls.discard(task)
+
+
+async def _live(scope: Any, receive: Receive, send: Send) -> None:
+    """A life in which nothing happens."""
+    for event in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{event}.complete"})
+
+
+def _ending(receive: Receive, calls: set[asyncio.Task[Any]]) -> Receive:
+    """The receive() of a lifespan: before the application hears of the end, the calls have ended."""
+
+    async def ending() -> Any:
+        event = await receive()
+        if event["type"] == "lifespan.shutdown" and calls:
+            left = calls.copy()
+            calls.clear()
+            for call in left:
+                call.cancel()
+            await asyncio.wait(left, timeout=PATIENCE)
+        return event
+
+    return ending
 
 
 def _carried(

@@ -1,0 +1,73 @@
+"""How calls end with the loop that they run on."""
+
+import asyncio
+from typing import Any
+
+from conexiones.transport.home import Home
+
+
+async def test_calls_have_ended_when_the_application_hears_of_its_end() -> None:
+    """As pyvoy's shutdown has it: after "lifespan.shutdown.complete", receive() and send() are not to be called."""
+    said: list[str] = []
+    startup, shutdown = asyncio.Event(), asyncio.Event()
+    begun = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            said.append((await receive())["type"])
+            await send({"type": "lifespan.startup.complete"})
+            said.append((await receive())["type"])
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            said.append("the call has ended")
+
+    async def life() -> Any:
+        if not startup.is_set():
+            startup.set()
+            return {"type": "lifespan.startup"}
+        await shutdown.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def send(message: Any) -> None:
+        said.append(message["type"])
+
+    home = Home(app)
+    living = asyncio.create_task(home({"type": "lifespan"}, life, send))
+    await startup.wait()
+    call = asyncio.create_task(home({"type": "http"}, life, send))
+    await begun.wait()
+    shutdown.set()
+    async with asyncio.timeout(20):
+        await living
+    assert said == [
+        "lifespan.startup",
+        "lifespan.startup.complete",
+        "the call has ended",
+        "lifespan.shutdown",
+        "lifespan.shutdown.complete",
+    ]
+    assert await call is None  # not cancelled, for pyvoy would print that
+
+
+async def test_a_call_that_is_cancelled_by_itself_says_so() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+        else:
+            raise asyncio.CancelledError
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    home = Home(app)
+    await home({"type": "lifespan"}, receive, send)
+    (ended,) = await asyncio.gather(home({"type": "http"}, receive, send), return_exceptions=True)
+    assert isinstance(ended, asyncio.CancelledError)
