@@ -1,4 +1,4 @@
-"""Where and how long the application runs in pyvoy: on one event loop, and no call longer than the loop's life."""
+"""Where the application runs in pyvoy, and how long: on one event loop, and no call longer than the loop."""
 
 import asyncio
 import threading
@@ -29,7 +29,7 @@ class Home:
         self._app = app
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
-        self._calls: dict[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] = {}
+        self._calls: dict[asyncio.AbstractEventLoop, set[asyncio.Future[Any]]] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         here = asyncio.get_running_loop()
@@ -39,9 +39,9 @@ class Home:
             calls = self._calls[here] = set()
             await (self._app if self._loop is here else _live)(scope, _ending(receive, calls), send)
             return
-        task, calls = asyncio.current_task(), self._calls[here]
-        assert task
-        calls.add(task)
+        calls = self._calls[here]
+        if task := asyncio.current_task():
+            calls.add(task)
         try:
             if self._loop is here:
                 await self._app(scope, receive, send)
@@ -51,7 +51,8 @@ class Home:
             if task in calls:
                 raise
         finally:
-            calls.discard(task)
+            if task:
+                calls.discard(task)
 
 
 async def _live(scope: Any, receive: Receive, send: Send) -> None:
@@ -61,7 +62,7 @@ async def _live(scope: Any, receive: Receive, send: Send) -> None:
         await send({"type": f"lifespan.{event}.complete"})
 
 
-def _ending(receive: Receive, calls: set[asyncio.Task[Any]]) -> Receive:
+def _ending(receive: Receive, calls: set[asyncio.Future[Any]]) -> Receive:
     """The receive() of a lifespan: before the application hears of the end, the calls have ended."""
 
     async def ending() -> Any:
