@@ -16,7 +16,11 @@ END_HEADERS = 4
 FRAME = 16384
 """The most bytes of a frame that every server takes."""
 
+HEAD = 9
+"""Bytes before the payload of a frame."""
+
 _INITIAL_WINDOW_SIZE = 4
+_MAX_FRAME_SIZE = 5
 _LARGEST = 2**31 - 1
 
 
@@ -53,7 +57,8 @@ class Stream:
 
 
 class Connection:
-    """A connection with `count` open calls of `path`."""
+    """A connection with `count` open calls of `path`; `largest` is the most bytes of a frame that the
+    server takes, `initial` those of a stream before it says more."""
 
     def __init__(self, address: str, path: str, count: int) -> None:
         host, _, port = address.rpartition(":")
@@ -61,7 +66,8 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.window = 65535
         self.streams = {number: Stream(number) for number in range(1, 2 * count, 2)}
-        self._initial = 65535
+        self.largest = FRAME
+        self.initial = 65535
         self._incoming = bytearray()
         fields = {
             ":method": "POST",
@@ -86,8 +92,8 @@ class Connection:
     def send(self, stream: Stream, parts: list[bytes], size: int) -> bool:
         """Sends the frames of a message of `size` bytes if the windows let all of it pass."""
         if size > min(stream.window, self.window):
-            if size > self._initial:
-                raise Failed(f"a message of {size} bytes is more than the server's window, {self._initial}")
+            if size > self.initial:
+                raise Failed(f"a message of {size} bytes is more than the server's window, {self.initial}")
             return False
         stream.window -= size
         self.window -= size
@@ -111,13 +117,13 @@ class Connection:
             raise Failed("the server closed the connection")
         self._incoming += data
         at, end = 0, len(self._incoming)
-        while end - at >= 9:
+        while end - at >= HEAD:
             length = int.from_bytes(self._incoming[at : at + 3], "big")
-            if end - at < 9 + length:
+            if end - at < HEAD + length:
                 break
             kind, flags, number = struct.unpack_from(">BBI", self._incoming, at + 3)
-            payload = bytes(self._incoming[at + 9 : at + 9 + length])
-            at += 9 + length
+            payload = bytes(self._incoming[at + HEAD : at + HEAD + length])
+            at += HEAD + length
             if kind == DATA:
                 stream = self.streams[number]
                 for message in stream.messages(payload):
@@ -140,8 +146,10 @@ class Connection:
                 name, value = struct.unpack_from(">HI", payload, at)
                 if name == _INITIAL_WINDOW_SIZE:
                     for stream in self.streams.values():
-                        stream.window += value - self._initial
-                    self._initial = value
+                        stream.window += value - self.initial
+                    self.initial = value
+                elif name == _MAX_FRAME_SIZE:
+                    self.largest = value
             self.socket.sendall(frame(SETTINGS, ACK, 0))
             self._settled = True
         elif kind == PING and not flags & ACK:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.load import bulk
 from bench.load.curl import curl
 from bench.peers.program import ROOT, START_SECONDS, Failed, Program
 
@@ -75,7 +76,7 @@ def nginx(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def put(url: str, source: Path) -> None:
     """A PUT of a file."""
-    curl(f"{url}/{source.name}", "-T", source, "-H", "Expect:")
+    bulk.http(f"{url}/{source.name}", "PUT", source)
 
 
 @contextmanager
@@ -111,15 +112,12 @@ def tus_upload(url: str, source: Path) -> str:
     created = curl(url, *version, *length, "-X", "POST", "-D", "-", "-o", os.devnull)
     location = next(line for line in created.splitlines() if line.lower().startswith("location:"))
     upload = location.partition(":")[2].strip()
-    octets = [
-        "-H",
-        "Content-Type: application/offset+octet-stream",
-        "-H",
-        "Upload-Offset: 0",
-        "-H",
-        "Expect:",
-    ]
-    curl(upload, *version, *octets, "-X", "PATCH", "-T", source)
+    octets = {
+        "Tus_Resumable": "1.0.0",
+        "Upload_Offset": "0",
+        "Content_Type": "application/offset+octet-stream",
+    }
+    bulk.http(upload, "PATCH", source, **octets)
     return upload.rpartition("/")[2]
 
 

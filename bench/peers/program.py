@@ -42,7 +42,7 @@ class Program:
             "CONEXIONES_ADDRESS": "127.0.0.1:0",
             # When a server is ended there is nobody left who would have to be told.
             "CONEXIONES_GRACE_SECONDS": "0",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
         }
         self._process = subprocess.Popen(
             self._command,

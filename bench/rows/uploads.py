@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench import stored
 from bench.limits import direct_write
+from bench.load import bulk
 from bench.load.h2load import h2load
 from bench.measures import Wrong, interleave, memory
 from bench.peers import http
@@ -22,6 +23,7 @@ KIB = 1 << 10
 
 ROW = "1 GiB upload"
 LIMIT = "limit: O_DIRECT, hash beside it, fsync"
+BY_H2LOAD = "ours, 64 KiB, sent by h2load"
 NGINX = "nginx PUT + sync + sha256"
 TUS = "@tus/server + sync + sha256"
 TUSD = "tusd + sync + sha256"
@@ -53,6 +55,7 @@ def run_gibibyte(bench: Bench) -> None:
         contenders: dict[str, Callable[[int], float]] = {LIMIT: partial(_limit, source)}
         for fragment in (64 * KIB, MIB, 4 * KIB):
             contenders[ours_in(fragment)] = partial(_ours, source, server, fragment)
+        contenders[BY_H2LOAD] = partial(_ours_by_h2load, source, server)
         contenders[NGINX] = partial(_nginx, source, *stack.enter_context(http.nginx(folder / "nginx")))
         contenders[TUS] = partial(_tus, source, *stack.enter_context(http.tus_server(folder / "tus")))
         try:
@@ -78,11 +81,18 @@ def _limit(source: Source, number: int) -> float:
 
 def _stream(source: Source, server: Program, fragment: int, number: int) -> float:
     source.number(number)
-    return h2load(server.address, GET_STREAM_IMAGE, source.body(fragment)).seconds
+    return bulk.grpc(server.address, GET_STREAM_IMAGE, partial(source.frames, fragment))
 
 
 def _ours(source: Source, server: Program, fragment: int, number: int) -> float:
     seconds = _stream(source, server, fragment, number)
+    take_out(server, source.picture)
+    return seconds
+
+
+def _ours_by_h2load(source: Source, server: Program, number: int) -> float:
+    source.number(number)
+    seconds = h2load(server.address, GET_STREAM_IMAGE, source.body(64 * KIB)).seconds
     take_out(server, source.picture)
     return seconds
 
@@ -136,7 +146,7 @@ def run_fragments(bench: Bench) -> None:
             }
             rates = {name: partial(_rate, source, run) for name, run in seconds.items()}
             interleave(bench.results, f"{BY_FRAGMENT}, {label(fragment)}", rates, unit="MB/s")
-            source.body(fragment).unlink()
+            source.drop(fragment)
         aio.stop()
         sent = [source.number(number).digest for number in range(bench.results.rounds)] * len(fragments)
         stored.compare(stored.digests(aio.data_dir), sent)
