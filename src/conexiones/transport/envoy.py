@@ -138,6 +138,8 @@ def _harden(manager: dict[str, Any], settings: Settings) -> None:
         "max_concurrent_streams": 1000,
         "initial_stream_window_size": 2**20,
         "initial_connection_window_size": 2**23,
+        # SETTINGS_MAX_FRAME_SIZE, which Envoy has no name for. What comes in a frame is taken as it comes.
+        "custom_settings_parameters": [{"identifier": 5, "value": 2**18}],
         "connection_keepalive": {"interval": "30s", "timeout": "20s"},
     }
 
