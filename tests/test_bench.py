@@ -11,12 +11,13 @@ import pytest
 from bench.figures import FIGURES, Figure, ratio
 from bench.images import Picture
 from bench.limits import direct_write
-from bench.load import h2load
+from bench.load import bulk, h2load
 from bench.load.streams import Plan, send
 from bench.measures import Results, Wrong, interleave
 from bench.peers.program import Failed
 from bench.report import exponent, publish
 from bench.rows import uploads
+from bench.rows.source import GET_STREAM_IMAGE, Source
 from bench.stored import compare, digests
 from conexiones.testing import serve
 from tests.clients import need
@@ -95,6 +96,21 @@ def test_what_h2load_says_is_read() -> None:
     assert h2load.read(text.format(2), 2) == h2load.Load(0.0125, 238)
     with pytest.raises(Failed):
         h2load.read(text.format(1), 2)
+
+
+def test_a_large_body_is_sent_in_the_frames_that_the_server_takes(tmp_path: Path) -> None:
+    source = Source(tmp_path, 3_000_000)
+    picture = source.number(7)
+    sizes = []
+
+    def frames(size: int) -> Path:
+        sizes.append(size)
+        return source.frames(100_000, size)
+
+    with serve(tmp_path / "data") as server:
+        assert bulk.grpc(server.address, GET_STREAM_IMAGE, frames) > 0
+    assert sizes == [bulk.LARGEST]  # which takes a tenth less CPU than those of every server
+    compare(digests(tmp_path / "data"), [picture.digest])
 
 
 def test_images_over_many_streams_are_acknowledged_and_stored(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ SMALL_UNIT = 64 << 10
 BATCH = 4
 """The most units that are written with one call."""
 
-OUTSTANDING = 2
-"""Batches of an upload that threads may be busy with, while one more is being filled."""
+OUTSTANDING = 4
+"""Batches of an upload that threads may be busy with, while one more is being filled: one that is written, one
+that is hashed, and two so that neither waits when the other takes longer."""
 
 
 class Buffers:
