@@ -19,8 +19,8 @@ BATCH = 4
 """The most units that are written with one call."""
 
 OUTSTANDING = 4
-"""Batches of an upload that threads may be busy with, while one more is being filled: one that is written, one
-that is hashed, and two so that neither waits when the other takes longer."""
+"""Batches of an upload that threads may be busy with, while one more is being filled: one is written, one is
+hashed, and with two more neither waits when the other takes longer."""
 
 
 class Buffers:
