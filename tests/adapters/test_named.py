@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from conexiones.adapters.buffers import BATCH, OUTSTANDING, UNIT
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports import Blobs, Catalog, ImageRecord, Staged, UploadRecord
 from tests.adapters.stored import everything
@@ -249,7 +250,7 @@ async def test_a_restart_keeps_open_uploads_only(
 
 
 async def test_a_cancelled_write_is_never_committed_with_a_hole(blobs: Blobs) -> None:
-    data = content(20 * MIB)  # more than may be on its way
+    data = content(BATCH * (OUTSTANDING + 2) * UNIT)  # more than may be on its way
     holes = 0
     for turns in range(0, 40, 2):
         staged = await blobs.resume(NAME, 0)
