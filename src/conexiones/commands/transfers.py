@@ -21,8 +21,16 @@ OURS = (STATE, ".part")
 EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
 
 
+REFRESH = 0.1
+"""Seconds between looks at the bars."""
+
+
 class Bars:
-    """A bar for each transfer, on standard error; nothing where that is no terminal, or on demand."""
+    """A bar for each transfer, on standard error; nothing where that is no terminal, or on demand.
+
+    They are drawn by the event loop: a thread of rich's own, at the same time as a line is said, leaves bars
+    behind.
+    """
 
     def __init__(self, *, hidden: bool) -> None:
         self._progress: Any = None
@@ -51,15 +59,22 @@ class Bars:
             console=Console(stderr=True),
             transient=True,
             expand=True,
+            auto_refresh=False,
         )
 
     def __enter__(self) -> "Bars":
         if self._progress:
             self._progress.start()
+            self._refresh()
         return self
+
+    def _refresh(self) -> None:
+        self._progress.refresh()
+        self._later = asyncio.get_running_loop().call_later(REFRESH, self._refresh)
 
     def __exit__(self, *_: object) -> None:
         if self._progress:
+            self._later.cancel()
             self._progress.stop()
 
     def add(self, name: str, total: int | None) -> "Bar":
