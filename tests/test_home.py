@@ -54,6 +54,49 @@ async def test_calls_have_ended_when_the_application_hears_of_its_end() -> None:
     assert await call is None  # not cancelled, for pyvoy would print that
 
 
+async def test_a_call_of_another_loop_ends_with_the_first() -> None:
+    """With HTTP/3 pyvoy has two loops, and the calls of both run on the first."""
+    shutdown, begun = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await receive()
+        else:
+            begun.set()
+            await asyncio.Event().wait()
+
+    async def startup() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def life() -> Any:
+        if begun.is_set():
+            await shutdown.wait()
+            return {"type": "lifespan.shutdown"}
+        await begun.wait()
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    home = Home(app)
+
+    async def elsewhere() -> None:
+        living = asyncio.create_task(home({"type": "lifespan"}, asyncio.Event().wait, send))
+        await asyncio.sleep(0)
+        await home({"type": "http"}, startup, send)
+        living.cancel()
+
+    living = asyncio.create_task(home({"type": "lifespan"}, life, send))
+    await asyncio.sleep(0)
+    other = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
+    await begun.wait()
+    shutdown.set()
+    async with asyncio.timeout(20):
+        await living
+        await other
+
+
 async def test_a_call_that_is_cancelled_by_itself_says_so() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

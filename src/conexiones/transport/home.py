@@ -38,15 +38,22 @@ class Home:
         if scope["type"] == "lifespan":
             calls = self._calls[here] = set()
             await (self._app if self._loop is here else _live)(scope, _ending(receive, calls), send)
-            return
-        calls = self._calls[here]
+        elif self._loop is here:
+            await self._run(scope, receive, send)
+        else:
+            carried = _carried(self._run, self._loop)
+            await self._call(carried(scope, _carried(receive, here), _carried(send, here)))
+
+    async def _run(self, scope: Any, receive: Receive, send: Send) -> None:
+        await self._call(self._app(scope, receive, send))
+
+    async def _call(self, work: Awaitable[None]) -> None:
+        """Does the work of a call; it ends quietly when the loop's life does."""
+        calls = self._calls[asyncio.get_running_loop()]
         if task := asyncio.current_task():
             calls.add(task)
         try:
-            if self._loop is here:
-                await self._app(scope, receive, send)
-            else:
-                await _carried(self._app, self._loop)(scope, _carried(receive, here), _carried(send, here))
+            await work
         except asyncio.CancelledError:
             if task in calls:
                 raise
