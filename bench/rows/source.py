@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from bench.images import Picture, framed, touch, write, write_fragments
-from bench.load.http2 import DATA, frame, frame_head
+from bench.load.http2 import DATA, HEAD, frame, frame_head
 from bench.measures import Wrong
 from bench.peers.program import Program
 from conexiones.gen.user_pb2 import GetImage
@@ -39,17 +39,18 @@ class Source:
     def frames(self, fragment: int, size: int) -> Path:
         """The same body in DATA frames of HTTP/2, of `size` bytes each but for the last, of stream 1."""
         path = self._folder / f"fragments-{fragment}-{size}"
-        first = framed(GetImage(image=next(self.picture.pieces(fragment))))[:size]
-        length = min(size, self.body(fragment).stat().st_size)
         if not path.exists():
             with self.body(fragment).open("rb") as body, path.open("wb") as file:
                 while data := body.read(size):
                     file.write(frame(DATA, 0, 1, data))
+        first = framed(GetImage(image=next(self.picture.pieces(fragment))))[:size]
+        length = min(size, path.stat().st_size - HEAD)
         return self._begin(path, frame_head(length, DATA, 0, 1) + first)
 
     def drop(self, fragment: int) -> None:
         """Removes the bodies in fragments of that many bytes."""
-        for path in (self.body(fragment), *self._folder.glob(f"fragments-{fragment}-*")):
+        name = f"fragments-{fragment}"
+        for path in (self._folder / name, *self._folder.glob(f"{name}-*")):
             path.unlink()
 
     def number(self, number: int) -> Picture:

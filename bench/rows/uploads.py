@@ -55,7 +55,7 @@ def run_gibibyte(bench: Bench) -> None:
         contenders: dict[str, Callable[[int], float]] = {LIMIT: partial(_limit, source)}
         for fragment in (64 * KIB, MIB, 4 * KIB):
             contenders[ours_in(fragment)] = partial(_ours, source, server, fragment)
-        contenders[BY_H2LOAD] = partial(_ours_by_h2load, source, server)
+        contenders[BY_H2LOAD] = partial(_ours, source, server, 64 * KIB, send=_by_h2load)
         contenders[NGINX] = partial(_nginx, source, *stack.enter_context(http.nginx(folder / "nginx")))
         contenders[TUS] = partial(_tus, source, *stack.enter_context(http.tus_server(folder / "tus")))
         try:
@@ -84,15 +84,20 @@ def _stream(source: Source, server: Program, fragment: int, number: int) -> floa
     return bulk.grpc(server.address, GET_STREAM_IMAGE, partial(source.frames, fragment))
 
 
-def _ours(source: Source, server: Program, fragment: int, number: int) -> float:
-    seconds = _stream(source, server, fragment, number)
-    take_out(server, source.picture)
-    return seconds
-
-
-def _ours_by_h2load(source: Source, server: Program, number: int) -> float:
+def _by_h2load(source: Source, server: Program, fragment: int, number: int) -> float:
     source.number(number)
-    seconds = h2load(server.address, GET_STREAM_IMAGE, source.body(64 * KIB)).seconds
+    return h2load(server.address, GET_STREAM_IMAGE, source.body(fragment)).seconds
+
+
+def _ours(
+    source: Source,
+    server: Program,
+    fragment: int,
+    number: int,
+    *,
+    send: Callable[[Source, Program, int, int], float] = _stream,
+) -> float:
+    seconds = send(source, server, fragment, number)
     take_out(server, source.picture)
     return seconds
 
