@@ -26,6 +26,9 @@ from conexiones.sdk.uploads import Progress
 Received: TypeAlias = Image | RenditionInfo
 """What the bytes are: those of an image, or of a rendition of one."""
 
+AHEAD = 4
+"""Frames, of a MiB each, that may have come while others are written."""
+
 T = TypeVar("T")
 
 
@@ -104,11 +107,12 @@ class Range:
                     self._connection.reached = True
                     if self._end is None:
                         self._begin(frame)
-                    if frame.data:
-                        self._check(frame)
-                        self._offset += len(frame.data)
+                    data = frame.data  # once: each time protobuf copies it
+                    if data:
+                        self._check(frame, data)
+                        self._offset += len(data)
                         self._pace.progress()
-                        yield frame.data
+                        yield data
             except Stalled:
                 self._connection.renew(link)
                 raise
@@ -129,10 +133,10 @@ class Range:
         size = self.received.size_bytes
         self._end = min(size, self._offset + self._wanted.limit) if self._wanted.limit else size
 
-    def _check(self, frame: DownloadImageResponse) -> None:
+    def _check(self, frame: DownloadImageResponse, data: bytes) -> None:
         if frame.offset != self._offset:
             raise errors.OffsetMismatch(expected=self._offset, actual=frame.offset)
-        actual = google_crc32c.value(frame.data)
+        actual = google_crc32c.value(data)
         if actual != frame.crc32c:
             raise errors.ChecksumMismatch(
                 algorithm="CRC-32C", expected=f"{frame.crc32c:08x}", actual=f"{actual:08x}"
@@ -166,27 +170,17 @@ async def into_file(
         digest = hashlib.sha256()
     done = begun
 
-    def write(piece: bytes) -> None:
-        _write(file, piece)
-        if digest:
-            digest.update(piece)
-
-    writing: asyncio.Future[None] | None = None
+    writing = _Writing(file, digest)
     pieces = range_.pieces()
     try:
         async for piece in pieces:
-            if writing is not None:
-                await writing
-            writing = asyncio.ensure_future(asyncio.to_thread(write, piece))
+            await writing.add(piece)
             done += len(piece)
             if progress:
                 progress(done, range_.total)
-        if writing is not None:
-            await writing
+        await writing.end()
     finally:
-        # The file is the caller's again only when no thread has it.
-        if writing is not None and not writing.done():
-            await asyncio.wait({writing}, timeout=5)
+        await writing.stop()
         await pieces.aclose()
     assert range_.received is not None  # noqa: S101 (tells mypy: the pieces are through)
     if digest:
@@ -194,10 +188,45 @@ async def into_file(
     return range_.received
 
 
-def _write(file: BinaryIO | Part, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:
-        view = view[file.write(view) or 0 :]
+class _Writing:
+    """Writes and hashes pieces in a thread, in their order, while others come."""
+
+    def __init__(self, file: BinaryIO | Part, digest: "hashlib._Hash | None") -> None:
+        self._file = file
+        self._digest = digest
+        self._come: list[bytes] = []
+        self._job: asyncio.Future[None] | None = None
+
+    async def add(self, piece: bytes) -> None:
+        self._come.append(piece)
+        if self._job is None or self._job.done() or len(self._come) >= AHEAD:
+            await self._begin_next()
+
+    async def end(self) -> None:
+        """Until all is written."""
+        await (await self._begin_next())
+
+    async def stop(self) -> None:
+        """The file is the caller's again only when no thread has it."""
+        if self._job is not None:
+            done, _ = await asyncio.wait({self._job}, timeout=5)
+            for job in done:
+                job.exception()  # seen: it is another one that ends the download
+
+    async def _begin_next(self) -> asyncio.Future[None]:
+        if self._job is not None:
+            await self._job
+        come, self._come = self._come, []
+        self._job = asyncio.ensure_future(asyncio.to_thread(self._write, come))
+        return self._job
+
+    def _write(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[self._file.write(view) or 0 :]
+            if self._digest:
+                self._digest.update(piece)
 
 
 async def into_path(
