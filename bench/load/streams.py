@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from bench.images import Picture
 from bench.load.http2 import DATA, FRAME, Connection, Stream, frame_head
-from bench.peers.program import ROOT, Failed
+from bench.peers.program import SOURCES, Failed
 from conexiones.gen.user_pb2 import GetImage, GetImageReply
 
 PATH = "/user.UsuarioServicio/ImageStreamReply"
@@ -163,7 +163,7 @@ def load(address: str, plan: Plan, *, digests: bool = True) -> Outcome:
         command += [f"--{name}", str(getattr(plan, name))]
     if not digests:
         command.append("--no-digests")
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "PYTHONPATH": SOURCES}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode:
         raise Failed(done.stderr)

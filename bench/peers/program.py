@@ -13,6 +13,9 @@ STOP_SECONDS = 60.0
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SOURCES = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+"""For PYTHONPATH: what is measured is this checkout, whatever is installed."""
+
 
 class Failed(Exception):
     """A program did not start, or did not do what it was told; the text is what it wrote."""
@@ -42,7 +45,7 @@ class Program:
             "CONEXIONES_ADDRESS": "127.0.0.1:0",
             # When a server is ended there is nobody left who would have to be told.
             "CONEXIONES_GRACE_SECONDS": "0",
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+            "PYTHONPATH": SOURCES,
         }
         self._process = subprocess.Popen(
             self._command,

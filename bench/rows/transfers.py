@@ -21,7 +21,7 @@ from bench.load.curl import curl
 from bench.load.h2load import h2load
 from bench.measures import Wrong, interleave
 from bench.peers import http
-from bench.peers.program import ROOT, Failed, Program, ours
+from bench.peers.program import ROOT, SOURCES, Failed, Program, ours
 from bench.rows import Bench
 from bench.rows.source import Source, take_out
 from bench.rows.uploads import GIB, MIB
@@ -99,7 +99,7 @@ def _put(source: Source, server: Program, command: list[str], number: int) -> fl
 
 def _say(server: Program, command: list[str]) -> dict[str, float | str]:
     """What a client says last, as JSON."""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "CONEXIONES_ADDRESS": server.address}
+    environ = {**os.environ, "PYTHONPATH": SOURCES, "CONEXIONES_ADDRESS": server.address}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode:
         raise Failed(done.stderr)
