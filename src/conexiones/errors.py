@@ -62,7 +62,8 @@ one in Spanish, and the facts that fill them. Causes are chained (`raise … fro
 """
 
 from enum import IntEnum
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 
 class Code(IntEnum):
@@ -104,6 +105,9 @@ class ConexionesError(Exception):
         self.field = field
         self.facts = facts
         super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), field=self.field, **self.facts), ()
 
     @property
     def message(self) -> str:

@@ -141,10 +141,7 @@ class Catalog(Protocol):
     async def close(self) -> None: ...
 
     def add_image(self, image: ImageRecord) -> Awaitable[None]:
-        """Adds an image whose blob is durable. Ids are unique; one digest may have many images.
-
-        As `put_user` it may be called in any thread; what it gives is awaited on the loop, once.
-        """
+        """Adds an image whose blob is durable. Ids are unique; one digest may have many images."""
 
     async def get_image(self, image_id: str) -> ImageRecord | None: ...
 
@@ -272,12 +269,6 @@ class Staged(Protocol):
 
         The same bytes are kept once. Until `settle` is called, a crash lets the next start remove
         them again unless the catalog refers to them; of a named one it then still has what was committed.
-        """
-
-    async def publish_with(self, add: Callable[[bytes], Awaitable[T]]) -> T:
-        """Publishes, awaits what `add` gives for the SHA-256, settles, and gives that.
-
-        `add` makes the catalog refer to the blob. It may be called in another thread.
         """
 
     async def settle(self) -> None:

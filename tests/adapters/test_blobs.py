@@ -3,8 +3,7 @@
 import asyncio
 import hashlib
 import random
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -305,58 +304,3 @@ async def test_a_crash_after_the_catalog_has_deleted_leaves_no_blob(
         with pytest.raises(StorageUnavailable):
             await removing.__aexit__(None, None, None)
     await blobs.close()
-
-
-@pytest.mark.parametrize("size", [1, 70_000, 3 * MIB])
-async def test_publish_with_adds_and_settles(blobs: Blobs, catalog: Catalog, image: Make, size: int) -> None:
-    data = content(size, "with")
-    staged = await fill(blobs.stage(), data)
-    await staged.publish_with(lambda digest: catalog.add_image(image("1", digest=digest)))
-    await staged.discard()
-    assert await whole(blobs, hashlib.sha256(data).digest()) == data
-
-
-@pytest.mark.parametrize("size", [1000, 3 * MIB])
-async def test_what_the_catalog_refuses_is_not_kept(
-    blobs: Blobs, catalog: Catalog, image: Make, size: int
-) -> None:
-    await catalog.add_image(image("1"))
-    data = content(size, "refused")
-
-    async def later(digest: bytes) -> None:
-        raise NotAnImage
-
-    def at_once(digest: bytes) -> Awaitable[None]:
-        raise NotAnImage
-
-    for add in (later, at_once):
-        staged = await fill(blobs.stage(), data)
-        with pytest.raises(NotAnImage):
-            await staged.publish_with(add)
-        await staged.discard()
-        assert await gone(blobs, hashlib.sha256(data).digest())
-
-
-async def test_cancelled_while_the_catalog_is_told_it_is_kept(
-    blobs: Blobs, catalog: Catalog, image: Make
-) -> None:
-    """The blob of a small image: the thread that made it durable tells the catalog."""
-    data = content(1000, "cancelled")
-    told, go = asyncio.Event(), threading.Event()
-    loop = asyncio.get_running_loop()
-
-    def add(digest: bytes) -> Awaitable[None]:
-        loop.call_soon_threadsafe(told.set)
-        go.wait(30)
-        return catalog.add_image(image("1", digest=digest))
-
-    staged = await fill(blobs.stage(), data)
-    publishing = asyncio.ensure_future(staged.publish_with(add))
-    await told.wait()
-    publishing.cancel()
-    go.set()
-    with pytest.raises(asyncio.CancelledError):
-        await publishing
-    await staged.discard()
-    assert await catalog.get_image("1")
-    assert await whole(blobs, hashlib.sha256(data).digest()) == data

@@ -10,6 +10,7 @@ import pytest
 
 from conexiones.adapters.schema import VERSION
 from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.adapters.sqlite_file import connect_to_write
 from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports import ImageRecord
 
@@ -163,14 +164,11 @@ async def test_a_defect_of_the_caller_is_no_failure_of_the_storage(tmp_path: Pat
     await catalog.close()
 
 
-async def test_a_commit_is_synced(tmp_path: Path) -> None:
-    """Only a power cut would show that it is not: so the connection that commits is asked."""
-    catalog = SqliteCatalog(tmp_path / "catalog.db")
-    await catalog.open()
-    for pragma, value in {"synchronous": 2, "foreign_keys": 1, "journal_mode": "wal"}.items():
-        ask = f"PRAGMA {pragma}"
-        assert await catalog._write(lambda c, ask=ask: c.execute(ask).fetchone()[0]) == value
-    await catalog.close()
+def test_a_commit_is_synced(tmp_path: Path) -> None:
+    """Only a power cut would show that it is not: so such a connection as commits is asked."""
+    with closing(connect_to_write(tmp_path / "catalog.db")) as connection:
+        for pragma, value in {"synchronous": 2, "foreign_keys": 1, "journal_mode": "wal"}.items():
+            assert connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
 
 
 async def test_a_full_disk_ends_writes_clearly_and_goes_on_with_space(

@@ -16,7 +16,6 @@ import queue
 import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from conexiones.adapters.disk import storage_error
+from conexiones.adapters.program import interpreter
 from conexiones.errors import NoPreview, ServerDraining
 from conexiones.ports import Facts, Recipe, Rendered
 
@@ -84,19 +84,14 @@ class _Worker:
         self._socket, theirs = socket.socketpair()
         # In memory, because a pipe that nobody reads would stop a worker that prints much.
         self._stderr = os.fdopen(os.memfd_create("decoder-stderr"), "rb", buffering=0)
-        # sys.executable is Envoy where the server runs embedded in it. -I ignores the PYTHON* variables that
-        # the embedding sets, and its LD_PRELOAD would bring a second libpython.
-        python = Path(sys.prefix) / "bin" / "python3"
-        environment = {"VIPS_CONCURRENCY": "1", "LC_ALL": "C.UTF-8"}
-        if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library only with it
-            environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+        python, environment = interpreter()
         try:
             self._process = subprocess.Popen(
                 [python, "-I", "-c", PROGRAM, Path(__file__).parent, str(memory), str(nice)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
-                env=environment,
+                env={"VIPS_CONCURRENCY": "1", **environment},
                 start_new_session=True,  # a Ctrl-C in the server's terminal is the server's to handle
             )
         except OSError:

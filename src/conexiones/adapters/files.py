@@ -20,7 +20,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -29,11 +29,12 @@ from weakref import WeakSet
 
 from conexiones.adapters.buffers import Buffers
 from conexiones.adapters.claims import Claims
-from conexiones.adapters.disk import Outcome, finish, sync_folder, to_end
+from conexiones.adapters.disk import sync_folder
 from conexiones.adapters.named import NAME, NamedStaged
 from conexiones.adapters.segment_index import Record
-from conexiones.adapters.segments import Appended, Segments
+from conexiones.adapters.segments import Segments
 from conexiones.adapters.staged import FileStaged
+from conexiones.adapters.waiting import Outcome, finish, to_end
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports import Catalog, Staged
 
@@ -199,12 +200,12 @@ class FileBlobs:
         """Bytes up to which an upload stays in memory now: the more uploads there are, the fewer."""
         return max(min(LEAST, self.small), min(self.small, MEMORY // max(1, len(self._uploads))))
 
-    def append(self, data: bytes, add: Callable[[bytes], Awaitable[T]] | None = None) -> Outcome[Appended[T]]:
-        """Stores a small blob, durably, with a claim. Raises StorageUnavailable."""
+    def append(self, data: bytes) -> Outcome[bytes]:
+        """Stores a small blob, durably, with a claim; gives its digest. Raises StorageUnavailable."""
         if self._pool is None:
             raise StorageUnavailable
-        outcome: Outcome[Appended[T]] = Outcome(loop=self._loop)
-        self._segments.append(data, outcome, add)
+        outcome: Outcome[bytes] = Outcome(loop=self._loop)
+        self._segments.append(data, outcome)
         return outcome
 
     async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:

@@ -19,9 +19,10 @@ from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conexiones.adapters.disk import finish, sync_folder, to_end
+from conexiones.adapters.disk import sync_folder
 from conexiones.adapters.staged import Batch, FileStaged
 from conexiones.adapters.views import WINDOW
+from conexiones.adapters.waiting import finish, to_end
 from conexiones.direct import DirectFile
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 

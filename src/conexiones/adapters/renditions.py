@@ -25,7 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from conexiones.adapters.disk import finish
+from conexiones.adapters.waiting import finish
 from conexiones.errors import StorageUnavailable
 from conexiones.ports import Rendered, RenditionFile
 

@@ -12,7 +12,7 @@ A record is a head of 48 bytes, in big-endian order, and the blob's bytes:
     16  32  its SHA-256
 
 One thread appends: it takes all that waits, writes it with one call, syncs once, and tells everyone: the more
-callers, the larger the group, and nobody waits for company. It writes the index later, for many at once.
+callers, the larger the group, and nobody waits for company. Another writes the index later, for many at once.
 
 A crash may leave zeros behind the last record, a torn tail, or records that the catalog was never told of.
 The index keeps a mark before which neither can be; `open` reads the records behind it, checks them, asks the
@@ -26,17 +26,16 @@ import hashlib
 import logging
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Any, Generic, TypeVar
 
 from conexiones.adapters.claims import Claims
-from conexiones.adapters.disk import Outcome, sync_folder
+from conexiones.adapters.disk import sync_folder
 from conexiones.adapters.segment_index import Place, Record, SegmentIndex
 from conexiones.adapters.segment_records import (
     DELETED,
@@ -49,6 +48,7 @@ from conexiones.adapters.segment_records import (
     read_head,
     write_all,
 )
+from conexiones.adapters.waiting import Outcome
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 
 SEGMENT = 1 << 30
@@ -64,33 +64,23 @@ FEW = 4
 AHEAD = 512 << 10
 """After a group of so few, there are up to so many bytes of zeros behind the last record."""
 
-TOLD_RECORDS = 256
+TOLD_RECORDS = 2048
+TOLD_BYTES = 64 << 20
 TOLD_SECONDS = 0.1
-"""The index is told of so many records at a time, or of fewer when no more have come for that long."""
+"""The index is told of so many records, or of records of so many bytes, at a time, or of fewer when no more
+have come for that long."""
 
 LOOK = 1000
 """Records that are looked at together when the store is opened."""
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Appended(Generic[T]):
-    """A blob that is durable, and claimed; and what `add` gave for its digest."""
-
-    digest: bytes
-    adding: Awaitable[T] | None
 
 
 @dataclass(slots=True)
 class _Append:
     data: bytes
-    outcome: "Outcome[Appended[Any]]"
-    add: Callable[[bytes], Awaitable[Any]] | None
+    outcome: Outcome[bytes]
     digest: bytes = b""  # when it is claimed
-    adding: Awaitable[Any] | None = None
     error: BaseException | None = None
 
 
@@ -126,20 +116,18 @@ class Segments:
         self._end = Place(0, 0)
         self._zeroed = 0  # there are zeros up to there
         self._recent: dict[bytes, Record] = {}  # durable, and not in the index yet
+        self._untold = 0  # bytes that came since the index was to be told last
+        self._marks: SimpleQueue[Place | None] = SimpleQueue()  # to tell the index of
+        self._telling = False
         self._unsettled: dict[Place, bytes] = {}  # records that the catalog may not know yet, in order
 
     # On the event loop.
 
-    def append(
-        self,
-        data: bytes,
-        outcome: "Outcome[Appended[T]]",
-        add: Callable[[bytes], Awaitable[T]] | None = None,
-    ) -> None:
-        """Stores a blob, and then calls `add` in the thread. Raises StorageUnavailable if it is not open."""
+    def append(self, data: bytes, outcome: Outcome[bytes]) -> None:
+        """Stores a blob; its digest is the outcome. Raises StorageUnavailable if it is not open."""
         if self._thread is None:
             raise StorageUnavailable
-        self._queue.put(_Append(data, outcome, add))
+        self._queue.put(_Append(data, outcome))
 
     # In threads.
 
@@ -219,6 +207,8 @@ class Segments:
     # The appending thread.
 
     def _serve(self) -> None:
+        telling = Thread(target=self._serve_index, name="segments-index", daemon=True)
+        telling.start()
         closing = False
         while not closing:
             group = _Group()
@@ -235,16 +225,27 @@ class Segments:
                 self._store(group)
                 if len(group.appends) <= FEW and self._queue.empty():
                     self._zero_ahead()
+        self._marks.put(None)
+        telling.join()
         self._tell_index(self._mark())
 
     def _next(self) -> _Append | None:
         """The next that comes; the index is told when there are enough for it, or no more come."""
-        if self._recent:
-            with suppress(Empty):
-                if len(self._recent) < TOLD_RECORDS:
+        while self._recent:
+            few = len(self._recent) < TOLD_RECORDS and self._untold < TOLD_BYTES
+            if few or self._telling:
+                with suppress(Empty):
                     return self._queue.get(timeout=TOLD_SECONDS)
-            self._tell_index(self._mark())
+            if not self._telling:
+                self._telling, self._untold = True, 0
+                self._marks.put(self._mark())
+                break
         return self._queue.get()
+
+    def _serve_index(self) -> None:
+        while (mark := self._marks.get()) is not None:
+            self._tell_index(mark)
+            self._telling = False
 
     def _store(self, group: _Group) -> None:
         try:
@@ -253,9 +254,7 @@ class Segments:
             log.warning("A group of %d blobs was not stored", len(group.appends), exc_info=error)
             self._abandon(group, error)
         self._recent.update(group.records)
-        for append in group.appends:
-            if append.add is not None and append.error is None:
-                append.adding = _called(append.add, append.digest)
+        self._untold += group.size
         with suppress(RuntimeError):  # the loop was closed without close(): nobody to tell
             self._tell(lambda: _resolve(group.appends))
 
@@ -267,7 +266,9 @@ class Segments:
                 recent = list(self._recent.values())
                 self._index.add(recent, self._told)
                 for record in recent:
-                    self._recent.pop(record.digest, None)
+                    now = self._recent.pop(record.digest, record)
+                    if now is not record:  # it was damaged, and stored again meanwhile
+                        self._recent.setdefault(record.digest, now)
         except sqlite3.Error:
             # Tried again with the next; after a crash the records speak for themselves.
             log.warning("The index of the segments could not be written", exc_info=True)
@@ -446,15 +447,4 @@ class Segments:
 
 def _resolve(appends: list[_Append]) -> None:
     for append in appends:
-        append.outcome.decide(Appended(append.digest, append.adding), append.error)
-
-
-def _called(add: Callable[[bytes], Awaitable[T]], digest: bytes) -> Awaitable[T]:
-    try:
-        return add(digest)
-    except Exception as error:
-        return _raise(error)
-
-
-async def _raise(error: Exception) -> Any:
-    raise error
+        append.outcome.decide(append.digest, append.error)

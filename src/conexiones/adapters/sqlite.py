@@ -1,56 +1,42 @@
 """The catalog in one SQLite file.
 
 The file (0600, its tables are in schema.py, what is done with them in transactions.py) and its `-wal`
-and `-shm` lie in a folder that only one process may use: whoever starts the process holds a lock on it.
+and `-shm` lie in a folder that only one server may use: whoever starts it holds a lock on it.
 `PRAGMA user_version` is the version of the schema.
 
-Writes go through one thread, which commits whatever waits for it as one transaction: the more callers,
-the more of them share an fsync, and nobody waits for company. `synchronous=FULL` makes every commit
-durable before it is acknowledged. Reads run beside it, each on a snapshot not older than its call.
+Writes go to a process of its own (sqlite_writer.py), which commits whatever waits for it as one transaction:
+in a thread they would wait for the interpreter of the event loop, and it for theirs. `synchronous=FULL` makes
+every commit durable before it is acknowledged. Reads run beside it in threads, each on a snapshot not older
+than its call.
 """
 
 import asyncio
-import os
+import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from conexiones.adapters import descriptions, transactions
-from conexiones.adapters.disk import Outcome, storage_error, sync_folder, to_end
-from conexiones.adapters.schema import VERSION, create, prepare_to_write
-from conexiones.errors import StorageFull, StorageUnavailable
+from conexiones.adapters.sqlite_file import connect, failure
+from conexiones.adapters.sqlite_process import WriterProcess, told
+from conexiones.adapters.sqlite_writer import Decided, Work
+from conexiones.adapters.waiting import Outcome, to_end
+from conexiones.errors import StorageUnavailable
 from conexiones.ports import Counts, EventRecord, Facts, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
 READERS = 4
-STATEMENTS = 256
-"""Statements that a connection keeps ready: those that add images are of many lengths."""
 
-BUSY_TIMEOUT = 5000
-"""Milliseconds to wait for another program that looks into the file, such as the sqlite3 shell."""
+AGAIN = 1.0
+"""Seconds until a process that cannot be started is started again."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """One caller's part of a transaction, and what waits for its outcome. An image is to be added."""
-
-    work: Callable[[sqlite3.Connection], Any] | ImageRecord
-    outcome: Outcome[Any]
-
-    def run(self, connection: sqlite3.Connection) -> Any:
-        if isinstance(self.work, ImageRecord):
-            return transactions.insert_images(connection, [self.work])
-        return self.work(connection)
-
-
-_Decided = tuple[_Write, Any, Exception | None]
+log = logging.getLogger(__name__)
 
 
 class SqliteCatalog:
@@ -62,29 +48,36 @@ class SqliteCatalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
-        self._writer: Thread | None = None
-        # Only the loop's own thread touches these two.
+        self._open = False
+        self._up = False  # the process: only then writes are taken
+        self._waiting: list[tuple[Work, Outcome[Any]]] = []  # to be sent at the end of this turn of the loop
+        self._sent: deque[Outcome[Any]] = deque()  # what the process has to answer, in order
         self._newest = 0  # the sequence of the newest event that is committed
         self._news = asyncio.Event()  # of the next one; each wakes all that wait, and another takes its place
+        self._closing = asyncio.Event()
 
     async def open(self) -> None:
         """Opens the file and creates what is missing. ValueError if a newer version wrote it."""
         self._loop = asyncio.get_running_loop()
         self._idle: list[sqlite3.Connection] = []  # for reading: at most as many as there are threads
+        self._closing.clear()
+        try:
+            await self._start()
+        except (OSError, EOFError) as error:
+            raise StorageUnavailable from error
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")
-        await to_end(asyncio.ensure_future(asyncio.to_thread(self._start)))
+        self._open = True
+        self._living = asyncio.create_task(self._live())
 
     async def close(self) -> None:
         """Finishes the writes that wait, and closes the file."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            self._queue.put(None)
-            await to_end(asyncio.ensure_future(asyncio.to_thread(self._stop, writer)))
+        if self._open:
+            self._open = False
+            await to_end(asyncio.ensure_future(self._stop()))
             self._wake()
 
     def add_image(self, image: ImageRecord) -> Awaitable[None]:
-        return self._write(image)
+        return self._write(transactions.insert_images, [transactions.image_row(image)])
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
         return await self._read(lambda connection: transactions.get_image(connection, image_id))
@@ -100,13 +93,13 @@ class SqliteCatalog:
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """As in the port. The `update_time` of the user whose image it was moves."""
-        return await self._write(lambda connection: transactions.delete_image(connection, image_id, now))
+        return await self._write(transactions.delete_image, image_id, now)
 
     def put_user(
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
     ) -> Awaitable[UserRecord]:
         """As in the port. `update_time` moves when `pow` or `image` is given."""
-        return self._write(lambda connection: transactions.upsert_user(connection, name, pow, image, now))
+        return self._write(transactions.upsert_user, name, pow, image, now)
 
     async def get_user(self, name: str) -> UserRecord | None:
         return await self._read(lambda connection: transactions.get_user(connection, name))
@@ -118,7 +111,7 @@ class SqliteCatalog:
         return await self._read(lambda connection: descriptions.facts_of(connection, digests))
 
     async def put_facts(self, digest: bytes, facts: Facts, *, now: int) -> None:
-        await self._write(lambda connection: descriptions.put_facts(connection, digest, facts, now))
+        await self._write(descriptions.put_facts, digest, facts, now)
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
         return await self._read(lambda connection: descriptions.undescribed(connection, before, limit))
@@ -127,28 +120,24 @@ class SqliteCatalog:
         return await self._read(transactions.counts)
 
     async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
-        return await self._write(lambda connection: transactions.create_upload(connection, upload, quota))
+        return await self._write(transactions.create_upload, upload, quota)
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None:
         return await self._read(lambda connection: transactions.get_upload(connection, upload_id))
 
     async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
         """As in the port. `update_time` moves."""
-        return await self._write(lambda connection: transactions.claim_upload(connection, upload_id, now))
+        return await self._write(transactions.claim_upload, upload_id, now)
 
     async def advance_upload(
         self, upload_id: str, *, epoch: int, size: int, now: int, quota: UploadQuota | None = None
     ) -> UploadRecord | None:
-        return await self._write(
-            lambda connection: transactions.advance_upload(connection, upload_id, epoch, size, now, quota)
-        )
+        return await self._write(transactions.advance_upload, upload_id, epoch, size, now, quota)
 
     async def end_upload(
         self, upload_id: str, *, state: str, image: ImageRecord | None, failure: str | None, now: int
     ) -> UploadRecord | None:
-        return await self._write(
-            lambda connection: transactions.end_upload(connection, upload_id, state, image, failure, now)
-        )
+        return await self._write(transactions.end_upload, upload_id, state, image, failure, now)
 
     async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
         return await self._read(
@@ -156,7 +145,7 @@ class SqliteCatalog:
         )
 
     async def forget_uploads(self, *, ended_before: int) -> int:
-        return await self._write(lambda connection: transactions.forget_uploads(connection, ended_before))
+        return await self._write(transactions.forget_uploads, ended_before)
 
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
         return await self._read(lambda connection: transactions.events_after(connection, after, limit))
@@ -165,25 +154,25 @@ class SqliteCatalog:
         return await self._read(transactions.event_range)
 
     async def forget_events(self, *, keep: int) -> None:
-        await self._write(lambda connection: transactions.forget_events(connection, keep))
+        await self._write(transactions.forget_events, keep)
 
     async def changed(self, after: int) -> None:
         """As in the port. `close` ends the wait with StorageUnavailable."""
-        while self._writer is not None:
+        while self._open:
             if self._newest > after:
                 return
             await self._news.wait()
         raise StorageUnavailable
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._writer is None:
+        if not self._open:
             raise StorageUnavailable
 
         def read() -> T:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                connection = _connection(self._path, query_only=True)
+                connection = connect(self._path, query_only=True)
             try:
                 result = work(connection)
             except BaseException:
@@ -195,38 +184,67 @@ class SqliteCatalog:
         try:
             return await self._loop.run_in_executor(self._readers, read)
         except sqlite3.Error as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
-    def _write(self, work: Callable[[sqlite3.Connection], T] | ImageRecord) -> Outcome[T]:
-        """In any thread."""
-        if self._writer is None:
+    def _write(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *given: P.args, **_: P.kwargs
+    ) -> Outcome[T]:
+        """What `function` gives for a connection and what is `given`."""
+        if not self._open or not self._up:
             raise StorageUnavailable
         outcome: Outcome[T] = Outcome(loop=self._loop)
-        self._queue.put(_Write(work, outcome))
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append(((function, given), outcome))
         return outcome
 
-    def _serve(self, connection: sqlite3.Connection) -> None:
-        """The writer's thread: takes what waits, commits it, says so; until it takes None."""
-        closing = False
-        newest = self._newest
-        while not closing:
-            group = []
-            write = self._queue.get()
-            with suppress(Empty):
-                while write is not None:
-                    group.append(write)
-                    write = self._queue.get_nowait()
-            closing = write is None
-            if group:
-                newest, outcomes = _commit(connection, group, newest)
-                with suppress(RuntimeError):  # the loop was closed without close(): nobody to tell
-                    self._loop.call_soon_threadsafe(self._resolve, newest, outcomes)
-        connection.close()
+    def _flush(self) -> None:
+        """Sends together what waits."""
+        waiting, self._waiting = self._waiting, []
+        self._sent.extend(outcome for _, outcome in waiting)
+        if waiting and self._up:
+            self._writer.send([work for work, _ in waiting])
 
-    def _resolve(self, newest: int, outcomes: list[_Decided]) -> None:
+    async def _start(self) -> None:
+        self._writer = WriterProcess()
+        self._newest = await self._writer.start(self._path)
+        self._up = True
+
+    async def _live(self) -> None:
+        """Tells the callers what the process answers; starts another one when it has ended."""
+        while True:
+            try:
+                while True:
+                    self._resolve(*await self._writer.answer())
+            except Exception as error:
+                self._up = False
+                if not self._closing.is_set():
+                    log.error(
+                        "The process that writes the catalog has ended, and is started again: %r", error
+                    )
+            await self._writer.stop()
+            self._flush()
+            # What of it was committed is in the file: whoever asks from now on finds it.
+            while self._sent:
+                self._sent.popleft().decide(None, StorageUnavailable())
+            if self._closing.is_set():
+                return
+            await self._start_again()
+
+    async def _start_again(self) -> None:
+        while not self._up and not self._closing.is_set():
+            try:
+                await self._start()
+            except Exception as error:
+                log.error("The process that writes the catalog cannot be started: %r", error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), AGAIN)
+        self._wake()
+
+    def _resolve(self, newest: int, decided: list[Decided]) -> None:
         """Tells all callers of a group, and those who wait for an event if the group has one."""
-        for write, result, error in outcomes:
-            write.outcome.decide(result, error)
+        for result, error, trace in decided:
+            self._sent.popleft().decide(result, error and told(error, trace))
         if newest > self._newest:
             self._newest = newest
             self._wake()
@@ -235,164 +253,12 @@ class SqliteCatalog:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    def _start(self) -> None:
-        try:
-            connection = self._connect()
-        except Exception as error:
-            failure = _failure(error)
-            raise failure from (None if failure is error else error)
-        # A daemon: a process that dies without close() must not hang on it. What it had not
-        # acknowledged is nobody's loss.
-        self._writer = Thread(target=self._serve, args=(connection,), name="catalog-write", daemon=True)
-        self._writer.start()
-
-    def _connect(self) -> sqlite3.Connection:
-        """The connection for writing, to a file with the schema in place."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite would use 0644; its other files take their mode from this one.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        sync_folder(self._path.parent)
-        connection = _connection(self._path)
-        try:
-            _prepare(connection, self._path)
-            prepare_to_write(connection)
-            self._newest = transactions.newest_event(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _stop(self, writer: Thread) -> None:
-        self._readers.shutdown()
+    async def _stop(self) -> None:
+        await asyncio.to_thread(self._readers.shutdown)
         for connection in self._idle:
             connection.close()
-        writer.join()  # last: the last connection to close moves the WAL into the file
-
-
-def _connection(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path,
-        # None: the driver begins no transactions of its own, we say BEGIN where we mean it.
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=STATEMENTS,
-    )
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")
-    if query_only:
-        connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Creates the schema in an empty file, or brings an older one up; refuses what a newer version wrote."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
-        raise ValueError(
-            f"{path} has schema version {version}, and this server knows {VERSION} at most:"
-            " start the newer server that wrote it."
-        )
-    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-        raise ValueError(
-            f"{path} is on a file system without shared memory: SQLite cannot use its WAL there."
-        )
-    if version < VERSION:
-        with _transaction(connection):
-            create(connection)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite may have rolled back by itself
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _commit(connection: sqlite3.Connection, group: list[_Write], newest: int) -> tuple[int, list[_Decided]]:
-    """Commits a group as one transaction; gives the newest event's sequence, 0 if that is unknown.
-
-    `newest` is that of before.
-
-    A write that fails undoes itself only. If the transaction fails, all get its error and nothing of them is
-    in the catalog.
-    """
-    try:
-        try:
-            if newest and _is_of_images(group):
-                # A transaction of its own, and for each an event: their sequences have no gaps.
-                return newest + len(group), _all_together(connection, group)
-            return _in_one(connection, group, _all_together)
-        except sqlite3.OperationalError:
-            raise  # of the storage: it would fail again
-        except Exception:
-            return _in_one(connection, group, _each_for_itself)
-    except Exception as error:
-        # If it was the last fsync that failed, the WAL may hold the whole transaction, unseen now but
-        # recovered after a crash. Emptying the WAL makes sure that what failed stays failed.
-        with suppress(Exception):
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return 0, [(write, None, _failure(error)) for write in group]
-
-
-def _is_of_images(group: list[_Write]) -> bool:
-    """Whether they take one statement."""
-    return len(group) <= transactions.ROWS and all(isinstance(write.work, ImageRecord) for write in group)
-
-
-def _in_one(
-    connection: sqlite3.Connection,
-    group: list[_Write],
-    work: Callable[[sqlite3.Connection, list[_Write]], list[_Decided]],
-) -> tuple[int, list[_Decided]]:
-    with _transaction(connection):
-        outcomes = work(connection, group)
-        newest = transactions.newest_event(connection)
-    return newest, outcomes
-
-
-def _all_together(connection: sqlite3.Connection, group: list[_Write]) -> list[_Decided]:
-    """The quick way, for a group of which nothing fails."""
-    images = [write for write in group if isinstance(write.work, ImageRecord)]
-    transactions.insert_images(connection, [write.work for write in images])  # type: ignore[misc]
-    outcomes: list[_Decided] = [(write, None, None) for write in images]
-    return outcomes + [
-        (write, write.run(connection), None) for write in group if not isinstance(write.work, ImageRecord)
-    ]
-
-
-def _each_for_itself(connection: sqlite3.Connection, group: list[_Write]) -> list[_Decided]:
-    """With a savepoint for each."""
-    outcomes: list[_Decided] = []
-    for write in group:
-        connection.execute("SAVEPOINT item")
-        try:
-            outcomes.append((write, write.run(connection), None))
-        except Exception as error:
-            # A full disk or an I/O error may have made SQLite roll back everything.
-            if not connection.in_transaction:
-                raise
-            connection.execute("ROLLBACK TO item")
-            outcomes.append((write, None, _failure(error)))
-        connection.execute("RELEASE item")
-    return outcomes
-
-
-def _failure(error: Exception) -> Exception:
-    """The error for the caller, its cause chained; what is no failure of the storage stays as it is."""
-    if isinstance(error, OSError):
-        failure: Exception = storage_error(error)
-    elif isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", 0)  # absent where the driver itself complains
-        # SHMSIZE: no room for the WAL's index. The low byte of a code is its kind.
-        full = code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
-        failure = StorageFull() if full else StorageUnavailable()
-    else:
-        return error
-    failure.__cause__ = error
-    return failure
+        self._closing.set()
+        self._flush()
+        if self._up:
+            self._writer.finish()  # last: the last connection to close moves the WAL into the file
+        await self._living

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from conexiones.adapters.buffers import OUTSTANDING, UNIT
-from conexiones.adapters.disk import decided, finish, sync_file, sync_folder, to_end
+from conexiones.adapters.disk import sync_file, sync_folder
 from conexiones.adapters.views import FileView
+from conexiones.adapters.waiting import decided, finish, to_end
 from conexiones.direct import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
 from conexiones.ports import Content
 
 if TYPE_CHECKING:
     from conexiones.adapters.files import FileBlobs
-    from conexiones.adapters.segments import Appended
 
 INLINE = 128 << 10
 """Bytes up to which an upload in memory is inspected at once: a thread would take longer to get there."""
@@ -196,19 +196,7 @@ class FileStaged:
     async def publish(self) -> bytes:
         """As in the port. ValueError if nothing was written."""
         small = await self._begin_to_publish()
-        return await self._publish_file() if small is None else (await self._append_small(small)).digest
-
-    async def publish_with(self, add: Callable[[bytes], Awaitable[T]]) -> T:
-        """As in the port. The catalog is told of a small blob by the thread that wrote it."""
-        small = await self._begin_to_publish()
-        if small is None:
-            added = await add(await self._publish_file())
-        else:
-            adding = (await self._append_small(small, add)).adding
-            assert adding is not None  # noqa: S101 (tells mypy)
-            added = await adding
-        await self.settle()
-        return added
+        return await self._publish_file() if small is None else await self._append_small(small)
 
     async def _begin_to_publish(self) -> bytes | None:
         """The bytes if they are few."""
@@ -223,22 +211,15 @@ class FileStaged:
         memory, self._memory = self._memory, b""
         return None if memory is None else bytes(memory)
 
-    async def _append_small(
-        self, data: bytes, add: Callable[[bytes], Awaitable[T]] | None = None
-    ) -> "Appended[T]":
-        outcome = self._store.append(data, add)
+    async def _append_small(self, data: bytes) -> bytes:
+        outcome = self._store.append(data)
         try:
-            appended = await decided(outcome)
+            self._digest = await decided(outcome)
         except asyncio.CancelledError:
             if outcome.exception() is None:
-                appended = outcome.result()
-                self._digest = appended.digest  # it has its claim all the same
-                if appended.adding is not None:  # and nobody is to ask the catalog before it is decided
-                    with suppress(Exception):
-                        await to_end(asyncio.ensure_future(appended.adding))
+                self._digest = outcome.result()  # it has its claim all the same
             raise
-        self._digest = appended.digest
-        return appended
+        return self._digest
 
     async def _publish_file(self) -> bytes:
         await self._flushed()

@@ -25,7 +25,7 @@ def columns(record: type) -> tuple[str, ...]:
 _EVENT = ("kind", "image_id", "user", "time")
 _NAMES = {record: columns(record) for record in (ImageRecord, UserRecord, UploadRecord, EventRecord)}
 _IMAGE, _UPLOAD = _NAMES[ImageRecord], _NAMES[UploadRecord]
-_image_row = attrgetter(*_IMAGE)
+image_row = attrgetter(*_IMAGE)
 _upload_row = attrgetter(*_UPLOAD)
 
 
@@ -97,11 +97,10 @@ def first(record: type[R], rows: sqlite3.Cursor) -> R | None:
 # Images and users.
 
 
-def insert_images(connection: sqlite3.Connection, records: Sequence[ImageRecord]) -> None:
-    """Up to ROWS in one statement, with their events."""
-    for start in range(0, len(records), ROWS):
-        some = records[start : start + ROWS]
-        _insert_rows(connection, "stored_images", _IMAGE, [_image_row(image) for image in some])
+def insert_images(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """The `image_row` of each, up to ROWS in one statement, with their events."""
+    for start in range(0, len(rows), ROWS):
+        _insert_rows(connection, "stored_images", _IMAGE, rows[start : start + ROWS])
 
 
 def get_image(connection: sqlite3.Connection, image_id: str) -> ImageRecord | None:
@@ -152,7 +151,7 @@ def upsert_user(
     connection: sqlite3.Connection, name: str, pow: int | None, image: ImageRecord | None, now: int
 ) -> UserRecord:
     if image is not None:
-        insert_images(connection, [image])
+        insert_images(connection, [image_row(image)])
     changed = pow is not None or image is not None
     values = (name, pow or 0, image.id if image else None, now, now, pow is not None, changed)
     return found(UserRecord, connection.execute(_UPSERT_USER, values).fetchall())[0]
@@ -202,7 +201,7 @@ def end_upload(
 ) -> UploadRecord | None:
     values = (state, None if image is None else image.id, failure, now, upload_id)
     if connection.execute(_END_UPLOAD, values).rowcount and image is not None:
-        insert_images(connection, [image])
+        insert_images(connection, [image_row(image)])
     return get_upload(connection, upload_id)
 
 

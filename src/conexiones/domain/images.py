@@ -107,14 +107,11 @@ class Images:
         self, staged: Staged, user: str | None, add: Callable[[ImageRecord], Awaitable[T]]
     ) -> tuple[ImageRecord, T]:
         facts = await self.judge(staged)
-        images: list[ImageRecord] = []
-
-        def refer(digest: bytes) -> Awaitable[T]:
-            images.append(self.record(digest, staged.size, facts, user=user))
-            return add(images[0])
-
-        added = await staged.publish_with(refer)
-        return images[0], added
+        digest = await staged.publish()
+        image = self.record(digest, staged.size, facts, user=user)
+        added = await add(image)
+        await staged.settle()
+        return image, added
 
     async def _take_in(self, staged: Staged, fragments: AsyncIterator[bytes | memoryview]) -> None:
         """Stages the fragments, judging the head as early as it shows something."""

@@ -1,0 +1,196 @@
+"""The process that writes the SQLite catalog: it may die, and be the one that lives longer."""
+
+import asyncio
+import logging
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.errors import ConexionesError, NoPreview, StorageUnavailable, TooManyUploads
+from conexiones.ports import ImageRecord, UploadQuota, UploadRecord
+from tests.conftest import ROOT
+
+Make = Callable[..., ImageRecord]
+
+
+def writers(pid: int | None = None) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.Process(pid).children(recursive=True)
+        if "sqlite_writer" in " ".join(process.cmdline())
+    ]
+
+
+async def until(done: Callable[[], Awaitable[object]]) -> object:
+    """What it gives as soon as the catalog takes it."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await done()
+            except StorageUnavailable:
+                await asyncio.sleep(0)
+
+
+@pytest.fixture
+def refused() -> Iterator[asyncio.Event]:
+    """Set when a process could not be started."""
+    event = asyncio.Event()
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "cannot be started" in record.getMessage():
+                event.set()
+
+    ear = Ear()
+    logging.getLogger("conexiones.adapters.sqlite").addHandler(ear)
+    yield event
+    logging.getLogger("conexiones.adapters.sqlite").removeHandler(ear)
+
+
+async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, image: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    await catalog.open()
+    acknowledged: set[str] = set()
+    failed: set[str] = set()
+
+    async def add(name: str) -> None:
+        try:
+            await catalog.add_image(image(name))
+            acknowledged.add(name)
+        except StorageUnavailable:
+            failed.add(name)
+
+    for lap in range(5):
+        (process,) = writers()
+        adding = [asyncio.ensure_future(add(f"{lap}.{i}")) for i in range(400)]
+        await asyncio.wait(adding[: lap * 80 + 1], return_when=asyncio.FIRST_COMPLETED)
+        more = [asyncio.ensure_future(add(f"{lap}.more.{i}")) for i in range(400)]
+        await asyncio.sleep(0)
+        process.kill()
+        await asyncio.wait(adding + more)
+        await until(lambda lap=lap: catalog.add_image(image(f"{lap}.after")))
+        acknowledged.add(f"{lap}.after")
+    assert acknowledged
+    assert failed, "the kill must come while writes are under way"
+    assert all([await catalog.get_image(name) for name in acknowledged])
+    # Of those that failed some may be there: whoever asks sees which, and no event is without its image.
+    stored = {name for name in acknowledged | failed if await catalog.get_image(name)}
+    events = await catalog.events(after=0, limit=10_000)
+    assert {event.image_id for event in events} == stored
+    assert [event.sequence for event in events] == list(range(1, len(stored) + 1))
+    assert "is started again" in caplog.text
+    await catalog.close()
+    assert writers() == []
+
+
+async def test_killed_at_rest_it_comes_back_and_watchers_with_it(tmp_path: Path, image: Make) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    await catalog.open()
+    await catalog.add_image(image("1"))
+    waiting = asyncio.ensure_future(catalog.changed(1))
+    writers()[0].kill()
+    await until(lambda: catalog.add_image(image("2")))
+    await asyncio.wait_for(waiting, 30)
+    assert [event.image_id for event in await catalog.events(after=0, limit=9)] == ["1", "2"]
+    await catalog.close()
+
+
+async def test_while_it_cannot_start_writes_are_refused_and_reading_goes_on(
+    tmp_path: Path, image: Make, refused: asyncio.Event
+) -> None:
+    path = tmp_path / "catalog.db"
+    catalog = SqliteCatalog(path)
+    await catalog.open()
+    await catalog.add_image(image("1"))
+    assert await catalog.get_image("1")
+    path.rename(tmp_path / "away.db")
+    path.mkdir()
+    writers()[0].kill()
+    await asyncio.wait_for(refused.wait(), 30)
+    with pytest.raises(StorageUnavailable):
+        await catalog.add_image(image("2"))
+    assert await catalog.get_image("1")
+    path.rmdir()
+    (tmp_path / "away.db").rename(path)
+    await until(lambda: catalog.add_image(image("2")))
+    await catalog.close()
+
+
+async def test_closing_does_not_wait_for_one_that_cannot_start(
+    tmp_path: Path, refused: asyncio.Event
+) -> None:
+    path = tmp_path / "catalog.db"
+    catalog = SqliteCatalog(path)
+    await catalog.open()
+    path.rename(tmp_path / "away.db")
+    path.mkdir()
+    writers()[0].kill()
+    await asyncio.wait_for(refused.wait(), 30)
+    await asyncio.wait_for(catalog.close(), 30)
+    assert writers() == []
+
+
+async def test_signals_to_the_whole_service_do_not_end_it(tmp_path: Path, image: Make) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    await catalog.open()
+    (process,) = writers()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process.send_signal(number)
+    await catalog.add_image(image("1"))
+    assert writers() == [process]
+    assert os.getpgid(process.pid) != os.getpgid(0), "Ctrl-C is for the server"
+    await catalog.close()
+
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from conexiones.adapters.sqlite import SqliteCatalog
+async def main():
+    await SqliteCatalog(Path(sys.argv[1])).open()
+    print("open", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+async def test_it_dies_with_the_server(tmp_path: Path) -> None:
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, str(tmp_path / "catalog.db"), stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    assert server.stdout
+    assert await server.stdout.readline() == b"open\n"
+    (process,) = writers(server.pid)
+    server.kill()
+    await server.wait()
+    process.wait(30)
+    assert not process.is_running()
+
+
+async def test_an_error_arrives_as_it_was(tmp_path: Path, upload: Callable[..., UploadRecord]) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    await catalog.open()
+    quota = UploadQuota(uploads=1, bytes=1 << 40)
+    await catalog.create_upload(upload("1"), quota=quota)
+    with pytest.raises(TooManyUploads) as refused:
+        await catalog.create_upload(upload("2"), quota=quota)
+    assert refused.value.facts == {"limit": 1}
+    assert "TooManyUploads" in str(refused.value.__cause__), "the trace is for the log"
+    await catalog.close()
+
+
+def test_errors_can_be_sent() -> None:
+    error = NoPreview(field="image", format="PNG", cause="PIXELS", limit=1, actual=2, unit="pixels")
+    copy = pickle.loads(pickle.dumps(error))
+    assert isinstance(copy, ConexionesError)
+    assert (type(copy), copy.field, copy.facts) == (NoPreview, "image", error.facts)
+    assert (str(copy), copy.mensaje) == (str(error), error.mensaje)
