@@ -14,4 +14,7 @@ def interpreter() -> tuple[Path, dict[str, str]]:
     environment = {"LC_ALL": "C.UTF-8"}
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library only with it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-    return Path(sys.prefix) / "bin" / "python3", environment
+    folder = Path(sys.prefix) / "bin"
+    # python3 may be another version, where there are several.
+    ours = folder / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return ours if ours.exists() else folder / "python3", environment

@@ -161,24 +161,30 @@ async def into_file(
     begun: int = 0,
     progress: Progress | None,
 ) -> Received:
-    """Writes what comes, the next frame on its way meanwhile, and checks a whole image by its SHA-256.
+    """Writes what comes, the next frames on their way meanwhile, and checks a whole image by its SHA-256.
 
-    `digest` has hashed the `begun` bytes that are there already: what is wanted is the rest.
+    `digest` has hashed the `begun` bytes that are there already: what is wanted is the rest. `progress` hears
+    of what is written.
     """
     range_ = Range(connection, wanted)
     if digest is None and wanted.whole:
         digest = hashlib.sha256()
-    done = begun
+    told = begun
+
+    def tell() -> None:
+        nonlocal told
+        if progress and begun + writing.written > told:
+            told = begun + writing.written
+            progress(told, range_.total)
 
     writing = _Writing(file, digest)
     pieces = range_.pieces()
     try:
         async for piece in pieces:
             await writing.add(piece)
-            done += len(piece)
-            if progress:
-                progress(done, range_.total)
+            tell()
         await writing.end()
+        tell()
     finally:
         await writing.stop()
         await pieces.aclose()
@@ -192,6 +198,7 @@ class _Writing:
     """Writes and hashes pieces in a thread, in their order, while others come."""
 
     def __init__(self, file: BinaryIO | Part, digest: "hashlib._Hash | None") -> None:
+        self.written = 0
         self._file = file
         self._digest = digest
         self._come: list[bytes] = []
@@ -227,6 +234,7 @@ class _Writing:
                 view = view[self._file.write(view) or 0 :]
             if self._digest:
                 self._digest.update(piece)
+            self.written += len(piece)
 
 
 async def into_path(
