@@ -65,6 +65,8 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, ClassVar
 
+from conexiones.spanish import in_spanish
+
 
 class Code(IntEnum):
     """The gRPC status codes (https://grpc.io/docs/guides/status-codes)."""
@@ -163,7 +165,11 @@ class InvalidField(InvalidArgument):
 
     reason = "INVALID_FIELD"
     english = "The field takes {takes}."
-    spanish = "El campo no admite ese valor, sino (en inglés): {takes}."
+    spanish = "El campo admite {takes}."
+
+    @property
+    def mensaje(self) -> str:
+        return self.spanish.format(takes=in_spanish(str(self.facts["takes"])))
 
 
 class SizeExceeded(InvalidArgument):

@@ -9,23 +9,15 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.errors import ConexionesError, NoPreview, StorageUnavailable, TooManyUploads
 from conexiones.ports import ImageRecord, UploadQuota, UploadRecord
 from tests.conftest import ROOT
+from tests.server.calls import writers
 
 Make = Callable[..., ImageRecord]
-
-
-def writers(pid: int | None = None) -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.Process(pid).children(recursive=True)
-        if "sqlite_writer" in " ".join(process.cmdline())
-    ]
 
 
 async def until(done: Callable[[], Awaitable[object]]) -> object:
@@ -70,7 +62,7 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
             failed.add(name)
 
     for lap in range(5):
-        (process,) = writers()
+        (process,) = writers(os.getpid())
         adding = [asyncio.ensure_future(add(f"{lap}.{i}")) for i in range(400)]
         await asyncio.wait(adding[: lap * 80 + 1], return_when=asyncio.FIRST_COMPLETED)
         more = [asyncio.ensure_future(add(f"{lap}.more.{i}")) for i in range(400)]
@@ -89,7 +81,7 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
     assert [event.sequence for event in events] == list(range(1, len(stored) + 1))
     assert "is started again" in caplog.text
     await catalog.close()
-    assert writers() == []
+    assert writers(os.getpid()) == []
 
 
 async def test_killed_at_rest_it_comes_back_and_watchers_with_it(tmp_path: Path, image: Make) -> None:
@@ -97,7 +89,7 @@ async def test_killed_at_rest_it_comes_back_and_watchers_with_it(tmp_path: Path,
     await catalog.open()
     await catalog.add_image(image("1"))
     waiting = asyncio.ensure_future(catalog.changed(1))
-    writers()[0].kill()
+    writers(os.getpid())[0].kill()
     await until(lambda: catalog.add_image(image("2")))
     await asyncio.wait_for(waiting, 30)
     assert [event.image_id for event in await catalog.events(after=0, limit=9)] == ["1", "2"]
@@ -114,7 +106,7 @@ async def test_while_it_cannot_start_writes_are_refused_and_reading_goes_on(
     assert await catalog.get_image("1")
     path.rename(tmp_path / "away.db")
     path.mkdir()
-    writers()[0].kill()
+    writers(os.getpid())[0].kill()
     await asyncio.wait_for(refused.wait(), 30)
     with pytest.raises(StorageUnavailable):
         await catalog.add_image(image("2"))
@@ -133,20 +125,20 @@ async def test_closing_does_not_wait_for_one_that_cannot_start(
     await catalog.open()
     path.rename(tmp_path / "away.db")
     path.mkdir()
-    writers()[0].kill()
+    writers(os.getpid())[0].kill()
     await asyncio.wait_for(refused.wait(), 30)
     await asyncio.wait_for(catalog.close(), 30)
-    assert writers() == []
+    assert writers(os.getpid()) == []
 
 
 async def test_signals_to_the_whole_service_do_not_end_it(tmp_path: Path, image: Make) -> None:
     catalog = SqliteCatalog(tmp_path / "catalog.db")
     await catalog.open()
-    (process,) = writers()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    (process,) = writers(os.getpid())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         process.send_signal(number)
     await catalog.add_image(image("1"))
-    assert writers() == [process]
+    assert writers(os.getpid()) == [process]
     assert os.getpgid(process.pid) != os.getpgid(0), "Ctrl-C is for the server"
     await catalog.close()
 

@@ -57,6 +57,11 @@ def family(pid: int) -> list[psutil.Process]:
     return [parent, *parent.children(recursive=True)]
 
 
+def writers(pid: int) -> list[psutil.Process]:
+    """The processes below it that write a catalog."""
+    return [process for process in family(pid) if "sqlite_writer" in " ".join(process.cmdline())]
+
+
 class Meter(threading.Thread):
     """The largest memory of a server's processes together, each shared page counted once (PSS), in bytes."""
 

@@ -18,7 +18,7 @@ from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.adapters.stored import stored_blobs
-from tests.server.calls import DEADLINE, bitmap, failure, until
+from tests.server.calls import DEADLINE, bitmap, failure, until, writers
 
 ROUNDS = 6
 
@@ -48,7 +48,7 @@ class Client(threading.Thread):
                 try:
                     self._work(stub)
                 except grpc.RpcError as error:
-                    # A killed server looks like this and no other way.
+                    # Whatever was killed, it looks like this and no other way.
                     if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
                         self.failures.append(error)
 
@@ -89,7 +89,8 @@ async def whole(catalog: SqliteCatalog, blobs: FileBlobs, image_id: str, digest:
     return content.digest() == digest
 
 
-async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(server: Server) -> None:
+@pytest.mark.parametrize("killed", ["server", "catalog's writer"])
+async def test_nothing_acknowledged_is_lost_by_a_kill(server: Server, killed: str) -> None:
     chance = random.Random(20)
     clients = [Client(server, number) for number in range(4)]
     for client in clients:
@@ -104,8 +105,11 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(server: Se
             await until(lambda enough=enough: count() >= enough)
             # The moment of the kill is what varies.
             await asyncio.sleep(chance.uniform(0, 0.3))
-            await asyncio.to_thread(server.kill)
-            await asyncio.to_thread(server.start)
+            if killed == "server":
+                await asyncio.to_thread(server.kill)
+                await asyncio.to_thread(server.start)
+            else:
+                writers(server.pid)[0].kill()
     finally:
         for client in clients:
             await asyncio.to_thread(client.end)

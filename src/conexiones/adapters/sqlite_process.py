@@ -26,8 +26,8 @@ class WriterProcess:
         raises, and OSError and EOFError if it cannot be started."""
         ours, theirs = socket.socketpair()
         python, environment = interpreter()
-        # In the loop's own thread: the kernel ends the process with the thread that started it.
-        with theirs:
+        try:
+            # In the loop's own thread: the kernel ends the process with the thread that started it.
             self._process = subprocess.Popen(  # noqa: ASYNC220
                 [python, "-I", "-S", "-c", PROGRAM, SOURCES, str(os.getpid()), path],
                 stdin=theirs.fileno(),
@@ -35,6 +35,11 @@ class WriterProcess:
                 env=environment,
                 start_new_session=True,  # a Ctrl-C in the server's terminal is the server's to handle
             )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
         try:
             newest, failed = await self.answer()

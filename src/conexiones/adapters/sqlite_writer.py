@@ -43,8 +43,8 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != server:
         return
-    # A service manager signals all processes of a service at once; the server drains first, and then ends us.
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # Whoever signals all processes of a service means the server; it drains first, and then ends us.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     channel = socket.socket(fileno=0)
     try:

@@ -1,0 +1,28 @@
+"""What fills the Spanish sentences of errors.py where it is words: facts are in English."""
+
+import re
+
+# Applied in this order. Names of fields and of their values stay as they are.
+_WORDS = {
+    r"^the id of an upload$": "el id de una subida",
+    r"^the token of a page of the same list$": "el token de una página de la misma lista",
+    r"^the token of an event$": "el token de un evento",
+    r"^at least one byte$": "al menos un byte",
+    r"^at least (\d+)$": r"al menos \1",
+    r"^(\d+) to (\d+)\b": r"de \1 a \2",
+    r" characters$": " caracteres",
+    r", or none$": ", o ninguno",
+    r" or more$": " o más",
+    r", each once$": ", cada uno una vez",
+    r" with the fit ": " con fit ",
+    r"^false unless the format is ": "false si format no es ",
+    r"^nothing with the format ": "ningún valor con format ",
+    r" or (\w+)$": r" o \1",
+}
+
+
+def in_spanish(takes: str) -> str:
+    """What a field takes, as InvalidField says it."""
+    for english, spanish in _WORDS.items():
+        takes = re.sub(english, spanish, takes)
+    return takes

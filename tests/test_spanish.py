@@ -1,0 +1,71 @@
+"""Every rule that InvalidField states is stated in Spanish too."""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from conexiones.errors import InvalidField
+from conexiones.spanish import in_spanish
+from tests.conftest import ROOT
+
+# As in the sources, with the values that are filled in.
+RULES = {
+    "at least one byte": ((), "al menos un byte"),
+    "the id of an upload": ((), "el id de una subida"),
+    "{}, each once": (("width, height",), "width, height, cada uno una vez"),
+    "1 to {}": ((8,), "de 1 a 8"),
+    "{} or {}": (("inside, cover", "contain"), "inside, cover o contain"),
+    "0 or 1": ((), "0 o 1"),
+    "0 or more": ((), "0 o más"),
+    "the token of a page of the same list": ((), "el token de una página de la misma lista"),
+    "the token of an event": ((), "el token de un evento"),
+    "1 to {} characters": ((128,), "de 1 a 128 caracteres"),
+    "at least 1": ((), "al menos 1"),
+    "32 bytes, or none": ((), "32 bytes, o ninguno"),
+    "INSIDE, COVER or CONTAIN": ((), "INSIDE, COVER o CONTAIN"),
+    "JPEG, PNG, WEBP or AVIF": ((), "JPEG, PNG, WEBP o AVIF"),
+    "1 to {} with the fit {}": ((8, "COVER"), "de 1 a 8 con fit COVER"),
+    "false unless the format is WEBP": ((), "false si format no es WEBP"),
+    "nothing with the format PNG": ((), "ningún valor con format PNG"),
+    "inside, cover or contain": ((), "inside, cover o contain"),
+    "jpeg, png, webp or avif": ((), "jpeg, png, webp o avif"),
+}
+
+
+def template(node: ast.expr) -> str | None:
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(template(part) or "{}" for part in parts)
+    return None
+
+
+def rules() -> Iterator[str]:
+    """What is given for `takes`, to the error itself or to a function that hands it on."""
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name == "InvalidField":
+                given = [word.value for word in node.keywords if word.arg == "takes"]
+            elif name == "check" and path.name == "renditions.py":
+                given = node.args[2:]
+            else:
+                continue
+            yield from (text for one in given if (text := template(one)) is not None)
+
+
+def test_these_are_all_rules() -> None:
+    assert set(rules()) == RULES.keys()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_in_spanish(rule: str) -> None:
+    values, spanish = RULES[rule]
+    error = InvalidField(field="x", takes=rule.format(*values))
+    assert error.mensaje == f"El campo admite {spanish}."
+    assert error.message == f"The field takes {rule.format(*values)}."
+    assert in_spanish(rule.format(*values)) == spanish
