@@ -92,10 +92,11 @@ class _Sender:
 
     def send(self) -> None:
         while len(self._waiting) < self._plan.window and self._next < len(self._heads):
+            begin = time.perf_counter()  # the server may take the processor as soon as bytes come
             if not self.connection.send(self.stream, [self._heads[self._next], self._rest], self._size):
                 return
             self._next += 1
-            self._waiting.append(time.perf_counter())
+            self._waiting.append(begin)
 
     def acknowledged(self, reply: bytes) -> None:
         self.latencies.append(time.perf_counter() - self._waiting.popleft())

@@ -206,22 +206,17 @@ class SqliteCatalog:
             self._writer.send([work for work, _ in waiting])
 
     async def _start(self) -> None:
-        self._writer = WriterProcess()
+        self._writer = WriterProcess(self._resolve)
         self._newest = await self._writer.start(self._path)
         self._up = True
 
     async def _live(self) -> None:
-        """Tells the callers what the process answers; starts another one when it has ended."""
+        """Starts another process when one has ended."""
         while True:
-            try:
-                while True:
-                    self._resolve(*await self._writer.answer())
-            except Exception as error:
-                self._up = False
-                if not self._closing.is_set():
-                    log.error(
-                        "The process that writes the catalog has ended, and is started again: %r", error
-                    )
+            await self._writer.ended.wait()
+            self._up = False
+            if not self._closing.is_set():
+                log.error("The process that writes the catalog has ended, and is started again")
             await self._writer.stop()
             self._flush()
             # What of it was committed is in the file: whoever asks from now on finds it.

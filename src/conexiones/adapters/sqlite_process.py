@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import pickle
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from conexiones.adapters.program import interpreter
-from conexiones.adapters.sqlite_writer import Answer, Work, message
+from conexiones.adapters.sqlite_writer import Answer, Decided, Work, message, messages
 
 # Without site-packages: it needs nothing of them, and starts sooner.
 PROGRAM = (
@@ -18,8 +17,17 @@ PROGRAM = (
 SOURCES = Path(__file__).parents[2]
 
 
-class WriterProcess:
-    """Belongs to the event loop that made it. Use once: `start`, then the others, `stop` at last."""
+class WriterProcess(asyncio.Protocol):
+    """Belongs to the event loop in which it is made. Use once: `start`, then the others, `stop` at last.
+
+    `answered` is called with what became of the works that were sent, in their order.
+    """
+
+    def __init__(self, answered: Callable[[int, list[Decided]], None]) -> None:
+        self.ended = asyncio.Event()
+        self._answered = answered
+        self._opened: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._come = bytearray()
 
     async def start(self, path: Path) -> int:
         """Starts it, and has it open the file; gives the sequence of the newest event. Raises what that
@@ -40,9 +48,9 @@ class WriterProcess:
             raise
         finally:
             theirs.close()
-        self._reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
         try:
-            newest, failed = await self.answer()
+            newest, failed = await self._opened
             for _, error, trace in failed:
                 if error is not None:
                     raise told(error, trace)
@@ -52,22 +60,31 @@ class WriterProcess:
         return newest
 
     def send(self, works: list[Work]) -> None:
-        self._writer.write(message(works))
-
-    async def answer(self) -> Answer:
-        """What became of the works that it took next. Raises EOFError or OSError when it has ended."""
-        size = int.from_bytes(await self._reader.readexactly(4))
-        return cast(Answer, pickle.loads(await self._reader.readexactly(size)))  # noqa: S301 (our own process)
+        self._transport.write(message(works))
 
     def finish(self) -> None:
         """Has it do what it was sent, close the file, and end."""
-        self._writer.write_eof()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
 
     async def stop(self) -> None:
         """When it has ended, or is to end at once: leaves nothing of it."""
         self._process.kill()
-        self._writer.close()
+        self._transport.close()
         await asyncio.to_thread(self._process.wait)
+
+    def data_received(self, data: bytes) -> None:
+        self._come += data
+        for answer in messages(self._come):
+            if self._opened.done():
+                self._answered(*answer)
+            else:
+                self._opened.set_result(answer)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(EOFError("it has ended"))
+        self.ended.set()
 
 
 class WriterFailed(Exception):

@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -63,14 +63,19 @@ def message(value: Any) -> bytes:
     return len(data).to_bytes(_LENGTH) + data
 
 
+def messages(come: bytearray) -> Iterator[Any]:
+    """Takes the values of whole messages from the beginning of what has come."""
+    while len(come) >= _LENGTH and len(come) >= (end := _LENGTH + int.from_bytes(come[:_LENGTH])):
+        value = pickle.loads(come[_LENGTH:end])  # noqa: S301 (of the server and its own process)
+        del come[:end]
+        yield value
+
+
 def _serve(channel: socket.socket, connection: sqlite3.Connection, newest: int) -> None:
     come = bytearray()
     while more := channel.recv(READ):
         come += more
-        group: list[Work] = []
-        while len(come) >= _LENGTH and len(come) >= (end := _LENGTH + int.from_bytes(come[:_LENGTH])):
-            group += pickle.loads(come[_LENGTH:end])  # noqa: S301 (of the server itself)
-            del come[:end]
+        group: list[Work] = [work for works in messages(come) for work in works]
         if group:
             newest, decided = _commit(connection, group, newest)
             channel.sendall(message((newest, decided)))
