@@ -140,7 +140,7 @@ class Catalog(Protocol):
 
     async def close(self) -> None: ...
 
-    def add_image(self, image: ImageRecord) -> Awaitable[None]:
+    async def add_image(self, image: ImageRecord) -> None:
         """Adds an image whose blob is durable. Ids are unique; one digest may have many images."""
 
     async def get_image(self, image_id: str) -> ImageRecord | None: ...
@@ -154,9 +154,9 @@ class Catalog(Protocol):
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """Deletes an image and gives what it was; a user whose image it was has none then."""
 
-    def put_user(
+    async def put_user(
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
-    ) -> Awaitable[UserRecord]:
+    ) -> UserRecord:
         """Registers or updates a user in one transaction; None leaves what is stored as it is.
 
         The image, if given, is added in the same transaction. A new user has pow 0 and no image

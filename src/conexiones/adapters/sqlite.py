@@ -14,7 +14,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -76,8 +76,8 @@ class SqliteCatalog:
             await to_end(asyncio.ensure_future(self._stop()))
             self._wake()
 
-    def add_image(self, image: ImageRecord) -> Awaitable[None]:
-        return self._write(transactions.insert_images, [transactions.image_row(image)])
+    async def add_image(self, image: ImageRecord) -> None:
+        await self._write(transactions.insert_images, [transactions.image_row(image)])
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
         return await self._read(lambda connection: transactions.get_image(connection, image_id))
@@ -95,11 +95,11 @@ class SqliteCatalog:
         """As in the port. The `update_time` of the user whose image it was moves."""
         return await self._write(transactions.delete_image, image_id, now)
 
-    def put_user(
+    async def put_user(
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
-    ) -> Awaitable[UserRecord]:
+    ) -> UserRecord:
         """As in the port. `update_time` moves when `pow` or `image` is given."""
-        return self._write(transactions.upsert_user, name, pow, image, now)
+        return await self._write(transactions.upsert_user, name, pow, image, now)
 
     async def get_user(self, name: str) -> UserRecord | None:
         return await self._read(lambda connection: transactions.get_user(connection, name))
