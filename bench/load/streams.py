@@ -33,7 +33,7 @@ class Plan:
     size: int
     images: int
     streams: int
-    window: int = 4
+    window: int = 16
     connections: int = 4
     seed: int = 0
 

@@ -16,7 +16,7 @@ def compose(**parts: type) -> Any:
     """The application, with parts in place of those of conexiones.app that have their names."""
     for name, part in parts.items():
         setattr(conexiones.app, name, part)
-    return conexiones.app.build(Settings.load())
+    return import_module("conexiones.asgi").app
 
 
 def main() -> int:

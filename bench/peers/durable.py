@@ -51,16 +51,19 @@ class Kept(UsuarioService):
 class Resources:
     """In place of our transport: what opens and closes the store."""
 
+    made: "Resources"
+
     def __init__(
         self, routes: object, *, resources: Callable[[], AbstractAsyncContextManager[None]], **options: object
     ) -> None:
         self.opened = resources
+        Resources.made = self
 
 
 async def main() -> None:
     settings = Settings.load()
-    resources = compose(UsuarioService=Kept, Front=Resources)
-    async with resources.opened():
+    compose(UsuarioService=Kept, Front=Resources)
+    async with Resources.made.opened():
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", settings.max_message_bytes)])
         add_UsuarioServicioServicer_to_server(Servicer(Kept.made), server)
         port = server.add_insecure_port(settings.address)

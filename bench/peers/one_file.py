@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +37,9 @@ class OneFile:
         digest = hashlib.sha256(self._data).digest()
         await self._blobs.run(_write, self._blobs.path(digest), self._data)
         return digest
+
+    async def publish_to(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        return await add(await self.publish())
 
     async def settle(self) -> None:
         pass

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar, overload
 
 from bench.peers.composed import compose
@@ -59,6 +59,9 @@ class Discarded:
         await self._hashed()
         self._hash(self._batch)
         return self._sha.digest()
+
+    async def publish_to(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        return await add(await self.publish())
 
     async def settle(self) -> None:
         pass

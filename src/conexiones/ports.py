@@ -271,6 +271,11 @@ class Staged(Protocol):
         them again unless the catalog refers to them; of a named one it then still has what was committed.
         """
 
+    async def publish_to(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        """`publish`, and then `add` with the SHA-256, which must add an image of it to the catalog; gives
+        what that gives. Where both can be made durable in one step they are: the bytes first, and no image
+        without its bytes. What fails may come to light in `add`."""
+
     async def settle(self) -> None:
         """Says that the catalog refers to the published bytes. A named one is then gone."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conexiones.adapters import writer_process
 from conexiones.adapters.files import SMALL, FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.ports import Blobs, Catalog, ImageRecord, UploadRecord
@@ -74,6 +75,17 @@ def upload() -> Callable[..., UploadRecord]:
         return UploadRecord(**{"id": id, **values, **fields})
 
     return make
+
+
+@pytest.fixture
+def in_the_writer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has processes that are started from now on to write to disk run some code first."""
+
+    def run(code: str) -> None:
+        program = writer_process.PROGRAM.replace("main()\n", f"{code}\nmain()\n")
+        monkeypatch.setattr(writer_process, "PROGRAM", program)
+
+    return run
 
 
 @pytest.fixture

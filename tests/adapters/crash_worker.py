@@ -1,10 +1,11 @@
 """A process to be killed; test_crash.py starts it.
 
-    crash_worker.py flood ROOT SEED LARGEST     uploads images of at most LARGEST bytes until it is killed
-    crash_worker.py resume ROOT SEED            begins named uploads and goes on with them until it is killed
-    crash_worker.py steps ROOT                  does the same few uploads in ROOT/0, ROOT/1, …, and in the
-                                                nth dies before its nth change to the folders of the blobs,
-                                                or in the middle of it, where that is a write
+    … flood ROOT SEED LARGEST     uploads images of at most LARGEST bytes until it is killed
+    … resume ROOT SEED            begins named uploads and goes on with them until it is killed
+    … steps ROOT                  does the same few uploads in ROOT/0, ROOT/1, …, and each time dies one
+                                  change to the folders of the blobs later, or in the middle of it, where
+                                  that is a write, until it is not killed any more; then the same with the
+                                  changes of the process that writes for it, which takes it along
 
 Acknowledges each image that is stored with a line: its id and its digest. Contents repeat, so that the
 same bytes come in at once; some uploads are discarded after publish, as if the catalog had failed.
@@ -17,12 +18,21 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+from conexiones.adapters import writer_process
 from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.ports import ImageRecord, UploadRecord
+from tests.adapters.dying import die_before_change
+
+SOURCES = Path(__file__).parents[2]
+
+DYING = """
+sys.path.append({sources!r})
+from tests.adapters.dying import die_before_change
+die_before_change({nth}, {folder!r}, with_parent=True)
+"""
 
 
 def say(line: str) -> None:
@@ -46,25 +56,29 @@ class Uploads:
         staged = self.blobs.stage()
         for start in range(0, len(data), 150_000):
             await staged.write(data[start : start + 150_000])
-        digest = await staged.publish()
         if keep:
-            await self.catalog.add_image(
-                ImageRecord(
-                    id=name,
-                    digest=digest,
-                    size=len(data),
-                    format="PNG",
-                    width=1,
-                    height=1,
-                    frames=1,
-                    user=None,
-                    create_time=1,
-                )
-            )
+            digest = await staged.publish_to(lambda digest: self.add(name, digest, len(data)))
             await staged.settle()
             say(f"{name} {digest.hex()}")
         else:
+            await staged.publish()
             await staged.discard()
+
+    async def add(self, name: str, digest: bytes, size: int) -> bytes:
+        await self.catalog.add_image(
+            ImageRecord(
+                id=name,
+                digest=digest,
+                size=size,
+                format="PNG",
+                width=1,
+                height=1,
+                frames=1,
+                user=None,
+                create_time=1,
+            )
+        )
+        return digest
 
 
 async def flood(root: Path, seed: int, largest: int) -> None:
@@ -198,61 +212,29 @@ async def few(root: Path) -> None:
 def steps(root: Path) -> None:
     """Each step in a fork, which saves the start of Python. The fork is made before any thread is."""
     step = 0
-    while True:
-        child = os.fork()
-        if not child:
-            own = root / str(step)
-            die_before_change(step, *(str(own / name) for name in ("blobs", "incoming", "segments")))
-            say(f"step {step}")
-            asyncio.run(few(root / str(step)))
-            os._exit(0)
-        status = os.waitpid(child, 0)[1]
-        if status == 0:
-            return
-        if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
-            sys.exit(f"step {step} failed")
+    for who in ("server", "writer"):
+        nth = 0
+        while killed_at(root / str(step), who, nth):
+            nth, step = nth + 1, step + 1
         step += 1
 
 
-def die_before_change(nth: int, *folders: str) -> None:
-    """SIGKILL before the nth file that is created, renamed, linked or removed (Python's audit events), or
-    written or synced; a write counts twice, and is done by half the second time."""
-    left = nth
-
-    def step(path: str) -> bool:
-        """Whether the process is to die now."""
-        nonlocal left
-        left -= path.startswith(folders)
-        return left < 0
-
-    def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def watch(event: str, arguments: tuple[object, ...]) -> None:
-        change = event in ("os.rename", "os.link", "os.remove") or (
-            event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT
-        )
-        if change and step(str(arguments[0])):
-            die()
-
-    def watched(name: str) -> Callable[..., object]:
-        call = getattr(os, name)
-
-        def stand_in(descriptor: int, *arguments: object) -> object:
-            path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
-            if step(path):
-                die()
-            if name == "pwritev" and step(path):
-                data = b"".join(arguments[0])
-                os.pwrite(descriptor, data[: len(data) // 2], arguments[1])
-                die()
-            return call(descriptor, *arguments)
-
-        return stand_in
-
-    for name in ("pwritev", "fdatasync", "ftruncate"):
-        setattr(os, name, watched(name))
-    sys.addaudithook(watch)
+def killed_at(own: Path, who: str, nth: int) -> bool:
+    """Whether there is an nth change that the server, or the process that writes for it, makes."""
+    child = os.fork()
+    if not child:
+        if who == "server":
+            die_before_change(nth, str(own / "blobs"), str(own / "incoming"), str(own / "segments"))
+        else:
+            code = DYING.format(sources=str(SOURCES), nth=nth, folder=str(own / "segments"))
+            writer_process.PROGRAM = writer_process.PROGRAM.replace("main()\n", f"{code}main()\n")
+        say(f"step {who}")
+        asyncio.run(few(own))
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if status and os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
+        sys.exit(f"{own} failed")
+    return status != 0
 
 
 if __name__ == "__main__":

@@ -5,9 +5,19 @@ import struct
 import zlib
 from pathlib import Path
 
-from conexiones.ports import Content
+from conexiones.ports import Catalog, Content
 
 HEAD = struct.Struct(">3scIQ32s")
+
+
+class Foreign:
+    """A catalog that shares no process with the blobs."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._catalog, name)
 
 
 def everything(content: Content) -> bytes:

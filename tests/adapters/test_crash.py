@@ -18,8 +18,9 @@ from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
 from tests.adapters.crash_worker import bytes_of
 from tests.adapters.stored import everything, stored_blobs
+from tests.conftest import ROOT
 
-WORKER = Path(__file__).with_name("crash_worker.py")
+WORKER = ("-m", "tests.adapters.crash_worker")
 ROUNDS = 25
 NAMED_ROUNDS = 15
 
@@ -72,7 +73,7 @@ async def kill_at_random(rng: random.Random, moments: tuple[str, float], *argume
     """Starts a worker, kills it within some seconds of a word, and returns what else it said; "" is the
     first acknowledgement."""
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, str(WORKER), *arguments, stdout=asyncio.subprocess.PIPE
+        sys.executable, *WORKER, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     said: list[str] = []
     while not said or (said[-1] != moments[0] if moments[0] else said[-1] in ("opening", "open")):
@@ -166,18 +167,20 @@ async def test_kill_9_of_named_uploads_at_random_moments(tmp_path: Path) -> None
 
 async def test_kill_9_before_every_change_to_the_folder(tmp_path: Path) -> None:
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, str(WORKER), "steps", str(tmp_path), stdout=asyncio.subprocess.PIPE
+        sys.executable, *WORKER, "steps", str(tmp_path), stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     output, _ = await worker.communicate()
     assert worker.returncode == 0
     acknowledged: list[dict[str, str]] = []
+    who = []
     for line in output.decode().splitlines():
         if line.startswith("step "):
             acknowledged.append({})
+            who.append(line.split()[1])
         else:
             name, digest = line.rsplit(" ", 1)
             acknowledged[-1][name] = digest
-    assert len(acknowledged) > 25
-    assert len(acknowledged[-1]) == 5, "the last step is the one that was not killed"
+    assert min(who.count("server"), who.count("writer")) >= 10
+    assert len(acknowledged[-1]) == 5, "the last step is one that was not killed"
     for step, images in enumerate(acknowledged):
         await recover(tmp_path / str(step), images)

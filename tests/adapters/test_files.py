@@ -21,7 +21,8 @@ from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.adapters.staged import FileStaged
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
 from conexiones.ports import Catalog, ImageRecord, UploadRecord
-from tests.adapters.stored import everything, stored_blobs
+from tests.adapters.stored import Foreign, everything, stored_blobs
+from tests.server.calls import writers
 
 Make = Callable[..., ImageRecord]
 MIB = 1 << 20
@@ -97,6 +98,15 @@ async def test_the_same_bytes_are_kept_once(files: FileBlobs, tmp_path: Path) ->
     assert len(tree(tmp_path / "files")) == 1
 
 
+async def test_where_it_cannot_be_opened_it_says_so(tmp_path: Path, catalog: Catalog) -> None:
+    (tmp_path / "file").touch()
+    for catalog_or_another in (catalog, Foreign(catalog)):
+        files = FileBlobs(tmp_path / "file" / "files")
+        with pytest.raises(StorageUnavailable):
+            await files.open(catalog_or_another)
+    assert len(writers(os.getpid())) == 1, "the catalog's"
+
+
 async def test_publish_syncs_the_file_before_its_link_and_the_folder_after(
     tmp_path: Path, catalog: Catalog
 ) -> None:
@@ -111,8 +121,8 @@ async def test_publish_syncs_the_file_before_its_link_and_the_folder_after(
     threading.setprofile(watch)
     try:
         await files.open(catalog)
-        # blobs with its folders, the root, the folder that has it, and the segments'.
-        assert calls == ["fsync"] * 4
+        # blobs with its folders, the root, and the folder that has it; the segments' in another process.
+        assert calls == ["fsync"] * 3
         for size in (10, 2 * MIB):
             for twin in ([], ["fsync"]):  # of a twin the bytes that are there are synced once more
                 calls.clear()

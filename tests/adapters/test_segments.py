@@ -1,34 +1,33 @@
 """Small blobs in segments: torn tails, damage, a lost index, space given back, disks that fail."""
 
 import asyncio
-import errno
-import os
 import secrets
 import struct
-import threading
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from conexiones.adapters import segments
+from conexiones.adapters import segment_appender
 from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.shared import SIZE
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
 from conexiones.ports import Catalog, ImageRecord
-from tests.adapters.stored import records
+from tests.adapters.stored import Foreign, records
 from tests.adapters.test_blobs import content, fill, gone, whole
 from tests.adapters.test_named import sha
+from tests.server.calls import until
 
 Make = Callable[..., ImageRecord]
-Store = Callable[[bytes], Awaitable[bytes]]
+InTheWriter = Callable[[str], None]
 
 
 class Shop:
-    """A store and its catalog, to be opened again on what is there."""
+    """A store and its catalog, to be opened again on what is there. Stores in one step, or in two."""
 
-    def __init__(self, root: Path, catalog: Catalog, image: Make) -> None:
-        self.root, self._catalog, self._image = root, catalog, image
+    def __init__(self, root: Path, catalog: Catalog, image: Make, *, at_once: bool = False) -> None:
+        self.root, self._catalog, self._image, self._at_once = root, catalog, image, at_once
         self._ids: dict[bytes, str] = {}
 
     async def open(self) -> None:
@@ -41,10 +40,19 @@ class Shop:
 
     async def store(self, data: bytes) -> bytes:
         staged = await fill(self.blobs.stage(), data)
-        digest = await staged.publish()
+        try:
+            if self._at_once:
+                digest = await staged.publish_to(self._add)
+            else:
+                digest = await self._add(await staged.publish())
+            await staged.settle()
+            return digest
+        finally:
+            await staged.discard()
+
+    async def _add(self, digest: bytes) -> bytes:
         self._ids[digest] = secrets.token_hex(8)
         await self._catalog.add_image(self._image(self._ids[digest], digest=digest))
-        await staged.settle()
         return digest
 
     async def delete(self, digest: bytes) -> None:
@@ -59,9 +67,13 @@ class Shop:
         return self.root / "segments" / "00000000"
 
 
-@pytest.fixture
-async def shop(tmp_path: Path, catalog: Catalog, image: Make) -> AsyncIterator[Shop]:
-    shop = Shop(tmp_path / "shop", catalog, image)
+@pytest.fixture(params=["two steps", "one step", "a process of its own"])
+async def shop(
+    request: pytest.FixtureRequest, tmp_path: Path, catalog: Catalog, image: Make
+) -> AsyncIterator[Shop]:
+    ours = request.param != "a process of its own"
+    at_once = request.param != "two steps"
+    shop = Shop(tmp_path / "shop", catalog if ours else Foreign(catalog), image, at_once=at_once)
     await shop.open()
     yield shop
     await shop.blobs.close()
@@ -87,35 +99,46 @@ async def test_the_same_bytes_are_one_record(shop: Shop) -> None:
     assert records(shop.root) == {}
 
 
+WATCHED = """
+import os
+real = os.pwritev
+def watch(descriptor, parts, offset, flags):
+    with open({path!r}, "a") as calls:
+        calls.write(f"{{len(parts)}} {{flags == os.RWF_DSYNC}}\\n")
+    return real(descriptor, parts, offset, flags)
+os.pwritev = watch
+"""
+
+
 async def test_what_comes_in_at_once_is_written_and_synced_at_once(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter
 ) -> None:
-    """Only a power cut would show that it is not synced: so the calls of the thread are watched."""
-    real, calls = os.pwritev, []
-
-    def watch(descriptor: int, parts: list[bytes], offset: int, flags: int) -> int:
-        calls.append(flags)
-        return real(descriptor, parts, offset, flags)
-
-    monkeypatch.setattr(os, "pwritev", watch)
+    """Only a power cut would show that it is not synced: so the calls of the process are watched."""
+    in_the_writer(WATCHED.format(path=str(tmp_path / "calls")))
+    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
+    await shop.open()
     staged = [await fill(shop.blobs.stage(), content(1000, i)) for i in range(100)]
     await asyncio.gather(*(one.publish() for one in staged))
+    calls = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
     assert 0 < len(calls) < 50, "groups"
-    assert set(calls) == {os.RWF_DSYNC}
+    assert sum(int(parts) for parts, _ in calls) >= 200, "a head and the bytes of each"
+    assert {synced for _, synced in calls} == {"True"}
     await asyncio.gather(*(one.discard() for one in staged))
+    await shop.blobs.close()
 
 
 async def test_who_comes_alone_finds_zeros_to_write_over(shop: Shop) -> None:
     """They are there as long as the segment is open: the file does not grow with each blob."""
     await shop.store(content(1000))
     await shop.store(content(2000))
+    # They are written when the caller has had his answer.
+    await until(lambda: shop.segment.stat().st_size >= segment_appender.AHEAD)
     size = shop.segment.stat().st_size
-    assert size > segments.AHEAD
     await shop.store(content(4000))
     assert shop.segment.stat().st_size == size
     await shop.blobs.close()
     assert shop.segment.stat().st_size == 7000 + 3 * 48
-    change(shop.segment, shop.segment.stat().st_size, bytes(segments.AHEAD))  # as a crash leaves it
+    change(shop.segment, shop.segment.stat().st_size, bytes(segment_appender.AHEAD))  # as a crash leaves it
     await shop.open()
     await shop.store(content(3000))
     await shop.reopen()
@@ -235,8 +258,12 @@ async def test_deleting_gives_the_space_back(shop: Shop) -> None:
     assert set(records(shop.root)) == {sha(contents[-1]).hex()}
 
 
-async def test_a_full_segment_goes_with_its_last_record(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "SEGMENT", 10_000)
+async def test_a_full_segment_goes_with_its_last_record(
+    tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter
+) -> None:
+    in_the_writer("import conexiones.adapters.segment_appender as appender; appender.SEGMENT = 10_000")
+    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
+    await shop.open()
     contents = [content(4000, i) for i in range(7)]
     for data in contents:
         await shop.store(data)
@@ -254,37 +281,104 @@ async def test_a_full_segment_goes_with_its_last_record(shop: Shop, monkeypatch:
     await shop.reopen()
     assert records(shop.root) == {}
     assert len(list((shop.root / "segments").glob("????????"))) == 1
+    await shop.blobs.close()
 
 
+FAILING = """
+import errno, os
+from pathlib import Path
+flag, failing = Path({flag!r}), {failing!r}
+pwritev, real = os.pwritev, getattr(os, failing)
+def write_some(descriptor, parts, *arguments):
+    return pwritev(descriptor, parts[:1] if flag.exists() else parts, *arguments)
+def fail(*arguments):
+    if flag.exists():
+        raise OSError(errno.EIO, "injected")
+    return real(*arguments)
+os.pwritev = write_some  # the other two are called after it
+setattr(os, failing, fail)
+"""
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["two steps", "one step"])
 @pytest.mark.parametrize("failing", ["pwritev", "pwrite", "fdatasync"])
 async def test_a_group_that_was_not_written_is_not_there(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, failing: str
+    tmp_path: Path,
+    new_catalog: Callable[[], Catalog],
+    image: Make,
+    in_the_writer: InTheWriter,
+    failing: str,
+    at_once: bool,
 ) -> None:
+    flag = tmp_path / "failing"
+    in_the_writer(FAILING.format(flag=str(flag), failing=failing))
+    catalog = new_catalog()
+    await catalog.open()
+    shop = Shop(tmp_path / "shop", catalog, image, at_once=at_once)
+    await shop.open()
     await shop.store(content(1000))
-    real, pwritev = getattr(os, failing), os.pwritev
-
-    def fail(descriptor: int, *arguments: object) -> None:
-        if threading.current_thread().name != "segments":
-            return real(descriptor, *arguments)
-        raise OSError(errno.EIO, "injected")
-
-    def write_some(descriptor: int, parts: list[bytes], *arguments: int) -> int:
-        return pwritev(descriptor, parts[:1], *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "pwritev", write_some)  # the other two are called after it
-        patch.setattr(os, failing, fail)
-        for i in range(3):
-            staged = await fill(shop.blobs.stage(), content(2000, i))
-            with pytest.raises(StorageUnavailable):
-                await staged.publish()
-            await staged.discard()
-            assert await gone(shop.blobs, sha(content(2000, i)))
+    flag.touch()
+    for i in range(3):
+        with pytest.raises(StorageUnavailable):
+            await shop.store(content(2000, i))
+        assert await gone(shop.blobs, sha(content(2000, i)))
+        assert not await catalog.has_digest(sha(content(2000, i)))
+    flag.unlink()
     await shop.store(content(2000, 1))
     assert await shop.intact(content(1000), content(2000, 1))
     await shop.reopen()
     assert await shop.intact(content(1000), content(2000, 1))
     assert set(records(shop.root)) == {sha(content(1000)).hex(), sha(content(2000, 1)).hex()}
+    await shop.blobs.close()
+    await catalog.close()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new bytes", "known bytes"])
+async def test_an_image_that_the_catalog_refuses_leaves_no_bytes(
+    tmp_path: Path, catalog: Catalog, image: Make, known: bool
+) -> None:
+    shop = Shop(tmp_path / "shop", catalog, image, at_once=True)
+    await shop.open()
+    await shop.store(content(1000))
+    await catalog.add_image(image("taken"))
+
+    async def refused(digest: bytes) -> None:
+        await catalog.add_image(image("taken", digest=digest))
+
+    data = content(1000 if known else 2000)
+    staged = await fill(shop.blobs.stage(), data)
+    with pytest.raises(StorageUnavailable):
+        await staged.publish_to(refused)
+    await staged.discard()
+    assert set(records(shop.root)) == {sha(content(1000)).hex()}
+    assert await shop.intact(content(1000))
+    await shop.blobs.close()
+
+
+async def test_what_is_never_added_is_never_written(shop: Shop) -> None:
+    async def leave(digest: bytes) -> None:
+        raise LookupError
+
+    staged = await fill(shop.blobs.stage(), content(1000))
+    with pytest.raises(LookupError):
+        await staged.publish_to(leave)
+    await staged.discard()
+    assert records(shop.root) == {}
+    await shop.store(content(1000))
+    assert await shop.intact(content(1000))
+
+
+async def test_twins_that_are_added_at_once_are_one_record(shop: Shop) -> None:
+    await asyncio.gather(*(shop.store(content(10_000)) for _ in range(50)))
+    assert records(shop.root) == {sha(content(10_000)).hex(): 10_000}
+    assert await shop.intact(content(10_000))
+
+
+async def test_more_than_fits_into_the_shared_memory_waits_for_room(shop: Shop) -> None:
+    contents = [content(200_000, i) for i in range(100)]
+    assert sum(map(len, contents)) > 2 * SIZE
+    await asyncio.gather(*map(shop.store, contents))
+    assert await shop.intact(*contents)
 
 
 async def _store_until_full(shop: Shop) -> None:

@@ -25,11 +25,17 @@ class Claims:
         self._left: set[bytes] = set()
         self._lock = Lock()
 
-    def make(self, digest: bytes) -> None:
-        with self._lock:
+    def make(self, digest: bytes, *, wait: bool = True) -> bool:
+        """Without `wait`, for the loop, False while a blob is being removed: ask again in a thread."""
+        if not self._lock.acquire(blocking=wait):
+            return False
+        try:
             claim = self._claims.setdefault(digest, _Claim())
             claim.holders += 1
             claim.version += 1
+            return True
+        finally:
+            self._lock.release()
 
     def version(self, digest: bytes) -> int:
         """What `drop` has to be told, read before the catalog is asked. For those who hold a claim.
@@ -63,11 +69,6 @@ class Claims:
             return True
         finally:
             self._lock.release()
-
-    def forget(self, digest: bytes) -> None:
-        """Ends a claim whose blob never came to be."""
-        with self._lock:
-            self._end(digest, self._claims[digest])
 
     def drop(self, digest: bytes, *, version: int, referenced: bool, remove: Callable[[bytes], None]) -> bool:
         """Ends a claim, and calls `remove` if nobody needs the blob. Raises what `remove` raises: the claim

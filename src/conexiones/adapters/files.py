@@ -17,6 +17,7 @@ look at all blobs: each marker that a crash left names one that the catalog may 
 
 import asyncio
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -33,8 +34,10 @@ from conexiones.adapters.disk import sync_folder
 from conexiones.adapters.named import NAME, NamedStaged
 from conexiones.adapters.segment_index import Record
 from conexiones.adapters.segments import Segments
+from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.adapters.staged import FileStaged
 from conexiones.adapters.waiting import Outcome, finish, to_end
+from conexiones.adapters.writer import AGAIN, Writer
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports import Catalog, Staged
 
@@ -42,8 +45,8 @@ SMALL = 256 << 10
 """Bytes up to which a blob goes into a segment."""
 
 MEMORY = 64 << 20
-"""Bytes for all uploads that are in memory still, while there are no more than a thousand. What is being
-written to files is bounded by buffers.py."""
+"""Bytes for all uploads that have more than LEAST in memory, while there are no more than a thousand. What is
+being written to files is bounded by buffers.py."""
 
 LEAST = 64 << 10
 """Bytes that an upload may have in memory, however many there are."""
@@ -55,6 +58,8 @@ THREADS = 8
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _MARKER = re.compile(r"([0-9a-f]{64})\.")
 
@@ -75,16 +80,25 @@ class FileBlobs:
         self.buffers = Buffers()
         self.small = small
         self._segments = Segments(root / "segments", self.claims)
+        self._stale = False
+        self._reopening: asyncio.Task[None] | None = None
+        self.carrier: SqliteCatalog | None = None  # one whose writer is ours too
         self.held: set[str] = set()  # names that are resumed or being dropped; of the loop's own thread
-        self._uploads: WeakSet[FileStaged] = WeakSet()
+        self._least = min(LEAST, small)
+        self._large: WeakSet[FileStaged] = WeakSet()  # those that have had more than that in memory
 
     async def open(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+        self._own_writer = not isinstance(catalog, SqliteCatalog)
+        self._writer = catalog.writer if isinstance(catalog, SqliteCatalog) else Writer()
         try:
+            if self._own_writer:
+                await self._writer.start()
             await self.run(self._prepare)
-            await self._open_segments(catalog)
+            await self._open_segments(self._segments.open)
+            self._writer.replaced = self._replaced
+            self.carrier = catalog if isinstance(catalog, SqliteCatalog) else None
             for leftover in await self.run(self._list_incoming):
                 marker = _MARKER.match(leftover.name)
                 digest = bytes.fromhex(marker[1]) if marker else None
@@ -98,34 +112,55 @@ class FileBlobs:
             await self.close()
             raise
 
-    async def _open_segments(self, catalog: Catalog) -> None:
-        await self.run(self._segments.open, self._tell)
+    async def _open_segments(self, look: Callable[[], None]) -> None:
+        await self.run(look)
         while records := await self.run(self._segments.look):
-            known = [await catalog.has_digest(record.digest) for record in records]
+            known = [await self.catalog.has_digest(record.digest) for record in records]
             await self.run(
                 self._segments.admit,
                 [record for record, yes in zip(records, known, strict=True) if yes],
                 [record for record, yes in zip(records, known, strict=True) if not yes],
             )
         await self.run(self._segments.start)
+        await self._segments.append_from_here(self._writer, self.submit)
 
-    def _tell(self, call: Callable[[], None]) -> None:
-        self._loop.call_soon_threadsafe(call)
+    def _replaced(self) -> None:
+        """The writer has another process, which is to append behind what the one before it has left."""
+        self._stale = True
+        if self._reopening is None or self._reopening.done():
+            self._reopening = asyncio.create_task(self._reopen())
+
+    async def _reopen(self) -> None:
+        while self._stale:
+            self._stale = False
+            self._segments.pause()
+            try:
+                await self._open_segments(self._segments.look_again)
+            except Exception as error:
+                log.error("The segments cannot be opened again: %r", error)
+                self._stale = True
+                await asyncio.sleep(AGAIN)
 
     async def close(self) -> None:
-        """Waits for what the threads are doing. Uploads that were not settled are left to `open`."""
+        """Waits for what is under way. Uploads that were not settled are left to `open`."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await to_end(asyncio.ensure_future(asyncio.to_thread(self._close, pool)))
+            await to_end(asyncio.ensure_future(self._close(pool)))
 
-    def _close(self, pool: ThreadPoolExecutor) -> None:
-        pool.shutdown()
-        self._segments.close()
+    async def _close(self, pool: ThreadPoolExecutor) -> None:
+        self.carrier = None
+        self._writer.replaced = lambda: None
+        if self._reopening is not None:
+            self._reopening.cancel()
+            await asyncio.gather(self._reopening, return_exceptions=True)
+        await asyncio.to_thread(pool.shutdown)
+        await self._segments.stop()
+        await asyncio.to_thread(self._segments.close)
+        if self._own_writer:
+            await self._writer.stop()
 
     def stage(self) -> Staged:
-        staged = FileStaged(self)
-        self._uploads.add(staged)
-        return staged
+        return FileStaged(self)
 
     async def resume(self, name: str, size: int) -> Staged:
         """As in the port. ValueError if it is no name: 1 to 64 letters, digits and hyphens. RuntimeError if
@@ -139,7 +174,6 @@ class FileBlobs:
         except BaseException:
             await staged.release()
             raise
-        self._uploads.add(staged)
         return staged
 
     async def drop(self, name: str) -> None:
@@ -196,17 +230,18 @@ class FileBlobs:
                 raise
             done = await finish(drop)
 
-    def in_memory(self) -> int:
-        """Bytes up to which an upload stays in memory now: the more uploads there are, the fewer."""
-        return max(min(LEAST, self.small), min(self.small, MEMORY // max(1, len(self._uploads))))
+    def may_stay(self, staged: FileStaged, size: int) -> bool:
+        """Whether an upload of so many bytes may be in memory now: the more there are, the fewer bytes."""
+        if size <= self._least:
+            return True
+        self._large.add(staged)
+        return size <= min(self.small, MEMORY // len(self._large))
 
-    def append(self, data: bytes) -> Outcome[bytes]:
-        """Stores a small blob, durably, with a claim; gives its digest. Raises StorageUnavailable."""
+    def append(self, digest: bytes, data: bytes) -> Outcome[None]:
+        """Stores a small blob of which one has a claim, durably. Raises StorageUnavailable."""
         if self._pool is None:
             raise StorageUnavailable
-        outcome: Outcome[bytes] = Outcome(loop=self._loop)
-        self._segments.append(data, outcome)
-        return outcome
+        return self._segments.append(digest, data)
 
     async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
         """As in the port. Read from its start, a blob is checked against its digest, and a small one always:

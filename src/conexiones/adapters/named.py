@@ -73,9 +73,9 @@ class NamedStaged(FileStaged):
             self._committed = self._size
         return self._committed
 
-    async def publish(self) -> bytes:
+    async def _begin_to_publish(self) -> bytes | None:
         self._check_held()
-        return await super().publish()
+        return await super()._begin_to_publish()
 
     async def settle(self) -> None:
         await super().settle()

@@ -2,8 +2,9 @@
 
 import sqlite3
 
-VERSION = 3
-"""1: images and users. 2: uploads and events; images by time, users by image. 3: facts."""
+VERSION = 4
+"""1: images and users. 2: uploads and events; images by time, users by image. 3: facts. 4: images without a
+user are not in images_by_user."""
 
 # INTEGER holds 64 bits in SQLite. Without a rowid the primary key is the table itself: one tree less to
 # write per row, and each index has the primary key as its last column.
@@ -22,7 +23,7 @@ CREATE TABLE IF NOT EXISTS images (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS images_by_digest ON images (digest);
 -- Ids sort by time.
-CREATE INDEX IF NOT EXISTS images_by_user ON images (user, id);
+CREATE INDEX IF NOT EXISTS images_by_user ON images (user, id) WHERE user IS NOT NULL;
 CREATE INDEX IF NOT EXISTS images_by_time ON images (create_time);
 
 -- By the digest of the bytes, which may be those of many images.
@@ -98,8 +99,9 @@ def prepare_to_write(connection: sqlite3.Connection) -> None:
 def create(connection: sqlite3.Connection) -> None:
     """Creates what is missing, in the transaction that is open, and says which version that is.
 
-    That is all a migration has to do as long as versions only add tables and indexes.
+    That is all a migration has to do, as versions only add tables and indexes; one index became smaller.
     """
+    connection.execute("DROP INDEX IF EXISTS images_by_user")
     for statement in _SCHEMA.split(";"):  # executescript would commit what is open
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")

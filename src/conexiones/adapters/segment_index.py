@@ -7,9 +7,9 @@ with it the mark, the place from which on the records have to be looked at again
 import os
 import sqlite3
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -32,16 +32,14 @@ _ROWS = 64
 """Rows of one statement: the interpreter lock changes hands once for all of them."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """A position in a segment."""
 
     segment: int
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A blob's record: where it begins, and the bytes of the blob."""
 
     place: Place
@@ -56,12 +54,14 @@ class SegmentIndex:
         self._path = path
         self._lock = Lock()
         self._reading = Lock()
+        self._connections: list[sqlite3.Connection] = []
 
     def open(self) -> None:
         """Opens the file and creates what is missing; one that is damaged is begun again, with no mark."""
         try:
             self._open()
         except sqlite3.DatabaseError:
+            self.close()
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
             self._open()
@@ -79,11 +79,17 @@ class SegmentIndex:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA busy_timeout = 5000")
         connection.execute(f"PRAGMA cache_size = -{_CACHE >> 10}")
+        self._connections.append(connection)
         return connection
 
+    def open_to_read(self) -> None:
+        """For another process beside the one that writes."""
+        self._reader = self._connect()
+
     def close(self) -> None:
-        self._reader.close()
-        self._writer.close()
+        """Safe to call at any time."""
+        while self._connections:
+            self._connections.pop().close()
 
     def find(self, digest: bytes) -> Record | None:
         return self.find_all([digest]).get(digest)

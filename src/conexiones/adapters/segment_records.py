@@ -14,10 +14,10 @@ _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _NEXT_WINDOW = 1 << 20
 
 
-def head_of(data: bytes, digest: bytes) -> bytes:
+def head_of(size: int, digest: bytes) -> bytes:
     """The head of a live record."""
-    crc = zlib.crc32(_FACTS.pack(len(data), digest))
-    return HEAD.pack(_MAGIC, LIVE, crc, len(data), digest)
+    crc = zlib.crc32(_FACTS.pack(size, digest))
+    return HEAD.pack(_MAGIC, LIVE, crc, size, digest)
 
 
 def read_head(head: bytes, state: bytes | None = LIVE) -> tuple[int, bytes] | None:
@@ -45,8 +45,8 @@ def next_head(descriptor: int, start: int) -> int | None:
     return None
 
 
-def write_all(descriptor: int, parts: list[bytes], offset: int) -> None:
-    """Durably: in the same call, so that the interpreter changes hands once."""
+def write_all(descriptor: int, parts: list[bytes | memoryview], offset: int) -> None:
+    """Durably, in the same call."""
     size = sum(map(len, parts))
     written = os.pwritev(descriptor, parts, offset, os.RWF_DSYNC)
     if written < size:

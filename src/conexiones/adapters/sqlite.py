@@ -4,39 +4,29 @@ The file (0600, its tables are in schema.py, what is done with them in transacti
 and `-shm` lie in a folder that only one server may use: whoever starts it holds a lock on it.
 `PRAGMA user_version` is the version of the schema.
 
-Writes go to a process of its own (sqlite_writer.py), which commits whatever waits for it as one transaction:
-in a thread they would wait for the interpreter of the event loop, and it for theirs. `synchronous=FULL` makes
-every commit durable before it is acknowledged. Reads run beside it in threads, each on a snapshot not older
-than its call.
+Writes go to a process (writer_program.py), which commits whatever waits for it as one transaction.
+`synchronous=FULL` makes every commit durable before it is acknowledged. Reads run beside it in threads, each
+on a snapshot not older than its call.
 """
 
 import asyncio
-import logging
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from conexiones.adapters import descriptions, transactions
 from conexiones.adapters.sqlite_file import connect, failure
-from conexiones.adapters.sqlite_process import WriterProcess, told
-from conexiones.adapters.sqlite_writer import Decided, Work
 from conexiones.adapters.waiting import Outcome, to_end
+from conexiones.adapters.writer import Writer
 from conexiones.errors import StorageUnavailable
 from conexiones.ports import Counts, EventRecord, Facts, ImageRecord, UploadQuota, UploadRecord, UserRecord
 
 READERS = 4
 
-AGAIN = 1.0
-"""Seconds until a process that cannot be started is started again."""
-
 P = ParamSpec("P")
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 
 class SqliteCatalog:
@@ -49,25 +39,20 @@ class SqliteCatalog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._open = False
-        self._up = False  # the process: only then writes are taken
-        self._waiting: list[tuple[Work, Outcome[Any]]] = []  # to be sent at the end of this turn of the loop
-        self._sent: deque[Outcome[Any]] = deque()  # what the process has to answer, in order
+        self.writer = Writer(path)
+        self.writer.committed = self._commit
+        self._carried: dict[bytes, tuple[bytes, int]] = {}  # and how many do
         self._newest = 0  # the sequence of the newest event that is committed
         self._news = asyncio.Event()  # of the next one; each wakes all that wait, and another takes its place
-        self._closing = asyncio.Event()
 
     async def open(self) -> None:
         """Opens the file and creates what is missing. ValueError if a newer version wrote it."""
         self._loop = asyncio.get_running_loop()
         self._idle: list[sqlite3.Connection] = []  # for reading: at most as many as there are threads
-        self._closing.clear()
-        try:
-            await self._start()
-        except (OSError, EOFError) as error:
-            raise StorageUnavailable from error
+        self._newest = 0
+        await self.writer.start()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")
         self._open = True
-        self._living = asyncio.create_task(self._live())
 
     async def close(self) -> None:
         """Finishes the writes that wait, and closes the file."""
@@ -77,7 +62,7 @@ class SqliteCatalog:
             self._wake()
 
     async def add_image(self, image: ImageRecord) -> None:
-        await self._write(transactions.insert_images, [transactions.image_row(image)])
+        await self._write_image(image, transactions.insert_images, [transactions.image_row(image)])
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
         return await self._read(lambda connection: transactions.get_image(connection, image_id))
@@ -99,7 +84,7 @@ class SqliteCatalog:
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
     ) -> UserRecord:
         """As in the port. `update_time` moves when `pow` or `image` is given."""
-        return await self._write(transactions.upsert_user, name, pow, image, now)
+        return await self._write_image(image, transactions.upsert_user, name, pow, image, now)
 
     async def get_user(self, name: str) -> UserRecord | None:
         return await self._read(lambda connection: transactions.get_user(connection, name))
@@ -137,7 +122,8 @@ class SqliteCatalog:
     async def end_upload(
         self, upload_id: str, *, state: str, image: ImageRecord | None, failure: str | None, now: int
     ) -> UploadRecord | None:
-        return await self._write(transactions.end_upload, upload_id, state, image, failure, now)
+        work = transactions.end_upload
+        return await self._write_image(image, work, upload_id, state, image, failure, now)
 
     async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
         return await self._read(
@@ -190,56 +176,35 @@ class SqliteCatalog:
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *given: P.args, **_: P.kwargs
     ) -> Outcome[T]:
         """What `function` gives for a connection and what is `given`."""
-        if not self._open or not self._up:
-            raise StorageUnavailable
-        outcome: Outcome[T] = Outcome(loop=self._loop)
-        if not self._waiting:
-            self._loop.call_soon(self._flush)
-        self._waiting.append(((function, given), outcome))
-        return outcome
+        return self.writer.write(function, *given)
 
-    def _flush(self) -> None:
-        """Sends together what waits."""
-        waiting, self._waiting = self._waiting, []
-        self._sent.extend(outcome for _, outcome in waiting)
-        if waiting and self._up:
-            self._writer.send([work for work, _ in waiting])
+    def _write_image(
+        self,
+        image: ImageRecord | None,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        *given: P.args,
+        **_: P.kwargs,
+    ) -> Outcome[T]:
+        """The same with the bytes of the image, if they are carried."""
+        carried = self._carried.get(image.digest) if image else None
+        if image and carried:
+            return self.writer.write(function, *given, digest=image.digest, data=carried[0])
+        return self.writer.write(function, *given)
 
-    async def _start(self) -> None:
-        self._writer = WriterProcess(self._resolve)
-        self._newest = await self._writer.start(self._path)
-        self._up = True
+    def carry(self, digest: bytes, data: bytes) -> None:
+        """Until `drop`, an image of that digest is added together with its bytes, which become durable before
+        it; if they do not, it is not added."""
+        data, holders = self._carried.get(digest, (data, 0))
+        self._carried[digest] = data, holders + 1
 
-    async def _live(self) -> None:
-        """Starts another process when one has ended."""
-        while True:
-            await self._writer.ended.wait()
-            self._up = False
-            if not self._closing.is_set():
-                log.error("The process that writes the catalog has ended, and is started again")
-            await self._writer.stop()
-            self._flush()
-            # What of it was committed is in the file: whoever asks from now on finds it.
-            while self._sent:
-                self._sent.popleft().decide(None, StorageUnavailable())
-            if self._closing.is_set():
-                return
-            await self._start_again()
+    def drop(self, digest: bytes) -> None:
+        """To be called once for each `carry`."""
+        data, holders = self._carried.pop(digest)
+        if holders > 1:
+            self._carried[digest] = data, holders - 1
 
-    async def _start_again(self) -> None:
-        while not self._up and not self._closing.is_set():
-            try:
-                await self._start()
-            except Exception as error:
-                log.error("The process that writes the catalog cannot be started: %r", error)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), AGAIN)
-        self._wake()
-
-    def _resolve(self, newest: int, decided: list[Decided]) -> None:
-        """Tells all callers of a group, and those who wait for an event if the group has one."""
-        for result, error, trace in decided:
-            self._sent.popleft().decide(result, error and told(error, trace))
+    def _commit(self, newest: int) -> None:
+        """Wakes those who wait for an event, if there is a new one."""
         if newest > self._newest:
             self._newest = newest
             self._wake()
@@ -252,8 +217,4 @@ class SqliteCatalog:
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._idle:
             connection.close()
-        self._closing.set()
-        self._flush()
-        if self._up:
-            self._writer.finish()  # last: the last connection to close moves the WAL into the file
-        await self._living
+        await self.writer.stop()  # last: the last connection to close moves the WAL into the file

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from conexiones.adapters.buffers import OUTSTANDING, UNIT
 from conexiones.adapters.disk import sync_file, sync_folder
 from conexiones.adapters.views import FileView
-from conexiones.adapters.waiting import decided, finish, to_end
+from conexiones.adapters.waiting import finish, to_end
 from conexiones.direct import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
 from conexiones.ports import Content
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from conexiones.adapters.files import FileBlobs
 
 INLINE = 128 << 10
-"""Bytes up to which an upload in memory is inspected at once: a thread would take longer to get there."""
+"""Bytes up to which an upload in memory is inspected and hashed at once: a thread would take longer to get
+there."""
 
 T = TypeVar("T")
 
@@ -86,7 +87,7 @@ class FileStaged:
     async def write(self, data: bytes | memoryview) -> None:
         self._size += len(data)
         if self._memory is not None:
-            if self._size <= self._store.in_memory():
+            if self._store.may_stay(self, self._size):
                 self._gather(data)
                 return
             await self._begin()
@@ -196,7 +197,27 @@ class FileStaged:
     async def publish(self) -> bytes:
         """As in the port. ValueError if nothing was written."""
         small = await self._begin_to_publish()
-        return await self._publish_file() if small is None else await self._append_small(small)
+        if small is None:
+            return await self._publish_file()
+        digest = await self._claim(small)
+        await self._store.append(digest, small)
+        return digest
+
+    async def publish_to(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        """As in the port. ValueError if nothing was written."""
+        small = await self._begin_to_publish()
+        if small is None:
+            return await add(await self._publish_file())
+        digest = await self._claim(small)
+        carrier = self._store.carrier
+        if carrier is None:
+            await self._store.append(digest, small)
+            return await add(digest)
+        carrier.carry(digest, small)
+        try:
+            return await add(digest)
+        finally:
+            carrier.drop(digest)
 
     async def _begin_to_publish(self) -> bytes | None:
         """The bytes if they are few."""
@@ -211,15 +232,14 @@ class FileStaged:
         memory, self._memory = self._memory, b""
         return None if memory is None else bytes(memory)
 
-    async def _append_small(self, data: bytes) -> bytes:
-        outcome = self._store.append(data)
-        try:
-            self._digest = await decided(outcome)
-        except asyncio.CancelledError:
-            if outcome.exception() is None:
-                self._digest = outcome.result()  # it has its claim all the same
-            raise
-        return self._digest
+    async def _claim(self, data: bytes) -> bytes:
+        """From now on nobody removes the blob."""
+        if len(data) <= INLINE:
+            digest = hashlib.sha256(data).digest()
+            if self._store.claims.make(digest, wait=False):
+                self._digest = digest
+                return digest
+        return await self._store.run(self._claim_in_thread, data)
 
     async def _publish_file(self) -> bytes:
         await self._flushed()
@@ -329,6 +349,12 @@ class FileStaged:
     def _whole(self) -> bytes:
         assert self._file is not None  # noqa: S101 (tells mypy)
         return os.pread(self._file.descriptor, self._size, 0)
+
+    def _claim_in_thread(self, data: bytes) -> bytes:
+        digest = hashlib.sha256(data).digest()
+        self._store.claims.make(digest)
+        self._digest = digest
+        return digest
 
     def _publish(self) -> bytes:
         assert self._file is not None  # noqa: S101 (tells mypy)

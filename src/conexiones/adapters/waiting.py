@@ -10,9 +10,10 @@ T = TypeVar("T")
 
 
 class Outcome(asyncio.Future[T]):
-    """What a thread will have to say. Whoever awaits it and is cancelled is told so when it is decided.
+    """What a process will have to say. Whoever awaits it and is cancelled is told so when it is decided.
 
-    Threads cannot be stopped: so nobody works on behind a caller that has gone. Awaited by one task, once.
+    What it does cannot be stopped: so nobody works on behind a caller that has gone. Awaited by one task,
+    once.
     """
 
     def cancel(self, msg: Any = None) -> bool:
@@ -50,13 +51,5 @@ async def finish(job: Future[T]) -> T:
     """Waits for a job, to its end even if the caller is cancelled; its OSError becomes ours."""
     try:
         return await to_end(asyncio.wrap_future(job))
-    except OSError as cause:
-        raise storage_error(cause) from cause
-
-
-async def decided(outcome: Outcome[T]) -> T:
-    """What a thread had to say; its OSError becomes ours."""
-    try:
-        return await outcome
     except OSError as cause:
         raise storage_error(cause) from cause

@@ -4,6 +4,9 @@ import secrets
 import threading
 import time
 
+RANDOM = 4096
+"""Bytes of randomness that are taken from the system at a time."""
+
 
 class Ids:
     """Makes UUIDv7 (RFC 9562, section 5.7) that strictly increase within the process, as text.
@@ -15,15 +18,20 @@ class Ids:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0  # milliseconds << 12 | counter
+        self._random = b""
 
     def new(self) -> str:
         with self._lock:
             # A clock that stands still or steps back, and a full counter, take the next value.
             self._last = max(self._last + 1, time.time_ns() // 1_000_000 << 12)
             millis, counter = self._last >> 12, self._last & 0xFFF
-        value = millis << 80 | 7 << 76 | counter << 64 | 2 << 62 | secrets.randbits(62)
-        text = f"{value:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+            self._random = self._random or secrets.token_bytes(RANDOM)
+            random, self._random = int.from_bytes(self._random[:8]), self._random[8:]
+        variant = 0x8000 | random >> 50
+        return (
+            f"{millis >> 16:08x}-{millis & 0xFFFF:04x}-7{counter:03x}-{variant:04x}"
+            f"-{random & 0xFFFFFFFFFFFF:012x}"
+        )
 
 
 def now() -> int:

@@ -107,11 +107,14 @@ class Images:
         self, staged: Staged, user: str | None, add: Callable[[ImageRecord], Awaitable[T]]
     ) -> tuple[ImageRecord, T]:
         facts = await self.judge(staged)
-        digest = await staged.publish()
-        image = self.record(digest, staged.size, facts, user=user)
-        added = await add(image)
+
+        async def add_record(digest: bytes) -> tuple[ImageRecord, T]:
+            image = self.record(digest, staged.size, facts, user=user)
+            return image, await add(image)
+
+        added = await staged.publish_to(add_record)
         await staged.settle()
-        return image, added
+        return added
 
     async def _take_in(self, staged: Staged, fragments: AsyncIterator[bytes | memoryview]) -> None:
         """Stages the fragments, judging the head as early as it shows something."""

@@ -1,20 +1,28 @@
-"""The process that writes the SQLite catalog: it may die, and be the one that lives longer."""
+"""The process that writes to disk: it may die, and be the one that lives longer."""
 
 import asyncio
+import hashlib
 import logging
 import os
 import pickle
+import random
 import signal
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.segment_index import Place, Record, SegmentIndex
 from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.errors import ConexionesError, NoPreview, StorageUnavailable, TooManyUploads
 from conexiones.ports import ImageRecord, UploadQuota, UploadRecord
+from tests.adapters.stored import records
 from tests.conftest import ROOT
+from tests.server import calls
 from tests.server.calls import writers
 
 Make = Callable[..., ImageRecord]
@@ -30,6 +38,22 @@ async def until(done: Callable[[], Awaitable[object]]) -> object:
                 await asyncio.sleep(0)
 
 
+async def stored(catalog: SqliteCatalog, blobs: FileBlobs, image: ImageRecord, data: bytes) -> bytes:
+    staged = blobs.stage()
+    await staged.write(data)
+
+    async def add(digest: bytes) -> bytes:
+        await catalog.add_image(replace(image, digest=digest))
+        return digest
+
+    try:
+        digest = await staged.publish_to(add)
+        await staged.settle()
+        return digest
+    finally:
+        await staged.discard()
+
+
 @pytest.fixture
 def refused() -> Iterator[asyncio.Event]:
     """Set when a process could not be started."""
@@ -41,9 +65,9 @@ def refused() -> Iterator[asyncio.Event]:
                 event.set()
 
     ear = Ear()
-    logging.getLogger("conexiones.adapters.sqlite").addHandler(ear)
+    logging.getLogger("conexiones.adapters.writer").addHandler(ear)
     yield event
-    logging.getLogger("conexiones.adapters.sqlite").removeHandler(ear)
+    logging.getLogger("conexiones.adapters.writer").removeHandler(ear)
 
 
 async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
@@ -82,6 +106,116 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
     assert "is started again" in caplog.text
     await catalog.close()
     assert writers(os.getpid()) == []
+
+
+async def test_killed_under_load_it_leaves_no_image_without_its_bytes(tmp_path: Path, image: Make) -> None:
+    """And no bytes without an image: nobody has to start the server again for that."""
+    catalog, blobs = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path)
+    await catalog.open()
+    await blobs.open(catalog)
+    acknowledged: dict[str, bytes] = {}
+    failed: set[str] = set()
+
+    async def store(name: str) -> None:
+        data = random.Random(name).randbytes(3000)
+        try:
+            await stored(catalog, blobs, image(name), data)
+            acknowledged[name] = data
+        except StorageUnavailable:
+            failed.add(name)
+
+    async def again(name: str) -> bool:
+        await store(name)
+        if name not in acknowledged:
+            raise StorageUnavailable
+        return True
+
+    for lap in range(5):
+        (process,) = writers(os.getpid())
+        storing = [asyncio.ensure_future(store(f"{lap}.{i}")) for i in range(300)]
+        await asyncio.wait(storing[: lap * 60 + 1], return_when=asyncio.FIRST_COMPLETED)
+        storing += [asyncio.ensure_future(store(f"{lap}.more.{i}")) for i in range(300)]
+        await asyncio.sleep(0)
+        process.kill()
+        await asyncio.wait(storing)
+        await until(lambda lap=lap: again(f"{lap}.after"))
+    assert acknowledged
+    assert failed
+    for name, data in acknowledged.items():
+        found = await catalog.get_image(name)
+        assert found
+        assert b"".join([piece async for piece in blobs.read(found.digest)]) == data
+    events = await catalog.events(after=0, limit=10_000)
+    images = [await catalog.get_image(event.image_id) for event in events]
+    assert all(images)
+    digests = {one.digest.hex() for one in images if one}
+    assert set(records(tmp_path)) == digests
+    await blobs.close()
+    await blobs.open(catalog)
+    assert set(records(tmp_path)) == digests
+    await blobs.close()
+    await catalog.close()
+
+
+DYING = """
+import os, signal
+from pathlib import Path
+import conexiones.adapters.writer_program as program
+flag, real = Path({flag!r}), program.{step}
+def die(*arguments):
+    result = real(*arguments)
+    if flag.exists():
+        flag.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+program.{step} = die
+"""
+
+
+@pytest.mark.parametrize("troubled", [False, True], ids=["", "looked at twice"])
+@pytest.mark.parametrize(("step", "committed"), [("_store", False), ("_make_durable", True)])
+async def test_dying_between_two_steps_it_leaves_both_or_neither(
+    tmp_path: Path,
+    image: Make,
+    in_the_writer: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    committed: bool,
+    troubled: bool,
+) -> None:
+    """Between the bytes and the image, and between the image and the answer."""
+    flag = tmp_path / "dying"
+    in_the_writer(DYING.format(flag=str(flag), step=step))
+    catalog, blobs = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path)
+    await catalog.open()
+    await blobs.open(catalog)
+
+    first = await stored(catalog, blobs, image("first"), b"first")
+    flag.touch()
+    if troubled:  # the first look at what the process has left
+        add, failures = SegmentIndex.add, iter([sqlite3.OperationalError("injected")])
+
+        def fail_once(index: SegmentIndex, records: list[Record], mark: Place) -> None:
+            if not flag.exists() and (failure := next(failures, None)):
+                raise failure
+            add(index, records, mark)
+
+        monkeypatch.setattr(SegmentIndex, "add", fail_once)
+    with pytest.raises(StorageUnavailable):
+        await stored(catalog, blobs, image("second"), b"second")
+    third = await until(lambda: stored(catalog, blobs, image("third"), b"third"))
+    second = hashlib.sha256(b"second").digest()
+    expected = {first, second, third} if committed else {first, third}
+    assert {bytes.fromhex(digest) for digest in records(tmp_path)} == expected
+    assert bool(await catalog.get_image("second")) == committed
+    for digest in expected:
+        data = b"".join([piece async for piece in blobs.read(digest)])
+        assert hashlib.sha256(data).digest() == digest
+    await blobs.close()
+    await blobs.open(catalog)
+    assert {bytes.fromhex(digest) for digest in records(tmp_path)} == expected
+    await blobs.close()
+    await catalog.close()
 
 
 async def test_killed_at_rest_it_comes_back_and_watchers_with_it(tmp_path: Path, image: Make) -> None:
@@ -127,6 +261,20 @@ async def test_closing_does_not_wait_for_one_that_cannot_start(
     path.mkdir()
     writers(os.getpid())[0].kill()
     await asyncio.wait_for(refused.wait(), 30)
+    await asyncio.wait_for(catalog.close(), 30)
+    assert writers(os.getpid()) == []
+
+
+async def test_closing_ends_one_that_is_just_starting(
+    tmp_path: Path, in_the_writer: Callable[[str], None]
+) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    await catalog.open()
+    opening = tmp_path / "opening"
+    in_the_writer(f"from pathlib import Path\nPath({str(opening)!r}).touch()\nimport time; time.sleep(0.5)")
+    (process,) = writers(os.getpid())
+    process.kill()
+    await calls.until(opening.exists)
     await asyncio.wait_for(catalog.close(), 30)
     assert writers(os.getpid()) == []
 

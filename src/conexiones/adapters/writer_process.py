@@ -1,4 +1,4 @@
-"""The process of sqlite_writer.py as the server sees it."""
+"""The process of writer_program.py as the server sees it."""
 
 import asyncio
 import os
@@ -6,41 +6,53 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from conexiones.adapters.program import interpreter
-from conexiones.adapters.sqlite_writer import Answer, Decided, Work, message, messages
+from conexiones.adapters.shared import SIZE
+from conexiones.adapters.writer_program import Order, Sent, message, messages
 
 # Without site-packages: it needs nothing of them, and starts sooner.
-PROGRAM = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from conexiones.adapters.sqlite_writer import main; main()"
-)
+PROGRAM = """\
+import sys
+sys.path.append(sys.argv.pop(1))
+from conexiones.adapters.writer_program import main
+main()
+"""
 SOURCES = Path(__file__).parents[2]
+
+
+Told: TypeAlias = tuple[Any, Exception | None, str, tuple[int, int] | None]
+"""A Decided as it was sent."""
 
 
 class WriterProcess(asyncio.Protocol):
     """Belongs to the event loop in which it is made. Use once: `start`, then the others, `stop` at last.
 
-    `answered` is called with what became of the works that were sent, in their order.
+    `answered` is called with what became of what was sent, in its order.
     """
 
-    def __init__(self, answered: Callable[[int, list[Decided]], None]) -> None:
+    def __init__(self, answered: Callable[[int, list[Told]], None]) -> None:
         self.ended = asyncio.Event()
         self._answered = answered
-        self._opened: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._opened: asyncio.Future[tuple[int, list[Told]]] = asyncio.get_running_loop().create_future()
         self._come = bytearray()
 
-    async def start(self, path: Path) -> int:
-        """Starts it, and has it open the file; gives the sequence of the newest event. Raises what that
-        raises, and OSError and EOFError if it cannot be started."""
+    async def start(self, catalog: Path | None, memory: int) -> int:
+        """Starts it, and has it open the catalog; gives the sequence of the newest event. `memory` is the
+        descriptor of the bytes that are shared. Raises what opening raises, and OSError and EOFError if it
+        cannot be started."""
         ours, theirs = socket.socketpair()
         python, environment = interpreter()
+        arguments = (str(os.getpid()), str(memory), str(SIZE), catalog or "")
         try:
             # In the loop's own thread: the kernel ends the process with the thread that started it.
             self._process = subprocess.Popen(  # noqa: ASYNC220
-                [python, "-I", "-S", "-c", PROGRAM, SOURCES, str(os.getpid()), path],
+                [python, "-I", "-S", "-c", PROGRAM, SOURCES, *arguments],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=environment,
+                pass_fds=[memory],
                 start_new_session=True,  # a Ctrl-C in the server's terminal is the server's to handle
             )
         except OSError:
@@ -51,7 +63,7 @@ class WriterProcess(asyncio.Protocol):
         self._transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
         try:
             newest, failed = await self._opened
-            for _, error, trace in failed:
+            for _, error, trace, _ in failed:
                 if error is not None:
                     raise told(error, trace)
         except BaseException:
@@ -59,11 +71,11 @@ class WriterProcess(asyncio.Protocol):
             raise
         return newest
 
-    def send(self, works: list[Work]) -> None:
-        self._transport.write(message(works))
+    def send(self, items: list[Sent | Order]) -> None:
+        self._transport.write(message(items))
 
     def finish(self) -> None:
-        """Has it do what it was sent, close the file, and end."""
+        """Has it do what it was sent, close its files, and end."""
         if not self._transport.is_closing():
             self._transport.write_eof()
 
