@@ -5,8 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -73,9 +76,28 @@ class Program:
                 self._ready.set()
         self._ready.set()
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Runs for the block, and stands still from then on: what it still has to do in the background, such
+        as to describe images, disturbs nobody else's turn."""
+        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To it and to the processes that it has started."""
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            for one in [process, *process.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    one.send_signal(number)
+
     def stop(self) -> None:
         """Asks it to end and waits until it has; may be called again."""
         if self._process.poll() is None:
+            self._signal(signal.SIGCONT)
             self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_SECONDS)

@@ -45,10 +45,11 @@ def run(bench: Bench) -> None:
 
         def rate(server: Program, number: int) -> float:
             plan = Plan(size=10_000, images=count, streams=32, seed=number + 2)
-            return count / load(server.address, plan).seconds
+            with server.turn():
+                return count / load(server.address, plan).seconds
 
         def page(server: Program, number: int) -> float:
-            with grpc.insecure_channel(server.address) as channel:
+            with server.turn(), grpc.insecure_channel(server.address) as channel:
                 stub = ImageServiceStub(channel)
                 times = []
                 for _ in range(100):

@@ -76,7 +76,8 @@ def _rates(bench: Bench, plans: dict[str, Plan], names: list[str]) -> None:
 
 def _rate(bench: Bench, row: str, name: str, server: Program, turns: dict[int, Plan], number: int) -> float:
     plan = turns[number]
-    outcome = load(server.address, plan, digests=name != TUTORIAL)
+    with server.turn():
+        outcome = load(server.address, plan, digests=name != TUTORIAL)
     busy = outcome.cpu / outcome.seconds
     if busy > BUSY:
         bench.results.note(f"{row}, {name}: the load took {busy:.0%} of a core.")
@@ -106,7 +107,8 @@ def run_ping_pong(bench: Bench) -> None:
         }
 
         def latency(which: Program, number: int) -> float:
-            outcome: Outcome = load(which.address, plans[number])
+            with which.turn():
+                outcome: Outcome = load(which.address, plans[number])
             return outcome.latency * 1000
 
         contenders: dict[str, Callable[[int], float]] = {
