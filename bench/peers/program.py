@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,10 @@ import psutil
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
+SETTLE_SECONDS = 120.0
+
+IDLE = 0.05
+"""Seconds of processor in a second, of a server that does nothing."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +90,21 @@ class Program:
             yield
         finally:
             self._signal(signal.SIGSTOP)
+
+    def settle(self) -> None:
+        """Waits until it has nothing left to do: after a start it looks through the catalog for what is to be
+        described."""
+        before, end = self._cpu(), time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < end:
+            time.sleep(1)
+            now = self._cpu()
+            if now - before < IDLE:
+                return
+            before = now
+
+    def _cpu(self) -> float:
+        process = psutil.Process(self.pid)
+        return sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
 
     def _signal(self, number: signal.Signals) -> None:
         """To it and to the processes that it has started."""
