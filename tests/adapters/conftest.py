@@ -12,6 +12,7 @@ from conexiones.adapters import writer_process
 from conexiones.adapters.files import SMALL, FileBlobs
 from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.ports import Blobs, Catalog, ImageRecord, UploadRecord
+from tests.adapters.crash_worker import with_code
 from tests.adapters.decoding import endless, good  # noqa: F401 (fixtures)
 
 
@@ -82,8 +83,7 @@ def in_the_writer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Has processes that are started from now on to write to disk run some code first."""
 
     def run(code: str) -> None:
-        program = writer_process.PROGRAM.replace("main()\n", f"{code}\nmain()\n")
-        monkeypatch.setattr(writer_process, "PROGRAM", program)
+        monkeypatch.setattr(writer_process, "PROGRAM", with_code(code))
 
     return run
 

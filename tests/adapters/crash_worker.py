@@ -35,8 +35,27 @@ die_before_change({nth}, {folder!r}, with_parent=True)
 """
 
 
+def with_code(code: str) -> str:
+    """The program of the process that writes, which runs some code first."""
+    return writer_process.PROGRAM.replace("main()\n", f"{code}\nmain()\n")
+
+
 def say(line: str) -> None:
     os.write(1, f"{line}\n".encode())  # one write: never half a line
+
+
+def record_of(image_id: str, digest: bytes, size: int) -> ImageRecord:
+    return ImageRecord(
+        id=image_id,
+        digest=digest,
+        size=size,
+        format="PNG",
+        width=1,
+        height=1,
+        frames=1,
+        user=None,
+        create_time=1,
+    )
 
 
 class Uploads:
@@ -65,19 +84,7 @@ class Uploads:
             await staged.discard()
 
     async def add(self, name: str, digest: bytes, size: int) -> bytes:
-        await self.catalog.add_image(
-            ImageRecord(
-                id=name,
-                digest=digest,
-                size=size,
-                format="PNG",
-                width=1,
-                height=1,
-                frames=1,
-                user=None,
-                create_time=1,
-            )
-        )
+        await self.catalog.add_image(record_of(name, digest, size))
         return digest
 
 
@@ -102,20 +109,6 @@ def bytes_of(name: str) -> bytes:
     _, _, number = name.split("-")
     rng = random.Random(name if int(number) % 3 == 0 else int(number) % 5)
     return rng.randbytes(rng.choice([5_000, 200_000, 2_500_000]))
-
-
-def record_of(name: str, digest: bytes, size: int) -> ImageRecord:
-    return ImageRecord(
-        id=f"image of {name}",
-        digest=digest,
-        size=size,
-        format="PNG",
-        width=1,
-        height=1,
-        frames=1,
-        user=None,
-        create_time=1,
-    )
 
 
 async def resume(root: Path, seed: int) -> None:
@@ -177,7 +170,7 @@ async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:
                 return
             digest = await staged.publish()
             if rng.random() < 0.8:
-                image = record_of(name, digest, len(data))
+                image = record_of(f"image of {name}", digest, len(data))
                 await catalog.end_upload(name, state="READY", image=image, failure=None, now=1)
                 if rng.random() < 0.8:
                     say(f"= {name}")
@@ -227,7 +220,7 @@ def killed_at(own: Path, who: str, nth: int) -> bool:
             die_before_change(nth, str(own / "blobs"), str(own / "incoming"), str(own / "segments"))
         else:
             code = DYING.format(sources=str(SOURCES), nth=nth, folder=str(own / "segments"))
-            writer_process.PROGRAM = writer_process.PROGRAM.replace("main()\n", f"{code}main()\n")
+            writer_process.PROGRAM = with_code(code)
         say(f"step {who}")
         asyncio.run(few(own))
         os._exit(0)

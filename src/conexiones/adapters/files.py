@@ -90,15 +90,16 @@ class FileBlobs:
     async def open(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
-        self._own_writer = not isinstance(catalog, SqliteCatalog)
-        self._writer = catalog.writer if isinstance(catalog, SqliteCatalog) else Writer()
+        sharing = catalog if isinstance(catalog, SqliteCatalog) else None
+        self._own_writer = sharing is None
+        self._writer = sharing.writer if sharing else Writer()
         try:
             if self._own_writer:
                 await self._writer.start()
             await self.run(self._prepare)
             await self._open_segments(self._segments.open)
             self._writer.replaced = self._replaced
-            self.carrier = catalog if isinstance(catalog, SqliteCatalog) else None
+            self.carrier = sharing
             for leftover in await self.run(self._list_incoming):
                 marker = _MARKER.match(leftover.name)
                 digest = bytes.fromhex(marker[1]) if marker else None

@@ -168,10 +168,13 @@ class Writer:
             if self._closing.is_set():
                 return
             await self._start_again()
-            if self._up and self._closing.is_set():
+            if not self._closing.is_set():
+                self.replaced()
+            elif self._up:
                 self._process.finish()
 
     async def _start_again(self) -> None:
+        """Until there is one, or it is closed."""
         while not self._up and not self._closing.is_set():
             try:
                 await self._start()
@@ -179,8 +182,6 @@ class Writer:
                 log.error("The process that writes to disk cannot be started: %r", error)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), AGAIN)
-        if self._up and not self._closing.is_set():
-            self.replaced()
 
     async def _stop(self) -> None:
         self._flush()
