@@ -1,6 +1,7 @@
 """Small blobs in segments: torn tails, damage, a lost index, space given back, disks that fail."""
 
 import asyncio
+import re
 import secrets
 import struct
 import zlib
@@ -124,6 +125,39 @@ async def test_what_comes_in_at_once_is_written_and_synced_at_once(
     assert sum(int(parts) for parts, _ in calls) >= 200, "a head and the bytes of each"
     assert {synced for _, synced in calls} == {"True"}
     await asyncio.gather(*(one.discard() for one in staged))
+    await shop.blobs.close()
+
+
+LARGE_WATCHED = """
+import fcntl, os
+def watch(name):
+    real = getattr(os, name)
+    def call(descriptor, *arguments):
+        direct = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT
+        with open({path!r}, "a") as calls:
+            calls.write("s" if name == "fdatasync" else "D" if direct else "w")
+        return real(descriptor, *arguments)
+    setattr(os, name, call)
+watch("pwritev")
+watch("fdatasync")
+"""
+
+
+async def test_many_bytes_at_once_go_past_the_page_cache_and_are_synced(
+    tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter
+) -> None:
+    in_the_writer(LARGE_WATCHED.format(path=str(tmp_path / "calls")))
+    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
+    await shop.open()
+    small, large = content(1000), [content(100_000, i) for i in range(24)]
+    await shop.store(small)  # so the next begin where no block does
+    await asyncio.gather(*map(shop.store, large[:12]))
+    await asyncio.gather(*map(shop.store, large[12:]))
+    calls = (tmp_path / "calls").read_text()
+    assert re.fullmatch(r"(w*Dw?s){2}w*", calls), calls
+    assert await shop.intact(small, *large)
+    await shop.reopen()
+    assert await shop.intact(small, *large)
     await shop.blobs.close()
 
 
@@ -301,15 +335,20 @@ setattr(os, failing, fail)
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["two steps", "one step"])
-@pytest.mark.parametrize("failing", ["pwritev", "pwrite", "fdatasync"])
+@pytest.mark.parametrize(
+    ("failing", "size"),
+    [("pwritev", 2000), ("pwrite", 2000), ("fdatasync", 2000), ("pwritev", 100_000), ("fdatasync", 100_000)],
+)
 async def test_a_group_that_was_not_written_is_not_there(
     tmp_path: Path,
     new_catalog: Callable[[], Catalog],
     image: Make,
     in_the_writer: InTheWriter,
     failing: str,
+    size: int,
     at_once: bool,
 ) -> None:
+    """The larger ones go past the page cache."""
     flag = tmp_path / "failing"
     in_the_writer(FAILING.format(flag=str(flag), failing=failing))
     catalog = new_catalog()
@@ -318,17 +357,19 @@ async def test_a_group_that_was_not_written_is_not_there(
     await shop.open()
     await shop.store(content(1000))
     flag.touch()
-    for i in range(3):
-        with pytest.raises(StorageUnavailable):
-            await shop.store(content(2000, i))
-        assert await gone(shop.blobs, sha(content(2000, i)))
-        assert not await catalog.has_digest(sha(content(2000, i)))
+    group = [content(size, i) for i in range(12)]
+    for _ in range(3):
+        for told in await asyncio.gather(*map(shop.store, group), return_exceptions=True):
+            assert isinstance(told, StorageUnavailable)
+        for data in group:
+            assert await gone(shop.blobs, sha(data))
+            assert not await catalog.has_digest(sha(data))
     flag.unlink()
-    await shop.store(content(2000, 1))
-    assert await shop.intact(content(1000), content(2000, 1))
+    await shop.store(group[1])
+    assert await shop.intact(content(1000), group[1])
     await shop.reopen()
-    assert await shop.intact(content(1000), content(2000, 1))
-    assert set(records(shop.root)) == {sha(content(1000)).hex(), sha(content(2000, 1)).hex()}
+    assert await shop.intact(content(1000), group[1])
+    assert set(records(shop.root)) == {sha(content(1000)).hex(), sha(group[1]).hex()}
     await shop.blobs.close()
     await catalog.close()
 

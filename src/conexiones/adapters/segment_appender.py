@@ -3,12 +3,14 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
 
 from conexiones.adapters.disk import sync_folder
 from conexiones.adapters.segment_index import Place, Record, SegmentIndex
 from conexiones.adapters.segment_records import HEAD, head_of, read_head, write_all
+from conexiones.direct import BLOCK, DirectFile
 from conexiones.errors import StorageUnavailable
 
 SEGMENT = 1 << 30
@@ -16,6 +18,12 @@ SEGMENT = 1 << 30
 
 AHEAD = 512 << 10
 """Bytes of zeros that there may be behind the last record."""
+
+LARGE = 1 << 20
+"""Bytes of a group that is written past the page cache, whose fresh memory takes longer than the disk."""
+
+GATHERED = 9 << 20
+"""Bytes of the memory in which such a group is put together: all that is shared, and the heads."""
 
 
 class Blob(NamedTuple):
@@ -32,7 +40,8 @@ class Appender:
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
         self._folder: Path | None = None
-        self._descriptor = -1
+        self._file: DirectFile | None = None
+        self._gathered = memoryview(mmap(-1, GATHERED))
         self._end = Place(0, 0)
         self._zeroed = 0  # there are zeros up to there
         self._recent: dict[bytes, Record] = {}  # in order; the index may not know of them yet
@@ -67,8 +76,9 @@ class Appender:
         """
         if self._folder is None:
             raise StorageUnavailable
-        if self._end.offset >= SEGMENT or self._descriptor < 0:
-            self._begin(self._end.segment + 1)
+        file = self._file
+        if self._end.offset >= SEGMENT or file is None:
+            file = self._begin(self._end.segment + 1)
         indexed = self._index.find_all({blob.digest for blob in blobs})
         offset = self._end.offset
         places: list[tuple[int, int] | None] = []
@@ -89,9 +99,9 @@ class Appender:
             offset += HEAD.size + blob.size
         if parts:
             try:
-                write_all(self._descriptor, parts, self._end.offset)
+                self._write(file, parts, offset - self._end.offset)
             except BaseException:
-                self._abandon()
+                self._abandon(file)
                 raise
         self._end = Place(self._end.segment, offset)
         for digest, record in records.items():
@@ -99,13 +109,26 @@ class Appender:
             self._recent[digest] = record
         return places
 
+    def _write(self, file: DirectFile, parts: list[bytes | memoryview], size: int) -> None:
+        """Durably, at the end."""
+        begin = self._end.offset % BLOCK  # so that a block of the file is one of memory
+        if not LARGE <= size <= GATHERED - begin:
+            write_all(file.descriptor, parts, self._end.offset)
+            return
+        end = begin
+        for part in parts:
+            self._gathered[end : end + len(part)] = part
+            end += len(part)
+        file.write([self._gathered[begin:end]], self._end.offset)
+        os.fdatasync(file.descriptor)
+
     def zero_ahead(self) -> None:
         """Writes zeros behind the end: where there is something already, a write is durable without the file
         system's journal, in half the time. Done while nobody waits, for those who come one by one."""
         start, end = max(self._zeroed, self._end.offset), self._end.offset + AHEAD
-        if self._descriptor >= 0 and start < end - AHEAD // 2:
+        if self._file is not None and start < end - AHEAD // 2:
             with suppress(OSError):
-                os.pwritev(self._descriptor, [bytes(end - start)], start, os.RWF_DSYNC)
+                os.pwritev(self._file.descriptor, [bytes(end - start)], start, os.RWF_DSYNC)
                 self._zeroed = end
 
     def _is_there(self, record: Record | None) -> bool:
@@ -121,39 +144,40 @@ class Appender:
             return read_head(head) == (record.size, record.digest)
         return False
 
-    def _abandon(self) -> None:
+    def _abandon(self, file: DirectFile) -> None:
         """What of a group is on the disk nobody refers to: it is written over, or, if even that cannot be
         relied on, left behind in a segment that gets no more."""
         try:
-            self._cut_off()
-            os.fdatasync(self._descriptor)
+            self._cut_off(file)
+            os.fdatasync(file.descriptor)
         except OSError:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            file.close()
+            self._file = None
 
-    def _begin(self, number: int) -> None:
+    def _begin(self, number: int) -> DirectFile:
         """Opens a segment to append to it, behind its last record."""
         self._close_segment()
-        self._descriptor = os.open(self._path(number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = self._file = DirectFile(self._path(number), os.O_CREAT)
         sync_folder(self._path(number).parent)
-        end = os.fstat(self._descriptor).st_size
+        end = os.fstat(file.descriptor).st_size
         if self._end.segment == number and self._end.offset < end:  # a torn tail
             end = self._end.offset
-            os.ftruncate(self._descriptor, end)
+            os.ftruncate(file.descriptor, end)
         self._end = Place(number, end)
         self._zeroed = end
+        return file
 
-    def _cut_off(self) -> None:
+    def _cut_off(self, file: DirectFile) -> None:
         """Removes what is behind the end."""
-        os.ftruncate(self._descriptor, self._end.offset)
+        os.ftruncate(file.descriptor, self._end.offset)
         self._zeroed = self._end.offset
 
     def _close_segment(self) -> None:
-        if self._descriptor >= 0:
+        if self._file is not None:
             with suppress(OSError):
-                self._cut_off()
-            os.close(self._descriptor)
-            self._descriptor = -1
+                self._cut_off(self._file)
+            self._file.close()
+            self._file = None
 
     def _path(self, number: int) -> Path:
         assert self._folder is not None  # noqa: S101 (tells mypy)

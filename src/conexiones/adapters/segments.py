@@ -11,9 +11,9 @@ A record is a head of 48 bytes, in big-endian order, and the blob's bytes:
     8   8   the blob's size
     16  32  its SHA-256
 
-A process appends (segment_appender.py): it takes all that waits, writes it with one call that is durable when
-it returns, and tells everyone: the more callers, the larger the group, and nobody waits for company. The
-index is written here, later, for many at once.
+A process appends (segment_appender.py): it takes all that waits, makes it durable together, past the page
+cache if it is much, and tells everyone: the more callers, the larger the group, and nobody waits for company.
+The index is written here, later, for many at once.
 
 A crash may leave zeros behind the last record, a torn tail, or records that the catalog was never told of.
 The index keeps a mark before which neither can be; `open` reads the records behind it, checks them, asks the
