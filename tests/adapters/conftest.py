@@ -14,6 +14,8 @@ from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.ports import Blobs, Catalog, ImageRecord, UploadRecord
 from tests.adapters.crash_worker import with_code
 from tests.adapters.decoding import endless, good  # noqa: F401 (fixtures)
+from tests.adapters.shop import Make, Shop
+from tests.adapters.stored import Foreign
 
 
 @pytest.fixture(params=["sqlite"])
@@ -76,6 +78,18 @@ def upload() -> Callable[..., UploadRecord]:
         return UploadRecord(**{"id": id, **values, **fields})
 
     return make
+
+
+@pytest.fixture(params=["two steps", "one step", "a process of its own"])
+async def shop(
+    request: pytest.FixtureRequest, tmp_path: Path, catalog: Catalog, image: Make
+) -> AsyncIterator[Shop]:
+    ours = request.param != "a process of its own"
+    at_once = request.param != "two steps"
+    shop = Shop(tmp_path / "shop", catalog if ours else Foreign(catalog), image, at_once=at_once)
+    await shop.open()
+    yield shop
+    await shop.blobs.close()
 
 
 @pytest.fixture

@@ -1,83 +1,23 @@
-"""Small blobs in segments: torn tails, damage, a lost index, space given back, disks that fail."""
+"""Small blobs in segments: torn tails, damage, space given back, disks that fail."""
 
 import asyncio
 import re
-import secrets
 import struct
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conexiones.adapters import segment_appender
-from conexiones.adapters.files import FileBlobs
 from conexiones.adapters.shared import SIZE
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
-from conexiones.ports import Catalog, ImageRecord
+from conexiones.ports import Catalog
+from tests.adapters.shop import InTheWriter, Make, Shop
 from tests.adapters.stored import Foreign, records
 from tests.adapters.test_blobs import content, fill, gone, whole
 from tests.adapters.test_named import sha
 from tests.server.calls import until
-
-Make = Callable[..., ImageRecord]
-InTheWriter = Callable[[str], None]
-
-
-class Shop:
-    """A store and its catalog, to be opened again on what is there. Stores in one step, or in two."""
-
-    def __init__(self, root: Path, catalog: Catalog, image: Make, *, at_once: bool = False) -> None:
-        self.root, self._catalog, self._image, self._at_once = root, catalog, image, at_once
-        self._ids: dict[bytes, str] = {}
-
-    async def open(self) -> None:
-        self.blobs = FileBlobs(self.root)
-        await self.blobs.open(self._catalog)
-
-    async def reopen(self) -> None:
-        await self.blobs.close()
-        await self.open()
-
-    async def store(self, data: bytes) -> bytes:
-        staged = await fill(self.blobs.stage(), data)
-        try:
-            if self._at_once:
-                digest = await staged.publish_to(self._add)
-            else:
-                digest = await self._add(await staged.publish())
-            await staged.settle()
-            return digest
-        finally:
-            await staged.discard()
-
-    async def _add(self, digest: bytes) -> bytes:
-        self._ids[digest] = secrets.token_hex(8)
-        await self._catalog.add_image(self._image(self._ids[digest], digest=digest))
-        return digest
-
-    async def delete(self, digest: bytes) -> None:
-        async with self.blobs.removing(digest):
-            await self._catalog.delete_image(self._ids[digest], now=1)
-
-    async def intact(self, *contents: bytes) -> bool:
-        return all([await whole(self.blobs, sha(data)) == data for data in contents])
-
-    @property
-    def segment(self) -> Path:
-        return self.root / "segments" / "00000000"
-
-
-@pytest.fixture(params=["two steps", "one step", "a process of its own"])
-async def shop(
-    request: pytest.FixtureRequest, tmp_path: Path, catalog: Catalog, image: Make
-) -> AsyncIterator[Shop]:
-    ours = request.param != "a process of its own"
-    at_once = request.param != "two steps"
-    shop = Shop(tmp_path / "shop", catalog if ours else Foreign(catalog), image, at_once=at_once)
-    await shop.open()
-    yield shop
-    await shop.blobs.close()
 
 
 def change(path: Path, offset: int, data: bytes) -> None:
@@ -204,22 +144,6 @@ async def test_half_a_record_at_the_end_is_cut_off(shop: Shop) -> None:
         assert shop.segment.stat().st_size == len(whole_record)
         await shop.blobs.close()
     await shop.open()
-
-
-async def test_a_lost_index_is_made_again(shop: Shop) -> None:
-    contents = [content(1000 + i) for i in range(20)]
-    for data in contents:
-        await shop.store(data)
-    await shop.delete(sha(contents[3]))
-    await shop.delete(sha(contents[4]))
-    await shop.blobs.close()
-    for path in (shop.root / "segments").glob("index.sqlite3*"):
-        path.unlink()
-    await shop.open()
-    assert await shop.intact(*contents[:3], *contents[5:])
-    assert await gone(shop.blobs, sha(contents[3]))
-    await shop.store(contents[3])
-    assert await shop.intact(contents[3])
 
 
 async def test_what_the_catalog_was_never_told_of_goes_with_the_next_start(

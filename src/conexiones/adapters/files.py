@@ -123,7 +123,7 @@ class FileBlobs:
                 [record for record, yes in zip(records, known, strict=True) if not yes],
             )
         await self.run(self._segments.start)
-        await self._segments.append_from_here(self._writer, self.submit)
+        await self._segments.append_from_here(self._writer)
 
     def _replaced(self) -> None:
         """The writer has another process, which is to append behind what the one before it has left."""
@@ -223,6 +223,8 @@ class FileBlobs:
             version = self.claims.version(digest)
             try:
                 referenced = await self.catalog.has_digest(digest)
+                if not referenced:
+                    await self._segments.make_removable(digest)
                 drop = self.submit(
                     self.claims.drop, digest, version=version, referenced=referenced, remove=self._remove
                 )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import takewhile
 from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +51,7 @@ class Appender:
         """Begins behind the last record, and cuts off what is there."""
         self.close()
         self._index = SegmentIndex(folder / "index.sqlite3")
-        self._index.open_to_read()
+        self._index.join()
         self._folder, self._end = folder, end
         self._begin(end.segment)
 
@@ -62,12 +63,12 @@ class Appender:
             self._folder = None
             self._recent.clear()
 
-    def told(self, end: Place) -> None:
-        """The index knows all records before `end`."""
-        for digest, record in list(self._recent.items()):
-            if record.place >= end:
-                return
-            del self._recent[digest]
+    def tell(self, mark: Place, end: Place) -> None:
+        """Has the index know all records before `end`, and the mark."""
+        told = list(takewhile(lambda record: record.place < end, self._recent.values()))
+        self._index.add(told, mark)
+        for record in told:
+            del self._recent[record.digest]
 
     def store(self, blobs: Sequence[Blob]) -> list[tuple[int, int] | None]:
         """Makes blobs durable with one call; gives segment and offset of those that were not there already.

@@ -29,7 +29,7 @@ _CACHE = 16 << 20
 """Bytes of the index that may be in memory: digests come in any order, each touches another page."""
 
 _ROWS = 64
-"""Rows of one statement: the interpreter lock changes hands once for all of them."""
+"""Rows of one statement, which costs as much as several of them."""
 
 
 class Place(NamedTuple):
@@ -71,20 +71,20 @@ class SegmentIndex:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._writer = self._connect()
         self._writer.execute("PRAGMA journal_mode = WAL")
-        self._writer.execute("PRAGMA synchronous = NORMAL")
         self._writer.executescript(_SCHEMA)
         self._reader = self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE >> 10}")
         self._connections.append(connection)
         return connection
 
-    def open_to_read(self) -> None:
-        """For another process beside the one that writes."""
-        self._reader = self._connect()
+    def join(self) -> None:
+        """Opens the file for another process, when it is open in one."""
+        self._reader = self._writer = self._connect()
 
     def close(self) -> None:
         """Safe to call at any time."""

@@ -13,7 +13,7 @@ A record is a head of 48 bytes, in big-endian order, and the blob's bytes:
 
 A process appends (segment_appender.py): it takes all that waits, makes it durable together, past the page
 cache if it is much, and tells everyone: the more callers, the larger the group, and nobody waits for company.
-The index is written here, later, for many at once.
+It tells the index later, of many at once, when it is asked to.
 
 A crash may leave zeros behind the last record, a torn tail, or records that the catalog was never told of.
 The index keeps a mark before which neither can be; `open` reads the records behind it, checks them, asks the
@@ -29,13 +29,10 @@ import logging
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
-from threading import Lock
-from typing import TypeAlias
 
 from conexiones.adapters.claims import Claims
 from conexiones.adapters.segment_appender import segment_path
@@ -54,8 +51,6 @@ have come for that long."""
 LOOK = 1000
 """Records that are looked at together when the store is opened."""
 
-Submit: TypeAlias = Callable[[Callable[[], bool]], "Future[bool]"]
-
 log = logging.getLogger(__name__)
 
 
@@ -72,12 +67,11 @@ class Segments:
         self._folder = folder
         self._claims = claims
         self._index = SegmentIndex(folder / "index.sqlite3")
-        self._indexing = Lock()
         self._told = Place(0, 0)  # the mark of the index
         self._doubtful: set[Place] = set()  # found by `look` where a head before was damaged
         self._end = Place(0, 0)  # behind the last record that is known to be durable
         self._scanned = Place(0, 0)  # where `look` is
-        # Changed on the event loop only, but for `_tell_index`.
+        # Changed on the event loop only, but for `look_again`.
         self._writer: Writer | None = None
         self._recent: dict[bytes, Record] = {}  # durable, and not in the index yet
         self._unsettled: deque[tuple[Place, bytes]] = deque()  # those that the catalog may not know yet
@@ -88,9 +82,8 @@ class Segments:
 
     # On the event loop.
 
-    async def append_from_here(self, writer: Writer, submit: Submit) -> None:
-        """Has the writer go on behind the last record. `submit` runs something in a thread."""
-        self._submit = submit
+    async def append_from_here(self, writer: Writer) -> None:
+        """Has the writer go on behind the last record."""
         writer.stored = self._add
         await writer.order("open", self._folder, self._end)
         self._writer = writer
@@ -101,12 +94,20 @@ class Segments:
             raise StorageUnavailable
         return self._writer.write(None, digest=digest, data=data)
 
+    async def make_removable(self, digest: bytes) -> None:
+        """A blob is removed by the index: has it know the one of that digest, if it is here and nobody else
+        claims it. Raises StorageUnavailable."""
+        if digest in self._recent:
+            await self._tell()
+
     def pause(self) -> None:
         """Until `append_from_here`."""
         self._writer = None
 
     async def stop(self) -> None:
         """Finishes what waits. Safe to call at any time; then `close`."""
+        with suppress(StorageUnavailable):
+            self._tell()
         writer, self._writer = self._writer, None
         if writer is not None:
             with suppress(StorageUnavailable):
@@ -117,6 +118,7 @@ class Segments:
 
     def _add(self, records: list[Record]) -> None:
         for record in records:
+            self._recent.pop(record.digest, None)  # it was damaged: the new one is the last in order
             self._recent[record.digest] = record
             self._unsettled.append((record.place, record.digest))
             self._untold += record.size
@@ -137,23 +139,29 @@ class Segments:
             self._begin_to_tell()
 
     def _begin_to_tell(self) -> None:
-        if self._telling or self._writer is None:
-            return
-        loop, mark, end = asyncio.get_running_loop(), self._mark(self._end), self._end
+        if not self._telling:
+            with suppress(StorageUnavailable):
+                self._tell()
 
-        def done(told: Future[bool]) -> None:
-            with suppress(RuntimeError):  # the loop was closed without `stop`: nobody to tell
-                loop.call_soon_threadsafe(self._have_told, end if told.result() else None)
+    def _tell(self) -> Outcome[None]:
+        """Has the index told of all that is durable now. Raises StorageUnavailable."""
+        if self._writer is None:
+            raise StorageUnavailable
+        mark, end = self._mark(self._end), self._end
+        telling: Outcome[None] = self._writer.order("tell", mark, end)
+        telling.add_done_callback(lambda told: self._have_told(told.exception(), mark, end))
+        self._telling, self._untold = True, 0
+        return telling
 
-        with suppress(StorageUnavailable):  # closing: `close` tells it
-            self._submit(lambda: self._tell_index(mark)).add_done_callback(done)
-            self._telling, self._untold = True, 0
-
-    def _have_told(self, end: Place | None) -> None:
+    def _have_told(self, error: BaseException | None, mark: Place, end: Place) -> None:
         self._telling = False
-        if self._writer is not None and end is not None:
-            with suppress(StorageUnavailable):  # another process will know of none
-                self._writer.order("told", end)
+        if error is not None:
+            # Tried again with the next; after a crash the records speak for themselves.
+            log.warning("The index of the segments could not be written", exc_info=error)
+            return
+        self._told = mark
+        for record in list(takewhile(lambda record: record.place < end, self._recent.values())):
+            del self._recent[record.digest]
 
     # In threads.
 
@@ -165,7 +173,8 @@ class Segments:
 
     def look_again(self) -> None:
         """For what a process that ended has left behind the last record that it told of."""
-        self._tell_index()
+        self._index.add(self._recent.values(), self._told)
+        self._recent.clear()
         self._scanning = self._scan_all(self._end)
 
     def look(self) -> list[Record]:
@@ -202,8 +211,6 @@ class Segments:
 
     def close(self) -> None:
         """After `stop`. Safe to call at any time."""
-        if self._recent or self._unsettled:
-            self._tell_index(self._mark(self._end))
         self._index.close()
 
     def find(self, digest: bytes) -> Record | None:
@@ -230,23 +237,6 @@ class Segments:
         record = self.find(digest)
         if record is not None:
             self._delete(record)
-
-    def _tell_index(self, mark: Place | None = None) -> bool:
-        """Whether it knows all that is recent. Until it does, a start has the more to look at."""
-        try:
-            with self._indexing:
-                self._told = mark or self._told
-                recent = list(self._recent.values())
-                self._index.add(recent, self._told)
-                for record in recent:
-                    now = self._recent.pop(record.digest, record)
-                    if now is not record:  # it was damaged, and stored again meanwhile
-                        self._recent.setdefault(record.digest, now)
-        except sqlite3.Error:
-            # Tried again with the next; after a crash the records speak for themselves.
-            log.warning("The index of the segments could not be written", exc_info=True)
-            return False
-        return True
 
     def _mark(self, end: Place) -> Place:
         """For the records before `end`."""
@@ -301,8 +291,6 @@ class Segments:
         """Marks a record as deleted, durably, gives its space back, and forgets it."""
         start, end = record.place.offset, record.place.offset + HEAD.size + record.size
         path = self._path(record.place.segment)
-        if record.digest in self._recent:
-            self._tell_index()
         try:
             if self._index.find(record.digest) == record:
                 # Those before it are in the index too, so between its neighbours there is nothing else.
@@ -317,13 +305,12 @@ class Segments:
                     punch(descriptor, start, end - start)
                 finally:
                     os.close(descriptor)
-            with self._indexing:
-                self._recent.pop(record.digest, None)
-                self._index.remove(record.place)
-                full = record.place.segment < self._end.segment
-                used = any(one.place.segment == record.place.segment for one in list(self._recent.values()))
-                if full and not used and self._index.neighbours(record.place) == (None, None):
-                    path.unlink(missing_ok=True)
+            self._index.remove(record.place)
+            full = record.place.segment < self._end.segment
+            # Looked at before the index, where what is recent comes first, and goes from here then.
+            used = any(one.place.segment == record.place.segment for one in list(self._recent.values()))
+            if full and not used and self._index.neighbours(record.place) == (None, None):
+                path.unlink(missing_ok=True)
         except sqlite3.Error as error:
             raise OSError(errno.EIO, "the index of the segments failed") from error
 

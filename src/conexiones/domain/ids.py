@@ -1,11 +1,12 @@
 """Ids that sort by time."""
 
 import secrets
+import struct
 import threading
 import time
 
-RANDOM = 4096
-"""Bytes of randomness that are taken from the system at a time."""
+_RANDOM = struct.Struct("512Q")
+"""Randomness that is taken from the system at a time: of 512 ids."""
 
 
 class Ids:
@@ -18,19 +19,22 @@ class Ids:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0  # milliseconds << 12 | counter
-        self._random = b""
+        self._random: list[int] = []
 
     def new(self) -> str:
         with self._lock:
             # A clock that stands still or steps back, and a full counter, take the next value.
-            self._last = max(self._last + 1, time.time_ns() // 1_000_000 << 12)
-            millis, counter = self._last >> 12, self._last & 0xFFF
-            self._random = self._random or secrets.token_bytes(RANDOM)
-            random, self._random = int.from_bytes(self._random[:8]), self._random[8:]
-        variant = 0x8000 | random >> 50
-        return (
-            f"{millis >> 16:08x}-{millis & 0xFFFF:04x}-7{counter:03x}-{variant:04x}"
-            f"-{random & 0xFFFFFFFFFFFF:012x}"
+            self._last = last = max(self._last + 1, time.time_ns() // 1_000_000 << 12)
+            if not self._random:
+                self._random += _RANDOM.unpack(secrets.token_bytes(_RANDOM.size))
+            random = self._random.pop()
+        millis = last >> 12
+        return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 (an f-string takes half as long again)
+            millis >> 16,
+            millis & 0xFFFF,
+            last & 0xFFF,
+            0x8000 | random >> 50,
+            random & 0xFFFFFFFFFFFF,
         )
 
 

@@ -1,7 +1,6 @@
 """Facts: what there is to know of an image besides its format and size."""
 
 from collections import Counter
-from itertools import product
 from typing import Any
 
 from .blurhash import blurhash
@@ -19,6 +18,10 @@ SPACES = {
     "labq": "LAB",
 }
 BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "float": 32, "uint": 32, "int": 32, "double": 64}
+
+_GREEN, _RED = 18, 18**2
+_CELLS = 18**3
+"""Cells of colours, 16 for each band, and one more at each end so that all have some around them."""
 
 Colour = tuple[int, int, int]
 
@@ -51,30 +54,36 @@ def _opaque(image: Any, flat: Any) -> list[Colour]:
     """The colours of the pixels that can be seen; if none can, of all over white."""
     data = bytes(image.write_to_memory())
     if image.bands == 4:
-        seen = [
-            (data[at], data[at + 1], data[at + 2]) for at in range(0, len(data), 4) if data[at + 3] >= 128
-        ]
+        pixels = zip(data[0::4], data[1::4], data[2::4], data[3::4], strict=True)
+        seen = [(red, green, blue) for red, green, blue, alpha in pixels if alpha >= 128]
         if seen:
             return seen
         data = bytes(flat.write_to_memory())
-    return [(data[at], data[at + 1], data[at + 2]) for at in range(0, len(data), 3)]
+    return list(zip(data[0::3], data[1::3], data[2::3], strict=True))
 
 
 def dominant(colours: list[Colour]) -> Colour:
     """The mean of the largest group of colours that are alike: within a cell of 16³ and those around it, so
     that it matters little where a border between cells is."""
-    cells = Counter((red >> 4, green >> 4, blue >> 4) for red, green, blue in colours)
-    around = list(product((-1, 0, 1), repeat=3))
-
-    def crowd(cell: Colour) -> tuple[int, int]:
-        red, green, blue = cell
-        return sum(cells[red + r, green + g, blue + b] for r, g, b in around), cells[cell]
-
-    centre = max(cells, key=crowd)
-    group = [
-        colour
-        for colour in colours
-        if all(abs((value >> 4) - middle) <= 1 for value, middle in zip(colour, centre, strict=True))
+    cells = [
+        ((red >> 4) + 1) * _RED + ((green >> 4) + 1) * _GREEN + (blue >> 4) + 1
+        for red, green, blue in colours
     ]
+    own = Counter(cells)
+    around = [0] * _CELLS
+    for cell, count in own.items():
+        around[cell] = count
+    for step in (1, _GREEN, _RED):
+        # With those before and after it, along one axis after the other.
+        sums = map(sum, zip(around, around[step:], around[2 * step :], strict=False))
+        around = [0] * step + list(sums) + [0] * step
+    centre = max(own, key=lambda cell: (around[cell], own[cell]))
+    near = {
+        centre + red + green + blue
+        for red in (-_RED, 0, _RED)
+        for green in (-_GREEN, 0, _GREEN)
+        for blue in (-1, 0, 1)
+    }
+    group = [colour for colour, cell in zip(colours, cells, strict=True) if cell in near]
     red, green, blue = (round(sum(values) / len(group)) for values in zip(*group, strict=True))
     return red, green, blue
