@@ -91,20 +91,21 @@ class Program:
         finally:
             self._signal(signal.SIGSTOP)
 
+    def cpu(self) -> float:
+        """Seconds of processor that its processes have taken."""
+        process = psutil.Process(self.pid)
+        return sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
+
     def settle(self) -> None:
         """Waits until it has nothing left to do: after a start it looks through the catalog for what is to be
         described."""
-        before, end = self._cpu(), time.monotonic() + SETTLE_SECONDS
+        before, end = self.cpu(), time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < end:
             time.sleep(1)
-            now = self._cpu()
+            now = self.cpu()
             if now - before < IDLE:
                 return
             before = now
-
-    def _cpu(self) -> float:
-        process = psutil.Process(self.pid)
-        return sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
 
     def _signal(self, number: signal.Signals) -> None:
         """To it and to the processes that it has started."""

@@ -30,6 +30,12 @@ def small(streams: int) -> str:
     return f"10 KB images, {streams} streams"
 
 
+def cost(row: str) -> str:
+    """The row of what the servers' processes took for an image of that row; two cores have 2,000,000 µs in a
+    second."""
+    return f"{row}: processor"
+
+
 def run_streams(bench: Bench) -> None:
     """10 KB images per second, by the number of streams."""
     plans = {
@@ -63,10 +69,15 @@ def _rates(bench: Bench, plans: dict[str, Plan], names: list[str]) -> None:
                 for number in range(-1, bench.results.rounds)
             }
             sent += turns.values()
+            costs: dict[str, list[float]] = {name: [] for name in servers}
             contenders = {
-                name: partial(_rate, bench, row, name, server, turns) for name, server in servers.items()
+                name: partial(_rate, bench, row, name, server, turns, costs[name])
+                for name, server in servers.items()
             }
             interleave(bench.results, row, contenders, unit="images/s", warm=True)
+            for name, values in costs.items():
+                for value in values[1:]:  # behind that of the round that does not count
+                    bench.results.add(cost(row), name, value, unit="µs/image")
         for name, server in servers.items():
             server.stop()
             if name != STORELESS:
@@ -74,10 +85,20 @@ def _rates(bench: Bench, plans: dict[str, Plan], names: list[str]) -> None:
                 stored.compare(look(server.data_dir), chain.from_iterable(plan.digests() for plan in sent))
 
 
-def _rate(bench: Bench, row: str, name: str, server: Program, turns: dict[int, Plan], number: int) -> float:
+def _rate(
+    bench: Bench,
+    row: str,
+    name: str,
+    server: Program,
+    turns: dict[int, Plan],
+    costs: list[float],
+    number: int,
+) -> float:
     plan = turns[number]
     with server.turn():
+        before = server.cpu()
         outcome = load(server.address, plan, digests=name != TUTORIAL)
+        costs.append((server.cpu() - before) / plan.images * 1e6)
     busy = outcome.cpu / outcome.seconds
     if busy > BUSY:
         bench.results.note(f"{row}, {name}: the load took {busy:.0%} of a core.")

@@ -71,7 +71,8 @@ class SegmentIndex:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._writer = self._connect()
         self._writer.execute("PRAGMA journal_mode = WAL")
-        self._writer.executescript(_SCHEMA)
+        # A writer that is being killed may still be in its last commit: after this it is in the file, or not.
+        self._writer.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         self._reader = self._connect()
 
     def _connect(self) -> sqlite3.Connection:
