@@ -1,5 +1,6 @@
 """The index of the segments: lost, late, or not to be written."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -91,4 +92,49 @@ async def test_an_index_that_could_not_be_written_is_told_again(
     await shop.store(second)
     await until(lambda: indexed(shop.root) == {sha(first), sha(second)})
     assert await shop.intact(first, second)
+    await shop.blobs.close()
+
+
+DYING = """
+import os, signal
+from pathlib import Path
+from conexiones.adapters.segment_appender import Appender
+flag, real = Path({flag!r}), Appender.tell
+def die(*arguments):
+    if {told}:
+        real(*arguments)
+    if flag.exists():
+        flag.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*arguments)
+Appender.tell = die
+"""
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["before", "after"])
+async def test_a_process_that_dies_when_it_tells_the_index_costs_nothing(
+    tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter, told: bool
+) -> None:
+    flag = tmp_path / "dying"
+    in_the_writer(DYING.format(flag=str(flag), told=told))
+    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
+    await shop.open()
+    contents = [content(1000 + i) for i in range(20)]
+    flag.touch()
+    await asyncio.gather(*map(shop.store, contents[:-1]))
+    await until(lambda: not flag.exists())
+    await until(lambda: indexed(shop.root) == set(map(sha, contents[:-1])))
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await shop.store(contents[-1])
+                break
+            except StorageUnavailable:
+                await asyncio.sleep(0)
+    await shop.delete(sha(contents[3]))
+    left = contents[:3] + contents[4:]
+    assert await shop.intact(*left)
+    await shop.reopen()
+    assert indexed(shop.root) == set(map(sha, left))
+    assert await shop.intact(*left)
     await shop.blobs.close()

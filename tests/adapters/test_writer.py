@@ -108,7 +108,12 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
     assert writers(os.getpid()) == []
 
 
-async def test_killed_under_load_it_leaves_no_image_without_its_bytes(tmp_path: Path, image: Make) -> None:
+@pytest.mark.parametrize(
+    ("size", "count"), [(3000, 300), (60_000, 100)], ids=["small", "past the page cache"]
+)
+async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
+    tmp_path: Path, image: Make, size: int, count: int
+) -> None:
     """And no bytes without an image: nobody has to start the server again for that."""
     catalog, blobs = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path)
     await catalog.open()
@@ -117,7 +122,7 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(tmp_path: 
     failed: set[str] = set()
 
     async def store(name: str) -> None:
-        data = random.Random(name).randbytes(3000)
+        data = random.Random(name).randbytes(size)
         try:
             await stored(catalog, blobs, image(name), data)
             acknowledged[name] = data
@@ -132,9 +137,9 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(tmp_path: 
 
     for lap in range(5):
         (process,) = writers(os.getpid())
-        storing = [asyncio.ensure_future(store(f"{lap}.{i}")) for i in range(300)]
-        await asyncio.wait(storing[: lap * 60 + 1], return_when=asyncio.FIRST_COMPLETED)
-        storing += [asyncio.ensure_future(store(f"{lap}.more.{i}")) for i in range(300)]
+        storing = [asyncio.ensure_future(store(f"{lap}.{i}")) for i in range(count)]
+        await asyncio.wait(storing[: lap * count // 5 + 1], return_when=asyncio.FIRST_COMPLETED)
+        storing += [asyncio.ensure_future(store(f"{lap}.more.{i}")) for i in range(count)]
         await asyncio.sleep(0)
         process.kill()
         await asyncio.wait(storing)

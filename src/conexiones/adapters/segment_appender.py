@@ -11,6 +11,7 @@ from typing import NamedTuple
 from conexiones.adapters.disk import sync_folder
 from conexiones.adapters.segment_index import Place, Record, SegmentIndex
 from conexiones.adapters.segment_records import HEAD, head_of, read_head, write_all
+from conexiones.adapters.shared import SIZE
 from conexiones.direct import BLOCK, DirectFile
 from conexiones.errors import StorageUnavailable
 
@@ -23,8 +24,8 @@ AHEAD = 512 << 10
 LARGE = 1 << 20
 """Bytes of a group that is written past the page cache, whose fresh memory takes longer than the disk."""
 
-GATHERED = 9 << 20
-"""Bytes of the memory in which such a group is put together: all that is shared, and the heads."""
+GATHERED = SIZE + (1 << 20)
+"""Bytes of the memory in which such a group is put together: all that can be shared, and the heads."""
 
 
 class Blob(NamedTuple):

@@ -307,7 +307,7 @@ class Segments:
                     os.close(descriptor)
             self._index.remove(record.place)
             full = record.place.segment < self._end.segment
-            # Looked at before the index, where what is recent comes first, and goes from here then.
+            # Before the index is asked: a record goes from here when it is there.
             used = any(one.place.segment == record.place.segment for one in list(self._recent.values()))
             if full and not used and self._index.neighbours(record.place) == (None, None):
                 path.unlink(missing_ok=True)
