@@ -15,7 +15,7 @@ from conexiones.gen.conexiones.v1.images_pb2_grpc import (
     ImageServiceServicer,
     add_ImageServiceServicer_to_server,
 )
-from conexiones.sdk import Rendition, ServerTooOld
+from conexiones.sdk import NoProgress, Rendition, ServerTooOld
 
 DATA = bytes(range(256)) * 4
 
@@ -65,3 +65,20 @@ async def test_a_server_without_renditions_is_told_apart() -> None:
     async with serving() as (client, _):
         with pytest.raises(ServerTooOld):
             await client.download("1", rendition=Rendition(width=10))
+
+
+async def test_what_cannot_be_read_is_a_connection_that_failed() -> None:
+    async def answer(request: bytes, context: object) -> AsyncIterator[bytes]:
+        yield b"\x0a\xff"
+
+    handler = grpc.method_handlers_generic_handler(
+        "conexiones.v1.ImageService", {"DownloadImage": grpc.unary_stream_rpc_method_handler(answer)}
+    )
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with AsyncClient(f"127.0.0.1:{port}", patience=0.2) as client:
+        with pytest.raises(NoProgress):
+            await client.download("1")
+    await server.stop(None)

@@ -12,6 +12,7 @@ import grpc
 
 from conexiones import errors
 from conexiones.errors import ConexionesError
+from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
@@ -74,12 +75,18 @@ class Link:
     uploads: Any = field(init=False)
     images: Any = field(init=False)
     usuario: Any = field(init=False)
+    download: Any = field(init=False)
+    """DownloadImage, which gives its messages as they came: see frames.py."""
     calls: int = 0
     retired: bool = False
 
     def __post_init__(self) -> None:
         stubs: list[Any] = [UploadServiceStub, ImageServiceStub, UsuarioServicioStub]
         self.uploads, self.images, self.usuario = (stub(self.channel) for stub in stubs)
+        self.download = self.channel.unary_stream(
+            "/conexiones.v1.ImageService/DownloadImage",
+            request_serializer=DownloadImageRequest.SerializeToString,
+        )
 
 
 class Connection:

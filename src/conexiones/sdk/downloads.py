@@ -11,6 +11,7 @@ from typing import BinaryIO, TypeAlias, TypeVar
 
 import google_crc32c
 import grpc
+from google.protobuf.message import DecodeError
 
 from conexiones import errors
 from conexiones.errors import ConexionesError
@@ -18,6 +19,7 @@ from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, Downlo
 from conexiones.sdk import renditions, results
 from conexiones.sdk.connection import Connection, next_message
 from conexiones.sdk.failures import ConnectionLost, ServerTooOld, Stalled, worth_retrying
+from conexiones.sdk.frames import Frame
 from conexiones.sdk.parts import Part
 from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.results import Image
@@ -98,24 +100,26 @@ class Range:
             if self._wanted.limit:
                 request.limit = self._end - self._offset
         async with self._connection.use() as link:
-            call = link.images.DownloadImage(request)
+            call = link.download(request)
             try:
                 while True:
-                    frame = await next_message(call, self._connection.options.timeout)
-                    if frame is grpc.aio.EOF:
+                    message = await next_message(call, self._connection.options.timeout)
+                    if message is grpc.aio.EOF:
                         break
+                    frame = Frame(message)
                     self._connection.reached = True
                     if self._end is None:
-                        self._begin(frame)
-                    data = frame.data  # once: each time protobuf copies it
-                    if data:
-                        self._check(frame, data)
-                        self._offset += len(data)
+                        self._begin(frame.message)
+                    if frame.data:
+                        self._check(frame)
+                        self._offset += len(frame.data)
                         self._pace.progress()
-                        yield data
+                        yield frame.data
             except Stalled:
                 self._connection.renew(link)
                 raise
+            except DecodeError:
+                raise ConnectionLost(why="a frame came that cannot be read") from None
             finally:
                 call.cancel()
         if self._end is None or self._offset < self._end:
@@ -133,13 +137,13 @@ class Range:
         size = self.received.size_bytes
         self._end = min(size, self._offset + self._wanted.limit) if self._wanted.limit else size
 
-    def _check(self, frame: DownloadImageResponse, data: bytes) -> None:
-        if frame.offset != self._offset:
-            raise errors.OffsetMismatch(expected=self._offset, actual=frame.offset)
-        actual = google_crc32c.value(data)
-        if actual != frame.crc32c:
+    def _check(self, frame: Frame) -> None:
+        message, actual = frame.message, google_crc32c.value(frame.data)
+        if message.offset != self._offset:
+            raise errors.OffsetMismatch(expected=self._offset, actual=message.offset)
+        if actual != message.crc32c:
             raise errors.ChecksumMismatch(
-                algorithm="CRC-32C", expected=f"{frame.crc32c:08x}", actual=f"{actual:08x}"
+                algorithm="CRC-32C", expected=f"{message.crc32c:08x}", actual=f"{actual:08x}"
             )
 
 

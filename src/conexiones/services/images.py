@@ -28,6 +28,7 @@ from conexiones.gen.conexiones.v1.images_pb2 import (
     WatchImagesResponse,
 )
 from conexiones.ports import ImageRecord
+from conexiones.services.heavy import Heavy
 from conexiones.services.records import image_message, micros, rendition_message
 
 Context = RequestContext[Any, Any]
@@ -110,9 +111,11 @@ async def _frames(
     frame.offset, _ = span(size, request.offset, request.limit)
     empty = True
     async for offset, data in pieces:
-        frame.offset, frame.data, frame.crc32c = offset, data, google_crc32c.value(data)
+        frame.offset, frame.crc32c = offset, google_crc32c.value(data)
+        heavy: Any = Heavy(frame, data)
         del data
-        yield frame
+        yield heavy
+        del heavy
         frame, empty = DownloadImageResponse(), False
     if empty:
         yield frame

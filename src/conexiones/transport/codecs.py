@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import DecodeError, Message
 
 from conexiones.errors import InvalidUtf8, MalformedMessage
+from conexiones.services.heavy import Heavy, whole
 
 MAX_JSON_MARKS = 100_000
 """Commas, brackets and braces in a JSON message. A message of ours has few, however long its base64; without
@@ -39,8 +40,8 @@ class ProtoCodec:
     def name(self) -> str:
         return "proto"
 
-    def encode(self, message: Message) -> bytes:
-        return message.SerializeToString()
+    def encode(self, message: Message | Heavy) -> bytes:
+        return whole(message).SerializeToString()
 
     def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
         return Box(decoded(data, message_class))
@@ -64,8 +65,8 @@ class JsonCodec:
     def name(self) -> str:
         return "json"
 
-    def encode(self, message: Message) -> bytes:
-        return MessageToJson(message, indent=None, ensure_ascii=False).encode()
+    def encode(self, message: Message | Heavy) -> bytes:
+        return MessageToJson(whole(message), indent=None, ensure_ascii=False).encode()
 
     def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
         malformed = MalformedMessage(type=message_class.DESCRIPTOR.full_name)

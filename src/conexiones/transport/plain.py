@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from conexiones import errors
+from conexiones.services.heavy import Heavy
 from conexiones.transport.guard import CERTIFICATE, own, refusal
 from conexiones.transport.inbound import Receive
 
@@ -32,8 +33,11 @@ def is_plain(headers: Mapping[bytes, bytes]) -> bool:
     return headers[b"content-type"] in _PLAIN and headers.get(b"grpc-encoding", b"identity") == b"identity"
 
 
-def frame(message: Message) -> bytes:
+def frame(message: Message | Heavy) -> bytes:
     """The message behind its five bytes: not compressed, and how long it is."""
+    if isinstance(message, Heavy):
+        parts = message.parts()
+        return b"".join([b"\0", sum(map(len, parts)).to_bytes(4), *parts])
     body = message.SerializeToString()
     return b"\0" + len(body).to_bytes(4) + body
 

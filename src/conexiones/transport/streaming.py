@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from conexiones import errors
+from conexiones.services.heavy import Heavy
 from conexiones.transport.frames import Frames
 from conexiones.transport.guard import contained, contained_stream
 from conexiones.transport.inbound import Receive
@@ -99,7 +100,7 @@ class _Outbox:
             await self._send(START)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def send_all(self, replies: AsyncIterator[Message]) -> None:
+    async def send_all(self, replies: AsyncIterator[Message | Heavy]) -> None:
         gathering = asyncio.create_task(self._gather(replies))
         try:
             while not gathering.done() or self._frames:
@@ -115,7 +116,7 @@ class _Outbox:
             gathering.cancel()
             await asyncio.gather(gathering, return_exceptions=True)
 
-    async def _gather(self, replies: AsyncIterator[Message]) -> None:
+    async def _gather(self, replies: AsyncIterator[Message | Heavy]) -> None:
         try:
             async for reply in replies:
                 data = frame(reply)

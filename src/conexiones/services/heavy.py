@@ -1,0 +1,42 @@
+"""Messages whose bulk is beside them: sent, it is copied once, where protobuf copies it twice."""
+
+from google.protobuf.message import Message
+
+_BYTES = 2
+"""The wire type of a field of bytes (https://protobuf.dev/programming-guides/encoding)."""
+
+
+class Heavy:
+    """Stands for `message`, whose field `data`, of bytes, is to be `data`."""
+
+    __slots__ = ("_data", "_message")
+
+    def __init__(self, message: Message, data: bytes) -> None:
+        self._message = message
+        self._data = data
+
+    def parts(self) -> list[bytes]:
+        """What it is on the wire: these, one behind the other."""
+        number = self._message.DESCRIPTOR.fields_by_name["data"].number
+        tag = _varint(number << 3 | _BYTES) + _varint(len(self._data))
+        return [self._message.SerializeToString(), tag, self._data]
+
+    def whole(self) -> Message:
+        """The message with the bytes in it."""
+        message = type(self._message)()
+        message.CopyFrom(self._message)
+        message.data = self._data  # type: ignore[attr-defined]
+        return message
+
+
+def whole(message: Message | Heavy) -> Message:
+    return message.whole() if isinstance(message, Heavy) else message
+
+
+def _varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
