@@ -84,6 +84,11 @@ def interleave(
                 results.add(row, name, value, unit=unit)
 
 
+def tree(root: psutil.Process) -> list[psutil.Process]:
+    """A process and all below it."""
+    return [root, *root.children(recursive=True)]
+
+
 class Memory(threading.Thread):
     """The largest memory of a process and all below it, each shared page counted once (PSS), in bytes.
 
@@ -102,7 +107,7 @@ class Memory(threading.Thread):
 
     def _measure(self) -> None:
         total = 0
-        for process in [self._root, *self._root.children(recursive=True)]:
+        for process in tree(self._root):
             try:
                 total += process.memory_full_info().pss
             except psutil.Error:  # it has just ended

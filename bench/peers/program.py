@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from bench.measures import tree
+
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 SETTLE_SECONDS = 120.0
@@ -93,8 +95,7 @@ class Program:
 
     def cpu(self) -> float:
         """Seconds of processor that its processes have taken."""
-        process = psutil.Process(self.pid)
-        return sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
+        return sum(sum(one.cpu_times()[:2]) for one in tree(psutil.Process(self.pid)))
 
     def settle(self) -> None:
         """Waits until it has nothing left to do: after a start it looks through the catalog for what is to be
@@ -110,8 +111,7 @@ class Program:
     def _signal(self, number: signal.Signals) -> None:
         """To it and to the processes that it has started."""
         with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.pid)
-            for one in [process, *process.children(recursive=True)]:
+            for one in tree(psutil.Process(self.pid)):
                 with suppress(psutil.NoSuchProcess):
                     one.send_signal(number)
 

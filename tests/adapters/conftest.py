@@ -14,7 +14,7 @@ from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.ports import Blobs, Catalog, ImageRecord, UploadRecord
 from tests.adapters.crash_worker import with_code
 from tests.adapters.decoding import endless, good  # noqa: F401 (fixtures)
-from tests.adapters.shop import Make, Shop
+from tests.adapters.shop import InTheWriter, Make, Shop, ShopThatRuns
 from tests.adapters.stored import Foreign
 
 
@@ -93,13 +93,29 @@ async def shop(
 
 
 @pytest.fixture
-def in_the_writer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def in_the_writer(monkeypatch: pytest.MonkeyPatch) -> InTheWriter:
     """Has processes that are started from now on to write to disk run some code first."""
 
     def run(code: str) -> None:
         monkeypatch.setattr(writer_process, "PROGRAM", with_code(code))
 
     return run
+
+
+@pytest.fixture
+async def shop_that_runs(
+    tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter
+) -> AsyncIterator[ShopThatRuns]:
+    """Opens a shop with a process of its own, which runs some code first."""
+    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
+
+    async def run(code: str) -> Shop:
+        in_the_writer(code)
+        await shop.open()
+        return shop
+
+    yield run
+    await shop.blobs.close()
 
 
 @pytest.fixture

@@ -1,16 +1,51 @@
 """A store of blobs with its catalog."""
 
+import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from conexiones.adapters.files import FileBlobs
+from conexiones.errors import StorageUnavailable
 from conexiones.ports import Catalog, ImageRecord
 from tests.adapters.test_blobs import fill, whole
 from tests.adapters.test_named import sha
 
+T = TypeVar("T")
 Make = Callable[..., ImageRecord]
 InTheWriter = Callable[[str], None]
+ShopThatRuns = Callable[[str], Awaitable["Shop"]]
+
+DYING = """
+import os, signal
+from pathlib import Path
+{get} as owner
+flag, real = Path({flag!r}), owner.{step}
+def die(*arguments):
+    result = None if {before} else real(*arguments)
+    if flag.exists():
+        flag.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments) if {before} else result
+owner.{step} = die
+"""
+
+
+def dying(flag: Path, get: str, step: str, *, before: bool = False) -> str:
+    """Code by which the process that writes kills itself behind a step, or before it, once the flag is there;
+    `get` imports what has the step."""
+    return DYING.format(flag=str(flag), get=get, step=step, before=before)
+
+
+async def taken(done: Callable[[], Awaitable[T]]) -> T:
+    """What it gives as soon as the store takes it."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await done()
+            except StorageUnavailable:
+                await asyncio.sleep(0)
 
 
 class Shop:

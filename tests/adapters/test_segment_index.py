@@ -9,9 +9,7 @@ import pytest
 
 from conexiones.adapters import segments
 from conexiones.errors import StorageUnavailable
-from conexiones.ports import Catalog
-from tests.adapters.shop import InTheWriter, Make, Shop
-from tests.adapters.stored import Foreign
+from tests.adapters.shop import Shop, ShopThatRuns, dying, taken
 from tests.adapters.test_blobs import content, gone
 from tests.adapters.test_named import sha
 from tests.server.calls import until
@@ -71,16 +69,10 @@ SegmentIndex.add = fail
 
 
 async def test_an_index_that_could_not_be_written_is_told_again(
-    tmp_path: Path,
-    catalog: Catalog,
-    image: Make,
-    in_the_writer: InTheWriter,
-    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path, shop_that_runs: ShopThatRuns, caplog: pytest.LogCaptureFixture
 ) -> None:
     flag = tmp_path / "failing"
-    in_the_writer(INDEX_FAILS.format(flag=str(flag)))
-    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
-    await shop.open()
+    shop = await shop_that_runs(INDEX_FAILS.format(flag=str(flag)))
     flag.touch()
     first, second = content(1000), content(2000)
     await shop.store(first)
@@ -92,49 +84,24 @@ async def test_an_index_that_could_not_be_written_is_told_again(
     await shop.store(second)
     await until(lambda: indexed(shop.root) == {sha(first), sha(second)})
     assert await shop.intact(first, second)
-    await shop.blobs.close()
-
-
-DYING = """
-import os, signal
-from pathlib import Path
-from conexiones.adapters.segment_appender import Appender
-flag, real = Path({flag!r}), Appender.tell
-def die(*arguments):
-    if {told}:
-        real(*arguments)
-    if flag.exists():
-        flag.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(*arguments)
-Appender.tell = die
-"""
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["before", "after"])
 async def test_a_process_that_dies_when_it_tells_the_index_costs_nothing(
-    tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter, told: bool
+    tmp_path: Path, shop_that_runs: ShopThatRuns, told: bool
 ) -> None:
     flag = tmp_path / "dying"
-    in_the_writer(DYING.format(flag=str(flag), told=told))
-    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
-    await shop.open()
+    get = "from conexiones.adapters.segment_appender import Appender"
+    shop = await shop_that_runs(dying(flag, get, "tell", before=not told))
     contents = [content(1000 + i) for i in range(20)]
     flag.touch()
     await asyncio.gather(*map(shop.store, contents[:-1]))
     await until(lambda: not flag.exists())
     await until(lambda: indexed(shop.root) == set(map(sha, contents[:-1])))
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await shop.store(contents[-1])
-                break
-            except StorageUnavailable:
-                await asyncio.sleep(0)
+    await taken(lambda: shop.store(contents[-1]))
     await shop.delete(sha(contents[3]))
     left = contents[:3] + contents[4:]
     assert await shop.intact(*left)
     await shop.reopen()
     assert indexed(shop.root) == set(map(sha, left))
     assert await shop.intact(*left)
-    await shop.blobs.close()

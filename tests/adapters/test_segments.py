@@ -13,8 +13,8 @@ from conexiones.adapters import segment_appender
 from conexiones.adapters.shared import SIZE
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
 from conexiones.ports import Catalog
-from tests.adapters.shop import InTheWriter, Make, Shop
-from tests.adapters.stored import Foreign, records
+from tests.adapters.shop import InTheWriter, Make, Shop, ShopThatRuns
+from tests.adapters.stored import records
 from tests.adapters.test_blobs import content, fill, gone, whole
 from tests.adapters.test_named import sha
 from tests.server.calls import until
@@ -52,12 +52,10 @@ os.pwritev = watch
 
 
 async def test_what_comes_in_at_once_is_written_and_synced_at_once(
-    tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter
+    tmp_path: Path, shop_that_runs: ShopThatRuns
 ) -> None:
     """Only a power cut would show that it is not synced: so the calls of the process are watched."""
-    in_the_writer(WATCHED.format(path=str(tmp_path / "calls")))
-    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
-    await shop.open()
+    shop = await shop_that_runs(WATCHED.format(path=str(tmp_path / "calls")))
     staged = [await fill(shop.blobs.stage(), content(1000, i)) for i in range(100)]
     await asyncio.gather(*(one.publish() for one in staged))
     calls = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
@@ -65,7 +63,6 @@ async def test_what_comes_in_at_once_is_written_and_synced_at_once(
     assert sum(int(parts) for parts, _ in calls) >= 200, "a head and the bytes of each"
     assert {synced for _, synced in calls} == {"True"}
     await asyncio.gather(*(one.discard() for one in staged))
-    await shop.blobs.close()
 
 
 LARGE_WATCHED = """
@@ -84,11 +81,9 @@ watch("fdatasync")
 
 
 async def test_many_bytes_at_once_go_past_the_page_cache_and_are_synced(
-    tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter
+    tmp_path: Path, shop_that_runs: ShopThatRuns
 ) -> None:
-    in_the_writer(LARGE_WATCHED.format(path=str(tmp_path / "calls")))
-    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
-    await shop.open()
+    shop = await shop_that_runs(LARGE_WATCHED.format(path=str(tmp_path / "calls")))
     small, large = content(1000), [content(100_000, i) for i in range(24)]
     await shop.store(small)  # so the next begin where no block does
     await asyncio.gather(*map(shop.store, large[:12]))
@@ -98,7 +93,6 @@ async def test_many_bytes_at_once_go_past_the_page_cache_and_are_synced(
     assert await shop.intact(small, *large)
     await shop.reopen()
     assert await shop.intact(small, *large)
-    await shop.blobs.close()
 
 
 async def test_who_comes_alone_finds_zeros_to_write_over(shop: Shop) -> None:
@@ -216,12 +210,10 @@ async def test_deleting_gives_the_space_back(shop: Shop) -> None:
     assert set(records(shop.root)) == {sha(contents[-1]).hex()}
 
 
-async def test_a_full_segment_goes_with_its_last_record(
-    tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter
-) -> None:
-    in_the_writer("import conexiones.adapters.segment_appender as appender; appender.SEGMENT = 10_000")
-    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
-    await shop.open()
+async def test_a_full_segment_goes_with_its_last_record(shop_that_runs: ShopThatRuns) -> None:
+    shop = await shop_that_runs(
+        "import conexiones.adapters.segment_appender as appender; appender.SEGMENT = 10_000"
+    )
     contents = [content(4000, i) for i in range(7)]
     for data in contents:
         await shop.store(data)
@@ -239,7 +231,6 @@ async def test_a_full_segment_goes_with_its_last_record(
     await shop.reopen()
     assert records(shop.root) == {}
     assert len(list((shop.root / "segments").glob("????????"))) == 1
-    await shop.blobs.close()
 
 
 FAILING = """

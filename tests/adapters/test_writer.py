@@ -9,7 +9,7 @@ import random
 import signal
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,22 +20,11 @@ from conexiones.adapters.segment_index import Place, Record, SegmentIndex
 from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.errors import ConexionesError, NoPreview, StorageUnavailable, TooManyUploads
 from conexiones.ports import ImageRecord, UploadQuota, UploadRecord
+from tests.adapters.shop import InTheWriter, Make, dying, taken
 from tests.adapters.stored import records
 from tests.conftest import ROOT
 from tests.server import calls
 from tests.server.calls import writers
-
-Make = Callable[..., ImageRecord]
-
-
-async def until(done: Callable[[], Awaitable[object]]) -> object:
-    """What it gives as soon as the catalog takes it."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                return await done()
-            except StorageUnavailable:
-                await asyncio.sleep(0)
 
 
 async def stored(catalog: SqliteCatalog, blobs: FileBlobs, image: ImageRecord, data: bytes) -> bytes:
@@ -93,7 +82,7 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
         await asyncio.sleep(0)
         process.kill()
         await asyncio.wait(adding + more)
-        await until(lambda lap=lap: catalog.add_image(image(f"{lap}.after")))
+        await taken(lambda lap=lap: catalog.add_image(image(f"{lap}.after")))
         acknowledged.add(f"{lap}.after")
     assert acknowledged
     assert failed, "the kill must come while writes are under way"
@@ -143,7 +132,7 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
         await asyncio.sleep(0)
         process.kill()
         await asyncio.wait(storing)
-        await until(lambda lap=lap: again(f"{lap}.after"))
+        await taken(lambda lap=lap: again(f"{lap}.after"))
     assert acknowledged
     assert failed
     for name, data in acknowledged.items():
@@ -162,27 +151,12 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
     await catalog.close()
 
 
-DYING = """
-import os, signal
-from pathlib import Path
-import conexiones.adapters.writer_program as program
-flag, real = Path({flag!r}), program.{step}
-def die(*arguments):
-    result = real(*arguments)
-    if flag.exists():
-        flag.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-program.{step} = die
-"""
-
-
 @pytest.mark.parametrize("troubled", [False, True], ids=["", "looked at twice"])
 @pytest.mark.parametrize(("step", "committed"), [("_store", False), ("_make_durable", True)])
 async def test_dying_between_two_steps_it_leaves_both_or_neither(
     tmp_path: Path,
     image: Make,
-    in_the_writer: Callable[[str], None],
+    in_the_writer: InTheWriter,
     monkeypatch: pytest.MonkeyPatch,
     step: str,
     committed: bool,
@@ -190,7 +164,7 @@ async def test_dying_between_two_steps_it_leaves_both_or_neither(
 ) -> None:
     """Between the bytes and the image, and between the image and the answer."""
     flag = tmp_path / "dying"
-    in_the_writer(DYING.format(flag=str(flag), step=step))
+    in_the_writer(dying(flag, "import conexiones.adapters.writer_program", step))
     catalog, blobs = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path)
     await catalog.open()
     await blobs.open(catalog)
@@ -208,7 +182,7 @@ async def test_dying_between_two_steps_it_leaves_both_or_neither(
         monkeypatch.setattr(SegmentIndex, "add", fail_once)
     with pytest.raises(StorageUnavailable):
         await stored(catalog, blobs, image("second"), b"second")
-    third = await until(lambda: stored(catalog, blobs, image("third"), b"third"))
+    third = await taken(lambda: stored(catalog, blobs, image("third"), b"third"))
     second = hashlib.sha256(b"second").digest()
     expected = {first, second, third} if committed else {first, third}
     assert {bytes.fromhex(digest) for digest in records(tmp_path)} == expected
@@ -229,7 +203,7 @@ async def test_killed_at_rest_it_comes_back_and_watchers_with_it(tmp_path: Path,
     await catalog.add_image(image("1"))
     waiting = asyncio.ensure_future(catalog.changed(1))
     writers(os.getpid())[0].kill()
-    await until(lambda: catalog.add_image(image("2")))
+    await taken(lambda: catalog.add_image(image("2")))
     await asyncio.wait_for(waiting, 30)
     assert [event.image_id for event in await catalog.events(after=0, limit=9)] == ["1", "2"]
     await catalog.close()
@@ -252,7 +226,7 @@ async def test_while_it_cannot_start_writes_are_refused_and_reading_goes_on(
     assert await catalog.get_image("1")
     path.rmdir()
     (tmp_path / "away.db").rename(path)
-    await until(lambda: catalog.add_image(image("2")))
+    await taken(lambda: catalog.add_image(image("2")))
     await catalog.close()
 
 

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import takewhile
 from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
 
 from conexiones.adapters.disk import sync_folder
-from conexiones.adapters.segment_index import Place, Record, SegmentIndex
+from conexiones.adapters.segment_index import Place, Recent, Record, SegmentIndex
 from conexiones.adapters.segment_records import HEAD, head_of, read_head, write_all
 from conexiones.adapters.shared import SIZE
 from conexiones.direct import BLOCK, DirectFile
@@ -46,7 +45,7 @@ class Appender:
         self._gathered = memoryview(mmap(-1, GATHERED))
         self._end = Place(0, 0)
         self._zeroed = 0  # there are zeros up to there
-        self._recent: dict[bytes, Record] = {}  # in order; the index may not know of them yet
+        self._recent = Recent()
 
     def open(self, folder: Path, end: Place) -> None:
         """Begins behind the last record, and cuts off what is there."""
@@ -66,7 +65,7 @@ class Appender:
 
     def tell(self, mark: Place, end: Place) -> None:
         """Has the index know all records before `end`, and the mark."""
-        told = list(takewhile(lambda record: record.place < end, self._recent.values()))
+        told = self._recent.before(end)
         self._index.add(told, mark)
         for record in told:
             del self._recent[record.digest]
@@ -106,9 +105,8 @@ class Appender:
                 self._abandon(file)
                 raise
         self._end = Place(self._end.segment, offset)
-        for digest, record in records.items():
-            self._recent.pop(digest, None)  # it was damaged: the new one is the last in order
-            self._recent[digest] = record
+        for record in records.values():
+            self._recent.put(record)
         return places
 
     def _write(self, file: DirectFile, parts: list[bytes | memoryview], size: int) -> None:

@@ -7,9 +7,12 @@ with it the mark, the place from which on the records have to be looked at again
 import os
 import sqlite3
 from collections.abc import Collection, Iterable
+from itertools import takewhile
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
+
+from conexiones.adapters.segment_records import HEAD
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -45,6 +48,23 @@ class Record(NamedTuple):
     place: Place
     size: int
     digest: bytes
+
+    @property
+    def end(self) -> int:
+        """Where in its segment the next may begin."""
+        return self.place.offset + HEAD.size + self.size
+
+
+class Recent(dict[bytes, Record]):
+    """Records that are durable, and that the index may not know of yet, by digest, in the order of their
+    places."""
+
+    def put(self, record: Record) -> None:
+        self.pop(record.digest, None)  # it was damaged: the new one is the last in order
+        self[record.digest] = record
+
+    def before(self, end: Place) -> list[Record]:
+        return list(takewhile(lambda record: record.place < end, self.values()))
 
 
 class SegmentIndex:

@@ -31,12 +31,12 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 
 from conexiones.adapters.claims import Claims
 from conexiones.adapters.segment_appender import segment_path
-from conexiones.adapters.segment_index import Place, Record, SegmentIndex
+from conexiones.adapters.segment_index import Place, Recent, Record, SegmentIndex
 from conexiones.adapters.segment_records import DELETED, HEAD, LIVE, STATE, next_head, punch, read_head
 from conexiones.adapters.waiting import Outcome
 from conexiones.adapters.writer import Writer
@@ -73,7 +73,7 @@ class Segments:
         self._scanned = Place(0, 0)  # where `look` is
         # Changed on the event loop only, but for `look_again`.
         self._writer: Writer | None = None
-        self._recent: dict[bytes, Record] = {}  # durable, and not in the index yet
+        self._recent = Recent()
         self._unsettled: deque[tuple[Place, bytes]] = deque()  # those that the catalog may not know yet
         self._untold = 0  # bytes that came since the index was to be told last
         self._news = False  # some have come since the timer looked last
@@ -118,12 +118,11 @@ class Segments:
 
     def _add(self, records: list[Record]) -> None:
         for record in records:
-            self._recent.pop(record.digest, None)  # it was damaged: the new one is the last in order
-            self._recent[record.digest] = record
+            self._recent.put(record)
             self._unsettled.append((record.place, record.digest))
             self._untold += record.size
         last = records[-1]
-        self._end = Place(last.place.segment, last.place.offset + HEAD.size + last.size)
+        self._end = Place(last.place.segment, last.end)
         self._news = True
         if len(self._recent) >= TOLD_RECORDS or self._untold >= TOLD_BYTES:
             self._begin_to_tell()
@@ -160,7 +159,7 @@ class Segments:
             log.warning("The index of the segments could not be written", exc_info=error)
             return
         self._told = mark
-        for record in list(takewhile(lambda record: record.place < end, self._recent.values())):
+        for record in self._recent.before(end):
             del self._recent[record.digest]
 
     # In threads.
@@ -197,7 +196,7 @@ class Segments:
         if record.place not in self._doubtful:
             return False
         before, _ = self._index.neighbours(record.place)
-        return before is not None and before.place.offset + HEAD.size + before.size > record.place.offset
+        return before is not None and before.end > record.place.offset
 
     def start(self) -> None:
         """Removes segments without a record."""
@@ -289,13 +288,13 @@ class Segments:
 
     def _delete(self, record: Record) -> None:
         """Marks a record as deleted, durably, gives its space back, and forgets it."""
-        start, end = record.place.offset, record.place.offset + HEAD.size + record.size
+        start, end = record.place.offset, record.end
         path = self._path(record.place.segment)
         try:
             if self._index.find(record.digest) == record:
                 # Those before it are in the index too, so between its neighbours there is nothing else.
                 before, after = self._index.neighbours(record.place)
-                start = before.place.offset + HEAD.size + before.size if before else 0
+                start = before.end if before else 0
                 end = after.place.offset if after else end
             with suppress(FileNotFoundError):
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -23,10 +23,7 @@ class Heavy:
 
     def whole(self) -> Message:
         """The message with the bytes in it."""
-        message = type(self._message)()
-        message.CopyFrom(self._message)
-        message.data = self._data  # type: ignore[attr-defined]
-        return message
+        return type(self._message).FromString(b"".join(self.parts()))
 
 
 def whole(message: Message | Heavy) -> Message:
