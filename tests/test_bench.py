@@ -12,9 +12,9 @@ from bench.figures import FIGURES, Figure, ratio
 from bench.images import Picture
 from bench.limits import direct_write
 from bench.load import bulk, h2load
-from bench.load.streams import Plan, send
+from bench.load.streams import Plan, load
 from bench.measures import Results, Wrong, interleave
-from bench.peers.program import Failed
+from bench.peers.program import Failed, ours
 from bench.report import exponent, publish
 from bench.rows import uploads
 from bench.rows.source import GET_STREAM_IMAGE, Source
@@ -115,9 +115,10 @@ def test_a_large_body_is_sent_in_the_frames_that_the_server_takes(tmp_path: Path
 
 def test_images_over_many_streams_are_acknowledged_and_stored(tmp_path: Path) -> None:
     plan = Plan(size=40_000, images=50, streams=7, connections=2)  # more than a frame each
-    with serve(tmp_path / "data") as server:
-        outcome = send(server.address, plan)
+    with ours(tmp_path / "data") as server:
+        outcome = load(server, plan)
     assert outcome.seconds > 0 < outcome.latency
+    assert outcome.server > 0 < outcome.cpu
     found = digests(tmp_path / "data")
     compare(found, plan.digests())
     with pytest.raises(Wrong):

@@ -25,6 +25,7 @@ def grpc(address: str, path: str, frames: Callable[[int], Path]) -> float:
     file = frames(size := _frame(address, path))
     begin = perf_counter()
     connection = Connection(address, path, 1)
+    connection.open()
     stream = connection.streams[1]
     messages = 0
     with file.open("rb") as source:
@@ -73,5 +74,6 @@ def http(url: str, method: str, source: Path, **headers: str) -> None:
 def _frame(address: str, path: str) -> int:
     """Bytes of the frames to send to the server."""
     connection = Connection(address, path, 0)
+    connection.open()
     connection.socket.close()
     return LARGEST if min(connection.largest, connection.initial) >= LARGEST else FRAME

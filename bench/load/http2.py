@@ -57,23 +57,27 @@ class Stream:
 
 
 class Connection:
-    """A connection with `count` open calls of `path`; `largest` is the most bytes of a frame that the
-    server takes, `initial` those of a stream before it says more."""
+    """A connection with `count` calls of `path`, once it is open; `largest` is the most bytes of a frame that
+    the server takes, `initial` those of a stream before it says more."""
 
     def __init__(self, address: str, path: str, count: int) -> None:
-        host, _, port = address.rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=60)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._address, self._path = address, path
         self.window = 65535
         self.streams = {number: Stream(number) for number in range(1, 2 * count, 2)}
         self.largest = FRAME
         self.initial = 65535
         self._incoming = bytearray()
+
+    def open(self) -> None:
+        """Connects, and begins the calls."""
+        host, _, port = self._address.rpartition(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         fields = {
             ":method": "POST",
             ":scheme": "http",
-            ":path": path,
-            ":authority": address,
+            ":path": self._path,
+            ":authority": self._address,
             "content-type": "application/grpc",
             "te": "trailers",
         }

@@ -1,8 +1,9 @@
 """Load on ImageStreamReply: many streams, each with a few images that wait for their acknowledgement.
 
-`python -m bench.load.streams ADDRESS --size … --images … --streams …` prints a line of JSON. Everything but a
-few bytes of each image is built before; sending and receiving take some 20 µs an image, so that one process
-makes several times the load that any of the servers can take; `cpu` says how busy it was.
+`python -m bench.load.streams ADDRESS --size … --images … --streams …` says when everything is built, waits
+for a line, sends, and prints a line of JSON; then it checks the replies. Sending and receiving take some 20
+µs an image, so that one process makes several times the load that any of the servers can take; `cpu` says how
+busy it was.
 """
 
 import argparse
@@ -16,11 +17,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bench.images import Picture
 from bench.load.http2 import DATA, FRAME, Connection, Stream, frame_head
-from bench.peers.program import SOURCES, Failed
+from bench.peers.program import SOURCES, Failed, Program
 from conexiones.gen.user_pb2 import GetImage, GetImageReply
 
 PATH = "/user.UsuarioServicio/ImageStreamReply"
@@ -53,11 +55,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Seconds in all; the median of an acknowledgement in seconds; seconds of CPU that the load took."""
+    """Seconds in all; the median of an acknowledgement in seconds; seconds of CPU that the load took, and
+    that the server's processes took meanwhile."""
 
     seconds: float
     latency: float
     cpu: float
+    server: float = 0.0
 
 
 class _Sender:
@@ -113,27 +117,36 @@ class _Sender:
                 raise Failed(f"image {number} of stream {self._index} was answered {reply}")
 
 
-def send(address: str, plan: Plan, *, digests: bool = True) -> Outcome:
-    """Sends the images, and checks the replies after time has stopped. Raises Failed."""
-    count = min(plan.connections, plan.streams)
-    connections = []
-    senders: dict[Stream, _Sender] = {}
-    for number in range(count):
-        indices = range(number, plan.streams, count)
-        connection = Connection(address, PATH, len(indices))
-        connections.append(connection)
-        for index, stream in zip(indices, connection.streams.values(), strict=True):
-            senders[stream] = _Sender(plan, index, connection, stream)
-    begin, cpu = time.perf_counter(), time.process_time()
-    _exchange(connections, senders, plan.images)
-    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
-    for connection in connections:
-        connection.close()
-    latencies: list[float] = []
-    for sender in senders.values():
-        sender.check(digests=digests)
-        latencies += sender.latencies
-    return Outcome(seconds=seconds, latency=statistics.median(latencies), cpu=cpu)
+class _Load:
+    """All that is to be sent, built before anything is."""
+
+    def __init__(self, address: str, plan: Plan) -> None:
+        self._plan = plan
+        self._connections: list[Connection] = []
+        self._senders: dict[Stream, _Sender] = {}
+        count = min(plan.connections, plan.streams)
+        for number in range(count):
+            indices = range(number, plan.streams, count)
+            connection = Connection(address, PATH, len(indices))
+            self._connections.append(connection)
+            for index, stream in zip(indices, connection.streams.values(), strict=True):
+                self._senders[stream] = _Sender(plan, index, connection, stream)
+
+    def send(self) -> Outcome:
+        for connection in self._connections:
+            connection.open()
+        begin, cpu = time.perf_counter(), time.process_time()
+        _exchange(self._connections, self._senders, self._plan.images)
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+        for connection in self._connections:
+            connection.close()
+        latencies = [one for sender in self._senders.values() for one in sender.latencies]
+        return Outcome(seconds=seconds, latency=statistics.median(latencies), cpu=cpu)
+
+    def check(self, *, digests: bool) -> None:
+        """Raises Failed."""
+        for sender in self._senders.values():
+            sender.check(digests=digests)
 
 
 def _exchange(connections: list[Connection], senders: dict[Stream, _Sender], left: int) -> None:
@@ -157,18 +170,30 @@ def _exchange(connections: list[Connection], senders: dict[Stream, _Sender], lef
     selector.close()
 
 
-def load(address: str, plan: Plan, *, digests: bool = True) -> Outcome:
-    """The same in a process of its own. `digests`: the server says the SHA-256 of what it took."""
-    command = [sys.executable, "-m", "bench.load.streams", address]
+def load(server: Program, plan: Plan, *, digests: bool = True) -> Outcome:
+    """Sends the images from a process of its own, and checks the replies. Raises Failed.
+
+    The server has its turn while they are sent and no longer: what it does in the background has no other
+    time. `digests`: it says the SHA-256 of what it took.
+    """
+    command = [sys.executable, "-m", "bench.load.streams", server.address]
     for name in Plan.__slots__:
         command += [f"--{name}", str(getattr(plan, name))]
     if not digests:
         command.append("--no-digests")
-    environ = {**os.environ, "PYTHONPATH": SOURCES}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
-    if done.returncode:
-        raise Failed(done.stderr)
-    return Outcome(**json.loads(done.stdout))
+    environ, pipe = {**os.environ, "PYTHONPATH": SOURCES}, subprocess.PIPE
+    with subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        with server.turn(), suppress(BrokenPipeError):
+            before = server.cpu()
+            print(file=process.stdin, flush=True)
+            said = process.stdout.readline()
+            took = server.cpu() - before
+        _, wrong = process.communicate()
+    if process.returncode:
+        raise Failed(wrong)
+    return Outcome(**json.loads(said), server=took)
 
 
 def main() -> None:
@@ -179,8 +204,12 @@ def main() -> None:
     parser.add_argument("--no-digests", action="store_true")
     options = vars(parser.parse_args())
     address, digests = options.pop("address"), not options.pop("no_digests")
-    outcome = send(address, Plan(**options), digests=digests)
-    print(json.dumps({name: getattr(outcome, name) for name in Outcome.__slots__}))
+    load = _Load(address, Plan(**options))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    outcome = load.send()
+    print(json.dumps({name: getattr(outcome, name) for name in ("seconds", "latency", "cpu")}), flush=True)
+    load.check(digests=digests)
 
 
 if __name__ == "__main__":

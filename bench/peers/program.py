@@ -75,12 +75,13 @@ class Program:
 
     def _read(self) -> None:
         assert self._process.stdout
-        for line in self._process.stdout:
-            if len(self.log) < 100_000:
-                self.log += line
-            if " listens on " in line:
-                self.address = line.split(" listens on ")[1].split()[0]
-                self._ready.set()
+        with self._process.stdout as lines:
+            for line in lines:
+                if len(self.log) < 100_000:
+                    self.log += line
+                if " listens on " in line:
+                    self.address = line.split(" listens on ")[1].split()[0]
+                    self._ready.set()
         self._ready.set()
 
     @contextmanager

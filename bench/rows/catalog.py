@@ -45,8 +45,7 @@ def run(bench: Bench) -> None:
 
         def rate(server: Program, number: int) -> float:
             plan = Plan(size=10_000, images=count, streams=32, seed=number + 2)
-            with server.turn():
-                return count / load(server.address, plan).seconds
+            return count / load(server, plan).seconds
 
         def page(server: Program, number: int) -> float:
             with server.turn(), grpc.insecure_channel(server.address) as channel:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import stored
 from bench.images import Picture
 from bench.limits import appends
-from bench.load.streams import Outcome, Plan, load
+from bench.load.streams import Plan, load
 from bench.measures import interleave
 from bench.peers.program import Program, ours, python
 from bench.rows import Bench
@@ -95,10 +95,8 @@ def _rate(
     number: int,
 ) -> float:
     plan = turns[number]
-    with server.turn():
-        before = server.cpu()
-        outcome = load(server.address, plan, digests=name != TUTORIAL)
-        costs.append((server.cpu() - before) / plan.images * 1e6)
+    outcome = load(server, plan, digests=name != TUTORIAL)
+    costs.append(outcome.server / plan.images * 1e6)
     busy = outcome.cpu / outcome.seconds
     if busy > BUSY:
         bench.results.note(f"{row}, {name}: the load took {busy:.0%} of a core.")
@@ -128,9 +126,7 @@ def run_ping_pong(bench: Bench) -> None:
         }
 
         def latency(which: Program, number: int) -> float:
-            with which.turn():
-                outcome: Outcome = load(which.address, plans[number])
-            return outcome.latency * 1000
+            return load(which, plans[number]).latency * 1000
 
         contenders: dict[str, Callable[[int], float]] = {
             OURS: partial(latency, server),
