@@ -37,7 +37,7 @@ def run(bench: Bench) -> None:
     known = bench.size(1_000_000, 20_000)
     if bench.results.quick:
         bench.results.note(f"The full catalog has {known:,} images in a quick run, else a million.")
-    count = bench.size(4000, 320)
+    count = bench.size(8000, 320)
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         _fill(folder / FULL, known)
