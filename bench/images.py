@@ -1,6 +1,7 @@
 """Images of any size, as BMP, and the bodies of calls that carry them, built before anything is timed."""
 
 import hashlib
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,9 +99,11 @@ def write_fragments(picture: Picture, path: Path, *, fragment: int) -> Path:
 
 
 def touch(path: Path) -> None:
-    """Reads a file, so that whoever sends it need not wait for the disk."""
+    """Makes a file ready to be sent: on disk, or the system would write a new one while time counts; and
+    read, so that whoever sends it need not wait for the disk."""
     buffer = memoryview(bytearray(1 << 20))
     with path.open("rb", buffering=0) as file:
+        os.fsync(file.fileno())
         while file.readinto(buffer):
             pass
 
