@@ -105,6 +105,22 @@ def test_what_is_wrong_is_said(body: bytes, error: type[Exception], pieces: bool
             list(messages(body, random.Random(seed), GetImage, pieces=pieces))
 
 
+@pytest.mark.parametrize(
+    ("size", "flags", "error"),
+    [(LIMIT, 0, errors.MessageTooLarge), (LIMIT - 8, 1, errors.MalformedRequest)],
+    ids=["over the limit", "compressed"],
+)
+def test_what_is_wrong_with_a_long_message_that_came_whole_is_said(
+    size: int, flags: int, error: type[Exception]
+) -> None:
+    long = GetImage(image=bytes(LIMIT - 8)).SerializeToString()
+    frames = Frames(GetImage, pieces=True, too_large=TOO_LARGE)
+    frames.feed(framed(long) + framed(GetImage(image=bytes(size)).SerializeToString(), flags))
+    assert len(frames.next().image) == LIMIT - 8
+    with pytest.raises(error):
+        frames.next()
+
+
 def test_who_waits_holds_nothing_of_what_came() -> None:
     frames = Frames(GetImage, pieces=True, too_large=TOO_LARGE)
     data = framed(GetImage(image=bytes(1000)).SerializeToString())

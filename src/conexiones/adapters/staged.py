@@ -33,6 +33,8 @@ INLINE = 128 << 10
 """Bytes up to which an upload in memory is inspected and hashed at once: a thread would take longer to get
 there."""
 
+NONE = memoryview(b"")
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -47,9 +49,9 @@ class Batch:
 
     offset: int
     units: list[memoryview] = field(default_factory=list)
+    room: memoryview = NONE  # what is free of the last unit
     start: int = 0
     end: int = 0
-    room: int = 0
 
     def pieces(self) -> list[memoryview]:
         found, at = [], 0
@@ -118,22 +120,18 @@ class FileStaged:
         rest = memoryview(data)
         while rest:
             batch = self._batch
-            if batch is None or batch.end == batch.room:
+            if batch is None or not batch.room:
                 batch = await self._more_room()
-            at = batch.end
-            for unit in batch.units:
-                if at < len(unit):
-                    taken = min(len(rest), len(unit) - at)
-                    unit[at : at + taken] = rest[:taken]
-                    batch.end += taken
-                    rest = rest[taken:]
-                    break
-                at -= len(unit)
+            taken = min(len(rest), len(batch.room))
+            batch.room[:taken] = rest[:taken]
+            batch.room = batch.room[taken:]
+            batch.end += taken
+            rest = rest[taken:]
 
     async def _more_room(self) -> Batch:
         buffers = self._store.buffers
         batch = self._batch
-        if batch is not None and (len(batch.units) >= buffers.batch() or batch.room < UNIT):
+        if batch is not None and (len(batch.units) >= buffers.batch() or len(batch.units[-1]) < UNIT):
             await self._hand_over()
             batch = None
         while (unit := buffers.take()) is None:
@@ -146,9 +144,10 @@ class FileStaged:
             await finish(self._jobs.popleft())
         if batch is None:
             start = self._submitted % BLOCK
-            batch = self._batch = Batch(self._submitted, start=start, end=start)
-        batch.units.append(unit)
-        batch.room += len(unit)
+            batch = self._batch = Batch(self._submitted, [unit], unit[start:], start=start, end=start)
+        else:
+            batch.units.append(unit)
+            batch.room = unit
         return batch
 
     async def _hand_over(self) -> None:

@@ -23,6 +23,9 @@ _LONGEST = 6
 _SHORT = struct.Struct(">BIBBB")
 """Flags, size, tag, and the one or two bytes of the length of a content of less than 16 KiB."""
 
+_LONG = struct.Struct(">BIBBBB")
+"""The same with three bytes of length: a content of 16 KiB or more, and less than 2 MiB."""
+
 _GATHERED = 64 << 10
 """Bytes of short messages that are given as one piece: each alone would cost more than its bytes do."""
 
@@ -64,8 +67,10 @@ class Frames:
             return self._piece()
         if self._begun:
             return self._complete()
-        if self._pieces and (gathered := self._gather()):
-            return Sole(gathered)
+        if self._pieces:
+            whole = self._long() or self._gather()
+            if whole:
+                return Sole(whole)
         here = len(self._data) - self._at
         if here >= _HEAD:
             size = self._size(self._data[self._at : self._at + _HEAD])
@@ -76,6 +81,22 @@ class Frames:
                 return self._piece()
         self._begun += self._take(here)
         return None
+
+    def _long(self) -> memoryview | None:
+        """The content of the next message if that is a long one, and whole: as below, with one look at it."""
+        data, at = self._data, self._at
+        if len(data) - at < _LONG.size:
+            return None
+        flags, size, tag, low, middle, high = _LONG.unpack_from(data, at)
+        begin = at + _LONG.size
+        content = low & 0x7F | (middle & 0x7F) << 7 | high << 14
+        end = begin + content
+        if flags or tag != _TAG or not (low >= 0x80 <= middle and 0 < high < 0x80) or end > len(data):
+            return None
+        if size != content + 4 or size > self._too_large["limit"]:
+            return None
+        self._take(end - at)
+        return data[begin:end]
 
     def _gather(self) -> bytes:
         """The contents of the short messages that are next and whole, as one."""
