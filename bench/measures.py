@@ -71,12 +71,14 @@ def interleave(
     *,
     unit: str,
     warm: bool = False,
+    rounds: int | None = None,
 ) -> None:
     """Runs the contenders in turns (A B C A B C …), each with the number of the round; keeps what they give.
 
-    `warm`: a round, numbered -1, goes before and does not count.
+    `warm`: a round, numbered -1, goes before and does not count. `rounds`: those of the run, if not given;
+    more where turns are short, and what is compared is close to each other.
     """
-    for number in range(-1 if warm else 0, results.rounds):
+    for number in range(-1 if warm else 0, rounds or results.rounds):
         for name, run in contenders.items():
             os.sync()  # nobody pays for what another left to be written
             value = run(number)

@@ -63,7 +63,7 @@ def exponent(points: list[tuple[float, float]]) -> float:
 
 
 def _head(results: Results) -> list[str]:
-    how = f"Medians of {results.rounds}, taken in turns within one run; ratios are of medians of this run."
+    how = f"Medians of {results.rounds} or more, in turns within one run; ratios are of medians of this run."
     lines = [
         "# Performance",
         "",

@@ -38,6 +38,7 @@ def run(bench: Bench) -> None:
     if bench.results.quick:
         bench.results.note(f"The full catalog has {known:,} images in a quick run, else a million.")
     count = bench.size(8000, 320)
+    rounds = bench.size(2, 1) * bench.results.rounds
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         _fill(folder / FULL, known)
@@ -63,14 +64,14 @@ def run(bench: Bench) -> None:
             server.stop()
             if server.data_dir.name == FULL:
                 _unfill(server.data_dir)
-            numbers = range(-1, bench.results.rounds)
+            numbers = range(-1, rounds)
             plans = (Plan(size=10_000, images=count, streams=32, seed=number + 2) for number in numbers)
             stored.compare(stored.digests(server.data_dir), chain.from_iterable(map(Plan.digests, plans)))
 
         for server in servers.values():
             server.settle()
         rates = {name: partial(rate, server) for name, server in servers.items()}
-        interleave(bench.results, ROW, rates, unit="images/s", warm=True)
+        interleave(bench.results, ROW, rates, unit="images/s", warm=True, rounds=rounds)
         pages = {name: partial(page, server) for name, server in servers.items()}
         interleave(bench.results, PAGE, pages, unit="ms", warm=True)
         for server in servers.values():

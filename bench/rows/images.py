@@ -116,13 +116,14 @@ def _server(name: str, folder: Path) -> Program:
 def run_ping_pong(bench: Bench) -> None:
     """One stream that waits for each acknowledgement, beside the disk's own p50."""
     images = bench.size(1000, 100)
+    rounds = bench.size(3, 1) * bench.results.rounds
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         server = stack.enter_context(ours(folder / "ours"))
         without = stack.enter_context(_server(STORELESS, folder / "without"))
         plans = {
             number: Plan(size=10_000, images=images, streams=1, window=1, connections=1, seed=number + 2)
-            for number in range(-1, bench.results.rounds)
+            for number in range(-1, rounds)
         }
 
         def latency(which: Program, number: int) -> float:
@@ -133,7 +134,7 @@ def run_ping_pong(bench: Bench) -> None:
             STORELESS: partial(latency, without),
             FDATASYNC: lambda number: appends(Picture(10_000).data, folder / "appended", count=images) * 1000,
         }
-        interleave(bench.results, PING_PONG, contenders, unit="ms", warm=True)
+        interleave(bench.results, PING_PONG, contenders, unit="ms", warm=True, rounds=rounds)
         server.stop()
         sent = chain.from_iterable(plan.digests() for plan in plans.values())
         stored.compare(stored.digests(server.data_dir), sent)
