@@ -44,6 +44,17 @@ def files(folder: Path) -> Counter[bytes]:
     return Counter(hashlib.sha256(path.read_bytes()).digest() for path in folder.iterdir())
 
 
+def pieces(path: Path, size: int) -> Counter[bytes]:
+    """The SHA-256 of each so many bytes of a file. Raises Wrong if what is left over is less."""
+    found: Counter[bytes] = Counter()
+    with path.open("rb") as file:
+        while piece := file.read(size):
+            if len(piece) < size:
+                raise Wrong(f"{len(piece)} bytes are left over")
+            found[hashlib.sha256(piece).digest()] += 1
+    return found
+
+
 def compare(found: Counter[bytes], expected: Iterable[bytes]) -> None:
     """Raises Wrong unless just that is stored, as often as it was sent."""
     wanted = Counter(expected)

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, overload
 
 from bench.peers.composed import compose
+from bench.peers.parts import Forgetful
 from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.ports import Content, ImageRecord, Staged, UserRecord
+from conexiones.ports import Content, Staged
 
 T = TypeVar("T")
 
@@ -96,20 +96,6 @@ class Nothing(FileBlobs):
 
     def stage(self) -> Staged:
         return Discarded()
-
-
-class Forgetful(SqliteCatalog):
-    """A catalog that is told of images and users, and forgets them."""
-
-    async def add_image(self, image: ImageRecord) -> None:
-        pass
-
-    async def put_user(
-        self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
-    ) -> UserRecord:
-        return UserRecord(
-            name=name, pow=pow or 0, image_id=image.id if image else None, create_time=now, update_time=now
-        )
 
 
 app = compose(FileBlobs=Nothing, SqliteCatalog=Forgetful)

@@ -1,0 +1,69 @@
+"""What several peers have in common."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.ports import Content, ImageRecord, UserRecord
+
+T = TypeVar("T")
+
+
+class Keeper(Protocol):
+    """Blobs that are given whole."""
+
+    async def keep(self, digest: bytes, data: bytes) -> None:
+        """Makes one durable."""
+
+
+class Whole:
+    """A Staged of a small image: in memory until it is kept."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._data = b""
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    async def write(self, data: bytes | memoryview) -> None:
+        self._data += data
+
+    async def commit(self) -> int:
+        raise NotImplementedError("one that is resumed is not staged here")
+
+    async def inspect(self, judge: Callable[[Content], T]) -> T:
+        return judge(self._data)
+
+    async def publish(self) -> bytes:
+        digest = hashlib.sha256(self._data).digest()
+        await self._keeper.keep(digest, self._data)
+        return digest
+
+    async def publish_to(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        return await add(await self.publish())
+
+    async def settle(self) -> None:
+        pass
+
+    async def discard(self) -> None:
+        pass
+
+    async def release(self) -> None:
+        pass
+
+
+class Forgetful(SqliteCatalog):
+    """A catalog that is told of images and users, and forgets them."""
+
+    async def add_image(self, image: ImageRecord) -> None:
+        pass
+
+    async def put_user(
+        self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
+    ) -> UserRecord:
+        return UserRecord(
+            name=name, pow=pow or 0, image_id=image.id if image else None, create_time=now, update_time=now
+        )
