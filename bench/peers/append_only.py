@@ -7,12 +7,9 @@ from queue import SimpleQueue
 from threading import Thread
 
 from bench.peers.composed import compose
-from bench.peers.parts import Forgetful, Whole
+from bench.peers.parts import APPENDED, Forgetful, Whole
 from conexiones.adapters.files import FileBlobs
 from conexiones.ports import Catalog, Staged
-
-NAME = "appended"
-"""The file in the data folder."""
 
 GROUP = 1000
 """Blobs that are written with one call, at most."""
@@ -28,7 +25,7 @@ class AppendOnly(FileBlobs):
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[Item] = SimpleQueue()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(self.incoming.parent / NAME, flags, 0o600)
+        self._file = os.open(self.incoming.parent / APPENDED, flags, 0o600)
         Thread(target=self._write, daemon=True).start()
 
     def stage(self) -> Staged:

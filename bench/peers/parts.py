@@ -7,6 +7,9 @@ from typing import Protocol, TypeVar
 from conexiones.adapters.sqlite import SqliteCatalog
 from conexiones.ports import Content, ImageRecord, UserRecord
 
+APPENDED = "appended"
+"""The file in the data folder to which append_only.py appends."""
+
 T = TypeVar("T")
 
 

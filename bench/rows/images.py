@@ -13,6 +13,7 @@ from bench.images import Picture
 from bench.limits import appends
 from bench.load.streams import Plan, load
 from bench.measures import interleave
+from bench.peers.parts import APPENDED
 from bench.peers.program import Program, ours, python
 from bench.rows import Bench
 from bench.rows.uploads import AIO, STORELESS, TUTORIAL
@@ -111,7 +112,7 @@ def _look(name: str, data_dir: Path) -> Counter[bytes]:
     if name == TUTORIAL:
         return stored.files(data_dir)
     if name == APPEND_ONLY:
-        return stored.pieces(data_dir / "appended", len(Picture(10_000).data))
+        return stored.pieces(data_dir / APPENDED, len(Picture(10_000).data))
     return stored.digests(data_dir)
 
 
