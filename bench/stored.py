@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.measures import Wrong
-from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 
 
 def digests(data_dir: Path) -> Counter[bytes]:

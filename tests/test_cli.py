@@ -293,8 +293,8 @@ def test_help_loads_no_grpc() -> None:
 
 
 def test_the_supervisor_does_not_load_the_application() -> None:
-    names = ("conexiones.transport.supervisor", "conexiones.app", "connectrpc", "sqlite3", "grpc")
-    assert loaded(["serve", "--address", "nowhere"], names) == "['conexiones.transport.supervisor']"
+    names = ("conexiones.transport.process.supervisor", "conexiones.app", "connectrpc", "sqlite3", "grpc")
+    assert loaded(["serve", "--address", "nowhere"], names) == "['conexiones.transport.process.supervisor']"
 
 
 class Screen:

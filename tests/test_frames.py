@@ -8,7 +8,7 @@ import pytest
 
 from conexiones import errors
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
-from conexiones.transport.frames import Frames
+from conexiones.transport.rpc.frames import Frames
 
 LIMIT = 1 << 20
 TOO_LARGE = {"limit": LIMIT, "streaming_method": "/user.UsuarioServicio/GetStreamImage"}

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from conexiones.transport.home import Home
+from conexiones.transport.single_loop import Home
 
 
 async def test_calls_have_ended_when_the_application_hears_of_its_end() -> None:

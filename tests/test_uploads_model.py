@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from conexiones import errors
-from conexiones.adapters.decoder import VipsDecoder
-from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
+from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.uploads import Uploads, Writer
 from tests.server.calls import bitmap

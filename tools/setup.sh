@@ -17,7 +17,7 @@ echo "Setting up $venv …"
 "$venv/bin/python" -c '' 2>/dev/null || "$PYTHON" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-"$venv/bin/python" -c 'from conexiones.transport.envoy import libpython; libpython()' 2>/dev/null ||
-    fail "$("$venv/bin/python" -c 'from conexiones.transport.envoy import libpython
+"$venv/bin/python" -c 'from conexiones.transport.process.envoy import libpython; libpython()' 2>/dev/null ||
+    fail "$("$venv/bin/python" -c 'from conexiones.transport.process.envoy import libpython
 try: libpython()
 except RuntimeError as error: print(error)')"

@@ -8,8 +8,9 @@ from threading import Thread
 
 from bench.peers.composed import compose
 from bench.peers.parts import APPENDED, Forgetful, Whole
-from conexiones.adapters.files import FileBlobs
-from conexiones.ports import Catalog, Staged
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.staging import Staged
 
 GROUP = 1000
 """Blobs that are written with one call, at most."""

@@ -20,7 +20,7 @@ def compose(**parts: type) -> Any:
 
 
 def main() -> int:
-    from conexiones.transport.supervisor import Supervisor
+    from conexiones.transport.process.supervisor import Supervisor
 
     module = f"bench.peers.{sys.argv[1]}"
     import_module(module)  # a mistake in it shows here, not inside Envoy

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bench.peers.composed import compose
 from bench.peers.parts import Whole
-from conexiones.adapters.files import FileBlobs
-from conexiones.ports import Staged
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.ports.staging import Staged
 
 
 class OneFileBlobs(FileBlobs):

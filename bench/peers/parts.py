@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.ports import Content, ImageRecord, UserRecord
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
+from conexiones.ports.records import ImageRecord, UserRecord
+from conexiones.ports.staging import Content
 
 APPENDED = "appended"
 """The file in the data folder to which append_only.py appends."""

@@ -7,8 +7,8 @@ from typing import TypeVar, overload
 
 from bench.peers.composed import compose
 from bench.peers.parts import Forgetful
-from conexiones.adapters.files import FileBlobs
-from conexiones.ports import Content, Staged
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.ports.staging import Content, Staged
 
 T = TypeVar("T")
 

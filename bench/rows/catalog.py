@@ -18,7 +18,7 @@ from bench.load.streams import Plan, load
 from bench.measures import Wrong, interleave
 from bench.peers.program import Program, ours
 from bench.rows import Bench
-from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.domain.ids import Ids
 from conexiones.gen.conexiones.v1.images_pb2 import ListImagesRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub

@@ -14,11 +14,11 @@ from connectrpc.server import ConnectASGIApplication
 from connectrpc_grpcreflect import ServerReflectionAlphaASGIApplication, ServerReflectionASGIApplication
 from google.protobuf import descriptor_pool, message_factory
 
-from conexiones.adapters.decoder import VipsDecoder
-from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.renditions import FileRenditions
-from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.domain.facts import Describing
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
+from conexiones.adapters.decoder.pool import VipsDecoder
+from conexiones.adapters.renditions.cache import FileRenditions
+from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.renditions import Renditions
@@ -30,7 +30,7 @@ from conexiones.gen.conexiones.v1.images_connect import ImageServiceASGIApplicat
 from conexiones.gen.conexiones.v1.status_connect import StatusServiceASGIApplication
 from conexiones.gen.conexiones.v1.uploads_connect import UploadServiceASGIApplication
 from conexiones.gen.user_connect import UsuarioServicioASGIApplication
-from conexiones.ports import UploadQuota
+from conexiones.ports.records import UploadQuota
 from conexiones.services.files import Files
 from conexiones.services.health import SERVICE as HEALTH
 from conexiones.services.health import HealthASGIApplication, HealthService
@@ -40,12 +40,13 @@ from conexiones.services.status import StatusService
 from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
-from conexiones.transport import control, guard
-from conexiones.transport.codecs import codecs
+from conexiones.transport import guard
 from conexiones.transport.front import Front, Route
-from conexiones.transport.images import ImageFiles
+from conexiones.transport.http.images import ImageFiles
+from conexiones.transport.http.page import Page
 from conexiones.transport.inbound import Budget
-from conexiones.transport.page import Page
+from conexiones.transport.process import control
+from conexiones.transport.rpc.codecs import codecs
 from conexiones.transport.streaming import Streaming
 from conexiones.transport.unary import Unary
 

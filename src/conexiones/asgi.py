@@ -4,8 +4,8 @@ import gc
 
 from conexiones.app import build
 from conexiones.settings import Settings
-from conexiones.transport import logs
-from conexiones.transport.home import Home
+from conexiones.transport.process import logs
+from conexiones.transport.single_loop import Home
 
 GARBAGE = 5000
 """New objects at which the garbage collector looks through them. Images on their way have more than its own

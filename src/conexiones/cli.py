@@ -43,8 +43,8 @@ def _settings_flags(command: "click.decorators.FC") -> "click.decorators.FC":
 def serve(**flags: str | None) -> None:
     """Start the server. Flags win over the environment variables in brackets."""
     try:
-        from conexiones.transport import logs
-        from conexiones.transport.supervisor import StartError, Supervisor
+        from conexiones.transport.process import logs
+        from conexiones.transport.process.supervisor import StartError, Supervisor
     except ModuleNotFoundError as error:
         _fail(f"The server needs the package {error.name}: pip install 'conexiones[server]'.")
     try:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters import writer_process
-from conexiones.adapters.files import SMALL, FileBlobs
-from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.ports import Blobs, Catalog, ImageRecord, UploadRecord
+from conexiones.adapters.blobs.local.store import SMALL, FileBlobs
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
+from conexiones.adapters.writer import process as writer_process
+from conexiones.ports.blobs import Blobs
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.crash_worker import with_code
 from tests.adapters.decoding import endless, good  # noqa: F401 (fixtures)
 from tests.adapters.shop import InTheWriter, Make, Shop, ShopThatRuns

@@ -20,10 +20,10 @@ import signal
 import sys
 from pathlib import Path
 
-from conexiones.adapters import writer_process
-from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.ports import ImageRecord, UploadRecord
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
+from conexiones.adapters.writer import process as writer_process
+from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.dying import die_before_change
 
 SOURCES = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from conexiones.adapters.decoder import VipsDecoder
+from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview
 
 COLOURS = [(200, 40, 40), (40, 160, 60), (50, 60, 190), (220, 200, 60)]

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from conexiones.adapters.files import FileBlobs
+from conexiones.adapters.blobs.local.store import FileBlobs
 from conexiones.errors import StorageUnavailable
-from conexiones.ports import Catalog, ImageRecord
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord
 from tests.adapters.test_blobs import fill, whole
 from tests.adapters.test_named import sha
 

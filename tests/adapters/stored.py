@@ -5,7 +5,8 @@ import struct
 import zlib
 from pathlib import Path
 
-from conexiones.ports import Catalog, Content
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.staging import Content
 
 HEAD = struct.Struct(">3scIQ32s")
 

@@ -8,7 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from conexiones.errors import BlobCorrupt, NotAnImage, StorageUnavailable
-from conexiones.ports import Blobs, Catalog, Content, ImageRecord, Staged
+from conexiones.ports.blobs import Blobs
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord
+from conexiones.ports.staging import Content, Staged
 from tests.adapters.stored import everything
 
 Make = Callable[..., ImageRecord]

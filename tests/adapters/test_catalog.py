@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from conexiones.errors import StorageUnavailable
-from conexiones.ports import Catalog, ImageRecord, UserRecord
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord, UserRecord
 
 Make = Callable[..., ImageRecord]
 BIG = 2**63 - 1

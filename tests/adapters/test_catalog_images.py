@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from conexiones.errors import StorageUnavailable
-from conexiones.ports import Catalog, EventRecord, ImageRecord, UploadRecord
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import EventRecord, ImageRecord, UploadRecord
 
 Make = Callable[..., ImageRecord]
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from conexiones.errors import StorageUnavailable, TooManyUploads, UploadBytesExceeded
-from conexiones.ports import Catalog, ImageRecord, UploadQuota, UploadRecord
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
 
 Make = Callable[..., ImageRecord]
 Upload = Callable[..., UploadRecord]

@@ -1,6 +1,6 @@
 """Claims, where the moment matters that the other tests can only hope for."""
 
-from conexiones.adapters.claims import Claims
+from conexiones.adapters.blobs.local.claims import Claims
 
 DIGEST = b"1"
 

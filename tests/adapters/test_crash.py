@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from tests.adapters.crash_worker import bytes_of
 from tests.adapters.stored import everything, stored_blobs
 from tests.conftest import ROOT

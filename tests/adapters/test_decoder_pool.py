@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conexiones.adapters.decoder import VipsDecoder
+from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview, ServerDraining
 from tests.adapters.decoding import (
     Endless,
@@ -119,7 +119,7 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 import psutil
-from conexiones.adapters.decoder import VipsDecoder
+from conexiones.adapters.decoder.pool import VipsDecoder
 
 async def main():
     pool = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=60, decode_memory=2**28)

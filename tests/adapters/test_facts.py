@@ -7,10 +7,10 @@ import pytest
 import pyvips
 from PIL import Image
 
-from conexiones.adapters.decoder_worker.blurhash import blurhash
-from conexiones.adapters.decoder_worker.facts import dominant
+from conexiones.adapters.decoder.decoder_worker.blurhash import blurhash
+from conexiones.adapters.decoder.decoder_worker.facts import dominant
 from conexiones.errors import NoPreview
-from conexiones.ports import Facts
+from conexiones.ports.records import Facts
 from tests.adapters.decoding import encoded, pool, quarters
 
 

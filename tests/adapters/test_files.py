@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.adapters.staged import FileStaged
+from conexiones.adapters.blobs.local.staged import FileStaged
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
-from conexiones.ports import Catalog, ImageRecord, UploadRecord
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.stored import Foreign, everything, stored_blobs
 from tests.server.calls import writers
 

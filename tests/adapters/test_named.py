@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from conexiones.adapters.buffers import BATCH, OUTSTANDING, UNIT
+from conexiones.adapters.blobs.local.buffers import BATCH, OUTSTANDING, UNIT
 from conexiones.errors import BlobCorrupt, StorageUnavailable
-from conexiones.ports import Blobs, Catalog, ImageRecord, Staged, UploadRecord
+from conexiones.ports.blobs import Blobs
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord, UploadRecord
+from conexiones.ports.staging import Staged
 from tests.adapters.stored import everything
 from tests.adapters.test_blobs import MIB, content, fill, gone, whole
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.renditions import FileRenditions
+from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.errors import StorageUnavailable
-from conexiones.ports import Rendered, RenditionFile
+from conexiones.ports.records import Rendered
+from conexiones.ports.renditions import RenditionFile
 
 ONE, OTHER = hashlib.sha256(b"1").digest(), hashlib.sha256(b"2").digest()
 DATA = bytes(range(256)) * 40
@@ -180,8 +181,8 @@ async def test_one_that_fails_leaves_nothing(tmp_path: Path) -> None:
 WRITER = """
 import asyncio, hashlib, sys
 from pathlib import Path
-from conexiones.adapters.renditions import FileRenditions
-from conexiones.ports import Rendered
+from conexiones.adapters.renditions.cache import FileRenditions
+from conexiones.ports.records import Rendered
 
 async def main():
     cache = FileRenditions(Path(sys.argv[1]), limit=1 << 20)

@@ -10,9 +10,9 @@ import pytest_asyncio
 import pyvips
 from PIL import Image, ImageCms, ImageOps
 
-from conexiones.adapters.decoder import VipsDecoder
+from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview
-from conexiones.ports import Recipe, Rendered
+from conexiones.ports.records import Recipe, Rendered
 from tests.adapters.decoding import encoded, pool, quarters
 from tests.adapters.likeness import distance, opened, ssim
 from tests.conftest import ROOT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters import segments
+from conexiones.adapters.blobs.local import segments
 from conexiones.errors import StorageUnavailable
 from tests.adapters.shop import Shop, ShopThatRuns, dying, taken
 from tests.adapters.test_blobs import content, gone
@@ -58,7 +58,7 @@ async def test_what_is_deleted_before_the_index_knows_of_it_does_not_get_there(
 INDEX_FAILS = """
 import sqlite3
 from pathlib import Path
-from conexiones.adapters.segment_index import SegmentIndex
+from conexiones.adapters.blobs.local.segment_index import SegmentIndex
 add = SegmentIndex.add
 def fail(*arguments):
     if Path({flag!r}).exists():
@@ -91,7 +91,7 @@ async def test_a_process_that_dies_when_it_tells_the_index_costs_nothing(
     tmp_path: Path, shop_that_runs: ShopThatRuns, told: bool
 ) -> None:
     flag = tmp_path / "dying"
-    get = "from conexiones.adapters.segment_appender import Appender"
+    get = "from conexiones.adapters.blobs.local.segment_appender import Appender"
     shop = await shop_that_runs(dying(flag, get, "tell", before=not told))
     contents = [content(1000 + i) for i in range(20)]
     flag.touch()

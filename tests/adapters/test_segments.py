@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters import segment_appender
-from conexiones.adapters.shared import SIZE
+from conexiones.adapters.blobs.local import segment_appender
+from conexiones.adapters.writer.ring import SIZE
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
-from conexiones.ports import Catalog
+from conexiones.ports.catalog import Catalog
 from tests.adapters.shop import InTheWriter, Make, Shop, ShopThatRuns
 from tests.adapters.stored import records
 from tests.adapters.test_blobs import content, fill, gone, whole
@@ -212,7 +212,7 @@ async def test_deleting_gives_the_space_back(shop: Shop) -> None:
 
 async def test_a_full_segment_goes_with_its_last_record(shop_that_runs: ShopThatRuns) -> None:
     shop = await shop_that_runs(
-        "import conexiones.adapters.segment_appender as appender; appender.SEGMENT = 10_000"
+        "import conexiones.adapters.blobs.local.segment_appender as appender; appender.SEGMENT = 10_000"
     )
     contents = [content(4000, i) for i in range(7)]
     for data in contents:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.schema import VERSION
-from conexiones.adapters.sqlite import SqliteCatalog
-from conexiones.adapters.sqlite_file import connect_to_write
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
+from conexiones.adapters.catalog.sqlite.file import connect_to_write
+from conexiones.adapters.catalog.sqlite.schema import VERSION
 from conexiones.errors import StorageFull, StorageUnavailable
-from conexiones.ports import ImageRecord
+from conexiones.ports.records import ImageRecord
 
 Make = Callable[..., ImageRecord]
 Fill = Callable[[Path], None]

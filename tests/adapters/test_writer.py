@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.segment_index import Place, Record, SegmentIndex
-from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.adapters.blobs.local.segment_index import Place, Record, SegmentIndex
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.errors import ConexionesError, NoPreview, StorageUnavailable, TooManyUploads
-from conexiones.ports import ImageRecord, UploadQuota, UploadRecord
+from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
 from tests.adapters.shop import InTheWriter, Make, dying, taken
 from tests.adapters.stored import records
 from tests.conftest import ROOT
@@ -54,9 +54,9 @@ def refused() -> Iterator[asyncio.Event]:
                 event.set()
 
     ear = Ear()
-    logging.getLogger("conexiones.adapters.writer").addHandler(ear)
+    logging.getLogger("conexiones.adapters.writer.writer").addHandler(ear)
     yield event
-    logging.getLogger("conexiones.adapters.writer").removeHandler(ear)
+    logging.getLogger("conexiones.adapters.writer.writer").removeHandler(ear)
 
 
 async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
@@ -164,7 +164,7 @@ async def test_dying_between_two_steps_it_leaves_both_or_neither(
 ) -> None:
     """Between the bytes and the image, and between the image and the answer."""
     flag = tmp_path / "dying"
-    in_the_writer(dying(flag, "import conexiones.adapters.writer_program", step))
+    in_the_writer(dying(flag, "import conexiones.adapters.writer.program", step))
     catalog, blobs = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path)
     await catalog.open()
     await blobs.open(catalog)
@@ -273,7 +273,7 @@ async def test_signals_to_the_whole_service_do_not_end_it(tmp_path: Path, image:
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 async def main():
     await SqliteCatalog(Path(sys.argv[1])).open()
     print("open", flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conexiones.testing import Server
-from conexiones.transport.page import FOLDER, Page
+from conexiones.transport.http.page import FOLDER, Page
 from tests.clients import Headers, Response, curl
 
 

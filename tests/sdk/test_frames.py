@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageResponse, Image, RenditionInfo
 from conexiones.sdk.frames import Frame
 from conexiones.services.heavy import Heavy
-from conexiones.transport.codecs import JsonCodec, ProtoCodec
 from conexiones.transport.plain import frame
+from conexiones.transport.rpc.codecs import JsonCodec, ProtoCodec
 
 sizes = st.sampled_from([0, 1, 127, 128, 16_383, 16_384, 1 << 20])
 messages = st.builds(

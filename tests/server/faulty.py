@@ -38,7 +38,7 @@ conexiones.app.Users = FaultyUsers  # type: ignore[misc]
 app = conexiones.app.build(Settings.load())
 
 if __name__ == "__main__":
-    from conexiones.transport.supervisor import Supervisor
+    from conexiones.transport.process.supervisor import Supervisor
 
     supervisor = Supervisor(Settings.load(), app="tests.server.faulty:app")
     sys.exit(asyncio.run(supervisor.run(lambda address: print(f" listens on {address} ", flush=True))))

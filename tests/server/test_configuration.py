@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from conexiones.settings import Settings
-from conexiones.transport.address import Address
-from conexiones.transport.envoy import configuration
+from conexiones.transport.process.address import Address
+from conexiones.transport.process.envoy import configuration
 
 TLS = {"tls_cert": Path("/cert"), "tls_key": Path("/key")}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from conexiones.adapters.files import FileBlobs
-from conexiones.adapters.sqlite import SqliteCatalog
+from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server

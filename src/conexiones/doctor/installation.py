@@ -84,7 +84,7 @@ def _client() -> Iterator[Finding]:
 
 
 def _libpython() -> Iterator[Finding]:
-    from conexiones.transport.envoy import libpython
+    from conexiones.transport.process.envoy import libpython
 
     try:
         yield Finding("libpython", "ok", str(libpython()))
@@ -144,7 +144,7 @@ def _images() -> Iterator[Finding]:
 def _certificates(settings: Settings) -> Iterator[Finding]:
     if not settings.tls_cert:
         return
-    from conexiones.transport.tls import Secrets
+    from conexiones.transport.process.tls import Secrets
 
     with tempfile.TemporaryDirectory(prefix="conexiones-doctor-") as folder:
         try:

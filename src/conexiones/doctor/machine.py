@@ -44,7 +44,7 @@ def writable(folder: Path) -> bool:
 
 def port(text: str) -> Finding:
     """Whether a server could listen at HOST:PORT, or who does already."""
-    from conexiones.transport.address import Address
+    from conexiones.transport.process.address import Address
 
     try:
         address = Address.parse(text)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from conexiones import errors
 from conexiones.domain.ids import now
+from conexiones.domain.ranges import pieces
 from conexiones.domain.renditions import Renditions
-from conexiones.domain.spans import pieces
-from conexiones.ports import Blobs, Catalog, ImageRecord
+from conexiones.ports.blobs import Blobs
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord
 
 PAGE = 100
 MAX_PAGE = 1000

@@ -14,7 +14,11 @@ from conexiones.errors import (
     NoPreview,
     TooManyPixels,
 )
-from conexiones.ports import Blobs, Catalog, Decoder, ImageRecord, Staged
+from conexiones.ports.blobs import Blobs
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.decoder import Decoder
+from conexiones.ports.records import ImageRecord
+from conexiones.ports.staging import Staged
 
 PREVIEW_SIDE = 256
 """Pixels: a preview fits into a square of this side."""

@@ -8,18 +8,13 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from conexiones.domain.images import Limits
-from conexiones.domain.spans import pieces
+from conexiones.domain.ranges import pieces
 from conexiones.errors import InvalidField, NoPreview, NoRendition
-from conexiones.ports import (
-    Blobs,
-    Catalog,
-    Decoder,
-    ImageRecord,
-    Recipe,
-    Rendered,
-    RenditionCache,
-    RenditionFile,
-)
+from conexiones.ports.blobs import Blobs
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.decoder import Decoder
+from conexiones.ports.records import ImageRecord, Recipe, Rendered
+from conexiones.ports.renditions import RenditionCache, RenditionFile
 
 FITS = ("INSIDE", "COVER", "CONTAIN")
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")

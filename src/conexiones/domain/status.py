@@ -4,7 +4,8 @@ import asyncio
 import time
 
 from conexiones.domain.ids import now
-from conexiones.ports import Catalog, Counts
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import Counts
 
 FRESH_SECONDS = 2.0
 """Counts are told again for so long: counting costs the more the more there is."""

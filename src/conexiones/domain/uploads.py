@@ -19,7 +19,10 @@ from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Head, Images
 from conexiones.domain.users import check_name
-from conexiones.ports import Blobs, Catalog, ImageRecord, Staged, UploadQuota, UploadRecord
+from conexiones.ports.blobs import Blobs
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
+from conexiones.ports.staging import Staged
 
 IDLE_SECONDS = 24 * 3600
 """An open upload expires after so long without a byte,"""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from conexiones.domain.ids import now
 from conexiones.domain.images import Images
 from conexiones.errors import EmptyName, NameTooLong, PowOverflow
-from conexiones.ports import Catalog, ImageRecord, UserRecord
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord, UserRecord
 
 MAX_NAME = 256
 """Characters of a name; the least is one."""

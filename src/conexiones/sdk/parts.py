@@ -5,7 +5,7 @@ import os
 from mmap import mmap
 from pathlib import Path
 
-from conexiones.direct import BLOCK, DirectFile
+from conexiones.direct_file import BLOCK, DirectFile
 
 PIECE_BYTES = 4 << 20
 """Bytes that are written with one call."""

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from conexiones.domain.gallery import Gallery, etag
 from conexiones.domain.renditions import MAX_QUALITY, MAX_SIDE, Renditions, Wanted
 from conexiones.errors import ImageNotFound, InvalidField
-from conexiones.services.records import content_type
+from conexiones.services.messages import content_type
 
 EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
 

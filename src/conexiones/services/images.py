@@ -6,10 +6,10 @@ from typing import Any
 import google_crc32c
 from connectrpc.request import RequestContext
 
-from conexiones.domain.facts import Describing
+from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Filter, Gallery, etag
+from conexiones.domain.ranges import span
 from conexiones.domain.renditions import Renditions, Wanted
-from conexiones.domain.spans import span
 from conexiones.errors import EtagMismatch
 from conexiones.gen.conexiones.v1.images_pb2 import (
     DeleteImageRequest,
@@ -27,9 +27,9 @@ from conexiones.gen.conexiones.v1.images_pb2 import (
     WatchImagesRequest,
     WatchImagesResponse,
 )
-from conexiones.ports import ImageRecord
+from conexiones.ports.records import ImageRecord
 from conexiones.services.heavy import Heavy
-from conexiones.services.records import image_message, micros, rendition_message
+from conexiones.services.messages import image_message, micros, rendition_message
 
 Context = RequestContext[Any, Any]
 

@@ -7,7 +7,7 @@ from connectrpc.request import RequestContext
 from conexiones import __version__
 from conexiones.domain.status import Status
 from conexiones.gen.conexiones.v1.status_pb2 import GetStatusRequest, GetStatusResponse
-from conexiones.services.records import timestamp
+from conexiones.services.messages import timestamp
 
 
 class StatusService:

@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from conexiones import __version__
-from conexiones.domain.facts import Describing
+from conexiones.domain.describing import Describing
 from conexiones.domain.images import Limits
 from conexiones.domain.renditions import FORMATS, MAX_QUALITY, MAX_SIDE
 from conexiones.domain.uploads import IDLE_SECONDS, TOTAL_SECONDS, Uploads, Writer
@@ -33,8 +33,8 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
     WriteStreamRequest,
     WriteStreamResponse,
 )
-from conexiones.ports import UploadQuota, UploadRecord
-from conexiones.services.records import upload_message
+from conexiones.ports.records import UploadQuota, UploadRecord
+from conexiones.services.messages import upload_message
 
 Context = RequestContext[Any, Any]
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from connectrpc.request import RequestContext
 
-from conexiones.domain.facts import Describing
+from conexiones.domain.describing import Describing
 from conexiones.domain.images import Images
 from conexiones.domain.users import Registered, Users, check_name, square, square32
 from conexiones.errors import ConexionesError, InvalidArgument, NoPreview, PowOverflow
@@ -17,10 +17,10 @@ from conexiones.gen.user_pb2 import (
     ImageInfo,
     User,
 )
-from conexiones.ports import Facts, ImageRecord, UserRecord
+from conexiones.ports.records import Facts, ImageRecord, UserRecord
 from conexiones.services.ahead import Ahead
 from conexiones.services.details import as_message
-from conexiones.services.records import timestamp
+from conexiones.services.messages import timestamp
 
 
 class UsuarioService:

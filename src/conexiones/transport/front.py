@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from conexiones import errors
-from conexiones.transport.control import Control
-from conexiones.transport.images import PREFIX, ImageFiles
+from conexiones.transport.http.images import PREFIX, ImageFiles
+from conexiones.transport.http.page import Page
+from conexiones.transport.http.problem import respond_problem
 from conexiones.transport.inbound import Budget, Inbound, Receive
 from conexiones.transport.outbound import Outbound
-from conexiones.transport.page import Page
-from conexiones.transport.problem import respond_problem
+from conexiones.transport.process.control import Control
 from conexiones.transport.streaming import Streaming
 from conexiones.transport.unary import Unary
 from conexiones.transport.wire import Send, percent, protocol_of, respond

@@ -12,7 +12,7 @@ from connectrpc.interceptor import Interceptor
 from connectrpc.request import RequestContext
 
 from conexiones import errors
-from conexiones.transport.codecs import Box
+from conexiones.transport.rpc.codecs import Box
 from conexiones.transport.wire import connect_error
 
 log = logging.getLogger("conexiones.rpc")

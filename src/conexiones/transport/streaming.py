@@ -11,10 +11,10 @@ from google.protobuf.message import Message
 
 from conexiones import errors
 from conexiones.services.heavy import Heavy
-from conexiones.transport.frames import Frames
 from conexiones.transport.guard import contained, contained_stream
 from conexiones.transport.inbound import Receive
 from conexiones.transport.plain import CONTENT_TYPE, END, START, Watch, frame, is_plain, refused
+from conexiones.transport.rpc.frames import Frames
 from conexiones.transport.wire import Send, respond, status_headers
 
 AHEAD = 64 << 10

@@ -14,7 +14,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
-from conexiones.ports import Content
+from conexiones.ports.staging import Content
 
 Buffer = Content
 

@@ -1,0 +1,1 @@
+"""Stores of bytes, one folder for each kind."""

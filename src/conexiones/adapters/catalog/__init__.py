@@ -1,0 +1,1 @@
+"""Catalogs, one folder for each database."""

@@ -1,0 +1,229 @@
+"""The catalog in one SQLite file.
+
+The file (0600, its tables are in schema.py, what is done with them in transactions.py) and its `-wal`
+and `-shm` lie in a folder that only one server may use: whoever starts it holds a lock on it.
+`PRAGMA user_version` is the version of the schema.
+
+Writes go to a process (adapters.writer.program), which commits whatever waits for it as one transaction.
+`synchronous=FULL` makes every commit durable before it is acknowledged. Reads run beside it in threads, each
+on a snapshot not older than its call.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from conexiones.adapters.catalog.sqlite import facts as descriptions
+from conexiones.adapters.catalog.sqlite import transactions
+from conexiones.adapters.catalog.sqlite.file import connect, failure
+from conexiones.adapters.system.threads import Outcome, to_end
+from conexiones.adapters.writer.writer import Writer
+from conexiones.errors import StorageUnavailable
+from conexiones.ports.records import (
+    Counts,
+    EventRecord,
+    Facts,
+    ImageRecord,
+    UploadQuota,
+    UploadRecord,
+    UserRecord,
+)
+
+READERS = 4
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SqliteCatalog:
+    """A Catalog in the SQLite file at `path`, which is created with its folder if it is not there.
+
+    A call that is cancelled ends when its write is decided, so that its caller can ask what became of
+    it; such a write is done whole. After `close`, and before `open`, calls raise StorageUnavailable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open = False
+        self.writer = Writer(path)
+        self.writer.committed = self._commit
+        self._carried: dict[bytes, tuple[bytes, int]] = {}  # and how many do
+        self._newest = 0  # the sequence of the newest event that is committed
+        self._news = asyncio.Event()  # of the next one; each wakes all that wait, and another takes its place
+
+    async def open(self) -> None:
+        """Opens the file and creates what is missing. ValueError if a newer version wrote it."""
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[sqlite3.Connection] = []  # for reading: at most as many as there are threads
+        self._newest = 0
+        await self.writer.start()
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")
+        self._open = True
+
+    async def close(self) -> None:
+        """Finishes the writes that wait, and closes the file."""
+        if self._open:
+            self._open = False
+            await to_end(asyncio.ensure_future(self._stop()))
+            self._wake()
+
+    async def add_image(self, image: ImageRecord) -> None:
+        await self._write_image(image, transactions.insert_images, [transactions.image_row(image)])
+
+    async def get_image(self, image_id: str) -> ImageRecord | None:
+        return await self._read(lambda connection: transactions.get_image(connection, image_id))
+
+    async def list_images(
+        self, *, limit: int, before: str | None, user: str | None, start: int | None, end: int | None
+    ) -> list[ImageRecord]:
+        return await self._read(
+            lambda connection: transactions.images_page(
+                connection, limit=limit, before=before, user=user, start=start, end=end
+            )
+        )
+
+    async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
+        """As in the port. The `update_time` of the user whose image it was moves."""
+        return await self._write(transactions.delete_image, image_id, now)
+
+    async def put_user(
+        self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
+    ) -> UserRecord:
+        """As in the port. `update_time` moves when `pow` or `image` is given."""
+        return await self._write_image(image, transactions.upsert_user, name, pow, image, now)
+
+    async def get_user(self, name: str) -> UserRecord | None:
+        return await self._read(lambda connection: transactions.get_user(connection, name))
+
+    async def has_digest(self, digest: bytes) -> bool:
+        return await self._read(lambda connection: transactions.has_digest(connection, digest))
+
+    async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
+        return await self._read(lambda connection: descriptions.facts_of(connection, digests))
+
+    async def put_facts(self, digest: bytes, facts: Facts, *, now: int) -> None:
+        await self._write(descriptions.put_facts, digest, facts, now)
+
+    async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
+        return await self._read(lambda connection: descriptions.undescribed(connection, before, limit))
+
+    async def counts(self) -> Counts:
+        return await self._read(transactions.counts)
+
+    async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
+        return await self._write(transactions.create_upload, upload, quota)
+
+    async def get_upload(self, upload_id: str) -> UploadRecord | None:
+        return await self._read(lambda connection: transactions.get_upload(connection, upload_id))
+
+    async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
+        """As in the port. `update_time` moves."""
+        return await self._write(transactions.claim_upload, upload_id, now)
+
+    async def advance_upload(
+        self, upload_id: str, *, epoch: int, size: int, now: int, quota: UploadQuota | None = None
+    ) -> UploadRecord | None:
+        return await self._write(transactions.advance_upload, upload_id, epoch, size, now, quota)
+
+    async def end_upload(
+        self, upload_id: str, *, state: str, image: ImageRecord | None, failure: str | None, now: int
+    ) -> UploadRecord | None:
+        work = transactions.end_upload
+        return await self._write_image(image, work, upload_id, state, image, failure, now)
+
+    async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
+        return await self._read(
+            lambda connection: transactions.stale_uploads(connection, idle_since, created_before)
+        )
+
+    async def forget_uploads(self, *, ended_before: int) -> int:
+        return await self._write(transactions.forget_uploads, ended_before)
+
+    async def events(self, *, after: int, limit: int) -> list[EventRecord]:
+        return await self._read(lambda connection: transactions.events_after(connection, after, limit))
+
+    async def event_range(self) -> tuple[int, int]:
+        return await self._read(transactions.event_range)
+
+    async def forget_events(self, *, keep: int) -> None:
+        await self._write(transactions.forget_events, keep)
+
+    async def changed(self, after: int) -> None:
+        """As in the port. `close` ends the wait with StorageUnavailable."""
+        while self._open:
+            if self._newest > after:
+                return
+            await self._news.wait()
+        raise StorageUnavailable
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if not self._open:
+            raise StorageUnavailable
+
+        def read() -> T:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = connect(self._path, query_only=True)
+            try:
+                result = work(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.append(connection)
+            return result
+
+        try:
+            return await self._loop.run_in_executor(self._readers, read)
+        except sqlite3.Error as error:
+            raise failure(error) from error
+
+    def _write(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *given: P.args, **_: P.kwargs
+    ) -> Outcome[T]:
+        """What `function` gives for a connection and what is `given`."""
+        return self.writer.write(function, *given)
+
+    def _write_image(
+        self,
+        image: ImageRecord | None,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        *given: P.args,
+        **_: P.kwargs,
+    ) -> Outcome[T]:
+        """The same with the bytes of the image, if they are carried."""
+        carried = self._carried.get(image.digest) if image else None
+        if image and carried:
+            return self.writer.write(function, *given, digest=image.digest, data=carried[0])
+        return self.writer.write(function, *given)
+
+    def carry(self, digest: bytes, data: bytes) -> None:
+        """Until `drop`, an image of that digest is added together with its bytes, which become durable before
+        it; if they do not, it is not added."""
+        data, holders = self._carried.get(digest, (data, 0))
+        self._carried[digest] = data, holders + 1
+
+    def drop(self, digest: bytes) -> None:
+        """To be called once for each `carry`."""
+        data, holders = self._carried.pop(digest)
+        if holders > 1:
+            self._carried[digest] = data, holders - 1
+
+    def _commit(self, newest: int) -> None:
+        """Wakes those who wait for an event, if there is a new one."""
+        if newest > self._newest:
+            self._newest = newest
+            self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def _stop(self) -> None:
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._idle:
+            connection.close()
+        await self.writer.stop()  # last: the last connection to close moves the WAL into the file

@@ -1,0 +1,255 @@
+"""What the SQLite catalog reads and writes. Each function runs in one transaction, which others may share."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from conexiones.errors import TooManyUploads, UploadBytesExceeded
+from conexiones.ports.records import Counts, EventRecord, ImageRecord, UploadQuota, UploadRecord, UserRecord
+
+R = TypeVar("R", ImageRecord, UserRecord, UploadRecord, EventRecord)
+
+ROWS = 128
+"""Rows of one statement. For each the driver gives up the interpreter a few times, and waits for it."""
+
+OPEN = "OPEN"
+
+
+def columns(record: type) -> tuple[str, ...]:
+    """Those of its table: they are named as its fields."""
+    return tuple(field.name for field in fields(record))
+
+
+_EVENT = ("kind", "image_id", "user", "time")
+_NAMES = {record: columns(record) for record in (ImageRecord, UserRecord, UploadRecord, EventRecord)}
+_IMAGE, _UPLOAD = _NAMES[ImageRecord], _NAMES[UploadRecord]
+image_row = attrgetter(*_IMAGE)
+_upload_row = attrgetter(*_UPLOAD)
+
+
+def select(record: type, table: str) -> str:
+    """The start of a statement that `found` and `first` read; names a table where there are two."""
+    return f"SELECT {', '.join(f'{table}.{name}' for name in columns(record))} FROM {table}"  # noqa: S608
+
+
+_GET_IMAGE = f"{select(ImageRecord, 'images')} WHERE id = ?"
+_GET_USER = f"{select(UserRecord, 'users')} WHERE name = ?"
+_GET_UPLOAD = f"{select(UploadRecord, 'uploads')} WHERE id = ?"
+_GET_REQUEST = f"{select(UploadRecord, 'uploads')} WHERE request_id = ?"
+_GET_EVENTS = f"{select(EventRecord, 'events')} WHERE sequence > ? ORDER BY sequence LIMIT ?"
+
+_NEWEST_EVENT = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+# In one statement: of one snapshot.
+_EVENT_RANGE = f"SELECT (SELECT min(sequence) FROM events), ({_NEWEST_EVENT})"  # noqa: S608 (our own names)
+_COUNTS = """
+SELECT (SELECT count(*) FROM images), (SELECT coalesce(sum(size), 0) FROM images),
+    (SELECT count(*) FROM users), (SELECT count(*) FROM uploads WHERE state = 'OPEN')
+"""
+
+# The row is written even if nothing changes: RETURNING shows no other.
+_UPSERT_USER = f"""
+INSERT INTO users (name, pow, image_id, create_time, update_time) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (name) DO UPDATE SET
+    pow = iif(?6, excluded.pow, pow),
+    image_id = coalesce(excluded.image_id, image_id),
+    update_time = iif(?7, excluded.update_time, update_time)
+RETURNING {", ".join(columns(UserRecord))}
+"""  # noqa: S608 (our own names)
+
+# Only the request_id may be there already: an id that is used twice is an error.
+_CREATE_UPLOAD = f"""
+INSERT INTO uploads ({", ".join(_UPLOAD)}) VALUES ({",".join("?" * len(_UPLOAD))})
+ON CONFLICT (request_id) DO NOTHING
+"""  # noqa: S608 (our own names)
+_CLAIM_UPLOAD = """
+UPDATE uploads SET writer_epoch = writer_epoch + 1, update_time = ? WHERE id = ? AND state = 'OPEN'
+"""
+_ADVANCE_UPLOAD = """
+UPDATE uploads SET committed_size = ?1, update_time = ?2
+WHERE id = ?3 AND state = 'OPEN' AND writer_epoch = ?4 AND committed_size <= ?1
+"""
+_END_UPLOAD = """
+UPDATE uploads SET state = ?, image_id = ?, failure = ?, update_time = ? WHERE id = ? AND state = 'OPEN'
+"""
+_STALE_UPLOADS = "SELECT id FROM uploads WHERE state = 'OPEN' AND (update_time < ? OR create_time < ?)"
+_FORGET_UPLOADS = """
+DELETE FROM uploads WHERE state IN ('READY', 'REJECTED', 'FAILED', 'CANCELLED', 'EXPIRED') AND update_time < ?
+"""
+_OPEN_TOTALS = """
+SELECT count(*), sum(max(coalesce(declared_size, 0), committed_size)) FROM uploads WHERE state = 'OPEN'
+"""
+
+
+def found(record: type[R], rows: Iterable[Sequence[Any]]) -> list[R]:
+    """The records of a statement that began with `select`."""
+    names = _NAMES[record]
+    return [record(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def first(record: type[R], rows: sqlite3.Cursor) -> R | None:
+    row = rows.fetchone()
+    rows.close()  # or the statement would hold its snapshot
+    return None if row is None else found(record, [row])[0]
+
+
+# Images and users.
+
+
+def insert_images(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """The `image_row` of each, up to ROWS in one statement, with their events."""
+    for start in range(0, len(rows), ROWS):
+        _insert_rows(connection, "stored_images", _IMAGE, rows[start : start + ROWS])
+
+
+def get_image(connection: sqlite3.Connection, image_id: str) -> ImageRecord | None:
+    return first(ImageRecord, connection.execute(_GET_IMAGE, (image_id,)))
+
+
+def has_digest(connection: sqlite3.Connection, digest: bytes) -> bool:
+    asked = connection.execute("SELECT EXISTS (SELECT 1 FROM images WHERE digest = ?)", (digest,))
+    return bool(asked.fetchall()[0][0])
+
+
+def counts(connection: sqlite3.Connection) -> Counts:
+    ((images, image_bytes, users, open_uploads),) = connection.execute(_COUNTS).fetchall()
+    return Counts(images=images, image_bytes=image_bytes, users=users, open_uploads=open_uploads)
+
+
+def images_page(
+    connection: sqlite3.Connection,
+    *,
+    limit: int,
+    before: str | None,
+    user: str | None,
+    start: int | None,
+    end: int | None,
+) -> list[ImageRecord]:
+    """Without `user` and times the table itself is in order; SQLite picks the index for the others."""
+    given = {"id < ?": before, "user = ?": user, "create_time >= ?": start, "create_time < ?": end}
+    filters = {text: value for text, value in given.items() if value is not None}
+    where = f"WHERE {' AND '.join(filters)}" if filters else ""
+    page = f"{select(ImageRecord, 'images')} {where} ORDER BY id DESC LIMIT ?"
+    return found(ImageRecord, connection.execute(page, (*filters.values(), limit)))
+
+
+def delete_image(connection: sqlite3.Connection, image_id: str, now: int) -> ImageRecord | None:
+    image = get_image(connection, image_id)
+    if image is not None:
+        connection.execute(
+            "UPDATE users SET image_id = NULL, update_time = ? WHERE image_id = ?", (now, image_id)
+        )
+        connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
+        if not has_digest(connection, image.digest):
+            connection.execute("DELETE FROM facts WHERE digest = ?", (image.digest,))
+        _insert_rows(connection, "events", _EVENT, [("DELETED", image.id, image.user, now)])
+    return image
+
+
+def upsert_user(
+    connection: sqlite3.Connection, name: str, pow: int | None, image: ImageRecord | None, now: int
+) -> UserRecord:
+    if image is not None:
+        insert_images(connection, [image_row(image)])
+    changed = pow is not None or image is not None
+    values = (name, pow or 0, image.id if image else None, now, now, pow is not None, changed)
+    return found(UserRecord, connection.execute(_UPSERT_USER, values).fetchall())[0]
+
+
+def get_user(connection: sqlite3.Connection, name: str) -> UserRecord | None:
+    return first(UserRecord, connection.execute(_GET_USER, (name,)))
+
+
+# Uploads.
+
+
+def create_upload(
+    connection: sqlite3.Connection, upload: UploadRecord, quota: UploadQuota | None
+) -> UploadRecord:
+    if connection.execute(_CREATE_UPLOAD, _upload_row(upload)).rowcount and quota is not None:
+        _check_quota(connection, quota)
+    return found(UploadRecord, connection.execute(_GET_REQUEST, (upload.request_id,)).fetchall())[0]
+
+
+def get_upload(connection: sqlite3.Connection, upload_id: str) -> UploadRecord | None:
+    return first(UploadRecord, connection.execute(_GET_UPLOAD, (upload_id,)))
+
+
+def claim_upload(connection: sqlite3.Connection, upload_id: str, now: int) -> UploadRecord | None:
+    connection.execute(_CLAIM_UPLOAD, (now, upload_id))
+    return get_upload(connection, upload_id)
+
+
+def advance_upload(
+    connection: sqlite3.Connection, upload_id: str, epoch: int, size: int, now: int, quota: UploadQuota | None
+) -> UploadRecord | None:
+    done = connection.execute(_ADVANCE_UPLOAD, (size, now, upload_id, epoch)).rowcount
+    upload = get_upload(connection, upload_id)
+    if done and quota is not None and upload is not None and upload.declared_size is None:
+        _check_quota(connection, quota)
+    return upload
+
+
+def end_upload(
+    connection: sqlite3.Connection,
+    upload_id: str,
+    state: str,
+    image: ImageRecord | None,
+    failure: str | None,
+    now: int,
+) -> UploadRecord | None:
+    values = (state, None if image is None else image.id, failure, now, upload_id)
+    if connection.execute(_END_UPLOAD, values).rowcount and image is not None:
+        insert_images(connection, [image_row(image)])
+    return get_upload(connection, upload_id)
+
+
+def stale_uploads(connection: sqlite3.Connection, idle_since: int, created_before: int) -> list[str]:
+    return [row[0] for row in connection.execute(_STALE_UPLOADS, (idle_since, created_before))]
+
+
+def forget_uploads(connection: sqlite3.Connection, ended_before: int) -> int:
+    return connection.execute(_FORGET_UPLOADS, (ended_before,)).rowcount
+
+
+def _check_quota(connection: sqlite3.Connection, quota: UploadQuota) -> None:
+    """Raises what undoes the write that is already done, if with it there is too much. The open uploads are
+    at most as many as the quota, and read by an index: no counter can go wrong."""
+    ((count, total),) = connection.execute(_OPEN_TOTALS).fetchall()
+    if count > quota.uploads:
+        raise TooManyUploads(limit=quota.uploads)
+    if total > quota.bytes:
+        raise UploadBytesExceeded(limit=quota.bytes, actual=total)
+
+
+# Events.
+
+
+def events_after(connection: sqlite3.Connection, after: int, limit: int) -> list[EventRecord]:
+    return found(EventRecord, connection.execute(_GET_EVENTS, (after, limit)))
+
+
+def event_range(connection: sqlite3.Connection) -> tuple[int, int]:
+    ((oldest, newest),) = connection.execute(_EVENT_RANGE).fetchall()
+    if newest is None:
+        return 0, 0
+    return newest if oldest is None else oldest - 1, newest
+
+
+def newest_event(connection: sqlite3.Connection) -> int:
+    rows: list[tuple[int]] = connection.execute(_NEWEST_EVENT).fetchall()
+    return rows[0][0] if rows else 0
+
+
+def forget_events(connection: sqlite3.Connection, keep: int) -> None:
+    # Sequences have no gaps: a number is used up only by an event that is committed.
+    connection.execute("DELETE FROM events WHERE sequence <= ?", (newest_event(connection) - keep,))
+
+
+def _insert_rows(
+    connection: sqlite3.Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    row = f"({','.join('?' * len(names))})"
+    insert = f"INSERT INTO {table} ({','.join(names)}) VALUES {','.join([row] * len(rows))}"  # noqa: S608
+    connection.execute(insert, tuple(value for values in rows for value in values))

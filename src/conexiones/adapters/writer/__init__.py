@@ -1,0 +1,1 @@
+"""The process that makes small blobs and the SQLite catalog durable."""

@@ -1,0 +1,81 @@
+"""The records of the domain as messages of conexiones.v1."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from conexiones.domain.gallery import etag
+from conexiones.domain.uploads import expiry, failure
+from conexiones.gen.conexiones.v1.errors_pb2 import Failure
+from conexiones.gen.conexiones.v1.images_pb2 import Facts as FactsMessage
+from conexiones.gen.conexiones.v1.images_pb2 import Image, RenditionInfo
+from conexiones.gen.conexiones.v1.uploads_pb2 import Upload
+from conexiones.ports.records import Facts, ImageRecord, Rendered, UploadRecord
+from conexiones.services.details import packed
+
+
+def timestamp(micros: int) -> Timestamp:
+    """Microseconds since the epoch."""
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+def micros(time: Timestamp) -> int:
+    return int(time.seconds) * 1_000_000 + time.nanos // 1000
+
+
+def image_message(image: ImageRecord, facts: Mapping[bytes, Facts]) -> Image:
+    """`facts` are those known, by digest."""
+    known = facts.get(image.digest)
+    return Image(
+        id=image.id,
+        format=image.format,
+        width=image.width,
+        height=image.height,
+        frames=image.frames,
+        pixels=image.width * image.height,
+        size_bytes=image.size,
+        sha256=image.digest,
+        create_time=timestamp(image.create_time),
+        user=image.user or "",
+        etag=etag(image.digest),
+        content_type=content_type(image.format),
+        facts=FactsMessage(**asdict(known)) if known else None,
+    )
+
+
+def content_type(format: str) -> str:
+    """The media type: always one of an image."""
+    return f"image/{format.lower()}"
+
+
+def rendition_message(rendered: Rendered) -> RenditionInfo:
+    return RenditionInfo(
+        format=rendered.format,
+        width=rendered.width,
+        height=rendered.height,
+        frames=rendered.frames,
+        size_bytes=rendered.size,
+        sha256=rendered.sha256,
+        etag=etag(rendered.sha256),
+        content_type=content_type(rendered.format),
+    )
+
+
+def upload_message(upload: UploadRecord, image: ImageRecord | None, facts: Mapping[bytes, Facts]) -> Upload:
+    error = failure(upload)
+    return Upload(
+        id=upload.id,
+        state=f"STATE_{upload.state}",
+        committed_size=upload.committed_size,
+        size_bytes=upload.declared_size,
+        writer_epoch=upload.writer_epoch,
+        create_time=timestamp(upload.create_time),
+        update_time=timestamp(upload.update_time),
+        expire_time=timestamp(expiry(upload)),
+        image=image_message(image, facts) if image else None,
+        failure=Failure(code=error.code, reason=error.reason, message=error.message, details=packed(error))
+        if error
+        else None,
+        user=upload.user or "",
+    )

@@ -1,0 +1,1 @@
+"""Plain HTTP: images and the page."""

@@ -1,0 +1,125 @@
+"""The page at `/`, as static files that the package carries: built from web/ by `make generate`.
+
+Every file but the page itself has a hash of its content in its name, so that a browser keeps it for good. A
+file may lie there compressed as well (`.br`, `.gz`); who accepts that gets it so. Served even while the
+server drains: the page says what becomes of it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conexiones.transport.inbound import Receive
+from conexiones.transport.wire import Send, answer
+
+FOLDER = Path(__file__).resolve().parents[2] / "page"
+PREFIX = "/page/"
+INDEX = "index.html"
+
+_TYPES = {
+    ".html": b"text/html; charset=utf-8",
+    ".js": b"text/javascript; charset=utf-8",
+    ".css": b"text/css; charset=utf-8",
+    ".svg": b"image/svg+xml",
+}
+_CODINGS = {"br": ".br", "gzip": ".gz"}  # the better one first
+
+# Nothing from anywhere else, nothing inline, and nobody's frame.
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    b" worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"vary", b"accept-encoding"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One representation of a file: in one content coding, with its strong entity tag."""
+
+    headers: list[tuple[bytes, bytes]]
+    etag: bytes
+    body: bytes
+
+
+class Page:
+    """The ASGI application of the page, for GET and HEAD. Nothing is read before `open`; then it is all in
+    memory."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._folder = folder
+        self._files: dict[str, dict[str, _File]] = {}
+
+    def open(self) -> None:
+        """Reads the files. FileNotFoundError if they were never built."""
+        files = {}
+        for path in sorted(self._folder.iterdir()):
+            if path.suffix in _TYPES:
+                url = "/" if path.name == INDEX else PREFIX + path.name
+                files[url] = _representations(path)
+        if "/" not in files:
+            raise FileNotFoundError(f"the page is not built: {self._folder / INDEX} is missing")
+        self._files = files
+
+    def has(self, path: str) -> bool:
+        return path in self._files
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        given = dict(scope["headers"])
+        choices = self._files[scope["path"]]
+        file = choices[_coding(given, choices)]
+        if _matches(given.get(b"if-none-match", b""), file.etag):
+            kept = [entry for entry in file.headers if entry[0] not in {b"content-type", b"content-encoding"}]
+            await answer(send, 304, kept, b"")
+            return
+        headers = [*file.headers, (b"content-length", str(len(file.body)).encode())]
+        await answer(send, 200, headers, file.body if scope["method"] == "GET" else b"")
+
+
+def _representations(path: Path) -> dict[str, _File]:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    cache = "no-cache" if path.name == INDEX else "public, max-age=31536000, immutable"
+
+    def representation(coding: str, body: bytes) -> _File:
+        etag = f'"{digest}{coding and "-" + coding}"'.encode()
+        headers = [
+            *_HEADERS,
+            (b"content-type", _TYPES[path.suffix]),
+            (b"cache-control", cache.encode()),
+            (b"etag", etag),
+        ]
+        if coding:
+            headers.append((b"content-encoding", coding.encode()))
+        return _File(headers, etag, body)
+
+    found = {"": representation("", content)}
+    for coding, suffix in _CODINGS.items():
+        compressed = path.with_name(path.name + suffix)
+        if compressed.exists():
+            found[coding] = representation(coding, compressed.read_bytes())
+    return found
+
+
+def _coding(headers: Mapping[bytes, bytes], choices: Mapping[str, _File]) -> str:
+    """The best content coding that the client accepts (RFC 9110, section 12.5.3); q=0 refuses one."""
+    accepted = set()
+    for entry in headers.get(b"accept-encoding", b"").decode("latin-1").lower().split(","):
+        name, _, weight = entry.partition(";")
+        if weight.replace(" ", "").rstrip("0") not in {"q=", "q=0."}:
+            accepted.add(name.strip())
+    return next((coding for coding in _CODINGS if coding in accepted and coding in choices), "")
+
+
+def _matches(condition: bytes, etag: bytes) -> bool:
+    """If-None-Match, which compares weakly (RFC 9110, section 13.1.2)."""
+    tags = {tag.strip().removeprefix(b"W/") for tag in condition.split(b",")}
+    return etag in tags or b"*" in tags

@@ -1,0 +1,181 @@
+"""Envoy's configuration: pyvoy's, with what a server that meets strangers needs besides."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import find_libpython
+from pyvoy import PyvoyServer
+
+from conexiones.settings import Settings
+from conexiones.transport.process import tls
+from conexiones.transport.process.address import Address
+
+TYPE = "type.googleapis.com/envoy.extensions."
+ADMIN = "admin.sock"
+_HCM = "envoy.filters.network.http_connection_manager"
+
+# Not reached: pyvoy's filter answers every request. Envoy's CORS filter wants a route, and a route a cluster.
+_NOWHERE: dict[str, Any] = {
+    "name": "nowhere",
+    "type": "STATIC",
+    "load_assignment": {"cluster_name": "nowhere", "endpoints": []},
+}
+
+
+def configuration(settings: Settings, address: Address, *, app: str, folder: Path) -> dict[str, Any]:
+    """The whole configuration; `app` is the ASGI application as module:name, `folder` a private one for
+    the socket ADMIN and the certificates of tls.py."""
+    config: dict[str, Any] = PyvoyServer(
+        app,
+        address=address.host,
+        port=address.port,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        tls_ca_cert=settings.tls_client_ca,
+        tls_enable_http3=http3(settings),
+        lifespan=True,
+    ).get_envoy_config()
+    # A port on loopback would be open to every user of the machine.
+    config["admin"] = {"address": {"pipe": {"path": str(folder / ADMIN), "mode": 0o600}}}
+    config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
+    config["overload_manager"] = _overload(settings)
+    for listener in config["static_resources"]["listeners"]:
+        listener["per_connection_buffer_limit_bytes"] = 2**20
+        if "udp_listener_config" not in listener:
+            # With SO_REUSEPORT a second server would start silently and share the traffic.
+            listener["enable_reuse_port"] = False
+    for manager in _managers(config):
+        _harden(manager, settings)
+    # Whoever watches a file for secrets has to have a name.
+    config["node"] = {"id": "conexiones", "cluster": "conexiones"}
+    for context in _tls_contexts(config):
+        context["tls_params"] = {"tls_minimum_protocol_version": "TLSv1_2"}
+        tls.use(context, folder)
+    return config
+
+
+def http3(settings: Settings) -> bool:
+    """Whether HTTP/3 is served, on the same port over UDP.
+
+    pyvoy's QUIC listener does not ask for client certificates: with mTLS it would be a way in.
+    """
+    return settings.tls_cert is not None and settings.tls_client_ca is None
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables with which Envoy finds this interpreter and its packages. Raises RuntimeError."""
+    return {
+        **os.environ,
+        **settings.environ(),
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        "PYTHONHOME": f"{sys.prefix}{os.pathsep}{sys.exec_prefix}",
+        # pyvoy's module is built like an extension and finds Python's symbols in the process.
+        "LD_PRELOAD": str(libpython()),
+    }
+
+
+def libpython() -> Path:
+    """Python's shared library, which pyvoy needs. Raises RuntimeError that says where to get it."""
+    for candidate in map(Path, find_libpython.candidate_paths()):
+        if candidate.name.startswith("libpython") and candidate.exists():
+            return candidate
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    raise RuntimeError(
+        f"The shared library of Python {version} is missing: on Debian or Ubuntu, apt install"
+        f" libpython{version}; elsewhere, a Python built with --enable-shared."
+    )
+
+
+def _managers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for listener in config["static_resources"]["listeners"]:
+        for chain in listener["filter_chains"]:
+            for network in chain["filters"]:
+                if network["name"] == _HCM:
+                    yield network["typed_config"]
+
+
+def _tls_contexts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for listener in config["static_resources"]["listeners"]:
+        for chain in listener["filter_chains"]:
+            if socket := chain.get("transport_socket"):
+                config = socket["typed_config"]
+                yield config.get("downstream_tls_context", config)["common_tls_context"]
+
+
+def _harden(manager: dict[str, Any], settings: Settings) -> None:
+    """Filters, timeouts and limits of one HTTP connection manager."""
+    manager["http_filters"] = [
+        _filter("cors", "cors.v3.Cors"),
+        _filter("grpc_web", "grpc_web.v3.GrpcWeb"),
+        *manager["http_filters"],
+    ]
+    host = manager["route_config"]["virtual_hosts"][0]
+    host["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": "nowhere"}}]
+    if settings.cors_origins:
+        host["typed_per_filter_config"] = {"envoy.filters.http.cors": _cors(settings.cors_origins)}
+    # Streams may be silent for as long as they like; what is dead is found by the keepalive.
+    manager["stream_idle_timeout"] = "0s"
+    manager["request_headers_timeout"] = "10s"
+    manager["common_http_protocol_options"] = {"idle_timeout": "3600s", "max_headers_count": 100}
+    manager["use_remote_address"] = True
+    # Without a client CA, and from whoever has none of its certificates, the header is taken away.
+    if settings.tls_client_ca:
+        manager["forward_client_cert_details"] = "SANITIZE_SET"
+        manager["set_current_client_cert_details"] = {"subject": True, "uri": True, "dns": True}
+    if manager.get("codec_type") == "HTTP3":
+        manager["http3_protocol_options"] = {
+            "quic_protocol_options": {
+                "max_concurrent_streams": 100,
+                "initial_stream_window_size": 2**20,
+                "initial_connection_window_size": 2**23,
+            }
+        }
+        return
+    manager["http2_protocol_options"] = {
+        "max_concurrent_streams": 1000,
+        "initial_stream_window_size": 2**20,
+        "initial_connection_window_size": 2**23,
+        # SETTINGS_MAX_FRAME_SIZE, which Envoy has no name for. What comes in a frame is taken as it comes.
+        "custom_settings_parameters": [{"identifier": 5, "value": 2**18}],
+        "connection_keepalive": {"interval": "30s", "timeout": "20s"},
+    }
+
+
+def _filter(name: str, message: str) -> dict[str, Any]:
+    return {
+        "name": f"envoy.filters.http.{name}",
+        "typed_config": {"@type": f"{TYPE}filters.http.{message}"},
+    }
+
+
+def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "@type": f"{TYPE}filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": [
+            {"safe_regex": {"regex": ".*"}} if origin == "*" else {"exact": origin} for origin in origins
+        ],
+        "allow_methods": "GET, HEAD, POST, OPTIONS",
+        "allow_headers": "authorization, connect-content-encoding, connect-protocol-version,"
+        " connect-timeout-ms, content-encoding, content-type, grpc-encoding, grpc-timeout, if-none-match,"
+        " if-range, range, x-grpc-web, x-request-id, x-user-agent",
+        "expose_headers": "accept-ranges, content-disposition, content-range, etag, grpc-message,"
+        " grpc-status, grpc-status-details-bin",
+        "max_age": "7200",
+    }
+
+
+def _overload(settings: Settings) -> dict[str, Any]:
+    return {
+        "resource_monitors": [
+            {
+                "name": "envoy.resource_monitors.global_downstream_max_connections",
+                "typed_config": {
+                    "@type": f"{TYPE}resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                    "max_active_downstream_connections": settings.max_connections,
+                },
+            }
+        ]
+    }

