@@ -293,7 +293,13 @@ def test_help_loads_no_grpc() -> None:
 
 
 def test_the_supervisor_does_not_load_the_application() -> None:
-    names = ("conexiones.transport.process.supervisor", "conexiones.app", "connectrpc", "sqlite3", "grpc")
+    names = (
+        "conexiones.transport.process.supervisor",
+        "conexiones.app",
+        "grpc_reflection",
+        "sqlite3",
+        "grpc",
+    )
     assert loaded(["serve", "--address", "nowhere"], names) == "['conexiones.transport.process.supervisor']"
 
 

@@ -67,7 +67,7 @@ def test_all_is_well(shared: Server, tmp_path: Path) -> None:
 
 
 def test_a_client_without_the_server_extra(tmp_path: Path) -> None:
-    hidden = "import sys; sys.modules.update(dict.fromkeys(('pyvoy', 'connectrpc', 'pyvips'))); "
+    hidden = "import sys; sys.modules.update(dict.fromkeys(('pyvoy', 'grpc_reflection', 'pyvips'))); "
     lines = doctor("--json", status=0, code=hidden)
     assert [line["check"] for line in lines] == ["python", "client", "server"]
     assert "conexiones[server]" in lines[-1]["mend"]

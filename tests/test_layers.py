@@ -22,7 +22,8 @@ ROOMS: dict[str, set[str]] = {
     "adapters": {"ports", "errors", "domain.formats", "direct_file"},
     "services": {"domain", "ports", "errors", "gen"},
     "transport": {"services", "settings", "errors", "gen"},
-    "app": {"adapters", "domain", "services", "transport", "settings", "errors", "gen", "ports"},
+    "app": {"adapters", "domain", "services", "transport", "settings", "errors", "ports", "routes"},
+    "routes": {"services", "transport"},
     "asgi": {"app", "settings", "transport"},
     "cli": {"commands", "certificates", "settings", "transport", "sdk", "errors"},
     "commands": {"doctor", "sdk", "settings", "errors"},
@@ -37,8 +38,6 @@ ROOMS: dict[str, set[str]] = {
 
 # Foreign packages, and the only rooms that may import them.
 FOREIGN: dict[str, set[str]] = {
-    "connectrpc": {"transport", "services", "app", "gen"},
-    "connectrpc_grpcreflect": {"services", "app"},
     "pyvoy": {"transport", "testing"},
     "envoy": {"transport", "doctor"},
     "find_libpython": {"transport"},
@@ -47,6 +46,7 @@ FOREIGN: dict[str, set[str]] = {
     "PIL": {"adapters", "doctor"},
     "grpc": {"sdk", "gen", "doctor"},
     "grpc_health": {"services"},
+    "grpc_reflection": {"services"},
     "google": {"services", "transport", "app", "sdk", "gen"},
     "click": {"cli", "commands"},
     "rich": {"commands"},

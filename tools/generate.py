@@ -20,21 +20,17 @@ GEN = ROOT / "src" / "conexiones" / "gen"
 
 def generate(out: Path) -> None:
     """Generates into the folder `out`, which stands for GEN."""
-    plugin = Path(sysconfig.get_path("scripts")) / "protoc-gen-connectrpc"
     well_known = Path(sysconfig.get_path("purelib")) / "grpc_tools" / "_proto"
     subprocess.run(
         [
             sys.executable,
             "-m",
             "grpc_tools.protoc",
-            f"--plugin=protoc-gen-connectrpc={plugin}",
             f"-I{PROTO}",
             f"-I{well_known}",
             f"--python_out={out}",
             f"--pyi_out={out}",
             f"--grpc_python_out={out}",
-            f"--connectrpc_out={out}",
-            "--connectrpc_opt=protobuf=google,io=async",
             *(str(path.relative_to(PROTO)) for path in sorted(PROTO.rglob("*.proto"))),
         ],
         check=True,

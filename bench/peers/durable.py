@@ -17,6 +17,7 @@ from conexiones.gen.user_pb2 import GetImage, GetImageReply, GetUserReply, GetUs
 from conexiones.gen.user_pb2_grpc import UsuarioServicioServicer, add_UsuarioServicioServicer_to_server
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
+from conexiones.transport.rpc.pipeline import Pipeline
 
 
 class Servicer(UsuarioServicioServicer):
@@ -24,6 +25,9 @@ class Servicer(UsuarioServicioServicer):
 
     def __init__(self, service: UsuarioService) -> None:
         self._service = service
+        self._pipeline: Pipeline[GetImage, GetImageReply] = Pipeline(
+            service.store_one, size=lambda request: len(request.image)
+        )
 
     async def GetUser(self, request: GetUserRequest, context: Any) -> GetUserReply:  # noqa: N802
         return await self._service.get_user(request, context)
@@ -34,7 +38,7 @@ class Servicer(UsuarioServicioServicer):
     async def ImageStreamReply(  # noqa: N802
         self, requests: AsyncIterator[GetImage], context: Any
     ) -> AsyncIterator[GetImageReply]:
-        async for reply in self._service.image_stream_reply(requests, context):
+        async for reply in self._pipeline(requests, context):
             yield reply
 
 

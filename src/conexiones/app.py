@@ -3,16 +3,9 @@
 import asyncio
 import logging
 import os
-import re
 import socket
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
-
-from connectrpc.compression.gzip import GzipCompression
-from connectrpc.server import ConnectASGIApplication
-from connectrpc_grpcreflect import ServerReflectionAlphaASGIApplication, ServerReflectionASGIApplication
-from google.protobuf import descriptor_pool, message_factory
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from conexiones.adapters.blobs.local.store import FileBlobs
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
@@ -26,34 +19,33 @@ from conexiones.domain.status import Status
 from conexiones.domain.uploads import Uploads
 from conexiones.domain.users import Users
 from conexiones.errors import ConexionesError
-from conexiones.gen.conexiones.v1.images_connect import ImageServiceASGIApplication
-from conexiones.gen.conexiones.v1.status_connect import StatusServiceASGIApplication
-from conexiones.gen.conexiones.v1.uploads_connect import UploadServiceASGIApplication
-from conexiones.gen.user_connect import UsuarioServicioASGIApplication
 from conexiones.ports.records import UploadQuota
-from conexiones.services.files import Files
-from conexiones.services.health import SERVICE as HEALTH
-from conexiones.services.health import HealthASGIApplication, HealthService
+from conexiones.routes import (
+    SERVICES,
+    STREAMING_METHOD,
+    health_routes,
+    image_routes,
+    reflection_routes,
+    status_routes,
+    upload_routes,
+    usuario_routes,
+)
+from conexiones.services.details import packed
+from conexiones.services.health import HealthService
+from conexiones.services.image_files import ImageFiles
 from conexiones.services.images import ImageService
-from conexiones.services.reflection import reflection
+from conexiones.services.reflection import ReflectionService
 from conexiones.services.status import StatusService
 from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
-from conexiones.transport import guard
-from conexiones.transport.front import Front, Route
-from conexiones.transport.http.images import ImageFiles
+from conexiones.transport.chain.steps import Step
+from conexiones.transport.front import Front
+from conexiones.transport.http.images import ImagesOverHttp
 from conexiones.transport.http.page import Page
-from conexiones.transport.inbound import Budget
 from conexiones.transport.process import control
-from conexiones.transport.rpc.codecs import codecs
-from conexiones.transport.streaming import Streaming
-from conexiones.transport.unary import Unary
-
-USUARIO = "user.UsuarioServicio"
-UPLOADS = "conexiones.v1.UploadService"
-IMAGES = "conexiones.v1.ImageService"
-STATUS = "conexiones.v1.StatusService"
+from conexiones.transport.router import Router
+from conexiones.transport.rpc.method import MessageLimit
 
 SWEEP_SECONDS = 600.0
 """How often what has expired is swept away."""
@@ -61,15 +53,18 @@ SWEEP_SECONDS = 600.0
 RETRY_SECONDS = 30.0
 """After a fault of the storage."""
 
-NICE = 15
-PATIENCE = 6
-"""Of what decodes in the background: how nice it is, and how many times as long it may take."""
+BACKGROUND_NICE = 15
+"""How nice, as nice(1) has it, the process is that decodes in the background."""
+
+BACKGROUND_FACTOR = 6
+"""How many times as long as others it may take for an image."""
 
 log = logging.getLogger("conexiones.app")
 
 
-def build(settings: Settings) -> Front:
-    """The application, without I/O; it opens and closes with its lifespan."""
+def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
+    """The application, without I/O; it opens and closes with its lifespan. `steps` are further steps of the
+    chain, around all others."""
     catalog = SqliteCatalog(settings.data_dir / "catalog.sqlite3")
     blobs = FileBlobs(settings.data_dir)
     decoder = VipsDecoder(
@@ -82,10 +77,10 @@ def build(settings: Settings) -> Front:
     quiet = VipsDecoder(
         workers=1,
         decode_pixels=settings.decode_pixels,
-        decode_seconds=settings.decode_seconds * PATIENCE,
+        decode_seconds=settings.decode_seconds * BACKGROUND_FACTOR,
         decode_memory=settings.decode_memory,
         ready=0,
-        nice=NICE,
+        nice=BACKGROUND_NICE,
     )
     cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache)
     limits = Limits(
@@ -101,33 +96,18 @@ def build(settings: Settings) -> Front:
     renditions = Renditions(catalog, blobs, decoder, cache, limits)
     gallery = Gallery(catalog, blobs, renditions)
     page = Page()
-    services = [USUARIO, UPLOADS, IMAGES, STATUS, HEALTH]
-    health = HealthService(services)
-
-    too_large = {"limit": settings.max_message_bytes, "streaming_method": f"/{USUARIO}/GetStreamImage"}
-    options: dict[str, Any] = {
-        "interceptors": guard.interceptors(too_large),
-        "read_max_bytes": settings.max_message_bytes,
-        "compressions": [GzipCompression()],
+    health = HealthService(SERVICES)
+    limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
+    routes = {
+        **usuario_routes(UsuarioService(Users(catalog, images), images, describing), limit),
+        **upload_routes(
+            UploadService(uploads, describing, limits, quota, max_message_bytes=limit.max_bytes), limit
+        ),
+        **image_routes(ImageService(gallery, renditions, describing), limit),
+        **status_routes(StatusService(Status(catalog)), limit),
+        **health_routes(health, limit),
+        **(reflection_routes(ReflectionService(SERVICES), limit) if settings.reflection else {}),
     }
-    # Every service but reflection, whose messages are of connectrpc's own protobuf library.
-    ours = {**options, "codecs": codecs()}
-    usuario = UsuarioService(Users(catalog, images), images, describing)
-    routes = _routes(UsuarioServicioASGIApplication(usuario, **ours), usuario, too_large)
-    upload = UploadService(uploads, describing, limits, quota, max_message_bytes=settings.max_message_bytes)
-    routes |= _routes(UploadServiceASGIApplication(upload, **ours), upload, too_large)
-    image = ImageService(gallery, renditions, describing)
-    routes |= _routes(ImageServiceASGIApplication(image, **ours), image, too_large, endless={"WatchImages"})
-    status = StatusService(Status(catalog))
-    routes |= _routes(StatusServiceASGIApplication(status, **ours), status, too_large)
-    routes |= _routes(HealthASGIApplication(health, **ours), None, too_large, standing=True)
-    if settings.reflection:
-        current, alpha = reflection(services)
-        for app in (
-            ServerReflectionASGIApplication(current, **options),
-            ServerReflectionAlphaASGIApplication(alpha, **options),
-        ):
-            routes[f"{app.path}/ServerReflectionInfo"] = Route(app=app, streams=True)
 
     def drain() -> None:
         health.drain()
@@ -157,17 +137,29 @@ def build(settings: Settings) -> Front:
                 for task in background:
                     task.cancel()
 
+    files = ImagesOverHttp(ImageFiles(gallery, renditions), shared=bool(settings.cors_origins))
+    router = Router(routes, images=files, page=page, details=packed)
+    return mount(router, settings, resources=resources, on_drain=drain, steps=steps)
+
+
+def mount(
+    router: Router,
+    settings: Settings,
+    *,
+    resources: Callable[[], AbstractAsyncContextManager[None]],
+    on_drain: Callable[[], None],
+    steps: Sequence[Step] = (),
+) -> Front:
+    """What the router leads to behind the chain, with the limits of the settings."""
     return Front(
-        routes,
-        images=ImageFiles(Files(gallery, renditions), shared=bool(settings.cors_origins)),
-        page=page,
+        router,
         resources=resources,
-        on_drain=drain,
+        on_drain=on_drain,
         control=_control if control.VARIABLE in os.environ else None,
-        budget=Budget(settings.message_budget),
+        message_budget=settings.message_budget,
         max_calls=settings.max_calls,
-        max_message_bytes=settings.max_message_bytes,
         stall_seconds=settings.stall_seconds,
+        steps=steps,
     )
 
 
@@ -189,44 +181,6 @@ async def _sweep(uploads: Uploads, gallery: Gallery, renditions: Renditions) -> 
         except ConexionesError:
             log.exception("Sweeping failed; it is tried again")
         await asyncio.sleep(SWEEP_SECONDS)
-
-
-def _routes(
-    app: "ConnectASGIApplication[Any]",
-    service: object,
-    too_large: Mapping[str, Any],
-    *,
-    standing: bool = False,
-    endless: Collection[str] = (),
-) -> dict[str, Route]:
-    """A route for each method of a service: a path that is not one of them never reaches connectrpc.
-
-    `service` has their handlers, if they have a short way."""
-    descriptor = descriptor_pool.Default().FindServiceByName(app.path.removeprefix("/"))
-    routes = {}
-    for method in descriptor.methods:
-        name = f"{descriptor.full_name}/{method.name}"
-        streams = method.client_streaming or method.server_streaming
-        short: Unary | Streaming | None = None
-        if service:
-            handler = getattr(service, re.sub("(?<!^)([A-Z])", r"_\1", method.name).lower())
-            request = message_factory.GetMessageClass(method.input_type)
-            if streams:
-                short = Streaming(
-                    name,
-                    handler,
-                    request,
-                    requests=method.client_streaming,
-                    replies=method.server_streaming,
-                    pieces=name == f"{USUARIO}/GetStreamImage",
-                    too_large=too_large,
-                )
-            else:
-                short = Unary(name, handler, request, max_message_bytes=too_large["limit"])
-        routes[f"{app.path}/{method.name}"] = Route(
-            app=app, streams=streams, short=short, standing=standing, endless=method.name in endless
-        )
-    return routes
 
 
 async def _control() -> control.Control:

@@ -5,7 +5,7 @@ import gc
 from conexiones.app import build
 from conexiones.settings import Settings
 from conexiones.transport.process import logs
-from conexiones.transport.single_loop import Home
+from conexiones.transport.single_loop import SingleLoop
 
 GARBAGE = 5000
 """New objects at which the garbage collector looks through them. Images on their way have more than its own
@@ -13,6 +13,6 @@ GARBAGE = 5000
 
 settings = Settings.load()
 logs.configure(settings.log_level)
-app = Home(build(settings))
+app = SingleLoop(build(settings))
 gc.freeze()
 gc.set_threshold(GARBAGE)

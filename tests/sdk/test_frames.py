@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageResponse, Image, RenditionInfo
 from conexiones.sdk.frames import Frame
-from conexiones.services.heavy import Heavy
-from conexiones.transport.plain import frame
-from conexiones.transport.rpc.codecs import JsonCodec, ProtoCodec
+from conexiones.services.payload import WithPayload
+from conexiones.transport.rpc.codecs import JSON, PROTOBUF
+from conexiones.transport.rpc.envelopes import envelope
 
 sizes = st.sampled_from([0, 1, 127, 128, 16_383, 16_384, 1 << 20])
 messages = st.builds(
@@ -24,7 +24,7 @@ messages = st.builds(
 @given(messages, sizes)
 def test_they_are_read_wherever_the_bytes_are(message: DownloadImageResponse, size: int) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
-    beside = b"".join(Heavy(message, data[:size]).parts())
+    beside = b"".join(WithPayload(message, data[:size]).parts())
     before = message.SerializeToString()
     message.data = data[:size]
     for raw in (message.SerializeToString(), beside):
@@ -36,15 +36,14 @@ def test_they_are_read_wherever_the_bytes_are(message: DownloadImageResponse, si
 
 @given(messages, sizes)
 def test_they_are_sent_as_protobuf_would(message: DownloadImageResponse, size: int) -> None:
-    heavy = Heavy(message, bytes(size))
+    given = WithPayload(message, bytes(size))
     expected = DownloadImageResponse()
     expected.CopyFrom(message)
     expected.data = bytes(size)
-    sent = frame(heavy)
+    sent = envelope(PROTOBUF.encode(given))
     assert sent[:5] == bytes([0]) + (len(sent) - 5).to_bytes(4)
     assert DownloadImageResponse.FromString(sent[5:]) == expected
-    assert ProtoCodec().encode(heavy) == expected.SerializeToString()
-    assert JsonCodec().encode(heavy) == JsonCodec().encode(expected)
+    assert JSON.encode(given) == JSON.encode(expected)
 
 
 @given(messages, st.binary(max_size=300), st.data())

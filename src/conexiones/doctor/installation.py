@@ -17,7 +17,7 @@ from conexiones.samples import samples
 from conexiones.settings import Settings, SettingsError
 
 _CLIENT = ("grpcio", "protobuf", "google-crc32c")
-_SERVER = {"pyvoy": "pyvoy", "connectrpc": "connectrpc", "pyvips": "pyvips"}
+_SERVER = {"pyvoy": "pyvoy", "grpc_reflection": "grpcio-reflection", "pyvips": "pyvips"}
 """Modules that only the server needs, and their packages."""
 
 _ENVOY_SECONDS = 20.0

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from conexiones import errors
@@ -90,7 +90,7 @@ class Gallery:
                 raise errors.ImageNotFound(field="id")
         await self._renditions.forget(image.digest)
 
-    def read(self, image: ImageRecord, *, offset: int, limit: int) -> AsyncIterator[tuple[int, bytes]]:
+    def read(self, image: ImageRecord, *, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """The bytes of a range with their offsets, in pieces of at most 1 MiB.
 
         A negative offset counts from the end; limit 0 is to the end. Raises OffsetOutOfRange, BlobCorrupt.

@@ -1,6 +1,6 @@
 """Ranges of bytes, as downloads ask for them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from conexiones.errors import InvalidField, OffsetOutOfRange
 
@@ -20,7 +20,7 @@ def span(size: int, offset: int, limit: int) -> tuple[int, int]:
 
 async def pieces(
     size: int, offset: int, limit: int, read: Callable[[int], AsyncIterator[bytes]]
-) -> AsyncIterator[tuple[int, bytes]]:
+) -> AsyncGenerator[tuple[int, bytes], None]:
     """What `read`, which begins at an offset, gives of a span, with the offsets. Raises as `span`.
 
     While it waits for the next piece it holds none, as all that downloads pass through.

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ class Rendition:
     rendered: Rendered
     file: RenditionFile
 
-    def read(self, *, offset: int, limit: int) -> AsyncIterator[tuple[int, bytes]]:
+    def read(self, *, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """As Gallery.read."""
         return pieces(self.rendered.size, offset, limit, self.file.read)
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import google_crc32c
-from connectrpc.request import RequestContext
 
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Filter, Gallery, etag
@@ -28,11 +27,9 @@ from conexiones.gen.conexiones.v1.images_pb2 import (
     WatchImagesResponse,
 )
 from conexiones.ports.records import ImageRecord
-from conexiones.services.heavy import Heavy
+from conexiones.services.context import Context
 from conexiones.services.messages import image_message, micros, rendition_message
-
-Context = RequestContext[Any, Any]
-
+from conexiones.services.payload import WithPayload
 
 Pieces = AsyncIterator[tuple[int, bytes]]
 
@@ -43,10 +40,10 @@ class ImageService:
         self._renditions = renditions
         self._describing = describing
 
-    async def get_image(self, request: GetImageRequest, ctx: Context, /) -> GetImageResponse:
+    async def get_image(self, request: GetImageRequest, call: Context, /) -> GetImageResponse:
         return GetImageResponse(image=await self._message(await self._gallery.get(request.id)))
 
-    async def list_images(self, request: ListImagesRequest, ctx: Context, /) -> ListImagesResponse:
+    async def list_images(self, request: ListImagesRequest, call: Context, /) -> ListImagesResponse:
         wanted = Filter(
             user=request.user or None,
             start=micros(request.start_time) if request.HasField("start_time") else None,
@@ -58,13 +55,13 @@ class ImageService:
             images=(image_message(image, facts) for image in page), next_page_token=token
         )
 
-    async def delete_image(self, request: DeleteImageRequest, ctx: Context, /) -> DeleteImageResponse:
+    async def delete_image(self, request: DeleteImageRequest, call: Context, /) -> DeleteImageResponse:
         await self._gallery.delete(request.id)
         return DeleteImageResponse()
 
     async def download_image(
-        self, request: DownloadImageRequest, ctx: Context, /
-    ) -> AsyncIterator[DownloadImageResponse]:
+        self, request: DownloadImageRequest, call: Context, /
+    ) -> AsyncIterator[DownloadImageResponse | WithPayload]:
         image = await self._gallery.get(request.id)
         first = DownloadImageResponse(image=await self._message(image))
         if not request.HasField("rendition"):
@@ -80,7 +77,7 @@ class ImageService:
                 yield frame
 
     async def watch_images(
-        self, request: WatchImagesRequest, ctx: Context, /
+        self, request: WatchImagesRequest, call: Context, /
     ) -> AsyncIterator[WatchImagesResponse]:
         async for event in self._gallery.watch(token=request.resume_token, user=request.user or None):
             reply = WatchImagesResponse(resume_token=event.token)
@@ -103,7 +100,7 @@ class ImageService:
 
 async def _frames(
     request: DownloadImageRequest, first: DownloadImageResponse, sha256: bytes, size: int, pieces: Pieces
-) -> AsyncIterator[DownloadImageResponse]:
+) -> AsyncIterator[DownloadImageResponse | WithPayload]:
     """The pieces, with what `first` says in the first frame; of bytes with that hash and size."""
     if request.if_etag and request.if_etag != etag(sha256):
         raise EtagMismatch(field="if_etag")
@@ -112,10 +109,10 @@ async def _frames(
     empty = True
     async for offset, data in pieces:
         frame.offset, frame.crc32c = offset, google_crc32c.value(data)
-        heavy: Any = Heavy(frame, data)
+        reply = WithPayload(frame, data)
         del data
-        yield heavy
-        del heavy
+        yield reply
+        del reply
         frame, empty = DownloadImageResponse(), False
     if empty:
         yield frame

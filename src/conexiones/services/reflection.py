@@ -1,36 +1,60 @@
-"""Server reflection, v1 and v1alpha, over the descriptors of google.protobuf."""
+"""Server reflection, v1 and v1alpha (https://github.com/grpc/grpc/blob/master/doc/server-reflection.md)."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
-from connectrpc_grpcreflect import ServerReflectionAlphaService, ServerReflectionService
 from google.protobuf import descriptor_pb2, descriptor_pool
-from google.protobuf.descriptor import FileDescriptor
 from google.rpc import error_details_pb2
-from protobuf import DescFile
-from protobuf.wkt import FileDescriptorSet
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from conexiones.gen.conexiones.v1 import errors_pb2
+from conexiones.services.context import Context
 
-_DETAILS = (error_details_pb2.DESCRIPTOR, errors_pb2.DESCRIPTOR)
-"""No message has a field of these: they travel as Any, and grpcurl asks here what is in them."""
+ALPHA = "grpc.reflection.v1alpha.ServerReflection"
+CURRENT = "grpc.reflection.v1.ServerReflection"
+
+DETAILS = (error_details_pb2.DESCRIPTOR, errors_pb2.DESCRIPTOR)
+"""No message has a field of these: they travel as Any, and grpcurl asks here what is in them. To be imported
+is what makes them known."""
 
 
-def reflection(services: Iterable[str]) -> tuple[ServerReflectionService, ServerReflectionAlphaService]:
-    """The two versions, for services by full name, whatever their files need, and the details of errors."""
-    pool = descriptor_pool.Default()
-    names: dict[str, None] = {}
-    found = descriptor_pb2.FileDescriptorSet()
+class ReflectionService:
+    """Describes services by full name, and whatever their files need, out of the default descriptor pool."""
 
-    def add(file: FileDescriptor) -> None:
-        if file.name not in names:
-            names[file.name] = None
-            for dependency in file.dependencies:
-                add(dependency)
-            file.CopyToProto(found.file.add())
+    def __init__(self, services: Iterable[str]) -> None:
+        _add_current()
+        self._servicer = ReflectionServicer([*services, ALPHA, CURRENT])
 
-    roots = [*(pool.FindServiceByName(service).file for service in services), *_DETAILS]
-    for root in roots:
-        add(root)
-    registry = FileDescriptorSet.from_binary(found.SerializeToString()).to_registry()
-    files = [file for root in roots if isinstance(file := registry.file(root.name), DescFile)]
-    return ServerReflectionService(*files), ServerReflectionAlphaService(*files)
+    def alpha(
+        self, requests: AsyncIterator[ServerReflectionRequest], call: Context, /
+    ) -> AsyncIterator[ServerReflectionResponse]:
+        replies: AsyncIterator[ServerReflectionResponse] = self._servicer.ServerReflectionInfo(requests, None)
+        return replies
+
+    async def current(
+        self, requests: AsyncIterator[ServerReflectionRequest], call: Context, /
+    ) -> AsyncIterator[ServerReflectionResponse]:
+        """The messages of the two versions are the same on the wire, and the library has those of v1alpha."""
+
+        async def converted() -> AsyncIterator[ServerReflectionRequest]:
+            async for request in requests:
+                yield ServerReflectionRequest.FromString(request.SerializeToString())
+
+        async for reply in self.alpha(converted(), call):
+            yield reply
+
+
+def _add_current() -> None:
+    """Adds the descriptors of v1 to the default pool: those of v1alpha under another name."""
+    file = descriptor_pb2.FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(file)
+    file.package = "grpc.reflection.v1"
+    file.name = "grpc/reflection/v1/reflection.proto"
+    for field in (field for message in file.message_type for field in message.field):
+        if field.type_name:
+            field.type_name = field.type_name.replace(".v1alpha.", ".v1.")
+    for method in (method for service in file.service for method in service.method):
+        method.input_type = method.input_type.replace(".v1alpha.", ".v1.")
+        method.output_type = method.output_type.replace(".v1alpha.", ".v1.")
+    descriptor_pool.Default().Add(file)

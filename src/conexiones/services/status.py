@@ -1,12 +1,9 @@
 """conexiones.v1.StatusService: see proto/conexiones/v1/status.proto."""
 
-from typing import Any
-
-from connectrpc.request import RequestContext
-
 from conexiones import __version__
 from conexiones.domain.status import Status
 from conexiones.gen.conexiones.v1.status_pb2 import GetStatusRequest, GetStatusResponse
+from conexiones.services.context import Context
 from conexiones.services.messages import timestamp
 
 
@@ -14,9 +11,7 @@ class StatusService:
     def __init__(self, status: Status) -> None:
         self._status = status
 
-    async def get_status(
-        self, request: GetStatusRequest, ctx: RequestContext[Any, Any], /
-    ) -> GetStatusResponse:
+    async def get_status(self, request: GetStatusRequest, call: Context, /) -> GetStatusResponse:
         counts = await self._status.counts()
         return GetStatusResponse(
             version=__version__,

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-from connectrpc.request import RequestContext
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -34,9 +33,8 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
     WriteStreamResponse,
 )
 from conexiones.ports.records import UploadQuota, UploadRecord
+from conexiones.services.context import Context
 from conexiones.services.messages import upload_message
-
-Context = RequestContext[Any, Any]
 
 ACK_BYTES = 8 << 20
 """So many bytes are committed at once, and acknowledged,"""
@@ -68,7 +66,7 @@ class UploadService:
         self._quota = quota
         self._max_message_bytes = max_message_bytes
 
-    async def get_limits(self, request: GetLimitsRequest, ctx: Context, /) -> GetLimitsResponse:
+    async def get_limits(self, request: GetLimitsRequest, call: Context, /) -> GetLimitsResponse:
         largest = self._max_message_bytes - _MESSAGE_OVERHEAD
         now = Timestamp()
         now.GetCurrentTime()
@@ -93,7 +91,7 @@ class UploadService:
             ),
         )
 
-    async def create_upload(self, request: CreateUploadRequest, ctx: Context, /) -> CreateUploadResponse:
+    async def create_upload(self, request: CreateUploadRequest, call: Context, /) -> CreateUploadResponse:
         upload = await self._uploads.create(
             request.request_id,
             user=request.user,
@@ -101,7 +99,7 @@ class UploadService:
         )
         return CreateUploadResponse(upload=await self._message(upload))
 
-    async def write_chunk(self, request: WriteChunkRequest, ctx: Context, /) -> WriteChunkResponse:
+    async def write_chunk(self, request: WriteChunkRequest, call: Context, /) -> WriteChunkResponse:
         crc32c = request.crc32c if request.HasField("crc32c") else None
         if not request.data:
             raise InvalidField(field="data", takes="at least one byte")
@@ -110,7 +108,7 @@ class UploadService:
             return WriteChunkResponse(committed_size=await writer.commit(), writer_epoch=writer.epoch)
 
     async def write_stream(
-        self, requests: AsyncIterator[WriteStreamRequest], ctx: Context, /
+        self, requests: AsyncIterator[WriteStreamRequest], call: Context, /
     ) -> AsyncIterator[WriteStreamResponse]:
         first = await anext(requests, None)
         if first is None:
@@ -125,14 +123,14 @@ class UploadService:
             finally:
                 await replies.aclose()
 
-    async def get_upload(self, request: GetUploadRequest, ctx: Context, /) -> GetUploadResponse:
+    async def get_upload(self, request: GetUploadRequest, call: Context, /) -> GetUploadResponse:
         return GetUploadResponse(upload=await self._message(await self._uploads.get(request.id)))
 
-    async def finish_upload(self, request: FinishUploadRequest, ctx: Context, /) -> FinishUploadResponse:
+    async def finish_upload(self, request: FinishUploadRequest, call: Context, /) -> FinishUploadResponse:
         upload = await self._uploads.finish(request.id, size=request.size_bytes, sha256=request.sha256)
         return FinishUploadResponse(upload=await self._message(upload))
 
-    async def cancel_upload(self, request: CancelUploadRequest, ctx: Context, /) -> CancelUploadResponse:
+    async def cancel_upload(self, request: CancelUploadRequest, call: Context, /) -> CancelUploadResponse:
         return CancelUploadResponse(upload=await self._message(await self._uploads.cancel(request.id)))
 
     async def _message(self, upload: UploadRecord) -> Upload:

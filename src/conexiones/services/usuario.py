@@ -2,8 +2,6 @@
 
 from collections.abc import AsyncIterator
 
-from connectrpc.request import RequestContext
-
 from conexiones.domain.describing import Describing
 from conexiones.domain.images import Images
 from conexiones.domain.users import Registered, Users, check_name, square, square32
@@ -18,7 +16,7 @@ from conexiones.gen.user_pb2 import (
     User,
 )
 from conexiones.ports.records import Facts, ImageRecord, UserRecord
-from conexiones.services.ahead import Ahead
+from conexiones.services.context import Context
 from conexiones.services.details import as_message
 from conexiones.services.messages import timestamp
 
@@ -30,19 +28,14 @@ class UsuarioService:
         self._users = users
         self._images = images
         self._describing = describing
-        self._ahead = Ahead()
 
-    async def get_user(
-        self, request: GetUserRequest, ctx: "RequestContext[GetUserRequest, GetUserReply]", /
-    ) -> GetUserReply:
+    async def get_user(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
         found = await self._users.register(request.name, pow=request.pow, image=request.image)
         return GetUserReply(
             message=_greeting(found), user=_user(found.user), image_info=_image_or_none(found.image)
         )
 
-    async def process_image(
-        self, request: GetUserRequest, ctx: "RequestContext[GetUserRequest, GetUserReply]", /
-    ) -> GetUserReply:
+    async def process_image(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
         if request.name:
             check_name(request.name)
         image = await self._images.add(request.image, user=request.name or None)
@@ -52,27 +45,20 @@ class UsuarioService:
             facts = None  # the image is stored all the same, and is described later
         return GetUserReply(message=f"Imagen procesada: {_facts(image)}.", image_info=_image(image, facts))
 
-    async def get_stream_image(
-        self, requests: AsyncIterator[GetImage], ctx: "RequestContext[GetImage, GetUserReply]", /
-    ) -> GetUserReply:
+    async def get_stream_image(self, requests: AsyncIterator[GetImage], call: Context, /) -> GetUserReply:
         image = await self._images.receive(_fragments(requests))
         return GetUserReply(message=f"Imagen recibida: {_facts(image)}.", image_info=_image(image))
 
-    async def image_stream_reply(
-        self, requests: AsyncIterator[GetImage], ctx: "RequestContext[GetImage, GetImageReply]", /
-    ) -> AsyncIterator[GetImageReply]:
-        async for reply in self._ahead.replies(requests, self._store, lambda request: len(request.image)):
-            yield reply
-
     async def get_user_bidi_stream(
-        self, requests: AsyncIterator[GetUserRequest], ctx: "RequestContext[GetUserRequest, GetAllReply]", /
+        self, requests: AsyncIterator[GetUserRequest], call: Context, /
     ) -> AsyncIterator[GetAllReply]:
         async for request in requests:
             reply = await self._exchange(request)
             del request
             yield reply
 
-    async def _store(self, request: GetImage) -> GetImageReply:
+    async def store_one(self, request: GetImage, call: Context, /) -> GetImageReply:
+        """The reply to one image of ImageStreamReply."""
         try:
             image = await self._images.add(request.image)
         except InvalidArgument as error:

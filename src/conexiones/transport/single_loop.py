@@ -5,16 +5,15 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from conexiones.transport.inbound import Receive
-from conexiones.transport.wire import Send
+from conexiones.transport.chain.call import Receive, Send
 
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
-PATIENCE = 5.0
-"""Seconds that cancelled calls have to end."""
+END_SECONDS = 5.0
+"""Time that cancelled calls have to end."""
 
 
-class Home:
+class SingleLoop:
     """An ASGI application that always runs on the loop on which it was started first.
 
     With HTTP/3 there are two listeners, TCP and QUIC, and pyvoy loads the same application for both, each
@@ -63,7 +62,7 @@ class Home:
 
 
 async def _live(scope: Any, receive: Receive, send: Send) -> None:
-    """A life in which nothing happens."""
+    """A lifespan that does nothing, for the second listener."""
     for event in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{event}.complete"})
@@ -79,7 +78,7 @@ def _ending(receive: Receive, calls: set[asyncio.Future[Any]]) -> Receive:
             calls.clear()
             for call in left:
                 call.cancel()
-            await asyncio.wait(left, timeout=PATIENCE)
+            await asyncio.wait(left, timeout=END_SECONDS)
         return event
 
     return ending

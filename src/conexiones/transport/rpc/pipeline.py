@@ -1,33 +1,36 @@
-"""Several requests of a stream at a time, their replies in order: so that they share what a commit costs."""
+"""Handlers of single requests for a stream of them: several are worked on together, replies are in order.
+
+So they share what a commit costs.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 
 REQUESTS = 16
-"""Of one stream, from when they are read until their reply is taken."""
+"""Requests of one stream, from when they are read until their reply is taken."""
 
 BYTES = 16 << 20
-"""Of all streams together. A request that finds no room is worked on too, but none is read beside it."""
+"""Bytes of all streams together. A request without room is worked on too, but none is read beside it."""
 
 
-class Ahead:
-    """Bounds for all streams of the service together. Belongs to one event loop."""
+class Pipeline(Generic[Q, R]):
+    """A handler of a stream. `work` gives the reply to one request; it may end in any order, and must bear to
+    be cancelled when the stream ends early. `size` gives a request's bytes.
 
-    def __init__(self) -> None:
+    The bounds are for all streams of the handler together. Belongs to one event loop.
+    """
+
+    def __init__(self, work: Callable[[Q, Any], Coroutine[Any, Any, R]], size: Callable[[Q], int]) -> None:
+        self._work = work
+        self._size = size
         self._held = 0
 
-    async def replies(
-        self,
-        requests: AsyncIterator[Q],
-        work: Callable[[Q], Coroutine[Any, Any, R]],
-        size: Callable[[Q], int],
-    ) -> AsyncIterator[R]:
-        """What `work` gives for each request, in their order. It may end in any order, and must bear to be
-        cancelled when the stream ends early.
+    async def __call__(self, requests: AsyncIterator[Q], call: Any) -> AsyncIterator[R]:
+        """The reply to each request, in their order.
 
         What `work` or `requests` raises comes in its turn, after all replies before it.
         """
@@ -37,12 +40,12 @@ class Ahead:
         async def read() -> None:
             try:
                 async for request in requests:
-                    held = size(request)
-                    task = asyncio.create_task(work(request))
+                    size = self._size(request)
+                    task = asyncio.create_task(self._work(request, call))
                     del request
                     turns.put_nowait(task)
-                    if self._held + held <= BYTES:
-                        self._hold(held, task)
+                    if self._held + size <= BYTES:
+                        self._hold(size, task)
                     else:
                         await asyncio.wait((task,))
                     while turns.qsize() >= REQUESTS:

@@ -1,4 +1,4 @@
-"""Messages whose bulk is beside them: sent, it is copied once, where protobuf copies it twice."""
+"""Messages whose bulk is beside them: sending copies it once, where protobuf copies it twice."""
 
 from google.protobuf.message import Message
 
@@ -6,7 +6,7 @@ _BYTES = 2
 """The wire type of a field of bytes (https://protobuf.dev/programming-guides/encoding)."""
 
 
-class Heavy:
+class WithPayload:
     """Stands for `message`, whose field `data`, of bytes, is to be `data`."""
 
     __slots__ = ("_data", "_message")
@@ -16,7 +16,7 @@ class Heavy:
         self._data = data
 
     def parts(self) -> list[bytes]:
-        """What it is on the wire: these, one behind the other."""
+        """What the message is on the wire: these, one behind the other."""
         number = self._message.DESCRIPTOR.fields_by_name["data"].number
         tag = _varint(number << 3 | _BYTES) + _varint(len(self._data))
         return [self._message.SerializeToString(), tag, self._data]
@@ -24,10 +24,6 @@ class Heavy:
     def whole(self) -> Message:
         """The message with the bytes in it."""
         return type(self._message).FromString(b"".join(self.parts()))
-
-
-def whole(message: Message | Heavy) -> Message:
-    return message.whole() if isinstance(message, Heavy) else message
 
 
 def _varint(value: int) -> bytes:

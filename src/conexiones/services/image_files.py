@@ -1,7 +1,7 @@
-"""Images over plain HTTP: what a request's query and Accept ask for. See docs/renditions.md."""
+"""Images over plain HTTP: what the query of a request asks for. See docs/renditions.md."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -21,8 +21,10 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Bytes to be served; `chosen` says that Accept had a part in which. `read` takes an offset and a limit,
-    0 for none, and gives pieces with their offsets."""
+    """Bytes to be served. `chosen` says that the format was chosen by what the client accepts.
+
+    `read` takes an offset and a limit, 0 for none, and gives pieces with their offsets.
+    """
 
     name: str
     content_type: str
@@ -30,10 +32,10 @@ class File:
     etag: str
     attached: bool
     chosen: bool
-    read: Callable[[int, int], AsyncIterator[tuple[int, bytes]]]
+    read: Callable[[int, int], AsyncGenerator[tuple[int, bytes], None]]
 
 
-class Files:
+class ImageFiles:
     """Originals and renditions of stored images."""
 
     def __init__(self, gallery: Gallery, renditions: Renditions) -> None:
@@ -41,16 +43,18 @@ class Files:
         self._renditions = renditions
 
     @asynccontextmanager
-    async def open(self, image_id: str, query: str, accept: str) -> AsyncIterator[File]:
-        """The file that is asked for, to be read within. Raises ImageNotFound, InvalidField with the name of
-        the parameter, NoRendition."""
+    async def open(self, image_id: str, query: str, accepted: str) -> AsyncIterator[File]:
+        """The file that is asked for, to be read within. `accepted` is a format that the client likes, or "".
+
+        Raises ImageNotFound, InvalidField with the name of the parameter, NoRendition.
+        """
         if not _ID.fullmatch(image_id):
             raise ImageNotFound(field="id")
         options = _parsed(query)
         attached = _flag(options, "download")
         asked = options.keys() - {"download"}
         chosen = bool(asked) and options.get("format", "auto") == "auto" and not _flag(options, "animated")
-        wanted = _wanted(options, accept if chosen else "")
+        wanted = _wanted(options, accepted if chosen else "")
         image = await self._gallery.get(image_id)
         if not asked:
             yield File(
@@ -93,46 +97,18 @@ def _parsed(query: str) -> dict[str, str]:
     return options
 
 
-def _wanted(options: dict[str, str], accept: str) -> Wanted:
+def _wanted(options: dict[str, str], accepted: str) -> Wanted:
     format = _word(options, "format", ("auto", "jpeg", "png", "webp", "avif"))
     profile = _word(options, "profile", ("srgb", "keep"))
     return Wanted(
         width=_count(options, "width", MAX_SIDE),
         height=_count(options, "height", MAX_SIDE),
         fit=_word(options, "fit", ("inside", "cover", "contain")).upper(),
-        format=negotiated(accept) if format in ("", "auto") else format.upper(),
+        format=accepted if format in ("", "auto") else format.upper(),
         quality=_count(options, "quality", MAX_QUALITY),
         animated=_flag(options, "animated"),
         keep_profile=profile == "keep",
     )
-
-
-def negotiated(accept: str) -> str:
-    """The format for an Accept header (RFC 9110, section 12.5.1): WEBP or AVIF if it is named, and "" if
-    neither is. Of both the one that is liked better, and WEBP, which is made sooner, if that is no help.
-
-    A wildcard does not count: those who send nothing else may well not know them.
-    """
-    best, found = 0.0, ""
-    likes = {}
-    for part in accept[:4096].lower().split(","):
-        media, *parameters = (piece.strip() for piece in part.split(";"))
-        likes[media] = _weight(parameters)
-    for format in ("WEBP", "AVIF"):
-        weight = likes.get(content_type(format), 0.0)
-        if weight > best:
-            best, found = weight, format
-    return found
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        if parameter.startswith("q="):
-            try:
-                return min(1.0, max(0.0, float(parameter[2:])))
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def _count(options: dict[str, str], name: str, most: int) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from conexiones.transport.single_loop import Home
+from conexiones.transport.single_loop import SingleLoop
 
 
 async def test_calls_have_ended_when_the_application_hears_of_its_end() -> None:
@@ -36,10 +36,10 @@ async def test_calls_have_ended_when_the_application_hears_of_its_end() -> None:
     async def send(message: Any) -> None:
         said.append(message["type"])
 
-    home = Home(app)
-    living = asyncio.create_task(home({"type": "lifespan"}, life, send))
+    single = SingleLoop(app)
+    living = asyncio.create_task(single({"type": "lifespan"}, life, send))
     await startup.wait()
-    call = asyncio.create_task(home({"type": "http"}, life, send))
+    call = asyncio.create_task(single({"type": "http"}, life, send))
     await begun.wait()
     shutdown.set()
     async with asyncio.timeout(20):
@@ -79,15 +79,15 @@ async def test_a_call_of_another_loop_ends_with_the_first() -> None:
     async def send(message: Any) -> None:
         pass
 
-    home = Home(app)
+    single = SingleLoop(app)
 
     async def elsewhere() -> None:
-        living = asyncio.create_task(home({"type": "lifespan"}, asyncio.Event().wait, send))
+        living = asyncio.create_task(single({"type": "lifespan"}, asyncio.Event().wait, send))
         await asyncio.sleep(0)
-        await home({"type": "http"}, startup, send)
+        await single({"type": "http"}, startup, send)
         living.cancel()
 
-    living = asyncio.create_task(home({"type": "lifespan"}, life, send))
+    living = asyncio.create_task(single({"type": "lifespan"}, life, send))
     await asyncio.sleep(0)
     other = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
     await begun.wait()
@@ -110,7 +110,7 @@ async def test_a_call_that_is_cancelled_by_itself_says_so() -> None:
     async def send(message: Any) -> None:
         pass
 
-    home = Home(app)
-    await home({"type": "lifespan"}, receive, send)
-    (ended,) = await asyncio.gather(home({"type": "http"}, receive, send), return_exceptions=True)
+    single = SingleLoop(app)
+    await single({"type": "lifespan"}, receive, send)
+    (ended,) = await asyncio.gather(single({"type": "http"}, receive, send), return_exceptions=True)
     assert isinstance(ended, asyncio.CancelledError)

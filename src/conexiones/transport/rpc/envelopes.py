@@ -1,17 +1,21 @@
-"""Messages cut out of the body of a gRPC stream: each behind a byte of flags and four of its length.
+"""Messages in envelopes: each behind a byte of flags and four of its length, as in gRPC and Connect streams.
 
 Bytes come a MiB at a time, and each copy of them costs as much as the network: a message that is one field of
 bytes, as those that carry images are, is not given to protobuf, which would copy it twice.
 """
 
 import struct
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from google.protobuf.message import Message
 
-from conexiones import errors
-from conexiones.transport.rpc.codecs import decoded
+from conexiones.errors import MalformedRequest, MessageTooLarge
+from conexiones.transport.rpc.codecs import PROTOBUF, Codec
+
+COMPRESSED: Final = 1
+"""The flag of a message that is compressed."""
 
 _HEAD = 5
 _TAG = 1 << 3 | 2
@@ -31,9 +35,9 @@ _GATHERED = 64 << 10
 
 
 class Sole:
-    """What stands for a message whose only field is of bytes: it has the field by its name.
+    """Stands for a message whose only field is of bytes, and has the field by its name.
 
-    Of a message that comes in pieces there is one for each.
+    Of a message that comes in pieces there is one for each piece.
     """
 
     __slots__ = ("image",)
@@ -42,25 +46,99 @@ class Sole:
         self.image = image
 
 
-class Frames:
-    """The messages of one body. With `pieces`, those of one field of bytes are given as their bytes come, the
-    long in parts and the short together, in memoryviews that hold all that came with them."""
+class Deflated:
+    """A message that is still compressed."""
 
-    def __init__(self, message: type[Message], *, pieces: bool, too_large: Mapping[str, Any]) -> None:
-        self._message = message
-        self._sole = [field.name for field in message.DESCRIPTOR.fields] == list(Sole.__slots__)
-        self._pieces = pieces and self._sole
-        self._too_large = too_large
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+Found = Message | Sole | Deflated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """The requests of one method: their class, the bytes that one may have, and the method that takes larger
+    images, for the error.
+
+    With `pieces`, a message of one field of bytes is given as its bytes come: a long one in parts, short ones
+    together, in memoryviews that hold all that came with them.
+    """
+
+    message: type[Message]
+    max_bytes: int
+    streaming_method: str
+    pieces: bool = False
+    sole: bool = False
+    """Whether the class has a field of bytes and no other."""
+
+    @classmethod
+    def of(cls, message: type[Message], *, max_bytes: int, streaming_method: str, pieces: bool) -> "Requests":
+        sole = [field.name for field in message.DESCRIPTOR.fields] == list(Sole.__slots__)
+        return cls(
+            message=message,
+            max_bytes=max_bytes,
+            streaming_method=streaming_method,
+            pieces=pieces and sole,
+            sole=sole,
+        )
+
+    def too_large(self) -> MessageTooLarge:
+        return MessageTooLarge(limit=self.max_bytes, streaming_method=self.streaming_method)
+
+
+def envelope(parts: Sequence[bytes], flags: int = 0) -> bytes:
+    """A message, in parts that follow one another, in its envelope."""
+    return b"".join((bytes((flags,)), sum(map(len, parts)).to_bytes(4), *parts))
+
+
+def whole(body: bytes, requests: Requests) -> bytes | None:
+    """The message of a body that is one envelope and nothing else, and not compressed; else None."""
+    size = len(body) - _HEAD
+    if not 0 <= size <= requests.max_bytes or body[0] or int.from_bytes(body[1:_HEAD]) != size:
+        return None
+    return body[_HEAD:]
+
+
+class Envelopes:
+    """The messages of one body. `compressed` says that they may be."""
+
+    __slots__ = ("_at", "_begun", "_codec", "_compressed", "_data", "_left", "_pieces", "_requests", "_sole")
+
+    def __init__(self, requests: Requests, codec: Codec, *, compressed: bool) -> None:
+        plain = codec is PROTOBUF
+        self._requests = requests
+        self._codec = codec
+        self._compressed = compressed
+        self._sole = requests.sole and plain
+        self._pieces = requests.pieces and plain
         self._data = memoryview(b"")
         self._at = 0
         self._begun = bytearray()  # of a message that data before had the beginning of
         self._left = 0  # bytes of a message that is given in pieces
 
-    def feed(self, data: bytes) -> None:
+    @property
+    def gathering(self) -> int:
+        """Bytes of the message that has begun and is gathered until it is whole; 0 if there is none."""
+        return int.from_bytes(self._begun[1:_HEAD]) if len(self._begun) >= _HEAD else 0
+
+    @property
+    def waiting(self) -> int:
+        """The same, and of a message that is given in pieces the bytes that are still to come."""
+        return self._left or self.gathering
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the message that is gathered is compressed."""
+        return bool(self._begun and self._begun[0])
+
+    def feed(self, data: bytes | bytearray) -> None:
         """What comes next, when `next` has given all that came before."""
         self._data, self._at = memoryview(data), 0
 
-    def next(self) -> Any:
+    def next(self) -> Found | None:
         """The next message that is there, or piece; None if more has to come. Raises MessageTooLarge,
         MalformedRequest, MalformedMessage, InvalidUtf8."""
         if self._left:
@@ -73,10 +151,11 @@ class Frames:
                 return Sole(whole)
         here = len(self._data) - self._at
         if here >= _HEAD:
-            size = self._size(self._data[self._at : self._at + _HEAD])
+            head = self._data[self._at : self._at + _HEAD]
+            size = self._size(head)
             if here >= _HEAD + size:
-                return self._decoded(self._take(_HEAD + size)[_HEAD:])
-            if self._pieces and (content := self._content(size)):
+                return self._decoded(self._take(_HEAD + size)[_HEAD:], head[0])
+            if self._pieces and not head[0] and (content := self._content(size)):
                 self._left = content
                 return self._piece()
         self._begun += self._take(here)
@@ -93,7 +172,7 @@ class Frames:
         end = begin + content
         if flags or tag != _TAG or not (low >= 0x80 <= middle and 0 < high < 0x80) or end > len(data):
             return None
-        if size != content + 4 or size > self._too_large["limit"]:
+        if size != content + 4 or size > self._requests.max_bytes:
             return None
         self._take(end - at)
         return data[begin:end]
@@ -119,14 +198,14 @@ class Frames:
     def end(self) -> None:
         """Raises MalformedRequest if the body has ended within a message."""
         if self._begun or self._left:
-            raise errors.MalformedRequest
+            raise MalformedRequest
 
     def _size(self, head: bytes | bytearray | memoryview) -> int:
-        if head[0]:  # flags: of a compressed message, which would need grpc-encoding
-            raise errors.MalformedRequest
+        if head[0] and (head[0] != COMPRESSED or not self._compressed):
+            raise MalformedRequest
         size = int.from_bytes(head[1:_HEAD])
-        if size > self._too_large["limit"]:
-            raise errors.MessageTooLarge(**self._too_large)
+        if size > self._requests.max_bytes:
+            raise self._requests.too_large()
         return size
 
     def _take(self, size: int) -> memoryview:
@@ -136,7 +215,7 @@ class Frames:
             self._data, self._at = memoryview(b""), 0  # who waits for more holds none of it
         return taken
 
-    def _complete(self) -> Any:
+    def _complete(self) -> Found | None:
         """The message that was begun."""
         self._begun += self._take(_HEAD - len(self._begun)) if len(self._begun) < _HEAD else b""
         if len(self._begun) < _HEAD:
@@ -146,7 +225,7 @@ class Frames:
         if len(self._begun) < _HEAD + size:
             return None
         whole, self._begun = self._begun, bytearray()
-        return self._decoded(memoryview(whole)[_HEAD:])
+        return self._decoded(memoryview(whole)[_HEAD:], whole[0])
 
     def _content(self, size: int) -> int:
         """Moves to the content of a message that is begun here, and gives its length; 0 if that cannot be
@@ -163,12 +242,14 @@ class Frames:
         self._left -= len(piece)
         return Sole(piece) if piece else None
 
-    def _decoded(self, data: memoryview) -> Any:
+    def _decoded(self, data: memoryview, flags: int) -> Found:
+        if flags:
+            return Deflated(bytes(data))
         if self._sole:
             before, content = _sole(data[:_LONGEST])
             if content and before + content == len(data):
                 return Sole(data[before:] if self._pieces else bytes(data[before:]))
-        return decoded(bytes(data), self._message)
+        return self._codec.decode(bytes(data), self._requests.message)
 
 
 def _sole(data: memoryview) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from conexiones.services.ahead import BYTES, REQUESTS, Ahead
+from conexiones.transport.rpc.pipeline import BYTES, REQUESTS, Pipeline
 
 
 class Source:
@@ -21,6 +21,10 @@ class Source:
             yield number
 
 
+def one(request: int) -> int:
+    return 1
+
+
 async def idle() -> None:
     """Lets everything run that can."""
     for _ in range(100):
@@ -30,19 +34,19 @@ async def idle() -> None:
 async def test_they_run_together_and_answer_in_order() -> None:
     last = asyncio.Event()
 
-    async def work(number: int) -> int:
+    async def work(number: int, call: None) -> int:
         if number == 2:
             last.set()
         await last.wait()
         return number
 
     async with asyncio.timeout(10):
-        assert [reply async for reply in Ahead().replies(aiter(Source(3)), work, lambda _: 1)] == [0, 1, 2]
+        assert [reply async for reply in Pipeline(work, size=one)(aiter(Source(3)), None)] == [0, 1, 2]
 
 
 async def test_as_many_as_may_be_are_read() -> None:
-    source, ahead = Source(1000), Ahead()
-    replies = ahead.replies(aiter(source), _itself, lambda _: 1)
+    source = Source(1000)
+    replies = Pipeline(_itself, size=one)(aiter(source), None)
     assert await anext(replies) == 0
     await idle()
     # What was given, what waits, and none beside.
@@ -54,15 +58,15 @@ async def test_as_many_as_may_be_are_read() -> None:
 
 
 async def test_bytes_are_bounded_over_all_streams() -> None:
-    ahead = Ahead()
     go = asyncio.Event()
 
-    async def work(number: int) -> int:
+    async def work(number: int, call: None) -> int:
         await go.wait()
         return number
 
     sources = [Source(4), Source(4)]
-    streams = [ahead.replies(aiter(source), work, lambda _: BYTES // 2) for source in sources]
+    pipeline = Pipeline(work, size=lambda _: BYTES // 2)
+    streams = [pipeline(aiter(source), None) for source in sources]
     first = [asyncio.create_task(anext(stream)) for stream in streams]
     await idle()
     # Two have room, and one of each stream is worked on without.
@@ -82,13 +86,13 @@ async def test_an_error_comes_in_its_turn(failing: str) -> None:
                 raise KeyError
             yield number
 
-    async def work(number: int) -> int:
+    async def work(number: int, call: None) -> int:
         if failing == "work" and number == 3:
             raise KeyError
         await idle()  # the error is there first
         return number
 
-    replies = Ahead().replies(requests(), work, lambda _: 1)
+    replies = Pipeline(work, size=one)(requests(), None)
     given = [await anext(replies) for _ in range(3)]
     with pytest.raises(KeyError):
         await anext(replies)
@@ -99,7 +103,7 @@ async def test_an_error_comes_in_its_turn(failing: str) -> None:
 async def test_what_is_under_way_is_cancelled_with_the_stream() -> None:
     cancelled = []
 
-    async def work(number: int) -> int:
+    async def work(number: int, call: None) -> int:
         try:
             if number:
                 await asyncio.Event().wait()
@@ -108,7 +112,7 @@ async def test_what_is_under_way_is_cancelled_with_the_stream() -> None:
             raise
         return number
 
-    replies = Ahead().replies(aiter(Source(3)), work, lambda _: 1)
+    replies = Pipeline(work, size=one)(aiter(Source(3)), None)
     assert await anext(replies) == 0
     await idle()
     await replies.aclose()
@@ -116,5 +120,5 @@ async def test_what_is_under_way_is_cancelled_with_the_stream() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def _itself(number: int) -> int:
+async def _itself(number: int, call: None) -> int:
     return number

@@ -1,0 +1,151 @@
+"""One call as it came, before its protocol is read. Every step of the chain, and every handler, gets it."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from conexiones.errors import Cancelled, ConexionesError
+from conexiones.transport.chain.body import Body
+from conexiones.transport.chain.memory import Lease
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+Endpoint = Callable[["Call"], Awaitable[None]]
+
+Kind = Literal["grpc", "connect", "connect-stream", "http"]
+"""The protocols. Envoy has turned gRPC-Web, binary and text, into gRPC before us."""
+
+Exemption = Literal["admission", "drain"]
+"""What calls of a route may be exempt from. "admission": they are served while the server drains or is busy,
+and are not counted. "drain": a drain does not wait for their end."""
+
+CERTIFICATE = b"x-forwarded-client-cert"
+"""The header in which Envoy says whose certificate a client has shown; nobody else can set it."""
+
+_SUBJECT = re.compile(r'Subject="([^"]*)"')
+
+
+class Answer(Protocol):
+    """How a call is answered, in its protocol."""
+
+    async def fail(self, error: ConexionesError) -> None:
+        """Ends the call with an error, whatever was sent before. What cannot be said any more is raised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where a path leads: the service and the method by their names, and what serves a call."""
+
+    service: str
+    method: str
+    endpoint: Endpoint
+    exempt: frozenset[Exemption] = frozenset()
+
+
+class Call:
+    """One call. Times are those of the event loop, which are those of time.monotonic.
+
+    `headers` are as they came, with names in lower case. `peer` is the client's address. `deadline` is
+    None where the client has set none. `principal` is who calls, once a step of the chain has found out.
+    A handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end.
+    `http_status` replaces the status of an error where the protocol lets HTTP have one of its own. `error` is
+    what the call has ended with, if it has failed.
+    """
+
+    __slots__ = (
+        "_index",
+        "_send",
+        "answer",
+        "body",
+        "deadline",
+        "error",
+        "gone",
+        "headers",
+        "http_status",
+        "memory",
+        "path",
+        "peer",
+        "principal",
+        "protocol",
+        "query",
+        "reply_headers",
+        "reply_trailers",
+        "route",
+        "start_time",
+        "verb",
+    )
+
+    memory: Lease
+    answer: Answer
+
+    def __init__(
+        self,
+        scope: Any,
+        receive: Receive,
+        send: Send,
+        *,
+        route: Route,
+        protocol: Kind,
+        index: dict[bytes, bytes],
+        seconds: float | None = None,
+    ) -> None:
+        """`index` has the headers by name; `seconds` is the time that the client gives the call."""
+        self.headers: Headers = scope["headers"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.verb: str = scope["method"]
+        self.peer: tuple[str, int] | None = scope.get("client")
+        self.route = route
+        self.protocol = protocol
+        self.body = Body(receive)
+        self.start_time = time.monotonic()
+        self.deadline = None if seconds is None else self.start_time + seconds
+        self.principal: object = None
+        self.error: ConexionesError | None = None
+        self.gone = False
+        self.http_status: int | None = None
+        self.reply_headers: Headers = []
+        self.reply_trailers: Headers = []
+        self._index = index
+        self._send = send
+
+    @property
+    def service(self) -> str:
+        return self.route.service
+
+    @property
+    def method(self) -> str:
+        return self.route.method
+
+    def header(self, name: bytes) -> bytes:
+        """A header by its name in lower case, empty if there is none."""
+        return self._index.get(name, b"")
+
+    @property
+    def subject(self) -> str:
+        """The subject of the client's certificate, empty without mTLS."""
+        found = _SUBJECT.search(self.header(CERTIFICATE).decode("latin-1"))
+        return found[1] if found else ""
+
+    @property
+    def traceparent(self) -> str:
+        """The caller's trace context (https://www.w3.org/TR/trace-context), empty if there is none."""
+        return self.header(b"traceparent").decode("latin-1")
+
+    async def send(self, message: Any) -> None:
+        """ASGI's send(). Raises Cancelled, and the client is `gone`, once it has gone away."""
+        try:
+            await self._send(message)
+        except OSError as error:
+            self.gone = True
+            raise Cancelled from error
+
+    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole HTTP response."""
+        await self.send(
+            {"type": "http.response.start", "status": status, "headers": headers, "trailers": False}
+        )
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,20 @@
+"""Limits on what a client sends: memory for its message, and the time that a message may stand still."""
+
+from conexiones.transport.chain.call import Call, Endpoint
+from conexiones.transport.chain.memory import Budget, Lease
+
+
+class Limits:
+    """A step of the chain: each call gets a lease of the budget, which ends with the call."""
+
+    def __init__(self, budget: Budget, *, stall_seconds: float) -> None:
+        self._budget = budget
+        self._stall_seconds = stall_seconds
+
+    async def __call__(self, call: Call, rest: Endpoint) -> None:
+        call.memory = Lease(self._budget)
+        call.body.stall_seconds = self._stall_seconds
+        try:
+            await rest(call)
+        finally:
+            call.memory.release()

@@ -1,0 +1,85 @@
+"""From a request to its call: which route its path leads to, and which protocol it speaks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from conexiones.errors import ConexionesError, MalformedRequest, UnknownMethod
+from conexiones.transport.chain.call import Call, Endpoint, Headers, Receive, Route, Send
+from conexiones.transport.http.images import PREFIX
+from conexiones.transport.http.page import Page
+from conexiones.transport.http.problem import HttpAnswer
+from conexiones.transport.rpc.method import Method
+from conexiones.transport.rpc.protocols import Dialect, dialect
+from conexiones.transport.rpc.status import Details
+
+
+class Router:
+    """Routes of RPCs are by exact path, "/package.Service/Method"; `images` has all paths below /images/.
+
+    What is wrong with a request as a whole becomes a route of its own, which refuses it: every request gets a
+    call, and goes through the chain.
+    """
+
+    def __init__(self, rpcs: Mapping[str, Route], *, images: Endpoint, page: Page, details: Details) -> None:
+        self._rpcs = rpcs
+        self._images = Route(service="http", method="images", endpoint=images)
+        # Served even while the server drains: the page says what becomes of it.
+        self._page = Route(service="http", method="page", endpoint=page, exempt=frozenset({"admission"}))
+        self._has_page = page.has
+        self._details = details
+
+    def call(self, scope: Any, receive: Receive, send: Send) -> Call:
+        """The call of a request, an ASGI scope of HTTP."""
+        index = dict(scope["headers"])
+        path = scope["path"]
+        if path.startswith(PREFIX):
+            return _http(scope, receive, send, route=self._images, index=index)
+        if scope["method"] in {"GET", "HEAD"} and self._has_page(path):
+            return _http(scope, receive, send, route=self._page, index=index)
+        spoken = dialect(index.get(b"content-type", b""))
+        seconds = None
+        route = self._rpcs.get(path)
+        if route is None:
+            route = _UNKNOWN
+        elif scope["method"] != "POST":
+            route = _NOT_POST
+        elif not spoken.carries(streams=isinstance(route.endpoint, Method) and route.endpoint.streams):
+            route = _UNKNOWN_TYPE
+        elif not all(map(bytes.isascii, index.values())):
+            route = _MALFORMED
+        else:
+            try:
+                seconds = spoken.seconds(index)
+            except MalformedRequest:
+                route = _MALFORMED
+        return self._rpc(spoken, scope, receive, send, route=route, index=index, seconds=seconds)
+
+    def _rpc(self, spoken: Dialect, scope: Any, receive: Receive, send: Send, **more: Any) -> Call:
+        call = Call(scope, receive, send, protocol=spoken.kind, **more)
+        call.answer = spoken.answer(call, self._details)
+        return call
+
+
+def _http(scope: Any, receive: Receive, send: Send, *, route: Route, index: dict[bytes, bytes]) -> Call:
+    call = Call(scope, receive, send, route=route, protocol="http", index=index)
+    call.answer = HttpAnswer(call)
+    return call
+
+
+def _refusal(
+    error: type[ConexionesError], status: int | None = None, headers: Headers | None = None
+) -> Route:
+    """A route that refuses its calls; `status` is for protocols that let HTTP have its own."""
+
+    async def refuse(call: Call) -> None:
+        call.http_status = status
+        call.reply_headers += headers or []
+        raise error
+
+    return Route(service="", method="", endpoint=refuse, exempt=frozenset({"admission"}))
+
+
+_UNKNOWN = _refusal(UnknownMethod, 404)
+_NOT_POST = _refusal(MalformedRequest, 405, [(b"allow", b"POST")])
+_UNKNOWN_TYPE = _refusal(MalformedRequest, 415)
+_MALFORMED = _refusal(MalformedRequest)

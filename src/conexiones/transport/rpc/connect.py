@@ -1,0 +1,119 @@
+"""The Connect protocol (https://connectrpc.com/docs/protocol), unary calls by POST, and streams."""
+
+import json
+from collections.abc import AsyncIterator
+
+from conexiones.errors import ConexionesError, MalformedRequest
+from conexiones.transport.chain.call import Headers
+from conexiones.transport.chain.memory import FREE
+from conexiones.transport.rpc.compression import INFLATION
+from conexiones.transport.rpc.envelopes import Requests, envelope
+from conexiones.transport.rpc.exchange import Enveloped, Exchange, Reply, Request
+from conexiones.transport.rpc.status import connect_error, http_status
+
+_END_STREAM = 2
+"""The flag of the last envelope of a stream of replies."""
+
+
+class ConnectUnary(Exchange):
+    """One request and one reply, each the whole body of its HTTP message."""
+
+    __slots__ = ()
+
+    encoding = b"content-encoding"
+
+    async def requests(self, kind: Requests) -> AsyncIterator[Request]:
+        compressed = self._compressed()
+        data = await self._whole(kind, compressed=compressed)
+        if compressed:
+            yield await self._inflated(data, kind)
+        else:
+            yield self._codec.decode(data, kind.message)
+
+    async def _whole(self, kind: Requests, *, compressed: bool) -> bytes:
+        """The body. Unless it comes at once, it waits for room for what was announced, or for the most."""
+        call = self._call
+        first = await call.body.read()
+        if first is None:
+            raise MalformedRequest
+        declared = call.header(b"content-length")
+        size = int(declared) if declared.isdigit() else kind.max_bytes
+        if size > kind.max_bytes or len(first) > kind.max_bytes:
+            raise kind.too_large()
+        if call.body.ended:
+            return first
+        await call.memory.hold(min(size * INFLATION, kind.max_bytes) if compressed else size)
+        pieces, came = [first], len(first)
+        while (piece := await call.body.read(within=size > FREE)) is not None:
+            pieces.append(piece)
+            came += len(piece)
+            if came > kind.max_bytes:
+                raise kind.too_large()
+        return b"".join(pieces)
+
+    def encoded(self, reply: Reply) -> bytes:
+        return b"".join(self._codec.encode(reply))
+
+    async def reply(self, reply: Reply) -> None:
+        await self._respond(200, self._content_type, self.encoded(reply))
+
+    async def send(self, data: bytes) -> None:
+        raise TypeError("a unary call has no stream of replies")
+
+    async def end(self) -> None:
+        raise TypeError("a unary call has no stream of replies")
+
+    async def fail(self, error: ConexionesError) -> None:
+        if self._ended:
+            return
+        body = json.dumps(connect_error(error, self._details), ensure_ascii=False).encode()
+        await self._respond(self._call.http_status or http_status(error), b"application/json", body)
+
+    async def _respond(self, status: int, content_type: bytes, body: bytes) -> None:
+        self._ended = True
+        call = self._call
+        trailers = [(b"trailer-" + name, value) for name, value in call.reply_trailers]
+        await call.respond(status, [(b"content-type", content_type), *call.reply_headers, *trailers], body)
+
+
+class ConnectStream(Enveloped):
+    """A stream of requests, of replies, or of both. How it ends is said in its last envelope."""
+
+    __slots__ = ()
+
+    encoding = b"connect-content-encoding"
+
+    def encoded(self, reply: Reply) -> bytes:
+        return envelope(self._codec.encode(reply))
+
+    async def reply(self, reply: Reply) -> None:
+        await self._finish(self.encoded(reply), {})
+
+    async def send(self, data: bytes) -> None:
+        if not self._begun:
+            await self._start(trailers=False)
+        await self._call.send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        await self._finish(b"", {})
+
+    async def fail(self, error: ConexionesError) -> None:
+        if not self._ended:
+            await self._finish(b"", {"error": connect_error(error, self._details)})
+
+    async def _finish(self, before: bytes, end: dict[str, object]) -> None:
+        if not self._begun:
+            await self._start(trailers=False)
+        self._ended = True
+        if self._call.reply_trailers:
+            end["metadata"] = _metadata(self._call.reply_trailers)
+        text = json.dumps(end, ensure_ascii=False).encode()
+        body = before + envelope([text], _END_STREAM)
+        await self._call.send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _metadata(trailers: Headers) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in trailers:
+        found.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+    return found

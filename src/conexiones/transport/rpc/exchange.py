@@ -1,0 +1,166 @@
+"""The messages of one call, in and out, as all protocols of RPCs have them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from typing import ClassVar, TypeAlias
+
+from google.protobuf.message import Message
+
+from conexiones.errors import ConexionesError, MalformedRequest, UnknownCompression
+from conexiones.services.payload import WithPayload
+from conexiones.transport.chain.call import Call
+from conexiones.transport.chain.memory import FREE
+from conexiones.transport.rpc.codecs import Codec
+from conexiones.transport.rpc.compression import INFLATION, inflate
+from conexiones.transport.rpc.envelopes import Deflated, Envelopes, Requests, Sole, whole
+from conexiones.transport.rpc.status import Details
+
+Request: TypeAlias = Message | Sole
+Reply: TypeAlias = Message | WithPayload
+
+
+class Exchange(ABC):
+    """One call in one protocol and one codec. It is read by one task, and answered by one at a time.
+
+    `content_type` is that of the answer.
+    """
+
+    __slots__ = ("_begun", "_call", "_codec", "_content_type", "_details", "_ended")
+
+    encoding: ClassVar[bytes]
+    """The header that says how messages are compressed."""
+
+    def __init__(self, call: Call, codec: Codec, content_type: bytes, details: Details) -> None:
+        self._call = call
+        self._codec = codec
+        self._content_type = content_type
+        self._details = details
+        self._begun = False
+        self._ended = False
+
+    # Requests
+
+    @abstractmethod
+    def requests(self, kind: Requests) -> AsyncIterator[Request]:
+        """The requests as they come. While it waits it holds none of them.
+
+        Raises MalformedRequest, MalformedMessage, InvalidUtf8, MessageTooLarge, UnknownCompression,
+        ClientStalled, and Cancelled if the client goes away.
+        """
+
+    async def only(self, kind: Requests) -> Request:
+        """The one request of a call that has one. Raises what `requests` raises."""
+        return await _only(self.requests(kind))
+
+    def _compressed(self) -> bool:
+        """Whether messages may be compressed. Raises UnknownCompression."""
+        name = self._call.header(self.encoding)
+        if name in (b"", b"identity"):
+            return False
+        if name != b"gzip":
+            raise UnknownCompression
+        return True
+
+    async def _inflated(self, data: bytes, kind: Requests) -> Request:
+        """A message that came compressed, which may become as long as the longest message."""
+        if not data:
+            return self._codec.decode(data, kind.message)
+        await self._call.memory.hold(min(len(data) * INFLATION, kind.max_bytes))
+        found = await inflate(data, kind.max_bytes)
+        if found is None:
+            raise kind.too_large()
+        return self._codec.decode(found, kind.message)
+
+    # Replies
+
+    @abstractmethod
+    def encoded(self, reply: Reply) -> bytes:
+        """A reply as it is sent."""
+
+    @abstractmethod
+    async def reply(self, reply: Reply) -> None:
+        """Sends the one reply of a call that has one, and ends the call."""
+
+    @abstractmethod
+    async def send(self, data: bytes) -> None:
+        """Sends replies of a stream, encoded."""
+
+    @abstractmethod
+    async def end(self) -> None:
+        """Ends a stream of replies."""
+
+    @abstractmethod
+    async def fail(self, error: ConexionesError) -> None:
+        """Ends the call with an error."""
+
+
+class Enveloped(Exchange):
+    """What gRPC and Connect streams have in common: requests in envelopes."""
+
+    __slots__ = ()
+
+    async def only(self, kind: Requests) -> Request:
+        envelopes = self._envelopes(kind)
+        body = self._call.body
+        first = await body.read()
+        content = whole(first, kind) if first else None
+        if content is None:
+            return await _only(self._messages(envelopes, kind, first))
+        # Most requests end with an empty piece behind their message.
+        while (more := await body.read()) is not None:
+            if more:
+                raise MalformedRequest
+        return self._codec.decode(content, kind.message)
+
+    def requests(self, kind: Requests) -> AsyncIterator[Request]:
+        return self._messages(self._envelopes(kind), kind, b"")
+
+    def _envelopes(self, kind: Requests) -> Envelopes:
+        return Envelopes(kind, self._codec, compressed=self._compressed())
+
+    async def _messages(
+        self, envelopes: Envelopes, kind: Requests, piece: bytes | None
+    ) -> AsyncIterator[Request]:
+        """The messages of a body of which a piece has been read."""
+        body, memory = self._call.body, self._call.memory
+        while piece is not None:
+            envelopes.feed(piece)
+            del piece
+            while (found := envelopes.next()) is not None:
+                if isinstance(found, Deflated):
+                    yield await self._inflated(found.data, kind)
+                else:
+                    yield found
+                del found
+            if not envelopes.waiting:
+                # The caller comes back for more, and so is done with the message before.
+                memory.release()
+            elif envelopes.is_compressed:
+                await memory.hold(min(envelopes.gathering * INFLATION, kind.max_bytes))
+            else:
+                await memory.hold(envelopes.gathering)
+            piece = await body.read(within=envelopes.waiting > FREE)
+        envelopes.end()
+
+    async def _start(self, *, trailers: bool) -> None:
+        self._begun = True
+        call = self._call
+        await call.send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", self._content_type), *call.reply_headers],
+                "trailers": trailers,
+            }
+        )
+
+
+async def _only(requests: AsyncIterator[Request]) -> Request:
+    found = None
+    async for request in requests:
+        if found is not None:
+            raise MalformedRequest
+        found = request
+    if found is None:
+        raise MalformedRequest
+    return found

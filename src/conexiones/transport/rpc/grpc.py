@@ -1,0 +1,61 @@
+"""gRPC over HTTP/2 and HTTP/3 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+
+And so gRPC-Web, binary and text, which Envoy has turned into gRPC.
+"""
+
+from conexiones.errors import ConexionesError, UnknownCompression
+from conexiones.transport.rpc.envelopes import envelope
+from conexiones.transport.rpc.exchange import Enveloped, Reply
+from conexiones.transport.rpc.status import grpc_status
+
+_OK = (b"grpc-status", b"0")
+
+
+class Grpc(Enveloped):
+    """An error before the first reply is one header block (Trailers-Only): that is what lets the retry
+    policies of gRPC clients act."""
+
+    __slots__ = ()
+
+    encoding = b"grpc-encoding"
+
+    def encoded(self, reply: Reply) -> bytes:
+        return envelope(self._codec.encode(reply))
+
+    async def reply(self, reply: Reply) -> None:
+        data = self.encoded(reply)
+        await self._start(trailers=True)
+        self._ended = True
+        await self._call.send({"type": "http.response.body", "body": data, "more_body": False})
+        await self._trailers([_OK, *self._call.reply_trailers])
+
+    async def send(self, data: bytes) -> None:
+        if not self._begun:
+            await self._start(trailers=True)
+        await self._call.send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        if not self._begun:
+            await self._start(trailers=True)
+        await self._finish([_OK, *self._call.reply_trailers])
+
+    async def fail(self, error: ConexionesError) -> None:
+        if self._ended:
+            return
+        call = self._call
+        status = [*grpc_status(error, self._details), *call.reply_trailers]
+        if self._begun:
+            await self._finish(status)
+            return
+        if isinstance(error, UnknownCompression):
+            status.append((b"grpc-accept-encoding", b"identity,gzip"))
+        self._ended = True
+        await call.respond(200, [(b"content-type", self._content_type), *call.reply_headers, *status], b"")
+
+    async def _finish(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        self._ended = True
+        await self._call.send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._trailers(trailers)
+
+    async def _trailers(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        await self._call.send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})

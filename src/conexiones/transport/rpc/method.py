@@ -1,0 +1,90 @@
+"""The methods of services: their handlers, and how a call comes to them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor import MethodDescriptor
+
+from conexiones.transport.chain.call import Call, Exemption, Route
+from conexiones.transport.rpc.envelopes import Requests
+from conexiones.transport.rpc.exchange import Exchange
+from conexiones.transport.rpc.outbox import Outbox
+
+Handler: TypeAlias = Callable[[Any, Any], Awaitable[Any] | AsyncIterator[Any]]
+"""Takes a request, or an iterator of them, and the call; gives the reply, or an iterator of replies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handled:
+    """A handler with what is special about its method. `pieces`: its requests come in pieces (Requests)."""
+
+    handler: Handler
+    pieces: bool = False
+    exempt: Iterable[Exemption] = ()
+
+
+class Method:
+    """The endpoint of one method."""
+
+    def __init__(self, handler: Handler, descriptor: MethodDescriptor, requests: Requests) -> None:
+        self._handler = handler
+        self._requests = requests
+        self._takes_stream = descriptor.client_streaming
+        self._gives_stream = descriptor.server_streaming
+
+    @property
+    def streams(self) -> bool:
+        """Whether there is a stream in some direction."""
+        return self._takes_stream or self._gives_stream
+
+    async def __call__(self, call: Call) -> None:
+        exchange = cast(Exchange, call.answer)
+        request: Any
+        if self._takes_stream:
+            request = exchange.requests(self._requests)
+        else:
+            request = await exchange.only(self._requests)
+        handled: Any = self._handler(request, call)
+        del request
+        if self._gives_stream:
+            await Outbox(exchange).send_all(handled)
+            await exchange.end()
+        else:
+            await exchange.reply(await handled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLimit:
+    """The largest message, in bytes, and the method that takes larger images, as its path."""
+
+    max_bytes: int
+    streaming_method: str
+
+
+def service(
+    full_name: str, handlers: Mapping[str, Handler | Handled], limit: MessageLimit
+) -> dict[str, Route]:
+    """The routes of a service by their paths, "/package.Service/Method". ValueError unless there is exactly
+    one handler for each method that its descriptor has."""
+    descriptor = descriptor_pool.Default().FindServiceByName(full_name)
+    if set(handlers) != set(descriptor.methods_by_name):
+        raise ValueError(f"the methods of {full_name} are {list(descriptor.methods_by_name)}")
+    routes = {}
+    for name, handler in handlers.items():
+        handled = handler if isinstance(handler, Handled) else Handled(handler=handler)
+        method = descriptor.methods_by_name[name]
+        requests = Requests.of(
+            message_factory.GetMessageClass(method.input_type),
+            max_bytes=limit.max_bytes,
+            streaming_method=limit.streaming_method,
+            pieces=handled.pieces,
+        )
+        routes[f"/{full_name}/{name}"] = Route(
+            service=full_name,
+            method=name,
+            endpoint=Method(handled.handler, method, requests),
+            exempt=frozenset(handled.exempt),
+        )
+    return routes
