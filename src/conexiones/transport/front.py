@@ -51,7 +51,11 @@ class Front:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._serve(self._router.call(scope, receive, send))
+            call = self._router.call(scope, receive, send)
+            try:
+                await self._serve(call)
+            finally:
+                del call.answer  # it has the call, too: a circle would be left to the garbage collector
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
