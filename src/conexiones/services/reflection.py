@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterable
 
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.rpc import error_details_pb2
+from grpc_reflection.v1alpha import reflection as library
 from grpc_reflection.v1alpha import reflection_pb2
-from grpc_reflection.v1alpha._async import ReflectionServicer
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from conexiones.gen.conexiones.v1 import errors_pb2
@@ -24,7 +24,7 @@ class ReflectionService:
 
     def __init__(self, services: Iterable[str]) -> None:
         _add_current()
-        self._servicer = ReflectionServicer([*services, ALPHA, CURRENT])
+        self._servicer = library.aio.ReflectionServicer([*services, ALPHA, CURRENT])
 
     def alpha(
         self, requests: AsyncIterator[ServerReflectionRequest], call: Context, /
