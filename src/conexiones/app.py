@@ -48,10 +48,10 @@ from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import MessageLimit
 
 SWEEP_SECONDS = 600.0
-"""How often what has expired is swept away."""
+"""Time between two sweeps of what has expired."""
 
 RETRY_SECONDS = 30.0
-"""After a fault of the storage."""
+"""Time until work in the background is tried again after a fault of the storage."""
 
 BACKGROUND_NICE = 15
 """How nice, as nice(1) has it, the process is that decodes in the background."""
@@ -73,7 +73,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_seconds=settings.decode_seconds,
         decode_memory=settings.decode_memory,
     )
-    # One process that leaves the processor to all others, and so may take its time.
+    # One process for work in the background: it yields the processor to all others, so it may take longer.
     quiet = VipsDecoder(
         workers=1,
         decode_pixels=settings.decode_pixels,

@@ -1,4 +1,4 @@
-"""What Envoy loads: the application, by the settings in the environment."""
+"""The module that Envoy loads: the application, with the settings of the environment."""
 
 import gc
 
@@ -7,12 +7,12 @@ from conexiones.settings import Settings
 from conexiones.transport.process import logs
 from conexiones.transport.single_loop import SingleLoop
 
-GARBAGE = 5000
-"""New objects at which the garbage collector looks through them. Images on their way have more than its own
-700, and it would look at the same ones again and again."""
+GARBAGE_THRESHOLD = 5000
+"""New objects after which the garbage collector examines them. Images on their way have more objects than its
+default of 700, so that it would examine the same ones again and again."""
 
 settings = Settings.load()
 logs.configure(settings.log_level)
 app = SingleLoop(build(settings))
 gc.freeze()
-gc.set_threshold(GARBAGE)
+gc.set_threshold(GARBAGE_THRESHOLD)

@@ -44,7 +44,8 @@ def serve(**flags: str | None) -> None:
     """Start the server. Flags win over the environment variables in brackets."""
     try:
         from conexiones.transport.process import logs
-        from conexiones.transport.process.supervisor import StartError, Supervisor
+        from conexiones.transport.process.start_error import StartError
+        from conexiones.transport.process.supervisor import Supervisor
     except ModuleNotFoundError as error:
         _fail(f"The server needs the package {error.name}: pip install 'conexiones[server]'.")
     try:

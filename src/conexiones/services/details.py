@@ -1,8 +1,8 @@
-"""Errors as protobuf: the typed details of each, and the `Error` of a stream's reply.
+"""Errors as protobuf: the typed details of each, and the `Error` in the reply of a stream.
 
-Every error carries google.rpc.ErrorInfo (reason, domain, facts) and google.rpc.LocalizedMessage (the
-sentence in Spanish); a field's fault adds BadRequest, an error worth retrying RetryInfo, an image's fault
-conexiones.v1.ImageProblem, a message's size conexiones.v1.MessageTooLarge, and so on.
+Every error carries google.rpc.ErrorInfo (reason, domain, facts) and google.rpc.LocalizedMessage (the sentence
+in Spanish). An error that names a field also carries BadRequest, one that is worth retrying RetryInfo, one of
+an image conexiones.v1.ImageProblem, one of a message's size conexiones.v1.MessageTooLarge, and so on.
 """
 
 from google.protobuf.any_pb2 import Any
@@ -75,7 +75,7 @@ def details(error: errors.ConexionesError) -> list[Message]:
 
 
 def packed(error: errors.ConexionesError) -> list[Any]:
-    """The details, each in an Any."""
+    """The details, each packed into an Any."""
     result = []
     for message in details(error):
         box = Any()
@@ -85,5 +85,5 @@ def packed(error: errors.ConexionesError) -> list[Any]:
 
 
 def as_message(error: errors.ConexionesError) -> Error:
-    """The error of one message of a stream that goes on."""
+    """The error of one message, for the reply in a stream that goes on."""
     return Error(code=error.code, reason=error.reason, message=error.message, details=packed(error))

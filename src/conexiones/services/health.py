@@ -34,7 +34,7 @@ class HealthService:
     async def watch(
         self, request: HealthCheckRequest, call: Context, /
     ) -> AsyncIterator[HealthCheckResponse]:
-        # Compared with what was said, not with what is: a drain may begin while the first is being sent.
+        # Compared with the status that was sent, since a drain may begin while it is being sent.
         said = self._status(request.service)
         yield said
         if said.status == HealthCheckResponse.SERVING:

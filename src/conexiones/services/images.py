@@ -101,7 +101,8 @@ class ImageService:
 async def _frames(
     request: DownloadImageRequest, first: DownloadImageResponse, sha256: bytes, size: int, pieces: Pieces
 ) -> AsyncIterator[DownloadImageResponse | WithPayload]:
-    """The pieces, with what `first` says in the first frame; of bytes with that hash and size."""
+    """The replies of a download: the pieces, of bytes with that hash and size. `first` is the first reply but
+    for its piece."""
     if request.if_etag and request.if_etag != etag(sha256):
         raise EtagMismatch(field="if_etag")
     frame = first
@@ -131,7 +132,8 @@ def _wanted(rendition: Rendition) -> Wanted:
 
 
 def _name(enum: Any, value: int, prefix: str) -> str:
-    """What the domain calls a value: "" if it is not set, and something it does not know if we do not."""
+    """The domain's name of an enum's value: "" if it is not set. A number that we do not know stays a number,
+    which the domain refuses."""
     if not value:
         return ""
     return str(enum.Name(value)).removeprefix(prefix) if value in enum.values() else str(value)

@@ -25,7 +25,7 @@ def micros(time: Timestamp) -> int:
 
 
 def image_message(image: ImageRecord, facts: Mapping[bytes, Facts]) -> Image:
-    """`facts` are those known, by digest."""
+    """An image with its facts, if they are among the known ones, which are given by digest."""
     known = facts.get(image.digest)
     return Image(
         id=image.id,
@@ -45,7 +45,7 @@ def image_message(image: ImageRecord, facts: Mapping[bytes, Facts]) -> Image:
 
 
 def content_type(format: str) -> str:
-    """The media type: always one of an image."""
+    """The media type, which is always one of an image."""
     return f"image/{format.lower()}"
 
 

@@ -14,14 +14,14 @@ END_SECONDS = 5.0
 
 
 class SingleLoop:
-    """An ASGI application that always runs on the loop on which it was started first.
+    """An ASGI application that always runs on the event loop on which it was started first.
 
-    With HTTP/3 there are two listeners, TCP and QUIC, and pyvoy loads the same application for both, each
-    with a loop, a thread and a lifespan of its own. The second gets no lifespan, and its requests are
-    carried to the first loop, message by message.
+    With HTTP/3 there are two listeners, TCP and QUIC. pyvoy loads the same application for both, each with an
+    event loop, a thread and a lifespan of its own. For the second one the lifespan is a no-op, and its
+    requests are carried to the first loop, message by message.
 
-    When a loop's life ends, so do its calls: pyvoy panics at a receive() or send() after its shutdown, and
-    a call may not have noticed yet that its client is gone.
+    The calls of a loop are ended before its lifespan ends: pyvoy panics at a receive() or send() after that,
+    and a call may not have noticed yet that its client is gone.
     """
 
     def __init__(self, app: App) -> None:
@@ -47,7 +47,7 @@ class SingleLoop:
         await self._call(self._app(scope, receive, send))
 
     async def _call(self, work: Awaitable[None]) -> None:
-        """Does the work of a call; it ends quietly when the loop's life does."""
+        """Does the work of a call. If the end of the lifespan cancels the call, nothing is raised."""
         calls = self._calls[asyncio.get_running_loop()]
         if task := asyncio.current_task():
             calls.add(task)
@@ -69,7 +69,7 @@ async def _live(scope: Any, receive: Receive, send: Send) -> None:
 
 
 def _ending(receive: Receive, calls: set[asyncio.Future[Any]]) -> Receive:
-    """The receive() of a lifespan: before the application hears of the end, the calls have ended."""
+    """The receive() of a lifespan that ends all calls before the application hears of the shutdown."""
 
     async def ending() -> Any:
         event = await receive()
@@ -87,7 +87,7 @@ def _ending(receive: Receive, calls: set[asyncio.Future[Any]]) -> Receive:
 def _carried(
     call: Callable[..., Awaitable[Any]], loop: asyncio.AbstractEventLoop
 ) -> Callable[..., Awaitable[Any]]:
-    """`call`, which belongs to that loop, for another loop to await."""
+    """A function that runs `call` on the loop that it belongs to, and can be awaited on another one."""
 
     async def run(*args: Any) -> Any:
         return await call(*args)

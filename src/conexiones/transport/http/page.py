@@ -1,8 +1,7 @@
-"""The page at `/`, as static files that the package carries: built from web/ by `make generate`.
+"""The page at `/`: static files that the package carries, built from web/ by `make generate`.
 
-Every file but the page itself has a hash of its content in its name, so that a browser keeps it for good. A
-file may lie there compressed as well (`.br`, `.gz`); who accepts that gets it so. Served even while the
-server drains: the page says what becomes of it.
+Every file but the page itself has a hash of its content in its name, so that a browser may keep it for ever.
+Beside a file there may be compressed ones (`.br`, `.gz`), for clients that accept them.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ _TYPES = {
 }
 _CODINGS = {"br": ".br", "gzip": ".gz"}  # the better one first
 
-# Nothing from anywhere else, nothing inline, and nobody's frame.
+# Nothing from another origin, nothing inline, and no page may frame this one.
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     b" worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -42,7 +41,7 @@ _HEADERS = [
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One representation of a file: in one content coding, with its strong entity tag."""
+    """One representation of a file, in one content coding, with its strong entity tag."""
 
     headers: list[tuple[bytes, bytes]]
     etag: str

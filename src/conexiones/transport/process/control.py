@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 VARIABLE = "CONEXIONES_CONTROL_FD"
-"""The environment variable that tells the application its end of the pair."""
+"""The environment variable with the descriptor of the application's end of the pair."""
 
 
 class Control:

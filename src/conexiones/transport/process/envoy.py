@@ -1,4 +1,4 @@
-"""Envoy's configuration: pyvoy's, with what a server that meets strangers needs besides."""
+"""Envoy's configuration: pyvoy's, hardened for a server that meets strangers."""
 
 import os
 import sys
@@ -17,7 +17,8 @@ TYPE = "type.googleapis.com/envoy.extensions."
 ADMIN = "admin.sock"
 _HCM = "envoy.filters.network.http_connection_manager"
 
-# Not reached: pyvoy's filter answers every request. Envoy's CORS filter wants a route, and a route a cluster.
+# A cluster that no request reaches, since pyvoy's filter answers all of them. Envoy's CORS filter wants a
+# route, and a route wants a cluster.
 _NOWHERE: dict[str, Any] = {
     "name": "nowhere",
     "type": "STATIC",
@@ -26,7 +27,7 @@ _NOWHERE: dict[str, Any] = {
 
 
 def configuration(settings: Settings, address: Address, *, app: str, folder: Path) -> dict[str, Any]:
-    """The whole configuration; `app` is the ASGI application as module:name, `folder` a private one for
+    """The whole configuration. `app` is the ASGI application as module:name. `folder` is a private one, for
     the socket ADMIN and the certificates of tls.py."""
     config: dict[str, Any] = PyvoyServer(
         app,
@@ -38,7 +39,7 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
         tls_enable_http3=http3(settings),
         lifespan=True,
     ).get_envoy_config()
-    # A port on loopback would be open to every user of the machine.
+    # A socket in a private folder: a port on loopback would be open to every user of the machine.
     config["admin"] = {"address": {"pipe": {"path": str(folder / ADMIN), "mode": 0o600}}}
     config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
     config["overload_manager"] = _overload(settings)
@@ -49,7 +50,7 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
             listener["enable_reuse_port"] = False
     for manager in _managers(config):
         _harden(manager, settings)
-    # Whoever watches a file for secrets has to have a name.
+    # Envoy insists on a node id where it watches files for secrets.
     config["node"] = {"id": "conexiones", "cluster": "conexiones"}
     for context in _tls_contexts(config):
         context["tls_params"] = {"tls_minimum_protocol_version": "TLSv1_2"}
@@ -60,7 +61,7 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
 def http3(settings: Settings) -> bool:
     """Whether HTTP/3 is served, on the same port over UDP.
 
-    pyvoy's QUIC listener does not ask for client certificates: with mTLS it would be a way in.
+    Not with mTLS: pyvoy's QUIC listener does not ask for client certificates, and would be a way around it.
     """
     return settings.tls_cert is not None and settings.tls_client_ca is None
 
@@ -116,12 +117,12 @@ def _harden(manager: dict[str, Any], settings: Settings) -> None:
     host["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": "nowhere"}}]
     if settings.cors_origins:
         host["typed_per_filter_config"] = {"envoy.filters.http.cors": _cors(settings.cors_origins)}
-    # Streams may be silent for as long as they like; what is dead is found by the keepalive.
+    # Streams may be silent for as long as they like. The keepalive finds connections that are dead.
     manager["stream_idle_timeout"] = "0s"
     manager["request_headers_timeout"] = "10s"
     manager["common_http_protocol_options"] = {"idle_timeout": "3600s", "max_headers_count": 100}
     manager["use_remote_address"] = True
-    # Without a client CA, and from whoever has none of its certificates, the header is taken away.
+    # Envoy removes the header that clients send. With a client CA it sets its own for verified certificates.
     if settings.tls_client_ca:
         manager["forward_client_cert_details"] = "SANITIZE_SET"
         manager["set_current_client_cert_details"] = {"subject": True, "uri": True, "dns": True}
@@ -138,7 +139,7 @@ def _harden(manager: dict[str, Any], settings: Settings) -> None:
         "max_concurrent_streams": 1000,
         "initial_stream_window_size": 2**20,
         "initial_connection_window_size": 2**23,
-        # SETTINGS_MAX_FRAME_SIZE, which Envoy has no name for. What comes in a frame is taken as it comes.
+        # SETTINGS_MAX_FRAME_SIZE, for which Envoy has no field. A frame need not be complete to be passed on.
         "custom_settings_parameters": [{"identifier": 5, "value": 2**18}],
         "connection_keepalive": {"interval": "30s", "timeout": "20s"},
     }

