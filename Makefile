@@ -12,14 +12,14 @@ help: ## list the commands
 demo: setup ## start the server, send it a photograph from Python and from Node.js, and go on serving
 	@$(RUN) tools/demo.py
 
-test: setup ## run all tests, in three processes; ARGS="tests/test_cli.py -x" runs some, in one
+test: setup ## run all tests, in three processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
 	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=3 --dist=loadfile --no-loadscope-reorder)
 
 faults: setup ## run hundreds of uploads and downloads over a bad network; CONEXIONES_FAULT_RUNS and _SEED choose
-	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} $(RUN) -m pytest tests/sdk/test_faults.py -q $(ARGS)
+	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} $(RUN) -m pytest tests/sdk/test_bad_network.py -q $(ARGS)
 
 budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back
-	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_budgets.py -q -s $(ARGS)
+	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_memory_budgets.py -q -s $(ARGS)
 
 check: setup ## lint, formatting, types, contracts unbroken, generated code up to date
 	@$(VENV)/bin/ruff check

@@ -3,16 +3,14 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import grpc
 import pytest
 
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
-from tests.node import built
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.node import built
+from tests.support.paths import ROOT
 
 
 def pytest_configure() -> None:
@@ -32,6 +30,13 @@ def start() -> Iterator[Callable[..., Server]]:
 def server(start: Callable[..., Server]) -> Server:
     """A server with the default settings."""
     return start()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    """A server that the tests of a file share: they neither stop it nor count its images."""
+    with serve() as server:
+        yield server
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from conexiones.errors import InvalidField
 from conexiones.spanish import in_spanish
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 # As in the sources, with the values that are filled in.
 RULES = {

@@ -10,7 +10,7 @@ import pytest
 from conexiones import Client
 from conexiones.errors import ConexionesError
 from conexiones.testing import Server, ServerError, hostile_samples, samples, serve
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(), re.DOTALL)
 

@@ -17,7 +17,7 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.uploads import Uploads, Writer
-from tests.server.calls import bitmap
+from tests.support.bitmaps import bitmap
 
 CONTENT = b"".join(bitmap(40, 24))  # 2,934 bytes
 LIMITS = Limits(max_image_bytes=10_000, max_pixels=10_000, decode_pixels=10_000, decode_seconds=10)

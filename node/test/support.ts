@@ -11,7 +11,7 @@ import { Client } from "conexiones";
 import type { ClientOptions, ImageInfo } from "conexiones";
 
 export const address = process.env["CONEXIONES_ADDRESS"] ?? "";
-if (!address) throw new Error("CONEXIONES_ADDRESS names no server: pytest tests/test_node_sdk.py starts one.");
+if (!address) throw new Error("CONEXIONES_ADDRESS names no server: pytest tests/node/test_node_sdk.py starts one.");
 
 /** Its folder. */
 export const data = process.env["CONEXIONES_DATA_DIR"] ?? "";

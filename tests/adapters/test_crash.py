@@ -18,7 +18,7 @@ from conexiones.adapters.blobs.local.store import FileBlobs
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from tests.adapters.crash_worker import bytes_of
 from tests.adapters.stored import everything, stored_blobs
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 WORKER = ("-m", "tests.adapters.crash_worker")
 ROUNDS = 25

@@ -23,7 +23,7 @@ from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.stored import Foreign, everything, stored_blobs
-from tests.server.calls import writers
+from tests.support.processes import writers
 
 Make = Callable[..., ImageRecord]
 MIB = 1 << 20

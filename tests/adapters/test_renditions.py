@@ -15,7 +15,7 @@ from conexiones.errors import NoPreview
 from conexiones.ports.records import Recipe, Rendered
 from tests.adapters.decoding import encoded, pool, quarters
 from tests.adapters.likeness import distance, opened, ssim
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 WIDTH = 160
 

@@ -12,7 +12,7 @@ from conexiones.errors import StorageUnavailable
 from tests.adapters.shop import Shop, ShopThatRuns, dying, taken
 from tests.adapters.test_blobs import content, gone
 from tests.adapters.test_named import sha
-from tests.server.calls import until
+from tests.support.waiting import until
 
 
 async def test_a_lost_index_is_made_again(shop: Shop) -> None:

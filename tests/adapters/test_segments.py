@@ -17,7 +17,7 @@ from tests.adapters.shop import InTheWriter, Make, Shop, ShopThatRuns
 from tests.adapters.stored import records
 from tests.adapters.test_blobs import content, fill, gone, whole
 from tests.adapters.test_named import sha
-from tests.server.calls import until
+from tests.support.waiting import until
 
 
 def change(path: Path, offset: int, data: bytes) -> None:

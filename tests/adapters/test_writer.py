@@ -22,9 +22,9 @@ from conexiones.errors import ConexionesError, NoPreview, StorageUnavailable, To
 from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
 from tests.adapters.shop import InTheWriter, Make, dying, taken
 from tests.adapters.stored import records
-from tests.conftest import ROOT
-from tests.server import calls
-from tests.server.calls import writers
+from tests.support.paths import ROOT
+from tests.support.processes import writers
+from tests.support.waiting import until
 
 
 async def stored(catalog: SqliteCatalog, blobs: FileBlobs, image: ImageRecord, data: bytes) -> bytes:
@@ -253,7 +253,7 @@ async def test_closing_ends_one_that_is_just_starting(
     in_the_writer(f"from pathlib import Path\nPath({str(opening)!r}).touch()\nimport time; time.sleep(0.5)")
     (process,) = writers(os.getpid())
     process.kill()
-    await calls.until(opening.exists)
+    await until(opening.exists)
     await asyncio.wait_for(catalog.close(), 30)
     assert writers(os.getpid()) == []
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from conexiones.testing import Server
-from tests.clients import WEB, need, node
-from tests.conftest import ROOT
+from tests.support.clients import need, node
+from tests.support.paths import ROOT, WEB
 
 SHOTS = ROOT / "artifacts" / "page"
 """Screenshots, for a person to look at; not kept by git."""

@@ -5,15 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from conexiones import AsyncClient, Client
-from conexiones.testing import Server, serve
-from tests.server.calls import bitmap
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    """A server that the tests of a file share: they neither stop it nor count its images."""
-    with serve() as server:
-        yield server
+from conexiones.testing import Server
+from tests.support.bitmaps import bitmap
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conexiones import AsyncClient
 from conexiones.testing import Server
-from tests.server.calls import bitmap
+from tests.support.bitmaps import bitmap
 
 TRANSFER = str(Path(__file__).parent / "transfer.py")
 

@@ -18,7 +18,7 @@ from conexiones.sdk.resume import StateFile
 from conexiones.sdk.sources import open_source
 from conexiones.sdk.uploads import WINDOW_BYTES, Uploader
 from conexiones.testing import Server
-from tests.server.calls import bitmap
+from tests.support.bitmaps import bitmap
 
 
 async def pieces(data: bytes, step: int) -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ import pytest
 from conexiones import AsyncClient, errors
 from conexiones.sdk import Resync, Stored, events
 from conexiones.testing import Server
-from tests.sdk.test_images import changes
+from tests.sdk.test_client import changes
 
 
 class Wire:

@@ -17,8 +17,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from conexiones.gen import user_pb2, user_pb2_grpc
 from conexiones.gen.conexiones.v1 import images_pb2, images_pb2_grpc
 from conexiones.testing import Server, ServerError, serve
-from tests.conftest import ROOT
-from tests.server.calls import DEADLINE, failure, family
+from tests.support.failures import failure
+from tests.support.paths import ROOT
+from tests.support.processes import family
+from tests.support.waiting import DEADLINE
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -1,0 +1,135 @@
+"""The bench: figures and plots are computed as they say, and a row works end to end."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bench.figures import FIGURES, Figure, ratio
+from bench.images import Picture
+from bench.limits import direct_write
+from bench.load import bulk, h2load
+from bench.load.streams import Plan, load
+from bench.measures import Results, Wrong, interleave
+from bench.peers.program import Failed, ours
+from bench.report import exponent, publish
+from bench.rows import uploads
+from bench.rows.source import GET_STREAM_IMAGE, Source
+from bench.stored import compare, digests
+from conexiones.testing import serve
+from tests.support.clients import need
+from tests.support.paths import ROOT
+
+
+def results() -> Results:
+    return Results(quick=False, rounds=3, machine="a machine")
+
+
+def test_a_figure_is_the_ratio_of_medians() -> None:
+    found = results()
+    for one, other in [(4, 2), (9, 1), (5, 3)]:
+        found.add("row", "one", one, unit="s")
+        found.add("row", "other", other, unit="s")
+    most = Figure("work", 2.5, ratio("row", "one", "other"))
+    assert most.measure(found) == 2.5
+    assert most.met(2.5)
+    assert not most.met(2.51)
+    least = Figure("work", 2.5, ratio("row", "one", "other"), least=True)
+    assert least.met(2.5)
+    assert not least.met(2.49)
+    assert Figure("work", 1, ratio("row", "one", "nobody")).measure(found) is None
+
+
+def test_contenders_take_turns() -> None:
+    found, order = results(), []
+
+    def run(name: str, number: int) -> float:
+        order.append(name)
+        return number
+
+    interleave(
+        found, "row", {"A": lambda number: run("A", number), "B": lambda number: run("B", number)}, unit="s"
+    )
+    assert order == ["A", "B"] * 3
+    assert found.values == {"row": {"A": [0, 1, 2], "B": [0, 1, 2]}}
+    assert Results.from_json(found.as_json()) == found
+
+
+def test_growth_is_told() -> None:
+    assert exponent([(x, 3 * x) for x in (1.0, 2.0, 4.0, 8.0)]) == pytest.approx(1)
+    assert exponent([(x, 3 * x**2) for x in (1.0, 2.0, 4.0, 8.0)]) == pytest.approx(2)
+
+
+def test_the_report_has_every_figure_and_well_formed_plots(tmp_path: Path) -> None:
+    found = results()
+    for fragment in ("4 KiB", "1 MiB"):
+        found.add(f"{uploads.BY_FRAGMENT}, {fragment}", "ours & <others>", 100, unit="MB/s")
+    for name, seconds in [(uploads.ours_in(65536), 3.0), (uploads.LIMIT, 2.0)]:
+        found.add(uploads.ROW, name, seconds, unit="s")
+    page = publish(found, tmp_path).read_text()
+    assert all(f"| {figure.work} | {figure.wanted()} |" in page for figure in FIGURES)
+    assert "fragments / local limit | ≤ 1.7 | 1.5 | met |" in page
+    assert "| not measured |" in page
+    plot = ElementTree.parse(tmp_path / "performance" / "fragments.svg")
+    points = [line.get("points") for line in plot.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert len(points) == 1
+
+
+def test_the_local_limit_writes_what_it_says(tmp_path: Path) -> None:
+    picture = Picture(9_000_000)
+    try:
+        _, digest = direct_write(picture.pieces(), tmp_path / "file")
+    except OSError:
+        pytest.skip("the file system knows no O_DIRECT")
+    assert hashlib.sha256((tmp_path / "file").read_bytes()).digest() == digest == picture.digest
+
+
+def test_what_h2load_says_is_read() -> None:
+    text = (
+        "finished in 12.50ms, 80.00 req/s, 9.28KB/s\n"
+        "requests: 2 total, 2 started, 2 done, {} succeeded, 0 failed, 0 errored, 0 timeout\n"
+        "traffic: 1.1KB (1148) total, 324B (324) headers (space savings 0.00%), 238B (238) data\n"
+    )
+    assert h2load.read(text.format(2), 2) == h2load.Load(0.0125, 238)
+    with pytest.raises(Failed):
+        h2load.read(text.format(1), 2)
+
+
+def test_a_large_body_is_sent_in_the_frames_that_the_server_takes(tmp_path: Path) -> None:
+    source = Source(tmp_path, 3_000_000)
+    picture = source.number(7)
+    sizes = []
+
+    def frames(size: int) -> Path:
+        sizes.append(size)
+        return source.frames(100_000, size)
+
+    with serve(tmp_path / "data") as server:
+        assert bulk.grpc(server.address, GET_STREAM_IMAGE, frames) > 0
+    assert sizes == [bulk.LARGEST]  # which takes a tenth less CPU than those of every server
+    compare(digests(tmp_path / "data"), [picture.digest])
+
+
+def test_images_over_many_streams_are_acknowledged_and_stored(tmp_path: Path) -> None:
+    plan = Plan(size=40_000, images=50, streams=7, connections=2)  # more than a frame each
+    with ours(tmp_path / "data") as server:
+        outcome = load(server, plan)
+    assert outcome.seconds > 0 < outcome.latency
+    assert outcome.server > 0 < outcome.cpu
+    found = digests(tmp_path / "data")
+    compare(found, plan.digests())
+    with pytest.raises(Wrong):
+        compare(found, list(plan.digests())[1:])
+
+
+def test_a_quick_run_of_one_row(tmp_path: Path) -> None:
+    need("h2load", "apt install nghttp2-client")
+    command = [sys.executable, "-m", "bench", "--quick", "users", "--out", tmp_path, "--folder", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "performance.md").read_text()
+    assert "quick run" in page
+    assert "grpc.aio with uvloop and our store | ≥ 1.2 | " in page

@@ -1,0 +1,331 @@
+"""The TypeScript SDK in node/: its own tests, and programs that move images while something is killed."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from conexiones import Client, __version__
+from conexiones.errors import BY_REASON
+from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
+from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
+from conexiones.testing import Server
+from tests.support.clients import need
+from tests.support.node import PACKAGE, PROGRAMS, run
+from tests.support.paths import ROOT
+
+MOVE = PROGRAMS / "move.js"
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Makes a BMP of about so many MiB, once."""
+    folder = tmp_path_factory.mktemp("pictures")
+
+    def make(size: int) -> Path:
+        path = folder / f"{size}.bmp"
+        if path.exists():
+            return path
+        width, height = 16384, size * MIB // (16384 * 3)
+        numbers = ((4, 40), (4, width), (4, height), (2, 1), (2, 24), (24, 0))
+        with path.open("wb") as file:
+            file.write(b"BM" + (54 + width * height * 3).to_bytes(4, "little") + bytes(4))
+            file.write((54).to_bytes(4, "little"))
+            file.write(b"".join(number.to_bytes(count, "little") for count, number in numbers))
+            row = os.urandom(width * 3)
+            for _ in range(height):
+                file.write(row)
+        return path
+
+    return make
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Moving:
+    """A running move.js; each step is what a line of it says."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def step(self) -> dict[str, Any]:
+        assert self.process.stdout
+        assert self.process.stderr
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        return json.loads(line)
+
+    def moved(self, least: int = 1) -> dict[str, Any]:
+        """The first step with so many bytes, in mid-way."""
+        while (step := self.step())["bytes"] < least:
+            pass
+        assert step["bytes"] < step.get("total", 1 << 60)
+        return step
+
+    def result(self) -> dict[str, Any]:
+        while "id" not in (step := self.step()):
+            pass
+        assert self.process.wait(30) == 0
+        return step
+
+    def go_on(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+
+@pytest.fixture
+def move(node: str, server: Server) -> Callable[..., Any]:
+    @contextmanager
+    def start(*arguments: str | Path) -> Iterator[Moving]:
+        process = subprocess.Popen(
+            [node, str(MOVE), *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"CONEXIONES_ADDRESS": server.address},
+        )
+        with process:
+            try:
+                yield Moving(process)
+            finally:
+                process.kill()
+
+    return start
+
+
+def download(channel: grpc.Channel, id: str) -> bytes:
+    """As the stubs of Python read it."""
+    frames = ImageServiceStub(channel).DownloadImage(images_pb2.DownloadImageRequest(id=id))
+    return b"".join(frame.data for frame in frames)
+
+
+def test_generated_code_is_up_to_date(node: str) -> None:
+    run(node, "generate.js", "--check")
+
+
+def test_its_own_tests(node: str, server: Server) -> None:
+    environ = {"CONEXIONES_ADDRESS": server.address, "CONEXIONES_DATA_DIR": str(server.data_dir)}
+    run(need("npm", "apt install nodejs npm"), "test", **environ)
+
+
+def test_it_knows_every_reason(node: str) -> None:
+    assert set(json.loads(run(node, str(MOVE), "reasons"))) == set(BY_REASON)
+
+
+# How an upload ends that is not waited for; then that of a client that waits no longer than half a second.
+FULL = """
+import { Client } from "conexiones";
+const client = Client.fromEnviron();
+const said = (error) => console.log(error.reason ?? error.name);
+await client.upload(Buffer.alloc(9), { patienceMs: 500 }).catch(said);
+await client.upload(Buffer.alloc(9), { signal: AbortSignal.timeout(500) }).catch(said);
+client.close();
+"""
+
+
+def test_tls_with_a_client_certificate_and_a_server_that_is_full(
+    node: str, start: Callable[..., Server], photograph: bytes, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "conexiones", "certs", str(tmp_path), "--host", "localhost"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    pem = {name: str(tmp_path / name) for name in ("server.pem", "server.key", "ca.pem")}
+    server = start(
+        tls_cert=pem["server.pem"],
+        tls_key=pem["server.key"],
+        tls_client_ca=pem["ca.pem"],
+        max_open_uploads="1",
+    )
+    (tmp_path / "image.jpg").write_bytes(photograph)
+    environ = {
+        "CONEXIONES_ADDRESS": f"localhost:{server.port}",
+        "CONEXIONES_CA": pem["ca.pem"],
+        "CONEXIONES_CERT": str(tmp_path / "client.pem"),
+        "CONEXIONES_KEY": str(tmp_path / "client.key"),
+    }
+    last = run(node, str(MOVE), "put", str(tmp_path / "image.jpg"), **environ).splitlines()[-1]
+    assert json.loads(last)["sha256"] == hashlib.sha256(photograph).hexdigest()
+    # One upload is left open.
+    (tmp_path / "full.mjs").write_text(FULL)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "conexiones").symlink_to(PACKAGE)
+    security = grpc.ssl_channel_credentials(
+        *(Path(environ[f"CONEXIONES_{name}"]).read_bytes() for name in ("CA", "KEY", "CERT"))
+    )
+    with grpc.secure_channel(environ["CONEXIONES_ADDRESS"], security) as channel:
+        UploadServiceStub(channel).CreateUpload(uploads_pb2.CreateUploadRequest(request_id="left"))
+    assert run(node, "full.mjs", folder=tmp_path, **environ) == "TOO_MANY_UPLOADS\nTimeoutError\n"
+
+
+def test_the_examples_of_its_page_run(node: str, server: Server, photograph: bytes, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "sdk-node.md").read_text()
+    for name, code in re.findall(r"```js\n// (\S+)\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).write_text(code)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "conexiones").symlink_to(PACKAGE)
+    (tmp_path / "scan.tiff").write_bytes(photograph)  # by content, never by name
+    environ = {"CONEXIONES_ADDRESS": server.address}
+    assert f"JPEG 1280 × 853 {len(photograph)} bytes" in run(node, "move.mjs", folder=tmp_path, **environ)
+    assert (tmp_path / "copy.tiff").read_bytes() == photograph
+    assert run(node, "refused.mjs", folder=tmp_path, **environ).startswith("NOT_AN_IMAGE")
+    small = run(node, "small.mjs", folder=tmp_path, **environ)
+    assert small.startswith("WEBP 320 × 213 ")
+    assert (tmp_path / "small.webp").read_bytes()[8:12] == b"WEBP"
+    users = run(node, "users.mjs", folder=tmp_path, **environ)
+    assert "format: 'JPEG'" in users
+    assert "JPEG\nNOT_AN_IMAGE\nAda 144 " in users
+    looked = run(node, "look.mjs", folder=tmp_path, **environ)
+    assert looked.count("deleted\n") == 2
+    assert f"{__version__} takes 17179869184 bytes at most" in looked
+    with subprocess.Popen(
+        [node, "watch.mjs"], cwd=tmp_path, env=os.environ | environ, stdout=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout
+        assert watching.stdout.readline() == "listening\n"
+        with Client(server.address) as client:
+            id = client.upload(photograph).id
+        assert watching.stdout.readline() == f"+ {id} JPEG\n"
+        watching.kill()
+
+
+def test_the_package_has_what_its_users_need_and_no_more(
+    node: str, server: Server, photograph: bytes, tmp_path: Path
+) -> None:
+    """As packed: a TypeScript program with the strictest settings compiles against it, and runs."""
+    # From a copy, for packing builds anew.
+    source = tmp_path / "project" / "node"
+    shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    shutil.copy(ROOT / "LICENSE", source.parent)
+    (source / "node_modules").symlink_to(PACKAGE / "node_modules")
+    npm = need("npm", "apt install nodejs npm")
+    run(npm, "run", "package", "--silent", folder=source)
+    modules = tmp_path / "node_modules"
+    modules.mkdir()
+    with tarfile.open(source / f"conexiones-{__version__}.tgz") as packed:
+        names = packed.getnames()
+        packed.extractall(modules, filter="data")
+    (modules / "package").rename(modules / "conexiones")
+    for dependency in ("@bufbuild", "@grpc", "@node-rs", "@types"):
+        (modules / dependency).symlink_to(PACKAGE / "node_modules" / dependency)
+    others = {name for name in names if not re.fullmatch(r"package/dist/src/[\w/]+(\.d\.ts|\.js)", name)}
+    assert others == {"package/package.json", "package/README.md", "package/LICENSE"}
+    assert "package/dist/src/index.d.ts" in names
+    assert (source / f"conexiones-{__version__}.tgz").stat().st_size < 100_000
+
+    (tmp_path / "scan.tiff").write_bytes(photograph)
+    code = re.findall(r"```js\n// \S+\n(.*?)```", (PACKAGE / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "readme.mts").write_text("".join(code))
+    settings = ["--module", "nodenext", "--target", "es2022", "--strict", "--exactOptionalPropertyTypes"]
+    compiler = str(PACKAGE / "node_modules" / "typescript" / "bin" / "tsc")
+    run(node, compiler, *settings, "--types", "node", "readme.mts", folder=tmp_path)
+    assert " JPEG 1280 853\n" in run(node, "readme.mjs", folder=tmp_path, CONEXIONES_ADDRESS=server.address)
+    assert (tmp_path / "copy.tiff").read_bytes() == photograph
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    assert '"resolved"' not in (PACKAGE / "package-lock.json").read_text()
+
+
+def test_an_upload_goes_on_when_the_server_was_killed(
+    move: Any, server: Server, picture: Callable[[int], Path]
+) -> None:
+    with move("put", picture(64)) as moving:
+        before = moving.moved()["bytes"]
+        server.kill()
+        server.start()
+        after = moving.step()["bytes"]
+        assert after > before
+        assert moving.result()["sha256"] == digest(picture(64))
+
+
+def test_a_stream_goes_on_when_the_server_was_killed(
+    move: Any, server: Server, picture: Callable[[int], Path]
+) -> None:
+    path = picture(48)
+    with move("pipe", path) as moving:
+        moving.moved(20 * MIB)
+        server.kill()
+        moving.go_on()
+        server.start()
+        assert moving.result()["sha256"] == digest(path)
+
+
+def test_a_download_goes_on_when_the_server_was_killed(
+    move: Any, server: Server, picture: Callable[[int], Path], tmp_path: Path
+) -> None:
+    path = picture(64)
+    with move("put", path) as moving:
+        stored = moving.result()
+    with move("get", stored["id"], tmp_path / "image") as moving:
+        moving.moved()
+        server.kill()
+        server.start()
+        moving.result()
+    assert digest(tmp_path / "image") == stored["sha256"] == digest(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["image"]
+
+
+def test_another_process_goes_on_with_an_upload_and_a_download(
+    move: Any, picture: Callable[[int], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "image.bmp"
+    shutil.copyfile(picture(64), path)
+    with move("put", path, "resume") as moving:
+        sent = moving.moved()["bytes"]
+        moving.kill()
+    with move("put", path, "resume") as moving:
+        assert moving.step()["bytes"] >= sent
+        stored = moving.result()
+    assert stored["sha256"] == digest(path)
+
+    copy = tmp_path / "copy.bmp"
+    with move("get", stored["id"], copy, "resume") as moving:
+        moving.moved()
+        moving.kill()
+    with move("get", stored["id"], copy, "resume") as moving:
+        assert moving.step()["bytes"] > 0
+        moving.result()
+    assert digest(copy) == stored["sha256"]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["copy.bmp", "image.bmp"]
+
+
+def test_python_reads_what_node_wrote_and_the_other_way_round(
+    move: Any, channel: grpc.Channel, photograph: bytes, tmp_path: Path
+) -> None:
+    sent = tmp_path / "sent.jpg"
+    sent.write_bytes(photograph)
+    with move("put", sent) as moving:
+        stored = moving.result()
+    assert download(channel, stored["id"]) == photograph
+
+    uploads = UploadServiceStub(channel)
+    upload = uploads.CreateUpload(uploads_pb2.CreateUploadRequest(request_id="python")).upload
+    uploads.WriteChunk(uploads_pb2.WriteChunkRequest(upload_id=upload.id, data=photograph))
+    finished = uploads.FinishUpload(
+        uploads_pb2.FinishUploadRequest(id=upload.id, size_bytes=len(photograph))
+    ).upload
+    with move("get", finished.image.id, tmp_path / "got.jpg") as moving:
+        assert moving.result()["sha256"] == stored["sha256"]
+    assert (tmp_path / "got.jpg").read_bytes() == photograph

@@ -1,0 +1,125 @@
+"""Memory is bounded, whatever clients send and however many they are."""
+
+import hashlib
+import socket
+import threading
+
+import grpc
+import grpc.aio
+import pytest
+
+from conexiones.gen.user_pb2 import GetImage, GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server
+from tests.support.bitmaps import bitmap
+from tests.support.failures import failure
+from tests.support.processes import Meter
+from tests.support.waiting import DEADLINE, until
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("size", [65536, 4 * MIB])
+def test_a_stream_of_one_gibibyte(server: Server, stub: UsuarioServicioStub, size: int) -> None:
+    expected, sent = hashlib.sha256(), 0
+
+    def fragments():
+        nonlocal sent
+        for piece in bitmap(18920, 18920, piece=size):
+            expected.update(piece)
+            sent += len(piece)
+            yield GetImage(image=piece)
+
+    with Meter(server) as meter:
+        reply = stub.GetStreamImage(fragments(), timeout=120)
+    assert sent >= 1024 * MIB
+    assert reply.image_info.sha256 == expected.digest()
+    assert reply.image_info.size_bytes == sent
+    print(f"1 GiB in fragments of {size} bytes: the server's peak was {meter.peak / MIB:.0f} MiB")
+    assert meter.peak < 300 * MIB
+
+
+def test_many_large_messages_wait_for_their_turn(start) -> None:
+    server = start(message_budget="192MiB")
+    image = b"".join(bitmap(4600, 4600))  # 63 MB, close to the limit of one message
+    failures: list[BaseException] = []
+
+    def client() -> None:
+        options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+        try:
+            with grpc.insecure_channel(server.address, options=options) as channel:
+                stub = UsuarioServicioStub(channel)
+                reply = stub.ProcessImage(GetUserRequest(image=image), timeout=120)
+                assert (reply.image_info.width, reply.image_info.size_bytes) == (4600, len(image))
+        except BaseException as error:
+            failures.append(error)
+
+    with Meter(server) as meter:
+        clients = [threading.Thread(target=client) for _ in range(12)]
+        for one in clients:
+            one.start()
+        for one in clients:
+            one.join()
+    assert failures == []
+    print(f"12 messages of 63 MB at once: the server's peak was {meter.peak / MIB:.0f} MiB")
+    assert meter.peak < 600 * MIB
+
+
+async def test_many_uploads_share_the_memory(start) -> None:
+    server = start()
+    gathered = b"".join(bitmap(560, 560))[:900_000]  # less than a batch of an upload that is alone
+    with Meter(server) as meter:
+        channels = [
+            grpc.aio.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)])
+            for _ in range(4)
+        ]
+        calls = [UsuarioServicioStub(channel).GetStreamImage(timeout=60) for channel in channels * 25]
+        for call in calls:
+            await call.write(GetImage(image=gathered))
+        incoming = server.data_dir / "incoming"
+        # Every upload has come so far that it had to give up what it gathered.
+        await until(lambda: len(list(incoming.iterdir())) == 100)
+        for call in calls:
+            call.cancel()
+        for channel in channels:
+            await channel.close()
+        await until(lambda: not list(incoming.iterdir()))
+    print(f"100 uploads of 900 kB, held open: the server's peak was {meter.peak / MIB:.0f} MiB")
+    # What docs/operations.md says is the bound.
+    assert meter.peak < (110 + 256 + 128 + 100) * MIB
+
+
+def test_a_client_that_stalls_in_a_message_is_sent_away(start) -> None:
+    server = start(message_budget="3MiB", max_message_bytes="1MiB", stall_seconds="0.5")
+    with socket.create_connection(("127.0.0.1", server.port)) as stalled:
+        head = b"POST /user.UsuarioServicio/GetUser HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        stalled.sendall(head + b"content-length: 900000\r\n\r\n" + b" " * 100_000)
+        stalled.settimeout(DEADLINE)
+        answer = stalled.recv(65536)
+        assert b"504 Gateway Timeout" in answer
+        assert b"deadline_exceeded" in answer
+    with grpc.insecure_channel(server.address) as channel:
+        stub = UsuarioServicioStub(channel)
+        image = b"".join(bitmap(500, 500))
+        assert stub.ProcessImage(GetUserRequest(image=image), timeout=DEADLINE).image_info.width == 500
+
+
+def test_above_the_limit_of_calls_the_server_is_busy(start, photograph: bytes) -> None:
+    server = start(max_calls="2")
+    release = threading.Event()
+
+    def held():
+        yield GetImage(image=photograph)
+        release.wait(DEADLINE)
+
+    with grpc.insecure_channel(server.address) as channel:
+        stub = UsuarioServicioStub(channel)
+        streams = [stub.ImageStreamReply(held(), timeout=DEADLINE) for _ in range(2)]
+        for stream in streams:
+            assert next(stream).image_info.format == "JPEG"
+        busy = (grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY")
+        assert failure(stub.GetUser, GetUserRequest(name="Ana")) == busy
+        release.set()
+        for stream in streams:
+            assert list(stream) == []
+        assert stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE).user.name == "Ana"

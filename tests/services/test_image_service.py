@@ -1,0 +1,237 @@
+"""conexiones.v1.ImageService: finding, reading, deleting and watching what any call stored."""
+
+import asyncio
+import hashlib
+
+import google_crc32c
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from conexiones.gen.conexiones.v1.images_pb2 import (
+    DeleteImageRequest,
+    DownloadImageRequest,
+    GetImageRequest,
+    ListImagesRequest,
+    WatchImagesRequest,
+)
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
+from conexiones.gen.user_pb2 import GetImage, GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server
+from tests.adapters.stored import stored_blobs
+from tests.support.bitmaps import bitmap
+from tests.support.failures import failure, reason
+from tests.support.processes import family
+from tests.support.waiting import DEADLINE
+
+PICTURE = b"".join(bitmap(1500, 1000))
+
+
+@pytest.fixture
+def images(channel: grpc.Channel) -> ImageServiceStub:
+    return ImageServiceStub(channel)
+
+
+def stored(stub: UsuarioServicioStub, seed: int = 0, user: str = "") -> str:
+    image = b"".join(bitmap(20, 10, seed=seed))
+    return stub.ProcessImage(GetUserRequest(name=user, image=image), timeout=DEADLINE).image_info.id
+
+
+def test_an_image_of_the_tutorials_call_is_here(images, stub, photograph: bytes) -> None:
+    info = stub.ProcessImage(GetUserRequest(name="Ana", image=photograph), timeout=DEADLINE).image_info
+    image = images.GetImage(GetImageRequest(id=info.id), timeout=DEADLINE).image
+    assert (image.format, image.width, image.height) == ("JPEG", 1280, 853)
+    assert (image.sha256, image.size_bytes, image.user) == (info.sha256, len(photograph), "Ana")
+    assert image.etag == f'"{info.sha256.hex()}"'
+    assert image.content_type == "image/jpeg"
+    unknown = (grpc.StatusCode.NOT_FOUND, "IMAGE_NOT_FOUND")
+    assert failure(images.GetImage, GetImageRequest(id="none")) == unknown
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit", "expected"),
+    [
+        (0, 0, PICTURE),
+        (0, 10, PICTURE[:10]),
+        (1, 0, PICTURE[1:]),
+        (1 << 20, 1 << 20, PICTURE[1 << 20 : 2 << 20]),
+        (len(PICTURE) - 1, 100, PICTURE[-1:]),
+        (len(PICTURE), 0, b""),
+        (-10, 0, PICTURE[-10:]),
+        (-10, 4, PICTURE[-10:-6]),
+        (-(10**12), 7, PICTURE[:7]),
+    ],
+)
+def test_ranges(images, stub, offset: int, limit: int, expected: bytes) -> None:
+    info = stub.GetStreamImage(iter([GetImage(image=PICTURE)]), timeout=DEADLINE).image_info
+    request = DownloadImageRequest(id=info.id, offset=offset, limit=limit)
+    frames = list(images.DownloadImage(request, timeout=DEADLINE))
+    assert frames[0].image.id == info.id
+    assert not any(frame.HasField("image") for frame in frames[1:])
+    at = frames[0].offset
+    assert PICTURE[at : at + len(expected)] == expected
+    for frame in frames:
+        assert (frame.offset, len(frame.data) <= 1 << 20) == (at, True)
+        assert frame.crc32c == google_crc32c.value(frame.data)
+        at += len(frame.data)
+    assert b"".join(frame.data for frame in frames) == expected
+
+
+def test_what_cannot_be_read(images, stub) -> None:
+    info = stub.GetStreamImage(iter([GetImage(image=PICTURE)]), timeout=DEADLINE).image_info
+
+    def refusal(**fields):
+        return failure(images.DownloadImage, DownloadImageRequest(**{"id": info.id, **fields}))
+
+    assert refusal(offset=len(PICTURE) + 1) == (grpc.StatusCode.OUT_OF_RANGE, "OFFSET_OUT_OF_RANGE")
+    assert refusal(limit=-1) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert refusal(if_etag='"other"') == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+    assert refusal(id="none") == (grpc.StatusCode.NOT_FOUND, "IMAGE_NOT_FOUND")
+    etag = images.GetImage(GetImageRequest(id=info.id), timeout=DEADLINE).image.etag
+    assert list(images.DownloadImage(DownloadImageRequest(id=info.id, if_etag=etag), timeout=DEADLINE))
+
+
+def pages(images, **fields) -> list[list[str]]:
+    found, token = [], ""
+    while True:
+        page = images.ListImages(ListImagesRequest(page_token=token, **fields), timeout=DEADLINE)
+        found.append([image.id for image in page.images])
+        token = page.next_page_token
+        if not token:
+            return found
+
+
+def test_lists(images, stub) -> None:
+    assert pages(images) == [[]]
+    ids = [stored(stub, seed, user="Ana" if seed % 2 else "Eva") for seed in range(10)]
+    newest = ids[::-1]
+    assert pages(images) == [newest]
+    assert pages(images, page_size=4) == [newest[:4], newest[4:8], newest[8:]]
+    assert pages(images, page_size=5) == [newest[:5], newest[5:]]
+    assert pages(images, user="Ana", page_size=3) == [newest[0:6:2], newest[6::2]]
+    assert pages(images, user="Nobody") == [[]]
+    times = {id: images.GetImage(GetImageRequest(id=id), timeout=DEADLINE).image.create_time for id in ids}
+    assert pages(images, start_time=times[ids[3]], end_time=times[ids[7]]) == [newest[3:7]]
+    assert pages(images, end_time=Timestamp(seconds=1)) == [[]]
+
+
+def test_pages_are_stable(images, stub) -> None:
+    ids = [stored(stub, seed) for seed in range(6)]
+    first = images.ListImages(ListImagesRequest(page_size=2), timeout=DEADLINE)
+    assert [image.id for image in first.images] == [ids[5], ids[4]]
+    stored(stub, 99)
+    images.DeleteImage(DeleteImageRequest(id=ids[4]), timeout=DEADLINE)
+    images.DeleteImage(DeleteImageRequest(id=ids[2]), timeout=DEADLINE)
+    second = images.ListImages(
+        ListImagesRequest(page_size=2, page_token=first.next_page_token), timeout=DEADLINE
+    )
+    assert [image.id for image in second.images] == [ids[3], ids[1]]
+    # A token is of one list.
+    other = ListImagesRequest(page_token=first.next_page_token, user="Ana")
+    assert failure(images.ListImages, other) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    for token in ("x", "é", "AAAA"):
+        assert failure(images.ListImages, ListImagesRequest(page_token=token))[1] == "INVALID_FIELD"
+    assert failure(images.ListImages, ListImagesRequest(page_size=-1))[1] == "INVALID_FIELD"
+
+
+def test_bytes_go_with_the_last_reference(server: Server, images, stub) -> None:
+    first, second = stored(stub, 1), stored(stub, 1)
+    digest = images.GetImage(GetImageRequest(id=first), timeout=DEADLINE).image.sha256.hex()
+    images.DeleteImage(DeleteImageRequest(id=first), timeout=DEADLINE)
+    assert digest in stored_blobs(server.data_dir)
+    assert failure(images.DeleteImage, DeleteImageRequest(id=first))[1] == "IMAGE_NOT_FOUND"
+    images.DeleteImage(DeleteImageRequest(id=second), timeout=DEADLINE)
+    assert digest not in stored_blobs(server.data_dir)
+    # A user whose image was deleted has none.
+    image = b"".join(bitmap(20, 10, seed=5))
+    user = stub.GetUser(GetUserRequest(name="Ana", image=image), timeout=DEADLINE).user
+    images.DeleteImage(DeleteImageRequest(id=user.image_id), timeout=DEADLINE)
+    reply = stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE)
+    assert (reply.user.image_id, reply.HasField("image_info")) == ("", False)
+
+
+async def told(watch):
+    """The next event but those of facts, which come whenever an image has been looked at."""
+    while (event := await watch.read()).WhichOneof("event") == "described":
+        pass
+    return event
+
+
+async def test_watching(server: Server) -> None:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        images, stub = ImageServiceStub(channel), UsuarioServicioStub(channel)
+
+        async def store(seed: int, user: str = "") -> str:
+            image = b"".join(bitmap(20, 10, seed=seed))
+            return (await stub.ProcessImage(GetUserRequest(name=user, image=image))).image_info.id
+
+        watch = images.WatchImages(WatchImagesRequest())
+        assert (await told(watch)).WhichOneof("event") == "heartbeat"
+        watch_ana = images.WatchImages(WatchImagesRequest(user="Ana"))
+        assert (await told(watch_ana)).WhichOneof("event") == "heartbeat"
+        one, two = await store(1), await store(2, "Ana")
+        events = [await told(watch), await told(watch)]
+        assert [event.stored.id for event in events] == [one, two]
+        assert (await told(watch_ana)).stored.id == two
+        await images.DeleteImage(DeleteImageRequest(id=one))
+        deleted = await told(watch)
+        assert (deleted.WhichOneof("event"), deleted.deleted_id) == ("deleted_id", one)
+        # From an event on: what came after it.
+        again = images.WatchImages(WatchImagesRequest(resume_token=events[0].resume_token))
+        assert (await told(again)).WhichOneof("event") == "heartbeat"
+        assert (await told(again)).stored.id == two
+        assert (await told(again)).deleted_id == one
+        lost = images.WatchImages(WatchImagesRequest(resume_token="999999"))
+        assert (await told(lost)).WhichOneof("event") == "resync"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await told(images.WatchImages(WatchImagesRequest(resume_token="nonsense")))
+        assert reason(caught.value) == "INVALID_FIELD"
+        for call in (watch, watch_ana, again, lost):
+            call.cancel()
+    # Over a restart too.
+    token = events[1].resume_token
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        resumed = ImageServiceStub(channel).WatchImages(WatchImagesRequest(resume_token=token))
+        assert (await told(resumed)).WhichOneof("event") == "heartbeat"
+        assert (await told(resumed)).deleted_id == one
+
+
+async def test_a_watcher_costs_nothing_while_nothing_happens(server: Server) -> None:
+    """pyvoy's receive() gives empty bodies for ever: asked without a pause, one watcher takes a processor."""
+
+    def processor() -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in family(server.pid))
+
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest())
+        await watch.read()
+        before = processor()
+        await asyncio.sleep(1)  # of nothing
+        assert processor() - before < 0.3
+        watch.cancel()
+
+
+async def test_watchers_do_not_hold_up_a_drain(server: Server) -> None:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest())
+        await watch.read()
+        assert await asyncio.to_thread(server.stop) == 0
+        assert await watch.code() == grpc.StatusCode.UNAVAILABLE
+    assert "cut" not in server.log
+
+
+def test_a_download_that_began_goes_on_when_the_image_is_deleted(images, stub) -> None:
+    big = b"".join(bitmap(4000, 3000))
+    info = stub.GetStreamImage(
+        GetImage(image=big[at : at + 65536]) for at in range(0, len(big), 65536)
+    ).image_info
+    frames = images.DownloadImage(DownloadImageRequest(id=info.id), timeout=DEADLINE)
+    content = hashlib.sha256(next(frames).data)
+    images.DeleteImage(DeleteImageRequest(id=info.id), timeout=DEADLINE)
+    for frame in frames:
+        content.update(frame.data)
+    assert content.digest() == info.sha256

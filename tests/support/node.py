@@ -1,0 +1,49 @@
+"""The TypeScript SDK in node/, built, for the tests that run its programs."""
+
+import fcntl
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.clients import need
+from tests.support.paths import ROOT
+
+PACKAGE = ROOT / "node"
+PROGRAMS = PACKAGE / "dist" / "test" / "programs"
+
+
+def run(*command: str, folder: Path = PACKAGE, timeout: int = 300, **environ: str) -> str:
+    """The output of a program; what it wrote, if it failed, is what pytest shows."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=inherited | environ,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}:\n{done.stdout}", pytrace=False)
+    return done.stdout
+
+
+def built() -> str:
+    """Builds the package, and gives the program that runs it."""
+    program = need("node", "apt install nodejs npm")
+    npm = need("npm", "apt install nodejs npm")
+    if not (PACKAGE / "node_modules" / ".package-lock.json").is_file():
+        run(npm, "ci", "--silent")
+    stamp = PACKAGE / "node_modules" / ".built"
+    with stamp.open("a") as lock:  # of several processes that run tests, one builds, and none under another
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sources = [*PACKAGE.glob("*.json"), *PACKAGE.glob("src/**/*.ts"), *PACKAGE.glob("test/**/*.ts")]
+        newest = str(max(path.stat().st_mtime_ns for path in sources))
+        if stamp.read_text() != newest or not PROGRAMS.is_dir():
+            run(npm, "run", "build", "--silent")
+            stamp.write_text(newest)
+    return program

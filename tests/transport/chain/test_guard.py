@@ -1,0 +1,79 @@
+"""Handlers that fail cost their own call: no text of theirs gets out, and the server goes on."""
+
+import re
+
+import grpc
+import pytest
+
+from conexiones.gen.user_pb2 import GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server
+from tests.support.failures import failure
+from tests.support.paths import ROOT
+from tests.support.waiting import DEADLINE
+from tests.transport.chain.faulty import SECRET
+
+
+@pytest.fixture
+def faulty(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with Server(tmp_path / "data", {}, ["-m", "tests.transport.chain.faulty"]) as server:
+        server.start()
+        yield server
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SystemExit",
+        "KeyboardInterrupt",
+        "GeneratorExit",
+        "RuntimeError",
+        "TimeoutError",
+        "OSError",
+        "CancelledError",
+    ],
+)
+def test_a_handler_that_fails_costs_one_call(faulty: Server, name: str) -> None:
+    code, reason = grpc.StatusCode.INTERNAL, "INTERNAL"
+    if name == "CancelledError":
+        code, reason = grpc.StatusCode.CANCELLED, "CANCELLED"
+    with grpc.insecure_channel(faulty.address) as channel:
+        stub = UsuarioServicioStub(channel)
+        for _ in range(3):
+            assert failure(stub.GetUser, GetUserRequest(name=name)) == (code, reason)
+            assert failure(stub.GetUserBidiStream, iter([GetUserRequest(name=name)])) == (code, reason)
+            assert stub.GetUser(GetUserRequest(name="Ana", pow=2), timeout=DEADLINE).user.pow_squared == 4
+
+
+def test_no_text_of_an_exception_reaches_a_client(faulty: Server) -> None:
+    with grpc.insecure_channel(faulty.address) as channel:
+        stub = UsuarioServicioStub(channel)
+        for name in ("SystemExit", "RuntimeError", "OSError"):
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.GetUser(GetUserRequest(name=name), timeout=DEADLINE)
+            answer = repr(
+                (caught.value.details(), caught.value.trailing_metadata(), caught.value.initial_metadata())
+            )
+            assert "secret" not in answer
+            assert "Error" not in answer.replace("ErrorInfo", "")
+            assert not re.search(r"/\w+/\w", answer.replace("type.googleapis.com/google.rpc", ""))
+    faulty.stop()
+    # The log is where causes go.
+    assert faulty.log.count(f"RuntimeError: {SECRET}") == 1
+    assert "Traceback" in faulty.log
+
+
+@pytest.mark.parametrize("attempts", [2, 4])
+def test_retry_policies_of_grpc_fire(start, attempts: int) -> None:
+    server = start(log_level="debug")
+    policy = (
+        '{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": %d, "initialBackoff": "0.01s",'
+        ' "maxBackoff": "0.01s", "backoffMultiplier": 1, "retryableStatusCodes": ["INVALID_ARGUMENT"]}}]}'
+    )
+    options = [("grpc.service_config", policy % attempts), ("grpc.enable_retries", 1)]
+    with grpc.insecure_channel(server.address, options=options) as channel:
+        stub = UsuarioServicioStub(channel)
+        assert failure(stub.GetUser, GetUserRequest())[1] == "EMPTY_NAME"
+    server.stop()
+    assert server.log.count("user.UsuarioServicio/GetUser: EMPTY_NAME") == attempts

@@ -1,0 +1,293 @@
+"""TLS, mTLS and HTTP/3: who is let in, and that nobody else is."""
+
+import asyncio
+import hashlib
+import os
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+from pyqwest import Client, HTTPTransport, HTTPVersion
+
+from conexiones.gen.user_pb2 import GetImage, GetUserReply, GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server
+from tests.support.bitmaps import bitmap
+from tests.support.failures import failure
+from tests.support.waiting import DEADLINE, until
+
+JSON = {"content-type": "application/json"}
+PATH = "/user.UsuarioServicio/GetUser"
+
+
+@pytest.fixture
+def certs(tmp_path: Path) -> Path:
+    """What `conexiones certs` makes."""
+    folder = tmp_path / "certs"
+    done = subprocess.run(
+        [sys.executable, "-m", "conexiones", "certs", str(folder)], capture_output=True, text=True, check=True
+    )
+    assert [Path(line.split()[0]).name for line in done.stdout.splitlines()] == [
+        "ca.pem",
+        "server.pem",
+        "server.key",
+        "client.pem",
+        "client.key",
+    ]
+    return folder
+
+
+def tls(certs: Path) -> dict[str, str]:
+    return {"tls_cert": str(certs / "server.pem"), "tls_key": str(certs / "server.key")}
+
+
+def call(server: Server, credentials: grpc.ChannelCredentials) -> str:
+    with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
+        stub = UsuarioServicioStub(channel)
+        return stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE).user.name
+
+
+def refused(server: Server, credentials: grpc.ChannelCredentials) -> bool:
+    with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
+        stub = UsuarioServicioStub(channel)
+        return failure(stub.GetUser, GetUserRequest(name="Ana"))[0] == grpc.StatusCode.UNAVAILABLE
+
+
+def let_in(server: Server, credentials: grpc.ChannelCredentials) -> bool:
+    try:
+        return call(server, credentials) == "Ana"
+    except grpc.RpcError:
+        return False
+
+
+def test_keys_are_for_their_owner_alone(certs: Path) -> None:
+    for name in ("server.key", "client.key"):
+        assert stat.S_IMODE((certs / name).stat().st_mode) == 0o600
+    assert not (certs / "ca.key").exists()
+
+
+def test_tls(start, certs: Path, tmp_path: Path) -> None:
+    server = start(**tls(certs))
+    assert "(TLS;" in server.log
+    ca = (certs / "ca.pem").read_bytes()
+    assert call(server, grpc.ssl_channel_credentials(ca)) == "Ana"
+    assert refused(server, grpc.ssl_channel_credentials())
+    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        stub = UsuarioServicioStub(channel)
+        assert failure(stub.GetUser, GetUserRequest(name="Ana"))[0] == grpc.StatusCode.UNAVAILABLE
+    # Certificates in the CA's name, from another CA.
+    other = tmp_path / "other"
+    subprocess.run([sys.executable, "-m", "conexiones", "certs", str(other)], capture_output=True, check=True)
+    assert refused(server, grpc.ssl_channel_credentials((other / "ca.pem").read_bytes()))
+
+
+def test_no_copy_of_a_key_is_left_of_a_killed_server(start, certs: Path) -> None:
+    server: Server = start(**tls(certs))
+    private = Path((server.data_dir / "lock").read_text())
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    key = (certs / "server.key").read_text().splitlines()[1]
+    assert any(key in file.read_text() for file in private.glob("*.json"))
+    server.kill()
+    assert private.exists()
+    server.start()
+    assert not private.exists()
+    now = Path((server.data_dir / "lock").read_text())
+    assert now.exists()
+    assert server.stop() == 0
+    assert not now.exists()
+
+
+def test_mtls(start, certs: Path, tmp_path: Path) -> None:
+    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
+    assert "(mTLS;" in server.log
+    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    assert call(server, grpc.ssl_channel_credentials(ca, key, cert)) == "Ana"
+    assert refused(server, grpc.ssl_channel_credentials(ca))
+    other = tmp_path / "other"
+    subprocess.run([sys.executable, "-m", "conexiones", "certs", str(other)], capture_output=True, check=True)
+    key, cert = ((other / name).read_bytes() for name in ("client.key", "client.pem"))
+    assert refused(server, grpc.ssl_channel_credentials(ca, key, cert))
+
+
+def serial(server: Server, ca: Path) -> int:
+    context = ssl.create_default_context(cafile=ca)
+    with (
+        socket.create_connection(("localhost", server.port), timeout=DEADLINE) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        return int(secure.getpeercert()["serialNumber"], 16)
+
+
+def another(certs: Path, name: str) -> Path:
+    """Certificates of another CA, beside the first."""
+    folder = certs.with_name(name)
+    subprocess.run(
+        [sys.executable, "-m", "conexiones", "certs", str(folder)], capture_output=True, check=True
+    )
+    return folder
+
+
+def swap_symlink(live: Path, folder: Path) -> None:
+    """As Kubernetes does it."""
+    fresh = live.with_suffix(".new")
+    fresh.symlink_to(folder)
+    fresh.replace(live)
+
+
+async def test_new_certificates_are_used_without_a_restart(start, certs: Path, photograph: bytes) -> None:
+    live = certs.with_name("live")
+    live.symlink_to(certs)
+    server = start(**tls(live))
+    first = serial(server, certs / "ca.pem")
+    async with grpc.aio.secure_channel(
+        f"localhost:{server.port}", grpc.ssl_channel_credentials((certs / "ca.pem").read_bytes())
+    ) as channel:
+        stream = UsuarioServicioStub(channel).ImageStreamReply(timeout=DEADLINE)
+        await stream.write(GetImage(image=photograph))
+        assert (await stream.read()).image_info.format == "JPEG"
+
+        second = another(certs, "second")
+        swap_symlink(live, second)  # found by itself
+        await until(lambda: "read again" in server.log)
+        await until(lambda: trusted(server, second / "ca.pem"))
+        assert serial(server, second / "ca.pem") != first
+        with pytest.raises(ssl.SSLCertVerificationError):
+            serial(server, certs / "ca.pem")
+
+        third = another(certs, "third")  # in place, a file at a time, as a copy does it
+        for name in ("server.pem", "server.key"):
+            (second / name).write_bytes((third / name).read_bytes())
+        os.kill(server.pid, signal.SIGHUP)
+        await until(lambda: trusted(server, third / "ca.pem"))
+
+        # The stream that was open all the while goes on.
+        await stream.write(GetImage(image=photograph))
+        assert (await stream.read()).image_info.format == "JPEG"
+        stream.cancel()
+
+
+def trusted(server: Server, ca: Path) -> bool:
+    try:
+        return serial(server, ca) > 0
+    except ssl.SSLCertVerificationError:
+        return False
+
+
+@pytest.mark.parametrize("bad", ["other key", "no pem", "missing"])
+async def test_bad_certificates_leave_the_old_ones_in_use(start, certs: Path, bad: str) -> None:
+    server = start(**tls(certs))
+    ca = (certs / "ca.pem").read_bytes()
+    key = certs / "server.key"
+    if bad == "missing":
+        key.unlink()
+    else:
+        key.write_bytes(b"?" if bad == "no pem" else (certs / "client.key").read_bytes())
+    os.kill(server.pid, signal.SIGHUP)
+    await until(lambda: "The old ones go on." in server.log)
+    assert call(server, grpc.ssl_channel_credentials(ca)) == "Ana"
+    assert "Traceback" not in server.log
+
+
+async def test_a_new_client_ca_is_used_without_a_restart(start, certs: Path) -> None:
+    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
+    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    other = another(certs, "other")
+    new = grpc.ssl_channel_credentials(
+        ca, (other / "client.key").read_bytes(), (other / "client.pem").read_bytes()
+    )
+    assert refused(server, new)
+    (other / "ca.pem").rename(certs / "ca.pem")
+    os.kill(server.pid, signal.SIGHUP)
+    await until(lambda: "read again" in server.log)
+    await until(lambda: let_in(server, new))
+    assert refused(server, grpc.ssl_channel_credentials(ca, key, cert))
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path, mutual: bool) -> None:
+    """What a client says of itself in the header is never believed."""
+    forged = [("x-forwarded-client-cert", 'Subject="CN=mallory"')]
+    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    options = {"tls_client_ca": str(certs / "ca.pem")} if mutual else {}
+    server = start(**tls(certs), **options, log_level="debug")
+    credentials = grpc.ssl_channel_credentials(ca, key, cert)
+    with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
+        stub = UsuarioServicioStub(channel)
+        with pytest.raises(grpc.RpcError):
+            stub.GetUser(GetUserRequest(), metadata=forged, timeout=DEADLINE)
+    await until(lambda: "EMPTY_NAME" in server.log)
+    line = next(line for line in server.log.splitlines() if "EMPTY_NAME" in line)
+    assert ("CN=Conexiones client" in line) == mutual
+    assert "mallory" not in line
+
+
+async def test_http3_is_a_way_in_with_tls(start, certs: Path) -> None:
+    server = start(**tls(certs))
+    ca = (certs / "ca.pem").read_bytes()
+    async with HTTPTransport(tls_ca_cert=ca, http_version=HTTPVersion.HTTP3) as transport:
+        answer = await Client(transport).post(
+            f"https://127.0.0.1:{server.port}{PATH}", JSON, b'{"name": "Ana"}'
+        )
+        assert answer.status == 200
+        assert answer.json()["user"]["name"] == "Ana"
+
+
+async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: bytes) -> None:
+    # pyvoy has an event loop for each of the two; the application has one.
+    server = start(**tls(certs))
+    ca = (certs / "ca.pem").read_bytes()
+    url = f"https://127.0.0.1:{server.port}"
+    small = b"".join(bitmap(40, 30))
+    async with (
+        HTTPTransport(tls_ca_cert=ca, http_version=HTTPVersion.HTTP3) as h3,
+        HTTPTransport(tls_ca_cert=ca, http_version=HTTPVersion.HTTP2) as h2,
+    ):
+
+        async def one(transport: HTTPTransport, number: int) -> bytes:
+            request = GetUserRequest(
+                name=f"user {number}", pow=number, image=photograph if number % 2 else small
+            )
+            body = request.SerializeToString()
+            answer = await Client(transport).post(f"{url}{PATH}", {"content-type": "application/proto"}, body)
+            reply = GetUserReply.FromString(answer.content)
+            assert reply.user.pow_squared == number**2
+            return reply.image_info.sha256
+
+        digests = await asyncio.gather(*(one((h2, h3)[number // 2 % 2], number) for number in range(60)))
+        assert set(digests) == {hashlib.sha256(image).digest() for image in (photograph, small)}
+        # What one stored, the other finds.
+        for transport in (h2, h3):
+            answer = await Client(transport).post(f"{url}{PATH}", JSON, b'{"name": "user 7"}')
+            assert answer.json()["imageInfo"]["width"] == 1280
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+
+
+async def test_http3_is_no_way_in_with_mtls(start, certs: Path) -> None:
+    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
+    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    # Nobody listens on the port for QUIC: it can be bound.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", server.port))
+    for options in ({}, {"tls_key": key, "tls_cert": cert}):
+        async with HTTPTransport(
+            tls_ca_cert=ca, http_version=HTTPVersion.HTTP3, timeout=2, **options
+        ) as transport:
+            with pytest.raises(Exception, match=r"connect|timed out|request"):
+                await Client(transport).post(
+                    f"https://127.0.0.1:{server.port}{PATH}", JSON, b'{"name": "Ana"}'
+                )
+    # And HTTP/2 and HTTP/1.1 want a certificate.
+    for version in (HTTPVersion.HTTP2, HTTPVersion.HTTP1):
+        async with HTTPTransport(tls_ca_cert=ca, http_version=version, timeout=5) as transport:
+            with pytest.raises(Exception, match=r"connect|certificate|request"):
+                await Client(transport).post(
+                    f"https://127.0.0.1:{server.port}{PATH}", JSON, b'{"name": "Ana"}'
+                )
