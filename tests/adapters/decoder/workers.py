@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import io
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -95,13 +95,6 @@ async def cause_of(decoder: VipsDecoder, path: Path, format: str = "JPEG") -> st
     return str(caught.value.facts["cause"])
 
 
-@pytest.fixture
-def good(tmp_path: Path) -> Path:
-    path = tmp_path / "good.jpg"
-    quarters().save(path)
-    return path
-
-
 class Endless:
     """A file whose reading never ends: a FIFO into which nothing is written."""
 
@@ -121,9 +114,3 @@ class Endless:
     def close(self) -> None:
         if self.end is not None:
             os.close(self.end)
-
-
-@pytest.fixture
-def endless(tmp_path: Path) -> Iterator[Endless]:
-    with contextlib.closing(Endless(tmp_path / "endless.jpg")) as endless:
-        yield endless
