@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "domain": {"ports", "errors", "image_formats"},
     "adapters": {"ports", "errors", "domain.formats", "direct_file", "image_formats"},
     "services": {"domain", "ports", "errors", "gen", "image_formats"},
-    "transport": {"services", "settings", "errors", "gen"},
+    "transport": {"services", "settings", "errors", "gen", "image_formats"},
     "app": {"adapters", "domain", "services", "transport", "settings", "errors", "ports", "routes"},
     "routes": {"services", "transport"},
     "asgi": {"app", "settings", "transport"},

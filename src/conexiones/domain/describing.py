@@ -60,10 +60,7 @@ class Describing:
         return await self._descriptions.facts(digests) if digests else {}
 
     async def of(self, image: ImageRecord) -> Facts:
-        """The facts of a stored image, which is described now if it was not.
-
-        They may say that there is a problem.
-        """
+        """The facts of a stored image, which is described now if it was not. They may be a problem."""
         known = await self.known([image])
         return known.get(image.digest) or await self._find(image, self._prompt)
 

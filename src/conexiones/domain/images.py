@@ -189,6 +189,5 @@ class Head:
 
 
 def _may_be_markup(head: bytearray) -> bool:
-    """Whether more bytes are needed to tell an SVG, for which there is an error of its own, from other
-    text."""
+    """Whether more bytes are needed to tell an SVG, which has an error of its own, from other text."""
     return len(head) < MARKUP_BYTES and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"

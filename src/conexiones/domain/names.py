@@ -7,12 +7,12 @@ MAX_NAME = 256
 
 
 class UserName:
-    """A name that was checked: there is no other way to make one.
+    """A name that was checked, which cannot be made or changed without the check.
 
-    What stores images takes no plain string.
+    What stores images takes this in place of a string, so that nothing can be stored for another name.
     """
 
-    __slots__ = ("text",)
+    __slots__ = ("_text",)
 
     def __init__(self, text: str, *, field: str = "name") -> None:
         """Raises EmptyName or NameTooLong, for that field of the request."""
@@ -20,7 +20,11 @@ class UserName:
             raise EmptyName(field=field, limit=MAX_NAME)
         if len(text) > MAX_NAME:
             raise NameTooLong(field=field, limit=MAX_NAME, actual=len(text))
-        self.text = text
+        self._text = text
+
+    @property
+    def text(self) -> str:
+        return self._text
 
     @classmethod
     def optional(cls, text: str | None, *, field: str = "name") -> "UserName | None":

@@ -38,10 +38,7 @@ _FORMAT_OF: Final[dict[ImageFormat, RenditionFormat]] = {
     "WEBP": "WEBP",
     "AVIF": "AVIF",
 }
-"""Image format → format of its rendition if the request names none.
-
-For others it is PNG, which is lossless.
-"""
+"""Image format → format of its rendition if the request names none. For others it is PNG, as lossless."""
 
 _ANIMATED = ("GIF", "WEBP")
 
@@ -50,10 +47,7 @@ _FORMATS: Final[dict[str, RenditionFormat]] = {format: format for format in FORM
 """The words that a request may use, by themselves."""
 
 _VERSION = b"1"
-"""The version of the way in which renditions are made.
-
-With another one, kept renditions are no longer found.
-"""
+"""Version of how renditions are made. With another one, those that are kept are no longer found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,10 +37,12 @@ class Users:
             record, user = await self._images.admit(
                 image,
                 user=user_name,
-                add=lambda record: self._catalog.put_user(name, pow=pow or None, image=record, now=now()),
+                add=lambda record: self._catalog.put_user(
+                    user_name.text, pow=pow or None, image=record, now=now()
+                ),
             )
             return Registered(user, record)
-        user = await self._catalog.put_user(name, pow=pow or None, image=None, now=now())
+        user = await self._catalog.put_user(user_name.text, pow=pow or None, image=None, now=now())
         stored = await self._catalog.get_image(user.image_id) if user.image_id else None
         return Registered(user, stored)
 

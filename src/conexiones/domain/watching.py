@@ -45,8 +45,7 @@ class Watching:
         self._draining = False
 
     def drain(self) -> None:
-        """Has watchers end with ServerDraining, and not with an error of the storage, when the catalog
-        closes."""
+        """Says that the catalog is about to close, upon which watchers end with ServerDraining."""
         self._draining = True
 
     async def watch(self, *, token: str, user: str | None) -> AsyncIterator[Event]:

@@ -8,8 +8,7 @@ from conexiones.ports.records import Facts, Recipe, Rendered
 
 
 class Decoder(Protocol):
-    """Decodes pixels outside of the server's own process, so that a crash or a leak there ends one call
-    only."""
+    """Decodes pixels outside of the server's own process. A crash there ends one call only."""
 
     async def open(self) -> None: ...
 

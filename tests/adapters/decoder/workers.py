@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -105,11 +106,15 @@ class Endless:
 
     async def read(self) -> None:
         """Returns once a worker reads it."""
-        async with asyncio.timeout(10):
-            while self.end is None:
-                with contextlib.suppress(OSError):  # nobody has opened it for reading
-                    self.end = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
-                await asyncio.sleep(0.005)
+        with ThreadPoolExecutor(1) as thread:
+            # Opening a FIFO for writing waits until it is opened for reading.
+            opened = thread.submit(os.open, self.path, os.O_WRONLY)
+            try:
+                async with asyncio.timeout(10):
+                    self.end = await asyncio.wrap_future(opened)
+            finally:
+                if self.end is None:  # lets the thread end
+                    os.close(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK))
 
     def close(self) -> None:
         if self.end is not None:

@@ -42,10 +42,9 @@ _MAX_HELD = 256
 
 
 class Uploads:
-    """Uploads of images.
+    """Uploads of images. Methods that take an id raise UploadNotFound.
 
-    Methods that take an id raise UploadNotFound for one that is not known, or no longer. `quota` limits all
-    open uploads together. With None only the disk limits them.
+    `quota` limits all open uploads together. Without it only the disk limits them.
     """
 
     def __init__(
@@ -92,8 +91,7 @@ class Uploads:
         return known(await self._catalog.get_upload(upload_id))
 
     async def image(self, upload: UploadRecord) -> ImageRecord | None:
-        """The image of a READY upload, or None if it was deleted since; None for an upload in another
-        state."""
+        """The image of a READY upload, unless it was deleted since. None for an upload in another state."""
         return await self._catalog.get_image(upload.image_id) if upload.image_id else None
 
     @asynccontextmanager
