@@ -18,6 +18,7 @@ from conexiones.domain.renditions import Renditions
 from conexiones.domain.status import Status
 from conexiones.domain.uploads import Uploads
 from conexiones.domain.users import Users
+from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError
 from conexiones.ports.records import UploadQuota
 from conexiones.routes import (
@@ -95,6 +96,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     describing = Describing(catalog, catalog, blobs, prompt=decoder, quiet=quiet, limits=limits)
     renditions = Renditions(catalog, blobs, decoder, cache, limits)
     gallery = Gallery(catalog, blobs, renditions)
+    watching = Watching(catalog)
     page = Page()
     health = HealthService(SERVICES)
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
@@ -103,7 +105,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         **upload_routes(
             UploadService(uploads, describing, limits, quota, max_message_bytes=limit.max_bytes), limit
         ),
-        **image_routes(ImageService(gallery, renditions, describing), limit),
+        **image_routes(ImageService(gallery, watching, renditions, describing), limit),
         **status_routes(StatusService(Status(catalog)), limit),
         **health_routes(health, limit),
         **(reflection_routes(ReflectionService(SERVICES), limit) if settings.reflection else {}),
@@ -111,7 +113,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
 
     def drain() -> None:
         health.drain()
-        gallery.drain()
+        watching.drain()
 
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
@@ -130,7 +132,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             stack.push_async_callback(describing.close)
             async with asyncio.TaskGroup() as tasks:
                 background = [
-                    tasks.create_task(_sweep(uploads, gallery, renditions)),
+                    tasks.create_task(_sweep(uploads, watching, renditions)),
                     tasks.create_task(_describe(describing)),
                 ]
                 yield
@@ -172,11 +174,11 @@ async def _describe(describing: Describing) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _sweep(uploads: Uploads, gallery: Gallery, renditions: Renditions) -> None:
+async def _sweep(uploads: Uploads, watching: Watching, renditions: Renditions) -> None:
     while True:
         try:
             await uploads.sweep()
-            await gallery.sweep()
+            await watching.sweep()
             await renditions.sweep()
         except ConexionesError:
             log.exception("Sweeping failed; it is tried again")

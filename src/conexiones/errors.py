@@ -63,7 +63,7 @@ one in Spanish, and the facts that fill them. Causes are chained (`raise … fro
 
 from enum import IntEnum
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, cast
 
 from conexiones.spanish import in_spanish
 
@@ -312,15 +312,20 @@ class FailedPrecondition(ConexionesError):
     code = Code.FAILED_PRECONDITION
 
 
-class NoPreview(FailedPrecondition):
-    """The image is kept and served as it is, but cannot be decoded within the limits for that.
+PreviewProblem = Literal["PIXELS", "SECONDS", "MEMORY", "CORRUPT", "CRASH", "UNSUPPORTED"]
+"""Limits of pixels, time and memory; a damaged image; a decoder that died; a codec that is not there."""
 
-    Facts: `cause` is one of PIXELS, SECONDS, MEMORY, CORRUPT, CRASH, UNSUPPORTED.
-    """
+
+class NoPreview(FailedPrecondition):
+    """The image is kept and served as it is, but cannot be decoded within the limits for that."""
 
     reason = "NO_PREVIEW"
     english = "The {format} image is stored, but no preview can be made of it ({cause})."
     spanish = "La imagen {format} está guardada, pero no se puede hacer su vista previa ({cause})."
+
+    @property
+    def cause(self) -> PreviewProblem:
+        return cast(PreviewProblem, self.facts["cause"])
 
 
 class NoRendition(FailedPrecondition):

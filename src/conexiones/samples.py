@@ -9,6 +9,8 @@ import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 
+from conexiones.image_formats import ImageFormat, media_type
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -29,16 +31,16 @@ class Sample:
     reason: str = ""
 
 
-_SOUND = (
-    ("photo.jpg", "image/jpeg", "JPEG"),
-    ("turned.jpg", "image/jpeg", "JPEG"),  # EXIF orientation 6: stored 64 × 96
-    ("transparent.png", "image/png", "PNG"),
-    ("animated.gif", "image/gif", "GIF"),
-    ("lossy.webp", "image/webp", "WEBP"),
-    ("scan.tif", "image/tiff", "TIFF"),
-    ("palette.bmp", "image/bmp", "BMP"),
-    ("photo.avif", "image/avif", "AVIF"),
-    ("photo.heic", "image/heic", "HEIF"),
+_SOUND: tuple[tuple[str, ImageFormat], ...] = (
+    ("photo.jpg", "JPEG"),
+    ("turned.jpg", "JPEG"),  # EXIF orientation 6: stored 64 × 96
+    ("transparent.png", "PNG"),
+    ("animated.gif", "GIF"),
+    ("lossy.webp", "WEBP"),
+    ("scan.tif", "TIFF"),
+    ("palette.bmp", "BMP"),
+    ("photo.avif", "AVIF"),
+    ("photo.heic", "HEIF"),
 )
 
 
@@ -48,14 +50,14 @@ def samples() -> tuple[Sample, ...]:
     return tuple(
         Sample(
             name=name,
-            media_type=media_type,
+            media_type=media_type(format),
             data=(folder / name).read_bytes(),
             format=format,
             width=96,
             height=64,
             frames=3 if name == "animated.gif" else 1,
         )
-        for name, media_type, format in _SOUND
+        for name, format in _SOUND
     )
 
 
@@ -73,14 +75,14 @@ def hostile_samples() -> tuple[Sample, ...]:
         *(
             Sample(
                 name=f"truncated.{name.rpartition('.')[2]}",
-                media_type=media_type,
+                media_type=media_type(format),
                 data=sound[name][: len(sound[name]) * 2 // 3],
                 format=format,
                 width=96,
                 height=64,
                 reason="TRUNCATED_IMAGE",
             )
-            for name, media_type, format in _SOUND
+            for name, format in _SOUND
             if name not in {"turned.jpg", "scan.tif"}  # the end of this TIFF is its directory, not its pixels
         ),
         Sample(

@@ -15,7 +15,6 @@ from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.crash_worker import with_code
-from tests.adapters.decoding import endless, good  # noqa: F401 (fixtures)
 from tests.adapters.shop import InTheWriter, Make, Shop, ShopThatRuns
 from tests.adapters.stored import Foreign
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conexiones.commands.connection import command, described, facts, failure, line, sentence
+from conexiones.image_formats import extension
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image, Rendition, RenditionInfo
 
 STATE = ".conexiones-upload"
 OURS = (STATE, ".part")
-EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
-
 
 REFRESH = 0.1
 """Seconds between looks at the bars."""
@@ -258,11 +257,7 @@ async def _name(client: "AsyncClient", id: str, rendition: "Rendition | None") -
     """The name of the file for it: that of a rendition is not that of its image."""
     if rendition is None:
         found = await client.image(id)
-        return f"{id}.{_extension(found.format)}"
+        return f"{id}.{extension(found.format)}"
     # What the server makes of it shows with its first byte, and is kept there for the rest.
     made = await client.download(id, io.BytesIO(), rendition=rendition, limit=1)
-    return f"{id}-{made.width}x{made.height}.{_extension(made.format)}"
-
-
-def _extension(format: str) -> str:
-    return EXTENSIONS.get(format, format.lower())
+    return f"{id}-{made.width}x{made.height}.{extension(made.format)}"

@@ -1,1 +1,1 @@
-"""Every rule about users and images. No I/O library is imported here."""
+"""All rules about users and images. No module here imports what does I/O."""

@@ -1,4 +1,8 @@
-"""The rules of facts: every image gets them soon after it is stored, whatever the server's life is like."""
+"""The rules of facts: every image gets them soon after it is stored, however often the server starts anew.
+
+This assumes that one process has the data: that an image is being described is known in the memory of this
+process only. Another process would describe it at the same time, to the same end.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,23 +16,24 @@ from conexiones.ports.decoder import Decoder
 from conexiones.ports.records import Facts, ImageRecord
 
 BUSY = 4
-"""Events in the time of finding the facts of one image, above which the server is busy."""
+"""The server is busy if more events than these come while the facts of one image are found."""
 
 REST = 19
-"""Times as long as that took, it then rests; at most REST_SECONDS."""
+"""While the server is busy, describing rests this many times as long as the facts of one image took."""
 
 REST_SECONDS = 1.0
+"""The longest rest."""
 
 _BATCH = 100
-"""Images, or events, that are in memory at a time."""
+"""Images or events that are in memory at a time."""
 
 
 class Describing:
-    """Finds the facts of images: in the background of all, and at once of one.
+    """Finds the facts of images: of all of them in the background, and of a single one on request.
 
-    What is to be done is not kept in memory: it is all images without facts. `run` goes through those there
-    were, newest first, and beside it follows the events of new ones. `quiet` decodes for it, and leaves the
-    processor to `prompt`, which decodes for who waits.
+    There is no queue: what is left to do is all images without facts. `run` goes through those that are
+    there, newest first, and follows the events of new ones at the same time. It decodes with `quiet`, which
+    leaves the processor to `prompt`, the decoder for requests that wait.
     """
 
     def __init__(
@@ -50,17 +55,17 @@ class Describing:
         self._making: dict[bytes, asyncio.Task[Facts]] = {}
 
     async def known(self, images: Iterable[ImageRecord]) -> dict[bytes, Facts]:
-        """The facts that are known of the images, by digest."""
+        """The facts of those images that have been described, by digest."""
         digests = {image.digest for image in images}
         return await self._descriptions.facts(digests) if digests else {}
 
     async def of(self, image: ImageRecord) -> Facts:
-        """The facts of a stored image, found now if need be; with a problem where they cannot be found."""
+        """The facts of a stored image, which is described now if it was not. They may be a problem."""
         known = await self.known([image])
         return known.get(image.digest) or await self._find(image, self._prompt)
 
     async def run(self) -> None:
-        """Describes what there is and what comes, until it is cancelled."""
+        """Describes the images that are there and those that come, until it is cancelled."""
         _, newest = await self._catalog.event_range()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(newest))
@@ -78,7 +83,7 @@ class Describing:
             await self._catalog.changed(at)
             oldest, newest = await self._catalog.event_range()
             if at < oldest:
-                # So many came that some events are forgotten already.
+                # So many events came that the catalog has forgotten some of them already.
                 at = newest
                 await self._catch_up()
                 continue
@@ -91,7 +96,7 @@ class Describing:
                     await self._find_in_peace(image)
 
     async def _find_in_peace(self, image: ImageRecord) -> None:
-        """Finds the facts; while many images come in, leaves most of the time to them."""
+        """Finds the facts. While many images come in, it leaves most of the time to storing them."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
         _, before = await self._catalog.event_range()
@@ -101,7 +106,10 @@ class Describing:
             await asyncio.sleep(min(REST_SECONDS, REST * (loop.time() - begin)))
 
     async def _find(self, image: ImageRecord, decoder: Decoder) -> Facts:
-        """The facts, by one decoding however many ask. Only who is cancelled himself is."""
+        """The facts, found by one decoding however many tasks ask.
+
+        A task that is cancelled does not stop it.
+        """
         task = self._making.get(image.digest)
         if task is None:
             task = self._making[image.digest] = asyncio.create_task(self._describe(image, decoder))
@@ -116,15 +124,15 @@ class Describing:
                 async with self._blobs.local(image.digest) as path:
                     facts = await decoder.describe(path, format=image.format)
         except NoPreview as error:
-            facts = Facts(problem=str(error.facts["cause"]))
+            facts = Facts(problem=error.cause)
         except BlobCorrupt:
-            # Damaged, or deleted a moment ago: then there is nothing to put either.
+            # The bytes are damaged, or were deleted a moment ago; then `put_facts` does nothing.
             facts = Facts(problem="CORRUPT")
         await self._descriptions.put_facts(image.digest, facts, now=now())
         return facts
 
     async def close(self) -> None:
-        """Ends what is under way. Call it when `run` has ended."""
+        """Cancels what is under way. Call it after `run` has ended."""
         tasks = list(self._making.values())
         for task in tasks:
             task.cancel()

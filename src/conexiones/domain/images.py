@@ -1,11 +1,12 @@
-"""The rules of images: what is let in, how it is judged on its way, and when it counts as stored."""
+"""The rules of images: which are accepted, how they are judged on their way, and when they are stored."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, Facts, peek, probe
+from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, ImageHeader, peek, probe
 from conexiones.domain.ids import Ids, now
+from conexiones.domain.names import UserName
 from conexiones.errors import (
     EmptyImage,
     EmptyStream,
@@ -21,7 +22,7 @@ from conexiones.ports.records import ImageRecord
 from conexiones.ports.staging import Staged
 
 PREVIEW_SIDE = 256
-"""Pixels: a preview fits into a square of this side."""
+"""A preview fits into a square of this side, in pixels."""
 
 _FIELD = "image"
 
@@ -30,17 +31,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bytes of one image; width × height × frames of one image; width × height of what is decoded, and the
-    time that takes."""
+    """The limits on one image. Only the first two are on storing it."""
 
     max_image_bytes: int
     max_pixels: int
+    """Width × height × frames of an image that is stored."""
     decode_pixels: int
+    """Width × height of an image that is decoded."""
     decode_seconds: float
 
 
 class Images:
-    """Stores and shows images. An image that a method returned, or yielded and let pass, is durable."""
+    """Stores images and previews them. An image that a method returned is durable."""
 
     def __init__(self, catalog: Catalog, blobs: Blobs, decoder: Decoder, limits: Limits) -> None:
         self._catalog = catalog
@@ -49,17 +51,17 @@ class Images:
         self._limits = limits
         self._ids = Ids()
 
-    async def add(self, data: bytes, *, user: str | None = None) -> ImageRecord:
-        """Stores one whole image. Raises an ImageError if it is none, or over the limits."""
+    async def add(self, data: bytes, *, user: UserName | None = None) -> ImageRecord:
+        """Stores one whole image. Raises an ImageError if the bytes are no image, or over the limits."""
         image, _ = await self.admit(data, user=user, add=self._catalog.add_image)
         return image
 
     async def admit(
-        self, data: bytes, *, user: str | None, add: Callable[[ImageRecord], Awaitable[T]]
+        self, data: bytes, *, user: UserName | None, add: Callable[[ImageRecord], Awaitable[T]]
     ) -> tuple[ImageRecord, T]:
-        """Makes one whole image's bytes durable, and awaits `add`, which adds the record to the catalog.
+        """Makes the bytes of one whole image durable, and awaits `add`, which adds the record to the catalog.
 
-        If `add` raises, the bytes are given up. Raises an ImageError.
+        If `add` raises, the bytes are dropped. Raises an ImageError.
         """
         staged = self._blobs.stage()
         try:
@@ -75,10 +77,10 @@ class Images:
             await staged.discard()
 
     async def receive(self, fragments: AsyncIterator[bytes | memoryview]) -> ImageRecord:
-        """Stores one image that comes in fragments, each of any size, when the last has come.
+        """Takes in one image in fragments of any size, and stores it after the last one.
 
         Raises an ImageError as soon as the bytes so far show that the image cannot be stored. If the
-        iterator raises, or the caller is cancelled, nothing is left.
+        iterator raises, or the caller is cancelled, nothing is stored.
         """
         staged = self._blobs.stage()
         try:
@@ -108,12 +110,12 @@ class Images:
             return await self._decoder.preview(path, format=image.format, side=PREVIEW_SIDE)
 
     async def _publish(
-        self, staged: Staged, user: str | None, add: Callable[[ImageRecord], Awaitable[T]]
+        self, staged: Staged, user: UserName | None, add: Callable[[ImageRecord], Awaitable[T]]
     ) -> tuple[ImageRecord, T]:
-        facts = await self.judge(staged)
+        header = await self.judge(staged)
 
         async def add_record(digest: bytes) -> tuple[ImageRecord, T]:
-            image = self.record(digest, staged.size, facts, user=user)
+            image = self.record(digest, staged.size, header, user=user)
             return image, await add(image)
 
         added = await staged.publish_to(add_record)
@@ -121,29 +123,29 @@ class Images:
         return added
 
     async def _take_in(self, staged: Staged, fragments: AsyncIterator[bytes | memoryview]) -> None:
-        """Stages the fragments, judging the head as early as it shows something."""
+        """Stages the fragments. Judges the first bytes as soon as there are enough of them."""
         head = Head(self)
         async for fragment in fragments:
             self.check_size(staged.size + len(fragment))
             head.see(fragment)
             await staged.write(fragment)
-            del fragment  # the next may be long in coming
+            del fragment  # not kept while waiting for the next one
 
-    async def judge(self, staged: Staged) -> Facts:
-        """The facts of all that was staged. Raises an ImageError."""
+    async def judge(self, staged: Staged) -> ImageHeader:
+        """The header of the staged bytes, which are checked to the last. Raises an ImageError."""
         return self.checked(await staged.inspect(probe))
 
-    def record(self, digest: bytes, size: int, facts: Facts, *, user: str | None) -> ImageRecord:
-        """A new image of published bytes, for the catalog."""
+    def record(self, digest: bytes, size: int, header: ImageHeader, *, user: UserName | None) -> ImageRecord:
+        """The record of a new image, with an id of its own, for the catalog."""
         return ImageRecord(
             id=self._ids.new(),
             digest=digest,
             size=size,
-            format=facts.format,
-            width=facts.width,
-            height=facts.height,
-            frames=facts.frames,
-            user=user,
+            format=header.format,
+            width=header.width,
+            height=header.height,
+            frames=header.frames,
+            user=user.text if user else None,
             create_time=now(),
         )
 
@@ -153,39 +155,39 @@ class Images:
         if size > limit:
             raise ImageTooLarge(limit=limit, actual=size, unit="bytes")
 
-    def checked(self, facts: Facts) -> Facts:
-        """The facts, if within the limits. Raises TooManyPixels."""
-        pixels = facts.width * facts.height * facts.frames
+    def checked(self, header: ImageHeader) -> ImageHeader:
+        """The header, if it is within the limits. Raises TooManyPixels."""
+        pixels = header.width * header.height * header.frames
         limit = self._limits.max_pixels
         if pixels > limit:
-            raise TooManyPixels(format=facts.format, limit=limit, actual=pixels, unit="pixels")
-        return facts
+            raise TooManyPixels(format=header.format, limit=limit, actual=pixels, unit="pixels")
+        return header
 
 
 class Head:
-    """The first bytes of a stream, until they have shown the facts or are as long as they may be."""
+    """The first bytes of a stream, kept until they have shown the header or are PEEK_BYTES long."""
 
     def __init__(self, images: Images) -> None:
         self._images = images
         self._head: bytearray | None = bytearray()
-        self._enough = HEAD_BYTES  # bytes at which to look next
+        self._enough = HEAD_BYTES  # the number of bytes at which to look next
 
     def see(self, data: bytes | memoryview) -> None:
-        """The next bytes of the stream. Raises an ImageError if they show that it cannot be stored."""
+        """Takes the next bytes of the stream. Raises an ImageError if they show that it cannot be stored."""
         head = self._head
         if head is None:
             return
         head += data[: PEEK_BYTES - len(head)]
         if len(head) < self._enough or _may_be_markup(head):
             return
-        facts = peek(bytes(head))
-        if facts:
-            self._images.checked(facts)
-        if facts or len(head) == PEEK_BYTES:
+        header = peek(bytes(head))
+        if header:
+            self._images.checked(header)
+        if header or len(head) == PEEK_BYTES:
             self._head = None
         self._enough = min(len(head) * 4, PEEK_BYTES)
 
 
 def _may_be_markup(head: bytearray) -> bool:
-    """Whether it takes more bytes to tell an SVG, which has a name of its own, from any other text."""
+    """Whether more bytes are needed to tell an SVG, which has an error of its own, from other text."""
     return len(head) < MARKUP_BYTES and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"

@@ -1,4 +1,4 @@
-"""Ranges of bytes, as downloads ask for them."""
+"""The ranges of bytes that downloads ask for."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
@@ -6,9 +6,10 @@ from conexiones.errors import InvalidField, OffsetOutOfRange
 
 
 def span(size: int, offset: int, limit: int) -> tuple[int, int]:
-    """From where and to where (not included) to read of `size` bytes.
+    """The start and the end (exclusive) of the range, of `size` bytes.
 
-    A negative offset counts from the end; limit 0 is to the end. Raises OffsetOutOfRange, InvalidField.
+    A negative offset counts from the end, and with the limit 0 the range goes to the end. Raises
+    OffsetOutOfRange and InvalidField.
     """
     at = max(0, size + offset) if offset < 0 else offset
     if at > size:
@@ -21,9 +22,10 @@ def span(size: int, offset: int, limit: int) -> tuple[int, int]:
 async def pieces(
     size: int, offset: int, limit: int, read: Callable[[int], AsyncIterator[bytes]]
 ) -> AsyncGenerator[tuple[int, bytes], None]:
-    """What `read`, which begins at an offset, gives of a span, with the offsets. Raises as `span`.
+    """What `read`, called with the start of the range, gives of the range, each piece with its offset.
 
-    While it waits for the next piece it holds none, as all that downloads pass through.
+    Raises what `span` and `read` raise. It keeps no piece while it waits for the next one, so that a download
+    holds one piece in memory and not two.
     """
     at, end = span(size, offset, limit)
     if at == end:

@@ -1,43 +1,61 @@
-"""The rules of renditions: what may be asked for, and that each is made once, however many ask."""
+"""The rules of renditions: what may be asked for, and that each is made once, however many clients ask.
+
+This assumes that one process has the data: requests share a rendition that is being made, and a kept one, in
+the memory and the cache of this process. Another process would make it once more.
+"""
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Final, get_args
 
 from conexiones.domain.images import Limits
 from conexiones.domain.ranges import pieces
 from conexiones.errors import InvalidField, NoPreview, NoRendition
+from conexiones.image_formats import ImageFormat
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.decoder import Decoder
-from conexiones.ports.records import ImageRecord, Recipe, Rendered
+from conexiones.ports.records import Fit, ImageRecord, Recipe, Rendered, RenditionFormat
 from conexiones.ports.renditions import RenditionCache, RenditionFile
 
-FITS = ("INSIDE", "COVER", "CONTAIN")
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
+FITS: Final[tuple[Fit, ...]] = get_args(Fit)
+FORMATS: Final[tuple[RenditionFormat, ...]] = get_args(RenditionFormat)
 
 MAX_SIDE = 8192
-"""Pixels of a width or a height that is asked for."""
+"""The most pixels of a width or a height that is asked for."""
 
 MAX_QUALITY = 100
-QUALITY = {"JPEG": 80, "PNG": 0, "WEBP": 80, "AVIF": 60}
-"""Unless asked for: they look alike at these."""
+QUALITY: Final[dict[RenditionFormat, int]] = {"JPEG": 80, "PNG": 0, "WEBP": 80, "AVIF": 60}
+"""The quality if the request names none. Images look about equally good at these."""
 
-_OF = {"JPEG": "JPEG", "HEIF": "JPEG", "WEBP": "WEBP", "AVIF": "AVIF"}
-"""The format of a rendition of these, unless asked for; of all others PNG, which loses nothing either."""
+_FORMAT_OF: Final[dict[ImageFormat, RenditionFormat]] = {
+    "JPEG": "JPEG",
+    "HEIF": "JPEG",
+    "WEBP": "WEBP",
+    "AVIF": "AVIF",
+}
+"""Image format → format of its rendition if the request names none. For others it is PNG, as lossless."""
 
-_MOVING = ("GIF", "WEBP")
+_ANIMATED = ("GIF", "WEBP")
+
+_FITS: Final[dict[str, Fit]] = {fit: fit for fit in FITS}
+_FORMATS: Final[dict[str, RenditionFormat]] = {format: format for format in FORMATS}
+"""The words that a request may use, by themselves."""
 
 _VERSION = b"1"
-"""Of how renditions are made: another one forgets those that are kept."""
+"""Version of how renditions are made. With another one, those that are kept are no longer found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A rendition as it is asked for; 0 and "" leave it open. See Rendition in the contract."""
+    """A rendition as a client asks for it, not checked yet; 0 and "" leave the choice to the server.
+
+    See Rendition in the contract.
+    """
 
     width: int = 0
     height: int = 0
@@ -50,18 +68,18 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """A rendition that can be read, while the `async with` that gave it lasts."""
+    """A rendition that can be read inside the `async with` that gave it."""
 
     rendered: Rendered
     file: RenditionFile
 
     def read(self, *, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
-        """As Gallery.read."""
+        """The bytes of a range, as Gallery.read gives them."""
         return pieces(self.rendered.size, offset, limit, self.file.read)
 
 
 class Renditions:
-    """Makes renditions, and keeps them for a while."""
+    """Makes renditions, and keeps them as long as the cache has room."""
 
     def __init__(
         self, catalog: Catalog, blobs: Blobs, decoder: Decoder, cache: RenditionCache, limits: Limits
@@ -75,9 +93,10 @@ class Renditions:
 
     @asynccontextmanager
     async def open(self, image: ImageRecord, wanted: Wanted, *, within: str = "") -> AsyncIterator[Rendition]:
-        """A rendition of a stored image. Raises InvalidField, whose field begins with `within`; NoRendition.
+        """A rendition of a stored image.
 
-        Who asks for one that another is asking for or reading shares it.
+        Raises NoRendition, and InvalidField, whose field begins with `within`. Calls for the same rendition
+        share it while it is being made or read.
         """
         recipe = resolved(image, wanted, within=within)
         self._check_pixels(image, recipe)
@@ -85,24 +104,24 @@ class Renditions:
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(asyncio.ensure_future(self._find(image, recipe)))
-        flight.passengers += 1
+        flight.users += 1
         try:
-            # Shielded: who leaves early does not take it from the others.
+            # Shielded, because a call that is cancelled must not cancel it for the others.
             file = await asyncio.shield(flight.file)
             yield Rendition(file.rendered, file)
         finally:
-            flight.passengers -= 1
-            if not flight.passengers:
+            flight.users -= 1
+            if not flight.users:
                 del self._flights[key]
-                flight.land()
+                flight.end()
 
     async def forget(self, digest: bytes) -> None:
-        """Drops the renditions of bytes that no image has any longer. To be called after each deletion."""
+        """Drops the renditions of bytes that no image has any longer. Call it after each deletion."""
         if not await self._catalog.has_digest(digest):
             await self._cache.drop(digest)
 
     async def sweep(self) -> None:
-        """Drops what a crash between a deletion and `forget` left."""
+        """Drops the renditions that a crash between a deletion and `forget` left. Call it at intervals."""
         for digest in await self._cache.digests():
             await self.forget(digest)
 
@@ -119,8 +138,8 @@ class Renditions:
         try:
             made = await self._cache.add(image.digest, name, make)
         except NoPreview as error:
-            raise NoRendition(format=image.format, cause=error.facts["cause"]) from error
-        # The image may have been deleted meanwhile, and `forget` come too early for this one.
+            raise NoRendition(format=image.format, cause=error.cause) from error
+        # If the image was deleted in the meantime, `forget` was called before this rendition was there.
         await self.forget(image.digest)
         return made
 
@@ -134,13 +153,14 @@ class Renditions:
 
 
 class _Flight:
-    """A rendition that is being found or read, and how many are waiting for it or reading."""
+    """A rendition that is being found or read, and the number of calls that wait for it or read it."""
 
     def __init__(self, file: "asyncio.Future[RenditionFile]") -> None:
         self.file = file
-        self.passengers = 0
+        self.users = 0
 
-    def land(self) -> None:
+    def end(self) -> None:
+        """Nobody wants it any more: stops making it, or closes it."""
         if not self.file.done():
             self.file.cancel()
         elif not self.file.cancelled() and not self.file.exception():
@@ -148,38 +168,45 @@ class _Flight:
 
 
 def resolved(image: ImageRecord, wanted: Wanted, *, within: str = "") -> Recipe:
-    """What is made of an image when that is wanted. Raises InvalidField."""
+    """What has to be made of an image when that is asked for. Raises InvalidField."""
 
     def check(name: str, right: bool, takes: str) -> None:
         if not right:
             raise InvalidField(field=within + name, takes=takes)
 
-    fit = wanted.fit or "INSIDE"
+    fit = _FITS.get(wanted.fit or "INSIDE")
+    asked = _FORMATS.get(wanted.format)
     check("width", 0 <= wanted.width <= MAX_SIDE, f"1 to {MAX_SIDE}")
     check("height", 0 <= wanted.height <= MAX_SIDE, f"1 to {MAX_SIDE}")
-    check("fit", fit in FITS, "INSIDE, COVER or CONTAIN")
-    check("format", wanted.format in ("", *FORMATS), "JPEG, PNG, WEBP or AVIF")
+    if fit is None:
+        raise InvalidField(field=f"{within}fit", takes=_one_of(FITS))
+    check("format", not wanted.format or asked is not None, _one_of(FORMATS))
     if fit != "INSIDE":
         for name in ("width", "height"):
             check(name, getattr(wanted, name) > 0, f"1 to {MAX_SIDE} with the fit {fit}")
     check("animated", not wanted.animated or wanted.format in ("", "WEBP"), "false unless the format is WEBP")
     check("quality", 0 <= wanted.quality <= MAX_QUALITY, f"1 to {MAX_QUALITY}")
     check("quality", not wanted.quality or wanted.format != "PNG", "nothing with the format PNG")
-    moves = wanted.animated and image.frames > 1 and image.format in _MOVING
-    format = wanted.format or ("WEBP" if moves else _OF.get(image.format, "PNG"))
+    animated = wanted.animated and image.frames > 1 and image.format in _ANIMATED
+    format = asked or ("WEBP" if animated else _FORMAT_OF.get(image.format, "PNG"))
     width, height = wanted.width, wanted.height
     if fit == "INSIDE" and (not width or width >= image.width) and (not height or height >= image.height):
-        width = height = 0  # the same whatever it says, as nothing is enlarged
+        width = height = 0  # nothing is enlarged, so it is the same rendition as without a size
     return Recipe(
         width=width,
         height=height,
         fit=fit,
         format=format,
         quality=0 if format == "PNG" else wanted.quality or QUALITY[format],
-        animated=moves,
+        animated=animated,
         keep_profile=wanted.keep_profile,
     )
 
 
+def _one_of(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
 def _name(recipe: Recipe) -> str:
+    """The name under which a rendition is kept."""
     return hashlib.sha256(_VERSION + repr(astuple(recipe)).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What the server holds, counted now and then however often it is asked."""
+"""How much the server holds, counted at intervals however often it is asked."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import Counts
 
 FRESH_SECONDS = 2.0
-"""Counts are told again for so long: counting costs the more the more there is."""
+"""Counts are given again for this long, because counting takes longer the more is stored."""
 
 
 class Status:
@@ -22,7 +22,10 @@ class Status:
         self._lock = asyncio.Lock()
 
     async def counts(self) -> Counts:
-        """What there is, at most FRESH_SECONDS old. Who asks while it is being counted waits for that."""
+        """Counts that are at most FRESH_SECONDS old.
+
+        Calls during a count wait for it and share the result.
+        """
         async with self._lock:
             if self._counts is None or time.monotonic() - self._counted >= FRESH_SECONDS:
                 self._counts = await self._catalog.counts()

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 
 from conexiones.domain.ids import now
 from conexiones.domain.images import Images
-from conexiones.errors import EmptyName, NameTooLong, PowOverflow
+from conexiones.domain.names import UserName
+from conexiones.errors import PowOverflow
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UserRecord
-
-MAX_NAME = 256
-"""Characters of a name; the least is one."""
 
 _INT32 = range(-(2**31), 2**31)
 
@@ -30,27 +28,23 @@ class Users:
         self._images = images
 
     async def register(self, name: str, *, pow: int, image: bytes) -> Registered:
-        """Registers or updates a user: a pow that is not 0, and an image that is not empty, replace what is
-        stored. Raises EmptyName, NameTooLong, or an ImageError, and then nothing has changed."""
-        check_name(name)
+        """Registers or updates a user. A pow other than 0 and a non-empty image replace what is stored.
+
+        Raises EmptyName, NameTooLong or an ImageError; then nothing has changed.
+        """
+        user_name = UserName(name)
         if image:
             record, user = await self._images.admit(
                 image,
-                user=name,
-                add=lambda record: self._catalog.put_user(name, pow=pow or None, image=record, now=now()),
+                user=user_name,
+                add=lambda record: self._catalog.put_user(
+                    user_name.text, pow=pow or None, image=record, now=now()
+                ),
             )
             return Registered(user, record)
-        user = await self._catalog.put_user(name, pow=pow or None, image=None, now=now())
+        user = await self._catalog.put_user(user_name.text, pow=pow or None, image=None, now=now())
         stored = await self._catalog.get_image(user.image_id) if user.image_id else None
         return Registered(user, stored)
-
-
-def check_name(name: str, *, field: str = "name") -> None:
-    """Raises EmptyName or NameTooLong."""
-    if not name:
-        raise EmptyName(field=field, limit=MAX_NAME)
-    if len(name) > MAX_NAME:
-        raise NameTooLong(field=field, limit=MAX_NAME, actual=len(name))
 
 
 def square(pow: int) -> int:

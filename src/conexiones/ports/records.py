@@ -1,16 +1,29 @@
-"""The records that ports move."""
+"""The records that ports move. Times are in microseconds since the epoch, UTC."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+from conexiones.errors import PreviewProblem
+from conexiones.image_formats import ImageFormat
+
+UploadState = Literal["OPEN", "READY", "REJECTED", "FAILED", "CANCELLED", "EXPIRED"]
+EventKind = Literal["STORED", "DESCRIBED", "DELETED"]
+ColorSpace = Literal["RGB", "GREY", "CMYK", "LAB"]
+Fit = Literal["INSIDE", "COVER", "CONTAIN"]
+RenditionFormat = Literal["JPEG", "PNG", "WEBP", "AVIF"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
-    """An image as stored. Times are in microseconds since the epoch, UTC."""
+    """An image as stored.
+
+    `size` is in bytes, width × height in pixels; `digest` is the SHA-256 of the bytes.
+    """
 
     id: str
     digest: bytes
     size: int
-    format: str
+    format: ImageFormat
     width: int
     height: int
     frames: int
@@ -20,13 +33,13 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What decoding showed of an image; with a `problem`, a cause of NoPreview, it showed nothing.
+    """What decoding showed of an image. With a `problem` it could not be decoded, and all else is empty.
 
-    `bits_per_sample` of the samples as stored; `dominant_color` is "#rrggbb" in sRGB.
+    `bits_per_sample` is of the samples as stored; `dominant_color` is "#rrggbb" in sRGB.
     """
 
-    problem: str = ""
-    color_space: str = ""  # RGB GREY CMYK LAB
+    problem: PreviewProblem | Literal[""] = ""
+    color_space: ColorSpace | Literal[""] = ""
     bits_per_sample: int = 0
     has_alpha: bool = False
     dominant_color: str = ""
@@ -35,15 +48,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How to make a rendition, with nothing left open. `width` and `height` in pixels, 0 for any.
+    """How to make a rendition, with nothing left open. `width` and `height` are in pixels, 0 for any.
 
-    The fields are part of the names of what is kept: a change forgets it.
+    The name under which a rendition is kept is made of these fields: where they change, kept ones are no
+    longer found.
     """
 
     width: int
     height: int
-    fit: str  # INSIDE COVER CONTAIN
-    format: str  # JPEG PNG WEBP AVIF
+    fit: Fit
+    format: RenditionFormat
     quality: int  # 1 to 100; 0 with PNG
     animated: bool
     keep_profile: bool
@@ -51,9 +65,12 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A rendition as it was made: pixels of one frame, and the bytes of the file."""
+    """A rendition as it was made.
 
-    format: str
+    `size` and `sha256` are of its bytes; width × height are pixels of a frame.
+    """
+
+    format: RenditionFormat
     width: int
     height: int
     frames: int
@@ -63,7 +80,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRecord:
-    """A user as stored. Times are in microseconds since the epoch, UTC."""
+    """A user as stored."""
 
     name: str
     pow: int
@@ -74,11 +91,11 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRecord:
-    """An upload as stored. `failure` is JSON that the domain reads, with REJECTED and FAILED."""
+    """An upload as stored. `failure` is set where the state is REJECTED or FAILED: JSON of the domain."""
 
     id: str
     request_id: str
-    state: str  # OPEN READY REJECTED FAILED CANCELLED EXPIRED
+    state: UploadState
     committed_size: int
     declared_size: int | None
     writer_epoch: int
@@ -91,8 +108,10 @@ class UploadRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadQuota:
-    """What all OPEN uploads may be together: so many, and so many bytes, of each its declared size, or the
-    committed one if that is more."""
+    """The most OPEN uploads there may be at once, and the most bytes of all of them together.
+
+    An upload counts with its declared size, or with the committed one if that is more.
+    """
 
     uploads: int
     bytes: int
@@ -100,10 +119,10 @@ class UploadQuota:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
-    """What happened to an image. `sequence` increases by one with every event, over restarts too."""
+    """What happened to an image. `sequence` increases by one with every event, also over restarts."""
 
     sequence: int
-    kind: str  # STORED DESCRIBED DELETED
+    kind: EventKind
     image_id: str
     user: str | None
     time: int
@@ -111,7 +130,7 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How much there is; `image_bytes` adds up the sizes of all images."""
+    """How much is stored. `image_bytes` is the sum of the sizes of all images."""
 
     images: int
     image_bytes: int

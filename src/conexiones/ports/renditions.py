@@ -1,4 +1,4 @@
-"""The cache of renditions."""
+"""Renditions that were made once and are kept for the next request."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -8,7 +8,10 @@ from conexiones.ports.records import Rendered
 
 
 class RenditionFile(Protocol):
-    """A kept rendition, open for reading: it stays readable when it is no longer kept. Close it."""
+    """A kept rendition, open for reading.
+
+    It stays readable after the cache has dropped it, until it is closed.
+    """
 
     @property
     def rendered(self) -> Rendered: ...
@@ -17,13 +20,13 @@ class RenditionFile(Protocol):
         """The bytes from offset on, in pieces of at most 1 MiB."""
 
     def close(self) -> None:
-        """When nobody reads."""
+        """Lets the rendition go. Nobody may be reading it."""
 
 
 class RenditionCache(Protocol):
-    """Renditions by the digest of the image and a name of their own; those used last are kept.
+    """Renditions by the digest of the image and a name; the least recently used are dropped first.
 
-    What is gone can be made again: nothing here is durable, and nothing that is given is damaged.
+    Nothing is durable, as all of it can be made again. What `get` gives is whole and undamaged.
     """
 
     async def open(self) -> None: ...
@@ -31,15 +34,18 @@ class RenditionCache(Protocol):
     async def close(self) -> None: ...
 
     async def get(self, digest: bytes, name: str) -> RenditionFile | None:
-        """A kept one. Names are 1 to 64 hexadecimal digits."""
+        """The kept rendition of that name (1 to 64 hexadecimal digits), or None."""
 
     async def add(
         self, digest: bytes, name: str, make: Callable[[Path], Awaitable[Rendered]]
     ) -> RenditionFile:
-        """Keeps what `make` writes to the new file that it is given, and gives it. Raises as `make`."""
+        """Awaits `make` with the path of a new file, keeps what it wrote there, and gives it.
+
+        Raises what `make` raises.
+        """
 
     async def drop(self, digest: bytes) -> None:
-        """Forgets all of an image."""
+        """Drops all renditions of an image."""
 
     async def digests(self) -> list[bytes]:
-        """Of which images renditions are kept."""
+        """The digests of the images of which renditions are kept."""

@@ -9,9 +9,7 @@ from urllib.parse import parse_qsl
 from conexiones.domain.gallery import Gallery, etag
 from conexiones.domain.renditions import MAX_QUALITY, MAX_SIDE, Renditions, Wanted
 from conexiones.errors import ImageNotFound, InvalidField
-from conexiones.services.messages import content_type
-
-EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
+from conexiones.image_formats import extension, media_type
 
 NAMES = ("width", "height", "fit", "format", "quality", "animated", "profile", "download")
 
@@ -59,7 +57,7 @@ class ImageFiles:
         if not asked:
             yield File(
                 name=_name(image.id, image.format),
-                content_type=content_type(image.format),
+                content_type=media_type(image.format),
                 size=image.size,
                 etag=etag(image.digest),
                 attached=attached,
@@ -71,7 +69,7 @@ class ImageFiles:
             rendered = rendition.rendered
             yield File(
                 name=_name(image.id, rendered.format),
-                content_type=content_type(rendered.format),
+                content_type=media_type(rendered.format),
                 size=rendered.size,
                 etag=etag(rendered.sha256),
                 attached=attached,
@@ -81,7 +79,7 @@ class ImageFiles:
 
 
 def _name(image_id: str, format: str) -> str:
-    return f"{image_id}.{EXTENSIONS.get(format, format.lower())}"
+    return f"{image_id}.{extension(format)}"
 
 
 def _parsed(query: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Filter, Gallery, etag
 from conexiones.domain.ranges import span
 from conexiones.domain.renditions import Renditions, Wanted
+from conexiones.domain.watching import Watching
 from conexiones.errors import EtagMismatch
 from conexiones.gen.conexiones.v1.images_pb2 import (
     DeleteImageRequest,
@@ -35,8 +36,11 @@ Pieces = AsyncIterator[tuple[int, bytes]]
 
 
 class ImageService:
-    def __init__(self, gallery: Gallery, renditions: Renditions, describing: Describing) -> None:
+    def __init__(
+        self, gallery: Gallery, watching: Watching, renditions: Renditions, describing: Describing
+    ) -> None:
         self._gallery = gallery
+        self._watching = watching
         self._renditions = renditions
         self._describing = describing
 
@@ -79,7 +83,7 @@ class ImageService:
     async def watch_images(
         self, request: WatchImagesRequest, call: Context, /
     ) -> AsyncIterator[WatchImagesResponse]:
-        async for event in self._gallery.watch(token=request.resume_token, user=request.user or None):
+        async for event in self._watching.watch(token=request.resume_token, user=request.user or None):
             reply = WatchImagesResponse(resume_token=event.token)
             match event.kind:
                 case "STORED" if event.image:

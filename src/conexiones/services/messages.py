@@ -11,6 +11,7 @@ from conexiones.gen.conexiones.v1.errors_pb2 import Failure
 from conexiones.gen.conexiones.v1.images_pb2 import Facts as FactsMessage
 from conexiones.gen.conexiones.v1.images_pb2 import Image, RenditionInfo
 from conexiones.gen.conexiones.v1.uploads_pb2 import Upload
+from conexiones.image_formats import media_type
 from conexiones.ports.records import Facts, ImageRecord, Rendered, UploadRecord
 from conexiones.services.details import packed
 
@@ -39,14 +40,9 @@ def image_message(image: ImageRecord, facts: Mapping[bytes, Facts]) -> Image:
         create_time=timestamp(image.create_time),
         user=image.user or "",
         etag=etag(image.digest),
-        content_type=content_type(image.format),
+        content_type=media_type(image.format),
         facts=FactsMessage(**asdict(known)) if known else None,
     )
-
-
-def content_type(format: str) -> str:
-    """The media type, which is always one of an image."""
-    return f"image/{format.lower()}"
 
 
 def rendition_message(rendered: Rendered) -> RenditionInfo:
@@ -58,7 +54,7 @@ def rendition_message(rendered: Rendered) -> RenditionInfo:
         size_bytes=rendered.size,
         sha256=rendered.sha256,
         etag=etag(rendered.sha256),
-        content_type=content_type(rendered.format),
+        content_type=media_type(rendered.format),
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 from conexiones.domain.describing import Describing
 from conexiones.domain.images import Images
-from conexiones.domain.users import Registered, Users, check_name, square, square32
+from conexiones.domain.names import UserName
+from conexiones.domain.users import Registered, Users, square, square32
 from conexiones.errors import ConexionesError, InvalidArgument, NoPreview, PowOverflow
 from conexiones.gen.user_pb2 import (
     GetAllReply,
@@ -36,9 +37,7 @@ class UsuarioService:
         )
 
     async def process_image(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
-        if request.name:
-            check_name(request.name)
-        image = await self._images.add(request.image, user=request.name or None)
+        image = await self._images.add(request.image, user=UserName.optional(request.name))
         try:
             facts = await self._describing.of(image)
         except ConexionesError:

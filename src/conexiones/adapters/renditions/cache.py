@@ -1,43 +1,32 @@
-"""Renditions kept on a local disk, up to a number of bytes; those used last are kept.
+"""Renditions kept on a local disk, up to a number of bytes; the least recently used are removed first.
 
-    root/renditions/ab/<digest>.<name>    a rendition, and behind its bytes what it is; ab are the first two
-                                          of the 64 hex digits of the digest
-    root/renditions/incoming/<random>     one that is being made
+    root/renditions/ab/<digest>.<name>    a kept rendition; ab are the first two of the 64 hexadecimal digits
+                                          of the image's digest
+    root/renditions/incoming/<random>     a rendition that is being made
 
-Files are 0600 and folders 0700. Only one process uses the root at a time. Nothing is fsynced, for all of it
-can be made again: so what an earlier process left is checked against its SHA-256 before its first use, and
-what a crash tore is removed. How long ago one was used is the file's time of modification.
+Files are 0600 and folders 0700. Nothing is fsynced, because all of it can be made again. So a file that an
+earlier process left is checked against its SHA-256 before its first use, and removed if a crash tore it. The
+time of the last use is the file's modification time. Only one process may use the root at a time: which files
+there are, and their sizes, is read at the start and then kept in memory.
 """
 
 import asyncio
-import hashlib
-import json
-import logging
 import os
 import re
 import secrets
-import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from conexiones.adapters.renditions.rendition_file import KeptFile, complete, opened, remove
 from conexiones.adapters.system.threads import finish
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Rendered
 from conexiones.ports.renditions import RenditionFile
 
-log = logging.getLogger("conexiones.renditions")
-
-PIECE = 1 << 20
 THREADS = 4
-MAGIC = b"conexi\x001"
-
-TOUCH_SECONDS = 60
-"""A use is noted in the file if the last note is older."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,10 +43,10 @@ class FileRenditions:
         self._incoming = self._root / "incoming"
         self._limit = limit
         self._pool: ThreadPoolExecutor | None = None
-        # Only the loop's own thread touches these.
-        self._sizes: OrderedDict[Key, int] = OrderedDict()  # of files, the one used longest ago first
+        # Only the thread of the event loop uses these.
+        self._sizes: OrderedDict[Key, int] = OrderedDict()  # bytes of files, the least recently used first
         self._names: dict[bytes, set[str]] = {}
-        self._checked: set[Key] = set()
+        self._checked: set[Key] = set()  # files whose bytes this process has written or checked
         self._total = 0
 
     async def open(self) -> None:
@@ -83,13 +72,13 @@ class FileRenditions:
         key = (digest, name)
         if key not in self._sizes:
             return None
-        file = await self._run(_opened, self._path(key), key not in self._checked)
+        file = await self._run(opened, self._path(key), key not in self._checked)
         if file is None:
             self._discount(key)
         elif key in self._sizes:
             self._sizes.move_to_end(key)
             self._checked.add(key)
-        return None if file is None else _File(*file, self._run)
+        return None if file is None else KeptFile(*file, self._run)
 
     async def add(
         self, digest: bytes, name: str, make: Callable[[Path], Awaitable[Rendered]]
@@ -98,13 +87,13 @@ class FileRenditions:
         path = self._incoming / secrets.token_hex(16)
         try:
             rendered = await make(path)
-            descriptor, size = await self._run(_completed, path, self._path(key), rendered)
+            descriptor, size = await self._run(complete, path, self._path(key), rendered)
         except BaseException:
             await self._run(path.unlink, missing_ok=True)
             raise
         self._count(key, size)
         self._checked.add(key)
-        file = _File(rendered, descriptor, self._run)
+        file = KeptFile(rendered, descriptor, self._run)
         try:
             await self._shrink()
         except BaseException:
@@ -135,7 +124,7 @@ class FileRenditions:
             del self._names[key[0]]
 
     async def _shrink(self) -> None:
-        """Removes those used longest ago, until the rest is within the limit. Who reads one goes on."""
+        """Removes the least recently used until the rest is within the limit. Open files stay readable."""
         excess, old = self._total - self._limit, []
         for key, size in self._sizes.items():
             if excess <= 0:
@@ -148,7 +137,7 @@ class FileRenditions:
         for key in keys:
             self._discount(key)
         if keys:
-            await self._run(_unlink, [self._path(key) for key in keys])
+            await self._run(remove, [self._path(key) for key in keys])
 
     def _path(self, key: Key) -> Path:
         digest = key[0].hex()
@@ -160,7 +149,7 @@ class FileRenditions:
         return await finish(self._pool.submit(work, *args, **kwargs))
 
     def _prepare(self) -> list[tuple[Key, int]]:
-        """Creates the folders, removes what was being made, and lists the rest, the least used first."""
+        """Creates the folders, removes what was being made, and lists the rest, least recently used first."""
         for folder in (self._root, self._incoming):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self._incoming.iterdir():
@@ -176,99 +165,3 @@ class FileRenditions:
                         status = entry.stat()
                         found.append((status.st_mtime, (bytes.fromhex(name[1]), name[2]), status.st_size))
         return [(key, size) for _, key, size in sorted(found)]
-
-
-class _File:
-    """A RenditionFile over an open descriptor."""
-
-    def __init__(self, rendered: Rendered, descriptor: int, run: Callable[..., Awaitable[bytes]]) -> None:
-        self._rendered = rendered
-        self._descriptor = descriptor
-        self._run = run
-
-    @property
-    def rendered(self) -> Rendered:
-        return self._rendered
-
-    async def read(self, offset: int = 0) -> AsyncIterator[bytes]:
-        while offset < self._rendered.size:
-            length = min(PIECE, self._rendered.size - offset)
-            piece = await self._run(os.pread, self._descriptor, length, offset)
-            if not piece:
-                raise StorageUnavailable
-            offset += len(piece)
-            yield piece
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
-# In threads.
-
-
-def _completed(path: Path, final: Path, rendered: Rendered) -> tuple[int, int]:
-    """Gives a file that was made its end and its name; an open descriptor of it, and its size."""
-    facts = asdict(rendered) | {"sha256": rendered.sha256.hex()}
-    text = json.dumps(facts).encode()
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-    try:
-        end = text + len(text).to_bytes(4) + MAGIC
-        while end:
-            end = end[os.write(descriptor, end) :]
-        path.rename(final)
-        return descriptor, os.fstat(descriptor).st_size
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _opened(path: Path, check: bool) -> tuple[Rendered, int] | None:
-    """What a file is, and an open descriptor of it; None if there is none, or a damaged one, which goes."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        rendered = _read_end(descriptor)
-        if check:
-            _check(descriptor, rendered)
-        if time.time() - os.fstat(descriptor).st_mtime > TOUCH_SECONDS:
-            os.utime(descriptor)
-        return rendered, descriptor
-    except (ValueError, KeyError, TypeError) as error:
-        os.close(descriptor)
-        log.warning("a damaged rendition, %s, is made again: %r", path.name, error)
-        _unlink([path])
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _read_end(descriptor: int) -> Rendered:
-    """ValueError, KeyError or TypeError if the end is not what `_completed` wrote."""
-    size = os.fstat(descriptor).st_size
-    tail = os.pread(descriptor, 4 + len(MAGIC), max(0, size - 4 - len(MAGIC)))
-    length = int.from_bytes(tail[:4])
-    start = size - len(tail) - length
-    if tail[4:] != MAGIC or start < 0:
-        raise ValueError("no end")
-    facts = json.loads(os.pread(descriptor, length, start))
-    rendered = Rendered(**facts | {"sha256": bytes.fromhex(facts["sha256"])})
-    if rendered.size != start:
-        raise ValueError(f"{start} bytes, not {rendered.size}")
-    return rendered
-
-
-def _check(descriptor: int, rendered: Rendered) -> None:
-    sha = hashlib.sha256()
-    for offset in range(0, rendered.size, PIECE):
-        sha.update(os.pread(descriptor, min(PIECE, rendered.size - offset), offset))
-    if sha.digest() != rendered.sha256:
-        raise ValueError("other bytes")
-
-
-def _unlink(paths: list[Path]) -> None:
-    for path in paths:
-        with suppress(FileNotFoundError):
-            path.unlink()

@@ -2,7 +2,7 @@
 
 import struct
 
-from conexiones.domain.formats.facts import Buffer, Facts, unpack
+from conexiones.domain.formats.header import Buffer, ImageHeader, unpack
 from conexiones.errors import CorruptImage, TruncatedImage, UnsupportedFormat
 
 _FILE = struct.Struct("<10xII")  # after BM: offset of the pixels, then the size of the header that follows
@@ -13,40 +13,43 @@ _COMPRESSION = struct.Struct("<II")
 _RGB, _RLE8, _RLE4, _BITFIELDS, _JPEG, _PNG, _ALPHABITFIELDS = range(7)
 _DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
 
-# OS/2 2.x gives 3 and 4 another meaning than Windows: a fax code, and runs of 24 bit pixels.
+# In OS/2 2.x the compressions 3 and 4 mean a fax code and runs of 24-bit pixels, unlike in Windows.
 _OS2_SIZES = (16, 64)
 
 
-def probe(data: Buffer) -> Facts:
-    """The facts of a whole BMP: all its rows are inside the file, or all its runs if compressed."""
-    facts, pixels, row = _header(data)
+def probe(data: Buffer) -> ImageHeader:
+    """The header of a whole BMP, whose rows, or runs where it is compressed, are all inside the file."""
+    header, pixels, row = _header(data)
     compression, stored = _compression(data)
-    needed = stored if compression in (_RLE8, _RLE4) else row * facts.height
+    needed = stored if compression in (_RLE8, _RLE4) else row * header.height
     if pixels + needed > len(data):
         raise TruncatedImage(format="BMP")
-    return facts
+    return header
 
 
-def describe(head: Buffer, *, full: bool) -> Facts:
-    """The facts from the two headers."""
-    facts = _header(head)[0]
+def peek(head: Buffer, *, full: bool) -> ImageHeader:
+    """What the two headers of the file say."""
+    header = _header(head)[0]
     _compression(head)
-    return facts
+    return header
 
 
-def _header(data: Buffer) -> tuple[Facts, int, int]:
-    """The facts, the offset of the pixels, and the bytes of one uncompressed row."""
+def _header(data: Buffer) -> tuple[ImageHeader, int, int]:
+    """What the headers say, the offset of the pixels, and the bytes of one uncompressed row."""
     pixels, header = unpack(_FILE, data, 0)
     width, height, planes, depth = unpack(_CORE if header == 12 else _INFO, data, 18)
-    height = abs(height)  # Negative: the rows go from top to bottom.
+    height = abs(height)  # A negative height means that the rows go from top to bottom.
     if width <= 0 or height == 0 or planes != 1 or depth not in (0, *_DEPTHS) or pixels < 14 + header:
         raise CorruptImage(format="BMP")
     row = (width * depth + 31) // 32 * 4
-    return Facts(format="BMP", width=width, height=height), pixels, row
+    return ImageHeader(format="BMP", width=width, height=height), pixels, row
 
 
 def _compression(data: Buffer) -> tuple[int, int]:
-    """The compression and, for run lengths, the bytes they take. Raises for what no BMP reader decodes."""
+    """The compression and, for run lengths, the number of bytes they take.
+
+    Raises UnsupportedFormat or CorruptImage for what no BMP reader decodes.
+    """
     header = unpack(_FILE, data, 0)[1]
     depth = int.from_bytes(data[24:26] if header == 12 else data[28:30], "little")
     if header in (12, 16):

@@ -4,26 +4,27 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from conexiones.domain.formats.facts import MAX_PARTS, Buffer, unpack
+from conexiones.domain.formats.header import MAX_PARTS, Buffer, unpack
 from conexiones.errors import CorruptImage
+from conexiones.image_formats import ImageFormat
 
 _HEADER = struct.Struct(">I4s")
 _LARGE = struct.Struct(">Q")
 
-# The tables of an image with a hundred thousand tiles take less. It bounds the time of reading them.
+# Bounds the time of reading a table. That of an image with a hundred thousand tiles is shorter.
 _MAX_TABLE_BYTES = 4 << 20
 
 
 class Box(NamedTuple):
-    """A box's type, and where in the file its content starts and ends, which may be past the file's end."""
+    """The type of a box, and where its content starts and ends, which may be past the end of the file."""
 
     kind: bytes
     start: int
     end: int
 
 
-def boxes(format: str, data: Buffer, position: int, end: int) -> Iterator[Box]:
-    """The boxes between two positions. A last few bytes that hold no header are let be."""
+def boxes(format: ImageFormat, data: Buffer, position: int, end: int) -> Iterator[Box]:
+    """The boxes between two positions. Bytes at the end that are too few for a box header are ignored."""
     for _ in range(MAX_PARTS):
         if position + 8 > end:
             return
@@ -33,7 +34,7 @@ def boxes(format: str, data: Buffer, position: int, end: int) -> Iterator[Box]:
             (size,) = unpack(_LARGE, data, start)
             start += 8
         elif size == 0:
-            size = end - position  # To the end of what holds it.
+            size = end - position  # The box ends where its container ends.
         if position + size < start:
             raise CorruptImage(format=format)
         yield Box(kind, start, position + size)
@@ -41,22 +42,22 @@ def boxes(format: str, data: Buffer, position: int, end: int) -> Iterator[Box]:
     raise CorruptImage(format=format)
 
 
-def only(format: str, children: dict[bytes, list[Box]], kind: bytes) -> Box:
-    """The one box of a type that has to be there."""
+def only(format: ImageFormat, children: dict[bytes, list[Box]], kind: bytes) -> Box:
+    """The box of a type of which there has to be exactly one. Raises CorruptImage."""
     found = children.get(kind, ())
     if len(found) != 1:
         raise CorruptImage(format=format)
     return found[0]
 
 
-def table(format: str, data: Buffer, box: Box) -> bytes:
-    """The content of a box that is a table, copied: reading past its end is then an error."""
+def table(format: ImageFormat, data: Buffer, box: Box) -> bytes:
+    """A copy of the content of a box that is a table, so that reading past its end is an error."""
     if box.end - box.start > _MAX_TABLE_BYTES:
         raise CorruptImage(format=format)
     return data[box.start : box.end]
 
 
-def fullbox(format: str, data: Buffer, box: Box) -> tuple[int, bytes]:
-    """The version, and the content with version and flags in its first four bytes, of a full box."""
+def fullbox(format: ImageFormat, data: Buffer, box: Box) -> tuple[int, bytes]:
+    """The version of a full box, and its content, of which the first four bytes are version and flags."""
     content = table(format, data, box)
     return content[0], content

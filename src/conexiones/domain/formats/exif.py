@@ -4,7 +4,7 @@ import struct
 from typing import Final
 
 MAX_EXIF_BYTES: Final = 1 << 16
-"""As many bytes of EXIF as are looked at. A JPEG segment holds no more; the first IFD is at the front."""
+"""The bytes of EXIF that are looked at. A JPEG segment holds no more, and the first IFD is at the front."""
 
 _ORIENTATION = 0x0112
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
@@ -13,7 +13,8 @@ _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 def orientation(exif: bytes) -> int:
     """The orientation, 1 to 8, in a TIFF structure with or without `Exif\\0\\0` before it.
 
-    1, "as stored", where there is none or it cannot be read: broken metadata is no reason to refuse an image.
+    It is 1, "as stored", where there is none or it cannot be read, for broken metadata is no reason to refuse
+    an image.
     """
     if exif[:6] == b"Exif\0\0":
         exif = exif[6:]

@@ -3,8 +3,9 @@
 import struct
 
 from conexiones.domain.formats.boxes import Box, boxes, fullbox, only, table
-from conexiones.domain.formats.facts import Buffer
+from conexiones.domain.formats.header import Buffer
 from conexiones.errors import CorruptImage, TruncatedImage
+from conexiones.image_formats import ImageFormat
 
 _OF_SIZE = frozenset({b"ispe", b"clap", b"irot"})
 _MAX_PROPERTIES = 0x7FFF  # ipma counts them in 15 bits.
@@ -12,11 +13,11 @@ _IN_FILE, _IN_IDAT = 0, 1
 
 
 def properties_of(
-    format: str, data: Buffer, children: dict[bytes, list[Box]], item: int
+    format: ImageFormat, data: Buffer, children: dict[bytes, list[Box]], item: int
 ) -> list[tuple[bytes, bytes]]:
-    """Type and content of the properties of `item` that have to do with its size, in their order.
+    """Type and content of those properties of `item` that determine its size, in their order.
 
-    ISO/IEC 23008-12, 9.3. May raise `struct.error` or `IndexError` for a table that ends too early.
+    See ISO/IEC 23008-12, 9.3. May raise struct.error or IndexError for a table that ends too early.
     """
     iprp = only(format, children, b"iprp")
     shelf: list[Box] = []
@@ -42,12 +43,12 @@ def properties_of(
 
 
 def _associated(version: int, content: bytes, item: int) -> list[int]:
-    """The numbers, from 1, of the properties that an ipma box gives to `item`; 0, "none", is left out."""
+    """The numbers, from 1, of the properties that an ipma box gives to `item`, without 0 for none."""
     entry = struct.Struct(">HB" if version == 0 else ">IB")
     wide = content[3] & 1
     (count,) = struct.unpack_from(">I", content, 4)
     position = 8
-    for _ in range(count):  # Ends with the content at the latest, by struct.error.
+    for _ in range(count):  # struct.error ends it with the content at the latest.
         number, length = entry.unpack_from(content, position)
         position += entry.size
         if number == item:
@@ -57,11 +58,11 @@ def _associated(version: int, content: bytes, item: int) -> list[int]:
     return []
 
 
-def check_extents(format: str, data: Buffer, children: dict[bytes, list[Box]]) -> None:
-    """The bytes of every item are there (ISO/IEC 14496-12, 8.11.3).
+def check_extents(format: ImageFormat, data: Buffer, children: dict[bytes, list[Box]]) -> None:
+    """Checks that the bytes of every item are there (ISO/IEC 14496-12, 8.11.3).
 
-    Raises `TruncatedImage` where they would be past the end of the file, `CorruptImage` where they would be
-    past the end of the idat box or where the table does not hold together.
+    Raises TruncatedImage where they would reach past the end of the file, and CorruptImage where they would
+    reach past the end of the idat box or where the table contradicts itself.
     """
     idat = children.get(b"idat")
     ends = {_IN_FILE: len(data), _IN_IDAT: idat[0].end - idat[0].start if idat else -1}
@@ -74,21 +75,21 @@ def check_extents(format: str, data: Buffer, children: dict[bytes, list[Box]]) -
 
 
 def _item_ends(version: int, content: bytes) -> list[tuple[int, int]]:
-    """Of every item in an iloc box: the construction method, and where its furthest extent ends.
+    """The construction method of every item in an iloc box, and where its furthest extent ends.
 
-    Items in other files are left out. An extent of no length reaches to the end, wherever that is.
+    Items in other files are left out. An extent without a length reaches to the end of the file.
     """
     codes = {0: "", 4: "I", 8: "Q"}
     offset_code, length_code = codes[content[4] >> 4], codes[content[4] & 15]
     base_code, index_code = codes[content[5] >> 4], codes[content[5] & 15] if version else ""
     number_code = "I" if version == 2 else "H"
-    # The number, the construction method, the data reference (0: this file), the base, how many extents.
+    # Number, construction method, data reference (0 is this file), base offset, and number of extents.
     item = struct.Struct(f">{number_code}{'H' if version else ''}H{base_code}H")
     extent = struct.Struct(f">{index_code}{offset_code}{length_code}")
     (count,) = struct.unpack_from(f">{number_code}", content, 6)
     position = 6 + struct.calcsize(f">{number_code}")
     found = []
-    for _ in range(count):  # Ends with the content at the latest, by struct.error.
+    for _ in range(count):  # struct.error ends it with the content at the latest.
         fields = item.unpack_from(content, position)
         position += item.size
         stop = position + fields[-1] * extent.size

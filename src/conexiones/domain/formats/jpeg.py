@@ -4,10 +4,10 @@ import re
 import struct
 
 from conexiones.domain.formats.exif import orientation
-from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented, unpack, window
+from conexiones.domain.formats.header import MAX_PARTS, Buffer, ImageHeader, oriented, unpack, window
 from conexiones.errors import CorruptImage, TruncatedImage, UnsupportedFormat
 
-# A marker: neither a stuffed 0xFF (00), nor a restart inside a scan (D0 to D7), nor a fill byte (FF).
+# A marker is neither a stuffed 0xFF (00), nor a restart inside a scan (D0 to D7), nor a fill byte (FF).
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _LENGTH = struct.Struct(">H")
 _FRAME = struct.Struct(">xxxHHB")
@@ -15,17 +15,17 @@ _FRAME = struct.Struct(">xxxHHB")
 _TEM, _SOI, _EOI, _SOS, _APP1, _SOF55 = 0x01, 0xD8, 0xD9, 0xDA, 0xE1, 0xF7
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
-# The search keeps the interpreter lock, so other threads get their turn after each window.
+# Searching holds the interpreter lock, so it is done in windows: other threads run between two of them.
 _WINDOW = 1 << 20
 
 
-def probe(data: Buffer) -> Facts:
-    """The facts of a whole JPEG; it is whole when the walk over its markers reaches EOI."""
-    facts, position = _header(data, full=False)
+def probe(data: Buffer) -> ImageHeader:
+    """The header of a whole JPEG, in which the walk over its markers reaches EOI."""
+    header, position = _header(data, full=False)
     for _ in range(MAX_PARTS):
         marker, position = _next_marker(data, position)
         if marker == _EOI:
-            return facts
+            return header
         if marker in _FRAMES:
             raise CorruptImage(format="JPEG")
         if marker != _TEM:
@@ -33,15 +33,15 @@ def probe(data: Buffer) -> Facts:
     raise CorruptImage(format="JPEG")
 
 
-def describe(head: Buffer, *, full: bool) -> Facts:
-    """The facts from the segments before the first scan."""
+def peek(head: Buffer, *, full: bool) -> ImageHeader:
+    """What the segments before the first scan say."""
     return _header(head, full=full)[0]
 
 
-def _header(data: Buffer, *, full: bool) -> tuple[Facts, int]:
-    """The facts, and the position behind the header of the first scan.
+def _header(data: Buffer, *, full: bool) -> tuple[ImageHeader, int]:
+    """The image's header, and the position behind the header of the first scan.
 
-    Where `full`, a frame header seen before the bytes run out is enough.
+    Where `full` is true, it is enough that a frame header was seen before the bytes run out.
     """
     size: tuple[int, int] | None = None
     turned = 0
@@ -71,7 +71,7 @@ def _header(data: Buffer, *, full: bool) -> tuple[Facts, int]:
 
 
 def _frame_size(data: Buffer, position: int, end: int) -> tuple[int, int]:
-    """Width × height of a frame header (B.2.2). A height of 0, left to a DNL after the scan, is refused."""
+    """Width × height of a frame header (B.2.2). A height of 0, to be set by a DNL later, is refused."""
     height, width, components = unpack(_FRAME, data, position)
     if not width or not height or not components or end - position != 8 + 3 * components:
         raise CorruptImage(format="JPEG")
@@ -79,7 +79,7 @@ def _frame_size(data: Buffer, position: int, end: int) -> tuple[int, int]:
 
 
 def _next_marker(data: Buffer, position: int) -> tuple[int, int]:
-    """The next marker's code and the position behind it. Bytes before it are skipped, as libjpeg does."""
+    """The code of the next marker and the position behind it. Bytes before it are skipped, as in libjpeg."""
     size = len(data)
     while position < size:
         end = min(position + _WINDOW, size)
@@ -89,12 +89,15 @@ def _next_marker(data: Buffer, position: int) -> tuple[int, int]:
             return piece[found.end() - 1], base + found.end()
         if end == size:
             break
-        position = end - 1  # The window may have cut a marker in two.
+        position = end - 1  # A marker may begin with the last byte of the window.
     raise TruncatedImage(format="JPEG")
 
 
 def _segment_end(data: Buffer, marker: int, position: int) -> int:
-    """The end of the segment of `marker`, whose length stands at `position`. All of it is in `data`."""
+    """The end of the segment of `marker`, whose length stands at `position`.
+
+    Raises TruncatedImage unless all of it is in `data`.
+    """
     if marker < 0xC0 or marker in (_SOI, _EOI):
         raise CorruptImage(format="JPEG")
     if marker == _SOF55:

@@ -4,7 +4,7 @@ import struct
 import zlib
 
 from conexiones.domain.formats.exif import MAX_EXIF_BYTES, orientation
-from conexiones.domain.formats.facts import Buffer, Facts, oriented, unpack
+from conexiones.domain.formats.header import Buffer, ImageHeader, oriented, unpack
 from conexiones.errors import CorruptImage, TruncatedImage
 
 _CHUNK = struct.Struct(">I4s")
@@ -12,20 +12,21 @@ _IHDR = struct.Struct(">I4sIIBBBBBI")
 _U32 = struct.Struct(">I")
 _LARGEST = 2**31 - 1
 
-# Bit depths that each colour type allows (table 11.1).
+# Colour type → allowed bit depths (table 11.1).
 _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 
-# libpng cuts the pixels into IDATs of 8 KiB: enough of them for 128 GiB.
+# libpng cuts the pixels into IDATs of 8 KiB, of which these are enough for 128 GiB.
 _MAX_CHUNKS = 16_000_000
 
-# A piece of a chunk: large enough to cost nothing per call, small enough to stay in the cache.
+# A CRC is computed over pieces of this many bytes: they stay in the processor's cache, and a call per piece
+# costs next to nothing.
 _PIECE = 1 << 18
 
 
-def probe(data: Buffer) -> Facts:
-    """The facts of a whole PNG: every chunk up to IEND is there, and the CRC of every critical one holds."""
+def probe(data: Buffer) -> ImageHeader:
+    """The header of a whole PNG: its chunks up to IEND are there, the critical ones with the right CRC."""
     width, height, colour = _header(data)
-    facts, position, palette = _before_pixels(data, width, height)
+    header, position, palette = _before_pixels(data, width, height)
     if colour == 3 and not palette:
         raise CorruptImage(format="PNG")
     for _ in range(_MAX_CHUNKS):
@@ -33,13 +34,13 @@ def probe(data: Buffer) -> Facts:
         if not kind[0] & 0x20 and not _crc_holds(data, start, end):
             raise CorruptImage(format="PNG")
         if kind == b"IEND":
-            return facts
+            return header
         position = end + 4
     raise CorruptImage(format="PNG")
 
 
-def describe(head: Buffer, *, full: bool) -> Facts:
-    """The facts from the chunks before the first IDAT; from IHDR alone where `full`."""
+def peek(head: Buffer, *, full: bool) -> ImageHeader:
+    """What the chunks before the first IDAT say. Where `full` is true, IHDR alone is enough."""
     width, height, _ = _header(head)
     try:
         return _before_pixels(head, width, height)[0]
@@ -66,10 +67,10 @@ def _header(data: Buffer) -> tuple[int, int, int]:
     return width, height, colour
 
 
-def _before_pixels(data: Buffer, width: int, height: int) -> tuple[Facts, int, bool]:
-    """The facts, the position of the first IDAT, and whether a palette stands before it.
+def _before_pixels(data: Buffer, width: int, height: int) -> tuple[ImageHeader, int, bool]:
+    """The header, the position of the first IDAT, and whether a palette stands before it.
 
-    An eXIf chunk behind the pixels is allowed but has no say: libvips and browsers do not wait for it.
+    An eXIf chunk behind the pixels is allowed but ignored, as libvips and browsers do not wait for it.
     """
     position, frames, turned, palette = 33, 1, 1, False
     for _ in range(_MAX_CHUNKS):
@@ -93,7 +94,10 @@ def _before_pixels(data: Buffer, width: int, height: int) -> tuple[Facts, int, b
 
 
 def _chunk(data: Buffer, position: int) -> tuple[bytes, int, int]:
-    """The type of the chunk at `position`, and where its data start and end. All of it is in `data`."""
+    """The type of the chunk at `position`, and where its data start and end.
+
+    Raises TruncatedImage unless all of it is in `data`.
+    """
     length, kind = unpack(_CHUNK, data, position)
     if length > _LARGEST or not kind.isalpha():
         raise CorruptImage(format="PNG")
@@ -105,7 +109,7 @@ def _chunk(data: Buffer, position: int) -> tuple[bytes, int, int]:
 
 
 def _crc_holds(data: Buffer, start: int, end: int) -> bool:
-    """Whether the CRC behind a chunk's data is that of its type and data (5.5)."""
+    """Whether the CRC behind a chunk's data is right: that of its type and data (5.5)."""
     crc = 0
     for piece in range(start - 4, end, _PIECE):
         crc = zlib.crc32(data[piece : min(piece + _PIECE, end)], crc)

@@ -1,16 +1,18 @@
 """The format of a file from its first bytes, never from its name."""
 
 import re
-from typing import Final
+from typing import Final, NoReturn
 
 from conexiones.errors import NotAnImage, UnsupportedFormat
+from conexiones.image_formats import ImageFormat
 
 HEAD_BYTES: Final = 64
-"""So many first bytes always show an accepted format; up to `MARKUP_BYTES` show an SVG behind comments."""
+"""The first bytes that always show an accepted format."""
 
 MARKUP_BYTES: Final = 1024
+"""The first bytes in which an SVG is looked for, whose root element may follow comments."""
 
-# The DIB header sizes there are: OS/2 1.x, OS/2 2.x short and long, Windows 3, its two Adobe variants, 4, 5.
+# The sizes of DIB headers: OS/2 1.x, OS/2 2.x short and long, Windows 3, its two Adobe variants, 4, 5.
 _DIB_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 # ISO/IEC 14496-12 brands. The structural ones of ISO/IEC 23008-12 (mif1 …) say nothing about the codec.
@@ -21,7 +23,7 @@ _HEIF_BRANDS = frozenset(
 )
 _CODEC_BRANDS = _HEIF_BRANDS - {b"mif1", b"mif2", b"msf1", b"miaf"}
 
-# QuickTime files older than ftyp begin with any of these atoms.
+# QuickTime files from before ftyp existed begin with one of these atoms.
 _MOVIE_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -42,7 +44,7 @@ _OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("QOI", rb"qoif"),
         ("MNG", rb"\x8a[MJ]NG\r\n\x1a\n|\x8bJNG\r\n\x1a\n"),
         ("XCF", rb"gimp xcf "),
-        # A root element named svg behind anything XML allows before one, or a DOCTYPE that promises it.
+        # A root element named svg behind anything that XML allows before it, or a DOCTYPE that announces it.
         (
             "SVG",
             rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s+(?!svg|html)[^>]*+>)*+"
@@ -52,11 +54,11 @@ _OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
 )
 
 
-def sniff(head: bytes) -> str:
-    """The format of the image that begins with `head`: JPEG PNG GIF WEBP TIFF BMP AVIF HEIF.
+def sniff(head: bytes) -> ImageFormat:
+    """The format of the image that begins with `head`, which HEAD_BYTES always show.
 
-    64 bytes always suffice for these. Raises `UnsupportedFormat` for what is known to be an image, or to
-    hold one, and is not accepted; `NotAnImage` for anything else, also for a head too short to tell.
+    Raises UnsupportedFormat for a known format of images, documents or movies that is not accepted, and
+    NotAnImage for anything else, also for a head that is too short to tell.
     """
     if head[:3] == b"\xff\xd8\xff":
         return "JPEG"
@@ -73,15 +75,15 @@ def sniff(head: bytes) -> str:
     return _sniff_brand(head) or _refuse(head)
 
 
-def _sniff_brand(head: bytes) -> str:
-    """AVIF or HEIF where a file type box says so, empty where there is no such box.
+def _sniff_brand(head: bytes) -> ImageFormat | None:
+    """AVIF or HEIF where a file type box says so, None where there is no such box.
 
-    Raises `UnsupportedFormat` for the other users of the ISO base media format, which are movies.
+    Raises UnsupportedFormat for the other users of the ISO base media format, which are movies.
     """
     if head[4:8] != b"ftyp":
         if head[4:8] in _MOVIE_ATOMS and head[:2] == b"\0\0":
             raise UnsupportedFormat(format="MP4")
-        return ""
+        return None
     major = head[8:12]
     end = min(len(head), int.from_bytes(head[:4], "big"), HEAD_BYTES)
     compatible = {head[at : at + 4] for at in range(16, end - 3, 4)}
@@ -96,10 +98,11 @@ def _sniff_brand(head: bytes) -> str:
     raise UnsupportedFormat(format="MP4")
 
 
-def _refuse(head: bytes) -> str:
+def _refuse(head: bytes) -> NoReturn:
+    """Raises UnsupportedFormat where the format is known, otherwise NotAnImage."""
     markup = bytes(head[:MARKUP_BYTES])
     if markup[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        # Markup in UTF-16: dropping the zero bytes leaves its ASCII, which is all the pattern looks at.
+        # In UTF-16, dropping the zero bytes leaves the ASCII characters, and the pattern looks at no others.
         markup = markup[2:].replace(b"\0", b"")
     for name, pattern in _OTHERS:
         if pattern.match(markup):

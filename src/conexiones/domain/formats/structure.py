@@ -1,23 +1,24 @@
-"""Two questions to an image: what is it, and is it whole (`probe`); what does its head say (`peek`)."""
+"""`probe` says what an image is and whether it is whole; `peek` says what its first bytes show."""
 
 import struct
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from conexiones.domain.formats import bmp, gif, heif, jpeg, png, tiff, webp
-from conexiones.domain.formats.facts import Buffer, Facts
+from conexiones.domain.formats.header import Buffer, ImageHeader
 from conexiones.domain.formats.signatures import HEAD_BYTES, MARKUP_BYTES, sniff
 from conexiones.errors import NotAnImage, TruncatedImage, UnsupportedFormat
+from conexiones.image_formats import ImageFormat
 
 PEEK_BYTES: Final = 1 << 20
-"""The longest head worth showing to `peek`: it has said by then all it will say."""
+"""The longest head that is worth giving to `peek`: more bytes would not change its answer."""
 
 
-class _Describe(Protocol):
-    def __call__(self, head: Buffer, *, full: bool) -> Facts: ...
+class _Peek(Protocol):
+    def __call__(self, head: Buffer, *, full: bool) -> ImageHeader: ...
 
 
-_PROBES: dict[str, Callable[[Buffer], Facts]] = {
+_PROBES: dict[ImageFormat, Callable[[Buffer], ImageHeader]] = {
     "JPEG": jpeg.probe,
     "PNG": png.probe,
     "GIF": gif.probe,
@@ -28,28 +29,28 @@ _PROBES: dict[str, Callable[[Buffer], Facts]] = {
     "HEIF": heif.probe_heif,
 }
 
-_DESCRIPTIONS: dict[str, _Describe] = {
-    "JPEG": jpeg.describe,
-    "PNG": png.describe,
-    "GIF": gif.describe,
-    "WEBP": webp.describe,
-    "TIFF": tiff.describe,
-    "BMP": bmp.describe,
-    "AVIF": heif.describe_avif,
-    "HEIF": heif.describe_heif,
+_PEEKS: dict[ImageFormat, _Peek] = {
+    "JPEG": jpeg.peek,
+    "PNG": png.peek,
+    "GIF": gif.peek,
+    "WEBP": webp.peek,
+    "TIFF": tiff.peek,
+    "BMP": bmp.peek,
+    "AVIF": heif.peek_avif,
+    "HEIF": heif.peek_heif,
 }
 
-# What reading past the end of a buffer raises: no module checks every read, all are judged here.
+# What reading past the end of a buffer raises. The format modules do not check every read; it is caught here.
 _PAST_THE_END = (struct.error, IndexError)
 
 
-def probe(data: Buffer) -> Facts:
-    """The facts of a whole file of any size.
+def probe(data: Buffer) -> ImageHeader:
+    """The header of a whole file of any size.
 
-    The structure is followed to its end; pixels are not decoded, so what passes may still fail to decode.
-    Memory stays below a few MiB whatever the size. Bytes after the end that the format marks are let be.
-    Raises `NotAnImage` and `UnsupportedFormat` as `sniff` does, `TruncatedImage` where bytes are missing,
-    `CorruptImage` where the structure does not hold together, and nothing else whatever the bytes are.
+    The structure is followed to its end. Pixels are not decoded, so a file that passes may still fail to
+    decode. Memory stays below a few MiB whatever the size. Bytes behind the end of the image are ignored.
+    Raises NotAnImage and UnsupportedFormat as `sniff` does, TruncatedImage where bytes are missing,
+    CorruptImage where the structure contradicts itself, and nothing else whatever the bytes are.
     """
     name = sniff(data[:MARKUP_BYTES])
     try:
@@ -58,14 +59,14 @@ def probe(data: Buffer) -> Facts:
         raise TruncatedImage(format=name) from None
 
 
-def peek(head: bytes) -> Facts | None:
-    """The facts that the first bytes of a file show, or None if they do not show them yet.
+def peek(head: bytes) -> ImageHeader | None:
+    """The header that the first bytes of a file show, or None if they do not show it yet.
 
-    `head` grows by what has come in until facts come back, and need not grow past `PEEK_BYTES`: then the
-    size is told even where an orientation that swaps it might still follow. Before that, width × height are
-    what `probe` would say, and `frames` is 1 unless the header counts them.
-    Raises `NotAnImage` and `UnsupportedFormat` once `HEAD_BYTES` are there, and `CorruptImage` and
-    `UnsupportedFormat` as soon as more bytes would not mend it; never for want of bytes.
+    Call it with a longer head until it gives a header; none need be longer than PEEK_BYTES, for which the
+    size is given even where an orientation that swaps it might still follow. For a shorter head, width ×
+    height are what `probe` would say. `frames` is 1 unless the header counts them.
+    Raises NotAnImage and UnsupportedFormat once HEAD_BYTES are there, and CorruptImage and UnsupportedFormat
+    as soon as no more bytes could mend the file. It never raises because bytes are missing.
     """
     try:
         name = sniff(head)
@@ -74,8 +75,8 @@ def peek(head: bytes) -> Facts | None:
             return None
         raise
     if name in ("AVIF", "HEIF") and len(head) < HEAD_BYTES:
-        return None  # Compatible brands still to come may change the verdict.
+        return None  # Compatible brands that are still to come may decide otherwise.
     try:
-        return _DESCRIPTIONS[name](head, full=len(head) >= PEEK_BYTES)
+        return _PEEKS[name](head, full=len(head) >= PEEK_BYTES)
     except (TruncatedImage, *_PAST_THE_END):
         return None

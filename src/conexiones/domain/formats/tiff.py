@@ -3,7 +3,7 @@
 import struct
 from typing import Final, NamedTuple
 
-from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented, unpack
+from conexiones.domain.formats.header import MAX_PARTS, Buffer, ImageHeader, oriented, unpack
 from conexiones.domain.formats.tiff_values import Field, Values
 from conexiones.errors import CorruptImage, TruncatedImage
 
@@ -19,14 +19,14 @@ _NEEDED = frozenset(
     | {_TILE_OFFSETS, _TILE_COUNTS, _TILE_WIDTH, _TILE_HEIGHT, _SUB_IFDS, *_METADATA_IFDS}
 )
 
-# libtiff refuses longer ones too. A classic directory cannot be longer.
+# Entries of a directory. A classic one cannot have more, and libtiff refuses a longer one of BigTIFF.
 _MAX_ENTRIES = 0xFFFF
 
 Tags = dict[int, Field]
 
 
 class _Layout(NamedTuple):
-    """How classic TIFF and BigTIFF differ in their directories (struct codes without the byte order)."""
+    """How the directories of classic TIFF and BigTIFF differ: codes of `struct`, without the byte order."""
 
     counter: str
     entry: str
@@ -39,14 +39,14 @@ _CLASSIC = _Layout(counter="H", entry="HHII", entry_bytes=12, inline_bytes=4, li
 _BIG = _Layout(counter="Q", entry="HHQQ", entry_bytes=20, inline_bytes=8, link="Q")
 
 
-def probe(data: Buffer) -> Facts:
-    """The facts of a whole TIFF: every directory, every value and every strip or tile is inside the file.
+def probe(data: Buffer) -> ImageHeader:
+    """The header of a whole TIFF, whose directories, values and strips or tiles are all inside the file.
 
-    Pages are all directories of the main chain, as libtiff and so libvips count them; what hangs below
-    (pyramids in SubIFDs, Exif) is checked, not counted.
+    Pages are all directories of the main chain, as libtiff and so libvips count them. The directories below
+    them (pyramids in SubIFDs, Exif) are checked but not counted.
     """
     reader = _Reader(data)
-    first: Facts | None = None
+    first: ImageHeader | None = None
     pages = 0
     offset = reader.first
     below: list[tuple[int, bool]] = []
@@ -54,10 +54,10 @@ def probe(data: Buffer) -> Facts:
         if pages == MAX_PAGES:
             raise CorruptImage(format="TIFF")
         tags, offset = reader.directory(offset)
-        facts = _describe_page(reader.values, tags)
-        first = first or facts
+        header = _page_header(reader.values, tags)
+        first = first or header
         pages += 1
-        _check_pixels(reader.values, tags, facts)
+        _check_pixels(reader.values, tags)
         below += _children(reader.values, tags)
     if first is None:
         raise CorruptImage(format="TIFF")
@@ -65,25 +65,26 @@ def probe(data: Buffer) -> Facts:
         offset, is_image = below.pop()
         tags, following = reader.directory(offset)
         if is_image:
-            _check_pixels(reader.values, tags, _describe_page(reader.values, tags))
+            _page_header(reader.values, tags)
+            _check_pixels(reader.values, tags)
             below += [(following, True)] if following else []
         below += _children(reader.values, tags)
         if len(below) > MAX_PAGES:
             raise CorruptImage(format="TIFF")
-    return Facts(format="TIFF", width=first.width, height=first.height, frames=pages)
+    return ImageHeader(format="TIFF", width=first.width, height=first.height, frames=pages)
 
 
-def describe(head: Buffer, *, full: bool) -> Facts:
-    """The facts of the first page, once its directory is there; values elsewhere are not looked at."""
+def peek(head: Buffer, *, full: bool) -> ImageHeader:
+    """What the directory of the first page says, once it is there. Values elsewhere are not looked at."""
     reader = _Reader(head)
     if not reader.first:
         raise CorruptImage(format="TIFF")
     tags, _ = reader.directory(reader.first, whole=False)
-    return _describe_page(reader.values, tags)
+    return _page_header(reader.values, tags)
 
 
 class _Reader:
-    """Reads directories; each one once, for a directory met again is a cycle or shared by two parents."""
+    """Reads each directory once: one that is met again is part of a cycle, or shared by two parents."""
 
     __slots__ = ("data", "first", "layout", "seen", "values")
 
@@ -103,9 +104,9 @@ class _Reader:
             (self.first,) = unpack(order + "I", data, 4)
 
     def directory(self, offset: int, *, whole: bool = True) -> tuple[Tags, int]:
-        """The needed fields of the directory at `offset`, and the offset of the next one (0: none).
+        """The needed fields of the directory at `offset`, and the offset of the next one or 0.
 
-        Where `whole`, the values of all fields, needed or not, have to be inside the file.
+        Where `whole` is true, the values of all fields, needed or not, have to be inside the file.
         """
         layout, order, size = self.layout, self.values.order, len(self.data)
         if offset in self.seen or len(self.seen) > MAX_PARTS:
@@ -137,7 +138,8 @@ class _Reader:
         return tags, following
 
 
-def _describe_page(values: Values, tags: Tags) -> Facts:
+def _page_header(values: Values, tags: Tags) -> ImageHeader:
+    """The header of one page. Raises CorruptImage where there is none."""
     width = values.one(tags.get(_WIDTH))
     height = values.one(tags.get(_HEIGHT))
     if not width or not height or max(width, height) >= 1 << 32:
@@ -155,18 +157,18 @@ def _children(values: Values, tags: Tags) -> list[tuple[int, bool]]:
     return found
 
 
-def _check_pixels(values: Values, tags: Tags, facts: Facts) -> None:
-    """Every strip or tile has an offset and a byte count, and is inside the file.
+def _check_pixels(values: Values, tags: Tags) -> None:
+    """Checks that every strip or tile has an offset and a byte count, and is inside the file.
 
-    Both 0 is a tile that was never written, which libtiff reads as blank. Counts may be missing altogether,
-    as in some files older than TIFF 6.0; then only the offsets are looked at.
+    Where both are 0 the tile was never written, and libtiff reads it as blank. Some files older than TIFF 6.0
+    have no counts at all; then only the offsets are looked at.
     """
     tiled = _TILE_OFFSETS in tags
     offsets = tags.get(_TILE_OFFSETS if tiled else _STRIP_OFFSETS)
     counts = tags.get(_TILE_COUNTS if tiled else _STRIP_COUNTS)
     if offsets is None:
         raise CorruptImage(format="TIFF")
-    needed = _pieces(values, tags, facts, tiled=tiled)
+    needed = _pieces(values, tags, tiled=tiled)
     if offsets.number < needed or (counts is not None and counts.number < needed):
         raise CorruptImage(format="TIFF")
     size = len(values.data)
@@ -175,14 +177,14 @@ def _check_pixels(values: Values, tags: Tags, facts: Facts) -> None:
             raise TruncatedImage(format="TIFF")
         return
     for starts, lengths in zip(values.runs(offsets, needed), values.runs(counts, needed), strict=True):
-        # Most often the crude bound holds, and it costs a fraction of the exact one.
+        # This coarse bound nearly always holds, and costs a fraction of the exact one.
         if max(starts) + max(lengths) > size and any(
             start + length > size for start, length in zip(starts, lengths, strict=True)
         ):
             raise TruncatedImage(format="TIFF")
 
 
-def _pieces(values: Values, tags: Tags, facts: Facts, *, tiled: bool) -> int:
+def _pieces(values: Values, tags: Tags, *, tiled: bool) -> int:
     """How many strips or tiles a page consists of."""
     width, height = values.one(tags.get(_WIDTH)), values.one(tags.get(_HEIGHT))
     planes = values.one(tags.get(_SAMPLES), 1) if values.one(tags.get(_PLANAR), 1) == 2 else 1

@@ -1,9 +1,9 @@
-"""The values of TIFF fields: where they stand, and reading millions of them in small runs."""
+"""The values of TIFF fields: where they stand, and how millions of them are read in small runs."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from conexiones.domain.formats.facts import Buffer, unpack
+from conexiones.domain.formats.header import Buffer, unpack
 from conexiones.errors import CorruptImage, TruncatedImage
 
 # Bytes per value of each field type (TIFF 6.0, 2; 13 is IFD of Technical Note 1, 16 to 18 are BigTIFF's).
@@ -29,8 +29,9 @@ _UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
 _RUN = 4096
 
-# Honest files use each byte once. Values shared between pages are allowed for, overlapping directories by
-# the thousand, each as long as the file, are not.
+# How many times the bytes of a file may be read, and a few bytes that are always allowed. Honest files use
+# each byte once, or a few times where pages share values. A hostile one could have thousands of overlapping
+# directories, each as long as the file.
 _READINGS = 4
 _SPARE: Final = 1 << 16
 
@@ -44,7 +45,7 @@ class Field(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """The bytes of all values; 0 for a type that is not known."""
+        """The bytes of all values. They are 0 for an unknown type."""
         return _BYTES.get(self.kind, 0) * self.number
 
 
@@ -59,7 +60,7 @@ class Values:
         self._budget = _READINGS * len(data) + _SPARE
 
     def spend(self, bytes: int) -> None:
-        """Count `bytes` as read. Raises `CorruptImage` where the same ones are read over and over."""
+        """Counts `bytes` as read. Raises CorruptImage where the same ones are read over and over."""
         self._budget -= bytes
         if self._budget < 0:
             raise CorruptImage(format="TIFF")

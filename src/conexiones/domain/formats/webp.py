@@ -3,7 +3,7 @@
 import struct
 
 from conexiones.domain.formats.exif import MAX_EXIF_BYTES, orientation
-from conexiones.domain.formats.facts import MAX_PARTS, Buffer, Facts, oriented, unpack
+from conexiones.domain.formats.header import MAX_PARTS, Buffer, ImageHeader, oriented, unpack
 from conexiones.errors import CorruptImage, TruncatedImage
 
 _RIFF = struct.Struct("<4xI")
@@ -14,8 +14,8 @@ _ANIMATED, _EXIF = 0x02, 0x08
 _FIRST = 12
 
 
-def probe(data: Buffer) -> Facts:
-    """The facts of a whole WebP: as many bytes as RIFF says, and chunks that fill them."""
+def probe(data: Buffer) -> ImageHeader:
+    """The header of a whole WebP, which has as many bytes as RIFF says, and chunks that fill them."""
     (riff,) = unpack(_RIFF, data, 0)
     end = 8 + riff
     if end > len(data):
@@ -50,8 +50,9 @@ def probe(data: Buffer) -> Facts:
     return oriented("WEBP", width, height, turned, frames if flags & _ANIMATED else 1)
 
 
-def describe(head: Buffer, *, full: bool) -> Facts:
-    """The facts from the first chunk. EXIF comes behind the pixels: if announced, all bytes or `full`."""
+def peek(head: Buffer, *, full: bool) -> ImageHeader:
+    """What the first chunk says. If it announces EXIF, which stands behind the pixels, all bytes are needed,
+    unless `full` is true."""
     (riff,) = unpack(_RIFF, head, 0)
     kind, length = unpack(_CHUNK, head, _FIRST)
     start = _FIRST + 8
@@ -69,7 +70,10 @@ def describe(head: Buffer, *, full: bool) -> Facts:
 
 
 def _chunk(data: Buffer, position: int, end: int) -> tuple[bytes, int, int]:
-    """The type of the chunk at `position`, and where its payload starts and stops, inside of `end`."""
+    """The type of the chunk at `position`, and where its payload starts and stops.
+
+    Raises CorruptImage if it stops behind `end`.
+    """
     kind, length = unpack(_CHUNK, data, position)
     start = position + 8
     if start + length > end:
@@ -81,7 +85,10 @@ def _bitstream_size(data: Buffer, kind: bytes, start: int, stop: int) -> tuple[i
     """Width × height of a VP8 key frame or a VP8L image."""
     if kind == b"VP8 ":
         flags, sync, width, height = unpack(_VP8, data, start)
-        width, height = width & 0x3FFF, height & 0x3FFF  # The two bits above are a scale nobody applies.
+        width, height = (
+            width & 0x3FFF,
+            height & 0x3FFF,
+        )  # The upper two bits are an unused scale.
         sound = not flags & 1 and sync == b"\x9d\x01\x2a" and stop - start >= 10
     else:
         signature, bits = unpack(_VP8L, data, start)
@@ -104,7 +111,7 @@ def _extended(data: Buffer, kind: bytes, start: int, stop: int) -> tuple[int, in
 
 
 def _check_frame(data: Buffer, start: int, stop: int, width: int, height: int) -> None:
-    """A frame of an animation has an image of its own, inside the canvas."""
+    """Checks that a frame of an animation has an image, and that it is inside the canvas."""
     if stop - start < 24:
         raise CorruptImage(format="WEBP")
     right = 2 * _u24(data, start) + _u24(data, start + 6) + 1

@@ -2,13 +2,15 @@
 
 import re
 
+from conexiones.image_formats import media_type
+
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))[ \t]*", re.IGNORECASE)
 
 _MAX_ACCEPT = 4096
 """Bytes of an Accept header that are looked at."""
 
-_OFFERED = {"image/webp": "WEBP", "image/avif": "AVIF"}
+_OFFERED = {media_type(format): format for format in ("WEBP", "AVIF")}
 """Formats that are given only to clients that name them. WEBP is made sooner, so it is first."""
 
 

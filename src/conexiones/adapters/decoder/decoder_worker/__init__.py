@@ -1,17 +1,22 @@
-"""The program of one decoder process: previews, renditions and facts of files, one after another, until its
-input ends.
+"""The program of one worker process: it makes previews, renditions and facts of files, one after another,
+until its standard input ends.
 
-Started by `conexiones.adapters.decoder.pool` as a package of its own, so its modules import nothing of
-Conexiones but each other, relatively; its arguments are the memory in bytes that one request may take, and
-how nice it is to other processes. Standard input is a stream socket. Every message on it is its length (4
-bytes, big-endian) and that many bytes:
+`conexiones.adapters.decoder.worker_process` starts it as a package of its own, so its modules import nothing
+of Conexiones but each other, relatively. Its arguments are the bytes of memory that one request may take, and
+how nice it is to other processes. Standard input is a stream socket. Every message on it consists of its
+length (4 bytes, big-endian) and that many bytes:
 
-    worker → server   an empty message: ready
+    worker → server   an empty message: the worker is ready
     server → worker   JSON {"task", "path", "format", "pixels", …}; the rest is the arguments of the task
-    worker → server   an empty message: taken
-    worker → server   JSON {"cause", "detail", …}, and what the task found if `cause` is empty
+    worker → server   an empty message: the worker has taken the request
+    worker → server   JSON {"cause", "detail", …}; the rest is what the task found, if `cause` is empty
     worker → server   the image that the task made, or an empty message
 
-`cause` is one of NoPreview's; `detail` is a library's own text, for the log only. What the libraries print
-goes to standard error, which holds the output of the latest request.
+`cause` is a Refusal; `detail` is a library's own text, for the log only. What the libraries print goes to
+standard error, which holds the output of the latest request.
 """
+
+from typing import Literal
+
+Refusal = Literal["PIXELS", "MEMORY", "CORRUPT", "UNSUPPORTED"]
+"""The causes of NoPreview that the worker itself finds. The others are its death and the end of its time."""

@@ -8,9 +8,9 @@ Colour = tuple[float, float, float]
 
 
 def blurhash(pixels: bytes, width: int, height: int, across: int, down: int) -> str:
-    """The hash of width × height pixels of 8-bit sRGB, of across × down components, each from 1 to 9.
+    """The hash of width × height pixels of 8-bit sRGB. It has across × down components, each from 1 to 9.
 
-    The time it takes grows with pixels × components: give it some ten thousand at most.
+    The time it takes grows with pixels × components, which should be some ten thousand at most.
     """
     factors = _factors(pixels, width, height, across, down)
     average, rest = factors[0], factors[1:]
@@ -27,9 +27,9 @@ def blurhash(pixels: bytes, width: int, height: int, across: int, down: int) -> 
 
 
 def _factors(pixels: bytes, width: int, height: int, across: int, down: int) -> list[Colour]:
-    """The components of a cosine transform in linear light, from left to right and from top to bottom."""
+    """The components of a cosine transform in linear light, in rows from the top, each from the left."""
     waves = [[math.cos(math.pi * i * x / width) for x in range(width)] for i in range(across)]
-    # Along the rows first, then down the columns: the sums can be taken one after the other.
+    # The transform is separable: the sums along the rows are taken first, and then those down the columns.
     sums = [[[0.0, 0.0, 0.0] for _ in range(across)] for _ in range(down)]
     for y in range(height):
         row = [_LINEAR[value] for value in pixels[y * width * 3 : (y + 1) * width * 3]]
@@ -51,7 +51,7 @@ def _factors(pixels: bytes, width: int, height: int, across: int, down: int) -> 
 
 
 def _linear(value: int) -> float:
-    """From sRGB (IEC 61966-2-1) of 8 bits to light."""
+    """From 8-bit sRGB (IEC 61966-2-1) to linear light."""
     share = value / 255
     return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
 
@@ -60,18 +60,20 @@ _LINEAR = [_linear(value) for value in range(256)]
 
 
 def _to_srgb(light: float) -> int:
+    """From linear light to 8-bit sRGB."""
     share = max(0.0, min(1.0, light))
     value = share * 12.92 if share <= 0.0031308 else 1.055 * share ** (1 / 2.4) - 0.055
     return int(value * 255 + 0.5)
 
 
 def _quantised(value: float) -> int:
-    """From -1 … 1 to 0 … 18, finer near 0."""
+    """From -1 … 1 to 0 … 18, in finer steps near 0."""
     root = math.copysign(abs(value) ** 0.5, value)
     return max(0, min(18, math.floor(root * 9 + 9.5)))
 
 
 def _digits(value: int, length: int) -> str:
+    """A number in base 83."""
     text = ""
     for _ in range(length):
         value, digit = divmod(value, 83)

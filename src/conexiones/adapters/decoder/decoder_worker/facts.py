@@ -1,4 +1,4 @@
-"""Facts: what there is to know of an image besides its format and size."""
+"""The facts of an image: what decoding shows of it, besides its format and size."""
 
 from collections import Counter
 from typing import Any
@@ -7,7 +7,7 @@ from .blurhash import blurhash
 from .loading import File, over_white, rgb
 
 SIDE = 64
-"""Pixels of what is looked at, at most, each way."""
+"""Colours are taken from a thumbnail of at most this many pixels each way."""
 
 SPACES = {
     "b-w": "GREY",
@@ -17,17 +17,20 @@ SPACES = {
     "labs": "LAB",
     "labq": "LAB",
 }
+"""Interpretation of libvips → colour space. All others count as RGB."""
+
 BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "float": 32, "uint": 32, "int": 32, "double": 64}
+"""Band format of libvips → bits per sample, where the file does not say."""
 
 _GREEN, _RED = 18, 18**2
 _CELLS = 18**3
-"""Cells of colours, 16 for each band, and one more at each end so that all have some around them."""
+"""Cells of colours: 16 for each band, and one more at each end, so that every cell has neighbours."""
 
 Colour = tuple[int, int, int]
 
 
 def facts(file: File) -> dict[str, Any]:
-    """The fields of the contract's Facts."""
+    """The fields of Facts in conexiones.v1."""
     header = file.header
     image = rgb(file.thumbnail(SIDE, SIDE, size="down")).copy_memory()
     flat = over_white(image)
@@ -51,7 +54,7 @@ def _bits(header: Any) -> int:
 
 
 def _opaque(image: Any, flat: Any) -> list[Colour]:
-    """The colours of the pixels that can be seen; if none can, of all over white."""
+    """The colours of the pixels that can be seen. If none can be seen, those of all pixels over white."""
     data = bytes(image.write_to_memory())
     if image.bands == 4:
         pixels = zip(data[0::4], data[1::4], data[2::4], data[3::4], strict=True)
@@ -63,8 +66,11 @@ def _opaque(image: Any, flat: Any) -> list[Colour]:
 
 
 def dominant(colours: list[Colour]) -> Colour:
-    """The mean of the largest group of colours that are alike: within a cell of 16³ and those around it, so
-    that it matters little where a border between cells is."""
+    """The mean of the largest group of similar colours.
+
+    A group is what falls into one of 16³ cells and the cells around it, so that it matters little where the
+    borders between cells are.
+    """
     cells = [
         ((red >> 4) + 1) * _RED + ((green >> 4) + 1) * _GREEN + (blue >> 4) + 1
         for red, green, blue in colours
@@ -74,7 +80,7 @@ def dominant(colours: list[Colour]) -> Colour:
     for cell, count in own.items():
         around[cell] = count
     for step in (1, _GREEN, _RED):
-        # With those before and after it, along one axis after the other.
+        # Adds to every cell its two neighbours along one axis. After all three axes it has those of 27 cells.
         sums = map(sum, zip(around, around[step:], around[2 * step :], strict=False))
         around = [0] * step + list(sums) + [0] * step
     centre = max(own, key=lambda cell: (around[cell], own[cell]))

@@ -1,9 +1,11 @@
-"""Files become small images in memory, within the limits: what every task begins with."""
+"""Opening image files within the limits, and scaling them down: what every task begins with."""
 
 import re
 from typing import Any
 
 import pyvips
+
+from . import Refusal
 
 LOADERS = {
     "JPEG": "Jpeg",
@@ -14,37 +16,46 @@ LOADERS = {
     "AVIF": "Heif",
     "HEIF": "Heif",
 }
+"""Format → loader of libvips. BMP has none here, and is loaded by Pillow."""
 
 ANY = 10_000_000
-"""A width or height that limits nothing: the largest that libvips has."""
+"""The largest width or height that libvips has, which stands for no limit."""
 
 OUT_OF_MEMORY = re.compile(r"memory|alloc|no space", re.IGNORECASE)
 UNSUPPORTED = re.compile(r"not supported|unsupported|not configured|plugin|not implemented", re.IGNORECASE)
 
-# libjpeg calls both a lost half of the picture and a stray byte between two segments a warning. These are
-# the ones after which pixels are missing (jerror.h of libjpeg-turbo); the others are common in photographs.
+# libjpeg gives a warning both if half of the picture is lost and if a stray byte stands between two segments.
+# Pixels are missing after the warnings that match here (jerror.h of libjpeg-turbo). The others are common in
+# photographs.
 DAMAGED_JPEG = re.compile(
     r"premature end|bad Huffman code|bad arithmetic code|instead of RST|before marker 0xd[0-7]"
 )
 
 
 class Refused(Exception):
-    """It cannot be done. Holds the cause and the text for the log."""
+    """The task cannot be done with this file. `detail` is for the log."""
+
+    def __init__(self, cause: Refusal, detail: str) -> None:
+        super().__init__(cause, detail)
+        self.cause = cause
+        self.detail = detail
 
 
 def refusal(text: str) -> Refused:
-    """The cause that a library's text speaks of."""
+    """The refusal of which a library's text speaks."""
     if OUT_OF_MEMORY.search(text):
         return Refused("MEMORY", text)
     return Refused("UNSUPPORTED" if UNSUPPORTED.search(text) else "CORRUPT", text)
 
 
 def check_pixels(width: int, height: int, limit: int) -> None:
+    """Raises Refused."""
     if width * height > limit:
         raise Refused("PIXELS", f"{width} × {height}")
 
 
 def allow_only_known_loaders() -> None:
+    """Blocks all loaders of libvips but those of LOADERS, and turns off its cache."""
     pyvips.operation_block_set("VipsForeignLoad", True)
     for name in LOADERS.values():
         pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
@@ -53,11 +64,11 @@ def allow_only_known_loaders() -> None:
 
 
 class File:
-    """An image file of a format, none of whose pixels are read yet.
+    """An image file of which only the header has been read.
 
-    `path` must not have a name that a stranger chose: libraries repeat it in what they say. Of `animated`
-    files all frames are read, below each other; otherwise the first. `strict` is for JPEG: see
-    `worth_another`. Raises Refused if there are more than `limit` pixels, MemoryError, and pyvips.Error.
+    `path` must not contain a name that a client chose, because libraries repeat it in their error texts. With
+    `animated` all frames are read, one below the other; otherwise the first one is. `strict` is for JPEG: see
+    `has_all_pixels`. Raises Refused if there are more than `limit` pixels, MemoryError, and pyvips.Error.
     """
 
     def __init__(
@@ -81,16 +92,16 @@ class File:
 
     @property
     def upright(self) -> tuple[int, int]:
-        """Width and height of one frame, as a person sees it."""
+        """Width and height of one frame, with the orientation applied."""
         width, height = self.header.width, self.header.height
         turned = "orientation" in self.header.get_fields() and self.header.get("orientation") >= 5
         return (height, width) if turned else (width, height)
 
     def thumbnail(self, width: int, height: int, *, srgb: bool = True, **how: Any) -> Any:
-        """The image scaled into width × height, upright; `how` are more options of libvips' thumbnail.
+        """The image scaled to fit into width × height, upright.
 
-        Its pixels are read when they are needed, once and from top to bottom; only then shows what is
-        wrong with them.
+        `how` are other options of libvips' thumbnail. Its pixels are read when they are needed, once and from
+        top to bottom. Only then does damage show.
         """
         if srgb:
             how["output_profile"] = "srgb"
@@ -98,25 +109,28 @@ class File:
             return self._bitmap.thumbnail_image(width, height=height, **how)
         options = "fail_on=warning" if self._strict else "fail_on=error"
         if self._format == "TIFF":
-            # libtiff's own limit, 50 MiB, refuses large scans that are one strip. Ours takes its place.
+            # libtiff would refuse strips of more than 50 MiB, as in large scans. Our own limits replace that.
             options += ",unlimited"
         if self.frames > 1:
             options += ",n=-1"
-        # From a source, because `thumbnail` would take what follows a bracket in a file name as options.
+        # Not `thumbnail`, which takes what follows a bracket in a file name as options.
         # `thumbnail_source` forgets its own argument `fail_on` (libvips 8.18), so it goes to the loader.
         return pyvips.Image.thumbnail_source(
             pyvips.Source.new_from_file(self._path), width, height=height, option_string=options, **how
         )
 
 
-def worth_another(error: str) -> bool:
-    """Whether a JPEG that failed when it was read strictly has all its pixels: it can be read leniently."""
+def has_all_pixels(error: str) -> bool:
+    """Whether a JPEG has all its pixels although strict reading failed with that error.
+
+    Then lenient reading gives the whole picture.
+    """
     return not DAMAGED_JPEG.search(error)
 
 
 def _bitmap(path: str, limit: int) -> Any:
-    """BMP goes through Pillow: this libvips has no loader for it."""
-    # Loaded here, because few servers ever see a BMP.
+    """The image of a BMP file, loaded by Pillow because this libvips has no loader for it. Raises Refused."""
+    # Imported here, because few servers ever see a BMP.
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
@@ -133,7 +147,7 @@ def _bitmap(path: str, limit: int) -> Any:
 
 
 def rgb(image: Any) -> Any:
-    """Any image in 8-bit sRGB, three bands, and a fourth where it has transparency."""
+    """Any image as 8-bit sRGB: three bands, and a fourth where it has transparency."""
     image = image.colourspace("srgb")
     most = 4 if image.hasalpha() else 3
     if image.bands > most:
@@ -142,5 +156,5 @@ def rgb(image: Any) -> Any:
 
 
 def over_white(image: Any) -> Any:
-    """An image of `rgb` without transparency."""
+    """An image that `rgb` gave, without transparency."""
     return image.flatten(background=255) if image.hasalpha() else image

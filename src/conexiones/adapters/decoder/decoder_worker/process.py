@@ -1,4 +1,4 @@
-"""The process: what it may do, and how it answers. The package's docstring has the protocol."""
+"""The worker process: what it may do, and how it answers. The package's docstring has the protocol."""
 
 import contextlib
 import ctypes
@@ -13,8 +13,9 @@ from typing import Any
 
 import pyvips
 
+from . import Refusal
 from .facts import facts
-from .loading import File, Refused, allow_only_known_loaders, refusal, worth_another
+from .loading import File, Refused, allow_only_known_loaders, has_all_pixels, refusal
 from .preview import preview
 from .render import render
 
@@ -26,10 +27,11 @@ def die_with_the_server() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    # A service manager signals all processes of a service at once; the server drains first, and then ends us.
+    # A service manager signals all processes of a service at once. The server drains first, and then ends
+    # its workers.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    # Where the machine itself runs out of memory, this process is the one to go.
+    # If the machine runs out of memory, the kernel shall kill this process rather than the server.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
@@ -37,11 +39,11 @@ def die_with_the_server() -> None:
 def limit_memory(size: int) -> None:
     """Lets this process take `size` bytes more than it has now.
 
-    RLIMIT_DATA counts what can be written and is ours alone: heap, anonymous maps, stacks of threads.
-    RLIMIT_AS would also count the image file mapped for reading and the address space that malloc reserves
-    for each thread without using it, and so refuse large files that need little memory.
+    RLIMIT_DATA counts private writable memory: the heap, anonymous maps and the stacks of threads. RLIMIT_AS
+    would also count image files mapped for reading, and the address space that malloc reserves for each
+    thread without using it. It would so refuse large files that need little memory.
     """
-    # The threads of libvips and their stacks belong to what it has now.
+    # Starts the threads of libvips, whose stacks then count as what the process has now.
     pyvips.Image.black(64, 64, bands=3).jpegsave_buffer()
     status = Path("/proc/self/status").read_text()
     idle = 1024 * int(status.partition("VmData:")[2].split()[0])
@@ -49,6 +51,7 @@ def limit_memory(size: int) -> None:
 
 
 def limit_the_rest() -> None:
+    """Allows no core dumps, small files and few descriptors."""
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 1 << 20),  # standard error, the only file that it writes
@@ -58,23 +61,24 @@ def limit_the_rest() -> None:
 
 
 def perform(request: dict[str, Any], path: str) -> tuple[dict[str, Any], bytes]:
-    """What a task found, and the image it made. Raises Refused, MemoryError."""
+    """What a task found, and the image that it made. Raises Refused and MemoryError."""
     format = request["format"].upper()
     if format == "JPEG":
         try:
             return attempt(request, path, format, strict=True)
         except pyvips.Error as error:
-            if not worth_another(error.detail):
+            if not has_all_pixels(error.detail):
                 raise refusal(error.detail) from error
     try:
         return attempt(request, path, format, strict=False)
     except pyvips.Error as error:
-        # Not its message, which names the operation: "unable to copy to memory" has another reason.
+        # Not the message, which names the operation too: "unable to copy to memory" is not about memory.
         raise refusal(error.detail) from error
 
 
 def attempt(request: dict[str, Any], path: str, format: str, *, strict: bool) -> tuple[dict[str, Any], bytes]:
-    # An operation that succeeded may have left some text, which is not the next error's.
+    """Performs a task once, reading a JPEG strictly or not. Raises pyvips.Error as well."""
+    # An operation that succeeded may have left a text, to which that of the next error would be added.
     pyvips.vips_lib.vips_error_clear()
     limit = request["pixels"]
     file = File(path, format, limit, animated=request.get("animated", False), strict=strict)
@@ -92,20 +96,22 @@ def attempt(request: dict[str, Any], path: str, format: str, *, strict: bool) ->
 
 
 def answer(request: dict[str, Any]) -> tuple[bytes, bytes]:
-    cause, detail, image = "", "", b""
+    """The two messages of a reply."""
+    cause: Refusal | None = None
+    detail, image = "", b""
     found: dict[str, Any] = {}
     try:
-        # Opened here once, so that a library never sees the name: it may not be UTF-8, and its words would
-        # come back in error texts.
+        # Opened here, so that no library sees the name of the file. It may not be UTF-8, and libraries would
+        # repeat it in their error texts.
         with Path(request["path"]).open("rb") as file:
             found, image = perform(request, f"/proc/self/fd/{file.fileno()}")
     except Refused as refused:
-        cause, detail = refused.args
+        cause, detail = refused.cause, refused.detail
     except MemoryError:
         cause = "MEMORY"
     except OSError as error:
         cause, detail = "CORRUPT", repr(error)
-    return json.dumps({**found, "cause": cause, "detail": detail[:2000]}).encode(), image
+    return json.dumps({**found, "cause": cause or "", "detail": detail[:2000]}).encode(), image
 
 
 def main() -> None:
@@ -119,10 +125,10 @@ def main() -> None:
     stream = channel.makefile("rb")
     while length := stream.read(4):
         request = json.loads(stream.read(int.from_bytes(length)))
-        # A descriptor at its limit of size would keep the next crash from saying why.
+        # Empties standard error. At its size limit, the next crash could not say why.
         os.ftruncate(2, 0)
         os.lseek(2, 0, os.SEEK_SET)
-        channel.sendall(bytes(4))  # taken: from here on a death is this request's doing
+        channel.sendall(bytes(4))  # taken: if the process dies from here on, it is because of this request
         for part in answer(request):
             channel.sendall(len(part).to_bytes(4))
             channel.sendall(part)

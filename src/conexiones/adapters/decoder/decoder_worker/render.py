@@ -1,4 +1,4 @@
-"""Renditions: an image in another size and format."""
+"""Renditions: images in another size and format."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ import pyvips
 from .loading import ANY, File, Refused, over_white, rgb
 
 SIDES = {"JPEG": 65_500, "PNG": ANY, "WEBP": 16_383, "AVIF": 16_384}
-"""The largest width and height that a format has, or its library writes."""
+"""Format → the largest width or height that it allows, or that its library writes."""
 
 AVIF_EFFORT = 2
-"""0 to 9. The higher ones take several times as long for a few per cent."""
+"""The effort of the encoder, 0 to 9. Higher ones take several times as long to save a few per cent."""
 
 AVIF_LARGE = 8_000_000
-"""Pixels from which on it is 0, or the time would not be enough for what other formats do in it."""
+"""Pixels from which on the effort is 0. Otherwise large images would take longer than requests may."""
 
 
 def render(
@@ -27,16 +27,18 @@ def render(
     keep_profile: bool,
     limit: int,
 ) -> tuple[bytes, dict[str, int]]:
-    """The rendition, and its width, height and frames. `fit` and `into` are as in the contract; a width or
-    height of 0 is any; `limit` is on the pixels that come out."""
+    """The rendition, and its width, height and frames. `into` is its format. Raises Refused.
+
+    A width or height of 0 is any. `limit` is the most pixels that may come out, of all frames together.
+    """
     if fit != "INSIDE" and width * height * file.frames > limit:
         raise Refused("PIXELS", f"{width} × {height} × {file.frames}")
-    # Inks have no place in PNG, WebP and AVIF, and browsers show a JPEG of them in odd colours.
+    # PNG, WebP and AVIF have no CMYK, and browsers show a CMYK JPEG in wrong colours.
     srgb = not keep_profile or file.header.interpretation == "cmyk"
     image = _scaled(file, width, height, fit, srgb=srgb)
     image = rgb(image) if srgb else _own(image)
     if file.frames > 1:
-        image = image.copy_memory()  # frames are cut out of it, and joined again
+        image = image.copy_memory()  # because the frames are read more than once
     high = image.height // file.frames
     frames = [
         _fitted(image.crop(0, at * high, image.width, high), width, height, fit, into)
@@ -53,7 +55,7 @@ def render(
 
 
 def _scaled(file: File, width: int, height: int, fit: str, *, srgb: bool) -> Any:
-    """The frames as large as the fit wants them, before anything is cut off or added."""
+    """The frames in the size that the fit asks for, before anything is cut off or added."""
     if fit == "INSIDE":
         return file.thumbnail(width or ANY, height or ANY, size="down", srgb=srgb)
     wide, high = file.upright
@@ -65,6 +67,7 @@ def _scaled(file: File, width: int, height: int, fit: str, *, srgb: bool) -> Any
 
 
 def _fitted(image: Any, width: int, height: int, fit: str, into: str) -> Any:
+    """One frame, cut to width × height or with bars added."""
     if fit == "COVER":
         return image.crop((image.width - width) // 2, (image.height - height) // 2, width, height)
     if fit == "CONTAIN" and (image.width, image.height) != (width, height):
@@ -79,12 +82,13 @@ def _fitted(image: Any, width: int, height: int, fit: str, into: str) -> Any:
 
 
 def _own(image: Any) -> Any:
-    """The image with 8 bits in its own space of colours, grey if it is grey: its profile stays true."""
+    """The image with 8 bits in its own colour space, for which its profile is right: grey if it is grey."""
     grey = image.interpretation in ("b-w", "grey16")
     return image.colourspace("b-w" if grey else "srgb").cast("uchar")
 
 
 def _saved(image: Any, into: str, quality: int, keep: str) -> bytes:
+    """The bytes of the file. Raises Refused."""
     data: bytes
     match into:
         case "JPEG":
@@ -94,8 +98,9 @@ def _saved(image: Any, into: str, quality: int, keep: str) -> bytes:
         case "WEBP":
             data = image.webpsave_buffer(Q=quality, keep=keep)
             if image.hasalpha() and data[12:16] == b"VP8X":
-                # libwebp forgets the flag where all that is transparent lies outside the frames' rectangles,
-                # and readers take it for black (https://developers.google.com/speed/webp/docs/riff_container).
+                # libwebp does not set the flag for alpha if all transparent pixels lie outside of the
+                # rectangles of the frames, and readers then show them black
+                # (https://developers.google.com/speed/webp/docs/riff_container).
                 data = data[:20] + bytes((data[20] | 0x10,)) + data[21:]
         case "AVIF":
             effort = AVIF_EFFORT if image.width * image.height < AVIF_LARGE else 0

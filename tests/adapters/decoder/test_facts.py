@@ -11,7 +11,7 @@ from conexiones.adapters.decoder.decoder_worker.blurhash import blurhash
 from conexiones.adapters.decoder.decoder_worker.facts import dominant
 from conexiones.errors import NoPreview
 from conexiones.ports.records import Facts
-from tests.adapters.decoding import encoded, pool, quarters
+from tests.adapters.decoder.workers import encoded, pool, quarters
 
 
 def pattern(width: int, height: int) -> bytes:

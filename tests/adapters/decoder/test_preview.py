@@ -13,7 +13,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageOps
 
-from tests.adapters.decoding import (
+from tests.adapters.decoder.workers import (
     Endless,
     cause_of,
     difference,

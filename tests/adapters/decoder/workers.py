@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import io
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -95,13 +96,6 @@ async def cause_of(decoder: VipsDecoder, path: Path, format: str = "JPEG") -> st
     return str(caught.value.facts["cause"])
 
 
-@pytest.fixture
-def good(tmp_path: Path) -> Path:
-    path = tmp_path / "good.jpg"
-    quarters().save(path)
-    return path
-
-
 class Endless:
     """A file whose reading never ends: a FIFO into which nothing is written."""
 
@@ -112,18 +106,16 @@ class Endless:
 
     async def read(self) -> None:
         """Returns once a worker reads it."""
-        async with asyncio.timeout(10):
-            while self.end is None:
-                with contextlib.suppress(OSError):  # nobody has opened it for reading
-                    self.end = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
-                await asyncio.sleep(0.005)
+        with ThreadPoolExecutor(1) as thread:
+            # Opening a FIFO for writing waits until it is opened for reading.
+            opened = thread.submit(os.open, self.path, os.O_WRONLY)
+            try:
+                async with asyncio.timeout(10):
+                    self.end = await asyncio.wrap_future(opened)
+            finally:
+                if self.end is None:  # lets the thread end
+                    os.close(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK))
 
     def close(self) -> None:
         if self.end is not None:
             os.close(self.end)
-
-
-@pytest.fixture
-def endless(tmp_path: Path) -> Iterator[Endless]:
-    with contextlib.closing(Endless(tmp_path / "endless.jpg")) as endless:
-        yield endless

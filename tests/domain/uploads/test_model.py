@@ -16,7 +16,7 @@ from conexiones.adapters.blobs.local.store import FileBlobs
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.domain.images import Images, Limits
-from conexiones.domain.uploads import Uploads, Writer
+from conexiones.domain.uploads import Uploads, UploadWriter
 from tests.support.bitmaps import bitmap
 
 CONTENT = b"".join(bitmap(40, 24))  # 2,934 bytes
@@ -46,7 +46,7 @@ class Machine(RuleBasedStateMachine):
         self.run(self.blobs.open(self.catalog))
         decoder = VipsDecoder(workers=1, decode_pixels=1, decode_seconds=1, decode_memory=1)
         self.uploads = Uploads(self.catalog, self.blobs, Images(self.catalog, self.blobs, decoder, LIMITS))
-        self.writers: list[tuple[Writer, AsyncExitStack]] = []
+        self.writers: list[tuple[UploadWriter, AsyncExitStack]] = []
         self.current = False  # whether the newest writer has the upload
         self.opened = True
 

@@ -13,8 +13,8 @@ from PIL import Image, ImageCms, ImageOps
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview
 from conexiones.ports.records import Recipe, Rendered
-from tests.adapters.decoding import encoded, pool, quarters
-from tests.adapters.likeness import distance, opened, ssim
+from tests.adapters.decoder.similarity import distance, opened, ssim
+from tests.adapters.decoder.workers import encoded, pool, quarters
 from tests.support.paths import ROOT
 
 WIDTH = 160

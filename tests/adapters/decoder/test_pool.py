@@ -12,7 +12,7 @@ import pytest
 
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview, ServerDraining
-from tests.adapters.decoding import (
+from tests.adapters.decoder.workers import (
     Endless,
     pool,
     processes,

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from conexiones.domain.formats import HEAD_BYTES, PEEK_BYTES, Facts, peek, probe, sniff
+from conexiones.domain.formats import HEAD_BYTES, PEEK_BYTES, ImageHeader, peek, probe, sniff
 from conexiones.errors import CorruptImage, ImageError, NotAnImage, TruncatedImage, UnsupportedFormat
 from tests import corpus
 from tests import corpus_containers as containers
@@ -39,8 +39,8 @@ def by_libvips(data: bytes) -> tuple[int, int, int]:
     return seen.width, seen.height, pages
 
 
-def shape(facts: Facts) -> tuple[int, int, int]:
-    return facts.width, facts.height, facts.frames
+def shape(header: ImageHeader) -> tuple[int, int, int]:
+    return header.width, header.height, header.frames
 
 
 @contextmanager
@@ -61,17 +61,17 @@ def mapped(data: bytes, *, size: int = 0, at_end: bytes = b"") -> Iterator[mmap.
 @pytest.mark.parametrize("name", [name for name in IMAGES if not name.startswith("HEIF")])
 def test_agrees_with_libvips(name: str) -> None:
     data = IMAGES[name]
-    facts = probe(data)
-    assert name.startswith(f"{facts.format} ")
-    assert facts.format == sniff(data[:HEAD_BYTES])
-    if facts.format == "BMP":  # This libvips has no BMP.
+    header = probe(data)
+    assert name.startswith(f"{header.format} ")
+    assert header.format == sniff(data[:HEAD_BYTES])
+    if header.format == "BMP":  # This libvips has no BMP.
         with Image.open(io.BytesIO(data)) as image:
-            assert shape(facts) == (*image.size, 1)
+            assert shape(header) == (*image.size, 1)
     elif name == "PNG animated":  # libvips reads the default image of an APNG alone.
-        assert by_libvips(data) == (facts.width, facts.height, 1)
-        assert facts.frames == 3
+        assert by_libvips(data) == (header.width, header.height, 1)
+        assert header.frames == 3
     else:
-        assert shape(facts) == by_libvips(data)
+        assert shape(header) == by_libvips(data)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_agrees_with_libvips(name: str) -> None:
     ],
 )
 def test_heif_size(name: str, size: tuple[int, int]) -> None:
-    facts = probe(IMAGES[f"HEIF {name}"])
-    assert facts.format == "HEIF"
-    assert (facts.width, facts.height) == size
+    header = probe(IMAGES[f"HEIF {name}"])
+    assert header.format == "HEIF"
+    assert (header.width, header.height) == size
 
 
 @images
@@ -131,7 +131,7 @@ def test_bytes_behind_the_end_are_let_be(name: str) -> None:
 @images
 def test_peek_agrees_with_probe_on_every_prefix(name: str) -> None:
     data = IMAGES[name]
-    facts = probe(data)
+    header = probe(data)
     answered = False
     for length in [*range(min(len(data), 1500)), *range(1500, len(data), 997), len(data)]:
         seen = peek(data[:length])
@@ -139,8 +139,8 @@ def test_peek_agrees_with_probe_on_every_prefix(name: str) -> None:
             assert not answered, f"{name}: an answer at fewer than {length} bytes was withdrawn"
             continue
         answered = True
-        assert (seen.format, seen.width, seen.height) == (facts.format, facts.width, facts.height)
-        assert seen.frames in (1, facts.frames)
+        assert (seen.format, seen.width, seen.height) == (header.format, header.width, header.height)
+        assert seen.frames in (1, header.frames)
     assert answered
 
 
@@ -151,10 +151,10 @@ def test_peek_needs_few_bytes(name: str) -> None:
 
 @pytest.mark.parametrize("name", corpus.bombs())
 def test_a_bomb_is_known_by_its_head(name: str) -> None:
-    facts = peek(corpus.bombs()[name][:1024])
-    assert facts is not None
-    assert facts.format == name
-    assert facts.width * facts.height > 200_000_000
+    header = peek(corpus.bombs()[name][:1024])
+    assert header is not None
+    assert header.format == name
+    assert header.width * header.height > 200_000_000
 
 
 def late(data: bytes, filler: bytes, at: int) -> bytes:
@@ -171,9 +171,9 @@ def test_a_full_head_shows_the_size_though_an_orientation_may_follow() -> None:
     webp = webp[:4] + struct.pack("<I", len(webp) - 8) + webp[8:]
     for data in (png, jpeg, webp):
         assert peek(data[: PEEK_BYTES - 1]) is None
-        facts = peek(data[:PEEK_BYTES])
-        assert facts is not None
-        assert (facts.width, facts.height) == size
+        header = peek(data[:PEEK_BYTES])
+        assert header is not None
+        assert (header.width, header.height) == size
 
 
 @pytest.mark.parametrize("name", corpus.broken())
@@ -216,21 +216,21 @@ def test_an_unsupported_format_is_named(name: str, format: str) -> None:
 
 def survives(data: bytes) -> None:
     """Anything but an `ImageError` fails the test; so does a `peek` that contradicts `probe`."""
-    facts: Facts | None = None
+    header: ImageHeader | None = None
     try:
-        facts = probe(data)
+        header = probe(data)
     except ImageError:
         pass
     else:
-        assert facts.width > 0
-        assert facts.height > 0
-        assert facts.frames > 0
+        assert header.width > 0
+        assert header.height > 0
+        assert header.frames > 0
     try:
         seen = peek(data[:512])
     except ImageError:
         return
-    if seen and facts:
-        assert (seen.format, seen.width, seen.height) == (facts.format, facts.width, facts.height)
+    if seen and header:
+        assert (seen.format, seen.width, seen.height) == (header.format, header.width, header.height)
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
@@ -309,11 +309,11 @@ def test_gigabytes_are_probed_in_a_few_mib(name: str) -> None:
     with mapped(head, size=size, at_end=tail) as view:
         tracemalloc.start()
         try:
-            facts = probe(view)
+            header = probe(view)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert facts.width >= corpus.WIDTH
+    assert header.width >= corpus.WIDTH
     assert peak < 4 << 20
 
 

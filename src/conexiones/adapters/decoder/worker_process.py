@@ -1,0 +1,166 @@
+"""A worker process as the server sees it. The package `decoder_worker` is the program that runs in it."""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conexiones.adapters.system.python import interpreter
+
+# The folder comes behind all others in the module search path, so that no module in it hides another.
+PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from decoder_worker.process import main; main()"
+
+START_SECONDS = 30.0
+"""The time in which a worker has to load its libraries, on a machine that is busy with other things."""
+
+REPLY_BYTES = 64 << 20
+"""The most bytes of a message that is received into memory."""
+
+FILE_BYTES = 512 << 20
+"""The most bytes of a message that is received into a file."""
+
+PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the task found, and its image: either in memory, or in a file of that size and SHA-256."""
+
+    found: dict[str, Any]
+    image: bytes
+    size: int
+    sha256: bytes
+
+
+class NeverTaken(Exception):
+    """The worker was dead, or died, before it took the request. Another worker may have the request."""
+
+
+class CannotWrite(Exception):
+    """The file for the reply could not be written. The OSError is chained."""
+
+
+class WorkerProcess:
+    """One worker process. Belongs to the thread that made it, except for `kill`.
+
+    The constructor returns as soon as the program runs, before it has loaded its libraries. It raises OSError
+    if the program cannot be started. The process may take `memory` bytes beyond what it takes when it is
+    idle, and is `nice` to others (0 to 19, as in nice(1)).
+    """
+
+    def __init__(self, memory: int, nice: int) -> None:
+        self._loaded = self._ended = False
+        self._socket, theirs = socket.socketpair()
+        # A file in memory, because a full pipe that nobody reads would stop the worker.
+        self._stderr = os.fdopen(os.memfd_create("decoder-stderr"), "rb", buffering=0)
+        python, environment = interpreter()
+        try:
+            self._process = subprocess.Popen(
+                [python, "-I", "-c", PROGRAM, Path(__file__).parent, str(memory), str(nice)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                env={"VIPS_CONCURRENCY": "1", **environment},
+                start_new_session=True,  # a Ctrl-C in the terminal must reach the server only
+            )
+        except OSError:
+            self._socket.close()
+            self._stderr.close()
+            raise
+        finally:
+            theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        return not self._ended and self._process.poll() is None
+
+    def kill(self) -> None:
+        """Kills the process, which makes an `ask` under way fail. Safe to call from any thread."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Kills the process and frees what belongs to it. Safe to call more than once."""
+        self._ended = True
+        self._process.kill()
+        # A process in an uninterruptible read dies only after it. The pool must not wait for that.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        self._socket.close()
+        self._stderr.close()
+
+    def ask(self, request: dict[str, str | int], into: Path | None, seconds: float) -> Reply:
+        """The reply of the worker, in at most `seconds`. The time to load its libraries is not counted.
+
+        Raises TimeoutError; OSError or ValueError if the process died or broke the protocol; NeverTaken; and
+        CannotWrite. After any of them the process is of no more use, and has to be ended.
+        """
+        if not self._loaded:
+            self._receive(time.monotonic() + START_SECONDS)
+            self._loaded = True
+        deadline = time.monotonic() + seconds
+        message = json.dumps(request).encode()
+        self._socket.settimeout(seconds)
+        try:
+            self._socket.sendall(len(message).to_bytes(4) + message)
+            self._receive(deadline)
+        except ConnectionError as error:
+            raise NeverTaken from error
+        found = dict(json.loads(self._receive(deadline)))
+        if into is None:
+            image = self._receive(deadline)
+            return Reply(found=found, image=image, size=len(image), sha256=b"")
+        size, digest = self._save(into, deadline)
+        return Reply(found=found, image=b"", size=size, sha256=digest)
+
+    def last_words(self) -> bytes:
+        """The last 2,000 bytes of what the process printed."""
+        size = os.fstat(self._stderr.fileno()).st_size
+        return os.pread(self._stderr.fileno(), 2000, max(0, size - 2000))
+
+    def _receive(self, deadline: float) -> bytes:
+        """Receives a message into memory."""
+        return self._read(self._length(REPLY_BYTES, deadline), deadline)
+
+    def _save(self, into: Path, deadline: float) -> tuple[int, bytes]:
+        """Receives a message into a new file. Gives its size and SHA-256."""
+        left = size = self._length(FILE_BYTES, deadline)
+        sha = hashlib.sha256()
+        try:
+            descriptor = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            file = os.fdopen(descriptor, "wb", buffering=0)
+        except OSError as error:
+            raise CannotWrite from error
+        with file:
+            while left:
+                piece = self._read(min(left, PIECE), deadline)
+                sha.update(piece)
+                left -= len(piece)
+                try:
+                    while piece:
+                        piece = piece[file.write(piece) :]
+                except OSError as error:
+                    raise CannotWrite from error
+        return size, sha.digest()
+
+    def _length(self, limit: int, deadline: float) -> int:
+        length = int.from_bytes(self._read(4, deadline))
+        if length > limit:
+            raise ValueError(f"a reply of {length} bytes")
+        return length
+
+    def _read(self, length: int, deadline: float) -> bytes:
+        data = bytearray()
+        while len(data) < length:
+            # A timeout of 0 would make the socket non-blocking.
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            piece = self._socket.recv(length - len(data))
+            if not piece:
+                raise ConnectionError("the worker ended")
+            data += piece
+        return bytes(data)

@@ -1,0 +1,243 @@
+"""The rules of resumable uploads: one writer at a time, and one truth, the committed size.
+
+An upload is OPEN until it is finished, is cancelled or expires. Its outcome then stays as it is and can be
+asked for again for a day. Bytes are committed (made durable, then counted in the row of the catalog) before
+they are acknowledged. What was not committed when a writer or the server went away is cut off.
+
+This assumes that one process has the data: uploads are locked, and writers are fenced, in the memory of this
+process. The epoch in the row of the catalog can fence writers of other processes, but their bytes are
+appended to files that only one process may have open.
+"""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from conexiones import errors
+from conexiones.domain.ids import now
+from conexiones.domain.images import Images
+from conexiones.domain.names import UserName
+from conexiones.domain.uploads.held import HeldUpload
+from conexiones.domain.uploads.outcome import known, still_open
+from conexiones.domain.uploads.writer import UploadWriter
+from conexiones.ports.blobs import Blobs
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, UploadState
+from conexiones.ports.staging import Staged
+
+IDLE_SECONDS = 24 * 3600
+"""An open upload expires if it receives no byte for this long."""
+
+TOTAL_SECONDS = 7 * 24 * 3600
+"""An open upload expires this long after it was created, whatever it receives."""
+
+KEEP_SECONDS = 24 * 3600
+"""The outcome of an upload can be asked for during this time after its end."""
+
+MAX_REQUEST_ID = 128
+"""The most characters of a request_id."""
+
+_MAX_HELD = 256
+"""Uploads whose staged bytes stay open between two writers. Others are opened again for the next writer."""
+
+
+class Uploads:
+    """Uploads of images. Methods that take an id raise UploadNotFound.
+
+    `quota` limits all open uploads together. Without it only the disk limits them.
+    """
+
+    def __init__(
+        self, catalog: Catalog, blobs: Blobs, images: Images, quota: UploadQuota | None = None
+    ) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._images = images
+        self._quota = quota
+        self._held: dict[str, HeldUpload] = {}
+
+    async def create(self, request_id: str, *, user: str, size: int | None) -> UploadRecord:
+        """Begins an upload, or gives the one that the same request began. `size` is None if it is not known.
+
+        Raises InvalidField, NameTooLong, ImageTooLarge, RequestIdReused, TooManyUploads, UploadBytesExceeded.
+        """
+        if not 1 <= len(request_id) <= MAX_REQUEST_ID:
+            raise errors.InvalidField(field="request_id", takes=f"1 to {MAX_REQUEST_ID} characters")
+        user_name = UserName.optional(user, field="user")
+        if size is not None:
+            if size < 1:
+                raise errors.InvalidField(field="size_bytes", takes="at least 1")
+            self._images.check_size(size)
+        time = now()
+        wanted = UploadRecord(
+            id=secrets.token_hex(16),
+            request_id=request_id,
+            state="OPEN",
+            committed_size=0,
+            declared_size=size,
+            writer_epoch=0,
+            user=user_name.text if user_name else None,
+            image_id=None,
+            failure=None,
+            create_time=time,
+            update_time=time,
+        )
+        upload = await self._catalog.create_upload(wanted, quota=self._quota)
+        if (upload.user, upload.declared_size) != (wanted.user, wanted.declared_size):
+            raise errors.RequestIdReused(field="request_id")
+        return upload
+
+    async def get(self, upload_id: str) -> UploadRecord:
+        return known(await self._catalog.get_upload(upload_id))
+
+    async def image(self, upload: UploadRecord) -> ImageRecord | None:
+        """The image of a READY upload, unless it was deleted since. None for an upload in another state."""
+        return await self._catalog.get_image(upload.image_id) if upload.image_id else None
+
+    @asynccontextmanager
+    async def writer(self, upload_id: str, epoch: int = 0) -> AsyncIterator[UploadWriter]:
+        """The writer of that epoch again, or for 0 a new one, which takes the upload from any other.
+
+        Raises WriterFenced, UploadEnded.
+        """
+        async with self._locked(upload_id) as held:
+            if epoch == 0:
+                upload, _ = await self._claim(held)
+            else:
+                upload = still_open(await self._catalog.get_upload(upload_id))
+                if upload.writer_epoch != epoch:
+                    raise errors.WriterFenced(epoch=upload.writer_epoch)
+                held.epoch = epoch
+                await self._open(held, upload)
+            held.users += 1  # the lock is held for one step at a time, the writer lives for many
+        try:
+            yield UploadWriter(held, upload)
+        finally:
+            self._leave(held)
+
+    async def finish(self, upload_id: str, *, size: int, sha256: bytes) -> UploadRecord:
+        """Checks the bytes, publishes the image, and gives the outcome: READY or REJECTED.
+
+        For an upload that was finished before, or has FAILED, it gives that outcome again. `sha256` is 32
+        bytes, or empty if it is not known. Raises UploadIncomplete and SizeExceeded, after which the upload
+        is still open, and UploadEnded for one that was cancelled or has expired.
+        """
+        if sha256 and len(sha256) != 32:
+            raise errors.InvalidField(field="sha256", takes="32 bytes, or none")
+        async with self._locked(upload_id) as held:
+            upload = await self.get(upload_id)
+            if upload.state in {"READY", "REJECTED", "FAILED"}:
+                return upload
+            upload, staged = await self._claim(held)
+            if size > upload.committed_size:
+                raise errors.UploadIncomplete(expected=size, actual=upload.committed_size)
+            if size < upload.committed_size:
+                raise errors.SizeExceeded(field="size_bytes", limit=size, actual=upload.committed_size)
+            async with held.let_go_on_error():
+                try:
+                    image = await self._publish(staged, upload, sha256)
+                except (errors.ImageError, errors.ChecksumMismatch) as error:
+                    return await held.reject(error)
+                upload = known(
+                    await self._catalog.end_upload(
+                        upload_id, state="READY", image=image, failure=None, now=now()
+                    )
+                )
+                if upload.image_id == image.id:
+                    await staged.settle()
+                await held.let_go()
+        return upload
+
+    async def cancel(self, upload_id: str) -> UploadRecord:
+        """Ends an upload without an image. Raises UploadEnded if it has ended otherwise."""
+        return await self._give_up(upload_id, "CANCELLED")
+
+    async def sweep(self) -> None:
+        """Ends the uploads that have expired and forgets those that ended long ago. Call it at intervals."""
+        time = now()
+        stale = await self._catalog.stale_uploads(
+            idle_since=time - IDLE_SECONDS * 1_000_000, created_before=time - TOTAL_SECONDS * 1_000_000
+        )
+        for upload_id in stale:
+            try:
+                await self._give_up(upload_id, "EXPIRED")
+            except (errors.UploadEnded, errors.UploadNotFound):
+                continue
+        await self._catalog.forget_uploads(ended_before=time - KEEP_SECONDS * 1_000_000)
+
+    async def close(self) -> None:
+        """Lets go of all staged bytes. Writers must have left before."""
+        for upload_id in list(self._held):
+            async with self._locked(upload_id) as held:
+                await held.let_go()
+
+    async def _publish(self, staged: Staged, upload: UploadRecord, sha256: bytes) -> ImageRecord:
+        if not staged.size:
+            raise errors.EmptyStream
+        header = await self._images.judge(staged)
+        digest = await staged.publish()
+        if sha256 and digest != sha256:
+            raise errors.ChecksumMismatch(algorithm="SHA-256", expected=sha256.hex(), actual=digest.hex())
+        return self._images.record(digest, staged.size, header, user=UserName.optional(upload.user))
+
+    async def _give_up(self, upload_id: str, state: UploadState) -> UploadRecord:
+        async with self._locked(upload_id) as held:
+            upload = known(
+                await self._catalog.end_upload(upload_id, state=state, image=None, failure=None, now=now())
+            )
+            if upload.state != state:
+                raise errors.UploadEnded(state=upload.state)
+            held.take(0)
+            await held.discard()
+            await self._blobs.drop(upload_id)
+        return upload
+
+    @asynccontextmanager
+    async def _locked(self, upload_id: str) -> AsyncIterator[HeldUpload]:
+        """What is held of an upload, for one task at a time."""
+        held = self._held.get(upload_id)
+        if held is None:
+            held = HeldUpload(upload_id, self._catalog, self._blobs, self._images, self._quota)
+            self._held[upload_id] = held
+        held.users += 1
+        try:
+            async with held.lock:
+                yield held
+        finally:
+            self._leave(held)
+
+    def _leave(self, held: HeldUpload) -> None:
+        held.users -= 1
+        if not held.users and not held.is_open:
+            del self._held[held.id]
+
+    async def _claim(self, held: HeldUpload) -> tuple[UploadRecord, Staged]:
+        """Takes the upload from the writer that has it. Called with the lock held."""
+        upload = still_open(await self._catalog.claim_upload(held.id, now=now()))
+        held.take(upload.writer_epoch)
+        staged = await self._open(held, upload)
+        if staged.size != upload.committed_size:
+            # The writer before had written more than was committed, and its bytes are as good as any.
+            upload = await held.commit(upload.writer_epoch)
+        return upload, staged
+
+    async def _open(self, held: HeldUpload, upload: UploadRecord) -> Staged:
+        """The staged bytes of an upload. Called with the lock held. Raises BlobCorrupt."""
+        if not held.is_open:
+            await self._make_room()
+        return await held.open(upload)
+
+    async def _make_room(self) -> None:
+        """Lets go of staged bytes that nobody writes, if too many are open."""
+        idle = [held.id for held in self._held.values() if not held.users]
+        for upload_id in idle[: max(0, len(self._held) - _MAX_HELD)]:
+            async with self._locked(upload_id) as other:
+                if other.users == 1:
+                    await other.let_go()
+
+
+def expiry(upload: UploadRecord) -> int:
+    """When an open upload expires if no byte comes, or when one that has ended is forgotten; microseconds."""
+    if upload.state != "OPEN":
+        return upload.update_time + KEEP_SECONDS * 1_000_000
+    return min(upload.update_time + IDLE_SECONDS * 1_000_000, upload.create_time + TOTAL_SECONDS * 1_000_000)

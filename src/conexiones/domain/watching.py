@@ -1,0 +1,106 @@
+"""The rules of watching: what a client hears of images as they come, are described and go."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+from conexiones import errors
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import EventKind, ImageRecord
+
+HEARTBEAT_SECONDS = 20.0
+"""The longest time in which a watcher hears nothing."""
+
+KEEP_EVENTS = 100_000
+"""The number of past events from which a watcher can resume."""
+
+_BATCH = 500
+"""Events that are in memory at a time, for each watcher."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a watcher is told: STORED and DESCRIBED come with the image, DELETED with its id.
+
+    RESYNC says that events were missed, and that the watcher has to list the images anew. `token` resumes
+    behind this event.
+    """
+
+    kind: EventKind | Literal["HEARTBEAT", "RESYNC"]
+    token: str
+    image: ImageRecord | None = None
+    deleted_id: str = ""
+
+
+class Watching:
+    """Follows the catalog's events for any number of watchers, each of which reads them by itself.
+
+    Draining concerns the watchers of this process only. The events themselves are the catalog's, so a watcher
+    can resume at another process with the same catalog.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._draining = False
+
+    def drain(self) -> None:
+        """Says that the catalog is about to close, upon which watchers end with ServerDraining."""
+        self._draining = True
+
+    async def watch(self, *, token: str, user: str | None) -> AsyncIterator[Event]:
+        """The events from now on, or those behind the event of that token; of one user's images, or of all.
+
+        It never ends by itself. Raises ServerDraining at the end of the server, and InvalidField.
+        """
+        oldest, newest = await self._catalog.event_range()
+        at = newest
+        if token:
+            at = _sequence(token)
+            if not oldest <= at <= newest:
+                at = newest
+                yield Event("RESYNC", str(at))
+        yield Event("HEARTBEAT", str(at))
+        while True:
+            if not await self._changed(at):
+                yield Event("HEARTBEAT", str(at))
+                continue
+            oldest, newest = await self._catalog.event_range()
+            if at < oldest:
+                # The watcher is so slow that the catalog has forgotten events which it has not seen.
+                at = newest
+                yield Event("RESYNC", str(at))
+                continue
+            for event in await self._catalog.events(after=at, limit=_BATCH):
+                at = event.sequence
+                if user is not None and event.user != user:
+                    continue
+                if event.kind == "DELETED":
+                    yield Event("DELETED", str(at), deleted_id=event.image_id)
+                    continue
+                image = await self._catalog.get_image(event.image_id)
+                if image:  # without it, the event of its deletion follows
+                    yield Event(event.kind, str(at), image=image)
+
+    async def _changed(self, at: int) -> bool:
+        """Waits for an event behind that one; False if it is time for a heartbeat. Raises ServerDraining."""
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await self._catalog.changed(at)
+        except TimeoutError:
+            return False
+        except errors.StorageUnavailable:
+            if self._draining:
+                raise errors.ServerDraining from None
+            raise
+        return True
+
+    async def sweep(self) -> None:
+        """Forgets old events. Call it at intervals."""
+        await self._catalog.forget_events(keep=KEEP_EVENTS)
+
+
+def _sequence(token: str) -> int:
+    if not (token.isascii() and token.isdigit() and len(token) < 19):
+        raise errors.InvalidField(field="resume_token", takes="the token of an event")
+    return int(token)
