@@ -1,6 +1,7 @@
 """The end of a call's time: its deadline, or the moment when its client goes away."""
 
 import asyncio
+import time
 from types import TracebackType
 
 from conexiones.errors import Cancelled, DeadlineExceeded
@@ -11,7 +12,12 @@ LOOK_SECONDS = 0.05
 
 
 async def deadline(call: Call, rest: Endpoint) -> None:
-    """Cancels what runs for a call when its time is over. Raises DeadlineExceeded and Cancelled."""
+    """Cancels what runs for a call when its time is over. Raises DeadlineExceeded and Cancelled.
+
+    A call whose deadline has passed already is not begun: it would race with its own cancellation.
+    """
+    if call.deadline is not None and call.deadline <= time.monotonic():
+        raise DeadlineExceeded
     async with _Watch(call):
         await rest(call)
 
