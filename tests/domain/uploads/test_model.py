@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from conexiones import errors
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.domain.images import Images, Limits
@@ -41,11 +41,13 @@ class Machine(RuleBasedStateMachine):
 
     def open(self) -> None:
         root = Path(self.folder.name)
-        self.catalog, self.blobs = SqliteCatalog(root / "catalog.sqlite3"), FileBlobs(root)
+        self.catalog = SqliteCatalog(root / "catalog.sqlite3")
+        self.store = LocalStore(root, self.catalog, writer=self.catalog.writer)
         self.run(self.catalog.open())
-        self.run(self.blobs.open(self.catalog))
+        self.run(self.store.open())
         decoder = VipsDecoder(workers=1, decode_pixels=1, decode_seconds=1, decode_memory=1)
-        self.uploads = Uploads(self.catalog, self.blobs, Images(self.catalog, self.blobs, decoder, LIMITS))
+        images = Images(self.catalog, self.store.staging, self.store.blobs, decoder, LIMITS)
+        self.uploads = Uploads(self.catalog, self.store.staging, images)
         self.writers: list[tuple[UploadWriter, AsyncExitStack]] = []
         self.current = False  # whether the newest writer has the upload
         self.opened = True
@@ -54,7 +56,7 @@ class Machine(RuleBasedStateMachine):
         for _, stack in self.writers:
             self.run(stack.aclose())
         self.run(self.uploads.close())
-        self.run(self.blobs.close())
+        self.run(self.store.close())
         self.run(self.catalog.close())
         self.opened = False
 

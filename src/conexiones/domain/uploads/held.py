@@ -8,10 +8,9 @@ from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Head, Images
 from conexiones.domain.uploads.outcome import as_json, known, still_open
-from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import UploadQuota, UploadRecord
-from conexiones.ports.staging import Staged
+from conexiones.ports.staging import ResumableStaged, Staging
 
 
 class HeldUpload:
@@ -23,7 +22,7 @@ class HeldUpload:
     """
 
     def __init__(
-        self, upload_id: str, catalog: Catalog, blobs: Blobs, images: Images, quota: UploadQuota | None
+        self, upload_id: str, catalog: Catalog, staging: Staging, images: Images, quota: UploadQuota | None
     ) -> None:
         self.id = upload_id
         self.lock = asyncio.Lock()
@@ -33,9 +32,9 @@ class HeldUpload:
         self.head: Head | None = None
         self.images = images
         self._catalog = catalog
-        self._blobs = blobs
+        self._staging = staging
         self._quota = quota
-        self._staged: Staged | None = None
+        self._staged: ResumableStaged | None = None
 
     @property
     def is_open(self) -> bool:
@@ -43,7 +42,7 @@ class HeldUpload:
         return self._staged is not None
 
     @property
-    def staged(self) -> Staged:
+    def staged(self) -> ResumableStaged:
         """The staged bytes. Raises StorageUnavailable if they were let go because a commit failed."""
         if self._staged is None:
             raise errors.StorageUnavailable
@@ -55,14 +54,14 @@ class HeldUpload:
         self.fenced = asyncio.Event()
         self.epoch = epoch
 
-    async def open(self, upload: UploadRecord) -> Staged:
+    async def open(self, upload: UploadRecord) -> ResumableStaged:
         """The staged bytes, which are opened if they are not.
 
         Raises BlobCorrupt; then the upload has FAILED.
         """
         if self._staged is None:
             try:
-                self._staged = await self._blobs.resume(upload.id, upload.committed_size)
+                self._staged = await self._staging.resume(upload.id, upload.committed_size)
             except errors.BlobCorrupt as error:
                 await self._catalog.end_upload(
                     upload.id, state="FAILED", image=None, failure=as_json(error), now=now()
