@@ -17,8 +17,8 @@ from PIL import Image
 
 from conexiones.domain.formats import HEAD_BYTES, PEEK_BYTES, ImageHeader, peek, probe, sniff
 from conexiones.errors import CorruptImage, ImageError, NotAnImage, TruncatedImage, UnsupportedFormat
-from tests import corpus
-from tests import corpus_containers as containers
+from tests.support import corpus
+from tests.support import corpus_containers as containers
 
 IMAGES = corpus.images()
 SMALL = {name: data for name, data in IMAGES.items() if len(data) < 30_000}

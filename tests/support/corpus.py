@@ -15,24 +15,22 @@ import struct
 import zipfile
 import zlib
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pyvips
 from PIL import Image
 
 from conexiones.errors import CorruptImage, ImageError, NotAnImage, TruncatedImage, UnsupportedFormat
-from tests import corpus_containers as containers
+from tests.support import corpus_containers as containers
+from tests.support.paths import ROOT
 
 WIDTH, HEIGHT = 37, 23
 """The size of most images in pixels: odd, unequal, and small enough to cut the files at every byte."""
 
-ELEPHANT = Path(__file__).parent.parent / "client" / "image" / "elephant.jpg"
-
 
 def photograph() -> bytes:
     """A JPEG of 1280 × 853 pixels."""
-    return ELEPHANT.read_bytes()
+    return (ROOT / "client" / "image" / "elephant.jpg").read_bytes()
 
 
 def picture(mode: str = "RGB", width: int = WIDTH, height: int = HEIGHT, *, seed: int = 0) -> Image.Image:
