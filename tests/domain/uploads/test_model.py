@@ -1,4 +1,4 @@
-"""The state machine of uploads against a model of a few lines, on the real store, with restarts."""
+"""Uploads on the real store compared with a model of a few lines, over random steps and restarts."""
 
 import asyncio
 import hashlib
@@ -24,7 +24,7 @@ LIMITS = Limits(max_image_bytes=10_000, max_pixels=10_000, decode_pixels=10_000,
 
 
 class Machine(RuleBasedStateMachine):
-    """One upload. The model is `state`, `committed` and `written`; `writers` ends with the newest."""
+    """One upload. The model is `state`, `committed` and `written`. The last of `writers` is the newest."""
 
     @initialize()
     def begin(self) -> None:
@@ -82,7 +82,7 @@ class Machine(RuleBasedStateMachine):
             self.expect(errors.UploadEnded, entering)
             return
         writer = self.run(entering)
-        # What the writer before had sent is as good as any, and committed now.
+        # What the writer before had written is committed now.
         self.committed = self.written
         assert writer.committed == self.committed
         self.writers.append((writer, stack))
@@ -127,7 +127,7 @@ class Machine(RuleBasedStateMachine):
             self.expect(errors.UploadEnded, finishing)
             return
         if self.state == "OPEN":
-            # Finishing takes the upload, as a writer does.
+            # Finishing takes the upload from its writer.
             self.committed, self.current = self.written, False
             if off:
                 self.expect(errors.UploadIncomplete if off > 0 else errors.SizeExceeded, finishing)

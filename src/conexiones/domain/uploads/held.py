@@ -16,9 +16,9 @@ from conexiones.ports.staging import ResumableStaged, Staging
 class HeldUpload:
     """An upload that somebody writes, or wrote a moment ago. Methods are called with the lock held.
 
-    `users` counts the tasks that work with it or wait to. `fenced` is set when the writer of `epoch` loses
-    the upload. Both assume that every writer of an upload is in this process, as do the lock and the open
-    file.
+    `users` is a reference count of the tasks that work with it or wait to. `fenced` is set when the writer of
+    `epoch` loses the upload. Both assume that every writer of an upload is in this process, as do the lock
+    and the open file.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class HeldUpload:
 
     @property
     def staged(self) -> ResumableStaged:
-        """The staged bytes. Raises StorageUnavailable if they were let go because a commit failed."""
+        """The staged bytes. Raises StorageUnavailable if they were released because a commit failed."""
         if self._staged is None:
             raise errors.StorageUnavailable
         return self._staged
@@ -75,7 +75,7 @@ class HeldUpload:
 
         Raises WriterFenced, UploadEnded, UploadBytesExceeded and StorageUnavailable.
         """
-        async with self.let_go_on_error():
+        async with self.release_on_error():
             size = await self.staged.commit()
             upload = still_open(
                 await self._catalog.advance_upload(
@@ -95,24 +95,21 @@ class HeldUpload:
         return known(upload)
 
     @asynccontextmanager
-    async def let_go_on_error(self) -> AsyncIterator[None]:
-        """Lets go of the staged bytes if the body raises.
-
-        The next writer then begins at what was committed.
-        """
+    async def release_on_error(self) -> AsyncIterator[None]:
+        """Releases the staged bytes if the body raises. The next writer then begins at the committed size."""
         try:
             yield
         except BaseException:
-            await self.let_go()
+            await self.release()
             raise
 
     async def discard(self) -> None:
         """Removes the staged bytes."""
         if self._staged is not None:
             await self._staged.discard()
-        await self.let_go()
+        await self.release()
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Closes the staged bytes. What was committed stays."""
         staged, self._staged = self._staged, None
         if staged is not None:

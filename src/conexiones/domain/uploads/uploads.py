@@ -132,14 +132,14 @@ class Uploads:
                 raise errors.UploadIncomplete(expected=size, actual=upload.committed_size)
             if size < upload.committed_size:
                 raise errors.SizeExceeded(field="size_bytes", limit=size, actual=upload.committed_size)
-            async with held.let_go_on_error():
+            async with held.release_on_error():
                 try:
                     image, upload = await self._publish(staged, upload, sha256)
                 except (errors.ImageError, errors.ChecksumMismatch) as error:
                     return await held.reject(error)
                 if upload.image_id == image.id:
                     await staged.settle()
-                await held.let_go()
+                await held.release()
         return upload
 
     async def cancel(self, upload_id: str) -> UploadRecord:
@@ -160,10 +160,10 @@ class Uploads:
         await self._catalog.forget_uploads(ended_before=time - KEEP_SECONDS * 1_000_000)
 
     async def close(self) -> None:
-        """Lets go of all staged bytes. Writers must have left before."""
+        """Releases all staged bytes. Writers must have left before."""
         for upload_id in list(self._held):
             async with self._locked(upload_id) as held:
-                await held.let_go()
+                await held.release()
 
     async def _publish(
         self, staged: ResumableStaged, upload: UploadRecord, sha256: bytes
@@ -233,12 +233,12 @@ class Uploads:
         return await held.open(upload)
 
     async def _make_room(self) -> None:
-        """Lets go of staged bytes that nobody writes, if too many are open."""
+        """Releases staged bytes that nobody writes, if too many are open."""
         idle = [held.id for held in self._held.values() if not held.users]
         for upload_id in idle[: max(0, len(self._held) - _MAX_HELD)]:
             async with self._locked(upload_id) as other:
                 if other.users == 1:
-                    await other.let_go()
+                    await other.release()
 
 
 def expiry(upload: UploadRecord) -> int:
