@@ -102,14 +102,16 @@ class ConnectStream(Enveloped):
             await self._finish(b"", {"error": connect_error(error, self._details)})
 
     async def _finish(self, before: bytes, end: dict[str, object]) -> None:
-        if not self._begun:
-            await self._start(trailers=False)
         self._ended = True
-        if self._call.reply_trailers:
-            end["metadata"] = _metadata(self._call.reply_trailers)
+        call = self._call
+        if call.reply_trailers:
+            end["metadata"] = _metadata(call.reply_trailers)
         text = json.dumps(end, ensure_ascii=False).encode()
         body = before + envelope([text], _END_STREAM)
-        await self._call.send({"type": "http.response.body", "body": body, "more_body": False})
+        if self._begun:
+            await call.send({"type": "http.response.body", "body": body, "more_body": False})
+        else:
+            await call.respond(200, [(b"content-type", self._content_type), *call.reply_headers], body)
 
 
 def _metadata(trailers: Headers) -> dict[str, list[str]]:
