@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 
 from conexiones.errors import ConexionesError, MalformedRequest
 from conexiones.transport.chain.call import Headers
-from conexiones.transport.chain.memory import FREE
 from conexiones.transport.rpc.compression import INFLATION
 from conexiones.transport.rpc.envelopes import Requests, envelope
 from conexiones.transport.rpc.exchange import Enveloped, Exchange, Reply, Request
 from conexiones.transport.rpc.status import connect_error, http_status
+
+_DIGITS = 19
+"""Of a length that is read. What has more is padded with zeros, and int() refuses thousands of them."""
 
 _END_STREAM = 2
 """The flag of the last envelope of a stream of replies."""
@@ -37,14 +39,14 @@ class ConnectUnary(Exchange):
         if first is None:
             raise MalformedRequest
         declared = call.header(b"content-length")
-        size = int(declared) if declared.isdigit() else kind.max_bytes
+        size = int(declared) if declared.isdigit() and len(declared) <= _DIGITS else kind.max_bytes
         if size > kind.max_bytes or len(first) > kind.max_bytes:
             raise kind.too_large()
         if call.body.ended:
             return first
         await call.memory.hold(min(size * INFLATION, kind.max_bytes) if compressed else size)
         pieces, came = [first], len(first)
-        while (piece := await call.body.read(within=size > FREE)) is not None:
+        while (piece := await call.body.read(within=call.memory.holds)) is not None:
             pieces.append(piece)
             came += len(piece)
             if came > kind.max_bytes:
