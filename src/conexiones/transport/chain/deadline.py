@@ -11,7 +11,12 @@ LOOK_SECONDS = 0.05
 
 
 async def deadline(call: Call, rest: Endpoint) -> None:
-    """Cancels what runs for a call when its time is over. Raises DeadlineExceeded and Cancelled."""
+    """Cancels what runs for a call when its time is over. Raises DeadlineExceeded and Cancelled.
+
+    Nothing begins if there was no time at all: a handler that waits for nothing could not be cancelled.
+    """
+    if call.deadline is not None and call.deadline <= call.start_time:
+        raise DeadlineExceeded
     async with _Watch(call):
         await rest(call)
 
