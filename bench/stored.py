@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.measures import Wrong
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 
 
@@ -18,23 +18,23 @@ def digests(data_dir: Path) -> Counter[bytes]:
 
 async def _digests(data_dir: Path) -> Counter[bytes]:
     catalog = SqliteCatalog(data_dir / "catalog.sqlite3")
-    blobs = FileBlobs(data_dir)
+    store = LocalStore(data_dir, catalog)
     found: Counter[bytes] = Counter()
     await catalog.open()
     try:
-        await blobs.open(catalog)
+        await store.open()
         before: str | None = None
         while page := await catalog.list_images(limit=1000, before=before, user=None, start=None, end=None):
             for image in page:
                 sha = hashlib.sha256()
-                async for piece in blobs.read(image.digest):
+                async for piece in store.blobs.read(image.digest):
                     sha.update(piece)
                 if sha.digest() != image.digest:
                     raise Wrong(f"image {image.id} is not what was stored")
                 found[image.digest] += 1
             before = page[-1].id
     finally:
-        await blobs.close()
+        await store.close()
         await catalog.close()
     return found
 

@@ -1,4 +1,4 @@
-// A client of all five calls: text, a whole image, fragments, and both streams in turns.
+// A client of all five calls: text, a whole image, fragments, and both bidirectional streams.
 'use strict';
 
 const fs = require('node:fs');
@@ -15,7 +15,7 @@ try {
   fail(`Faltan los paquetes de Node.js: ejecute «npm ci --prefix ${__dirname}».`);
 }
 
-// grpc-js names the server in the TLS handshake even where all it has is an IP address, and Node.js warns.
+// grpc-js sends the server's name in the TLS handshake even if it is an IP address, of which Node.js warns.
 process.noDeprecation = true;
 
 const USAGE = `node client_node.js [--address HOST:PUERTO] [--timeout SEGUNDOS]
@@ -28,14 +28,14 @@ const address = options.address || env.CONEXIONES_ADDRESS || 'localhost:50051';
 const timeout = Number(options.timeout || env.CONEXIONES_TIMEOUT || 60) * 1000;
 
 const FRAGMENT_BYTES = 64 * 1024;
-// A call without an image is answered at once, or there is nobody to answer.
+// A call without an image takes no longer than this, unless nobody answers at all.
 const textTimeout = Math.min(timeout, 10_000);
 
 const proto = path.join(__dirname, '..', 'proto', 'user.proto');
 const definition = protoLoader.loadSync(proto, { keepCase: true, longs: String, defaults: true });
 const { UsuarioServicio } = grpc.loadPackageDefinition(definition).user;
 
-// What is needed of google/rpc/status.proto and error_details.proto, to read the details of an error.
+// The parts of google/rpc/status.proto and error_details.proto that are needed to read the details of an error.
 const { root: rpc } = protobuf.parse(
   `syntax = "proto3"; package google.rpc;
    message Status { repeated Any details = 3; }
@@ -72,8 +72,8 @@ async function fragments(client) {
       if (error) reject(error);
       else resolve(answer);
     });
-    // Where write() returns false, pipeline() waits for 'drain' before it reads on: whatever the size of the
-    // image and the speed of the server, only a few fragments are in memory.
+    // When write() returns false, pipeline() waits for 'drain' before it reads on. So only a few fragments are in
+    // memory, whatever the size of the image and the speed of the server.
     pipeline(messages, call, (error) => {
       if (!error) return;
       reject(error);
@@ -85,7 +85,7 @@ async function fragments(client) {
 
 async function streamOfImages(client) {
   function* images() {
-    // A text between two images: its reply says what is wrong with it, and the stream goes on.
+    // The text between the two images is refused in its reply, and the stream goes on.
     for (const file of [imagePath, __filename, imagePath]) {
       console.log(`   → ${path.basename(file)}`);
       yield { image: read(file) };
@@ -115,7 +115,7 @@ async function streamOfUsers(client) {
   }
 }
 
-// Sends a request, gives its reply, sends the next. One request at a time is all that is ever buffered.
+// Sends a request, yields its reply, and sends the next. So at most one request is buffered.
 async function* inTurns(call, requests) {
   const send = () => {
     const { value, done } = requests.next();
@@ -133,8 +133,8 @@ function within(milliseconds) {
   return { deadline: Date.now() + milliseconds };
 }
 
-// What the service says of a failed call, or of one message of a stream that goes on: code, reason, sentence.
-// Nothing where the call never reached it, or got no answer.
+// The service's error of a failed call, or of one message of a stream that goes on: code, reason and sentence.
+// Undefined if there is none, because the call did not reach the service or got no answer.
 function faultOf(error) {
   const [status] = error.metadata?.get('grpc-status-details-bin') ?? [];
   const details = status ? rpc.lookupType('google.rpc.Status').decode(status).details : error.details;
@@ -147,7 +147,7 @@ function faultOf(error) {
   return reason && `${grpc.status[error.code]} ${reason}: ${read('google.rpc.LocalizedMessage')?.message}`;
 }
 
-// What gRPC and Node.js say when there is no answer of the service, and what a person can do about it.
+// Translates the errors of gRPC and Node.js, if the service did not answer, into what the user can do about it.
 function noAnswer(error) {
   const details = error.details || error.message;
   if (/^ERR_OSSL/.test(error.code)) {
@@ -230,7 +230,7 @@ async function main() {
       await technique(client);
     } catch (error) {
       const fault = faultOf(error);
-      if (!fault) throw error; // nobody answers: neither would they answer the rest
+      if (!fault) throw error; // the server did not answer, so the remaining calls would fail too
       console.error(`   Error: ${fault}`);
       process.exitCode = 1;
     }

@@ -1,4 +1,4 @@
-"""The smallest client: registers a user with an image by GetUser, and prints the answer."""
+"""The smallest client: registers a user with an image by GetUser, and prints the reply."""
 
 import conexion
 

@@ -1,4 +1,4 @@
-"""What the example clients share: their arguments, the connection, and errors as one sentence."""
+"""What the example clients share: their arguments, the connection, and one-sentence error messages."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# The sentence that a client prints says it all; gRPC's own log would stand around it.
+# A client prints one sentence for an error; gRPC's own log would only obscure it.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 try:
@@ -24,7 +24,7 @@ except ModuleNotFoundError as error:
 
 IMAGE = Path(__file__).parent / "image" / "elephant.jpg"
 
-# What gRPC says when there is no answer of the service, and what a person can do about it.
+# Parts of gRPC's messages when the service did not answer, and what the user can do about it.
 _CAUSES = {
     "security handshaker": "Los ficheros de --ca, --cert y --key no son PEM válidos o no van juntos.",
     "CERTIFICATE_VERIFY_FAILED": "No se acepta el certificado de {address}: indique su CA con --ca.",
@@ -34,12 +34,13 @@ _CAUSES = {
     "Socket closed": "El servidor {address} cerró la conexión: quizá exige TLS (--ca) o un certificado de"
     " cliente (--cert y --key).",
 }
-# How TLS 1.3 tells a client that its certificate is missing or refused.
+# With TLS 1.3 this is how a client learns that its certificate is missing or refused.
 _CAUSES["Unwrap failed"] = _CAUSES["Socket closed"]
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """The command line over the environment; ends the program if they do not fit together."""
+    """The arguments; the command line takes precedence over the environment. Ends the program if they
+    conflict."""
     default = os.environ.get
     parser = argparse.ArgumentParser(description=description)
     add = parser.add_argument
@@ -84,7 +85,7 @@ def arguments(description: str) -> argparse.Namespace:
 
 @contextmanager
 def connect(options: argparse.Namespace) -> Iterator[grpc.Channel]:
-    """A channel to the server; what goes wrong in the block ends the program with one sentence."""
+    """A channel to the server. An error in the block ends the program with one sentence."""
     try:
         with _channel(options) as channel:
             yield channel
@@ -99,8 +100,8 @@ def connect(options: argparse.Namespace) -> Iterator[grpc.Channel]:
 
 
 def _channel(options: argparse.Namespace) -> grpc.Channel:
-    # Sending has no limit unless one is set, and replies stay far below the 4 MB that may be received:
-    # no message size options are needed. This one ends an attempt to connect after 10 seconds, not 20.
+    # No options for message sizes are needed: sending has no limit by default, and replies are far smaller
+    # than the default limit of 4 MiB. This option limits an attempt to connect to 10 seconds instead of 20.
     settings = [("grpc.min_reconnect_backoff_ms", 10_000)]
     if not (options.tls or options.ca or options.cert):
         return grpc.insecure_channel(options.address, settings)
@@ -121,9 +122,9 @@ class Fault:
 
 
 def fault_of(error: grpc.RpcError | user_pb2.Error) -> Fault | None:
-    """What the service says of a failed call, or of one message of a stream that goes on.
+    """The service's error of a failed call, or of one message of a stream that goes on.
 
-    None where it says nothing: then the call never reached it, or got no answer.
+    None if there is none, because the call did not reach the service or got no answer.
     """
     if isinstance(error, user_pb2.Error):
         return _fault(error.code, error.details)
@@ -135,7 +136,7 @@ def fault_of(error: grpc.RpcError | user_pb2.Error) -> Fault | None:
 def _fault(code: int, details: Iterable[Any]) -> Fault | None:
     info, text = ErrorInfo(), LocalizedMessage()
     for detail in details:
-        # Each takes only its own type, and leaves the others.
+        # Unpack does nothing with a detail of another type.
         detail.Unpack(info)
         detail.Unpack(text)
     return Fault(Code.Name(code), info.reason, text.message) if info.reason else None

@@ -1,4 +1,5 @@
-"""A client of all five calls, by the techniques of the tutorial: text, a whole image, fragments, streams."""
+"""A client of all five calls, with the techniques of the tutorial: text, a whole image, fragments,
+streams."""
 
 import sys
 from argparse import Namespace
@@ -20,9 +21,9 @@ Reply = TypeVar("Reply")
 
 
 class Usuario:
-    """The five calls over one channel. `timeout`, in seconds, is for each: an image may need its time.
+    """The five calls over one channel. `timeout` is the deadline of each call, in seconds.
 
-    Every method raises grpc.RpcError; `conexion.fault_of` says what is in it.
+    Every method raises grpc.RpcError; `conexion.fault_of` reads the service's error from it.
     """
 
     def __init__(self, channel: grpc.Channel, *, timeout: float) -> None:
@@ -34,29 +35,29 @@ class Usuario:
         return self._stub.GetUser(GetUserRequest(name=name, pow=pow), timeout=self._timeout)
 
     def process_image(self, name: str, image: bytes) -> GetUserReply:
-        """Stores a whole image, which must fit into one message (64 MiB unless the server says otherwise)."""
+        """Stores a whole image, which must fit into one message (64 MiB by default)."""
         return self._stub.ProcessImage(GetUserRequest(name=name, image=image), timeout=self._timeout)
 
     def get_stream_image(self, path: Path) -> GetUserReply:
-        """Stores an image of any size, of which only a fragment at a time is in memory."""
+        """Stores an image of any size, with only a few fragments in memory."""
         with path.open("rb") as file:
             pieces = iter(lambda: file.read(FRAGMENT_BYTES), b"")
             requests = (GetImage(image=piece) for piece in pieces)
             return self._stub.GetStreamImage(requests, timeout=self._timeout)
 
     def image_stream_reply(self, images: Iterable[GetImage]) -> Iterator[GetImageReply]:
-        """Stores whole images, one reply each; takes the next when the reply to the last is there."""
+        """Stores whole images, one reply each. The next image is sent when the reply to the last has come."""
         return _in_turns(self._stub.ImageStreamReply, images, self._timeout)
 
     def get_user_bidi_stream(self, users: Iterable[GetUserRequest]) -> Iterator[GetAllReply]:
-        """Registers users, one reply each; takes the next when the reply to the last is there."""
+        """Registers users, one reply each. The next user is sent when the reply to the last has come."""
         return _in_turns(self._stub.GetUserBidiStream, users, self._timeout)
 
 
 def _in_turns(
     call: Callable[..., Iterable[Reply]], requests: Iterable[Request], timeout: float
 ) -> Iterator[Reply]:
-    # gRPC takes requests in a thread of its own: it waits there for the next one, or for None, the end.
+    # gRPC reads requests in a thread of its own, where it waits for the next one, or for None as the end.
     upcoming, outbox = iter(requests), SimpleQueue()
     replies = call(iter(outbox.get, None), timeout=timeout)
     try:
@@ -91,7 +92,7 @@ def stream_of_images(usuario: Usuario, options: Namespace) -> None:
     """Flujo bidireccional: dos imágenes y entre ellas un texto (ImageStreamReply)"""
 
     def images() -> Iterator[GetImage]:
-        # A text between two images: its reply says what is wrong with it, and the stream goes on.
+        # The text between the two images is refused in its reply, and the stream goes on.
         for path in (options.image, Path(__file__), options.image):
             print(f"   → {path.name}")
             yield GetImage(image=path.read_bytes())
@@ -135,7 +136,7 @@ def main() -> int:
             except grpc.RpcError as error:
                 fault = conexion.fault_of(error)
                 if not fault:
-                    raise  # nobody answers: neither would they answer the rest
+                    raise  # the server did not answer, so the remaining calls would fail too
                 print(f"   Error: {fault}", file=sys.stderr)
                 failed = 1
     return failed

@@ -1,4 +1,4 @@
-"""The calls of usuario.py one after the other, in plain calls of the stub."""
+"""The same calls as in usuario.py, one after the other, made directly with the stub."""
 
 from pathlib import Path
 from queue import SimpleQueue
@@ -42,7 +42,7 @@ with conexion.connect(options) as channel:
     print(reply.message)
     print("Error provocado:", conexion.fault_of(reply.error))
     requests.put(None)
-    for _ in replies:  # a stream is read to its end, where its status is
+    for _ in replies:  # the status of a stream comes at its end, so read to the end
         pass
 
     print("5. Flujo bidireccional: dos usuarios, el último con un pow excesivo (GetUserBidiStream)")

@@ -1,4 +1,4 @@
-"""docs/api.md: the reference of all services and messages, from the comments in proto/."""
+"""Makes docs/api.md, the reference of all services and messages, from the comments in proto/."""
 
 import subprocess
 import sys
@@ -22,8 +22,8 @@ def page() -> str:
     lines = [
         "# API reference",
         "",
-        "Made from the comments in [`proto/`](../proto). Guides: [the tutorial's calls](calls.md),",
-        "[uploads and images](uploads.md), [errors](errors.md).",
+        "This page is generated from the comments in [`proto/`](../proto). There are guides to",
+        "[the tutorial's calls](calls.md), [uploads and images](uploads.md) and [errors](errors.md).",
         "",
     ]
     for file in _files():
@@ -50,7 +50,8 @@ class _File:
         }
 
     def lines(self) -> Iterator[str]:
-        # Paths are of field numbers: 6 is service, 4 message_type, 5 enum_type, 2 method or field or value.
+        # Paths consist of the field numbers of descriptor.proto and of indexes: 6 is a service, 4 a message,
+        # 5 an enum, and 2 within these a method, a field or a value.
         for i, service in enumerate(self._file.service):
             yield from (f"## {self._file.package}.{service.name}", "", *self._text(6, i))
             for j, method in enumerate(service.method):

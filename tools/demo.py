@@ -1,4 +1,4 @@
-"""The whole system at work: a server, and its clients in Python and Node.js. `make demo` runs it."""
+"""`make demo`: starts a server, runs the clients in Python and Node.js against it, and keeps it running."""
 
 import shutil
 import signal
@@ -14,7 +14,7 @@ ADDRESS = "127.0.0.1:50051"
 
 
 def main() -> int:
-    # Closing the terminal, or a plain kill, ends the server too.
+    # Closing the terminal (SIGHUP) or killing this program (SIGTERM) also ends the server.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
     server = Server(ROOT / "data", {"address": ADDRESS})
@@ -35,10 +35,11 @@ def main() -> int:
             if done.returncode:
                 return done.returncode
         print(
-            f"\nThe server goes on at {server.address}, its data in {server.data_dir}. Ctrl-C ends it.",
+            f"\nThe server is still running at {server.address}, with its data in {server.data_dir}."
+            " Ctrl-C ends it.",
             flush=True,
         )
-        with suppress(KeyboardInterrupt):  # which reaches the server too
+        with suppress(KeyboardInterrupt):  # the terminal sends SIGINT to the server too
             server.wait(None)
         return server.wait()
 

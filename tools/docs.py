@@ -1,7 +1,7 @@
-"""Writes the parts of docs/ that are made from code: the settings, the command line, the API reference.
+"""Writes the pages of docs/ that are generated: the settings, the command line, the API reference.
 
-python tools/docs.py           writes them
-python tools/docs.py --check   says which are out of date, and exits with 1 if any is
+python tools/docs.py           writes the pages
+python tools/docs.py --check   prints which pages are out of date, and exits with status 1 if any is
 """
 
 import sys
@@ -21,8 +21,9 @@ def settings() -> str:
     lines = [
         "# Settings",
         "",
-        "Of `conexiones serve` and `python server/server_user.py`: as flags, or the environment; flags win.",
-        "Sizes are bytes, or take a unit: `64MiB`, `16GiB`. Times are seconds.",
+        "`conexiones serve` and `python server/server_user.py` take these settings as flags or from the",
+        "environment; flags take precedence. Sizes are in bytes or have a unit: `64MiB`, `16GiB`. Times are",
+        "in seconds.",
         "",
         "| flag | environment | default | what it is for |",
         "| --- | --- | --- | --- |",
@@ -34,7 +35,7 @@ def settings() -> str:
 
 
 def commands() -> str:
-    lines = ["# The command line", "", "What `--help` says of each command.", ""]
+    lines = ["# The command line", "", "This is the `--help` text of each command.", ""]
     for name, command in _walk("conexiones", cli):
         context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
         lines += [f"## `{name}`", "", "```", command.get_help(context), "```", ""]

@@ -1,7 +1,7 @@
-"""Generates src/conexiones/gen from proto/ with grpc_tools alone.
+"""Generates src/conexiones/gen from proto/, using only grpc_tools.
 
-python tools/generate.py           writes it
-python tools/generate.py --check   says whether the committed code is up to date, and exits with 1 if not
+python tools/generate.py           writes the code
+python tools/generate.py --check   prints which files are out of date, and exits with status 1 if any is
 """
 
 import filecmp
@@ -19,7 +19,7 @@ GEN = ROOT / "src" / "conexiones" / "gen"
 
 
 def generate(out: Path) -> None:
-    """Generates into the folder `out`, which stands for GEN."""
+    """Generates into the folder `out` what belongs into GEN."""
     well_known = Path(sysconfig.get_path("purelib")) / "grpc_tools" / "_proto"
     subprocess.run(
         [
@@ -38,10 +38,10 @@ def generate(out: Path) -> None:
     for path in out.rglob("*.py*"):
         text = path.read_text()
         if path.name.endswith("_pb2_grpc.py") and "class " not in text:
-            path.unlink()  # of a file without a service
+            path.unlink()  # the .proto file has no service
             continue
-        # The files keep their natural names, so that a program may hold its own copy of our contract beside
-        # this one; their modules live below conexiones.gen.
+        # protoc's imports expect the modules at the top level. Here they live below conexiones.gen, so that
+        # they do not collide with other modules of these names.
         text = re.sub(r"^import (\w+_pb2)", r"from conexiones.gen import \1", text, flags=re.M)
         text = re.sub(r"^from conexiones\.v1 ", "from conexiones.gen.conexiones.v1 ", text, flags=re.M)
         path.write_text(text)
@@ -50,7 +50,7 @@ def generate(out: Path) -> None:
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Files that differ between two trees, or are in one only."""
+    """The files that differ between two trees, or are in only one of them."""
     names = {
         path.relative_to(tree)
         for tree in (one, other)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes requirements/dev.txt: every dependency pinned with hashes, for all platforms, without addresses.
+# Writes requirements/dev.txt: every dependency pinned with hashes, for all platforms, without index addresses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links \

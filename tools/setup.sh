@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the virtual environment $1 with all pinned dependencies and this project in it.
-# Says in one line what the machine lacks.
+# Creates the virtual environment $1 with all pinned dependencies and this project.
+# If the machine lacks something, prints one line that says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1

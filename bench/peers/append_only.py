@@ -3,14 +3,15 @@ fdatasync is for all of it. There is no catalog and no index: nothing is ever fo
 
 import asyncio
 import os
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
 from bench.peers.composed import compose
-from bench.peers.parts import APPENDED, Forgetful, Whole
-from conexiones.adapters.blobs.local.store import FileBlobs
+from bench.peers.parts import APPENDED, Forgetful, OneShot, Whole
+from conexiones.adapters.blobs.local.store import LocalStore
+from conexiones.adapters.writer.client import WriterClient
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.staging import Staged
 
 GROUP = 1000
 """Blobs that are written with one call, at most."""
@@ -18,19 +19,20 @@ GROUP = 1000
 Item = tuple[bytes, asyncio.Future[None]]
 
 
-class AppendOnly(FileBlobs):
+class AppendOnly(LocalStore):
     """Blobs one behind the other."""
 
-    async def open(self, catalog: Catalog) -> None:
-        await super().open(catalog)
+    def __init__(self, root: Path, catalog: Catalog, *, writer: WriterClient) -> None:
+        super().__init__(root, catalog, writer=writer)
+        self.staging = OneShot(lambda: Whole(self))
+
+    async def open(self) -> None:
+        await super().open()
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[Item] = SimpleQueue()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(self.incoming.parent / APPENDED, flags, 0o600)
+        self._file = os.open(self._folder.root / APPENDED, flags, 0o600)
         Thread(target=self._write, daemon=True).start()
-
-    def stage(self) -> Staged:
-        return Whole(self)
 
     async def keep(self, digest: bytes, data: bytes) -> None:
         done = self._loop.create_future()
@@ -53,4 +55,4 @@ def _tell(group: list[Item]) -> None:
             done.set_result(None)
 
 
-app = compose(FileBlobs=AppendOnly, SqliteCatalog=Forgetful)
+app = compose(LocalStore=AppendOnly, SqliteCatalog=Forgetful)

@@ -4,19 +4,21 @@ import os
 from pathlib import Path
 
 from bench.peers.composed import compose
-from bench.peers.parts import Whole
-from conexiones.adapters.blobs.local.store import FileBlobs
-from conexiones.ports.staging import Staged
+from bench.peers.parts import OneShot, Whole
+from conexiones.adapters.blobs.local.store import LocalStore
+from conexiones.adapters.writer.client import WriterClient
+from conexiones.ports.catalog import Catalog
 
 
-class OneFileBlobs(FileBlobs):
+class OneFileStore(LocalStore):
     """Blobs in files named by their digest."""
 
-    def stage(self) -> Staged:
-        return Whole(self)
+    def __init__(self, root: Path, catalog: Catalog, *, writer: WriterClient) -> None:
+        super().__init__(root, catalog, writer=writer)
+        self.staging = OneShot(lambda: Whole(self))
 
     async def keep(self, digest: bytes, data: bytes) -> None:
-        await self.run(_write, self.path(digest), data)
+        await self._folder.run(_write, self._folder.path(digest), data)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -28,4 +30,4 @@ def _write(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-app = compose(FileBlobs=OneFileBlobs)
+app = compose(LocalStore=OneFileStore)

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.ports.records import ImageRecord, UserRecord
-from conexiones.ports.staging import Content
+from conexiones.ports.staging import Content, ResumableStaged, Staged
 
 APPENDED = "appended"
 """The file in the data folder to which append_only.py appends."""
@@ -35,19 +35,13 @@ class Whole:
     async def write(self, data: bytes | memoryview) -> None:
         self._data += data
 
-    async def commit(self) -> int:
-        raise NotImplementedError("one that is resumed is not staged here")
-
     async def inspect(self, judge: Callable[[Content], T]) -> T:
         return judge(self._data)
 
-    async def publish(self) -> bytes:
+    async def publish(self, add: Callable[[bytes], Awaitable[T]]) -> T:
         digest = hashlib.sha256(self._data).digest()
         await self._keeper.keep(digest, self._data)
-        return digest
-
-    async def publish_to(self, add: Callable[[bytes], Awaitable[T]]) -> T:
-        return await add(await self.publish())
+        return await add(digest)
 
     async def settle(self) -> None:
         pass
@@ -55,7 +49,17 @@ class Whole:
     async def discard(self) -> None:
         pass
 
-    async def release(self) -> None:
+
+class OneShot:
+    """A Staging of images that come in one call."""
+
+    def __init__(self, stage: Callable[[], Staged]) -> None:
+        self.stage = stage
+
+    async def resume(self, upload_id: str, size: int) -> ResumableStaged:
+        raise NotImplementedError("an upload that is resumed is not staged here")
+
+    async def drop(self, upload_id: str) -> None:
         pass
 
 

@@ -3,12 +3,15 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar, overload
 
 from bench.peers.composed import compose
-from bench.peers.parts import Forgetful
-from conexiones.adapters.blobs.local.store import FileBlobs
-from conexiones.ports.staging import Content, Staged
+from bench.peers.parts import Forgetful, OneShot
+from conexiones.adapters.blobs.local.store import LocalStore
+from conexiones.adapters.writer.client import WriterClient
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.staging import Content
 
 T = TypeVar("T")
 
@@ -49,27 +52,18 @@ class Discarded:
         if self._hashing:
             await self._hashing
 
-    async def commit(self) -> int:
-        return self.size
-
     async def inspect(self, judge: Callable[[Content], T]) -> T:
         return judge(_Head(self._head, self.size))
 
-    async def publish(self) -> bytes:
+    async def publish(self, add: Callable[[bytes], Awaitable[T]]) -> T:
         await self._hashed()
         self._hash(self._batch)
-        return self._sha.digest()
-
-    async def publish_to(self, add: Callable[[bytes], Awaitable[T]]) -> T:
-        return await add(await self.publish())
+        return await add(self._sha.digest())
 
     async def settle(self) -> None:
         pass
 
     async def discard(self) -> None:
-        pass
-
-    async def release(self) -> None:
         pass
 
 
@@ -91,11 +85,12 @@ class _Head:
         return self._data[key]
 
 
-class Nothing(FileBlobs):
-    """Blobs that are not kept."""
+class Nothing(LocalStore):
+    """A store that keeps no blobs."""
 
-    def stage(self) -> Staged:
-        return Discarded()
+    def __init__(self, root: Path, catalog: Catalog, *, writer: WriterClient) -> None:
+        super().__init__(root, catalog, writer=writer)
+        self.staging = OneShot(Discarded)
 
 
-app = compose(FileBlobs=Nothing, SqliteCatalog=Forgetful)
+app = compose(LocalStore=Nothing, SqliteCatalog=Forgetful)

@@ -1,10 +1,12 @@
-// The client: one connection to one server, and every call it has.
+// The client: one connection to one server, with a method for every call.
 import { readFileSync } from "node:fs";
 import type { Writable } from "node:stream";
 
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
 
+import { Backoff, retrying } from "./backoff.js";
+import type { Times } from "./backoff.js";
 import { downloadBytes, downloadFile, downloadStream } from "./download.js";
 import type { DownloadOptions } from "./download.js";
 import { NotFoundError } from "./errors.js";
@@ -13,10 +15,9 @@ import { UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import { image } from "./images.js";
 import type { Image } from "./images.js";
 import type { Rendition, RenditionInfo } from "./renditions.js";
-import { Patience, persistently, Scope } from "./patience.js";
-import type { Times } from "./patience.js";
 import { Rpc } from "./rpc.js";
 import type { CallOptions } from "./rpc.js";
+import { Scope } from "./scope.js";
 import type { UploadSource } from "./sources.js";
 import * as status from "./status.js";
 import type { Limits, Upload } from "./status.js";
@@ -31,24 +32,26 @@ export interface ClientOptions {
   address: string;
   /** TLS, trusting the system's CAs; implied by `ca` and by `cert`. */
   tls?: boolean | undefined;
-  /** PEM, or the path of a PEM file: the CA of the server, the certificate of this client and its key. */
+  /** The CA to trust instead of the system's: PEM, or the path of a PEM file. */
   ca?: string | Buffer | undefined;
+  /** This client's certificate, for mTLS: PEM, or the path of a PEM file. */
   cert?: string | Buffer | undefined;
+  /** The private key of `cert`: PEM, or the path of a PEM file. */
   key?: string | Buffer | undefined;
-  /** Milliseconds that a call of one message each way may take, and that a stream may bring nothing. Default 30,000. */
+  /** Milliseconds that a unary call may take, and that a stream may bring nothing. Default 30,000. */
   timeoutMs?: number | undefined;
   /** Milliseconds without progress after which uploads, downloads and watching give up. Default 120,000. */
   patienceMs?: number | undefined;
 }
 
 export interface ListOptions {
-  /** Only this user's. */
+  /** Only images of this user. */
   user?: string | undefined;
-  /** Only those created at this time or later. */
+  /** Only images created at this time or later. */
   start?: Date | undefined;
-  /** Only those created before this time. */
+  /** Only images created before this time. */
   end?: Date | undefined;
-  /** Images of one request; at most 1,000. */
+  /** How many images to fetch with one request; at most 1,000. */
   pageSize?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -56,30 +59,33 @@ export interface ListOptions {
 const TIMEOUT_MS = 30_000;
 const PATIENCE_MS = 120_000;
 
-/** Safe to use for many calls at once. Nothing is connected before the first call. */
+/** A client of one server. Safe to use for many calls at once. It connects with the first call. */
 export class Client {
   readonly #rpc: Rpc;
   readonly #times: Times;
 
   constructor({ address, timeoutMs = TIMEOUT_MS, patienceMs = PATIENCE_MS, ...security }: ClientOptions) {
     this.#rpc = new Rpc(address, credentials(security), {
-      // A reply with previews, or a server whose frames are larger than ours, is no reason to fail.
+      // Large enough for replies with previews, and for servers that send larger frames than ours.
       "grpc.max_receive_message_length": 64 << 20,
-      // A server that is back is found soon: how long to wait is the business of those who try again.
+      // Reconnect soon after the server is back. The pauses between attempts are made by Backoff.
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 2_000,
-      // A peer that is gone without a word is noticed.
+      // Detects a peer that is gone without closing the connection.
       "grpc.keepalive_time_ms": 20_000,
       "grpc.keepalive_timeout_ms": 10_000,
-      // Without it a download stops every 64 KiB to ask for more.
+      // The default window of 64 KiB would make a download wait for a round trip every 64 KiB.
       "grpc-node.flow_control_window": 4 << 20,
-      // Transparent retries copy every message, and uploads do better by themselves.
+      // gRPC's transparent retries copy every message, and this SDK makes its own.
       "grpc.enable_retries": 0,
     });
     this.#times = { timeoutMs, patienceMs };
   }
 
-  /** CONEXIONES_ADDRESS, _TLS, _CA, _CERT, _KEY and _TIMEOUT (seconds), as for all clients; `options` win. */
+  /**
+   * A client with the options in CONEXIONES_ADDRESS, CONEXIONES_TLS, CONEXIONES_CA, CONEXIONES_CERT, CONEXIONES_KEY and
+   * CONEXIONES_TIMEOUT (seconds). `options` take precedence.
+   */
   static fromEnviron(options: Partial<ClientOptions> = {}, environ: NodeJS.ProcessEnv = process.env): Client {
     const seconds = environ["CONEXIONES_TIMEOUT"];
     if (seconds && !(Number(seconds) > 0)) throw new RangeError("CONEXIONES_TIMEOUT is a number of seconds.");
@@ -94,27 +100,27 @@ export class Client {
     });
   }
 
-  /** Ends the connection; calls under way come to their end. */
+  /** Closes the connection when the calls in flight have ended. */
   close(): void {
     this.#rpc.close();
   }
 
   /**
-   * Uploads an image of any size and goes on by itself over lost connections and restarted servers. An image that
-   * the server refuses is an ImageError, as soon as its first bytes show it.
+   * Uploads an image of any size, and resumes by itself after lost connections and restarts of the server. Throws
+   * ImageError if the server refuses the image, which happens as soon as its first bytes show it.
    */
   async upload(source: UploadSource, options: UploadOptions = {}): Promise<Image> {
     return await upload(this.#rpc, source, { ...options, ...this.#timesOf(options) });
   }
 
-  /** An upload as it stands. NotFoundError if there is none. */
+  /** An upload in its present state. Throws NotFoundError. */
   async getUpload(id: string, options: CallOptions = {}): Promise<Upload> {
     const method = UploadService.method.getUpload;
     const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
     return status.upload(reply.upload);
   }
 
-  /** Gives an upload up. NotFoundError if there is none; `UPLOAD_ENDED` if it has ended otherwise. */
+  /** Cancels an upload. Throws NotFoundError, and `UPLOAD_ENDED` if the upload has ended in another way. */
   async cancelUpload(id: string, options: CallOptions = {}): Promise<Upload> {
     const method = UploadService.method.cancelUpload;
     const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
@@ -128,8 +134,8 @@ export class Client {
   }
 
   /**
-   * Downloads an image, or a range of it: into a file, a stream (which is ended), or memory. With a `rendition` it is
-   * that whose bytes come, and which is described. The options may stand in the place of a target.
+   * Downloads an image, or a range of it, into a file, a stream (which is ended), or memory. With `rendition`, that
+   * rendition is downloaded and described instead of the image. Without a target, the options may come second.
    */
   async download(id: string, options?: DownloadOptions): Promise<Uint8Array>;
   async download(id: string, target: undefined, options?: DownloadOptions): Promise<Uint8Array>;
@@ -162,7 +168,7 @@ export class Client {
     return await downloadStream(this.#rpc, id, target, settings);
   }
 
-  /** Images, newest first. Pages are asked for as the loop goes on. */
+  /** Images, newest first. Pages are fetched as you loop. */
   async *images({ user = "", start, end, pageSize = 0, signal }: ListOptions = {}): AsyncGenerator<Image, void> {
     const filter = {
       ...{ user, pageSize },
@@ -180,14 +186,14 @@ export class Client {
     } while (pageToken);
   }
 
-  /** One image by its id. NotFoundError if there is none. */
+  /** One image by its id. Throws NotFoundError. */
   async image(id: string, options: CallOptions = {}): Promise<Image> {
     const method = ImageService.method.getImage;
     const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
     return image(reply.image);
   }
 
-  /** Deletes an image. NotFoundError if there is none. */
+  /** Deletes an image. Throws NotFoundError. */
   async delete(id: string, options: CallOptions = {}): Promise<void> {
     let attempts = 0;
     try {
@@ -196,24 +202,24 @@ export class Client {
         return this.#rpc.unary(ImageService.method.deleteImage, { id }, call);
       });
     } catch (error) {
-      // After an attempt whose answer was lost, that there is nothing says that it was done.
+      // If the reply to an earlier attempt was lost, NotFoundError means that that attempt had succeeded.
       if (attempts === 1 || !(error instanceof NotFoundError)) throw error;
     }
   }
 
-  /** What happens to images, from now on or from a token on. Connects again by itself; never ends by itself. */
+  /** Events of images, from now on or after a token. Reconnects by itself, and does not end by itself. */
   watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
     return watch(this.#rpc, { ...options, patienceMs: options.patienceMs ?? this.#times.patienceMs });
   }
 
-  /** Registers or updates a user, or asks for one by its name alone. With an image it is not repeated if the connection is lost. */
+  /** Registers or updates a user; a name alone only asks for the user. A call with an image is not retried. */
   async getUser(request: usuario.UserRequest, options: CallOptions = {}): Promise<usuario.UserReply> {
-    // An image would be stored twice.
+    // Retrying could store the image twice.
     if (request.image?.length) return await usuario.getUser(this.#rpc, request, { ...this.#times, ...options });
     return await this.#unary(options, (call) => usuario.getUser(this.#rpc, request, call));
   }
 
-  /** One image that fits into one message; upload() takes any. `user` says whose it is. */
+  /** Stores one image that fits into one message, for the user `user` if given. upload() takes images of any size. */
   async processImage(
     bytes: Uint8Array,
     options: CallOptions & { user?: string | undefined } = {},
@@ -221,7 +227,7 @@ export class Client {
     return await usuario.processImage(this.#rpc, bytes, { ...this.#times, ...options });
   }
 
-  /** One image of any size in fragments, all or nothing: what upload() is not. */
+  /** Stores one image of any size, sent as fragments on one stream. Unlike upload(), it cannot be resumed. */
   async streamImage(
     source: UploadSource,
     options: CallOptions & { chunkSize?: number | undefined } = {},
@@ -229,7 +235,7 @@ export class Client {
     return await usuario.streamImage(this.#rpc, source, options);
   }
 
-  /** Whole images, one reply each, in order. */
+  /** Sends whole images, and yields one reply for each, in order. */
   imageStream(
     images: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     options: CallOptions = {},
@@ -237,7 +243,7 @@ export class Client {
     return usuario.imageStream(this.#rpc, images, options);
   }
 
-  /** Users, one reply each, in order, with a preview of their image. */
+  /** Sends users, and yields one reply for each, in order, with a preview of the user's image. */
   userStream(
     users: AsyncIterable<usuario.UserRequest> | Iterable<usuario.UserRequest>,
     options: CallOptions = {},
@@ -249,7 +255,7 @@ export class Client {
     return { timeoutMs: Math.min(this.#times.timeoutMs, patienceMs), patienceMs };
   }
 
-  /** A call that may be done twice: tried again until its time is over. */
+  /** An idempotent call: retried until its timeout is over. */
   async #unary<T>(
     { signal, timeoutMs = this.#times.timeoutMs }: CallOptions,
     call: (options: CallOptions) => Promise<T>,
@@ -257,7 +263,7 @@ export class Client {
     const start = Date.now();
     const scope = new Scope(signal, undefined);
     try {
-      return await persistently(new Patience(this.#rpc, timeoutMs, scope.signal, start), () =>
+      return await retrying(new Backoff(this.#rpc, timeoutMs, scope.signal, start), () =>
         call({ signal: scope.signal, timeoutMs: Math.max(1, start + timeoutMs - Date.now()) }),
       );
     } finally {

@@ -1,10 +1,11 @@
+// The SHA-256 of an upload: computed while the source is read, or given by the caller.
 import { createHash } from "node:crypto";
 
 import type { Source } from "./sources.js";
 
 const READ_BYTES = 1 << 20;
 
-/** SHA-256 of a source, while it is read: in order, and of bytes that are read again only once. */
+/** Computes the SHA-256 of a source while it is read. Bytes that are read again are hashed only once. */
 export class Digest {
   readonly #hash = createHash("sha256");
   readonly #source: Source;
@@ -14,7 +15,7 @@ export class Digest {
     this.#source = source;
   }
 
-  /** Reads what lies before `offset`: another process has sent it. */
+  /** Reads and hashes the bytes before `offset`, which another process has sent. */
   async catchUp(offset: number, signal: AbortSignal): Promise<void> {
     while (this.#size < offset) {
       signal.throwIfAborted();
@@ -32,12 +33,12 @@ export class Digest {
   }
 
   result(): Uint8Array {
-    // Of a copy: a digest can be taken once, and to finish may have to be tried again.
+    // A digest can be taken only once, and finishing may have to be retried: take it of a copy.
     return this.#hash.copy().digest();
   }
 }
 
-/** One that the caller knows: nothing is read for it. */
+/** A SHA-256 that the caller knows. Nothing is read or hashed. */
 export class KnownDigest {
   readonly #bytes: Uint8Array;
 

@@ -1,4 +1,4 @@
-// A download that goes on, over lost connections and servers that restart, until every byte is there and right.
+// A download that continues over lost connections and restarts of the server until every byte is there and checked.
 import { createHash, randomUUID } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -7,34 +7,38 @@ import type { Writable } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import crc32 from "@node-rs/crc32";
 
+import { Backoff, retrying } from "./backoff.js";
+import type { Times } from "./backoff.js";
 import { Code, ConexionesError, makeError } from "./errors.js";
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import type { DownloadImageResponse, RenditionSchema } from "./gen/conexiones/v1/images_pb.js";
 import { image as imageOf } from "./images.js";
 import type { Image, Progress } from "./images.js";
-import { LONGEST_TIMER_MS, Patience, persistently, Scope } from "./patience.js";
-import type { Times } from "./patience.js";
 import { renditionInfo, renditionName, renditionRequest } from "./renditions.js";
 import type { Rendition, RenditionInfo } from "./renditions.js";
 import type { Rpc } from "./rpc.js";
+import { LONGEST_TIMER_MS, Scope } from "./scope.js";
 import { BytesSink, FileSink, WritableSink } from "./sinks.js";
 import type { Sink } from "./sinks.js";
 
 export interface DownloadOptions {
-  /** Another form of the image, to whose bytes everything else then applies. It is made first, within `timeoutMs`. */
+  /**
+   * Download this rendition of the image; all other options then apply to its bytes. The server makes it before it
+   * sends the first byte, which must arrive within `timeoutMs`.
+   */
   rendition?: Rendition | undefined;
-  /** The first byte wanted; negative: so many bytes from the end. */
+  /** The first byte wanted; a negative one counts from the end. */
   offset?: number | undefined;
-  /** At most so many bytes; 0, the default, for all to the end. */
+  /** The largest number of bytes wanted; 0, the default, for all up to the end. */
   limit?: number | undefined;
   /** Aborts the download at once; `signal.reason` is thrown. */
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
-  /** Keeps what came of a file when the download fails, and goes on from there the next time. Files only. */
+  /** Keep the bytes that came when the download of a file fails, and continue from there the next time. */
   resume?: boolean | undefined;
-  /** Milliseconds for the whole download; without it, it takes as long as there is progress. */
+  /** Milliseconds for the whole download. Without it, a download may take any time as long as there is progress. */
   deadlineMs?: number | undefined;
-  /** Milliseconds without progress after which it gives up. Default: those of the client. */
+  /** Milliseconds without progress after which it gives up. Default: `patienceMs` of the client. */
   patienceMs?: number | undefined;
 }
 
@@ -42,8 +46,9 @@ type Settings = DownloadOptions & Times;
 type Received = Image | RenditionInfo;
 
 /**
- * Downloads into a file: into a part file beside it, which takes its name when all is there, checked and durable.
- * With `resume` the part file's name is that of the image, the rendition and the range, so that nothing else is ever in it.
+ * Downloads into a part file beside `path`, which is renamed to `path` when it is complete, checked and durable.
+ * With `resume`, the name of the part file contains the image's id, the rendition and the range, so that a part file
+ * is only ever resumed by the same download.
  */
 export async function downloadFile(rpc: Rpc, id: string, path: string, options: Settings): Promise<Received> {
   const { offset = 0, limit = 0, resume = false, rendition } = options;
@@ -59,7 +64,7 @@ export async function downloadFile(rpc: Rpc, id: string, path: string, options: 
   } finally {
     const { size } = await handle.stat();
     await handle.close();
-    // Nothing is nothing to go on with.
+    // An empty part file cannot be resumed.
     if (!received && (!resume || size === 0)) await rm(part, { force: true });
   }
   await rename(part, path);
@@ -72,7 +77,7 @@ export async function downloadFile(rpc: Rpc, id: string, path: string, options: 
   return received;
 }
 
-/** Downloads into a stream and ends it. Bytes are checked one by one as they go; their hash only at the end. */
+/** Downloads into a stream and ends it. Each frame is checked before it is written, the SHA-256 only at the end. */
 export async function downloadStream(rpc: Rpc, id: string, target: Writable, options: Settings): Promise<Received> {
   const sink = new WritableSink(target);
   try {
@@ -99,10 +104,10 @@ async function download(rpc: Rpc, id: string, sink: Sink, options: Settings): Pr
     try {
       return await downloading.run();
     } catch (error) {
-      // What an earlier process left was not what it should have been, or a rendition was made anew and became other
-      // bytes: once more, from the beginning.
-      const other = error instanceof ConexionesError && error.reason === "ETAG_MISMATCH";
-      if (!other && !(downloading.continued && error instanceof WrongDigest)) throw error;
+      // The part file of an earlier process had wrong bytes, or the rendition was made again and has different bytes:
+      // start again.
+      const changed = error instanceof ConexionesError && error.reason === "ETAG_MISMATCH";
+      if (!changed && !(downloading.continued && error instanceof WrongDigest)) throw error;
       if (!(await sink.restart())) throw error;
       return await new Downloading(rpc, id, sink, options, scope.signal).run();
     }
@@ -119,17 +124,18 @@ class Downloading {
   readonly #sink: Sink;
   readonly #options: Settings;
   readonly #signal: AbortSignal;
-  readonly #patience: Patience;
+  readonly #backoff: Backoff;
   readonly #hash = createHash("sha256");
   readonly #rendition: MessageInitShape<typeof RenditionSchema> | undefined;
-  /** What the bytes are, once that is known. */
-  #what: Received | undefined;
-  /** Bytes that the sink has. */
+  /** The description of the bytes, once it is known. */
+  #description: Received | undefined;
+  /** How many bytes the sink has. */
   #received = 0;
-  /** Where the range begins and ends in the image, or the rendition. */
+  /** Where the range begins in the image, or in the rendition. */
   #start = 0;
+  /** Where the range ends. */
   #end = 0;
-  /** Whether the sink had bytes from before. */
+  /** Whether the sink had bytes of an earlier download. */
   continued = false;
 
   constructor(rpc: Rpc, id: string, sink: Sink, options: Settings, signal: AbortSignal) {
@@ -142,26 +148,26 @@ class Downloading {
     this.#sink = sink;
     this.#options = options;
     this.#signal = signal;
-    this.#patience = new Patience(rpc, options.patienceMs, signal);
+    this.#backoff = new Backoff(rpc, options.patienceMs, signal);
   }
 
   async run(): Promise<Received> {
     await this.#continue();
-    while (!this.#what || this.#start + this.#received < this.#end) {
+    while (!this.#description || this.#start + this.#received < this.#end) {
       try {
         await this.#read();
       } catch (error) {
-        await this.#patience.after(error);
+        await this.#backoff.pause(error);
       }
     }
-    this.#check(this.#what);
-    return this.#what;
+    this.#check(this.#description);
+    return this.#description;
   }
 
-  /** Takes what an earlier process left, if it left anything. */
+  /** Continues after the bytes that an earlier process left, if there are any. */
   async #continue(): Promise<void> {
     if (this.#sink.size === 0) return;
-    this.#describe(await persistently(this.#patience, () => this.#look()));
+    this.#describe(await retrying(this.#backoff, () => this.#fetchDescription()));
     if (this.#sink.size > this.#end - this.#start) {
       await this.#sink.restart();
       return;
@@ -175,43 +181,44 @@ class Downloading {
     this.#tell();
   }
 
-  /** What would come. */
-  async #look(): Promise<Received> {
+  /** Describes what a download would bring, without downloading it. */
+  async #fetchDescription(): Promise<Received> {
     const call = { signal: this.#signal, timeoutMs: this.#options.timeoutMs };
     if (!this.#rendition) {
       return imageOf((await this.#rpc.unary(ImageService.method.getImage, { id: this.#id }, call)).image);
     }
     const request = { id: this.#id, limit: 1n, rendition: this.#rendition };
     for await (const frame of this.#rpc.serverStream(ImageService.method.downloadImage, request, call)) {
-      return this.#said(frame);
+      return this.#descriptionIn(frame);
     }
     throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream without a word." });
   }
 
-  #said({ image, rendition }: DownloadImageResponse): Received {
+  #descriptionIn({ image, rendition }: DownloadImageResponse): Received {
     if (!this.#rendition) return imageOf(image);
     if (rendition) return renditionInfo(rendition);
     throw makeError({ code: Code.UNIMPLEMENTED, message: "The server is too old to make renditions." });
   }
 
-  #describe(what: Received): void {
+  /** Takes the description, from which the range is known. */
+  #describe(description: Received): void {
     const { offset = 0, limit = 0 } = this.#options;
-    this.#what = what;
-    const size = what.sizeBytes;
+    this.#description = description;
+    const size = description.sizeBytes;
     this.#start = offset < 0 ? Math.max(0, size + offset) : Math.min(offset, size);
     this.#end = limit > 0 ? Math.min(size, this.#start + limit) : size;
     this.#sink.expect(this.#end - this.#start);
   }
 
-  /** One call, from what there is to the end of the range. */
+  /** One call, which downloads the rest of the range. */
   async #read(): Promise<void> {
-    // The range as asked for, until the first frame has said which bytes that are.
+    // Before the first frame has told the size, the range is sent as the caller gave it.
     const { offset = 0, limit = 0, timeoutMs } = this.#options;
-    const position = this.#what ? this.#start + this.#received : offset;
-    const length = this.#what && limit > 0 ? this.#end - position : limit;
+    const position = this.#description ? this.#start + this.#received : offset;
+    const length = this.#description && limit > 0 ? this.#end - position : limit;
     const request = {
       ...{ id: this.#id, offset: BigInt(position), limit: BigInt(length) },
-      ifEtag: this.#what?.etag ?? "",
+      ifEtag: this.#description?.etag ?? "",
       ...(this.#rendition && { rendition: this.#rendition }),
     };
     const frames = this.#rpc.serverStream(ImageService.method.downloadImage, request, { signal: this.#signal });
@@ -229,34 +236,34 @@ class Downloading {
     } finally {
       stall.stop();
     }
-    if (!this.#what || this.#start + this.#received < this.#end) {
+    if (!this.#description || this.#start + this.#received < this.#end) {
       throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream before all was sent." });
     }
   }
 
   async #take(frame: DownloadImageResponse): Promise<void> {
     const { offset, data, crc32c } = frame;
-    if (!this.#what) this.#describe(this.#said(frame));
+    if (!this.#description) this.#describe(this.#descriptionIn(frame));
     if (data.length === 0) return;
     const due = this.#start + this.#received;
-    if (!this.#what || Number(offset) !== due || due + data.length > this.#end) {
+    if (!this.#description || Number(offset) !== due || due + data.length > this.#end) {
       throw damaged(`The server sent bytes for offset ${offset}; those at ${due} are due.`);
     }
     if (crc32.crc32c(data) !== crc32c) throw damaged("The CRC-32C of the bytes is not that of the bytes sent.");
     this.#hash.update(data);
     await this.#sink.write(data, this.#signal);
     this.#received += data.length;
-    this.#patience.progress();
+    this.#backoff.progress();
     this.#tell();
   }
 
   #tell(): void {
     this.#options.onProgress?.({ bytes: this.#received, total: this.#end - this.#start });
-    this.#signal.throwIfAborted(); // of what has come already the rest is not taken
+    this.#signal.throwIfAborted(); // the callback may have aborted: frames that have already come are dropped
   }
 
   #check(stored: Received): void {
-    if (this.#received !== stored.sizeBytes) return; // a part of it, of which nobody knows the hash
+    if (this.#received !== stored.sizeBytes) return; // only a range was downloaded, whose hash is unknown
     if (this.#hash.digest().equals(stored.sha256)) return;
     if (this.continued) throw new WrongDigest();
     throw damaged("The SHA-256 of the bytes is not what the server says.");
@@ -267,7 +274,7 @@ function damaged(message: string): Error {
   return makeError({ code: Code.DATA_LOSS, reason: "CHECKSUM_MISMATCH", message });
 }
 
-/** Runs while a message is waited for. */
+/** A timer that runs while the next message is awaited. */
 class Stall {
   readonly #milliseconds: number;
   readonly #call: () => void;

@@ -1,12 +1,12 @@
-// Errors as the server says them, rebuilt from the details that travel beside a gRPC status.
+// The errors of the server, rebuilt from the details that travel with a gRPC status.
 //
 // ConexionesError
 // ├── ImageError        the image was refused; `reason` says why
-// ├── NotFoundError     no image or upload with this id
-// └── UnavailableError  no answer, or not now: trying again later may help
+// ├── NotFoundError     there is no image or upload with this id
+// └── UnavailableError  the server did not answer, or cannot serve the call now: retrying later may help
 //
-// What to do about an error is decided by `reason`, which is stable for ever (docs/errors.md lists them all);
-// it is empty where the server did not get to say anything: the connection was lost, a proxy answered.
+// Programs should decide by `reason`, which never changes (docs/errors.md lists all reasons). It is empty if the
+// error is not the server's: the connection was lost, or a proxy answered.
 import { fromBinary } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Any } from "@bufbuild/protobuf/wkt";
@@ -107,9 +107,9 @@ export interface ErrorFields {
 export class ConexionesError extends Error {
   /** The gRPC status code; `Code[error.code]` is its name. */
   readonly code: Code;
-  /** Stable, for programs; "" where the server said none. */
+  /** The reason, for programs; it never changes. "" if the error is not the server's. */
   readonly reason: Reason;
-  /** What fills the sentence, as text: limit, actual, format, … */
+  /** The facts in the sentence, as text: limit, actual, format and so on. */
   readonly facts: Readonly<Record<string, string>>;
   readonly details: readonly Detail[];
 
@@ -122,17 +122,17 @@ export class ConexionesError extends Error {
     this.details = details;
   }
 
-  /** The offending field of the request; "" where none is. */
+  /** The offending field of the request; "" if there is none. */
   get field(): string {
     return this.detail("google.rpc.BadRequest")?.fieldViolations[0]?.field ?? "";
   }
 
-  /** The sentence in Spanish; that of `message` where the server said none. */
+  /** The sentence in Spanish, or `message` if there is none. */
   get mensaje(): string {
     return this.detail("google.rpc.LocalizedMessage")?.message ?? this.message;
   }
 
-  /** How long the server asks to wait before another attempt, in milliseconds; undefined where it does not. */
+  /** How long the server asks to wait before another attempt, in milliseconds; undefined if it does not. */
   get retryAfterMs(): number | undefined {
     const delay = this.detail("google.rpc.RetryInfo")?.retryDelay;
     return delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6;
@@ -150,7 +150,7 @@ export class ImageError extends ConexionesError {}
 export class NotFoundError extends ConexionesError {}
 export class UnavailableError extends ConexionesError {}
 
-/** An error of the class that its code and details ask for. */
+/** An error of the class that belongs to its code and details. */
 export function makeError(fields: ErrorFields): ConexionesError {
   const about = (type: string) => fields.details?.some((detail) => detail.$typeName === type);
   if (about("conexiones.v1.ImageProblem")) return new ImageError(fields);
@@ -159,7 +159,7 @@ export function makeError(fields: ErrorFields): ConexionesError {
   return new ConexionesError(fields);
 }
 
-/** The error of a call. What is no gRPC status comes back as it is. */
+/** The error of a failed call. An error that is not a gRPC status is returned unchanged. */
 export function errorOfCall(error: unknown): Error {
   if (!isServiceError(error)) return error instanceof Error ? error : new Error(String(error));
   const [packed] = error.metadata.get("grpc-status-details-bin");
@@ -168,7 +168,7 @@ export function errorOfCall(error: unknown): Error {
     try {
       anys = fromBinary(StatusSchema, packed).details;
     } catch {
-      // Not ours, and no reason to lose the status over.
+      // The details are not ours. The status is still worth reporting.
     }
   }
   return errorOfParts(error.code, error.details || error.message, anys, error);
@@ -200,27 +200,28 @@ function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "details" in error && "metadata" in error && error.metadata instanceof Metadata;
 }
 
-// Codes with which grpc-js reports a connection that was lost at one point or another of a call. Said by the
-// server, with a reason, only the first means that.
+// Codes with which grpc-js reports that the connection was lost during a call. With a reason, which only the server
+// sends, the other codes than UNAVAILABLE do not mean that a retry helps.
 const LOST = new Set([Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED, Code.DEADLINE_EXCEEDED]);
-const PASSING = new Set<Reason>([
+const RETRYABLE = new Set<Reason>([
   "OFFSET_MISMATCH",
   "CHECKSUM_MISMATCH",
   "UPLOAD_INCOMPLETE",
   "CLIENT_STALLED",
-  // It asks to be tried again later.
+  // The server asks to be tried again later.
   "TOO_MANY_UPLOADS",
-  // Of one call, which the server may notice first; an operation that is out of time has its signal aborted.
+  // The deadline of a single call, which the server may notice first. When the whole operation is out of time, its
+  // signal is aborted.
   "DEADLINE_EXCEEDED",
 ]);
 
-/** Whether the connection failed, or was silent for too long: nothing was said by the server. */
+/** Whether the connection failed or was silent for too long, so that the error is not the server's. */
 export function isLost(error: ConexionesError): boolean {
   return error.reason === "" && LOST.has(error.code);
 }
 
-/** Whether to go on from where the server stands can help. */
-export function isPassing(error: ConexionesError): boolean {
+/** Whether a retry, from the offset that the server has, may succeed. */
+export function isRetryable(error: ConexionesError): boolean {
   if (error.reason === "") return isLost(error);
-  return error.code === Code.UNAVAILABLE || PASSING.has(error.reason);
+  return error.code === Code.UNAVAILABLE || RETRYABLE.has(error.reason);
 }

@@ -1,32 +1,34 @@
-// Images, users and progress as this package gives them: plain objects with numbers and dates.
+// Images, users and progress, as plain objects with numbers and dates.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 import type { Facts as FactsMessage, Image as ImageMessage } from "./gen/conexiones/v1/images_pb.js";
 import type { ImageInfo as ImageInfoMessage, User as UserMessage } from "./gen/user_pb.js";
 
-/** What decoding an image showed. With a `problem` all else is "" or undefined. */
+/** What decoding an image showed. If `problem` is set, all other fields are "" or undefined. */
 export interface Facts {
   /** Why it cannot be decoded: PIXELS, SECONDS, MEMORY, CORRUPT, CRASH or UNSUPPORTED; "" if it can. */
   problem: string;
   /** RGB, GREY, CMYK or LAB. */
   colorSpace: string;
-  /** 1, 8, 16 or 32; undefined from the tutorial's calls, as `hasAlpha`. */
+  /** 1, 8, 16 or 32. Undefined in replies of the tutorial's calls. */
   bitsPerSample: number | undefined;
+  /** Undefined in replies of the tutorial's calls. */
   hasAlpha: boolean | undefined;
-  /** Of the most common kind: "#rrggbb" in sRGB. */
+  /** The most common colour, as "#rrggbb" in sRGB. */
   dominantColor: string;
   /** A placeholder to show while the image loads: https://blurha.sh */
   blurHash: string;
 }
 
-/** An image as stored. Sizes are numbers: they are exact up to 9 PB (2⁵³ bytes). */
+/** An image as stored. Sizes are numbers, which are exact up to 9 PB (2⁵³ bytes). */
 export interface ImageInfo {
   /** A UUIDv7: ids sort by time. */
   id: string;
-  /** One of JPEG, PNG, GIF, WEBP, TIFF, BMP, AVIF, HEIF: by content, never by name. */
+  /** One of JPEG, PNG, GIF, WEBP, TIFF, BMP, AVIF and HEIF, determined from the content, never from a name. */
   format: string;
-  /** Pixels, as a person sees the image: EXIF orientation is applied. */
+  /** In pixels, as a person sees the image: the EXIF orientation has been applied. */
   width: number;
+  /** In pixels, likewise upright. */
   height: number;
   /** 1, or the number of frames or pages of an animation or a document. */
   frames: number;
@@ -36,12 +38,12 @@ export interface ImageInfo {
   /** SHA-256 of the bytes, 32 bytes long. */
   sha256: Uint8Array;
   createTime: Date;
-  /** Undefined until it was decoded, soon after it was stored. */
+  /** Undefined until the image was decoded, soon after it was stored. */
   facts: Facts | undefined;
 }
 
 export interface Image extends ImageInfo {
-  /** The name of the user whose it is; "" if nobody's. */
+  /** The name of the user to whom the image belongs; "" if it belongs to nobody. */
   user: string;
   /** The quoted SHA-256, as an HTTP strong ETag. */
   etag: string;
@@ -52,7 +54,7 @@ export interface Image extends ImageInfo {
 export interface User {
   name: string;
   pow: number;
-  /** A bigint, for it may be larger than numbers are exact. */
+  /** A bigint, because it may be larger than the largest exact number. */
   powSquared: bigint;
   /** The id of the user's image; "" if there is none. */
   imageId: string;
@@ -61,9 +63,9 @@ export interface User {
 }
 
 export interface Progress {
-  /** Bytes that are safe at their destination. Never decreases. */
+  /** Bytes that are durable at the destination. It never decreases. */
   bytes: number;
-  /** Bytes in all; undefined where that is not known. */
+  /** The size of the whole, in bytes; undefined if unknown. */
   total: number | undefined;
 }
 
@@ -71,7 +73,7 @@ export function imageInfo(message: ImageInfoMessage | ImageMessage): ImageInfo {
   const { id, format, width, height, frames, pixels, sizeBytes, sha256, createTime } = message;
   return {
     ...{ id, format, width, height, frames, pixels: Number(pixels), sizeBytes: Number(sizeBytes) },
-    // A copy: the bytes are a view of the whole message, which would stay in memory with them.
+    // sha256 is a view into the whole message, which would stay in memory with it: copy it.
     ...{ sha256: sha256.slice(), createTime: date(createTime), facts: factsOf(message) },
   };
 }
@@ -100,6 +102,6 @@ export function user(message: UserMessage): User {
 }
 
 export function date(timestamp: Timestamp | undefined): Date {
-  // Rounded down, unlike timestampDate(): what was created "at this time or later" then has this one in it.
+  // Rounded down, unlike timestampDate(), so that an image is among those created "at this time or later".
   return new Date(timestamp ? Number(timestamp.seconds) * 1000 + Math.floor(timestamp.nanos / 1e6) : 0);
 }

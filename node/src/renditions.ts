@@ -1,4 +1,4 @@
-// Other forms of an image: what may be asked for, and what came.
+// Renditions, which are images in another size or format: the request, the result and the server's limits.
 import { create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 
@@ -12,38 +12,40 @@ import type {
 import { BadRequestSchema } from "./gen/google/rpc/error_details_pb.js";
 
 /**
- * Another form of an image, upright and without metadata; what is not said is left to the server. What makes no
- * sense is `INVALID_FIELD` with a `field` such as "rendition.width"; what cannot be made within the server's limits
- * `NO_RENDITION`.
+ * The options of a rendition, which is upright and without metadata. The server decides options that are absent. An
+ * option that makes no sense is `INVALID_FIELD` with a `field` such as "rendition.width". A rendition that cannot be
+ * made within the server's limits is `NO_RENDITION`.
  */
 export interface Rendition {
-  /** Pixels. With the fit "inside" one of the two is enough, and both are bounds; the other fits take both. */
+  /** In pixels. With the fit "inside", width and height are upper bounds and one is enough; other fits need both. */
   width?: number | undefined;
+  /** In pixels, like `width`. */
   height?: number | undefined;
   /**
-   * "inside", the default, has the whole image, never enlarged; "cover" is exactly width × height, and what does not
-   * fit is cut off around the centre; "contain" is too, with the whole image between transparent bars, or white ones
-   * in a JPEG.
+   * "inside", the default, is the whole image, never enlarged. "cover" is exactly width × height; what does not fit is
+   * cropped around the centre. "contain" is exactly width × height with the whole image between bars, which are
+   * transparent, or white in a JPEG.
    */
   fit?: keyof typeof FITS | undefined;
-  /** By default as the original, JPEG for HEIF, PNG for GIF, TIFF and BMP. */
+  /** By default that of the original, but JPEG for HEIF, and PNG for GIF, TIFF and BMP. */
   format?: keyof typeof FORMATS | undefined;
-  /** 1 to 100, by default 80, of AVIF 60; not of PNG. */
+  /** 1 to 100, by default 80, or 60 for AVIF; PNG has no quality. */
   quality?: number | undefined;
-  /** Keep the animation of a GIF or WEBP, as WEBP; otherwise its first frame. */
+  /** Keep the animation of a GIF or WEBP, as WEBP; otherwise the rendition is of the first frame. */
   animated?: boolean | undefined;
   /** Keep the image's colour profile; otherwise the colours are converted to sRGB. */
   keepProfile?: boolean | undefined;
 }
 
-/** A rendition as it was made: not its image, but the bytes that came. */
+/** A rendition as it was made. It describes the bytes that came, not the image they were made from. */
 export interface RenditionInfo {
   /** JPEG, PNG, WEBP or AVIF. */
   format: string;
-  /** Pixels. */
+  /** In pixels. */
   width: number;
+  /** In pixels. */
   height: number;
-  /** More than 1 if it is animated. */
+  /** More than 1 if the rendition is animated. */
   frames: number;
   sizeBytes: number;
   /** SHA-256 of the bytes, 32 bytes long. */
@@ -54,37 +56,37 @@ export interface RenditionInfo {
   contentType: string;
 }
 
-/** What the server makes. */
+/** The limits of the renditions that the server makes. */
 export interface RenditionLimits {
-  /** Pixels, of width and of height. */
+  /** The largest width and the largest height, in pixels. */
   maxSide: number;
-  /** Width × height (× frames, animated) of an image, and of a rendition. */
+  /** The largest width × height (× frames if animated) of the image, and of the rendition. */
   maxPixels: number;
   maxQuality: number;
-  /** How long making one may take. */
+  /** How long making one rendition may take, in seconds. */
   maxSeconds: number;
-  /** Of JPEG, PNG, WEBP and AVIF. */
+  /** Some of JPEG, PNG, WEBP and AVIF. */
   formats: string[];
 }
 
 const FITS = { inside: Fit.INSIDE, cover: Fit.COVER, contain: Fit.CONTAIN } as const;
 const FORMATS = { jpeg: Format.JPEG, png: Format.PNG, webp: Format.WEBP, avif: Format.AVIF } as const;
 
-/** What the wire can carry: more is sent as this, and the server says what it takes. */
-const MOST = 2 ** 31 - 1;
+/** The largest number that the message can carry. Larger ones are sent as this, and the server refuses them. */
+const MAX_INT32 = 2 ** 31 - 1;
 
 export function renditionLimits(message: RenditionLimitsMessage): RenditionLimits {
   const { maxSide, maxPixels, maxQuality, maxSeconds, formats } = message;
   return { maxSide, maxPixels: Number(maxPixels), maxQuality, maxSeconds, formats: formats.map((format) => Format[format]) };
 }
 
-/** As it is asked for. Throws `INVALID_FIELD` for what the wire has no word for. */
+/** The protobuf message for these options. Throws `INVALID_FIELD` for values that it cannot carry. */
 export function renditionRequest(wanted: Rendition): MessageInitShape<typeof RenditionSchema> {
   const { fit, format, animated = false, keepProfile = false } = wanted;
   const number = (name: "width" | "height" | "quality") => {
     const value = wanted[name] ?? 0;
     if (!Number.isInteger(value)) throw invalid(name, "a whole number");
-    return Math.max(-1, Math.min(value, MOST));
+    return Math.max(-1, Math.min(value, MAX_INT32));
   };
   return {
     ...{ width: number("width"), height: number("height"), quality: number("quality"), animated, keepProfile },
@@ -93,7 +95,7 @@ export function renditionRequest(wanted: Rendition): MessageInitShape<typeof Ren
   };
 }
 
-/** Tells renditions apart in the name of a file. */
+/** A part of a file name that is different for different renditions. */
 export function renditionName({ width, height, fit, format, quality, animated, keepProfile }: Rendition): string {
   const size = width || height ? `${width ?? ""}x${height ?? ""}` : "";
   const kept = [quality ? `q${quality}` : "", animated ? "animated" : "", keepProfile ? "profile" : ""];

@@ -1,6 +1,6 @@
-// What another process needs in order to go on with an upload: the request_id, under which the server gives the
-// same upload again. Kept beside the file, or in a folder, and written before the server is asked. The Python SDK
-// keeps the same under the same name: either can go on with what the other began.
+// The state file of an upload, with which another process can resume it. It holds the request_id, for which the server
+// returns the same upload again. It is kept beside the source or in a folder, and written before the upload is created.
+// The Python SDK writes the same file under the same name, so either SDK can resume an upload of the other.
 import { createHash, randomUUID } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
@@ -9,14 +9,14 @@ import type { SourceFile } from "./sources.js";
 
 const SUFFIX = ".conexiones-upload";
 
-/** The upload of a file as it was then: another size or time of change, and it is another upload. */
+/** An upload that was begun, and the file as it was then. If its size or modification time changed, it is another. */
 interface Begun {
   request_id: string;
   address: string;
   user: string;
   path: string;
   size: number;
-  /** More digits than a number has: in the file it stands as an integer. */
+  /** A string, because a number cannot hold all digits exactly. In the file it is written as an integer. */
   mtime_ns: string;
 }
 
@@ -28,7 +28,7 @@ export class ResumeFile {
   constructor(file: SourceFile, folder: true | string, facts: { address: string; user: string; size: number }) {
     const path = resolve(file.path);
     this.#facts = { ...facts, path, mtime_ns: String(file.mtimeNs) };
-    // In a folder of their own, files of the same name from different folders must not meet.
+    // In a separate folder, sources of the same name from different folders need different state files.
     const place = createHash("sha256").update(path).digest("hex").slice(0, 12);
     this.path = folder === true ? path + SUFFIX : join(folder, `${basename(path)}.${place}${SUFFIX}`);
   }
@@ -40,7 +40,7 @@ export class ResumeFile {
     return begun?.request_id && same ? begun.request_id : await this.renew();
   }
 
-  /** Begins anew: the upload of before cannot go on. */
+  /** Records a new request_id, because the earlier upload cannot be resumed. */
   async renew(): Promise<string> {
     const begun: Begun = { request_id: randomUUID(), ...this.#facts };
     const text = JSON.stringify(begun).replace(/"mtime_ns":"(\d+)"/, '"mtime_ns":$1');
@@ -65,7 +65,7 @@ export class ResumeFile {
       const text = await readFile(this.path, "utf8");
       return JSON.parse(text.replace(/"mtime_ns": *(\d+)/, '"mtime_ns":"$1"')) as Partial<Begun>;
     } catch {
-      // None, or not ours: to begin anew is always right.
+      // There is no such file, or it is not ours: a new upload is always right.
       return undefined;
     }
   }

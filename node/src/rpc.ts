@@ -1,4 +1,4 @@
-// Calls over grpc-js, described by the descriptors of the generated code: nothing is generated for services.
+// Calls over grpc-js, made from the descriptors in the generated code; no code is generated for services.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type {
   DescMessage,
@@ -14,16 +14,16 @@ import * as grpc from "@grpc/grpc-js";
 import { ConexionesError, errorOfCall, isLost } from "./errors.js";
 
 export interface CallOptions {
-  /** Cancels the call at once; what is thrown then is `signal.reason`. */
+  /** Cancels the call at once, which then throws `signal.reason`. */
   signal?: AbortSignal | undefined;
-  /** Milliseconds until DEADLINE_EXCEEDED; without it the call may take for ever. */
+  /** Milliseconds until DEADLINE_EXCEEDED. Without it, the call has no deadline. */
   timeoutMs?: number | undefined;
 }
 
 type Method = { parent: { typeName: string }; name: string };
 type Schema<M> = M extends DescMessage ? M : never;
 
-/** One channel, replaced when it is dead, and the four shapes of a call. Safe to use for many calls at once. */
+/** One channel, replaced when it is dead, and the four kinds of calls. Safe to use for many calls at once. */
 export class Rpc {
   readonly address: string;
   /** Whether the server has ever answered. */
@@ -33,7 +33,7 @@ export class Rpc {
 
   constructor(address: string, credentials: grpc.ChannelCredentials, options: grpc.ChannelOptions) {
     this.address = address;
-    // A client is a connection of its own, so that replacing it replaces the connection.
+    // Clients of one process would otherwise share connections, and a new client could get the dead one.
     this.#open = () => new grpc.Client(address, credentials, { ...options, "grpc.use_local_subchannel_pool": 1 });
     this.#client = this.#open();
   }
@@ -43,8 +43,8 @@ export class Rpc {
   }
 
   /**
-   * New calls get a new connection; the calls that still run on the old one come to their end there. That of
-   * grpc-js may be dead, or for ever in its handshake, and say so to nobody for long.
+   * Gives new calls a new connection; calls in flight on the old one may finish there. A connection of grpc-js may be
+   * dead, or hang in its handshake, without an error for a long time.
    */
   #renew(client: grpc.Client): void {
     if (this.#client !== client) return;
@@ -94,7 +94,7 @@ export class Rpc {
     }
   }
 
-  /** `write` puts fragments into the call; the reply may come before it is done. */
+  /** `write` writes the messages of the call. The reply may come before it has finished. */
   async clientStream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodClientStreaming<I, O>,
     write: (call: grpc.ClientWritableStream<MessageShape<I>>) => Promise<void>,
@@ -124,8 +124,8 @@ export class Rpc {
       open.cancel();
       throw error;
     });
-    // A reply that came says more than the writer that it interrupted; but a source that fails, not the call
-    // that is cancelled for it, is what went wrong.
+    // A reply counts even if it interrupted the writer. If the source failed, its error counts, and not that of the
+    // call that was cancelled for it.
     return await Promise.race([reply, writing.then(() => reply)]);
   }
 
@@ -164,14 +164,14 @@ export class Rpc {
   }
 }
 
-/** Told how the calls on a connection fare. */
+/** Learns from calls whether their connection works. */
 interface Watcher {
   answered(): void;
   failed(error: unknown): void;
   abandoned(): void;
 }
 
-/** The messages of a call, once. Leaving the loop cancels the call. */
+/** The messages of a call, to be iterated once. Leaving the loop cancels the call. */
 export class ServerStream<O> {
   readonly #call: grpc.ClientReadableStream<O>;
   readonly #signal: AbortSignal | undefined;
@@ -181,7 +181,7 @@ export class ServerStream<O> {
     this.#call = call;
     this.#signal = signal;
     this.#watcher = watcher;
-    // Whoever is not iterating yet, or no longer, is told by the iterator or does not care.
+    // Without a listener, an error outside of the iteration would end the process. The iterator throws it itself.
     call.on("error", () => undefined);
     cancelWith(call, signal);
   }
@@ -190,7 +190,7 @@ export class ServerStream<O> {
     this.#call.cancel();
   }
 
-  /** Cancels a call that was silent for too long: its connection may be dead, so it serves no other call. */
+  /** Cancels a call that was silent for too long, and uses its connection for no further call: it may be dead. */
   abandon(): void {
     this.#watcher.abandoned();
     this.#call.cancel();
@@ -221,7 +221,7 @@ export class BidiStream<I, O> extends ServerStream<O> {
     this.#writable = call;
   }
 
-  /** Resolves when there is room for another message; false when the call is over. */
+  /** Resolves when there is room for another message, with false when the call is over. */
   async write(message: I): Promise<boolean> {
     return await written(this.#writable, message);
   }
@@ -237,7 +237,7 @@ type Writer<I> = Pick<
   "write" | "end" | "on" | "once" | "off" | "destroyed" | "writableEnded"
 >;
 
-/** Writes, and waits for `drain` where write() says so; false when the call is over. */
+/** Writes a message, and waits for `drain` if write() asks for it. Resolves with false when the call is over. */
 export async function written<I>(call: Writer<I>, message: I): Promise<boolean> {
   if (call.destroyed || call.writableEnded) return false;
   if (call.write(message)) return true;

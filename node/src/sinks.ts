@@ -1,27 +1,27 @@
-// Where a download's bytes go.
+// Where the bytes of a download go: a file, memory or a stream.
 import { constants } from "node:buffer";
 import type { FileHandle } from "node:fs/promises";
 import { finished } from "node:stream/promises";
 import type { Writable } from "node:stream";
 
-import { unlessAborted } from "./patience.js";
+import { unlessAborted } from "./scope.js";
 
 export interface Sink {
-  /** Bytes that were there before the first write. */
+  /** How many bytes the sink had before the first write. */
   readonly size: number;
-  /** How many bytes there will be in all; before the first write, and whenever that is known anew. */
+  /** Tells how many bytes there will be in all. Called before the first write, and again after a restart. */
   expect(size: number): void;
-  /** Appends. Resolves when there is room for more. */
+  /** Appends the bytes. Resolves when there is room for more. */
   write(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
-  /** What is there, from the beginning. */
+  /** The bytes that the sink has, from the beginning. */
   written(): AsyncIterable<Uint8Array>;
-  /** Empties it; false where what was written cannot be taken back. */
+  /** Empties the sink. Resolves with false if bytes that were written cannot be taken back. */
   restart(): Promise<boolean>;
 }
 
 const READ_BYTES = 1 << 20;
 
-/** A file open for reading and appending; the caller syncs and closes it. */
+/** A file that is open for reading and appending. The caller syncs and closes it. */
 export class FileSink implements Sink {
   readonly #handle: FileHandle;
   size: number;
@@ -64,6 +64,7 @@ export class FileSink implements Sink {
   }
 }
 
+/** An array in memory. */
 export class BytesSink implements Sink {
   readonly size = 0;
   #bytes = new Uint8Array();
@@ -91,7 +92,7 @@ export class BytesSink implements Sink {
   }
 }
 
-/** A stream that somebody else reads from. */
+/** A stream of the caller's. */
 export class WritableSink implements Sink {
   readonly size = 0;
   readonly #target: Writable;
@@ -108,7 +109,7 @@ export class WritableSink implements Sink {
       throw target.errored ?? new Error("The stream was closed before the image was whole.");
     }
     const writing = new Promise<void>((resolve, reject) => {
-      // The callback comes when the bytes are through, which is when the next may come: no more are held.
+      // The callback comes when the stream has passed the bytes on, so at most one frame is buffered.
       target.write(bytes, (error) => (error ? reject(error) : resolve()));
     });
     await unlessAborted(writing, signal);
@@ -130,7 +131,7 @@ export class WritableSink implements Sink {
     if (!this.#isStandard()) this.#target.destroy(error instanceof Error ? error : undefined);
   }
 
-  /** As for stream.pipeline(), they are never closed. */
+  /** Whether this is stdout or stderr, which are never closed, as in stream.pipeline(). */
   #isStandard(): boolean {
     return this.#target === process.stdout || this.#target === process.stderr;
   }

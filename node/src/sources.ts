@@ -1,35 +1,36 @@
-// Where an upload's bytes come from. All sources are read alike, by offset; those that cannot go back keep what
-// the server has not acknowledged, and no more.
+// Where the bytes of an upload come from. All sources are read by offset. Those that can be read only once keep the
+// bytes that the server has not acknowledged yet.
 import { open, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Readable } from "node:stream";
 
 /**
- * The path of a file, a file:, http: or https: URL, bytes, or a stream of bytes: a Readable, a web stream, an
- * async generator. A stream is read once, and destroyed when the upload fails.
+ * The path of a file, a file:, http: or https: URL, bytes, or a stream of bytes (a Readable, a web stream, an async
+ * generator). A stream is read once, and is destroyed if the upload fails.
  */
 export type UploadSource = string | URL | Uint8Array | Readable | AsyncIterable<Uint8Array>;
 
 export interface SourceFile {
   path: string;
-  /** When its content was changed last: nanoseconds since 1970. */
+  /** The modification time, in nanoseconds since 1970. */
   mtimeNs: bigint;
 }
 
-/** Read by one reader at a time. */
+/** The methods must not be called concurrently. */
 export interface Source {
-  /** Bytes in all; undefined where that is not known beforehand. */
+  /** The size in bytes; undefined if it is not known beforehand. */
   readonly size: number | undefined;
-  /** The file that it is, where it is one: it can be read again by another process. */
+  /** Set if the source is a file, which another process can read again. */
   readonly file?: SourceFile;
-  /** `length` bytes from `offset`; fewer only at the end. An offset behind the released one is an error. */
+  /** `length` bytes from `offset`, fewer only at the end. Bytes that were released cannot be read. */
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Bytes before `offset` will not be read again. */
+  /** Promises that bytes before `offset` will not be read again. */
   release(offset: number): void;
   close(): Promise<void>;
 }
 
+/** Size of the buffers in which small pieces of a stream are collected. */
 const BLOCK_BYTES = 64 << 10;
 
 export async function openSource(source: UploadSource, signal?: AbortSignal): Promise<Source> {
@@ -51,7 +52,7 @@ async function openHttp(url: URL, signal?: AbortSignal): Promise<Source> {
     throw new Error(`${url.host} answered ${response.status} ${response.statusText}`.trimEnd() + ".");
   }
   const length = response.headers.get("content-length");
-  // Of compressed content, it is the length of something else.
+  // If the content is compressed, this is the length of the compressed bytes, which fetch() decompresses.
   const size = length === null || response.headers.has("content-encoding") ? undefined : Number(length);
   return new StreamSource(response.body as AsyncIterable<Uint8Array>, size);
 }
@@ -86,7 +87,7 @@ class FileSource implements Source {
   }
 
   static async open(path: string): Promise<Source> {
-    // A pipe has no size and no offsets, and to open one waits for its writer.
+    // A pipe has no size and no offsets, and opening one would wait for its writer.
     if (!(await stat(path)).isFile()) {
       throw new TypeError(`${path} is no regular file: send what it holds as a stream.`);
     }
@@ -113,15 +114,16 @@ class FileSource implements Source {
   }
 }
 
-/** Keeps the bytes from the released offset to where it was read. */
+/** A source that can be read only once. It keeps its bytes from the released offset on. */
 export class StreamSource implements Source {
   readonly size: number | undefined;
   readonly #iterator: AsyncIterator<unknown, unknown>;
   #kept: Uint8Array[] = [];
-  /** The last of `#kept`, while it has room. */
+  /** The block behind the last of `#kept`, while it has room. */
   #open: { block: Buffer; used: number } | undefined;
-  /** Where `#kept` begins and ends. */
+  /** The offset at which `#kept` begins. */
   #start = 0;
+  /** The offset at which `#kept` ends. */
   #end = 0;
   #done = false;
   #pulling: Promise<void> | undefined;
@@ -134,7 +136,7 @@ export class StreamSource implements Source {
   async read(offset: number, length: number): Promise<Uint8Array> {
     if (offset < this.#start) throw new RangeError("The bytes asked for were released.");
     while (!this.#done && this.#end < offset + length) {
-      // Shared, so that what a reader that went away has asked for is there for the next one.
+      // Shared, so that a pull begun for a reader that was aborted is not lost for the next reader.
       this.#pulling ??= this.#pull();
       await this.#pulling;
     }
@@ -150,12 +152,12 @@ export class StreamSource implements Source {
   }
 
   async close(): Promise<void> {
-    // Not waited for: a generator that is inside of a read of its own returns when that is over.
+    // Not awaited: a generator that is waiting for data of its own returns only when that has come.
     if (!this.#done) this.#iterator.return?.().catch(() => undefined);
   }
 
   async #pull(): Promise<void> {
-    // Where it throws, `#pulling` stays, and tells every later reader the same.
+    // If next() throws, `#pulling` stays set, so that every later read fails with the same error.
     const { value, done } = await this.#iterator.next();
     if (done) {
       this.#done = true;
@@ -166,7 +168,7 @@ export class StreamSource implements Source {
     this.#pulling = undefined;
   }
 
-  /** Small pieces go together into blocks: a million pieces of a byte are no million buffers. */
+  /** Keeps a piece. Small pieces are collected in blocks, so that a million pieces of one byte need few buffers. */
   #keep(piece: Uint8Array): void {
     this.#end += piece.length;
     if (piece.length >= BLOCK_BYTES) {

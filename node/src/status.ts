@@ -1,4 +1,4 @@
-// An upload as it stands, and what the server accepts: plain objects with numbers and dates.
+// The state of an upload, and the limits of the server, as plain objects with numbers and dates.
 import type { Duration } from "@bufbuild/protobuf/wkt";
 
 import { errorOfParts } from "./errors.js";
@@ -14,43 +14,47 @@ export type UploadState = Exclude<keyof typeof Upload_State, "UNSPECIFIED">;
 
 export interface Upload {
   id: string;
-  /** OPEN, and at the end one of the others, for ever. */
+  /** OPEN, and in the end one of the other states, which are final. */
   state: UploadState;
   /** Bytes that are durable. */
   committedSize: number;
-  /** Bytes in all; undefined where they were not announced. */
+  /** The announced size in bytes; undefined if none was announced. */
   sizeBytes: number | undefined;
-  /** How many writers there have been: the newest wins. */
+  /** Increases with every writer that takes over the upload; older writers are fenced off. */
   writerEpoch: number;
   user: string;
   createTime: Date;
   updateTime: Date;
   expireTime: Date;
-  /** In state READY. */
+  /** Set in the state READY. */
   image: Image | undefined;
-  /** In states REJECTED and FAILED: why. */
+  /** Set in the states REJECTED and FAILED. */
   failure: ConexionesError | undefined;
 }
 
-/** Sizes in bytes, `maxPixels` as width × height × frames, times in milliseconds. */
+/** What the server accepts. Sizes are in bytes, times in milliseconds; `maxPixels` is width × height × frames. */
 export interface Limits {
   maxImageBytes: number;
   maxPixels: number;
   maxMessageBytes: number;
   maxChunkBytes: number;
   preferredChunkBytes: number;
-  /** An open upload expires after so long without a byte, and after so long in all. */
+  /** An open upload expires when no byte has come for this long. */
   idleExpiryMs: number;
+  /** An open upload expires this long after it was created, even if bytes still come. */
   totalExpiryMs: number;
-  /** As 1.2.3; "" of a server too old to say. */
+  /** Such as "1.2.3"; "" if the server is too old to say. */
   serverVersion: string;
-  /** The server's clock when it answered; undefined of a server too old to say. */
+  /** The server's clock when it answered; undefined if the server is too old to say. */
   serverTime: Date | undefined;
-  /** Uploads that may be open at a time, over all clients; 0 of a server without a limit. */
+  /** How many uploads of all clients may be open at a time; 0 if the server has no limit. */
   maxOpenUploads: number;
-  /** Of all of them together, of each what it announced, or received if that is more; 0 likewise. */
+  /**
+   * The bytes that all open uploads may have together, where each counts with the size it announced, or with the bytes
+   * received if these are more; 0 if the server has no limit.
+   */
   maxOpenBytes: number;
-  /** undefined of a server that makes none. */
+  /** Undefined if the server makes no renditions. */
   renditions: RenditionLimits | undefined;
 }
 

@@ -1,46 +1,49 @@
-// An upload that goes on, over lost connections and servers that restart, until the image is stored.
+// An upload that continues over lost connections and restarts of the server until the image is stored.
 import { randomUUID } from "node:crypto";
 
+import { Backoff, retrying } from "./backoff.js";
+import type { Times } from "./backoff.js";
 import { Digest, KnownDigest } from "./digest.js";
-import { ConexionesError, Code, errorOfParts, isPassing } from "./errors.js";
+import { ConexionesError, Code, errorOfParts, isRetryable } from "./errors.js";
 import { Upload_State, UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import type { Upload } from "./gen/conexiones/v1/uploads_pb.js";
 import { image } from "./images.js";
 import type { Image, Progress } from "./images.js";
-import { Patience, persistently, Scope } from "./patience.js";
-import type { Times } from "./patience.js";
 import { ResumeFile } from "./resume.js";
 import type { CallOptions, Rpc } from "./rpc.js";
+import { Scope } from "./scope.js";
 import { openSource } from "./sources.js";
 import type { Source, UploadSource } from "./sources.js";
 import { SourceFailure, WriteSession } from "./write.js";
 
 export interface UploadOptions {
-  /** The name of the user whose the image is to be. */
+  /** The name of the user to whom the image will belong. */
   user?: string | undefined;
-  /** Aborts the upload at once and gives it up, unless `resume` is set; `signal.reason` is thrown. */
+  /** Aborts the upload at once, and cancels it on the server unless `resume` is set; `signal.reason` is thrown. */
   signal?: AbortSignal | undefined;
   /** Called whenever the server has made more bytes durable. */
   onProgress?: ((progress: Progress) => void) | undefined;
   /**
-   * Lets another process go on where this one is stopped, by calling upload() again with the same file: what
-   * is needed for that is kept in a small file beside it (true), or in this folder. Files only.
+   * Only for files: lets another process resume the upload where this one stopped, by calling upload() with the same
+   * file. What is needed for that is kept in a small file beside the source (true), or in the named folder.
    */
   resume?: boolean | string | undefined;
-  /** Of the source if known, as 32 bytes or in hexadecimal: the server checks it, and nothing is hashed here. */
+  /** The digest of the source if known, as 32 bytes or in hexadecimal. The server checks it; nothing is hashed here. */
   sha256?: Uint8Array | string | undefined;
-  /** Bytes of a message; made smaller where the server takes less. Default 1 MiB. */
+  /** Bytes of one message, reduced to the server's limit if that is smaller. Default 1 MiB. */
   chunkSize?: number | undefined;
-  /** Milliseconds for the whole upload; without it, it takes as long as there is progress. */
+  /** Milliseconds for the whole upload. Without it, an upload may take any time as long as there is progress. */
   deadlineMs?: number | undefined;
-  /** Milliseconds without progress after which it gives up. Default: those of the client. */
+  /** Milliseconds without progress after which it gives up. Default: `patienceMs` of the client. */
   patienceMs?: number | undefined;
 }
 
+/** Default size of one message's data. */
 const CHUNK_BYTES = 1 << 20;
-const GOODBYE_MS = 5_000;
+/** How long cancelling an abandoned upload may take. */
+const CANCEL_TIMEOUT_MS = 5_000;
 
-/** Uploads `from` and gives the image as stored. Throws ConexionesError, `signal.reason`, or the source's error. */
+/** Uploads `from` and returns the image as stored. Throws ConexionesError, `signal.reason`, or the source's error. */
 export async function upload(rpc: Rpc, from: UploadSource, options: UploadOptions & Times): Promise<Image> {
   const scope = new Scope(options.signal, options.deadlineMs);
   try {
@@ -62,17 +65,17 @@ class Uploading {
   readonly #source: Source;
   readonly #signal: AbortSignal;
   readonly #options: UploadOptions & Times;
-  readonly #patience: Patience;
+  readonly #backoff: Backoff;
   readonly #resume: ResumeFile | undefined;
   readonly #digest: Digest | KnownDigest;
   #requestId = randomUUID() as string;
   #chunkSize: number;
   #told = -1;
   /**
-   * Streams that were opened and never answered: such a one may reach the server late, and fence the stream that
-   * came after it.
+   * How many streams were opened and never answered. Such a stream may reach the server late, and fence the one that
+   * was opened after it.
    */
-  #ghosts = 0;
+  #unansweredStreams = 0;
 
   constructor(rpc: Rpc, source: Source, options: UploadOptions & Times, signal: AbortSignal) {
     const { resume, user = "", chunkSize = CHUNK_BYTES, sha256 } = options;
@@ -86,7 +89,7 @@ class Uploading {
     this.#source = source;
     this.#signal = signal;
     this.#options = options;
-    this.#patience = new Patience(rpc, options.patienceMs, signal);
+    this.#backoff = new Backoff(rpc, options.patienceMs, signal);
     this.#digest = sha256 === undefined ? new Digest(source) : new KnownDigest(sha256);
     this.#chunkSize = chunkSize;
   }
@@ -111,15 +114,15 @@ class Uploading {
   async #create(): Promise<Upload> {
     const { user = "" } = this.#options;
     const { size } = this.#source;
-    // Nothing is no size to announce: it is refused as an empty image.
+    // An empty source announces no size: it is refused as an empty image.
     const request = { requestId: this.#requestId, user, ...(size ? { sizeBytes: BigInt(size) } : {}) };
-    const reply = await persistently(this.#patience, () =>
+    const reply = await retrying(this.#backoff, () =>
       this.#rpc.unary(UploadService.method.createUpload, request, this.#call),
     );
     return present(reply.upload);
   }
 
-  /** Writes and finishes, again from where the server stands for as long as that helps. */
+  /** Writes and finishes the upload; retries, from the server's committed size, for as long as that may help. */
   async #send(id: string): Promise<Image> {
     for (;;) {
       try {
@@ -132,9 +135,9 @@ class Uploading {
         const reason = error instanceof ConexionesError ? error.reason : "";
         if (reason === "UPLOAD_ENDED") return await this.#ended(id, error as ConexionesError);
         if (reason === "MESSAGE_TOO_LARGE" && (await this.#shrink())) continue;
-        const byGhost = reason === "WRITER_FENCED" && this.#ghosts > 0;
-        if (byGhost) this.#ghosts -= 1;
-        await this.#patience.after(error, byGhost);
+        const late = reason === "WRITER_FENCED" && this.#unansweredStreams > 0;
+        if (late) this.#unansweredStreams -= 1;
+        await this.#backoff.pause(error, late);
       }
     }
   }
@@ -143,10 +146,10 @@ class Uploading {
     return { signal: this.#signal, timeoutMs: this.#options.timeoutMs };
   }
 
-  /** One stream, from the committed size to the end of the source; gives the size of it all. */
+  /** Writes one stream, from the committed size to the end of the source; returns the size of the source. */
   async #write(id: string): Promise<number> {
     let answered = false;
-    this.#ghosts += 1;
+    this.#unansweredStreams += 1;
     const session = new WriteSession(this.#rpc, id, {
       source: this.#source,
       digest: this.#digest,
@@ -154,7 +157,7 @@ class Uploading {
       timeoutMs: this.#options.timeoutMs,
       signal: this.#signal,
       acknowledged: (bytes) => {
-        if (!answered) this.#ghosts -= 1;
+        if (!answered) this.#unansweredStreams -= 1;
         answered = true;
         this.#acknowledged(bytes);
       },
@@ -164,15 +167,15 @@ class Uploading {
 
   #acknowledged(bytes: number): void {
     if (bytes <= this.#told) return;
-    // The first acknowledgement of all says where to begin, which is no progress unless it is the first answer.
+    // A new stream repeats the committed size, which is no progress unless it is the first acknowledgement of all.
     this.#told = bytes;
-    this.#patience.progress();
+    this.#backoff.progress();
     this.#options.onProgress?.({ bytes, total: this.#source.size });
   }
 
-  /** It ended before it was finished by us: the image was judged by its first bytes, or is there already. */
+  /** The outcome of an upload that ended before we finished it: it was refused early, or is stored already. */
   async #ended(id: string, error: ConexionesError): Promise<Image> {
-    const reply = await persistently(this.#patience, () =>
+    const reply = await retrying(this.#backoff, () =>
       this.#rpc.unary(UploadService.method.getUpload, { id }, this.#call),
     );
     return this.#outcome(present(reply.upload), error);
@@ -185,9 +188,9 @@ class Uploading {
     throw otherwise ?? new ConexionesError({ code: Code.FAILED_PRECONDITION, reason: "UPLOAD_ENDED", message });
   }
 
-  /** The chunks were too large for this server: whether they are smaller now. */
+  /** Reduces the chunks, which were too large for this server. Resolves with whether that was possible. */
   async #shrink(): Promise<boolean> {
-    const limits = await persistently(this.#patience, () =>
+    const limits = await retrying(this.#backoff, () =>
       this.#rpc.unary(UploadService.method.getLimits, {}, this.#call),
     );
     const most = Number(limits.maxChunkBytes);
@@ -196,21 +199,22 @@ class Uploading {
     return true;
   }
 
-  /** Leaves nothing behind that nobody will go on with. */
+  /** Cleans up after a failure what nobody will resume: the state file, or the upload on the server. */
   async #giveUp(id: string, error: unknown): Promise<void> {
     if (this.#resume) {
-      // Interrupted, it can go on; refused by the server, it cannot.
-      if (error instanceof ConexionesError && !isPassing(error) && !INTERRUPTED.has(error.reason)) {
+      // An interrupted upload can be resumed; one that the server refused cannot.
+      if (error instanceof ConexionesError && !isRetryable(error) && !INTERRUPTED.has(error.reason)) {
         await this.#resume.remove();
       }
       return;
     }
     if (error instanceof ConexionesError && (error.reason === "WRITER_FENCED" || !INTERRUPTED.has(error.reason))) return;
-    // Not waited for: the caller wants to be gone, and what the server does not hear of expires.
-    this.#rpc.unary(UploadService.method.cancelUpload, { id }, { timeoutMs: GOODBYE_MS }).catch(() => undefined);
+    // Not awaited, because the caller wants to end. If the server does not hear of it, the upload expires.
+    this.#rpc.unary(UploadService.method.cancelUpload, { id }, { timeoutMs: CANCEL_TIMEOUT_MS }).catch(() => undefined);
   }
 }
 
+/** Reasons for which an upload was stopped, although the server did not refuse it. */
 const INTERRUPTED = new Set<string>(["DEADLINE_EXCEEDED", "CANCELLED", "WRITER_FENCED"]);
 
 function isLost(state: Upload_State): boolean {

@@ -1,4 +1,4 @@
-// The tutorial's calls, with the names of its contract.
+// The tutorial's calls, under the names of its contract.
 import { create } from "@bufbuild/protobuf";
 
 import { errorOfParts } from "./errors.js";
@@ -7,18 +7,18 @@ import { GetImageSchema, GetUserRequestSchema, UsuarioServicio } from "./gen/use
 import type { Error as ErrorMessage, GetImage, GetUserReply, GetUserRequest } from "./gen/user_pb.js";
 import { imageInfo, user } from "./images.js";
 import type { ImageInfo, User } from "./images.js";
-import { Scope } from "./patience.js";
 import { written } from "./rpc.js";
 import type { BidiStream, CallOptions, Rpc } from "./rpc.js";
+import { Scope } from "./scope.js";
 import { openSource } from "./sources.js";
 import type { UploadSource } from "./sources.js";
 
 export interface UserRequest {
   /** 1 to 256 characters. */
   name: string;
-  /** 0, or absent, leaves what is stored. An int32. */
+  /** An int32. 0, the default, leaves the stored number as it is. */
   pow?: number | undefined;
-  /** The bytes of a whole image file; absent, what is stored stays. */
+  /** The bytes of a whole image file. Without it, the stored image stays. */
   image?: Uint8Array | undefined;
 }
 
@@ -26,7 +26,7 @@ export interface UserReply {
   /** A sentence for people, in Spanish. */
   message: string;
   user: User | undefined;
-  /** The image of this call, or the one stored for the user. */
+  /** The image of this call or, if there was none, the one stored for the user. */
   image: ImageInfo | undefined;
 }
 
@@ -35,16 +35,16 @@ export interface ImageReply {
   message: string;
   /** The image as stored; undefined if there is an error. */
   image: ImageInfo | undefined;
-  /** Why this image was not stored; the stream goes on. */
+  /** The error for which this image was refused; the stream goes on. */
   error: ConexionesError | undefined;
 }
 
 export interface UserStreamReply {
   message: string;
   name: string;
-  /** pow squared; 0, with an error, where it does not fit into an int32. */
+  /** pow squared; 0, with an error, if it does not fit into an int32. */
   pow: number;
-  /** JPEG, at most 256 × 256 pixels; empty where there is none. */
+  /** A JPEG of at most 256 × 256 pixels; empty if there is no preview. */
   preview: Uint8Array;
   user: User | undefined;
   /** The image that `preview` is of. */
@@ -53,6 +53,7 @@ export interface UserStreamReply {
   errors: ConexionesError[];
 }
 
+/** Default size of one fragment of GetStreamImage. */
 const FRAGMENT_BYTES = 64 << 10;
 const { method } = UsuarioServicio;
 
@@ -126,7 +127,7 @@ export async function* userStream(
   }
 }
 
-/** Sends while replies come; where the source fails, its error is what the replies end with. */
+/** Sends the items while replies arrive. If `items` fails, its error ends the replies. */
 async function* conversation<T, I, O>(
   call: BidiStream<I, O>,
   items: AsyncIterable<T> | Iterable<T>,

@@ -1,36 +1,37 @@
-// What happens to images, for as long as somebody listens.
+// The events of images, over as many connections as it takes.
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import { Code, makeError } from "./errors.js";
 import { image as imageOf } from "./images.js";
 import type { Image } from "./images.js";
-import { LONGEST_TIMER_MS, Patience, Scope } from "./patience.js";
+import { Backoff } from "./backoff.js";
 import type { Rpc } from "./rpc.js";
+import { LONGEST_TIMER_MS, Scope } from "./scope.js";
 
 export interface WatchOptions {
-  /** Of the last event seen: what came after it is told first. Without it: from now on. */
+  /** The token of the last event seen: watching begins after it. Without it, watching begins now. */
   resumeToken?: string | undefined;
-  /** Only this user's. */
+  /** Only images of this user. */
   user?: string | undefined;
-  /** Ends it; `signal.reason` is thrown. */
+  /** Ends watching; `signal.reason` is thrown. */
   signal?: AbortSignal | undefined;
-  /** Called whenever the server is heard to be there: connected at first, and every 20 seconds while it is quiet. */
+  /** Called for every heartbeat of the server: when it begins to listen, and every 20 seconds without an event. */
   onHeartbeat?: ((resumeToken: string) => void) | undefined;
-  /** Milliseconds without a word after which the connection counts as dead. Default 45,000; heartbeats are every 20,000. */
+  /** Milliseconds of silence after which the connection counts as dead. Default 45,000; heartbeats come every 20,000. */
   silenceMs?: number | undefined;
-  /** Milliseconds without the server after which it gives up; Infinity for never. Default: those of the client. */
+  /** Milliseconds without the server after which it gives up; Infinity for never. Default: `patienceMs` of the client. */
   patienceMs?: number | undefined;
 }
 
-/** `resumeToken` is where to go on in another process. */
+/** An event. Watching can be resumed after it, also by another process, with `resumeToken`. */
 export type WatchEvent =
   | { kind: "stored"; image: Image; resumeToken: string }
-  /** The facts of a stored image became known; one whose bytes were known before has them when stored. */
+  /** The facts of a stored image became known. An image whose bytes were stored before has them from the start. */
   | { kind: "described"; image: Image; resumeToken: string }
   | { kind: "deleted"; id: string; resumeToken: string }
-  /** The history is gone, in part or whole: list the images anew. */
+  /** Events are missing, because the server no longer has them: list the images again. */
   | { kind: "resync"; resumeToken: string };
 
-/** Two heartbeats that did not come. */
+/** The time of two heartbeats, and a little more. */
 const SILENCE_MS = 45_000;
 
 export async function* watch(
@@ -39,7 +40,7 @@ export async function* watch(
 ): AsyncGenerator<WatchEvent, void, undefined> {
   const { user = "", onHeartbeat, silenceMs = SILENCE_MS, patienceMs } = options;
   const scope = new Scope(options.signal, undefined);
-  const patience = new Patience(rpc, patienceMs, scope.signal);
+  const backoff = new Backoff(rpc, patienceMs, scope.signal);
   let resumeToken = options.resumeToken ?? "";
   try {
     for (;;) {
@@ -50,7 +51,7 @@ export async function* watch(
       try {
         for await (const message of stream) {
           clearTimeout(silence);
-          patience.progress();
+          backoff.progress();
           resumeToken = message.resumeToken || resumeToken;
           const { case: kind, value } = message.event;
           if (kind === "stored" || kind === "described") yield { kind, image: imageOf(value), resumeToken };
@@ -59,10 +60,10 @@ export async function* watch(
           else onHeartbeat?.(resumeToken);
           silence = listen();
         }
-        // It never ends by itself: whoever ended it is about to restart.
+        // The server ends this stream only when it shuts down, so it is probably restarting.
         throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream." });
       } catch (error) {
-        await patience.after(error);
+        await backoff.pause(error);
       } finally {
         clearTimeout(silence);
       }

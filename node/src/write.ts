@@ -1,18 +1,21 @@
-// One WriteStream: chunks go out within a window of unacknowledged bytes, acknowledgements come in meanwhile.
+// One WriteStream call: sends chunks within a window of unacknowledged bytes, while acknowledgements come in.
 import { create } from "@bufbuild/protobuf";
 import crc32 from "@node-rs/crc32";
 
 import { Code, makeError } from "./errors.js";
 import { UploadService, WriteStreamRequestSchema } from "./gen/conexiones/v1/uploads_pb.js";
 import type { WriteStreamRequest, WriteStreamResponse } from "./gen/conexiones/v1/uploads_pb.js";
-import { LONGEST_TIMER_MS, unlessAborted } from "./patience.js";
 import type { BidiStream, Rpc } from "./rpc.js";
+import { LONGEST_TIMER_MS, unlessAborted } from "./scope.js";
 import type { Source } from "./sources.js";
 
-/** Enough for 1 Gbit/s over 100 ms and more; what a stream that cannot go back keeps in memory. */
+/**
+ * Bytes that may be sent and not yet acknowledged: enough for 1 Gbit/s over 100 ms. A stream source keeps that many
+ * bytes in memory.
+ */
 const WINDOW_BYTES = 16 << 20;
 
-/** The source failed, not the upload: to try again does not help. `cause` is its error. */
+/** The source failed, not the upload, so a retry does not help. `cause` is its error. */
 export class SourceFailure extends Error {
   constructor(cause: unknown) {
     super("The source failed.", { cause });
@@ -22,12 +25,12 @@ export class SourceFailure extends Error {
 export interface SessionOptions {
   source: Source;
   digest: { add(offset: number, bytes: Uint8Array): void; catchUp(offset: number, signal: AbortSignal): Promise<void> };
-  /** Bytes. */
+  /** In bytes. */
   chunkSize: number;
-  /** Milliseconds without an acknowledgement that is owed, after which the connection counts as lost. */
+  /** If an acknowledgement is due and does not come for this many milliseconds, the connection counts as lost. */
   timeoutMs: number;
   signal: AbortSignal;
-  /** Called with the committed size: at first where to begin, then for every acknowledgement. */
+  /** Called with the committed size: first with the offset to begin at, then for every acknowledgement. */
   acknowledged: (bytes: number) => void;
 }
 
@@ -35,7 +38,7 @@ export class WriteSession {
   readonly #call: BidiStream<WriteStreamRequest, WriteStreamResponse>;
   readonly #options: SessionOptions;
   readonly #id: string;
-  /** Aborted when the call is over, for whatever reason. */
+  /** Aborted when the call has ended, for any reason. */
   readonly #over = new AbortController();
   #committed: number | undefined;
   #offset = 0;
@@ -50,7 +53,7 @@ export class WriteSession {
     this.#call = rpc.bidi(UploadService.method.writeStream, { signal: options.signal });
   }
 
-  /** Sends all there is from the committed size on and gives the size of it all, every byte acknowledged. */
+  /** Sends everything from the committed size on. Resolves with the source's size when all is acknowledged. */
   async run(): Promise<number> {
     const acks = this.#listen().finally(() => {
       this.#over.abort();
@@ -120,7 +123,7 @@ export class WriteSession {
     }
   }
 
-  /** The call is lost unless an acknowledgement comes in time, if one is owed. */
+  /** Starts the timer anew if an acknowledgement is due. If none comes in time, the call is abandoned. */
   #watch(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -133,7 +136,7 @@ export class WriteSession {
     }, timeoutMs);
   }
 
-  /** Waits until the condition holds, or the call is over. */
+  /** Waits until the condition holds or the call has ended. */
   async #until(condition: () => boolean): Promise<void> {
     while (!condition() && !this.#over.signal.aborted) {
       await new Promise<void>((resolve) => (this.#wake = resolve));
@@ -141,7 +144,7 @@ export class WriteSession {
   }
 }
 
-/** The source's promise; undefined if the call is over before; its error as SourceFailure. */
+/** The result of a promise of the source; undefined if the call ends first. Throws its error as SourceFailure. */
 async function ofSource<T>(promise: Promise<T>, over: AbortSignal): Promise<T | undefined> {
   try {
     return await unlessAborted(promise, over);

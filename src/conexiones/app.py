@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
@@ -67,7 +67,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     """The application, without I/O; it opens and closes with its lifespan. `steps` are further steps of the
     chain, around all others."""
     catalog = SqliteCatalog(settings.data_dir / "catalog.sqlite3")
-    blobs = FileBlobs(settings.data_dir)
+    store = LocalStore(settings.data_dir, catalog, writer=catalog.writer)
     decoder = VipsDecoder(
         workers=settings.decode_workers,
         decode_pixels=settings.decode_pixels,
@@ -90,12 +90,12 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_pixels=settings.decode_pixels,
         decode_seconds=settings.decode_seconds,
     )
-    images = Images(catalog, blobs, decoder, limits)
+    images = Images(catalog, store.staging, store.blobs, decoder, limits)
     quota = UploadQuota(uploads=settings.max_open_uploads, bytes=settings.max_open_bytes)
-    uploads = Uploads(catalog, blobs, images, quota)
-    describing = Describing(catalog, catalog, blobs, prompt=decoder, quiet=quiet, limits=limits)
-    renditions = Renditions(catalog, blobs, decoder, cache, limits)
-    gallery = Gallery(catalog, blobs, renditions)
+    uploads = Uploads(catalog, store.staging, images, quota)
+    describing = Describing(catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits)
+    renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
+    gallery = Gallery(catalog, store.blobs, renditions)
     watching = Watching(catalog)
     page = Page()
     health = HealthService(SERVICES)
@@ -121,8 +121,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         async with AsyncExitStack() as stack:  # each closes even if the next does not open
             stack.push_async_callback(catalog.close)
             await catalog.open()
-            stack.push_async_callback(blobs.close)
-            await blobs.open(catalog)
+            stack.push_async_callback(store.close)
+            await store.open()
             stack.push_async_callback(cache.close)
             await cache.open()
             for pool in (decoder, quiet):

@@ -1,4 +1,4 @@
-"""A certificate authority and certificates for development, as `conexiones certs` makes them."""
+"""Makes a certificate authority and certificates for development, for `conexiones certs`."""
 
 import ipaddress
 import os
@@ -12,16 +12,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _VALID = timedelta(days=825)
-"""The longest that all clients accept."""
+"""The longest validity that all clients accept."""
 
 
 def make(folder: Path, hosts: Iterable[str]) -> dict[Path, str]:
-    """Writes PEM files into folder, replacing what is there; gives their paths and purposes.
+    """Writes PEM files into the folder, replacing files of the same names; returns their paths and purposes.
 
-    P-256 keys, readable by their owner alone; valid for 825 days. The CA's key is not kept: nothing else
-    can ever be signed with it. Raises OSError.
+    The keys are P-256 and readable by their owner only. The certificates are valid for 825 days. The CA's key
+    is not kept, so nothing else can ever be signed with it. Raises OSError.
     """
-    now = datetime.now(UTC) - timedelta(minutes=5)  # clocks differ a little
+    now = datetime.now(UTC) - timedelta(minutes=5)  # the clocks of clients may be a little behind
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("Conexiones development CA")
     ca = (
@@ -111,7 +111,7 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> Path:
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.unlink(missing_ok=True)  # a mode is given to new files only
+    path.unlink(missing_ok=True)  # the mode below applies only to a new file
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(pem)
     return path

@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _settings_flags(command: "click.decorators.FC") -> "click.decorators.FC":
-    """A flag for every row of the table of settings."""
+    """Adds a flag for every row of the table of settings."""
     for row in reversed(table()):
         default = row.metadata["text"]
         says = row.metadata["says"].replace("`", "")
@@ -41,7 +41,7 @@ def _settings_flags(command: "click.decorators.FC") -> "click.decorators.FC":
 @main.command()
 @_settings_flags
 def serve(**flags: str | None) -> None:
-    """Start the server. Flags win over the environment variables in brackets."""
+    """Start the server. Flags take precedence over the environment variables in brackets."""
     try:
         from conexiones.transport.process import logs
         from conexiones.transport.process.start_error import StartError

@@ -1,7 +1,7 @@
-"""Files that are written and read past the page cache (O_DIRECT), where the file system lets them.
+"""Files that are written and read past the page cache (O_DIRECT), where the file system allows it.
 
-O_DIRECT takes whole blocks only. What is not one, at the edges of a write, goes through the page cache by a
-second descriptor. Everything here blocks: it runs in threads.
+O_DIRECT transfers whole blocks only. Parts of blocks, at the beginning and end of a write, go through the
+page cache by a second descriptor. All methods block: call them in threads.
 """
 
 import errno
@@ -11,16 +11,17 @@ from mmap import mmap
 from pathlib import Path
 
 BLOCK = 4096
-"""What addresses, offsets and lengths of O_DIRECT are multiples of."""
+"""Bytes. Addresses, offsets and lengths of O_DIRECT must be multiples of this."""
 
 _LINUX = sys.platform == "linux"
 
 
 class DirectFile:
-    """A file that is open for reading and writing. `descriptor` goes through the page cache."""
+    """A file open for reading and writing. I/O with its `descriptor` goes through the page cache."""
 
     def __init__(self, path: Path, flags: int = 0, *, mode: int = 0o600) -> None:
-        """Opens it; `flags` may create it, with that mode. Raises OSError."""
+        """Opens the file. With O_CREAT in `flags`, it is created with `mode` if it is missing. Raises
+        OSError."""
         self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, mode)
         try:
             self._direct = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_DIRECT) if _LINUX else -1
@@ -33,7 +34,8 @@ class DirectFile:
     def write(self, pieces: list[memoryview], offset: int) -> None:
         """Writes the pieces, one after the other, at `offset`. Raises OSError.
 
-        The first may begin, and the last may end, where no block does; between two is a border of blocks.
+        The first piece may begin, and the last may end, within a block. All other borders between pieces must
+        be borders of blocks.
         """
         if self._direct < 0 or not pieces:
             _write(self.descriptor, pieces, offset)
@@ -57,7 +59,8 @@ class DirectFile:
             _write(self.descriptor, [pieces[-1][-tail:]], offset + size)
 
     def read(self, window: mmap, offset: int) -> int:
-        """Fills the window from `offset`, a multiple of BLOCK, as far as the file goes; gives how far."""
+        """Reads into the window from `offset`, a multiple of BLOCK. Returns the number of bytes, which is
+        less than the window's size at the end of the file."""
         with memoryview(window) as view:
             if self._direct >= 0:
                 try:
@@ -67,14 +70,15 @@ class DirectFile:
             return _read(self.descriptor, view, offset)
 
     def _give_up_direct(self, error: OSError) -> None:
-        """Some file systems let a file be opened so and refuse it after all. Raises any other error."""
+        """Stops using O_DIRECT. Some file systems accept it when a file is opened, and refuse the first I/O
+        with EINVAL. Raises any other error."""
         if error.errno != errno.EINVAL:
             raise error
         os.close(self._direct)
         self._direct = -1
 
     def close(self) -> None:
-        """May be called again."""
+        """Closes the file. Calling it again is a no-op."""
         for descriptor in (self.descriptor, self._direct):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -56,9 +56,9 @@ ConexionesError
 │   └── BlobCorrupt               BLOB_CORRUPT
 └── Internal                      INTERNAL
 
-The words in capitals beside a leaf are its `reason`, stable for ever; beside a branch they are the
-gRPC code of all below it. An error holds only what may be shown to a client: a sentence in English and
-one in Spanish, and the facts that fill them. Causes are chained (`raise … from cause`) for the log.
+The words in capitals beside a leaf are its `reason`, which never changes; those beside a branch are the gRPC
+code of all errors below it. An error holds only what may be shown to a client: a sentence in English, one in
+Spanish, and the facts that fill them. Causes are chained (`raise … from cause`), and only the log has them.
 """
 
 from enum import IntEnum
@@ -91,10 +91,11 @@ class Code(IntEnum):
 
 
 class ConexionesError(Exception):
-    """Base of all errors. Raise a leaf.
+    """The base of all errors. Only leaves of the tree are raised.
 
-    `field` names the offending field of the request; `retry_after` is in seconds, and present where
-    trying again may help; `facts` fill the two sentences and travel to programs as they are.
+    field: the name of the offending field of the request.
+    facts: fill the two sentences, and travel to programs unchanged.
+    retry_after: in seconds; None where trying again does not help.
     """
 
     code: ClassVar[Code]
@@ -161,7 +162,7 @@ class MalformedRequest(InvalidArgument):
 
 
 class InvalidField(InvalidArgument):
-    """A field whose value makes no sense; `field` says which."""
+    """A field has a value that makes no sense; `field` names it."""
 
     reason = "INVALID_FIELD"
     english = "The field takes {takes}."
@@ -179,7 +180,7 @@ class SizeExceeded(InvalidArgument):
 
 
 class ImageError(InvalidArgument):
-    """An image that is refused. Facts: `format`, `limit`, `actual`, `unit` as far as they apply."""
+    """An image is refused. Facts, where they apply: `format`, `limit`, `actual`, `unit`."""
 
 
 class EmptyImage(ImageError):
@@ -201,7 +202,7 @@ class NotAnImage(ImageError):
 
 
 class UnsupportedFormat(ImageError):
-    """A known format that is not accepted, for safety (SVG, PDF) or for want of a decoder."""
+    """A known format that is not accepted, for safety (SVG, PDF) or because there is no decoder for it."""
 
     reason = "UNSUPPORTED_FORMAT"
     english = "{format} is not accepted: send JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF or HEIF."
@@ -267,7 +268,8 @@ class RequestIdReused(AlreadyExists):
 
 
 class Aborted(ConexionesError):
-    """Another writer, or the server's state, got in between: look and go on from there."""
+    """The state on the server is not the one that the request assumed: ask for it, and continue from
+    there."""
 
     code = Code.ABORTED
 
@@ -329,7 +331,7 @@ class NoPreview(FailedPrecondition):
 
 
 class NoRendition(FailedPrecondition):
-    """As NoPreview, of the rendition that was asked for: a smaller one may be possible."""
+    """The same as NoPreview, for the rendition that was asked for. A smaller one may be possible."""
 
     reason = "NO_RENDITION"
     english = "The {format} image is stored, but this rendition of it cannot be made ({cause})."
@@ -371,7 +373,8 @@ class TooManyUploads(ResourceExhausted):
 
 
 class UploadBytesExceeded(ResourceExhausted):
-    """Of all open uploads, what each has announced or, if that is more, received."""
+    """All open uploads together would have too many bytes. Each counts with the size that it announced or, if
+    these are more, with the bytes received."""
 
     reason = "UPLOAD_BYTES_EXCEEDED"
     english = "All open uploads would have {actual} bytes: at most {limit} are allowed. Try again later."
@@ -389,7 +392,7 @@ class StorageFull(ResourceExhausted):
 
 
 class Unavailable(ConexionesError):
-    """Not now: trying again later may help."""
+    """The call cannot be served now; trying again later may help."""
 
     code = Code.UNAVAILABLE
 
@@ -469,7 +472,7 @@ class ChecksumMismatch(DataLoss):
 
 
 class BlobCorrupt(DataLoss):
-    """Stored bytes that are gone or no longer have the hash they were stored under."""
+    """Stored bytes are missing, or no longer have the digest under which they were stored."""
 
     reason = "BLOB_CORRUPT"
     english = "The stored image is damaged on the server."

@@ -1,7 +1,7 @@
-"""Small real images for tests, one or more of each format the server takes, and files that it refuses.
+"""Small real images for tests, one or more of each format that the server accepts, and files that it refuses.
 
-The images are files in sample_images/, 28 KB in all: Pillow and libheif made them from one drawing, 96 × 64
-pixels. What is refused is made here, of those.
+The images are files in sample_images/, 28 KB in all, made with Pillow and libheif from one drawing of 96 × 64
+pixels. The files that are refused are derived from them here.
 """
 
 import struct
@@ -14,11 +14,11 @@ from conexiones.image_formats import ImageFormat, media_type
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """An image, or what pretends to be one.
+    """An image, or a file that pretends to be one.
 
-    `format`, `width` × `height` in pixels and `frames` are what the server says of it: upright, whatever the
-    file's orientation. `reason` is empty, or the reason (docs/errors.md) for which the server refuses it;
-    then the other facts are what the file claims, "" and 0 where it claims nothing.
+    `format`, `width` × `height` in pixels and `frames` are what the server says of the image, with its EXIF
+    orientation applied. `reason` is empty, or the reason (docs/errors.md) for which the server refuses the
+    file. In that case the other fields are what the file claims, and "" or 0 where it claims nothing.
     """
 
     name: str
@@ -45,7 +45,7 @@ _SOUND: tuple[tuple[str, ImageFormat], ...] = (
 
 
 def samples() -> tuple[Sample, ...]:
-    """Images that the server stores, and previews wherever its libvips decodes them."""
+    """Images that the server stores. It makes previews of those that its libvips decodes."""
     folder = files("conexiones") / "sample_images"
     return tuple(
         Sample(
@@ -62,8 +62,8 @@ def samples() -> tuple[Sample, ...]:
 
 
 def hostile_samples() -> tuple[Sample, ...]:
-    """Files that the server refuses, with the reason: empty, cut off, damaged, no images, and bombs, which
-    are small but claim more pixels than fit into any memory."""
+    """Files that the server refuses, with the reason: empty files, truncated and damaged images, files that
+    are no images, and decompression bombs, which are small but claim more pixels than fit into any memory."""
     sound = {sample.name: sample.data for sample in samples()}
     jpeg, png = sound["photo.jpg"], sound["transparent.png"]
     text = b"Not every file with an image's name is one.\n"
@@ -83,7 +83,8 @@ def hostile_samples() -> tuple[Sample, ...]:
                 reason="TRUNCATED_IMAGE",
             )
             for name, format in _SOUND
-            if name not in {"turned.jpg", "scan.tif"}  # the end of this TIFF is its directory, not its pixels
+            # This TIFF ends with its directory, not with its pixels.
+            if name not in {"turned.jpg", "scan.tif"}
         ),
         Sample(
             name="corrupt.png",
@@ -120,7 +121,8 @@ def _claiming(jpeg: bytes, side: int) -> bytes:
 
 
 def _bomb(side: int) -> bytes:
-    """A PNG (https://www.w3.org/TR/png-3) of side × side pixels, with a megabyte of zeros as 1 KB."""
+    """A PNG (https://www.w3.org/TR/png-3) that claims side × side pixels, with 1 MiB of zeros deflated to 1
+    KB."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

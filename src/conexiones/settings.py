@@ -1,7 +1,8 @@
-"""One table of settings: it feeds the environment, the flags of `conexiones serve` and docs/settings.md.
+"""One table of settings, from which come the environment variables, the flags of `conexiones serve` and
+docs/settings.md.
 
-`max_pixels` is CONEXIONES_MAX_PIXELS in the environment and --max-pixels as a flag; flags win. Every rule
-about one setting alone is checked here; nothing else in the program reads the environment.
+`max_pixels` is CONEXIONES_MAX_PIXELS in the environment and --max-pixels as a flag; flags take precedence.
+Every rule about a single setting is checked here, and nothing else in the server reads the environment.
 """
 
 import os
@@ -15,7 +16,8 @@ PREFIX = "CONEXIONES_"
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used: one sentence that names it and says what it takes."""
+    """A setting has an unusable value. The text is one sentence that names the setting and says what it
+    takes."""
 
 
 def _text(value: str) -> str:
@@ -71,7 +73,7 @@ def _level(value: str) -> str:
 
 
 def _setting(read: Any, default: str, says: str) -> Any:
-    """A row of the table: how its text is read, the text of its default, and what it is for."""
+    """A row of the table: the function that reads its text, the text of its default, and its purpose."""
     return field(
         default=read(default) if default else None, metadata={"read": read, "text": default, "says": says}
     )
@@ -83,29 +85,34 @@ class Settings:
 
     address: str = _setting(_text, "127.0.0.1:50051", "Where to listen, HOST:PORT; port 0 takes a free one.")
     data_dir: Path = _setting(
-        _path, "~/.local/share/conexiones", "The folder of users and images; one server at a time uses it."
+        _path,
+        "~/.local/share/conexiones",
+        "The data folder, for users and images. Only one server at a time can use it.",
     )
     tls_cert: Path | None = _setting(
-        _path, "", "Certificate chain (PEM). With `tls_key`: TLS, and HTTP/3 on the same port."
+        _path, "", "Certificate chain (PEM). With `tls_key` it turns on TLS, and HTTP/3 on the same port."
     )
     tls_key: Path | None = _setting(_path, "", "Private key (PEM) of `tls_cert`.")
     tls_client_ca: Path | None = _setting(
-        _path, "", "CA (PEM) that clients' certificates must come from (mTLS). Turns HTTP/3 off."
+        _path, "", "CA (PEM) that must have signed the clients' certificates (mTLS). Turns HTTP/3 off."
     )
     insecure: bool = _setting(
-        _flag, "false", "Allow to listen without TLS on an address that is not loopback."
+        _flag, "false", "Allow listening without TLS on an address other than loopback."
     )
     cors_origins: tuple[str, ...] = _setting(
-        _words, "", "Origins of web pages that may call, comma separated; `*` for any. None: CORS is off."
+        _words,
+        "",
+        "Origins of web pages that may call, separated by commas; `*` for any. CORS is off by default.",
     )
     reflection: bool = _setting(_flag, "true", "Serve gRPC reflection.")
-    max_message_bytes: int = _setting(_size, "64MiB", "The largest single message.")
-    max_image_bytes: int = _setting(_size, "16GiB", "The largest image, sent as a stream.")
-    max_open_uploads: int = _setting(_count, "1000", "Resumable uploads that may be open at a time.")
+    max_message_bytes: int = _setting(_size, "64MiB", "The largest message, in bytes.")
+    max_image_bytes: int = _setting(_size, "16GiB", "The largest image, in bytes.")
+    max_open_uploads: int = _setting(_count, "1000", "How many resumable uploads may be open at a time.")
     max_open_bytes: int = _setting(
         _size,
         "1024GiB",
-        "Bytes of all open uploads together: of each what it announced, or received if more.",
+        "Bytes that all open uploads may have together: for each, the announced or the received size,"
+        " whichever is larger.",
     )
     max_pixels: int = _setting(
         _count, "1000000000", "Width × height × frames above which an image is refused."
@@ -113,28 +120,37 @@ class Settings:
     decode_pixels: int = _setting(
         _count, "150000000", "Width × height above which no preview or rendition is made."
     )
-    decode_seconds: float = _setting(_seconds, "10", "Time that one decoding may take.")
-    decode_memory: int = _setting(_size, "1GiB", "Memory that one decoding may take.")
-    decode_workers: int = _setting(_count, "2", "Processes that decode, at the most; they start when needed.")
-    rendition_cache: int = _setting(_size, "1GiB", "Disk for renditions; those used last are kept.")
+    decode_seconds: float = _setting(_seconds, "10", "How long decoding one image may take.")
+    decode_memory: int = _setting(_size, "1GiB", "Memory that decoding one image may take.")
+    decode_workers: int = _setting(
+        _count, "2", "The largest number of decoder processes; they start when needed."
+    )
+    rendition_cache: int = _setting(
+        _size, "1GiB", "Disk space for cached renditions; the least recently used are removed."
+    )
     message_budget: int = _setting(
-        _size, "256MiB", "Memory for messages on their way in, over all clients; more wait for their turn."
+        _size, "256MiB", "Memory for incoming messages of all clients; further messages wait for their turn."
     )
     stall_seconds: float = _setting(
         _seconds, "30", "Silence in the middle of a message after which the call is ended."
     )
-    max_calls: int = _setting(_count, "1000", "Calls at a time; above it they are answered SERVER_BUSY.")
-    max_connections: int = _setting(_count, "1000", "Connections at a time.")
-    grace_seconds: float = _setting(
-        _seconds, "10", "Time that calls in flight have to finish after SIGTERM or Ctrl-C."
+    max_calls: int = _setting(
+        _count, "1000", "Calls that are served at a time; further calls get SERVER_BUSY."
     )
-    log_level: str = _setting(_level, "info", "debug, info, warning or error.")
+    max_connections: int = _setting(_count, "1000", "How many connections may be open at a time.")
+    grace_seconds: float = _setting(
+        _seconds, "10", "How long calls in flight have to finish after SIGTERM or Ctrl-C."
+    )
+    log_level: str = _setting(_level, "info", "The least severe level to log: debug, info, warning or error.")
 
     @classmethod
     def load(
         cls, environ: Mapping[str, str] = os.environ, flags: Mapping[str, str | None] | None = None
     ) -> Self:
-        """Reads flags over environment over defaults. Raises SettingsError."""
+        """Reads the settings: flags take precedence over the environment, which does over the defaults.
+
+        Raises SettingsError.
+        """
         values = {}
         for row in fields(cls):
             text = (flags or {}).get(row.name)
@@ -171,5 +187,5 @@ def flag(row: "Field[Any]") -> str:
 
 
 def table() -> "tuple[Field[Any], ...]":
-    """The rows: `name`, and in `metadata` the `text` of the default and what it `says`."""
+    """The rows. Each has a `name`; its `metadata` has the `text` of the default and its purpose, `says`."""
     return fields(Settings)

@@ -1,8 +1,9 @@
-"""What fills the Spanish sentences of errors.py where it is words: facts are in English."""
+"""Translates into Spanish the facts that are words, for the Spanish sentences of errors.py. Facts are in
+English."""
 
 import re
 
-# Applied in this order. Names of fields and of their values stay as they are.
+# Patterns and their translations, applied in this order. Names of fields and values are not translated.
 _WORDS = {
     r"^the id of an upload$": "el id de una subida",
     r"^the token of a page of the same list$": "el token de una página de la misma lista",
@@ -22,7 +23,7 @@ _WORDS = {
 
 
 def in_spanish(takes: str) -> str:
-    """What a field takes, as InvalidField says it."""
+    """The Spanish of the fact `takes` of InvalidField, which says what a field takes."""
     for english, spanish in _WORDS.items():
         takes = re.sub(english, spanish, takes)
     return takes

@@ -5,8 +5,8 @@
     with serve() as server:
         channel = grpc.insecure_channel(server.address)
 
-The server is the program that users run, in processes of its own, and is gone when the block ends.
-`samples()` and `hostile_samples()` are images to send it.
+The server is the program that users run, in processes of its own; all of them have ended when the block ends.
+`samples()` and `hostile_samples()` return images to send to it.
 """
 
 import os
@@ -26,17 +26,19 @@ from conexiones.settings import PREFIX, table, variable
 __all__ = ["Sample", "Server", "ServerError", "hostile_samples", "samples", "serve"]
 
 START_SECONDS = 30.0
+"""How long the server may take to become ready."""
 STOP_SECONDS = 30.0
+"""How long the server may take to end."""
 
 
 class ServerError(Exception):
-    """The server did not start, or ended with an error; the text is what it wrote."""
+    """The server did not start. The text is its output."""
 
 
 class Server:
-    """A running server. `address` is HOST:PORT; `data_dir` its data folder; `log` all that it wrote so far.
+    """A running server. It can be stopped, killed and started again, on the same port and with the same data.
 
-    It can be stopped, killed and started again, on the same port and data.
+    address: HOST:PORT. data_dir: its data folder. log: all of its output so far.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started: the supervisor of the one that serves."""
+        """The id of the supervisor, which is the process that was started and the parent of all others."""
         return self._process.pid
 
     @property
@@ -80,31 +82,30 @@ class Server:
             raise ServerError(self.log)
 
     def stop(self, *, signal: int = signal.SIGTERM) -> int:
-        """Asks it to end, waits until it has, and gives the exit status."""
+        """Asks the server to end, waits until it has, and returns the exit status."""
         self._process.send_signal(signal)
         return self.wait()
 
     def kill(self) -> None:
-        """Kills it without warning (SIGKILL) and waits until it is gone."""
+        """Kills the supervisor (SIGKILL), and waits until all processes have ended."""
         self._process.kill()
         self.wait()
 
     def wait(self, seconds: float | None = STOP_SECONDS) -> int:
-        """Waits for its end and gives the exit status. Raises subprocess.TimeoutExpired."""
+        """Waits until the server has ended, and returns the exit status. Raises subprocess.TimeoutExpired."""
         status = self._process.wait(seconds)
-        # The pipe is at its end when the last process that had it is gone.
+        # The reader sees the end of the pipe when the last process that inherited it has ended.
         self._reader.join(STOP_SECONDS)
-        assert self._process.stdout  # noqa: S101 (tells mypy)
-        self._process.stdout.close()
+        if self._process.stdout:
+            self._process.stdout.close()
         return status
 
     def _read(self) -> None:
-        assert self._process.stdout  # noqa: S101 (tells mypy)
-        for line in self._process.stdout:
+        for line in self._process.stdout or ():
             self.log += line
             if " listens on " in line:
                 self.address = line.split(" listens on ")[1].split(" ")[0]
-                # Started again, it takes the port that it had.
+                # When it is started again, it gets the same port.
                 self._settings["address"] = self.address
                 self._known.set()
         self._known.set()
@@ -121,10 +122,10 @@ class Server:
 
 @contextmanager
 def serve(data_dir: Path | None = None, **settings: str) -> Iterator[Server]:
-    """Starts a server, by default on a free port and over an empty folder that is removed with it.
+    """Starts a server, by default on a free port and with an empty data folder that is removed at the end.
 
-    `settings` are those of `conexiones serve` by their names, as text: `serve(max_pixels="1000")`.
-    Raises ServerError with what the server wrote if it does not start, TypeError for an unknown setting.
+    `settings` are those of `conexiones serve` by name, as text: `serve(max_pixels="1000")`.
+    Raises ServerError with the server's output if it does not start, and TypeError for an unknown setting.
     """
     unknown = settings.keys() - {row.name for row in table()}
     if unknown:

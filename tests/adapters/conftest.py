@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.blobs.local.store import SMALL, FileBlobs
+from conexiones.adapters.blobs.local.store import SMALL, LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.writer import process as writer_process
-from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
-from tests.adapters.crash_worker import with_code
-from tests.adapters.shop import InTheWriter, Make, Shop, ShopThatRuns
-from tests.adapters.stored import Foreign
+from tests.adapters.blobs.contents import Store
+from tests.adapters.blobs.local.crash_worker import with_code
+from tests.adapters.blobs.local.shop import InTheWriter, Make, Shop, ShopThatRuns
 
 
 @pytest.fixture(params=["sqlite"])
@@ -34,18 +33,18 @@ async def catalog(new_catalog: Callable[[], Catalog]) -> AsyncIterator[Catalog]:
 
 
 @pytest.fixture(params=["files", "segments"])
-def new_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Blobs]:
+def new_store(request: pytest.FixtureRequest, tmp_path: Path, catalog: SqliteCatalog) -> Callable[[], Store]:
     """Makes stores on one backend, each as if after a restart. The test opens and closes them."""
     small = {"files": 0, "segments": SMALL}[request.param]
-    return lambda: FileBlobs(tmp_path / "data", small=small)
+    return lambda: LocalStore(tmp_path / "data", catalog, writer=catalog.writer, small=small)
 
 
 @pytest.fixture
-async def blobs(new_blobs: Callable[[], Blobs], catalog: Catalog) -> AsyncIterator[Blobs]:
-    blobs = new_blobs()
-    await blobs.open(catalog)
-    yield blobs
-    await blobs.close()
+async def store(new_store: Callable[[], Store]) -> AsyncIterator[Store]:
+    store = new_store()
+    await store.open()
+    yield store
+    await store.close()
 
 
 @pytest.fixture
@@ -81,21 +80,20 @@ def upload() -> Callable[..., UploadRecord]:
     return make
 
 
-@pytest.fixture(params=["two steps", "one step", "a process of its own"])
+@pytest.fixture(params=["one step", "two steps"])
 async def shop(
-    request: pytest.FixtureRequest, tmp_path: Path, catalog: Catalog, image: Make
+    request: pytest.FixtureRequest, tmp_path: Path, catalog: SqliteCatalog, image: Make
 ) -> AsyncIterator[Shop]:
-    ours = request.param != "a process of its own"
-    at_once = request.param != "two steps"
-    shop = Shop(tmp_path / "shop", catalog if ours else Foreign(catalog), image, at_once=at_once)
+    writer = catalog.writer if request.param == "one step" else None
+    shop = Shop(tmp_path / "shop", catalog, image, writer=writer)
     await shop.open()
     yield shop
-    await shop.blobs.close()
+    await shop.close()
 
 
 @pytest.fixture
 def in_the_writer(monkeypatch: pytest.MonkeyPatch) -> InTheWriter:
-    """Has processes that are started from now on to write to disk run some code first."""
+    """Has writing processes that are started from now on run some code first."""
 
     def run(code: str) -> None:
         monkeypatch.setattr(writer_process, "PROGRAM", with_code(code))
@@ -107,8 +105,8 @@ def in_the_writer(monkeypatch: pytest.MonkeyPatch) -> InTheWriter:
 async def shop_that_runs(
     tmp_path: Path, catalog: Catalog, image: Make, in_the_writer: InTheWriter
 ) -> AsyncIterator[ShopThatRuns]:
-    """Opens a shop with a process of its own, which runs some code first."""
-    shop = Shop(tmp_path / "shop", Foreign(catalog), image)
+    """Opens a shop with a writing process of its own, which runs some code first."""
+    shop = Shop(tmp_path / "shop", catalog, image)
 
     async def run(code: str) -> Shop:
         in_the_writer(code)
@@ -116,7 +114,7 @@ async def shop_that_runs(
         return shop
 
     yield run
-    await shop.blobs.close()
+    await shop.close()
 
 
 @pytest.fixture

@@ -5,25 +5,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from conexiones.ports.catalog import Catalog
-from conexiones.ports.staging import Content
-
 HEAD = struct.Struct(">3scIQ32s")
-
-
-class Foreign:
-    """A catalog that shares no process with the blobs."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._catalog, name)
-
-
-def everything(content: Content) -> bytes:
-    """A judge for `Staged.inspect`."""
-    return content[:]
 
 
 def records(root: Path, state: bytes = b"L") -> dict[str, int]:

@@ -19,7 +19,7 @@ from conexiones.sdk import Deleted, Described, Event, Facts, NewUser, Stored, Un
 from conexiones.sdk.failures import _BY_CODE, ConnectionLost, from_fields, from_rpc
 from conexiones.services.details import packed
 from conexiones.testing import Server, serve
-from tests import corpus
+from tests.support import corpus
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 

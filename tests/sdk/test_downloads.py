@@ -14,8 +14,8 @@ from conexiones import AsyncClient, Client, errors
 from conexiones.samples import samples
 from conexiones.sdk import Rendition, RenditionInfo
 from conexiones.testing import Server
-from tests import corpus
 from tests.sdk.proxy import Fault, Proxy
+from tests.support import corpus
 
 ANIMATED = next(sample.data for sample in samples() if sample.name == "animated.gif")
 LARGE = Rendition(format="jpeg", quality=100)

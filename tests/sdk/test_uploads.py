@@ -262,7 +262,7 @@ async def test_a_file_that_shrinks(client: AsyncClient, scan: bytes, tmp_path: P
 
 
 async def test_nobody_there(photograph: bytes, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    monkeypatch.setattr("conexiones.sdk.pace.REACH_SECONDS", 0.5)
+    monkeypatch.setattr("conexiones.sdk.backoff.FIRST_ANSWER_SECONDS", 0.5)
     async with AsyncClient("127.0.0.1:1") as client:
         with pytest.raises(Unreachable, match=r"No server answers at 127\.0\.0\.1:1: .*refused"):
             await client.upload(photograph)

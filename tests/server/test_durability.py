@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
@@ -75,19 +75,20 @@ class Client(threading.Thread):
         self.acknowledged[info.id] = info.sha256
 
 
-async def stored(data_dir: Path) -> tuple[SqliteCatalog, FileBlobs]:
-    catalog, blobs = SqliteCatalog(data_dir / "catalog.sqlite3"), FileBlobs(data_dir)
+async def stored(data_dir: Path) -> tuple[SqliteCatalog, LocalStore]:
+    catalog = SqliteCatalog(data_dir / "catalog.sqlite3")
+    store = LocalStore(data_dir, catalog)
     await catalog.open()
-    await blobs.open(catalog)
-    return catalog, blobs
+    await store.open()
+    return catalog, store
 
 
-async def whole(catalog: SqliteCatalog, blobs: FileBlobs, image_id: str, digest: bytes) -> bool:
+async def whole(catalog: SqliteCatalog, store: LocalStore, image_id: str, digest: bytes) -> bool:
     image = await catalog.get_image(image_id)
     assert image
     assert image.digest == digest
     content = hashlib.sha256()
-    async for piece in blobs.read(digest):
+    async for piece in store.blobs.read(digest):
         content.update(piece)
     return content.digest() == digest
 
@@ -121,16 +122,16 @@ async def test_nothing_acknowledged_is_lost_by_a_kill(server: Server, killed: st
     assert len(acknowledged) >= ROUNDS * 10
     server.kill()
 
-    catalog, blobs = await stored(server.data_dir)
+    catalog, store = await stored(server.data_dir)
     try:
         for image_id, digest in acknowledged.items():
-            assert await whole(catalog, blobs, image_id, digest)
+            assert await whole(catalog, store, image_id, digest)
         assert list((server.data_dir / "incoming").iterdir()) == []
         for digest in stored_blobs(server.data_dir):
             # Nothing half, and nothing that the catalog does not know.
             assert await catalog.has_digest(bytes.fromhex(digest))
     finally:
-        await blobs.close()
+        await store.close()
         await catalog.close()
     print(f"{len(acknowledged)} images acknowledged over {ROUNDS} kills, none lost")
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from conexiones import errors
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
-from tests.corpus import broken, chunk, encoded, images
 from tests.support.clients import Call
+from tests.support.corpus import broken, chunk, encoded, images
 
 USUARIO = "/user.UsuarioServicio"
 GET_USER = f"{USUARIO}/GetUser"

@@ -15,7 +15,7 @@ def family(pid: int) -> list[psutil.Process]:
 
 def writers(pid: int) -> list[psutil.Process]:
     """The processes below it that write a catalog."""
-    return [process for process in family(pid) if "adapters.writer.program" in " ".join(process.cmdline())]
+    return [process for process in family(pid) if "writer.group_commit" in " ".join(process.cmdline())]
 
 
 class Meter(threading.Thread):

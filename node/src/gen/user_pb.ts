@@ -61,14 +61,14 @@ export type GetUserReply = Message<"user.GetUserReply"> & {
   message: string;
 
   /**
-   * The user as stored. Absent where the call was not about one.
+   * The user as stored. Absent if the call was not about a user.
    *
    * @generated from field: user.User user = 10;
    */
   user?: User | undefined;
 
   /**
-   * The image of this call, or the one stored for the user.
+   * The image of this call or, if there was none, the one stored for the user.
    *
    * @generated from field: user.ImageInfo image_info = 11;
    */
@@ -120,7 +120,7 @@ export type GetImageReply = Message<"user.GetImageReply"> & {
   imageInfo?: ImageInfo | undefined;
 
   /**
-   * Why this image was not stored; the stream goes on.
+   * The error for which this image was refused; the stream goes on.
    *
    * @generated from field: user.Error error = 12;
    */
@@ -146,14 +146,14 @@ export type GetAllReply = Message<"user.GetAllReply"> & {
   name: string;
 
   /**
-   * The user's pow squared; 0 with an error where it does not fit.
+   * The user's pow squared; 0, with an error, if it does not fit.
    *
    * @generated from field: int32 pow = 2;
    */
   pow: number;
 
   /**
-   * A preview: JPEG, at most 256 × 256 pixels. Empty where there is none.
+   * A preview: a JPEG of at most 256 × 256 pixels. Empty if there is none.
    *
    * @generated from field: bytes image = 3;
    */
@@ -167,7 +167,7 @@ export type GetAllReply = Message<"user.GetAllReply"> & {
   user?: User | undefined;
 
   /**
-   * The image that `image` is a preview of.
+   * The image of which `image` is a preview.
    *
    * @generated from field: user.ImageInfo image_info = 11;
    */
@@ -257,20 +257,22 @@ export type ImageInfo = Message<"user.ImageInfo"> & {
   id: string;
 
   /**
-   * One of JPEG, PNG, GIF, WEBP, TIFF, BMP, AVIF, HEIF: by content, never by name.
+   * One of JPEG, PNG, GIF, WEBP, TIFF, BMP, AVIF and HEIF, determined from the content, never from a name.
    *
    * @generated from field: string format = 2;
    */
   format: string;
 
   /**
-   * Pixels, as a person sees the image: EXIF orientation is applied.
+   * In pixels, as a person sees the image: the EXIF orientation has been applied.
    *
    * @generated from field: int32 width = 3;
    */
   width: number;
 
   /**
+   * In pixels, likewise upright.
+   *
    * @generated from field: int32 height = 4;
    */
   height: number;
@@ -307,22 +309,22 @@ export type ImageInfo = Message<"user.ImageInfo"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * RGB, GREY, CMYK or LAB. This and what follows is empty where it is not known yet, or cannot be: ProcessImage
-   * waits for it.
+   * RGB, GREY, CMYK or LAB. This field and the next two are empty if the image has not been decoded yet, or cannot be.
+   * ProcessImage waits for the decoding.
    *
    * @generated from field: string color_space = 10;
    */
   colorSpace: string;
 
   /**
-   * Of the most common kind, "#rrggbb" in sRGB.
+   * The most common colour, as "#rrggbb" in sRGB.
    *
    * @generated from field: string dominant_color = 11;
    */
   dominantColor: string;
 
   /**
-   * https://blurha.sh: a placeholder to show while the image loads.
+   * A placeholder to show while the image loads: https://blurha.sh.
    *
    * @generated from field: string blur_hash = 12;
    */
@@ -337,7 +339,7 @@ export const ImageInfoSchema: GenMessage<ImageInfo> = /*@__PURE__*/
   messageDesc(file_user, 6);
 
 /**
- * What went wrong with one message of a stream: what the status of a call of its own would say.
+ * The error of one message of a stream: what the status of a call would say if the message were a call of its own.
  *
  * @generated from message user.Error
  */
@@ -350,7 +352,7 @@ export type Error = Message<"user.Error"> & {
   code: number;
 
   /**
-   * Stable, for programs: docs/errors.md lists them.
+   * The reason, for programs; it never changes. docs/errors.md lists all reasons.
    *
    * @generated from field: string reason = 2;
    */
@@ -387,8 +389,8 @@ export const UsuarioServicio: GenService<{
   /**
    * Obtiene información de un usuario
    *
-   * Registers or updates the user `name`: a `pow` that is not 0 and an `image` that is not empty
-   * replace what is stored. A name alone is a valid request.
+   * Registers or updates the user `name`. A `pow` other than 0 and a non-empty `image` replace what is
+   * stored. A name alone is a valid request.
    *
    * @generated from rpc user.UsuarioServicio.GetUser
    */
@@ -400,7 +402,7 @@ export const UsuarioServicio: GenService<{
   /**
    * Procesa una imagen
    *
-   * Validates, stores and describes one whole image. `name`, if given, says whose it is.
+   * Validates, stores and describes one whole image. If `name` is given, the image is that user's.
    *
    * @generated from rpc user.UsuarioServicio.ProcessImage
    */
@@ -412,8 +414,8 @@ export const UsuarioServicio: GenService<{
   /**
    * Recibe imágenes como flujo
    *
-   * The messages are the fragments of ONE image, in order, each of any size from 1 byte up. It is
-   * stored when the client half-closes; an aborted stream leaves nothing.
+   * The messages are the fragments of ONE image, in order, each of any size from 1 byte up. The image is
+   * stored when the client half-closes; an aborted stream leaves nothing behind.
    *
    * @generated from rpc user.UsuarioServicio.GetStreamImage
    */
@@ -425,8 +427,8 @@ export const UsuarioServicio: GenService<{
   /**
    * Envía y recibe imágenes como flujo bi-direccional
    *
-   * Every message is one whole image: one reply each, in order, sent as soon as it is durable. A bad
-   * image gets a reply with `error`, and the stream goes on.
+   * Every message is one whole image. Each gets one reply, in order, sent as soon as the image is durable.
+   * A bad image gets a reply with `error`, and the stream goes on.
    *
    * @generated from rpc user.UsuarioServicio.ImageStreamReply
    */
@@ -438,8 +440,8 @@ export const UsuarioServicio: GenService<{
   /**
    * Comunicación bi-direccional para usuarios
    *
-   * Every message is a user, stored as by GetUser: one reply each, in order, with a preview of the
-   * image sent, or of the one stored for that name.
+   * Every message is a user, stored as GetUser would store it. Each gets one reply, in order, with a
+   * preview of the image that was sent or, if none was, of the one stored for that name.
    *
    * @generated from rpc user.UsuarioServicio.GetUserBidiStream
    */

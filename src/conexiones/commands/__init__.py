@@ -1,1 +1,2 @@
-"""What `conexiones` does as a client: one module for each kind of command. gRPC is loaded when one runs."""
+"""The commands of `conexiones` that are clients, a module for each kind. gRPC is imported only when one
+runs."""

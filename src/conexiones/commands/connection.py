@@ -1,4 +1,4 @@
-"""What all commands of the client share: where the server is, how they run, fail and end."""
+"""What all client commands share: the options of the connection, running, error messages and output."""
 
 import asyncio
 import json
@@ -19,34 +19,40 @@ Command = Callable[..., Coroutine[Any, Any, int]]
 _SECURITY = (
     click.option("--tls", envvar="CONEXIONES_TLS", is_flag=True, help="Encrypt; --ca and --cert imply it."),
     click.option(
-        "--ca", envvar="CONEXIONES_CA", type=click.Path(dir_okay=False), help="Whom to trust (PEM)."
+        "--ca", envvar="CONEXIONES_CA", type=click.Path(dir_okay=False), help="The CA to trust (PEM)."
     ),
-    click.option("--cert", envvar="CONEXIONES_CERT", type=click.Path(dir_okay=False), help="Ours (PEM)."),
-    click.option("--key", envvar="CONEXIONES_KEY", type=click.Path(dir_okay=False), help="Its key (PEM)."),
+    click.option(
+        "--cert", envvar="CONEXIONES_CERT", type=click.Path(dir_okay=False), help="Client certificate (PEM)."
+    ),
+    click.option(
+        "--key", envvar="CONEXIONES_KEY", type=click.Path(dir_okay=False), help="Key of --cert (PEM)."
+    ),
 )
 
 _OPTIONS = (
-    click.option("--address", envvar="CONEXIONES_ADDRESS", default="localhost:50051", help="HOST:PORT."),
+    click.option(
+        "--address", envvar="CONEXIONES_ADDRESS", default="localhost:50051", help="The server, HOST:PORT."
+    ),
     *_SECURITY,
     click.option(
         "--timeout",
         envvar="CONEXIONES_TIMEOUT",
         type=click.FloatRange(min=0, min_open=True),
         default=30.0,
-        help="Seconds that a call may take, and that a connection may bring nothing.",
+        help="Seconds that a call may take, and that a stream may be silent.",
     ),
 )
 
 
 def security(work: "click.decorators.FC") -> "click.decorators.FC":
-    """The options that say how a connection is secured."""
+    """Adds the options for the security of the connection."""
     for option in reversed(_SECURITY):
         work = option(work)
     return work
 
 
 def command(name: str) -> Callable[[Command], click.Command]:
-    """A command made of a coroutine, which is given a client and gives the exit status."""
+    """Makes a command of a coroutine that takes a client and returns the exit status."""
 
     def decorate(work: Command) -> click.Command:
         @wraps(work)
@@ -62,11 +68,11 @@ def command(name: str) -> Callable[[Command], click.Command]:
         ) -> None:
             if bool(cert) != bool(key):
                 raise click.UsageError("--cert and --key go together.")
-            # The sentence that is printed says it all; gRPC's own log would stand around it.
+            # One sentence is printed for an error; gRPC's own log would only obscure it.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
             async def with_client() -> int:
-                # Here, so that Ctrl-C while it loads is a Ctrl-C like any other.
+                # Imported here, so that Ctrl-C during the import is handled like any other.
                 from conexiones.sdk import AsyncClient
 
                 async with AsyncClient(
@@ -92,7 +98,7 @@ def _status(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     except click.UsageError:
         raise  # click shows it, with the command's usage
     except BrokenPipeError:
-        # `… | head`: nobody reads on, which is no failure of ours.
+        # The reader went away, as in `conexiones ls | head`. Closing stderr suppresses Python's own message.
         sys.stderr.close()
         return 1
     except Exception as error:
@@ -101,12 +107,13 @@ def _status(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
 
 
 def failed(error: Exception, what: str = "") -> None:
-    """One line on standard error. What is neither ours nor the system's is a defect: it is raised."""
+    """Prints one line on standard error. Raises an error that is neither ours nor an OSError: it is a
+    defect."""
     click.echo(failure(error, what), err=True)
 
 
 def failure(error: Exception, what: str = "") -> str:
-    """The line for `failed`."""
+    """The line that `failed` prints."""
     return f"conexiones: {f'{what}: ' if what else ''}{sentence(error)}"
 
 

@@ -1,4 +1,4 @@
-"""`conexiones doctor`: what is wrong here, and how to mend it."""
+"""`conexiones doctor`: finds what is wrong with an installation or a connection, and how to fix it."""
 
 import os
 import sys
@@ -17,8 +17,8 @@ _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 
 @click.command("doctor", context_settings={"show_default": True})
-@click.option("--server", metavar="HOST:PORT", help="Check the way to this server too.")
-@click.option("--data-dir", metavar="FOLDER", help="Check this folder, not the one a server here would use.")
+@click.option("--server", metavar="HOST:PORT", help="Also check the connection to this server.")
+@click.option("--data-dir", metavar="FOLDER", help="Check this folder instead of the configured one.")
 @security
 @click.option(
     "--timeout",
@@ -28,11 +28,12 @@ _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each check, on a line.")
 def doctor(*, server: str | None, data_dir: str | None, as_json: bool, **way: Any) -> None:
-    """Say what is wrong with this installation, or with the connection to a server.
+    """Find what is wrong with this installation, or with the connection to a server.
 
-    One line for each check: ok, warn, or FAIL, and how to mend it. The exit status is 1 if any failed.
+    Prints one line for each check: ok, warn or FAIL, and how to fix it. The exit status is 1 if any check
+    failed.
     """
-    # The findings say it all; gRPC's own log would stand between them.
+    # gRPC's own log would only obscure the findings.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     failed = False
     for finding in _findings(server, data_dir, way):

@@ -18,7 +18,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 class Moment(click.ParamType[datetime]):
-    """A time: ISO 8601, local without a zone; or how long ago, as 90s, 15m, 12h, 7d, 2w."""
+    """A time in ISO 8601 (local time if it has no zone), or an age such as 90s, 15m, 12h, 7d or 2w."""
 
     name = "time"
 
@@ -37,9 +37,11 @@ class Moment(click.ParamType[datetime]):
 
 @command("ls")
 @click.option("--user", default="", show_default=False, help="Only this user's.")
-@click.option("--since", type=Moment(), help="Created then or later: 2026-01-31T12:00, or 12h ago.")
-@click.option("--until", type=Moment(), help="Created before then.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@click.option(
+    "--since", type=Moment(), help="Created at this time or later: 2026-01-31T12:00, or 12h for an age."
+)
+@click.option("--until", type=Moment(), help="Created before this time.")
+@click.option("--limit", type=click.IntRange(min=1), help="The largest number of images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each image, on a line.")
 async def ls(
     client: "AsyncClient",
@@ -80,10 +82,10 @@ async def rm(client: "AsyncClient", ids: tuple[str, ...]) -> int:
 
 @command("watch")
 @click.option("--user", default="", show_default=False, help="Only this user's.")
-@click.option("--token", default="", show_default=False, help="Go on after the event with this token.")
+@click.option("--token", default="", show_default=False, help="Continue after the event with this token.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event, on a line.")
 async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> int:
-    """Say what happens to images, until interrupted."""
+    """Report images as they are stored, described and deleted, until interrupted."""
     from conexiones.sdk import Deleted, Described, Stored
 
     async for event in client.watch(token, user=user):
@@ -112,7 +114,7 @@ async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> 
 
 
 def _shown(image: "Image") -> str:
-    """What decoding showed of it, on one line."""
+    """The facts of an image, on one line."""
     if (facts := image.facts) is None:
         return ""
     if facts.problem:
@@ -127,7 +129,7 @@ def _shown(image: "Image") -> str:
 @click.option("--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A small image.")
 @click.option("--json", "as_json", is_flag=True, help="The user as a JSON object, on a line.")
 async def hello(client: "AsyncClient", name: str, pow: int, image: Path | None, as_json: bool) -> int:
-    """Register the user NAME, or update it, and be greeted (the tutorial's GetUser)."""
+    """Register or update the user NAME, and print the greeting (the tutorial's GetUser)."""
     data = await asyncio.to_thread(image.read_bytes) if image else b""
     greeting = await client.get_user(name, pow, data)
     if as_json and greeting.user:

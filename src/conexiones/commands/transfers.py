@@ -1,4 +1,4 @@
-"""`conexiones put` and `get`: images of any size, both ways, gone on with after an interruption."""
+"""`conexiones put` and `get`: upload and download images of any size, resumable after an interruption."""
 
 import asyncio
 import io
@@ -17,18 +17,18 @@ from conexiones.image_formats import extension
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image, Rendition, RenditionInfo
 
-STATE = ".conexiones-upload"
-OURS = (STATE, ".part")
+OUR_SUFFIXES = (".conexiones-upload", ".part")
+"""Endings of the files that transfers leave while they are incomplete."""
 
-REFRESH = 0.1
-"""Seconds between looks at the bars."""
+REFRESH_SECONDS = 0.1
+"""Time between two redraws of the progress bars."""
 
 
 class Bars:
-    """A bar for each transfer, on standard error; nothing where that is no terminal, or on demand.
+    """A progress bar for each transfer, on standard error. Shows none if `hidden` or if that is no terminal.
 
-    They are drawn by the event loop: a thread of rich's own, at the same time as a line is said, leaves bars
-    behind.
+    The event loop redraws them. rich's own thread would leave stray bars behind when it redraws while a line
+    is printed.
     """
 
     def __init__(self, *, hidden: bool) -> None:
@@ -46,7 +46,7 @@ class Bars:
         )
         from rich.table import Column
 
-        # Names give way first, so that a long one, or a narrow terminal, leaves a bar to see.
+        # Names are shortened first, so that the bar stays visible with a long name or a narrow terminal.
         name = Column(ratio=2, no_wrap=True, overflow="ellipsis")
         numbers = [Column(no_wrap=True, justify="right") for _ in range(3)]
         self._progress = Progress(
@@ -69,7 +69,7 @@ class Bars:
 
     def _refresh(self) -> None:
         self._progress.refresh()
-        self._later = asyncio.get_running_loop().call_later(REFRESH, self._refresh)
+        self._later = asyncio.get_running_loop().call_later(REFRESH_SECONDS, self._refresh)
 
     def __exit__(self, *_: object) -> None:
         if self._progress:
@@ -80,7 +80,7 @@ class Bars:
         return Bar(self._progress, name, total)
 
     def say(self, text: str, *, err: bool = False) -> None:
-        """A line on standard output, or error; above the bars where they share the terminal."""
+        """Prints a line on standard output or error, above the bars if they share the terminal."""
         if self._progress and (err or sys.stdout.isatty()):
             self._progress.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
         else:
@@ -88,7 +88,7 @@ class Bars:
 
 
 class Bar:
-    """Called with progress, as the client calls it."""
+    """The bar of one transfer. It is called as the SDK calls `progress`."""
 
     def __init__(self, progress: Any, name: str, total: int | None) -> None:
         self._progress = progress
@@ -104,20 +104,20 @@ class Bar:
 
 
 def files(paths: tuple[Path, ...]) -> Iterator[Path]:
-    """The files, and those in the folders and below; hidden ones and our own leftovers are passed over."""
+    """The files, and all files below the folders except hidden ones and those of incomplete transfers."""
     for path in paths:
         if not path.is_dir():
             yield path
             continue
         for found in sorted(path.rglob("*")):
             hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
-            if found.is_file() and not hidden and not found.name.endswith(OURS):
+            if found.is_file() and not hidden and not found.name.endswith(OUR_SUFFIXES):
                 yield found
 
 
 @contextmanager
 def _interrupted(quiet: bool) -> Iterator[None]:
-    """After Ctrl-C, says what that means."""
+    """After Ctrl-C, says how to resume."""
     try:
         yield
     except asyncio.CancelledError:
@@ -127,7 +127,7 @@ def _interrupted(quiet: bool) -> Iterator[None]:
 
 
 def _size(path: Path) -> int | None:
-    """None where that is not known; what is wrong with a file, the upload will say."""
+    """None if the size is unknown. If the file cannot be read, the upload reports it."""
     try:
         return path.stat().st_size
     except OSError:
@@ -138,19 +138,19 @@ def _size(path: Path) -> int | None:
 @click.argument(
     "paths", nargs=-1, required=True, metavar="FILE|FOLDER…", type=click.Path(path_type=Path, allow_dash=True)
 )
-@click.option("--user", default="", show_default=False, help="Whose the images are to be.")
+@click.option("--user", default="", show_default=False, help="The user to whom the images will belong.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 64), default=4, help="How many are sent at the same time."
+    "--concurrency", type=click.IntRange(1, 64), default=4, help="How many images to send at the same time."
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but what fails.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each file, on a line.")
 async def put(
     client: "AsyncClient", paths: tuple[Path, ...], user: str, concurrency: int, quiet: bool, as_json: bool
 ) -> int:
-    """Upload images: files, folders and all below them, or - for standard input.
+    """Upload images: files, folders and all files below them, or - for standard input.
 
-    What was interrupted is gone on with by the same command again: until an upload is done, it is
-    remembered in a file beside the image, "<name>.conexiones-upload".
+    After an interruption, the same command resumes the uploads. For this, an upload is recorded in a file
+    beside the image, "<name>.conexiones-upload", until it is done.
     """
     failures = 0
 
@@ -159,7 +159,7 @@ async def put(
         standard = str(path) == "-"
         bar = bars.add("stdin" if standard else path.name, _size(path))
         try:
-            # Where no state can be kept, the image still can be sent.
+            # If the folder is not writable, no state can be kept, but the image can still be sent.
             resume = not standard and os.access(path.parent, os.W_OK)
             source = sys.stdin.buffer if standard else path
             image = await client.upload(source, user=user, resume=resume, progress=bar)
@@ -197,32 +197,33 @@ async def put(
     "-o",
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Where to; - for standard output. By default the id, of a rendition its size too, and the format's"
-    " extension, in this folder.",
+    help="The file or folder to write to; - for standard output. By default a file in this folder, named by"
+    " the id (for a rendition, also its size) and the format.",
 )
-@click.option("--width", type=click.IntRange(min=1), help="Of a rendition, in pixels.")
-@click.option("--height", type=click.IntRange(min=1), help="Of a rendition, in pixels.")
+@click.option("--width", type=click.IntRange(min=1), help="Width of the rendition, in pixels.")
+@click.option("--height", type=click.IntRange(min=1), help="Height of the rendition, in pixels.")
 @click.option(
     "--fit",
     type=click.Choice(("inside", "cover", "contain")),
-    help="Of a rendition: the whole, at most so large (the default); or exactly so large, cut or with bars.",
+    help="inside (the default): the whole image, at most this large. cover: exactly this large, cropped."
+    " contain: exactly this large, with bars.",
 )
 @click.option(
     "--format",
     type=click.Choice(("jpeg", "png", "webp", "avif")),
-    help="Of a rendition; by default much as the image.",
+    help="Format of the rendition; by default that of the image, or a similar one.",
 )
-@click.option("--quality", type=click.IntRange(1, 100), help="Of a rendition.")
-@click.option("--animated", is_flag=True, help="A rendition that keeps the animation, as WebP.")
-@click.option("--keep-profile", is_flag=True, help="A rendition with the colour profile of the image.")
+@click.option("--quality", type=click.IntRange(1, 100), help="Quality of the rendition.")
+@click.option("--animated", is_flag=True, help="Keep the animation in the rendition, as WebP.")
+@click.option("--keep-profile", is_flag=True, help="Keep the colour profile of the image in the rendition.")
 @click.option("--quiet", is_flag=True, help="Say nothing but what fails.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object, on a line.")
 async def get(
     client: "AsyncClient", id: str, output: Path | None, quiet: bool, as_json: bool, **asked: Any
 ) -> int:
-    """Download the image ID, checked by its SHA-256. What was interrupted is gone on with.
+    """Download the image ID, checked by its SHA-256. The same command resumes an interrupted download.
 
-    With one of the options of a rendition, the image in that form.
+    With any of the options --width to --keep-profile, a rendition of the image is downloaded.
     """
     from conexiones.sdk import Rendition
 
@@ -254,10 +255,10 @@ async def get(
 
 
 async def _name(client: "AsyncClient", id: str, rendition: "Rendition | None") -> str:
-    """The name of the file for it: that of a rendition is not that of its image."""
+    """The default file name for an image, or for a rendition, whose name also has its size."""
     if rendition is None:
         found = await client.image(id)
         return f"{id}.{extension(found.format)}"
-    # What the server makes of it shows with its first byte, and is kept there for the rest.
+    # Its size is known when its first byte is downloaded. The server caches the rendition for the rest.
     made = await client.download(id, io.BytesIO(), rendition=rendition, limit=1)
     return f"{id}-{made.width}x{made.height}.{extension(made.format)}"

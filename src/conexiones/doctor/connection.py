@@ -1,4 +1,4 @@
-"""Whether a server answers as it should: its health, version, limits, clock and distance."""
+"""Checks whether a server answers as it should: its health, version, limits, clock and round trip."""
 
 import time
 from collections.abc import Iterator
@@ -14,16 +14,17 @@ from conexiones.sdk import Client, Limits
 from conexiones.sdk.connection import Options
 
 _ROUNDS = 10
-_SKEW = 5.0
-"""Seconds between two clocks that need no word."""
+"""Calls of which the round trip is the median."""
+_MAX_SKEW_SECONDS = 5.0
+"""Difference between the two clocks up to which there is no warning."""
 
 _CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"
-"""A HealthCheckResponse (grpc.health.v1) with status SERVING. The request for the whole server is empty."""
+"""A HealthCheckResponse (grpc.health.v1) with status SERVING. The request about the whole server is empty."""
 
 
 def check_connection(options: Options) -> Iterator[Finding]:
-    """A finding for each step to the server; after one that fails, those that need it are left out."""
+    """A finding for each step of the connection. After a step that fails, those that need it are skipped."""
     handshake = Handshake(options)
     yield from handshake.check()
     if not handshake.done:
@@ -81,7 +82,7 @@ def _answers(client: Client) -> Iterator[Finding]:
             limits = client.limits()
             times.append(time.monotonic() - begin)
             if limits.server_time:
-                # It read its clock about half way.
+                # The server read its clock about half way through the round trip.
                 skews.append((limits.server_time - clock).total_seconds() - times[-1] / 2)
     except ConexionesError as error:
         yield Finding("limits", "FAIL", error.message, "See the server's log.")
@@ -96,12 +97,12 @@ def _answers(client: Client) -> Iterator[Finding]:
     if skews:
         skew = min(skews, key=abs)
         ahead = f"the server's clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
-        if abs(skew) > _SKEW:
+        if abs(skew) > _MAX_SKEW_SECONDS:
             yield Finding("clock", "warn", ahead, "Set the clocks of both machines by NTP.")
         else:
             yield Finding("clock", "ok", ahead)
     times.sort()
-    # The first call also connects; the median does not mind.
+    # The first call also connects, which does not affect the median.
     yield Finding(
         "round trip", "ok", f"{1000 * times[len(times) // 2]:.1f} ms, at best {1000 * times[0]:.1f} ms"
     )

@@ -1,4 +1,5 @@
-"""A program for a process of its own: prints the version of libvips, and the formats that decode here."""
+"""A program, run in a process of its own, that prints the version of libvips and the formats that it
+decodes."""
 
 import io
 import sys
@@ -16,7 +17,7 @@ def main() -> None:
             for sample in samples():
                 if sample.format != format:
                     continue
-                if format == "BMP":  # as the server: libvips has no loader for it
+                if format == "BMP":  # decoded with Pillow, as in the server: libvips has no loader for it
                     Image.open(io.BytesIO(sample.data)).load()
                 else:
                     pyvips.Image.new_from_buffer(sample.data, "").avg()

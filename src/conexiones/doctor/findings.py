@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ State = Literal["ok", "warn", "FAIL"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was checked, how it stands, and unless all is well how to mend it."""
+    """The result of one check: its name, its state, what was found and, unless all is well, how to fix it."""
 
     check: str
     state: State

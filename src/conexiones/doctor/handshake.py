@@ -1,4 +1,5 @@
-"""The first steps to a server, one by one: name, TCP, TLS, HTTP/2. gRPC does all at once, and says little."""
+"""Checks the steps of a connection one by one: name, TCP, TLS, HTTP/2. gRPC does all of them at once, and
+says little about which one failed."""
 
 import socket
 import ssl
@@ -10,7 +11,8 @@ from pathlib import Path
 from conexiones.doctor.findings import Finding
 from conexiones.sdk.connection import Options
 
-# RFC 9113, 3.4: what a client sends first, and an empty SETTINGS frame; the server's first frame is one too.
+# The client's connection preface (RFC 9113, 3.4) with an empty SETTINGS frame. The server also sends SETTINGS
+# first.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
 _FRAME_HEADER = 9
 _SETTINGS = 4
@@ -20,8 +22,8 @@ _EXPIRED, _NOT_YET, _WRONG_NAME, _WRONG_IP, _CA_UNKNOWN = 10, 9, 62, 64, {2, 18,
 _WARN_DAYS = 14
 
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST"}
-# What the server says of our certificate; with TLS 1.3 it says so after the handshake.
-_OURS = {
+# What the TLS alerts of the server say about our certificate. With TLS 1.3 they come after the handshake.
+_CLIENT_CERTIFICATE = {
     "CERTIFICATE_REQUIRED": ("The server wants a client certificate", "Give --cert and --key."),
     "UNKNOWN_CA": (
         "The server does not know the CA of our certificate",
@@ -33,7 +35,7 @@ _OURS = {
 
 
 class Handshake:
-    """`check` gives findings until one step fails; `done` says then whether none did."""
+    """`check` yields findings until a step fails. Afterwards `done` tells whether all steps succeeded."""
 
     def __init__(self, options: Options) -> None:
         self.done = False
@@ -73,7 +75,7 @@ class Handshake:
         return socket.create_connection((self._host, int(self._port)), timeout=self._options.timeout)
 
     def _connect(self, addresses: list[str]) -> Finding:
-        """Each address by itself: a name often has one that answers and one that does not."""
+        """Tries each address by itself, because often only some addresses of a name answer."""
         failed: dict[str, OSError] = {}
         for address in addresses:
             try:
@@ -125,8 +127,8 @@ class Handshake:
     def _speak(self, connection: socket.socket) -> Iterator[Finding]:
         agreed = connection.selected_alpn_protocol() if isinstance(connection, ssl.SSLSocket) else "h2"
         head = b""
-        # With TLS 1.3 the server judges our certificate after the handshake: sending may fail already, while
-        # what it says is still to be read.
+        # With TLS 1.3 the server checks our certificate after the handshake. Sending may therefore fail while
+        # its alert, which says why, has yet to be read.
         with suppress(OSError):
             connection.sendall(_PREFACE)
         try:
@@ -135,7 +137,7 @@ class Handshake:
         except OSError as error:
             if isinstance(connection, ssl.SSLSocket) and not isinstance(error, TimeoutError):
                 raise
-            # Silence and resets are answers too.
+            # Silence and a reset also tell something about the server.
             reset = _why(error)
         else:
             reset = "it hung up"
@@ -165,7 +167,9 @@ class Handshake:
     def _has_tls(self) -> bool:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # only to learn that it speaks TLS: nothing is sent
+        context.verify_mode = (
+            ssl.CERT_NONE
+        )  # this only finds out whether the server speaks TLS; no data is sent
         try:
             with self._open() as plain, context.wrap_socket(plain):
                 return True
@@ -194,11 +198,11 @@ def _unreadable(error: OSError, options: Options) -> str:
 
 
 def _refusal(error: OSError, host: str, *, agreed: bool = False) -> Finding:
-    """Why there is no TLS; `agreed`: the handshake was done."""
+    """Why there is no TLS connection. `agreed`: the handshake had been completed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _distrust(error, host)
     reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
-    for word, (says, mend) in _OURS.items():
+    for word, (says, mend) in _CLIENT_CERTIFICATE.items():
         if reason.endswith(word):
             return Finding("tls", "FAIL", says[:1].lower() + says[1:], mend)
     if agreed:

@@ -1,4 +1,4 @@
-"""Whether what is installed here can do its work: as a client, and with the server extra as a server."""
+"""Checks whether this installation works as a client and, with the server extra, as a server."""
 
 import platform
 import shutil
@@ -17,16 +17,18 @@ from conexiones.samples import samples
 from conexiones.settings import Settings, SettingsError
 
 _CLIENT = ("grpcio", "protobuf", "google-crc32c")
+"""Packages that a client needs."""
 _SERVER = {"pyvoy": "pyvoy", "grpc_reflection": "grpcio-reflection", "pyvips": "pyvips"}
 """Modules that only the server needs, and their packages."""
 
 _ENVOY_SECONDS = 20.0
-_SCARCE = 1 << 30
-"""Free bytes below which a server has little left."""
+"""How long `envoy --version` may take."""
+_MIN_FREE_BYTES = 1 << 30
+"""Free bytes of a disk below which the check fails."""
 
 
 def check_installation(settings: Settings | SettingsError) -> Iterator[Finding]:
-    """A finding for each part; `settings` are those that a server started here would have."""
+    """A finding for each part. `settings` are those with which a server would start here."""
     yield _python()
     yield from _client()
     missing = [package for module, package in _SERVER.items() if find_spec(module) is None]
@@ -114,7 +116,7 @@ def _envoy() -> Finding:
 
 
 def _images() -> Iterator[Finding]:
-    """In a process of its own: a library that does not fit this machine may crash rather than complain."""
+    """Runs decoding.py in a process of its own, because a library built for another machine may crash."""
     ran = subprocess.run(
         [sys.executable, "-m", "conexiones.doctor.decoding"], capture_output=True, text=True, check=False
     )
@@ -157,7 +159,7 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
 
 def _data(settings: Settings) -> Iterator[Finding]:
     folder = settings.data_dir
-    # Nothing is created: the server makes the folder when it starts.
+    # The folder is not created here: the server does this when it starts.
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     name = str(folder) if there == folder else f"{folder} (to be made in {there})"
     if not there.is_dir() or not machine.writable(there):
@@ -173,13 +175,13 @@ def _data(settings: Settings) -> Iterator[Finding]:
             f"{name}, on {kind}: SQLite's log does not work over a network",
             "Give a --data-dir on a disk of this machine.",
         )
-    elif kind in machine.PASSING:
-        yield Finding("data", "warn", f"{name}, on {kind}", machine.PASSING[kind])
+    elif kind in machine.VOLATILE:
+        yield Finding("data", "warn", f"{name}, on {kind}", machine.VOLATILE[kind])
     else:
         yield Finding("data", "ok", f"{name}, on {kind}")
     free = shutil.disk_usage(there).free
     says = f"{free / 1e9:.1f} GB free"
-    if free < _SCARCE:
+    if free < _MIN_FREE_BYTES:
         yield Finding("space", "FAIL", says, "Make room, or give a --data-dir on another disk.")
     elif free < settings.max_image_bytes:
         yield Finding(

@@ -1,4 +1,4 @@
-"""What only Linux itself can tell: the kind of a file system, and who has a port."""
+"""Checks that ask Linux itself: the kind of a file system, and which program listens on a port."""
 
 import os
 import tempfile
@@ -8,23 +8,24 @@ from pathlib import Path
 from conexiones.doctor.findings import Finding
 
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "fuse.sshfs", "fuse.s3fs"})
-PASSING = {
+"""File systems over a network, on which SQLite's WAL does not work."""
+VOLATILE = {
     "tmpfs": "It is memory: all is gone at the next reboot. Give a --data-dir on a disk.",
     "ramfs": "It is memory: all is gone at the next reboot. Give a --data-dir on a disk.",
     "overlay": "It is a container's own layer, gone with the container: mount a volume for --data-dir.",
 }
-"""File systems that do not last, and what to do about it."""
+"""File systems whose files do not outlive the machine or the container, and what to do about it."""
 
 
 def file_system(folder: Path) -> str:
-    """What holds an existing folder, as /proc/self/mountinfo names it (proc(5))."""
+    """The kind of file system of an existing folder, from /proc/self/mountinfo (see proc(5))."""
     kind, longest = "an unknown file system", -1
     with suppress(OSError):
         place = folder.resolve()
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
             left, _, right = line.partition(" - ")
             mount = Path(left.split()[4].encode().decode("unicode_escape"))
-            # Of two at one place, the later one is on top.
+            # Of two mounts at the same path, the later one is on top.
             if place.is_relative_to(mount) and len(mount.parts) >= longest:
                 kind, longest = right.split()[0], len(mount.parts)
     return kind
@@ -43,7 +44,7 @@ def writable(folder: Path) -> bool:
 
 
 def port(text: str) -> Finding:
-    """Whether a server could listen at HOST:PORT, or who does already."""
+    """Whether a server could listen at HOST:PORT, or which program already does."""
     from conexiones.transport.process.address import Address
 
     try:
@@ -76,7 +77,7 @@ def port(text: str) -> Finding:
 
 
 def _listener(port: int) -> str:
-    """The program that listens on a TCP port, "" if this user may not see it."""
+    """The program that listens on a TCP port; "" if this user may not see it."""
     sockets = set()
     for table in ("tcp", "tcp6"):
         with suppress(OSError):

@@ -75,7 +75,7 @@ class Describing:
         before = None
         while images := await self._descriptions.undescribed(before=before, limit=_BATCH):
             for image in images:
-                await self._find_in_peace(image)
+                await self._find_quietly(image)
             before = images[-1].id
 
     async def _follow(self, at: int) -> None:
@@ -93,9 +93,9 @@ class Describing:
                     continue
                 image = await self._catalog.get_image(event.image_id)
                 if image and not await self.known([image]):
-                    await self._find_in_peace(image)
+                    await self._find_quietly(image)
 
-    async def _find_in_peace(self, image: ImageRecord) -> None:
+    async def _find_quietly(self, image: ImageRecord) -> None:
         """Finds the facts. While many images come in, it leaves most of the time to storing them."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
@@ -106,10 +106,7 @@ class Describing:
             await asyncio.sleep(min(REST_SECONDS, REST * (loop.time() - begin)))
 
     async def _find(self, image: ImageRecord, decoder: Decoder) -> Facts:
-        """The facts, found by one decoding however many tasks ask.
-
-        A task that is cancelled does not stop it.
-        """
+        """The facts, found by one decoding for all tasks that ask. It goes on if one of them is cancelled."""
         task = self._making.get(image.digest)
         if task is None:
             task = self._making[image.digest] = asyncio.create_task(self._describe(image, decoder))

@@ -15,8 +15,10 @@ from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 
 PAGE = 100
+"""Images of a page if the request names no number."""
+
 MAX_PAGE = 1000
-"""Images in one page: unless asked for, and at most."""
+"""The most images of a page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.decoder import Decoder
 from conexiones.ports.records import ImageRecord
-from conexiones.ports.staging import Staged
+from conexiones.ports.staging import Staged, Staging
 
 PREVIEW_SIDE = 256
 """A preview fits into a square of this side, in pixels."""
@@ -44,8 +44,11 @@ class Limits:
 class Images:
     """Stores images and previews them. An image that a method returned is durable."""
 
-    def __init__(self, catalog: Catalog, blobs: Blobs, decoder: Decoder, limits: Limits) -> None:
+    def __init__(
+        self, catalog: Catalog, staging: Staging, blobs: Blobs, decoder: Decoder, limits: Limits
+    ) -> None:
         self._catalog = catalog
+        self._staging = staging
         self._blobs = blobs
         self._decoder = decoder
         self._limits = limits
@@ -63,7 +66,7 @@ class Images:
 
         If `add` raises, the bytes are dropped. Raises an ImageError.
         """
-        staged = self._blobs.stage()
+        staged = self._staging.stage()
         try:
             if not data:
                 raise EmptyImage
@@ -82,7 +85,7 @@ class Images:
         Raises an ImageError as soon as the bytes so far show that the image cannot be stored. If the
         iterator raises, or the caller is cancelled, nothing is stored.
         """
-        staged = self._blobs.stage()
+        staged = self._staging.stage()
         try:
             await self._take_in(staged, fragments)
             if not staged.size:
@@ -118,7 +121,7 @@ class Images:
             image = self.record(digest, staged.size, header, user=user)
             return image, await add(image)
 
-        added = await staged.publish_to(add_record)
+        added = await staged.publish(add_record)
         await staged.settle()
         return added
 

@@ -24,7 +24,7 @@ class Event:
     """What a watcher is told: STORED and DESCRIBED come with the image, DELETED with its id.
 
     RESYNC says that events were missed, and that the watcher has to list the images anew. `token` resumes
-    behind this event.
+    after this event.
     """
 
     kind: EventKind | Literal["HEARTBEAT", "RESYNC"]
@@ -49,7 +49,7 @@ class Watching:
         self._draining = True
 
     async def watch(self, *, token: str, user: str | None) -> AsyncIterator[Event]:
-        """The events from now on, or those behind the event of that token; of one user's images, or of all.
+        """The events from now on, or those after the event of that token; of one user's images, or of all.
 
         It never ends by itself. Raises ServerDraining at the end of the server, and InvalidField.
         """
@@ -83,7 +83,7 @@ class Watching:
                     yield Event(event.kind, str(at), image=image)
 
     async def _changed(self, at: int) -> bool:
-        """Waits for an event behind that one; False if it is time for a heartbeat. Raises ServerDraining."""
+        """Waits for an event after that one; False if it is time for a heartbeat. Raises ServerDraining."""
         try:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await self._catalog.changed(at)

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class UsuarioServicioStub:
-    """The contract of the tutorial. Names, numbers and types below 10 never change; fields from 10 up
-    carry, for programs, the same facts that `message` says to people in Spanish.
+    """The contract of the tutorial. The names, numbers and types of fields below 10 never change. Fields from
+    10 up carry, for programs, the facts that `message` states for people in Spanish.
 
     Servicio para manejo de usuarios
     """
@@ -66,8 +66,8 @@ class UsuarioServicioStub:
 
 
 class UsuarioServicioServicer:
-    """The contract of the tutorial. Names, numbers and types below 10 never change; fields from 10 up
-    carry, for programs, the same facts that `message` says to people in Spanish.
+    """The contract of the tutorial. The names, numbers and types of fields below 10 never change. Fields from
+    10 up carry, for programs, the facts that `message` states for people in Spanish.
 
     Servicio para manejo de usuarios
     """
@@ -75,8 +75,8 @@ class UsuarioServicioServicer:
     def GetUser(self, request, context):
         """Obtiene información de un usuario
 
-        Registers or updates the user `name`: a `pow` that is not 0 and an `image` that is not empty
-        replace what is stored. A name alone is a valid request.
+        Registers or updates the user `name`. A `pow` other than 0 and a non-empty `image` replace what is
+        stored. A name alone is a valid request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,7 +85,7 @@ class UsuarioServicioServicer:
     def ProcessImage(self, request, context):
         """Procesa una imagen
 
-        Validates, stores and describes one whole image. `name`, if given, says whose it is.
+        Validates, stores and describes one whole image. If `name` is given, the image is that user's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,8 +94,8 @@ class UsuarioServicioServicer:
     def GetStreamImage(self, request_iterator, context):
         """Recibe imágenes como flujo
 
-        The messages are the fragments of ONE image, in order, each of any size from 1 byte up. It is
-        stored when the client half-closes; an aborted stream leaves nothing.
+        The messages are the fragments of ONE image, in order, each of any size from 1 byte up. The image is
+        stored when the client half-closes; an aborted stream leaves nothing behind.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,8 +104,8 @@ class UsuarioServicioServicer:
     def ImageStreamReply(self, request_iterator, context):
         """Envía y recibe imágenes como flujo bi-direccional
 
-        Every message is one whole image: one reply each, in order, sent as soon as it is durable. A bad
-        image gets a reply with `error`, and the stream goes on.
+        Every message is one whole image. Each gets one reply, in order, sent as soon as the image is durable.
+        A bad image gets a reply with `error`, and the stream goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,8 +114,8 @@ class UsuarioServicioServicer:
     def GetUserBidiStream(self, request_iterator, context):
         """Comunicación bi-direccional para usuarios
 
-        Every message is a user, stored as by GetUser: one reply each, in order, with a preview of the
-        image sent, or of the one stored for that name.
+        Every message is a user, stored as GetUser would store it. Each gets one reply, in order, with a
+        preview of the image that was sent or, if none was, of the one stored for that name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,8 +158,8 @@ def add_UsuarioServicioServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UsuarioServicio:
-    """The contract of the tutorial. Names, numbers and types below 10 never change; fields from 10 up
-    carry, for programs, the same facts that `message` says to people in Spanish.
+    """The contract of the tutorial. The names, numbers and types of fields below 10 never change. Fields from
+    10 up carry, for programs, the facts that `message` states for people in Spanish.
 
     Servicio para manejo de usuarios
     """

@@ -1,4 +1,4 @@
-"""Bytes on their way in."""
+"""Bytes on their way in: they become blobs, or nothing is left of them."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar, overload
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Content(Protocol):
-    """Bytes that are looked at, in memory or not; slices are bytes. Looking may raise OSError."""
+    """Bytes that are looked at, in memory or not. A slice is bytes. Looking may raise OSError."""
 
     def __len__(self) -> int: ...
     @overload
@@ -17,41 +17,69 @@ class Content(Protocol):
 
 
 class Staged(Protocol):
-    """Bytes on their way in: invisible until published. Used by one task at a time."""
+    """The bytes of one image on their way in. Nobody sees them until they are published.
+
+    Used by one task at a time. Calls that need the store raise StorageFull and StorageUnavailable; after one
+    that raised, or was cancelled, only `discard` makes sense.
+    """
 
     @property
     def size(self) -> int:
-        """Bytes written so far, with those of earlier processes."""
+        """Bytes written so far. Those that an earlier process had committed count."""
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Appends. May return before the bytes are on disk; its errors may come with a later call."""
-
-    async def commit(self) -> int:
-        """Makes durable all that was written, and gives the size. Only for a named one (`Blobs.resume`)."""
+        """Appends. May return before the bytes are on disk; the failure of a write may be raised by a later
+        call."""
 
     async def inspect(self, judge: Callable[[Content], T]) -> T:
         """Waits for all that was written and gives judge(content), run in a thread if that may take long.
+        Raises what the judge raises.
 
-        The content must not outlive the call; of many bytes it is never all in memory at once.
+        The content must not outlive the call. Of many bytes it is never all in memory at once.
         """
 
-    async def publish(self) -> bytes:
-        """Makes the bytes durable under their SHA-256 and returns it (32 bytes).
+    async def publish(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        """Makes the bytes a blob and awaits `add` with its SHA-256 (32 bytes), which has to add an image of
+        it to the catalog; gives what that gives, and raises what that raises. ValueError if there are no
+        bytes.
 
-        The same bytes are kept once. Until `settle` is called, a crash lets the next start remove
-        them again unless the catalog refers to them; of a named one it then still has what was committed.
+        When it returns the blob is durable; equal bytes are kept once. An image is never in the catalog
+        without its bytes: these are durable before `add` is called, or become so in one step with the row,
+        in which case their failure is raised within `add`. Until `settle` the next start removes the blob
+        again unless the catalog refers to it; of resumable bytes it then still has what was committed.
         """
-
-    async def publish_to(self, add: Callable[[bytes], Awaitable[T]]) -> T:
-        """`publish`, and then `add` with the SHA-256, which must add an image of it to the catalog; gives
-        what that gives. Where both can be made durable in one step they are: the bytes first, and no image
-        without its bytes. What fails may come to light in `add`."""
 
     async def settle(self) -> None:
-        """Says that the catalog refers to the published bytes. A named one is then gone."""
+        """Says that the catalog refers to the published blob. Resumable bytes are gone then."""
 
     async def discard(self) -> None:
-        """Removes what was not settled. Safe to call at any time, more than once, never raises."""
+        """Removes whatever was not settled, the blob too unless the catalog or another upload refers to it.
+        Safe to call at any time and more than once; never raises."""
+
+
+class ResumableStaged(Staged, Protocol):
+    """Bytes that outlive connections and restarts, as far as they are committed."""
+
+    async def commit(self) -> int:
+        """Makes all that was written durable, and gives the size. May be called again after it was
+        cancelled."""
 
     async def release(self) -> None:
-        """Lets go of a named one, keeping what was committed for another `resume`. Never raises."""
+        """Lets go of the bytes, and keeps what was committed for another `resume`. After `publish` the blob
+        is removed, as in `discard`. Safe to call at any time and more than once; never raises."""
+
+
+class Staging(Protocol):
+    """Where bytes come in. Raises StorageFull and StorageUnavailable."""
+
+    def stage(self) -> Staged:
+        """Begins a new blob, without I/O."""
+
+    async def resume(self, upload_id: str, size: int) -> ResumableStaged:
+        """The committed bytes of an upload, without those behind the first `size`; none if size is 0.
+
+        BlobCorrupt if fewer are there. Only one may be held of an upload at a time: RuntimeError if one is.
+        """
+
+    async def drop(self, upload_id: str) -> None:
+        """Removes the committed bytes of an upload, if there are any and nobody holds them."""

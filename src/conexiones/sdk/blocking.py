@@ -21,7 +21,10 @@ _THREAD = "conexiones-client"
 
 @functools.cache
 def _loop() -> asyncio.AbstractEventLoop:
-    """One loop for all clients of the process, as gRPC serves one best; it ends with the process."""
+    """The event loop that all blocking clients of this process share. It ends with the process.
+
+    They share one because grpc.aio works best with a single event loop in a process.
+    """
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
     return loop
@@ -40,7 +43,7 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
         raise
     except BaseException:
         if not future.done():
-            # KeyboardInterrupt comes here, to the thread that waits: the call ends before it goes on.
+            # KeyboardInterrupt arrives here, in the waiting thread: end the call before it propagates.
             future.cancel()
         raise
 
@@ -91,7 +94,8 @@ def _iterating(
 class Client:
     """AsyncClient for code without asyncio.
 
-    Safe to use from several threads; `progress` and `ready` are called in one of the client's own.
+    Safe to use from several threads. `progress` and `ready` are called in the client's own thread, and must
+    not call the client.
     """
 
     _client: AsyncClient
@@ -129,7 +133,7 @@ class Client:
     image_stream = _iterating(AsyncClient.image_stream)
     user_stream = _iterating(AsyncClient.user_stream)
 
-    # The only one stated again: no type variable carries overloads.
+    # The only method whose signature is repeated here, because a ParamSpec cannot carry overloads.
     @overload
     def download(
         self,

@@ -39,17 +39,18 @@ PAGE_SIZE = 200
 
 
 class AsyncClient:
-    """A client of one server. Safe to use from many tasks of one event loop; makes no connection until used.
+    """A client of one server. Safe to use from many tasks of one event loop. It connects on first use.
 
     address: HOST:PORT.
     tls: encrypt, trusting the system's CAs; implied by `ca` and `cert`.
-    ca, cert, key: PEM files: whom to trust, and who we are.
-    timeout: seconds that a single call may take, and that a stream may bring nothing.
-    retries: how often a single call that may be repeated is, after a lost connection.
+    ca: PEM file of the CA to trust instead of the system's.
+    cert, key: PEM files of the client's own certificate and private key, for mTLS.
+    timeout: seconds that a unary call may take, and that a stream may bring nothing.
+    retries: how often a unary call that may safely be repeated is retried after a lost connection.
     patience: seconds without progress after which uploads, downloads and watching give up.
 
-    Every call raises errors of `conexiones.errors`, or of `conexiones.sdk.failures`, which are of the same
-    tree: ConnectionLost where the server cannot be reached. A `cert` without its `key` is a ValueError.
+    Every call raises errors of `conexiones.errors`, or of `conexiones.sdk.failures`, which belong to the same
+    tree. ConnectionLost means that the server cannot be reached. A `cert` without its `key` is a ValueError.
     """
 
     def __init__(
@@ -79,9 +80,10 @@ class AsyncClient:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """As the environment says: CONEXIONES_ADDRESS, _TLS ("1" or "true"), _CA, _CERT, _KEY and _TIMEOUT.
+        """A client with the options in the environment variables: CONEXIONES_ADDRESS, CONEXIONES_TLS ("1" or
+        "true"), CONEXIONES_CA, CONEXIONES_CERT, CONEXIONES_KEY and CONEXIONES_TIMEOUT.
 
-        Raises ValueError for a timeout that is no number of seconds.
+        Raises ValueError for a timeout that is not a number of seconds.
         """
         return cls(**options_from(os.environ if environ is None else environ))
 
@@ -94,7 +96,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Ends all calls and the connection. May be called again."""
+        """Ends all calls and closes the connection. Calling it again is a no-op."""
         await self._connection.close()
 
     # Uploads
@@ -110,21 +112,25 @@ class AsyncClient:
         sha256: bytes | str | None = None,
         deadline: float | None = None,
     ) -> Image:
-        """Sends an image of any size, goes on by itself after a lost connection, and gives it as stored.
+        """Sends an image of any size, resumes by itself after a lost connection, and returns the image as
+        stored.
 
-        source: a path, bytes, a binary file from where it stands, or an iterable of bytes, which may be
-            asynchronous. What can be read only once is kept until it is durable: 16 MiB at most.
-        user: whose the image is to be.
-        progress: called in the event loop with the durable bytes, and the bytes in all or None.
-        resume: with a path as source: a folder for the state file, or True for "<name>.conexiones-upload"
-            beside the source. Another process that uploads the same file then goes on.
+        source: a path, bytes, a binary file (read from its current position), or an iterable of bytes, which
+            may be asynchronous. Bytes of a source that can be read only once are kept until they are durable,
+            at most 16 MiB of them.
+        user: the name of the user to whom the image will belong.
+        progress: called in the event loop with the number of durable bytes and the total, None if unknown.
+        resume: only if the source is a path: a folder for the state file, or True for
+            "<name>.conexiones-upload" beside the source. Another process that uploads the same file resumes
+            this upload.
         chunk_size: bytes of one message; 1 MiB by default.
-        sha256: of the source if known, as 32 bytes or in hexadecimal: the server checks it, and nothing is
-            hashed here. Otherwise it is computed while reading.
-        deadline: seconds for all of it.
+        sha256: the digest of the source if it is known, as 32 bytes or in hexadecimal. The server checks it,
+            and this client hashes nothing. Otherwise the digest is computed while reading.
+        deadline: seconds for the whole upload.
 
-        Raises the errors.ImageError that refuses it, WriterFenced if another writer took the upload,
-        NoProgress and DeadlineExceeded (it can still be resumed), SourceChanged, and what reading raises.
+        Raises an errors.ImageError if the image is refused, WriterFenced if another writer took over the
+        upload, NoProgress and DeadlineExceeded (it can still be resumed), SourceChanged, and whatever reading
+        the source raises.
         """
         digest = bytes.fromhex(sha256) if isinstance(sha256, str) else sha256
         state = begun = None
@@ -152,7 +158,7 @@ class AsyncClient:
                 raise
             raise errors.DeadlineExceeded from error
         except (errors.ImageError, errors.ChecksumMismatch):
-            # Refused: there is nothing to go on with.
+            # The image is refused, so there is nothing to resume.
             if state:
                 state.remove()
             raise
@@ -163,12 +169,12 @@ class AsyncClient:
         return image
 
     async def get_upload(self, id: str) -> Upload:
-        """An upload as it stands. Raises UploadNotFound."""
+        """An upload in its present state. Raises UploadNotFound."""
         reply = await self._connection.unary(lambda link: link.uploads.GetUpload, GetUploadRequest(id=id))
         return results.upload(reply.upload)
 
     async def cancel_upload(self, id: str) -> Upload:
-        """Gives an upload up. Raises UploadNotFound, UploadEnded."""
+        """Cancels an upload. Raises UploadNotFound, UploadEnded."""
         reply = await self._connection.unary(
             lambda link: link.uploads.CancelUpload, CancelUploadRequest(id=id)
         )
@@ -233,17 +239,19 @@ class AsyncClient:
 
         target: a path, a binary file to write to, or None for the bytes themselves. A path is written as
             "<name>.part" and renamed when it is whole and on disk; with `resume` a part that an earlier
-            process left is gone on with.
-        rendition: another form of it, to whose bytes all else then applies; what it became is given instead
-            of the image. The server makes it first, within `timeout`.
-        offset: the first byte wanted; negative counts from the end. limit: at most so many bytes; 0 for all.
-        progress: called in the event loop with the bytes received, and those in all. Fewer than before where
-            it begins again: a part was of something else, or a rendition was made anew.
+            process left is resumed.
+        rendition: download this rendition of the image; all other options then apply to its bytes, and a
+            RenditionInfo is returned instead of the Image. The server makes it before it sends the first
+            byte, which must arrive within `timeout`.
+        offset: the first byte wanted; a negative one counts from the end.
+        limit: the largest number of bytes wanted; 0 for all.
+        progress: called in the event loop with the number of bytes received and the total. The number falls
+            where the download has to start again: a part was of another image, or a rendition was made anew.
 
-        Every frame is checked by its CRC-32C, a whole image or rendition by its SHA-256. Raises
-        ImageNotFound, BlobCorrupt, ChecksumMismatch, NoProgress, and what writing raises; with a rendition
-        InvalidField and NoRendition, and EtagMismatch if it became other bytes after a lost connection and
-        the target is a file, which cannot begin again.
+        Every frame is checked by its CRC-32C, and a whole image or rendition by its SHA-256. Raises
+        ImageNotFound, BlobCorrupt, ChecksumMismatch, NoProgress, and whatever writing raises. With a
+        rendition it also raises InvalidField and NoRendition, and EtagMismatch if the rendition has different
+        bytes after a lost connection and the target is a file, which cannot start again.
         """
         wanted = downloads.Wanted(id=id, offset=offset, limit=limit, rendition=rendition)
         if target is None:
@@ -266,9 +274,10 @@ class AsyncClient:
         end: datetime | None = None,
         page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[Image]:
-        """All images, newest first: of one user, created from `start` on and before `end`. Page by page.
+        """Images, newest first, fetched page by page: optionally only those of one user, created at `start`
+        or later, and before `end`.
 
-        Times without a zone are local.
+        Times without a time zone are local times.
         """
         request = ListImagesRequest(user=user or "", page_size=page_size)
         if start is not None:
@@ -296,10 +305,11 @@ class AsyncClient:
         user: str | None = None,
         ready: Callable[[str], object] | None = None,
     ) -> AsyncIterator[Event]:
-        """What happens to images from now on, or since `resume_token`: the `token` of the last event seen.
+        """Events of images from now on, or after `resume_token`, which is the `token` of the last event seen.
 
-        Reconnects by itself and goes on from there; `Resync` says that events are missing. `ready` is called
-        with a token whenever the server says that it is listening: at the beginning, and when it is quiet.
+        Reconnects by itself and continues after the last event. A `Resync` means that events are missing.
+        `ready` is called with a token for every heartbeat of the server: at the beginning, which means that
+        no later event will be missed, and whenever there are no events for a while.
         """
         happening = events.watch(self._connection, token=resume_token or "", user=user or "", ready=ready)
         async with aclosing(happening):
@@ -309,28 +319,34 @@ class AsyncClient:
     # The tutorial's calls
 
     async def get_user(self, name: str, pow: int = 0, image: bytes = b"") -> Greeting:
-        """Registers or updates a user; `image` is the bytes of a whole file. Raises EmptyName, ImageError…"""
+        """Registers or updates a user. `image` is the bytes of a whole image file.
+
+        Raises EmptyName, NameTooLong, and an ImageError if the image is refused.
+        """
         request = GetUserRequest(name=name, pow=pow, image=image)
         reply = await self._connection.unary(
             lambda link: link.usuario.GetUser,
             request,
-            # An image would be stored twice.
+            # Repeating the call could store the image twice.
             again=not image,
         )
         return results.greeting(reply)
 
     async def process_image(self, image: bytes, name: str = "") -> Greeting:
-        """Stores and describes one whole image, `name`'s if given. Not repeated after a lost connection."""
+        """Stores and describes one whole image, which belongs to the user `name` if given.
+
+        Not retried after a lost connection, because that could store the image twice.
+        """
         request = GetUserRequest(name=name, image=image)
         reply = await self._connection.unary(lambda link: link.usuario.ProcessImage, request, again=False)
         return results.greeting(reply)
 
     async def stream_image(self, source: AnySource, *, chunk_size: int = usuario.FRAGMENT_BYTES) -> Greeting:
-        """Sends one image as fragments (GetStreamImage). Not resumed: `upload` is."""
+        """Sends one image as fragments (GetStreamImage). It cannot be resumed; `upload` can."""
         return await usuario.stream_image(self._connection, source, chunk_size)
 
     async def image_stream(self, images: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[ImageReply]:
-        """Sends whole images (ImageStreamReply), and gives the reply to each, in order, as it comes."""
+        """Sends whole images (ImageStreamReply), and yields the reply to each, in order, as it arrives."""
         async with aclosing(usuario.image_stream(self._connection, images)) as replies:
             async for reply in replies:
                 yield reply
@@ -338,7 +354,7 @@ class AsyncClient:
     async def user_stream(
         self, users: Iterable[NewUser] | AsyncIterable[NewUser]
     ) -> AsyncIterator[UserReply]:
-        """Sends users (GetUserBidiStream), and gives the reply to each, in order, as it comes."""
+        """Sends users (GetUserBidiStream), and yields the reply to each, in order, as it arrives."""
         async with aclosing(usuario.user_stream(self._connection, users)) as replies:
             async for reply in replies:
                 yield reply

@@ -1,4 +1,5 @@
-"""The way to the server: one channel, kept alive, replaced when it is dead; unary calls with deadlines."""
+"""The connection to the server: one channel, which is kept alive and replaced when it is dead; and unary
+calls, with deadlines and retries."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,22 +17,23 @@ from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.sdk.backoff import Backoff
 from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, translated
-from conexiones.sdk.pace import Pace
 
 T = TypeVar("T")
 
 _OPTIONS: list[tuple[str, Any]] = [
-    # A client is a connection of its own, so that replacing it replaces the connection.
+    # Channels of one process would otherwise share connections, and a new channel could get the dead one.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5_000),  # also what one attempt to connect may take
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # also limits one attempt to connect
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.enable_retries", 0),  # ours know what the calls mean
-    # What may be on its way to a download: the window that gRPC would find by probing has no end.
+    ("grpc.enable_retries", 0),  # retries are made here, where it is known which calls may be repeated
+    # A fixed HTTP/2 window bounds how much of a download is in flight; the probed one would grow without
+    # limit.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 4 << 20),
     ("grpc.max_send_message_length", -1),
@@ -41,9 +43,9 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where the server is and how to speak to it. Times in seconds; `ca`, `cert` and `key` are PEM files.
+    """The options of a client. Times are in seconds; `ca`, `cert` and `key` are paths of PEM files.
 
-    Raises ValueError for a `cert` without its `key`, of which gRPC would abort the process.
+    Raises ValueError for a `cert` without its `key`, because gRPC would abort the process.
     """
 
     address: str
@@ -76,9 +78,11 @@ class Link:
     images: Any = field(init=False)
     usuario: Any = field(init=False)
     download: Any = field(init=False)
-    """DownloadImage, which gives its messages as they came: see frames.py."""
+    """DownloadImage, whose messages are not deserialized: see frames.py."""
     calls: int = 0
+    """Calls in flight."""
     retired: bool = False
+    """Replaced by another link; the channel is closed when its last call ends."""
 
     def __post_init__(self) -> None:
         stubs: list[Any] = [UploadServiceStub, ImageServiceStub, UsuarioServicioStub]
@@ -99,8 +103,8 @@ class Connection:
         self._link: Link | None = None
         self._closed = False
 
-    def pace(self) -> Pace:
-        return Pace(self.options.patience, self.options.address)
+    def backoff(self) -> Backoff:
+        return Backoff(self.options.patience, self.options.address)
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Link]:
@@ -119,13 +123,13 @@ class Connection:
                 await link.channel.close()
 
     def renew(self, link: Link) -> None:
-        """New calls get a new connection; the calls that still run on the old one may end there."""
+        """Gives new calls a new connection. Calls in flight on the old one may finish there."""
         link.retired = True
         if self._link is link:
             self._link = None
 
     async def close(self) -> None:
-        """Ends all calls."""
+        """Ends all calls and refuses new ones."""
         self._closed = True
         if self._link is not None:
             await self._link.channel.close()
@@ -137,7 +141,7 @@ class Connection:
         return grpc.aio.secure_channel(self.options.address, credentials, options=_OPTIONS)
 
     async def once(self, method: Callable[[Link], Any], request: Any, seconds: float | None = None) -> Any:
-        """One try of a unary call, of at most `seconds` (by default the client's)."""
+        """One attempt at a unary call, of at most `seconds` (by default the client's timeout)."""
         async with self.use() as link:
             try:
                 with translated():
@@ -156,14 +160,15 @@ class Connection:
         again: bool = True,
         done: type[ConexionesError] | None = None,
     ) -> Any:
-        """A unary call. `again`: doing it twice is doing it once, so it is retried after a lost connection.
+        """A unary call, with all its attempts, within the client's timeout.
 
-        `done`: the error that says, if the connection was lost before, that it was done then; gives None.
-        All tries together take at most the client's timeout.
+        again: the call is idempotent, so it is retried after a lost connection.
+        done: an error that, after a lost connection, means that an earlier attempt had succeeded; the result
+            is then None.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self.options.timeout
-        pace = self.pace()
+        backoff = self.backoff()
         for left in range(self.options.retries, -1, -1):
             try:
                 return await self.once(method, request, max(0.001, end - loop.time()))
@@ -172,19 +177,19 @@ class Connection:
                     return None
                 if not isinstance(error, errors.Unavailable):
                     raise
-                # A server that drains or is busy has not begun with it.
+                # A server that is draining or busy has not begun the call, so any call may be repeated.
                 refused = isinstance(error, errors.ServerBusy | errors.ServerDraining)
                 if not left or not (again or refused) or loop.time() >= end:
                     if isinstance(error, ConnectionLost) and not self.reached:
                         address, why = self.options.address, error.facts["why"]
                         raise Unreachable(address=address, why=why) from error
                     raise
-                await pace.pause(error, reached=True)
+                await backoff.pause(error, reached=True)
         raise AssertionError("unreachable")
 
 
 async def ours(call: Any) -> Any:
-    """Awaits a call, or a part of one. gRPC's own cancellation is a lost connection, not a wish."""
+    """Awaits a call, or a part of one. Raises ConnectionLost if gRPC cancelled it rather than the caller."""
     try:
         return await call
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""Receiving one image, over as many connections as it takes, and where it goes."""
+"""Downloading one image, over as many connections as it takes, into memory, a file or a path."""
 
 import asyncio
 import hashlib
@@ -26,19 +26,19 @@ from conexiones.sdk.results import Image
 from conexiones.sdk.uploads import Progress
 
 Received: TypeAlias = Image | RenditionInfo
-"""What the bytes are: those of an image, or of a rendition of one."""
+"""Describes the bytes that were downloaded: those of an image, or of a rendition of one."""
 
-AHEAD = 4
-"""Frames, of a MiB each, that may have come while others are written."""
+WRITE_QUEUE_FRAMES = 4
+"""Frames, of 1 MiB each, that may be queued while earlier ones are being written."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which bytes: of an image, or of its `rendition`, to which `offset` and `limit` then apply.
+    """Which bytes to download: a range of an image or, with `rendition`, of that rendition of it.
 
-    Raises InvalidField for a rendition that cannot even be asked for.
+    Raises InvalidField for a rendition that cannot be expressed in a request.
     """
 
     id: str
@@ -59,26 +59,34 @@ class Wanted:
 
 
 class Range:
-    """Bytes in order, each frame checked, whatever becomes of connections. Use once.
-
-    `received` is known from the first piece on.
-    """
+    """The wanted bytes in order, each frame checked, over as many connections as it takes. Use once."""
 
     def __init__(self, connection: Connection, wanted: Wanted) -> None:
-        self.received: Received | None = None
+        self._received: Received | None = None
         self._connection = connection
         self._wanted = wanted
         self._offset = wanted.offset
         self._end: int | None = None
-        self._pace = connection.pace()
+        self._backoff = connection.backoff()
 
     @property
     def total(self) -> int | None:
+        """The offset at which the wanted bytes end; None before the first frame."""
         return self._end
 
+    @property
+    def received(self) -> Received:
+        """The description of what is downloaded. Raises RuntimeError before the first frame."""
+        if self._received is None:
+            raise RuntimeError("no frame has come yet")
+        return self._received
+
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Raises ImageNotFound, BlobCorrupt, InvalidField, NoRendition, NoProgress; EtagMismatch where a
-        rendition had to be made again meanwhile, and came out as other bytes."""
+        """The bytes, one piece for each frame.
+
+        Raises ImageNotFound, BlobCorrupt, InvalidField, NoRendition and NoProgress. Raises EtagMismatch if a
+        rendition had to be made again after a lost connection and has different bytes.
+        """
         while True:
             try:
                 async with aclosing(self._one_call()) as pieces:
@@ -89,14 +97,14 @@ class Range:
                 if not worth_retrying(error):
                     raise
                 if self._end is not None and self._offset >= self._end:
-                    return  # only the end of the call was lost
-                await self._pace.pause(error, reached=self._connection.reached)
+                    return  # every byte has come; only the status of the call was lost
+                await self._backoff.pause(error, reached=self._connection.reached)
 
     async def _one_call(self) -> AsyncGenerator[bytes, None]:
         request = self._wanted.request()
         request.offset = self._offset
-        if self.received is not None and self._end is not None:
-            request.if_etag = self.received.etag
+        if self._received is not None and self._end is not None:
+            request.if_etag = self._received.etag
             if self._wanted.limit:
                 request.limit = self._end - self._offset
         async with self._connection.use() as link:
@@ -113,7 +121,7 @@ class Range:
                     if frame.data:
                         self._check(frame)
                         self._offset += len(frame.data)
-                        self._pace.progress()
+                        self._backoff.progress()
                         yield frame.data
             except Stalled:
                 self._connection.renew(link)
@@ -127,14 +135,14 @@ class Range:
 
     def _begin(self, frame: DownloadImageResponse) -> None:
         if self._wanted.rendition is None:
-            self.received = results.image(frame.image)
+            self._received = results.image(frame.image)
         elif frame.HasField("rendition"):
-            self.received = renditions.info(frame.rendition)
+            self._received = renditions.info(frame.rendition)
         else:
             raise ServerTooOld
-        # A negative offset, from the end, is now known.
+        # If the offset was negative, this frame says where the bytes begin.
         self._offset = frame.offset
-        size = self.received.size_bytes
+        size = self._received.size_bytes
         self._end = min(size, self._offset + self._wanted.limit) if self._wanted.limit else size
 
     def _check(self, frame: Frame) -> None:
@@ -153,7 +161,7 @@ async def into_bytes(connection: Connection, wanted: Wanted, progress: Progress 
         await into_file(connection, wanted, file, progress=progress)
         return file.getvalue()
 
-    return await _anew(attempt)
+    return await _retry_changed(attempt)
 
 
 async def into_file(
@@ -165,10 +173,10 @@ async def into_file(
     begun: int = 0,
     progress: Progress | None,
 ) -> Received:
-    """Writes what comes, the next frames on their way meanwhile, and checks a whole image by its SHA-256.
+    """Writes the bytes while further frames arrive, and checks a whole image by its SHA-256.
 
-    `digest` has hashed the `begun` bytes that are there already: what is wanted is the rest. `progress` hears
-    of what is written.
+    begun: how many bytes the file already has; `wanted` is the rest, and `digest` has hashed these bytes.
+    progress: called with the number of bytes written.
     """
     range_ = Range(connection, wanted)
     if digest is None and wanted.whole:
@@ -192,43 +200,42 @@ async def into_file(
     finally:
         await writing.stop()
         await pieces.aclose()
-    assert range_.received is not None  # noqa: S101 (tells mypy: the pieces are through)
     if digest:
         _check_whole(digest, range_.received)
     return range_.received
 
 
 class _Writing:
-    """Writes and hashes pieces in a thread, in their order, while others come."""
+    """Writes and hashes pieces in a thread, in order, while further pieces arrive."""
 
     def __init__(self, file: BinaryIO | Part, digest: "hashlib._Hash | None") -> None:
         self.written = 0
         self._file = file
         self._digest = digest
-        self._come: list[bytes] = []
+        self._queue: list[bytes] = []
         self._job: asyncio.Future[None] | None = None
 
     async def add(self, piece: bytes) -> None:
-        self._come.append(piece)
-        if self._job is None or self._job.done() or len(self._come) >= AHEAD:
+        self._queue.append(piece)
+        if self._job is None or self._job.done() or len(self._queue) >= WRITE_QUEUE_FRAMES:
             await self._begin_next()
 
     async def end(self) -> None:
-        """Until all is written."""
+        """Returns when every piece is written. Raises what writing raised."""
         await (await self._begin_next())
 
     async def stop(self) -> None:
-        """The file is the caller's again only when no thread has it."""
+        """Waits until no thread uses the file, so that the caller may close it."""
         if self._job is not None:
             done, _ = await asyncio.wait({self._job}, timeout=5)
             for job in done:
-                job.exception()  # seen: it is another one that ends the download
+                job.exception()  # marks it as retrieved: another exception already ends the download
 
     async def _begin_next(self) -> asyncio.Future[None]:
         if self._job is not None:
             await self._job
-        come, self._come = self._come, []
-        self._job = asyncio.ensure_future(asyncio.to_thread(self._write, come))
+        pieces, self._queue = self._queue, []
+        self._job = asyncio.ensure_future(asyncio.to_thread(self._write, pieces))
         return self._job
 
     def _write(self, pieces: list[bytes]) -> None:
@@ -244,7 +251,7 @@ class _Writing:
 async def into_path(
     connection: Connection, wanted: Wanted, path: Path, *, resume: bool, progress: Progress | None
 ) -> Received:
-    """To "<name>.part" beside `path`, which it becomes when it is whole and on disk.
+    """Downloads into "<name>.part" beside `path`, which is renamed to `path` when it is complete and on disk.
 
     Raises BlockingIOError if another process writes the same part.
     """
@@ -274,8 +281,8 @@ async def _into_part(
         try:
             return await _rest(connection, wanted, part, digest, begun, progress)
         except (errors.ChecksumMismatch, errors.OutOfRange, errors.EtagMismatch):
-            pass  # The part was of something else.
-    return await _anew(attempt)
+            pass  # The part was of another image.
+    return await _retry_changed(attempt)
 
 
 async def _rest(
@@ -286,8 +293,10 @@ async def _rest(
     begun: int,
     progress: Progress | None,
 ) -> Received:
-    """What comes after the first `begun` bytes. Raises ChecksumMismatch if they were of something else, and
-    OutOfRange if there are not so many."""
+    """Downloads what follows the first `begun` bytes.
+
+    Raises ChecksumMismatch if those bytes are of another image, and OutOfRange if the image is shorter.
+    """
     rest = replace(wanted, offset=begun)
     received = await into_file(connection, rest, part, digest=digest, begun=begun, progress=progress)
     if progress and begun == received.size_bytes:
@@ -295,8 +304,8 @@ async def _rest(
     return received
 
 
-async def _anew(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Once more, from the beginning, where a rendition became other bytes meanwhile."""
+async def _retry_changed(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Makes a second attempt, from the beginning, if the bytes of a rendition changed during the first."""
     try:
         return await attempt()
     except errors.EtagMismatch:
@@ -311,6 +320,8 @@ def _check_whole(digest: "hashlib._Hash", received: Received) -> None:
 
 
 async def _hash(part: Part, digest: "hashlib._Hash") -> int:
+    """Hashes the bytes that the part has, and returns their number."""
+
     def some() -> int:
         piece = part.read()
         digest.update(piece)

@@ -12,13 +12,15 @@ from conexiones.sdk.failures import ConnectionLost, Stalled, worth_retrying
 from conexiones.sdk.results import Deleted, Described, Event, Resync, Stored
 
 SILENCE_SECONDS = 45.0
-"""The server says something every 20 seconds: a connection that is silent for so long is dead."""
+"""A connection on which nothing came for this long counts as dead; the server's heartbeat comes every 20
+seconds."""
 
 
 async def watch(
     connection: Connection, *, token: str, user: str, ready: Callable[[str], object] | None
 ) -> AsyncGenerator[Event, None]:
-    pace = connection.pace()
+    """See AsyncClient.watch. An empty `token` means from now on; an empty `user` means all users."""
+    backoff = connection.backoff()
     while True:
         try:
             async with connection.use() as link:
@@ -26,7 +28,7 @@ async def watch(
                 try:
                     while (said := await next_message(call, SILENCE_SECONDS)) is not grpc.aio.EOF:
                         connection.reached = True
-                        pace.progress()
+                        backoff.progress()
                         token = said.resume_token or token
                         event = _event(said, token)
                         if event is not None:
@@ -42,11 +44,11 @@ async def watch(
         except ConexionesError as error:
             if not worth_retrying(error):
                 raise
-            await pace.pause(error, reached=connection.reached)
+            await backoff.pause(error, reached=connection.reached)
 
 
 def _event(said: WatchImagesResponse, token: str) -> Event | None:
-    """None for a heartbeat, and for what only a newer client knows."""
+    """None for a heartbeat, and for a kind of event that this client does not know."""
     match said.WhichOneof("event"):
         case "stored":
             return Stored(results.image(said.stored), token)

@@ -1,21 +1,21 @@
-"""Errors as they come back: the server's, rebuilt, and the few that only a client can have.
+"""The errors that a client raises: those of the server, rebuilt, and the few that arise only in a client.
 
     ConexionesError
     ├── Unavailable
     │   └── ConnectionLost          the connection broke, or no byte came for too long
-    │       └── Unreachable         there never was one
+    │       └── Unreachable         the server has never answered
     ├── DeadlineExceeded
-    │   └── NoProgress              tried again for as long as `patience` says
+    │   └── NoProgress              retried for as long as `patience` allows
     ├── FailedPrecondition
     │   └── SourceChanged           the source is not what it was when the upload began
     ├── Unimplemented
-    │   └── ServerTooOld            the server does not know what it was asked for, and sent something else
+    │   └── ServerTooOld            the server did not know a field of the request, and sent something else
     ├── PermissionDenied            PERMISSION_DENIED, from a proxy in between
-    ├── Unauthenticated             UNAUTHENTICATED, likewise
-    └── UnknownError                UNKNOWN, or a code that is none
+    ├── Unauthenticated             UNAUTHENTICATED, from a proxy in between
+    └── UnknownError                UNKNOWN, or a code that gRPC does not define
 
-An error of the server whose reason this client does not know (a newer server) is of the branch that its
-code has, `errors.FailedPrecondition` for example, and says what the server said.
+If a newer server sends a reason that this client does not know, the error is of the branch of its code, for
+example `errors.FailedPrecondition`, with the server's sentence as its message.
 """
 
 import re
@@ -33,14 +33,14 @@ from conexiones.errors import Code, ConexionesError
 
 
 class ConnectionLost(errors.Unavailable):
-    """Facts: `why`, as gRPC or this client saw it."""
+    """Facts: `why`, in the words of gRPC or of this client."""
 
     english = "The connection to the server was lost: {why}."
     spanish = "Se perdió la conexión con el servidor: {why}."
 
 
 class Stalled(ConnectionLost):
-    """No byte came for `timeout` seconds; the connection may be dead though nothing said so."""
+    """No byte came for `timeout` seconds; the connection may be dead although no error was reported."""
 
 
 class Unreachable(ConnectionLost):
@@ -67,7 +67,7 @@ class ServerTooOld(errors.Unimplemented):
 
 
 class _Said:
-    """Says what the server said, where this client has no sentence of its own."""
+    """Repeats the server's sentence, for an error for which this client has none."""
 
     reason = ""
     english = "{sentence}"
@@ -109,8 +109,8 @@ def _branches() -> Iterator[tuple[Code, type[ConexionesError]]]:
 
 _BY_CODE = dict(_branches())
 
-# Our server always says a reason. One of these codes without any is the doing of gRPC itself or of a proxy:
-# a connection that broke, in whichever of its ways.
+# Our server always sends a reason. If one of these codes comes without one, gRPC itself or a proxy made it up
+# because a connection broke.
 _BROKEN = {Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
 
 
@@ -138,7 +138,7 @@ def from_fields(code: int, reason: str, message: str, details: Iterable[Any]) ->
             detail.Unpack(known)
     kind = errors.BY_REASON.get(reason)
     if kind is not None:
-        # Only of a checksum are the facts digits that are no number.
+        # A checksum is the only fact that may consist of digits and yet is no number.
         numbers = not issubclass(kind, errors.ChecksumMismatch)
         facts: dict[str, int | str] = {
             name: int(fact) if numbers and re.fullmatch(r"-?\d+", fact) else fact
@@ -148,7 +148,7 @@ def from_fields(code: int, reason: str, message: str, details: Iterable[Any]) ->
         try:
             return kind(field=field, **facts)
         except (KeyError, TypeError):
-            pass  # Another version of the server knows other facts.
+            pass  # Another version of the server has other facts for this reason.
     try:
         known_code = Code(code)
     except ValueError:
@@ -167,7 +167,7 @@ def translated() -> Iterator[None]:
 
 
 def worth_retrying(error: ConexionesError) -> bool:
-    """Whether the same again, from where the server is, may do."""
+    """Whether a retry, from the offset that the server has, may succeed."""
     if isinstance(error, NoProgress):
         return False
     return isinstance(
@@ -187,10 +187,10 @@ def _reason(details: Iterable[Any]) -> str:
 
 
 _LAYERS = re.compile(r"^(?:[A-Z]+: )?(?:ipv[46]:[^ ]+: )?")
-"""A code's name, and an address that is said already: "UNKNOWN: ipv4:127.0.0.1:1: Failed to …"."""
+"""A prefix with the code's name and the address, as in "UNKNOWN: ipv4:127.0.0.1:1: Failed to connect"."""
 
 
 def _brief(why: str) -> str:
-    """gRPC's words without the layers around them."""
+    """The innermost of gRPC's nested error texts, without its prefix."""
     last = _LAYERS.sub("", why.rpartition("last error: ")[2])
     return last.rstrip(". ") or "it ended without a status"

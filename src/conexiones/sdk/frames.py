@@ -1,4 +1,4 @@
-"""Frames of a download, whose bytes are copied once: protobuf would copy them twice."""
+"""Frames of a download. Reading the bytes field here copies it once; protobuf would copy it twice."""
 
 from google.protobuf.message import DecodeError
 
@@ -23,7 +23,10 @@ class Frame:
 
 
 def _find_data(raw: bytes) -> tuple[int, int, int]:
-    """Where the field begins, and where its content begins and ends; the end three times if there is none."""
+    """The offsets where the field `data` begins, and where its content begins and ends.
+
+    All three are the end of the message if it has no such field.
+    """
     found = (len(raw),) * 3
     at = 0
     while at < len(raw):
@@ -49,7 +52,7 @@ def _find_data(raw: bytes) -> tuple[int, int, int]:
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    """The value there, and where the next thing is."""
+    """The value of the varint at that offset, and the offset behind it."""
     value = 0
     for index, byte in enumerate(raw[at : at + 10]):
         value |= (byte & 0x7F) << 7 * index

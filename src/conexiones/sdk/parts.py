@@ -1,4 +1,4 @@
-"""The file that a download grows in, written past the page cache where the file system lets it."""
+"""The file into which a download is written, past the page cache where the file system allows it."""
 
 import fcntl
 import os
@@ -8,18 +8,18 @@ from pathlib import Path
 from conexiones.direct_file import BLOCK, DirectFile
 
 PIECE_BYTES = 4 << 20
-"""Bytes that are written with one call."""
+"""Bytes that are written with one system call."""
 
 
 class Part:
-    """The file "<name>.part", of this process alone. Everything blocks: it runs in threads, one at a time.
+    """The file "<name>.part", locked by this process. All methods block: call them in threads, one at a time.
 
-    To touch fresh pages of the page cache takes longer than the network, so bytes gather in memory that is
-    used again and again. What was written is in the file after `flush`.
+    Filling fresh pages of the page cache takes longer than receiving the bytes, so the bytes are collected in
+    one buffer that is reused. They are in the file after `flush`.
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens it, or creates it. Raises OSError, BlockingIOError if another process writes the same."""
+        """Opens or creates the file. Raises OSError; BlockingIOError if another process writes to it."""
         self._path = path
         self._file = DirectFile(path, os.O_CREAT, mode=0o666)
         try:
@@ -31,7 +31,8 @@ class Part:
         self._begin(0)
 
     def _begin(self, offset: int) -> None:
-        """The next bytes are those from `offset` on: a block of the file is one of memory."""
+        """Sets the offset of the next bytes. The buffer is filled from the same place within a block, so that
+        blocks of the file are blocks of memory."""
         self._offset = offset
         self._start = self._end = offset % BLOCK
 
@@ -40,13 +41,13 @@ class Part:
         return os.fstat(self._file.descriptor).st_size
 
     def read(self) -> bytes:
-        """The next bytes of what there is, of which one then goes on behind the last."""
+        """The next bytes that the file has, empty at its end. Writing continues after the last byte read."""
         piece = os.pread(self._file.descriptor, PIECE_BYTES, self._offset)
         self._begin(self._offset + len(piece))
         return piece
 
     def empty(self) -> None:
-        """Begins again."""
+        """Removes all bytes, to start again."""
         os.ftruncate(self._file.descriptor, 0)
         self._begin(0)
 
@@ -67,7 +68,7 @@ class Part:
             self._begin(self._offset + self._end - self._start)
 
     def become(self, path: Path) -> None:
-        """Takes that name, durably, and instead of what has it."""
+        """Renames the file to `path`, replacing any file there, and makes contents and name durable."""
         self.flush()
         os.fsync(self._file.descriptor)
         self._path.replace(path)
@@ -78,7 +79,7 @@ class Part:
             os.close(folder)
 
     def close(self) -> None:
-        """What was not flushed is lost. An empty file goes: there is nothing to go on with."""
+        """Closes the file without flushing. Removes it if it is empty: there is nothing to resume."""
         if not self.size and self._path.exists():
             self._path.unlink()
         self._file.close()

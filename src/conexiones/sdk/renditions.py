@@ -1,4 +1,4 @@
-"""Other forms of an image: what may be asked for, and what came."""
+"""Renditions, which are images in another size or format: the request, the result and the server's limits."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,26 +18,27 @@ _FORMATS = {
     "avif": images_pb2.Rendition.FORMAT_AVIF,
 }
 
-_MOST = 2**31 - 1
-"""What the wire can carry: more is sent as this, and the server says what it takes."""
+_MAX_INT32 = 2**31 - 1
+"""The largest number that the message can carry. Larger ones are sent as this, and the server refuses
+them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendition:
-    """Another form of an image, upright and without metadata; what is None is left to the server.
+    """Options of a rendition, which is upright and without metadata. The server decides options that are
+    None.
 
-    width, height: pixels. With the fit "inside" one of them is enough, and both are bounds; the other fits
-        take both.
-    fit: "inside" has the whole image, never enlarged; "cover" is exactly width × height, and what does not
-        fit is cut off around the centre; "contain" is too, with the whole image between transparent bars, or
-        white ones in a JPEG.
-    format: by default as the original, JPEG for HEIF, PNG for GIF, TIFF and BMP.
-    quality: 1 to 100, by default 80, of AVIF 60; not of PNG.
-    animated: keep the animation of a GIF or WEBP, as WEBP; otherwise its first frame.
+    width, height: pixels. The fit "inside" takes one or both as upper bounds; the other fits need both.
+    fit: "inside" is the whole image, never enlarged. "cover" is exactly width × height; what does not fit is
+        cropped around the centre. "contain" is exactly width × height with the whole image between bars,
+        which are transparent, or white in a JPEG.
+    format: by default that of the original, but JPEG for HEIF, and PNG for GIF, TIFF and BMP.
+    quality: 1 to 100, by default 80, or 60 for AVIF; PNG has no quality.
+    animated: keep the animation of a GIF or WEBP, as WEBP; otherwise the rendition is of the first frame.
     keep_profile: keep the image's colour profile; otherwise the colours are converted to sRGB.
 
-    What makes no sense raises InvalidField where it is asked for, with a `field` such as "rendition.width";
-    what cannot be made within the server's limits NoRendition.
+    An option that makes no sense raises InvalidField when the rendition is asked for, with a `field` such as
+    "rendition.width". A rendition that cannot be made within the server's limits raises NoRendition.
     """
 
     width: int | None = None
@@ -51,29 +52,29 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenditionLimits:
-    """What the server makes."""
+    """The limits of the renditions that the server makes."""
 
     max_side: int
-    """Pixels, of width and of height."""
+    """The largest width and the largest height, in pixels."""
     max_pixels: int
-    """Width × height (× frames, animated) of an image, and of a rendition."""
+    """The largest width × height (× frames if animated) of the image, and of the rendition."""
     max_quality: int
     max_seconds: float
-    """How long making one may take."""
+    """How long making one rendition may take, in seconds."""
     formats: tuple[str, ...]
-    """Of JPEG, PNG, WEBP and AVIF."""
+    """Some of JPEG, PNG, WEBP and AVIF."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenditionInfo:
-    """A rendition as it was made: not its image, but the bytes that came."""
+    """A rendition as it was made. It describes the bytes that came, not the image they were made from."""
 
     format: str
     """JPEG, PNG, WEBP or AVIF."""
     width: int
     height: int
     frames: int
-    """More than 1 if it is animated."""
+    """More than 1 if the rendition is animated."""
     size_bytes: int
     sha256: bytes
     etag: str
@@ -81,7 +82,7 @@ class RenditionInfo:
 
 
 def message(wanted: Rendition) -> images_pb2.Rendition:
-    """As it is asked for. Raises InvalidField for a fit or a format that is none."""
+    """The protobuf message for these options. Raises InvalidField for an unknown fit or format."""
     if wanted.fit is not None and wanted.fit not in _FITS:
         raise InvalidField(field="rendition.fit", takes="inside, cover or contain")
     if wanted.format is not None and wanted.format not in _FORMATS:
@@ -111,7 +112,7 @@ def info(found: images_pb2.RenditionInfo) -> RenditionInfo:
 
 
 def _number(value: int | None) -> int:
-    return max(-1, min(value or 0, _MOST))
+    return max(-1, min(value or 0, _MAX_INT32))
 
 
 def limits(found: images_pb2.RenditionLimits) -> RenditionLimits:

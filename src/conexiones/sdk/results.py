@@ -1,4 +1,4 @@
-"""What calls give: frozen records with times in UTC, never protobuf messages."""
+"""The results of calls: frozen records with times in UTC, never protobuf messages."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,17 +18,19 @@ from conexiones.sdk.renditions import RenditionLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What decoding an image showed. What is not known is empty or None; with a `problem`, all else."""
+    """What decoding an image showed. An unknown field is empty or None, as all others are if `problem` is
+    set."""
 
     problem: str = ""
     """Why it cannot be decoded: PIXELS, SECONDS, MEMORY, CORRUPT, CRASH or UNSUPPORTED; "" if it can."""
     color_space: str
     """RGB, GREY, CMYK or LAB."""
     bits_per_sample: int | None = None
-    """1, 8, 16 or 32; None from the tutorial's calls, as `has_alpha`."""
+    """1, 8, 16 or 32. None in replies of the tutorial's calls."""
     has_alpha: bool | None = None
+    """None in replies of the tutorial's calls."""
     dominant_color: str
-    """Of the most common kind: "#rrggbb" in sRGB."""
+    """The most common colour, as "#rrggbb" in sRGB."""
     blur_hash: str
     """A placeholder to show while the image loads (https://blurha.sh)."""
 
@@ -48,11 +50,12 @@ class Image:
     sha256: bytes
     create_time: datetime
     user: str = ""
-    """The name of the user whose it is. The tutorial's calls leave this and the two below empty."""
+    """The name of the user to whom it belongs. The tutorial's calls leave this and the next two fields
+    empty."""
     etag: str = ""
     content_type: str = ""
     facts: Facts | None = field(default=None, compare=False)
-    """None until it was decoded, soon after it was stored; so images with and without it are equal."""
+    """None until the image was decoded, soon after it was stored. Ignored when images are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ class User:
 
 
 class UploadState(Enum):
-    """Where an upload stands; all but OPEN are for ever."""
+    """The state of an upload. All states but OPEN are final."""
 
     OPEN = 1
     READY = 2
@@ -80,7 +83,10 @@ class UploadState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """An upload as it stands. `committed_size`: bytes that are durable; `size_bytes`: None if unannounced."""
+    """An upload in its present state.
+
+    committed_size: how many bytes are durable. size_bytes: the announced size, or None.
+    """
 
     id: str
     state: UploadState
@@ -92,14 +98,14 @@ class Upload:
     update_time: datetime
     expire_time: datetime
     image: Image | None
-    """In state READY."""
+    """Set in the state READY."""
     failure: ConexionesError | None
-    """In states REJECTED and FAILED."""
+    """Set in the states REJECTED and FAILED."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the server accepts; sizes in bytes, `max_pixels` as width × height × frames."""
+    """What the server accepts. Sizes are in bytes; `max_pixels` is width × height × frames."""
 
     max_image_bytes: int
     max_pixels: int
@@ -109,20 +115,21 @@ class Limits:
     idle_expiry: timedelta
     total_expiry: timedelta
     server_version: str
-    """As 1.2.3; "" of a server too old to say."""
+    """Such as "1.2.3"; "" if the server is too old to say."""
     server_time: datetime | None
-    """The server's clock when it answered; None of a server too old to say."""
+    """The server's clock when it answered; None if the server is too old to say."""
     max_open_uploads: int
-    """Uploads that may be open at a time, over all clients; 0 of a server without a limit."""
+    """How many uploads of all clients may be open at a time; 0 if the server has no limit."""
     max_open_bytes: int
-    """Of all of them together, of each what it announced, or received if that is more; 0 likewise."""
+    """The bytes that all open uploads may have together, where each counts with the size it announced, or
+    with the bytes received if these are more; 0 if the server has no limit."""
     renditions: RenditionLimits | None
-    """None of a server that makes none."""
+    """None if the server makes no renditions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An image was stored. `token` is where to go on watching."""
+    """An image was stored. Watching can be resumed after this event with `token`."""
 
     image: Image
     token: str
@@ -130,7 +137,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The facts of a stored image became known; one whose bytes were known before has them when stored."""
+    """The facts of a stored image became known. There is no such event for an image whose bytes were stored
+    before: it has its facts from the start."""
 
     image: Image
     token: str
@@ -146,7 +154,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """Events are missing from here: list the images anew."""
+    """Events are missing at this point: list the images again."""
 
     token: str
 
@@ -156,7 +164,7 @@ Event: TypeAlias = Stored | Described | Deleted | Resync
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
-    """The reply of the tutorial's single calls. `message` is a sentence in Spanish."""
+    """The reply of the tutorial's unary calls and of GetStreamImage. `message` is a sentence in Spanish."""
 
     message: str
     user: User | None
@@ -165,7 +173,7 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReply:
-    """The reply to one image of a stream: `image` as stored, or the `error` that kept it from being."""
+    """The reply to one image of a stream: the `image` as stored, or the `error` for which it was refused."""
 
     message: str
     image: Image | None
@@ -178,7 +186,7 @@ class UserReply:
 
     name: str
     pow: int
-    """The user's pow squared; 0 with an error where it does not fit in 32 bits."""
+    """The user's pow squared; 0, with an error, if it does not fit in 32 bits."""
     preview: bytes
     user: User | None
     image: Image | None

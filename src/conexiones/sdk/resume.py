@@ -1,7 +1,7 @@
-"""The state file of an upload: how another process goes on with it.
+"""The state file of an upload, with which another process can resume it.
 
-It holds the `request_id`, and no more is needed: CreateUpload with it gives the same upload again, with
-the size that is durable, or the image if it was finished meanwhile.
+It holds the `request_id`, which is all that is needed: CreateUpload with the same id returns the same upload
+with the number of durable bytes, or the image if the upload has been finished since.
 """
 
 import hashlib
@@ -16,7 +16,8 @@ SUFFIX = ".conexiones-upload"
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The upload of a file as it was then: another size or time of change, and it is another upload."""
+    """An upload that was begun, and the file as it was then. If the file's size or modification time has
+    changed, it is another upload."""
 
     request_id: str
     address: str
@@ -27,21 +28,22 @@ class Begun:
 
 
 class StateFile:
-    """Written before the upload is created, removed when it has ended."""
+    """Written before the upload is created, and removed when it has ended."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def of(cls, source: Path, folder: Path | None) -> "StateFile":
-        """Beside the source, or in `folder` under a name that tells sources of one name apart."""
+        """The state file beside the source, or in `folder` under a name that depends on the source's path."""
         if folder is None:
             return cls(source.with_name(source.name + SUFFIX))
         digest = hashlib.sha256(str(source.absolute()).encode(errors="surrogateescape")).hexdigest()
         return cls(folder / f"{source.name}.{digest[:12]}{SUFFIX}")
 
     def begin(self, source: Path, *, address: str, user: str) -> Begun:
-        """What was begun, if it was the same; otherwise something new, remembered from now on."""
+        """The upload in the state file if it is of the same file, address and user; otherwise a new one,
+        which is written to the file."""
         facts = source.stat()
         new = Begun(
             str(uuid.uuid4()), address, user, str(source.absolute()), facts.st_size, facts.st_mtime_ns

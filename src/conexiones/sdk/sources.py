@@ -1,4 +1,5 @@
-"""What is uploaded: files, bytes and streams, as chunks that can be had again until they are durable."""
+"""Sources of uploads: files, bytes and streams, read as chunks that can be read again until they are
+durable."""
 
 import asyncio
 import hashlib
@@ -19,12 +20,12 @@ AnySource: TypeAlias = (
 )
 
 REHASH_BYTES = 8 << 20
-"""How much is hashed at a time where nothing is sent: cancelling waits for no more."""
+"""Bytes that are hashed at a time when nothing is sent. Cancelling has to wait for one such piece."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`data` is empty at the end of the source."""
+    """Some bytes of a source. `data` is empty at the end of the source."""
 
     offset: int
     data: bytes
@@ -32,31 +33,37 @@ class Chunk:
 
 
 class Source(Protocol):
-    """One use at a time. `size` is in bytes, None if unknown; `quick`: reading never waits for others."""
+    """The methods must not be called concurrently.
+
+    size: bytes of the whole source, or None if unknown.
+    quick: reading takes only the time of the disk or memory, and never waits for whoever produces the bytes.
+    """
 
     size: int | None
     quick: bool
 
     async def chunk(self, offset: int, size: int) -> Chunk:
-        """At most `size` bytes from `offset` on, which is not before what was released.
+        """At most `size` bytes from `offset` on. `offset` must not be less than what was last released.
 
         Raises SourceChanged, and whatever reading the source raises.
         """
         ...
 
     def release(self, offset: int) -> None:
-        """Nothing before `offset` will be asked for again."""
+        """Promises that nothing before `offset` will be asked for again."""
         ...
 
     async def digest(self) -> bytes:
-        """SHA-256 of all that was given as chunks, or skipped by the first of them."""
+        """The SHA-256 of the whole source, empty if hashing was not asked for. Call it after the last
+        chunk."""
         ...
 
     def close(self) -> None: ...
 
 
 def open_source(source: AnySource, *, hashing: bool) -> Source:
-    """Raises OSError if a file cannot be opened, TypeError for what is no source."""
+    """The Source for anything that `upload` accepts. Raises OSError if a file cannot be opened, and TypeError
+    for an object that is no source."""
     if isinstance(source, str | PathLike):
         return Seekable(Path(source).open("rb"), hashing=hashing, owned=True)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -79,7 +86,8 @@ def _seekable(file: BinaryIO) -> bool:
 
 
 class Seekable:
-    """Read again where it has to be. A file counts from where it stands; its size is taken once."""
+    """A file or bytes, which can be read again. A file begins at its current position; its size is taken
+    once."""
 
     def __init__(self, file: BinaryIO, *, hashing: bool, owned: bool) -> None:
         self.quick = True
@@ -92,7 +100,7 @@ class Seekable:
         self._hashed = 0
 
     async def chunk(self, offset: int, size: int) -> Chunk:
-        # What an earlier process sent is read only to be hashed.
+        # The bytes that an earlier process sent are read only to be hashed.
         while self._hash and self._hashed < offset:
             await asyncio.to_thread(self._take, self._hashed, min(REHASH_BYTES, offset - self._hashed))
         return await asyncio.to_thread(self._take, offset, size)
@@ -124,7 +132,7 @@ class Seekable:
 
 
 class Stream:
-    """What comes once: kept until it is released, and no longer."""
+    """A source that can be read only once. Its bytes are kept until they are released."""
 
     def __init__(self, pieces: Iterator[bytes] | AsyncIterator[bytes], *, hashing: bool) -> None:
         self.size: int | None = None

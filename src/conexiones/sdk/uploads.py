@@ -1,4 +1,4 @@
-"""Sending one source, over as many connections as it takes."""
+"""Uploading one source, over as many connections as it takes."""
 
 import asyncio
 import uuid
@@ -21,16 +21,17 @@ from conexiones.sdk.connection import Connection, ours
 from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc, worth_retrying
 from conexiones.sdk.results import Image, Upload, UploadState
 from conexiones.sdk.sources import Chunk, Source
-from conexiones.sdk.verdict import Verdict
+from conexiones.sdk.stream_status import StreamStatus
 
 T = TypeVar("T")
 
 Progress: TypeAlias = Callable[[int, int | None], object]
-"""Called with the bytes that are durable (or received) and those in all, None if unknown."""
+"""Called with the number of bytes that are durable (or received) and the total, None if unknown."""
 
 CHUNK_BYTES = 1 << 20
+"""Default size of one message's data."""
 WINDOW_BYTES = 16 << 20
-"""How much may be on the way unacknowledged: what bounds memory, and what a stream source keeps."""
+"""Bytes that may be sent and not yet acknowledged. This bounds memory: a stream source keeps that many."""
 
 
 class Uploader:
@@ -54,50 +55,50 @@ class Uploader:
         self._sha256 = sha256
         self._chunk_size = chunk_size
         self._progress = progress
-        self._pace = connection.pace()
+        self._backoff = connection.backoff()
         self._timeout = connection.options.timeout
         self._committed = 0
         self._id = ""
         self._reading: asyncio.Task[Chunk] | None = None
         self._reading_at = 0
-        # Streams that were opened and never answered: such a one may reach the server late, and fence
-        # the stream that came after it.
-        self._ghosts = 0
+        # How many streams were opened and never answered. Such a stream may reach the server late, and fence
+        # the one that was opened after it.
+        self._unanswered_streams = 0
 
     async def run(self) -> Image:
         """Raises the error that refuses the image, WriterFenced, NoProgress, or what the source raises."""
         try:
-            upload = await self._again(self._create)
+            upload = await self._retrying(self._create)
             if upload.state is not UploadState.OPEN and upload.state is not UploadState.READY:
-                # An earlier process's, and ended without an image. The same bytes get another chance.
+                # The upload of an earlier process ended without an image. Try the same bytes in a new upload.
                 self._request_id = str(uuid.uuid4())
-                upload = await self._again(self._create)
+                upload = await self._retrying(self._create)
             if upload.state is not UploadState.OPEN:
                 return settled(upload)
             self._id = upload.id
-            self._moved_to(upload.committed_size)
-            return settled(await self._again(self._attempt))
+            self._committed_to(upload.committed_size)
+            return settled(await self._retrying(self._attempt))
         finally:
             await self._stop_reading()
 
-    async def _again(self, step: Callable[[], Awaitable[T]]) -> T:
+    async def _retrying(self, step: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
                 return await step()
             except ConexionesError as error:
                 if isinstance(error, errors.MessageTooLarge) and self._chunk_size > 1024:
-                    # The server takes smaller messages than most; leave room for what is around the data.
+                    # This server's limit is smaller than usual. Leave 1 KiB for the fields beside the data.
                     limit = int(error.facts["limit"])
                     self._chunk_size = max(1024, min(self._chunk_size // 2, limit - 1024))
-                elif isinstance(error, errors.WriterFenced) and self._ghosts:
-                    self._ghosts -= 1
+                elif isinstance(error, errors.WriterFenced) and self._unanswered_streams:
+                    self._unanswered_streams -= 1
                 elif not worth_retrying(error):
                     raise
-                await self._pace.pause(error, reached=self._connection.reached)
+                await self._backoff.pause(error, reached=self._connection.reached)
 
     async def _create(self) -> Upload:
         request = CreateUploadRequest(request_id=self._request_id, user=self._user)
-        if self._source.size:  # nothing is no size to announce: it is refused as an empty image
+        if self._source.size:  # an empty source announces no size: it is refused as an empty image
             request.size_bytes = self._source.size
         reply = await self._connection.once(lambda link: link.uploads.CreateUpload, request)
         return results.upload(reply.upload)
@@ -110,21 +111,22 @@ class Uploader:
             )
             reply = await self._connection.once(lambda link: link.uploads.FinishUpload, request)
         except errors.UploadEnded:
-            # By its first bytes, or by another process that finished it: the upload itself says how.
+            # It was refused for its first bytes, or another process finished it: ask for the outcome.
             reply = await self._connection.once(
                 lambda link: link.uploads.GetUpload, GetUploadRequest(id=self._id)
             )
         return results.upload(reply.upload)
 
     async def _send(self) -> int:
-        """Sends what is missing over one stream, until all is durable; gives the size in all."""
+        """Sends what is missing over one stream, until all is durable; returns the size of the whole
+        source."""
         async with self._connection.use() as link:
-            stream = _WriteStream(link.uploads.WriteStream(), self._timeout, self._moved_to)
-            self._ghosts += 1
+            stream = _WriteStream(link.uploads.WriteStream(), self._timeout, self._committed_to)
+            self._unanswered_streams += 1
             try:
                 await stream.write(WriteStreamRequest(upload_id=self._id))
                 await stream.until(lambda: stream.answered)
-                self._ghosts -= 1
+                self._unanswered_streams -= 1
                 self._connection.reached = True
                 return await self._send_from(stream, self._committed)
             except Stalled:
@@ -135,8 +137,7 @@ class Uploader:
 
     async def _send_from(self, stream: "_WriteStream", offset: int) -> int:
         while True:
-            # The next chunk is read while this one is on its way; but a stream is never asked for more
-            # than the window may hold.
+            # The next chunk is read while this one is being sent, but never more than the window may hold.
             chunk = await stream.either(self._read(offset), keep=True)
             if not chunk.data:
                 break
@@ -155,7 +156,8 @@ class Uploader:
         return offset
 
     def _read(self, offset: int) -> "asyncio.Future[Chunk]":
-        """Reads at `offset`: once, whichever stream asks. What a stream before asked for comes first."""
+        """Reads the chunk at `offset`. A read that an earlier stream began is reused if it is of the same
+        offset, and is awaited first otherwise."""
         if self._reading is None or self._reading_at != offset:
             before = self._reading
             self._reading_at = offset
@@ -171,29 +173,30 @@ class Uploader:
     async def _stop_reading(self) -> None:
         if self._reading is not None:
             if self._source.quick:
-                # A thread may still have the file, which is closed next.
+                # A thread may still be reading the file, which the caller closes next.
                 await asyncio.wait({self._reading}, timeout=5)
             self._reading.cancel()
 
-    def _moved_to(self, committed: int) -> None:
+    def _committed_to(self, committed: int) -> None:
         if committed > self._committed:
             self._committed = committed
-            self._pace.progress()
+            self._backoff.progress()
             self._source.release(committed)
             if self._progress:
                 self._progress(committed, self._source.size)
 
 
 class _WriteStream:
-    """One WriteStream: messages out, acknowledgements in, and the end of either noticed by both.
+    """One WriteStream call. It sends messages and reads acknowledgements concurrently, and when one of the
+    two fails, the other stops.
 
-    Fails with Stalled where bytes are on the way and none was acknowledged for `timeout` seconds.
+    Fails with Stalled if bytes are unacknowledged and no acknowledgement came for `timeout` seconds.
     """
 
     def __init__(self, call: Any, timeout: float, acknowledged: Callable[[int], None]) -> None:
         self.answered = False
         self._call = call
-        self._verdict = Verdict(call)
+        self._status = StreamStatus(call)
         self._timeout = timeout
         self._acknowledged = acknowledged
         self._committed = 0
@@ -217,7 +220,7 @@ class _WriteStream:
                     self._news.set()
                     self._wait_for(self._closing or self._sent > self._committed)
         except grpc.aio.AioRpcError as error:
-            raise from_rpc(await self._verdict.of(error)) from error
+            raise from_rpc(await self._status.of(error)) from error
         except TimeoutError:
             self._call.cancel()
             raise Stalled(why=f"nothing was acknowledged for {self._timeout:g} seconds") from None
@@ -228,20 +231,20 @@ class _WriteStream:
             self._limit.reschedule(loop.time() + self._timeout if something else None)
 
     async def write(self, message: WriteStreamRequest, end: int = 0) -> None:
-        """Sends a message; the bytes up to `end` are then on the way."""
+        """Sends a message, after which the bytes up to `end` await acknowledgement."""
         self._sent = max(self._sent, end)
         if self.answered and self._limit.when() is None and not self._acks.done():
             self._wait_for(True)
         await self.either(asyncio.ensure_future(ours(self._call.write(message))))
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Waits for acknowledgements."""
-        while not true():
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits until acknowledgements have made the condition true."""
+        while not condition():
             self._news.clear()
             await self.either(asyncio.ensure_future(self._news.wait()))
 
     async def half_close(self) -> None:
-        """Says that no more comes, and waits for the last acknowledgement."""
+        """Half-closes the stream, and waits for the last acknowledgement."""
         self._closing = True
         if not self._acks.done():
             self._wait_for(True)
@@ -249,15 +252,16 @@ class _WriteStream:
         await self._acks
 
     async def either(self, work: "asyncio.Future[T]", *, keep: bool = False, last: bool = False) -> T:
-        """The result of `work`, or the failure of the stream, whichever is first.
+        """The result of `work`, or the failure of the stream, whichever comes first.
 
-        `keep`: the work is left to go on when the stream fails. `last`: the stream may end well.
+        keep: do not cancel the work when the stream fails.
+        last: the stream may end successfully; otherwise its end is a failure.
         """
         try:
             both: set[asyncio.Future[Any]] = {work, self._acks}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if work.done() and not work.cancelled() and _of_grpc(work.exception()):
-                # A write only knows that it failed; why comes with the status.
+                # A failed write does not say why; the status of the call, which comes with the reads, does.
                 await asyncio.wait({self._acks}, timeout=self._timeout)
             if self._acks.done():
                 self._acks.result()
@@ -278,7 +282,7 @@ class _WriteStream:
 
 
 def settled(upload: Upload) -> Image:
-    """The image, or the error that there is instead."""
+    """The image of an upload that has ended. Raises its failure, or UploadEnded, if there is no image."""
     if upload.image is not None:
         return upload.image
     if upload.failure is not None:
@@ -291,6 +295,7 @@ def _of_grpc(error: BaseException | None) -> bool:
 
 
 def _seen(task: "asyncio.Future[Any]") -> None:
-    """An outcome that nobody waits for any more is no news for asyncio's log."""
+    """Marks the exception of a task as retrieved, so that asyncio does not log it if nobody awaits the
+    task."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""The tutorial's streams."""
+"""The streams of the tutorial's service, UsuarioServicio."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
@@ -12,12 +12,13 @@ from conexiones.sdk.connection import Connection, Link, ours
 from conexiones.sdk.failures import ConnectionLost, from_rpc
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
 from conexiones.sdk.sources import AnySource, open_source
-from conexiones.sdk.verdict import Verdict
+from conexiones.sdk.stream_status import StreamStatus
 
 T = TypeVar("T")
 Reply = TypeVar("Reply")
 
 FRAGMENT_BYTES = 256 << 10
+"""Default size of one fragment of GetStreamImage."""
 
 
 async def stream_image(connection: Connection, source: AnySource, chunk_size: int) -> Greeting:
@@ -25,13 +26,13 @@ async def stream_image(connection: Connection, source: AnySource, chunk_size: in
     try:
         async with connection.use() as link:
             call = link.usuario.GetStreamImage()
-            verdict = Verdict(call)
+            status = StreamStatus(call)
             try:
                 await _send_fragments(call, opened, chunk_size, connection.options.timeout)
                 async with asyncio.timeout(connection.options.timeout):
                     reply = await ours(call)
             except grpc.aio.AioRpcError as error:
-                raise from_rpc(await verdict.of(error)) from error
+                raise from_rpc(await status.of(error)) from error
             except TimeoutError:
                 connection.renew(link)
                 raise ConnectionLost(why="nothing came") from None
@@ -49,7 +50,7 @@ async def _send_fragments(call: Any, source: Any, chunk_size: int, seconds: floa
             async with asyncio.timeout(seconds):
                 await ours(call.write(GetImage(image=chunk.data)))
         except asyncio.InvalidStateError:
-            # The server has answered already: its status says why.
+            # The server has already ended the call; the caller gets its status.
             return
         offset += len(chunk.data)
         source.release(offset)
@@ -90,10 +91,11 @@ async def _exchange(
     message: Callable[[T], Any],
     result: Callable[[Any], Reply],
 ) -> AsyncGenerator[Reply, None]:
-    """One reply to each item. What the items raise ends the stream and is raised here."""
+    """Sends the items and yields one reply to each. An exception of `items` ends the stream and is raised
+    here."""
     async with connection.use() as link:
         call = method(link)()
-        verdict = Verdict(call)
+        status = StreamStatus(call)
 
         async def send() -> None:
             async for item in _each(items):
@@ -104,8 +106,9 @@ async def _exchange(
         reading: asyncio.Task[Any] | None = None
         try:
             while True:
-                # No limit of time: an item may be long in coming, and keepalive notices a dead connection.
-                reading = asyncio.create_task(_read(call, verdict))
+                # There is no timeout: the next item may take any time, and keepalive notices a dead
+                # connection.
+                reading = asyncio.create_task(_read(call, status))
                 if not sending.done():
                     await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
                 if sending.done() and not _by_stream(sending):
@@ -124,15 +127,15 @@ async def _exchange(
                         task.exception()
 
 
-async def _read(call: Any, verdict: Verdict) -> Any:
+async def _read(call: Any, status: StreamStatus) -> Any:
     try:
         return await ours(call.read())
     except grpc.aio.AioRpcError as error:
-        raise from_rpc(await verdict.of(error)) from error
+        raise from_rpc(await status.of(error)) from error
 
 
 def _by_stream(sending: "asyncio.Task[None]") -> bool:
-    """Whether sending ended with the stream, which says why itself."""
+    """Whether sending failed because the stream ended. Its status, which reading raises, then says why."""
     return sending.cancelled() or isinstance(
         sending.exception(), grpc.RpcError | asyncio.InvalidStateError | ConnectionLost
     )

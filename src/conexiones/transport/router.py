@@ -1,6 +1,7 @@
 """From a request to its call: which route its path leads to, and which protocol it speaks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from conexiones.errors import ConexionesError, MalformedRequest, UnknownMethod
@@ -42,16 +43,16 @@ class Router:
         if route is None:
             route = _UNKNOWN
         elif scope["method"] != "POST":
-            route = _NOT_POST
+            route = _refused(route, _NOT_POST)
         elif not spoken.carries(streams=isinstance(route.endpoint, Method) and route.endpoint.streams):
-            route = _UNKNOWN_TYPE
+            route = _refused(route, _UNKNOWN_TYPE)
         elif not all(map(bytes.isascii, index.values())):
-            route = _MALFORMED
+            route = _refused(route, _MALFORMED)
         else:
             try:
                 seconds = spoken.seconds(index)
             except MalformedRequest:
-                route = _MALFORMED
+                route = _refused(route, _MALFORMED)
         return self._rpc(spoken, scope, receive, send, route=route, index=index, seconds=seconds)
 
     def _rpc(self, spoken: Dialect, scope: Any, receive: Receive, send: Send, **more: Any) -> Call:
@@ -77,6 +78,11 @@ def _refusal(
         raise error
 
     return Route(service="", method="", endpoint=refuse, exempt=frozenset({"admission"}))
+
+
+def _refused(route: Route, refusal: Route) -> Route:
+    """The refusal under the names of the method that was asked for."""
+    return replace(refusal, service=route.service, method=route.method)
 
 
 _UNKNOWN = _refusal(UnknownMethod, 404)

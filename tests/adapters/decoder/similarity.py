@@ -1,4 +1,4 @@
-"""How alike two pictures are, by numbers."""
+"""Measures of how similar two pictures are."""
 
 import io
 from collections.abc import Iterator
@@ -17,14 +17,16 @@ def opened(data: bytes) -> Image.Image:
 
 
 def distance(one: Image.Image, other: Image.Image) -> float:
-    """The largest mean difference of a channel, of 255."""
+    """The mean difference of the channel that differs most, from 0 to 255."""
     assert (one.mode, one.size) == (other.mode, other.size)
     return max(ImageStat.Stat(ImageChops.difference(one, other)).mean)
 
 
 def ssim(one: Image.Image, other: Image.Image) -> float:
-    """The mean structural similarity of the luminance, in windows of 8 × 8 (Wang, Bovik, Sheikh and
-    Simoncelli 2004, equation 13). 1 is the same."""
+    """The mean structural similarity (SSIM) of the luminance in windows of 8 × 8; 1 for equal pictures.
+
+    See Wang, Bovik, Sheikh and Simoncelli 2004, equation 13.
+    """
     assert one.size == other.size
     grey = one.convert("L"), other.convert("L")
     return fmean(_similarity(*windows) for windows in zip(*map(_windows, grey), strict=True))

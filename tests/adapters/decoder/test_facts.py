@@ -23,7 +23,7 @@ def pattern(width: int, height: int) -> bytes:
     )
 
 
-# What the reference implementation in C makes of them (woltapp/blurhash, C/encode.c, as blurhash-python 1.2).
+# The expected hashes are those of the C implementation (woltapp/blurhash, C/encode.c; blurhash-python 1.2).
 @pytest.mark.parametrize(
     ("pixels", "width", "height", "across", "down", "expected"),
     [
@@ -111,10 +111,10 @@ async def test_an_upright_image_has_upright_components(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     facts = await facts_of(tmp_path, "JPEG", encoded(quarters(), "JPEG", exif=exif))
-    assert facts.blur_hash[0] == "T"  # 3 × 4
+    assert facts.blur_hash[0] == "T"  # stands for 3 × 4 components
 
 
-async def test_what_cannot_be_seen_has_no_say(tmp_path: Path) -> None:
+async def test_pixels_that_cannot_be_seen_do_not_count(tmp_path: Path) -> None:
     image = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 40, 10))
     assert (await facts_of(tmp_path, "PNG", encoded(image, "PNG"))).dominant_color == "#0000ff"

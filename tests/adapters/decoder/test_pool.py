@@ -1,4 +1,4 @@
-"""VipsDecoder as a pool: many at once, cancelled, closed, in another program, and after its parent."""
+"""VipsDecoder as a pool: many requests at once, cancelling, closing, and the life of its processes."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ async def test_cancelled(
         assert await last
         assert running.cancelled()
         assert queued.cancelled()
-    # Every run that fails is logged, and this one would have taken its time and failed.
+    # Requests that fail are logged. If this one had been run, it would have failed.
     assert "endless.jpg" in caplog.text
     assert "never.jpg" not in caplog.text
 
@@ -62,7 +62,7 @@ async def test_close_is_prompt(good: Path, endless: Endless) -> None:
         await endless.read()
         queued = asyncio.create_task(decoder.preview(good, format="JPEG"))
         await asyncio.sleep(0)
-        async with asyncio.timeout(30):  # half of what the running request has
+        async with asyncio.timeout(30):  # half of the time that the running request has
             await decoder.close()
         assert processes() == []
         assert threading.active_count() == threads
@@ -105,7 +105,7 @@ async def test_no_python(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_inside_another_program(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings that an embedding leaves behind do not reach the workers."""
+    """The environment of a program that embeds Python does not reach the workers."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     for name in ("PYTHONHOME", "PYTHONPATH", "LD_PRELOAD"):
         monkeypatch.setenv(name, "/nowhere")
@@ -143,5 +143,5 @@ def test_workers_die_with_the_server(good: Path, endless: Endless) -> None:
         assert len(workers) == 2
         parent.kill()
     _, alive = psutil.wait_procs(workers, timeout=5)
-    # Where nobody reaps orphans, as in some containers, the dead stay listed.
+    # In some containers nobody reaps orphans, which then stay zombies.
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

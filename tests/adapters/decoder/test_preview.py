@@ -1,4 +1,4 @@
-"""VipsDecoder with real workers on real files: what previews look like, and what bad files cost."""
+"""Previews of real files by real workers: what they look like, and what happens to files without one."""
 
 import asyncio
 import io
@@ -26,7 +26,7 @@ from tests.adapters.decoder.workers import (
     spoilt,
 )
 
-# What a preview looks like
+# What previews look like
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -78,7 +78,7 @@ async def test_colours(tmp_path: Path, format: str, make: Callable[[], bytes]) -
 
 
 async def test_cmyk(tmp_path: Path) -> None:
-    # Inks are no light: the colours are near, and above all not inverted.
+    # Without a profile the conversion is a guess: colours need only be near, and above all not inverted.
     data = encoded(quarters().convert("CMYK"), "JPEG", quality=95)
     assert difference(await preview_of(tmp_path, "JPEG", data), quarters(256, 192)) < 50
 
@@ -176,7 +176,7 @@ async def test_odd_but_whole(tmp_path: Path, progressive: bool) -> None:
 
 
 def hevc() -> bytes:
-    """An HEIF image as telephones make them, by its boxes: an AVIF that claims to hold HEVC."""
+    """A HEIF image with the boxes of those that phones make: an AVIF that claims to hold HEVC."""
     data = encoded(quarters(), "AVIF")
     start = data.index(b"av1C") - 4
     end = start + int.from_bytes(data[start : start + 4])
@@ -217,7 +217,7 @@ async def test_memory(tmp_path: Path, good: Path, format: str) -> None:
     match format:
         case "PNG":
             large.pngsave(str(path), interlace=True, compression=1)
-        case "GIF":  # GLib aborts where this does not fit
+        case "GIF":  # GLib aborts where it cannot allocate that much
             large.gifsave(str(path), effort=1)
         case "BMP":
             Image.new("RGB", (4000, 4000)).save(path, "BMP")
@@ -270,7 +270,7 @@ async def test_idle_death_costs_nothing(good: Path) -> None:
         assert await decoder.preview(good, format="JPEG")
         [process] = processes()
         process.kill()
-        # Waits until it is dead, and leaves the reaping to the pool, which may have been faster.
+        # Waits until it is dead without reaping it. The pool may have reaped it already.
         with suppress(ChildProcessError):
             await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert await decoder.preview(good, format="JPEG")

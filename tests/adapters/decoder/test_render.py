@@ -1,4 +1,4 @@
-"""Renditions of real files by real workers, against references that Pillow computes by itself."""
+"""Renditions of real files by real workers, compared with what Pillow makes of the same pictures."""
 
 import io
 import struct
@@ -64,7 +64,7 @@ def scaled(image: Image.Image, width: int = WIDTH) -> Image.Image:
 
 
 def deep(bands: str) -> bytes:
-    """PHOTO with 16 bits, by a PNG writer of our own: v × 257, as 255 becomes 65535."""
+    """PHOTO as a PNG with 16 bits, where each value v becomes 257 × v, so that 255 becomes 65535."""
     import zlib
 
     picture = PHOTO.convert(bands)
@@ -139,21 +139,21 @@ async def test_orientation_is_applied(render, orientation: int) -> None:
     assert ssim(image, scaled(upright)) > 0.97
     assert b"Exif" not in made
     assert b"eXIf" not in made
-    # Also where something is cut off.
-    size = (90, 120) if orientation < 5 else (90, 125)  # by which whole pixels are cut off
+    # The orientation is applied before anything is cut off.
+    size = (90, 120) if orientation < 5 else (90, 125)  # sizes for which the cut falls between pixels
     image, _, _ = await render(data, "JPEG", width=size[0], height=size[1], fit="COVER")
     assert ssim(image, ImageOps.fit(upright, size, Image.Resampling.LANCZOS)) > 0.95
 
 
 async def test_inks_become_light(render) -> None:
-    """CMYK without a profile is what vips and Pillow each take it for: near, and above all not inverted."""
+    """Without a profile, vips and Pillow convert CMYK differently: near, and above all not inverted."""
     image, _, _ = await render(encoded(PHOTO.convert("CMYK"), "JPEG", quality=97), "JPEG", width=WIDTH)
     assert ssim(image, scaled(PHOTO)) > 0.8
     assert distance(image, scaled(PHOTO)) < 50
 
 
 def p3() -> bytes:
-    """PHOTO as if its numbers were of Display P3."""
+    """PHOTO with the profile of Display P3, its values unchanged."""
     image = pyvips.Image.new_from_memory(PHOTO.tobytes(), *PHOTO.size, 3, "uchar")
     moved = image.copy(interpretation="srgb").icc_transform("p3", input_profile="srgb")
     profile = moved.get("icc-profile-data")
@@ -161,7 +161,7 @@ def p3() -> bytes:
 
 
 async def test_a_wide_gamut_becomes_srgb(render) -> None:
-    """Against LittleCMS by another way, and it is not what was there before."""
+    """The colours are those that LittleCMS gives through Pillow, and not those of the source."""
     data = p3()
     source = opened(data)
     profile = ImageCms.ImageCmsProfile(io.BytesIO(source.info["icc_profile"]))
@@ -196,14 +196,14 @@ async def test_formats(render, format: str) -> None:
 
 
 async def test_a_large_avif_is_made_with_less_effort_and_as_good(render) -> None:
-    large = scaled(PHOTO, 3500)  # of more than 8 megapixels
+    large = scaled(PHOTO, 3500)  # more than 8 megapixels
     image, _, _ = await render(encoded(large, "JPEG", quality=97), "JPEG", format="AVIF")
     assert image.size == large.size
     assert image.width * image.height > 8_000_000
     assert ssim(scaled(image.convert("RGB")), scaled(PHOTO)) > 0.93
 
 
-async def test_quality_is_heard(render) -> None:
+async def test_quality_is_applied(render) -> None:
     for format in ("JPEG", "WEBP", "AVIF"):
         sizes = [
             (await render(encoded(PHOTO, "PNG"), "PNG", format=format, quality=quality, width=WIDTH))[1].size
@@ -321,7 +321,7 @@ async def test_animation_is_kept_on_request(render, source: str, asked, fit: str
         reference = how(frame, asked, Image.Resampling.LANCZOS, **colour)
         assert distance(shown.convert("RGB"), reference) < 8, number
     assert durations == [70, 130, 200]
-    # And without being asked for, it is the first frame.
+    # If it is not asked for, only the first frame is rendered.
     image, rendered, _ = await render(data, source, **options)
     assert rendered.frames == 1
 

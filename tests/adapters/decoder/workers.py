@@ -1,4 +1,4 @@
-"""A decoder with real workers, images for it, and files that stop it."""
+"""A decoder with real workers, images for it, and a file that blocks it."""
 
 import asyncio
 import contextlib
@@ -52,7 +52,7 @@ def processes() -> list[psutil.Process]:
 
 
 def quarters(width: int = 400, height: int = 300) -> Image.Image:
-    """Four quarters of different colours, so that any turn or flip shows."""
+    """Four quarters of different colours, which show any rotation or mirroring."""
     image = Image.new("RGB", (2, 2))
     image.putdata(COLOURS)
     return image.resize((width, height), Image.Resampling.NEAREST)
@@ -69,13 +69,13 @@ def noise(format: str, **options: object) -> bytes:
 
 
 def spoilt(data: bytes) -> bytes:
-    """The same length, with 40 bytes in the middle inverted."""
+    """The same data with 40 bytes in the middle inverted."""
     middle = len(data) // 2
     return data[:middle] + bytes(255 - byte for byte in data[middle : middle + 40]) + data[middle + 40 :]
 
 
 def difference(preview: bytes, expected: Image.Image) -> float:
-    """The mean difference per sample, of 255."""
+    """The mean difference per sample, from 0 to 255, of a preview that has to be a JPEG in RGB."""
     image = Image.open(io.BytesIO(preview))
     assert (image.format, image.mode, image.size) == ("JPEG", "RGB", expected.size)
     channels = ImageStat.Stat(ImageChops.difference(image, expected.convert("RGB"))).mean
@@ -97,7 +97,7 @@ async def cause_of(decoder: VipsDecoder, path: Path, format: str = "JPEG") -> st
 
 
 class Endless:
-    """A file whose reading never ends: a FIFO into which nothing is written."""
+    """A file of which reading never ends: a FIFO into which nothing is written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""FileRenditions on a real disk: bounded, never damaged, there again after any end."""
+"""FileRenditions on a real disk: it keeps to its limit, gives nothing damaged, and survives any end."""
 
 import asyncio
 import hashlib
@@ -88,7 +88,7 @@ async def test_those_used_last_are_kept(tmp_path: Path) -> None:
         for name in ("aa", "bb", "cc"):
             (await put(renditions, name)).close()
         size = files(tmp_path)[0].stat().st_size
-    # The oldest use is the file's own time, over restarts too.
+    # The time of the last use is the file's modification time, so it survives restarts.
     for age, name in ((300, "bb"), (200, "aa"), (100, "cc")):
         path = next(path for path in files(tmp_path) if path.name.endswith(name))
         os.utime(path, (time.time() - age,) * 2)
@@ -211,7 +211,7 @@ async def test_kill_9(tmp_path: Path) -> None:
         assert writer.stdout
         assert writer.stdout.readline() == b"now\n"
         writer.send_signal(signal.SIGKILL)
-    assert len(files(tmp_path)) == 21  # and the last is no rendition yet
+    assert len(files(tmp_path)) == 21  # the last of which is still being made
     async with cache(tmp_path) as renditions:
         names = [f"{number:02x}" for number in range(22)]
         assert await kept(renditions, *names) == names[:20]

@@ -1,4 +1,4 @@
-"""The formats tell what libvips tells, accept nothing cut short, and survive any bytes."""
+"""`probe` and `peek` agree with libvips, accept no file that was cut short, and survive any bytes."""
 
 import io
 import mmap
@@ -17,22 +17,22 @@ from PIL import Image
 
 from conexiones.domain.formats import HEAD_BYTES, PEEK_BYTES, ImageHeader, peek, probe, sniff
 from conexiones.errors import CorruptImage, ImageError, NotAnImage, TruncatedImage, UnsupportedFormat
-from tests import corpus
-from tests import corpus_containers as containers
+from tests.support import corpus
+from tests.support import corpus_containers as containers
 
 IMAGES = corpus.images()
 SMALL = {name: data for name, data in IMAGES.items() if len(data) < 30_000}
 EVERY_CUT_BYTES = 4_000
 SAMPLED_CUTS = 400
 
-# Pillow pads the last page of these to 16 bytes; nothing points at the pad: cut within it, they are whole.
+# Pillow pads the last page of these to 16 bytes. Nothing points at the padding, so a cut in it is allowed.
 PADDING = {"TIFF multipage": 11, "TIFF multipage lzw": 2}
 
 images = pytest.mark.parametrize("name", IMAGES)
 
 
 def by_libvips(data: bytes) -> tuple[int, int, int]:
-    """Width × height as a person sees it, and pages."""
+    """Width and height with the orientation applied, and the number of pages."""
     image = pyvips.Image.new_from_buffer(data, "")
     pages = image.get("n-pages") if "n-pages" in image.get_fields() else 1
     seen = image.autorot()
@@ -45,7 +45,7 @@ def shape(header: ImageHeader) -> tuple[int, int, int]:
 
 @contextmanager
 def mapped(data: bytes, *, size: int = 0, at_end: bytes = b"") -> Iterator[mmap.mmap]:
-    """A file of `data`, then a hole up to `size` bytes that ends with `at_end`, mapped for reading."""
+    """A file mapped for reading: `data`, and a hole up to `size` bytes, the last of which are `at_end`."""
     with tempfile.TemporaryFile() as file:
         file.write(data)
         if size:
@@ -57,17 +57,17 @@ def mapped(data: bytes, *, size: int = 0, at_end: bytes = b"") -> Iterator[mmap.
             yield view
 
 
-# This libvips has no HEVC, and the HEIF made here have no bitstream: test_heif_size speaks for them.
+# This libvips has no HEVC, and the HEIF files made here have no bitstream. test_heif_size is for them.
 @pytest.mark.parametrize("name", [name for name in IMAGES if not name.startswith("HEIF")])
 def test_agrees_with_libvips(name: str) -> None:
     data = IMAGES[name]
     header = probe(data)
     assert name.startswith(f"{header.format} ")
     assert header.format == sniff(data[:HEAD_BYTES])
-    if header.format == "BMP":  # This libvips has no BMP.
+    if header.format == "BMP":  # This libvips has no loader for BMP.
         with Image.open(io.BytesIO(data)) as image:
             assert shape(header) == (*image.size, 1)
-    elif name == "PNG animated":  # libvips reads the default image of an APNG alone.
+    elif name == "PNG animated":  # libvips reads only the default image of an APNG.
         assert by_libvips(data) == (header.width, header.height, 1)
         assert header.frames == 3
     else:
@@ -103,7 +103,7 @@ def test_a_map_is_probed_like_bytes(name: str) -> None:
 
 
 def cuts(name: str, data: bytes) -> list[int]:
-    """Lengths to cut an image to: all if it is small, else both ends and some between."""
+    """Lengths to cut an image to: all of them if it is small, otherwise those at both ends and a sample."""
     if len(data) <= EVERY_CUT_BYTES:
         return list(range(len(data)))
     chosen = random.Random(name).sample(range(len(data)), SAMPLED_CUTS)
@@ -122,7 +122,7 @@ def test_every_truncation_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in IMAGES if not name.startswith("HEIF open")])
-def test_bytes_behind_the_end_are_let_be(name: str) -> None:
+def test_bytes_after_the_end_are_ignored(name: str) -> None:
     data = IMAGES[name]
     assert probe(data + b"\0" * 100) == probe(data)
     assert probe(data + random.Random(name).randbytes(7)) == probe(data)
@@ -158,7 +158,7 @@ def test_a_bomb_is_known_by_its_head(name: str) -> None:
 
 
 def late(data: bytes, filler: bytes, at: int) -> bytes:
-    """`data` with more than a head's worth of `filler` at a position."""
+    """`data` with `filler` repeated at a position, for more than PEEK_BYTES."""
     return data[:at] + filler * (PEEK_BYTES // len(filler) + 1) + data[at:]
 
 
@@ -199,7 +199,7 @@ def test_peek_refuses_broken_files_or_waits(name: str) -> None:
         except CorruptImage:
             assert error is CorruptImage
         except (NotAnImage, UnsupportedFormat):
-            # "jpeg-ls" is told by a marker, all else only by a head that cannot become an image any more.
+            # A marker shows "jpeg-ls". All others need a head that cannot be the beginning of an image.
             assert length >= HEAD_BYTES or error is UnsupportedFormat
 
 
@@ -215,7 +215,7 @@ def test_an_unsupported_format_is_named(name: str, format: str) -> None:
 
 
 def survives(data: bytes) -> None:
-    """Anything but an `ImageError` fails the test; so does a `peek` that contradicts `probe`."""
+    """Fails the test at any error but ImageError, and if `peek` contradicts `probe`."""
     header: ImageHeader | None = None
     try:
         header = probe(data)
@@ -244,10 +244,10 @@ def test_random_bytes(tail: bytes, head: bytes) -> None:
 
 @st.composite
 def mutants(draw: st.DrawFn) -> bytes:
-    """A sound image with some bytes changed, put in, taken out or taken from another image."""
+    """A sound image with some bytes changed, inserted, deleted or copied from another image."""
     data = bytearray(SMALL[draw(st.sampled_from(sorted(SMALL)))])
     for _ in range(draw(st.integers(1, 6))):
-        # Structure is dense at the front and at the end.
+        # Most structure is at the front and at the end.
         reach = draw(st.sampled_from((64, 600, len(data))))
         at = draw(st.integers(0, max(0, min(reach, len(data)) - 1)))
         if draw(st.integers(0, 5)) == 0:
@@ -278,7 +278,7 @@ def test_mutated_images(data: bytes) -> None:
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIF"])
 def test_every_byte_of_the_front_changed(format: str) -> None:
-    """What hypothesis samples, for one image of each format in full: each byte, to the values that hurt."""
+    """Tries for one image of each format what hypothesis only samples: every byte with every bad value."""
     data = next(data for name, data in SMALL.items() if name.startswith(format))
     for at in range(min(len(data), 400)):
         for value in (0, 1, 0x7F, 0x80, 0xFF, data[at] ^ 1):
@@ -289,14 +289,14 @@ GIB = 1 << 30
 
 
 def huge() -> dict[str, tuple[bytes, bytes, int]]:
-    """Sparse files: how they begin and end, and their bytes."""
+    """Sparse files, by name: their first bytes, their last bytes and their size."""
     jpeg, png = IMAGES["JPEG baseline"], IMAGES["PNG rgb"]
     bmp = containers.bmp_header(40, 32768, 32768, 32, 0, 0, 54)
     mdat = containers.heif(b"avif").replace(
         struct.pack(">I4s", 108, b"mdat"), struct.pack(">I4s", 0, b"mdat")
     )
     return {
-        "jpeg": (jpeg[:-2], b"\xff\xd9", GIB // 2),  # All of it is read, unlike the others.
+        "jpeg": (jpeg[:-2], b"\xff\xd9", GIB // 2),  # All of it is read, unlike of the others.
         "png": (png[:-12] + struct.pack(">I4s", 2**31 - 1, b"teSt"), png[-12:], 2**31 - 1 + len(png) + 12),
         "bmp": (bmp, b"", 54 + 4 * GIB),
         "avif": (mdat, b"", 4 * GIB),
@@ -321,11 +321,11 @@ def test_a_probe_that_fails_lets_go_of_the_map() -> None:
     with mapped(IMAGES["TIFF strips"][:-20]) as view:
         with pytest.raises(TruncatedImage):
             probe(view)
-        view.close()  # BufferError if anything still looked into it
+        view.close()  # raises BufferError if a memoryview of it is left
 
 
 def strips_tiff(count: int, pixels: int, *, last: int = 1) -> bytes:
-    """A BigTIFF of one column and `count` strips of a row, their offsets behind `pixels` bytes of data."""
+    """A BigTIFF of one column and `count` strips of one row. `pixels` bytes of data precede the offsets."""
     fields = [(256, 4, 1, 1), (257, 4, 1, count), (273, 16, count, 0), (278, 4, 1, 1), (279, 3, count, 0)]
     start = 16 + 8 + 20 * len(fields) + 8
     places = {273: start + pixels, 279: start + pixels + 8 * count}
@@ -351,7 +351,7 @@ def test_a_million_strips() -> None:
 
 
 def hostile() -> dict[str, bytes]:
-    """Files that want to be read for ever."""
+    """Files whose structure takes very long to follow, or never ends."""
     entries = 2000
     ladder = bytearray(b"II*\0" + struct.pack("<I", 8) + bytes(12 * entries * 3))
     for at in range(8, 8 + entries * 6, 6):
@@ -388,7 +388,7 @@ def test_hostile_files_end(name: str) -> None:
 
 
 def test_motion_photo_and_thumbnail() -> None:
-    """A movie behind EOI is let be; the EOI of the thumbnail in EXIF ends nothing."""
+    """A movie after EOI is ignored, and the EOI of the thumbnail in EXIF does not end the image."""
     data = IMAGES["JPEG thumbnail turned"]
     assert data.count(b"\xff\xd9") == 2
     movie = struct.pack(">I4s4sI", 16, b"ftyp", b"mp42", 0)
@@ -400,7 +400,7 @@ def test_motion_photo_and_thumbnail() -> None:
         probe(data[:cut])
 
 
-def test_an_exif_behind_the_pixels_of_a_png_has_no_say() -> None:
+def test_exif_after_the_pixels_of_a_png_is_ignored() -> None:
     data = IMAGES["PNG rgb"]
     turned = data[:-12] + corpus.chunk(b"eXIf", corpus.exif(6)[6:]) + data[-12:]
     assert shape(probe(turned)) == by_libvips(turned) == (corpus.WIDTH, corpus.HEIGHT, 1)

@@ -1,4 +1,4 @@
-"""The state machine of uploads against a model of a few lines, on the real store, with restarts."""
+"""Uploads on the real store compared with a model of a few lines, over random steps and restarts."""
 
 import asyncio
 import hashlib
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from conexiones import errors
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.domain.images import Images, Limits
@@ -24,7 +24,7 @@ LIMITS = Limits(max_image_bytes=10_000, max_pixels=10_000, decode_pixels=10_000,
 
 
 class Machine(RuleBasedStateMachine):
-    """One upload. The model is `state`, `committed` and `written`; `writers` ends with the newest."""
+    """One upload. The model is `state`, `committed` and `written`. The last of `writers` is the newest."""
 
     @initialize()
     def begin(self) -> None:
@@ -41,11 +41,13 @@ class Machine(RuleBasedStateMachine):
 
     def open(self) -> None:
         root = Path(self.folder.name)
-        self.catalog, self.blobs = SqliteCatalog(root / "catalog.sqlite3"), FileBlobs(root)
+        self.catalog = SqliteCatalog(root / "catalog.sqlite3")
+        self.store = LocalStore(root, self.catalog, writer=self.catalog.writer)
         self.run(self.catalog.open())
-        self.run(self.blobs.open(self.catalog))
+        self.run(self.store.open())
         decoder = VipsDecoder(workers=1, decode_pixels=1, decode_seconds=1, decode_memory=1)
-        self.uploads = Uploads(self.catalog, self.blobs, Images(self.catalog, self.blobs, decoder, LIMITS))
+        images = Images(self.catalog, self.store.staging, self.store.blobs, decoder, LIMITS)
+        self.uploads = Uploads(self.catalog, self.store.staging, images)
         self.writers: list[tuple[UploadWriter, AsyncExitStack]] = []
         self.current = False  # whether the newest writer has the upload
         self.opened = True
@@ -54,7 +56,7 @@ class Machine(RuleBasedStateMachine):
         for _, stack in self.writers:
             self.run(stack.aclose())
         self.run(self.uploads.close())
-        self.run(self.blobs.close())
+        self.run(self.store.close())
         self.run(self.catalog.close())
         self.opened = False
 
@@ -80,7 +82,7 @@ class Machine(RuleBasedStateMachine):
             self.expect(errors.UploadEnded, entering)
             return
         writer = self.run(entering)
-        # What the writer before had sent is as good as any, and committed now.
+        # What the writer before had written is committed now.
         self.committed = self.written
         assert writer.committed == self.committed
         self.writers.append((writer, stack))
@@ -125,7 +127,7 @@ class Machine(RuleBasedStateMachine):
             self.expect(errors.UploadEnded, finishing)
             return
         if self.state == "OPEN":
-            # Finishing takes the upload, as a writer does.
+            # Finishing takes the upload from its writer.
             self.committed, self.current = self.written, False
             if off:
                 self.expect(errors.UploadIncomplete if off > 0 else errors.SizeExceeded, finishing)

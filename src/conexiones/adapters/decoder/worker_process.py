@@ -13,7 +13,7 @@ from typing import Any
 
 from conexiones.adapters.system.python import interpreter
 
-# The folder comes behind all others in the module search path, so that no module in it hides another.
+# The folder comes after all others in the module search path, so that no module in it hides another.
 PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from decoder_worker.process import main; main()"
 
 START_SECONDS = 30.0

@@ -1,4 +1,4 @@
-"""The file of a kept rendition: the bytes of the rendition, and behind them a trailer that says what it is.
+"""The file of a kept rendition: the bytes of the rendition, and after them a trailer that says what it is.
 
 The trailer is JSON (the fields of Rendered), its length in 4 bytes, big-endian, and MAGIC. All functions
 block: they run in threads.

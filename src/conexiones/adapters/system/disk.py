@@ -1,7 +1,8 @@
-"""What the adapters on a local disk share: failures and folders."""
+"""What adapters on a local disk share: its failures as a caller sees them, and how bytes become durable."""
 
 import errno
 import os
+import sqlite3
 from pathlib import Path
 
 from conexiones.errors import ConexionesError, StorageFull, StorageUnavailable
@@ -10,9 +11,23 @@ from conexiones.errors import ConexionesError, StorageFull, StorageUnavailable
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def storage_error(cause: OSError) -> ConexionesError:
-    """The error to raise from what the operating system said."""
-    return StorageFull() if cause.errno in _FULL else StorageUnavailable()
+def storage_error(cause: OSError | sqlite3.Error) -> ConexionesError:
+    """The error to raise from what the operating system or SQLite said."""
+    if isinstance(cause, OSError):
+        return StorageFull() if cause.errno in _FULL else StorageUnavailable()
+    code = getattr(cause, "sqlite_errorcode", 0)  # absent where the driver itself complains
+    # The low byte of a code is its kind. SHMSIZE: no room for the WAL's index.
+    full = code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
+    return StorageFull() if full else StorageUnavailable()
+
+
+def as_storage_error(error: Exception) -> Exception:
+    """The error for a caller, with `error` as its cause. What is no failure of the storage stays as it is."""
+    if not isinstance(error, OSError | sqlite3.Error):
+        return error
+    found = storage_error(error)
+    found.__cause__ = error
+    return found
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Python programs of ours in processes of their own."""
+"""Programs of this package in processes of their own."""
 
 import os
 import sys
@@ -8,13 +8,13 @@ from pathlib import Path
 def interpreter() -> tuple[Path, dict[str, str]]:
     """The Python to start with -I, and the environment that it needs.
 
-    sys.executable is Envoy where the server runs embedded in it. -I ignores the PYTHON* variables that the
-    embedding sets, and its LD_PRELOAD would bring a second libpython.
+    Where the server runs embedded in Envoy, sys.executable is Envoy. -I ignores the PYTHON* variables that
+    the embedding sets. Its LD_PRELOAD is left out, as it would bring a second libpython.
     """
     environment = {"LC_ALL": "C.UTF-8"}
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library only with it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     folder = Path(sys.prefix) / "bin"
-    # python3 may be another version, where there are several.
-    ours = folder / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return ours if ours.exists() else folder / "python3", environment
+    # Where there are several, python3 may be another version.
+    same = folder / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return same if same.exists() else folder / "python3", environment

@@ -1,4 +1,4 @@
-"""Waiting for work in threads and processes, which nobody can stop."""
+"""Waiting for work in threads and processes, which cannot be stopped once it has begun."""
 
 import asyncio
 from concurrent.futures import Future
@@ -10,29 +10,29 @@ T = TypeVar("T")
 
 
 class Outcome(asyncio.Future[T]):
-    """What a process will have to say. Whoever awaits it and is cancelled is told so when it is decided.
+    """The result of work in another process, which cannot be stopped. Awaited by one task, once.
 
-    What it does cannot be stopped: so nobody works on behind a caller that has gone. Awaited by one task,
-    once.
+    A caller that awaits it and is cancelled gets its cancellation when the work is decided: so no work goes
+    on behind a caller that has gone.
     """
 
     def cancel(self, msg: Any = None) -> bool:
-        """Never: asyncio then raises the cancellation in the task that waits, once there is an outcome."""
+        """Does nothing. asyncio then raises the cancellation in the waiting task once there is a result."""
         return False
 
     def decide(self, result: T | None, error: BaseException | None) -> None:
         if error is None:
-            self.set_result(result)  # type: ignore[arg-type]
+            self.set_result(result)  # type: ignore[arg-type]  # with an error there is no result
         else:
             self.set_exception(error)
-            self.exception()  # seen: asyncio logs exceptions that nobody looked at
+            self.exception()  # marks it as seen: asyncio logs exceptions that nobody looked at
 
 
 async def to_end(future: asyncio.Future[T]) -> T:
     """The future's result. If the caller is cancelled, that is raised once the future is done.
 
-    Threads cannot be stopped: this is what keeps them from working on behind a caller that has gone,
-    on a descriptor that was closed or a file that was removed.
+    Work in a thread cannot be stopped. This keeps it from going on behind a caller that has gone, on a
+    descriptor that was closed or a file that was removed.
     """
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
@@ -43,12 +43,12 @@ async def to_end(future: asyncio.Future[T]) -> T:
     if cancelled is None:
         return future.result()
     if not future.cancelled():
-        future.exception()  # seen: asyncio logs exceptions that nobody looked at
+        future.exception()  # marks it as seen: asyncio logs exceptions that nobody looked at
     raise cancelled
 
 
 async def finish(job: Future[T]) -> T:
-    """Waits for a job, to its end even if the caller is cancelled; its OSError becomes ours."""
+    """Waits for a job, to its end even if the caller is cancelled. Its OSError becomes a storage error."""
     try:
         return await to_end(asyncio.wrap_future(job))
     except OSError as cause:

@@ -1,4 +1,4 @@
-"""The process of program.py as the server sees it."""
+"""The writing process as the server sees it."""
 
 import asyncio
 import os
@@ -6,45 +6,55 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import NamedTuple
 
 from conexiones.adapters.system.python import interpreter
-from conexiones.adapters.writer.program import Order, Sent, message, messages
+from conexiones.adapters.writer.messages import Attach, Order, Sent, Told, message, messages, raised
 from conexiones.adapters.writer.ring import SIZE
 
-# Without site-packages: it needs nothing of them, and starts sooner.
+# Without site-packages: the program needs nothing of them, and starts sooner.
 PROGRAM = """\
 import sys
 sys.path.append(sys.argv.pop(1))
-from conexiones.adapters.writer.program import main
+from conexiones.adapters.writer.group_commit import main
 main()
 """
 SOURCES = Path(__file__).parents[3]
 
 
-Told: TypeAlias = tuple[Any, Exception | None, str, tuple[int, int] | None]
-"""A Decided as it was sent."""
+class DatabaseToOpen(NamedTuple):
+    """The module and the name of the class of a group_commit.Database, and the path that it is made with."""
+
+    module: str
+    name: str
+    path: str
+
+
+NO_DATABASE = DatabaseToOpen("", "", "")
 
 
 class WriterProcess(asyncio.Protocol):
-    """Belongs to the event loop in which it is made. Use once: `start`, then the others, `stop` at last.
+    """Belongs to the event loop in which it is made, and is used once: `start`, any others, `stop` at last.
 
-    `answered` is called with what became of what was sent, in its order.
+    `answered` is called with the sequence of the newest event and what became of a group of what was sent, in
+    the order in which it was sent. `ended` is set when the process has ended, for whatever reason.
     """
 
     def __init__(self, answered: Callable[[int, list[Told]], None]) -> None:
         self.ended = asyncio.Event()
         self._answered = answered
         self._opened: asyncio.Future[tuple[int, list[Told]]] = asyncio.get_running_loop().create_future()
-        self._come = bytearray()
+        self._received = bytearray()
 
-    async def start(self, catalog: Path | None, memory: int) -> int:
-        """Starts it, and has it open the catalog; gives the sequence of the newest event. `memory` is the
-        descriptor of the bytes that are shared. Raises what opening raises, and OSError and EOFError if it
-        cannot be started."""
+    async def start(self, database: DatabaseToOpen, memory: int) -> int:
+        """Starts the process and has it open the database; gives the sequence of the newest event.
+
+        `memory` is the descriptor of the shared memory. Raises what opening the database raises, and OSError
+        or EOFError if the process cannot be started.
+        """
         ours, theirs = socket.socketpair()
         python, environment = interpreter()
-        arguments = (str(os.getpid()), str(memory), str(SIZE), catalog or "")
+        arguments = (str(os.getpid()), str(memory), str(SIZE), *database)
         try:
             # In the loop's own thread: the kernel ends the process with the thread that started it.
             self._process = subprocess.Popen(  # noqa: ASYNC220
@@ -62,32 +72,32 @@ class WriterProcess(asyncio.Protocol):
             theirs.close()
         self._transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
         try:
-            newest, failed = await self._opened
-            for _, error, trace, _ in failed:
+            newest, failures = await self._opened
+            for _, error, trace, _ in failures:
                 if error is not None:
-                    raise told(error, trace)
+                    raise raised(error, trace)
         except BaseException:
             await self.stop()
             raise
         return newest
 
-    def send(self, items: list[Sent | Order]) -> None:
+    def send(self, items: list[Sent | Order | Attach]) -> None:
         self._transport.write(message(items))
 
     def finish(self) -> None:
-        """Has it do what it was sent, close its files, and end."""
+        """Has the process do what it was sent, close its files, and end."""
         if not self._transport.is_closing():
             self._transport.write_eof()
 
     async def stop(self) -> None:
-        """When it has ended, or is to end at once: leaves nothing of it."""
+        """Ends the process at once, if it has not ended, and leaves nothing of it."""
         self._process.kill()
         self._transport.close()
         await asyncio.to_thread(self._process.wait)
 
     def data_received(self, data: bytes) -> None:
-        self._come += data
-        for answer in messages(self._come):
+        self._received += data
+        for answer in messages(self._received):
             if self._opened.done():
                 self._answered(*answer)
             else:
@@ -95,15 +105,5 @@ class WriterProcess(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._opened.done():
-            self._opened.set_exception(EOFError("it has ended"))
+            self._opened.set_exception(EOFError("the process has ended"))
         self.ended.set()
-
-
-class WriterFailed(Exception):
-    """What happened in the process, as text."""
-
-
-def told(error: Exception, trace: str) -> Exception:
-    """An error that comes from the process, with its cause."""
-    error.__cause__ = WriterFailed(trace)
-    return error

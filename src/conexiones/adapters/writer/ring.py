@@ -1,4 +1,4 @@
-"""Bytes for another process, in memory that both have: written once here, read in place there."""
+"""Memory that two processes share: bytes are written once here, and read in place there."""
 
 import os
 from collections import deque
@@ -9,18 +9,18 @@ SIZE = 8 << 20
 
 
 class Ring:
-    """Holds pieces until they are let go of, in the order in which they came."""
+    """Holds pieces until they are released, in the order in which they were put in. Used by one thread."""
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("conexiones", os.MFD_CLOEXEC)
         os.ftruncate(self.descriptor, SIZE)
         self._memory = mmap(self.descriptor, SIZE)
-        self._held: deque[tuple[int, int]] = deque()  # from and to, in order
+        self._held: deque[tuple[int, int]] = deque()  # the start and end of each piece, oldest first
 
     def put(self, data: bytes) -> int | None:
-        """Where the piece, of at most SIZE bytes, is; None if there is no room now."""
+        """Copies a piece of at most SIZE bytes in, and gives its start; None if there is no room now."""
         size = len(data)
-        start = 0  # while nothing is held: the same few pages over and over
+        start = 0  # while nothing is held, the same few pages are used over and over
         if self._held:
             first, start = self._held[0][0], self._held[-1][1]
             if start > first:
@@ -34,8 +34,8 @@ class Ring:
         self._held.append((start, start + size))
         return start
 
-    def let_go(self) -> None:
-        """Of the oldest piece."""
+    def release(self) -> None:
+        """Frees the room of the oldest piece."""
         self._held.popleft()
 
     def close(self) -> None:

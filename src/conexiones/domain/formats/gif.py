@@ -80,7 +80,7 @@ def _table_bytes(flags: int) -> int:
 
 
 def _after_sub_blocks(data: Buffer, position: int) -> int:
-    """The position behind the data sub-blocks at `position` and their terminator."""
+    """The position after the data sub-blocks at `position` and their terminator."""
     while data[position]:
         end = min(position + _WINDOW, len(data))
         piece, base = window(data, position, end)

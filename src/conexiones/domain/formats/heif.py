@@ -38,7 +38,7 @@ def _probe(format: ImageFormat, data: Buffer) -> ImageHeader:
     metas: list[Box] = []
     for box in boxes(format, data, 0, size):
         if not box.kind.isascii() or not box.kind.decode("ascii").isprintable():
-            break  # Phones append data of their own behind the last box.
+            break  # Phones append data of their own after the last box.
         if box.end > size:
             raise TruncatedImage(format=format)
         if box.kind == b"meta":

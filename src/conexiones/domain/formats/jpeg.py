@@ -39,7 +39,7 @@ def peek(head: Buffer, *, full: bool) -> ImageHeader:
 
 
 def _header(data: Buffer, *, full: bool) -> tuple[ImageHeader, int]:
-    """The image's header, and the position behind the header of the first scan.
+    """The image's header, and the position after the header of the first scan.
 
     Where `full` is true, it is enough that a frame header was seen before the bytes run out.
     """
@@ -79,7 +79,7 @@ def _frame_size(data: Buffer, position: int, end: int) -> tuple[int, int]:
 
 
 def _next_marker(data: Buffer, position: int) -> tuple[int, int]:
-    """The code of the next marker and the position behind it. Bytes before it are skipped, as in libjpeg."""
+    """The code of the next marker and the position after it. Bytes before it are skipped, as in libjpeg."""
     size = len(data)
     while position < size:
         end = min(position + _WINDOW, size)

@@ -70,7 +70,7 @@ def _header(data: Buffer) -> tuple[int, int, int]:
 def _before_pixels(data: Buffer, width: int, height: int) -> tuple[ImageHeader, int, bool]:
     """The header, the position of the first IDAT, and whether a palette stands before it.
 
-    An eXIf chunk behind the pixels is allowed but ignored, as libvips and browsers do not wait for it.
+    An eXIf chunk after the pixels is allowed but ignored, as libvips and browsers do not wait for it.
     """
     position, frames, turned, palette = 33, 1, 1, False
     for _ in range(_MAX_CHUNKS):
@@ -109,7 +109,7 @@ def _chunk(data: Buffer, position: int) -> tuple[bytes, int, int]:
 
 
 def _crc_holds(data: Buffer, start: int, end: int) -> bool:
-    """Whether the CRC behind a chunk's data is right: that of its type and data (5.5)."""
+    """Whether the CRC after a chunk's data is right: that of its type and data (5.5)."""
     crc = 0
     for piece in range(start - 4, end, _PIECE):
         crc = zlib.crc32(data[piece : min(piece + _PIECE, end)], crc)

@@ -44,7 +44,7 @@ _OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("QOI", rb"qoif"),
         ("MNG", rb"\x8a[MJ]NG\r\n\x1a\n|\x8bJNG\r\n\x1a\n"),
         ("XCF", rb"gimp xcf "),
-        # A root element named svg behind anything that XML allows before it, or a DOCTYPE that announces it.
+        # A root element named svg after anything that XML allows before it, or a DOCTYPE that announces it.
         (
             "SVG",
             rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s+(?!svg|html)[^>]*+>)*+"

@@ -48,7 +48,7 @@ def probe(data: Buffer) -> ImageHeader:
     """The header of a whole file of any size.
 
     The structure is followed to its end. Pixels are not decoded, so a file that passes may still fail to
-    decode. Memory stays below a few MiB whatever the size. Bytes behind the end of the image are ignored.
+    decode. Memory stays below a few MiB whatever the size. Bytes after the end of the image are ignored.
     Raises NotAnImage and UnsupportedFormat as `sniff` does, TruncatedImage where bytes are missing,
     CorruptImage where the structure contradicts itself, and nothing else whatever the bytes are.
     """

@@ -51,7 +51,7 @@ def probe(data: Buffer) -> ImageHeader:
 
 
 def peek(head: Buffer, *, full: bool) -> ImageHeader:
-    """What the first chunk says. If it announces EXIF, which stands behind the pixels, all bytes are needed,
+    """What the first chunk says. If it announces EXIF, which comes after the pixels, all bytes are needed,
     unless `full` is true."""
     (riff,) = unpack(_RIFF, head, 0)
     kind, length = unpack(_CHUNK, head, _FIRST)
@@ -72,7 +72,7 @@ def peek(head: Buffer, *, full: bool) -> ImageHeader:
 def _chunk(data: Buffer, position: int, end: int) -> tuple[bytes, int, int]:
     """The type of the chunk at `position`, and where its payload starts and stops.
 
-    Raises CorruptImage if it stops behind `end`.
+    Raises CorruptImage if it stops after `end`.
     """
     kind, length = unpack(_CHUNK, data, position)
     start = position + 8

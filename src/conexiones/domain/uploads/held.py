@@ -8,22 +8,21 @@ from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Head, Images
 from conexiones.domain.uploads.outcome import as_json, known, still_open
-from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import UploadQuota, UploadRecord
-from conexiones.ports.staging import Staged
+from conexiones.ports.staging import ResumableStaged, Staging
 
 
 class HeldUpload:
     """An upload that somebody writes, or wrote a moment ago. Methods are called with the lock held.
 
-    `users` counts the tasks that work with it or wait to. `fenced` is set when the writer of `epoch` loses
-    the upload. Both assume that every writer of an upload is in this process, as do the lock and the open
-    file.
+    `users` is a reference count of the tasks that work with it or wait to. `fenced` is set when the writer of
+    `epoch` loses the upload. Both assume that every writer of an upload is in this process, as do the lock
+    and the open file.
     """
 
     def __init__(
-        self, upload_id: str, catalog: Catalog, blobs: Blobs, images: Images, quota: UploadQuota | None
+        self, upload_id: str, catalog: Catalog, staging: Staging, images: Images, quota: UploadQuota | None
     ) -> None:
         self.id = upload_id
         self.lock = asyncio.Lock()
@@ -33,9 +32,9 @@ class HeldUpload:
         self.head: Head | None = None
         self.images = images
         self._catalog = catalog
-        self._blobs = blobs
+        self._staging = staging
         self._quota = quota
-        self._staged: Staged | None = None
+        self._staged: ResumableStaged | None = None
 
     @property
     def is_open(self) -> bool:
@@ -43,8 +42,8 @@ class HeldUpload:
         return self._staged is not None
 
     @property
-    def staged(self) -> Staged:
-        """The staged bytes. Raises StorageUnavailable if they were let go because a commit failed."""
+    def staged(self) -> ResumableStaged:
+        """The staged bytes. Raises StorageUnavailable if they were released because a commit failed."""
         if self._staged is None:
             raise errors.StorageUnavailable
         return self._staged
@@ -55,14 +54,14 @@ class HeldUpload:
         self.fenced = asyncio.Event()
         self.epoch = epoch
 
-    async def open(self, upload: UploadRecord) -> Staged:
+    async def open(self, upload: UploadRecord) -> ResumableStaged:
         """The staged bytes, which are opened if they are not.
 
         Raises BlobCorrupt; then the upload has FAILED.
         """
         if self._staged is None:
             try:
-                self._staged = await self._blobs.resume(upload.id, upload.committed_size)
+                self._staged = await self._staging.resume(upload.id, upload.committed_size)
             except errors.BlobCorrupt as error:
                 await self._catalog.end_upload(
                     upload.id, state="FAILED", image=None, failure=as_json(error), now=now()
@@ -76,7 +75,7 @@ class HeldUpload:
 
         Raises WriterFenced, UploadEnded, UploadBytesExceeded and StorageUnavailable.
         """
-        async with self.let_go_on_error():
+        async with self.release_on_error():
             size = await self.staged.commit()
             upload = still_open(
                 await self._catalog.advance_upload(
@@ -96,24 +95,21 @@ class HeldUpload:
         return known(upload)
 
     @asynccontextmanager
-    async def let_go_on_error(self) -> AsyncIterator[None]:
-        """Lets go of the staged bytes if the body raises.
-
-        The next writer then begins at what was committed.
-        """
+    async def release_on_error(self) -> AsyncIterator[None]:
+        """Releases the staged bytes if the body raises. The next writer then begins at the committed size."""
         try:
             yield
         except BaseException:
-            await self.let_go()
+            await self.release()
             raise
 
     async def discard(self) -> None:
         """Removes the staged bytes."""
         if self._staged is not None:
             await self._staged.discard()
-        await self.let_go()
+        await self.release()
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Closes the staged bytes. What was committed stays."""
         staged, self._staged = self._staged, None
         if staged is not None:

@@ -20,10 +20,9 @@ from conexiones.domain.names import UserName
 from conexiones.domain.uploads.held import HeldUpload
 from conexiones.domain.uploads.outcome import known, still_open
 from conexiones.domain.uploads.writer import UploadWriter
-from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, UploadState
-from conexiones.ports.staging import Staged
+from conexiones.ports.staging import ResumableStaged, Staging
 
 IDLE_SECONDS = 24 * 3600
 """An open upload expires if it receives no byte for this long."""
@@ -48,10 +47,10 @@ class Uploads:
     """
 
     def __init__(
-        self, catalog: Catalog, blobs: Blobs, images: Images, quota: UploadQuota | None = None
+        self, catalog: Catalog, staging: Staging, images: Images, quota: UploadQuota | None = None
     ) -> None:
         self._catalog = catalog
-        self._blobs = blobs
+        self._staging = staging
         self._images = images
         self._quota = quota
         self._held: dict[str, HeldUpload] = {}
@@ -133,19 +132,14 @@ class Uploads:
                 raise errors.UploadIncomplete(expected=size, actual=upload.committed_size)
             if size < upload.committed_size:
                 raise errors.SizeExceeded(field="size_bytes", limit=size, actual=upload.committed_size)
-            async with held.let_go_on_error():
+            async with held.release_on_error():
                 try:
-                    image = await self._publish(staged, upload, sha256)
+                    image, upload = await self._publish(staged, upload, sha256)
                 except (errors.ImageError, errors.ChecksumMismatch) as error:
                     return await held.reject(error)
-                upload = known(
-                    await self._catalog.end_upload(
-                        upload_id, state="READY", image=image, failure=None, now=now()
-                    )
-                )
                 if upload.image_id == image.id:
                     await staged.settle()
-                await held.let_go()
+                await held.release()
         return upload
 
     async def cancel(self, upload_id: str) -> UploadRecord:
@@ -166,19 +160,30 @@ class Uploads:
         await self._catalog.forget_uploads(ended_before=time - KEEP_SECONDS * 1_000_000)
 
     async def close(self) -> None:
-        """Lets go of all staged bytes. Writers must have left before."""
+        """Releases all staged bytes. Writers must have left before."""
         for upload_id in list(self._held):
             async with self._locked(upload_id) as held:
-                await held.let_go()
+                await held.release()
 
-    async def _publish(self, staged: Staged, upload: UploadRecord, sha256: bytes) -> ImageRecord:
+    async def _publish(
+        self, staged: ResumableStaged, upload: UploadRecord, sha256: bytes
+    ) -> tuple[ImageRecord, UploadRecord]:
+        """The image of the staged bytes, which is stored if the upload has become READY by it, and the upload
+        as it is then."""
         if not staged.size:
             raise errors.EmptyStream
         header = await self._images.judge(staged)
-        digest = await staged.publish()
-        if sha256 and digest != sha256:
-            raise errors.ChecksumMismatch(algorithm="SHA-256", expected=sha256.hex(), actual=digest.hex())
-        return self._images.record(digest, staged.size, header, user=UserName.optional(upload.user))
+
+        async def end(digest: bytes) -> tuple[ImageRecord, UploadRecord]:
+            if sha256 and digest != sha256:
+                raise errors.ChecksumMismatch(algorithm="SHA-256", expected=sha256.hex(), actual=digest.hex())
+            image = self._images.record(digest, staged.size, header, user=UserName.optional(upload.user))
+            ended = await self._catalog.end_upload(
+                upload.id, state="READY", image=image, failure=None, now=now()
+            )
+            return image, known(ended)
+
+        return await staged.publish(end)
 
     async def _give_up(self, upload_id: str, state: UploadState) -> UploadRecord:
         async with self._locked(upload_id) as held:
@@ -189,7 +194,7 @@ class Uploads:
                 raise errors.UploadEnded(state=upload.state)
             held.take(0)
             await held.discard()
-            await self._blobs.drop(upload_id)
+            await self._staging.drop(upload_id)
         return upload
 
     @asynccontextmanager
@@ -197,7 +202,7 @@ class Uploads:
         """What is held of an upload, for one task at a time."""
         held = self._held.get(upload_id)
         if held is None:
-            held = HeldUpload(upload_id, self._catalog, self._blobs, self._images, self._quota)
+            held = HeldUpload(upload_id, self._catalog, self._staging, self._images, self._quota)
             self._held[upload_id] = held
         held.users += 1
         try:
@@ -211,7 +216,7 @@ class Uploads:
         if not held.users and not held.is_open:
             del self._held[held.id]
 
-    async def _claim(self, held: HeldUpload) -> tuple[UploadRecord, Staged]:
+    async def _claim(self, held: HeldUpload) -> tuple[UploadRecord, ResumableStaged]:
         """Takes the upload from the writer that has it. Called with the lock held."""
         upload = still_open(await self._catalog.claim_upload(held.id, now=now()))
         held.take(upload.writer_epoch)
@@ -221,19 +226,19 @@ class Uploads:
             upload = await held.commit(upload.writer_epoch)
         return upload, staged
 
-    async def _open(self, held: HeldUpload, upload: UploadRecord) -> Staged:
+    async def _open(self, held: HeldUpload, upload: UploadRecord) -> ResumableStaged:
         """The staged bytes of an upload. Called with the lock held. Raises BlobCorrupt."""
         if not held.is_open:
             await self._make_room()
         return await held.open(upload)
 
     async def _make_room(self) -> None:
-        """Lets go of staged bytes that nobody writes, if too many are open."""
+        """Releases staged bytes that nobody writes, if too many are open."""
         idle = [held.id for held in self._held.values() if not held.users]
         for upload_id in idle[: max(0, len(self._held) - _MAX_HELD)]:
             async with self._locked(upload_id) as other:
                 if other.users == 1:
-                    await other.let_go()
+                    await other.release()
 
 
 def expiry(upload: UploadRecord) -> int:

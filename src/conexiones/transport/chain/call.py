@@ -144,8 +144,9 @@ class Call:
             raise Cancelled from error
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole HTTP response."""
+        """A whole HTTP response; HEAD gets it without the body."""
         await self.send(
             {"type": "http.response.start", "status": status, "headers": headers, "trailers": False}
         )
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+        content = b"" if self.verb == "HEAD" else body
+        await self.send({"type": "http.response.body", "body": content, "more_body": False})

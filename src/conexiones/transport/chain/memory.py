@@ -33,9 +33,9 @@ class Budget:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if not turn.cancelled():
                 self.release(size)
-            else:
+            elif entry in self._waiting:  # else a release has passed it over
                 self._waiting.remove(entry)
                 self._grant()
             raise
@@ -60,6 +60,11 @@ class Lease:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._held = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is anything for which others may have to wait."""
+        return self._held > 0
 
     async def hold(self, size: int) -> None:
         """Waits for room for a message of `size` bytes, unless it is small."""

@@ -78,7 +78,7 @@ class Page:
             await call.respond(304, kept, b"")
             return
         headers = [*file.headers, (b"content-length", str(len(file.body)).encode())]
-        await call.respond(200, headers, file.body if call.verb == "GET" else b"")
+        await call.respond(200, headers, file.body)
 
 
 def _representations(path: Path) -> dict[str, _File]:

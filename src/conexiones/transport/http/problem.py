@@ -16,8 +16,8 @@ class HttpAnswer:
         self.begun = False
 
     async def fail(self, error: ConexionesError) -> None:
-        """Answers with the error; without a body for HEAD. Where the answer has begun, raises it: that cuts
-        the answer off, so that it is seen to be short."""
+        """Answers with the error. Where the answer has begun, raises it: that cuts the answer off, so that it
+        is seen to be short."""
         if self.begun:
             raise error
         call = self._call
@@ -43,4 +43,4 @@ class HttpAnswer:
         ]
         if error.retry_after is not None:
             headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
-        await call.respond(status, headers, b"" if call.verb == "HEAD" else text)
+        await call.respond(status, headers, text)

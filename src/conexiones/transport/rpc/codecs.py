@@ -1,5 +1,6 @@
 """The formats of messages: protobuf and its JSON. What cannot be read is an error that names the fault."""
 
+import re
 from abc import ABC, abstractmethod
 from functools import cache
 from typing import Any
@@ -10,6 +11,8 @@ from google.protobuf.message import DecodeError, Message
 
 from conexiones.errors import InvalidUtf8, MalformedMessage
 from conexiones.services.payload import WithPayload
+
+_OBJECT = re.compile(rb"\s*\{")
 
 MAX_JSON_MARKS = 100_000
 """Commas, brackets and braces in a JSON message. A message of ours has few, however long its base64; without
@@ -55,6 +58,8 @@ class JsonCodec(Codec):
     def decode(self, data: bytes, message: type[Message]) -> Message:
         malformed = MalformedMessage(type=message.DESCRIPTOR.full_name)
         if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_MARKS:
+            raise malformed
+        if not _OBJECT.match(data):  # Parse would take `[]`, or a string, for a message without fields
             raise malformed
         try:
             return Parse(str(data, "utf-8"), message(), ignore_unknown_fields=True)

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 
 from conexiones.errors import ConexionesError, MalformedRequest
 from conexiones.transport.chain.call import Headers
-from conexiones.transport.chain.memory import FREE
 from conexiones.transport.rpc.compression import INFLATION
 from conexiones.transport.rpc.envelopes import Requests, envelope
 from conexiones.transport.rpc.exchange import Enveloped, Exchange, Reply, Request
 from conexiones.transport.rpc.status import connect_error, http_status
+
+_DIGITS = 19
+"""Of a length that is read. What has more is padded with zeros, and int() refuses thousands of them."""
 
 _END_STREAM = 2
 """The flag of the last envelope of a stream of replies."""
@@ -37,14 +39,14 @@ class ConnectUnary(Exchange):
         if first is None:
             raise MalformedRequest
         declared = call.header(b"content-length")
-        size = int(declared) if declared.isdigit() else kind.max_bytes
+        size = int(declared) if declared.isdigit() and len(declared) <= _DIGITS else kind.max_bytes
         if size > kind.max_bytes or len(first) > kind.max_bytes:
             raise kind.too_large()
         if call.body.ended:
             return first
         await call.memory.hold(min(size * INFLATION, kind.max_bytes) if compressed else size)
         pieces, came = [first], len(first)
-        while (piece := await call.body.read(within=size > FREE)) is not None:
+        while (piece := await call.body.read(within=call.memory.holds)) is not None:
             pieces.append(piece)
             came += len(piece)
             if came > kind.max_bytes:
@@ -102,14 +104,16 @@ class ConnectStream(Enveloped):
             await self._finish(b"", {"error": connect_error(error, self._details)})
 
     async def _finish(self, before: bytes, end: dict[str, object]) -> None:
-        if not self._begun:
-            await self._start(trailers=False)
         self._ended = True
-        if self._call.reply_trailers:
-            end["metadata"] = _metadata(self._call.reply_trailers)
+        call = self._call
+        if call.reply_trailers:
+            end["metadata"] = _metadata(call.reply_trailers)
         text = json.dumps(end, ensure_ascii=False).encode()
         body = before + envelope([text], _END_STREAM)
-        await self._call.send({"type": "http.response.body", "body": body, "more_body": False})
+        if self._begun:
+            await call.send({"type": "http.response.body", "body": body, "more_body": False})
+        else:
+            await call.respond(200, [(b"content-type", self._content_type), *call.reply_headers], body)
 
 
 def _metadata(trailers: Headers) -> dict[str, list[str]]:

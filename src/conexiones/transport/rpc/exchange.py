@@ -1,5 +1,6 @@
 """The messages of one call, in and out, as all protocols of RPCs have them."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import ClassVar, TypeAlias
@@ -14,6 +15,10 @@ from conexiones.transport.rpc.codecs import Codec
 from conexiones.transport.rpc.compression import INFLATION, inflate
 from conexiones.transport.rpc.envelopes import Deflated, Envelopes, Requests, Sole, whole
 from conexiones.transport.rpc.status import Details
+
+_MESSAGES = 256
+"""Messages that are given without a pause. A MiB may hold 200,000 empty ones, and a handler may take each
+without waiting for anything: every other call would stand still for seconds."""
 
 Request: TypeAlias = Message | Sole
 Reply: TypeAlias = Message | WithPayload
@@ -123,6 +128,7 @@ class Enveloped(Exchange):
     ) -> AsyncIterator[Request]:
         """The messages of a body of which a piece has been read."""
         body, memory = self._call.body, self._call.memory
+        given = 0
         while piece is not None:
             envelopes.feed(piece)
             del piece
@@ -132,6 +138,9 @@ class Enveloped(Exchange):
                 else:
                     yield found
                 del found
+                given += 1
+                if not given % _MESSAGES:
+                    await asyncio.sleep(0)
             if not envelopes.waiting:
                 # The caller comes back for more, and so is done with the message before.
                 memory.release()
@@ -139,7 +148,7 @@ class Enveloped(Exchange):
                 await memory.hold(min(envelopes.gathering * INFLATION, kind.max_bytes))
             else:
                 await memory.hold(envelopes.gathering)
-            piece = await body.read(within=envelopes.waiting > FREE)
+            piece = await body.read(within=memory.holds or envelopes.waiting > FREE)
         envelopes.end()
 
     async def _start(self, *, trailers: bool) -> None:

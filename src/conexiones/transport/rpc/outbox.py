@@ -54,5 +54,7 @@ class Outbox:
         except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
             raise Internal from error
         finally:
-            self._news.set()
-            await replies.aclose()
+            try:
+                await replies.aclose()
+            finally:
+                self._news.set()  # the last thing that is done: who waits for it looks for the end

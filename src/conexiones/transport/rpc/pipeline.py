@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from conexiones.errors import Internal
+
 Q = TypeVar("Q")
 R = TypeVar("R")
 
@@ -41,7 +43,7 @@ class Pipeline(Generic[Q, R]):
             try:
                 async for request in requests:
                     size = self._size(request)
-                    task = asyncio.create_task(self._work(request, call))
+                    task = asyncio.create_task(_contained(self._work(request, call)))
                     del request
                     turns.put_nowait(task)
                     if self._held + size <= BYTES:
@@ -74,3 +76,11 @@ class Pipeline(Generic[Q, R]):
 
         self._held += size
         task.add_done_callback(release)
+
+
+async def _contained(work: Coroutine[Any, Any, R]) -> R:
+    """Raises SystemExit and its like, which would end the event loop from within a task, as Internal."""
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        raise Internal from error

@@ -21,35 +21,35 @@ export const file_conexiones_v1_errors: GenFile = /*@__PURE__*/
  */
 export type ImageProblem = Message<"conexiones.v1.ImageProblem"> & {
   /**
-   * The reason of the google.rpc.ErrorInfo beside this message.
+   * The same reason as in the google.rpc.ErrorInfo.
    *
    * @generated from field: string reason = 1;
    */
   reason: string;
 
   /**
-   * The largest value allowed; 0 where no limit is the matter.
+   * The largest value allowed; 0 if the error is not about a limit.
    *
    * @generated from field: int64 limit = 2;
    */
   limit: bigint;
 
   /**
-   * The value found; 0 where unknown.
+   * The value found; 0 if unknown.
    *
    * @generated from field: int64 actual = 3;
    */
   actual: bigint;
 
   /**
-   * What `limit` and `actual` count: "bytes", "pixels", "seconds"; empty where there is no limit.
+   * The unit of `limit` and `actual`: "bytes", "pixels" or "seconds"; empty if the error is not about a limit.
    *
    * @generated from field: string unit = 4;
    */
   unit: string;
 
   /**
-   * The format as far as it was recognised; empty otherwise.
+   * The format of the image; empty if it was not recognised.
    *
    * @generated from field: string format = 5;
    */
@@ -64,7 +64,7 @@ export const ImageProblemSchema: GenMessage<ImageProblem> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_errors, 0);
 
 /**
- * A message that is larger than one message may be.
+ * A message was larger than the limit.
  *
  * @generated from message conexiones.v1.MessageTooLarge
  */
@@ -77,7 +77,7 @@ export type MessageTooLarge = Message<"conexiones.v1.MessageTooLarge"> & {
   limitBytes: bigint;
 
   /**
-   * The call that takes an image of any size, as fragments: "/package.Service/Method".
+   * The call that takes an image of any size as fragments, in the form "/package.Service/Method".
    *
    * @generated from field: string streaming_method = 2;
    */
@@ -92,20 +92,20 @@ export const MessageTooLargeSchema: GenMessage<MessageTooLarge> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_errors, 1);
 
 /**
- * Bytes that were sent for another place than the end of what the upload has.
+ * Bytes were sent for another offset than the upload's committed size.
  *
  * @generated from message conexiones.v1.OffsetMismatch
  */
 export type OffsetMismatch = Message<"conexiones.v1.OffsetMismatch"> & {
   /**
-   * Where the next bytes belong: the upload's committed size. Go on from there.
+   * The upload's committed size: continue from there.
    *
    * @generated from field: int64 expected_offset = 1;
    */
   expectedOffset: bigint;
 
   /**
-   * Where they were sent for.
+   * The offset that was sent.
    *
    * @generated from field: int64 actual_offset = 2;
    */
@@ -120,13 +120,13 @@ export const OffsetMismatchSchema: GenMessage<OffsetMismatch> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_errors, 2);
 
 /**
- * A writer that another one has taken the upload from.
+ * Another writer took over the upload.
  *
  * @generated from message conexiones.v1.WriterFenced
  */
 export type WriterFenced = Message<"conexiones.v1.WriterFenced"> & {
   /**
-   * The epoch of the writer that has the upload now.
+   * The epoch of the writer that now has the upload.
    *
    * @generated from field: int64 writer_epoch = 1;
    */
@@ -141,7 +141,7 @@ export const WriterFencedSchema: GenMessage<WriterFenced> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_errors, 3);
 
 /**
- * Bytes that are not those that the client says it sent.
+ * The bytes that came are not those that the client says it sent.
  *
  * @generated from message conexiones.v1.ChecksumMismatch
  */
@@ -154,14 +154,14 @@ export type ChecksumMismatch = Message<"conexiones.v1.ChecksumMismatch"> & {
   algorithm: string;
 
   /**
-   * As the client said, big-endian.
+   * The checksum that the client sent, big-endian.
    *
    * @generated from field: bytes expected = 2;
    */
   expected: Uint8Array;
 
   /**
-   * Of what came, big-endian.
+   * The checksum of the bytes that came, big-endian.
    *
    * @generated from field: bytes actual = 3;
    */
@@ -176,7 +176,7 @@ export const ChecksumMismatchSchema: GenMessage<ChecksumMismatch> = /*@__PURE__*
   messageDesc(file_conexiones_v1_errors, 4);
 
 /**
- * Why an upload ended without an image: what the status of a call of its own would say.
+ * The reason why an upload ended without an image, with the same content as the status of a failed call.
  *
  * @generated from message conexiones.v1.Failure
  */
@@ -189,7 +189,7 @@ export type Failure = Message<"conexiones.v1.Failure"> & {
   code: number;
 
   /**
-   * Stable, for programs: docs/errors.md lists them.
+   * The reason, for programs; it never changes. docs/errors.md lists all reasons.
    *
    * @generated from field: string reason = 2;
    */

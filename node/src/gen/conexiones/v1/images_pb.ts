@@ -28,20 +28,22 @@ export type Image = Message<"conexiones.v1.Image"> & {
   id: string;
 
   /**
-   * One of JPEG, PNG, GIF, WEBP, TIFF, BMP, AVIF, HEIF: by content, never by name.
+   * One of JPEG, PNG, GIF, WEBP, TIFF, BMP, AVIF and HEIF, determined from the content, never from a name.
    *
    * @generated from field: string format = 2;
    */
   format: string;
 
   /**
-   * Pixels, as a person sees the image: EXIF orientation is applied.
+   * In pixels, as a person sees the image: the EXIF orientation has been applied.
    *
    * @generated from field: int32 width = 3;
    */
   width: number;
 
   /**
+   * In pixels, likewise upright.
+   *
    * @generated from field: int32 height = 4;
    */
   height: number;
@@ -78,14 +80,14 @@ export type Image = Message<"conexiones.v1.Image"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * The name of the user whose it is; empty if nobody's.
+   * The name of the user to whom the image belongs; empty if it belongs to nobody.
    *
    * @generated from field: string user = 10;
    */
   user: string;
 
   /**
-   * Changes when the bytes do, which they never do under one id: quoted SHA-256, as an HTTP strong ETag.
+   * The quoted SHA-256, as an HTTP strong ETag. The bytes under one id never change, so neither does this.
    *
    * @generated from field: string etag = 11;
    */
@@ -99,7 +101,7 @@ export type Image = Message<"conexiones.v1.Image"> & {
   contentType: string;
 
   /**
-   * What decoding showed. Absent until that is done, soon after the image was stored.
+   * What decoding showed. Absent until the image was decoded, soon after it was stored.
    *
    * @generated from field: conexiones.v1.Facts facts = 13;
    */
@@ -120,8 +122,8 @@ export const ImageSchema: GenMessage<Image> = /*@__PURE__*/
  */
 export type Facts = Message<"conexiones.v1.Facts"> & {
   /**
-   * Why it cannot be decoded: PIXELS, SECONDS, MEMORY, CORRUPT, CRASH or UNSUPPORTED; all else is empty then.
-   * Empty: it can be.
+   * Why the image cannot be decoded: PIXELS, SECONDS, MEMORY, CORRUPT, CRASH or UNSUPPORTED; all other fields are then
+   * empty. Empty if it can be decoded.
    *
    * @generated from field: string problem = 1;
    */
@@ -135,7 +137,7 @@ export type Facts = Message<"conexiones.v1.Facts"> & {
   colorSpace: string;
 
   /**
-   * Of one sample: 1, 8, 16 or 32.
+   * Bits of one sample: 1, 8, 16 or 32.
    *
    * @generated from field: int32 bits_per_sample = 3;
    */
@@ -147,14 +149,14 @@ export type Facts = Message<"conexiones.v1.Facts"> & {
   hasAlpha: boolean;
 
   /**
-   * Of the most common kind, "#rrggbb" in sRGB.
+   * The most common colour, as "#rrggbb" in sRGB.
    *
    * @generated from field: string dominant_color = 5;
    */
   dominantColor: string;
 
   /**
-   * https://blurha.sh: a placeholder to show while the image loads, of 4 × 3 components (3 × 4 of an upright image).
+   * A placeholder to show while the image loads (https://blurha.sh), of 4 × 3 components, or 3 × 4 in portrait format.
    *
    * @generated from field: string blur_hash = 6;
    */
@@ -169,20 +171,22 @@ export const FactsSchema: GenMessage<Facts> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_images, 1);
 
 /**
- * Another form of an image. What is not said is as in the original. Options that make no sense are INVALID_FIELD.
- * Upright, in sRGB of 8 bits, without metadata.
+ * The options of a rendition, which is an image in another size or format: upright, in sRGB of 8 bits, without metadata.
+ * Options that are not set are as in the original. Options that make no sense are INVALID_FIELD.
  *
  * @generated from message conexiones.v1.Rendition
  */
 export type Rendition = Message<"conexiones.v1.Rendition"> & {
   /**
-   * Pixels, at most the limit; 0 for whatever the other side and the fit give. FIT_COVER and FIT_CONTAIN take both.
+   * In pixels; 0 if it follows from the height and the fit. FIT_COVER and FIT_CONTAIN need both width and height.
    *
    * @generated from field: int32 width = 1;
    */
   width: number;
 
   /**
+   * In pixels; 0 if it follows from the width and the fit.
+   *
    * @generated from field: int32 height = 2;
    */
   height: number;
@@ -198,14 +202,15 @@ export type Rendition = Message<"conexiones.v1.Rendition"> & {
   format: Rendition_Format;
 
   /**
-   * 1 to 100; 0 for the format's default. PNG has none.
+   * 1 to 100; 0 for the default of the format. PNG has no quality.
    *
    * @generated from field: int32 quality = 5;
    */
   quality: number;
 
   /**
-   * Keep the animation of a GIF or WEBP, as WEBP; otherwise the first frame. Of what does not move it makes no difference.
+   * Keep the animation of a GIF or WEBP, as WEBP; otherwise the rendition is of the first frame. Without effect for an
+   * image that is not animated.
    *
    * @generated from field: bool animated = 6;
    */
@@ -231,7 +236,7 @@ export const RenditionSchema: GenMessage<Rendition> = /*@__PURE__*/
  */
 export enum Rendition_Fit {
   /**
-   * As FIT_INSIDE.
+   * The same as FIT_INSIDE.
    *
    * @generated from enum value: FIT_UNSPECIFIED = 0;
    */
@@ -245,14 +250,14 @@ export enum Rendition_Fit {
   INSIDE = 1,
 
   /**
-   * Exactly `width` × `height`, filled: what does not fit is cut off around the centre.
+   * Exactly `width` × `height`; what does not fit is cropped around the centre.
    *
    * @generated from enum value: FIT_COVER = 2;
    */
   COVER = 2,
 
   /**
-   * Exactly `width` × `height`: the whole image, with transparent bars, white ones in a JPEG.
+   * Exactly `width` × `height`: the whole image between bars, which are transparent, or white in a JPEG.
    *
    * @generated from enum value: FIT_CONTAIN = 3;
    */
@@ -270,7 +275,8 @@ export const Rendition_FitSchema: GenEnum<Rendition_Fit> = /*@__PURE__*/
  */
 export enum Rendition_Format {
   /**
-   * As the original where that is one of these; otherwise JPEG for HEIF, and PNG. WEBP if `animated` and it moves.
+   * The format of the original if it is one of these; otherwise JPEG for HEIF and PNG for the others. WEBP if
+   * `animated` is set and the image is animated.
    *
    * @generated from enum value: FORMAT_UNSPECIFIED = 0;
    */
@@ -317,19 +323,21 @@ export type RenditionInfo = Message<"conexiones.v1.RenditionInfo"> & {
   format: string;
 
   /**
-   * Pixels.
+   * In pixels.
    *
    * @generated from field: int32 width = 2;
    */
   width: number;
 
   /**
+   * In pixels.
+   *
    * @generated from field: int32 height = 3;
    */
   height: number;
 
   /**
-   * More than 1 if it is animated.
+   * More than 1 if the rendition is animated.
    *
    * @generated from field: int32 frames = 4;
    */
@@ -348,7 +356,7 @@ export type RenditionInfo = Message<"conexiones.v1.RenditionInfo"> & {
   sha256: Uint8Array;
 
   /**
-   * Quoted SHA-256, as an HTTP strong ETag.
+   * The quoted SHA-256, as an HTTP strong ETag.
    *
    * @generated from field: string etag = 7;
    */
@@ -370,20 +378,20 @@ export const RenditionInfoSchema: GenMessage<RenditionInfo> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_images, 3);
 
 /**
- * What a rendition may ask for.
+ * The limits of renditions.
  *
  * @generated from message conexiones.v1.RenditionLimits
  */
 export type RenditionLimits = Message<"conexiones.v1.RenditionLimits"> & {
   /**
-   * Of `width` and of `height`, in pixels.
+   * The largest `width` and the largest `height`, in pixels.
    *
    * @generated from field: int32 max_side = 1;
    */
   maxSide: number;
 
   /**
-   * Width × height (× frames, animated) of an image, and of a rendition.
+   * The largest width × height (× frames if animated) of the image, and of the rendition.
    *
    * @generated from field: int64 max_pixels = 2;
    */
@@ -397,7 +405,7 @@ export type RenditionLimits = Message<"conexiones.v1.RenditionLimits"> & {
   maxQuality: number;
 
   /**
-   * In seconds: how long making one may take.
+   * How long making one rendition may take, in seconds.
    *
    * @generated from field: double max_seconds = 4;
    */
@@ -455,35 +463,35 @@ export const GetImageResponseSchema: GenMessage<GetImageResponse> = /*@__PURE__*
  */
 export type ListImagesRequest = Message<"conexiones.v1.ListImagesRequest"> & {
   /**
-   * At most so many; 0 for 100; more than 1,000 is 1,000.
+   * The largest number of images in the response; 0 stands for 100, and more than 1,000 for 1,000.
    *
    * @generated from field: int32 page_size = 1;
    */
   pageSize: number;
 
   /**
-   * From the response before; empty for the first page. Filters must stay the same.
+   * The token from the response before; empty for the first page. The filters must stay the same.
    *
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
 
   /**
-   * Only this user's.
+   * Only images of this user.
    *
    * @generated from field: string user = 3;
    */
   user: string;
 
   /**
-   * Only those created at this time or later.
+   * Only images created at this time or later.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 4;
    */
   startTime?: Timestamp | undefined;
 
   /**
-   * Only those created before this time.
+   * Only images created before this time.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 5;
    */
@@ -561,30 +569,31 @@ export type DownloadImageRequest = Message<"conexiones.v1.DownloadImageRequest">
   id: string;
 
   /**
-   * The first byte wanted; negative: so many bytes from the end (more than there are: all).
-   * Behind the end: OUT_OF_RANGE.
+   * The first byte wanted. A negative offset counts from the end, and stands for 0 if the image is shorter. An offset
+   * past the end is OUT_OF_RANGE.
    *
    * @generated from field: int64 offset = 2;
    */
   offset: bigint;
 
   /**
-   * At most so many bytes; 0 for all to the end.
+   * The largest number of bytes wanted; 0 for all up to the end.
    *
    * @generated from field: int64 limit = 3;
    */
   limit: bigint;
 
   /**
-   * If set and not the etag of what would be sent: ABORTED, ETAG_MISMATCH. For resuming a download.
+   * For resuming a download: if set and not the etag of the bytes that would be sent, the call fails with ABORTED,
+   * ETAG_MISMATCH.
    *
    * @generated from field: string if_etag = 4;
    */
   ifEtag: string;
 
   /**
-   * Send this rendition, to whose bytes `offset` and `limit` then apply; absent: the image as it is.
-   * FAILED_PRECONDITION, NO_RENDITION if it cannot be made. The same one is made once, and kept for a while.
+   * If set, this rendition is sent instead of the image, and `offset` and `limit` apply to its bytes. If it cannot be
+   * made, the call fails with FAILED_PRECONDITION, NO_RENDITION. A rendition is made once, and cached for a while.
    *
    * @generated from field: conexiones.v1.Rendition rendition = 5;
    */
@@ -603,21 +612,21 @@ export const DownloadImageRequestSchema: GenMessage<DownloadImageRequest> = /*@_
  */
 export type DownloadImageResponse = Message<"conexiones.v1.DownloadImageResponse"> & {
   /**
-   * In the first frame only.
+   * Describes the image. Only in the first frame.
    *
    * @generated from field: conexiones.v1.Image image = 1;
    */
   image?: Image | undefined;
 
   /**
-   * Where `data` belongs in the image, or its rendition.
+   * Where `data` begins in the image, or in the rendition.
    *
    * @generated from field: int64 offset = 2;
    */
   offset: bigint;
 
   /**
-   * At most 1 MiB. Empty only in a first frame without a byte to follow.
+   * At most 1 MiB. Empty only in the first frame, if there are no bytes to send.
    *
    * @generated from field: bytes data = 3;
    */
@@ -631,7 +640,7 @@ export type DownloadImageResponse = Message<"conexiones.v1.DownloadImageResponse
   crc32c: number;
 
   /**
-   * In the first frame only, if a rendition was asked for: what the bytes are.
+   * Describes the rendition, if one was asked for. Only in the first frame.
    *
    * @generated from field: conexiones.v1.RenditionInfo rendition = 5;
    */
@@ -650,14 +659,14 @@ export const DownloadImageResponseSchema: GenMessage<DownloadImageResponse> = /*
  */
 export type WatchImagesRequest = Message<"conexiones.v1.WatchImagesRequest"> & {
   /**
-   * Of the last event seen: what came after it is told first. Empty: from now on.
+   * The token of the last event seen: the stream begins with the event after it. Empty to begin now.
    *
    * @generated from field: string resume_token = 1;
    */
   resumeToken: string;
 
   /**
-   * Only this user's.
+   * Only images of this user.
    *
    * @generated from field: string user = 2;
    */
@@ -676,7 +685,7 @@ export const WatchImagesRequestSchema: GenMessage<WatchImagesRequest> = /*@__PUR
  */
 export type WatchImagesResponse = Message<"conexiones.v1.WatchImagesResponse"> & {
   /**
-   * Where to go on after a lost connection.
+   * With this token, a new call continues after this event.
    *
    * @generated from field: string resume_token = 1;
    */
@@ -703,7 +712,7 @@ export type WatchImagesResponse = Message<"conexiones.v1.WatchImagesResponse"> &
     case: "deletedId";
   } | {
     /**
-     * Nothing happened; sent at the beginning, and whenever 20 seconds have been quiet.
+     * Sent at the beginning, and whenever there was no event for 20 seconds.
      *
      * @generated from field: conexiones.v1.Heartbeat heartbeat = 4;
      */
@@ -711,7 +720,7 @@ export type WatchImagesResponse = Message<"conexiones.v1.WatchImagesResponse"> &
     case: "heartbeat";
   } | {
     /**
-     * The history since the resume token is gone, in part or whole: list the images anew.
+     * Events since the resume token are no longer kept and were missed: list the images again.
      *
      * @generated from field: conexiones.v1.Resync resync = 5;
      */
@@ -719,7 +728,7 @@ export type WatchImagesResponse = Message<"conexiones.v1.WatchImagesResponse"> &
     case: "resync";
   } | {
     /**
-     * The facts of a stored image became known. An image whose bytes were known before has its facts when stored.
+     * The facts of a stored image became known. An image whose bytes were stored before has its facts from the start.
      *
      * @generated from field: conexiones.v1.Image described = 6;
      */
@@ -762,13 +771,13 @@ export const ResyncSchema: GenMessage<Resync> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_images, 16);
 
 /**
- * Images as stored, whichever call stored them.
+ * The stored images, whichever call stored them.
  *
  * @generated from service conexiones.v1.ImageService
  */
 export const ImageService: GenService<{
   /**
-   * One image by its id. NOT_FOUND if there is none.
+   * Returns one image by its id. NOT_FOUND if there is none.
    *
    * @generated from rpc conexiones.v1.ImageService.GetImage
    */
@@ -778,7 +787,8 @@ export const ImageService: GenService<{
     output: typeof GetImageResponseSchema;
   },
   /**
-   * Images, newest first, in pages. What is stored or deleted meanwhile neither repeats nor hides others.
+   * Lists images in pages, newest first. Images that are stored or deleted between two pages neither repeat nor hide
+   * others.
    *
    * @generated from rpc conexiones.v1.ImageService.ListImages
    */
@@ -788,7 +798,7 @@ export const ImageService: GenService<{
     output: typeof ListImagesResponseSchema;
   },
   /**
-   * Deletes an image. Its bytes go with the last image that has them. NOT_FOUND if there is none.
+   * Deletes an image. Its bytes are deleted with the last image that refers to them. NOT_FOUND if there is none.
    *
    * @generated from rpc conexiones.v1.ImageService.DeleteImage
    */
@@ -798,7 +808,7 @@ export const ImageService: GenService<{
     output: typeof DeleteImageResponseSchema;
   },
   /**
-   * The bytes of an image, or a range of them, in frames. The first frame describes the image.
+   * Sends the bytes of an image, or a range of them, in frames. The first frame also describes the image.
    *
    * @generated from rpc conexiones.v1.ImageService.DownloadImage
    */
@@ -808,7 +818,7 @@ export const ImageService: GenService<{
     output: typeof DownloadImageResponseSchema;
   },
   /**
-   * What happens to images from now on, or from a resume token on. Never ends by itself.
+   * Reports what happens to images from now on, or after a resume token. The stream does not end by itself.
    *
    * @generated from rpc conexiones.v1.ImageService.WatchImages
    */

@@ -32,14 +32,14 @@ export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*
  */
 export type GetStatusResponse = Message<"conexiones.v1.GetStatusResponse"> & {
   /**
-   * Of the program, such as "0.1.0".
+   * The version of the program, such as "0.1.0".
    *
    * @generated from field: string version = 1;
    */
   version: string;
 
   /**
-   * Since when it runs.
+   * When the server was started.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 2;
    */
@@ -51,7 +51,7 @@ export type GetStatusResponse = Message<"conexiones.v1.GetStatusResponse"> & {
   imageCount: bigint;
 
   /**
-   * Of all images together; bytes that several images share count for each.
+   * The bytes of all images together. Bytes that several images share count for each of them.
    *
    * @generated from field: int64 image_bytes = 4;
    */
@@ -63,7 +63,7 @@ export type GetStatusResponse = Message<"conexiones.v1.GetStatusResponse"> & {
   userCount: bigint;
 
   /**
-   * Uploads that take bytes.
+   * How many uploads are open.
    *
    * @generated from field: int64 open_upload_count = 6;
    */
@@ -78,13 +78,13 @@ export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE_
   messageDesc(file_conexiones_v1_status, 1);
 
 /**
- * What the server is and holds. Whether it serves is told by grpc.health.v1.Health.
+ * The server's version, and counts of what it stores. For its health there is grpc.health.v1.Health.
  *
  * @generated from service conexiones.v1.StatusService
  */
 export const StatusService: GenService<{
   /**
-   * The server as it stands. The counts are at most a few seconds old.
+   * Returns the state of the server. The counts are at most a few seconds old.
    *
    * @generated from rpc conexiones.v1.StatusService.GetStatus
    */

@@ -23,7 +23,7 @@ export const file_conexiones_v1_uploads: GenFile = /*@__PURE__*/
  */
 export type Upload = Message<"conexiones.v1.Upload"> & {
   /**
-   * Random, and no permission.
+   * Random. Knowing it gives no permission.
    *
    * @generated from field: string id = 1;
    */
@@ -35,21 +35,21 @@ export type Upload = Message<"conexiones.v1.Upload"> & {
   state: Upload_State;
 
   /**
-   * Bytes that are durable.
+   * How many bytes are durable.
    *
    * @generated from field: int64 committed_size = 3;
    */
   committedSize: bigint;
 
   /**
-   * As announced; absent if it was not.
+   * The announced size; absent if none was announced.
    *
    * @generated from field: optional int64 size_bytes = 4;
    */
   sizeBytes?: bigint | undefined;
 
   /**
-   * Of the writer that has the upload.
+   * The epoch of the writer that has the upload. It increases when another writer takes over.
    *
    * @generated from field: int64 writer_epoch = 5;
    */
@@ -66,28 +66,28 @@ export type Upload = Message<"conexiones.v1.Upload"> & {
   updateTime?: Timestamp | undefined;
 
   /**
-   * When an open upload expires, unless bytes come before; when an ended one is forgotten.
+   * When an open upload expires unless more bytes come, or when the outcome of an ended one is deleted.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 8;
    */
   expireTime?: Timestamp | undefined;
 
   /**
-   * With STATE_READY.
+   * Set in STATE_READY.
    *
    * @generated from field: conexiones.v1.Image image = 9;
    */
   image?: Image | undefined;
 
   /**
-   * With STATE_REJECTED and STATE_FAILED.
+   * Set in STATE_REJECTED and STATE_FAILED.
    *
    * @generated from field: conexiones.v1.Failure failure = 10;
    */
   failure?: Failure | undefined;
 
   /**
-   * The name of the user whose the image will be; empty if nobody's.
+   * The name of the user to whom the image will belong; empty if it will belong to nobody.
    *
    * @generated from field: string user = 11;
    */
@@ -111,42 +111,43 @@ export enum Upload_State {
   UNSPECIFIED = 0,
 
   /**
-   * Takes bytes.
+   * The upload accepts bytes.
    *
    * @generated from enum value: STATE_OPEN = 1;
    */
   OPEN = 1,
 
   /**
-   * Ended: `image` is stored.
+   * The upload has ended, and `image` is stored.
    *
    * @generated from enum value: STATE_READY = 2;
    */
   READY = 2,
 
   /**
-   * Ended: the bytes are no image that the server accepts, or not those that were announced; `failure` says why.
+   * The upload has ended, because the bytes are no image that the server accepts, or not the announced ones;
+   * `failure` says why.
    *
    * @generated from enum value: STATE_REJECTED = 3;
    */
   REJECTED = 3,
 
   /**
-   * Ended by a fault of the server; `failure` says which. Try again with a new upload.
+   * The upload has ended through a fault of the server, which `failure` tells. Try again with a new upload.
    *
    * @generated from enum value: STATE_FAILED = 4;
    */
   FAILED = 4,
 
   /**
-   * Ended by CancelUpload.
+   * The upload was ended by CancelUpload.
    *
    * @generated from enum value: STATE_CANCELLED = 5;
    */
   CANCELLED = 5,
 
   /**
-   * Ended for want of a writer.
+   * The upload has ended, because no bytes came for too long, or because it was open for too long.
    *
    * @generated from enum value: STATE_EXPIRED = 6;
    */
@@ -189,42 +190,42 @@ export type GetLimitsResponse = Message<"conexiones.v1.GetLimitsResponse"> & {
   maxPixels: bigint;
 
   /**
-   * Of one message as a whole.
+   * The largest size of a whole message.
    *
    * @generated from field: int64 max_message_bytes = 3;
    */
   maxMessageBytes: bigint;
 
   /**
-   * Of the data of one chunk: a little less than of a message.
+   * The largest size of the data in one chunk, a little less than that of a message.
    *
    * @generated from field: int64 max_chunk_bytes = 4;
    */
   maxChunkBytes: bigint;
 
   /**
-   * What serves best as the size of a chunk.
+   * The size of a chunk that performs best.
    *
    * @generated from field: int64 preferred_chunk_bytes = 5;
    */
   preferredChunkBytes: bigint;
 
   /**
-   * An open upload expires after so long without a byte,
+   * An open upload expires when no byte has come for this long.
    *
    * @generated from field: google.protobuf.Duration idle_expiry = 6;
    */
   idleExpiry?: Duration | undefined;
 
   /**
-   * and after so long in all.
+   * An open upload expires this long after it was created, even if bytes still come.
    *
    * @generated from field: google.protobuf.Duration total_expiry = 7;
    */
   totalExpiry?: Duration | undefined;
 
   /**
-   * The server's version, as 1.2.3.
+   * The server's version, such as "1.2.3".
    *
    * @generated from field: string server_version = 8;
    */
@@ -238,22 +239,22 @@ export type GetLimitsResponse = Message<"conexiones.v1.GetLimitsResponse"> & {
   serverTime?: Timestamp | undefined;
 
   /**
-   * Uploads that may be open at a time, over all clients: one more is refused with TOO_MANY_UPLOADS,
+   * How many uploads of all clients may be open at a time. Further ones are refused with TOO_MANY_UPLOADS.
    *
    * @generated from field: int64 max_open_uploads = 10;
    */
   maxOpenUploads: bigint;
 
   /**
-   * and bytes of all of them together, of each what it announced, or received if that is more:
-   * UPLOAD_BYTES_EXCEEDED.
+   * The bytes that all open uploads may have together, where each counts with the size it announced, or with the bytes
+   * received if these are more. Further bytes are refused with UPLOAD_BYTES_EXCEEDED.
    *
    * @generated from field: int64 max_open_bytes = 11;
    */
   maxOpenBytes: bigint;
 
   /**
-   * Of DownloadImage, and plain HTTP.
+   * The limits of renditions, for DownloadImage and plain HTTP.
    *
    * @generated from field: conexiones.v1.RenditionLimits renditions = 12;
    */
@@ -272,22 +273,22 @@ export const GetLimitsResponseSchema: GenMessage<GetLimitsResponse> = /*@__PURE_
  */
 export type CreateUploadRequest = Message<"conexiones.v1.CreateUploadRequest"> & {
   /**
-   * Made up by the client, 1 to 128 characters, best a UUID: the same again gives the same upload. With other
-   * fields than the first time: ALREADY_EXISTS, REQUEST_ID_REUSED.
+   * Made up by the client: 1 to 128 characters, preferably a UUID. A call with the same id returns the same upload. If
+   * its other fields differ from the first time, it fails with ALREADY_EXISTS, REQUEST_ID_REUSED.
    *
    * @generated from field: string request_id = 1;
    */
   requestId: string;
 
   /**
-   * The name of the user whose the image is to be; empty for nobody's.
+   * The name of the user to whom the image will belong; empty for nobody.
    *
    * @generated from field: string user = 2;
    */
   user: string;
 
   /**
-   * If known: what does not fit is refused at once, and FinishUpload checks it.
+   * The size of the image, if known. An image that is too large is then refused at once, and FinishUpload checks it.
    *
    * @generated from field: optional int64 size_bytes = 3;
    */
@@ -328,14 +329,14 @@ export type WriteChunkRequest = Message<"conexiones.v1.WriteChunkRequest"> & {
   uploadId: string;
 
   /**
-   * Of this writer. 0: take the upload from any other writer; the response says the new epoch.
+   * The epoch of this writer. With 0, it takes over the upload from any other writer; the response has the new epoch.
    *
    * @generated from field: int64 writer_epoch = 2;
    */
   writerEpoch: bigint;
 
   /**
-   * Must be the upload's committed size. Otherwise ABORTED with OffsetMismatch.
+   * Must be the upload's committed size. Otherwise the call fails with ABORTED and OffsetMismatch.
    *
    * @generated from field: int64 offset = 3;
    */
@@ -347,7 +348,8 @@ export type WriteChunkRequest = Message<"conexiones.v1.WriteChunkRequest"> & {
   data: Uint8Array;
 
   /**
-   * CRC-32C of `data`. If it does not match, the chunk is discarded: DATA_LOSS with ChecksumMismatch; send it again.
+   * CRC-32C of `data`. If it does not match, the chunk is discarded and the call fails with DATA_LOSS and
+   * ChecksumMismatch: send the chunk again.
    *
    * @generated from field: optional fixed32 crc32c = 5;
    */
@@ -388,14 +390,14 @@ export const WriteChunkResponseSchema: GenMessage<WriteChunkResponse> = /*@__PUR
  */
 export type WriteStreamRequest = Message<"conexiones.v1.WriteStreamRequest"> & {
   /**
-   * In the first message; ignored in others. The first may come without data, to learn where to begin.
+   * Needed in the first message, and ignored in others. The first message may have no data, to learn where to begin.
    *
    * @generated from field: string upload_id = 1;
    */
   uploadId: string;
 
   /**
-   * Must be where the message before ended; in the first one with data, the upload's committed size.
+   * Must be the end of the message before, or in the first message with data the upload's committed size.
    *
    * @generated from field: int64 offset = 2;
    */
@@ -407,7 +409,7 @@ export type WriteStreamRequest = Message<"conexiones.v1.WriteStreamRequest"> & {
   data: Uint8Array;
 
   /**
-   * CRC-32C of `data`. If it does not match, the stream ends, at the end of the chunk before.
+   * CRC-32C of `data`. If it does not match, the chunk is discarded and the stream fails with DATA_LOSS.
    *
    * @generated from field: optional fixed32 crc32c = 4;
    */
@@ -426,7 +428,7 @@ export const WriteStreamRequestSchema: GenMessage<WriteStreamRequest> = /*@__PUR
  */
 export type WriteStreamResponse = Message<"conexiones.v1.WriteStreamResponse"> & {
   /**
-   * Bytes that are durable. The first response comes at once, and says where to begin.
+   * How many bytes are durable. The first response comes at once, and tells where to begin.
    *
    * @generated from field: int64 committed_size = 1;
    */
@@ -489,14 +491,15 @@ export type FinishUploadRequest = Message<"conexiones.v1.FinishUploadRequest"> &
   id: string;
 
   /**
-   * Bytes in all. If fewer are committed: FAILED_PRECONDITION, UPLOAD_INCOMPLETE, and the upload stays open.
+   * The size of the whole image. If fewer bytes are committed, the call fails with FAILED_PRECONDITION,
+   * UPLOAD_INCOMPLETE, and the upload stays open.
    *
    * @generated from field: int64 size_bytes = 2;
    */
   sizeBytes: bigint;
 
   /**
-   * SHA-256 of all bytes, 32 bytes long, if known. If it is another one, the upload is rejected.
+   * SHA-256 of all bytes, 32 bytes long, if known. If it does not match, the upload is rejected.
    *
    * @generated from field: bytes sha256 = 3;
    */
@@ -515,7 +518,7 @@ export const FinishUploadRequestSchema: GenMessage<FinishUploadRequest> = /*@__P
  */
 export type FinishUploadResponse = Message<"conexiones.v1.FinishUploadResponse"> & {
   /**
-   * In state READY or REJECTED; the outcome is no error of this call.
+   * The upload in STATE_READY or STATE_REJECTED. A rejection is not an error of this call.
    *
    * @generated from field: conexiones.v1.Upload upload = 1;
    */
@@ -564,16 +567,16 @@ export const CancelUploadResponseSchema: GenMessage<CancelUploadResponse> = /*@_
   messageDesc(file_conexiones_v1_uploads, 14);
 
 /**
- * Takes images of any size, over connections that break and servers that restart.
+ * Takes images of any size, over connections that break and to servers that restart.
  *
- * An upload has one truth, `committed_size`: bytes that are durable. It never decreases. A client whose
- * acknowledgement was lost asks for it and goes on from there. Docs: docs/uploads.md.
+ * The state of an upload is one number, `committed_size`: how many of its bytes are durable. It never decreases. A
+ * client whose acknowledgement was lost asks for it and continues from there. There is a guide in docs/uploads.md.
  *
  * @generated from service conexiones.v1.UploadService
  */
 export const UploadService: GenService<{
   /**
-   * What the server accepts, and which version it is.
+   * Returns what the server accepts, and its version.
    *
    * @generated from rpc conexiones.v1.UploadService.GetLimits
    */
@@ -583,7 +586,7 @@ export const UploadService: GenService<{
     output: typeof GetLimitsResponseSchema;
   },
   /**
-   * Begins an upload. The same `request_id` gives the same upload again.
+   * Begins an upload. The same `request_id` returns the same upload again.
    *
    * @generated from rpc conexiones.v1.UploadService.CreateUpload
    */
@@ -593,7 +596,7 @@ export const UploadService: GenService<{
     output: typeof CreateUploadResponseSchema;
   },
   /**
-   * Appends one chunk, durably. For browsers, and whoever has no streams.
+   * Appends one chunk durably. For browsers and other clients without request streams.
    *
    * @generated from rpc conexiones.v1.UploadService.WriteChunk
    */
@@ -603,8 +606,8 @@ export const UploadService: GenService<{
     output: typeof WriteChunkResponseSchema;
   },
   /**
-   * Appends chunks as they come, and acknowledges while it flows: every 8 MiB at the latest, and within a
-   * second of whatever came. Takes the upload from any other writer.
+   * Appends chunks as they come, and acknowledges them meanwhile: every 8 MiB at the latest, and within a second of
+   * any bytes that came. Takes over the upload from any other writer.
    *
    * @generated from rpc conexiones.v1.UploadService.WriteStream
    */
@@ -614,7 +617,7 @@ export const UploadService: GenService<{
     output: typeof WriteStreamResponseSchema;
   },
   /**
-   * The upload as it stands. NOT_FOUND if there is none, or its outcome is older than 24 hours.
+   * Returns the upload in its present state. NOT_FOUND if there is none, or its outcome is older than 24 hours.
    *
    * @generated from rpc conexiones.v1.UploadService.GetUpload
    */
@@ -624,8 +627,8 @@ export const UploadService: GenService<{
     output: typeof GetUploadResponseSchema;
   },
   /**
-   * Checks what was written, validates the image and publishes it. The outcome is kept: to finish again is
-   * to be told it again.
+   * Checks what was written, validates the image and publishes it. The outcome is kept: repeating the call returns it
+   * again.
    *
    * @generated from rpc conexiones.v1.UploadService.FinishUpload
    */
@@ -635,7 +638,7 @@ export const UploadService: GenService<{
     output: typeof FinishUploadResponseSchema;
   },
   /**
-   * Gives an upload up. One that has ended otherwise stays as it is: FAILED_PRECONDITION, UPLOAD_ENDED.
+   * Cancels an upload. If it has ended in another way, the call fails with FAILED_PRECONDITION, UPLOAD_ENDED.
    *
    * @generated from rpc conexiones.v1.UploadService.CancelUpload
    */

@@ -7,13 +7,13 @@ from typing import overload
 from conexiones.direct_file import BLOCK, DirectFile
 
 WINDOW = 1 << 20
-"""Bytes that a view has in memory."""
+"""Bytes of the file that a view has in memory at a time."""
 
 
 class FileView:
-    """A file's first `size` bytes as a sequence, read as they are looked at: a Buffer of domain.formats.
+    """A file's first `size` bytes as a sequence (ports.staging.Content), read as they are looked at.
 
-    An error of the disk is an OSError here; with a map of the file it would be the end of the process.
+    A failure of the disk is an OSError here. With a memory map of the file it would end the process (SIGBUS).
     """
 
     def __init__(self, file: DirectFile, size: int) -> None:

@@ -1,57 +1,58 @@
-"""Uploads that outlive connections and restarts, in the files of FileBlobs.
+"""The bytes of resumable uploads, which outlive connections and restarts.
 
-    root/uploads/<name>         the bytes: those that were committed, and perhaps more
-    root/uploads/<name>.copy    a copy that was cut short
+    root/uploads/<id>         the bytes: those that were committed, and perhaps more
+    root/uploads/<id>.copy    a copy that is not finished
 
-The catalog knows how many bytes are committed; what the file has beyond was never acknowledged, and is cut
-off by whoever resumes it. To publish, the file gets a marker and a blob as further names and keeps its own,
-so that nothing is lost if the catalog is never told. As long as it has those names its bytes may be
-another image's too: they are written no more, and who resumes it goes on with a copy.
+The catalog knows how many bytes are committed. What the file has beyond was never acknowledged, and `open`
+cuts it off. To publish, the file gets the names of a marker and of a blob besides its own, so that nothing is
+lost if the catalog is never told. As long as it has those names, its bytes may be those of another image too:
+they are not changed any more, and whoever resumes the upload goes on with a copy.
 """
 
 import asyncio
 import hashlib
 import os
-import re
 import secrets
+from collections.abc import Callable
 from concurrent.futures import Future
 from mmap import mmap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from conexiones.adapters.blobs.local.buffers import Buffers
 from conexiones.adapters.blobs.local.file_view import WINDOW
-from conexiones.adapters.blobs.local.staged import Batch, FileStaged
+from conexiones.adapters.blobs.local.folder import Folder
+from conexiones.adapters.blobs.local.staged import Batch, LocalStaged
 from conexiones.adapters.system.disk import sync_folder
 from conexiones.adapters.system.threads import finish, to_end
 from conexiones.direct_file import DirectFile
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 
-if TYPE_CHECKING:
-    from conexiones.adapters.blobs.local.store import FileBlobs
-
-NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
-
 PART = 64 << 20
-"""Bytes of a file that are hashed before others get their turn in the thread, or copied at once."""
+"""Bytes of a file that are hashed before other work gets its turn in the thread, or copied at a time."""
 
 
-class NamedStaged(FileStaged):
-    """A Staged that FileBlobs resumed. Used by one task at a time; holds its name until it ends.
+class LocalResumableStaged(LocalStaged):
+    """A ResumableStaged. Holds its upload until it is settled, discarded or released.
 
-    After a write or a fsync that failed, or a write that was cancelled, it commits and publishes no more:
-    release it, and resume. Calls that make no sense any more raise RuntimeError.
+    After a write or an fsync that failed, or a write that was cancelled, `commit` and `publish` raise
+    StorageUnavailable: release it, and resume. Calls after its end, and writing after `publish`, are a
+    RuntimeError.
     """
 
-    def __init__(self, store: "FileBlobs", name: str) -> None:
-        super().__init__(store)
-        self._memory = None  # what is committed is in its file
+    def __init__(
+        self, folder: Folder, buffers: Buffers, small: int, upload_id: str, *, let_go: Callable[[], None]
+    ) -> None:
+        """`let_go` is called once, when it does not hold the upload any more."""
+        super().__init__(folder, buffers, small)
+        self._memory = None  # all bytes are in the file
         self._name = secrets.token_hex(16)  # of its marker
         self._sha = hashlib.sha256()
-        self._upload = name
+        self._upload = upload_id
+        self._let_go = let_go
         self._holding = True
         self._committed = 0
-        # Hashed as it is written only from its first byte on. Else, when it is published: the bytes that
-        # are there already may take a minute to read.
+        # Bytes are hashed as they are written only if that began with the first byte. Otherwise all are
+        # hashed to publish them, as reading those that are there already may take a minute.
         self._hashing = True
         self._marked: Path | None = None
 
@@ -65,8 +66,8 @@ class NamedStaged(FileStaged):
             raise StorageUnavailable
         if self._committed < self._size:
             batch = self._take_batch() or Batch(self._submitted)
-            # As the last job it has failed for all that come after it: a fsync that failed once may
-            # succeed the next time with the bytes lost.
+            # If this job fails, so do all that come after it: an fsync that failed once may succeed the next
+            # time, with the bytes lost.
             self._submit(self._commit, batch)
             while self._jobs:
                 await finish(self._jobs.popleft())
@@ -79,30 +80,29 @@ class NamedStaged(FileStaged):
 
     async def settle(self) -> None:
         await super().settle()
-        self._let_go()
+        self._end()
 
     async def discard(self) -> None:
-        """As in the port. Its committed bytes are gone then: only for an upload that ended, or was never
-        acknowledged a byte. Where the catalog did not answer, `release` is right."""
+        """As in the port. The committed bytes are gone then: it is only for an upload that has ended, or of
+        which no byte was acknowledged. Where the catalog did not answer, `release` is right."""
         try:
             await super().discard()
         finally:
-            self._let_go()
+            self._end()
 
     async def release(self) -> None:
-        """As in the port. After `publish` the blob goes too, unless the catalog or another upload has it."""
         try:
             if self._holding:
                 await to_end(asyncio.ensure_future(self._give_up(self._unmark if self._marked else None)))
         finally:
-            self._let_go()
+            self._end()
 
-    async def _complete_hash(self) -> None:
+    async def _complete_hash(self, file: DirectFile) -> None:
         if self._hashing:
             return
         offset = 0
         while offset < self._size:
-            offset = await self._store.run(self._hash_file, offset)
+            offset = await self._folder.run(self._hash_file, file, offset)
 
     def _check_held(self) -> None:
         if not self._holding:
@@ -113,41 +113,39 @@ class NamedStaged(FileStaged):
         if self._publishing:
             raise RuntimeError(f"upload {self._upload} is published")
 
-    def _let_go(self) -> None:
+    def _end(self) -> None:
         if self._holding:
             self._holding = False
-            self._store.held.discard(self._upload)
+            self._let_go()
 
-    # In threads, from here on.
+    # For threads.
 
     def open(self, size: int) -> None:
-        """Opens the file with its first `size` bytes, or creates it."""
-        path = self._store.uploads / self._upload
+        """Opens the file with its first `size` bytes, or creates it. BlobCorrupt if it has fewer."""
+        path = self._folder.uploads / self._upload
         try:
-            self._file = DirectFile(path)
+            file = self._file = DirectFile(path)
         except FileNotFoundError as cause:
             if size:
                 raise BlobCorrupt from cause
-            self._file = DirectFile(path, os.O_CREAT | os.O_EXCL)
-        file = os.fstat(self._file.descriptor)
-        if file.st_size < size:
+            file = self._file = DirectFile(path, os.O_CREAT | os.O_EXCL)
+        found = os.fstat(file.descriptor)
+        if found.st_size < size:
             raise BlobCorrupt
-        if file.st_nlink > 1:
-            self._copy(path, size)
-        elif file.st_size > size:
-            os.ftruncate(self._file.descriptor, size)
-        if not size:  # new, or it may be that whoever created it did not get so far as this
+        if found.st_nlink > 1:
+            self._replace_by_copy(file, path, size)
+        elif found.st_size > size:
+            os.ftruncate(file.descriptor, size)
+        if not size:  # it is new, or whoever created it may not have got as far as this
             sync_folder(path.parent)
         self._path = path
         self._size = self._submitted = self._committed = size
         self._hashing = not size
 
-    def _copy(self, path: Path, size: int) -> None:
-        """Puts a copy in the place of a file whose bytes are a blob's too; durable before the file goes."""
+    def _replace_by_copy(self, source: DirectFile, path: Path, size: int) -> None:
+        """Puts a copy in the place of a file whose bytes are a blob too. The copy is durable before that."""
         copy = path.with_name(f"{path.name}.copy")
-        target = DirectFile(copy, os.O_CREAT | os.O_TRUNC)
-        assert self._file is not None  # noqa: S101 (tells mypy)
-        source, self._file = self._file, target
+        target = self._file = DirectFile(copy, os.O_CREAT | os.O_TRUNC)
         try:
             offset = 0
             while offset < size:
@@ -163,20 +161,18 @@ class NamedStaged(FileStaged):
 
     def _commit(self, batch: Batch, before: Future[None] | None) -> None:
         self._append(batch, before)
-        assert self._file is not None  # noqa: S101 (tells mypy)
-        os.fdatasync(self._file.descriptor)
+        os.fdatasync(self._open_file().descriptor)
 
     def _hash(self, data: memoryview) -> None:
         if self._hashing:
             super()._hash(data)
 
-    def _hash_file(self, offset: int) -> int:
-        """Hashes some of the file from `offset` on, and says where to go on."""
-        assert self._file is not None  # noqa: S101 (tells mypy)
+    def _hash_file(self, file: DirectFile, offset: int) -> int:
+        """Hashes some of the file from `offset` on, and gives the offset to go on at."""
         end = min(self._size, offset + PART)
         with mmap(-1, WINDOW) as window:
             while offset < end:
-                read = min(self._file.read(window, offset), self._size - offset)
+                read = min(file.read(window, offset), self._size - offset)
                 if not read:
                     raise BlobCorrupt
                 with memoryview(window) as view:
@@ -184,11 +180,12 @@ class NamedStaged(FileStaged):
                 offset += read
         return offset
 
-    def _mark(self, path: Path, marker: Path) -> Path:
+    def _mark(self, marker: Path) -> None:
+        if self._path is None:
+            raise StorageUnavailable
         self._marked = marker
-        self._marked.hardlink_to(path)
-        sync_folder(self._marked.parent)
-        return self._marked
+        marker.hardlink_to(self._path)
+        sync_folder(marker.parent)
 
     def _unmark(self) -> None:
         if self._marked is not None:

@@ -1,88 +1,75 @@
-"""Appends to the segments of segments.py, in the process that does nothing else but write."""
+"""Appends to the segments (segments.py), in the writing process."""
 
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from mmap import mmap
 from pathlib import Path
-from typing import NamedTuple
 
 from conexiones.adapters.blobs.local.segment_index import Place, Recent, Record, SegmentIndex
 from conexiones.adapters.blobs.local.segment_records import HEAD, head_of, read_head, write_all
 from conexiones.adapters.system.disk import sync_folder
+from conexiones.adapters.writer.messages import Blob, Position
 from conexiones.adapters.writer.ring import SIZE
 from conexiones.direct_file import BLOCK, DirectFile
-from conexiones.errors import StorageUnavailable
 
 SEGMENT = 1 << 30
 """Bytes at which a segment is full."""
 
-AHEAD = 512 << 10
+ZEROS = 512 << 10
 """Bytes of zeros that there may be behind the last record."""
 
 LARGE = 1 << 20
-"""Bytes of a group that is written past the page cache, whose fresh memory takes longer than the disk."""
+"""A group of so many bytes is written past the page cache, whose fresh memory takes longer than the disk."""
 
 GATHERED = SIZE + (1 << 20)
 """Bytes of the memory in which such a group is put together: all that can be shared, and the heads."""
 
 
-class Blob(NamedTuple):
-    """A blob to be appended: its bytes are in the shared memory."""
-
-    digest: bytes
-    start: int
-    size: int
-
-
 class Appender:
-    """Methods raise OSError and sqlite3.Error; StorageUnavailable while it is not open."""
+    """A BlobAppender of the writing process. Methods raise OSError and sqlite3.Error."""
 
-    def __init__(self, memory: memoryview) -> None:
+    def __init__(self, memory: memoryview, folder: Path, end: Place) -> None:
+        """Begins at `end`, behind the last record, and cuts off what is there. The index must be open in the
+        server."""
         self._memory = memory
-        self._folder: Path | None = None
-        self._file: DirectFile | None = None
+        self._folder = folder
+        self._end = end
+        self._file: DirectFile | None = None  # None when it could not be relied on any more
         self._gathered = memoryview(mmap(-1, GATHERED))
-        self._end = Place(0, 0)
-        self._zeroed = 0  # there are zeros up to there
+        self._zeroed = 0  # the offset behind the zeros
         self._recent = Recent()
-
-    def open(self, folder: Path, end: Place) -> None:
-        """Begins behind the last record, and cuts off what is there."""
-        self.close()
         self._index = SegmentIndex(folder / "index.sqlite3")
         self._index.join()
-        self._folder, self._end = folder, end
-        self._begin(end.segment)
+        try:
+            self._begin(end.segment)
+        except BaseException:
+            self._index.close()
+            raise
 
     def close(self) -> None:
-        """Cuts the zeros off. Safe to call at any time."""
-        if self._folder is not None:
-            self._close_segment()
-            self._index.close()
-            self._folder = None
-            self._recent.clear()
+        """Cuts the zeros off. Safe to call more than once."""
+        self._close_segment()
+        self._index.close()
 
     def tell(self, mark: Place, end: Place) -> None:
-        """Has the index know all records before `end`, and the mark."""
+        """Adds all records before `end` to the index, and sets its mark."""
         told = self._recent.before(end)
         self._index.add(told, mark)
         for record in told:
             del self._recent[record.digest]
 
-    def store(self, blobs: Sequence[Blob]) -> list[tuple[int, int] | None]:
-        """Makes blobs durable with one call; gives segment and offset of those that were not there already.
+    def store(self, blobs: Sequence[Blob]) -> list[Position | None]:
+        """Makes blobs durable with one write; gives segment and offset of those that were not there already.
 
-        If it raises, nothing of them counts.
+        If it raises, none of them is stored.
         """
-        if self._folder is None:
-            raise StorageUnavailable
         file = self._file
         if self._end.offset >= SEGMENT or file is None:
             file = self._begin(self._end.segment + 1)
         indexed = self._index.find_all({blob.digest for blob in blobs})
         offset = self._end.offset
-        places: list[tuple[int, int] | None] = []
+        places: list[Position | None] = []
         records: dict[bytes, Record] = {}
         parts: list[bytes | memoryview] = []
         for blob in blobs:
@@ -110,8 +97,8 @@ class Appender:
         return places
 
     def _write(self, file: DirectFile, parts: list[bytes | memoryview], size: int) -> None:
-        """Durably, at the end."""
-        begin = self._end.offset % BLOCK  # so that a block of the file is one of memory
+        """Writes durably at the end."""
+        begin = self._end.offset % BLOCK  # so that blocks of the file are blocks of memory
         if not LARGE <= size <= GATHERED - begin:
             write_all(file.descriptor, parts, self._end.offset)
             return
@@ -122,17 +109,18 @@ class Appender:
         file.write([self._gathered[begin:end]], self._end.offset)
         os.fdatasync(file.descriptor)
 
-    def zero_ahead(self) -> None:
-        """Writes zeros behind the end: where there is something already, a write is durable without the file
-        system's journal, in half the time. Done while nobody waits, for those who come one by one."""
-        start, end = max(self._zeroed, self._end.offset), self._end.offset + AHEAD
-        if self._file is not None and start < end - AHEAD // 2:
+    def while_idle(self) -> None:
+        """Writes zeros behind the end, for callers that come one by one: a write over something that is there
+        already is durable without the file system's journal, in half the time."""
+        start, end = max(self._zeroed, self._end.offset), self._end.offset + ZEROS
+        if self._file is not None and start < end - ZEROS // 2:
             with suppress(OSError):
                 os.pwritev(self._file.descriptor, [bytes(end - start)], start, os.RWF_DSYNC)
                 self._zeroed = end
 
     def _is_there(self, record: Record | None) -> bool:
-        """Whether it is stored as the index says. That may be older than the record, which is asked too."""
+        """Whether the blob is stored where the index says. The index may be out of date, so the head of the
+        record is read too."""
         if record is None:
             return False
         with suppress(OSError):
@@ -145,8 +133,8 @@ class Appender:
         return False
 
     def _abandon(self, file: DirectFile) -> None:
-        """What of a group is on the disk nobody refers to: it is written over, or, if even that cannot be
-        relied on, left behind in a segment that gets no more."""
+        """Gives up the bytes of a group that could not be written. Nobody refers to them: they are cut off;
+        if that fails too, the segment is left as it is and gets no more records."""
         try:
             self._cut_off(file)
             os.fdatasync(file.descriptor)
@@ -155,7 +143,7 @@ class Appender:
             self._file = None
 
     def _begin(self, number: int) -> DirectFile:
-        """Opens a segment to append to it, behind its last record."""
+        """Opens or creates a segment, to append behind its last record."""
         self._close_segment()
         file = self._file = DirectFile(self._path(number), os.O_CREAT)
         sync_folder(self._path(number).parent)
@@ -168,7 +156,7 @@ class Appender:
         return file
 
     def _cut_off(self, file: DirectFile) -> None:
-        """Removes what is behind the end."""
+        """Cuts off what is behind the end."""
         os.ftruncate(file.descriptor, self._end.offset)
         self._zeroed = self._end.offset
 
@@ -180,7 +168,6 @@ class Appender:
             self._file = None
 
     def _path(self, number: int) -> Path:
-        assert self._folder is not None  # noqa: S101 (tells mypy)
         return segment_path(self._folder, number)
 
 

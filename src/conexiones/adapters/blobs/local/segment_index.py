@@ -1,7 +1,7 @@
-"""Where the records of segments.py are: a SQLite file that can be made again from them.
+"""Where the records of the segments are: an SQLite file that can be made again from the segments.
 
-So its commits are not synced (`synchronous=NORMAL`): after a power cut it is as it was a while ago, and
-with it the mark, the place from which on the records have to be looked at again.
+So its commits are not synced (`synchronous=NORMAL`). After a power cut the index may be as it was a while
+ago, and so is its mark, the place from which on the records have to be read again.
 """
 
 import os
@@ -29,10 +29,10 @@ CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY CHECK (id = 1), segment 
 _INSERT = "INSERT OR REPLACE INTO records VALUES "
 
 _CACHE = 16 << 20
-"""Bytes of the index that may be in memory: digests come in any order, each touches another page."""
+"""Bytes of the index that may be in memory: digests come in any order, and each touches another page."""
 
 _ROWS = 64
-"""Rows of one statement, which costs as much as several of them."""
+"""Rows of one statement, as each statement has a cost of its own."""
 
 
 class Place(NamedTuple):
@@ -56,11 +56,11 @@ class Record(NamedTuple):
 
 
 class Recent(dict[bytes, Record]):
-    """Records that are durable, and that the index may not know of yet, by digest, in the order of their
-    places."""
+    """Durable records of which the index may not know yet, by digest, in the order of their places."""
 
     def put(self, record: Record) -> None:
-        self.pop(record.digest, None)  # it was damaged: the new one is the last in order
+        # One of the same digest was damaged. The new one is the last in order.
+        self.pop(record.digest, None)
         self[record.digest] = record
 
     def before(self, end: Place) -> list[Record]:
@@ -68,7 +68,7 @@ class Recent(dict[bytes, Record]):
 
 
 class SegmentIndex:
-    """Safe between threads. Methods raise sqlite3.Error."""
+    """The index. Safe between threads; methods raise sqlite3.Error."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -77,7 +77,7 @@ class SegmentIndex:
         self._connections: list[sqlite3.Connection] = []
 
     def open(self) -> None:
-        """Opens the file and creates what is missing; one that is damaged is begun again, with no mark."""
+        """Opens the file, or creates it. A damaged file is replaced by an empty one, without a mark."""
         try:
             self._open()
         except sqlite3.DatabaseError:
@@ -91,7 +91,8 @@ class SegmentIndex:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._writer = self._connect()
         self._writer.execute("PRAGMA journal_mode = WAL")
-        # A writer that is being killed may still be in its last commit: after this it is in the file, or not.
+        # A writing process that is being killed may still be in its last commit. When this transaction has
+        # begun, that commit is in the file, or never will be.
         self._writer.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         self._reader = self._connect()
 
@@ -104,7 +105,7 @@ class SegmentIndex:
         return connection
 
     def join(self) -> None:
-        """Opens the file for another process, when it is open in one."""
+        """Opens the file in a second process, while the first has it open."""
         self._reader = self._writer = self._connect()
 
     def close(self) -> None:
@@ -116,7 +117,7 @@ class SegmentIndex:
         return self.find_all([digest]).get(digest)
 
     def find_all(self, digests: Collection[bytes]) -> dict[bytes, Record]:
-        """The same of many, of at most 1,000."""
+        """The records of those of at most 1,000 digests that have one."""
         select = "SELECT segment, offset, size, digest FROM records WHERE digest IN"
         with self._reading:
             rows = self._reader.execute(
@@ -135,18 +136,18 @@ class SegmentIndex:
         return before, after
 
     def segments(self) -> set[int]:
-        """Those that have a record."""
+        """The numbers of the segments that have a record."""
         with self._reading:
             return {segment for (segment,) in self._reader.execute("SELECT DISTINCT segment FROM records")}
 
     def mark(self) -> Place:
-        """Before it there is no record that the index, or the catalog, might not know."""
+        """The place before which there is no record that the index or the catalog might not know."""
         with self._reading:
             row = self._reader.execute("SELECT segment, offset FROM mark").fetchone()
         return Place(*row) if row else Place(0, 0)
 
     def add(self, records: Iterable[Record], mark: Place) -> None:
-        """Adds records, each instead of one of the same digest, and sets the mark, in one transaction."""
+        """Adds records, each in place of one of the same digest, and sets the mark, in one transaction."""
         values = [
             value
             for record in records

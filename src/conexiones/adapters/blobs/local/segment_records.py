@@ -1,4 +1,4 @@
-"""The records of segments.py in their files: heads, and how bytes get there and go."""
+"""The records of the segments in their files: heads, durable writes, and holes."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ import zlib
 HEAD = struct.Struct(">3scIQ32s")
 _FACTS = struct.Struct(">Q32s")
 _MAGIC, LIVE, DELETED = b"CXB", b"L", b"D"
-STATE = 3  # its position in the head
+STATE = 3  # the offset of the state in the head
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _NEXT_WINDOW = 1 << 20
@@ -21,7 +21,7 @@ def head_of(size: int, digest: bytes) -> bytes:
 
 
 def read_head(head: bytes, state: bytes | None = LIVE) -> tuple[int, bytes] | None:
-    """The size and digest that a head has, None if it is no head, or not in that state."""
+    """The size and digest in a head; None if it is no head, or not in that state. None is any state."""
     if len(head) < HEAD.size:
         return None
     magic, found, crc, size, digest = HEAD.unpack(head)
@@ -31,7 +31,7 @@ def read_head(head: bytes, state: bytes | None = LIVE) -> tuple[int, bytes] | No
 
 
 def next_head(descriptor: int, start: int) -> int | None:
-    """Where the next head is, at `start` or behind it; None if there is none."""
+    """The offset of the next head, at `start` or behind it; None if there is none."""
     size = os.fstat(descriptor).st_size
     at = start
     while at < size:
@@ -46,7 +46,7 @@ def next_head(descriptor: int, start: int) -> int | None:
 
 
 def write_all(descriptor: int, parts: list[bytes | memoryview], offset: int) -> None:
-    """Durably, in the same call."""
+    """Writes the parts one behind the other, durably; with one call, unless the disk takes only some."""
     size = sum(map(len, parts))
     written = os.pwritev(descriptor, parts, offset, os.RWF_DSYNC)
     if written < size:
@@ -59,6 +59,6 @@ def write_all(descriptor: int, parts: list[bytes | memoryview], offset: int) -> 
 
 
 def punch(descriptor: int, offset: int, size: int) -> None:
-    """Gives the space of a range back, if the file system can do that."""
+    """Gives the space of a range back, if the file system can do that. The range reads as zeros then."""
     libc = ctypes.CDLL(None)
     libc.fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(size))

@@ -1,25 +1,25 @@
-"""Small blobs, many to a file, so that one fsync makes all durable that came in at the same time.
+"""Small blobs, many to a file, so that one fsync makes durable all that came in at the same time.
 
-    root/segments/<8 hex digits>      records, one behind the other; a new file is begun at SEGMENT bytes
-    root/segments/index.sqlite3       where each blob's record is (segment_index.py)
+    root/segments/<8 hex digits>      records, one behind the other; a new file begins at SEGMENT bytes
+    root/segments/index.sqlite3       where the record of each blob is (segment_index.py)
 
 A record is a head of 48 bytes, in big-endian order, and the blob's bytes:
 
     0   3   "CXB"
-    3   1   "L" live, "D" deleted: the one byte that ever changes
+    3   1   "L" live, "D" deleted: the only byte that ever changes
     4   4   CRC-32 of bytes 8 to 47
     8   8   the blob's size
     16  32  its SHA-256
 
-A process appends (segment_appender.py): it takes all that waits, makes it durable together, past the page
-cache if it is much, and tells everyone: the more callers, the larger the group, and nobody waits for company.
-It tells the index later, of many at once, when it is asked to.
+The writing process appends (segment_appender.py): it makes durable together all that waits, past the page
+cache if it is much. The index learns of records later, of many at once.
 
 A crash may leave zeros behind the last record, a torn tail, or records that the catalog was never told of.
-The index keeps a mark before which neither can be; `open` reads the records behind it, checks them, asks the
-catalog, and deletes the rest. A record that is deleted gives its space back (a hole in the file), with those
-beside it that were deleted before; a segment without a live record is removed. Whenever a record is read, its
-bytes are checked by their SHA-256: damage is never served, and costs that record alone.
+The index keeps a mark, and none of these can be before it. To open, the records behind the mark are read,
+checked, and deleted unless the catalog has them. A record that is deleted gives its space back, as a hole in
+the file, together with those beside it that were deleted before. A segment without a live record is removed.
+Whenever a record is read, its bytes are checked by their SHA-256: damage is never served, and costs that
+record alone.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from conexiones.adapters.blobs.local.claims import Claims
-from conexiones.adapters.blobs.local.segment_appender import segment_path
+from conexiones.adapters.blobs.local.reference_counts import ReferenceCounts
+from conexiones.adapters.blobs.local.segment_appender import Appender, segment_path
 from conexiones.adapters.blobs.local.segment_index import Place, Recent, Record, SegmentIndex
 from conexiones.adapters.blobs.local.segment_records import (
     DELETED,
@@ -47,101 +47,103 @@ from conexiones.adapters.blobs.local.segment_records import (
     read_head,
 )
 from conexiones.adapters.system.threads import Outcome
-from conexiones.adapters.writer.writer import Writer
+from conexiones.adapters.writer.client import WriterClient
+from conexiones.adapters.writer.messages import Stored
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 
 TOLD_RECORDS = 2048
 TOLD_BYTES = 64 << 20
 TOLD_SECONDS = 0.1
-"""The index is told of so many records, or of records of so many bytes, at a time, or of fewer when no more
-have come for that long."""
+"""The index is told of records when they are so many, or of so many bytes; or of fewer, when no more have
+come for that long."""
 
 LOOK = 1000
-"""Records that are looked at together when the store is opened."""
+"""Records about which the catalog is asked together when the store is opened."""
 
 log = logging.getLogger(__name__)
 
 
 class Segments:
-    """The segments in a folder, which must be there. Who appends a digest holds a claim of it.
+    """The segments in a folder, which must be there. Whoever appends a blob holds a reference to it.
 
     To open: `open`, then `look` and `admit` in turn until there is nothing more to look at, then `start`, and
-    `append_from_here`. When the writer's process was replaced the same again, with `look_again` for `open`.
+    `append_from_here`. When the writing process was replaced, the same again with `look_again` for `open`.
 
-    Of the methods in threads `find`, `read` and `remove` may be called from several at once.
+    The methods for threads raise OSError. Of them `find`, `read` and `delete` may be called from several
+    threads at once.
     """
 
-    def __init__(self, folder: Path, claims: Claims) -> None:
+    def __init__(self, folder: Path, counts: ReferenceCounts) -> None:
         self._folder = folder
-        self._claims = claims
+        self._counts = counts
         self._index = SegmentIndex(folder / "index.sqlite3")
         self._told = Place(0, 0)  # the mark of the index
         self._doubtful: set[Place] = set()  # found by `look` where a head before was damaged
         self._end = Place(0, 0)  # behind the last record that is known to be durable
         self._scanned = Place(0, 0)  # where `look` is
-        # Changed on the event loop only, but for `look_again`.
-        self._writer: Writer | None = None
+        # From here on: changed on the event loop only, except by `look_again`.
+        self._writer: WriterClient | None = None
         self._recent = Recent()
-        self._unsettled: deque[tuple[Place, bytes]] = deque()  # those that the catalog may not know yet
-        self._untold = 0  # bytes that came since the index was to be told last
-        self._news = False  # some have come since the timer looked last
+        self._unsettled: deque[tuple[Place, bytes]] = deque()  # records that the catalog may not know yet
+        self._untold = 0  # bytes that were stored since the index was last told
+        self._news = False  # whether records have come since the timer was last due
         self._telling = False
         self._timer: asyncio.TimerHandle | None = None
 
-    # On the event loop.
+    # For the event loop.
 
-    async def append_from_here(self, writer: Writer) -> None:
-        """Has the writer go on behind the last record."""
-        writer.stored = self._add
-        await writer.order("open", self._folder, self._end)
+    async def append_from_here(self, writer: WriterClient) -> None:
+        """Has the writing process go on behind the last record."""
+        writer.on_stored = self._add
+        await writer.attach(Appender, self._folder, self._end)
         self._writer = writer
 
     def append(self, digest: bytes, data: bytes) -> Outcome[None]:
-        """Stores a blob. Raises StorageUnavailable if it is not open."""
+        """Stores a blob. Raises StorageUnavailable if the segments are not open."""
         if self._writer is None:
             raise StorageUnavailable
-        return self._writer.write(None, digest=digest, data=data)
+        return self._writer.append(digest, data)
 
-    async def make_removable(self, digest: bytes) -> None:
-        """A blob is removed by the index: has it know the one of that digest, if it is here and nobody else
-        claims it. Raises StorageUnavailable."""
+    async def make_deletable(self, digest: bytes) -> None:
+        """Tells the index of the blob, if it does not know of it yet, as `delete` needs the neighbours of a
+        record. Raises StorageUnavailable."""
         if digest in self._recent:
             await self._tell()
 
     def pause(self) -> None:
-        """Until `append_from_here`."""
+        """Refuses to append until `append_from_here`."""
         self._writer = None
 
     async def stop(self) -> None:
-        """Finishes what waits. Safe to call at any time; then `close`."""
+        """Finishes what waits; `close` comes next. Safe to call at any time."""
         with suppress(StorageUnavailable):
             self._tell()
         writer, self._writer = self._writer, None
         if writer is not None:
             with suppress(StorageUnavailable):
-                await writer.order("close")
+                await writer.detach()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _add(self, records: list[Record]) -> None:
-        for record in records:
+    def _add(self, stored: list[Stored]) -> None:
+        for position, size, digest in stored:
+            record = Record(Place(*position), size, digest)
             self._recent.put(record)
-            self._unsettled.append((record.place, record.digest))
-            self._untold += record.size
-        last = records[-1]
-        self._end = Place(last.place.segment, last.end)
+            self._unsettled.append((record.place, digest))
+            self._untold += size
+        self._end = Place(record.place.segment, record.end)
         self._news = True
         if len(self._recent) >= TOLD_RECORDS or self._untold >= TOLD_BYTES:
             self._begin_to_tell()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TOLD_SECONDS, self._look_at_the_time)
+            self._timer = asyncio.get_running_loop().call_later(TOLD_SECONDS, self._tell_if_quiet)
 
-    def _look_at_the_time(self) -> None:
+    def _tell_if_quiet(self) -> None:
         self._timer = None
         if self._news or self._telling:
             self._news = False
-            self._timer = asyncio.get_running_loop().call_later(TOLD_SECONDS, self._look_at_the_time)
+            self._timer = asyncio.get_running_loop().call_later(TOLD_SECONDS, self._tell_if_quiet)
         elif self._recent:
             self._begin_to_tell()
 
@@ -151,11 +153,11 @@ class Segments:
                 self._tell()
 
     def _tell(self) -> Outcome[None]:
-        """Has the index told of all that is durable now. Raises StorageUnavailable."""
+        """Has the writing process tell the index of all that is durable now. Raises StorageUnavailable."""
         if self._writer is None:
             raise StorageUnavailable
         mark, end = self._mark(self._end), self._end
-        telling: Outcome[None] = self._writer.order("tell", mark, end)
+        telling = self._writer.order(Appender.tell, mark, end)
         telling.add_done_callback(lambda told: self._have_told(told.exception(), mark, end))
         self._telling, self._untold = True, 0
         return telling
@@ -163,33 +165,34 @@ class Segments:
     def _have_told(self, error: BaseException | None, mark: Place, end: Place) -> None:
         self._telling = False
         if error is not None:
-            # Tried again with the next; after a crash the records speak for themselves.
+            # The next attempt tells of these too. After a crash they are found behind the mark.
             log.warning("The index of the segments could not be written", exc_info=error)
             return
         self._told = mark
         for record in self._recent.before(end):
             del self._recent[record.digest]
 
-    # In threads.
+    # For threads.
 
     def open(self) -> None:
-        """Raises OSError, sqlite3.Error."""
+        """Opens the index. Raises sqlite3.Error too, as do `look_again`, `admit` and `start`."""
         self._index.open()
         self._told = self._index.mark()
         self._scanning = self._scan_all(self._told)
 
     def look_again(self) -> None:
-        """For what a process that ended has left behind the last record that it told of."""
+        """Begins to look behind the last record that is known, where a writing process that ended may have
+        left more."""
         self._index.add(self._recent.values(), self._told)
         self._recent.clear()
         self._scanning = self._scan_all(self._end)
 
     def look(self) -> list[Record]:
-        """The next records that the catalog may not know, to be told to `admit`; none when all were seen."""
+        """The next records that the catalog may not know, for `admit`; none when all were seen."""
         return list(islice(self._scanning, LOOK))
 
     def admit(self, known: list[Record], unknown: list[Record]) -> None:
-        """Deletes the records that the catalog does not know, and takes in the others."""
+        """Deletes the records that the catalog does not know, and adds the others to the index."""
         for record in unknown:
             if not self._is_inside_another(record):
                 self._delete(record)
@@ -207,7 +210,7 @@ class Segments:
         return before is not None and before.end > record.place.offset
 
     def start(self) -> None:
-        """Removes segments without a record."""
+        """Removes the segments that have no record."""
         self._end = self._scanned
         used = self._index.segments() | {self._end.segment}
         used |= {record.place.segment for record in self._recent.values()}
@@ -239,17 +242,17 @@ class Segments:
             raise BlobCorrupt
         return data
 
-    def remove(self, digest: bytes) -> None:
-        """Removes a blob that nobody claims, durably, and gives its space back. Raises OSError."""
+    def delete(self, digest: bytes) -> None:
+        """Deletes a blob to which nobody refers, durably, and gives its space back."""
         record = self.find(digest)
         if record is not None:
             self._delete(record)
 
     def _mark(self, end: Place) -> Place:
-        """For the records before `end`."""
+        """The mark, once the index knows the records before `end`: the catalog may not know those behind."""
         while self._unsettled:
             place, digest = self._unsettled[0]
-            if self._claims.held(digest):
+            if self._counts.is_unsettled(digest):
                 return place
             self._unsettled.popleft()
         return end
@@ -257,7 +260,7 @@ class Segments:
     # Files.
 
     def _scan_all(self, mark: Place) -> Iterator[Record]:
-        """The live records behind the mark. `_scanned` is always behind the last that was given."""
+        """The live records behind the mark. `_scanned` is always behind the last one that was given."""
         self._scanned = mark
         for number in self._numbers():
             if number >= mark.segment:
@@ -279,9 +282,9 @@ class Segments:
                     if hashlib.sha256(data).digest() != found[1]:
                         found = None
                 if found is None or (doubtful and not live):
-                    # Torn or damaged, or the hole of what was deleted: others may still follow. But what
-                    # looks like a record may be bytes of one: its size, unless they have its digest, and its
-                    # place are doubtful.
+                    # A torn or damaged record, or the hole of deleted ones: others may still follow. But what
+                    # looks like a record from here on may be bytes inside of one. Its place is doubtful, and
+                    # so is its size unless the bytes have its digest.
                     at, doubtful = next_head(descriptor, at + 1), True
                     continue
                 place = Place(number, at)
@@ -300,7 +303,8 @@ class Segments:
         path = self._path(record.place.segment)
         try:
             if self._index.find(record.digest) == record:
-                # Those before it are in the index too, so between its neighbours there is nothing else.
+                # The index knows all records before this one too, so there is nothing else between its
+                # neighbours.
                 before, after = self._index.neighbours(record.place)
                 start = before.end if before else 0
                 end = after.place.offset if after else end
@@ -314,12 +318,12 @@ class Segments:
                     os.close(descriptor)
             self._index.remove(record.place)
             full = record.place.segment < self._end.segment
-            # Before the index is asked: a record goes from here when it is there.
+            # Before the index is asked, as a record leaves `_recent` only when the index has it.
             used = any(one.place.segment == record.place.segment for one in list(self._recent.values()))
             if full and not used and self._index.neighbours(record.place) == (None, None):
                 path.unlink(missing_ok=True)
         except sqlite3.Error as error:
-            raise OSError(errno.EIO, "the index of the segments failed") from error
+            raise OSError(errno.EIO, "the index of the segments cannot be written") from error
 
     def _numbers(self) -> list[int]:
         return sorted(

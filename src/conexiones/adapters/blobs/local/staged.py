@@ -1,8 +1,8 @@
-"""Bytes on their way into FileBlobs: in memory while they are few, then into a file as they come.
+"""Bytes on their way in: in memory while they are few, then into a file as they come.
 
-A large upload fills aligned buffers; threads write a batch of them (past the page cache, where that can be)
-while the batch before is hashed. So the loop copies bytes and does nothing else, and memory stays what the
-pool is.
+A large upload fills aligned buffers. Threads write a batch of them, past the page cache where that is
+possible, while the batch before is hashed. So the event loop copies bytes and does nothing else, and memory
+is bounded by the pool of buffers.
 """
 
 import asyncio
@@ -16,24 +16,22 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from conexiones.adapters.blobs.local.buffers import OUTSTANDING, UNIT
+from conexiones.adapters.blobs.local.buffers import OUTSTANDING, UNIT, Buffers
 from conexiones.adapters.blobs.local.file_view import FileView
+from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.system.disk import sync_file, sync_folder
 from conexiones.adapters.system.threads import finish, to_end
 from conexiones.direct_file import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
 from conexiones.ports.staging import Content
 
-if TYPE_CHECKING:
-    from conexiones.adapters.blobs.local.store import FileBlobs
-
 INLINE = 128 << 10
-"""Bytes up to which an upload in memory is inspected and hashed at once: a thread would take longer to get
-there."""
+"""Bytes up to which an upload in memory is inspected and hashed on the event loop: handing it to a thread
+would take longer."""
 
-NONE = memoryview(b"")
+NO_ROOM = memoryview(b"")
 
 T = TypeVar("T")
 
@@ -42,14 +40,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Batch:
-    """Bytes for the file from `offset` on: in the units, from `start` to `end` of all of them together.
+    """Bytes for the file from `offset` on. They are in the units, from `start` to `end` of all of them
+    together.
 
-    Start and offset leave the same rest by BLOCK, so that a block of the file is one of memory.
+    `start` and `offset` have the same remainder by BLOCK, so that blocks of the file are blocks of memory.
     """
 
     offset: int
     units: list[memoryview] = field(default_factory=list)
-    room: memoryview = NONE  # what is free of the last unit
+    room: memoryview = NO_ROOM  # what is free of the last unit
     start: int = 0
     end: int = 0
 
@@ -61,24 +60,24 @@ class Batch:
         return found
 
 
-class FileStaged:
-    """A Staged of FileBlobs. Used by one task at a time.
+class LocalStaged:
+    """A Staged. A write that failed or was cancelled makes `publish` raise at the latest."""
 
-    What fails or is cancelled comes to light in `publish` at the latest; `discard` is all that is left then.
-    """
-
-    def __init__(self, store: "FileBlobs") -> None:
-        self._store = store
+    def __init__(self, folder: Folder, buffers: Buffers, small: int) -> None:
+        """A blob of at most `small` bytes goes into a segment."""
+        self._folder = folder
+        self._buffers = buffers
+        self._small = small
         self._size = 0
         self._memory: bytes | bytearray | None = b""  # None when there is a file
         self._batch: Batch | None = None
         self._submitted = 0  # bytes handed to threads: the offset of the next batch
         self._publishing = False
-        self._jobs: deque[Future[None]] = deque()  # handed over and not yet waited for
+        self._jobs: deque[Future[None]] = deque()  # handed to threads and not yet waited for
         self._last: Future[None] | None = None
-        self._sharing = False  # the pool of buffers
-        self._digest: bytes | None = None  # once the claim is made
-        # Below: changed in threads, while the task waits for them.
+        self._counted = False  # whether this is one of the users of the buffers
+        self._digest: bytes | None = None  # while a reference is held
+        # From here on: changed in threads, while the task waits for them.
         self._path: Path | None = None
         self._file: DirectFile | None = None
 
@@ -89,7 +88,7 @@ class FileStaged:
     async def write(self, data: bytes | memoryview) -> None:
         self._size += len(data)
         if self._memory is not None:
-            if self._store.may_stay(self, self._size):
+            if self._buffers.may_stay(self, self._size):
                 self._gather(data)
                 return
             await self._begin()
@@ -108,13 +107,10 @@ class FileStaged:
         self._name = secrets.token_hex(16)
         self._sha = hashlib.sha256()
         memory, self._memory = self._memory, None
-        self._share()
-        await self._store.run(self._create, self._store.incoming / self._name)
+        self._counted = True
+        self._buffers.users += 1
+        await self._folder.run(self._create, self._folder.incoming / self._name)
         await self._fill(memory or b"")
-
-    def _share(self) -> None:
-        self._sharing = True
-        self._store.buffers.users += 1
 
     async def _fill(self, data: bytes | bytearray | memoryview) -> None:
         rest = memoryview(data)
@@ -129,7 +125,7 @@ class FileStaged:
             rest = rest[taken:]
 
     async def _more_room(self) -> Batch:
-        buffers = self._store.buffers
+        buffers = self._buffers
         batch = self._batch
         if batch is not None and (len(batch.units) >= buffers.batch() or len(batch.units[-1]) < UNIT):
             await self._hand_over()
@@ -151,7 +147,7 @@ class FileStaged:
         return batch
 
     async def _hand_over(self) -> None:
-        """Gives what is gathered to a thread, when it has less than it may to do."""
+        """Gives what is gathered to a thread, once fewer than OUTSTANDING batches are with threads."""
         while len(self._jobs) >= OUTSTANDING:
             await finish(self._jobs.popleft())
         if (batch := self._take_batch()) is not None:
@@ -163,7 +159,7 @@ class FileStaged:
 
     def _submit(self, work: Callable[[Batch, Future[None] | None], None], batch: Batch) -> None:
         try:
-            self._last = self._store.submit(work, batch, self._last)
+            self._last = self._folder.submit(work, batch, self._last)
         except BaseException:
             self._release(batch)
             raise
@@ -171,14 +167,19 @@ class FileStaged:
         self._submitted = batch.offset + batch.end - batch.start
 
     async def _flushed(self) -> DirectFile:
-        """The file with all that was written in it. Raises what any of the jobs raised: each fails with the
-        one before it."""
+        """The file, with all that was written in it. Raises what any of the jobs raised, as each fails with
+        the one before it."""
         await self._hand_over()
         while self._jobs:
             await finish(self._jobs.popleft())
         if self._last is not None:
             await finish(self._last)
-        assert self._file is not None  # noqa: S101 (tells mypy)
+        return self._open_file()
+
+    def _open_file(self) -> DirectFile:
+        """The file. StorageUnavailable if creating it failed or was cancelled."""
+        if self._file is None:
+            raise StorageUnavailable
         return self._file
 
     async def inspect(self, judge: Callable[[Content], T]) -> T:
@@ -189,98 +190,94 @@ class FileStaged:
             content = bytes(self._memory)
             if len(content) <= INLINE:
                 return judge(content)
-            return await self._store.run(judge, content)
+            return await self._folder.run(judge, content)
         file = await self._flushed()
-        return await self._store.run(_inspect, file, self._size, judge)
+        return await self._folder.run(_inspect, file, self._size, judge)
 
-    async def publish(self) -> bytes:
-        """As in the port. ValueError if nothing was written."""
-        small = await self._begin_to_publish()
-        if small is None:
-            return await self._publish_file()
-        digest = await self._claim(small)
-        await self._store.append(digest, small)
-        return digest
-
-    async def publish_to(self, add: Callable[[bytes], Awaitable[T]]) -> T:
-        """As in the port. ValueError if nothing was written."""
+    async def publish(self, add: Callable[[bytes], Awaitable[T]]) -> T:
+        """As in the port. A small blob is durable in one step with its row if the catalog's writer can carry
+        it, and otherwise before `add` is called."""
         small = await self._begin_to_publish()
         if small is None:
             return await add(await self._publish_file())
-        digest = await self._claim(small)
-        carrier = self._store.carrier
+        digest = await self._refer_to(small)
+        carrier = self._folder.carrier
         if carrier is None:
-            await self._store.append(digest, small)
+            await self._folder.append(digest, small)
             return await add(digest)
-        carrier.carry(digest, small)
+        carried = carrier.carry(digest, small)
         try:
-            return await add(digest)
+            added = await add(digest)
+            if not carried.durable:  # `add` gave the catalog nothing to take along with the blob
+                await self._folder.append(digest, small)
+            return added
         finally:
             carrier.drop(digest)
 
     async def _begin_to_publish(self) -> bytes | None:
-        """The bytes if they are few."""
+        """The bytes, if they go into a segment."""
         if not self._size:
             raise ValueError("an empty blob cannot be published")
         if self._publishing or self._has_gap():
             raise StorageUnavailable
         self._publishing = True
-        if self._memory is None and self._size <= self._store.small:
-            await self._flushed()
-            return await self._store.run(self._whole)
+        if self._memory is None and self._size <= self._small:
+            file = await self._flushed()
+            return await self._folder.run(os.pread, file.descriptor, self._size, 0)
         memory, self._memory = self._memory, b""
         return None if memory is None else bytes(memory)
 
-    async def _claim(self, data: bytes) -> bytes:
-        """From now on nobody removes the blob."""
+    async def _refer_to(self, data: bytes) -> bytes:
+        """Acquires a reference, so that nobody deletes the blob from now on, and gives the digest."""
         if len(data) <= INLINE:
             digest = hashlib.sha256(data).digest()
-            if self._store.claims.make(digest, wait=False):
+            if self._folder.counts.acquire(digest, wait=False):
                 self._digest = digest
                 return digest
-        return await self._store.run(self._claim_in_thread, data)
+        return await self._folder.run(self._refer_to_in_thread, data)
 
     async def _publish_file(self) -> bytes:
-        await self._flushed()
-        await self._complete_hash()
-        return await self._store.run(self._publish)
+        file = await self._flushed()
+        await self._complete_hash(file)
+        return await self._folder.run(self._publish, file)
 
     async def settle(self) -> None:
-        """As in the port. If the marker cannot be removed the next start does it: nothing is raised."""
-        assert self._digest is not None  # noqa: S101 (tells mypy)
-        if self._path is None and self._store.claims.settle(self._digest, wait=False):
+        """As in the port. If the marker cannot be removed nothing is raised, and the next start does it.
+        RuntimeError if nothing is published."""
+        digest = self._digest
+        if digest is None:
+            raise RuntimeError("there is nothing to settle")
+        if self._path is None and self._folder.counts.settle(digest, wait=False):
             self._digest = None
             return
         try:
-            settled = await self._store.run(self._settle)
+            settled = await self._folder.run(self._settle, digest)
         except (OSError, ConexionesError):
             log.warning("%s is left to the next start", self._path, exc_info=True)
         else:
-            if not settled:  # the image may be deleted again already
+            if not settled:  # the image may have been deleted since
                 await self.discard()
                 return
         self._close()
 
     async def discard(self) -> None:
-        """As in the port. After `publish` the blob goes too, unless the catalog or another upload has it.
-
-        If that cannot be found out, or the disk fails, the files are left to the next start.
-        """
+        """As in the port. If the catalog does not answer, or the disk fails, what is left goes with the next
+        start."""
         self._memory = b""
         if self._jobs or self._path is not None or self._digest is not None or self._file is not None:
             await to_end(asyncio.ensure_future(self._give_up(self._unlink)))
 
     async def _give_up(self, clear: Callable[[], None] | None) -> None:
-        """Ends the claim if there is one, and clears the files away, in a thread."""
+        """Ends the reference if there is one, and has a thread clear the files away."""
         while self._jobs:
-            with suppress(Exception):  # it failed: then there is less to keep
+            with suppress(Exception):  # what was to be written is not needed any more
                 await finish(self._jobs.popleft())
         digest, self._digest = self._digest, None
         try:
             if digest is not None:
-                await self._store.give_up(digest)
+                await self._folder.give_up(digest)
             if clear is not None:
-                await self._store.run(clear)
+                await self._folder.run(clear)
         except Exception:
             log.warning("%s is left to the next start", self._path, exc_info=True)
         finally:
@@ -294,49 +291,41 @@ class FileStaged:
         gathered = 0 if self._batch is None else self._batch.end - self._batch.start
         return self._submitted + gathered != self._size
 
-    async def commit(self) -> int:
-        """RuntimeError: only a named one can be committed."""
-        raise RuntimeError("an upload without a name cannot be committed")
-
-    async def release(self) -> None:
-        """Of one without a name nothing can be kept: the same as `discard`."""
-        await self.discard()
-
-    async def _complete_hash(self) -> None:
-        """Before it is published."""
+    async def _complete_hash(self, file: DirectFile) -> None:
+        """Hashes what was not hashed as it was written. Here there is nothing of that kind."""
 
     def _close(self) -> None:
-        """Gives back what it has of the store's."""
+        """Closes the file, and gives the buffers back."""
         if (batch := self._take_batch()) is not None:
             self._release(batch)
         file, self._file = self._file, None
         if file is not None:
             file.close()
-        if self._sharing:
-            self._sharing = False
-            self._store.buffers.users -= 1
+        if self._counted:
+            self._counted = False
+            self._buffers.users -= 1
 
     def _release(self, batch: Batch) -> None:
         for unit in batch.units:
-            self._store.buffers.give(unit)
+            self._buffers.give(unit)
 
-    # In threads, from here on.
+    # For threads.
 
     def _create(self, path: Path) -> None:
         self._path = path
         self._file = DirectFile(path, os.O_CREAT | os.O_EXCL)
 
     def _append(self, batch: Batch, before: Future[None] | None) -> None:
-        """Writes a batch while the one before it is hashed, and then hashes it.
+        """Writes a batch while the batch before it is hashed, and then hashes it.
 
-        The pool starts jobs in the order they came, so the wait is for one that runs: no deadlock.
+        Threads start jobs in the order in which they came. So the job that is waited for runs already, and
+        there is no deadlock.
         """
         try:
-            assert self._file is not None  # noqa: S101 (tells mypy)
             pieces = batch.pieces()
-            self._file.write(pieces, batch.offset)
+            self._open_file().write(pieces, batch.offset)
             if before is not None:
-                before.result()  # raises what it raised
+                before.result()  # raises what that job raised
             for piece in pieces:
                 self._hash(piece)
         finally:
@@ -345,50 +334,45 @@ class FileStaged:
     def _hash(self, data: memoryview) -> None:
         self._sha.update(data)
 
-    def _whole(self) -> bytes:
-        assert self._file is not None  # noqa: S101 (tells mypy)
-        return os.pread(self._file.descriptor, self._size, 0)
-
-    def _claim_in_thread(self, data: bytes) -> bytes:
+    def _refer_to_in_thread(self, data: bytes) -> bytes:
         digest = hashlib.sha256(data).digest()
-        self._store.claims.make(digest)
+        self._folder.counts.acquire(digest)
         self._digest = digest
         return digest
 
-    def _publish(self) -> bytes:
-        assert self._file is not None  # noqa: S101 (tells mypy)
-        assert self._path is not None  # noqa: S101 (tells mypy)
+    def _publish(self, file: DirectFile) -> bytes:
         digest = self._sha.digest()
-        marker = self._mark(self._path, self._store.incoming / f"{digest.hex()}.{self._name}")
-        # After the rename: fsync of a file that is new makes its name durable too on ext4, XFS and Btrfs,
-        # so that a marker is there before its blob is. Elsewhere a power cut may leave a blob too many.
-        os.fsync(self._file.descriptor)
-        self._store.claims.make(digest)
+        marker = self._folder.incoming / f"{digest.hex()}.{self._name}"
+        self._mark(marker)
+        # After the rename: fsync of a new file makes its name durable too on ext4, XFS and Btrfs, so that a
+        # marker is there before its blob is. Elsewhere a power cut may leave a blob too many.
+        os.fsync(file.descriptor)
+        self._folder.counts.acquire(digest)
         self._digest = digest
-        self._link(marker, self._store.path(digest))
+        self._link(marker, self._folder.path(digest))
         return digest
 
-    def _mark(self, path: Path, marker: Path) -> Path:
-        """Gives the bytes their marker, and says where it is."""
-        self._path = path.rename(marker)
-        return self._path
+    def _mark(self, marker: Path) -> None:
+        """Gives the bytes the name of their marker."""
+        if self._path is None:
+            raise StorageUnavailable
+        self._path = self._path.rename(marker)
 
     def _link(self, marker: Path, blob: Path) -> None:
-        """Makes the blob visible and that durable; returns only when it is, whoever linked it."""
+        """Makes the blob visible, durably; whoever linked it, this returns only when it is."""
         try:
             blob.hardlink_to(marker)
         except FileExistsError:
             if blob.stat().st_size == self._size:
                 sync_file(blob)
-            else:  # damaged by something else, and healed by this upload
-                whole = self._store.incoming / f"{self._name}.whole"
+            else:  # something else damaged it, and this upload heals it
+                whole = self._folder.incoming / f"{self._name}.whole"
                 whole.hardlink_to(marker)
                 whole.replace(blob)
         sync_folder(blob.parent)
 
-    def _settle(self) -> bool:
-        assert self._digest is not None  # noqa: S101 (tells mypy)
-        if not self._store.claims.settle(self._digest):
+    def _settle(self, digest: bytes) -> bool:
+        if not self._folder.counts.settle(digest):
             return False
         self._digest = None
         self._unlink()

@@ -1,12 +1,12 @@
 """The catalog in one SQLite file.
 
-The file (0600, its tables are in schema.py, what is done with them in transactions.py) and its `-wal`
-and `-shm` lie in a folder that only one server may use: whoever starts it holds a lock on it.
-`PRAGMA user_version` is the version of the schema.
+The file (0600) and its `-wal` and `-shm` are in a folder that only one server may use: whoever starts the
+server holds a lock on it. schema.py has its tables, transactions.py what is done with them, and migrations.py
+how an older file becomes one of this version.
 
-Writes go to a process (adapters.writer.program), which commits whatever waits for it as one transaction.
+Writes go to the writing process (adapters.writer), where commits.py makes one transaction of whatever waits.
 `synchronous=FULL` makes every commit durable before it is acknowledged. Reads run beside it in threads, each
-on a snapshot not older than its call.
+on a snapshot that is not older than its call.
 """
 
 import asyncio
@@ -18,9 +18,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from conexiones.adapters.catalog.sqlite import facts as descriptions
 from conexiones.adapters.catalog.sqlite import transactions
-from conexiones.adapters.catalog.sqlite.file import connect, failure
+from conexiones.adapters.catalog.sqlite.commits import Commits
+from conexiones.adapters.catalog.sqlite.file import connect
+from conexiones.adapters.system.disk import storage_error
 from conexiones.adapters.system.threads import Outcome, to_end
-from conexiones.adapters.writer.writer import Writer
+from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import (
     Counts,
@@ -33,31 +35,39 @@ from conexiones.ports.records import (
 )
 
 READERS = 4
+"""Threads that read, each with a connection of its own."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class SqliteCatalog:
-    """A Catalog in the SQLite file at `path`, which is created with its folder if it is not there.
+    """A Catalog, and its Descriptions, in the SQLite file at `path`, which is created with its folder if it
+    is not there.
 
-    A call that is cancelled ends when its write is decided, so that its caller can ask what became of
-    it; such a write is done whole. After `close`, and before `open`, calls raise StorageUnavailable.
+    A write whose caller is cancelled is done whole; the call ends when it is decided, so that the caller can
+    ask what became of it. After `close`, and before `open`, calls raise StorageUnavailable.
+
+    `writer` belongs to the catalog, which starts and stops it. A store of blobs may use it too, between
+    `open` and `close`: an image whose bytes it carries is then added together with them.
+
+    Only one process uses the file, so `changed` watches what this process commits and nothing else. Where
+    several processes shared a catalog, a watcher would have to be told of the others' commits.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._open = False
-        self.writer = Writer(path)
-        self.writer.committed = self._commit
-        self._carried: dict[bytes, tuple[bytes, int]] = {}  # and how many do
+        self.writer = WriterClient(Commits, path)
+        self.writer.on_commit = self._committed
         self._newest = 0  # the sequence of the newest event that is committed
-        self._news = asyncio.Event()  # of the next one; each wakes all that wait, and another takes its place
+        self._news = asyncio.Event()  # set when there is a newer one; then a fresh one takes its place
 
     async def open(self) -> None:
-        """Opens the file and creates what is missing. ValueError if a newer version wrote it."""
+        """Opens the file, creates it or migrates it. ValueError, whose one line says what to do, if a newer
+        version wrote it. Raises StorageFull, StorageUnavailable."""
         self._loop = asyncio.get_running_loop()
-        self._idle: list[sqlite3.Connection] = []  # for reading: at most as many as there are threads
+        self._idle: list[sqlite3.Connection] = []  # for reading; at most READERS
         self._newest = 0
         await self.writer.start()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")
@@ -179,13 +189,13 @@ class SqliteCatalog:
         try:
             return await self._loop.run_in_executor(self._readers, read)
         except sqlite3.Error as error:
-            raise failure(error) from error
+            raise storage_error(error) from error
 
     def _write(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *given: P.args, **_: P.kwargs
     ) -> Outcome[T]:
-        """What `function` gives for a connection and what is `given`."""
-        return self.writer.write(function, *given)
+        """The result of `function` for the connection that writes and what is `given`."""
+        return self.writer.commit(function, *given)
 
     def _write_image(
         self,
@@ -194,26 +204,11 @@ class SqliteCatalog:
         *given: P.args,
         **_: P.kwargs,
     ) -> Outcome[T]:
-        """The same with the bytes of the image, if they are carried."""
-        carried = self._carried.get(image.digest) if image else None
-        if image and carried:
-            return self.writer.write(function, *given, digest=image.digest, data=carried[0])
-        return self.writer.write(function, *given)
+        """The same; the bytes of the image become durable before it, if the writer carries them."""
+        return self.writer.commit(function, *given, digest=image.digest if image else None)
 
-    def carry(self, digest: bytes, data: bytes) -> None:
-        """Until `drop`, an image of that digest is added together with its bytes, which become durable before
-        it; if they do not, it is not added."""
-        data, holders = self._carried.get(digest, (data, 0))
-        self._carried[digest] = data, holders + 1
-
-    def drop(self, digest: bytes) -> None:
-        """To be called once for each `carry`."""
-        data, holders = self._carried.pop(digest)
-        if holders > 1:
-            self._carried[digest] = data, holders - 1
-
-    def _commit(self, newest: int) -> None:
-        """Wakes those who wait for an event, if there is a new one."""
+    def _committed(self, newest: int) -> None:
+        """Wakes those who wait for an event, if there is a newer one."""
         if newest > self._newest:
             self._newest = newest
             self._wake()
@@ -226,4 +221,4 @@ class SqliteCatalog:
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._idle:
             connection.close()
-        await self.writer.stop()  # last: the last connection to close moves the WAL into the file
+        await self.writer.stop()  # last, as the last connection to close moves the WAL into the file

@@ -1,4 +1,4 @@
-"""What the SQLite catalog reads and writes of the facts of images: see transactions.py."""
+"""What the SQLite catalog reads and writes of the facts of images, as transactions.py does of all else."""
 
 import sqlite3
 from collections.abc import Collection
@@ -18,7 +18,7 @@ _DESCRIBED = """
 INSERT INTO events (kind, image_id, user, time)
 SELECT 'DESCRIBED', id, user, ? FROM images WHERE digest = ? ORDER BY id
 """
-# The problems that are named here are those that another attempt may not have.
+# The problems that are named here may be passing ones: another attempt may succeed.
 _UNDESCRIBED = f"""
 {select(ImageRecord, "images")} LEFT JOIN facts ON facts.digest = images.digest
 WHERE (facts.digest IS NULL OR facts.problem IN ('SECONDS', 'MEMORY', 'CRASH')) AND (?1 IS NULL OR id < ?1)

@@ -1,15 +1,12 @@
-"""The catalog's tables. Columns are named as the fields of the records in ports.py."""
+"""The catalog's tables, as a new file gets them. Columns are named as the fields of the records in
+ports/records.py. Older files become the same by the steps of migrations.py."""
 
 import sqlite3
 
-VERSION = 4
-"""1: images and users. 2: uploads and events; images by time, users by image. 3: facts. 4: images without a
-user are not in images_by_user."""
-
-# INTEGER holds 64 bits in SQLite. Without a rowid the primary key is the table itself: one tree less to
-# write per row, and each index has the primary key as its last column.
+# INTEGER holds 64 bits in SQLite. A table without a rowid is the tree of its primary key: one tree less to
+# write for each row, and each index has the primary key as its last column.
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS images (
+CREATE TABLE images (
     id TEXT NOT NULL,
     digest BLOB NOT NULL,
     size INTEGER NOT NULL,
@@ -21,13 +18,13 @@ CREATE TABLE IF NOT EXISTS images (
     create_time INTEGER NOT NULL,
     PRIMARY KEY (id)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS images_by_digest ON images (digest);
+CREATE INDEX images_by_digest ON images (digest);
 -- Ids sort by time.
-CREATE INDEX IF NOT EXISTS images_by_user ON images (user, id) WHERE user IS NOT NULL;
-CREATE INDEX IF NOT EXISTS images_by_time ON images (create_time);
+CREATE INDEX images_by_user ON images (user, id) WHERE user IS NOT NULL;
+CREATE INDEX images_by_time ON images (create_time);
 
--- By the digest of the bytes, which may be those of many images.
-CREATE TABLE IF NOT EXISTS facts (
+-- By the digest of the bytes, which several images may share.
+CREATE TABLE facts (
     digest BLOB NOT NULL,
     problem TEXT NOT NULL,
     color_space TEXT NOT NULL,
@@ -38,7 +35,7 @@ CREATE TABLE IF NOT EXISTS facts (
     PRIMARY KEY (digest)
 ) WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS users (
+CREATE TABLE users (
     name TEXT NOT NULL,
     pow INTEGER NOT NULL,
     image_id TEXT,
@@ -47,11 +44,11 @@ CREATE TABLE IF NOT EXISTS users (
     PRIMARY KEY (name),
     FOREIGN KEY(image_id) REFERENCES images (id)
 ) WITHOUT ROWID;
--- Without it each image that is deleted would cost a look at all users.
-CREATE INDEX IF NOT EXISTS users_by_image ON users (image_id);
+-- Without this index each deletion of an image would read all users.
+CREATE INDEX users_by_image ON users (image_id);
 
--- AUTOINCREMENT: a number is never used again, even when all events were forgotten.
-CREATE TABLE IF NOT EXISTS events (
+-- AUTOINCREMENT: no number is used twice, not even when all events were forgotten.
+CREATE TABLE events (
     sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
     image_id TEXT NOT NULL,
@@ -59,8 +56,8 @@ CREATE TABLE IF NOT EXISTS events (
     time INTEGER NOT NULL
 );
 
--- image_id is no foreign key: the outcome is told even when its image was deleted since.
-CREATE TABLE IF NOT EXISTS uploads (
+-- image_id is no foreign key: an upload keeps its outcome when the image is deleted.
+CREATE TABLE uploads (
     id TEXT NOT NULL,
     request_id TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -75,11 +72,10 @@ CREATE TABLE IF NOT EXISTS uploads (
     PRIMARY KEY (id),
     UNIQUE (request_id)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS uploads_by_state ON uploads (state, update_time);
+CREATE INDEX uploads_by_state ON uploads (state, update_time);
 """
 
-
-# For a connection that writes: images and their events in one statement.
+# Temporary, for a connection that writes: adds images and their events with one statement.
 _WRITING = """
 CREATE TEMP VIEW stored_images AS SELECT * FROM images;
 CREATE TEMP TRIGGER store INSTEAD OF INSERT ON stored_images BEGIN
@@ -91,17 +87,12 @@ END;
 """
 
 
-def prepare_to_write(connection: sqlite3.Connection) -> None:
-    """Gives a connection to a file with the schema what the statements that write need."""
-    connection.executescript(_WRITING)
-
-
 def create(connection: sqlite3.Connection) -> None:
-    """Creates what is missing, in the transaction that is open, and says which version that is.
-
-    That is all a migration has to do, as versions only add tables and indexes; one index became smaller.
-    """
-    connection.execute("DROP INDEX IF EXISTS images_by_user")
+    """Creates the tables in the transaction that is open. The file has none yet."""
     for statement in _SCHEMA.split(";"):  # executescript would commit what is open
         connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def prepare_to_write(connection: sqlite3.Connection) -> None:
+    """Gives a connection what the statements that write need besides the tables."""
+    connection.executescript(_WRITING)

@@ -1,4 +1,5 @@
-"""What the SQLite catalog reads and writes. Each function runs in one transaction, which others may share."""
+"""What the SQLite catalog reads and writes. Each function runs in one transaction, which it may share with
+others."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -12,13 +13,12 @@ from conexiones.ports.records import Counts, EventRecord, ImageRecord, UploadQuo
 R = TypeVar("R", ImageRecord, UserRecord, UploadRecord, EventRecord)
 
 ROWS = 128
-"""Rows of one statement. For each the driver gives up the interpreter a few times, and waits for it."""
-
-OPEN = "OPEN"
+"""Rows of one statement. For each statement the driver gives up the interpreter a few times, and waits to
+have it again."""
 
 
 def columns(record: type) -> tuple[str, ...]:
-    """Those of its table: they are named as its fields."""
+    """The columns of a record's table, which are named as its fields."""
     return tuple(field.name for field in fields(record))
 
 
@@ -30,7 +30,7 @@ _upload_row = attrgetter(*_UPLOAD)
 
 
 def select(record: type, table: str) -> str:
-    """The start of a statement that `found` and `first` read; names a table where there are two."""
+    """The start of a statement whose rows `found` and `first` read."""
     return f"SELECT {', '.join(f'{table}.{name}' for name in columns(record))} FROM {table}"  # noqa: S608
 
 
@@ -41,14 +41,14 @@ _GET_REQUEST = f"{select(UploadRecord, 'uploads')} WHERE request_id = ?"
 _GET_EVENTS = f"{select(EventRecord, 'events')} WHERE sequence > ? ORDER BY sequence LIMIT ?"
 
 _NEWEST_EVENT = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
-# In one statement: of one snapshot.
+# One statement, so that both numbers are of one snapshot.
 _EVENT_RANGE = f"SELECT (SELECT min(sequence) FROM events), ({_NEWEST_EVENT})"  # noqa: S608 (our own names)
 _COUNTS = """
 SELECT (SELECT count(*) FROM images), (SELECT coalesce(sum(size), 0) FROM images),
     (SELECT count(*) FROM users), (SELECT count(*) FROM uploads WHERE state = 'OPEN')
 """
 
-# The row is written even if nothing changes: RETURNING shows no other.
+# The row is written even if nothing changes, as RETURNING gives only rows that are written.
 _UPSERT_USER = f"""
 INSERT INTO users (name, pow, image_id, create_time, update_time) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (name) DO UPDATE SET
@@ -58,7 +58,7 @@ ON CONFLICT (name) DO UPDATE SET
 RETURNING {", ".join(columns(UserRecord))}
 """  # noqa: S608 (our own names)
 
-# Only the request_id may be there already: an id that is used twice is an error.
+# Only the request_id may be there already; an id that is used twice is an error.
 _CREATE_UPLOAD = f"""
 INSERT INTO uploads ({", ".join(_UPLOAD)}) VALUES ({",".join("?" * len(_UPLOAD))})
 ON CONFLICT (request_id) DO NOTHING
@@ -90,7 +90,7 @@ def found(record: type[R], rows: Iterable[Sequence[Any]]) -> list[R]:
 
 def first(record: type[R], rows: sqlite3.Cursor) -> R | None:
     row = rows.fetchone()
-    rows.close()  # or the statement would hold its snapshot
+    rows.close()  # otherwise the statement would hold its snapshot
     return None if row is None else found(record, [row])[0]
 
 
@@ -126,7 +126,7 @@ def images_page(
     start: int | None,
     end: int | None,
 ) -> list[ImageRecord]:
-    """Without `user` and times the table itself is in order; SQLite picks the index for the others."""
+    """Without `user` and times the table itself is in order; otherwise SQLite picks an index."""
     given = {"id < ?": before, "user = ?": user, "create_time >= ?": start, "create_time < ?": end}
     filters = {text: value for text, value in given.items() if value is not None}
     where = f"WHERE {' AND '.join(filters)}" if filters else ""

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ImageServiceStub:
-    """Images as stored, whichever call stored them.
+    """The stored images, whichever call stored them.
     """
 
     def __init__(self, channel):
@@ -63,39 +63,40 @@ class ImageServiceStub:
 
 
 class ImageServiceServicer:
-    """Images as stored, whichever call stored them.
+    """The stored images, whichever call stored them.
     """
 
     def GetImage(self, request, context):
-        """One image by its id. NOT_FOUND if there is none.
+        """Returns one image by its id. NOT_FOUND if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListImages(self, request, context):
-        """Images, newest first, in pages. What is stored or deleted meanwhile neither repeats nor hides others.
+        """Lists images in pages, newest first. Images that are stored or deleted between two pages neither repeat nor hide
+        others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteImage(self, request, context):
-        """Deletes an image. Its bytes go with the last image that has them. NOT_FOUND if there is none.
+        """Deletes an image. Its bytes are deleted with the last image that refers to them. NOT_FOUND if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadImage(self, request, context):
-        """The bytes of an image, or a range of them, in frames. The first frame describes the image.
+        """Sends the bytes of an image, or a range of them, in frames. The first frame also describes the image.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchImages(self, request, context):
-        """What happens to images from now on, or from a resume token on. Never ends by itself.
+        """Reports what happens to images from now on, or after a resume token. The stream does not end by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +139,7 @@ def add_ImageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ImageService:
-    """Images as stored, whichever call stored them.
+    """The stored images, whichever call stored them.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class StatusServiceStub:
-    """What the server is and holds. Whether it serves is told by grpc.health.v1.Health.
+    """The server's version, and counts of what it stores. For its health there is grpc.health.v1.Health.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class StatusServiceStub:
 
 
 class StatusServiceServicer:
-    """What the server is and holds. Whether it serves is told by grpc.health.v1.Health.
+    """The server's version, and counts of what it stores. For its health there is grpc.health.v1.Health.
     """
 
     def GetStatus(self, request, context):
-        """The server as it stands. The counts are at most a few seconds old.
+        """Returns the state of the server. The counts are at most a few seconds old.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_StatusServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StatusService:
-    """What the server is and holds. Whether it serves is told by grpc.health.v1.Health.
+    """The server's version, and counts of what it stores. For its health there is grpc.health.v1.Health.
     """
 
     @staticmethod

@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class UploadServiceStub:
-    """Takes images of any size, over connections that break and servers that restart.
+    """Takes images of any size, over connections that break and to servers that restart.
 
-    An upload has one truth, `committed_size`: bytes that are durable. It never decreases. A client whose
-    acknowledgement was lost asks for it and goes on from there. Docs: docs/uploads.md.
+    The state of an upload is one number, `committed_size`: how many of its bytes are durable. It never decreases. A
+    client whose acknowledgement was lost asks for it and continues from there. There is a guide in docs/uploads.md.
     """
 
     def __init__(self, channel):
@@ -76,58 +76,58 @@ class UploadServiceStub:
 
 
 class UploadServiceServicer:
-    """Takes images of any size, over connections that break and servers that restart.
+    """Takes images of any size, over connections that break and to servers that restart.
 
-    An upload has one truth, `committed_size`: bytes that are durable. It never decreases. A client whose
-    acknowledgement was lost asks for it and goes on from there. Docs: docs/uploads.md.
+    The state of an upload is one number, `committed_size`: how many of its bytes are durable. It never decreases. A
+    client whose acknowledgement was lost asks for it and continues from there. There is a guide in docs/uploads.md.
     """
 
     def GetLimits(self, request, context):
-        """What the server accepts, and which version it is.
+        """Returns what the server accepts, and its version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateUpload(self, request, context):
-        """Begins an upload. The same `request_id` gives the same upload again.
+        """Begins an upload. The same `request_id` returns the same upload again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WriteChunk(self, request, context):
-        """Appends one chunk, durably. For browsers, and whoever has no streams.
+        """Appends one chunk durably. For browsers and other clients without request streams.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WriteStream(self, request_iterator, context):
-        """Appends chunks as they come, and acknowledges while it flows: every 8 MiB at the latest, and within a
-        second of whatever came. Takes the upload from any other writer.
+        """Appends chunks as they come, and acknowledges them meanwhile: every 8 MiB at the latest, and within a second of
+        any bytes that came. Takes over the upload from any other writer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUpload(self, request, context):
-        """The upload as it stands. NOT_FOUND if there is none, or its outcome is older than 24 hours.
+        """Returns the upload in its present state. NOT_FOUND if there is none, or its outcome is older than 24 hours.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FinishUpload(self, request, context):
-        """Checks what was written, validates the image and publishes it. The outcome is kept: to finish again is
-        to be told it again.
+        """Checks what was written, validates the image and publishes it. The outcome is kept: repeating the call returns it
+        again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelUpload(self, request, context):
-        """Gives an upload up. One that has ended otherwise stays as it is: FAILED_PRECONDITION, UPLOAD_ENDED.
+        """Cancels an upload. If it has ended in another way, the call fails with FAILED_PRECONDITION, UPLOAD_ENDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,10 +180,10 @@ def add_UploadServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UploadService:
-    """Takes images of any size, over connections that break and servers that restart.
+    """Takes images of any size, over connections that break and to servers that restart.
 
-    An upload has one truth, `committed_size`: bytes that are durable. It never decreases. A client whose
-    acknowledgement was lost asks for it and goes on from there. Docs: docs/uploads.md.
+    The state of an upload is one number, `committed_size`: how many of its bytes are durable. It never decreases. A
+    client whose acknowledgement was lost asks for it and continues from there. There is a guide in docs/uploads.md.
     """
 
     @staticmethod

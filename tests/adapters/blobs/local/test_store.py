@@ -1,4 +1,4 @@
-"""Blobs in files: the folder, full and failing disks, and cancellation."""
+"""Blobs in store: the folder, full and failing disks, and cancellation."""
 
 import asyncio
 import errno
@@ -16,61 +16,57 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conexiones.adapters.blobs.local.staged import FileStaged
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
-from tests.adapters.stored import Foreign, everything, stored_blobs
+from conexiones.ports.staging import Staged
+from tests.adapters.blobs.contents import MIB, everything, tell_nobody, whole
+from tests.adapters.stored import stored_blobs
 from tests.support.processes import writers
 
 Make = Callable[..., ImageRecord]
-MIB = 1 << 20
 
 
 @pytest.fixture
-async def files(tmp_path: Path, catalog: Catalog) -> AsyncIterator[FileBlobs]:
+async def store(tmp_path: Path, catalog: SqliteCatalog) -> AsyncIterator[LocalStore]:
     """Every blob is a file here; of segments see test_segments.py."""
-    files = FileBlobs(tmp_path / "files", small=0)
-    await files.open(catalog)
-    yield files
-    await files.close()
+    store = LocalStore(tmp_path / "files", catalog, writer=catalog.writer, small=0)
+    await store.open()
+    yield store
+    await store.close()
 
 
 def tree(root: Path) -> list[str]:
-    """The files but for the segments."""
+    """The files, without those of the segments."""
     files = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
     return sorted(str(path) for path in files if path.parts[0] != "segments")
 
 
 def open_files(root: Path) -> list[str]:
-    """The files below root that this process has open, but for the segments."""
+    """The files below root that this process has open, without those of the segments."""
     targets = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
     ours = [target for target in targets if target.startswith(str(root))]
     return [target for target in ours if not target.startswith(str(root / "segments"))]
 
 
-async def whole(files: FileBlobs, digest: bytes) -> bytes:
-    return b"".join([piece async for piece in files.read(digest)])
-
-
-async def stored(files: FileBlobs, data: bytes) -> bytes:
-    staged = files.stage()
+async def stored(store: LocalStore, data: bytes) -> bytes:
+    staged = store.staging.stage()
     await staged.write(data)
-    digest = await staged.publish()
+    digest = await staged.publish(tell_nobody)
     await staged.settle()
     return digest
 
 
 async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, catalog: Catalog) -> None:
     root = tmp_path / "a" / "files"
-    files = FileBlobs(root)
+    store = LocalStore(root, catalog)
     assert not root.exists(), "construction is without I/O"
-    await files.open(catalog)
-    small, large, other = files.stage(), files.stage(), files.stage()
+    await store.open()
+    small, large, other = store.staging.stage(), store.staging.stage(), store.staging.stage()
     await small.write(b"small")
-    await small.publish()
+    await small.publish(tell_nobody)
     assert tree(root) == [], "it is in a segment"
     assert {path.name for path in (root / "segments").iterdir()} >= {"00000000", "index.sqlite3"}
     await other.write(bytes(MIB + 1))
@@ -78,7 +74,7 @@ async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, 
     (random_name,) = tree(root)
     assert random_name.startswith("incoming/")
     await large.write(bytes(MIB))
-    digest = (await large.publish()).hex()
+    digest = (await large.publish(tell_nobody)).hex()
     blob = f"blobs/{digest[:2]}/{digest}"
     (marker,) = {*tree(root)} - {blob, random_name}
     assert marker.startswith(f"incoming/{digest}.")
@@ -90,21 +86,21 @@ async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, 
     await other.discard()
     assert tree(root) == [blob]
     assert len(list((root / "blobs").iterdir())) == 256
-    await files.close()
+    await store.close()
 
 
-async def test_the_same_bytes_are_kept_once(files: FileBlobs, tmp_path: Path) -> None:
-    digests = await asyncio.gather(*(stored(files, bytes(2 * MIB)) for _ in range(16)))
+async def test_the_same_bytes_are_kept_once(store: LocalStore, tmp_path: Path) -> None:
+    digests = await asyncio.gather(*(stored(store, bytes(2 * MIB)) for _ in range(16)))
     assert len(set(digests)) == 1
     assert len(tree(tmp_path / "files")) == 1
 
 
 async def test_where_it_cannot_be_opened_it_says_so(tmp_path: Path, catalog: Catalog) -> None:
     (tmp_path / "file").touch()
-    for catalog_or_another in (catalog, Foreign(catalog)):
-        files = FileBlobs(tmp_path / "file" / "files")
+    for writer in (catalog.writer, None):
+        store = LocalStore(tmp_path / "file" / "files", catalog, writer=writer)
         with pytest.raises(StorageUnavailable):
-            await files.open(catalog_or_another)
+            await store.open()
     assert len(writers(os.getpid())) == 1, "the catalog's"
 
 
@@ -118,20 +114,20 @@ async def test_publish_syncs_the_file_before_its_link_and_the_folder_after(
         if event == "c_call" and function in (os.fsync, os.link, os.rename):
             calls.append(function.__name__)
 
-    files = FileBlobs(tmp_path / "files", small=0)
+    store = LocalStore(tmp_path / "files", catalog, small=0)
     threading.setprofile(watch)
     try:
-        await files.open(catalog)
+        await store.open()
         # blobs with its folders, the root, and the folder that has it; the segments' in another process.
         assert calls == ["fsync"] * 3
         for size in (10, 2 * MIB):
             for twin in ([], ["fsync"]):  # of a twin the bytes that are there are synced once more
                 calls.clear()
-                await stored(files, bytes(size))
+                await stored(store, bytes(size))
                 assert calls == ["rename", "fsync", "link", *twin, "fsync"]
     finally:
         threading.setprofile(None)
-        await files.close()
+        await store.close()
 
 
 fragments = st.one_of(
@@ -143,30 +139,31 @@ fragments = st.one_of(
 @given(sizes=st.lists(fragments, min_size=1, max_size=6), locals_after=st.sets(st.integers(0, 5)))
 def test_fragments_of_any_size_make_the_same_blob(sizes: list[int], locals_after: set[int]) -> None:
     async def check(root: Path) -> None:
-        catalog, files = SqliteCatalog(root / "catalog.db"), FileBlobs(root)
+        catalog = SqliteCatalog(root / "catalog.db")
+        store = LocalStore(root, catalog, writer=catalog.writer)
         await catalog.open()
-        await files.open(catalog)
-        staged = files.stage()
+        await store.open()
+        staged = store.staging.stage()
         data = memoryview(random.Random(len(sizes)).randbytes(sum(sizes)))
         for i, size in enumerate(sizes):
             start = staged.size
             await staged.write(bytes(data[start : start + size]))
             if i in locals_after:
                 assert await staged.inspect(everything) == data[: staged.size]
-        digest = await staged.publish()
+        digest = await staged.publish(tell_nobody)
         await staged.settle()
         assert digest == hashlib.sha256(data).digest()
-        assert await whole(files, digest) == data
-        await files.close()
+        assert await whole(store, digest) == data
+        await store.close()
         await catalog.close()
 
     with TemporaryDirectory() as folder:
         asyncio.run(check(Path(folder)))
 
 
-async def test_memory_stays_bounded_however_big_the_image(files: FileBlobs) -> None:
+async def test_memory_stays_bounded_however_big_the_image(store: LocalStore) -> None:
     fragment = random.randbytes(10_000)
-    staged = files.stage()
+    staged = store.staging.stage()
     tracemalloc.start()
     for _ in range(10_000):
         await staged.write(fragment)
@@ -177,22 +174,22 @@ async def test_memory_stays_bounded_however_big_the_image(files: FileBlobs) -> N
 
 
 async def test_a_damaged_blob_is_never_given_whole_and_is_healed_by_an_upload(
-    files: FileBlobs, tmp_path: Path
+    store: LocalStore, tmp_path: Path
 ) -> None:
     data = random.Random(0).randbytes(2 * MIB + 5)
-    digest = await stored(files, data)
+    digest = await stored(store, data)
     blob = tmp_path / "files" / "blobs" / digest.hex()[:2] / digest.hex()
     for damaged in (data[:-1], data[:MIB], b"", data[:-1] + b"?", data + b"?"):
         blob.write_bytes(damaged)
         given = b""
         if damaged:
             with pytest.raises(BlobCorrupt):  # noqa: PT012 (what was given before counts too)
-                async for piece in files.read(digest):
+                async for piece in store.blobs.read(digest):
                     given += piece
         assert len(given) < len(data)
         if len(damaged) != len(data):
-            assert await stored(files, data) == digest
-            assert await whole(files, digest) == data
+            assert await stored(store, data) == digest
+            assert await whole(store, digest) == data
     assert tree(tmp_path / "files") == [str(blob.relative_to(tmp_path / "files"))]
 
 
@@ -207,35 +204,36 @@ async def test_what_no_crash_of_ours_leaves_is_swept_too(
         (incoming / name).touch()
     (root / "blobs" / "12").mkdir(parents=True)
     (root / "blobs" / "12" / unknown).touch()
-    files = FileBlobs(root)
-    await files.open(catalog)
+    store = LocalStore(root, catalog)
+    await store.open()
     assert tree(root) == []
-    await files.close()
+    await store.close()
 
 
 async def test_without_the_catalogs_word_the_blob_is_left_to_the_next_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    catalog, files = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path / "files", small=0)
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    store = LocalStore(tmp_path / "files", catalog, writer=catalog.writer, small=0)
     await catalog.open()
-    await files.open(catalog)
-    staged = files.stage()
+    await store.open()
+    staged = store.staging.stage()
     await staged.write(b"1")
-    digest = await staged.publish()
+    digest = await staged.publish(tell_nobody)
     await catalog.close()
     await staged.discard()
     assert "left to the next start" in caplog.text
-    assert await whole(files, digest) == b"1"
-    await files.close()
+    assert await whole(store, digest) == b"1"
+    await store.close()
     await catalog.open()
-    await files.open(catalog)
+    await store.open()
     assert tree(tmp_path / "files") == []
-    await files.close()
+    await store.close()
     await catalog.close()
 
 
 async def test_cancellation_at_any_moment_leaves_nothing_behind(
-    files: FileBlobs, tmp_path: Path, catalog: Catalog, image: Make
+    store: LocalStore, tmp_path: Path, catalog: Catalog, image: Make
 ) -> None:
     """The three steps as the domain does them, cut short anywhere: blobs and catalog agree at once."""
     rng = random.Random(5)
@@ -244,12 +242,12 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
     async def upload(id: str, size: int) -> None:
         data = random.Random(id).randbytes(size)
         started[id] = hashlib.sha256(data).digest()
-        staged = files.stage()
+        staged = store.staging.stage()
         try:
             for start in range(0, size, 300_000):
                 await staged.write(data[start : start + 300_000])
             await staged.inspect(len)
-            await catalog.add_image(image(id, digest=await staged.publish()))
+            await catalog.add_image(image(id, digest=await staged.publish(tell_nobody)))
             await staged.settle()
         finally:
             await staged.discard()
@@ -266,53 +264,53 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
     assert 0 < len(kept) < len(started), "the moments must be spread over all steps"
     assert set(stored_blobs(tmp_path / "files")) == {digest.hex() for digest in kept}
     for digest in kept:
-        assert hashlib.sha256(await whole(files, digest)).digest() == digest
+        assert hashlib.sha256(await whole(store, digest)).digest() == digest
     assert open_files(tmp_path / "files") == []
 
 
-async def write(staged: FileStaged, size: int) -> bytes:
+async def write(staged: Staged, size: int) -> bytes:
     for _ in range(0, size, 50_000):
         await staged.write(random.randbytes(50_000))
-    return await staged.publish()
+    return await staged.publish(tell_nobody)
 
 
 async def test_a_full_disk_refuses_uploads_and_goes_on_with_space(
     small_disk: Path, fill_disk: Callable[[Path], None], catalog: Catalog
 ) -> None:
     root = small_disk / "files"
-    files = FileBlobs(root, small=0)
-    await files.open(catalog)
+    store = LocalStore(root, catalog, small=0)
+    await store.open()
     data = random.Random(0).randbytes(MIB + 1)
-    acknowledged = await stored(files, data)
+    acknowledged = await stored(store, data)
     for _ in range(3):
-        uploads = [files.stage() for _ in range(4)]
+        uploads = [store.staging.stage() for _ in range(4)]
         outcomes = await asyncio.gather(*(write(u, 5 * MIB) for u in uploads), return_exceptions=True)
         refused = [outcome for outcome in outcomes if isinstance(outcome, StorageFull)]
         assert len(refused) >= 3
         assert all(isinstance(error.__cause__, OSError) for error in refused)
         with pytest.raises((StorageFull, StorageUnavailable)):
-            await uploads[outcomes.index(refused[0])].publish()
+            await uploads[outcomes.index(refused[0])].publish(tell_nobody)
         await asyncio.gather(*(upload.discard() for upload in uploads))
         assert tree(root) == [f"blobs/{acknowledged.hex()[:2]}/{acknowledged.hex()}"]
-        assert await whole(files, acknowledged) == data
-        fits = files.stage()
+        assert await whole(store, acknowledged) == data
+        fits = store.staging.stage()
         await write(fits, 4 * MIB)
         await fits.discard()
     # And a small one, whose only hop is publish.
     fill_disk(small_disk / "filler")
-    small = files.stage()
+    small = store.staging.stage()
     await small.write(b"small" * 1000)
     with pytest.raises(StorageFull):
-        await small.publish()
+        await small.publish(tell_nobody)
     await small.discard()
     (small_disk / "filler").unlink()
-    assert await whole(files, await stored(files, b"small" * 1000)) == b"small" * 1000
-    await files.close()
+    assert await whole(store, await stored(store, b"small" * 1000)) == b"small" * 1000
+    await store.close()
 
 
-async def test_a_file_over_the_limit_of_the_process_is_a_full_disk(files: FileBlobs, tmp_path: Path) -> None:
+async def test_a_file_over_the_limit_of_the_process_is_a_full_disk(store: LocalStore, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    staged = files.stage()
+    staged = store.staging.stage()
     resource.setrlimit(resource.RLIMIT_FSIZE, (3 * MIB // 2, hard))  # in the middle of a batch
     try:
         with pytest.raises(StorageFull):
@@ -323,10 +321,10 @@ async def test_a_file_over_the_limit_of_the_process_is_a_full_disk(files: FileBl
     assert tree(tmp_path / "files") == []
 
 
-async def test_a_folder_that_is_gone_is_unavailable(files: FileBlobs, tmp_path: Path) -> None:
+async def test_a_folder_that_is_gone_is_unavailable(store: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "files" / "incoming").rmdir()
     for size in (1, 3 * MIB):
-        staged = files.stage()
+        staged = store.staging.stage()
         with pytest.raises(StorageUnavailable) as error:
             await write(staged, size)
         assert isinstance(error.value.__cause__, OSError)
@@ -341,11 +339,11 @@ async def test_a_named_upload_is_laid_out_as_documented(
     for name in ("a", "a.copy", "b", "b.copy", "not a name"):
         (root / "uploads").mkdir(parents=True, exist_ok=True)
         (root / "uploads" / name).write_bytes(b"123")
-    files = FileBlobs(root, small=0)
-    await files.open(catalog)
+    store = LocalStore(root, catalog, small=0)
+    await store.open()
     assert tree(root) == ["uploads/a"]
-    staged = await files.resume("a", 3)
-    digest = (await staged.publish()).hex()
+    staged = await store.staging.resume("a", 3)
+    digest = (await staged.publish(tell_nobody)).hex()
     blob, marker, _ = names = tree(root)
     assert names == [f"blobs/{digest[:2]}/{digest}", marker, "uploads/a"]
     assert marker.startswith(f"incoming/{digest}.")
@@ -353,12 +351,12 @@ async def test_a_named_upload_is_laid_out_as_documented(
     assert (root / marker).samefile(root / "uploads/a")
     await staged.settle()
     assert tree(root) == [blob]
-    new = await files.resume("new", 0)
+    new = await store.staging.resume("new", 0)
     assert (root / "uploads" / "new").stat().st_mode & 0o777 == 0o600
     await new.discard()
     assert tree(root) == [blob]
     assert open_files(root) == []
-    await files.close()
+    await store.close()
 
 
 async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Catalog) -> None:
@@ -370,12 +368,12 @@ async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Ca
         if event == "c_call" and function in watched:
             calls.append(function.__name__)
 
-    files = FileBlobs(tmp_path / "files", small=0)
+    store = LocalStore(tmp_path / "files", catalog, small=0)
     threading.setprofile(watch)
     try:
-        await files.open(catalog)
+        await store.open()
         calls.clear()
-        staged = await files.resume("a", 0)
+        staged = await store.staging.resume("a", 0)
         assert calls == ["fsync"]  # the folder
         for _ in range(2):
             calls.clear()
@@ -384,32 +382,32 @@ async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Ca
             await staged.commit()
             assert calls == ["pwritev", "fdatasync"]
         calls.clear()
-        await staged.publish()
+        await staged.publish(tell_nobody)
         # The marker and its folder, the bytes, the blob and its folder.
         assert calls == ["link", "fsync", "fsync", "link", "fsync"]
-        twin = files.stage()  # keeps the blob, so that the file has two names
+        twin = store.staging.stage()  # keeps the blob, so that the file has two names
         await twin.write(b"11")
-        await twin.publish()
+        await twin.publish(tell_nobody)
         await staged.release()
         calls.clear()
-        staged = await files.resume("a", 2)
+        staged = await store.staging.resume("a", 2)
         assert calls == ["fsync", "replace", "fsync"]  # a copy, its name, the folder
         calls.clear()
         await staged.release()
         await twin.discard()
-        staged = await files.resume("a", 2)
+        staged = await store.staging.resume("a", 2)
         assert calls == ["fsync"]  # the folder of the blob that is gone: no copy any more
         await staged.discard()
     finally:
         threading.setprofile(None)
-        await files.close()
+        await store.close()
 
 
 @pytest.mark.parametrize("failing", ["fdatasync", "pwritev"])
 async def test_after_a_sync_or_a_write_that_failed_nothing_is_acknowledged(
-    files: FileBlobs, monkeypatch: pytest.MonkeyPatch, failing: str
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    staged = await files.resume("a", 0)
+    staged = await store.staging.resume("a", 0)
     await staged.write(b"123")
     assert await staged.commit() == 3
 
@@ -425,9 +423,9 @@ async def test_after_a_sync_or_a_write_that_failed_nothing_is_acknowledged(
         with pytest.raises(StorageUnavailable):
             await staged.commit()
     with pytest.raises(StorageUnavailable):
-        await staged.publish()
+        await staged.publish(tell_nobody)
     await staged.release()
-    staged = await files.resume("a", 3)
+    staged = await store.staging.resume("a", 3)
     await staged.write(b"456")
     assert await staged.commit() == 6
     assert await staged.inspect(everything) == b"123456"
@@ -435,14 +433,14 @@ async def test_after_a_sync_or_a_write_that_failed_nothing_is_acknowledged(
 
 
 async def test_a_copy_that_fails_leaves_the_upload_as_it_was(
-    files: FileBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    staged = await files.resume("a", 0)
+    staged = await store.staging.resume("a", 0)
     await staged.write(b"123")
-    twin = files.stage()
+    twin = store.staging.stage()
     await twin.write(b"123")
-    await staged.publish()
-    digest = await twin.publish()
+    await staged.publish(tell_nobody)
+    digest = await twin.publish(tell_nobody)
     await staged.release()
 
     def fail(*_: object) -> None:
@@ -451,9 +449,9 @@ async def test_a_copy_that_fails_leaves_the_upload_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(os, "sendfile", fail)
         with pytest.raises(StorageFull):
-            await files.resume("a", 3)
-    assert await whole(files, digest) == b"123"
-    staged = await files.resume("a", 3)
+            await store.staging.resume("a", 3)
+    assert await whole(store, digest) == b"123"
+    staged = await store.staging.resume("a", 3)
     assert await staged.inspect(everything) == b"123"
     await staged.discard()
     await twin.discard()
@@ -464,10 +462,10 @@ async def test_a_copy_that_fails_leaves_the_upload_as_it_was(
 async def test_a_full_disk_keeps_what_a_named_upload_has_committed(
     small_disk: Path, fill_disk: Callable[[Path], None], catalog: Catalog
 ) -> None:
-    files = FileBlobs(small_disk / "files")
-    await files.open(catalog)
+    store = LocalStore(small_disk / "files", catalog)
+    await store.open()
     data = random.Random(0).randbytes(3 * MIB)
-    staged = await files.resume("a", 0)
+    staged = await store.staging.resume("a", 0)
     await staged.write(data[:MIB])
     assert await staged.commit() == MIB
     fill_disk(small_disk / "filler")
@@ -477,23 +475,23 @@ async def test_a_full_disk_keeps_what_a_named_upload_has_committed(
             await staged.commit()
     await staged.release()
     (small_disk / "filler").unlink()
-    staged = await files.resume("a", MIB)
+    staged = await store.staging.resume("a", MIB)
     await staged.write(data[MIB:])
     assert await staged.commit() == 3 * MIB
-    assert await staged.publish() == hashlib.sha256(data).digest()
+    assert await staged.publish(tell_nobody) == hashlib.sha256(data).digest()
     await staged.settle()
-    await files.close()
+    await store.close()
 
 
-async def test_memory_stays_bounded_when_a_big_upload_is_finished(files: FileBlobs) -> None:
-    staged = await files.resume("a", 0)
+async def test_memory_stays_bounded_when_a_big_upload_is_finished(store: LocalStore) -> None:
+    staged = await store.staging.resume("a", 0)
     for _ in range(100):
         await staged.write(bytes(MIB))
     await staged.commit()
     await staged.release()
-    staged = await files.resume("a", 100 * MIB)
+    staged = await store.staging.resume("a", 100 * MIB)
     tracemalloc.start()
-    await staged.publish()
+    await staged.publish(tell_nobody)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     await staged.discard()

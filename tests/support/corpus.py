@@ -1,12 +1,12 @@
-"""Images for tests: real ones in all their varieties, bombs, and broken files, made in memory, always alike.
+"""Images for tests: sound ones of every variety, bombs, and broken files, the same in every run.
 
-    images()      name → bytes of a sound image; the name begins with the format as `Facts.format` has it
+    images()      name → bytes of a sound image; the name begins with the format as ImageHeader.format has it
     photograph()  the tutorial's elephant
     bombs()       name → small files whose headers claim enormous sizes
     broken()      name → (bytes, the error that `probe` raises)
 
-The results are made once and shared: do not change them. `corpus_containers` builds by hand what no encoder
-here writes: BMP varieties, HEIF with transformations, big-endian TIFF.
+Results are made once in memory and shared, so do not change them. `corpus_containers` builds byte by byte
+what no encoder here writes: BMP varieties, HEIF with transformations, big-endian TIFF.
 """
 
 import io
@@ -15,28 +15,26 @@ import struct
 import zipfile
 import zlib
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pyvips
 from PIL import Image
 
 from conexiones.errors import CorruptImage, ImageError, NotAnImage, TruncatedImage, UnsupportedFormat
-from tests import corpus_containers as containers
+from tests.support import corpus_containers as containers
+from tests.support.paths import ROOT
 
 WIDTH, HEIGHT = 37, 23
-"""Of most images, in pixels: odd, unequal, and small enough to cut at every byte."""
-
-ELEPHANT = Path(__file__).parent.parent / "client" / "image" / "elephant.jpg"
+"""The size of most images in pixels: odd, unequal, and small enough to cut the files at every byte."""
 
 
 def photograph() -> bytes:
-    """1280 × 853, JPEG."""
-    return ELEPHANT.read_bytes()
+    """A JPEG of 1280 × 853 pixels."""
+    return (ROOT / "client" / "image" / "elephant.jpg").read_bytes()
 
 
 def picture(mode: str = "RGB", width: int = WIDTH, height: int = HEIGHT, *, seed: int = 0) -> Image.Image:
-    """A gradient under noise, so that no codec makes nothing of it."""
+    """A gradient with noise, which no codec can reduce to nothing."""
     noise = random.Random(seed)
     values = bytes(
         (x * 5 + y * 3 + channel * 60 + noise.randrange(24)) & 255
@@ -48,14 +46,14 @@ def picture(mode: str = "RGB", width: int = WIDTH, height: int = HEIGHT, *, seed
 
 
 def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
-    """`image` as Pillow writes it."""
+    """The file that Pillow writes of an image."""
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
 
 
 def exif(orientation: int, *, order: str = "<", thumbnail: bytes = b"") -> bytes:
-    """An EXIF block behind its `Exif\\0\\0`, with a JPEG thumbnail in the second IFD if one is given."""
+    """An EXIF block after its `Exif\\0\\0`, with a JPEG thumbnail in the second IFD if one is given."""
     magic = b"II*\0" if order == "<" else b"MM\0*"
     first = struct.pack(order + "HHHIHHI", 1, 0x0112, 3, 1, orientation, 0, 26 if thumbnail else 0)
     second = struct.pack(order + "HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail), 0)
@@ -70,7 +68,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def vips(image: Image.Image, suffix: str, **options: Any) -> bytes:
-    """`image` as libvips writes it."""
+    """The file that libvips writes of an image."""
     made = pyvips.Image.new_from_memory(
         image.tobytes(), image.width, image.height, len(image.getbands()), "uchar"
     ).copy(interpretation="cmyk" if image.mode == "CMYK" else "b-w" if image.mode == "L" else "srgb")
@@ -79,7 +77,7 @@ def vips(image: Image.Image, suffix: str, **options: Any) -> bytes:
 
 @cache
 def images() -> dict[str, bytes]:
-    """Sound images of every format. Names are `FORMAT variety`."""
+    """Sound images of every format, by names of the form `FORMAT variety`."""
     made: dict[str, bytes] = {}
     for name, varieties in (
         ("JPEG", _jpegs()),
@@ -270,7 +268,7 @@ def _avifs() -> dict[str, bytes]:
 def bombs() -> dict[str, bytes]:
     """Small files, one per format and named for it, that claim more than 200 million pixels.
 
-    `peek` and `probe` tell the size of all; only the BMP is found truncated by `probe`.
+    `peek` and `probe` give the size of all of them, except that `probe` finds the BMP truncated.
     """
     side = 65500
     jpeg = bytearray(encoded(picture(), "JPEG"))
@@ -298,7 +296,7 @@ def bombs() -> dict[str, bytes]:
 
 @cache
 def broken() -> dict[str, tuple[bytes, type[ImageError]]]:
-    """Files that are refused, and the error of each."""
+    """Files that are refused, by name, each with its error."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr(zipfile.ZipInfo("photo.jpg"), photograph()[:500])

@@ -1,7 +1,6 @@
-"""What every Blobs promises of uploads that outlive connections and restarts, and of deletion."""
+"""What every store of blobs promises of resumable uploads, and of deletion."""
 
 import asyncio
-import hashlib
 import random
 from collections.abc import AsyncIterator, Callable
 
@@ -9,48 +8,45 @@ import pytest
 
 from conexiones.adapters.blobs.local.buffers import BATCH, OUTSTANDING, UNIT
 from conexiones.errors import BlobCorrupt, StorageUnavailable
-from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
 from conexiones.ports.staging import Staged
-from tests.adapters.stored import everything
-from tests.adapters.test_blobs import MIB, content, fill, gone, whole
+from tests.adapters.blobs.contents import (
+    MIB,
+    Store,
+    content,
+    everything,
+    fill,
+    gone,
+    sha,
+    stored,
+    tell_nobody,
+    whole,
+)
 
 Make = Callable[..., ImageRecord]
 Upload = Callable[..., UploadRecord]
 NAME = "0190b2a4-0000-7000-8000-00000000000a"
 
 
-def sha(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
-
-
-async def stored(blobs: Blobs, catalog: Catalog, record: ImageRecord, data: bytes) -> bytes:
-    staged = await fill(blobs.stage(), data)
-    digest = await staged.publish()
-    await catalog.add_image(record)
-    await staged.settle()
-    return digest
-
-
-async def committed(blobs: Blobs, name: str, data: bytes) -> None:
-    staged = await fill(await blobs.resume(name, 0), data)
+async def committed(store: Store, name: str, data: bytes) -> None:
+    staged = await fill(await store.staging.resume(name, 0), data)
     assert await staged.commit() == len(data)
     await staged.release()
 
 
 @pytest.fixture
 async def restart(
-    new_blobs: Callable[[], Blobs], catalog: Catalog
-) -> AsyncIterator[Callable[[], asyncio.Future[Blobs]]]:
+    new_store: Callable[[], Store], catalog: Catalog
+) -> AsyncIterator[Callable[[], asyncio.Future[Store]]]:
     """Opens a store as after a restart, having closed the one before."""
-    opened: list[Blobs] = []
+    opened: list[Store] = []
 
-    async def again() -> Blobs:
+    async def again() -> Store:
         if opened:
             await opened[-1].close()
-        opened.append(new_blobs())
-        await opened[-1].open(catalog)
+        opened.append(new_store())
+        await opened[-1].open()
         return opened[-1]
 
     yield again
@@ -60,15 +56,15 @@ async def restart(
 @pytest.mark.parametrize("parts", [[1], [10, 0, 70_000], [3 * MIB + 5, 1, 2 * MIB], [MIB, MIB]])
 @pytest.mark.parametrize("between", ["nothing", "release", "restart"])
 async def test_what_is_committed_goes_on(
-    restart: Callable[[], asyncio.Future[Blobs]],
+    restart: Callable[[], asyncio.Future[Store]],
     catalog: Catalog,
     upload: Upload,
     parts: list[int],
     between: str,
 ) -> None:
     await catalog.create_upload(upload(NAME))
-    blobs = await restart()
-    staged = await blobs.resume(NAME, 0)
+    store = await restart()
+    staged = await store.staging.resume(NAME, 0)
     data = b""
     for i, part in enumerate(parts):
         assert staged.size == len(data)
@@ -78,56 +74,56 @@ async def test_what_is_committed_goes_on(
         assert await staged.inspect(everything) == data
         if between != "nothing":
             await staged.release()
-            blobs = await restart() if between == "restart" else blobs
-            staged = await blobs.resume(NAME, len(data))
-    digest = await staged.publish()
+            store = await restart() if between == "restart" else store
+            staged = await store.staging.resume(NAME, len(data))
+    digest = await staged.publish(tell_nobody)
     assert digest == sha(data)
     await staged.settle()
-    assert await whole(blobs, digest) == data
+    assert await whole(store, digest) == data
     with pytest.raises(BlobCorrupt):
-        await blobs.resume(NAME, 1)
+        await store.staging.resume(NAME, 1)
 
 
-async def test_what_was_not_committed_is_cut_off(blobs: Blobs) -> None:
-    staged = await fill(await blobs.resume(NAME, 0), content(2 * MIB))
+async def test_what_was_not_committed_is_cut_off(store: Store) -> None:
+    staged = await fill(await store.staging.resume(NAME, 0), content(2 * MIB))
     await staged.commit()
     await fill(staged, b"never acknowledged" * 100_000)
     await staged.release()
-    staged = await blobs.resume(NAME, 2 * MIB)
+    staged = await store.staging.resume(NAME, 2 * MIB)
     assert await staged.inspect(everything) == content(2 * MIB)
     await staged.release()
-    staged = await blobs.resume(NAME, MIB + 1)  # the catalog had not heard of the rest
+    staged = await store.staging.resume(NAME, MIB + 1)  # the catalog had not heard of the rest
     await staged.write(b"other")
     expected = content(2 * MIB)[: MIB + 1] + b"other"
-    assert await staged.publish() == sha(expected)
+    assert await staged.publish(tell_nobody) == sha(expected)
     await staged.settle()
-    assert await whole(blobs, sha(expected)) == expected
+    assert await whole(store, sha(expected)) == expected
 
 
-async def test_bytes_that_are_missing_are_corrupt(blobs: Blobs) -> None:
+async def test_bytes_that_are_missing_are_corrupt(store: Store) -> None:
     with pytest.raises(BlobCorrupt):
-        await blobs.resume(NAME, 1)
-    await committed(blobs, NAME, b"123")
+        await store.staging.resume(NAME, 1)
+    await committed(store, NAME, b"123")
     with pytest.raises(BlobCorrupt):
-        await blobs.resume(NAME, 4)
-    staged = await blobs.resume(NAME, 3)  # it is not held by the attempt before
+        await store.staging.resume(NAME, 4)
+    staged = await store.staging.resume(NAME, 3)  # it is not held by the attempt before
     assert await staged.inspect(everything) == b"123"
     await staged.release()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a.copy", "ñ", "x" * 65, "a\n", "a b", "\0"])
-async def test_what_is_no_name_is_refused(blobs: Blobs, name: str) -> None:
-    with pytest.raises(ValueError, match="no name"):
-        await blobs.resume(name, 0)
-    with pytest.raises(ValueError, match="no name"):
-        await blobs.drop(name)
+async def test_what_is_no_name_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(ValueError, match="no id of an upload"):
+        await store.staging.resume(name, 0)
+    with pytest.raises(ValueError, match="no id of an upload"):
+        await store.staging.drop(name)
 
 
-async def test_one_at_a_time_holds_a_name(blobs: Blobs) -> None:
-    staged = await fill(await blobs.resume(NAME, 0), b"123")
+async def test_one_at_a_time_holds_a_name(store: Store) -> None:
+    staged = await fill(await store.staging.resume(NAME, 0), b"123")
     with pytest.raises(RuntimeError, match="held"):
-        await blobs.resume(NAME, 0)
-    await blobs.drop(NAME)  # held: nothing happens
+        await store.staging.resume(NAME, 0)
+    await store.staging.drop(NAME)  # held: nothing happens
     assert await staged.commit() == 3
     await staged.release()
     await staged.release()
@@ -136,127 +132,127 @@ async def test_one_at_a_time_holds_a_name(blobs: Blobs) -> None:
     with pytest.raises(RuntimeError, match="let go"):
         await staged.commit()
     with pytest.raises(RuntimeError, match="let go"):
-        await staged.publish()
-    second = await blobs.resume(NAME, 3)
+        await staged.publish(tell_nobody)
+    second = await store.staging.resume(NAME, 3)
     await staged.release()
     await staged.discard()  # of one that has let go: it takes nothing from the next
     with pytest.raises(RuntimeError, match="held"):
-        await blobs.resume(NAME, 3)
+        await store.staging.resume(NAME, 3)
     assert await second.inspect(everything) == b"123"
     await second.release()
-    await blobs.drop(NAME)
-    await blobs.drop(NAME)
+    await store.staging.drop(NAME)
+    await store.staging.drop(NAME)
     with pytest.raises(BlobCorrupt):
-        await blobs.resume(NAME, 3)
+        await store.staging.resume(NAME, 3)
 
 
 async def test_discard_takes_all_and_release_keeps_what_is_committed(
-    blobs: Blobs, catalog: Catalog, image: Make
+    store: Store, catalog: Catalog, image: Make
 ) -> None:
     for published in (False, True):
         for ending in ("discard", "release"):
-            await committed(blobs, NAME, content(MIB))
-            staged = await blobs.resume(NAME, MIB)
+            await committed(store, NAME, content(MIB))
+            staged = await store.staging.resume(NAME, MIB)
             await staged.write(b"more")
             if published:
-                digest = await staged.publish()
+                digest = await staged.publish(tell_nobody)
                 with pytest.raises(RuntimeError, match="published"):
                     await staged.write(b"1")
                 with pytest.raises(RuntimeError, match="published"):
                     await staged.commit()
             await getattr(staged, ending)()
             await getattr(staged, ending)()
-            assert not published or await gone(blobs, digest)
+            assert not published or await gone(store, digest)
             if ending == "discard":
                 with pytest.raises(BlobCorrupt):
-                    await blobs.resume(NAME, 1)
+                    await store.staging.resume(NAME, 1)
             else:
-                staged = await blobs.resume(NAME, MIB)
+                staged = await store.staging.resume(NAME, MIB)
                 assert await staged.inspect(everything) == content(MIB)
                 await staged.discard()
-    await committed(blobs, NAME, content(10))
-    staged = await blobs.resume(NAME, 10)
-    await catalog.add_image(image("1", digest=await staged.publish()))
+    await committed(store, NAME, content(10))
+    staged = await store.staging.resume(NAME, 10)
+    await catalog.add_image(image("1", digest=await staged.publish(tell_nobody)))
     await staged.release()  # as when the caller could not learn that the catalog has it
-    assert await whole(blobs, sha(content(10))) == content(10)
+    assert await whole(store, sha(content(10))) == content(10)
 
 
 @pytest.mark.parametrize("size", [10, 2 * MIB])
 async def test_an_upload_that_goes_on_never_touches_a_twin(
-    blobs: Blobs, catalog: Catalog, image: Make, size: int
+    store: Store, catalog: Catalog, image: Make, size: int
 ) -> None:
     """The catalog failed after publish, and meanwhile another image has the very same bytes."""
     data = content(size)
-    await committed(blobs, NAME, data)
-    staged = await blobs.resume(NAME, size)
-    digest = await staged.publish()
-    assert await stored(blobs, catalog, image("1", digest=sha(data)), data) == digest
+    await committed(store, NAME, data)
+    staged = await store.staging.resume(NAME, size)
+    digest = await staged.publish(tell_nobody)
+    assert await stored(store, catalog, image("1", digest=sha(data)), data) == digest
     await staged.release()
     for length in (size, size - 1, 0):  # 0: as little as that may be what the catalog knows
-        staged = await blobs.resume(NAME, length)
+        staged = await store.staging.resume(NAME, length)
         await fill(staged, b"x" * size)
         await staged.commit()
         assert await staged.inspect(everything) == data[:length] + b"x" * size
-        assert await whole(blobs, digest) == data
+        assert await whole(store, digest) == data
         await staged.release()
-    staged = await blobs.resume(NAME, size)
+    staged = await store.staging.resume(NAME, size)
     await staged.discard()
-    assert await whole(blobs, digest) == data
+    assert await whole(store, digest) == data
 
 
 async def test_a_restart_after_publish_loses_nothing_committed(
-    restart: Callable[[], asyncio.Future[Blobs]], catalog: Catalog, image: Make, upload: Upload
+    restart: Callable[[], asyncio.Future[Store]], catalog: Catalog, image: Make, upload: Upload
 ) -> None:
     data = content(2 * MIB + 1)
     for twin in (False, True):
         await catalog.create_upload(upload(NAME))
-        blobs = await restart()
-        await committed(blobs, NAME, data)
-        staged = await blobs.resume(NAME, len(data))
-        digest = await staged.publish()
+        store = await restart()
+        await committed(store, NAME, data)
+        staged = await store.staging.resume(NAME, len(data))
+        digest = await staged.publish(tell_nobody)
         if twin:
-            await stored(blobs, catalog, image("twin", digest=digest), data)
-        blobs = await restart()
-        assert await gone(blobs, digest) != twin
-        staged = await blobs.resume(NAME, len(data))
+            await stored(store, catalog, image("twin", digest=digest), data)
+        store = await restart()
+        assert await gone(store, digest) != twin
+        staged = await store.staging.resume(NAME, len(data))
         await staged.write(b"1")
         await staged.commit()
-        assert not twin or await whole(blobs, digest) == data
+        assert not twin or await whole(store, digest) == data
         await staged.release()
-        staged = await blobs.resume(NAME, len(data))
-        assert await staged.publish() == digest
+        staged = await store.staging.resume(NAME, len(data))
+        assert await staged.publish(tell_nobody) == digest
         record = image(f"{twin}", digest=digest)
         await catalog.end_upload(NAME, state="READY", image=record, failure=None, now=2)
-        blobs = await restart()  # without settle
-        assert await whole(blobs, digest) == data
+        store = await restart()  # without settle
+        assert await whole(store, digest) == data
         with pytest.raises(BlobCorrupt):
-            await blobs.resume(NAME, 1)
+            await store.staging.resume(NAME, 1)
         await catalog.delete_image(record.id, now=3)
-        await blobs.delete(digest)
-        assert await gone(blobs, digest) != twin
+        await store.blobs.delete(digest)
+        assert await gone(store, digest) != twin
         await catalog.forget_uploads(ended_before=100)
 
 
 async def test_a_restart_keeps_open_uploads_only(
-    restart: Callable[[], asyncio.Future[Blobs]], catalog: Catalog, upload: Upload
+    restart: Callable[[], asyncio.Future[Store]], catalog: Catalog, upload: Upload
 ) -> None:
-    blobs = await restart()
+    store = await restart()
     for name in ("open", "ended", "unknown"):
-        await committed(blobs, name, b"123")
+        await committed(store, name, b"123")
     await catalog.create_upload(upload("open"))
     await catalog.create_upload(upload("ended", state="CANCELLED"))
-    blobs = await restart()
-    await (await blobs.resume("open", 3)).release()
+    store = await restart()
+    await (await store.staging.resume("open", 3)).release()
     for name in ("ended", "unknown"):
         with pytest.raises(BlobCorrupt):
-            await blobs.resume(name, 3)
+            await store.staging.resume(name, 3)
 
 
-async def test_a_cancelled_write_is_never_committed_with_a_hole(blobs: Blobs) -> None:
+async def test_a_cancelled_write_is_never_committed_with_a_hole(store: Store) -> None:
     data = content(BATCH * (OUTSTANDING + 2) * UNIT)  # more than may be on its way
     holes = 0
     for turns in range(0, 40, 2):
-        staged = await blobs.resume(NAME, 0)
+        staged = await store.staging.resume(NAME, 0)
         writing = asyncio.ensure_future(staged.write(data))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -268,15 +264,15 @@ async def test_a_cancelled_write_is_never_committed_with_a_hole(blobs: Blobs) ->
         except StorageUnavailable:
             holes += 1
         await staged.release()
-        staged = await blobs.resume(NAME, size)
+        staged = await store.staging.resume(NAME, size)
         assert not size or await staged.inspect(everything) == data[:size]
         await staged.release()
     assert holes
 
 
-async def test_a_cancelled_commit_can_be_asked_again(blobs: Blobs) -> None:
+async def test_a_cancelled_commit_can_be_asked_again(store: Store) -> None:
     for turns in range(20):
-        staged = await fill(await blobs.resume(NAME, 0), content(MIB + 7))
+        staged = await fill(await store.staging.resume(NAME, 0), content(MIB + 7))
         committing = asyncio.ensure_future(staged.commit())
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -288,76 +284,76 @@ async def test_a_cancelled_commit_can_be_asked_again(blobs: Blobs) -> None:
         await staged.release()
 
 
-async def test_many_uploads_commit_at_once(blobs: Blobs, catalog: Catalog, image: Make) -> None:
+async def test_many_uploads_commit_at_once(store: Store, catalog: Catalog, image: Make) -> None:
     async def one(i: int) -> None:
         data = content(300_000 + i)
-        staged = await blobs.resume(f"{i}", 0)
+        staged = await store.staging.resume(f"{i}", 0)
         for start in range(0, len(data), 50_000):
             await staged.write(data[start : start + 50_000])
             assert await staged.commit() == min(start + 50_000, len(data))
-        digest = await staged.publish()
+        digest = await staged.publish(tell_nobody)
         await catalog.add_image(image(f"{i}", digest=digest))
         await staged.settle()
-        assert await whole(blobs, digest) == data
+        assert await whole(store, digest) == data
 
     await asyncio.gather(*(one(i) for i in range(40)))
 
 
-async def test_a_closed_store_resumes_nothing(new_blobs: Callable[[], Blobs], catalog: Catalog) -> None:
-    blobs = new_blobs()
+async def test_a_closed_store_resumes_nothing(new_store: Callable[[], Store], catalog: Catalog) -> None:
+    store = new_store()
     with pytest.raises(StorageUnavailable):
-        await blobs.resume(NAME, 0)
+        await store.staging.resume(NAME, 0)
     with pytest.raises(StorageUnavailable):
-        await blobs.delete(bytes(32))
-    await blobs.open(catalog)
-    staged = await fill(await blobs.resume(NAME, 0), b"1")
-    await blobs.close()
+        await store.blobs.delete(bytes(32))
+    await store.open()
+    staged = await fill(await store.staging.resume(NAME, 0), b"1")
+    await store.close()
     with pytest.raises(StorageUnavailable):
         await staged.commit()
     await staged.release()
 
 
-async def test_delete_leaves_what_the_catalog_has(blobs: Blobs, catalog: Catalog, image: Make) -> None:
-    digest = await stored(blobs, catalog, image("1", digest=sha(b"1")), b"1")
+async def test_delete_leaves_what_the_catalog_has(store: Store, catalog: Catalog, image: Make) -> None:
+    digest = await stored(store, catalog, image("1", digest=sha(b"1")), b"1")
     await catalog.add_image(image("2", digest=digest))
-    await blobs.delete(digest)
+    await store.blobs.delete(digest)
     await catalog.delete_image("1", now=1)
-    await blobs.delete(digest)
-    assert await whole(blobs, digest) == b"1"
+    await store.blobs.delete(digest)
+    assert await whole(store, digest) == b"1"
     await catalog.delete_image("2", now=1)
-    await blobs.delete(digest)
-    assert await gone(blobs, digest)
-    await blobs.delete(digest)
-    await blobs.delete(bytes(32))
+    await store.blobs.delete(digest)
+    assert await gone(store, digest)
+    await store.blobs.delete(digest)
+    await store.blobs.delete(bytes(32))
 
 
 @pytest.mark.parametrize("named", [False, True])
 async def test_delete_leaves_what_is_published_and_who_settles_looks_after_it(
-    blobs: Blobs, catalog: Catalog, image: Make, named: bool
+    store: Store, catalog: Catalog, image: Make, named: bool
 ) -> None:
     async def published() -> tuple[Staged, bytes]:
-        staged = await blobs.resume(NAME, 0) if named else blobs.stage()
+        staged = await store.staging.resume(NAME, 0) if named else store.staging.stage()
         await fill(staged, content(70_000))
-        return staged, await staged.publish()
+        return staged, await staged.publish(tell_nobody)
 
     staged, digest = await published()
-    await blobs.delete(digest)
+    await store.blobs.delete(digest)
     await catalog.add_image(image("1", digest=digest))
     await staged.settle()
-    assert await whole(blobs, digest) == content(70_000)
+    assert await whole(store, digest) == content(70_000)
 
     staged, digest = await published()  # a second image; both are deleted before it has settled
     await catalog.add_image(image("2", digest=digest))
     for name in ("1", "2"):
         await catalog.delete_image(name, now=1)
-        await blobs.delete(digest)
-    assert await whole(blobs, digest) == content(70_000), "it is not settled"
+        await store.blobs.delete(digest)
+    assert await whole(store, digest) == content(70_000), "it is not settled"
     await staged.settle()
-    assert await gone(blobs, digest)
+    assert await gone(store, digest)
 
 
 async def test_deletes_and_uploads_of_the_same_bytes_at_once(
-    blobs: Blobs, catalog: Catalog, image: Make
+    store: Store, catalog: Catalog, image: Make
 ) -> None:
     """Whatever the order: with an image the blob is there, without one it is gone."""
     rng = random.Random(7)
@@ -365,7 +361,7 @@ async def test_deletes_and_uploads_of_the_same_bytes_at_once(
     for lap in range(120):
         data = content(3000, lap)
         digest = sha(data)
-        await stored(blobs, catalog, image(f"{lap}", digest=digest), data)
+        await stored(store, catalog, image(f"{lap}", digest=digest), data)
 
         async def pause() -> None:
             for _ in range(rng.randrange(60)):
@@ -375,13 +371,15 @@ async def test_deletes_and_uploads_of_the_same_bytes_at_once(
             await pause()
             await catalog.delete_image(name, now=1)
             await pause()
-            await blobs.delete(digest)
+            await store.blobs.delete(digest)
 
         async def upload(name: str, ending: str, data: bytes = data, digest: bytes = digest) -> None:
-            staged = await blobs.resume(name.replace(".", "-"), 0) if rng.random() < 0.5 else blobs.stage()
+            resumable = rng.random() < 0.5
+            staging = store.staging
+            staged = await staging.resume(name.replace(".", "-"), 0) if resumable else staging.stage()
             await staged.write(data)
             await pause()
-            assert await staged.publish() == digest
+            assert await staged.publish(tell_nobody) == digest
             await pause()
             if ending == "drop":
                 await staged.discard()
@@ -389,7 +387,7 @@ async def test_deletes_and_uploads_of_the_same_bytes_at_once(
             await catalog.add_image(image(name, digest=digest))
             removal = asyncio.ensure_future(delete(name)) if ending == "delete" else None
             await pause()
-            assert removal or await whole(blobs, digest) == data
+            assert removal or await whole(store, digest) == data
             await staged.settle()
             if removal:
                 await removal
@@ -400,8 +398,8 @@ async def test_deletes_and_uploads_of_the_same_bytes_at_once(
         )
         if await catalog.has_digest(digest):
             kept += 1
-            assert await whole(blobs, digest) == data
+            assert await whole(store, digest) == data
         else:
             lost += 1
-            assert await gone(blobs, digest)
+            assert await gone(store, digest)
     assert min(kept, lost) > 10

@@ -16,19 +16,19 @@ from pathlib import Path
 import pytest
 
 from conexiones.adapters.blobs.local.segment_index import Place, Record, SegmentIndex
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.errors import ConexionesError, NoPreview, StorageUnavailable, TooManyUploads
 from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
-from tests.adapters.shop import InTheWriter, Make, dying, taken
+from tests.adapters.blobs.local.shop import InTheWriter, Make, dying, taken
 from tests.adapters.stored import records
 from tests.support.paths import ROOT
 from tests.support.processes import writers
 from tests.support.waiting import until
 
 
-async def stored(catalog: SqliteCatalog, blobs: FileBlobs, image: ImageRecord, data: bytes) -> bytes:
-    staged = blobs.stage()
+async def stored(catalog: SqliteCatalog, store: LocalStore, image: ImageRecord, data: bytes) -> bytes:
+    staged = store.staging.stage()
     await staged.write(data)
 
     async def add(digest: bytes) -> bytes:
@@ -36,7 +36,7 @@ async def stored(catalog: SqliteCatalog, blobs: FileBlobs, image: ImageRecord, d
         return digest
 
     try:
-        digest = await staged.publish_to(add)
+        digest = await staged.publish(add)
         await staged.settle()
         return digest
     finally:
@@ -54,9 +54,9 @@ def refused() -> Iterator[asyncio.Event]:
                 event.set()
 
     ear = Ear()
-    logging.getLogger("conexiones.adapters.writer.writer").addHandler(ear)
+    logging.getLogger("conexiones.adapters.writer.client").addHandler(ear)
     yield event
-    logging.getLogger("conexiones.adapters.writer.writer").removeHandler(ear)
+    logging.getLogger("conexiones.adapters.writer.client").removeHandler(ear)
 
 
 async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
@@ -104,31 +104,32 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
     tmp_path: Path, image: Make, size: int, count: int
 ) -> None:
     """And no bytes without an image: nobody has to start the server again for that."""
-    catalog, blobs = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path)
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    store = LocalStore(tmp_path, catalog, writer=catalog.writer)
     await catalog.open()
-    await blobs.open(catalog)
+    await store.open()
     acknowledged: dict[str, bytes] = {}
     failed: set[str] = set()
 
-    async def store(name: str) -> None:
+    async def send(name: str) -> None:
         data = random.Random(name).randbytes(size)
         try:
-            await stored(catalog, blobs, image(name), data)
+            await stored(catalog, store, image(name), data)
             acknowledged[name] = data
         except StorageUnavailable:
             failed.add(name)
 
     async def again(name: str) -> bool:
-        await store(name)
+        await send(name)
         if name not in acknowledged:
             raise StorageUnavailable
         return True
 
     for lap in range(5):
         (process,) = writers(os.getpid())
-        storing = [asyncio.ensure_future(store(f"{lap}.{i}")) for i in range(count)]
+        storing = [asyncio.ensure_future(send(f"{lap}.{i}")) for i in range(count)]
         await asyncio.wait(storing[: lap * count // 5 + 1], return_when=asyncio.FIRST_COMPLETED)
-        storing += [asyncio.ensure_future(store(f"{lap}.more.{i}")) for i in range(count)]
+        storing += [asyncio.ensure_future(send(f"{lap}.more.{i}")) for i in range(count)]
         await asyncio.sleep(0)
         process.kill()
         await asyncio.wait(storing)
@@ -138,16 +139,16 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
     for name, data in acknowledged.items():
         found = await catalog.get_image(name)
         assert found
-        assert b"".join([piece async for piece in blobs.read(found.digest)]) == data
+        assert b"".join([piece async for piece in store.blobs.read(found.digest)]) == data
     events = await catalog.events(after=0, limit=10_000)
     images = [await catalog.get_image(event.image_id) for event in events]
     assert all(images)
     digests = {one.digest.hex() for one in images if one}
     assert set(records(tmp_path)) == digests
-    await blobs.close()
-    await blobs.open(catalog)
+    await store.close()
+    await store.open()
     assert set(records(tmp_path)) == digests
-    await blobs.close()
+    await store.close()
     await catalog.close()
 
 
@@ -164,12 +165,13 @@ async def test_dying_between_two_steps_it_leaves_both_or_neither(
 ) -> None:
     """Between the bytes and the image, and between the image and the answer."""
     flag = tmp_path / "dying"
-    in_the_writer(dying(flag, "import conexiones.adapters.writer.program", step))
-    catalog, blobs = SqliteCatalog(tmp_path / "catalog.db"), FileBlobs(tmp_path)
+    in_the_writer(dying(flag, "from conexiones.adapters.writer.group_commit import GroupCommit", step))
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    store = LocalStore(tmp_path, catalog, writer=catalog.writer)
     await catalog.open()
-    await blobs.open(catalog)
+    await store.open()
 
-    first = await stored(catalog, blobs, image("first"), b"first")
+    first = await stored(catalog, store, image("first"), b"first")
     flag.touch()
     if troubled:  # the first look at what the process has left
         add, failures = SegmentIndex.add, iter([sqlite3.OperationalError("injected")])
@@ -181,19 +183,19 @@ async def test_dying_between_two_steps_it_leaves_both_or_neither(
 
         monkeypatch.setattr(SegmentIndex, "add", fail_once)
     with pytest.raises(StorageUnavailable):
-        await stored(catalog, blobs, image("second"), b"second")
-    third = await taken(lambda: stored(catalog, blobs, image("third"), b"third"))
+        await stored(catalog, store, image("second"), b"second")
+    third = await taken(lambda: stored(catalog, store, image("third"), b"third"))
     second = hashlib.sha256(b"second").digest()
     expected = {first, second, third} if committed else {first, third}
     assert {bytes.fromhex(digest) for digest in records(tmp_path)} == expected
     assert bool(await catalog.get_image("second")) == committed
     for digest in expected:
-        data = b"".join([piece async for piece in blobs.read(digest)])
+        data = b"".join([piece async for piece in store.blobs.read(digest)])
         assert hashlib.sha256(data).digest() == digest
-    await blobs.close()
-    await blobs.open(catalog)
+    await store.close()
+    await store.open()
     assert {bytes.fromhex(digest) for digest in records(tmp_path)} == expected
-    await blobs.close()
+    await store.close()
     await catalog.close()
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from conexiones.adapters.blobs.local import segment_appender
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.writer.ring import SIZE
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
 from conexiones.ports.catalog import Catalog
-from tests.adapters.shop import InTheWriter, Make, Shop, ShopThatRuns
+from tests.adapters.blobs.contents import content, fill, gone, sha, tell_nobody, whole
+from tests.adapters.blobs.local.shop import InTheWriter, Make, Shop, ShopThatRuns
 from tests.adapters.stored import records
-from tests.adapters.test_blobs import content, fill, gone, whole
-from tests.adapters.test_named import sha
 from tests.support.waiting import until
 
 
@@ -28,14 +28,14 @@ def change(path: Path, offset: int, data: bytes) -> None:
 
 async def test_the_same_bytes_are_one_record(shop: Shop) -> None:
     data = content(10_000)
-    await asyncio.gather(*(fill(shop.blobs.stage(), data) for _ in range(4)))
-    staged = [await fill(shop.blobs.stage(), data) for _ in range(8)]
-    assert {await one for one in asyncio.as_completed([one.publish() for one in staged])} == {sha(data)}
+    await asyncio.gather(*(fill(shop.staging.stage(), data) for _ in range(4)))
+    staged = [await fill(shop.staging.stage(), data) for _ in range(8)]
+    assert set(await asyncio.gather(*(one.publish(tell_nobody) for one in staged))) == {sha(data)}
     assert records(shop.root) == {sha(data).hex(): 10_000}
     assert shop.segment.stat().st_size == 48 + 10_000
     for one in staged[1:]:
         await one.discard()
-    assert await whole(shop.blobs, sha(data)) == data, "the first still claims it"
+    assert await whole(shop, sha(data)) == data, "the first still refers to it"
     await staged[0].discard()
     assert records(shop.root) == {}
 
@@ -56,8 +56,8 @@ async def test_what_comes_in_at_once_is_written_and_synced_at_once(
 ) -> None:
     """Only a power cut would show that it is not synced: so the calls of the process are watched."""
     shop = await shop_that_runs(WATCHED.format(path=str(tmp_path / "calls")))
-    staged = [await fill(shop.blobs.stage(), content(1000, i)) for i in range(100)]
-    await asyncio.gather(*(one.publish() for one in staged))
+    staged = [await fill(shop.staging.stage(), content(1000, i)) for i in range(100)]
+    await asyncio.gather(*(one.publish(tell_nobody) for one in staged))
     calls = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
     assert 0 < len(calls) < 50, "groups"
     assert sum(int(parts) for parts, _ in calls) >= 200, "a head and the bytes of each"
@@ -100,13 +100,13 @@ async def test_who_comes_alone_finds_zeros_to_write_over(shop: Shop) -> None:
     await shop.store(content(1000))
     await shop.store(content(2000))
     # They are written when the caller has had his answer.
-    await until(lambda: shop.segment.stat().st_size >= segment_appender.AHEAD)
+    await until(lambda: shop.segment.stat().st_size >= segment_appender.ZEROS)
     size = shop.segment.stat().st_size
     await shop.store(content(4000))
     assert shop.segment.stat().st_size == size
-    await shop.blobs.close()
+    await shop.close()
     assert shop.segment.stat().st_size == 7000 + 3 * 48
-    change(shop.segment, shop.segment.stat().st_size, bytes(segment_appender.AHEAD))  # as a crash leaves it
+    change(shop.segment, shop.segment.stat().st_size, bytes(segment_appender.ZEROS))  # as a crash leaves it
     await shop.open()
     await shop.store(content(3000))
     await shop.reopen()
@@ -117,7 +117,7 @@ async def test_who_comes_alone_finds_zeros_to_write_over(shop: Shop) -> None:
 async def test_a_torn_tail_is_cut_off(shop: Shop, torn: bytes) -> None:
     before = content(5000)
     await shop.store(before)
-    await shop.blobs.close()
+    await shop.close()
     size = shop.segment.stat().st_size
     change(shop.segment, size, torn)
     await shop.open()
@@ -130,13 +130,13 @@ async def test_a_torn_tail_is_cut_off(shop: Shop, torn: bytes) -> None:
 
 async def test_half_a_record_at_the_end_is_cut_off(shop: Shop) -> None:
     await shop.store(content(5000))
-    await shop.blobs.close()
+    await shop.close()
     whole_record = shop.segment.read_bytes()
     for half in (whole_record[:20], whole_record[:48], whole_record[:-1]):
         change(shop.segment, len(whole_record), half)
         await shop.open()
         assert shop.segment.stat().st_size == len(whole_record)
-        await shop.blobs.close()
+        await shop.close()
     await shop.open()
 
 
@@ -144,14 +144,14 @@ async def test_what_the_catalog_was_never_told_of_goes_with_the_next_start(
     shop: Shop, tmp_path: Path, catalog: Catalog, image: Make
 ) -> None:
     await shop.store(content(3000))
-    staged = await fill(shop.blobs.stage(), content(4000))
-    await staged.publish()
+    staged = await fill(shop.staging.stage(), content(4000))
+    await staged.publish(tell_nobody)
     await shop.store(content(5000))
-    await shop.blobs.close()
+    await shop.close()
     assert len(records(shop.root)) == 3
     await shop.open()
     assert set(records(shop.root)) == {sha(content(3000)).hex(), sha(content(5000)).hex()}
-    assert await gone(shop.blobs, sha(content(4000)))
+    assert await gone(shop, sha(content(4000)))
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["index kept", "index lost"])
@@ -159,7 +159,7 @@ async def test_damage_costs_one_record_and_is_never_served(shop: Shop, lost: boo
     contents = [content(1000, i) for i in range(5)]
     for data in contents:
         await shop.store(data)
-    await shop.blobs.close()
+    await shop.close()
     change(shop.segment, 1 * 1048 + 500, b"?")  # bytes of the second
     change(shop.segment, 3 * 1048, b"\0" * 48)  # the head of the fourth
     if lost:
@@ -167,7 +167,7 @@ async def test_damage_costs_one_record_and_is_never_served(shop: Shop, lost: boo
     await shop.open()
     assert await shop.intact(contents[0], contents[2], contents[4])
     with pytest.raises(BlobCorrupt):
-        await whole(shop.blobs, sha(contents[1]))
+        await whole(shop, sha(contents[1]))
     assert await shop.store(contents[3]) == sha(contents[3])
     assert await shop.intact(contents[3])
     await shop.reopen()
@@ -184,12 +184,12 @@ async def test_what_looks_like_a_record_inside_of_a_damaged_one_hides_no_other(
     fake = b"CXB" + state + struct.pack(">I", zlib.crc32(facts)) + facts + content(2000)
     await shop.store(b"x" * 100 + fake + b"y" * 100)
     await shop.store(content(3000))
-    await shop.blobs.close()
+    await shop.close()
     change(shop.segment, 0, b"\0")
     (shop.root / "segments" / "index.sqlite3").unlink()
     await shop.open()
     assert await shop.intact(content(3000))
-    assert await gone(shop.blobs, sha(content(2000)))
+    assert await gone(shop, sha(content(2000)))
     await shop.store(content(4000))
     await shop.reopen()
     assert await shop.intact(content(3000), content(4000))
@@ -203,7 +203,7 @@ async def test_deleting_gives_the_space_back(shop: Shop) -> None:
     assert full >= 2_000_000
     for data in contents[:-1]:
         await shop.delete(sha(data))
-    await shop.blobs.close()
+    await shop.close()
     assert shop.segment.stat().st_blocks * 512 < 220_000
     await shop.open()
     assert await shop.intact(contents[-1])
@@ -249,26 +249,26 @@ setattr(os, failing, fail)
 """
 
 
-@pytest.mark.parametrize("at_once", [False, True], ids=["two steps", "one step"])
+@pytest.mark.parametrize("shared", [False, True], ids=["two steps", "one step"])
 @pytest.mark.parametrize(
     ("failing", "size"),
     [("pwritev", 2000), ("pwrite", 2000), ("fdatasync", 2000), ("pwritev", 100_000), ("fdatasync", 100_000)],
 )
 async def test_a_group_that_was_not_written_is_not_there(
     tmp_path: Path,
-    new_catalog: Callable[[], Catalog],
+    new_catalog: Callable[[], SqliteCatalog],
     image: Make,
     in_the_writer: InTheWriter,
     failing: str,
     size: int,
-    at_once: bool,
+    shared: bool,
 ) -> None:
     """The larger ones go past the page cache."""
     flag = tmp_path / "failing"
     in_the_writer(FAILING.format(flag=str(flag), failing=failing))
     catalog = new_catalog()
     await catalog.open()
-    shop = Shop(tmp_path / "shop", catalog, image, at_once=at_once)
+    shop = Shop(tmp_path / "shop", catalog, image, writer=catalog.writer if shared else None)
     await shop.open()
     await shop.store(content(1000))
     flag.touch()
@@ -277,7 +277,7 @@ async def test_a_group_that_was_not_written_is_not_there(
         for told in await asyncio.gather(*map(shop.store, group), return_exceptions=True):
             assert isinstance(told, StorageUnavailable)
         for data in group:
-            assert await gone(shop.blobs, sha(data))
+            assert await gone(shop, sha(data))
             assert not await catalog.has_digest(sha(data))
     flag.unlink()
     await shop.store(group[1])
@@ -285,15 +285,15 @@ async def test_a_group_that_was_not_written_is_not_there(
     await shop.reopen()
     assert await shop.intact(content(1000), group[1])
     assert set(records(shop.root)) == {sha(content(1000)).hex(), sha(group[1]).hex()}
-    await shop.blobs.close()
+    await shop.close()
     await catalog.close()
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["new bytes", "known bytes"])
 async def test_an_image_that_the_catalog_refuses_leaves_no_bytes(
-    tmp_path: Path, catalog: Catalog, image: Make, known: bool
+    tmp_path: Path, catalog: SqliteCatalog, image: Make, known: bool
 ) -> None:
-    shop = Shop(tmp_path / "shop", catalog, image, at_once=True)
+    shop = Shop(tmp_path / "shop", catalog, image, writer=catalog.writer)
     await shop.open()
     await shop.store(content(1000))
     await catalog.add_image(image("taken"))
@@ -302,22 +302,22 @@ async def test_an_image_that_the_catalog_refuses_leaves_no_bytes(
         await catalog.add_image(image("taken", digest=digest))
 
     data = content(1000 if known else 2000)
-    staged = await fill(shop.blobs.stage(), data)
+    staged = await fill(shop.staging.stage(), data)
     with pytest.raises(StorageUnavailable):
-        await staged.publish_to(refused)
+        await staged.publish(refused)
     await staged.discard()
     assert set(records(shop.root)) == {sha(content(1000)).hex()}
     assert await shop.intact(content(1000))
-    await shop.blobs.close()
+    await shop.close()
 
 
 async def test_what_is_never_added_is_never_written(shop: Shop) -> None:
     async def leave(digest: bytes) -> None:
         raise LookupError
 
-    staged = await fill(shop.blobs.stage(), content(1000))
+    staged = await fill(shop.staging.stage(), content(1000))
     with pytest.raises(LookupError):
-        await staged.publish_to(leave)
+        await staged.publish(leave)
     await staged.discard()
     assert records(shop.root) == {}
     await shop.store(content(1000))
@@ -355,23 +355,23 @@ async def test_a_full_disk_refuses_and_goes_on_with_space(
     fill_disk(small_disk / "filler")
     await _store_until_full(shop)  # the zeros behind the first are room for a few
     for i in range(5):
-        staged = await fill(shop.blobs.stage(), content(200_000, i + 1))
+        staged = await fill(shop.staging.stage(), content(200_000, i + 1))
         with pytest.raises(StorageFull):
-            await staged.publish()
+            await staged.publish(tell_nobody)
         await staged.discard()
     assert await shop.intact(content(100_000))
     (small_disk / "filler").unlink()
     await shop.store(content(200_000, 1))
     await shop.reopen()
     assert await shop.intact(content(100_000), content(200_000, 1))
-    await shop.blobs.close()
+    await shop.close()
 
 
 async def test_close_finishes_what_waits(shop: Shop) -> None:
-    staged = [await fill(shop.blobs.stage(), content(1000, i)) for i in range(50)]
-    publishing = [asyncio.ensure_future(one.publish()) for one in staged]
+    staged = [await fill(shop.staging.stage(), content(1000, i)) for i in range(50)]
+    publishing = [asyncio.ensure_future(one.publish(tell_nobody)) for one in staged]
     await asyncio.sleep(0)
-    await shop.blobs.close()
+    await shop.close()
     assert len(await asyncio.gather(*publishing)) == 50
     await shop.open()
     assert records(shop.root) == {}, "the catalog was told of none"

@@ -1,8 +1,9 @@
-"""The status that the server gave a stream.
+"""The status with which the server ended a stream.
 
-Where a write fails because the server has just ended the stream, grpc.aio (1.85) puts an INTERNAL of its own,
-"Internal error from Core", over the status, before or after the server's own comes. It tells nothing of a
-fenced writer from a lost connection, so the server's is looked for: the first that was seen, and the last.
+If a write fails because the server has just ended the stream, grpc.aio (1.85) replaces the status by an
+INTERNAL of its own, "Internal error from Core". It does so before or after the server's status arrives. That
+status does not tell a fenced writer from a lost connection, so the server's own is looked for, in the first
+status that the call had and in the latest.
 """
 
 import asyncio
@@ -12,12 +13,14 @@ from typing import Any
 import grpc
 
 _CORE = "Internal error from Core"
-_SECONDS = 1.0
-_STEP = 0.01
+_WAIT_SECONDS = 1.0
+"""How long to wait for the server's status."""
+_STEP_SECONDS = 0.01
+"""How often to look for it meanwhile: grpc.aio has no event that tells of a replaced status."""
 
 
-class Verdict:
-    """Make it as soon as the call is made."""
+class StreamStatus:
+    """Watches one call. Create it right after the call, or the first status may be missed."""
 
     def __init__(self, call: Any) -> None:
         self._call = call
@@ -25,14 +28,14 @@ class Verdict:
         call.add_done_callback(self._note)
 
     async def of(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-        """The server's error where there is one, otherwise `error`."""
+        """The server's error if there is one, otherwise `error`."""
         if error.details() != _CORE:
             return error
-        for _ in range(int(_SECONDS / _STEP)):
+        for _ in range(int(_WAIT_SECONDS / _STEP_SECONDS)):
             for found in (self._first, self._now()):
                 if found is not None and found.details() != _CORE:
                     return found
-            await asyncio.sleep(_STEP)
+            await asyncio.sleep(_STEP_SECONDS)
         return error
 
     def _note(self, _: Any) -> None:
@@ -49,7 +52,7 @@ class Verdict:
 
 
 def _at_once(work: Coroutine[Any, Any, Any]) -> Any:
-    """What the coroutine gives without waiting; None if it would wait."""
+    """The result of the coroutine if it has one without waiting, otherwise None."""
     try:
         work.send(None)
     except StopIteration as end:

@@ -1,9 +1,9 @@
-"""A process to be killed; test_crash.py starts it.
+"""A process to be killed, which test_crash.py starts.
 
     … flood ROOT SEED LARGEST     uploads images of at most LARGEST bytes until it is killed
     … resume ROOT SEED            begins named uploads and goes on with them until it is killed
     … steps ROOT                  does the same few uploads in ROOT/0, ROOT/1, …, and each time dies one
-                                  change to the folders of the blobs later, or in the middle of it, where
+                                  change to the folders of the store later, or in the middle of it, where
                                   that is a write, until it is not killed any more; then the same with the
                                   changes of the process that writes for it, which takes it along
 
@@ -20,17 +20,18 @@ import signal
 import sys
 from pathlib import Path
 
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.writer import process as writer_process
 from conexiones.ports.records import ImageRecord, UploadRecord
-from tests.adapters.dying import die_before_change
+from tests.adapters.blobs.contents import tell_nobody
+from tests.adapters.blobs.local.dying import die_before_change
 
-SOURCES = Path(__file__).parents[2]
+SOURCES = Path(__file__).parents[4]
 
 DYING = """
 sys.path.append({sources!r})
-from tests.adapters.dying import die_before_change
+from tests.adapters.blobs.local.dying import die_before_change
 die_before_change({nth}, {folder!r}, with_parent=True)
 """
 
@@ -61,26 +62,26 @@ def record_of(image_id: str, digest: bytes, size: int) -> ImageRecord:
 class Uploads:
     def __init__(self, root: Path) -> None:
         self.catalog = SqliteCatalog(root / "catalog.db")
-        self.blobs = FileBlobs(root)
+        self.store = LocalStore(root, self.catalog, writer=self.catalog.writer)
 
     async def open(self) -> None:
         await self.catalog.open()
-        await self.blobs.open(self.catalog)
+        await self.store.open()
 
     async def close(self) -> None:
-        await self.blobs.close()
+        await self.store.close()
         await self.catalog.close()
 
     async def upload(self, name: str, data: bytes, *, keep: bool = True) -> None:
-        staged = self.blobs.stage()
+        staged = self.store.staging.stage()
         for start in range(0, len(data), 150_000):
             await staged.write(data[start : start + 150_000])
         if keep:
-            digest = await staged.publish_to(lambda digest: self.add(name, digest, len(data)))
+            digest = await staged.publish(lambda digest: self.add(name, digest, len(data)))
             await staged.settle()
             say(f"{name} {digest.hex()}")
         else:
-            await staged.publish()
+            await staged.publish(tell_nobody)
             await staged.discard()
 
     async def add(self, name: str, digest: bytes, size: int) -> bytes:
@@ -152,7 +153,7 @@ async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:
     while True:
         upload = await catalog.claim_upload(name, now=1)
         assert upload
-        staged = await uploads.blobs.resume(name, upload.committed_size)
+        staged = await uploads.store.staging.resume(name, upload.committed_size)
         while staged.size < len(data):
             for _ in range(rng.randint(1, 3)):
                 await staged.write(data[staged.size : staged.size + rng.choice([3_000, 100_000, 1_200_000])])
@@ -168,7 +169,7 @@ async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:
                 await staged.discard()
                 say(f"x {name}")
                 return
-            digest = await staged.publish()
+            digest = await staged.publish(tell_nobody)
             if rng.random() < 0.8:
                 image = record_of(f"image of {name}", digest, len(data))
                 await catalog.end_upload(name, state="READY", image=image, failure=None, now=1)
@@ -178,7 +179,7 @@ async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:
                 if rng.random() < 0.3:
                     say(f"- {name}")  # before it is: it may be gone from now on
                     await catalog.delete_image(image.id, now=1)
-                    await uploads.blobs.delete(digest)
+                    await uploads.store.blobs.delete(digest)
                 return
         await staged.release()
 
@@ -195,10 +196,10 @@ async def few(root: Path) -> None:
     twins = (uploads.upload(f"twin {i}", b"3" * 3000, keep=i != 1) for i in range(3))
     await asyncio.gather(*twins)
     # Last, what is left over for the next start: begun, and published without a word to the catalog.
-    begun, published = uploads.blobs.stage(), uploads.blobs.stage()
+    begun, published = uploads.store.staging.stage(), uploads.store.staging.stage()
     await begun.write(data)
     await published.write(b"4" * 3000)
-    await published.publish()
+    await published.publish(tell_nobody)
     await uploads.close()
 
 

@@ -1,4 +1,4 @@
-"""Image files built byte by byte, for `corpus`: what no encoder at hand writes, and chosen damage."""
+"""Image files built byte by byte, for `corpus`: what no encoder at hand writes, and deliberate damage."""
 
 import struct
 import zlib
@@ -11,13 +11,13 @@ from PIL import Image
 def bmp_header(
     header: int, width: int, height: int, depth: int, compression: int, stored: int, pixels: int
 ) -> bytes:
-    """A BMP file header and a DIB header of 40 bytes or more; what goes beyond 40 is zeros."""
+    """A BMP file header and a DIB header of 40 bytes or more, of which those beyond 40 are zeros."""
     return struct.pack("<2sIIIIiiHHIIiiII", b"BM", 0, 0, pixels, header, width, height, 1, depth, compression,
                        stored, 2835, 2835, 0, 0).ljust(14 + header, b"\0")  # fmt: skip
 
 
 def bmps(rgb: Image.Image) -> dict[str, bytes]:
-    """BMP in every depth, header and compression that is accepted."""
+    """BMP files with every depth, header and compression that is accepted."""
     width, height = rgb.size
     made = {}
     palette = bytes(range(256)) * 4
@@ -75,7 +75,7 @@ def heif(
     data: bytes = b"coded" * 20,
     open_ended: bool = False,
 ) -> bytes:
-    """A HEIF file of one item, without a bitstream worth decoding: the boxes alone are sound.
+    """A HEIF file of one item. Its boxes are sound, but its bitstream cannot be decoded.
 
     `wide` takes the 32 bit forms of ids and 64 bit offsets; `in_idat` puts the data into the meta box;
     `open_ended` gives the last box the size 0.
@@ -117,7 +117,7 @@ def clap(width: int, height: int) -> bytes:
 
 
 def heifs() -> dict[str, bytes]:
-    """HEIF by its boxes: what they say of the size in every form the format has."""
+    """HEIF files whose boxes give the size in every form that the format has."""
     return {
         "plain": heif(b"heic"),
         "wide": heif(b"heix", wide=True),
@@ -134,7 +134,7 @@ def heifs() -> dict[str, bytes]:
 
 
 def transformed(avif: bytes, properties: tuple[bytes, ...]) -> bytes:
-    """The image of `avif`, 37 × 23 pixels, without alpha and under other transformations."""
+    """The image of `avif`, of 37 × 23 pixels, without its alpha and with other transformations."""
     configuration = avif.index(b"av1C") - 4
     (length,) = struct.unpack_from(">I", avif, configuration)
     pixels = avif.index(b"mdat") - 4
@@ -158,7 +158,7 @@ def tiff(
     orientation: int = 1,
     claims: tuple[int, int] | None = None,
 ) -> bytes:
-    """An uncompressed grey TIFF in one strip, the directory first; its size as it is or as it `claims`."""
+    """An uncompressed grey TIFF in one strip after its directory. `claims` is another size to put there."""
     width, height = claims or grey.size
     pixels = grey.tobytes()
     fields = [(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 0),
@@ -204,7 +204,7 @@ def gif_image(gif: bytes | bytearray) -> int:
 def corrupt(
     *, jpeg: bytes, png: bytes, gif: bytes, webp: bytes, chunk: Callable[[bytes, bytes], bytes]
 ) -> dict[str, bytes]:
-    """Files whose structure contradicts itself."""
+    """Files whose structure contradicts itself, by name."""
     frame = jpeg.index(b"\xff\xc0")
     scan = jpeg.index(b"\xff\xda")
     page = tiff(Image.new("L", (4, 4)), "<")

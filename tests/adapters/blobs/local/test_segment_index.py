@@ -9,9 +9,8 @@ import pytest
 
 from conexiones.adapters.blobs.local import segments
 from conexiones.errors import StorageUnavailable
-from tests.adapters.shop import Shop, ShopThatRuns, dying, taken
-from tests.adapters.test_blobs import content, gone
-from tests.adapters.test_named import sha
+from tests.adapters.blobs.contents import content, gone, sha
+from tests.adapters.blobs.local.shop import Shop, ShopThatRuns, dying, taken
 from tests.support.waiting import until
 
 
@@ -21,12 +20,12 @@ async def test_a_lost_index_is_made_again(shop: Shop) -> None:
         await shop.store(data)
     await shop.delete(sha(contents[3]))
     await shop.delete(sha(contents[4]))
-    await shop.blobs.close()
+    await shop.close()
     for path in (shop.root / "segments").glob("index.sqlite3*"):
         path.unlink()
     await shop.open()
     assert await shop.intact(*contents[:3], *contents[5:])
-    assert await gone(shop.blobs, sha(contents[3]))
+    assert await gone(shop, sha(contents[3]))
     await shop.store(contents[3])
     assert await shop.intact(contents[3])
 
@@ -48,7 +47,7 @@ async def test_what_is_deleted_before_the_index_knows_of_it_does_not_get_there(
     await shop.delete(sha(contents[1]))
     await shop.delete(sha(contents[4]))
     left = [contents[0], *contents[2:4]]
-    assert await gone(shop.blobs, sha(contents[1]))
+    assert await gone(shop, sha(contents[1]))
     assert await shop.intact(*left)
     await shop.reopen()
     assert indexed(shop.root) == set(map(sha, left))

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
+from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
-from tests.adapters.test_blobs import fill, whole
-from tests.adapters.test_named import sha
+from tests.adapters.blobs.contents import fill, sha, whole
 
 T = TypeVar("T")
 Make = Callable[..., ImageRecord]
@@ -34,13 +34,13 @@ owner.{step} = die
 
 
 def dying(flag: Path, get: str, step: str, *, before: bool = False) -> str:
-    """Code by which the process that writes kills itself behind a step, or before it, once the flag is there;
+    """Code by which the writing process kills itself after a step, or before it, once the flag is there.
     `get` imports what has the step."""
     return DYING.format(flag=str(flag), get=get, step=step, before=before)
 
 
 async def taken(done: Callable[[], Awaitable[T]]) -> T:
-    """What it gives as soon as the store takes it."""
+    """The result of the first call that is not refused."""
     async with asyncio.timeout(30):
         while True:
             try:
@@ -50,27 +50,31 @@ async def taken(done: Callable[[], Awaitable[T]]) -> T:
 
 
 class Shop:
-    """A store and its catalog, to be opened again on what is there. Stores in one step, or in two."""
+    """A store and its catalog, to be opened again on what is there. With the catalog's `writer` it stores an
+    image in one step with its bytes, without in two steps."""
 
-    def __init__(self, root: Path, catalog: Catalog, image: Make, *, at_once: bool = False) -> None:
-        self.root, self._catalog, self._image, self._at_once = root, catalog, image, at_once
+    def __init__(
+        self, root: Path, catalog: Catalog, image: Make, *, writer: WriterClient | None = None
+    ) -> None:
+        self.root, self._catalog, self._image, self._writer = root, catalog, image, writer
         self._ids: dict[bytes, str] = {}
 
     async def open(self) -> None:
-        self.blobs = FileBlobs(self.root)
-        await self.blobs.open(self._catalog)
+        self.inner = LocalStore(self.root, self._catalog, writer=self._writer)
+        self.staging, self.blobs = self.inner.staging, self.inner.blobs
+        await self.inner.open()
+
+    async def close(self) -> None:
+        await self.inner.close()
 
     async def reopen(self) -> None:
-        await self.blobs.close()
+        await self.close()
         await self.open()
 
     async def store(self, data: bytes) -> bytes:
-        staged = await fill(self.blobs.stage(), data)
+        staged = await fill(self.staging.stage(), data)
         try:
-            if self._at_once:
-                digest = await staged.publish_to(self._add)
-            else:
-                digest = await self._add(await staged.publish())
+            digest = await staged.publish(self._add)
             await staged.settle()
             return digest
         finally:
@@ -86,7 +90,7 @@ class Shop:
             await self._catalog.delete_image(self._ids[digest], now=1)
 
     async def intact(self, *contents: bytes) -> bool:
-        return all([await whole(self.blobs, sha(data)) == data for data in contents])
+        return all([await whole(self, sha(data)) == data for data in contents])
 
     @property
     def segment(self) -> Path:

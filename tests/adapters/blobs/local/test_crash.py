@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.blobs.local.store import FileBlobs
+from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from tests.adapters.crash_worker import bytes_of
-from tests.adapters.stored import everything, stored_blobs
+from tests.adapters.blobs.contents import everything
+from tests.adapters.blobs.local.crash_worker import bytes_of
+from tests.adapters.stored import stored_blobs
 from tests.support.paths import ROOT
 
-WORKER = ("-m", "tests.adapters.crash_worker")
+WORKER = ("-m", "tests.adapters.blobs.local.crash_worker")
 ROUNDS = 25
 NAMED_ROUNDS = 15
 
@@ -30,9 +31,10 @@ async def recover(root: Path, acknowledged: dict[str, str], read: set[str] | Non
 
     Only the blobs in `read` are read, which takes a while; of the others the size is checked.
     """
-    catalog, blobs = SqliteCatalog(root / "catalog.db"), FileBlobs(root)
+    catalog = SqliteCatalog(root / "catalog.db")
+    store = LocalStore(root, catalog, writer=catalog.writer)
     await catalog.open()
-    await blobs.open(catalog)
+    await store.open()
     with closing(sqlite3.connect(root / "catalog.db")) as connection:
         rows = connection.execute("SELECT id, lower(hex(digest)), size FROM images").fetchall()
     assert acknowledged.items() <= {(name, digest) for name, digest, _ in rows}
@@ -41,10 +43,10 @@ async def recover(root: Path, acknowledged: dict[str, str], read: set[str] | Non
     assert on_disk == {digest: size for _, digest, size in rows}
     for digest in on_disk if read is None else read:
         sha = hashlib.sha256()
-        async for piece in blobs.read(bytes.fromhex(digest)):
+        async for piece in store.blobs.read(bytes.fromhex(digest)):
             sha.update(piece)
         assert sha.hexdigest() == digest
-    await blobs.close()
+    await store.close()
     await catalog.close()
     return set(on_disk)
 
@@ -96,9 +98,10 @@ async def recover_named(
     Only the images of the uploads in `read` are read. `ended` says how: `=` READY, `x` cancelled, `-` its
     image is, or was just about to be, deleted.
     """
-    catalog, blobs = SqliteCatalog(root / "catalog.db"), FileBlobs(root)
+    catalog = SqliteCatalog(root / "catalog.db")
+    store = LocalStore(root, catalog, writer=catalog.writer)
     await catalog.open()
-    await blobs.open(catalog)
+    await store.open()
     open_with_bytes = 0
     states = {}
     for name, size in sizes.items():
@@ -108,7 +111,7 @@ async def recover_named(
         assert upload.committed_size >= size
         if upload.state == "OPEN" and upload.committed_size:
             open_with_bytes += 1
-            staged = await blobs.resume(name, upload.committed_size)
+            staged = await store.staging.resume(name, upload.committed_size)
             assert await staged.inspect(everything) == data[: upload.committed_size]
             await staged.release()
         image = await catalog.get_image(upload.image_id) if upload.state == "READY" else None
@@ -116,7 +119,7 @@ async def recover_named(
         if image:
             assert image.digest == hashlib.sha256(data).digest()
             if read is None or name in read:
-                assert b"".join([piece async for piece in blobs.read(image.digest)]) == data
+                assert b"".join([piece async for piece in store.blobs.read(image.digest)]) == data
     expected = {"=": "READY", "-": "READY"}
     for name, end in ended.items():
         # A cancelled one's row is ended before it is said.
@@ -134,7 +137,7 @@ async def recover_named(
     # One killed between deleting the image and deleting its blob leaves the blob.
     deleted = {hashlib.sha256(bytes_of(name)).hexdigest() for name, end in ended.items() if end == "-"}
     assert on_disk - digests <= deleted
-    await blobs.close()
+    await store.close()
     await catalog.close()
     return open_with_bytes
 

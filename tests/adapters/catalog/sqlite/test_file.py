@@ -10,7 +10,7 @@ import pytest
 
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
-from conexiones.adapters.catalog.sqlite.schema import VERSION
+from conexiones.adapters.catalog.sqlite.migrations import newest
 from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports.records import ImageRecord
 
@@ -29,7 +29,7 @@ async def test_the_file_is_durable_versioned_and_private(tmp_path: Path, image: 
     await catalog.close()
     assert [file.name for file in path.parent.iterdir()] == ["catalog.db"], "the WAL is in the file"
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (newest(),)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         plan = "EXPLAIN QUERY PLAN SELECT * FROM images WHERE user = 'ana' ORDER BY id DESC"
         assert "images_by_user" in str(connection.execute(plan).fetchall())
@@ -39,11 +39,11 @@ async def test_the_file_is_durable_versioned_and_private(tmp_path: Path, image: 
 async def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "catalog.db"
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {newest() + 1}")
     before = path.read_bytes()
     catalog = SqliteCatalog(path)
     with pytest.raises(
-        ValueError, match=rf"catalog\.db has schema version {VERSION + 1}, and this server knows {VERSION}"
+        ValueError, match=rf"catalog\.db has schema version {newest() + 1}, and this server knows {newest()}"
     ) as error:
         await catalog.open()
     assert "\n" not in str(error.value)
@@ -94,7 +94,7 @@ async def test_a_file_of_version_1_is_brought_up_with_what_it_holds(tmp_path: Pa
     await catalog.close()
     assert layout(old) == layout(new)
     with closing(sqlite3.connect(old)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (newest(),)
 
 
 async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

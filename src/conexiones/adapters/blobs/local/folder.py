@@ -1,0 +1,113 @@
+"""What staging and blobs share of a data folder: its paths, its threads, its segments, and the rule by which
+a blob may be deleted."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from conexiones.adapters.blobs.local.reference_counts import ReferenceCounts
+from conexiones.adapters.blobs.local.segments import Segments
+from conexiones.adapters.system.disk import sync_folder
+from conexiones.adapters.system.threads import Outcome, finish
+from conexiones.adapters.writer.client import WriterClient
+from conexiones.errors import StorageUnavailable
+from conexiones.ports.catalog import Catalog
+
+THREADS = 8
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Folder:
+    """Before `start_threads` and after `take_threads`, what needs the disk raises StorageUnavailable."""
+
+    def __init__(self, root: Path, catalog: Catalog) -> None:
+        self.root = root
+        self.blobs = root / "blobs"
+        self.incoming = root / "incoming"
+        self.uploads = root / "uploads"
+        self.catalog = catalog
+        self.counts = ReferenceCounts()
+        self.segments = Segments(root / "segments", self.counts)
+        self.carrier: WriterClient | None = None
+        """The writer of the catalog, while images can be made durable in one step with their blobs."""
+        self._threads: ThreadPoolExecutor | None = None
+
+    def start_threads(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+
+    def take_threads(self) -> ThreadPoolExecutor | None:
+        """The threads, if there are any, to be shut down: they are given no new work from now on."""
+        threads, self._threads = self._threads, None
+        return threads
+
+    @property
+    def is_open(self) -> bool:
+        return self._threads is not None
+
+    def path(self, digest: bytes) -> Path:
+        """Where the file of a large blob is."""
+        name = digest.hex()
+        return self.blobs / name[:2] / name
+
+    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Has a thread do the work."""
+        if self._threads is None:
+            raise StorageUnavailable
+        return self._threads.submit(work, *args, **kwargs)
+
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Has a thread do the work, to its end even if the caller is cancelled. Its OSError becomes a storage
+        error."""
+        return await finish(self.submit(work, *args, **kwargs))
+
+    def append(self, digest: bytes, data: bytes) -> Outcome[None]:
+        """Makes a small blob durable; the caller holds a reference to it. Raises StorageUnavailable."""
+        if self._threads is None:
+            raise StorageUnavailable
+        return self.segments.append(digest, data)
+
+    async def give_up(self, digest: bytes) -> None:
+        """Ends a reference, and deletes the blob if neither the catalog nor another reference needs it.
+
+        Whatever it raises, the reference has ended. Not to be cancelled.
+        """
+        done = False
+        while not done:
+            version = self.counts.version(digest)
+            try:
+                in_catalog = await self.catalog.has_digest(digest)
+                if not in_catalog:
+                    await self.segments.make_deletable(digest)
+                job = self.submit(
+                    self.counts.delete_if_last,
+                    digest,
+                    version=version,
+                    in_catalog=in_catalog,
+                    delete=self.delete_now,
+                )
+            except BaseException:
+                self.counts.abandon(digest)
+                raise
+            done = await finish(job)
+
+    # For threads. These raise OSError.
+
+    def prepare(self) -> None:
+        """Creates the folders, durably."""
+        fan = (self.blobs / f"{i:02x}" for i in range(256))
+        for folder in (self.root, self.blobs, self.root / "segments", self.incoming, self.uploads, *fan):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.blobs, self.root, self.root.parent):
+            sync_folder(folder)
+
+    def delete_now(self, digest: bytes) -> None:
+        """Deletes a blob to which nobody refers, durably: its marker may be removed next."""
+        self.segments.delete(digest)
+        path = self.path(digest)
+        with suppress(FileNotFoundError):
+            path.unlink()
+            sync_folder(path.parent)

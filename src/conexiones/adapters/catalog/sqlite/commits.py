@@ -1,0 +1,82 @@
+"""The catalog's file in the writing process: each group of works becomes one transaction."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from conexiones.adapters.catalog.sqlite.file import connect_to_write
+from conexiones.adapters.catalog.sqlite.migrations import transaction
+from conexiones.adapters.catalog.sqlite.transactions import ROWS, insert_images, newest_event
+from conexiones.adapters.writer.group_commit import Work
+from conexiones.adapters.writer.messages import Decided, failed, failed_too
+
+
+class Commits:
+    """A Database of the writing process. Works are functions of transactions.py and facts.py."""
+
+    def __init__(self, path: str) -> None:
+        """Opens the file, creates it, or migrates it. Raises as `connect_to_write`."""
+        self._connection = connect_to_write(Path(path))
+        self.newest = newest_event(self._connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def commit(self, group: list[Work]) -> list[Decided]:
+        """A work that fails undoes itself only. If the transaction fails, all works get its error, and
+        nothing of them is in the catalog."""
+        try:
+            try:
+                if self.newest and len(group) <= ROWS and all(work is insert_images for work, _ in group):
+                    # One statement, which is a transaction of its own. It adds an event for each image, and
+                    # sequences have no gaps.
+                    decided = _all_together(self._connection, group)
+                    self.newest += len(group)
+                    return decided
+                return self._in_one_transaction(group, _all_together)
+            except sqlite3.OperationalError:
+                raise  # a failure of the storage, which would only come again
+            except Exception:
+                return self._in_one_transaction(group, _each_for_itself)
+        except Exception as error:
+            # If it was the last fsync that failed, the WAL may hold the whole transaction, unseen now but
+            # recovered after a crash. Emptying the WAL makes sure that what failed stays failed.
+            with suppress(Exception):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.newest = 0  # unknown: it is read again with the next transaction
+            failure = failed(error)
+            return [failed_too(failure) for _ in group]
+
+    def _in_one_transaction(
+        self, group: list[Work], do: Callable[[sqlite3.Connection, list[Work]], list[Decided]]
+    ) -> list[Decided]:
+        with transaction(self._connection):
+            decided = do(self._connection, group)
+            newest = newest_event(self._connection)
+        self.newest = newest
+        return decided
+
+
+def _all_together(connection: sqlite3.Connection, group: list[Work]) -> list[Decided]:
+    """The quick way, for a group of which nothing fails: all images in as few statements as possible."""
+    rows = [row for work, given in group if work is insert_images for row in given[0]]
+    insert_images(connection, rows)
+    return [Decided(None if work is insert_images else work(connection, *given)) for work, given in group]
+
+
+def _each_for_itself(connection: sqlite3.Connection, group: list[Work]) -> list[Decided]:
+    """Each work in a savepoint of its own."""
+    decided: list[Decided] = []
+    for work, given in group:
+        connection.execute("SAVEPOINT work")
+        try:
+            decided.append(Decided(work(connection, *given)))
+        except Exception as error:
+            # A full disk or an I/O error may have made SQLite roll back everything.
+            if not connection.in_transaction:
+                raise
+            connection.execute("ROLLBACK TO work")
+            decided.append(failed(error))
+        connection.execute("RELEASE work")
+    return decided

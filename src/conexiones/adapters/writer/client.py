@@ -1,0 +1,250 @@
+"""What the server's adapters call to have small blobs and rows made durable by the writing process."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from conexiones.adapters.system.threads import Outcome, to_end
+from conexiones.adapters.writer.group_commit import BlobAppender, Database
+from conexiones.adapters.writer.messages import Attach, Given, Order, Sent, Stored, Told, raised
+from conexiones.adapters.writer.process import NO_DATABASE, DatabaseToOpen, WriterProcess
+from conexiones.adapters.writer.ring import Ring
+from conexiones.errors import StorageUnavailable
+
+RESTART_SECONDS = 1.0
+"""After a process could not be started, another attempt is made so much later."""
+
+FLUSH_ITEMS = 16
+"""What waits is sent at the end of a turn of the loop, or as soon as it is so many items: then the process
+has something to do while the loop goes on."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Carried:
+    """The bytes of a blob that a `commit` may take along. `durable` is set when one did so with success."""
+
+    data: bytes
+    holders: int = 0
+    durable: bool = False
+
+
+@dataclass(slots=True)
+class _Item:
+    outcome: Outcome[Any]
+    work: tuple[str, str, Given] | None = None
+    order: Order | Attach | None = None
+    digest: bytes = b""
+    data: bytes = b""  # until it is in the shared memory
+    size: int = 0
+    carried: Carried | None = None
+
+
+class WriterClient:
+    """Belongs to one event loop. A call that is cancelled is done whole, and ends when that is decided.
+
+    Before `start`, after `stop`, and while its process is replaced by another one, every call raises
+    StorageUnavailable. What was on its way when a process ended is durable or not: whoever asks the catalog
+    afterwards finds out.
+
+    A blob can travel with the row that needs it: between `carry` and `drop`, a `commit` that names its digest
+    takes the bytes along, and both become durable in one step, the bytes first.
+
+    Callbacks, to be set before `start`; they are called on the event loop:
+    - `on_commit` with the sequence of the newest event, whenever something was committed;
+    - `on_stored` with the blobs that are durable now, before their callers hear of it;
+    - `on_replaced` when another process has taken the place of one that ended.
+    """
+
+    def __init__(self, database: Callable[[str], Database] | None = None, path: Path | None = None) -> None:
+        """`database` is the class of the database, which the process makes with `path`; None for no rows."""
+        self._database = NO_DATABASE
+        if database is not None:
+            self._database = DatabaseToOpen(database.__module__, database.__name__, str(path))
+        self._taking = False
+        self._up = False
+        self._waiting: deque[_Item] = deque()  # to be sent at the end of this turn of the loop, or with room
+        self._flushing = False
+        self._sent: deque[_Item] = deque()  # what the process has to answer, in order
+        self._carried: dict[bytes, Carried] = {}  # by digest
+        self._closing = asyncio.Event()
+        self.on_commit: Callable[[int], None] = lambda newest: None
+        self.on_stored: Callable[[list[Stored]], None] = lambda stored: None
+        self.on_replaced: Callable[[], None] = lambda: None
+
+    async def start(self) -> None:
+        """Starts the process, which opens the database. Raises what that raises."""
+        self._loop = asyncio.get_running_loop()
+        self._closing.clear()
+        self._ring = Ring()
+        try:
+            await self._start()
+        except BaseException as error:
+            self._ring.close()
+            if isinstance(error, OSError | EOFError):
+                raise StorageUnavailable from error
+            raise
+        self._taking = True
+        self._living = asyncio.create_task(self._live())
+
+    async def stop(self) -> None:
+        """Finishes what waits, and ends the process."""
+        if self._taking:
+            self._taking = False
+            await to_end(asyncio.ensure_future(self._stop()))
+
+    def append(self, digest: bytes, data: bytes) -> Outcome[None]:
+        """Makes a blob durable."""
+        return self._take(_Item(Outcome(loop=self._loop), digest=digest, data=data, size=len(data)))
+
+    def commit(self, function: Callable[..., T], *given: object, digest: bytes | None = None) -> Outcome[T]:
+        """Calls a function of a module in the process, with the database's connection and what is `given`,
+        commits what it did, and gives its result. If the blob of that digest is carried, it becomes durable
+        before; if it does not, the function is not called."""
+        work = (function.__module__, function.__name__, given)
+        carried = self._carried.get(digest) if digest else None
+        item = _Item(Outcome(loop=self._loop), work)
+        if digest is not None and carried is not None:
+            item.digest, item.data, item.size = digest, carried.data, len(carried.data)
+            item.carried = carried
+        return self._take(item)
+
+    def carry(self, digest: bytes, data: bytes) -> Carried:
+        """Until `drop`, a `commit` with that digest takes the bytes along."""
+        carried = self._carried.setdefault(digest, Carried(data))
+        carried.holders += 1
+        return carried
+
+    def drop(self, digest: bytes) -> None:
+        """Is called once for each `carry`."""
+        carried = self._carried[digest]
+        carried.holders -= 1
+        if not carried.holders:
+            del self._carried[digest]
+
+    def attach(
+        self,
+        appender: Callable[Concatenate[memoryview, P], BlobAppender],
+        *given: P.args,
+        **_: P.kwargs,
+    ) -> Outcome[None]:
+        """Has the process make an appender, which takes all blobs from now on, in place of the one before."""
+        kind = (appender.__module__, appender.__name__)
+        return self._take(_Item(Outcome(loop=self._loop), order=Attach(kind, given)))
+
+    def detach(self) -> Outcome[None]:
+        """Has the process close its appender: blobs are refused from now on."""
+        return self._take(_Item(Outcome(loop=self._loop), order=Attach(None, ())))
+
+    def order(self, method: Callable[Concatenate[Any, P], T], *given: P.args, **_: P.kwargs) -> Outcome[T]:
+        """Has the process call a method of its appender, behind all that was sent before."""
+        return self._take(_Item(Outcome(loop=self._loop), order=Order(method.__name__, given)))
+
+    def _take(self, item: _Item) -> Outcome[Any]:
+        if not self._taking or not self._up:
+            raise StorageUnavailable
+        self._waiting.append(item)
+        if len(self._waiting) >= FLUSH_ITEMS:
+            self._flush()
+        elif not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush_rest)
+        return item.outcome
+
+    def _flush_rest(self) -> None:
+        self._flushing = False
+        self._flush()
+
+    def _flush(self) -> None:
+        """Sends together what waits, as far as there is room for the blobs."""
+        items: list[Sent | Order | Attach] = []
+        while self._waiting and self._up:
+            item = self._waiting[0]
+            blob = None
+            if item.size:
+                start = self._ring.put(item.data)
+                if start is None:
+                    break
+                blob, item.data = (item.digest, start, item.size), b""
+            items.append(item.order or (item.work, blob))
+            self._sent.append(self._waiting.popleft())
+        if items:
+            self._process.send(items)
+
+    def _resolve(self, newest: int, answers: list[Told]) -> None:
+        """Tells all callers of a group what became of theirs."""
+        items = [self._sent.popleft() for _ in answers]
+        stored = []
+        for item, (_, _, _, position) in zip(items, answers, strict=True):
+            if item.size:
+                self._ring.release()
+            if position:
+                stored.append(Stored(position, item.size, item.digest))
+        if stored:
+            self.on_stored(stored)
+        for item, (result, error, trace, _) in zip(items, answers, strict=True):
+            if item.carried and error is None:
+                item.carried.durable = True
+            item.outcome.decide(result, error and raised(error, trace))
+        self.on_commit(newest)
+        if self._waiting:
+            self._flush()
+
+    async def _start(self) -> None:
+        self._process = WriterProcess(self._resolve)
+        self.on_commit(await self._process.start(self._database, self._ring.descriptor))
+        self._up = True
+
+    async def _live(self) -> None:
+        """Starts another process when one has ended."""
+        while True:
+            await self._process.ended.wait()
+            self._up = False
+            if not self._closing.is_set():
+                log.error("The process that writes to disk has ended, and is started again")
+            await self._process.stop()
+            for item in self._sent:
+                if item.size:
+                    self._ring.release()
+            # What of it was durable is in the files: whoever asks from now on finds it.
+            lost = [*self._sent, *self._waiting]
+            self._sent.clear()
+            self._waiting.clear()
+            for item in lost:
+                item.outcome.decide(None, StorageUnavailable())
+            if self._closing.is_set():
+                return
+            await self._start_again()
+            if not self._closing.is_set():
+                self.on_replaced()
+            elif self._up:
+                self._process.finish()
+
+    async def _start_again(self) -> None:
+        """Returns when there is a process, or the client is closed."""
+        while not self._up and not self._closing.is_set():
+            try:
+                await self._start()
+            except Exception as error:
+                log.error("The process that writes to disk cannot be started: %r", error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), RESTART_SECONDS)
+
+    async def _stop(self) -> None:
+        self._flush()
+        if self._waiting:
+            await asyncio.wait([item.outcome for item in self._waiting])
+        self._closing.set()
+        if self._up:
+            self._process.finish()
+        await self._living
+        self._ring.close()

@@ -1,0 +1,1 @@
+"""Data folders as earlier versions wrote them, each packed with what its server said of it."""
