@@ -2,13 +2,9 @@
 
 import os
 import statistics
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import psutil
 
 
 class Wrong(Exception):
@@ -84,47 +80,3 @@ def interleave(
             value = run(number)
             if number >= 0:
                 results.add(row, name, value, unit=unit)
-
-
-def tree(root: psutil.Process) -> list[psutil.Process]:
-    """A process and all below it."""
-    return [root, *root.children(recursive=True)]
-
-
-class Memory(threading.Thread):
-    """The largest memory of a process and all below it, each shared page counted once (PSS), in bytes.
-
-    Of our server that is its supervisor, Envoy with Python inside, and the processes that decode.
-    """
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self._root = psutil.Process(pid)
-        self._ended = threading.Event()
-        self.peak = 0
-
-    def run(self) -> None:
-        while not self._ended.wait(0.1):
-            self._measure()
-
-    def _measure(self) -> None:
-        total = 0
-        for process in tree(self._root):
-            try:
-                total += process.memory_full_info().pss
-            except psutil.Error:  # it has just ended
-                continue
-        self.peak = max(self.peak, total)
-
-
-@contextmanager
-def memory(pid: int) -> Iterator[Memory]:
-    """Watches the memory of a process's tree while the block runs."""
-    meter = Memory(pid)
-    meter._measure()
-    meter.start()
-    try:
-        yield meter
-    finally:
-        meter._ended.set()
-        meter.join()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.measures import tree
+from bench.processes import family
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -96,7 +96,7 @@ class Program:
 
     def cpu(self) -> float:
         """Seconds of processor that its processes have taken."""
-        return sum(sum(one.cpu_times()[:2]) for one in tree(psutil.Process(self.pid)))
+        return sum(sum(one.cpu_times()[:2]) for one in family(self.pid))
 
     def settle(self) -> None:
         """Waits until it has nothing left to do: after a start it looks through the catalog for what is to be
@@ -112,7 +112,7 @@ class Program:
     def _signal(self, number: signal.Signals) -> None:
         """To it and to the processes that it has started."""
         with suppress(psutil.NoSuchProcess):
-            for one in tree(psutil.Process(self.pid)):
+            for one in family(self.pid):
                 with suppress(psutil.NoSuchProcess):
                     one.send_signal(number)
 

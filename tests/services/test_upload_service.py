@@ -13,9 +13,7 @@ import google_crc32c
 import grpc
 import grpc.aio
 import pytest
-from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
 
 from conexiones.gen.conexiones.v1 import errors_pb2, images_pb2, images_pb2_grpc, uploads_pb2_grpc
 from conexiones.gen.conexiones.v1.uploads_pb2 import (
@@ -30,22 +28,12 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
 )
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
-from tests.support.failures import reason
+from tests.support.failures import detail, reason
 from tests.support.waiting import DEADLINE
 
 PICTURE = b"".join(bitmap(1500, 1000))  # 4.5 MB
 SHA = hashlib.sha256(PICTURE).digest()
 MIB = 1 << 20
-
-
-def detail(error: grpc.RpcError, message: Message) -> Message:
-    """The detail of that type that a failed call carries."""
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin":
-            for box in Status.FromString(value).details:
-                if box.Unpack(message):
-                    return message
-    raise AssertionError("no such detail")
 
 
 @pytest.fixture

@@ -252,7 +252,7 @@ async def serving(tmp_path: Path) -> AsyncIterator[tuple[Caller, Records, Server
         async with AsyncExitStack() as stack:
             clients = {}
             for http2, version in ((False, HTTPVersion.HTTP1), (True, HTTPVersion.HTTP2)):
-                transport = HTTPTransport(http_version=version)
+                transport: Any = HTTPTransport(http_version=version)
                 clients[http2] = Client(await stack.enter_async_context(transport))
             yield Caller(server.address, clients), Records(tmp_path / "calls"), server
 

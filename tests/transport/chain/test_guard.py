@@ -1,6 +1,11 @@
 """Handlers that fail cost their own call: no text of theirs gets out, and the server goes on."""
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -14,11 +19,19 @@ from tests.support.waiting import DEADLINE
 from tests.transport.chain.faulty import SECRET
 
 
-@pytest.fixture
-def faulty(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    with Server(tmp_path / "data", {}, ["-m", "tests.transport.chain.faulty"]) as server:
-        server.start()
+@contextmanager
+def failing(folder: Path) -> Iterator[Server]:
+    """The server of faulty.py."""
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        with Server(folder / "data", {}, ["-m", "tests.transport.chain.faulty"]) as server:
+            server.start()
+            yield server
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with failing(tmp_path_factory.mktemp("faulty")) as server:
         yield server
 
 
@@ -46,22 +59,21 @@ def test_a_handler_that_fails_costs_one_call(faulty: Server, name: str) -> None:
             assert stub.GetUser(GetUserRequest(name="Ana", pow=2), timeout=DEADLINE).user.pow_squared == 4
 
 
-def test_no_text_of_an_exception_reaches_a_client(faulty: Server) -> None:
-    with grpc.insecure_channel(faulty.address) as channel:
+def test_no_text_of_an_exception_reaches_a_client(tmp_path: Path) -> None:
+    with failing(tmp_path) as server, grpc.insecure_channel(server.address) as channel:
         stub = UsuarioServicioStub(channel)
         for name in ("SystemExit", "RuntimeError", "OSError"):
             with pytest.raises(grpc.RpcError) as caught:
                 stub.GetUser(GetUserRequest(name=name), timeout=DEADLINE)
-            answer = repr(
-                (caught.value.details(), caught.value.trailing_metadata(), caught.value.initial_metadata())
-            )
+            error: Any = caught.value
+            answer = repr((error.details(), error.trailing_metadata(), error.initial_metadata()))
             assert "secret" not in answer
             assert "Error" not in answer.replace("ErrorInfo", "")
             assert not re.search(r"/\w+/\w", answer.replace("type.googleapis.com/google.rpc", ""))
-    faulty.stop()
-    # The log is where causes go.
-    assert faulty.log.count(f"RuntimeError: {SECRET}") == 1
-    assert "Traceback" in faulty.log
+        server.stop()
+    # Causes go to the log.
+    assert server.log.count(f"RuntimeError: {SECRET}") == 1
+    assert "Traceback" in server.log
 
 
 @pytest.mark.parametrize("attempts", [2, 4])
