@@ -17,9 +17,16 @@ class Answer:
     """`rest` is what came after an answer on the same connection."""
 
     status: int
-    headers: dict[str, str]
+    pairs: list[tuple[str, str]]
     body: bytes
     rest: bytes = b""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return dict(self.pairs)
+
+    def all(self, name: str) -> list[str]:
+        return [value for other, value in self.pairs if other == name]
 
 
 @dataclass(slots=True)
@@ -72,8 +79,9 @@ def _answer(got: bytes, *, head: bool = False) -> Answer | None:
     if not end:
         return None
     status, *lines = begin.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    answer = Answer(int(status.split()[1]), headers, b"", rest)
+    pairs = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    answer = Answer(int(status.split()[1]), pairs, b"", rest)
+    headers = answer.headers
     if head:
         return answer
     if headers.get("transfer-encoding") == "chunked":

@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from conexiones.gen.user_pb2 import GetImage, GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
+from tests.support.waiting import until
 from tests.transport.rpc import raw
 from tests.transport.rpc.raw import (
     END_HEADERS,
@@ -105,15 +106,19 @@ def sound(served: Server):
         ([JSON], b'{"name": "Ana", "pow": ' + b"9" * 5000 + b"}", (400, "MALFORMED_MESSAGE")),
         ([JSON], b'{"name": "\\ud800"}', (400, "MALFORMED_MESSAGE")),
         ([JSON], b" \r\n\t" + ANA_JSON + b"\n", (200, "")),
-        ([JSON, ("content-encoding", "gzip")], gzip.compress(ANA_JSON) * 2, (400, MALFORMED)),
-        ([JSON, ("content-encoding", "GZIP")], gzip.compress(ANA_JSON), (501, "UNKNOWN_COMPRESSION")),
+        ([JSON, ("content-encoding", "gzip")], gzip.compress(ANA_JSON, mtime=0) * 2, (400, MALFORMED)),
+        (
+            [JSON, ("content-encoding", "GZIP")],
+            gzip.compress(ANA_JSON, mtime=0),
+            (501, "UNKNOWN_COMPRESSION"),
+        ),
         ([WEB, ("grpc-timeout", "99999999H")], enveloped(ANA), (200, "")),
         ([WEB, ("grpc-timeout", "0S")], enveloped(ANA), (200, "DEADLINE_EXCEEDED")),
         ([WEB, ("grpc-timeout", "1s")], enveloped(ANA), (200, MALFORMED)),
         ([WEB, ("grpc-timeout", "123456789S")], enveloped(ANA), (200, MALFORMED)),
         ([WEB, GZIP], enveloped(ANA), (200, "")),
         ([WEB, GZIP], enveloped(b"", flags=1), (200, "")),
-        ([WEB, GZIP], enveloped(gzip.compress(ANA) * 2, flags=1), (200, MALFORMED)),
+        ([WEB, GZIP], enveloped(gzip.compress(ANA, mtime=0) * 2, flags=1), (200, MALFORMED)),
         ([WEB], enveloped(ANA) + enveloped(b"grpc-status: 0\r\n", flags=0x80), (200, MALFORMED)),
         ([WEB], enveloped(ANA, ANA), (200, MALFORMED)),
     ],
@@ -269,7 +274,14 @@ def test_who_holds_memory_may_not_stand_still(served: Server) -> None:
             assert b"deadline_exceeded" in answer or b"grpc-status: 4" in answer, name
 
 
-def test_a_reply_that_cannot_be_encoded_ends_its_call(served: Server) -> None:
+async def _forgiven(server: Server, last: str) -> None:
+    """Waits for a traceback in the log, up to its last line, and takes it out of what must not be there."""
+    await until(lambda: last in server.log)
+    assert server.log.count("Traceback (most recent call last)") in (1, 2), "a cause and its error at most"
+    server.log = ""
+
+
+async def test_a_reply_that_cannot_be_encoded_ends_its_call(served: Server) -> None:
     with grpc.insecure_channel(served.address) as channel:
         replies = UsuarioServicioStub(channel).GetUserBidiStream(
             iter([GetUserRequest(name="Ana"), GetUserRequest(name="no reply")]), timeout=raw.SECONDS
@@ -278,11 +290,10 @@ def test_a_reply_that_cannot_be_encoded_ends_its_call(served: Server) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             next(replies)
         assert caught.value.code() is grpc.StatusCode.INTERNAL
-    assert served.log.count("Traceback") == 1
-    served.log = ""
+    await _forgiven(served, "AttributeError: 'str' object has no attribute 'SerializeToString'")
 
 
-def test_an_exit_within_a_stream_costs_one_call(served: Server) -> None:
+async def test_an_exit_within_a_stream_costs_one_call(served: Server) -> None:
     with grpc.insecure_channel(served.address) as channel:
         requests = [GetImage(image=b"fine"), GetImage(image=b"exit"), GetImage(image=b"late")]
         replies = UsuarioServicioStub(channel).ImageStreamReply(iter(requests), timeout=raw.SECONDS)
@@ -290,5 +301,4 @@ def test_an_exit_within_a_stream_costs_one_call(served: Server) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             next(replies)
         assert caught.value.code() is grpc.StatusCode.INTERNAL
-    assert "SystemExit: out of a task" in served.log
-    served.log = ""
+    await _forgiven(served, "conexiones.errors.Internal: The server failed")

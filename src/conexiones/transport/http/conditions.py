@@ -59,15 +59,17 @@ def accepts(header: str, coding: str) -> bool:
     for part in header.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
         if name == coding:
-            return _weight([parameter.replace(" ", "") for parameter in parameters]) > 0
+            return _weight(parameters) > 0
     return False
 
 
 def _weight(parameters: list[str]) -> float:
+    """The weight that q=… gives, with spaces around the sign as well; 0 if it is no number, 1 without any."""
     for parameter in parameters:
-        if parameter.startswith("q="):
+        name, _, value = parameter.partition("=")
+        if name.rstrip() == "q":
             try:
-                return min(1.0, max(0.0, float(parameter[2:])))
+                return min(1.0, max(0.0, float(value)))
             except ValueError:
                 return 0.0
     return 1.0

@@ -1,0 +1,85 @@
+"""gzip, within the limit of a message: short ones on the event loop, long ones in a thread."""
+
+import gzip
+import random
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conexiones.errors import MalformedRequest
+from conexiones.transport.rpc.compression import inflate
+
+LIMIT = 1 << 20
+INLINE = 128 << 10
+SIZES = [0, 1, 1000, INLINE - 1, INLINE, INLINE + 1, LIMIT - 1, LIMIT]
+
+
+def noise(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("content", [bytes, noise], ids=["zeros", "noise"])
+async def test_up_to_the_limit(content, size: int) -> None:
+    data = content(size)
+    assert await inflate(gzip.compress(data), LIMIT) == data
+    assert await inflate(memoryview(gzip.compress(data, 0)), size) == data
+
+
+@pytest.mark.parametrize("limit", [size for size in SIZES if size])
+@pytest.mark.parametrize("more", [1, 2, 100_000, 10 * LIMIT])
+async def test_more_than_the_limit(limit: int, more: int) -> None:
+    assert await inflate(gzip.compress(bytes(limit + more)), limit) is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, INLINE, LIMIT])
+@pytest.mark.parametrize("cut", [1, 4, 8, 9, 12])
+async def test_what_is_cut(size: int, cut: int) -> None:
+    with pytest.raises(MalformedRequest):
+        await inflate(gzip.compress(noise(size))[:-cut], LIMIT)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, INLINE, LIMIT])
+@pytest.mark.parametrize(
+    "behind", [b"\0", b"x", gzip.compress(b"", mtime=0), gzip.compress(b"more", mtime=0)]
+)
+async def test_what_follows(size: int, behind: bytes) -> None:
+    """Another member, too."""
+    with pytest.raises(MalformedRequest):
+        await inflate(gzip.compress(noise(size)) + behind, LIMIT)
+
+
+async def test_many_empty_members_cost_no_more_than_one() -> None:
+    with pytest.raises(MalformedRequest):
+        await inflate(gzip.compress(b"") * 100_000, LIMIT)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no gzip", b"\x1f\x8b", zlib.compress(b"abc"), gzip.compress(b"abc", mtime=0)[:10]],
+    ids=["nothing", "text", "magic alone", "zlib", "head alone"],
+)
+async def test_what_is_no_gzip(data: bytes) -> None:
+    with pytest.raises(MalformedRequest):
+        await inflate(data, LIMIT)
+
+
+@pytest.mark.parametrize("size", [100, INLINE * 2])
+async def test_a_checksum_that_is_wrong(size: int) -> None:
+    data = bytearray(gzip.compress(noise(size)))
+    data[-5] ^= 1
+    with pytest.raises(MalformedRequest):
+        await inflate(bytes(data), LIMIT)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 400))
+async def test_any_bytes_are_read_or_refused(data: bytes, limit: int) -> None:
+    for tried in (data, b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + data):
+        try:
+            found = await inflate(tried, limit)
+        except MalformedRequest:
+            continue
+        assert found is None or len(found) <= limit
