@@ -9,16 +9,14 @@ from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.support.failures import failure
-from tests.support.paths import ROOT
 from tests.support.waiting import DEADLINE
+from tests.transport.application import serving
 from tests.transport.chain.faulty import SECRET
 
 
-@pytest.fixture
-def faulty(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    with Server(tmp_path / "data", {}, ["-m", "tests.transport.chain.faulty"]) as server:
-        server.start()
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    with serving("tests.transport.chain.faulty", tmp_path_factory.mktemp("faulty") / "data") as server:
         yield server
 
 
@@ -46,22 +44,22 @@ def test_a_handler_that_fails_costs_one_call(faulty: Server, name: str) -> None:
             assert stub.GetUser(GetUserRequest(name="Ana", pow=2), timeout=DEADLINE).user.pow_squared == 4
 
 
-def test_no_text_of_an_exception_reaches_a_client(faulty: Server) -> None:
-    with grpc.insecure_channel(faulty.address) as channel:
-        stub = UsuarioServicioStub(channel)
-        for name in ("SystemExit", "RuntimeError", "OSError"):
-            with pytest.raises(grpc.RpcError) as caught:
-                stub.GetUser(GetUserRequest(name=name), timeout=DEADLINE)
-            answer = repr(
-                (caught.value.details(), caught.value.trailing_metadata(), caught.value.initial_metadata())
-            )
-            assert "secret" not in answer
-            assert "Error" not in answer.replace("ErrorInfo", "")
-            assert not re.search(r"/\w+/\w", answer.replace("type.googleapis.com/google.rpc", ""))
-    faulty.stop()
-    # The log is where causes go.
-    assert faulty.log.count(f"RuntimeError: {SECRET}") == 1
-    assert "Traceback" in faulty.log
+def test_no_text_of_an_exception_reaches_a_client(tmp_path) -> None:
+    with serving("tests.transport.chain.faulty", tmp_path / "data") as faulty:
+        with grpc.insecure_channel(faulty.address) as channel:
+            stub = UsuarioServicioStub(channel)
+            for name in ("SystemExit", "RuntimeError", "OSError"):
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.GetUser(GetUserRequest(name=name), timeout=DEADLINE)
+                error = caught.value
+                answer = repr((error.details(), error.trailing_metadata(), error.initial_metadata()))
+                assert "secret" not in answer
+                assert "Error" not in answer.replace("ErrorInfo", "")
+                assert not re.search(r"/\w+/\w", answer.replace("type.googleapis.com/google.rpc", ""))
+        faulty.stop()
+        # The log is where causes go.
+        assert faulty.log.count(f"RuntimeError: {SECRET}") == 1
+        assert "Traceback" in faulty.log
 
 
 @pytest.mark.parametrize("attempts", [2, 4])
