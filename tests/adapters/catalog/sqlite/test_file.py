@@ -85,7 +85,7 @@ async def test_a_defect_of_the_caller_is_no_failure_of_the_storage(tmp_path: Pat
 
 
 def test_a_commit_is_synced(tmp_path: Path) -> None:
-    """Only a power cut would show that it is not: so such a connection as commits is asked."""
+    """Only a power cut would show that it is not. So a connection of the kind that commits is asked."""
     with closing(connect_to_write(tmp_path / "catalog.db")) as connection:
         for pragma, value in {"synchronous": 2, "foreign_keys": 1, "journal_mode": "wal"}.items():
             assert connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
