@@ -18,8 +18,9 @@ from bench.images import framed
 from bench.load import bulk
 from bench.load.h2load import h2load
 from bench.load.streams import Plan, load
-from bench.measures import Results, interleave, memory
+from bench.measures import Results, interleave
 from bench.peers.server_process import ROOT, ServerProcess, python
+from bench.processes import Meter
 from bench.rows import Bench
 from bench.rows.source import GET_STREAM_IMAGE, Source, take_out
 from bench.rows.uploads import GIB, KIB, MIB
@@ -87,7 +88,7 @@ def _memory(turn: Turn, stack: ExitStack) -> Figure:
     def peak(number: int) -> float:
         picture, body = source.number(number), source.body(64 * KIB)
         with turn.serve(turn.folder / f"data-{number}", decode_pixels="1000") as server:
-            with memory(server.pid) as meter:
+            with Meter(server.pid) as meter:
                 h2load(server.address, GET_STREAM_IMAGE, body, requests=16, connections=16)
             take_out(server, picture, images=16)
         return meter.peak / MIB

@@ -2,13 +2,9 @@
 
 import os
 import statistics
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import psutil
 
 
 class Wrong(Exception):
@@ -85,48 +81,3 @@ def interleave(
             value = run(number)
             if number >= 0:
                 results.add(row, name, value, unit=unit)
-
-
-def tree(root: psutil.Process) -> list[psutil.Process]:
-    """A process and all its descendants."""
-    return [root, *root.children(recursive=True)]
-
-
-class Memory(threading.Thread):
-    """The peak memory of a process and all its descendants, each shared page counted once (PSS), in bytes.
-
-    For our server these are the supervisor, Envoy with the application inside, the catalog's writer and the
-    decoders.
-    """
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self._root = psutil.Process(pid)
-        self._ended = threading.Event()
-        self.peak = 0
-
-    def run(self) -> None:
-        while not self._ended.wait(0.1):
-            self.measure()
-
-    def measure(self) -> None:
-        total = 0
-        for process in tree(self._root):
-            try:
-                total += process.memory_full_info().pss
-            except psutil.Error:  # the process has just ended
-                continue
-        self.peak = max(self.peak, total)
-
-
-@contextmanager
-def memory(pid: int) -> Iterator[Memory]:
-    """Watches the memory of a process and its descendants while the block runs."""
-    meter = Memory(pid)
-    meter.measure()
-    meter.start()
-    try:
-        yield meter
-    finally:
-        meter._ended.set()
-        meter.join()

@@ -1,10 +1,16 @@
-"""Fixtures for all tests: a fresh server for each, and its clients."""
+"""Fixtures for all tests: servers, and clients of them.
+
+Starting a server takes about a second of CPU. So a test uses `shared`, with names and images of its own,
+unless it needs settings (`start`), or stops the server or counts what is on it (`server`).
+"""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from uuid import uuid4
 
 import grpc
+import psutil
 import pytest
 
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
@@ -28,26 +34,49 @@ def start() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def server(start: Callable[..., Server]) -> Server:
-    """A server with the default settings."""
+    """A server of the test's own with the default settings, which it may stop and kill."""
     return start()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared() -> Iterator[Server]:
-    """A server that the tests of a file share: they neither stop it nor count its images."""
+    """One server for all tests of this process that use only what they stored themselves."""
     with serve() as server:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def _the_shared_server_is_alive(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that ends the shared server fails itself, and not the tests after it."""
+    yield
+    if "shared" in request.fixturenames:
+        server: Server = request.getfixturevalue("shared")
+        assert psutil.Process(server.pid).status() != psutil.STATUS_ZOMBIE
+
+
 @pytest.fixture
-def channel(server: Server) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(server.address) as channel:
+def somebody() -> str:
+    """The name of a user that no other test has."""
+    return f"Ana {uuid4()}"
+
+
+@pytest.fixture
+def serving(request: pytest.FixtureRequest) -> Server:
+    """The server that a test calls: its own if it also asks for `server`, else the shared one."""
+    found: Server = request.getfixturevalue("server" if "server" in request.fixturenames else "shared")
+    return found
+
+
+@pytest.fixture
+def channel(serving: Server) -> Iterator[grpc.Channel]:
+    """A channel to `serving`."""
+    with grpc.insecure_channel(serving.address) as channel:
         yield channel
 
 
 @pytest.fixture
 def stub(channel: grpc.Channel) -> UsuarioServicioStub:
-    """The tutorial's service on `server`."""
+    """The tutorial's service on `serving`."""
     return UsuarioServicioStub(channel)
 
 

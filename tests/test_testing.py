@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -43,17 +42,11 @@ def test_a_server_that_cannot_start_says_why() -> None:
         pass
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serve() as server:
-        yield server
-
-
-def test_the_samples_are_what_they_say(server: Server) -> None:
+def test_the_samples_are_what_they_say(shared: Server) -> None:
     assert {sample.format for sample in samples()} == {
         *("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIF")
     }
-    with Client(server.address) as client:
+    with Client(shared.address) as client:
         for sample in samples():
             image = client.upload(sample.data)
             assert image.format == sample.format, sample.name
@@ -64,8 +57,8 @@ def test_the_samples_are_what_they_say(server: Server) -> None:
             ), sample.name
 
 
-def test_the_hostile_samples_are_refused_as_they_say(server: Server) -> None:
-    with Client(server.address) as client:
+def test_the_hostile_samples_are_refused_as_they_say(shared: Server) -> None:
+    with Client(shared.address) as client:
         for sample in hostile_samples():
             with pytest.raises(ConexionesError) as caught:
                 client.upload(sample.data)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.measures import tree
+from bench.processes import family
 
 START_SECONDS = 60.0
 """How long a server may take to become ready."""
@@ -99,7 +99,7 @@ class ServerProcess:
 
     def cpu(self) -> float:
         """CPU seconds that its processes have used so far."""
-        return sum(sum(one.cpu_times()[:2]) for one in tree(psutil.Process(self.pid)))
+        return sum(sum(one.cpu_times()[:2]) for one in family(self.pid))
 
     def settle(self) -> None:
         """Waits until the server is idle. After a start it looks through the catalog for images that are not
@@ -115,7 +115,7 @@ class ServerProcess:
     def _signal(self, number: signal.Signals) -> None:
         """Sends a signal to the program and to all its descendants."""
         with suppress(psutil.NoSuchProcess):
-            for one in tree(psutil.Process(self.pid)):
+            for one in family(self.pid):
                 with suppress(psutil.NoSuchProcess):
                     one.send_signal(number)
 

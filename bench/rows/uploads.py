@@ -11,9 +11,10 @@ from bench import stored
 from bench.limits import direct_write
 from bench.load import bulk
 from bench.load.h2load import h2load
-from bench.measures import Wrong, interleave, memory
+from bench.measures import Wrong, interleave
 from bench.peers import http
 from bench.peers.server_process import Failed, ServerProcess, ours, python
+from bench.processes import Meter
 from bench.rows import Bench
 from bench.rows.source import GET_STREAM_IMAGE, Source, take_out
 
@@ -200,7 +201,7 @@ def run_memory(bench: Bench) -> None:
             picture = source.number(number)
             body = source.body(64 * KIB)
             with ours(folder / "ours", decode_pixels="1000") as server:
-                with memory(server.pid) as meter:
+                with Meter(server.pid) as meter:
                     h2load(server.address, GET_STREAM_IMAGE, body, requests=uploads, connections=uploads)
                 take_out(server, picture, images=uploads)
             return meter.peak / MIB

@@ -127,7 +127,7 @@ def test_images_over_many_streams_are_acknowledged_and_stored(tmp_path: Path) ->
 
 def test_a_quick_run_of_one_row(tmp_path: Path) -> None:
     need("h2load", "apt install nghttp2-client")
-    command = [sys.executable, "-m", "bench", "--quick", "users", "--out", tmp_path, "--folder", tmp_path]
+    command = [sys.executable, "-m", "bench", "--quick", "users", f"--out={tmp_path}", f"--folder={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "performance.md").read_text()

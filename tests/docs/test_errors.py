@@ -14,7 +14,7 @@ from tests.support.calls import SETTINGS, bad
 from tests.support.clients import CLIENTS
 from tests.support.paths import ROOT
 from tests.support.wires import faults
-from tests.transport.rpc.test_protocols import BUSY, STALLED, provoked
+from tests.transport.rpc.test_protocols import BUSY, STALLED, provoked, wrong
 
 SERVICES = (
     "services/test_upload_service.py",
@@ -90,7 +90,7 @@ def test_the_table_is_the_tree() -> None:
 
 def test_the_details_are_those_that_errors_carry() -> None:
     always = {"ErrorInfo", "LocalizedMessage"}
-    for error in (BUSY, STALLED, *(case.error for case in (*bad(), *faults()))):
+    for error in (BUSY, STALLED, *wrong()):
         carried = {detail.DESCRIPTOR.name for detail in details(error)}
         assert carried == always | TABLE[error.reason].details, error.reason
 

@@ -6,13 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conexiones import Client
-from conexiones.testing import Server, serve
+from conexiones.testing import Server
 from tests.support.clients import need
 from tests.support.node import PACKAGE, run
 from tests.support.paths import ROOT
@@ -23,12 +23,6 @@ PROGRAMS = {
     for code in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL)
     for name in re.findall(r"^(?:#|//) (\w+\.\w+)", code, re.MULTILINE)
 }
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    with serve() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +42,7 @@ def folder(tmp_path: Path, scan: Path) -> Path:
 
 def start(command: list[str], name: str, folder: Path, server: Server) -> str:
     (folder / name).write_text(PROGRAMS[name].replace("127.0.0.1:50051", server.address))
-    environ = {
+    environ: dict[str, Any] = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "CONEXIONES_ADDRESS": server.address,
     }

@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,12 +21,6 @@ from conexiones.sdk.connection import Options
 from conexiones.testing import Server, serve
 
 STEPS = ["name", "tcp", "http/2", "health", "version", "limits", "clock", "round trip"]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    with serve() as server:
-        yield server
 
 
 def found(address: str, *, timeout: float = 10.0, **way: Any) -> list[Finding]:
@@ -122,7 +115,7 @@ def test_another_program_answers() -> None:
         serving.join()
 
 
-def certs(folder: Path, *hosts: str) -> dict[str, str]:
+def certs(folder: Path, *hosts: str) -> dict[str, Any]:
     certificates.make(folder, hosts)
     return {"tls_cert": str(folder / "server.pem"), "tls_key": str(folder / "server.key")}
 
@@ -132,8 +125,8 @@ def test_tls(shared: Server, tmp_path: Path) -> None:
     settings = certs(ours, "localhost")
     certs(others, "localhost")
     ca = str(ours / "ca.pem")
-    pair = {"cert": str(ours / "client.pem"), "key": str(ours / "client.key")}
-    stranger = {"cert": str(others / "client.pem"), "key": str(others / "client.key")}
+    pair: dict[str, Any] = {"cert": str(ours / "client.pem"), "key": str(ours / "client.key")}
+    stranger: dict[str, Any] = {"cert": str(others / "client.pem"), "key": str(others / "client.key")}
     with serve(**settings, tls_client_ca=ca) as server:
         address = f"localhost:{server.port}"
         sound = found(address, ca=ca, **pair)

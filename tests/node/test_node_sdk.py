@@ -96,7 +96,7 @@ class Moving:
 
 
 @pytest.fixture
-def move(node: str, server: Server) -> Callable[..., Any]:
+def move(node: str, serving: Server) -> Callable[..., Any]:
     @contextmanager
     def start(*arguments: str | Path) -> Iterator[Moving]:
         process = subprocess.Popen(
@@ -105,7 +105,7 @@ def move(node: str, server: Server) -> Callable[..., Any]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"CONEXIONES_ADDRESS": server.address},
+            env=os.environ | {"CONEXIONES_ADDRESS": serving.address},
         )
         with process:
             try:
@@ -127,7 +127,10 @@ def test_generated_code_is_up_to_date(node: str) -> None:
 
 
 def test_its_own_tests(node: str, server: Server) -> None:
-    environ = {"CONEXIONES_ADDRESS": server.address, "CONEXIONES_DATA_DIR": str(server.data_dir)}
+    environ: dict[str, Any] = {
+        "CONEXIONES_ADDRESS": server.address,
+        "CONEXIONES_DATA_DIR": str(server.data_dir),
+    }
     run(need("npm", "apt install nodejs npm"), "test", **environ)
 
 
@@ -159,7 +162,7 @@ def test_tls_with_a_client_certificate_and_a_server_that_is_full(
         max_open_uploads="1",
     )
     (tmp_path / "image.jpg").write_bytes(photograph)
-    environ = {
+    environ: dict[str, Any] = {
         "CONEXIONES_ADDRESS": f"localhost:{server.port}",
         "CONEXIONES_CA": pem["ca.pem"],
         "CONEXIONES_CERT": str(tmp_path / "client.pem"),
@@ -186,7 +189,7 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
     (tmp_path / "node_modules").mkdir()
     (tmp_path / "node_modules" / "conexiones").symlink_to(PACKAGE)
     (tmp_path / "scan.tiff").write_bytes(photograph)  # by content, never by name
-    environ = {"CONEXIONES_ADDRESS": server.address}
+    environ: dict[str, Any] = {"CONEXIONES_ADDRESS": server.address}
     assert f"JPEG 1280 × 853 {len(photograph)} bytes" in run(node, "move.mjs", folder=tmp_path, **environ)
     assert (tmp_path / "copy.tiff").read_bytes() == photograph
     assert run(node, "refused.mjs", folder=tmp_path, **environ).startswith("NOT_AN_IMAGE")
@@ -211,7 +214,7 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
 
 
 def test_the_package_has_what_its_users_need_and_no_more(
-    node: str, server: Server, photograph: bytes, tmp_path: Path
+    node: str, shared: Server, photograph: bytes, tmp_path: Path
 ) -> None:
     """As packed: a TypeScript program with the strictest settings compiles against it, and runs."""
     # From a copy, for packing builds anew.
@@ -240,7 +243,7 @@ def test_the_package_has_what_its_users_need_and_no_more(
     settings = ["--module", "nodenext", "--target", "es2022", "--strict", "--exactOptionalPropertyTypes"]
     compiler = str(PACKAGE / "node_modules" / "typescript" / "bin" / "tsc")
     run(node, compiler, *settings, "--types", "node", "readme.mts", folder=tmp_path)
-    assert " JPEG 1280 853\n" in run(node, "readme.mjs", folder=tmp_path, CONEXIONES_ADDRESS=server.address)
+    assert " JPEG 1280 853\n" in run(node, "readme.mjs", folder=tmp_path, CONEXIONES_ADDRESS=shared.address)
     assert (tmp_path / "copy.tiff").read_bytes() == photograph
 
 

@@ -23,8 +23,8 @@ def landscape(number: int, width: int = 480, height: int = 360, format: str = "J
         sky.putpixel((0, y), tuple(int(a + (b - a) * y / 31) for a, b in zip(top, bottom, strict=True)))
     image = sky.resize((width, height), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
-    x, y, r = rng.uniform(0.15, 0.85) * width, rng.uniform(0.15, 0.4) * height, 0.09 * height
-    draw.ellipse((x - r, y - r, x + r, y + r), fill=colour(0.1, 0.15, 1))
+    across, down, r = rng.uniform(0.15, 0.85) * width, rng.uniform(0.15, 0.4) * height, 0.09 * height
+    draw.ellipse((across - r, down - r, across + r, down + r), fill=colour(0.1, 0.15, 1))
     image = image.filter(ImageFilter.GaussianBlur(1.2))
     draw = ImageDraw.Draw(image)
     for layer in range(4):

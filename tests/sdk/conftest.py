@@ -1,4 +1,4 @@
-"""Clients of one server for all tests that do it no harm, and images big enough to be interrupted."""
+"""Clients of the server that a test calls, and an image big enough to be interrupted on its way."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,14 +10,14 @@ from tests.support.bitmaps import bitmap
 
 
 @pytest.fixture
-async def client(shared: Server) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(shared.address) as client:
+async def client(serving: Server) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(serving.address) as client:
         yield client
 
 
 @pytest.fixture
-def blocking(shared: Server) -> Iterator[Client]:
-    with Client(shared.address) as client:
+def blocking(serving: Server) -> Iterator[Client]:
+    with Client(serving.address) as client:
         yield client
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
+from typing import Any
 
 import grpc
 import pytest
@@ -31,18 +32,20 @@ async def changes(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
             yield event
 
 
-async def test_images_are_listed_page_by_page_and_deleted(client: AsyncClient, photograph: bytes) -> None:
+async def test_images_are_listed_page_by_page_and_deleted(
+    client: AsyncClient, photograph: bytes, somebody: str
+) -> None:
     before = datetime.now(UTC)
-    stored = [await client.upload(photograph, user="Lista") for _ in range(5)]
+    stored = [await client.upload(photograph, user=somebody) for _ in range(5)]
     await client.upload(photograph, user="Otra")
-    listed = [image async for image in client.images(user="Lista", page_size=2)]
+    listed = [image async for image in client.images(user=somebody, page_size=2)]
     assert listed == stored[::-1]
-    assert [image async for image in client.images(user="Lista", start=stored[3].create_time)] == listed[:2]
-    assert [image async for image in client.images(user="Lista", end=stored[1].create_time)] == listed[4:]
+    assert [image async for image in client.images(user=somebody, start=stored[3].create_time)] == listed[:2]
+    assert [image async for image in client.images(user=somebody, end=stored[1].create_time)] == listed[4:]
     assert [image async for image in client.images(end=before - timedelta(days=1))] == []
     assert await client.image(stored[0].id) == stored[0]
     await client.delete(stored[0].id)
-    assert [image async for image in client.images(user="Lista")] == listed[:4]
+    assert [image async for image in client.images(user=somebody)] == listed[:4]
     for call in (client.image(stored[0].id), client.delete(stored[0].id)):
         with pytest.raises(errors.ImageNotFound):
             await call
@@ -96,6 +99,7 @@ async def test_watching_sees_every_call_and_survives_a_restart(server: Server, p
             break
 
 
+@pytest.mark.usefixtures("server")  # with no bytes whose facts are known already
 async def test_facts_are_told_when_they_are_known(client: AsyncClient) -> None:
     picture = corpus.encoded(corpus.picture("LA"), "PNG")
     listening = asyncio.Event()
@@ -214,20 +218,23 @@ def test_plain_grpc_errors(code: grpc.StatusCode) -> None:
     assert isinstance(error, ConnectionLost) == broken
 
 
-def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path) -> None:
-    image = blocking.upload(photograph, user="Sol")
+def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path, somebody: str) -> None:
+    image = blocking.upload(photograph, user=somebody)
     assert blocking.download(image.id) == photograph
     assert blocking.download(image.id, tmp_path / "a.jpg") == image
-    assert list(blocking.images(user="Sol")) == [image]
+    assert list(blocking.images(user=somebody)) == [image]
     assert [reply.image is None for reply in blocking.image_stream([photograph, b""])] == [False, True]
-    assert blocking.get_user("Sol", 2).message
+    assert blocking.get_user(somebody, 2).message
     with pytest.raises(errors.NotAnImage):
         blocking.upload(iter([b"none"]))
     tokens: list[str] = []
     deleting = ThreadPoolExecutor(1)
-    events = blocking.watch(
-        ready=lambda token: (tokens.append(token), deleting.submit(blocking.delete, image.id))
-    )
+
+    def ready(token: str) -> None:
+        tokens.append(token)
+        deleting.submit(blocking.delete, image.id)
+
+    events = blocking.watch(ready=ready)
     while isinstance(event := next(events), Described):
         pass
     assert isinstance(event, Deleted)
@@ -247,7 +254,7 @@ def test_tls_the_environment_and_a_server_that_is_full(
 ) -> None:
     make(tmp_path, ("localhost", "127.0.0.1"))
     files = {path.name: str(path) for path in tmp_path.iterdir()}
-    settings = {
+    settings: dict[str, Any] = {
         "tls_cert": files["server.pem"],
         "tls_key": files["server.key"],
         "tls_client_ca": files["ca.pem"],
@@ -293,7 +300,8 @@ def test_tls_the_environment_and_a_server_that_is_full(
             pytest.raises(errors.Unavailable),
         ):
             anonymous.limits()
-    for half in ({"cert": files["client.pem"]}, {"key": files["client.key"]}):
+    halves: list[dict[str, Any]] = [{"cert": files["client.pem"]}, {"key": files["client.key"]}]
+    for half in halves:
         with pytest.raises(ValueError, match="go together"):
             Client("localhost:1", **half)
     with Client("localhost:1", ca=tmp_path / "none.pem") as client, pytest.raises(FileNotFoundError):

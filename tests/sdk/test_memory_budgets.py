@@ -68,7 +68,7 @@ def test_the_memory_of_a_large_image(
     # Decoding has a budget of its own.
     server = start(max_pixels=str(SIZE), decode_pixels="1000000")
     target = tmp_path / "back.bmp"
-    with Meter(server) as meter:
+    with Meter(server.pid) as meter:
         peak = move(server, scan, target, node)
     size = scan.stat().st_size
     assert target.stat().st_size == size

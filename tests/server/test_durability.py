@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import threading
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -27,7 +28,7 @@ ROUNDS = 6
 
 
 class Client(threading.Thread):
-    """Sends images of all sizes by all calls, over and over, and notes what was acknowledged."""
+    """Sends images of several sizes by several calls until `end`, and notes what was acknowledged."""
 
     def __init__(self, server: Server, number: int) -> None:
         super().__init__()
@@ -51,7 +52,7 @@ class Client(threading.Thread):
                 try:
                     self._work(stub)
                 except grpc.RpcError as error:
-                    # Whatever was killed, it looks like this and no other way.
+                    # A kill looks like one of these two to a client, and like nothing else.
                     if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
                         self.failures.append(error)
 
@@ -103,11 +104,14 @@ async def test_nothing_acknowledged_is_lost_by_a_kill(server: Server, killed: st
     def count() -> int:
         return sum(len(client.acknowledged) for client in clients)
 
+    def reached(enough: int) -> bool:
+        return count() >= enough
+
     try:
         for _ in range(ROUNDS):
             enough = count() + 10
-            await until(lambda enough=enough: count() >= enough)
-            # The moment of the kill is what varies.
+            await until(partial(reached, enough))
+            # No event: the kill has to come at any moment of the clients' work.
             await asyncio.sleep(chance.uniform(0, 0.3))
             if killed == "server":
                 await asyncio.to_thread(server.kill)
@@ -127,9 +131,9 @@ async def test_nothing_acknowledged_is_lost_by_a_kill(server: Server, killed: st
         for image_id, digest in acknowledged.items():
             assert await whole(catalog, store, image_id, digest)
         assert list((server.data_dir / "incoming").iterdir()) == []
-        for digest in stored_blobs(server.data_dir):
-            # Nothing half, and nothing that the catalog does not know.
-            assert await catalog.has_digest(bytes.fromhex(digest))
+        # No blob is left that the catalog does not know.
+        for blob in stored_blobs(server.data_dir):
+            assert await catalog.has_digest(bytes.fromhex(blob))
     finally:
         await store.close()
         await catalog.close()
@@ -158,12 +162,12 @@ def test_a_full_disk_is_an_error_and_the_server_lives(start, small_disk: Path, p
         stub = UsuarioServicioStub(channel)
         kept = stub.ProcessImage(GetUserRequest(image=photograph), timeout=DEADLINE).image_info
         for seed in range(3):
-            # 40 MB do not fit, and what had come of them is given back.
+            # 40 MB do not fit, and the space of what had come of them is freed.
             assert failure(stub.GetStreamImage, map(_fragment, bitmap(4000, 3400))) == full
-            image = b"".join(bitmap(1400, 1400, seed=seed))  # 6 MB do, three times
+            image = b"".join(bitmap(1400, 1400, seed=seed))  # 6 MB fit, three times
             reply = stub.GetStreamImage(iter([GetImage(image=image)]), timeout=DEADLINE)
             assert reply.image_info.sha256 == hashlib.sha256(image).digest()
-        # To the last byte: also the catalog finds no room.
+        # Now the disk is filled to its last byte, so that the catalog finds no room either.
         filler = small_disk / "filler"
         with filler.open("wb", buffering=0) as file:
             try:

@@ -19,7 +19,7 @@ from conexiones.gen.conexiones.v1 import images_pb2, images_pb2_grpc
 from conexiones.testing import Server, ServerError, serve
 from tests.support.failures import failure
 from tests.support.paths import ROOT
-from tests.support.processes import family
+from tests.support.processes import envoy, family
 from tests.support.waiting import DEADLINE
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -69,10 +69,10 @@ def test_a_flag_wins_over_the_environment(tmp_path: Path) -> None:
     assert refused.stderr == "conexiones: The address 'nowhere' is not of the form HOST:PORT.\n"
 
 
-def test_a_second_server_on_the_port_is_refused(server: Server, tmp_path: Path) -> None:
-    second = run("serve", f"--address={server.address}", f"--data-dir={tmp_path}")
+def test_a_second_server_on_the_port_is_refused(shared: Server, tmp_path: Path) -> None:
+    second = run("serve", f"--address={shared.address}", f"--data-dir={tmp_path}")
     assert (second.returncode, second.stdout) == (1, "")
-    assert second.stderr == f"conexiones: Cannot listen on {server.address}: another server listens there.\n"
+    assert second.stderr == f"conexiones: Cannot listen on {shared.address}: another server listens there.\n"
 
 
 def test_a_port_that_others_would_share_is_refused(tmp_path: Path) -> None:
@@ -87,10 +87,10 @@ def test_a_port_that_others_would_share_is_refused(tmp_path: Path) -> None:
             pass
 
 
-def test_a_second_server_on_the_data_is_refused(server: Server) -> None:
-    second = run("serve", "--address=127.0.0.1:0", f"--data-dir={server.data_dir}")
+def test_a_second_server_on_the_data_is_refused(shared: Server) -> None:
+    second = run("serve", "--address=127.0.0.1:0", f"--data-dir={shared.data_dir}")
     assert (second.returncode, second.stdout) == (1, "")
-    assert second.stderr == f"conexiones: The data folder {server.data_dir} is in use by another server.\n"
+    assert second.stderr == f"conexiones: The data folder {shared.data_dir} is in use by another server.\n"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_second_signal_ends_at_once(start, photograph: bytes) -> None:
 def test_nothing_outlives_a_killed_server(server: Server, stub: user_pb2_grpc.UsuarioServicioStub) -> None:
     stub.GetUser(user_pb2.GetUserRequest(name="Ana", pow=7), timeout=DEADLINE)
     everyone = family(server.pid)
-    assert any("envoy" in process.name() for process in everyone)
+    assert envoy(server.pid) in everyone
     server.kill()
     _gone, alive = psutil.wait_procs(everyone, timeout=DEADLINE)
     assert not alive
@@ -202,8 +202,7 @@ def test_nothing_outlives_a_killed_server(server: Server, stub: user_pb2_grpc.Us
 
 
 def test_the_end_of_envoy_ends_the_server_with_a_line(server: Server) -> None:
-    envoy = next(process for process in family(server.pid) if "envoy" in process.name())
-    envoy.kill()
+    envoy(server.pid).kill()
     assert server.wait() == 1
     assert "The server ended by itself, with status -9" in server.log
 

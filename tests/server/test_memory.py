@@ -30,7 +30,7 @@ def test_a_stream_of_one_gibibyte(server: Server, stub: UsuarioServicioStub, siz
             sent += len(piece)
             yield GetImage(image=piece)
 
-    with Meter(server) as meter:
+    with Meter(server.pid) as meter:
         reply = stub.GetStreamImage(fragments(), timeout=120)
     assert sent >= 1024 * MIB
     assert reply.image_info.sha256 == expected.digest()
@@ -54,7 +54,7 @@ def test_many_large_messages_wait_for_their_turn(start) -> None:
         except BaseException as error:
             failures.append(error)
 
-    with Meter(server) as meter:
+    with Meter(server.pid) as meter:
         clients = [threading.Thread(target=client) for _ in range(12)]
         for one in clients:
             one.start()
@@ -68,7 +68,7 @@ def test_many_large_messages_wait_for_their_turn(start) -> None:
 async def test_many_uploads_share_the_memory(start) -> None:
     server = start()
     gathered = b"".join(bitmap(560, 560))[:900_000]  # less than a batch of an upload that is alone
-    with Meter(server) as meter:
+    with Meter(server.pid) as meter:
         channels = [
             grpc.aio.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)])
             for _ in range(4)

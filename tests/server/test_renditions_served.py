@@ -6,16 +6,17 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import grpc
-import psutil
 import pytest
 from PIL import Image
 
@@ -34,6 +35,7 @@ from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
 from tests.support.failures import failure
+from tests.support.processes import busy_seconds, decoders
 from tests.support.waiting import DEADLINE
 
 BROWSER = "image/avif,image/webp,image/apng,*/*;q=0.8"
@@ -69,8 +71,8 @@ def asking(server: Server) -> Ask:
 
 
 @pytest.fixture
-def ask(server: Server) -> Ask:
-    return asking(server)
+def ask(serving: Server) -> Ask:
+    return asking(serving)
 
 
 @pytest.fixture
@@ -216,33 +218,22 @@ def test_the_format_is_negotiated(ask: Ask, photo_id: str) -> None:
         ("width", "query"),
     ],
 )
-def test_bad_options_name_the_field(plain: tuple[Ask, str], query: str, field: str) -> None:
-    ask, image_id = plain
-    assert ask(f"{image_id}?{query}").problem == (400, "INVALID_FIELD", field)
+def test_bad_options_name_the_field(ask: Ask, photo_id: str, query: str, field: str) -> None:
+    assert ask(f"{photo_id}?{query}").problem == (400, "INVALID_FIELD", field)
 
 
-@pytest.fixture(scope="module")
-def plain(photograph: bytes) -> Iterator[tuple[Ask, str]]:
-    """One server for questions that change nothing."""
-    from conexiones.testing import serve
-
-    with serve() as server, grpc.insecure_channel(server.address) as channel:
-        yield asking(server), store(UsuarioServicioStub(channel), photograph)
-
-
-def test_other_mistakes_over_http(plain: tuple[Ask, str]) -> None:
-    ask, image_id = plain
-    for path in ("", "none", image_id.upper(), f"{image_id}/x", "..%2f..%2fetc%2fpasswd"):
+def test_other_mistakes_over_http(ask: Ask, photo_id: str) -> None:
+    for path in ("", "none", photo_id.upper(), f"{photo_id}/x", "..%2f..%2fetc%2fpasswd"):
         assert ask(path).problem == (404, "IMAGE_NOT_FOUND", "id"), path
-    assert ask(f"{image_id}?width=" + "1" * 2000).problem[:2] == (400, "MALFORMED_REQUEST")
-    answer = ask(image_id, "POST")
+    assert ask(f"{photo_id}?width=" + "1" * 2000).problem[:2] == (400, "MALFORMED_REQUEST")
+    answer = ask(photo_id, "POST")
     assert (answer.problem[:2], answer.headers["allow"]) == ((405, "MALFORMED_REQUEST"), "GET, HEAD")
     missing = ask("none", "HEAD")
     assert (missing.status, missing.body) == (404, b"")
 
 
 def test_bad_options_over_grpc(images: ImageServiceStub, photo_id: str) -> None:
-    for fields in (
+    wrong: list[dict[str, Any]] = [
         {"width": -1},
         {"height": 8193},
         {"fit": Rendition.FIT_COVER, "width": 5},
@@ -250,7 +241,8 @@ def test_bad_options_over_grpc(images: ImageServiceStub, photo_id: str) -> None:
         {"fit": 77},
         {"format": 77},
         {"animated": True, "format": Rendition.FORMAT_JPEG},
-    ):
+    ]
+    for fields in wrong:
         request = DownloadImageRequest(id=photo_id, rendition=Rendition(**fields))
         assert failure(images.DownloadImage, request) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
 
@@ -278,21 +270,11 @@ def test_what_cannot_be_rendered_is_still_served(start: Callable[..., Server], p
         assert (image.facts.problem, image.facts.blur_hash) == ("PIXELS", "")
 
 
-def busy_seconds(server: Server) -> float:
-    """Of the processor, over the decoders."""
-    workers = [
-        process
-        for process in psutil.Process(server.pid).children(recursive=True)
-        if "decoder_worker" in " ".join(process.cmdline())
-    ]
-    return sum(process.cpu_times().user for process in workers)
-
-
 def test_a_hundred_at_once_make_one(server: Server, ask: Ask, photo_id: str) -> None:
     ask(f"{photo_id}?width=1000&format=webp&quality=70")  # the workers are warm
-    before = busy_seconds(server)
+    before = busy_seconds(decoders(server.pid))
     ask(f"{photo_id}?width=1000&format=webp&quality=71")
-    once = busy_seconds(server) - before
+    once = busy_seconds(decoders(server.pid)) - before
     together = threading.Barrier(100)
 
     def one(_: int) -> bytes:
@@ -304,7 +286,7 @@ def test_a_hundred_at_once_make_one(server: Server, ask: Ask, photo_id: str) -> 
     assert len(bodies) == 1
     assert len(kept(server)) == 3
     # A hundred would take a hundred times as long; how busy the machine is does not count.
-    assert busy_seconds(server) - before - once < 10 * max(once, 0.05)
+    assert busy_seconds(decoders(server.pid)) - before - once < 10 * max(once, 0.05)
 
 
 def test_kept_over_kill_9_and_gone_with_the_last_image(
@@ -349,12 +331,17 @@ def moving() -> bytes:
     return file.getvalue()
 
 
+def opened(answer: Answer) -> Any:
+    """The image; what Pillow knows of it depends on its format."""
+    return Image.open(io.BytesIO(answer.body))
+
+
 def test_an_animation(ask: Ask, stub: UsuarioServicioStub) -> None:
     image_id = store(stub, moving())
     still = ask(f"{image_id}?width=32")
-    assert (still.headers["content-type"], Image.open(io.BytesIO(still.body)).n_frames) == ("image/png", 1)
+    assert (still.headers["content-type"], opened(still).n_frames) == ("image/png", 1)
     animated = ask(f"{image_id}?width=32&animated=1")
-    image = Image.open(io.BytesIO(animated.body))
+    image = opened(animated)
     assert (image.format, image.n_frames, image.size) == ("WEBP", 3, (32, 24))
 
 
@@ -410,8 +397,6 @@ def test_facts_of_what_a_killed_server_left(server: Server, start, photograph: b
     with grpc.insecure_channel(server.address) as channel:
         image_id = store(UsuarioServicioStub(channel), photograph)
     server.kill()
-    import sqlite3
-
     with closing(sqlite3.connect(server.data_dir / "catalog.sqlite3")) as catalog, catalog:
         catalog.execute("DROP TABLE facts")
         catalog.execute("PRAGMA user_version = 2")

@@ -23,7 +23,7 @@ from conexiones.testing import Server
 from tests.adapters.stored import stored_blobs
 from tests.support.bitmaps import bitmap
 from tests.support.failures import failure, reason
-from tests.support.processes import family
+from tests.support.processes import busy_seconds, family
 from tests.support.waiting import DEADLINE
 
 PICTURE = b"".join(bitmap(1500, 1000))
@@ -39,7 +39,7 @@ def stored(stub: UsuarioServicioStub, seed: int = 0, user: str = "") -> str:
     return stub.ProcessImage(GetUserRequest(name=user, image=image), timeout=DEADLINE).image_info.id
 
 
-def test_an_image_of_the_tutorials_call_is_here(images, stub, photograph: bytes) -> None:
+def test_the_tutorials_calls_and_this_service_have_the_same_images(images, stub, photograph: bytes) -> None:
     info = stub.ProcessImage(GetUserRequest(name="Ana", image=photograph), timeout=DEADLINE).image_info
     image = images.GetImage(GetImageRequest(id=info.id), timeout=DEADLINE).image
     assert (image.format, image.width, image.height) == ("JPEG", 1280, 853)
@@ -103,6 +103,7 @@ def pages(images, **fields) -> list[list[str]]:
             return found
 
 
+@pytest.mark.usefixtures("server")
 def test_lists(images, stub) -> None:
     assert pages(images) == [[]]
     ids = [stored(stub, seed, user="Ana" if seed % 2 else "Eva") for seed in range(10)]
@@ -117,6 +118,7 @@ def test_lists(images, stub) -> None:
     assert pages(images, end_time=Timestamp(seconds=1)) == [[]]
 
 
+@pytest.mark.usefixtures("server")
 def test_pages_are_stable(images, stub) -> None:
     ids = [stored(stub, seed) for seed in range(6)]
     first = images.ListImages(ListImagesRequest(page_size=2), timeout=DEADLINE)
@@ -136,24 +138,24 @@ def test_pages_are_stable(images, stub) -> None:
     assert failure(images.ListImages, ListImagesRequest(page_size=-1))[1] == "INVALID_FIELD"
 
 
-def test_bytes_go_with_the_last_reference(server: Server, images, stub) -> None:
-    first, second = stored(stub, 1), stored(stub, 1)
+def test_bytes_go_with_the_last_reference(serving: Server, images, stub, somebody: str) -> None:
+    first, second = stored(stub, 201), stored(stub, 201)  # an image that only this test stores
     digest = images.GetImage(GetImageRequest(id=first), timeout=DEADLINE).image.sha256.hex()
     images.DeleteImage(DeleteImageRequest(id=first), timeout=DEADLINE)
-    assert digest in stored_blobs(server.data_dir)
+    assert digest in stored_blobs(serving.data_dir)
     assert failure(images.DeleteImage, DeleteImageRequest(id=first))[1] == "IMAGE_NOT_FOUND"
     images.DeleteImage(DeleteImageRequest(id=second), timeout=DEADLINE)
-    assert digest not in stored_blobs(server.data_dir)
+    assert digest not in stored_blobs(serving.data_dir)
     # A user whose image was deleted has none.
     image = b"".join(bitmap(20, 10, seed=5))
-    user = stub.GetUser(GetUserRequest(name="Ana", image=image), timeout=DEADLINE).user
+    user = stub.GetUser(GetUserRequest(name=somebody, image=image), timeout=DEADLINE).user
     images.DeleteImage(DeleteImageRequest(id=user.image_id), timeout=DEADLINE)
-    reply = stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE)
+    reply = stub.GetUser(GetUserRequest(name=somebody), timeout=DEADLINE)
     assert (reply.user.image_id, reply.HasField("image_info")) == ("", False)
 
 
 async def told(watch):
-    """The next event but those of facts, which come whenever an image has been looked at."""
+    """The next event of any kind but `described`, which comes whenever an image's facts are known."""
     while (event := await watch.read()).WhichOneof("event") == "described":
         pass
     return event
@@ -202,16 +204,13 @@ async def test_watching(server: Server) -> None:
 
 async def test_a_watcher_costs_nothing_while_nothing_happens(server: Server) -> None:
     """pyvoy's receive() gives empty bodies for ever: asked without a pause, one watcher takes a processor."""
-
-    def processor() -> float:
-        return sum(sum(process.cpu_times()[:2]) for process in family(server.pid))
-
     async with grpc.aio.insecure_channel(server.address) as channel:
         watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest())
         await watch.read()
-        before = processor()
-        await asyncio.sleep(1)  # of nothing
-        assert processor() - before < 0.3
+        before = busy_seconds(family(server.pid))
+        # CPU time is measured over a span in which nothing happens: there is no event to wait for.
+        await asyncio.sleep(1)
+        assert busy_seconds(family(server.pid)) - before < 0.3
         watch.cancel()
 
 

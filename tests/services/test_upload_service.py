@@ -7,14 +7,13 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import google_crc32c
 import grpc
 import grpc.aio
 import pytest
-from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
 
 from conexiones.gen.conexiones.v1 import errors_pb2, images_pb2, images_pb2_grpc, uploads_pb2_grpc
 from conexiones.gen.conexiones.v1.uploads_pb2 import (
@@ -29,7 +28,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
 )
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
-from tests.support.failures import reason
+from tests.support.failures import detail, reason
 from tests.support.waiting import DEADLINE
 
 PICTURE = b"".join(bitmap(1500, 1000))  # 4.5 MB
@@ -37,24 +36,23 @@ SHA = hashlib.sha256(PICTURE).digest()
 MIB = 1 << 20
 
 
-def detail(error: grpc.RpcError, message: Message) -> Message:
-    """The detail of that type that a failed call carries."""
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin":
-            for box in Status.FromString(value).details:
-                if box.Unpack(message):
-                    return message
-    raise AssertionError("no such detail")
-
-
 @pytest.fixture
 def uploads(channel: grpc.Channel) -> uploads_pb2_grpc.UploadServiceStub:
     return uploads_pb2_grpc.UploadServiceStub(channel)
 
 
+def new(**fields) -> CreateUploadRequest:
+    """A request for an upload of its own."""
+    return CreateUploadRequest(request_id=str(uuid.uuid4()), **fields)
+
+
 def created(uploads, **fields) -> Upload:
-    request = CreateUploadRequest(request_id=str(uuid.uuid4()), **fields)
-    return uploads.CreateUpload(request, timeout=DEADLINE).upload
+    return uploads.CreateUpload(new(**fields), timeout=DEADLINE).upload
+
+
+def files(server: Server, upload: Upload) -> list[Path]:
+    """What the server keeps for an upload that is under way."""
+    return list((server.data_dir / "uploads").glob(f"{upload.id}*"))
 
 
 def chunk(upload_id: str, offset: int, data: bytes, **fields) -> WriteChunkRequest:
@@ -89,7 +87,7 @@ def test_in_chunks_from_the_first_to_the_image(uploads, channel: grpc.Channel) -
     done = uploads.FinishUpload(finish, timeout=DEADLINE).upload
     assert (done.state, done.image.sha256, done.image.width) == (Upload.STATE_READY, SHA, 1500)
     assert (done.user, done.image.user) == ("Ana", "Ana")
-    # To finish again is to be told again.
+    # Finishing it again gives the same answer.
     assert uploads.FinishUpload(finish, timeout=DEADLINE).upload == done
     assert uploads.GetUpload(GetUploadRequest(id=upload.id), timeout=DEADLINE).upload == done
     images = images_pb2_grpc.ImageServiceStub(channel)
@@ -100,10 +98,10 @@ def test_in_chunks_from_the_first_to_the_image(uploads, channel: grpc.Channel) -
     assert reason(refused(uploads.CancelUpload, CancelUploadRequest(id=upload.id))) == "UPLOAD_ENDED"
 
 
-async def test_a_stream_is_acknowledged_while_it_flows(server: Server) -> None:
-    async with grpc.aio.insecure_channel(server.address) as channel:
+async def test_a_stream_is_acknowledged_while_it_flows(serving: Server) -> None:
+    async with grpc.aio.insecure_channel(serving.address) as channel:
         uploads = uploads_pb2_grpc.UploadServiceStub(channel)
-        upload = (await uploads.CreateUpload(CreateUploadRequest(request_id="one"))).upload
+        upload = (await uploads.CreateUpload(new())).upload
         call = uploads.WriteStream(timeout=DEADLINE)
         await call.write(WriteStreamRequest(upload_id=upload.id))
         first = await call.read()
@@ -123,11 +121,12 @@ async def test_a_stream_is_acknowledged_while_it_flows(server: Server) -> None:
 
 
 def test_the_same_request_is_the_same_upload(uploads) -> None:
-    request = CreateUploadRequest(request_id="r" * 128, size_bytes=7, user="Ana")
+    longest = str(uuid.uuid4()).ljust(128, "r")
+    request = CreateUploadRequest(request_id=longest, size_bytes=7, user="Ana")
     first = uploads.CreateUpload(request, timeout=DEADLINE).upload
     assert uploads.CreateUpload(request, timeout=DEADLINE).upload == first
     for other in ({"size_bytes": 8, "user": "Ana"}, {"size_bytes": 7}, {}):
-        error = refused(uploads.CreateUpload, CreateUploadRequest(request_id="r" * 128, **other))
+        error = refused(uploads.CreateUpload, CreateUploadRequest(request_id=longest, **other))
         assert (error.code(), reason(error)) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
 
 
@@ -184,7 +183,7 @@ def test_finishing_checks_what_was_announced(uploads) -> None:
         assert (done.state, done.failure.reason) == (Upload.STATE_REJECTED, "CHECKSUM_MISMATCH")
 
 
-def test_what_is_no_image_is_rejected(server: Server, uploads) -> None:
+def test_what_is_no_image_is_rejected(serving: Server, uploads) -> None:
     early = created(uploads)
     error = refused(
         uploads.WriteChunk, chunk(early.id, 0, b"no image at all, and that can be told at once" * 3)
@@ -202,17 +201,18 @@ def test_what_is_no_image_is_rejected(server: Server, uploads) -> None:
     for upload in (early, late, empty):
         found = uploads.GetUpload(GetUploadRequest(id=upload.id), timeout=DEADLINE).upload
         assert found.state == Upload.STATE_REJECTED
-    assert [path for path in (server.data_dir / "uploads").iterdir() if path.is_file()] == []
+        assert files(serving, upload) == []
 
 
-def test_cancelling(server: Server, uploads) -> None:
+def test_cancelling(serving: Server, uploads) -> None:
     upload = created(uploads)
     uploads.WriteChunk(chunk(upload.id, 0, PICTURE), timeout=DEADLINE)
+    assert files(serving, upload)
     for _ in range(2):
         cancelled = uploads.CancelUpload(CancelUploadRequest(id=upload.id), timeout=DEADLINE).upload
         assert cancelled.state == Upload.STATE_CANCELLED
     assert reason(refused(uploads.FinishUpload, FinishUploadRequest(id=upload.id))) == "UPLOAD_ENDED"
-    assert list((server.data_dir / "uploads").iterdir()) == []
+    assert files(serving, upload) == []
     for call, request in (
         (uploads.GetUpload, GetUploadRequest(id="none")),
         (uploads.CancelUpload, CancelUploadRequest(id="none")),
@@ -223,10 +223,10 @@ def test_cancelling(server: Server, uploads) -> None:
         assert (error.code(), reason(error)) == (grpc.StatusCode.NOT_FOUND, "UPLOAD_NOT_FOUND")
 
 
-async def test_the_newest_writer_wins(server: Server) -> None:
-    async with grpc.aio.insecure_channel(server.address) as channel:
+async def test_the_newest_writer_wins(serving: Server) -> None:
+    async with grpc.aio.insecure_channel(serving.address) as channel:
         uploads = uploads_pb2_grpc.UploadServiceStub(channel)
-        upload = (await uploads.CreateUpload(CreateUploadRequest(request_id="one"))).upload
+        upload = (await uploads.CreateUpload(new())).upload
         older = uploads.WriteStream(timeout=DEADLINE)
         await older.write(WriteStreamRequest(upload_id=upload.id, data=PICTURE[:MIB]))
         while (await older.read()).committed_size < MIB:
@@ -253,13 +253,14 @@ async def test_the_newest_writer_wins(server: Server) -> None:
 class Racer:
     """A writer with an image of its own. It holds its last piece back until the next racer has the upload.
 
-    Synchronous: of a write to a stream that the server has just ended, grpc.aio makes an error of its own.
+    It runs in a thread: grpc.aio turns a write to a stream that the server has just ended into an error of
+    its own, and the server's reason is lost.
     """
 
     def __init__(self, number: int, seed: int, pieces: int) -> None:
         self.content = b"".join(bitmap(600, 500, seed=seed + number))
         self.pieces = pieces
-        """It lets the next one begin when it has written so many."""
+        """How many pieces it writes before the next racer may begin."""
         self.ready, self.begun, self.taken = (threading.Event() for _ in range(3))
         self.started = self.epoch = -1
         self.outcome = ""
@@ -293,28 +294,27 @@ class Racer:
 PIECE = 50_000
 
 
-def test_writers_that_race_never_interleave(server: Server) -> None:
-    """Three with images of their own, ten times: what is stored changes from one to the next where the next
-    took over, and nowhere else; whoever lost the upload is told so."""
+def test_writers_that_race_never_interleave(uploads) -> None:
+    """Three writers, each with an image of its own, take one upload from each other, ten times.
+
+    What is stored changes from one image to the next where the next writer took over and nowhere else, and
+    both writers that lost the upload are told so.
+    """
     seeded = random.Random(3)
-    with grpc.insecure_channel(server.address) as channel:
-        uploads = uploads_pb2_grpc.UploadServiceStub(channel)
-        for number in range(10):
-            upload = uploads.CreateUpload(CreateUploadRequest(request_id=f"race {number}")).upload
-            racers = [Racer(i, 10 * number, seeded.randrange(8)) for i in range(3)]
-            with ThreadPoolExecutor(3) as threads:
-                for after, racer, until in zip([None, *racers], racers, [*racers[1:], None], strict=False):
-                    threads.submit(racer.write, uploads, upload.id, after, until)
-            assert [racer.outcome for racer in racers] == ["WRITER_FENCED", "WRITER_FENCED", ""]
-            assert [racer.epoch for racer in racers] == [1, 2, 3]
-            ends = [*(racer.started for racer in racers[1:]), len(racers[0].content)]
-            stored = b"".join(
-                racer.content[racer.started : end] for racer, end in zip(racers, ends, strict=True)
-            )
-            finish = FinishUploadRequest(id=upload.id, size_bytes=len(stored))
-            done = uploads.FinishUpload(finish).upload
-            assert done.state == Upload.STATE_READY
-            assert done.image.sha256 == hashlib.sha256(stored).digest()
+    for number in range(10):
+        upload = created(uploads)
+        racers = [Racer(i, 10 * number, seeded.randrange(8)) for i in range(3)]
+        with ThreadPoolExecutor(3) as threads:
+            for after, racer, until in zip([None, *racers], racers, [*racers[1:], None], strict=False):
+                threads.submit(racer.write, uploads, upload.id, after, until)
+        assert [racer.outcome for racer in racers] == ["WRITER_FENCED", "WRITER_FENCED", ""]
+        assert [racer.epoch for racer in racers] == [1, 2, 3]
+        ends = [*(racer.started for racer in racers[1:]), len(racers[0].content)]
+        stored = b"".join(racer.content[racer.started : end] for racer, end in zip(racers, ends, strict=True))
+        finish = FinishUploadRequest(id=upload.id, size_bytes=len(stored))
+        done = uploads.FinishUpload(finish, timeout=DEADLINE).upload
+        assert done.state == Upload.STATE_READY
+        assert done.image.sha256 == hashlib.sha256(stored).digest()
 
 
 @pytest.mark.parametrize("how", ["chunk", "stream"])
@@ -352,18 +352,18 @@ def test_committed_bytes_survive_a_kill(server: Server, how: str) -> None:
         assert again.image.sha256 == SHA
 
 
-async def test_a_broken_stream_keeps_what_came(server: Server) -> None:
-    channel = grpc.aio.insecure_channel(server.address)
+async def test_a_broken_stream_keeps_what_came(serving: Server) -> None:
+    channel = grpc.aio.insecure_channel(serving.address)
     uploads = uploads_pb2_grpc.UploadServiceStub(channel)
-    upload = (await uploads.CreateUpload(CreateUploadRequest(request_id="one"))).upload
+    upload = (await uploads.CreateUpload(new())).upload
     call = uploads.WriteStream(timeout=DEADLINE)
     await call.write(WriteStreamRequest(upload_id=upload.id, data=PICTURE[:100_000]))
-    # Seen by the server, but not yet acknowledged or only just.
+    # The first part is acknowledged; the second may or may not be when the connection is lost.
     while (await call.read()).committed_size < 100_000:
         pass
     await call.write(WriteStreamRequest(offset=100_000, data=PICTURE[100_000:200_000]))
     await channel.close()
-    async with grpc.aio.insecure_channel(server.address) as another:
+    async with grpc.aio.insecure_channel(serving.address) as another:
         uploads = uploads_pb2_grpc.UploadServiceStub(another)
 
         async def committed() -> int:
@@ -415,12 +415,12 @@ def test_bytes_of_open_uploads_are_limited(start) -> None:
         assert uploads.FinishUpload(finish, timeout=DEADLINE).upload.state == Upload.STATE_READY
 
 
-async def test_requests_that_come_twice_or_out_of_order(server: Server) -> None:
+async def test_requests_that_come_twice_or_out_of_order(serving: Server, somebody: str) -> None:
     halves = PICTURE[: 2 * MIB], PICTURE[2 * MIB :]
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    async with grpc.aio.insecure_channel(serving.address) as channel:
         uploads = uploads_pb2_grpc.UploadServiceStub(channel)
         # The same request, many times at once, is one upload.
-        request = CreateUploadRequest(request_id="twice", size_bytes=len(PICTURE))
+        request = new(size_bytes=len(PICTURE), user=somebody)
         made = await asyncio.gather(*(uploads.CreateUpload(request, timeout=DEADLINE) for _ in range(10)))
         (upload_id,) = {reply.upload.id for reply in made}
 
@@ -458,7 +458,7 @@ async def test_requests_that_come_twice_or_out_of_order(server: Server) -> None:
             (Upload.STATE_READY, SHA)
         }
         images = images_pb2_grpc.ImageServiceStub(channel)
-        listed = await images.ListImages(images_pb2.ListImagesRequest(), timeout=DEADLINE)
+        listed = await images.ListImages(images_pb2.ListImagesRequest(user=somebody), timeout=DEADLINE)
         assert [image.id for image in listed.images] == [done[0].upload.image.id]
         # Begun again with the same request, it is told what became of it.
         again = (await uploads.CreateUpload(request, timeout=DEADLINE)).upload

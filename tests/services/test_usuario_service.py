@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -20,8 +21,8 @@ from tests.support.failures import failure
 from tests.support.waiting import DEADLINE, until
 
 
-async def test_image_stream_reply_is_interleaved(server: Server, photograph: bytes) -> None:
-    async with grpc.aio.insecure_channel(server.address) as channel:
+async def test_image_stream_reply_is_interleaved(serving: Server, photograph: bytes) -> None:
+    async with grpc.aio.insecure_channel(serving.address) as channel:
         call = UsuarioServicioStub(channel).ImageStreamReply(timeout=DEADLINE)
         ids = []
         for number in range(20):
@@ -41,65 +42,61 @@ async def test_image_stream_reply_is_interleaved(server: Server, photograph: byt
     assert ids == sorted(set(ids))
 
 
-async def test_get_user_bidi_stream_is_interleaved(server: Server, photograph: bytes) -> None:
-    async with grpc.aio.insecure_channel(server.address) as channel:
+async def test_get_user_bidi_stream_is_interleaved(serving: Server, photograph: bytes, somebody: str) -> None:
+    async with grpc.aio.insecure_channel(serving.address) as channel:
         call = UsuarioServicioStub(channel).GetUserBidiStream(timeout=DEADLINE)
 
         async def exchange(**request):
             await call.write(GetUserRequest(**request))
             return await call.read()
 
-        reply = await exchange(name="Ana", pow=-46340)
-        assert (reply.name, reply.pow, reply.image, list(reply.errors)) == ("Ana", 46340**2, b"", [])
-        reply = await exchange(name="Ana", pow=46341)
+        reply = await exchange(name=somebody, pow=-46340)
+        assert (reply.name, reply.pow, reply.image, list(reply.errors)) == (somebody, 46340**2, b"", [])
+        reply = await exchange(name=somebody, pow=46341)
         assert (reply.pow, reply.user.pow_squared) == (0, 46341**2)
         assert [error.reason for error in reply.errors] == ["POW_OVERFLOW"]
-        reply = await exchange(name="Ana", image=photograph)
+        reply = await exchange(name=somebody, image=photograph)
         preview = reply.image
         assert preview[:2] == b"\xff\xd8"
         assert len(preview) < 40_000
         assert (reply.image_info.width, reply.image_info.height) == (1280, 853)
-        # A name alone: the preview of what is stored, and nothing has changed.
-        reply = await exchange(name="Ana")
+        # With a name alone nothing changes, and the preview is that of the stored image.
+        reply = await exchange(name=somebody)
         assert (reply.image, reply.user.pow) == (preview, 46341)
         reply = await exchange(name="", pow=3)
         assert [error.reason for error in reply.errors] == ["EMPTY_NAME"]
-        reply = await exchange(name="Ana", image=b"GIF89a")
+        reply = await exchange(name=somebody, image=b"GIF89a")
         assert [error.reason for error in reply.errors] == ["TRUNCATED_IMAGE"]
-        reply = await exchange(name="Eva", pow=5)
+        reply = await exchange(name=f"Eva, not {somebody}", pow=5)
         assert (reply.pow, list(reply.errors)) == (25, [])
         await call.done_writing()
         assert await call.read() is grpc.aio.EOF
 
 
-def test_get_user_replaces_only_what_is_given(stub: UsuarioServicioStub, photograph: bytes) -> None:
-    first = stub.GetUser(GetUserRequest(name="ñandú", pow=-(2**31), image=photograph), timeout=DEADLINE)
+def test_get_user_replaces_only_what_is_given(
+    stub: UsuarioServicioStub, photograph: bytes, somebody: str
+) -> None:
+    name = f"ñandú {somebody}"
+    first = stub.GetUser(GetUserRequest(name=name, pow=-(2**31), image=photograph), timeout=DEADLINE)
     assert first.user.pow_squared == 2**62
-    assert "ñandú" in first.message
+    assert name in first.message
     assert "JPEG de 1280 × 853" in first.message
-    second = stub.GetUser(GetUserRequest(name="ñandú"), timeout=DEADLINE)
+    second = stub.GetUser(GetUserRequest(name=name), timeout=DEADLINE)
     assert second.user == first.user
     assert second.image_info == first.image_info
-    third = stub.GetUser(GetUserRequest(name="ñandú", pow=3), timeout=DEADLINE)
+    third = stub.GetUser(GetUserRequest(name=name, pow=3), timeout=DEADLINE)
     assert (third.user.pow, third.user.image_id) == (3, first.user.image_id)
     assert third.user.create_time == first.user.create_time
     assert third.image_info.sha256 == hashlib.sha256(photograph).digest()
-    refused = failure(stub.GetUser, GetUserRequest(name="ñandú", pow=9, image=b"no image"))
+    refused = failure(stub.GetUser, GetUserRequest(name=name, pow=9, image=b"no image"))
     assert refused == (grpc.StatusCode.INVALID_ARGUMENT, "NOT_AN_IMAGE")
-    assert stub.GetUser(GetUserRequest(name="ñandú"), timeout=DEADLINE).user.pow == 3
+    assert stub.GetUser(GetUserRequest(name=name), timeout=DEADLINE).user.pow == 3
 
 
 def test_names_have_one_to_256_characters(stub: UsuarioServicioStub) -> None:
     for name in ("a", "é" * 256, "🐘" * 256, "with\0zero", " "):
         assert stub.GetUser(GetUserRequest(name=name, pow=2), timeout=DEADLINE).user.name == name
     assert failure(stub.GetUser, GetUserRequest(name="é" * 257))[1] == "NAME_TOO_LONG"
-
-
-@pytest.fixture(scope="module")
-def shared():
-    """One server for the examples of a property: each looks at its own image only."""
-    with serve() as server, grpc.insecure_channel(server.address) as channel:
-        yield UsuarioServicioStub(channel)
 
 
 PICTURE = b"".join(bitmap(1500, 1000))  # 4.5 MB
@@ -113,7 +110,7 @@ PICTURE = b"".join(bitmap(1500, 1000))  # 4.5 MB
         max_size=12,
     )
 )
-def test_fragments_of_any_size_make_the_image(shared: UsuarioServicioStub, sizes: list[int]) -> None:
+def test_fragments_of_any_size_make_the_image(stub: UsuarioServicioStub, sizes: list[int]) -> None:
     pieces, at = [], 0
     for size in sizes:
         pieces.append(PICTURE[at : at + size])
@@ -121,7 +118,7 @@ def test_fragments_of_any_size_make_the_image(shared: UsuarioServicioStub, sizes
     while at < len(PICTURE):
         pieces.append(PICTURE[at : at + (4 << 20)])
         at += 4 << 20
-    reply = shared.GetStreamImage((GetImage(image=piece) for piece in pieces), timeout=DEADLINE)
+    reply = stub.GetStreamImage((GetImage(image=piece) for piece in pieces), timeout=DEADLINE)
     assert reply.image_info.sha256 == hashlib.sha256(PICTURE).digest()
     assert (reply.image_info.width, reply.image_info.height) == (1500, 1000)
     assert reply.image_info.size_bytes == len(PICTURE)
@@ -133,7 +130,7 @@ def test_fragments_of_one_byte(stub: UsuarioServicioStub) -> None:
     assert reply.image_info.sha256 == hashlib.sha256(image).digest()
 
 
-def leftovers(server: Server) -> list[Path]:
+def incoming(server: Server) -> list[Path]:
     return list((server.data_dir / "incoming").iterdir())
 
 
@@ -141,8 +138,8 @@ def blobs(server: Server) -> set[str]:
     return set(stored_blobs(server.data_dir))
 
 
-async def test_a_stream_that_is_no_image_is_refused_before_it_ends(server: Server) -> None:
-    async with grpc.aio.insecure_channel(server.address) as channel:
+async def test_a_stream_that_is_no_image_is_refused_before_it_ends(serving: Server) -> None:
+    async with grpc.aio.insecure_channel(serving.address) as channel:
         call = UsuarioServicioStub(channel).GetStreamImage(timeout=DEADLINE)
         await call.write(GetImage(image=b"no image at all, and that can be told at once. " * 2))
         # Not half-closed: the answer comes all the same.
@@ -154,25 +151,32 @@ async def test_a_stream_that_is_no_image_is_refused_before_it_ends(server: Serve
         assert "10000000000 pixels" in await bomb.details()
 
 
+@pytest.fixture(scope="module")
+def empty() -> Iterator[Server]:
+    """A server on which nothing is ever stored."""
+    with serve() as server:
+        yield server
+
+
 @pytest.mark.parametrize("way", ["cancel", "deadline", "connection"])
-async def test_an_aborted_stream_leaves_nothing(server: Server, way: str) -> None:
-    channel = grpc.aio.insecure_channel(server.address)
+async def test_an_aborted_stream_leaves_nothing(empty: Server, way: str) -> None:
+    channel = grpc.aio.insecure_channel(empty.address)
     stub = UsuarioServicioStub(channel)
-    call = stub.GetStreamImage(timeout=0.8 if way == "deadline" else DEADLINE)
+    call = stub.GetStreamImage(timeout=2 if way == "deadline" else DEADLINE)
     pieces = bitmap(3000, 2000)
     for _ in range(6):
         await call.write(GetImage(image=next(pieces)))
-    await until(lambda: leftovers(server))
+    await until(lambda: incoming(empty))
     if way == "cancel":
         call.cancel()
     elif way == "deadline":
         assert await call.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     else:
         await channel.close()
-    await until(lambda: not leftovers(server))
-    assert not blobs(server)
+    await until(lambda: not incoming(empty))
+    assert not blobs(empty)
     await channel.close()
-    async with grpc.aio.insecure_channel(server.address) as another:
+    async with grpc.aio.insecure_channel(empty.address) as another:
         reply = await UsuarioServicioStub(another).GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE)
         assert reply.user.name == "Ana"
 
@@ -217,5 +221,5 @@ def test_sixty_four_clients_at_once(server: Server, photograph: bytes) -> None:
     assert failures == []
     # The same bytes are kept once, whoever sent them.
     assert len(blobs(server)) == 1 + 64 + 64
-    # What is still described in the background has a copy there.
-    asyncio.run(until(lambda: not leftovers(server)))
+    # The copies that are made to describe images go, too.
+    asyncio.run(until(lambda: not incoming(server)))

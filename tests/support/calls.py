@@ -20,7 +20,11 @@ GET_STREAM_IMAGE = f"{USUARIO}/GetStreamImage"
 IMAGE_STREAM_REPLY = f"{USUARIO}/ImageStreamReply"
 GET_USER_BIDI_STREAM = f"{USUARIO}/GetUserBidiStream"
 
-SETTINGS = {"max_message_bytes": "1MiB", "max_image_bytes": "512KiB", "decode_pixels": "1000000"}
+SETTINGS: dict[str, Any] = {
+    "max_message_bytes": "1MiB",
+    "max_image_bytes": "512KiB",
+    "decode_pixels": "1000000",
+}
 """Of the server that the calls are made to: limits that small messages reach."""
 
 MAX_MESSAGE, MAX_IMAGE, DECODE_PIXELS = 2**20, 2**19, 1_000_000

@@ -39,14 +39,14 @@ from conexiones.gen.conexiones.v1 import errors_pb2  # noqa: F401
 from tests.support.paths import WEB
 
 SECONDS = 60
-"""That any one call may take."""
+"""How long any one call may take."""
 
 _CONNECT_CODES = {"canceled" if code is Code.CANCELLED else code.name.lower(): int(code) for code in Code}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """`messages` as protobuf; `json` the same as JSON, needed only where `messages` cannot be read."""
+    """`messages` are protobuf; `json` the same as JSON, needed only where protobuf cannot read `messages`."""
 
     name: str
     path: str
@@ -78,7 +78,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a client got: replies and details as JSON has them, the times and ids in replies left out."""
+    """What a client got: replies and details in their JSON form, without times and with ids as "…"."""
 
     code: int
     message: str
@@ -93,7 +93,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response; `headers` has the trailers too."""
+    """An HTTP response; `headers` includes the trailers."""
 
     status: int
     headers: dict[str, str]
@@ -132,6 +132,9 @@ def node() -> str:
 
 # grpcio
 
+RAW: tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]] = (bytes, bytes)
+"""Neither direction is encoded or decoded."""
+
 
 def grpcio(address: str, calls: Sequence[Call]) -> list[Outcome]:
     with grpc.insecure_channel(address) as channel:
@@ -147,11 +150,11 @@ def _grpcio(channel: grpc.Channel, call: Call) -> Outcome:
     replies: list[bytes] = []
     try:
         if call.replies_stream:
-            replies += channel.stream_stream(call.path)(iter(call.messages), timeout=SECONDS)
+            replies += channel.stream_stream(call.path, *RAW)(iter(call.messages), timeout=SECONDS)
         elif call.streams:
-            replies.append(channel.stream_unary(call.path)(iter(call.messages), timeout=SECONDS))
+            replies.append(channel.stream_unary(call.path, *RAW)(iter(call.messages), timeout=SECONDS))
         else:
-            replies.append(channel.unary_unary(call.path)(call.messages[0], timeout=SECONDS))
+            replies.append(channel.unary_unary(call.path, *RAW)(call.messages[0], timeout=SECONDS))
     except grpc.RpcError as error:
         return _refused(error, error.trailing_metadata(), call, replies)
     return _served(call, replies)
@@ -169,12 +172,12 @@ async def _grpcio_asyncio(channel: grpc.aio.Channel, call: Call) -> Outcome:
     replies: list[bytes] = []
     try:
         if call.replies_stream:
-            async for reply in channel.stream_stream(call.path)(iter(call.messages), timeout=SECONDS):
+            async for reply in channel.stream_stream(call.path, *RAW)(iter(call.messages), timeout=SECONDS):
                 replies.append(reply)  # noqa: PERF401 (those before an error count)
         elif call.streams:
-            replies.append(await channel.stream_unary(call.path)(iter(call.messages), timeout=SECONDS))
+            replies.append(await channel.stream_unary(call.path, *RAW)(iter(call.messages), timeout=SECONDS))
         else:
-            replies.append(await channel.unary_unary(call.path)(call.messages[0], timeout=SECONDS))
+            replies.append(await channel.unary_unary(call.path, *RAW)(call.messages[0], timeout=SECONDS))
     except grpc.aio.AioRpcError as error:
         return _refused(error, error.trailing_metadata(), call, replies)
     return _served(call, replies)
@@ -250,12 +253,12 @@ def curl(
 
 
 def enveloped(messages: Iterable[bytes], *, flags: int = 0) -> bytes:
-    """Messages as gRPC, gRPC-Web and Connect streams frame them."""
+    """Messages in the frames that gRPC, gRPC-Web and Connect streams have in common."""
     return b"".join(struct.pack(">BI", flags, len(message)) + message for message in messages)
 
 
 def envelopes(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Flags and content of each."""
+    """The flags and the content of each frame."""
     while body:
         flags, length = struct.unpack_from(">BI", body)
         yield flags, body[5 : 5 + length]
@@ -263,7 +266,7 @@ def envelopes(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def http2(address: str, path: str, body: bytes, headers: Headers, *, method: str = "POST") -> Response:
-    """The same over HTTP/2. (curl 7.88 loses an answer that comes before all of a request is sent.)"""
+    """One HTTP/2 request, not by curl: 7.88 loses a response that comes before the request is sent."""
     given = {name: value if isinstance(value, str) else value.decode() for name, value in headers.items()}
     with SyncHTTPTransport(http_version=HTTPVersion.HTTP2) as transport:
         got = SyncClient(transport).execute(method, f"http://{address}{path}", given, body)
@@ -322,7 +325,7 @@ def grpc_web_answer(response: Response, call: Call, *, text: bool = False) -> Ou
     assert response.headers["content-type"] in {expected, f"{expected}+proto"}
     body = response.body
     if text:
-        # Each piece that was sent is base64 with a padding of its own.
+        # Each piece is base64 by itself, with its own padding.
         body = b"".join(base64.b64decode(piece) for piece in re.findall(rb"[^=]+=*", body))
     trailers, replies = dict(response.headers), []
     for flags, content in envelopes(body):
@@ -381,7 +384,7 @@ def _connect_error(
     )
 
 
-# What all have in common
+# Reading outcomes, for all clients
 
 
 def grpc_outcome(code: int, message: str, details: bytes, call: Call, replies: list[bytes]) -> Outcome:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,11 @@ PACKAGE = ROOT / "node"
 PROGRAMS = PACKAGE / "dist" / "test" / "programs"
 
 
-def run(*command: str, folder: Path = PACKAGE, timeout: int = 300, **environ: str) -> str:
-    """The output of a program; what it wrote, if it failed, is what pytest shows."""
+def run(*command: str, folder: Path = PACKAGE, timeout: int = 300, **environ: Any) -> str:
+    """The output of a program, run in `folder` with more variables in its environment.
+
+    If it fails, so does the test, with that output.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
     done = subprocess.run(
         command,
@@ -33,13 +37,13 @@ def run(*command: str, folder: Path = PACKAGE, timeout: int = 300, **environ: st
 
 
 def built() -> str:
-    """Builds the package, and gives the program that runs it."""
+    """Builds the package, and gives the path of Node.js."""
     program = need("node", "apt install nodejs npm")
     npm = need("npm", "apt install nodejs npm")
     if not (PACKAGE / "node_modules" / ".package-lock.json").is_file():
         run(npm, "ci", "--silent")
     stamp = PACKAGE / "node_modules" / ".built"
-    with stamp.open("a") as lock:  # of several processes that run tests, one builds, and none under another
+    with stamp.open("a") as lock:  # one process at a time builds, and no test runs while another builds
         fcntl.flock(lock, fcntl.LOCK_EX)
         sources = [*PACKAGE.glob("*.json"), *PACKAGE.glob("src/**/*.ts"), *PACKAGE.glob("test/**/*.ts")]
         newest = str(max(path.stat().st_mtime_ns for path in sources))

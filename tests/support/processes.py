@@ -1,50 +1,42 @@
-"""The processes of a server: which they are, and how much memory they take."""
+"""The processes of a server: which they are, and what they have taken so far."""
 
-import threading
+import re
+from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 
-from conexiones.testing import Server
+from bench.processes import Meter, family
+
+__all__ = ["Meter", "busy_seconds", "decoders", "envoy", "family", "peak", "writers"]
 
 
-def family(pid: int) -> list[psutil.Process]:
-    """A process and all below it."""
-    parent = psutil.Process(pid)
-    return [parent, *parent.children(recursive=True)]
+def envoy(pid: int) -> psutil.Process:
+    """The one of a server's processes that has the connections, and Python inside."""
+    (found,) = (process for process in family(pid) if "envoy" in process.name())
+    return found
 
 
 def writers(pid: int) -> list[psutil.Process]:
     """The processes below it that write a catalog."""
-    return [process for process in family(pid) if "writer.group_commit" in " ".join(process.cmdline())]
+    return _running(pid, "adapters.writer.program")
 
 
-class Meter(threading.Thread):
-    """The largest memory of a server's processes together, each shared page counted once (PSS), in bytes."""
+def decoders(pid: int) -> list[psutil.Process]:
+    """The processes below it that decode images."""
+    return _running(pid, "decoder_worker")
 
-    def __init__(self, server: Server) -> None:
-        super().__init__()
-        self._server = server
-        self._ended = threading.Event()
-        self.peak = 0
 
-    def run(self) -> None:
-        while not self._ended.wait(0.05):
-            self._measure()
+def _running(pid: int, program: str) -> list[psutil.Process]:
+    return [process for process in family(pid) if program in " ".join(process.cmdline())]
 
-    def _measure(self) -> None:
-        total = 0
-        for process in family(self._server.pid):
-            try:
-                total += process.memory_full_info().pss
-            except psutil.Error:
-                continue
-        self.peak = max(self.peak, total)
 
-    def __enter__(self) -> "Meter":
-        self._measure()
-        self.start()
-        return self
+def busy_seconds(processes: Iterable[psutil.Process]) -> float:
+    """The CPU seconds that they have used, in user code and in the kernel."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self.join()
+
+def peak(process: psutil.Process) -> int:
+    """The most memory that the process ever had resident, in bytes (VmHWM)."""
+    (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+    return int(kib) * 1024

@@ -12,8 +12,8 @@ from pathlib import Path
 import grpc
 
 sys.path.insert(0, sys.argv[1])
-import user_pb2
-import user_pb2_grpc
+import user_pb2  # type: ignore[import-not-found]  # generated for each run
+import user_pb2_grpc  # type: ignore[import-not-found]
 
 image = Path(sys.argv[3]).read_bytes()
 fragments = [user_pb2.GetImage(image=image[at : at + 4096]) for at in range(0, len(image), 4096)]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -268,7 +269,7 @@ def test_mtls(mtls: Server, certs: Path, client: str, how: str) -> None:
     if how == "flags":
         done = run(client, "--address", address, *(f"--{name}={path}" for name, path in files.items()))
     else:
-        settings = {f"CONEXIONES_{name.upper()}": path for name, path in files.items()}
+        settings: dict[str, Any] = {f"CONEXIONES_{name.upper()}": path for name, path in files.items()}
         done = run(client, CONEXIONES_ADDRESS=address, **settings)
     assert (done.returncode, done.stderr) == (0, "")
     assert "¡Hola, Ada!" in done.stdout

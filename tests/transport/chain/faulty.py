@@ -34,7 +34,7 @@ class FaultyUsers(Users):
         return await super().register(name, pow=pow, image=image)
 
 
-conexiones.app.Users = FaultyUsers  # type: ignore[misc]
+conexiones.app.Users = FaultyUsers  # type: ignore[attr-defined]  # not a name that it exports
 app = conexiones.app.build(Settings.load())
 
 if __name__ == "__main__":

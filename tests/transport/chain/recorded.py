@@ -87,7 +87,7 @@ def write(call: Call, event: str, **more: str) -> None:
             file.write(json.dumps(line) + "\n")
 
 
-routes.service = watched
+routes.service = watched  # type: ignore[attr-defined]  # not a name that it exports
 app = conexiones.app.build(Settings.load(), steps=[record])
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ async def serving(tmp_path: Path) -> AsyncIterator[tuple[Caller, Records, Server
         async with AsyncExitStack() as stack:
             by_http2 = {}
             for http2, version in ((False, HTTPVersion.HTTP1), (True, HTTPVersion.HTTP2)):
-                transport = HTTPTransport(http_version=version)
+                transport: Any = HTTPTransport(http_version=version)
                 by_http2[http2] = Client(await stack.enter_async_context(transport))
             yield Caller(server.address, by_http2), Records(tmp_path / "calls"), server
 

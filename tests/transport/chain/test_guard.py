@@ -1,6 +1,9 @@
 """Handlers that fail cost their own call: no text of theirs gets out, and the server goes on."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -15,7 +18,7 @@ from tests.transport.chain.faulty import SECRET
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory):
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving("tests.transport.chain.faulty", tmp_path_factory.mktemp("faulty") / "data") as server:
         yield server
 
@@ -44,14 +47,14 @@ def test_a_handler_that_fails_costs_one_call(faulty: Server, name: str) -> None:
             assert stub.GetUser(GetUserRequest(name="Ana", pow=2), timeout=DEADLINE).user.pow_squared == 4
 
 
-def test_no_text_of_an_exception_reaches_a_client(tmp_path) -> None:
+def test_no_text_of_an_exception_reaches_a_client(tmp_path: Path) -> None:
     with serving("tests.transport.chain.faulty", tmp_path / "data") as faulty:
         with grpc.insecure_channel(faulty.address) as channel:
             stub = UsuarioServicioStub(channel)
             for name in ("SystemExit", "RuntimeError", "OSError"):
                 with pytest.raises(grpc.RpcError) as caught:
                     stub.GetUser(GetUserRequest(name=name), timeout=DEADLINE)
-                error = caught.value
+                error: Any = caught.value
                 answer = repr((error.details(), error.trailing_metadata(), error.initial_metadata()))
                 assert "secret" not in answer
                 assert "Error" not in answer.replace("ErrorInfo", "")

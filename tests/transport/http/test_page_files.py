@@ -19,15 +19,15 @@ def assets(html: str) -> list[str]:
     return re.findall(r'(?:src|href)="(/page/[^"]+)"', html)
 
 
-def test_the_page_and_all_that_it_needs(server: Server) -> None:
-    index = get(server, "/")
+def test_the_page_and_all_that_it_needs(shared: Server) -> None:
+    index = get(shared, "/")
     assert index.status == 200
     assert index.headers["content-type"] == "text/html; charset=utf-8"
     assert index.headers["cache-control"] == "no-cache"
     names = assets(index.body.decode())
     assert {name.rpartition(".")[2] for name in names} == {"js", "css", "svg"}
     for name in names:
-        found = get(server, name)
+        found = get(shared, name)
         assert found.status == 200
         assert found.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert found.body == (FOLDER / name.removeprefix("/page/")).read_bytes()
@@ -43,10 +43,10 @@ def test_it_is_small() -> None:
     assert sum(path.stat().st_size for path in FOLDER.glob("*.br")) < 120_000
 
 
-def test_who_accepts_it_compressed_gets_it_so(server: Server) -> None:
-    plain = get(server, "/")
-    brotli = get(server, "/", {"accept-encoding": "gzip, deflate, br"})
-    zipped = get(server, "/", {"accept-encoding": "gzip;q=0.5, br;q=0"})
+def test_who_accepts_it_compressed_gets_it_so(shared: Server) -> None:
+    plain = get(shared, "/")
+    brotli = get(shared, "/", {"accept-encoding": "gzip, deflate, br"})
+    zipped = get(shared, "/", {"accept-encoding": "gzip;q=0.5, br;q=0"})
     assert "content-encoding" not in plain.headers
     assert brotli.headers["content-encoding"] == "br"
     assert zipped.headers["content-encoding"] == "gzip"
@@ -56,17 +56,17 @@ def test_who_accepts_it_compressed_gets_it_so(server: Server) -> None:
     assert all(response.headers["vary"] == "accept-encoding" for response in (plain, brotli, zipped))
 
 
-def test_what_a_browser_has_is_not_sent_again(server: Server) -> None:
-    etag = get(server, "/").headers["etag"]
+def test_what_a_browser_has_is_not_sent_again(shared: Server) -> None:
+    etag = get(shared, "/").headers["etag"]
     for condition in (etag, f"W/{etag}", f'"x", {etag}', "*"):
-        again = get(server, "/", {"if-none-match": condition})
+        again = get(shared, "/", {"if-none-match": condition})
         assert (again.status, again.body, again.headers["etag"]) == (304, b"", etag)
-    assert get(server, "/", {"if-none-match": '"x"'}).status == 200
+    assert get(shared, "/", {"if-none-match": '"x"'}).status == 200
 
 
-def test_only_reading_is_allowed_and_only_what_is_there(server: Server) -> None:
+def test_only_reading_is_allowed_and_only_what_is_there(shared: Server) -> None:
     for method in ("PUT", "POST", "DELETE"):
-        assert get(server, "/", method=method).status == 404, method
+        assert get(shared, "/", method=method).status == 404, method
     for path in (
         "/page/",
         "/page/index.html",
@@ -74,7 +74,7 @@ def test_only_reading_is_allowed_and_only_what_is_there(server: Server) -> None:
         "/page/%2e%2e/settings.py",
         "/index.html",
     ):
-        assert get(server, path).status == 404, path
+        assert get(shared, path).status == 404, path
 
 
 def test_a_package_without_its_page_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -9,16 +10,19 @@ import ssl
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 from pyqwest import Client, HTTPTransport, HTTPVersion
 
+from conexiones.certificates import make
 from conexiones.gen.user_pb2 import GetImage, GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
-from conexiones.testing import Server
+from conexiones.testing import Server, serve
 from tests.support.bitmaps import bitmap
 from tests.support.failures import failure
 from tests.support.waiting import DEADLINE, until
@@ -27,24 +31,47 @@ JSON = {"content-type": "application/json"}
 PATH = "/user.UsuarioServicio/GetUser"
 
 
+HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
 @pytest.fixture
 def certs(tmp_path: Path) -> Path:
-    """What `conexiones certs` makes."""
+    """A CA, and the certificates and keys of a server and of a client."""
     folder = tmp_path / "certs"
-    done = subprocess.run(
-        [sys.executable, "-m", "conexiones", "certs", str(folder)], capture_output=True, text=True, check=True
-    )
-    assert [Path(line.split()[0]).name for line in done.stdout.splitlines()] == [
-        "ca.pem",
-        "server.pem",
-        "server.key",
-        "client.pem",
-        "client.key",
-    ]
+    make(folder, HOSTS)
     return folder
 
 
-def tls(certs: Path) -> dict[str, str]:
+def another(certs: Path, name: str) -> Path:
+    """The same of another CA, in a folder beside it."""
+    folder = certs.with_name(name)
+    make(folder, HOSTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificates of `secured` and `mutual`, which nobody changes."""
+    folder = tmp_path_factory.mktemp("authority")
+    make(folder, HOSTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def secured(authority: Path) -> Iterator[Server]:
+    """A server with TLS."""
+    with serve(**tls(authority)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mutual(authority: Path) -> Iterator[Server]:
+    """A server that wants a certificate of its clients."""
+    with serve(**tls(authority), tls_client_ca=str(authority / "ca.pem")) as server:
+        yield server
+
+
+def tls(certs: Path) -> dict[str, Any]:
     return {"tls_cert": str(certs / "server.pem"), "tls_key": str(certs / "server.key")}
 
 
@@ -67,25 +94,27 @@ def let_in(server: Server, credentials: grpc.ChannelCredentials) -> bool:
         return False
 
 
-def test_keys_are_for_their_owner_alone(certs: Path) -> None:
+def test_the_command_makes_keys_for_their_owner_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "conexiones", "certs", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    names = ["ca.pem", "server.pem", "server.key", "client.pem", "client.key"]
+    assert [Path(line.split()[0]).name for line in done.stdout.splitlines()] == names
     for name in ("server.key", "client.key"):
-        assert stat.S_IMODE((certs / name).stat().st_mode) == 0o600
-    assert not (certs / "ca.key").exists()
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    assert {path.name for path in tmp_path.iterdir()} == set(names), "the key of the CA is not kept"
 
 
-def test_tls(start, certs: Path, tmp_path: Path) -> None:
-    server = start(**tls(certs))
-    assert "(TLS;" in server.log
-    ca = (certs / "ca.pem").read_bytes()
-    assert call(server, grpc.ssl_channel_credentials(ca)) == "Ana"
-    assert refused(server, grpc.ssl_channel_credentials())
-    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
+def test_tls(secured: Server, authority: Path, tmp_path: Path) -> None:
+    assert "(TLS;" in secured.log
+    ca = (authority / "ca.pem").read_bytes()
+    assert call(secured, grpc.ssl_channel_credentials(ca)) == "Ana"
+    assert refused(secured, grpc.ssl_channel_credentials())
+    with grpc.insecure_channel(f"localhost:{secured.port}") as channel:
         stub = UsuarioServicioStub(channel)
         assert failure(stub.GetUser, GetUserRequest(name="Ana"))[0] == grpc.StatusCode.UNAVAILABLE
-    # Certificates in the CA's name, from another CA.
-    other = tmp_path / "other"
-    subprocess.run([sys.executable, "-m", "conexiones", "certs", str(other)], capture_output=True, check=True)
-    assert refused(server, grpc.ssl_channel_credentials((other / "ca.pem").read_bytes()))
+    # Another CA, of the same name.
+    other = another(tmp_path, "other")
+    assert refused(secured, grpc.ssl_channel_credentials((other / "ca.pem").read_bytes()))
 
 
 def test_no_copy_of_a_key_is_left_of_a_killed_server(start, certs: Path) -> None:
@@ -104,16 +133,14 @@ def test_no_copy_of_a_key_is_left_of_a_killed_server(start, certs: Path) -> None
     assert not now.exists()
 
 
-def test_mtls(start, certs: Path, tmp_path: Path) -> None:
-    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
-    assert "(mTLS;" in server.log
-    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
-    assert call(server, grpc.ssl_channel_credentials(ca, key, cert)) == "Ana"
-    assert refused(server, grpc.ssl_channel_credentials(ca))
-    other = tmp_path / "other"
-    subprocess.run([sys.executable, "-m", "conexiones", "certs", str(other)], capture_output=True, check=True)
+def test_mtls(mutual: Server, authority: Path, tmp_path: Path) -> None:
+    assert "(mTLS;" in mutual.log
+    ca, key, cert = ((authority / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    assert call(mutual, grpc.ssl_channel_credentials(ca, key, cert)) == "Ana"
+    assert refused(mutual, grpc.ssl_channel_credentials(ca))
+    other = another(tmp_path, "other")
     key, cert = ((other / name).read_bytes() for name in ("client.key", "client.pem"))
-    assert refused(server, grpc.ssl_channel_credentials(ca, key, cert))
+    assert refused(mutual, grpc.ssl_channel_credentials(ca, key, cert))
 
 
 def serial(server: Server, ca: Path) -> int:
@@ -122,20 +149,13 @@ def serial(server: Server, ca: Path) -> int:
         socket.create_connection(("localhost", server.port), timeout=DEADLINE) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as secure,
     ):
-        return int(secure.getpeercert()["serialNumber"], 16)
-
-
-def another(certs: Path, name: str) -> Path:
-    """Certificates of another CA, beside the first."""
-    folder = certs.with_name(name)
-    subprocess.run(
-        [sys.executable, "-m", "conexiones", "certs", str(folder)], capture_output=True, check=True
-    )
-    return folder
+        certificate: dict[str, Any] | None = secure.getpeercert()
+        assert certificate
+        return int(certificate["serialNumber"], 16)
 
 
 def swap_symlink(live: Path, folder: Path) -> None:
-    """As Kubernetes does it."""
+    """Replaces it in one step, as Kubernetes does with its volumes."""
     fresh = live.with_suffix(".new")
     fresh.symlink_to(folder)
     fresh.replace(live)
@@ -228,15 +248,14 @@ async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path, mu
     assert "mallory" not in line
 
 
-async def test_http3_is_a_way_in_with_tls(start, certs: Path) -> None:
-    server = start(**tls(certs))
-    ca = (certs / "ca.pem").read_bytes()
+async def test_http3_is_a_way_in_with_tls(secured: Server, authority: Path) -> None:
+    ca = (authority / "ca.pem").read_bytes()
     async with HTTPTransport(tls_ca_cert=ca, http_version=HTTPVersion.HTTP3) as transport:
         answer = await Client(transport).post(
-            f"https://127.0.0.1:{server.port}{PATH}", JSON, b'{"name": "Ana"}'
+            f"https://127.0.0.1:{secured.port}{PATH}", JSON, b'{"name": "Ana"}'
         )
         assert answer.status == 200
-        assert answer.json()["user"]["name"] == "Ana"
+        assert json.loads(answer.content)["user"]["name"] == "Ana"
 
 
 async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: bytes) -> None:
@@ -265,29 +284,29 @@ async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: b
         # What one stored, the other finds.
         for transport in (h2, h3):
             answer = await Client(transport).post(f"{url}{PATH}", JSON, b'{"name": "user 7"}')
-            assert answer.json()["imageInfo"]["width"] == 1280
+            assert json.loads(answer.content)["imageInfo"]["width"] == 1280
     assert server.stop() == 0
     assert "Traceback" not in server.log
 
 
-async def test_http3_is_no_way_in_with_mtls(start, certs: Path) -> None:
-    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
-    ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+async def test_http3_is_no_way_in_with_mtls(mutual: Server, authority: Path) -> None:
+    ca, key, cert = ((authority / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
     # Nobody listens on the port for QUIC: it can be bound.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", server.port))
-    for options in ({}, {"tls_key": key, "tls_cert": cert}):
+        free.bind(("127.0.0.1", mutual.port))
+    certificates: list[dict[str, Any]] = [{}, {"tls_key": key, "tls_cert": cert}]
+    for options in certificates:
         async with HTTPTransport(
             tls_ca_cert=ca, http_version=HTTPVersion.HTTP3, timeout=2, **options
         ) as transport:
             with pytest.raises(Exception, match=r"connect|timed out|request"):
                 await Client(transport).post(
-                    f"https://127.0.0.1:{server.port}{PATH}", JSON, b'{"name": "Ana"}'
+                    f"https://127.0.0.1:{mutual.port}{PATH}", JSON, b'{"name": "Ana"}'
                 )
     # And HTTP/2 and HTTP/1.1 want a certificate.
     for version in (HTTPVersion.HTTP2, HTTPVersion.HTTP1):
         async with HTTPTransport(tls_ca_cert=ca, http_version=version, timeout=5) as transport:
             with pytest.raises(Exception, match=r"connect|certificate|request"):
                 await Client(transport).post(
-                    f"https://127.0.0.1:{server.port}{PATH}", JSON, b'{"name": "Ana"}'
+                    f"https://127.0.0.1:{mutual.port}{PATH}", JSON, b'{"name": "Ana"}'
                 )

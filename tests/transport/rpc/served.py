@@ -79,7 +79,7 @@ async def resources() -> AsyncIterator[None]:
 
 settings = Settings.load()
 limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
-handlers = {
+handlers: dict[str, Any] = {
     "GetUser": get_user,
     "ProcessImage": process_image,
     "GetStreamImage": Handled(handler=get_stream_image, pieces=True),

@@ -61,7 +61,7 @@ SAMPLES = {
 }
 
 
-def sample(field: FieldDescriptor) -> Any:
+def sample(field: Any) -> Any:
     if field.type == FieldDescriptor.TYPE_BYTES:
         return b"\xff\xfe"
     if field.type == FieldDescriptor.TYPE_STRING:

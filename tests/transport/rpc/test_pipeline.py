@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ async def test_they_run_together_and_answer_in_order() -> None:
 
 async def test_as_many_as_may_be_are_read() -> None:
     source = Source(1000)
-    replies = Pipeline(_itself, size=one)(aiter(source), None)
+    replies: Any = Pipeline(_itself, size=one)(aiter(source), None)
     assert await anext(replies) == 0
     await idle()
     # What was given, what waits, and none beside.
@@ -67,7 +68,7 @@ async def test_bytes_are_bounded_over_all_streams() -> None:
     sources = [Source(4), Source(4)]
     pipeline = Pipeline(work, size=lambda _: BYTES // 2)
     streams = [pipeline(aiter(source), None) for source in sources]
-    first = [asyncio.create_task(anext(stream)) for stream in streams]
+    first = [asyncio.ensure_future(anext(stream)) for stream in streams]
     await idle()
     # Two have room, and one of each stream is worked on without.
     assert sorted(source.read for source in sources) == [1, 3]
@@ -112,7 +113,7 @@ async def test_what_is_under_way_is_cancelled_with_the_stream() -> None:
             raise
         return number
 
-    replies = Pipeline(work, size=one)(aiter(Source(3)), None)
+    replies: Any = Pipeline(work, size=one)(aiter(Source(3)), None)
     assert await anext(replies) == 0
     await idle()
     await replies.aclose()

@@ -1,24 +1,22 @@
 """The same calls through every protocol get the same answers and the same errors."""
 
 import gzip
-import re
 import socket
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import grpc
-import psutil
+import pytest
 
 from conexiones import errors
 from conexiones.gen.user_pb2 import GetImage
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.services.details import details
-from conexiones.testing import Server
+from conexiones.testing import Server, serve
 from tests.support.calls import (
     GET_STREAM_IMAGE,
     GET_USER,
@@ -33,6 +31,7 @@ from tests.support.calls import (
     user,
 )
 from tests.support.clients import CLIENTS, Call, Outcome, Response, connect_answer, curl, readable
+from tests.support.processes import envoy, peak
 from tests.support.wires import WIRES, Fault, faults
 
 Start = Callable[..., Server]
@@ -48,9 +47,14 @@ def refusal(error: errors.ConexionesError) -> Outcome:
     return Outcome(code=error.code, message=error.message, details=readable(details(error)))
 
 
+def wrong() -> list[errors.ConexionesError]:
+    """The errors of all bad calls and of all requests that break a protocol."""
+    return [*(call.error for call in bad()), *(fault.error for fault in faults())]
+
+
 def provoked() -> set[str]:
     """The reasons that the calls here bring about."""
-    found = {error.reason for error in (BUSY, STALLED, *(case.error for case in (*bad(), *faults())))}
+    found = {error.reason for error in (BUSY, STALLED, *wrong())}
     for reply in (reply for call in good() for reply in call.replies):
         found |= {error["reason"] for error in (reply.get("error", {}), *reply.get("errors", ())) if error}
     return found
@@ -78,10 +82,16 @@ def shown(outcome: Outcome) -> str:
     return f"{outcome.code} {outcome.reason} {outcome.message!r} {outcome.details} {outcome.replies}"
 
 
-def test_good_calls(start: Start) -> None:
-    server = start(**SETTINGS)
+@pytest.fixture(scope="module")
+def limited() -> Iterator[Server]:
+    """A server with limits that small messages reach."""
+    with serve(**SETTINGS) as server:
+        yield server
+
+
+def test_good_calls(limited: Server) -> None:
     calls: list[Good] = good()
-    answers = {name: client(server.address, calls) for name, client in CLIENTS.items()}
+    answers = {name: client(limited.address, calls) for name, client in CLIENTS.items()}
     first = answers.pop("grpcio")
     for call, outcome in zip(calls, first, strict=True):
         assert outcome.code == 0, f"{call}: {shown(outcome)}"
@@ -94,8 +104,7 @@ def test_good_calls(start: Start) -> None:
     assert not differences, differences
 
 
-def test_bad_calls(start: Start) -> None:
-    server = start(**SETTINGS)
+def test_bad_calls(limited: Server) -> None:
     calls: list[Bad] = bad()
     differences = report(
         (
@@ -104,19 +113,18 @@ def test_bad_calls(start: Start) -> None:
             refusal(call.json_error if call.json_error and "JSON" in name else call.error),
         )
         for name, client in CLIENTS.items()
-        for call, outcome in zip(calls, client(server.address, calls), strict=True)
+        for call, outcome in zip(calls, client(limited.address, calls), strict=True)
     )
     assert not differences, differences
-    assert "Traceback" not in server.log  # nothing of it is the server's fault
+    assert "Traceback" not in limited.log  # no refusal is logged as the server's own fault
 
 
-def test_requests_that_break_the_protocol(start: Start) -> None:
-    server = start(**SETTINGS)
+def test_requests_that_break_the_protocol(limited: Server) -> None:
     differences = [
-        found for fault in faults() if (found := _fault_differs(fault, fault.send(server.address)))
+        found for fault in faults() if (found := _fault_differs(fault, fault.send(limited.address)))
     ]
     assert not differences, "\n".join(differences)
-    assert "Traceback" not in server.log
+    assert "Traceback" not in limited.log
 
 
 def _fault_differs(fault: Fault, response: Response) -> str:
@@ -129,7 +137,7 @@ def _fault_differs(fault: Fault, response: Response) -> str:
     return difference
 
 
-def test_content_types_that_no_protocol_has(server: Server) -> None:
+def test_content_types_that_no_protocol_has(shared: Server) -> None:
     """They must be refused also because a web page may send some of them without asking (CORS)."""
     for path, content_type in (
         (GET_USER, ""),
@@ -142,38 +150,37 @@ def test_content_types_that_no_protocol_has(server: Server) -> None:
         (GET_STREAM_IMAGE, "application/json"),
         (GET_STREAM_IMAGE, "application/proto"),
     ):
-        response = curl(server.address, path, b'{"name": "Ana"}', {"content-type": content_type})
+        response = curl(shared.address, path, b'{"name": "Ana"}', {"content-type": content_type})
         assert response.status in {400, 415}, content_type
         outcome = connect_answer(response, Call(name="", path=path, messages=()), "json")
         assert outcome == refusal(errors.MalformedRequest()), content_type
 
 
-def test_the_default_limit_to_the_byte(server: Server) -> None:
+def test_the_default_limit_to_the_byte(shared: Server) -> None:
     room = DEFAULT_MAX_MESSAGE - len(user(image=b"\0" * 2**25)) + 2**25 - len(png(1, 1))
     fits = user(image=png(1, 1, padding=room))
     over = user(image=png(1, 1, padding=room + 1))
     assert (len(fits), len(over)) == (DEFAULT_MAX_MESSAGE, DEFAULT_MAX_MESSAGE + 1)
     calls = [Call(name="", path=PROCESS_IMAGE, messages=(message,)) for message in (fits, over)]
     for name in ("grpcio", "grpc-js", "gRPC-Web binary", "Connect protobuf"):
-        first, second = CLIENTS[name](server.address, calls)
+        first, second = CLIENTS[name](shared.address, calls)
         assert (first.code, second) == (0, refusal(DEFAULT_TOO_LARGE)), name
         assert first.replies[0]["imageInfo"]["sizeBytes"] == str(room + len(png(1, 1))), name
 
 
-def test_gzip_is_understood_in_every_protocol(server: Server) -> None:
+def test_gzip_is_understood_in_every_protocol(shared: Server) -> None:
     for wire in WIRES:
         content = image(png(2, 3)) if wire.path == GET_STREAM_IMAGE else user("Ana")
         call = Call(name="", path=wire.path, messages=(content,))
         [message] = call.as_json() if "JSON" in wire.name else call.messages
         body = wire.body(gzip.compress(message), flags=1)
         fault = Fault(name="", wire=wire, headers={wire.encoding: "gzip"}, body=body)
-        outcome = fault.outcome(fault.send(server.address))
+        outcome = fault.outcome(fault.send(shared.address))
         assert outcome.code == 0, f"{wire.name}: {shown(outcome)}"
 
 
 def test_a_gzip_bomb_costs_no_more_than_the_largest_message(server: Server) -> None:
-    [envoy] = psutil.Process(server.pid).children()
-    before = peak(envoy)
+    before = peak(envoy(server.pid))
     # 4 GiB of zeros in 4 MB: a deflate block that can be repeated.
     deflate = zlib.compressobj(9, wbits=-15)
     block = deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH)
@@ -182,26 +189,19 @@ def test_a_gzip_bomb_costs_no_more_than_the_largest_message(server: Server) -> N
         fault = Fault(name="bomb", wire=wire, headers={wire.encoding: "gzip"}, body=wire.body(bomb, flags=1))
         assert fault.outcome(fault.send(server.address)) == refusal(DEFAULT_TOO_LARGE), wire.name
     # Pieces and their sum, and what came of one client before the other.
-    assert peak(envoy) - before < 4 * DEFAULT_MAX_MESSAGE
+    assert peak(envoy(server.pid)) - before < 4 * DEFAULT_MAX_MESSAGE
 
 
 def test_what_gzip_hides_counts_towards_the_message_budget(start: Start) -> None:
     server = start(max_message_bytes="16MiB", message_budget="64MiB")
-    [envoy] = psutil.Process(server.pid).children()
-    before = peak(envoy)
+    before = peak(envoy(server.pid))
     wire = next(wire for wire in WIRES if wire.name == "Connect protobuf")
     body = gzip.compress(user(image=png(1, 1, padding=15 * 2**20)))
     fault = Fault(name="", wire=wire, path=PROCESS_IMAGE, headers={wire.encoding: "gzip"}, body=body)
     with ThreadPoolExecutor(40) as pool:
         responses = list(pool.map(fault.send, [server.address] * 40))
     assert [response.status for response in responses] == [200] * 40
-    assert peak(envoy) - before < 4 * 64 * 2**20
-
-
-def peak(process: psutil.Process) -> int:
-    """The most memory that the process ever had, in bytes."""
-    [kib] = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-    return int(kib) * 1024
+    assert peak(envoy(server.pid)) - before < 4 * 64 * 2**20
 
 
 def test_a_busy_server(start: Start) -> None:
