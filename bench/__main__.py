@@ -1,4 +1,4 @@
-"""`make bench`: measures all rows, or those named, and writes the report."""
+"""`make bench`: measures all rows, or the named ones, and writes the report."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.measures import Results
-from bench.peers.program import ROOT
+from bench.peers.server_process import ROOT
 from bench.report import publish
 from bench.rows import Bench, catalog, images, transfers, uploads, users
 
@@ -33,7 +33,7 @@ BUILD = ROOT / "build" / "bench"
 
 
 def machine() -> str:
-    """What the numbers were taken on."""
+    """A description of the machine on which the numbers were measured."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     python = platform.python_version()
     return f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, Linux {platform.release()}, Python {python}"
@@ -41,15 +41,21 @@ def machine() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all if none is named")
-    parser.add_argument("--quick", action="store_true", help="small work, two rounds: whether it works")
-    parser.add_argument("--folder", type=Path, help="on the disk to be measured [BENCH_DIR; build/bench]")
     parser.add_argument(
-        "--out", type=Path, help="for the report [docs; of a part or a quick run build/bench]"
+        "rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)}; all if none is named"
     )
-    parser.add_argument("--from", dest="source", type=Path, help="raw numbers to report anew")
+    parser.add_argument(
+        "--quick", action="store_true", help="small work and two rounds, to see that it works"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="a folder on the disk to be measured [BENCH_DIR; build/bench]"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="the folder of the report [docs; build/bench for some rows or a quick run]"
+    )
+    parser.add_argument("--from", dest="source", type=Path, help="raw numbers from which to write the report")
     options = parser.parse_args()
-    # The servers end with this program, however it ends.
+    # SystemExit lets the `with` blocks end the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     unknown = set(options.rows) - ROWS.keys()
     if unknown:
@@ -66,7 +72,7 @@ def main() -> None:
 
 
 def measure(rows: list[str], *, quick: bool, folder: Path | None = None) -> Results:
-    """Measures these rows, one after the other, in an empty folder on the disk that counts."""
+    """Measures these rows, one after the other, in an empty folder on the disk to be measured."""
     results = Results(quick=quick, rounds=2 if quick else 5, machine=machine())
     root = folder or Path(os.environ.get("BENCH_DIR") or BUILD)
     root.mkdir(parents=True, exist_ok=True)

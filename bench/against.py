@@ -1,7 +1,8 @@
-"""`python -m bench.against CHECKOUT [ROW …]`: this checkout's server against another one's, in turns.
+"""`python -m bench.against CHECKOUT [ROW …]`: measures this checkout's server and another one's, in turns.
 
-For changes that must not cost anything. CHECKOUT is a folder such as `git worktree add` makes; the load, and
-the dependencies, are those of this one. Each row prints the medians and their ratio, this by the other.
+It shows whether a change costs anything. CHECKOUT is a folder such as `git worktree add` makes. The load and
+the dependencies are those of this checkout. Each row prints the medians, and the ratio of this one to the
+other.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from bench.load import bulk
 from bench.load.h2load import h2load
 from bench.load.streams import Plan, load
 from bench.measures import Results, interleave
-from bench.peers.program import ROOT, Program, python
+from bench.peers.server_process import ROOT, ServerProcess, python
 from bench.processes import Meter
 from bench.rows import Bench
 from bench.rows.source import GET_STREAM_IMAGE, Source, take_out
@@ -34,11 +35,12 @@ Figure = Callable[[int], float]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a row measures: of one server, in one folder."""
+    """What a row needs to measure one server: the bench, an empty folder, and a function that starts the
+    server."""
 
     bench: Bench
     folder: Path
-    serve: Callable[..., Program]
+    serve: Callable[..., ServerProcess]
 
 
 def _users(turn: Turn, stack: ExitStack) -> Figure:
@@ -107,14 +109,14 @@ ROWS: dict[str, tuple[str, Callable[[Turn, ExitStack], Figure]]] = {
 }
 
 
-def _ours(checkout: Path, data_dir: Path, **settings: str) -> Program:
+def _ours(checkout: Path, data_dir: Path, **settings: str) -> ServerProcess:
     environ = {f"CONEXIONES_{name.upper()}": value for name, value in settings.items()}
     sources = os.pathsep.join([str(checkout), str(checkout / "src")])
     return python("conexiones", "serve", data_dir=data_dir, PYTHONPATH=sources, **environ)
 
 
 def measure(checkout: Path, names: list[str], *, quick: bool, root: Path) -> Results:
-    """Rows of two contenders, THIS and OTHER."""
+    """Measures the named rows, each with the two contenders THIS and OTHER."""
     results = Results(quick=quick, rounds=2, machine="")
     for name in names:
         unit, row = ROWS[name]
@@ -139,8 +141,12 @@ def _contenders(
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.against", description=__doc__)
     parser.add_argument("checkout", type=Path)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all if none is named")
-    parser.add_argument("--quick", action="store_true", help="small work, two rounds: whether it works")
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)}; all if none is named"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small work and two rounds, to see that it works"
+    )
     options = parser.parse_args()
     unknown = set(options.rows) - ROWS.keys()
     if unknown:

@@ -1,4 +1,4 @@
-"""The figures to reach: ratios within one run, so that they mean the same on any machine."""
+"""The figures to reach. Most are ratios within one run, so that they mean the same on any machine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,11 @@ Compute = Callable[[Results], float]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is wanted: `most` (or, with `least`, the least) of what `compute` gives; unit "" for a ratio."""
+    """A bound for a number that `compute` takes from the results.
+
+    bound: the largest acceptable number or, with `least`, the smallest.
+    unit: "" for a ratio.
+    """
 
     work: str
     bound: float
@@ -23,7 +27,7 @@ class Figure:
         return f"{'≥' if self.least else '≤'} {self.bound:g}{self.unit and ' ' + self.unit}"
 
     def measure(self, results: Results) -> float | None:
-        """None if what it takes was not measured."""
+        """The number, or None if a row that it needs was not measured."""
         try:
             return self.compute(results)
         except KeyError:
@@ -34,12 +38,12 @@ class Figure:
 
 
 def ratio(row: str, one: str, other: str) -> Compute:
-    """The median of one over that of the other."""
+    """The median of one contender divided by that of the other."""
     return lambda results: results.median(row, one) / results.median(row, other)
 
 
 def _waits(results: Results) -> float:
-    """What durability adds to an acknowledgement, in waits for the disk."""
+    """What durability adds to the time of an acknowledgement, in multiples of one append with fdatasync."""
     row = images.PING_PONG
     added = results.median(row, images.OURS) - results.median(row, uploads.STORELESS)
     return added / results.median(row, images.FDATASYNC)

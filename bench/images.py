@@ -1,4 +1,4 @@
-"""Images of any size, as BMP, and the bodies of calls that carry them, built before anything is timed."""
+"""BMP images of any size, and the bodies of calls that carry them, built before anything is timed."""
 
 import hashlib
 import os
@@ -14,33 +14,34 @@ from google.protobuf.message import Message
 from conexiones.gen.user_pb2 import GetImage
 
 BLOCK = 4 << 20
-"""Bytes of the noise that is repeated: as many as the local limit has in one buffer."""
+"""Bytes of the noise that is repeated, as many as one buffer of the local limit (limits.py) holds."""
 
 _HEAD = struct.Struct("<2sIHHIIiiHHIIiiII")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A BMP of 24 bits a pixel of about `about` bytes, at least 1 kB. Another `seed` makes another image."""
+    """A BMP with 24 bits per pixel and about `about` bytes, at least 1 kB. Another `seed` makes another
+    image."""
 
     about: int
     seed: tuple[int, int] = (0, 0)
 
     @property
     def _sides(self) -> tuple[int, int]:
-        """Pixels: width, a multiple of 4 so that rows have no padding, and height."""
+        """Width and height in pixels. The width is a multiple of 4, so that rows need no padding."""
         width = max(4, round((self.about / 3) ** 0.5) // 4 * 4)
         return width, max(1, (self.about - _HEAD.size) // (3 * width))
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size of the file in bytes."""
         width, height = self._sides
         return _HEAD.size + 3 * width * height
 
     @property
     def head(self) -> bytes:
-        """The first bytes, in which alone the seed shows: it stands where the resolution does."""
+        """The header, the only part that depends on the seed, which is stored in place of the resolution."""
         width, height = self._sides
         pixels = self.size - _HEAD.size
         return _HEAD.pack(
@@ -48,7 +49,7 @@ class Picture:
         )
 
     def pieces(self, length: int = BLOCK) -> Iterator[bytes]:
-        """The bytes, in pieces of `length`; all but the first and the last of BLOCK are the same."""
+        """The bytes, in pieces of `length`. With BLOCK, all pieces but the first and the last are equal."""
         noise = _noise()
         position, carry = 0, self.head
         while position < self.size:
@@ -67,7 +68,7 @@ class Picture:
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256."""
+        """The SHA-256 of the file."""
         if self.size <= BLOCK:
             return hashlib.sha256(self.data).digest()
         sha = hashlib.sha256()
@@ -77,13 +78,13 @@ class Picture:
 
 
 def framed(message: Message) -> bytes:
-    """A message as gRPC sends it: a byte that says uncompressed, four of length, the message."""
+    """A message as gRPC sends it: a byte that says "uncompressed", four bytes of length, and the message."""
     data = message.SerializeToString()
     return b"\0" + struct.pack(">I", len(data)) + data
 
 
 def write(picture: Picture, path: Path) -> Path:
-    """The image as a file."""
+    """Writes the image to a file."""
     with path.open("wb") as file:
         for piece in picture.pieces():
             file.write(piece)
@@ -91,7 +92,7 @@ def write(picture: Picture, path: Path) -> Path:
 
 
 def write_fragments(picture: Picture, path: Path, *, fragment: int) -> Path:
-    """The body of a GetStreamImage whose messages have `fragment` bytes of the image each."""
+    """Writes the body of a GetStreamImage call whose messages carry `fragment` bytes of the image each."""
     with path.open("wb", buffering=1 << 20) as file:
         for piece in picture.pieces(fragment):
             file.write(framed(GetImage(image=piece)))
@@ -99,8 +100,8 @@ def write_fragments(picture: Picture, path: Path, *, fragment: int) -> Path:
 
 
 def touch(path: Path) -> None:
-    """Makes a file ready to be sent: on disk, or the system would write a new one while time counts; and
-    read, so that whoever sends it need not wait for the disk."""
+    """Makes a file ready to be sent. It is synced, so that the system does not write it while time is
+    measured, and read, so that sending it does not wait for the disk."""
     buffer = memoryview(bytearray(1 << 20))
     with path.open("rb", buffering=0) as file:
         os.fsync(file.fileno())

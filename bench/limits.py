@@ -1,4 +1,4 @@
-"""What the machine itself can do: no server, no network."""
+"""The limits of the machine itself, without a server or a network."""
 
 import fcntl
 import hashlib
@@ -14,11 +14,11 @@ from queue import SimpleQueue
 from bench.images import BLOCK
 
 DEPTH = 2
-"""Buffers: one is filled while the other is hashed and written."""
+"""Number of buffers: one is filled while the other is hashed and written."""
 
 
 class _Worker(threading.Thread):
-    """Does one thing with each buffer it is given."""
+    """A thread that applies one function to each buffer that it is given."""
 
     def __init__(self, work: Callable[[memoryview], object]) -> None:
         super().__init__(daemon=True)
@@ -37,14 +37,14 @@ class _Worker(threading.Thread):
 
 
 def direct_write(pieces: Iterable[bytes], path: Path) -> tuple[float, bytes]:
-    """Writes pieces of at most BLOCK bytes past the page cache with the hash beside it, and fsync.
+    """Writes the pieces past the page cache, hashes them at the same time, and calls fsync.
 
-    The buffers are aligned and used again and again; one thread hashes, another writes. All pieces but the
-    last have BLOCK bytes. Gives seconds and the SHA-256. Raises OSError where there is no O_DIRECT.
+    All pieces but the last have BLOCK bytes. The buffers are aligned and reused; one thread hashes and
+    another writes. Returns the seconds and the SHA-256. Raises OSError where the file system has no O_DIRECT.
     """
     views = [memoryview(mmap(-1, BLOCK)) for _ in range(DEPTH)]
     for view in views:
-        view[:] = bytes(BLOCK)  # memory is touched for the first time here, not where time counts
+        view[:] = bytes(BLOCK)  # touches the memory for the first time here, and not while time is measured
     free = [threading.Semaphore(2) for _ in range(DEPTH)]  # released twice: hashed, and written
     sha = hashlib.sha256()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DIRECT, 0o600)
@@ -72,7 +72,7 @@ def direct_write(pieces: Iterable[bytes], path: Path) -> tuple[float, bytes]:
 
 
 def _write(descriptor: int, view: memoryview) -> None:
-    # O_DIRECT takes whole blocks only; what is left at the end goes through the page cache.
+    # O_DIRECT transfers whole blocks only; the rest at the end goes through the page cache.
     whole = len(view) // 4096 * 4096
     written = 0
     while written < whole:
@@ -84,7 +84,7 @@ def _write(descriptor: int, view: memoryview) -> None:
 
 
 def appends(data: bytes, path: Path, *, count: int) -> float:
-    """Appends `data` and makes it durable with fdatasync, `count` times; gives the median in seconds."""
+    """Appends `data` and makes it durable with fdatasync, `count` times. Returns the median in seconds."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         times = []

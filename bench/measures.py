@@ -1,4 +1,4 @@
-"""How things are measured: in turns, within one run, with every byte checked."""
+"""Measuring contenders in turns, within one run, and collecting the results."""
 
 import os
 import statistics
@@ -8,12 +8,12 @@ from typing import Any
 
 
 class Wrong(Exception):
-    """What arrived is not what was sent: a measurement that does not count."""
+    """The bytes that arrived are not those that were sent, so the measurement does not count."""
 
 
 @dataclass
 class Results:
-    """Measurements by row and contender, in the order in which they were taken."""
+    """The measurements by row and contender, in the order in which they were made."""
 
     quick: bool
     rounds: int
@@ -28,13 +28,13 @@ class Results:
         print(f"  {row} · {contender}: {value:.4g} {unit}", flush=True)
 
     def note(self, text: str) -> None:
-        """Says once what a reader has to know, such as who was left out."""
+        """Records, once, something that a reader has to know, such as which contender was left out."""
         if text not in self.notes:
             self.notes.append(text)
             print(f"  {text}", flush=True)
 
     def median(self, row: str, contender: str) -> float:
-        """Raises KeyError if that was not measured."""
+        """The median of a contender in a row. Raises KeyError if it was not measured."""
         return statistics.median(self.values[row][contender])
 
     def as_json(self) -> dict[str, Any]:
@@ -69,14 +69,15 @@ def interleave(
     warm: bool = False,
     rounds: int | None = None,
 ) -> None:
-    """Runs the contenders in turns (A B C A B C …), each with the number of the round; keeps what they give.
+    """Runs the contenders in turns (A B C A B C …), each with the number of the round, and records the
+    results.
 
-    `warm`: a round, numbered -1, goes before and does not count. `rounds`: those of the run, if not given;
-    more where turns are short, and what is compared is close to each other.
+    warm: a round with the number -1 comes first and does not count.
+    rounds: by default those of the run. More are needed where turns are short and the contenders are close.
     """
     for number in range(-1 if warm else 0, rounds or results.rounds):
         for name, run in contenders.items():
-            os.sync()  # nobody pays for what another left to be written
+            os.sync()  # no contender pays for writing the dirty pages that another left behind
             value = run(number)
             if number >= 0:
                 results.add(row, name, value, unit=unit)

@@ -1,8 +1,10 @@
-"""The page with many images: `python -m bench.page`.
+"""`python -m bench.page` measures the page with many images.
 
-How soon it shows something, with ten thousand: Chromium loads it several times, each with an empty cache;
-the server has made the thumbnails before, as it has for whoever is not its first visitor. And whether it
-slows down with a hundred thousand: it is scrolled to its end and back, and frames here and there are timed.
+With ten thousand images it measures how soon the page shows something. Chromium loads it several times, each
+time with an empty cache. The server has made the thumbnails before, as it has for all but its first visitor.
+
+With a hundred thousand images it measures whether the page slows down. It scrolls to the end and back, and
+times some frames at the beginning and at the end.
 """
 
 import statistics
@@ -15,11 +17,15 @@ from tests.page.many import copies
 from tests.page.pictures import landscape
 
 IMAGES = 10_000
-MANY = 100_000
-DIFFERENT = 60
+"""Images while loading is measured."""
+MANY_IMAGES = 100_000
+"""Images while scrolling is measured."""
+DIFFERENT_IMAGES = 60
+"""Images with bytes of their own; all others are older copies of them."""
 ROUNDS = 7
-PATIENCE = 600_000
-"""Milliseconds for the whole of the long way."""
+"""Loads of the page that are measured."""
+SCROLL_TIMEOUT_MS = 600_000
+"""How long scrolling through all images may take, in milliseconds."""
 
 
 def main() -> None:
@@ -33,12 +39,13 @@ def main() -> None:
             for name in rounds[0]:
                 values = sorted(found[name] for found in rounds)
                 print(f"  {name:24} median {statistics.median(values):6.0f}   worst {values[-1]:6.0f}")
-            add_copies(server, MANY - IMAGES, first=IMAGES)
+            add_copies(server, MANY_IMAGES - IMAGES, first=IMAGES)
             begin = time.monotonic()
-            found = browser.play("many", server, count=MANY, newest=newest, timeout=PATIENCE)
+            found = browser.play("many", server, count=MANY_IMAGES, newest=newest, timeout=SCROLL_TIMEOUT_MS)
             print(
-                f"{MANY:,} images, to the end, the middle and back in {time.monotonic() - begin:.0f} s:"
-                f" at most {found['most']} tiles in the document, {found['bytes'] / 1e6:.1f} MB of heap;"
+                f"{MANY_IMAGES:,} images, to the end, the middle and back in"
+                f" {time.monotonic() - begin:.0f} s: at most"
+                f" {found['most']} tiles in the document, {found['bytes'] / 1e6:.1f} MB of heap;"
                 f" a frame takes {found['near']:.0f} ms at the beginning and {found['far']:.0f} ms at the end"
             )
     finally:
@@ -46,10 +53,10 @@ def main() -> None:
 
 
 def fill(server: Server) -> str:
-    """Some images as they are uploaded, the others older ones of the same bytes. Gives the newest id."""
+    """Uploads DIFFERENT_IMAGES images, and adds older copies of them. Returns the newest id."""
     with Client(server.address) as client:
-        ids = [client.upload(landscape(number)).id for number in range(DIFFERENT)]
-    add_copies(server, IMAGES - DIFFERENT)
+        ids = [client.upload(landscape(number)).id for number in range(DIFFERENT_IMAGES)]
+    add_copies(server, IMAGES - DIFFERENT_IMAGES)
     return ids[-1]
 
 

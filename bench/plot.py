@@ -1,4 +1,4 @@
-"""Plots as SVG: lines over two logarithmic axes, which show powers as slopes."""
+"""Line plots in SVG over two logarithmic axes, on which a power law is a straight line."""
 
 import math
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ _COLOURS = ["#0b6e4f", "#c1121f", "#1d4ed8", "#b45309", "#6d28d9", "#475569"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points of one name, x and y above 0, in the order of x."""
+    """The points of one line, with x and y above 0, sorted by x."""
 
     name: str
     points: list[tuple[float, float]]
 
 
 class _Axis:
-    """From values to pixels."""
+    """A logarithmic axis, which maps values to pixels."""
 
     def __init__(self, values: list[float], start: float, end: float) -> None:
         self._low, self._high = math.log(min(values)), math.log(max(values))
@@ -38,7 +38,7 @@ class _Axis:
 
 
 def draw(lines: list[Line], *, title: str, x_label: str, y_label: str) -> str:
-    """The picture as text; the x of the points are marked as they are."""
+    """The plot as SVG text. The x axis has a mark for each x of the points."""
     xs = sorted({x for line in lines for x, _ in line.points})
     across = _Axis(xs, LEFT, WIDTH - RIGHT)
     up = _Axis([y for line in lines for _, y in line.points], HEIGHT - BOTTOM, TOP)

@@ -1,4 +1,4 @@
-"""The report: docs/performance.md or another page, with its plots and raw numbers beside it."""
+"""Writes the report: docs/performance.md or another page, with its plots and raw numbers beside it."""
 
 import json
 import math
@@ -15,7 +15,7 @@ _UNITS = {"KiB": 2**10, "MiB": 2**20}
 
 
 def publish(results: Results, folder: Path) -> Path:
-    """Writes the page, its SVG and its JSON into the folder; gives the page."""
+    """Writes the page, its plots and its raw numbers into the folder. Returns the path of the page."""
     pictures = folder / "performance"
     pictures.mkdir(parents=True, exist_ok=True)
     data = json.dumps(results.as_json(), indent=1, ensure_ascii=False)
@@ -44,7 +44,8 @@ def publish(results: Results, folder: Path) -> Path:
 
 
 def series(results: Results, prefix: str) -> list[Line]:
-    """A line for each contender over the rows that begin so; x is the number in the row's name."""
+    """A line for each contender, over the rows whose names begin with `prefix`. The number in the name is
+    x."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for row, contenders in results.values.items():
         found = re.fullmatch(r"[ ,]*(\d+) (\w+)", row.removeprefix(prefix))
@@ -56,26 +57,30 @@ def series(results: Results, prefix: str) -> list[Line]:
 
 
 def exponent(points: list[tuple[float, float]]) -> float:
-    """The power with which y grows with x over the upper half of the points: 1 is linear, 2 the square."""
+    """The exponent with which y grows with x, over the upper half of the points: 1 means linear, 2
+    quadratic."""
     upper = points[len(points) // 2 - (len(points) < 4) :] if len(points) > 1 else points
     slope, _ = statistics.linear_regression([math.log(x) for x, _ in upper], [math.log(y) for _, y in upper])
     return slope
 
 
 def _head(results: Results) -> list[str]:
-    how = f"Medians of {results.rounds} or more, in turns within one run; ratios are of medians of this run."
+    how = (
+        f"The numbers are medians of {results.rounds} or more rounds, in which the contenders took turns"
+        " within one run. Ratios are of medians of this run."
+    )
     lines = [
         "# Performance",
         "",
-        "Written by `make bench`, from [the raw numbers](performance/results.json); `bench/README.md`"
-        " says how.",
+        "This page is written by `make bench`, from [the raw numbers](performance/results.json);"
+        " `bench/README.md` says how they are measured.",
         how,
-        f"The machine: {results.machine}.",
+        f"The machine has {results.machine}.",
     ]
     if results.quick:
         lines.append(
-            "**This was a quick run (QUICK=1): fewer rounds and smaller work. It shows that the bench works,"
-            " and is nothing to draw conclusions from; rows keep their full names.**"
+            "**This was a quick run (QUICK=1), with fewer rounds and smaller work. It shows that the bench"
+            " works; draw no conclusions from its numbers. Rows keep their full names.**"
         )
     return [*lines, *(f"- {note}" for note in results.notes), ""]
 
@@ -87,8 +92,8 @@ def _figures(results: Results) -> list[str]:
         if value is None:
             lines.append(f"| {figure.work} | {figure.wanted()} | – | not measured |")
         else:
-            verdict = "met" if figure.met(value) else "**not met**"
-            lines.append(f"| {figure.work} | {figure.wanted()} | {value:.3g} {figure.unit} | {verdict} |")
+            outcome = "met" if figure.met(value) else "**not met**"
+            lines.append(f"| {figure.work} | {figure.wanted()} | {value:.3g} {figure.unit} | {outcome} |")
     return [line.replace("  |", " |") for line in lines] + [""]
 
 
@@ -97,7 +102,7 @@ def _growth(results: Results) -> list[str]:
     if not lines:
         return []
     powers = "; ".join(f"{line.name} with size^{exponent(line.points):.2f}" for line in lines)
-    return [f"Time grows, over the larger images: {powers}.", ""]
+    return [f"Over the larger images, time grows as follows: {powers}.", ""]
 
 
 def _rows(results: Results) -> list[str]:

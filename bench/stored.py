@@ -1,4 +1,4 @@
-"""What is in a server's data folder, read from its store after the server has ended, and hashed."""
+"""Reads and hashes the images in a server's data folder, after the server has ended."""
 
 import asyncio
 import hashlib
@@ -12,7 +12,8 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 
 
 def digests(data_dir: Path) -> Counter[bytes]:
-    """The SHA-256 of each image that the catalog lists, of the bytes as they are stored. Raises Wrong."""
+    """The SHA-256 of the stored bytes of each image that the catalog lists. Raises Wrong if they are
+    damaged."""
     return asyncio.run(_digests(data_dir))
 
 
@@ -45,7 +46,7 @@ def files(folder: Path) -> Counter[bytes]:
 
 
 def pieces(path: Path, size: int) -> Counter[bytes]:
-    """The SHA-256 of each so many bytes of a file. Raises Wrong if what is left over is less."""
+    """The SHA-256 of each piece of `size` bytes of a file. Raises Wrong if the last piece is shorter."""
     found: Counter[bytes] = Counter()
     with path.open("rb") as file:
         while piece := file.read(size):
@@ -56,7 +57,7 @@ def pieces(path: Path, size: int) -> Counter[bytes]:
 
 
 def compare(found: Counter[bytes], expected: Iterable[bytes]) -> None:
-    """Raises Wrong unless just that is stored, as often as it was sent."""
+    """Raises Wrong unless exactly the expected images are stored, each as often as it was sent."""
     wanted = Counter(expected)
     if found != wanted:
         raise Wrong(f"{found.total()} images are stored, of {wanted.total()} that were sent")

@@ -1,10 +1,10 @@
-// Lints everything in JavaScript and TypeScript that is written by hand. Run from the root of the repository: a
-// configuration sees only what is below the folder in which ESLint is started.
+// Lints all JavaScript and TypeScript that is written by hand. Run it from the root of the repository, because ESLint
+// only sees files below the folder in which it is started.
 import js from "@eslint/js";
 import { defineConfig, globalIgnores } from "eslint/config";
 import typescript from "typescript-eslint";
 
-// What Node.js and the browser have, of what is used here.
+// The globals of Node.js and of browsers that are used here.
 const shared = ["Buffer", "URL", "console", "fetch", "process", "setTimeout", "clearTimeout"];
 const commonjs = ["__dirname", "__filename", "module", "require"];
 const page = [
@@ -46,16 +46,16 @@ export default defineConfig(
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
-      // `() => call.cancel()` says no less than the same in braces.
+      // `() => call.cancel()` is as clear as the same with braces.
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
-      // What an asynchronous function throws is a rejection, whether it awaits something or not.
+      // An async function turns exceptions into rejections even if it awaits nothing.
       "@typescript-eslint/require-await": "off",
     },
   },
   {
     files: ["node/test/**/*.ts"],
     rules: {
-      // Node's runner waits for its own.
+      // Node's test runner awaits the promises of these functions itself.
       "@typescript-eslint/no-floating-promises": [
         "error",
         { allowForKnownSafeCalls: [{ from: "package", package: "node:test", name: ["describe", "it"] }] },

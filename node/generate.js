@@ -1,7 +1,7 @@
 // Generates src/gen from ../proto and the google.rpc protos of the Python environment, with protoc-gen-es.
 //
-//     node generate.js           writes it
-//     node generate.js --check   says whether the committed code is up to date, and exits with 1 if not
+//     node generate.js           writes the code
+//     node generate.js --check   prints which files are out of date, and exits with status 1 if any is
 //
 // PYTHON names the interpreter that has grpcio-tools and googleapis-common-protos; the default is ../.venv's.
 import { execFileSync } from "node:child_process";

@@ -1,10 +1,10 @@
 // Builds the page into src/conexiones/page, which the Python package carries.
 //
-//     node build.js           writes it
-//     node build.js --check   says whether what is committed is up to date, and exits with 1 if not
+//     node build.js           writes the files
+//     node build.js --check   prints which files are out of date, and exits with status 1 if any is
 //
-// The build is the same on every machine: esbuild is pinned, and names carry hashes of content. Only how well
-// brotli and gzip compress may change with Node.js, so the check looks at what they contain.
+// The build is the same on every machine: esbuild is pinned, and the names contain hashes of the content. Only the
+// output of brotli and gzip may change with the version of Node.js, so the check compares what it decompresses to.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
@@ -14,13 +14,14 @@ import { build } from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const target = join(here, "..", "src", "conexiones", "page");
+/** The largest size of all files together, compressed. */
 const LIMIT_BYTES = 120_000;
 
-/** The generated messages are those of the Node SDK, with the libraries of this bundle. */
+/** Resolves the generated messages to those of the Node SDK, and their libraries to those of this bundle. */
 function messages({ onResolve, resolve }) {
   onResolve({ filter: /^#gen\// }, ({ path }) => ({ path: join(here, "..", "node", "src", "gen", `${path.slice(5)}.ts`) }));
   onResolve({ filter: /^@bufbuild\/protobuf/ }, async ({ path, kind, pluginData }) => {
-    if (pluginData === messages) return undefined; // asked by the line below
+    if (pluginData === messages) return undefined; // resolve() below asks again
     return await resolve(path, { kind, resolveDir: here, pluginData: messages });
   });
 }

@@ -1,1 +1,1 @@
-"""What makes the load: faster than what it is put on."""
+"""Clients that make the load. They are faster than the servers that are measured."""

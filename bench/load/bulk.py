@@ -1,6 +1,6 @@
-"""Large bodies that the kernel sends from a file (sendfile).
+"""Sends large bodies, which the kernel reads from a file (sendfile).
 
-That takes half of the CPU that h2load takes, and whoever makes load shares the cores with the server.
+This takes half of the CPU time of h2load, which matters because the load shares the cores with the server.
 """
 
 import socket
@@ -10,17 +10,18 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 from bench.load.http2 import DATA, END_STREAM, FRAME, HEAD, Connection, frame
-from bench.peers.program import Failed
+from bench.peers.server_process import Failed
 
 LARGEST = 1 << 18
-"""Bytes of the largest frame that is sent; of a server that takes less, FRAME."""
+"""Bytes of the frames that are sent, if the server accepts frames of this size; otherwise they have FRAME
+bytes."""
 
 
 def grpc(address: str, path: str, frames: Callable[[int], Path]) -> float:
-    """Makes one call, and gives the seconds from the connection to the end of the answer. Raises Failed
-    unless there is one message in it.
+    """Makes one call, and returns the seconds from the connection to the end of the answer.
 
-    The body is in the file that `frames` gives for a size of frames: for stream 1, of that size but the last.
+    `frames` returns, for a size, a file with the body as DATA frames of that size (but for the last) of
+    stream 1. Raises Failed unless the answer contains one message.
     """
     file = frames(size := _frame(address, path))
     begin = perf_counter()
@@ -51,7 +52,7 @@ def grpc(address: str, path: str, frames: Callable[[int], Path]) -> float:
 
 
 def http(url: str, method: str, source: Path, **headers: str) -> None:
-    """Sends a file over HTTP/1.1. Raises Failed if the answer is not of 200 to 299."""
+    """Sends a file over HTTP/1.1. Raises Failed unless the status of the answer is 200 to 299."""
     where = urlsplit(url)
     lines = [
         f"{method} {where.path} HTTP/1.1",
@@ -72,7 +73,7 @@ def http(url: str, method: str, source: Path, **headers: str) -> None:
 
 
 def _frame(address: str, path: str) -> int:
-    """Bytes of the frames to send to the server."""
+    """The size of the frames to send to this server, in bytes."""
     connection = Connection(address, path, 0)
     connection.open()
     connection.socket.close()

@@ -1,14 +1,14 @@
-"""One request by curl, to HTTP/1.1 servers."""
+"""One request to an HTTP/1.1 server, by curl."""
 
 import shutil
 import subprocess
 from pathlib import Path
 
-from bench.peers.program import Failed
+from bench.peers.server_process import Failed
 
 
 def curl(url: str, *options: str | Path) -> str:
-    """The answer; of a failure, and of any status from 400 up, Failed is raised."""
+    """The body of the answer. Raises Failed if the request fails or the status is 400 or above."""
     program = shutil.which("curl")
     if program is None:
         raise Failed("curl is missing: apt install curl")

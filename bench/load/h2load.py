@@ -1,4 +1,4 @@
-"""Load by h2load: C, HTTP/2, bodies from a file that was built before."""
+"""Load by h2load, an HTTP/2 client in C that sends bodies from a file."""
 
 import re
 import shutil
@@ -6,14 +6,15 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers.program import Failed
+from bench.peers.server_process import Failed
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Seconds from the first connection to the last answer, and the bytes of messages in the answers."""
+    """seconds: from the first connection to the last answer. received: bytes of the messages in all
+    answers."""
 
     seconds: float
     received: int
@@ -24,7 +25,8 @@ def h2load(
 ) -> Load:
     """Makes `requests` gRPC calls, `streams` at a time on each connection. Raises Failed unless all succeed.
 
-    The status of gRPC stands in trailers, which h2load does not tell: whoever calls checks what was stored.
+    h2load does not report the gRPC status, which is in the trailers. So the caller has to check what was
+    stored.
     """
     program = shutil.which("h2load")
     if program is None:
@@ -37,7 +39,7 @@ def h2load(
 
 
 def read(text: str, requests: int) -> Load:
-    """What h2load wrote. Raises Failed unless that many requests succeeded."""
+    """Reads the output of h2load. Raises Failed unless all of that many requests succeeded."""
     finished = re.search(r"finished in ([\d.]+)(us|ms|s),", text)
     succeeded = re.search(r"(\d+) succeeded", text)
     received = re.search(r"\((\d+)\) data", text)

@@ -1,6 +1,6 @@
-"""As much of HTTP/2 as it takes to send gRPC messages over many streams from prebuilt bytes.
+"""The part of HTTP/2 that is needed to send gRPC messages over many streams from prebuilt bytes.
 
-Only what servers send to a client that never pads, never pushes and opens all its streams at the start.
+It handles only what servers send to a client that opens all its streams at the start.
 """
 
 import socket
@@ -8,16 +8,16 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bench.peers.program import Failed
+from bench.peers.server_process import Failed
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 ACK = END_STREAM = 1
 END_HEADERS = 4
 FRAME = 16384
-"""The most bytes of a frame that every server takes."""
+"""Bytes of the largest frame that every server accepts."""
 
 HEAD = 9
-"""Bytes before the payload of a frame."""
+"""Bytes of the header of a frame."""
 
 _INITIAL_WINDOW_SIZE = 4
 _MAX_FRAME_SIZE = 5
@@ -33,13 +33,13 @@ def frame_head(length: int, kind: int, flags: int, stream: int) -> bytes:
 
 
 def _literal(name: str, value: str) -> bytes:
-    """A header field in HPACK: literal, never indexed, lengths below 127."""
+    """A header field in HPACK, as a never-indexed literal. Name and value have fewer than 127 bytes."""
     return b"\x10" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
 
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """One call: what may still be sent, and what came and is not a whole message yet."""
+    """One call: its send window, and the received bytes that are not a whole message yet."""
 
     number: int
     window: int = 65535
@@ -57,8 +57,10 @@ class Stream:
 
 
 class Connection:
-    """A connection with `count` calls of `path`, once it is open; `largest` is the most bytes of a frame that
-    the server takes, `initial` those of a stream before it says more."""
+    """A connection with `count` calls of `path`, which begin when it is opened.
+
+    largest: bytes of the largest frame that the server accepts. initial: bytes of a stream's initial window.
+    """
 
     def __init__(self, address: str, path: str, count: int) -> None:
         self._address, self._path = address, path
@@ -82,7 +84,7 @@ class Connection:
             "te": "trailers",
         }
         block = b"".join(_literal(name, value) for name, value in fields.items())
-        # Windows so large that they need no updates.
+        # The windows are so large that they need no updates.
         settings = struct.pack(">HI", _INITIAL_WINDOW_SIZE, _LARGEST)
         start = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, settings)
         start += frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", _LARGEST - 65535))
@@ -94,7 +96,8 @@ class Connection:
         self.socket.sendall(b"".join(frame(HEADERS, END_HEADERS, number, block) for number in self.streams))
 
     def send(self, stream: Stream, parts: list[bytes], size: int) -> bool:
-        """Sends the frames of a message of `size` bytes if the windows let all of it pass."""
+        """Sends the frames of a message of `size` bytes. Returns False, without sending, if a window is too
+        small."""
         if size > min(stream.window, self.window):
             if size > self.initial:
                 raise Failed(f"a message of {size} bytes is more than the server's window, {self.initial}")
@@ -107,7 +110,7 @@ class Connection:
         return True
 
     def close(self) -> None:
-        """Half-closes all calls, waits for their end, and closes."""
+        """Half-closes all calls, waits until they have ended, and closes the connection."""
         self.socket.sendall(b"".join(frame(DATA, END_STREAM, number) for number in self.streams))
         while not all(stream.ended for stream in self.streams.values()):
             for _ in self.receive():
@@ -115,7 +118,8 @@ class Connection:
         self.socket.close()
 
     def receive(self) -> Iterator[tuple[Stream, bytes]]:
-        """Reads once, and gives the messages that are whole. Raises Failed if the server gives up."""
+        """Reads once, and yields the messages that are complete. Raises Failed if the server ends a call
+        early."""
         data = self.socket.recv(1 << 18)
         if not data:
             raise Failed("the server closed the connection")

@@ -1,4 +1,5 @@
-"""The Python SDK at work: `python -m bench.load.sdk put FILE` or `get ID FILE` prints the seconds as JSON."""
+"""Measures the Python SDK: `python -m bench.load.sdk put FILE` or `get ID FILE` prints the seconds as
+JSON."""
 
 import json
 import sys

@@ -1,9 +1,9 @@
-"""Load on ImageStreamReply: many streams, each with a few images that wait for their acknowledgement.
+"""Load on ImageStreamReply: many streams, each with a few images that await acknowledgement.
 
-`python -m bench.load.streams ADDRESS --size … --images … --streams …` says when everything is built, waits
-for a line, sends, and prints a line of JSON; then it checks the replies. Sending and receiving take some 20
-µs an image, so that one process makes several times the load that any of the servers can take; `cpu` says how
-busy it was.
+`python -m bench.load.streams ADDRESS --size … --images … --streams …` prints a line when everything is built,
+waits for a line, sends, prints a line of JSON, and then checks the replies. Sending and receiving take some
+20 µs for an image, so one process makes several times the load that any of the servers can handle. `cpu`
+tells how busy it was.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from bench.images import Picture
 from bench.load.http2 import DATA, FRAME, Connection, Stream, frame_head
-from bench.peers.program import SOURCES, Failed, Program
+from bench.peers.server_process import SOURCES, Failed, ServerProcess
 from conexiones.gen.user_pb2 import GetImage, GetImageReply
 
 PATH = "/user.UsuarioServicio/ImageStreamReply"
@@ -30,7 +30,8 @@ PATH = "/user.UsuarioServicio/ImageStreamReply"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Images of `size` bytes; `window` of a stream wait for their acknowledgement at a time."""
+    """What to send. `size` is the bytes of an image; `window` is how many images of a stream may await
+    acknowledgement at a time."""
 
     size: int
     images: int
@@ -55,8 +56,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Seconds in all; the median of an acknowledgement in seconds; seconds of CPU that the load took, and
-    that the server's processes took meanwhile."""
+    """The result, in seconds: the total time, the median time to an acknowledgement, the CPU time of the
+    load, and the CPU time of the server's processes meanwhile."""
 
     seconds: float
     latency: float
@@ -65,7 +66,7 @@ class Outcome:
 
 
 class _Sender:
-    """The images of one stream. What all have in common is built once."""
+    """Sends the images of one stream. The bytes that all images share are built once."""
 
     def __init__(self, plan: Plan, index: int, connection: Connection, stream: Stream) -> None:
         self.connection, self.stream = connection, stream
@@ -96,7 +97,9 @@ class _Sender:
 
     def send(self) -> None:
         while len(self._waiting) < self._plan.window and self._next < len(self._heads):
-            begin = time.perf_counter()  # the server may take the processor as soon as bytes come
+            begin = (
+                time.perf_counter()
+            )  # taken before sending, because the server may take the processor as soon as bytes arrive
             if not self.connection.send(self.stream, [self._heads[self._next], self._rest], self._size):
                 return
             self._next += 1
@@ -118,7 +121,7 @@ class _Sender:
 
 
 class _Load:
-    """All that is to be sent, built before anything is."""
+    """The whole load, built before anything is sent."""
 
     def __init__(self, address: str, plan: Plan) -> None:
         self._plan = plan
@@ -150,7 +153,7 @@ class _Load:
 
 
 def _exchange(connections: list[Connection], senders: dict[Stream, _Sender], left: int) -> None:
-    """Sends until so many images are acknowledged."""
+    """Sends until `left` images are acknowledged."""
     selector = selectors.DefaultSelector()
     for connection in connections:
         selector.register(connection.socket, selectors.EVENT_READ, connection)
@@ -170,11 +173,11 @@ def _exchange(connections: list[Connection], senders: dict[Stream, _Sender], lef
     selector.close()
 
 
-def load(server: Program, plan: Plan, *, digests: bool = True) -> Outcome:
+def load(server: ServerProcess, plan: Plan, *, digests: bool = True) -> Outcome:
     """Sends the images from a process of its own, and checks the replies. Raises Failed.
 
-    The server has its turn while they are sent and no longer: what it does in the background has no other
-    time. `digests`: it says the SHA-256 of what it took.
+    The server runs only while the images are sent, and is stopped (SIGSTOP) otherwise, so that its background
+    work costs only its own time. `digests`: whether the server's replies contain the SHA-256 of the image.
     """
     command = [sys.executable, "-m", "bench.load.streams", server.address]
     for name in Plan.__slots__:

@@ -1,1 +1,1 @@
-"""The servers that are measured, each a program of its own."""
+"""The servers that are measured, each as a program of its own."""

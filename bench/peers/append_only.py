@@ -1,5 +1,8 @@
-"""A limit: our server with the least that is durable. A thread appends to one file whatever waits, and one
-fdatasync is for all of it. There is no catalog and no index: nothing is ever found again."""
+"""A limit: our server with the least work that is durable.
+
+A thread appends all waiting images to one file, with one fdatasync for all of them. There is no catalog and
+no index, so no image can be found again.
+"""
 
 import asyncio
 import os
@@ -14,13 +17,13 @@ from conexiones.adapters.writer.client import WriterClient
 from conexiones.ports.catalog import Catalog
 
 GROUP = 1000
-"""Blobs that are written with one call, at most."""
+"""The largest number of blobs that are written with one system call."""
 
 Item = tuple[bytes, asyncio.Future[None]]
 
 
 class AppendOnly(LocalStore):
-    """Blobs one behind the other."""
+    """Blobs that are appended to one file."""
 
     def __init__(self, root: Path, catalog: Catalog, *, writer: WriterClient) -> None:
         super().__init__(root, catalog, writer=writer)

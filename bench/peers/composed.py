@@ -1,6 +1,7 @@
-"""Our server with another store, for comparison: `python -m bench.peers.composed storeless|one_file`.
+"""Our server with another store, for comparison: `python -m bench.peers.composed
+storeless|one_file|append_only`.
 
-Everything else is the program that users run: Envoy loads `app` from the module of that name.
+Everything else is the program that users run. Envoy loads `app` from the named module.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from conexiones.settings import Settings
 
 
 def compose(**parts: type) -> Any:
-    """The application, with parts in place of those of conexiones.app that have their names."""
+    """The application with these parts, each of which replaces the class of its name in conexiones.app."""
     for name, part in parts.items():
         setattr(conexiones.app, name, part)
     return import_module("conexiones.asgi").app
@@ -23,7 +24,7 @@ def main() -> int:
     from conexiones.transport.process.supervisor import Supervisor
 
     module = f"bench.peers.{sys.argv[1]}"
-    import_module(module)  # a mistake in it shows here, not inside Envoy
+    import_module(module)  # so that an error in the module shows here, and not inside Envoy
     supervisor = Supervisor(Settings.load(), app=f"{module}:app")
     return asyncio.run(supervisor.run(lambda address: print(f"{module} listens on {address} ", flush=True)))
 

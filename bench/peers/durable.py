@@ -1,6 +1,6 @@
-"""A peer: grpc.aio with uvloop, doing the same durable work with our own services and store.
+"""A peer: grpc.aio with uvloop, which does the same durable work with our own services and store.
 
-What differs is the transport alone. `python -m bench.peers.durable`, with the server's settings.
+Only the transport differs. Run it by `python -m bench.peers.durable`, with the server's settings.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from conexiones.transport.rpc.pipeline import Pipeline
 
 
 class Servicer(UsuarioServicioServicer):
-    """The calls that are compared, handed on."""
+    """Passes the calls that are compared on to our service."""
 
     def __init__(self, service: UsuarioService) -> None:
         self._service = service
@@ -43,7 +43,8 @@ class Servicer(UsuarioServicioServicer):
 
 
 class Kept(UsuarioService):
-    """The service, as the composition root makes it, for another transport."""
+    """The service as the composition root makes it. It remembers its instance, for another transport to
+    use."""
 
     made: "Kept"
 
@@ -53,7 +54,7 @@ class Kept(UsuarioService):
 
 
 class Resources:
-    """In place of our transport: what opens and closes the store."""
+    """Replaces our transport, and remembers the context manager that opens and closes the store."""
 
     made: "Resources"
 

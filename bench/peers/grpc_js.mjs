@@ -1,4 +1,4 @@
-// A peer: @grpc/grpc-js answering GetUser from memory. It stores nothing. node grpc_js.mjs PROTO
+// A peer: @grpc/grpc-js, which answers GetUser from memory and stores nothing. Usage: node grpc_js.mjs PROTO
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
 

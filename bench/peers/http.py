@@ -1,4 +1,5 @@
-"""Peers over HTTP/1.1: nginx, @tus/server, tusd. Each takes a file; sync and hash come after, by its user."""
+"""Peers over HTTP/1.1: nginx, @tus/server and tusd. Each takes a file; their users have to sync and hash
+it."""
 
 import hashlib
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from bench.load import bulk
 from bench.load.curl import curl
-from bench.peers.program import ROOT, START_SECONDS, Failed, Program
+from bench.peers.server_process import ROOT, START_SECONDS, Failed, ServerProcess
 
 PEERS = ROOT / "bench" / "peers"
 
@@ -41,7 +42,7 @@ http {{
 
 
 def synced_digest(path: Path) -> bytes:
-    """What makes a file that was taken in durable, and its SHA-256 known."""
+    """Makes a received file durable, and returns its SHA-256."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").digest()
@@ -55,7 +56,7 @@ def synced_digest(path: Path) -> bytes:
 
 @contextmanager
 def nginx(folder: Path) -> Iterator[tuple[str, Path]]:
-    """nginx, as Debian packs it; gives its URL and the folder of its files."""
+    """Runs the nginx of Debian. Yields its URL and the folder of its files."""
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         raise Failed("nginx is missing: apt install nginx-light")
@@ -75,21 +76,21 @@ def nginx(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def put(url: str, source: Path) -> None:
-    """A PUT of a file."""
+    """Sends a file by PUT."""
     bulk.http(f"{url}/{source.name}", "PUT", source)
 
 
 @contextmanager
 def tus_server(folder: Path) -> Iterator[tuple[str, Path]]:
-    """@tus/server with its file store; gives its URL and the folder of its files."""
+    """Runs @tus/server with its file store. Yields its URL and the folder of its files."""
     folder.mkdir(parents=True)
-    with Program([node(), PEERS / "tus.mjs", folder], data_dir=folder) as program:
+    with ServerProcess([node(), PEERS / "tus.mjs", folder], data_dir=folder) as program:
         yield f"http://{program.address}/files", folder
 
 
 @contextmanager
 def tusd(folder: Path) -> Iterator[tuple[str, Path]]:
-    """tusd; gives its URL and the folder of its files. Raises Failed if it is not there."""
+    """Runs tusd. Yields its URL and the folder of its files. Raises Failed if it is not installed."""
     program = shutil.which("tusd", path=f"{ROOT / 'build' / 'bench' / 'bin'}:{os.environ.get('PATH', '')}")
     if program is None:
         raise Failed("tusd is left out: it needs Go (apt install golang)")
@@ -106,7 +107,7 @@ def tusd(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def tus_upload(url: str, source: Path) -> str:
-    """An upload by tus 1.0, in one PATCH; gives its id, which is the name of its file."""
+    """Uploads by tus 1.0, in one PATCH. Returns the upload's id, which is the name of its file."""
     version = ["-H", "Tus-Resumable: 1.0.0"]
     length = ["-H", f"Upload-Length: {source.stat().st_size}"]
     created = curl(url, *version, *length, "-X", "POST", "-D", "-", "-o", os.devnull)
@@ -122,7 +123,7 @@ def tus_upload(url: str, source: Path) -> str:
 
 
 def node() -> str:
-    """Node.js, with the packages of the peers. Raises Failed."""
+    """The path of Node.js. Raises Failed if it, or the packages of the peers, are missing."""
     program = shutil.which("node")
     if program is None or not (PEERS / "node_modules").is_dir():
         raise Failed("Node.js or its packages are missing: apt install nodejs npm, then make bench")
@@ -135,7 +136,7 @@ def _free_port() -> int:
 
 
 def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
-    """Waits until a program that does not say so listens."""
+    """Waits until a program listens that does not print when it does."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:

@@ -1,4 +1,4 @@
-"""A peer: our server with one file for each image, and fsync. Catalog and transport are ours."""
+"""A peer: our server with one file and one fsync for each image. Catalog and transport are ours."""
 
 import os
 from pathlib import Path

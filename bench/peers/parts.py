@@ -1,4 +1,4 @@
-"""What several peers have in common."""
+"""Parts that several peers share."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class Keeper(Protocol):
-    """Blobs that are given whole."""
+    """A store that takes whole blobs."""
 
     async def keep(self, digest: bytes, data: bytes) -> None:
-        """Makes one durable."""
+        """Makes a blob durable."""
 
 
 class Whole:
-    """A Staged of a small image: in memory until it is kept."""
+    """A Staged for a small image, which is in memory until it is published."""
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
@@ -64,7 +64,7 @@ class OneShot:
 
 
 class Forgetful(SqliteCatalog):
-    """A catalog that is told of images and users, and forgets them."""
+    """A catalog that does not record the images and users it is given."""
 
     async def add_image(self, image: ImageRecord) -> None:
         pass

@@ -1,4 +1,4 @@
-"""A limit: our server without a store. It judges and hashes what comes, acknowledges, and keeps nothing."""
+"""A limit: our server without a store. It validates, hashes and acknowledges images, and keeps nothing."""
 
 import asyncio
 import hashlib
@@ -16,14 +16,14 @@ from conexiones.ports.staging import Content
 T = TypeVar("T")
 
 HEAD = 1 << 20
-"""Bytes that are kept to be judged: all of a small image, of a large one its head."""
+"""Bytes that are kept to be validated: the whole of a small image, or the beginning of a large one."""
 
 BATCH = 1 << 20
 """Bytes that are hashed at a time, in a thread."""
 
 
 class Discarded:
-    """A Staged that keeps the hash and the head."""
+    """A Staged that keeps only the hash and the first bytes."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -68,7 +68,7 @@ class Discarded:
 
 
 class _Head:
-    """A Content of which there are only the first bytes."""
+    """A Content of which only the first bytes exist."""
 
     def __init__(self, data: bytes, size: int) -> None:
         self._data = data

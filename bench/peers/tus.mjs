@@ -1,4 +1,4 @@
-// A peer: @tus/server with its file store. node tus.mjs FOLDER
+// A peer: @tus/server with its file store. Usage: node tus.mjs FOLDER
 import { FileStore } from "@tus/file-store";
 import { Server } from "@tus/server";
 

@@ -1,6 +1,7 @@
-"""A peer: a server in the manner of the tutorial: threads, bytes appended, a file per image, no fsync.
+"""A peer: a server in the manner of the tutorial, with threads, bytes that are concatenated, a file for each
+image, and no fsync.
 
-`python -m bench.peers.tutorial`, with the server's settings.
+Run it by `python -m bench.peers.tutorial`, with the server's settings.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""What is measured: a module for each kind of work. `run(bench)` adds its rows to the results."""
+"""The rows of the bench, in a module for each kind of work. `run(bench)` adds its rows to the results."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One run: where it may write, and what it has found."""
+    """One run: the folder in which it may write, and its results."""
 
     root: Path
     results: Results
 
     def size(self, full: T, quick: T) -> T:
-        """The one that fits this run."""
+        """The first in a full run, the second in a quick one."""
         return quick if self.results.quick else full
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """An empty folder on the disk that is measured, gone with the block."""
+        """An empty folder on the disk that is measured, removed when the block ends."""
         with TemporaryDirectory(prefix="bench-", dir=self.root) as name:
             yield Path(name)

@@ -1,4 +1,4 @@
-"""Whether a catalog with very many images is as fast as an empty one."""
+"""Measures whether a catalog with very many images is as fast as an empty one."""
 
 import asyncio
 import secrets
@@ -16,7 +16,7 @@ import grpc
 from bench import stored
 from bench.load.streams import Plan, load
 from bench.measures import Wrong, interleave
-from bench.peers.program import Program, ours
+from bench.peers.server_process import ServerProcess, ours
 from bench.rows import Bench
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.domain.ids import Ids
@@ -29,11 +29,11 @@ EMPTY = "empty"
 FULL = "full"
 
 LONG_AGO = 1_000_000_000_000_000
-"""When the images were made of which there are no bytes: microseconds since the epoch."""
+"""The creation time of the images that have no bytes, in microseconds since the epoch."""
 
 
 def run(bench: Bench) -> None:
-    """Images per second, and the time of a page, with few images and with a million."""
+    """Images per second, and the time of a page of ListImages, with few images and with a million."""
     known = bench.size(1_000_000, 20_000)
     if bench.results.quick:
         bench.results.note(f"The full catalog has {known:,} images in a quick run, else a million.")
@@ -44,11 +44,11 @@ def run(bench: Bench) -> None:
         _fill(folder / FULL, known)
         servers = {name: stack.enter_context(ours(folder / name)) for name in (EMPTY, FULL)}
 
-        def rate(server: Program, number: int) -> float:
+        def rate(server: ServerProcess, number: int) -> float:
             plan = Plan(size=10_000, images=count, streams=32, seed=number + 2)
             return count / load(server, plan).seconds
 
-        def page(server: Program, number: int) -> float:
+        def page(server: ServerProcess, number: int) -> float:
             with server.turn(), grpc.insecure_channel(server.address) as channel:
                 stub = ImageServiceStub(channel)
                 times = []
@@ -60,7 +60,7 @@ def run(bench: Bench) -> None:
                         raise Wrong("a page is not full")
             return statistics.median(times) * 1000
 
-        def check(server: Program) -> None:
+        def check(server: ServerProcess) -> None:
             server.stop()
             if server.data_dir.name == FULL:
                 _unfill(server.data_dir)
@@ -79,7 +79,7 @@ def run(bench: Bench) -> None:
 
 
 def _fill(data_dir: Path, count: int) -> None:
-    """A catalog of images that are described already. Their bytes are nowhere; nobody asks for them."""
+    """Makes a catalog of images that have their facts but no bytes, which nobody asks for."""
 
     async def create() -> None:
         catalog = SqliteCatalog(data_dir / "catalog.sqlite3")
@@ -100,6 +100,6 @@ def _fill(data_dir: Path, count: int) -> None:
 
 
 def _unfill(data_dir: Path) -> None:
-    """Takes out again the images of which there are no bytes."""
+    """Removes the images that have no bytes."""
     with closing(sqlite3.connect(data_dir / "catalog.sqlite3")) as connection, connection:
         connection.execute("DELETE FROM images WHERE create_time < ?", (LONG_AGO + 10**12,))

@@ -1,4 +1,4 @@
-"""Small images over bidirectional streams: how many are acknowledged in a second, and how soon."""
+"""Measures small images over bidirectional streams: how many are acknowledged in a second, and how soon."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from bench.limits import appends
 from bench.load.streams import Plan, load
 from bench.measures import interleave
 from bench.peers.parts import APPENDED
-from bench.peers.program import Program, ours, python
+from bench.peers.server_process import ServerProcess, ours, python
 from bench.rows import Bench
 from bench.rows.uploads import AIO, STORELESS, TUTORIAL
 
@@ -25,17 +25,17 @@ APPEND_ONLY = "limit: ours with append + fdatasync, no catalog"
 PING_PONG = "one stream, 10 KB: p50"
 LARGE = "100 KB images, 32 streams"
 BUSY = 0.9
-"""Of a core: where the load needs more, it may be what is measured."""
+"""Share of a core above which the load itself may be what limits the result."""
 
 
 def small(streams: int) -> str:
-    """The row of 10 KB images over so many streams."""
+    """The name of the row of 10 KB images over this many streams."""
     return f"10 KB images, {streams} streams"
 
 
 def cost(row: str) -> str:
-    """The row of what the servers' processes took for an image of that row; two cores have 2,000,000 µs in a
-    second."""
+    """The name of the row with the CPU time that the servers' processes took for an image of `row`. Two cores
+    have 2,000,000 µs in a second."""
     return f"{row}: processor"
 
 
@@ -57,7 +57,7 @@ def run_large(bench: Bench) -> None:
 
 
 def _rates(bench: Bench, plans: dict[str, Plan], names: list[str]) -> None:
-    """Rows of images per second, and in the end a look at what each server has stored."""
+    """Adds rows of images per second, and at the end checks what each server has stored."""
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         servers = {
@@ -66,7 +66,7 @@ def _rates(bench: Bench, plans: dict[str, Plan], names: list[str]) -> None:
         }
         sent: list[Plan] = []
         for row, plan in plans.items():
-            # Every image is one that was not there before; -1 is the round that does not count.
+            # Every image is a new one. Round -1 does not count.
             turns = {
                 number: replace(plan, seed=len(sent) + 2 + number)
                 for number in range(-1, bench.results.rounds)
@@ -79,7 +79,7 @@ def _rates(bench: Bench, plans: dict[str, Plan], names: list[str]) -> None:
             }
             interleave(bench.results, row, contenders, unit="images/s", warm=True)
             for name, values in costs.items():
-                for value in values[1:]:  # behind that of the round that does not count
+                for value in values[1:]:  # the first is of the round that does not count
                     bench.results.add(cost(row), name, value, unit="µs/image")
         for name, server in servers.items():
             server.stop()
@@ -93,7 +93,7 @@ def _rate(
     bench: Bench,
     row: str,
     name: str,
-    server: Program,
+    server: ServerProcess,
     turns: dict[int, Plan],
     costs: list[float],
     number: int,
@@ -108,7 +108,7 @@ def _rate(
 
 
 def _look(name: str, data_dir: Path) -> Counter[bytes]:
-    """The SHA-256 of each image that is in the store; of those that were only appended, all are 10 KB."""
+    """The SHA-256 of each image in the store. Images that were only appended all have 10 KB."""
     if name == TUTORIAL:
         return stored.files(data_dir)
     if name == APPEND_ONLY:
@@ -116,7 +116,7 @@ def _look(name: str, data_dir: Path) -> Counter[bytes]:
     return stored.digests(data_dir)
 
 
-def _server(name: str, folder: Path) -> Program:
+def _server(name: str, folder: Path) -> ServerProcess:
     modules = {
         STORELESS: ["bench.peers.composed", "storeless"],
         APPEND_ONLY: ["bench.peers.composed", "append_only"],
@@ -128,7 +128,7 @@ def _server(name: str, folder: Path) -> Program:
 
 
 def run_ping_pong(bench: Bench) -> None:
-    """One stream that waits for each acknowledgement, beside the disk's own p50."""
+    """The p50 of one stream that waits for each acknowledgement, beside that of the disk itself."""
     images = bench.size(1000, 100)
     rounds = bench.size(3, 1) * bench.results.rounds
     with ExitStack() as stack:
@@ -140,7 +140,7 @@ def run_ping_pong(bench: Bench) -> None:
             for number in range(-1, rounds)
         }
 
-        def latency(which: Program, number: int) -> float:
+        def latency(which: ServerProcess, number: int) -> float:
             return load(which, plans[number]).latency * 1000
 
         contenders: dict[str, Callable[[int], float]] = {

@@ -1,4 +1,4 @@
-"""One large image and the bodies that carry it, on disk before anything is timed."""
+"""One large image, and the bodies that carry it, which are on disk before anything is timed."""
 
 import hashlib
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.images import Picture, framed, touch, write, write_fragments
 from bench.load.http2 import DATA, HEAD, frame, frame_head
 from bench.measures import Wrong
-from bench.peers.program import Program
+from bench.peers.server_process import ServerProcess
 from conexiones.gen.user_pb2 import GetImage
 from conexiones.sdk.blocking import Client
 
@@ -14,7 +14,8 @@ GET_STREAM_IMAGE = "/user.UsuarioServicio/GetStreamImage"
 
 
 class Source:
-    """An image of about `about` bytes, another one for each number: only its first bytes are written anew."""
+    """An image of about `about` bytes, and another one for each number. Only its first bytes are
+    rewritten."""
 
     def __init__(self, folder: Path, about: int) -> None:
         self._folder = folder
@@ -30,14 +31,14 @@ class Source:
         return self._begin(path, self.picture.head)
 
     def body(self, fragment: int) -> Path:
-        """The body of a GetStreamImage in fragments of that many bytes."""
+        """The body of a GetStreamImage call in fragments of that many bytes."""
         path = self._folder / f"fragments-{fragment}"
         if not path.exists():
             write_fragments(self.picture, path, fragment=fragment)
         return self._begin(path, framed(GetImage(image=next(self.picture.pieces(fragment)))))
 
     def frames(self, fragment: int, size: int) -> Path:
-        """The same body in DATA frames of HTTP/2, of `size` bytes each but for the last, of stream 1."""
+        """The same body as DATA frames of HTTP/2 for stream 1, all of `size` bytes but the last."""
         path = self._folder / f"fragments-{fragment}-{size}"
         if not path.exists():
             with self.body(fragment).open("rb") as body, path.open("wb") as file:
@@ -65,8 +66,8 @@ class Source:
         return path
 
 
-def take_out(server: Program, picture: Picture, *, images: int = 1) -> None:
-    """Downloads what a server of ours has, checks it by hash, and deletes it. Raises Wrong."""
+def take_out(server: ServerProcess, picture: Picture, *, images: int = 1) -> None:
+    """Downloads the image that a server of ours has stored, checks its hash, and deletes it. Raises Wrong."""
     with Client(server.address) as client:
         found = list(client.images())
         if [image.sha256 for image in found] != [picture.digest] * images:

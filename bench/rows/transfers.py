@@ -1,4 +1,4 @@
-"""The SDKs, against the fastest clients there are."""
+"""Measures the SDKs against the fastest clients that there are."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from bench.load.curl import curl
 from bench.load.h2load import h2load
 from bench.measures import Wrong, interleave
 from bench.peers import http
-from bench.peers.program import ROOT, SOURCES, Failed, Program, ours
+from bench.peers.server_process import ROOT, SOURCES, Failed, ServerProcess, ours
 from bench.rows import Bench
 from bench.rows.source import Source, take_out
 from bench.rows.uploads import GIB, MIB
@@ -90,15 +90,15 @@ def run(bench: Bench) -> None:
         interleave(bench.results, DOWNLOAD, {PYTHON: sdk, CURL: from_nginx}, unit="s")
 
 
-def _put(source: Source, server: Program, command: list[str], number: int) -> float:
+def _put(source: Source, server: ServerProcess, command: list[str], number: int) -> float:
     source.number(number)
     seconds = float(_say(server, [*command, str(source.path)])["seconds"])
     take_out(server, source.picture)
     return seconds
 
 
-def _say(server: Program, command: list[str]) -> dict[str, float | str]:
-    """What a client says last, as JSON."""
+def _say(server: ServerProcess, command: list[str]) -> dict[str, float | str]:
+    """Runs a client, and returns the last line of its output, which is JSON."""
     environ = {**os.environ, "PYTHONPATH": SOURCES, "CONEXIONES_ADDRESS": server.address}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode:
@@ -107,8 +107,8 @@ def _say(server: Program, command: list[str]) -> dict[str, float | str]:
     return said
 
 
-def _h2load(source: Source, server: Program, number: int) -> float:
-    """The calls that the SDKs make: create, write with checksums, finish."""
+def _h2load(source: Source, server: ServerProcess, number: int) -> float:
+    """Makes the same calls as the SDKs: create, write with checksums, finish."""
     picture = source.number(number)
     body = source.path.parent / "chunks"
     with grpc.insecure_channel(server.address) as channel:

@@ -1,4 +1,4 @@
-"""Large uploads against the limit of the disk and against other servers; throughput and time by size."""
+"""Measures large uploads against the limit of the disk and other servers, and throughput and time by size."""
 
 import hashlib
 import time
@@ -13,7 +13,7 @@ from bench.load import bulk
 from bench.load.h2load import h2load
 from bench.measures import Wrong, interleave
 from bench.peers import http
-from bench.peers.program import Failed, Program, ours, python
+from bench.peers.server_process import Failed, ServerProcess, ours, python
 from bench.processes import Meter
 from bench.rows import Bench
 from bench.rows.source import GET_STREAM_IMAGE, Source, take_out
@@ -38,7 +38,7 @@ MEMORY = "memory"
 
 
 def ours_in(fragment: int) -> str:
-    """The name of our server with fragments of that size."""
+    """The contender's name of our server with fragments of that size."""
     return f"ours, {label(fragment)}"
 
 
@@ -47,7 +47,8 @@ def label(size: int) -> str:
 
 
 def run_gibibyte(bench: Bench) -> None:
-    """The row of 1 GiB: wall time from the first byte until all is durable and its hash known."""
+    """The row of 1 GiB: the wall time from the first byte until all bytes are durable and their hash is
+    known."""
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         source = Source(folder, bench.size(GIB, 32 * MIB))
@@ -80,23 +81,23 @@ def _limit(source: Source, number: int) -> float:
     return seconds
 
 
-def _stream(source: Source, server: Program, fragment: int, number: int) -> float:
+def _stream(source: Source, server: ServerProcess, fragment: int, number: int) -> float:
     source.number(number)
     return bulk.grpc(server.address, GET_STREAM_IMAGE, partial(source.frames, fragment))
 
 
-def _by_h2load(source: Source, server: Program, fragment: int, number: int) -> float:
+def _by_h2load(source: Source, server: ServerProcess, fragment: int, number: int) -> float:
     source.number(number)
     return h2load(server.address, GET_STREAM_IMAGE, source.body(fragment)).seconds
 
 
 def _ours(
     source: Source,
-    server: Program,
+    server: ServerProcess,
     fragment: int,
     number: int,
     *,
-    send: Callable[[Source, Program, int, int], float] = _stream,
+    send: Callable[[Source, ServerProcess, int, int], float] = _stream,
 ) -> float:
     seconds = send(source, server, fragment, number)
     take_out(server, source.picture)
@@ -133,7 +134,7 @@ def _same(*digests: bytes) -> None:
 
 
 def run_fragments(bench: Bench) -> None:
-    """Throughput against the size of the fragments."""
+    """Throughput by the size of the fragments."""
     every = [4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB]
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
@@ -163,7 +164,7 @@ def _rate(source: Source, run: Callable[[int], float], number: int) -> float:
 
 
 def run_sizes(bench: Bench) -> None:
-    """Time against the size of the image, 64 KiB fragments."""
+    """Time by the size of the image, in fragments of 64 KiB."""
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         server = stack.enter_context(ours(folder / "ours"))
@@ -184,10 +185,10 @@ def run_sizes(bench: Bench) -> None:
 
 
 def run_memory(bench: Bench) -> None:
-    """Peak memory of the server while uploads come in at once, a fresh server each time.
+    """Peak memory of the server during concurrent uploads, of a fresh server each time.
 
-    The images are too large to be decoded by it: that would begin beside the last uploads, in processes that
-    have a budget of their own.
+    The server is configured not to decode the images. Decoding would begin during the last uploads, in
+    processes that have a budget of their own.
     """
     bench.results.note(
         f"{MEMORY}: nothing is decoded beside the uploads: that has a budget of its own (decode_memory)."

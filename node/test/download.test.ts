@@ -266,12 +266,12 @@ describe("renditions", () => {
         const stream = target();
         const got = stream ? await away.download(image.id, stream, options) : await away.download(image.id, options);
         const sum = "sha256" in got ? hex(got.sha256) : sha256(got);
-        // As long as the server has not noticed that the connection is gone, it goes on with what is open.
+        // Until the server notices that the connection is gone, it continues with the rendition that it has open.
         if (sum !== old.sum) return sum;
       }
     };
     assert.equal(await changed(() => undefined), other.sum);
-    // What went into a stream cannot be taken back.
+    // Bytes that were written to a stream cannot be taken back.
     const nowhere = () => {
       const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
       return stream.on("error", () => undefined);

@@ -16,7 +16,7 @@ async function some(count: number): Promise<{ user: string; images: Image[] }> {
   return { user, images };
 }
 
-/** What is stored and deleted, as it was then. */
+/** The images that are stored and deleted, without their facts. */
 async function* changes(events: AsyncIterable<WatchEvent>): AsyncGenerator<WatchEvent, void> {
   for await (const event of events) {
     if (event.kind === "stored") yield { ...event, image: asStored(event.image) };
@@ -123,7 +123,7 @@ describe("watch", () => {
     const stored = (await next).value as WatchEvent;
     assert.deepEqual(stored, { kind: "stored", image: asStored(image), resumeToken: stored.resumeToken });
     await events.return();
-    // From the token of the gap on, nothing is missing.
+    // After the token of the resync, nothing is missing.
     const again = started(user, { resumeToken: gap.resumeToken });
     assert.deepEqual((await again.events.next()).value, stored);
     await again.events.return();
@@ -179,7 +179,7 @@ describe("watch", () => {
       assert.match(dominantColor ?? "", /^#[0-9a-f]{6}$/);
       assert.ok(blurHash);
       assert.deepEqual((await conexiones.image(id)).facts, facts);
-      // Of bytes that are known they are there at once.
+      // If the bytes were stored before, the facts are there at once.
       assert.deepEqual((await conexiones.upload(bytes)).facts, facts);
       break;
     }

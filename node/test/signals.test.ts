@@ -19,7 +19,7 @@ async function first<T>(items: AsyncGenerator<T, void>): Promise<T | undefined> 
   return value ?? undefined;
 }
 
-/** Of every call. */
+/** Every call, as a function of its signal. */
 const calls: Record<string, (client: Client, signal: AbortSignal) => Promise<unknown>> = {
   upload: (client, signal) => client.upload(photograph, { signal }),
   "upload of a stream": (client, signal) => client.upload(endless(), { signal }),

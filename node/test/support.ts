@@ -1,4 +1,4 @@
-// What the tests share: the server that pytest has started, images of any size, and a network that breaks.
+// What the tests share: the server that pytest has started, images of any size, and networks that break.
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
@@ -13,33 +13,33 @@ import type { ClientOptions, ImageInfo } from "conexiones";
 export const address = process.env["CONEXIONES_ADDRESS"] ?? "";
 if (!address) throw new Error("CONEXIONES_ADDRESS names no server: pytest tests/node/test_node_sdk.py starts one.");
 
-/** Its folder. */
+/** The data folder of the server. */
 export const data = process.env["CONEXIONES_DATA_DIR"] ?? "";
 
 export const MiB = 1 << 20;
 export const elephant = new URL("../../../client/image/elephant.jpg", import.meta.url);
 export const photograph = await readFile(elephant);
 
-/** An image without what becomes known of it only some time after it was stored. */
+/** An image without its facts, which become known only some time after it was stored. */
 export function asStored<T extends ImageInfo>(image: T): T {
   return { ...image, facts: undefined };
 }
 
-/** A client that ends with the test file. */
+/** A client that is closed at the end of the test file. */
 export function client(options: Partial<ClientOptions> = {}): Client {
   const made = new Client({ address, ...options });
   after(() => made.close());
   return made;
 }
 
-/** A folder that goes with the test file. */
+/** A folder that is removed at the end of the test file. */
 export async function folder(): Promise<string> {
   const made = await mkdtemp(join(tmpdir(), "conexiones-node-"));
   after(() => rm(made, { recursive: true }));
   return made;
 }
 
-/** A BMP of at least `size` bytes, its pixels noise, never twice the same. */
+/** A BMP of at least `size` bytes of noise. Every call makes another image. */
 export function bmp(size: number): Buffer {
   const width = 1024;
   const height = Math.max(1, Math.ceil((size - 54) / (width * 3)));
@@ -75,24 +75,24 @@ export async function* pieces(bytes: Uint8Array, size = 77_777): AsyncGenerator<
 
 export interface Network {
   address: string;
-  /** How many connections there were, and how many of them it broke. */
+  /** How many connections there were, and how many of them were broken. */
   connections: number;
   broken: number;
 }
 
-/** A way to the server on which each of the first `breaks` connections breaks after `bytes` in one direction. */
+/** A relay to the server that breaks each of the first `breaks` connections after `bytes` in one direction. */
 export async function brokenNetwork(bytes: number, breaks: number): Promise<Network> {
   return await relay((network, passed) => (passed > bytes && network.broken < breaks ? "break" : "pass"));
 }
 
-/** One whose first connections, when `hush()` is called, carry nothing any more, and nobody is told. */
+/** A relay to the server. After `hush()`, the connections made so far drop all bytes without any error. */
 export async function silentNetwork(): Promise<Network & { hush(): void }> {
   let hushed = 0;
   const network = await relay((_network, _passed, connection) => (connection <= hushed ? "drop" : "pass"));
   return Object.assign(network, { hush: () => (hushed = network.connections) });
 }
 
-/** `judge` says what becomes of what came, by how much that was on a connection in one direction. */
+/** A relay to the server. `judge` decides, by the bytes that came on a connection in one direction, what to do with them. */
 async function relay(
   judge: (network: Network, passed: number, connection: number) => "pass" | "drop" | "break",
 ): Promise<Network> {

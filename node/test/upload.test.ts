@@ -194,7 +194,7 @@ describe("an upload", () => {
   });
 
   it("can be looked at and given up", async () => {
-    // The id of an upload that goes on is known to whom speaks the protocol, not to whom calls upload().
+    // upload() does not reveal the id of an upload in progress, so the test takes it from the protocol.
     const rpc = new Rpc(address, credentials.createInsecure(), {});
     const request = { requestId: randomUUID(), user: "Eva", sizeBytes: 1_000_000n };
     const { upload: begun } = await rpc.unary(UploadService.method.createUpload, request);

@@ -27,7 +27,7 @@ describe("the tutorial's calls", () => {
   it("processImage", async () => {
     const { image } = await conexiones.processImage(photograph, { user: "Inés" });
     assert.equal(hex(image?.sha256 as Uint8Array), sha256(photograph));
-    // It waits for them.
+    // ProcessImage waits until the image is decoded.
     assert.deepEqual([image?.facts?.colorSpace, image?.facts?.hasAlpha], ["RGB", undefined]);
     await assert.rejects(conexiones.processImage(Buffer.from("text")), ImageError);
   });

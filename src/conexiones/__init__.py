@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Only who asks for a client loads gRPC: the server and `conexiones --help` do without.
+    # gRPC is imported only when a client is used: the server and `conexiones --help` do not need it.
     if name in {"AsyncClient", "Client"}:
         from conexiones import sdk
 

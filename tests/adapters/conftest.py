@@ -1,4 +1,4 @@
-"""The contract suites run once for every adapter that is named here."""
+"""Fixtures of all adapters. The suites in catalog/ and blobs/ run once for every backend named here."""
 
 import os
 import subprocess

@@ -14,7 +14,7 @@ from bench.limits import direct_write
 from bench.load import bulk, h2load
 from bench.load.streams import Plan, load
 from bench.measures import Results, Wrong, interleave
-from bench.peers.program import Failed, ours
+from bench.peers.server_process import Failed, ours
 from bench.report import exponent, publish
 from bench.rows import uploads
 from bench.rows.source import GET_STREAM_IMAGE, Source

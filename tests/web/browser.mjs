@@ -1,6 +1,6 @@
-// Opens a page in Chromium once for each run that stands as JSON on standard input, has it send the calls, and
-// prints one line of JSON for each: the answers of each client, what the page shows, and what the console said.
-// A run without calls waits until the page shows something.
+// Reads runs as JSON from standard input. For each, it opens a page in Chromium that sends the calls, and prints one line
+// of JSON: the replies of each client, the text of the page, and the messages of the console. A run without calls waits
+// until the page shows something.
 import { text } from "node:stream/consumers";
 import { chromium } from "playwright-core";
 

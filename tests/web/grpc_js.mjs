@@ -1,5 +1,5 @@
-// Sends the calls that stand as JSON on standard input with @grpc/grpc-js, to the address given, and
-// prints one line of JSON for each: code, message, details and replies, bytes as base64.
+// Reads calls as JSON from standard input, sends them with @grpc/grpc-js to the given address, and prints one line of
+// JSON for each: code, message, details and replies, with bytes as base64.
 import { text } from "node:stream/consumers";
 import grpc from "@grpc/grpc-js";
 
@@ -36,7 +36,7 @@ function ask({ path, messages, streams, repliesStream }) {
       : client.makeClientStreamRequest(...fixed, new grpc.Metadata(), options, one);
     if (repliesStream) {
       request.on("data", (reply) => replies.push(reply));
-      request.on("error", () => {}); // its status comes too
+      request.on("error", () => {}); // the event "status" tells the same
       request.on("status", end);
     }
     bytes.forEach((message) => request.write(message));

@@ -1,8 +1,8 @@
-// Plays scenarios in Chromium: one line of JSON in for each, lines of JSON out.
+// Plays scenarios in Chromium. Requests and results are lines of JSON.
 //
-// In: {"scenario": "name", "url": "…", …}. Out: {"ask": …} where the scenario wants something done, which a line
-// in answers; in the end {"done": {"result", "said", "foreign"}} with what the console said and the requests that
-// went to another origin, or {"failed": "why"}.
+// A request is {"scenario": "name", "url": "…", …}. If the scenario needs the test to do something, it prints
+// {"ask": …} and waits for a line. At the end it prints {"failed": "why"}, or {"done": {"result", "said", "foreign"}}
+// with the messages of the console and the requests that went to another origin.
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 

@@ -1,5 +1,5 @@
-// The page of the browser tests: it sends calls through the clients that browsers have, and tells what came
-// back. `run` is called by the test.
+// The page of the browser tests. It sends calls through several browser clients, and returns what came back. The test
+// calls `run`.
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
 import { ConnectError, createClient } from "@connectrpc/connect";
@@ -14,7 +14,7 @@ interface Call {
   request: string;
 }
 
-/** Bytes are base64. `status` is grpc-status-details-bin where a client gives it as it came. */
+/** Bytes are base64. `status` is grpc-status-details-bin, from clients that give access to it. */
 interface Answer {
   code: number;
   message: string;
@@ -45,7 +45,7 @@ Object.assign(window, {
   },
 });
 
-/** The official client. Its own code generator is not needed: it takes any two functions for the messages. */
+/** The official client. It needs no generated code: it accepts any two functions that encode and decode messages. */
 function official(base: string, format: "text" | "binary"): Client {
   const client = new grpcWeb.GrpcWebClientBase({ format });
   return async (path, request) => {

@@ -1,11 +1,11 @@
-// What people do with the page. Each takes { given, context, open, ask }: see page.mjs.
+// The scenarios: what people do with the page. Each takes { given, context, open, ask }: see page.mjs.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { expect, shot, stored, tiles, upload } from "./steps.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** Files by the file input; each becomes a tile with its thumbnail. */
+/** Uploads files by the file input; each becomes a tile with its thumbnail. */
 export async function input({ given, open }) {
   const page = await open();
   await page.getByText(given.empty).waitFor();
@@ -18,7 +18,7 @@ export async function input({ given, open }) {
   return await page.locator(".grid li").evaluateAll((all) => all.map((one) => one.dataset.id));
 }
 
-/** Files and a folder by drop, as the browser itself has them; then one pasted. */
+/** Drops files and a folder, as real browser objects, and then pastes a file. */
 export async function drop({ given, context, open }) {
   const page = await open();
   await page.getByText("No images yet").waitFor();
@@ -38,7 +38,7 @@ export async function drop({ given, context, open }) {
   await tiles(page, given.count + 1);
 }
 
-/** A large file, with the server killed and back again in the middle. */
+/** Uploads a large file, while the server is killed and started again. */
 export async function restart({ given, open, ask }) {
   const page = await open();
   await tiles(page, given.count);
@@ -55,7 +55,7 @@ export async function restart({ given, open, ask }) {
   await page.locator('.live[data-state="live"]').waitFor();
 }
 
-/** A large file, with the page loaded again in the middle: the same file goes on. */
+/** Uploads a large file and reloads the page in the middle: choosing the same file resumes the upload. */
 export async function reload({ given, open }) {
   const page = await open();
   await page.getByText("No images yet").waitFor();
@@ -76,8 +76,9 @@ export async function reload({ given, open }) {
   return offsets.reduce((sum, size) => sum + size, 0);
 }
 
-/** A dropped file, of which the browser gives a handle, with the page loaded again in the middle: it goes on without
- *  being chosen again. The handle is one of the page's own file system, for others take a person to give them. */
+/** Drops a file for which the browser gives a handle, and reloads the page in the middle: the upload resumes without
+ *  choosing the file again. The handle is of the page's own file system, because for other files a person has to give
+ *  permission. */
 export async function handle({ given, open }) {
   const page = await open();
   await page.getByText("No images yet").waitFor();
@@ -96,13 +97,13 @@ export async function handle({ given, open }) {
   await progress(page, 0.3);
   await page.reload();
   const row = page.locator('.upload[data-state="interrupted"]');
-  await row.getByRole("button", { name: "Go on" }).click();
+  await row.getByRole("button", { name: "Resume" }).click();
   await stored(page, 1);
   await tiles(page, 1);
 }
 
-/** Pause, go on, cancel: each pressed as soon as it can be. From out here that takes longer than an upload: the
- *  browser hands every body that it sends to who steers it. */
+/** Pauses, resumes and cancels an upload, as soon as each is possible. The buttons are pressed from within the page,
+ *  because pressing them from here takes longer than an upload. */
 export async function pausing({ given, open }) {
   const page = await open();
   await page.getByText("No images yet").waitFor();
@@ -121,7 +122,7 @@ export async function pausing({ given, open }) {
     press("Pause");
     await state("paused");
     const paused = sent();
-    press("Go on");
+    press("Resume");
     await state("sending");
     await until(() => sent() > paused);
     press("Cancel");
@@ -133,7 +134,7 @@ export async function pausing({ given, open }) {
   if (paused < 100 || paused > 900) throw new Error(`it was paused at ${paused} of 1000`);
 }
 
-/** What is no image is refused, with a sentence. */
+/** Uploads files that are no images: they are refused, with a sentence. */
 export async function refused({ given, open }) {
   const page = await open();
   await upload(page, given.files);
@@ -142,7 +143,7 @@ export async function refused({ given, open }) {
   return await page.locator('.upload[data-state="refused"] .state').innerText();
 }
 
-/** Two windows: what one uploads, the other shows. Gives the milliseconds between. */
+/** Uploads in one window what another window then shows. Returns the milliseconds between the two. */
 export async function two({ given, context, open }) {
   const [one, other] = [await open(), await open()];
   await other.getByText("No images yet").waitFor();
@@ -152,7 +153,7 @@ export async function two({ given, context, open }) {
   const finished = one.waitForResponse((response) => response.url().endsWith("/FinishUpload")).then(() => Date.now());
   await upload(one, given.files);
   const [there, done] = [await seen, await finished];
-  // The window that listens for both goes; the other takes over.
+  // The window that listens for both is closed, and the other takes over.
   await one.close();
   const third = await open();
   await upload(third, given.more);
@@ -161,7 +162,7 @@ export async function two({ given, context, open }) {
   return there - done;
 }
 
-/** The connection is lost; what was stored meanwhile is there afterwards. */
+/** Loses the connection: images that are stored meanwhile appear afterwards. */
 export async function reconnect({ open, ask }) {
   const page = await open();
   await page.locator('.live[data-state="live"]').waitFor();
@@ -176,7 +177,7 @@ export async function reconnect({ open, ask }) {
   await page.getByText("No images yet").waitFor();
 }
 
-/** By keyboard alone: to an image, through its details, and back; the panel; a deletion undone. */
+/** Uses the keyboard alone: opens an image, goes through its details and back, opens the panel, undoes a deletion. */
 export async function keyboard({ given, open }) {
   const page = await open();
   await tiles(page, given.count);
@@ -215,7 +216,7 @@ export async function keyboard({ given, open }) {
   await page.locator("dialog.try").waitFor({ state: "hidden" });
 }
 
-/** One image's details: facts, zoom, downloads, programs. Gives the programs' texts. */
+/** Looks at the details of one image: facts, zoom, downloads, programs. Returns the texts of the programs. */
 export async function details({ given, context, open }) {
   const page = await open(`#/image/${given.id}`);
   const dialog = page.locator("dialog.details[open]");
@@ -246,7 +247,7 @@ export async function details({ given, context, open }) {
   return programs;
 }
 
-/** Deletes: out of sight at once, and gone when the page is left before the undo is over. */
+/** Deletes an image: it is hidden at once, and deleted if the page is left before the time for undo is over. */
 export async function deletion({ given, open, ask }) {
   const page = await open(`#/image/${given.id}`);
   await page.locator("dialog.details[open]").getByRole("button", { name: "Delete" }).click();
@@ -257,7 +258,7 @@ export async function deletion({ given, open, ask }) {
   await ask("gone");
 }
 
-/** The tutorial's calls over gRPC-Web, their answers and errors; the server's state. */
+/** Makes the tutorial's calls over gRPC-Web, with replies and errors, and looks at the server's state. */
 export async function trying({ given, open }) {
   const page = await open("#/try");
   const panel = page.locator("dialog.try[open]");
@@ -283,7 +284,7 @@ export async function trying({ given, open }) {
   return { answers, calls: calls.filter(([path]) => path.startsWith("/user.")) };
 }
 
-/** All states, looked at by axe: serious and critical findings. */
+/** Checks all states of the page with axe. Returns serious and critical findings. */
 export async function accessible({ given, open }) {
   const page = await open();
   await tiles(page, given.count);
@@ -314,8 +315,8 @@ export async function accessible({ given, open }) {
   return found;
 }
 
-/** A hundred thousand images, scrolled through to the end and back: gives the most that the document had at a
- * time, and the bytes of memory in the end. */
+/** Scrolls through a hundred thousand images to the end and back. Returns the largest number of elements in the
+ *  document, and the bytes of memory at the end. */
 export async function many({ given, context, open }) {
   const page = await open();
   await page.locator(".tile.shown").first().waitFor();
@@ -333,7 +334,7 @@ export async function many({ given, context, open }) {
   const end = await page.evaluate(() => document.documentElement.scrollHeight - 40 * innerHeight);
   const far = await frame(page, end);
   const near = await frame(page, 0);
-  // The middle was let go of and comes back, and so does the beginning.
+  // The middle was dropped from memory and is loaded again, and so is the beginning.
   await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
   await page.waitForFunction((middle) => {
     const places = [...document.querySelectorAll(".grid li")].map((tile) => Number(tile.getAttribute("aria-posinset")));
@@ -348,7 +349,7 @@ export async function many({ given, context, open }) {
   return { most, bytes: usedSize, near, far };
 }
 
-/** Scrolls by half a window thirty times, and gives the median of how long a frame took, in milliseconds. */
+/** Scrolls by half a window thirty times. Returns the median time of a frame, in milliseconds. */
 async function frame(page, from) {
   await page.evaluate((top) => scrollTo(0, top), from);
   await page.locator(".tile.shown").first().waitFor();
@@ -364,7 +365,7 @@ async function frame(page, from) {
   });
 }
 
-/** Two fingers on the middle of a box that move apart, to three times their distance. */
+/** Moves two fingers in the middle of a box apart, to three times their distance. */
 async function pinch(devtools, { x, y, width, height }) {
   await devtools.send("Emulation.setTouchEmulationEnabled", { enabled: true, maxTouchPoints: 2 });
   const points = (distance) => [-1, 1].map((side, id) => ({ id, x: x + width / 2 + side * distance, y: y + height / 2 }));
@@ -376,12 +377,12 @@ async function pinch(devtools, { x, y, width, height }) {
   await devtools.send("Emulation.setTouchEmulationEnabled", { enabled: false });
 }
 
-/** Until an upload has so much of it committed. */
+/** Waits until an upload has committed this part of its bytes. */
 async function progress(page, part) {
   await page.waitForFunction((wanted) => (document.querySelector(".upload progress")?.value ?? 0) >= 1000 * wanted, part);
 }
 
-/** Loads the page, and gives the milliseconds until something, an image, and all thumbnails in sight were there. */
+/** Loads the page. Returns the milliseconds until anything, the first image, and all thumbnails in sight were shown. */
 export async function paint({ context, open }) {
   await context.addInitScript(() => {
     window.times = {};

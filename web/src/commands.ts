@@ -1,4 +1,4 @@
-// Programs that fetch exactly one image, to be copied.
+// Programs that fetch one image, for the user to copy.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
 import { extension } from "./image";
@@ -8,10 +8,10 @@ export interface Command {
   text: string;
 }
 
-/** Of the server that this page is from; they write the file beside where they run. */
+/** Programs that fetch the image from this page's server, into a file in the current folder. */
 export function commands({ id, format }: Image, { origin, host, protocol }: Location): Command[] {
   const file = `${id}.${extension(format)}`;
-  // A port is always said: without one, gRPC has another default than browsers.
+  // The address always has a port, because the default port of gRPC is not that of browsers.
   const tls = protocol === "https:";
   const address = /:\d+$/.test(host) ? host : `${host}:${tls ? 443 : 80}`;
   return [

@@ -1,10 +1,10 @@
-// Deleting with an undo: the image is out of sight at once, and deleted when the time to undo is over, or the
-// page is left.
+// Deleting with undo: the image is hidden at once, and deleted when the time for undo is over or the page is left.
 import type { Listing } from "./gallery/listing";
 import { t } from "./i18n";
 import { images, lastingImages, problem } from "./rpc";
 import { toast } from "./toast";
 
+/** How long a deletion can be undone. */
 const UNDO_MS = 7_000;
 
 export class Deletion {

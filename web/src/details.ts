@@ -1,4 +1,4 @@
-// One image: large, with its facts, its downloads, the programs that fetch it, and its deletion.
+// The view of one image: the image, its facts, its downloads, the programs that fetch it, and its deletion.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
 import { commands } from "./commands";
@@ -9,14 +9,17 @@ import { created, extension, hex } from "./image";
 import { copyButton } from "./toast";
 import { Stage } from "./zoom";
 
+/** Widths of renditions to choose from, in pixels. */
 const WIDTHS = [320, 640, 1280, 1920, 3840];
 const FORMATS = ["webp", "jpeg", "png", "avif"];
+/** Factor of one zoom by button or key. */
 const STEP = 1.5;
+/** Pixels that an arrow key moves a zoomed image. */
 const PAN = 80;
 
 export interface Actions {
   close: () => void;
-  /** -1 for the image before, 1 for the next. */
+  /** -1 goes to the previous image, 1 to the next. */
   step: (by: number) => void;
   remove: (image: Image) => void;
 }
@@ -72,12 +75,12 @@ export class Details {
     this.#previous.hidden = !around.previous;
     this.#next.hidden = !around.next;
     const program = this.#side.querySelector<HTMLElement>(":scope .programs");
-    // What only learnt its facts keeps what one is doing with it.
+    // If only the facts are new, the rest stays as it is, so that choices made by the user are kept.
     if (!another && program) this.#side.querySelector(".facts")?.replaceWith(this.#facts(image));
     else this.#side.replaceChildren(this.#facts(image), this.#downloads(image), this.#programs(image), this.#deletion(image));
   }
 
-  /** It is gone, or was never there. */
+  /** Says that the image was deleted or never existed. */
   missing(): void {
     this.#image = undefined;
     if (!this.element.open) this.element.showModal();

@@ -1,11 +1,14 @@
-// The little that the page needs to make elements.
+// Functions that create and change elements.
 
 export type Child = Node | string | number | null | undefined | false;
 
 type Listeners = { [K in keyof HTMLElementEventMap as `on${K}`]?: (event: HTMLElementEventMap[K]) => void };
 type Attributes = Record<string, string | number | boolean | undefined | null>;
 
-/** An element. `on…` are listeners, all else attributes: true is an empty one, false and undefined are none. */
+/**
+ * Creates an element. Names that begin with `on` are listeners, all others attributes: true sets an empty attribute;
+ * false, null and undefined set none.
+ */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   given: Listeners | Attributes | null = null,
@@ -31,7 +34,7 @@ export function append(parent: Element, ...children: Child[]): void {
   }
 }
 
-/** Writes only what changes, so that a screen reader says nothing twice. */
+/** Sets the text only if it changes, so that a screen reader says nothing twice. */
 export function say(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -69,7 +72,7 @@ export function icon(name: IconName): SVGSVGElement {
   return svg;
 }
 
-/** A button with an icon; `label` is what it is called, and shown if `shown`. */
+/** A button with an icon. `label` is its accessible name, and is visible if `shown`. */
 export function button(
   name: IconName,
   label: string,

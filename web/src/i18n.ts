@@ -1,4 +1,5 @@
-// The page's language: the first of the browser's that it has, else English; and numbers as that language has them.
+// The page's language, which is the first of the browser's languages that the page has, or else English; and numbers,
+// sizes and dates in the form of that language.
 import { en } from "./words/en";
 import type { Words } from "./words/en";
 import { es } from "./words/es";
@@ -6,7 +7,7 @@ import { es } from "./words/es";
 const LANGUAGES: Record<string, Words> = { en, es };
 
 export const language = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in LANGUAGES) ?? "en";
-/** With the region, where the browser says one: it decides how numbers and dates are written. */
+/** The language with its region, if the browser names one. It decides how numbers and dates are written. */
 const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
 const words = LANGUAGES[language] ?? en;
 const plural = new Intl.PluralRules(locale);
@@ -17,7 +18,7 @@ const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 
 type Values = Record<string, string | number>;
 
-/** The sentence of that name, with its values; a number `n` chooses the form. */
+/** The text of that name with the values inserted. The number `n` chooses between singular and plural. */
 export function t(name: keyof Words, values: Values = {}): string {
   const forms = words[name].split("|");
   const form = typeof values["n"] === "number" && plural.select(values["n"]) !== "one" ? forms.at(-1) : forms[0];
@@ -37,7 +38,7 @@ export function decimal(value: number): string {
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
-/** Bytes in the unit that makes them short, of 1000 each. */
+/** A number of bytes in the largest suitable decimal unit. */
 export function bytes(count: number): string {
   let unit = 0;
   while (count >= 999.5 && unit < UNITS.length - 1) {
@@ -49,7 +50,7 @@ export function bytes(count: number): string {
   return `${written.format(count)} ${UNITS[unit]}`;
 }
 
-/** Seconds, as one would say how long something takes. */
+/** A number of seconds as a rounded duration in seconds, minutes or hours. */
 export function duration(seconds: number): string {
   if (seconds < 60) return t("seconds", { n: Math.max(1, Math.round(seconds)) });
   if (seconds < 5_400) return t("minutes", { n: Math.round(seconds / 60) });
@@ -68,7 +69,7 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["minute", 60],
 ];
 
-/** How long ago that was. */
+/** How long ago a time was, in words. */
 export function ago(value: Date): string {
   const seconds = (value.getTime() - Date.now()) / 1000;
   for (const [unit, length] of STEPS) if (seconds <= -length) return relative.format(Math.round(seconds / length), unit);

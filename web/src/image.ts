@@ -1,4 +1,4 @@
-// What the page says of an image, wherever it does.
+// Descriptions of an image that several parts of the page show.
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 
 import type { Image } from "#gen/conexiones/v1/images_pb";
@@ -11,7 +11,7 @@ export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Of a file of it; the media type's own are used where there are several. */
+/** The file extension of a format. */
 export function extension(format: string): string {
   return { JPEG: "jpg", TIFF: "tif", HEIF: "heic" }[format] ?? format.toLowerCase();
 }

@@ -1,4 +1,4 @@
-// The page: what it is made of, and how its parts hear of each other.
+// The page: creates its parts and connects them.
 import "./page.css";
 
 import { Deletion } from "./deletion";
@@ -13,7 +13,7 @@ import { delayAfter, images, pause, problem, status } from "./rpc";
 import { element as toasts, toast } from "./toast";
 import { Try } from "./try";
 import { Queue } from "./uploads/queue";
-import { chosen, MOST_FILES, transferred } from "./uploads/sources";
+import { chosen, MAX_FILES, transferred } from "./uploads/sources";
 import type { Source } from "./uploads/sources";
 import { Tray } from "./uploads/tray";
 
@@ -65,7 +65,7 @@ async function extend(): Promise<void> {
   }
 }
 
-/** Lists from the beginning, again and again until that succeeds. */
+/** Lists the images from the beginning, and retries until that succeeds. */
 async function list(): Promise<void> {
   for (let attempts = 0; ; attempts++) {
     try {
@@ -87,15 +87,17 @@ async function recount(): Promise<void> {
     total = Number((await status.getStatus({})).imageCount);
     changed();
   } catch {
-    // The list is what matters; it says itself what it cannot do.
+    // Only the count is missing then. If the server is unreachable, the list shows it.
   }
 }
 
-// While one looks further down, what is new waits, so that nothing moves under one's eyes.
+// While the user has scrolled down, new images are held back, so that nothing moves.
 let held = 0;
+/** Whether more images were stored than were kept, so that the list has to be loaded again. */
 let stale = false;
 const waiting: Parameters<Listing["put"]>[0][] = [];
-const MOST_WAITING = 500;
+/** How many of the images held back are kept. */
+const MAX_WAITING = 500;
 
 function scrolledDown(): boolean {
   return scrollY > 200;
@@ -119,7 +121,7 @@ const watch = new Watch({
         total += 1;
         if (!scrolledDown() && !held) return listing.put(event.value);
         held += 1;
-        if (waiting.length < MOST_WAITING) waiting.push(event.value);
+        if (waiting.length < MAX_WAITING) waiting.push(event.value);
         else stale = true;
         fresh.hidden = false;
         say(fresh, t("fresh", { n: held }));
@@ -215,7 +217,7 @@ const tray = new Tray(queue);
 
 async function add(sources: AsyncIterable<Source> | Iterable<Source>): Promise<void> {
   const { taken, tooMany } = await queue.add(sources);
-  if (tooMany) toast(t("tooMany", { n: MOST_FILES }));
+  if (tooMany) toast(t("tooMany", { n: MAX_FILES }));
   if (taken === 0) toast(t("nothing"));
 }
 

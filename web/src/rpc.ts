@@ -1,4 +1,4 @@
-// The server's services, over gRPC-Web in binary: the same origin, the same port.
+// Clients of the server's services, over binary gRPC-Web, at the origin of the page.
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
@@ -12,7 +12,7 @@ import { language } from "./i18n";
 
 const baseUrl = location.origin;
 const transport = createGrpcWebTransport({ baseUrl });
-/** What it sends reaches the server even when the page is left meanwhile; at most 64 KiB. */
+/** With keepalive a request reaches the server even if the page is left meanwhile. It may have at most 64 KiB. */
 const lasting = createGrpcWebTransport({
   baseUrl,
   fetch: (input, init) => fetch(input, { ...init, keepalive: true }),
@@ -24,32 +24,32 @@ export const uploads = createClient(UploadService, transport);
 export const status = createClient(StatusService, transport);
 export const usuario = createClient(UsuarioServicio, transport);
 
-/** What went wrong with a call. */
+/** The error of a call. */
 export interface Problem {
   code: Code;
-  /** Stable: docs/errors.md lists them. Empty if the server said none. */
+  /** The stable reason (see docs/errors.md); empty if the error is not the server's. */
   reason: string;
-  /** In the page's language where the server says it so. */
+  /** The sentence, in the page's language if the server has it. */
   message: string;
-  /** Whether the same call may succeed in a moment. */
-  passing: boolean;
+  /** Whether a retry may succeed. */
+  retryable: boolean;
   error: ConnectError;
 }
 
-const PASSING = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Internal, Code.Unknown, Code.ResourceExhausted]);
+const RETRYABLE = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Internal, Code.Unknown, Code.ResourceExhausted]);
 
 export function problem(thrown: unknown): Problem {
   const error = ConnectError.from(thrown);
   const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? "";
-  // With a reason, the server itself has answered: then only what it calls passing is.
-  const passing = reason
+  // A reason means that the server itself has answered, so only some of its errors are worth a retry.
+  const retryable = reason
     ? error.code === Code.Unavailable || reason === "SERVER_BUSY" || reason === "CHECKSUM_MISMATCH"
-    : PASSING.has(error.code);
+    : RETRYABLE.has(error.code);
   const local = error.findDetails(LocalizedMessageSchema).find(({ locale }) => locale === language)?.message;
-  return { code: error.code, reason, message: local ?? error.rawMessage, passing, error };
+  return { code: error.code, reason, message: local ?? error.rawMessage, retryable, error };
 }
 
-/** Whether the server serves, by its health service; undefined if it is out of reach. */
+/** The health of the server; undefined if it is unreachable. */
 export async function health(): Promise<"SERVING" | "NOT_SERVING" | undefined> {
   try {
     const reply = await fetch("/grpc.health.v1.Health/Check", {
@@ -64,12 +64,12 @@ export async function health(): Promise<"SERVING" | "NOT_SERVING" | undefined> {
   }
 }
 
-/** Milliseconds before another attempt: longer each time, never the same for two pages, 5 s at most. */
+/** Milliseconds to wait before the next attempt: exponential backoff with jitter, at most 5 s. */
 export function delayAfter(attempts: number): number {
   return Math.min(5_000, 250 * 2 ** attempts) * (0.5 + Math.random() / 2);
 }
 
-/** Waits; sooner if the browser finds its network again. Rejects when aborted. */
+/** Waits, but no longer than until the browser's network is back. Rejects when aborted. */
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   await new Promise<void>((resolve) => {

@@ -1,7 +1,8 @@
-// Short notes at the edge of the page, which a screen reader says; at most one of them has something to undo.
+// Short notes at the edge of the page, which a screen reader reads aloud.
 import { button, h, say } from "./dom";
 import { t } from "./i18n";
 
+/** How long a note stays by default. */
 const STAY_MS = 6_000;
 
 export const element = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
@@ -10,7 +11,7 @@ export interface Toast {
   close: () => void;
 }
 
-/** Shows a note for a while; with `act` it has a button. */
+/** Shows a note for `stay` milliseconds. With `act` it has a button. */
 export function toast(text: string, act?: { label: string; run: () => void }, stay = STAY_MS): Toast {
   const message = h("span");
   const note = h("div", { class: "toast" }, message);
@@ -29,12 +30,12 @@ export function toast(text: string, act?: { label: string; run: () => void }, st
   note.append(button("close", t("close"), close, { kind: "small" }));
   element.append(note);
   while (element.childElementCount > 3) element.firstElementChild?.remove();
-  // Written once it is there, or it would not be said.
+  // A screen reader only reads text that is written after the element was added.
   requestAnimationFrame(() => say(message, text));
   return { close };
 }
 
-/** Copies. Without a secure context there is no clipboard, but there is a selection. */
+/** Copies a text. Without a secure context there is no clipboard API, so it copies a selection instead. */
 export async function copy(text: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(text);
@@ -47,7 +48,7 @@ export async function copy(text: string): Promise<void> {
   }
 }
 
-/** A button that copies, and says so for a moment. */
+/** A button that copies a text, and confirms it for a moment. */
 export function copyButton(text: () => string, label = t("copy")): HTMLButtonElement {
   const made = button("copy", label, () => void pressed(), { shown: true, kind: "text" });
   const word = made.querySelector("span") as HTMLSpanElement;

@@ -1,4 +1,4 @@
-// Try the service: two of the tutorial's calls with request and answer, and the server's state.
+// The panel "Try the service": two of the tutorial's calls with request and reply, and the state of the server.
 import { toJson } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";

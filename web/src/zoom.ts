@@ -1,11 +1,12 @@
-// One image on a stage: fitted, or as large as one likes, moved by pointer, fingers, wheel and keys.
+// A stage that shows one image, fitted or zoomed. It is moved and zoomed by pointer, fingers, wheel and keys.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
 import { draw } from "./gallery/blurhash";
 import { h } from "./dom";
 
-const MOST = 16; // times the fitted size, or the size at which a pixel is so many on the screen
-/** Few sizes, so that the server makes few renditions: pixels of the longer side. */
+/** The largest zoom, as a factor of the fitted size. Large images can be zoomed to two screen pixels for each of theirs. */
+const MAX_SCALE = 16;
+/** Sizes of renditions, in pixels of the longer side. They are few, so that the server makes few renditions. */
 const SIDES = [1280, 2560, 4096, 8192];
 
 export class Stage {
@@ -19,7 +20,7 @@ export class Stage {
   #scale = 1;
   #x = 0;
   #y = 0;
-  #side = 0; // of the rendition that is shown
+  #side = 0; // the longer side of the rendition that is shown, in pixels
   #moved = false;
 
   constructor(noPreview: string) {
@@ -37,7 +38,7 @@ export class Stage {
     new ResizeObserver(() => this.#lay()).observe(this.element);
   }
 
-  /** Whether it is larger than fitted. */
+  /** Whether the image is larger than fitted. */
   get zoomed(): boolean {
     return this.#scale > 1.01;
   }
@@ -66,9 +67,9 @@ export class Stage {
   zoomTo(scale: number, x?: number, y?: number): void {
     const box = this.element.getBoundingClientRect();
     const [cx, cy] = [box.left + box.width / 2, box.top + box.height / 2];
-    const to = Math.max(1, Math.min(Math.max(MOST, 2 * this.#natural()), scale));
+    const to = Math.max(1, Math.min(Math.max(MAX_SCALE, 2 * this.#natural()), scale));
     const ratio = to / this.#scale;
-    // What lies under the point stays there.
+    // The part of the image under the point stays there.
     this.#x = (x ?? cx) - cx - ((x ?? cx) - cx - this.#x) * ratio;
     this.#y = (y ?? cy) - cy - ((y ?? cy) - cy - this.#y) * ratio;
     this.#scale = to;
@@ -85,12 +86,12 @@ export class Stage {
     const { clientWidth, clientHeight } = this.element;
     const { width = 1, height = 1 } = this.#image ?? {};
     const fit = Math.min(clientWidth / width, clientHeight / height, 1);
-    // What is tiny is shown as large as it can be seen.
+    // A tiny image is enlarged to a visible size.
     const most = Math.max(fit, Math.min(clientWidth / width, clientHeight / height, 128 / Math.max(width, height)));
     return { width: width * most, height: height * most };
   }
 
-  /** The scale at which a pixel of the image is one of the screen. */
+  /** The scale at which one pixel of the image is one pixel of the screen. */
   #natural(): number {
     const { width } = this.#fitted();
     return Math.max(2, (this.#image?.width ?? 1) / devicePixelRatio / Math.max(1, width));
@@ -112,7 +113,7 @@ export class Stage {
     this.#load(image, Math.max(width, height) * this.#scale * devicePixelRatio);
   }
 
-  /** The smallest rendition that is sharp at so many pixels; never a smaller one than is shown. */
+  /** The smallest rendition that is sharp at this many pixels, but no smaller one than is already shown. */
   #load(image: Image, wanted: number): void {
     if (this.#frame.classList.contains("failed")) return;
     const needed = Math.min(wanted, Math.max(image.width, image.height));

@@ -1,4 +1,4 @@
-// Moves an image over a bad network for every line of standard input, and says in a line how that ended.
+// Moves an image over a bad network for every line of standard input, and prints a line with the outcome.
 //
 //     {"address": "HOST:PORT", "image": "FILE", "source": "bytes|stream|file", "target": "bytes|stream|file",
 //      "patienceMs": 40000, "chunkSize": 262144}   →   {"sha256": "…"} or {"error": {…}}
@@ -25,7 +25,7 @@ interface Order {
 
 async function sourceOf({ image, source }: Order): Promise<UploadSource> {
   if (source === "file") return image;
-  // In pieces that fit into no chunk.
+  // Pieces whose size is no divisor of that of a chunk.
   if (source === "stream") return createReadStream(image, { highWaterMark: 77_777 });
   return await readFile(image);
 }
@@ -52,7 +52,7 @@ async function moved(order: Order): Promise<object> {
     const bytes = await received(client, id, target);
     return { sha256: createHash("sha256").update(bytes).digest("hex") };
   } catch (error) {
-    // Any other error is a fault of the program.
+    // Any other error is a defect of this program.
     if (!(error instanceof ConexionesError)) throw error;
     const { name, code, reason, message } = error;
     return { error: { name, code, reason, message } };

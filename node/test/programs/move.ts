@@ -1,7 +1,7 @@
 // Moves one image and prints a line of JSON for every step, for tests that kill the server or this program.
 //
 //     move put FILE [resume]     uploads a file
-//     move pipe FILE             uploads it as a stream that cannot go back; stops at each half for a line of stdin
+//     move pipe FILE             uploads it as a stream that cannot be read again; waits for a line of stdin at each half
 //     move get ID FILE [resume]  downloads
 //     move reasons               prints every reason that the package knows
 import { createReadStream, readFileSync } from "node:fs";
@@ -43,7 +43,7 @@ if (what === "reasons") {
   const start = performance.now();
   const { id, sha256, sizeBytes } = await move();
   const seconds = (performance.now() - start) / 1000;
-  // Not resourceUsage().maxRSS: it begins with what the process that started this one had.
+  // Not resourceUsage().maxRSS, which begins with the memory of the parent process.
   const peak = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) * 1024;
   say({ id, sha256: Buffer.from(sha256).toString("hex"), sizeBytes, seconds, peak });
 }

@@ -10,41 +10,44 @@ from conexiones.ports.records import (
     ImageRecord,
     UploadQuota,
     UploadRecord,
+    UploadState,
     UserRecord,
 )
 
 
 class Catalog(Protocol):
-    """Users, images, uploads. What a method returned is durable and visible to all that come after.
+    """Users, images, uploads and events. All methods may be called at once.
 
-    Adding an image, by whichever method, and deleting one appends an event in the same transaction.
+    What a method returned is durable, and every call that begins later sees it. Each method that writes is
+    one transaction; a write whose caller is cancelled is done whole or not at all, and the caller can ask
+    which. Adding an image, by whichever method, and deleting one appends an event in the same transaction.
+
+    Methods raise StorageFull and StorageUnavailable, and then nothing is written.
     """
 
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
     async def add_image(self, image: ImageRecord) -> None:
-        """Adds an image whose blob is durable. Ids are unique; one digest may have many images."""
+        """Adds an image whose blob is durable, or becomes so in one step with it. StorageUnavailable if its
+        id is there already; one digest may have many images."""
 
     async def get_image(self, image_id: str) -> ImageRecord | None: ...
 
     async def list_images(
         self, *, limit: int, before: str | None, user: str | None, start: int | None, end: int | None
     ) -> list[ImageRecord]:
-        """At most `limit` images, newest first by id, of ids less than `before`; `start` <= create_time
-        < `end`; None does not filter."""
+        """At most `limit` images, newest first by id: those with ids less than `before`, of that user, with
+        `start` <= create_time < `end`. None does not filter."""
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
-        """Deletes an image and gives what it was; a user whose image it was has none then."""
+        """Deletes an image and gives what it was, or None if it is not there. A user whose image it was has
+        none then."""
 
     async def put_user(
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
     ) -> UserRecord:
-        """Registers or updates a user in one transaction; None leaves what is stored as it is.
+        """Registers or updates a user and gives it as it is then; None leaves what is stored as it is.
 
-        The image, if given, is added in the same transaction. A new user has pow 0 and no image
-        unless given. Of two writers at once each sees the other's work whole.
+        The image, if given, is added in the same transaction. A new user has pow 0 and no image unless
+        given. Of two calls at once, the second sees all that the first has written.
         """
 
     async def get_user(self, name: str) -> UserRecord | None: ...
@@ -53,67 +56,68 @@ class Catalog(Protocol):
         """Whether any image has these bytes."""
 
     async def counts(self) -> Counts:
-        """How much there is: it takes the longer the more that is."""
+        """How much there is. The more there is, the longer it takes."""
 
     async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
-        """Adds an upload, or gives the one that has its request_id already.
+        """Adds an upload and gives it, or gives the one that has its request_id already.
 
-        Raises TooManyUploads or UploadBytesExceeded, and adds nothing, if all together would be more than the
-        quota; of several at once no more come in than fit.
+        Raises TooManyUploads or UploadBytesExceeded, and adds nothing, if all OPEN uploads together would be
+        over the quota. That holds for calls at once too.
         """
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None: ...
 
     async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
-        """Raises writer_epoch by one if the upload is OPEN; gives it as it is then."""
+        """Increases writer_epoch by one if the upload is OPEN, and gives the upload as it is then."""
 
     async def advance_upload(
         self, upload_id: str, *, epoch: int, size: int, now: int, quota: UploadQuota | None = None
     ) -> UploadRecord | None:
-        """Sets committed_size and update_time if the upload is OPEN, has that epoch and is not longer
-        already; gives it as it is then.
+        """Sets committed_size and update_time if the upload is OPEN, has that epoch, and its committed size
+        is not greater already; gives the upload as it is then.
 
-        Raises UploadBytesExceeded, and changes nothing, if that would be more than the quota. An upload with
-        a declared size had its room from the start."""
+        Raises UploadBytesExceeded, and changes nothing, if all OPEN uploads together would be over the quota.
+        An upload with a declared size has its room from the beginning.
+        """
 
     async def end_upload(
-        self, upload_id: str, *, state: str, image: ImageRecord | None, failure: str | None, now: int
+        self, upload_id: str, *, state: UploadState, image: ImageRecord | None, failure: str | None, now: int
     ) -> UploadRecord | None:
-        """Ends an OPEN upload, adding its image in the same transaction; gives the upload as it is then:
-        one that has ended already is left as it was, and the image is not added."""
+        """Ends an OPEN upload, adds its image in the same transaction, and gives the upload as it is then. An
+        upload that has ended already is left as it is, and the image is not added."""
 
     async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
-        """The ids of OPEN uploads not updated since, or created before."""
+        """The ids of the OPEN uploads that were not updated since, or were created before."""
 
     async def forget_uploads(self, *, ended_before: int) -> int:
-        """Removes uploads that ended (their update_time) before; gives how many."""
+        """Removes the uploads that ended (their update_time) before; gives how many."""
 
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
-        """The events of greater sequence, in order."""
+        """At most `limit` events of greater sequence, in order."""
 
     async def event_range(self) -> tuple[int, int]:
-        """The sequence before the oldest event kept, and that of the newest: (n, n) if none is kept."""
+        """The sequence before the oldest event that is kept, and that of the newest; (n, n) if none is."""
 
     async def forget_events(self, *, keep: int) -> None:
         """Removes all events but the newest `keep`."""
 
     async def changed(self, after: int) -> None:
-        """Waits until there is an event of greater sequence."""
+        """Returns when there is an event of greater sequence."""
 
 
 class Descriptions(Protocol):
     """The facts of images, by the digest of their bytes: beside a Catalog, in the same transactions.
 
-    They go with the last image that has the bytes.
+    Facts are removed with the last image that has the bytes.
     """
 
     async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
-        """Those that are known, of at most 1,000 digests."""
+        """The facts that are known, of at most 1,000 digests."""
 
     async def put_facts(self, digest: bytes, facts: Facts, *, now: int) -> None:
-        """Sets the facts, and appends an event for every image that has the bytes; without one it does
-        nothing."""
+        """Sets the facts, and appends an event for every image that has the bytes. If there is no such image
+        it does nothing."""
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
-        """Images without facts, or with a problem that may have been a passing one (SECONDS, MEMORY, CRASH):
-        newest first by id, of ids less than `before`."""
+        """At most `limit` images without facts, or with a problem that may be a passing one (SECONDS, MEMORY,
+        CRASH): newest first by id, those with ids less than `before`."""

@@ -235,11 +235,11 @@ class AsyncClient:
         progress: Progress | None = None,
         resume: bool = True,
     ) -> Image | RenditionInfo | bytes:
-        """Receives an image, or the range of it, and goes on by itself after a lost connection.
+        """Downloads an image, or a range of it, and continues by itself after a lost connection.
 
-        target: a path, a binary file to write to, or None for the bytes themselves. A path is written as
-            "<name>.part" and renamed when it is whole and on disk; with `resume` a part that an earlier
-            process left is resumed.
+        target: a path, a binary file to write to, or None for the bytes themselves. With a path, the bytes
+            are written to "<name>.part", which is renamed when it is complete and on disk. With `resume`, the
+            part that an earlier process left is continued.
         rendition: download this rendition of the image; all other options then apply to its bytes, and a
             RenditionInfo is returned instead of the Image. The server makes it before it sends the first
             byte, which must arrive within `timeout`.

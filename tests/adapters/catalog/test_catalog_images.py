@@ -146,9 +146,10 @@ async def test_changed_waits_for_the_next_event_only(catalog: Catalog, image: Ma
     cancelled = asyncio.ensure_future(catalog.changed(1))
     await asyncio.sleep(0)
     cancelled.cancel()
-    await catalog.put_user("ana", pow=1, image=None, now=1)  # no event
-    await asyncio.sleep(0.02)
+    await asyncio.wait([cancelled])
     assert cancelled.cancelled()
+    await catalog.put_user("ana", pow=1, image=None, now=1)  # no event
+    await catalog.get_user("ana")
     assert not any(task.done() for task in waiting)
     await catalog.add_image(image("2"))
     await asyncio.sleep(0)

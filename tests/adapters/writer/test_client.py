@@ -1,4 +1,4 @@
-"""The process that writes to disk: it may die, and be the one that lives longer."""
+"""The writing process as adapters use it: it may die at any moment, and it ends with the server."""
 
 import asyncio
 import hashlib
@@ -24,7 +24,6 @@ from tests.adapters.blobs.local.shop import InTheWriter, Make, dying, taken
 from tests.adapters.stored import records
 from tests.support.paths import ROOT
 from tests.support.processes import writers
-from tests.support.waiting import until
 
 
 async def stored(catalog: SqliteCatalog, store: LocalStore, image: ImageRecord, data: bytes) -> bytes:
@@ -103,7 +102,7 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
 async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
     tmp_path: Path, image: Make, size: int, count: int
 ) -> None:
-    """And no bytes without an image: nobody has to start the server again for that."""
+    """Nor bytes without an image, without a new start of the server."""
     catalog = SqliteCatalog(tmp_path / "catalog.db")
     store = LocalStore(tmp_path, catalog, writer=catalog.writer)
     await catalog.open()
@@ -163,7 +162,7 @@ async def test_dying_between_two_steps_it_leaves_both_or_neither(
     committed: bool,
     troubled: bool,
 ) -> None:
-    """Between the bytes and the image, and between the image and the answer."""
+    """It dies between the bytes and the image, and between the image and the answer."""
     flag = tmp_path / "dying"
     in_the_writer(dying(flag, "from conexiones.adapters.writer.group_commit import GroupCommit", step))
     catalog = SqliteCatalog(tmp_path / "catalog.db")
@@ -251,12 +250,16 @@ async def test_closing_ends_one_that_is_just_starting(
 ) -> None:
     catalog = SqliteCatalog(tmp_path / "catalog.db")
     await catalog.open()
-    opening = tmp_path / "opening"
-    in_the_writer(f"from pathlib import Path\nPath({str(opening)!r}).touch()\nimport time; time.sleep(0.5)")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    in_the_writer(f"open({str(gate)!r}).read()")  # until the test closes its end
     (process,) = writers(os.getpid())
     process.kill()
-    await until(opening.exists)
-    await asyncio.wait_for(catalog.close(), 30)
+    end = await asyncio.to_thread(gate.open, "w")  # when the new process waits at the gate
+    closing = asyncio.ensure_future(catalog.close())
+    await asyncio.sleep(0)
+    end.close()
+    await asyncio.wait_for(closing, 30)
     assert writers(os.getpid()) == []
 
 

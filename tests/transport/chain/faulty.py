@@ -38,7 +38,6 @@ conexiones.app.Users = FaultyUsers  # type: ignore[attr-defined]  # not a name t
 app = conexiones.app.build(Settings.load())
 
 if __name__ == "__main__":
-    from conexiones.transport.process.supervisor import Supervisor
+    from tests.transport.application import supervise
 
-    supervisor = Supervisor(Settings.load(), app="tests.transport.chain.faulty:app")
-    sys.exit(asyncio.run(supervisor.run(lambda address: print(f" listens on {address} ", flush=True))))
+    sys.exit(supervise("tests.transport.chain.faulty:app"))

@@ -91,7 +91,6 @@ routes.service = watched  # type: ignore[attr-defined]  # not a name that it exp
 app = conexiones.app.build(Settings.load(), steps=[record])
 
 if __name__ == "__main__":
-    from conexiones.transport.process.supervisor import Supervisor
+    from tests.transport.application import supervise
 
-    supervisor = Supervisor(Settings.load(), app="tests.transport.chain.recorded:app")
-    sys.exit(asyncio.run(supervisor.run(lambda address: print(f" listens on {address} ", flush=True))))
+    sys.exit(supervise("tests.transport.chain.recorded:app"))

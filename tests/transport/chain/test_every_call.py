@@ -2,264 +2,50 @@
 exactly once."""
 
 import asyncio
-import hashlib
-import json
-import os
-import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import Message
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthListRequest
-from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
-from pyqwest import Client, HTTPTransport, HTTPVersion, Response
+from google.protobuf import message_factory
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from pyqwest import Client, HTTPTransport, HTTPVersion
 
-from conexiones.gen.conexiones.v1 import images_pb2, status_pb2, uploads_pb2
-from conexiones.gen.user_pb2 import GetImage, GetUserReply, GetUserRequest
-from conexiones.routes import SERVICES
-from conexiones.services import reflection
+from conexiones.gen.conexiones.v1 import images_pb2
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
-from tests.support.paths import ROOT
-from tests.transport.chain.recorded import CASE, DRAINING, RECORD
-from tests.transport.chain.ways import WAYS, Way
-
-SECONDS = 30.0
-IMAGE = (ROOT / "client" / "image" / "elephant.jpg").read_bytes()
-NO_IMAGE = "00000000-0000-0000-0000-000000000000"
-
-M = TypeVar("M", bound=Message)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One call, and what has to be written down of it."""
-
-    name: str
-    path: str
-    service: str = "http"
-    method: str = "images"
-    protocol: str = "http"
-    end: str = ""
-    exempt: tuple[str, ...] = ()
-    handled: bool = False
-    verb: str = "POST"
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    http2: bool = False
-
-    def line(self) -> dict[str, object]:
-        return {
-            "case": self.name,
-            "event": "ended",
-            "service": self.service,
-            "method": self.method,
-            "protocol": self.protocol,
-            "path": self.path.partition("?")[0],
-            "exempt": list(self.exempt),
-            "handled": self.handled,
-            "end": self.end,
-        }
-
-
-class Records:
-    """What the server has written down."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def lines(self) -> list[dict[str, Any]]:
-        if not self._file.exists():
-            return []
-        complete = self._file.read_text().rpartition("\n")[0]
-        return [json.loads(line) for line in complete.splitlines()]
-
-    async def until(self, event: str, cases: list[Case]) -> None:
-        """Waits for the event of all the cases."""
-        names = {case.name for case in cases}
-        async with asyncio.timeout(SECONDS):
-            while missing := names - {line["case"] for line in self.lines() if line["event"] == event}:
-                assert missing
-                await asyncio.sleep(0.05)  # nothing announces what another process writes
-
-
-class Caller:
-    """Calls a server over HTTP/1.1 and HTTP/2."""
-
-    def __init__(self, address: str, by_http2: dict[bool, Client]) -> None:
-        self._address = address
-        self._by_http2 = by_http2
-
-    async def call(self, case: Case, body: Any = None) -> None:
-        """Makes a call, with that body or its own, and reads all of the answer."""
-        async with self._stream(case, body or case.body or None) as response:
-            async for _ in response.content:
-                pass
-
-    async def look(self, case: Case) -> None:
-        """Makes a call, and goes away after the first piece of the answer."""
-        async with self._stream(case, case.body or None) as response, asyncio.timeout(SECONDS):
-            async for _ in response.content:
-                return
-
-    def _stream(self, case: Case, body: Any) -> AbstractAsyncContextManager[Response]:
-        headers = {**case.headers, CASE.decode(): case.name}
-        url = f"http://{self._address}{case.path}"
-        return self._by_http2[case.http2].stream(case.verb, url, headers, body)
-
-    async def prepare(self, path: str, request: Message, reply: type[M]) -> M:
-        """A call that is not written down."""
-        way = WAYS[0]
-        client = self._by_http2[way.http2]
-        url = f"http://{self._address}{path}"
-        answer = await client.execute("POST", url, way.headers(), way.body([request]))
-        return reply.FromString(answer.content[5:])
-
-    async def image(self, content: bytes = IMAGE) -> str:
-        request = GetUserRequest(image=content)
-        stored = await self.prepare("/user.UsuarioServicio/ProcessImage", request, GetUserReply)
-        return str(stored.image_info.id)
-
-    async def upload(self, *, full: bool = False) -> str:
-        created = await self.prepare(
-            "/conexiones.v1.UploadService/CreateUpload",
-            uploads_pb2.CreateUploadRequest(request_id=str(uuid.uuid4())),
-            uploads_pb2.CreateUploadResponse,
-        )
-        upload_id = str(created.upload.id)
-        if full:
-            await self.prepare(
-                "/conexiones.v1.UploadService/WriteChunk",
-                uploads_pb2.WriteChunkRequest(upload_id=upload_id, data=IMAGE),
-                uploads_pb2.WriteChunkResponse,
-            )
-        return upload_id
-
-
-def methods() -> Iterator[MethodDescriptor]:
-    pool = descriptor_pool.Default()
-    for service in (*SERVICES, reflection.CURRENT, reflection.ALPHA):
-        yield from pool.FindServiceByName(service).methods
-
-
-def path_of(method: MethodDescriptor) -> str:
-    return f"/{method.containing_service.full_name}/{method.name}"
-
-
-Requests = Callable[[Caller], Awaitable[list[Message]]]
-
-
-def always(*messages: Message) -> Requests:
-    async def give(client: Caller) -> list[Message]:
-        return list(messages)
-
-    return give
-
-
-def with_image(message: Callable[[str], Message]) -> Requests:
-    async def give(client: Caller) -> list[Message]:
-        return [message(await client.image())]
-
-    return give
-
-
-def with_upload(message: Callable[[str], Message], *, full: bool = False) -> Requests:
-    async def give(client: Caller) -> list[Message]:
-        return [message(await client.upload(full=full))]
-
-    return give
-
-
-UPLOADS, IMAGES = "/conexiones.v1.UploadService", "/conexiones.v1.ImageService"
-HEALTH, USUARIO = "/grpc.health.v1.Health", "/user.UsuarioServicio"
-
-SOUND: dict[str, Requests] = {
-    f"{USUARIO}/GetUser": always(GetUserRequest(name="Ana")),
-    f"{USUARIO}/ProcessImage": always(GetUserRequest(image=IMAGE)),
-    f"{USUARIO}/GetStreamImage": always(GetImage(image=IMAGE[:5000]), GetImage(image=IMAGE[5000:])),
-    f"{USUARIO}/ImageStreamReply": always(GetImage(image=IMAGE), GetImage(image=b"no image")),
-    f"{USUARIO}/GetUserBidiStream": always(GetUserRequest(name="Ana"), GetUserRequest(name="Zoé")),
-    f"{UPLOADS}/GetLimits": always(uploads_pb2.GetLimitsRequest()),
-    f"{UPLOADS}/CreateUpload": always(uploads_pb2.CreateUploadRequest(request_id=NO_IMAGE)),
-    f"{UPLOADS}/WriteChunk": with_upload(
-        lambda one: uploads_pb2.WriteChunkRequest(upload_id=one, data=IMAGE)
-    ),
-    f"{UPLOADS}/WriteStream": with_upload(
-        lambda one: uploads_pb2.WriteStreamRequest(upload_id=one, data=IMAGE)
-    ),
-    f"{UPLOADS}/GetUpload": with_upload(lambda one: uploads_pb2.GetUploadRequest(id=one)),
-    f"{UPLOADS}/FinishUpload": with_upload(
-        lambda one: uploads_pb2.FinishUploadRequest(
-            id=one, size_bytes=len(IMAGE), sha256=hashlib.sha256(IMAGE).digest()
-        ),
-        full=True,
-    ),
-    f"{UPLOADS}/CancelUpload": with_upload(lambda one: uploads_pb2.CancelUploadRequest(id=one)),
-    f"{IMAGES}/GetImage": with_image(lambda one: images_pb2.GetImageRequest(id=one)),
-    f"{IMAGES}/ListImages": always(images_pb2.ListImagesRequest()),
-    f"{IMAGES}/DeleteImage": with_image(lambda one: images_pb2.DeleteImageRequest(id=one)),
-    f"{IMAGES}/DownloadImage": with_image(lambda one: images_pb2.DownloadImageRequest(id=one)),
-    f"{IMAGES}/WatchImages": always(images_pb2.WatchImagesRequest()),
-    "/conexiones.v1.StatusService/GetStatus": always(status_pb2.GetStatusRequest()),
-    f"{HEALTH}/Check": always(HealthCheckRequest()),
-    f"{HEALTH}/List": always(HealthListRequest()),
-    f"{HEALTH}/Watch": always(HealthCheckRequest()),
-    **{
-        f"/{service}/ServerReflectionInfo": always(ServerReflectionRequest(list_services=""))
-        for service in (reflection.CURRENT, reflection.ALPHA)
-    },
-}
-"""Requests that succeed, for every method that there is."""
-
-ENDLESS = {f"{IMAGES}/WatchImages", f"{HEALTH}/Watch"}
-"""Calls that end only with their time, or with their client."""
-
-EXEMPT = {f"{IMAGES}/WatchImages": ("drain",)} | {
-    f"{HEALTH}/{name}": ("admission",) for name in ("Check", "List", "Watch")
-}
-
-
-def rpc(outcome: str, method: MethodDescriptor, way: Way, **more: Any) -> Case:
-    path = path_of(method)
-    return Case(
-        name=f"{outcome}: {path} by {way.name}",
-        path=path,
-        service=method.containing_service.full_name,
-        method=method.name,
-        protocol=way.protocol,
-        exempt=EXEMPT.get(path, ()),
-        http2=way.http2,
-        **{"headers": way.headers(), **more},
-    )
-
-
-def ways_of(method: MethodDescriptor) -> list[Way]:
-    streams = method.client_streaming or method.server_streaming
-    return [way for way in WAYS if way.carries(streams=streams)]
+from tests.transport import application
+from tests.transport.chain.cases import NO_IMAGE, SECONDS, Caller, Case, Records
+from tests.transport.chain.every_method import (
+    ENDLESS,
+    EXEMPT,
+    HEALTH,
+    IMAGES,
+    SOUND,
+    USUARIO,
+    methods,
+    path_of,
+    rpc,
+    ways_of,
+)
+from tests.transport.chain.recorded import DRAINING, RECORD
 
 
 @asynccontextmanager
 async def serving(tmp_path: Path) -> AsyncIterator[tuple[Caller, Records, Server]]:
-    with Server(tmp_path / "data", {}, ["-m", "tests.transport.chain.recorded"]) as server:
-        server.start()
+    with application.serving("tests.transport.chain.recorded", tmp_path / "data") as server:
         async with AsyncExitStack() as stack:
-            clients = {}
+            by_http2 = {}
             for http2, version in ((False, HTTPVersion.HTTP1), (True, HTTPVersion.HTTP2)):
                 transport: Any = HTTPTransport(http_version=version)
-                clients[http2] = Client(await stack.enter_async_context(transport))
-            yield Caller(server.address, clients), Records(tmp_path / "calls"), server
+                by_http2[http2] = Client(await stack.enter_async_context(transport))
+            yield Caller(server.address, by_http2), Records(tmp_path / "calls"), server
 
 
 @pytest.fixture(autouse=True)
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'src'}")
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RECORD, str(tmp_path / "calls"))
 
 

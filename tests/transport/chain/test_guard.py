@@ -1,9 +1,7 @@
 """Handlers that fail cost their own call: no text of theirs gets out, and the server goes on."""
 
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,14 @@ from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.support.failures import failure
-from tests.support.paths import ROOT
 from tests.support.waiting import DEADLINE
+from tests.transport.application import serving
 from tests.transport.chain.faulty import SECRET
-
-
-@contextmanager
-def failing(folder: Path) -> Iterator[Server]:
-    """The server of faulty.py."""
-    with pytest.MonkeyPatch.context() as environ:
-        environ.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        with Server(folder / "data", {}, ["-m", "tests.transport.chain.faulty"]) as server:
-            server.start()
-            yield server
 
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with failing(tmp_path_factory.mktemp("faulty")) as server:
+    with serving("tests.transport.chain.faulty", tmp_path_factory.mktemp("faulty") / "data") as server:
         yield server
 
 
@@ -60,20 +48,21 @@ def test_a_handler_that_fails_costs_one_call(faulty: Server, name: str) -> None:
 
 
 def test_no_text_of_an_exception_reaches_a_client(tmp_path: Path) -> None:
-    with failing(tmp_path) as server, grpc.insecure_channel(server.address) as channel:
-        stub = UsuarioServicioStub(channel)
-        for name in ("SystemExit", "RuntimeError", "OSError"):
-            with pytest.raises(grpc.RpcError) as caught:
-                stub.GetUser(GetUserRequest(name=name), timeout=DEADLINE)
-            error: Any = caught.value
-            answer = repr((error.details(), error.trailing_metadata(), error.initial_metadata()))
-            assert "secret" not in answer
-            assert "Error" not in answer.replace("ErrorInfo", "")
-            assert not re.search(r"/\w+/\w", answer.replace("type.googleapis.com/google.rpc", ""))
-        server.stop()
-    # Causes go to the log.
-    assert server.log.count(f"RuntimeError: {SECRET}") == 1
-    assert "Traceback" in server.log
+    with serving("tests.transport.chain.faulty", tmp_path / "data") as faulty:
+        with grpc.insecure_channel(faulty.address) as channel:
+            stub = UsuarioServicioStub(channel)
+            for name in ("SystemExit", "RuntimeError", "OSError"):
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.GetUser(GetUserRequest(name=name), timeout=DEADLINE)
+                error: Any = caught.value
+                answer = repr((error.details(), error.trailing_metadata(), error.initial_metadata()))
+                assert "secret" not in answer
+                assert "Error" not in answer.replace("ErrorInfo", "")
+                assert not re.search(r"/\w+/\w", answer.replace("type.googleapis.com/google.rpc", ""))
+        faulty.stop()
+        # The log is where causes go.
+        assert faulty.log.count(f"RuntimeError: {SECRET}") == 1
+        assert "Traceback" in faulty.log
 
 
 @pytest.mark.parametrize("attempts", [2, 4])

@@ -90,7 +90,6 @@ router = Router(service(USUARIO, handlers, limit), images=images, page=Page(), d
 app = mount(router, settings, resources=resources, on_drain=lambda: None)
 
 if __name__ == "__main__":
-    from conexiones.transport.process.supervisor import Supervisor
+    from tests.transport.application import supervise
 
-    supervisor = Supervisor(settings, app="tests.transport.rpc.served:app")
-    sys.exit(asyncio.run(supervisor.run(lambda address: print(f" listens on {address} ", flush=True))))
+    sys.exit(supervise("tests.transport.rpc.served:app"))

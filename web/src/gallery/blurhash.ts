@@ -22,7 +22,7 @@ function signedSquare(value: number): number {
   return Math.sign(value) * value * value;
 }
 
-/** The pixels, RGBA; undefined if that is no BlurHash. */
+/** The pixels as RGBA, or undefined if the text is not a BlurHash. */
 export function decode(hash: string, width: number, height: number): Uint8ClampedArray<ArrayBuffer> | undefined {
   if (hash.length < 6 || [...hash].some((digit) => !DIGITS.includes(digit))) return undefined;
   const size = base83(hash.slice(0, 1));
@@ -56,7 +56,7 @@ export function decode(hash: string, width: number, height: number): Uint8Clampe
   return pixels;
 }
 
-/** Draws the placeholder of an image of these proportions, cut to a square as its thumbnail is. */
+/** Draws the placeholder of an image of this width and height, cropped to a square like its thumbnail. */
 export function draw(canvas: HTMLCanvasElement, hash: string, width: number, height: number): boolean {
   const side = 16;
   const [w, h] = width >= height ? [Math.min(64, Math.round((side * width) / height)), side] : [side, Math.min(64, Math.round((side * height) / width))];

@@ -1,4 +1,4 @@
-// The gallery as a grid of squares: only what is in sight, and a little around it, is in the document.
+// The gallery as a grid of square tiles. Only the tiles in sight, and a few around them, are in the document.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
 import { h } from "../dom";
@@ -6,15 +6,17 @@ import { t } from "../i18n";
 import type { Listing } from "./listing";
 import { Tile } from "./tile";
 
+/** Pixels between two tiles. */
 const GAP = 6;
-/** While scrolling is faster than this many pixels in a millisecond, no thumbnail is asked for. */
-const FAST = 4;
-const REST_MS = 90;
+/** Pixels per millisecond: while the page scrolls faster than this, no thumbnails are loaded. */
+const FAST_SCROLLING = 4;
+/** How soon after fast scrolling the grid is drawn again, with thumbnails. */
+const REDRAW_MS = 90;
 
 interface Geometry {
   columns: number;
   side: number;
-  /** From the top of one row to that of the next. */
+  /** Pixels from the top of one row to the top of the next. */
   pitch: number;
 }
 
@@ -29,9 +31,9 @@ export class Grid {
   #focus = 0;
   #lastTop = 0;
   #lastTime = 0;
-  #rest: ReturnType<typeof setTimeout> | undefined;
+  #redraw: ReturnType<typeof setTimeout> | undefined;
 
-  /** `extend` is called when what lies behind the end of the list will be needed soon. */
+  /** `extend` is called when images past the end of the list will be needed soon. */
   constructor(listing: Listing, extend: () => void) {
     this.#listing = listing;
     this.#extend = extend;
@@ -46,7 +48,7 @@ export class Grid {
     });
   }
 
-  /** Draws with the next frame. */
+  /** Draws in the next animation frame. */
   render(): void {
     if (this.#asked) return;
     this.#asked = true;
@@ -56,7 +58,7 @@ export class Grid {
     });
   }
 
-  /** Moves the focus to the image of that index, or the nearest there is, and scrolls there. */
+  /** Moves the focus to the image of that index, or to the nearest one, and scrolls there. */
   focus(index: number): void {
     this.#focus = Math.max(0, Math.min(index, this.#listing.count - 1));
     this.#reveal(this.#focus);
@@ -74,7 +76,7 @@ export class Grid {
     const { columns, side, pitch } = this.#geometry;
     const { count } = listing;
     const rows = Math.ceil(count / columns);
-    // Two empty rows say that there is more to come.
+    // Two empty rows show that there are more images to come.
     this.element.style.height = `${Math.max(0, (rows + (listing.more && count > 0 ? 2 : 0)) * pitch - GAP)}px`;
     const top = -this.element.getBoundingClientRect().top;
     const height = innerHeight;
@@ -85,7 +87,7 @@ export class Grid {
     const fast = this.#fast(top);
 
     const keep = new Set<string>();
-    // What has the focus stays, wherever it is: a reader's place must not be lost.
+    // The tile with the focus stays in the document, wherever it is, so that keyboard users keep their place.
     const focused = document.activeElement?.closest("li")?.dataset["id"];
     if (focused && this.#tiles.has(focused) && listing.indexOf(focused) >= 0) keep.add(focused);
     shown.forEach((image) => image && keep.add(image.id));
@@ -124,14 +126,14 @@ export class Grid {
     return image && this.#tiles.get(image.id);
   }
 
-  /** Whether one is scrolling too fast to look; if so, it is drawn again when that is over. */
+  /** Whether the page scrolls too fast to see thumbnails. If so, schedules another drawing for when that is over. */
   #fast(top: number): boolean {
     const time = performance.now();
     const speed = Math.abs(top - this.#lastTop) / Math.max(1, time - this.#lastTime);
     [this.#lastTop, this.#lastTime] = [top, time];
-    clearTimeout(this.#rest);
-    if (speed < FAST) return false;
-    this.#rest = setTimeout(() => this.render(), REST_MS);
+    clearTimeout(this.#redraw);
+    if (speed < FAST_SCROLLING) return false;
+    this.#redraw = setTimeout(() => this.render(), REDRAW_MS);
     return true;
   }
 

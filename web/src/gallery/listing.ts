@@ -1,21 +1,25 @@
 // The list of all images, newest first, of which only parts are in memory.
 //
-// It is kept in sections, one for each page of ListImages. A section that is far away forgets its images and
-// keeps the token that brings them back, where it begins and ends, and how many there are. What is new goes into the
-// first section; when that grows large, the list begins anew.
+// The list consists of sections, one for each page of ListImages. A section that was not used for long drops its images.
+// It keeps the page token with which they can be loaded again, its oldest id, and their number. New images go into the
+// first section; when that has grown too large, the list is loaded again from the beginning.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
-const FIRST_PAGE = 120; // small, for it is waited for
-const PAGE = 500;
-const MOST_LOADED = 12; // sections
-const MOST_IN_FIRST = 1_000;
+/** Images of the first page. It is small, because the user waits for it. */
+const FIRST_PAGE_IMAGES = 120;
+/** Images of each further page. */
+const PAGE_IMAGES = 500;
+/** How many sections may keep their images. */
+const MAX_LOADED_SECTIONS = 12;
+/** How many images the first section may have before the list is loaded again. */
+const MAX_FIRST_SECTION_IMAGES = 1_000;
 
 interface Section {
-  /** Of the page; empty for the first. */
+  /** The token of its page; empty for the first page. */
   token: string;
   images: Image[] | undefined;
   count: number;
-  /** The oldest id: what is older belongs to sections below. Empty in the last section, which has all the rest. */
+  /** The oldest id. Older images belong to later sections. Empty in the last section, which takes all the rest. */
   last: string;
   used: number;
 }
@@ -29,12 +33,12 @@ export type Fetch = (pageToken: string, pageSize: number) => Promise<Page>;
 
 export class Listing {
   #sections: Section[] = [];
-  /** Of the page that is not there yet; undefined after the last, and empty before the first. */
+  /** The token of the next page to load; empty before the first page, undefined after the last. */
   #next: string | undefined = "";
   #loading = new Map<string, Promise<void>>();
   #generation = 0;
   #clock = 0;
-  /** What is not shown: it waits for the end of its undo. */
+  /** Images that are not shown, because their deletion can still be undone. */
   readonly #hidden = new Map<string, Image>();
   readonly #fetch: Fetch;
   readonly #changed: () => void;
@@ -44,21 +48,21 @@ export class Listing {
     this.#changed = changed;
   }
 
-  /** Images that are known of. */
+  /** The number of images in all sections. */
   get count(): number {
     return this.#sections.reduce((sum, { count }) => sum + count, 0);
   }
 
-  /** Whether there is more behind those. */
+  /** Whether there are more images past these. */
   get more(): boolean {
     return this.#next !== undefined;
   }
 
-  /** Begins anew with the first page. What was there stays until the answer is. */
+  /** Loads the list again from the first page. The present list stays until the page has come. */
   async reset(): Promise<void> {
     const generation = ++this.#generation;
     this.#loading.clear();
-    const page = await this.#fetch("", FIRST_PAGE);
+    const page = await this.#fetch("", FIRST_PAGE_IMAGES);
     if (generation !== this.#generation) return;
     this.#sections = [];
     this.#next = "";
@@ -66,17 +70,17 @@ export class Listing {
     this.#changed();
   }
 
-  /** Loads the next page. Rejects if that failed. */
+  /** Loads the next page. Rejects if that fails. */
   async extend(): Promise<void> {
     const token = this.#next;
     if (token === undefined) return;
     await this.#once(`next ${token}`, async (current) => {
-      const page = await this.#fetch(token, PAGE);
+      const page = await this.#fetch(token, PAGE_IMAGES);
       if (current() && this.#next === token) this.#append(page, token);
     });
   }
 
-  /** The images of an interval of indexes; undefined for those that are being loaded. */
+  /** The images in a range of indexes, with undefined for those that are being loaded. */
   slice(from: number, to: number): (Image | undefined)[] {
     const found: (Image | undefined)[] = [];
     let start = 0;
@@ -105,20 +109,20 @@ export class Listing {
     return -1;
   }
 
-  /** A stored image, new or with something new about it. */
+  /** Adds a new image, or replaces a known one by its new description. */
   put(image: Image): void {
     if (this.#hidden.has(image.id)) {
       this.#hidden.set(image.id, image);
       return;
     }
     const section = this.#sections.find(({ last }) => last <= image.id);
-    // Of what is not loaded, it comes when that is; what lies behind the end comes with its page.
+    // If its section is not loaded, or its page has not come yet, the image comes with them.
     if (!section?.images) return;
     const at = section.images.findIndex(({ id }) => id <= image.id);
     const known = at >= 0 && section.images[at]?.id === image.id;
     section.images.splice(at < 0 ? section.images.length : at, known ? 1 : 0, image);
     section.count = section.images.length;
-    if (section === this.#sections[0] && section.count > MOST_IN_FIRST) void this.reset().catch(() => undefined);
+    if (section === this.#sections[0] && section.count > MAX_FIRST_SECTION_IMAGES) void this.reset().catch(() => undefined);
     this.#changed();
   }
 
@@ -133,7 +137,7 @@ export class Listing {
     return image;
   }
 
-  /** Takes an image out of sight until it is shown again or removed. */
+  /** Hides an image until unhide() or remove() is called. */
   hide(id: string): void {
     const image = this.remove(id);
     if (image) this.#hidden.set(id, image);
@@ -157,9 +161,9 @@ export class Listing {
       await this.#once(`again ${section.token}`, async (current) => {
         const above = this.#sections[this.#sections.indexOf(section) - 1]?.last;
         const images: Image[] = [];
-        // What was put into it since may make it longer than a page.
+        // Images that were stored since may have made the section longer than a page.
         for (let token: string | undefined = section.token; token !== undefined; ) {
-          const page: Page = await this.#fetch(token, PAGE);
+          const page: Page = await this.#fetch(token, PAGE_IMAGES);
           if (!current()) return;
           images.push(...page.images);
           const end = images.at(-1)?.id ?? "";
@@ -171,7 +175,7 @@ export class Listing {
         section.used = ++this.#clock;
       });
     } catch {
-      // It is asked for again when it is looked at again.
+      // It is loaded again when it is next needed.
     }
   }
 
@@ -189,9 +193,9 @@ export class Listing {
 
   #forget(): void {
     const loaded = this.#sections.filter(({ images }) => images);
-    if (loaded.length <= MOST_LOADED) return;
-    // The first one takes what is new, so it stays.
+    if (loaded.length <= MAX_LOADED_SECTIONS) return;
+    // The first section stays loaded, because new images go into it.
     const old = loaded.slice(1).sort((a, b) => a.used - b.used);
-    for (const section of old.slice(0, loaded.length - MOST_LOADED)) section.images = undefined;
+    for (const section of old.slice(0, loaded.length - MAX_LOADED_SECTIONS)) section.images = undefined;
   }
 }

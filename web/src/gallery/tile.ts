@@ -1,4 +1,4 @@
-// One image in the gallery: its colour, then its BlurHash, then its thumbnail.
+// One image in the gallery: it shows its dominant colour, then its BlurHash, then its thumbnail.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
 import { h, icon, say, set } from "../dom";
@@ -6,8 +6,9 @@ import { ago, t } from "../i18n";
 import { created } from "../image";
 import { draw } from "./blurhash";
 
-const MINUTE = 60_000;
-/** Few sizes, so that the server makes few renditions: pixels of a side. */
+/** How old the label may be that says how long ago the image was stored. */
+const LABEL_MS = 60_000;
+/** Sizes of thumbnails, in pixels of a side. They are few, so that the server makes few renditions. */
 const SIDES = [160, 256, 384, 512];
 
 export class Tile {
@@ -44,22 +45,21 @@ export class Tile {
     }
   }
 
-  /** Where it lies, and which of how many it is. */
+  /** Sets its position in pixels, its index, and the number of images (-1 if unknown). */
   place(left: number, top: number, side: number, index: number, count: number): void {
     const { style } = this.element;
     style.transform = `translate(${left}px, ${top}px)`;
     style.width = style.height = `${side}px`;
     set(this.element, "aria-posinset", index + 1);
     set(this.element, "aria-setsize", count);
-    // How long ago it was is said anew now and then.
-    if (Date.now() - this.#named > MINUTE) {
+    if (Date.now() - this.#named > LABEL_MS) {
       this.#named = Date.now();
       const { format, width, height } = this.#image;
       set(this.link, "aria-label", t("imageLabel", { format, width, height, when: ago(created(this.#image)) }));
     }
   }
 
-  /** Somebody looks: draws the BlurHash, and asks for the thumbnail. */
+  /** Draws the BlurHash and loads the thumbnail. Called when the tile is in sight. */
   show(side: number): void {
     if (!this.#looked) {
       this.#looked = true;
@@ -71,7 +71,7 @@ export class Tile {
     this.#picture.src = `/images/${this.#image.id}?width=${pixels}&height=${pixels}&fit=cover`;
   }
 
-  /** Lets go of what is still loading. */
+  /** Removes the tile, and stops loading its thumbnail. */
   discard(): void {
     if (!this.link.classList.contains("shown")) this.#picture.removeAttribute("src");
     this.element.remove();

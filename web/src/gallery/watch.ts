@@ -1,7 +1,8 @@
-// Hears of images as they come and go, for as long as the page is open, over lost connections too.
+// Receives the events of images for as long as the page is open, and reconnects after a lost connection.
 //
-// Browsers have six connections to a server without TLS, for all windows together, so one window listens and tells
-// the others. Which one, the browser's locks decide: when that window is gone, another takes over where it stood.
+// Without TLS a browser opens only six connections to a server, for all windows together. So one window listens, and
+// passes the events on to the others. A lock of the browser decides which one: when that window is closed, another
+// takes over from the last event.
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 
 import { WatchImagesResponseSchema } from "#gen/conexiones/v1/images_pb";
@@ -9,7 +10,7 @@ import type { WatchImagesResponse } from "#gen/conexiones/v1/images_pb";
 
 import { delayAfter, images, pause } from "../rpc";
 
-/** Twice the server's heartbeat and a little: after that the connection counts as lost. */
+/** How long a connection may be silent before it counts as lost: two heartbeats of the server, and a little more. */
 const SILENCE_MS = 45_000;
 
 export type State = "connecting" | "live" | "offline";
@@ -17,7 +18,7 @@ export type State = "connecting" | "live" | "offline";
 export interface Listener {
   event: (event: WatchImagesResponse) => void;
   state: (state: State) => void;
-  /** What happened meanwhile is unknown: list anew. */
+  /** Events may have been missed: list the images again. */
   resync: () => void;
 }
 
@@ -64,7 +65,7 @@ export class Watch {
           if (event.event.case !== "heartbeat") this.#channel?.postMessage(toBinary(WatchImagesResponseSchema, event));
         }
       } catch {
-        // A token that the server does not know, since its data is another's, would be refused for ever.
+        // If the server's data were replaced, it would refuse this token for ever.
         if (attempts > 2) this.#token = "";
       } finally {
         clearTimeout(timer);
@@ -75,7 +76,7 @@ export class Watch {
   }
 
   #hear(event: WatchImagesResponse): void {
-    // Without a token to go on from, something may have been missed before the first event.
+    // Without a token, events before this first one may have been missed.
     if (event.event.case === "resync" || !this.#token) this.#listener.resync();
     this.#token = event.resumeToken;
     this.#listener.event(event);

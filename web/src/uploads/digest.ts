@@ -1,9 +1,10 @@
-// The page's side of the worker that reads a file and computes its checksums.
+// The client of digest.worker.ts, which reads a file and computes its checksums.
 import type { Reply, Request, Saved } from "./digest.worker";
 
-declare const DIGEST_WORKER: string; // its address: the build says it
+/** The address of the worker, defined by the build. */
+declare const DIGEST_WORKER: string;
 
-/** The file cannot be read, or has changed: to try again does not help. */
+/** The file cannot be read, or has changed, so a retry does not help. */
 export class FileFailure extends Error {}
 
 export interface Piece {
@@ -12,7 +13,7 @@ export interface Piece {
   saved: Saved | undefined;
 }
 
-/** Reads of one file, answered in order. */
+/** Reads one file in a worker of its own. Requests are answered in order. */
 export class Digest {
   readonly #worker = new Worker(DIGEST_WORKER, { type: "module" });
   readonly #waiting: { resolve: (reply: Reply) => void; reject: (error: Error) => void }[] = [];

@@ -1,8 +1,8 @@
-// Reads a file and computes its checksums, away from the page: one worker for each upload under way.
+// Reads a file and computes its checksums off the main thread. Each running upload has a worker of its own.
 import { crc32c } from "./crc32c";
 import { Sha256 } from "./sha256";
 
-/** From the page. `start` once; then pieces in any order, of which what was digested before is not digested again. */
+/** A request of the page. `start` comes once and first. Bytes that are read again are not hashed again. */
 export type Request =
   | { kind: "start"; file: Blob; saved: Saved | undefined }
   | { kind: "read"; offset: number; size: number }
@@ -13,7 +13,7 @@ export type Reply =
   | { kind: "digest"; sha256: Uint8Array<ArrayBuffer> }
   | { kind: "failed"; message: string };
 
-/** A SHA-256 on its way: with it a later page need not read again what was sent. */
+/** The state of an unfinished SHA-256, with which a later page need not read again the bytes that were sent. */
 export interface Saved {
   state: Int32Array<ArrayBuffer>;
   size: number;
@@ -28,7 +28,7 @@ async function read(offset: number, size: number): Promise<Uint8Array<ArrayBuffe
   return new Uint8Array(await file.slice(offset, offset + size).arrayBuffer());
 }
 
-/** Digests what lies before that offset and is not digested yet. */
+/** Reads and hashes the bytes before the offset that were not hashed yet. */
 async function catchUp(offset: number): Promise<void> {
   while (sha.size < offset) {
     const piece = await read(sha.size, Math.min(READ_BYTES, offset - sha.size));
@@ -56,7 +56,7 @@ async function answer(request: Request): Promise<Reply | undefined> {
   return { kind: "read", data, crc32c: crc32c(data), saved: state && { state, size: sha.size } };
 }
 
-// One after the other, as the digest needs them.
+// Requests are processed one after the other, because the digest needs the bytes in order.
 let turn: Promise<void> = Promise.resolve();
 addEventListener("message", ({ data }: MessageEvent<Request>) => {
   turn = turn.then(async () => {
@@ -66,7 +66,7 @@ addEventListener("message", ({ data }: MessageEvent<Request>) => {
     } catch (error) {
       reply = { kind: "failed", message: String(error) };
     }
-    // The bytes move to the page, they are not copied.
+    // The bytes are transferred to the page, not copied.
     if (reply) postMessage(reply, { transfer: reply.kind === "read" ? [reply.data.buffer] : [] });
   });
 });

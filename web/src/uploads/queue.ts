@@ -1,11 +1,11 @@
-// All uploads of this window: some at a time, the others in turn.
+// All uploads of this window. A few run at a time, and the others wait for their turn.
 import { recall } from "./store";
-import { MOST_FILES } from "./sources";
+import { MAX_FILES } from "./sources";
 import type { Source } from "./sources";
 import { newId, Upload } from "./upload";
 
-/** Of the six connections that a browser has to a server without TLS, thumbnails and the live feed need some. */
-const AT_A_TIME = 3;
+/** Without TLS a browser opens six connections to a server, and thumbnails and the live feed need some of them. */
+const CONCURRENT_UPLOADS = 3;
 
 export class Queue {
   readonly all: Upload[] = [];
@@ -15,7 +15,7 @@ export class Queue {
     this.#changed = changed;
   }
 
-  /** Brings back what earlier pages left unfinished. */
+  /** Adds the uploads that earlier pages left unfinished. */
   async recall(): Promise<void> {
     for (const remembered of await recall()) {
       if (!(await busyElsewhere(remembered.requestId))) this.all.push(new Upload(remembered, undefined, this.#changed));
@@ -23,11 +23,11 @@ export class Queue {
     this.#changed();
   }
 
-  /** Takes files; one that was interrupted goes on. Gives whether there were too many. */
+  /** Adds files. A file whose upload was interrupted resumes it. Returns how many were taken, and if any were not. */
   async add(sources: AsyncIterable<Source> | Iterable<Source>): Promise<{ taken: number; tooMany: boolean }> {
     let taken = 0;
     for await (const { file, handle } of sources) {
-      if (taken === MOST_FILES) return { taken, tooMany: true };
+      if (taken === MAX_FILES) return { taken, tooMany: true };
       taken += 1;
       const interrupted = this.all.find((upload) => upload.state === "interrupted" && upload.isOf(file));
       if (interrupted) interrupted.attach(file);
@@ -42,9 +42,9 @@ export class Queue {
     return { taken, tooMany: false };
   }
 
-  /** Starts what may start. */
+  /** Starts as many waiting uploads as may run. */
   advance(): void {
-    let free = AT_A_TIME - this.all.filter(({ active }) => active).length;
+    let free = CONCURRENT_UPLOADS - this.all.filter(({ active }) => active).length;
     for (const upload of this.all) {
       if (free <= 0) return;
       if (upload.state !== "waiting") continue;

@@ -1,9 +1,9 @@
-// SHA-256 (FIPS 180-4) of bytes that come piece by piece, which WebCrypto does not do.
+// SHA-256 (FIPS 180-4) of bytes that come piece by piece, which WebCrypto does not offer.
 
 const K = new Int32Array(64);
 const INITIAL = new Int32Array(8);
 {
-  // The fractional parts of the cube and square roots of the first primes.
+  // The constants are the fractional parts of the cube roots and the square roots of the first primes.
   const fraction = (x: number) => Math.floor((x - Math.floor(x)) * 2 ** 32) | 0;
   let found = 0;
   for (let n = 2; found < 64; n++) {
@@ -24,7 +24,7 @@ export class Sha256 {
   readonly #words = new Int32Array(64);
   #size = 0;
 
-  /** Bytes so far. */
+  /** The number of bytes so far. */
   get size(): number {
     return this.#size;
   }
@@ -45,7 +45,7 @@ export class Sha256 {
     return this;
   }
 
-  /** The digest, 32 bytes; more bytes may follow all the same. */
+  /** The digest of the bytes so far, 32 bytes long. More bytes may follow. */
   digest(): Uint8Array<ArrayBuffer> {
     const end = new Sha256();
     end.#state.set(this.#state);
@@ -64,7 +64,7 @@ export class Sha256 {
     return out;
   }
 
-  /** What is needed to go on from here, at a multiple of 64 bytes; undefined elsewhere. */
+  /** The state, to continue from here later. Only at a multiple of 64 bytes; undefined otherwise. */
   save(): Int32Array<ArrayBuffer> | undefined {
     return this.#size % BLOCK === 0 ? new Int32Array(this.#state) : undefined;
   }
@@ -93,7 +93,7 @@ export class Sha256 {
         w[i] = ((w[i - 16] as number) + s0 + (w[i - 7] as number) + s1) | 0;
       }
       let a = h0, b = h1, c = h2, d = h3, e = h4, f = h5, g = h6, h = h7;
-      // Eight rounds at a time, so that the variables need not move: each takes the role of the next one.
+      // Eight rounds are unrolled, so that the eight variables change roles instead of being moved.
       for (let i = 0; i < 64; i += 8) {
         h = (h + ((e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7)) + (g ^ (e & (f ^ g))) + (K[i] as number) + (w[i] as number)) | 0;
         d = (d + h) | 0;

@@ -1,12 +1,12 @@
-// Files out of what is dropped, pasted or chosen; folders with all that lies below.
+// The files in what is dropped, pasted or chosen, including all files below folders.
 
 export interface Source {
   file: File;
   handle?: FileSystemFileHandle | undefined;
 }
 
-/** Files of one drop. */
-export const MOST_FILES = 20_000;
+/** The largest number of files that are taken at a time. */
+export const MAX_FILES = 20_000;
 
 const IMAGES = /\.(jpe?g|jfif|png|apng|gif|webp|tiff?|bmp|avif|hei[cf])$/i;
 
@@ -16,13 +16,13 @@ interface Dropped {
   file: File | null;
 }
 
-/** Files of a drop or a paste: those of folders only if their names are of images. Call it within the event. */
+/** The files of a drop or a paste; of folders, only those with the extension of an image. Call it within the event. */
 export function transferred(transfer: DataTransfer): AsyncGenerator<Source> {
-  // What it has must be taken before the event is over.
+  // The items are gone when the event is over, so they are read at once.
   const items: Dropped[] = [...transfer.items]
     .filter(({ kind }) => kind === "file")
     .map((item) => ({
-      // With a handle the upload can go on after a reload without choosing the file again.
+      // With a handle the upload can be resumed after a reload without choosing the file again.
       handle: (item as { getAsFileSystemHandle?: () => Promise<FileSystemHandle | null> }).getAsFileSystemHandle?.(),
       entry: item.webkitGetAsEntry?.() ?? null,
       file: item.getAsFile(),
@@ -30,10 +30,10 @@ export function transferred(transfer: DataTransfer): AsyncGenerator<Source> {
   return files(items);
 }
 
-/** Files of an `<input type=file>`; of a folder, those whose names are of images. */
+/** The files of an `<input type=file>`; of a folder, only those with the extension of an image. */
 export function chosen(input: HTMLInputElement): Source[] {
   const files = [...(input.files ?? [])];
-  input.value = ""; // the same file may be chosen again
+  input.value = ""; // otherwise choosing the same file again would be no change
   return (input.webkitdirectory ? files.filter(({ name }) => IMAGES.test(name)) : files).map((file) => ({ file }));
 }
 
@@ -50,7 +50,7 @@ async function* files(items: Dropped[]): AsyncGenerator<Source> {
 async function* below(folder: FileSystemDirectoryEntry): AsyncGenerator<Source> {
   const reader = folder.createReader();
   for (;;) {
-    // It gives a part of the entries at a time, and none in the end.
+    // readEntries() returns some of the entries at a time, and none at the end.
     const entries = await new Promise<FileSystemEntry[]>((resolve) => reader.readEntries(resolve, () => resolve([])));
     if (entries.length === 0) return;
     for (const entry of entries) {

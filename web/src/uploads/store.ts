@@ -1,23 +1,23 @@
-// What is remembered of unfinished uploads, in the browser's database: for the time after a reload or a crash.
+// Remembers unfinished uploads in the browser's database (IndexedDB), to resume them after a reload or a crash.
 //
-// Where there is no database (some private windows), nothing is remembered, and all else works.
+// If there is no database (in some private windows), nothing is remembered and everything else works.
 import type { Saved } from "./digest.worker";
 
 export interface Remembered {
   requestId: string;
   name: string;
   size: number;
-  /** When the file was last changed, milliseconds: with name and size it tells the file from others. */
+  /** The modification time of the file, in milliseconds since 1970. Name, size and this identify the file. */
   modified: number;
-  /** When the upload began, milliseconds. */
+  /** When the upload began, in milliseconds since 1970. */
   begun: number;
   committed: number;
   saved: Saved | undefined;
-  /** With it the browser finds the file again, once the user says so. */
+  /** With a handle the browser can open the file again, with the user's permission. */
   handle: FileSystemFileHandle | undefined;
 }
 
-/** The server forgets an upload after so long, whatever happens. */
+/** How long uploads are remembered; the server expires them after this time. */
 const KEEP_MS = 7 * 24 * 3_600_000;
 const STORE = "uploads";
 
@@ -59,7 +59,7 @@ export async function forget(requestId: string): Promise<void> {
   await run("readwrite", (store) => store.delete(requestId));
 }
 
-/** Those not too old, oldest first. */
+/** The remembered uploads that have not expired, oldest first. */
 export async function recall(): Promise<Remembered[]> {
   const all = (await run<Remembered[]>("readonly", (store) => store.getAll())) ?? [];
   const old = all.filter(({ begun }) => Date.now() - begun > KEEP_MS);

@@ -1,12 +1,13 @@
-// The uploads at the edge of the page: each with its progress, and what can be done about it.
+// The list of uploads at the edge of the page, each with its progress and its buttons.
 import { button, h, icon, say } from "../dom";
 import { bytes, duration, t } from "../i18n";
 import type { Queue } from "./queue";
 import { chosen } from "./sources";
 import type { State, Upload } from "./upload";
 
-/** Rows in the document; of thousands of files the others are only counted. */
-const MOST_ROWS = 60;
+/** How many rows are in the document. Further uploads are only counted. */
+const MAX_ROWS = 60;
+/** The least time between two drawings. */
 const REDRAW_MS = 150;
 
 const ORDER: State[] = ["checking", "sending", "finishing", "unreachable", "interrupted", "elsewhere", "paused", "refused", "waiting", "ready", "cancelled"];
@@ -32,7 +33,7 @@ export class Tray {
     );
   }
 
-  /** Draws soon, and not more often than one can see. */
+  /** Draws soon, but at most once in REDRAW_MS. */
   render(): void {
     this.#asked ??= setTimeout(() => {
       this.#asked = undefined;
@@ -48,7 +49,7 @@ export class Tray {
     if (active) say(this.#summary, t("uploading", { n: active }));
     else if (stopped) say(this.#summary, t("uploadsStopped", { n: stopped }));
     else say(this.#summary, t("uploadsDone"));
-    const shown = [...all].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state)).slice(0, MOST_ROWS);
+    const shown = [...all].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state)).slice(0, MAX_ROWS);
     for (const [upload, row] of this.#rows) {
       if (shown.includes(upload)) continue;
       row.element.remove();
@@ -58,12 +59,12 @@ export class Tray {
       let row = this.#rows.get(upload);
       if (!row) this.#rows.set(upload, (row = new Row(upload, this.#queue)));
       row.draw();
-      // Only what is out of place is moved: a move takes the focus away.
+      // Only rows that are out of place are moved, because a row loses the focus when it is moved.
       if (this.#list.children[i] !== row.element && !row.element.contains(document.activeElement)) {
         this.#list.insertBefore(row.element, this.#list.children[i] ?? null);
       } else if (!row.element.isConnected) this.#list.append(row.element);
     });
-    say(this.#more, all.length > MOST_ROWS ? `+ ${all.length - MOST_ROWS}` : "");
+    say(this.#more, all.length > MAX_ROWS ? `+ ${all.length - MAX_ROWS}` : "");
   }
 }
 
@@ -133,7 +134,7 @@ class Row {
     }
   }
 
-  /** Brings the file back: by the browser's own handle, or by choosing it again. */
+  /** The element that brings the file back, from the browser's handle or by choosing it again. */
   #again(): Element {
     const upload = this.#upload;
     const { handle } = upload.remembered;
@@ -176,7 +177,7 @@ function describe(upload: Upload): string {
     case "checking":
       return upload.committed > 0 ? t("checking") : t("sendingStart", { done, total });
     case "sending": {
-      const rate = upload.pace.bytesPerSecond;
+      const rate = upload.rate.bytesPerSecond;
       if (!rate) return t("sendingStart", { done, total });
       return t("sending", { done, total, rate: bytes(rate), left: duration((upload.size - upload.committed) / rate) });
     }

@@ -1,4 +1,4 @@
-// One upload: it goes on over lost connections, restarted servers and reloaded pages until the image is stored.
+// One upload, which continues over lost connections, restarts of the server and reloads until the image is stored.
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 
 import { Upload_State } from "#gen/conexiones/v1/uploads_pb";
@@ -10,7 +10,7 @@ import { LocalizedMessageSchema } from "#gen/google/rpc/error_details_pb";
 import { language, t } from "../i18n";
 import { delayAfter, pause, problem, uploads as service } from "../rpc";
 import { Digest, FileFailure } from "./digest";
-import { Pace } from "./pace";
+import { TransferRate } from "./rate";
 import { forget, remember } from "./store";
 import type { Remembered } from "./store";
 
@@ -30,13 +30,19 @@ export type State =
 const ACTIVE: ReadonlySet<State> = new Set(["checking", "sending", "finishing", "unreachable"]);
 const ENDED: ReadonlySet<State> = new Set(["ready", "refused", "cancelled"]);
 
+/** Bytes of the first chunk. */
 const FIRST_CHUNK = 2 << 20;
+/** Bytes of the smallest chunk. */
 const SMALLEST_CHUNK = 1 << 18;
+/** Bytes of the largest chunk. */
 const LARGEST_CHUNK = 8 << 20;
-const BLOCK = 64; // of SHA-256: where its state can be saved
-// A chunk that is faster grows, for each has its own latency; one that is slower shrinks: little is lost when it breaks.
+/** Bytes of a block of SHA-256. Its state can be saved only between blocks. */
+const BLOCK = 64;
+/** If a chunk takes less time than this, the next one is larger, so that the latency of a call matters less. */
 const FAST_MS = 1_500;
+/** If a chunk takes more time than this, the next one is smaller, so that less is lost when the connection breaks. */
 const SLOW_MS = 6_000;
+/** How long one call may take. */
 const TIMEOUT_MS = 60_000;
 
 let limits: Promise<number> | undefined;
@@ -55,10 +61,10 @@ async function largestChunk(): Promise<number> {
 
 export class Upload {
   state: State = "waiting";
-  /** Why it was refused: a stable reason where the server says one, and a sentence. */
+  /** Why the upload was refused: the server's stable reason, or "", and a sentence. */
   failure: { reason: string; message: string } | undefined;
   image: Image | undefined;
-  readonly pace = new Pace();
+  readonly rate = new TransferRate();
   readonly remembered: Remembered;
   #file: File | undefined;
   #controller: AbortController | undefined;
@@ -67,7 +73,7 @@ export class Upload {
   #chunk = FIRST_CHUNK;
   readonly #changed: () => void;
 
-  /** `changed` is called whenever something about it is. Without a file it is one that was interrupted. */
+  /** `changed` is called after every change. Without a file, this is an upload of an earlier page, interrupted. */
   constructor(remembered: Remembered, file: File | undefined, changed: () => void) {
     this.remembered = remembered;
     this.#file = file;
@@ -100,20 +106,20 @@ export class Upload {
     return file.name === name && file.size === size && file.lastModified === modified;
   }
 
-  /** The file is here again: it may go on. */
+  /** Gives an interrupted upload its file again, so that it may continue. */
   attach(file: File): void {
     this.#file = file;
     if (this.state === "interrupted") this.#become("waiting");
   }
 
-  /** Sends until it is stored, refused, paused or cancelled; never rejects. */
+  /** Sends until the image is stored or refused, or the upload is paused or cancelled. Never rejects. */
   async run(): Promise<void> {
     const file = this.#file;
     if (!file || this.active || this.ended) return;
     const controller = (this.#controller = new AbortController());
     this.failure = undefined;
     this.#become("checking");
-    // One that was paused a moment ago lets go first.
+    // If the upload was paused a moment ago, the earlier run has to end first.
     this.#running = this.#running.then(() => this.#run(file, controller));
     await this.#running;
   }
@@ -138,11 +144,11 @@ export class Upload {
   pause(): void {
     if (this.ended) return;
     this.#controller?.abort();
-    this.pace.stop();
+    this.rate.stop();
     this.#become("paused");
   }
 
-  /** Lets it wait for its turn again. */
+  /** Lets a paused upload wait for its turn again. */
   requeue(): void {
     if (this.#file && (this.state === "paused" || this.state === "elsewhere")) this.#become("waiting");
   }
@@ -153,15 +159,15 @@ export class Upload {
     this.#become("cancelled");
     await forget(this.remembered.requestId);
     try {
-      // Its id may be of an earlier page: the same request gives it again.
+      // If an earlier page created the upload, its id is unknown here: the same request returns it.
       const id = this.#uploadId ?? (await this.#create(AbortSignal.timeout(TIMEOUT_MS))).id;
       await service.cancelUpload({ id });
     } catch {
-      // What the server does not hear of, expires.
+      // If the server does not hear of it, the upload expires.
     }
   }
 
-  /** Tries again for as long as that may help. */
+  /** Sends, and retries for as long as that may help. */
   async #persist(digest: Digest, signal: AbortSignal): Promise<void> {
     for (let attempts = 0; !signal.aborted; attempts++) {
       const before = this.committed;
@@ -171,41 +177,41 @@ export class Upload {
       } catch (error) {
         if (signal.aborted) return;
         if (this.committed > before) attempts = 0;
-        if (!(await this.#goesOn(error, attempts, signal))) return;
+        if (!(await this.#shouldRetry(error, attempts, signal))) return;
       }
     }
   }
 
-  /** Whether to try again, after a wait where the fault is a passing one. */
-  async #goesOn(error: unknown, attempts: number, signal: AbortSignal): Promise<boolean> {
+  /** Whether to retry after this error. Waits first, if the server is unreachable or busy. */
+  async #shouldRetry(error: unknown, attempts: number, signal: AbortSignal): Promise<boolean> {
     if (error instanceof FileFailure) {
       this.#become("interrupted");
       this.#file = undefined;
       this.failure = { reason: "FILE_CHANGED", message: t("changed") };
       return false;
     }
-    const { reason, message, passing, error: cause } = problem(error);
+    const { reason, message, retryable, error: cause } = problem(error);
     switch (reason) {
       case "OFFSET_MISMATCH":
         this.#commit(Number(cause.findDetails(OffsetMismatchSchema)[0]?.expectedOffset ?? 0));
         return attempts < 10;
       case "UPLOAD_ENDED":
-        return true; // its outcome is told when it is asked for anew
+        return true; // the next attempt asks for the outcome
       case "UPLOAD_NOT_FOUND":
       case "REQUEST_ID_REUSED":
         await this.#renew();
         return attempts < 3;
       case "WRITER_FENCED":
-        this.pace.stop();
+        this.rate.stop();
         this.#become("elsewhere");
         return false;
     }
-    if (!passing) {
+    if (!retryable) {
       this.#refuse(reason, message);
       return false;
     }
     this.#chunk = Math.max(SMALLEST_CHUNK, this.#chunk >> 1);
-    this.pace.stop();
+    this.rate.stop();
     this.#become("unreachable");
     try {
       await pause(delayAfter(attempts), signal);
@@ -215,7 +221,7 @@ export class Upload {
     }
   }
 
-  /** From where the server stands to the end; gives the upload as it ended. */
+  /** Sends from the committed size to the end, and returns the upload as it ended. */
   async #send(digest: Digest, signal: AbortSignal): Promise<Message> {
     let upload = await this.#create(signal);
     if ([Upload_State.FAILED, Upload_State.CANCELLED, Upload_State.EXPIRED].includes(upload.state)) {
@@ -239,7 +245,7 @@ export class Upload {
     return present(reply.upload);
   }
 
-  /** Chunk after chunk; while one is on its way, the next is read. */
+  /** Writes chunk after chunk. While one is being sent, the next is read. */
   async #write(uploadId: string, digest: Digest, signal: AbortSignal): Promise<void> {
     const largest = await largestChunk();
     const read = (offset: number) => {
@@ -248,7 +254,7 @@ export class Upload {
     };
     let writerEpoch = 0n;
     let offset = this.committed;
-    this.pace.start(offset);
+    this.rate.start(offset);
     let next = offset < this.size ? read(offset) : undefined;
     while (next) {
       const { data, crc32c, saved } = await next;
@@ -256,7 +262,7 @@ export class Upload {
       this.#become("sending");
       const end = offset + data.length;
       next = end < this.size ? read(end) : undefined;
-      next?.catch(() => undefined); // it is looked at in its turn
+      next?.catch(() => undefined); // an error is thrown when `next` is awaited
       const start = performance.now();
       const request = { uploadId, writerEpoch, offset: BigInt(offset), data, crc32c };
       const reply = await service.writeChunk(request, { signal, timeoutMs: TIMEOUT_MS });
@@ -265,7 +271,7 @@ export class Upload {
       offset = Number(reply.committedSize);
       if (saved) this.remembered.saved = saved;
       this.#commit(offset);
-      this.pace.reached(offset);
+      this.rate.reached(offset);
       await remember(this.remembered);
       if (offset !== end) next = offset < this.size ? read(offset) : undefined;
     }
@@ -281,7 +287,7 @@ export class Upload {
     this.#changed();
   }
 
-  /** Another upload of the same file: the one before is lost. */
+  /** Begins another upload of the same file, because the one before cannot be continued. */
   async #renew(): Promise<void> {
     await forget(this.remembered.requestId);
     this.remembered.requestId = newId();
@@ -315,14 +321,14 @@ export class Upload {
   }
 }
 
-/** While `work` runs no other window may run one of the same name; `work` is told whether one does. */
+/** Runs `work` under a lock of that name. `work` is told whether the lock was free or another window holds it. */
 async function alone(name: string, work: (free: boolean) => Promise<void> | void): Promise<void> {
   // Without locks (plain HTTP from another machine) the server's fencing alone decides.
   if (!("locks" in navigator)) return await work(true);
   await navigator.locks.request(`conexiones.upload.${name}`, { ifAvailable: true }, (lock) => work(lock !== null));
 }
 
-/** 128 random bits as text; `randomUUID` is there in secure contexts only. */
+/** 128 random bits as text. `crypto.randomUUID` exists only in secure contexts. */
 export function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,15 +1,15 @@
 """A process to be killed, which test_crash.py starts.
 
     … flood ROOT SEED LARGEST     uploads images of at most LARGEST bytes until it is killed
-    … resume ROOT SEED            begins named uploads and goes on with them until it is killed
-    … steps ROOT                  does the same few uploads in ROOT/0, ROOT/1, …, and each time dies one
-                                  change to the folders of the store later, or in the middle of it, where
-                                  that is a write, until it is not killed any more; then the same with the
-                                  changes of the process that writes for it, which takes it along
+    … resume ROOT SEED            begins resumable uploads and goes on with them until it is killed
+    … steps ROOT                  does the same few uploads in ROOT/0, ROOT/1 and so on. Each time it dies
+                                  one change to the folders of the blobs later, or in the middle of that
+                                  change if it is a write, until it is not killed any more. Then it does
+                                  the same with the changes of its writing process, which kills it too
 
-Acknowledges each image that is stored with a line: its id and its digest. Contents repeat, so that the
-same bytes come in at once; some uploads are discarded after publish, as if the catalog had failed.
-Of named uploads a line acknowledges what is committed (`+ NAME SIZE`), or the end (`= NAME`); their bytes are
+Acknowledges each image that is stored with a line: its id and its digest. Contents repeat, so that equal
+bytes come in at once; some uploads are discarded after publish, as if the catalog had failed. For resumable
+uploads a line acknowledges what is committed (`+ NAME SIZE`) or the end (`= NAME`); their bytes are
 `bytes_of(NAME)`.
 """
 
@@ -37,7 +37,7 @@ die_before_change({nth}, {folder!r}, with_parent=True)
 
 
 def with_code(code: str) -> str:
-    """The program of the process that writes, which runs some code first."""
+    """The program of the writing process, which runs some code first."""
     return writer_process.PROGRAM.replace("main()\n", f"{code}\nmain()\n")
 
 
@@ -106,7 +106,7 @@ async def flood(root: Path, seed: int, largest: int) -> None:
 
 
 def bytes_of(name: str) -> bytes:
-    """Of two names in three the bytes are those of others, too."""
+    """The bytes of an upload. For two names in three, other names have the same bytes."""
     _, _, number = name.split("-")
     rng = random.Random(name if int(number) % 3 == 0 else int(number) % 5)
     return rng.randbytes(rng.choice([5_000, 200_000, 2_500_000]))
@@ -147,8 +147,8 @@ async def resume(root: Path, seed: int) -> None:
 
 
 async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:
-    """Claims, resumes and finishes an upload; now and then it is released in between, even after publish,
-    as if the catalog had failed, or is cancelled."""
+    """Claims, resumes and finishes an upload. Now and then it is cancelled, or released in between, even
+    after publish, as if the catalog had failed."""
     catalog, data = uploads.catalog, bytes_of(name)
     while True:
         upload = await catalog.claim_upload(name, now=1)
@@ -195,7 +195,7 @@ async def few(root: Path) -> None:
     await uploads.upload("dropped twin", data, keep=False)
     twins = (uploads.upload(f"twin {i}", b"3" * 3000, keep=i != 1) for i in range(3))
     await asyncio.gather(*twins)
-    # Last, what is left over for the next start: begun, and published without a word to the catalog.
+    # Last, what is left for the next start: one that has begun, and one of which the catalog was not told.
     begun, published = uploads.store.staging.stage(), uploads.store.staging.stage()
     await begun.write(data)
     await published.write(b"4" * 3000)
@@ -204,7 +204,7 @@ async def few(root: Path) -> None:
 
 
 def steps(root: Path) -> None:
-    """Each step in a fork, which saves the start of Python. The fork is made before any thread is."""
+    """Each step in a fork, which saves the start of Python. No thread is there when it is made."""
     step = 0
     for who in ("server", "writer"):
         nth = 0
@@ -214,7 +214,7 @@ def steps(root: Path) -> None:
 
 
 def killed_at(own: Path, who: str, nth: int) -> bool:
-    """Whether there is an nth change that the server, or the process that writes for it, makes."""
+    """Whether the server, or its writing process, makes an nth change."""
     child = os.fork()
     if not child:
         if who == "server":

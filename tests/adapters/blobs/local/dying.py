@@ -8,8 +8,9 @@ from pathlib import Path
 
 
 def die_before_change(nth: int, *folders: str, with_parent: bool = False) -> None:  # noqa: C901
-    """SIGKILL before the nth file that is created, renamed, linked or removed (Python's audit events), or
-    written or synced; a write counts twice, and is done by half the second time."""
+    """Kills the process before its nth change to a file in the folders: that it is created, renamed, linked,
+    removed (Python's audit events), written or synced. A write counts twice: the second time, half of it is
+    done."""
     left = nth
 
     def step(path: str) -> bool:

@@ -1,6 +1,6 @@
 """kill -9: what was acknowledged is whole, and after the next start nothing else is there.
 
-A power cut is not tried here: what fsync is for cannot be seen by a process that is killed.
+A power cut is not tried here: a process that is killed loses nothing that it wrote, synced or not.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tests.support.paths import ROOT
 
 WORKER = ("-m", "tests.adapters.blobs.local.crash_worker")
 ROUNDS = 25
-NAMED_ROUNDS = 15
+RESUMABLE_ROUNDS = 15
 
 
 async def recover(root: Path, acknowledged: dict[str, str], read: set[str] | None = None) -> set[str]:
@@ -72,8 +72,8 @@ async def test_kill_9_at_random_moments(tmp_path: Path) -> None:
 
 
 async def kill_at_random(rng: random.Random, moments: tuple[str, float], *arguments: str) -> list[str]:
-    """Starts a worker, kills it within some seconds of a word, and returns what else it said; "" is the
-    first acknowledgement."""
+    """Starts a worker, kills it within some seconds after it said a word ("" for its first acknowledgement),
+    and gives all else that it said."""
     worker = await asyncio.create_subprocess_exec(
         sys.executable, *WORKER, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
@@ -90,13 +90,13 @@ async def kill_at_random(rng: random.Random, moments: tuple[str, float], *argume
     return [line for line in said if line not in ("opening", "open")]
 
 
-async def recover_named(
+async def recover_uploads(
     root: Path, sizes: dict[str, int], ended: dict[str, str], read: set[str] | None = None
 ) -> int:
-    """Opens what a crash left and checks all of it; gives how many uploads are open with bytes.
+    """Opens what a crash left and checks all of it; gives the number of open uploads that have bytes.
 
-    Only the images of the uploads in `read` are read. `ended` says how: `=` READY, `x` cancelled, `-` its
-    image is, or was just about to be, deleted.
+    Only the images of the uploads in `read` are read. `ended` says how an upload ended: `=` READY, `x`
+    cancelled, `-` READY with an image that is deleted, or was about to be.
     """
     catalog = SqliteCatalog(root / "catalog.db")
     store = LocalStore(root, catalog, writer=catalog.writer)
@@ -142,12 +142,12 @@ async def recover_named(
     return open_with_bytes
 
 
-async def test_kill_9_of_named_uploads_at_random_moments(tmp_path: Path) -> None:
+async def test_kill_9_of_resumable_uploads_at_random_moments(tmp_path: Path) -> None:
     rng = random.Random(10)
     sizes: dict[str, int] = {}
     ended: dict[str, str] = {}
     unfinished = 0
-    for seed in range(NAMED_ROUNDS):
+    for seed in range(RESUMABLE_ROUNDS):
         moments = ("opening", 0.05) if seed % 5 == 4 else ("open", 0.4)
         lines = await kill_at_random(rng, moments, "resume", str(tmp_path), str(seed))
         for line in lines:
@@ -160,9 +160,9 @@ async def test_kill_9_of_named_uploads_at_random_moments(tmp_path: Path) -> None
                 sizes.setdefault(name, 0)  # what it had may have been committed by one that was killed
         if seed % 2:  # else the next worker recovers
             touched = {line.split()[1] for line in lines}
-            unfinished += await recover_named(tmp_path, sizes, ended, touched)
-    await recover_named(tmp_path, sizes, ended)
-    assert unfinished > NAMED_ROUNDS / 2, "most rounds must leave some that go on"
+            unfinished += await recover_uploads(tmp_path, sizes, ended, touched)
+    await recover_uploads(tmp_path, sizes, ended)
+    assert unfinished > RESUMABLE_ROUNDS / 2, "most rounds must leave some that go on"
     assert set(ended.values()) == {"=", "-", "x"}
     for folder in ("blobs", "segments", "uploads"):  # pytest keeps the folders of three runs
         shutil.rmtree(tmp_path / folder)

@@ -54,7 +54,7 @@ os.pwritev = watch
 async def test_what_comes_in_at_once_is_written_and_synced_at_once(
     tmp_path: Path, shop_that_runs: ShopThatRuns
 ) -> None:
-    """Only a power cut would show that it is not synced: so the calls of the process are watched."""
+    """Only a power cut would show that it is not synced. So the calls of the process are watched."""
     shop = await shop_that_runs(WATCHED.format(path=str(tmp_path / "calls")))
     staged = [await fill(shop.staging.stage(), content(1000, i)) for i in range(100)]
     await asyncio.gather(*(one.publish(tell_nobody) for one in staged))
@@ -96,10 +96,10 @@ async def test_many_bytes_at_once_go_past_the_page_cache_and_are_synced(
 
 
 async def test_who_comes_alone_finds_zeros_to_write_over(shop: Shop) -> None:
-    """They are there as long as the segment is open: the file does not grow with each blob."""
+    """The zeros are there as long as the segment is open, so the file does not grow with each blob."""
     await shop.store(content(1000))
     await shop.store(content(2000))
-    # They are written when the caller has had his answer.
+    # The zeros are written after the caller has its answer.
     await until(lambda: shop.segment.stat().st_size >= segment_appender.ZEROS)
     size = shop.segment.stat().st_size
     await shop.store(content(4000))
@@ -178,7 +178,7 @@ async def test_damage_costs_one_record_and_is_never_served(shop: Shop, lost: boo
 async def test_what_looks_like_a_record_inside_of_a_damaged_one_hides_no_other(
     shop: Shop, state: bytes
 ) -> None:
-    """An image may hold the bytes of a record; once its own head is damaged, they are found."""
+    """An image may contain the bytes of a record. Once its own head is damaged, they are found."""
     size = 2000 if state == b"L" else 1 << 40
     facts = struct.pack(">Q32s", size, sha(content(2000)))
     fake = b"CXB" + state + struct.pack(">I", zlib.crc32(facts)) + facts + content(2000)
@@ -263,7 +263,7 @@ async def test_a_group_that_was_not_written_is_not_there(
     size: int,
     shared: bool,
 ) -> None:
-    """The larger ones go past the page cache."""
+    """The larger blobs go past the page cache."""
     flag = tmp_path / "failing"
     in_the_writer(FAILING.format(flag=str(flag), failing=failing))
     catalog = new_catalog()

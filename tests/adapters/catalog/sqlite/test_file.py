@@ -1,4 +1,4 @@
-"""The SQLite catalog: its file, and what goes wrong with files."""
+"""The file of the SQLite catalog: how it is laid out, and what goes wrong with files."""
 
 import asyncio
 import sqlite3
@@ -34,86 +34,6 @@ async def test_the_file_is_durable_versioned_and_private(tmp_path: Path, image: 
         plan = "EXPLAIN QUERY PLAN SELECT * FROM images WHERE user = 'ana' ORDER BY id DESC"
         assert "images_by_user" in str(connection.execute(plan).fetchall())
         assert "TEMP B-TREE" not in str(connection.execute(plan).fetchall())
-
-
-async def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "catalog.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {newest() + 1}")
-    before = path.read_bytes()
-    catalog = SqliteCatalog(path)
-    with pytest.raises(
-        ValueError, match=rf"catalog\.db has schema version {newest() + 1}, and this server knows {newest()}"
-    ) as error:
-        await catalog.open()
-    assert "\n" not in str(error.value)
-    await catalog.close()
-    assert path.read_bytes() == before
-
-
-VERSION_1 = """
-CREATE TABLE images (
-    id TEXT NOT NULL, digest BLOB NOT NULL, size INTEGER NOT NULL, format TEXT NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL, frames INTEGER NOT NULL, user TEXT,
-    create_time INTEGER NOT NULL, PRIMARY KEY (id)
-) WITHOUT ROWID;
-CREATE INDEX images_by_digest ON images (digest);
-CREATE INDEX images_by_user ON images (user, id);
-CREATE TABLE users (
-    name TEXT NOT NULL, pow INTEGER NOT NULL, image_id TEXT, create_time INTEGER NOT NULL,
-    update_time INTEGER NOT NULL, PRIMARY KEY (name), FOREIGN KEY(image_id) REFERENCES images (id)
-) WITHOUT ROWID;
-INSERT INTO images VALUES ('1', x'11', 5, 'PNG', 1, 2, 1, 'ana', 7);
-INSERT INTO users VALUES ('ana', 3, '1', 7, 8);
-PRAGMA user_version = 1;
-"""
-
-
-def layout(path: Path) -> set[tuple[str, str]]:
-    """Tables and indexes, without what is only notation."""
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT name, sql FROM sqlite_master").fetchall()
-    return {(name, "".join((sql or "").split())) for name, sql in rows}
-
-
-async def test_a_file_of_version_1_is_brought_up_with_what_it_holds(tmp_path: Path, image: Make) -> None:
-    old, new = tmp_path / "old.db", tmp_path / "new.db"
-    with closing(sqlite3.connect(old)) as connection:
-        connection.executescript(VERSION_1)
-    for _ in range(2):
-        catalog = SqliteCatalog(old)
-        await catalog.open()
-        expected = image("1", digest=b"\x11", size=5, height=2, user="ana", create_time=7)
-        assert await catalog.get_image("1") == expected
-        assert (await catalog.get_user("ana")).image_id == "1"
-        assert await catalog.event_range() == (0, 0)
-        assert await catalog.stale_uploads(idle_since=9, created_before=9) == []
-        await catalog.close()
-    catalog = SqliteCatalog(new)
-    await catalog.open()
-    await catalog.close()
-    assert layout(old) == layout(new)
-    with closing(sqlite3.connect(old)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (newest(),)
-
-
-async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "old.db"
-    with closing(sqlite3.connect(path)) as connection:
-        # In the way of the last thing that is created.
-        connection.executescript(VERSION_1 + "CREATE TABLE uploads_by_state (x);")
-    before = layout(path)
-    for _ in range(2):
-        with pytest.raises(StorageUnavailable):
-            await SqliteCatalog(path).open()
-        assert layout(path) == before
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-        connection.execute("DROP TABLE uploads_by_state")
-    catalog = SqliteCatalog(path)
-    await catalog.open()
-    assert await catalog.get_user("ana")
-    await catalog.close()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +85,7 @@ async def test_a_defect_of_the_caller_is_no_failure_of_the_storage(tmp_path: Pat
 
 
 def test_a_commit_is_synced(tmp_path: Path) -> None:
-    """Only a power cut would show that it is not: so such a connection as commits is asked."""
+    """Only a power cut would show that it is not. So a connection of the kind that commits is asked."""
     with closing(connect_to_write(tmp_path / "catalog.db")) as connection:
         for pragma, value in {"synchronous": 2, "foreign_keys": 1, "journal_mode": "wal"}.items():
             assert connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)

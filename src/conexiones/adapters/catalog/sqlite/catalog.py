@@ -31,6 +31,7 @@ from conexiones.ports.records import (
     ImageRecord,
     UploadQuota,
     UploadRecord,
+    UploadState,
     UserRecord,
 )
 
@@ -139,7 +140,7 @@ class SqliteCatalog:
         return await self._write(transactions.advance_upload, upload_id, epoch, size, now, quota)
 
     async def end_upload(
-        self, upload_id: str, *, state: str, image: ImageRecord | None, failure: str | None, now: int
+        self, upload_id: str, *, state: UploadState, image: ImageRecord | None, failure: str | None, now: int
     ) -> UploadRecord | None:
         work = transactions.end_upload
         return await self._write_image(image, work, upload_id, state, image, failure, now)

@@ -8,7 +8,15 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from conexiones.errors import TooManyUploads, UploadBytesExceeded
-from conexiones.ports.records import Counts, EventRecord, ImageRecord, UploadQuota, UploadRecord, UserRecord
+from conexiones.ports.records import (
+    Counts,
+    EventRecord,
+    ImageRecord,
+    UploadQuota,
+    UploadRecord,
+    UploadState,
+    UserRecord,
+)
 
 R = TypeVar("R", ImageRecord, UserRecord, UploadRecord, EventRecord)
 
@@ -97,7 +105,7 @@ def first(record: type[R], rows: sqlite3.Cursor) -> R | None:
 # Images and users.
 
 
-def insert_images(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_images(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
     """The `image_row` of each, up to ROWS in one statement, with their events."""
     for start in range(0, len(rows), ROWS):
         _insert_rows(connection, "stored_images", _IMAGE, rows[start : start + ROWS])
@@ -194,7 +202,7 @@ def advance_upload(
 def end_upload(
     connection: sqlite3.Connection,
     upload_id: str,
-    state: str,
+    state: UploadState,
     image: ImageRecord | None,
     failure: str | None,
     now: int,
@@ -248,7 +256,7 @@ def forget_events(connection: sqlite3.Connection, keep: int) -> None:
 
 
 def _insert_rows(
-    connection: sqlite3.Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    connection: sqlite3.Connection, table: str, names: Sequence[str], rows: Sequence[tuple[object, ...]]
 ) -> None:
     row = f"({','.join('?' * len(names))})"
     insert = f"INSERT INTO {table} ({','.join(names)}) VALUES {','.join([row] * len(rows))}"  # noqa: S608

@@ -1,4 +1,4 @@
-"""A server as a program: started, waited for, ended."""
+"""A server in a process of its own: starting it, pausing it and ending it."""
 
 import os
 import signal
@@ -15,24 +15,27 @@ import psutil
 from bench.processes import family
 
 START_SECONDS = 60.0
+"""How long a server may take to become ready."""
 STOP_SECONDS = 60.0
+"""How long a server may take to end."""
 SETTLE_SECONDS = 120.0
+"""How long to wait at most until a server is idle."""
 
-IDLE = 0.05
-"""Seconds of processor in a second, of a server that does nothing."""
+IDLE_CPU = 0.05
+"""CPU seconds per second below which a server counts as idle."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
 SOURCES = os.pathsep.join([str(ROOT), str(ROOT / "src")])
-"""For PYTHONPATH: what is measured is this checkout, whatever is installed."""
+"""The PYTHONPATH with which this checkout is measured, and not an installed version."""
 
 
 class Failed(Exception):
-    """A program did not start, or did not do what it was told; the text is what it wrote."""
+    """A program did not start, or failed. The text is its output."""
 
 
-class Program:
-    """A program that says ` listens on HOST:PORT ` when it is ready: `address`. It ends with the block."""
+class ServerProcess:
+    """A program that prints ` listens on HOST:PORT ` when it is ready. It is ended when the block ends."""
 
     def __init__(
         self, command: Sequence[str | Path], *, data_dir: Path, environ: Mapping[str, str] | None = None
@@ -48,12 +51,12 @@ class Program:
     def pid(self) -> int:
         return self._process.pid
 
-    def __enter__(self) -> "Program":
+    def __enter__(self) -> "ServerProcess":
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
         ours = {
             "CONEXIONES_DATA_DIR": str(self.data_dir),
             "CONEXIONES_ADDRESS": "127.0.0.1:0",
-            # When a server is ended there is nobody left who would have to be told.
+            # A server is ended only when no client is left, so it need not wait for calls.
             "CONEXIONES_GRACE_SECONDS": "0",
             "PYTHONPATH": SOURCES,
         }
@@ -86,8 +89,8 @@ class Program:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Runs for the block, and stands still from then on: what it still has to do in the background, such
-        as to describe images, disturbs nobody else's turn."""
+        """Lets the server run in the block, and stops it (SIGSTOP) afterwards, so that its background work,
+        such as describing images, does not disturb the turns of other contenders."""
         self._signal(signal.SIGCONT)
         try:
             yield
@@ -95,29 +98,29 @@ class Program:
             self._signal(signal.SIGSTOP)
 
     def cpu(self) -> float:
-        """Seconds of processor that its processes have taken."""
+        """CPU seconds that its processes have used so far."""
         return sum(sum(one.cpu_times()[:2]) for one in family(self.pid))
 
     def settle(self) -> None:
-        """Waits until it has nothing left to do: after a start it looks through the catalog for what is to be
-        described."""
+        """Waits until the server is idle. After a start it looks through the catalog for images that are not
+        described yet."""
         before, end = self.cpu(), time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < end:
             time.sleep(1)
             now = self.cpu()
-            if now - before < IDLE:
+            if now - before < IDLE_CPU:
                 return
             before = now
 
     def _signal(self, number: signal.Signals) -> None:
-        """To it and to the processes that it has started."""
+        """Sends a signal to the program and to all its descendants."""
         with suppress(psutil.NoSuchProcess):
             for one in family(self.pid):
                 with suppress(psutil.NoSuchProcess):
                     one.send_signal(number)
 
     def stop(self) -> None:
-        """Asks it to end and waits until it has; may be called again."""
+        """Asks the program to end, and waits until it has. Calling it again is a no-op."""
         if self._process.poll() is None:
             self._signal(signal.SIGCONT)
             self._process.send_signal(signal.SIGTERM)
@@ -132,12 +135,12 @@ class Program:
         self.stop()
 
 
-def python(*command: str, data_dir: Path, **environ: str) -> Program:
-    """A server that is a Python module of ours."""
-    return Program([sys.executable, "-m", *command], data_dir=data_dir, environ=environ)
+def python(*command: str, data_dir: Path, **environ: str) -> ServerProcess:
+    """A server that is one of our Python modules."""
+    return ServerProcess([sys.executable, "-m", *command], data_dir=data_dir, environ=environ)
 
 
-def ours(data_dir: Path, **settings: str) -> Program:
+def ours(data_dir: Path, **settings: str) -> ServerProcess:
     """The server as users start it."""
     environ = {f"CONEXIONES_{name.upper()}": value for name, value in settings.items()}
     return python("conexiones", "serve", data_dir=data_dir, **environ)

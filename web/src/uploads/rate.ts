@@ -1,8 +1,9 @@
-// How fast an upload goes: bytes in a second over the last few.
+// The transfer rate of an upload, averaged over the last seconds.
 
+/** The time over which the rate is averaged. */
 const WINDOW_MS = 6_000;
 
-export class Pace {
+export class TransferRate {
   #marks: { time: number; bytes: number }[] = [];
 
   start(bytes: number): void {
@@ -13,13 +14,14 @@ export class Pace {
     this.#marks = [];
   }
 
+  /** Notes that the upload has reached this many bytes. */
   reached(bytes: number): void {
     const time = performance.now();
     this.#marks.push({ time, bytes });
     while (this.#marks.length > 2 && time - (this.#marks[0]?.time ?? 0) > WINDOW_MS) this.#marks.shift();
   }
 
-  /** Undefined until there is something to tell it from. */
+  /** Undefined until there are two measurements. */
   get bytesPerSecond(): number | undefined {
     const [first] = this.#marks;
     const last = this.#marks.at(-1);

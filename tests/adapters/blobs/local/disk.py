@@ -1,0 +1,17 @@
+"""What is in the folder of a store, and what this process has open of it."""
+
+import os
+from pathlib import Path
+
+
+def tree(root: Path) -> list[str]:
+    """The files, without those of the segments."""
+    files = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return sorted(str(path) for path in files if path.parts[0] != "segments")
+
+
+def open_files(root: Path) -> list[str]:
+    """The files below root that this process has open, without those of the segments."""
+    targets = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
+    ours = [target for target in targets if target.startswith(str(root))]
+    return [target for target in ours if not target.startswith(str(root / "segments"))]
