@@ -13,7 +13,7 @@ demo: setup ## start the server, send it a photograph from Python and from Node.
 	@$(RUN) tools/demo.py
 
 test: setup ## run all tests, in three processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
-	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=3 --dist=loadfile --no-loadscope-reorder)
+	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=3 --dist=worksteal)
 
 faults: setup ## run hundreds of uploads and downloads over a bad network; CONEXIONES_FAULT_RUNS and _SEED choose
 	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} $(RUN) -m pytest tests/sdk/test_bad_network.py -q $(ARGS)

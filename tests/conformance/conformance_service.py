@@ -13,7 +13,7 @@ SERVICE = f"{CONFORMANCE}.ConformanceService"
 
 
 def routes(limit: MessageLimit) -> dict[str, Route]:
-    handlers = {
+    handlers: dict[str, Any] = {
         "Unary": _unary,
         "IdempotentUnary": _idempotent_unary,
         "ServerStream": _server_stream,

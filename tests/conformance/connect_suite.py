@@ -26,7 +26,7 @@ def run(suites: Suites, known: list[Known]) -> Result:
     LOG.unlink(missing_ok=True)
     patterns = BUILD / "known_failing.txt"
     patterns.write_text("".join(f"{case}\n" for entry in known for case in entry.cases))
-    command = [
+    command: list[str | Path] = [
         *(suites.connectconformance, "--mode", "server", "--conf", FEATURES, "--max-servers", str(SERVERS)),
         *(
             "--known-failing",

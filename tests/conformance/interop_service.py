@@ -17,7 +17,7 @@ ECHO_TRAILING = b"x-grpc-test-echo-trailing-bin"
 
 
 def routes(limit: MessageLimit) -> dict[str, Route]:
-    handlers = {
+    handlers: dict[str, Any] = {
         "EmptyCall": _empty_call,
         "UnaryCall": _unary_call,
         "StreamingOutputCall": _streaming_output_call,

@@ -150,11 +150,12 @@ def test_tls(shared: Server, tmp_path: Path) -> None:
 
 
 def test_an_expired_certificate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(certificates, "_VALID", timedelta(minutes=1))  # from five minutes ago
+    # Nothing public makes certificates that have expired: these were valid until four minutes ago.
+    monkeypatch.setattr(certificates, "_VALID", timedelta(minutes=1))
     certificates.make(tmp_path / "certs", ["localhost"])
     ca = str(tmp_path / "ca.pem")
     monkeypatch.undo()
-    # The CA expired with it: an expired leaf under a sound CA says the same.
+    # The CA has expired with it; the answer is the same where only the server's certificate has.
     Path(ca).write_bytes((tmp_path / "certs" / "ca.pem").read_bytes())
     with serve(
         tls_cert=str(tmp_path / "certs" / "server.pem"), tls_key=str(tmp_path / "certs" / "server.key")

@@ -14,6 +14,7 @@ import pytest
 
 from conexiones import AsyncClient, errors
 from conexiones.sdk import NoProgress, SourceChanged, Unreachable
+from conexiones.sdk.connection import Connection, Options
 from conexiones.sdk.resume import StateFile
 from conexiones.sdk.sources import open_source
 from conexiones.sdk.uploads import WINDOW_BYTES, Uploader
@@ -217,7 +218,9 @@ async def test_a_server_with_small_messages_gets_small_chunks(
         assert (await client.upload(photograph)).size_bytes == len(photograph)
 
 
-async def test_the_newest_writer_wins(client: AsyncClient, scan: bytes, tmp_path: Path) -> None:
+async def test_the_newest_writer_wins(
+    client: AsyncClient, serving: Server, scan: bytes, tmp_path: Path
+) -> None:
     path = written(tmp_path, scan)
     begun, go_on = asyncio.Event(), threading.Event()
 
@@ -230,10 +233,13 @@ async def test_the_newest_writer_wins(client: AsyncClient, scan: bytes, tmp_path
                 go_on.wait(10)
             return super().read(size)
 
-    state = StateFile.of(path, None).begin(path, address=client._connection.options.address, user="")
+    # A client would take its lock of the state file, and so would not be a second writer.
+    state = StateFile.of(path, None).begin(path, address=serving.address, user="")
+    blank: dict[str, Any] = {"tls": False, "ca": None, "cert": None, "key": None}
+    connection = Connection(Options(address=serving.address, timeout=20, retries=3, patience=20, **blank))
     with Slow(path) as file:
         older = Uploader(
-            client._connection,
+            connection,
             open_source(file, hashing=True),
             user="",
             request_id=state.request_id,
@@ -241,13 +247,14 @@ async def test_the_newest_writer_wins(client: AsyncClient, scan: bytes, tmp_path
         )
         task = asyncio.create_task(older.run())
         await begun.wait()
-        # The other finishes, or has taken it, before the older one goes on.
+        # The newer writer has finished, or the older one has been refused, before that one reads on.
         newer = asyncio.create_task(client.upload(path, resume=True))
         await asyncio.wait({newer, task}, return_when=asyncio.FIRST_COMPLETED)
         go_on.set()
         assert (await newer).sha256 == hashlib.sha256(scan).digest()
         with pytest.raises(errors.WriterFenced):
             await task
+    await connection.close()
 
 
 async def test_a_file_that_shrinks(client: AsyncClient, scan: bytes, tmp_path: Path) -> None:

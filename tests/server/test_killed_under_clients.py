@@ -8,12 +8,16 @@ import random
 import sys
 from pathlib import Path
 
+import grpc.aio
+
 from conexiones import AsyncClient
 from conexiones.gen.conexiones.v1.uploads_pb2 import CreateUploadRequest
+from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
 from tests.support.node import PROGRAMS
 from tests.support.paths import ROOT
+from tests.support.waiting import DEADLINE
 
 KILLS = int(os.environ.get("CONEXIONES_KILLS", "3"))
 SEED = int(os.environ.get("CONEXIONES_SEED", "7"))
@@ -21,7 +25,7 @@ WIDTH, HEIGHT = 4000, 2500  # 30 MB
 
 
 class Uploading:
-    """A client's process that uploads a file. `acknowledged`: the bytes that it last said are durable."""
+    """A client's process that uploads a file; `acknowledged` is how many bytes it last said are durable."""
 
     def __init__(self, path: Path, command: list[str], address: str) -> None:
         self.path = path
@@ -48,13 +52,13 @@ class Uploading:
             seen.set()
 
     def _bytes(self, line: str) -> int | None:
-        """What a line of progress says, as each program has it; None for the last line."""
+        """The bytes in a line of progress, in either program's form; None in the last line."""
         if line.startswith("{"):
             return json.loads(line).get("bytes")
         return int(line) if line.strip().isdecimal() else None
 
     def request(self) -> CreateUploadRequest | None:
-        """Which upload it is, by the file beside the image; None when it has none any more."""
+        """The request of its upload, from the state file beside the image; None once that file is gone."""
         try:
             state = json.loads(self.path.with_name(f"{self.path.name}.conexiones-upload").read_text())
         except FileNotFoundError:
@@ -82,7 +86,7 @@ async def test_nothing_acknowledged_is_lost(node: str, server: Server, tmp_path:
     async with asyncio.timeout(120), asyncio.TaskGroup() as clients:
         running = [clients.create_task(one.run(seen)) for one in uploading]
         total = sum(one.path.stat().st_size for one in uploading)
-        # Each in its own part of the whole, wherever in it.
+        # Each kill falls into its own part of the whole, at any point of that part.
         for part in range(KILLS):
             least = total * (part + seeded.random()) / KILLS
             while sum(one.acknowledged for one in uploading) < least and not all(
@@ -105,14 +109,14 @@ async def test_nothing_acknowledged_is_lost(node: str, server: Server, tmp_path:
 
 
 async def kept(server: Server, promised: list[tuple[CreateUploadRequest | None, int]]) -> int:
-    """All that was acknowledged of each upload that is under way must be there. Gives how many there were."""
+    """Asserts that the server has all that was acknowledged of each open upload. Gives their number."""
     count = 0
-    async with AsyncClient(server.address) as client:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        uploads = UploadServiceStub(channel)
         for request, acknowledged in promised:
             if request is None:
                 continue
-            async with client._connection.use() as link:
-                upload = (await link.uploads.CreateUpload(request, timeout=20)).upload
+            upload = (await uploads.CreateUpload(request, timeout=DEADLINE, wait_for_ready=True)).upload
             assert upload.committed_size >= acknowledged
             count += acknowledged > 0
     return count
