@@ -49,7 +49,7 @@ lock: setup ## pin all dependencies anew in requirements/dev.txt
 clean: ## remove what was set up and built
 	rm -rf $(VENV) build dist client/node_modules tests/web/node_modules node/node_modules node/dist web/node_modules bench/peers/node_modules artifacts .mypy_cache .pytest_cache .ruff_cache
 
-# Peers of the bench: without Node.js or Go theirs are left out, and the report says so.
+# The peers of the bench. Those that need Node.js or Go are left out without them, and the report says so.
 TUSD := build/bench/bin/tusd
 .PHONY: bench-peers
 bench-peers:

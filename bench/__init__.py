@@ -1,1 +1,1 @@
-"""How fast the server takes images in, beside what people would use otherwise: see bench/README.md."""
+"""Measures how fast the server takes in images, beside what people would otherwise use: see README.md."""

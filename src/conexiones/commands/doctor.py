@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conexiones.commands.connection import line, security
+from conexiones.commands.client_command import line, security
 
 if TYPE_CHECKING:
     from conexiones.doctor.findings import Finding

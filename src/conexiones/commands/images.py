@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conexiones.commands.connection import command, described, facts, failed, line
+from conexiones.commands.client_command import command, described, failed, json_fields, line
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image
@@ -56,7 +56,7 @@ async def ls(
     size = min(limit or 200, 200)
     async for image in client.images(user=user, start=since, end=until, page_size=size):
         if as_json:
-            line(**facts(image))
+            line(**json_fields(image))
         else:
             created = image.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
             click.echo(f"{described(image, image.id)}  {created}  {image.user}".rstrip())
@@ -91,14 +91,14 @@ async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> 
     async for event in client.watch(token, user=user):
         if isinstance(event, Stored):
             if as_json:
-                line(event="stored", token=event.token, image=facts(event.image))
+                line(event="stored", token=event.token, image=json_fields(event.image))
             else:
                 click.echo(
                     f"stored     {described(event.image, event.image.id)}  {event.image.user}".rstrip()
                 )
         elif isinstance(event, Described):
             if as_json:
-                line(event="described", token=event.token, image=facts(event.image))
+                line(event="described", token=event.token, image=json_fields(event.image))
             else:
                 click.echo(f"described  {event.image.id}  {_shown(event.image)}")
         elif isinstance(event, Deleted):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conexiones.commands.connection import command, described, facts, failure, line, sentence
+from conexiones.commands.client_command import command, described, failure, json_fields, line, sentence
 from conexiones.image_formats import extension
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ async def put(
         finally:
             bar.close()
         if as_json:
-            line(file=str(path), **facts(image))
+            line(file=str(path), **json_fields(image))
         elif not quiet:
             bars.say(f"{described(image, image.id)}  {path}")
 
@@ -248,7 +248,7 @@ async def get(
             received = await client.download(id, output, rendition=rendition, progress=bar)
         bar.close()
     if as_json:
-        line(**{"file": str(output), "id": id, **facts(received)})
+        line(**{"file": str(output), "id": id, **json_fields(received)})
     elif not quiet:
         click.echo(f"{described(received, id)}  {output}")
     return 0

@@ -1,1 +1,1 @@
-"""What `conexiones doctor` looks at: the installation, and the way to a server."""
+"""The checks of `conexiones doctor`: of the installation, and of the connection to a server."""

@@ -96,11 +96,11 @@ def _answers(client: Client) -> Iterator[Finding]:
     )
     if skews:
         skew = min(skews, key=abs)
-        ahead = f"the server's clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
+        difference = f"the server's clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
         if abs(skew) > _MAX_SKEW_SECONDS:
-            yield Finding("clock", "warn", ahead, "Set the clocks of both machines by NTP.")
+            yield Finding("clock", "warn", difference, "Set the clocks of both machines by NTP.")
         else:
-            yield Finding("clock", "ok", ahead)
+            yield Finding("clock", "ok", difference)
     times.sort()
     # The first call also connects, which does not affect the median.
     yield Finding(

@@ -115,13 +115,13 @@ class Handshake:
                 yield _refusal(error, self._host)
                 return
             with secure:
-                facts = _facts(secure)
+                session = _session(secure)
                 try:
                     spoken = list(self._speak(secure))
                 except OSError as error:
                     yield _refusal(error, self._host, agreed=True)
                     return
-                yield facts
+                yield session
                 yield from spoken
 
     def _speak(self, connection: socket.socket) -> Iterator[Finding]:
@@ -243,7 +243,7 @@ def _distrust(error: ssl.SSLCertVerificationError, host: str) -> Finding:
     )
 
 
-def _facts(secure: ssl.SSLSocket) -> Finding:
+def _session(secure: ssl.SSLSocket) -> Finding:
     cipher = secure.version()
     ends = str((secure.getpeercert() or {}).get("notAfter", ""))
     end = datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC)

@@ -44,10 +44,8 @@ class StateFile:
     def begin(self, source: Path, *, address: str, user: str) -> Begun:
         """The upload in the state file if it is of the same file, address and user; otherwise a new one,
         which is written to the file."""
-        facts = source.stat()
-        new = Begun(
-            str(uuid.uuid4()), address, user, str(source.absolute()), facts.st_size, facts.st_mtime_ns
-        )
+        stat = source.stat()
+        new = Begun(str(uuid.uuid4()), address, user, str(source.absolute()), stat.st_size, stat.st_mtime_ns)
         old = self._read()
         if old is not None and {**asdict(old), "request_id": new.request_id} == asdict(new):
             return old

@@ -31,10 +31,12 @@ class Answer:
 
 @dataclass(slots=True)
 class Frames:
-    """What came on one HTTP/2 stream. `reset` has the code of RST_STREAM or GOAWAY, -1 if there was none, and
-    -2 if the connection was closed without a word."""
+    """What came on one HTTP/2 stream; `frames` are those of headers and data.
 
-    headers: int = 0
+    `reset` has the code of RST_STREAM or GOAWAY, -1 if there was none, and -2 if the connection was closed
+    without a word.
+    """
+
     body: bytes = b""
     ended: bool = False
     reset: int = -1
@@ -132,9 +134,8 @@ def http2(port: int, *frames: bytes) -> Frames:
         for kind, flags, stream, payload in _frames(connection):
             if kind == SETTINGS and not flags & ACK:
                 connection.sendall(frame(SETTINGS, ACK, b"", stream=0))
-            if stream == 1:
+            if stream == 1 and kind in {HEADERS, DATA}:
                 found.frames.append(kind)
-                found.headers += kind == HEADERS
                 found.body += payload if kind == DATA else b""
             if kind in {RST_STREAM, GOAWAY}:
                 found.reset = int.from_bytes(payload[-4:] if kind == RST_STREAM else payload[4:8])

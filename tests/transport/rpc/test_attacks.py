@@ -274,6 +274,14 @@ def test_who_holds_memory_may_not_stand_still(served: Server) -> None:
             assert b"deadline_exceeded" in answer or b"grpc-status: 4" in answer, name
 
 
+def test_who_does_not_end_a_request_may_not_keep_it_in_memory(served: Server) -> None:
+    """The message is there as a whole, and the client neither goes on nor says that there is no more."""
+    body = enveloped(GetUserRequest(image=bytes(100_000)).SerializeToString())
+    pieces = [frame(raw.DATA, 0, body[at : at + 16_000]) for at in range(0, len(body), 16_000)]
+    got = http2(served.port, head(PROCESS_IMAGE, [GRPC, TE]), *pieces)
+    assert (got.ended, got.frames) == (True, [HEADERS]), "Trailers-Only, as errors are"
+
+
 async def _forgiven(server: Server, last: str) -> None:
     """Waits for a traceback in the log, up to its last line, and takes it out of what must not be there."""
     await until(lambda: last in server.log)

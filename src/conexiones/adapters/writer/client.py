@@ -112,15 +112,16 @@ class WriterClient:
         before; if it does not, the function is not called."""
         work = (function.__module__, function.__name__, given)
         carried = self._carried.get(digest) if digest else None
-        item = _Item(Outcome(loop=self._loop), work)
-        if digest is not None and carried is not None:
-            item.digest, item.data, item.size = digest, carried.data, len(carried.data)
-            item.carried = carried
-        return self._take(item)
+        if digest is None or carried is None:
+            return self._take(_Item(Outcome(loop=self._loop), work))
+        data = carried.data
+        return self._take(_Item(Outcome(loop=self._loop), work, None, digest, data, len(data), carried))
 
     def carry(self, digest: bytes, data: bytes) -> Carried:
         """Until `drop`, a `commit` with that digest takes the bytes along."""
-        carried = self._carried.setdefault(digest, Carried(data))
+        carried = self._carried.get(digest)
+        if carried is None:
+            carried = self._carried[digest] = Carried(data)
         carried.holders += 1
         return carried
 
@@ -183,16 +184,16 @@ class WriterClient:
     def _resolve(self, newest: int, answers: list[Told]) -> None:
         """Tells all callers of a group what became of theirs."""
         items = [self._sent.popleft() for _ in answers]
-        stored = []
+        stored: list[Stored] = []
         for item, (_, _, _, position) in zip(items, answers, strict=True):
             if item.size:
                 self._ring.release()
             if position:
-                stored.append(Stored(position, item.size, item.digest))
+                stored.append((position, item.size, item.digest))
         if stored:
             self.on_stored(stored)
         for item, (result, error, trace, _) in zip(items, answers, strict=True):
-            if item.carried and error is None:
+            if item.carried is not None and error is None:
                 item.carried.durable = True
             item.outcome.decide(result, error and raised(error, trace))
         self.on_commit(newest)

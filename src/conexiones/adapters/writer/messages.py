@@ -19,6 +19,9 @@ Given: TypeAlias = tuple[Any, ...]
 Position: TypeAlias = tuple[int, int]
 """Where an appender put a blob: two numbers, whose meaning is the appender's own."""
 
+Stored: TypeAlias = tuple[Position, int, bytes]
+"""A blob that is durable now and was not before: its position, its size in bytes, and its SHA-256."""
+
 Sent: TypeAlias = tuple[tuple[str, str, Given] | None, tuple[bytes, int, int] | None]
 """A job as it is sent: the module and the name of a function with its arguments, and the fields of a Blob. In
 plain tuples, which take a fifth of the time to pickle."""
@@ -38,14 +41,6 @@ class Blob(NamedTuple):
     digest: bytes
     start: int
     size: int
-
-
-class Stored(NamedTuple):
-    """A blob that is durable now and was not before."""
-
-    position: Position
-    size: int
-    digest: bytes
 
 
 class Attach(NamedTuple):

@@ -110,9 +110,9 @@ class Enveloped(Exchange):
         first = await body.read()
         content = whole(first, kind) if first else None
         if content is None:
-            return await _only(self._messages(envelopes, kind, first))
+            return await _only(self._messages(envelopes, kind, first, single=True))
         # Most requests end with an empty piece behind their message.
-        while (more := await body.read()) is not None:
+        while (more := await body.read(within=len(content) > FREE)) is not None:
             if more:
                 raise MalformedRequest
         return self._codec.decode(content, kind.message)
@@ -124,9 +124,10 @@ class Enveloped(Exchange):
         return Envelopes(kind, self._codec, compressed=self._compressed())
 
     async def _messages(
-        self, envelopes: Envelopes, kind: Requests, piece: bytes | None
+        self, envelopes: Envelopes, kind: Requests, piece: bytes | None, *, single: bool = False
     ) -> AsyncIterator[Request]:
-        """The messages of a body of which a piece has been read."""
+        """The messages of a body of which a piece has been read. `single`: the caller keeps the message, and
+        comes back only to see that there is no other."""
         body, memory = self._call.body, self._call.memory
         given = 0
         while piece is not None:
@@ -142,8 +143,8 @@ class Enveloped(Exchange):
                 if not given % _MESSAGES:
                     await asyncio.sleep(0)
             if not envelopes.waiting:
-                # The caller comes back for more, and so is done with the message before.
-                memory.release()
+                if not single:  # the caller comes back for more, and so is done with the message before
+                    memory.release()
             elif envelopes.is_compressed:
                 await memory.hold(min(envelopes.gathering * INFLATION, kind.max_bytes))
             else:

@@ -133,8 +133,8 @@ def sentence(error: Exception) -> str:
     raise error
 
 
-def facts(image: "Image | RenditionInfo") -> dict[str, Any]:
-    """An image, or a rendition of one, as JSON."""
+def json_fields(image: "Image | RenditionInfo") -> dict[str, Any]:
+    """An image, or a rendition of one, as fields of a JSON object."""
     from dataclasses import asdict
 
     found = asdict(image) | {"sha256": image.sha256.hex()}
@@ -144,7 +144,7 @@ def facts(image: "Image | RenditionInfo") -> dict[str, Any]:
 
 
 def line(**values: Any) -> None:
-    """One JSON object on one line."""
+    """Prints one JSON object on one line."""
     click.echo(json.dumps(values, ensure_ascii=False))
 
 
