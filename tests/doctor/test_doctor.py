@@ -1,4 +1,4 @@
-"""`conexiones doctor`: each thing that can be wrong is made wrong, and is found."""
+"""`conexiones doctor` finds each fault that it checks for; each is brought about here."""
 
 import json
 import socket
@@ -64,7 +64,7 @@ def test_a_client_without_the_server_extra(tmp_path: Path) -> None:
     lines = doctor("--json", status=0, code=hidden)
     assert [line["check"] for line in lines] == ["python", "client", "server"]
     assert "conexiones[server]" in lines[-1]["mend"]
-    # With a part of it, somebody meant to have a server.
+    # If a part of the extra is installed, a server was meant to run, and it fails.
     lines = doctor("--json", status=1, code=hidden.replace("'pyvips'", ""))
     assert lines[-1]["state"] == "FAIL"
 
@@ -90,7 +90,7 @@ def test_who_has_the_port(shared: Server) -> None:
 def test_nobody_answers() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-        # It takes connections, and never says a word.
+        # It accepts connections and never answers.
         assert fault(address, timeout=0.5) == ("http/2", "no answer: no answer in time")
     assert fault(address)[0] == "tcp"
     assert "connection refused" in fault(address)[1]

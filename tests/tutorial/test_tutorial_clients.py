@@ -44,7 +44,7 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of another CA."""
+    """The same files of another CA."""
     return _certs(tmp_path_factory.mktemp("strangers"))
 
 
@@ -88,7 +88,7 @@ def run(
     timeout: int = 60,
     **environ: str | Path,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a client to its end, with nothing of the developer's own settings in its environment."""
+    """Runs a client to its end. None of the developer's own settings are in its environment."""
     program = interpreter or ((node(),) if str(client).endswith(".js") else (sys.executable, "-W", "error"))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
     inherited["CONEXIONES_TIMEOUT"] = "20"
@@ -120,7 +120,7 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture(params=["client", "elsewhere"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
-    """The folder to run a client from, and the path of the folder of clients as seen from there."""
+    """The folder to run a client in, and the path of the clients' folder relative to it."""
     return (CLIENT, Path()) if request.param == "client" else (tmp_path, CLIENT)
 
 
@@ -309,8 +309,8 @@ def test_node_reads_no_faster_than_it_sends(running: Server, tmp_path: Path) -> 
     Image.effect_noise((4000, 2500), 50).convert("RGB").save(image)
     size = image.stat().st_size
     watch = tmp_path / "watch.js"
-    # Makes the network slower than the disk, and counts the writes that did not wait for it. Only the call
-    # that sends fragments is a Writable; the bidirectional ones, and sockets, are Duplex.
+    # This makes the network slower than the disk, and counts the writes that did not wait for "drain". Only
+    # the call that sends fragments is a Writable; bidirectional calls, and sockets, are Duplex.
     watch.write_text("""
         const { Writable } = require('node:stream');
         const { write } = Writable.prototype;

@@ -1,4 +1,4 @@
-"""TLS, mTLS and HTTP/3: who is let in, and that nobody else is."""
+"""TLS, mTLS and HTTP/3: who is admitted and who is refused; new certificates without a restart."""
 
 import asyncio
 import hashlib
@@ -174,20 +174,20 @@ async def test_new_certificates_are_used_without_a_restart(start, certs: Path, p
         assert (await stream.read()).image_info.format == "JPEG"
 
         second = another(certs, "second")
-        swap_symlink(live, second)  # found by itself
+        swap_symlink(live, second)  # the server notices it without a signal
         await until(lambda: "read again" in server.log)
         await until(lambda: trusted(server, second / "ca.pem"))
         assert serial(server, second / "ca.pem") != first
         with pytest.raises(ssl.SSLCertVerificationError):
             serial(server, certs / "ca.pem")
 
-        third = another(certs, "third")  # in place, a file at a time, as a copy does it
+        third = another(certs, "third")  # copied over the old ones, one file after the other
         for name in ("server.pem", "server.key"):
             (second / name).write_bytes((third / name).read_bytes())
         os.kill(server.pid, signal.SIGHUP)
         await until(lambda: trusted(server, third / "ca.pem"))
 
-        # The stream that was open all the while goes on.
+        # The stream that has been open since before the changes goes on.
         await stream.write(GetImage(image=photograph))
         assert (await stream.read()).image_info.format == "JPEG"
         stream.cancel()
@@ -232,7 +232,7 @@ async def test_a_new_client_ca_is_used_without_a_restart(start, certs: Path) -> 
 
 @pytest.mark.parametrize("mutual", [False, True])
 async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path, mutual: bool) -> None:
-    """What a client says of itself in the header is never believed."""
+    """A header in which a client names itself is ignored."""
     forged = [("x-forwarded-client-cert", 'Subject="CN=mallory"')]
     ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
     options = {"tls_client_ca": str(certs / "ca.pem")} if mutual else {}
@@ -259,7 +259,7 @@ async def test_http3_is_a_way_in_with_tls(secured: Server, authority: Path) -> N
 
 
 async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: bytes) -> None:
-    # pyvoy has an event loop for each of the two; the application has one.
+    # pyvoy has an event loop for each protocol; the application has one for both.
     server = start(**tls(certs))
     ca = (certs / "ca.pem").read_bytes()
     url = f"https://127.0.0.1:{server.port}"
@@ -281,7 +281,7 @@ async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: b
 
         digests = await asyncio.gather(*(one((h2, h3)[number // 2 % 2], number) for number in range(60)))
         assert set(digests) == {hashlib.sha256(image).digest() for image in (photograph, small)}
-        # What one stored, the other finds.
+        # Each protocol finds what the other one stored.
         for transport in (h2, h3):
             answer = await Client(transport).post(f"{url}{PATH}", JSON, b'{"name": "user 7"}')
             assert json.loads(answer.content)["imageInfo"]["width"] == 1280
@@ -291,7 +291,7 @@ async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: b
 
 async def test_http3_is_no_way_in_with_mtls(mutual: Server, authority: Path) -> None:
     ca, key, cert = ((authority / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
-    # Nobody listens on the port for QUIC: it can be bound.
+    # The UDP port can be bound, so nobody listens there for QUIC.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", mutual.port))
     certificates: list[dict[str, Any]] = [{}, {"tls_key": key, "tls_cert": cert}]
@@ -303,7 +303,7 @@ async def test_http3_is_no_way_in_with_mtls(mutual: Server, authority: Path) -> 
                 await Client(transport).post(
                     f"https://127.0.0.1:{mutual.port}{PATH}", JSON, b'{"name": "Ana"}'
                 )
-    # And HTTP/2 and HTTP/1.1 want a certificate.
+    # HTTP/2 and HTTP/1.1 demand a certificate.
     for version in (HTTPVersion.HTTP2, HTTPVersion.HTTP1):
         async with HTTPTransport(tls_ca_cert=ca, http_version=version, timeout=5) as transport:
             with pytest.raises(Exception, match=r"connect|certificate|request"):
