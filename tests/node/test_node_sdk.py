@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.testing import Server
+from tests.support.certificates import authority, mtls
 from tests.support.clients import need
 from tests.support.node import PACKAGE, PROGRAMS, run
 from tests.support.paths import ROOT
@@ -152,19 +152,12 @@ client.close();
 def test_tls_with_a_client_certificate_and_a_server_that_is_full(
     node: str, start: Callable[..., Server], photograph: bytes, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "conexiones", "certs", str(tmp_path), "--host", "localhost"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    pem = {name: str(tmp_path / name) for name in ("server.pem", "server.key", "ca.pem")}
-    server = start(
-        tls_cert=pem["server.pem"],
-        tls_key=pem["server.key"],
-        tls_client_ca=pem["ca.pem"],
-        max_open_uploads="1",
-    )
+    authority(tmp_path, "localhost")
+    server = start(**mtls(tmp_path), max_open_uploads="1")
     (tmp_path / "image.jpg").write_bytes(photograph)
     environ: dict[str, Any] = {
         "CONEXIONES_ADDRESS": f"localhost:{server.port}",
-        "CONEXIONES_CA": pem["ca.pem"],
+        "CONEXIONES_CA": str(tmp_path / "ca.pem"),
         "CONEXIONES_CERT": str(tmp_path / "client.pem"),
         "CONEXIONES_KEY": str(tmp_path / "client.key"),
     }

@@ -14,13 +14,13 @@ import grpc
 import pytest
 
 from conexiones import AsyncClient, Client, errors
-from conexiones.certificates import make
 from conexiones.errors import BY_REASON, ConexionesError
 from conexiones.sdk import Deleted, Described, Event, Facts, NewUser, Stored, UnknownError, UploadState
 from conexiones.sdk.failures import ConnectionLost, from_fields, from_rpc
 from conexiones.services.details import packed
 from conexiones.testing import Server, serve
 from tests.support import corpus
+from tests.support.certificates import authority, mtls
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
@@ -253,14 +253,8 @@ def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path, so
 def test_tls_the_environment_and_a_server_that_is_full(
     tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make(tmp_path, ("localhost", "127.0.0.1"))
+    authority(tmp_path)
     files = {path.name: str(path) for path in tmp_path.iterdir()}
-    settings: dict[str, Any] = {
-        "tls_cert": files["server.pem"],
-        "tls_key": files["server.key"],
-        "tls_client_ca": files["ca.pem"],
-        "max_open_uploads": "1",
-    }
     opened, refused = Flag(), Flag()
 
     class Soon:
@@ -277,7 +271,7 @@ def test_tls_the_environment_and_a_server_that_is_full(
         yield photograph[1000:]
 
     monkeypatch.setattr(errors.TooManyUploads, "retry_after", Soon())
-    with serve(**settings) as server:
+    with serve(**mtls(tmp_path), max_open_uploads="1") as server:
         environ = {
             "CONEXIONES_ADDRESS": f"localhost:{server.port}",
             "CONEXIONES_CA": files["ca.pem"],

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from conexiones.testing import Server, serve
+from tests.support import certificates
 from tests.support.clients import need
 from tests.support.paths import ROOT
 
@@ -39,34 +40,24 @@ def running() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA, a server's certificate for localhost alone, and a client's."""
-    return _certs(tmp_path_factory.mktemp("certs"))
+    return certificates.authority(tmp_path_factory.mktemp("certs"), "localhost")
 
 
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same files of another CA."""
-    return _certs(tmp_path_factory.mktemp("strangers"))
-
-
-def _certs(folder: Path) -> Path:
-    command = [sys.executable, "-m", "conexiones", "certs", str(folder), "--host", "localhost"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return folder
+    return certificates.authority(tmp_path_factory.mktemp("strangers"), "localhost")
 
 
 @pytest.fixture(scope="module")
 def tls(certs: Path) -> Iterator[Server]:
-    with serve(tls_cert=str(certs / "server.pem"), tls_key=str(certs / "server.key")) as server:
+    with serve(**certificates.tls(certs)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def mtls(certs: Path) -> Iterator[Server]:
-    with serve(
-        tls_cert=str(certs / "server.pem"),
-        tls_key=str(certs / "server.key"),
-        tls_client_ca=str(certs / "ca.pem"),
-    ) as server:
+    with serve(**certificates.mtls(certs)) as server:
         yield server
 
 

@@ -19,11 +19,11 @@ import grpc.aio
 import pytest
 from pyqwest import Client, HTTPTransport, HTTPVersion
 
-from conexiones.certificates import make
 from conexiones.gen.user_pb2 import GetImage, GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
 from tests.support.bitmaps import bitmap
+from tests.support.certificates import authority, mtls, tls
 from tests.support.failures import failure
 from tests.support.waiting import DEADLINE, until
 
@@ -31,48 +31,35 @@ JSON = {"content-type": "application/json"}
 PATH = "/user.UsuarioServicio/GetUser"
 
 
-HOSTS = ("localhost", "127.0.0.1", "::1")
-
-
 @pytest.fixture
 def certs(tmp_path: Path) -> Path:
     """A CA, and the certificates and keys of a server and of a client."""
-    folder = tmp_path / "certs"
-    make(folder, HOSTS)
-    return folder
+    return authority(tmp_path / "certs")
 
 
 def another(certs: Path, name: str) -> Path:
     """The same of another CA, in a folder beside it."""
-    folder = certs.with_name(name)
-    make(folder, HOSTS)
-    return folder
+    return authority(certs.with_name(name))
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The certificates of `secured` and `mutual`, which nobody changes."""
-    folder = tmp_path_factory.mktemp("authority")
-    make(folder, HOSTS)
-    return folder
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificates of `secured` and `mutual`, which no test changes."""
+    return authority(tmp_path_factory.mktemp("certs"))
 
 
 @pytest.fixture(scope="module")
-def secured(authority: Path) -> Iterator[Server]:
+def secured(unchanged: Path) -> Iterator[Server]:
     """A server with TLS."""
-    with serve(**tls(authority)) as server:
+    with serve(**tls(unchanged)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def mutual(authority: Path) -> Iterator[Server]:
-    """A server that wants a certificate of its clients."""
-    with serve(**tls(authority), tls_client_ca=str(authority / "ca.pem")) as server:
+def mutual(unchanged: Path) -> Iterator[Server]:
+    """A server that demands client certificates."""
+    with serve(**mtls(unchanged)) as server:
         yield server
-
-
-def tls(certs: Path) -> dict[str, Any]:
-    return {"tls_cert": str(certs / "server.pem"), "tls_key": str(certs / "server.key")}
 
 
 def call(server: Server, credentials: grpc.ChannelCredentials) -> str:
@@ -104,9 +91,9 @@ def test_the_command_makes_keys_for_their_owner_alone(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(names), "the key of the CA is not kept"
 
 
-def test_tls(secured: Server, authority: Path, tmp_path: Path) -> None:
+def test_tls(secured: Server, unchanged: Path, tmp_path: Path) -> None:
     assert "(TLS;" in secured.log
-    ca = (authority / "ca.pem").read_bytes()
+    ca = (unchanged / "ca.pem").read_bytes()
     assert call(secured, grpc.ssl_channel_credentials(ca)) == "Ana"
     assert refused(secured, grpc.ssl_channel_credentials())
     with grpc.insecure_channel(f"localhost:{secured.port}") as channel:
@@ -133,9 +120,9 @@ def test_no_copy_of_a_key_is_left_of_a_killed_server(start, certs: Path) -> None
     assert not now.exists()
 
 
-def test_mtls(mutual: Server, authority: Path, tmp_path: Path) -> None:
+def test_mtls(mutual: Server, unchanged: Path, tmp_path: Path) -> None:
     assert "(mTLS;" in mutual.log
-    ca, key, cert = ((authority / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    ca, key, cert = ((unchanged / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
     assert call(mutual, grpc.ssl_channel_credentials(ca, key, cert)) == "Ana"
     assert refused(mutual, grpc.ssl_channel_credentials(ca))
     other = another(tmp_path, "other")
@@ -216,7 +203,7 @@ async def test_bad_certificates_leave_the_old_ones_in_use(start, certs: Path, ba
 
 
 async def test_a_new_client_ca_is_used_without_a_restart(start, certs: Path) -> None:
-    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
+    server = start(**mtls(certs))
     ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
     other = another(certs, "other")
     new = grpc.ssl_channel_credentials(
@@ -235,8 +222,7 @@ async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path, mu
     """A header in which a client names itself is ignored."""
     forged = [("x-forwarded-client-cert", 'Subject="CN=mallory"')]
     ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
-    options = {"tls_client_ca": str(certs / "ca.pem")} if mutual else {}
-    server = start(**tls(certs), **options, log_level="debug")
+    server = start(**(mtls if mutual else tls)(certs), log_level="debug")
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
     with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
         stub = UsuarioServicioStub(channel)
@@ -248,8 +234,8 @@ async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path, mu
     assert "mallory" not in line
 
 
-async def test_http3_is_a_way_in_with_tls(secured: Server, authority: Path) -> None:
-    ca = (authority / "ca.pem").read_bytes()
+async def test_http3_is_a_way_in_with_tls(secured: Server, unchanged: Path) -> None:
+    ca = (unchanged / "ca.pem").read_bytes()
     async with HTTPTransport(tls_ca_cert=ca, http_version=HTTPVersion.HTTP3) as transport:
         answer = await Client(transport).post(
             f"https://127.0.0.1:{secured.port}{PATH}", JSON, b'{"name": "Ana"}'
@@ -289,8 +275,8 @@ async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: b
     assert "Traceback" not in server.log
 
 
-async def test_http3_is_no_way_in_with_mtls(mutual: Server, authority: Path) -> None:
-    ca, key, cert = ((authority / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+async def test_http3_is_no_way_in_with_mtls(mutual: Server, unchanged: Path) -> None:
+    ca, key, cert = ((unchanged / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
     # The UDP port can be bound, so nobody listens there for QUIC.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", mutual.port))
