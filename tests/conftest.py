@@ -38,10 +38,14 @@ def server(start: Callable[..., Server]) -> Server:
     return start()
 
 
+_SHARED = pytest.StashKey[Server]()
+
+
 @pytest.fixture(scope="session")
-def shared() -> Iterator[Server]:
+def shared(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server for all tests of this process that use only what they stored themselves."""
     with serve() as server:
+        request.session.stash[_SHARED] = server
         yield server
 
 
@@ -49,8 +53,7 @@ def shared() -> Iterator[Server]:
 def _the_shared_server_is_alive(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that ends the shared server fails itself, and not the tests after it."""
     yield
-    if "shared" in request.fixturenames:
-        server: Server = request.getfixturevalue("shared")
+    if server := request.session.stash.get(_SHARED, None):
         assert psutil.Process(server.pid).status() != psutil.STATUS_ZOMBIE
 
 
