@@ -234,24 +234,21 @@ def test_a_body_in_pieces_of_one_byte(served: Server) -> None:
     assert GetUserReply.FromString(answer.body).message == str(len(image))
 
 
-@pytest.mark.parametrize(
-    ("path", "message", "count"),
-    [(GET_STREAM_IMAGE, b"", 300_000), (GET_STREAM_IMAGE, b"\x78\x01", 300_000), (BIDI, ANA, 20_000)],
-    ids=["empty messages", "fields that are not known", "users"],
-)
-def test_many_messages_at_once_hold_nobody_up(served: Server, path: str, message: bytes, count: int) -> None:
+@pytest.mark.parametrize("message", [b"", b"\x78\x01"], ids=["empty messages", "fields that are not known"])
+def test_many_messages_at_once_hold_nobody_up(served: Server, message: bytes) -> None:
     """A handler may take each without waiting for anything; others have their turn in between."""
-    body = enveloped(message) * count
-    slowest = 0.0
+    body = enveloped(message) * 100_000
+    slowest, begun = 0.0, time.monotonic()
     with grpc.insecure_channel(served.address) as channel, ThreadPoolExecutor(1) as attacker:
         stub = UsuarioServicioStub(channel)
-        attack = attacker.submit(http1, served.port, request(path, [STREAM, CLOSE], body))
+        attack = attacker.submit(http1, served.port, request(GET_STREAM_IMAGE, [STREAM, CLOSE], body))
         while not attack.done():
-            begun = time.monotonic()
+            asked = time.monotonic()
             stub.GetUser(GetUserRequest(name="Ana"), timeout=raw.SECONDS)
-            slowest = max(slowest, time.monotonic() - begun)
+            slowest = max(slowest, time.monotonic() - asked)
         assert reason(attack.result()) == ""
-    assert slowest < 1
+    # Seconds would depend on the machine. Held up, somebody waits for as long as the attack lasts.
+    assert slowest < (time.monotonic() - begun) / 2
 
 
 def test_who_holds_memory_may_not_stand_still(served: Server) -> None:
