@@ -19,7 +19,7 @@ def envoy(pid: int) -> psutil.Process:
 
 def writers(pid: int) -> list[psutil.Process]:
     """The processes below it that write a catalog."""
-    return _running(pid, "adapters.writer.program")
+    return _running(pid, "adapters.writer.group_commit")
 
 
 def decoders(pid: int) -> list[psutil.Process]:
