@@ -60,9 +60,11 @@ export const REASONS = [
   "CLIENT_STALLED",
   "UNKNOWN_METHOD",
   "UNKNOWN_COMPRESSION",
+  "UNKNOWN_PROTOCOL",
   "CHECKSUM_MISMATCH",
   "BLOB_CORRUPT",
   "INTERNAL",
+  "UNDECLARED_COMPRESSION",
 ] as const;
 
 /** A reason known to this version, or one of a newer server. */

@@ -51,43 +51,24 @@ ConexionesError
 ├── Unimplemented                 UNIMPLEMENTED
 │   ├── UnknownMethod             UNKNOWN_METHOD
 │   └── UnknownCompression        UNKNOWN_COMPRESSION
+├── Unknown                       UNKNOWN
+│   └── UnknownProtocol           UNKNOWN_PROTOCOL
 ├── DataLoss                      DATA_LOSS
 │   ├── ChecksumMismatch          CHECKSUM_MISMATCH
 │   └── BlobCorrupt               BLOB_CORRUPT
 └── Internal                      INTERNAL
+    └── UndeclaredCompression     UNDECLARED_COMPRESSION
 
 The words in capitals beside a leaf are its `reason`, which never changes; those beside a branch are the gRPC
 code of all errors below it. An error holds only what may be shown to a client: a sentence in English, one in
 Spanish, and the facts that fill them. Causes are chained (`raise … from cause`), and only the log has them.
 """
 
-from enum import IntEnum
 from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
+from conexiones.codes import Code as Code  # beside the errors that have them
 from conexiones.spanish import in_spanish
-
-
-class Code(IntEnum):
-    """The gRPC status codes (https://grpc.io/docs/guides/status-codes)."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
 
 
 class ConexionesError(Exception):
@@ -456,6 +437,18 @@ class UnknownCompression(Unimplemented):
     spanish = "La compresión no está soportada: envíe gzip o identity."
 
 
+class Unknown(ConexionesError):
+    """What HTTP refuses by its own status: clients of gRPC and Connect take that for this code."""
+
+    code = Code.UNKNOWN
+
+
+class UnknownProtocol(Unknown):
+    reason = "UNKNOWN_PROTOCOL"
+    english = "The method is called by POST, with a content type of gRPC, gRPC-Web or Connect."
+    spanish = "El método se llama con POST y un tipo de contenido de gRPC, gRPC-Web o Connect."
+
+
 class DataLoss(ConexionesError):
     code = Code.DATA_LOSS
 
@@ -486,6 +479,14 @@ class Internal(ConexionesError):
     reason = "INTERNAL"
     english = "The server failed; the cause is in its log."
     spanish = "El servidor falló; la causa está en su registro."
+
+
+class UndeclaredCompression(Internal):
+    """A fault of the client with the code that gRPC has for it (grpc/doc/compression.md)."""
+
+    reason = "UNDECLARED_COMPRESSION"
+    english = "A message is compressed, but the request does not say how."
+    spanish = "Un mensaje está comprimido, pero la petición no dice cómo."
 
 
 def leaves(root: type[ConexionesError] = ConexionesError) -> list[type[ConexionesError]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from conexiones.errors import ConexionesError, MalformedRequest, UnknownMethod
+from conexiones.errors import ConexionesError, MalformedRequest, UnknownMethod, UnknownProtocol
 from conexiones.transport.chain.call import Call, Endpoint, Headers, Receive, Route, Send
 from conexiones.transport.http.images import PREFIX
 from conexiones.transport.http.page import Page
@@ -86,6 +86,6 @@ def _refused(route: Route, refusal: Route) -> Route:
 
 
 _UNKNOWN = _refusal(UnknownMethod, 404)
-_NOT_POST = _refusal(MalformedRequest, 405, [(b"allow", b"POST")])
-_UNKNOWN_TYPE = _refusal(MalformedRequest, 415)
+_NOT_POST = _refusal(UnknownProtocol, 405, [(b"allow", b"POST")])
+_UNKNOWN_TYPE = _refusal(UnknownProtocol, 415)
 _MALFORMED = _refusal(MalformedRequest)

@@ -34,7 +34,8 @@ def _write(call: Call, error: errors.ConexionesError, cause: BaseException) -> N
     caller = f", from {call.subject}" if call.subject else ""
     name = f"{call.service}/{call.method}"
     storage = isinstance(error, errors.StorageFull | errors.StorageUnavailable)
-    if storage or error.code in {errors.Code.INTERNAL, errors.Code.DATA_LOSS}:
+    theirs = isinstance(error, errors.UndeclaredCompression)
+    if storage or (error.code in {errors.Code.INTERNAL, errors.Code.DATA_LOSS} and not theirs):
         _log.error("%s: %s%s", name, error.reason, caller, exc_info=cause)
     else:
         _log.debug("%s: %s%s", name, error.reason, caller)

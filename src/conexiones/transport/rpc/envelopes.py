@@ -11,7 +11,7 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from conexiones.errors import MalformedRequest, MessageTooLarge
+from conexiones.errors import MalformedRequest, MessageTooLarge, UndeclaredCompression
 from conexiones.transport.rpc.codecs import PROTOBUF, Codec
 
 COMPRESSED: Final = 1
@@ -140,7 +140,7 @@ class Envelopes:
 
     def next(self) -> Found | None:
         """The next message that is there, or piece; None if more has to come. Raises MessageTooLarge,
-        MalformedRequest, MalformedMessage, InvalidUtf8."""
+        MalformedRequest, UndeclaredCompression, MalformedMessage, InvalidUtf8."""
         if self._left:
             return self._piece()
         if self._begun:
@@ -201,8 +201,11 @@ class Envelopes:
             raise MalformedRequest
 
     def _size(self, head: bytes | bytearray | memoryview) -> int:
-        if head[0] and (head[0] != COMPRESSED or not self._compressed):
-            raise MalformedRequest
+        if head[0]:
+            if head[0] != COMPRESSED:
+                raise MalformedRequest
+            if not self._compressed:
+                raise UndeclaredCompression
         size = int.from_bytes(head[1:_HEAD])
         if size > self._requests.max_bytes:
             raise self._requests.too_large()

@@ -13,7 +13,8 @@ _OK = (b"grpc-status", b"0")
 
 class Grpc(Enveloped):
     """An error before the first reply is one header block (Trailers-Only): that is what lets the retry
-    policies of gRPC clients act."""
+    policies of gRPC clients act. Headers that a handler has added get a block of their own before it: in one
+    block, clients would take them for trailers."""
 
     __slots__ = ()
 
@@ -44,13 +45,15 @@ class Grpc(Enveloped):
             return
         call = self._call
         status = [*grpc_status(error, self._details), *call.reply_trailers]
+        if call.reply_headers and not self._begun:
+            await self._start(trailers=True)
         if self._begun:
             await self._finish(status)
             return
         if isinstance(error, UnknownCompression):
             status.append((b"grpc-accept-encoding", b"identity,gzip"))
         self._ended = True
-        await call.respond(200, [(b"content-type", self._content_type), *call.reply_headers, *status], b"")
+        await call.respond(200, [(b"content-type", self._content_type), *status], b"")
 
     async def _finish(self, trailers: list[tuple[bytes, bytes]]) -> None:
         self._ended = True
