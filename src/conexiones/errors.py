@@ -50,6 +50,7 @@ ConexionesError
 │   └── ClientStalled             CLIENT_STALLED
 ├── Unimplemented                 UNIMPLEMENTED
 │   ├── UnknownMethod             UNKNOWN_METHOD
+│   ├── NotOneMessage             NOT_ONE_MESSAGE
 │   └── UnknownCompression        UNKNOWN_COMPRESSION
 ├── Unknown                       UNKNOWN
 │   └── UnknownProtocol           UNKNOWN_PROTOCOL
@@ -249,8 +250,7 @@ class RequestIdReused(AlreadyExists):
 
 
 class Aborted(ConexionesError):
-    """The state on the server is not the one that the request assumed: ask for it, and continue from
-    there."""
+    """The state on the server is not the one that the request assumed: ask for it, and go on from there."""
 
     code = Code.ABORTED
 
@@ -278,8 +278,6 @@ class OutOfRange(ConexionesError):
 
 
 class PowOverflow(OutOfRange):
-    """The square does not fit in the int32 that GetAllReply has for it."""
-
     reason = "POW_OVERFLOW"
     english = "{pow} squared is {actual}: it does not fit in 32 bits."
     spanish = "{pow} al cuadrado es {actual}: no cabe en 32 bits."
@@ -354,9 +352,6 @@ class TooManyUploads(ResourceExhausted):
 
 
 class UploadBytesExceeded(ResourceExhausted):
-    """All open uploads together would have too many bytes. Each counts with the size that it announced or, if
-    these are more, with the bytes received."""
-
     reason = "UPLOAD_BYTES_EXCEEDED"
     english = "All open uploads would have {actual} bytes: at most {limit} are allowed. Try again later."
     spanish = (
@@ -414,8 +409,6 @@ class DeadlineExceeded(ConexionesError):
 
 
 class ClientStalled(DeadlineExceeded):
-    """The client stopped in the middle of a message, which holds memory on the server."""
-
     reason = "CLIENT_STALLED"
     english = "No byte came for {limit} seconds in the middle of a message."
     spanish = "No llegó ningún byte en {limit} segundos en mitad de un mensaje."
@@ -429,6 +422,12 @@ class UnknownMethod(Unimplemented):
     reason = "UNKNOWN_METHOD"
     english = "The server has no such method."
     spanish = "El servidor no tiene ese método."
+
+
+class NotOneMessage(Unimplemented):
+    reason = "NOT_ONE_MESSAGE"
+    english = "The method takes exactly one message."
+    spanish = "El método admite exactamente un mensaje."
 
 
 class UnknownCompression(Unimplemented):

@@ -185,7 +185,7 @@ def _faults_of_framing(wire: Wire) -> Iterator[Fault]:
     yield Fault(name="cut message", wire=wire, body=struct.pack(">BI", 0, 100) + wire.message)
     yield Fault(name="cut frame", wire=wire, body=b"\0\0\0")
     if wire.path == GET_USER:
-        count = errors.UnknownMethod()
+        count = errors.NotOneMessage()
         two = wire.body(wire.message, wire.message)
-        yield Fault(name="no message", wire=wire, body=b"", error=count, http=404)
-        yield Fault(name="two messages", wire=wire, body=two, error=count, http=404)
+        yield Fault(name="no message", wire=wire, body=b"", error=count, http=501)
+        yield Fault(name="two messages", wire=wire, body=two, error=count, http=501)

@@ -7,7 +7,7 @@ from typing import ClassVar, TypeAlias
 
 from google.protobuf.message import Message
 
-from conexiones.errors import ConexionesError, UnknownCompression, UnknownMethod
+from conexiones.errors import ConexionesError, NotOneMessage, UnknownCompression
 from conexiones.services.payload import WithPayload
 from conexiones.transport.chain.call import Call
 from conexiones.transport.chain.memory import FREE
@@ -54,7 +54,7 @@ class Exchange(ABC):
         """
 
     async def only(self, kind: Requests) -> Request:
-        """The one request of a call that has one. Raises what `requests` raises, and UnknownMethod."""
+        """The one request of a call that has one. Raises what `requests` raises, and NotOneMessage."""
         return await _only(self.requests(kind))
 
     def _compressed(self) -> bool:
@@ -114,7 +114,7 @@ class Enveloped(Exchange):
         # Most requests end with an empty piece behind their message.
         while (more := await body.read(within=len(content) > FREE)) is not None:
             if more:
-                raise UnknownMethod
+                raise NotOneMessage
         return self._codec.decode(content, kind.message)
 
     def requests(self, kind: Requests) -> AsyncIterator[Request]:
@@ -169,8 +169,8 @@ async def _only(requests: AsyncIterator[Request]) -> Request:
     found = None
     async for request in requests:
         if found is not None:
-            raise UnknownMethod
+            raise NotOneMessage
         found = request
     if found is None:
-        raise UnknownMethod
+        raise NotOneMessage
     return found
