@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 
 
 def pytest_configure() -> None:
-    """Started in the background of a shell, the tests would ignore SIGINT, and so would what they start."""
+    """A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

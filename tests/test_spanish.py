@@ -9,7 +9,7 @@ from conexiones.errors import InvalidField
 from conexiones.spanish import in_spanish
 from tests.support.paths import ROOT
 
-# As in the sources, with the values that are filled in.
+# The rules as they stand in the sources, with values to fill in, and their Spanish.
 RULES = {
     "at least one byte": ((), "al menos un byte"),
     "the id of an upload": ((), "el id de una subida"),
@@ -43,7 +43,7 @@ def template(node: ast.expr) -> str | None:
 
 
 def rules() -> Iterator[str]:
-    """What is given for `takes`, to the error itself or to a function that hands it on."""
+    """The arguments for `takes`, given to the error itself or to a function that passes them on."""
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,19 +14,20 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.writer import process as writer_process
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
+from tests.adapters.backends import CatalogBackend
 from tests.adapters.blobs.contents import Store
 from tests.adapters.blobs.local.crash_worker import with_code
 from tests.adapters.blobs.local.shop import InTheWriter, Make, Shop, ShopThatRuns
 
 
 @pytest.fixture(params=["sqlite"])
-def new_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Catalog]:
+def new_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], CatalogBackend]:
     """Makes catalogs on one backend, each as if after a restart. The test opens and closes them."""
     return {"sqlite": lambda: SqliteCatalog(tmp_path / "data" / "catalog.db")}[request.param]
 
 
 @pytest.fixture
-async def catalog(new_catalog: Callable[[], Catalog]) -> AsyncIterator[Catalog]:
+async def catalog(new_catalog: Callable[[], CatalogBackend]) -> AsyncIterator[Catalog]:
     catalog = new_catalog()
     await catalog.open()
     yield catalog
@@ -52,7 +54,14 @@ def image() -> Callable[..., ImageRecord]:
     """Makes records: `image("id")`, or with fields of one's own."""
 
     def make(id: str, **fields: object) -> ImageRecord:
-        values = {"digest": b"\x11" * 32, "size": 1, "format": "PNG", "width": 1, "height": 1, "frames": 1}
+        values: dict[str, Any] = {
+            "digest": b"\x11" * 32,
+            "size": 1,
+            "format": "PNG",
+            "width": 1,
+            "height": 1,
+            "frames": 1,
+        }
         return ImageRecord(**{"id": id, "user": None, "create_time": 1, **values, **fields})
 
     return make
@@ -63,7 +72,7 @@ def upload() -> Callable[..., UploadRecord]:
     """Makes records of open uploads: `upload("id")`, or with fields of one's own."""
 
     def make(id: str, **fields: object) -> UploadRecord:
-        values = {
+        values: dict[str, Any] = {
             "request_id": f"request {id}",
             "state": "OPEN",
             "committed_size": 0,

@@ -1,4 +1,4 @@
-"""The bench: figures and plots are computed as they say, and a row works end to end."""
+"""The bench: figures and plots are computed as documented, and a whole row runs end to end."""
 
 import hashlib
 import subprocess

@@ -1,4 +1,4 @@
-"""The commands of the client, as users run them: their output, their exit status, their interruptions."""
+"""The client's commands as users run them: output, exit status, interruption."""
 
 import fcntl
 import hashlib
@@ -64,7 +64,7 @@ class Shell:
 
 @contextmanager
 def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Whatever happens, nobody waits for it."""
+    """Kills the process at the end of the block, so that a failed test does not wait for it."""
     try:
         yield
     finally:
@@ -161,7 +161,7 @@ def test_every_failure_is_one_sentence_and_the_rest_goes_on(
         "message": "The bytes are not an image of any known format.",
     }
     assert found["a.jpg"]["format"] == "JPEG"
-    # What was refused is not remembered as something to go on with.
+    # No state file is left for what was refused.
     assert {path.name for path in tmp_path.iterdir()} == {"a.jpg", "b.txt", "c.jpg"}
 
 
@@ -182,7 +182,7 @@ def test_usage_and_no_server(shell: Shell) -> None:
         " (conexiones doctor --server 127.0.0.1:1 says more.)\n"
     )
     assert b"No such file" in shell("ls", "--ca", "none.pem", status=1).stderr
-    # The log of gRPC, which has much to say of TLS, does not stand around the sentence.
+    # The sentence is alone: gRPC's own log lines about TLS are not printed.
     untrusted = shell("ls", "--tls", status=1).stderr.decode()
     assert re.fullmatch(r"conexiones: No server answers at .*\. \(.* says more\.\)\n", untrusted), untrusted
 
@@ -202,7 +202,7 @@ def test_completion(shell: Shell) -> None:
 
 def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server, photograph: bytes) -> None:
     with Client(shared.address) as client:
-        # The first heartbeat tells where we are; what comes after it is told to whoever has its token.
+        # The first heartbeat has a token, with which a later watch is told all events from then on.
         tokens: Queue[str] = Queue()
         events = client.watch(ready=tokens.put)
         first = client.upload(photograph)
@@ -220,7 +220,7 @@ def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server,
                 seen.append(json.loads(process.stdout.readline()))
             client.delete(first.id)
             seen.append(json.loads(process.stdout.readline()))
-            # The photograph may have been described before it was watched for.
+            # The photograph may have been described before the watch began.
             seen = [row for row in seen if row["event"] != "described" or row["image"]["id"] == stored.id]
             assert [row["event"] for row in seen] == ["stored", "stored", "described", "deleted"]
             assert [row["image"]["id"] for row in seen[:3]] == [second.id, stored.id, stored.id]
@@ -242,7 +242,7 @@ def test_an_interrupted_put_is_gone_on_with(shell: Shell, tmp_path: Path) -> Non
     with path.open("wb") as file:
         for piece in bitmap(16_000, 10_000):
             file.write(piece)
-    # On a terminal, so that the bar is drawn: it tells that bytes are through.
+    # On a terminal the progress bar is drawn, which shows when bytes have been transferred.
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [*CLI, "put", str(path)],
@@ -266,7 +266,7 @@ def test_an_interrupted_put_is_gone_on_with(shell: Shell, tmp_path: Path) -> Non
 
 
 def loaded(command: list[str], names: tuple[str, ...]) -> str:
-    """Which of these modules the command has loaded when it ends by itself."""
+    """Those of the modules that the command has loaded by its end."""
     ran = subprocess.run(
         [
             sys.executable,
@@ -298,7 +298,7 @@ def test_the_supervisor_does_not_load_the_application() -> None:
 
 
 class Screen:
-    """What a terminal shows in the end; of its codes it knows those that move up and that erase a line."""
+    """What a terminal shows in the end. Of the control codes it knows those that move up and erase a line."""
 
     def __init__(self) -> None:
         self.rows = [""]
@@ -335,7 +335,7 @@ def test_bars_and_lines_share_a_terminal(shell: Shell, tmp_path: Path, columns: 
         os.close(theirs)
         screen = Screen()
         said = b""
-        with suppress(OSError):  # at the end, on Linux
+        with suppress(OSError):  # Linux raises it at the end of the output
             while piece := os.read(ours, 65536):
                 said += piece
         assert process.wait(10) == 1
@@ -347,7 +347,7 @@ def test_bars_and_lines_share_a_terminal(shell: Shell, tmp_path: Path, columns: 
     assert all(len(line) <= columns for line in bars)
     assert all("…" in line for line in bars if "a long" in line and columns == 60)
     screen.write(text)
-    # What stays is a whole line for each file, and nothing else.
+    # In the end there is one whole line for each file, and nothing else.
     lines = sorted(line.rstrip() for line in screen.rows if line.strip())
     assert [line[36:54] for line in lines[:8]] == ["  BMP       1500 ×"] * 8
     assert lines[8:] == ["conexiones: no image.txt: The bytes are not an image of any known format."]
@@ -368,7 +368,7 @@ def test_an_image_is_nothing_for_a_terminal(shell: Shell) -> None:
     assert b"redirect it, or give -o FILE" in ran.stderr
 
 
-# What bash does for Tab, in a bash of its own: prints what the line could go on with.
+# Does what bash does at Tab, in a bash of its own, and prints the completions.
 COMPLETED = """
 source <("$0" completion bash)
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))

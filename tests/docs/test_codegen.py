@@ -28,7 +28,7 @@ class Section:
     blocks: tuple[tuple[str, str], ...]  # language and text
 
     def follow(self, folder: Path, environ: dict[str, str]) -> str:
-        """Does what the section says; gives what its programs print."""
+        """Writes its files and runs its commands in order. Gives the output of its programs."""
         shutil.copytree(ROOT / "proto", folder / "proto")
         printed = ""
         for language, text in self.blocks:
@@ -81,7 +81,7 @@ def test_the_commands(start: Callable[..., Server], section: Section, tmp_path: 
 
 def test_nothing_is_left_out() -> None:
     assert len(sections()) == len(re.findall(r"^## ", TEXT, flags=re.MULTILINE)) == 5
-    # Every fence is in a section, and all that npm and protoc are told is in a fence that is run.
+    # Every code block is in a section, and so is run.
     assert TEXT.count("\n```") == 2 * sum(len(section.blocks) for section in sections())
     for section in sections():
         assert any(language == "bash" for language, _ in section.blocks), section.title

@@ -1,4 +1,4 @@
-"""The documents are true: what they list is what there is, and what there is they list."""
+"""The documents list exactly the settings, commands, fields and calls that exist."""
 
 import re
 import subprocess
@@ -98,9 +98,9 @@ def test_settings_are_read(name: str, text: str, value: object) -> None:
     settings = Settings.load({f"CONEXIONES_{name.upper()}": text})
     assert getattr(settings, name) == value
     assert Settings.load({}, {name: text}) == settings
-    # A flag wins.
+    # A flag takes precedence.
     assert getattr(Settings.load({f"CONEXIONES_{name.upper()}": "nonsense"}, {name: text}), name) == value
-    # And what the supervisor hands to the application says the same.
+    # The environment that the supervisor hands to the application has the same settings.
     assert Settings.load(settings.environ()) == settings
 
 

@@ -22,7 +22,7 @@ SERVICES = (
     "server/test_renditions_served.py",
 )
 
-# What no request brings about; the tests of the storage, of the server's life and of its faults do.
+# No request alone causes these. Tests of storage, of the server's lifecycle and of its faults do.
 ELSEWHERE = {
     "STORAGE_FULL",
     "STORAGE_UNAVAILABLE",
@@ -32,7 +32,7 @@ ELSEWHERE = {
     "INTERNAL",
 }
 
-# Of conexiones.v1: SERVICES provoke and name them.
+# Errors of conexiones.v1. The files in SERVICES provoke them, and name them.
 UPLOADS_AND_IMAGES = {
     "INVALID_FIELD",
     "SIZE_EXCEEDED",
@@ -101,7 +101,7 @@ def test_the_http_status_is_what_connect_gives(start: Callable[..., Server]) -> 
     for call, outcome in zip(calls, CLIENTS["Connect JSON"](server.address, calls), strict=True):
         assert outcome.http == TABLE[call.error.reason].http, call
     for fault in faults():
-        # A method other than POST has a status of its own.
+        # The HTTP method decides before the error does.
         expected = 405 if fault.method != "POST" else TABLE[fault.error.reason].http
         assert fault.http == expected, fault
 
@@ -119,7 +119,7 @@ def test_all_that_clients_can_provoke_is_provoked() -> None:
 
 
 def test_sentences_have_the_facts_that_they_name() -> None:
-    """Of every place in the code that makes an error."""
+    """Checked at every place in the code that makes an error."""
     leaves = {leaf.__name__: leaf for leaf in errors.leaves()}
     made = set()
     source = ROOT / "src" / "conexiones"
@@ -129,7 +129,7 @@ def test_sentences_have_the_facts_that_they_name() -> None:
         tree = ast.parse(path.read_text())
         called = {node.func: node for node in ast.walk(tree) if isinstance(node, ast.Call)}
         raised = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc]
-        # A class handed to a function that makes it: without facts.
+        # A class that is passed to a function, which makes the error without facts.
         handed = [argument for call in called.values() if not compares_types(call) for argument in call.args]
         for place in [*called, *raised, *handed]:
             name = place.attr if isinstance(place, ast.Attribute) else getattr(place, "id", "")
@@ -138,7 +138,7 @@ def test_sentences_have_the_facts_that_they_name() -> None:
             made.add(name)
             keywords = called[place].keywords if place in called else []
             given = {keyword.arg for keyword in keywords}
-            if None not in given:  # of a **mapping, test_protocols sees what is in it
+            if None not in given:  # what a **mapping has is seen by test_protocols
                 assert facts_of(leaves[name]) <= given, f"{path.name}:{place.lineno}"
     assert made == leaves.keys()
 

@@ -1,4 +1,4 @@
-"""docs/move-a-large-image.md: each of its programs moves an image, unchanged but for port and size."""
+"""docs/move-a-large-image.md: each of its programs moves an image; only the port and the size are changed."""
 
 import json
 import os
@@ -27,7 +27,7 @@ PROGRAMS = {
 
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """scan.bmp, as the page makes it but for its height: 18 MB."""
+    """scan.bmp as the page makes it, but lower: 18 MB."""
     folder = tmp_path_factory.mktemp("scan")
     code = PROGRAMS["make.py"].replace("18_000", "300")
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=folder, check=True)
@@ -83,13 +83,13 @@ def test_curl(shared: Server, folder: Path) -> None:
     assert upload["state"] == "STATE_READY"
     with Client(shared.address) as client:
         assert client.download(upload["image"]["id"]) == (folder / "scan.bmp").read_bytes()
-    # The same again: it is told the same image, and sends nothing.
+    # A second run gets the same image and sends nothing.
     (again,) = start(["bash", "curl.sh", "scan.bmp"], "curl.sh", folder, shared).splitlines()
     assert json.loads(again)["upload"] == upload
 
 
 def test_curl_goes_on_with_what_is_there(shared: Server, folder: Path) -> None:
-    # Another content, so another upload; of it, one chunk is there when the script is cut off.
+    # Other content makes another upload. The script is stopped after its first chunk.
     scan = folder / "scan.bmp"
     scan.write_bytes(scan.read_bytes()[:-1] + b"?")
     once = PROGRAMS["curl.sh"].replace("done\n", "exit 7\ndone\n", 1)

@@ -18,7 +18,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "sdk-python.md").
 def test_an_example_runs(shared: Server, photograph: bytes, tmp_path: Path, number: int) -> None:
     text = EXAMPLES[number].replace("localhost:50051", shared.address)
     text = text.replace("Client()", f'Client("{shared.address}")')
-    # Watching never ends by itself.
+    # Watching never ends by itself, so the example lists images instead.
     text = text.replace("client.watch()", "client.images(user='nobody')")
     (tmp_path / "example.py").write_text(text)
     (tmp_path / "client").symlink_to(ROOT / "client")

@@ -1,4 +1,4 @@
-"""`conexiones doctor`: each thing that can be wrong is made wrong, and is found."""
+"""`conexiones doctor` finds each fault that it checks for; each is brought about here."""
 
 import json
 import socket
@@ -19,6 +19,7 @@ from conexiones.doctor.findings import Finding
 from conexiones.doctor.machine import file_system, port
 from conexiones.sdk.connection import Options
 from conexiones.testing import Server, serve
+from tests.support.certificates import authority, mtls, tls
 
 STEPS = ["name", "tcp", "http/2", "health", "version", "limits", "clock", "round trip"]
 
@@ -64,7 +65,7 @@ def test_a_client_without_the_server_extra(tmp_path: Path) -> None:
     lines = doctor("--json", status=0, code=hidden)
     assert [line["check"] for line in lines] == ["python", "client", "server"]
     assert "conexiones[server]" in lines[-1]["mend"]
-    # With a part of it, somebody meant to have a server.
+    # If a part of the extra is installed, a server was meant to run, and it fails.
     lines = doctor("--json", status=1, code=hidden.replace("'pyvips'", ""))
     assert lines[-1]["state"] == "FAIL"
 
@@ -90,7 +91,7 @@ def test_who_has_the_port(shared: Server) -> None:
 def test_nobody_answers() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-        # It takes connections, and never says a word.
+        # It accepts connections and never answers.
         assert fault(address, timeout=0.5) == ("http/2", "no answer: no answer in time")
     assert fault(address)[0] == "tcp"
     assert "connection refused" in fault(address)[1]
@@ -115,19 +116,14 @@ def test_another_program_answers() -> None:
         serving.join()
 
 
-def certs(folder: Path, *hosts: str) -> dict[str, Any]:
-    certificates.make(folder, hosts)
-    return {"tls_cert": str(folder / "server.pem"), "tls_key": str(folder / "server.key")}
-
-
 def test_tls(shared: Server, tmp_path: Path) -> None:
     ours, others = tmp_path / "ours", tmp_path / "others"
-    settings = certs(ours, "localhost")
-    certs(others, "localhost")
+    for folder in (ours, others):
+        authority(folder, "localhost")
     ca = str(ours / "ca.pem")
     pair: dict[str, Any] = {"cert": str(ours / "client.pem"), "key": str(ours / "client.key")}
     stranger: dict[str, Any] = {"cert": str(others / "client.pem"), "key": str(others / "client.key")}
-    with serve(**settings, tls_client_ca=ca) as server:
+    with serve(**mtls(ours)) as server:
         address = f"localhost:{server.port}"
         sound = found(address, ca=ca, **pair)
         assert [finding.check for finding in sound] == [*STEPS[:2], "tls", *STEPS[2:]]
@@ -152,14 +148,12 @@ def test_tls(shared: Server, tmp_path: Path) -> None:
 def test_an_expired_certificate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Nothing public makes certificates that have expired: these were valid until four minutes ago.
     monkeypatch.setattr(certificates, "_VALID", timedelta(minutes=1))
-    certificates.make(tmp_path / "certs", ["localhost"])
+    authority(tmp_path / "certs", "localhost")
     ca = str(tmp_path / "ca.pem")
     monkeypatch.undo()
     # The CA has expired with it; the answer is the same where only the server's certificate has.
     Path(ca).write_bytes((tmp_path / "certs" / "ca.pem").read_bytes())
-    with serve(
-        tls_cert=str(tmp_path / "certs" / "server.pem"), tls_key=str(tmp_path / "certs" / "server.key")
-    ) as server:
+    with serve(**tls(tmp_path / "certs")) as server:
         assert fault(f"localhost:{server.port}", ca=ca) == (
             "tls",
             "the server's certificate has expired",

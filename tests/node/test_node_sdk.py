@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.testing import Server
+from tests.support.certificates import authority, mtls
 from tests.support.clients import need
 from tests.support.node import PACKAGE, PROGRAMS, run
 from tests.support.paths import ROOT
@@ -60,7 +60,7 @@ def digest(path: Path) -> str:
 
 
 class Moving:
-    """A running move.js; each step is what a line of it says."""
+    """A running move.js, which prints its steps as lines of JSON."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -73,7 +73,7 @@ class Moving:
         return json.loads(line)
 
     def moved(self, least: int = 1) -> dict[str, Any]:
-        """The first step with so many bytes, in mid-way."""
+        """Waits for the first step with at least that many bytes; the transfer must not be complete."""
         while (step := self.step())["bytes"] < least:
             pass
         assert step["bytes"] < step.get("total", 1 << 60)
@@ -117,7 +117,7 @@ def move(node: str, serving: Server) -> Callable[..., Any]:
 
 
 def download(channel: grpc.Channel, id: str) -> bytes:
-    """As the stubs of Python read it."""
+    """The image as Python's generated stubs read it."""
     frames = ImageServiceStub(channel).DownloadImage(images_pb2.DownloadImageRequest(id=id))
     return b"".join(frame.data for frame in frames)
 
@@ -138,7 +138,7 @@ def test_it_knows_every_reason(node: str) -> None:
     assert set(json.loads(run(node, str(MOVE), "reasons"))) == set(BY_REASON)
 
 
-# How an upload ends that is not waited for; then that of a client that waits no longer than half a second.
+# Two uploads to a server that is full: one gives up after `patienceMs`, the other is aborted by its signal.
 FULL = """
 import { Client } from "conexiones";
 const client = Client.fromEnviron();
@@ -152,25 +152,18 @@ client.close();
 def test_tls_with_a_client_certificate_and_a_server_that_is_full(
     node: str, start: Callable[..., Server], photograph: bytes, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "conexiones", "certs", str(tmp_path), "--host", "localhost"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    pem = {name: str(tmp_path / name) for name in ("server.pem", "server.key", "ca.pem")}
-    server = start(
-        tls_cert=pem["server.pem"],
-        tls_key=pem["server.key"],
-        tls_client_ca=pem["ca.pem"],
-        max_open_uploads="1",
-    )
+    authority(tmp_path, "localhost")
+    server = start(**mtls(tmp_path), max_open_uploads="1")
     (tmp_path / "image.jpg").write_bytes(photograph)
     environ: dict[str, Any] = {
         "CONEXIONES_ADDRESS": f"localhost:{server.port}",
-        "CONEXIONES_CA": pem["ca.pem"],
+        "CONEXIONES_CA": str(tmp_path / "ca.pem"),
         "CONEXIONES_CERT": str(tmp_path / "client.pem"),
         "CONEXIONES_KEY": str(tmp_path / "client.key"),
     }
     last = run(node, str(MOVE), "put", str(tmp_path / "image.jpg"), **environ).splitlines()[-1]
     assert json.loads(last)["sha256"] == hashlib.sha256(photograph).hexdigest()
-    # One upload is left open.
+    # One open upload fills the server.
     (tmp_path / "full.mjs").write_text(FULL)
     (tmp_path / "node_modules").mkdir()
     (tmp_path / "node_modules" / "conexiones").symlink_to(PACKAGE)
@@ -188,7 +181,7 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
         (tmp_path / name).write_text(code)
     (tmp_path / "node_modules").mkdir()
     (tmp_path / "node_modules" / "conexiones").symlink_to(PACKAGE)
-    (tmp_path / "scan.tiff").write_bytes(photograph)  # by content, never by name
+    (tmp_path / "scan.tiff").write_bytes(photograph)  # the format comes from the content, never from the name
     environ: dict[str, Any] = {"CONEXIONES_ADDRESS": server.address}
     assert f"JPEG 1280 × 853 {len(photograph)} bytes" in run(node, "move.mjs", folder=tmp_path, **environ)
     assert (tmp_path / "copy.tiff").read_bytes() == photograph
@@ -216,8 +209,8 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
 def test_the_package_has_what_its_users_need_and_no_more(
     node: str, shared: Server, photograph: bytes, tmp_path: Path
 ) -> None:
-    """As packed: a TypeScript program with the strictest settings compiles against it, and runs."""
-    # From a copy, for packing builds anew.
+    """A TypeScript program with the strictest settings compiles against the packed package, and runs."""
+    # A copy is packed, because packing builds anew.
     source = tmp_path / "project" / "node"
     shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("node_modules", "dist"))
     shutil.copy(ROOT / "LICENSE", source.parent)

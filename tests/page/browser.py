@@ -11,9 +11,9 @@ from tests.support.clients import need, node
 from tests.support.paths import ROOT, WEB
 
 SHOTS = ROOT / "artifacts" / "page"
-"""Screenshots, for a person to look at; not kept by git."""
+"""The folder of screenshots, for a person to look at; git ignores it."""
 
-# What the browser itself says of a request that found no server, or was refused: it is no fault of the page.
+# What the browser itself logs of a request that was refused or found no server. The page is not at fault.
 REMARKS = ("error: Failed to load resource: ",)
 
 
@@ -34,7 +34,7 @@ class Browser:
         remarks: bool = False,
         **given: Any,
     ) -> Any:
-        """Plays it and gives its result. `answers` are what it may ask to be done.
+        """Plays it and gives its result. `answers` are the actions that it may ask for, by name.
 
         Fails if the console says anything, or a request goes to another origin; with `remarks` the browser
         may say that it did not reach the server.
@@ -77,7 +77,7 @@ class Browser:
 
 
 def large(path: Path, photograph: bytes, size: int) -> Path:
-    """A photograph with so many bytes behind its end, as phones append films; most of them are holes."""
+    """A photograph with a sparse tail up to `size` bytes, like the films that phones append."""
     with path.open("wb") as file:
         file.write(photograph)
         file.truncate(size)

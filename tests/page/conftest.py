@@ -1,4 +1,4 @@
-"""Fixtures of the page's tests: a browser for all of them."""
+"""One browser for all tests of the page."""
 
 from collections.abc import Iterator
 

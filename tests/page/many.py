@@ -1,4 +1,4 @@
-"""Galleries of many images, made quickly."""
+"""Galleries with many images, made without uploading each."""
 
 import sqlite3
 
@@ -6,7 +6,7 @@ from conexiones.testing import Server
 
 
 def copies(server: Server, count: int, *, first: int = 0) -> None:
-    """Adds images of the bytes that others have, older than these. The server must not be running.
+    """Adds older images that share the bytes of those that were uploaded. The server must not be running.
 
     Of each image that was uploaded there is one for every number from `first` on: begin again behind those.
     """

@@ -1,4 +1,4 @@
-"""Pictures for the page's tests: landscapes, each another one, that a person can look at."""
+"""Pictures for the page's tests: a different landscape for each number, for people who look at the shots."""
 
 import colorsys
 import io

@@ -31,7 +31,7 @@ MB = 10**6
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Callable[[int], list[str]]:
-    """Makes so many files, each another image."""
+    """Makes `count` files, each with a different image."""
 
     def make(count: int, first: int = 0) -> list[str]:
         paths = [tmp_path / f"picture {i}.jpg" for i in range(first, first + count)]
@@ -44,7 +44,7 @@ def pictures(tmp_path: Path) -> Callable[[int], list[str]]:
 
 @pytest.fixture
 def stored(server: Server) -> list[str]:
-    """Three images, stored; their ids, newest first."""
+    """The ids of three stored images, newest first."""
     return store(server, 3)
 
 
@@ -59,7 +59,7 @@ def images(server: Server) -> list[Any]:
 
 
 def digest(server: Server, image_id: str) -> str:
-    """Of the bytes as the server gives them back."""
+    """The SHA-256 of the image as the server returns it, in hexadecimal."""
     found = hashlib.sha256()
     with grpc.insecure_channel(server.address) as channel:
         for frame in ImageServiceStub(channel).DownloadImage(DownloadImageRequest(id=image_id)):
@@ -209,7 +209,7 @@ def test_details_have_facts_downloads_and_programs_that_fetch_the_image(
 
 
 def run(name: str, text: str, folder: Path) -> None:
-    """Runs what the page says, as its reader would."""
+    """Runs a program that the page shows, as a reader would."""
     command = text.split()
     if name == "Python":
         command = [sys.executable, "-c", text]

@@ -1,4 +1,4 @@
-"""A TCP proxy on a bad network: what happens to each connection comes from a seed."""
+"""A TCP proxy that behaves like a bad network; a seed decides what happens to each connection."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ PIECE = 64 << 10
 
 
 class Fault(Enum):
-    """What becomes of one direction of a connection once so many bytes went through."""
+    """What happens to one direction of a connection after a number of bytes."""
 
     NONE = "nothing happens"
     CUT = "reset, at once and for both sides"
@@ -22,7 +22,7 @@ class Fault(Enum):
 
 
 class Proxy:
-    """Stands before `target` (HOST:PORT) at `address`. The seed rules the first `faulty` connections."""
+    """Stands before `target` (HOST:PORT) at `address`. The first `faulty` connections may break."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Proxy:
             self._faulty -= 1
             fault = self._random.choice(self._faults)
             up, down = self._random.choice([(fault, Fault.NONE), (Fault.NONE, fault)])
-        # Evenly over the orders of magnitude: a handshake breaks as easily as the middle of an image.
+        # Evenly distributed over orders of magnitude, so that handshakes break as often as transfers.
         after = int(self._most_bytes ** self._random.random())
         host, _, port = self._target.rpartition(":")
         outward: asyncio.StreamWriter | None = None
@@ -105,7 +105,7 @@ class Proxy:
                 if fault is Fault.STALL:
                     await asyncio.Event().wait()
                 if fault is Fault.DELAY:
-                    await asyncio.sleep(self._random.uniform(0, 0.02))
+                    await asyncio.sleep(self._random.uniform(0, 0.02))  # the delay is the fault
                 else:
                     if fault is Fault.TRUNCATE:
                         sink.write(piece[: len(piece) // 2])

@@ -14,19 +14,19 @@ import grpc
 import pytest
 
 from conexiones import AsyncClient, Client, errors
-from conexiones.certificates import make
 from conexiones.errors import BY_REASON, ConexionesError
 from conexiones.sdk import Deleted, Described, Event, Facts, NewUser, Stored, UnknownError, UploadState
 from conexiones.sdk.failures import ConnectionLost, from_fields, from_rpc
 from conexiones.services.details import packed
 from conexiones.testing import Server, serve
 from tests.support import corpus
+from tests.support.certificates import authority, mtls
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
 async def changes(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """What is stored and deleted; when an image is described is the server's business."""
+    """The events but `Described`, whose time is up to the server."""
     async for event in events:
         if not isinstance(event, Described):
             yield event
@@ -71,7 +71,7 @@ async def test_watching_sees_every_call_and_survives_a_restart(server: Server, p
         events = changes(client.watch(ready=lambda token: listening.set()))
         following = asyncio.ensure_future(anext(events))
         await listening.wait()
-        # The tutorial's call.
+        # A call of the tutorial's service makes an event, too.
         greeting = await client.process_image(photograph, "Ana")
         assert greeting.image
         event = await following
@@ -87,11 +87,11 @@ async def test_watching_sees_every_call_and_survives_a_restart(server: Server, p
         stored = await anext(events)
         assert stored == Stored(image, stored.token)
         await events.aclose()
-        # Another process goes on from a token.
+        # Another process can go on from a token.
         async for again in changes(client.watch(event.token)):
             assert again == deleted
             break
-        # Of one user only.
+        # A watch can be limited to one user.
         luz = await client.upload(photograph, user="Luz")
         async for only in changes(client.watch(event.token, user="Luz")):
             assert isinstance(only, Stored)
@@ -118,12 +118,12 @@ async def test_facts_are_told_when_they_are_known(client: AsyncClient) -> None:
     assert facts.blur_hash
     assert (await client.image(image.id)).facts == facts
     assert [one.facts async for one in client.images(user="Facta")] == [facts]
-    # Of bytes that are known they are there at once. The tutorial's call waits for them, and tells some.
+    # For bytes that are known the facts are there at once. ProcessImage waits for facts, and returns some.
     assert (await client.upload(picture)).facts == facts
     greeting = await client.process_image(picture)
     assert greeting.image
     assert greeting.image.facts == replace(facts, bits_per_sample=None, has_alpha=None)
-    # What cannot be decoded is stored all the same.
+    # An image that cannot be decoded is stored all the same.
     await client.upload(corpus.bombs()["WEBP"], user="Facta")
     assert isinstance(await anext(events), Stored)
     described = await anext(events)
@@ -186,7 +186,7 @@ def test_every_error_comes_back_as_it_was(reason: str) -> None:
     kind = BY_REASON[reason]
     facts = FACTS
     if reason == "CHECKSUM_MISMATCH":
-        # Digits that are no number.
+        # Checksums stay text, even if they consist of digits.
         facts = {"algorithm": "CRC-32C", "expected": "00" * 4, "actual": "12345678"}
     error = kind(field="image", **facts)
     rebuilt = from_fields(error.code, reason, error.message, packed(error))
@@ -199,7 +199,7 @@ def test_errors_of_other_versions_are_of_their_codes_branch() -> None:
     newer = from_fields(9, "SOMETHING_NEW", "Not like this.", ())
     assert isinstance(newer, errors.FailedPrecondition)
     assert newer.message == newer.mensaje == "Not like this."
-    # A known reason without the facts that its sentence needs.
+    # The reason is known, but the facts for its sentence are missing.
     assert str(from_fields(3, "NAME_TOO_LONG", "Too long.", ())) == "Too long."
     assert type(from_fields(99, "", "", ())) is UnknownError
     for code in range(1, 17):
@@ -253,18 +253,12 @@ def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path, so
 def test_tls_the_environment_and_a_server_that_is_full(
     tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make(tmp_path, ("localhost", "127.0.0.1"))
+    authority(tmp_path)
     files = {path.name: str(path) for path in tmp_path.iterdir()}
-    settings: dict[str, Any] = {
-        "tls_cert": files["server.pem"],
-        "tls_key": files["server.key"],
-        "tls_client_ca": files["ca.pem"],
-        "max_open_uploads": "1",
-    }
     opened, refused = Flag(), Flag()
 
     class Soon:
-        """When to try again, and that it is needed."""
+        """A short delay before the next attempt; reading it also tells that an attempt was refused."""
 
         def __get__(self, *_: object) -> float:
             refused.set()
@@ -277,7 +271,7 @@ def test_tls_the_environment_and_a_server_that_is_full(
         yield photograph[1000:]
 
     monkeypatch.setattr(errors.TooManyUploads, "retry_after", Soon())
-    with serve(**settings) as server:
+    with serve(**mtls(tmp_path), max_open_uploads="1") as server:
         environ = {
             "CONEXIONES_ADDRESS": f"localhost:{server.port}",
             "CONEXIONES_CA": files["ca.pem"],

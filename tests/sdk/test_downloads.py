@@ -1,4 +1,4 @@
-"""Downloads: to every kind of target, ranges, over servers that die, and parts that were left."""
+"""Downloads to every kind of target; ranges, servers that die, and parts that were left behind."""
 
 import asyncio
 import fcntl
@@ -19,12 +19,12 @@ from tests.support import corpus
 
 ANIMATED = next(sample.data for sample in samples() if sample.name == "animated.gif")
 LARGE = Rendition(format="jpeg", quality=100)
-"""Of an image with noise, more than is on its way at a time."""
+"""Of `noise` this is larger than what is in flight at a time."""
 
 
 @pytest.fixture(scope="module")
 def noise() -> bytes:
-    """A BMP whose renditions do not become small."""
+    """A BMP whose renditions are large."""
     grey = Image.effect_noise((3000, 2000), 100)
     turned = grey.transpose(Image.Transpose.ROTATE_180)
     return corpus.encoded(Image.merge("RGB", (grey, turned, grey)), "BMP")
@@ -162,7 +162,7 @@ async def test_renditions_to_every_target(
     assert (info, path.read_bytes(), seen) == (made, small, [(len(small), len(small))])
     assert await client.download(image.id, rendition=wanted, offset=-100, limit=30) == small[-100:-70]
     assert await asyncio.to_thread(blocking.download, image.id, rendition=wanted) == small
-    # What is left open is as in the original; nothing is enlarged.
+    # Fields that are not set are as in the original, and nothing is enlarged.
     info = await client.download(image.id, file, rendition=Rendition(width=5000))
     assert (info.format, info.width, info.height) == ("JPEG", 1280, 853)
     moving = await client.upload(ANIMATED)
@@ -211,7 +211,7 @@ async def test_a_rendition_over_connections_that_break(
         assert proxy.happened == [Fault.CUT, Fault.CUT]
     assert seen == sorted(seen)
     assert (path.read_bytes(), info.sha256) == (whole, hashlib.sha256(whole).digest())
-    # What an earlier process left of it is gone on with; of something else it is not.
+    # A part of the same rendition that an earlier process left is completed; any other is replaced.
     for left, goes_on in ((whole[:5_000_000], True), (whole, True), (whole[1:], False), (noise, False)):
         path.with_name("large.jpg.part").write_bytes(left)
         seen.clear()
@@ -232,7 +232,7 @@ def written(target: Path | io.BytesIO) -> bytes:
 async def test_a_rendition_that_becomes_other_bytes_begins_again(
     client: AsyncClient, shared: Server, noise: bytes, tmp_path: Path
 ) -> None:
-    """As where a newer server makes it otherwise: nothing of the two is mixed."""
+    """A newer server may render differently. The bytes of the two renditions are never mixed."""
     image = await client.upload(noise)
     kept = shared.data_dir / "renditions" / image.sha256.hex()[:2]
 
@@ -269,12 +269,12 @@ async def test_a_rendition_that_becomes_other_bytes_begins_again(
             return written(target)
 
         async def changed(target: Path | io.BytesIO) -> bytes:
-            # As long as the server has not noticed that the connection is gone, it goes on with what is open.
+            # Until the server notices that the connection is lost, it serves the file that it had opened.
             while (data := await download(target)) == old:
                 pass
             return data
 
         assert await changed(path) == new
-        # What was written to a file of the caller's cannot be taken back.
+        # What is already in a file of the caller's cannot be taken back.
         with pytest.raises(errors.EtagMismatch):
             await changed(io.BytesIO())

@@ -1,4 +1,4 @@
-"""Processes of their own: killed and gone on with by another."""
+"""Transfers by a process that is killed, resumed by another one."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ async def test_another_process_goes_on_with_an_upload(
     assert seen[0] >= done
     assert image.sha256 == hashlib.sha256(scan).digest()
     assert not path.with_name("scan.bmp.conexiones-upload").exists()
-    # A file that changed since is another upload.
+    # A file that has changed since is uploaded anew.
     await until_killed(9_000_000, "put", shared.address, str(path))
     changed = b"".join(bitmap(3000, 2000, seed=5))
     path.write_bytes(changed)

@@ -1,4 +1,4 @@
-"""Uploads: from every kind of source, over servers that die, cancelled and refused."""
+"""Uploads from every kind of source; servers that die, cancellation, refusals."""
 
 import asyncio
 import hashlib
@@ -28,7 +28,7 @@ async def pieces(data: bytes, step: int) -> AsyncIterator[bytes]:
 
 
 class Unseekable(io.RawIOBase):
-    """A file like a pipe, which gives less than it is asked for."""
+    """A file that behaves like a pipe: it cannot seek, and returns less than it is asked for."""
 
     def __init__(self, data: bytes) -> None:
         self._data = io.BytesIO(data)
@@ -109,7 +109,7 @@ async def test_the_server_is_killed_in_the_middle(server: Server, scan: bytes, o
 
 
 async def test_a_stream_keeps_no_more_than_the_window(client: AsyncClient) -> None:
-    """What is asked of the source is never further than the window from what is durable."""
+    """The source is never read further ahead of the durable bytes than the window."""
     size, durable, given = 64 << 20, 0, 0
 
     def source() -> Any:

@@ -1,4 +1,4 @@
-"""Watching where events are missing, and where the connection is dead though nothing said so."""
+"""Watching when events are missing, and when the connection is dead without a sign of it."""
 
 import asyncio
 import sqlite3
@@ -15,13 +15,13 @@ from tests.sdk.test_client import changes
 
 
 class Wire:
-    """A way to `target` that can fall silent: what is open then stays, and brings nothing more."""
+    """A proxy before `target` that can fall silent: connections stay open and carry nothing any more."""
 
     def __init__(self, target: str) -> None:
         self.address = ""
         self.connections = 0
         self._target = target
-        self._sound = asyncio.Event()  # of the connections made since the last silence
+        self._sound = asyncio.Event()  # for the connections that were made since the last silence
         self._tasks: set[asyncio.Task[None]] = set()
 
     def fall_silent(self) -> None:
@@ -72,7 +72,7 @@ class Wire:
 async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
     server: Server, photograph: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's heartbeat is missing: a new connection goes on after the last event."""
+    """When heartbeats stay away, the client connects anew and goes on after the last event."""
     monkeypatch.setattr(events, "SILENCE_SECONDS", 2.0)
     async with (
         Wire(server.address) as wire,
@@ -88,7 +88,7 @@ async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
             assert isinstance(event, Stored)
             assert event.image == first
             wire.fall_silent()
-            # Both happen while nobody tells the watcher.
+            # The watcher is not told of these two.
             second = await other.upload(photograph)
             third = await other.upload(photograph)
             assert wire.connections == 1
@@ -108,14 +108,14 @@ async def test_history_that_is_gone_is_a_resync(server: Server, photograph: byte
             await client.upload(photograph)
         await asyncio.to_thread(server.stop)
         with sqlite3.connect(server.data_dir / "catalog.sqlite3") as catalog:
-            # As the server does when there are more than it keeps: the oldest go.
+            # The server deletes the oldest events in this way when there are more than it keeps.
             assert catalog.execute("DELETE FROM events WHERE sequence <= 3").rowcount == 3
         catalog.close()
         await asyncio.to_thread(server.start)
         async with aclosing(changes(client.watch(event.token))) as seen:
             resync = await anext(seen)
             assert isinstance(resync, Resync)
-            # It is where to go on: what comes after it is told.
+            # The token of a Resync is where to go on: later events are told.
             following = asyncio.ensure_future(anext(seen))
             last = await client.upload(photograph)
             assert await following == Stored(last, str(int(resync.token) + 1))
@@ -123,10 +123,10 @@ async def test_history_that_is_gone_is_a_resync(server: Server, photograph: byte
             again = await anext(seen)
             assert isinstance(again, Stored)
             assert again.image == last
-        # A token of other data, ahead of all that happened here.
+        # A token from another data folder, later than every event here.
         async with aclosing(changes(client.watch("999999"))) as seen:
             assert isinstance(await anext(seen), Resync)
-        # And what never was a token.
+        # Text that is no token at all.
         with pytest.raises(errors.InvalidField) as caught:
             async with aclosing(changes(client.watch("yesterday"))) as seen:
                 await anext(seen)

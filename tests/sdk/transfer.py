@@ -1,4 +1,4 @@
-"""A process of its own for the tests: transfer.py put|get|peak ADDRESS …; says each step on a line."""
+"""A client in a process of its own: transfer.py put|get|peak ADDRESS …; it prints a line for each step."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from conexiones import Client
 
 
 def peak_kib() -> int:
-    """VmHWM: the most memory that this process ever had resident."""
+    """The most memory that this process ever had resident, in KiB (VmHWM)."""
     status = Path("/proc/self/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
 

@@ -1,4 +1,5 @@
-"""The server as a whole: starting, stopping and killed, with much to hold, over gRPC and HTTP at once.
+"""The behaviour of the whole server: start, drain, kill, bounded memory, gRPC and HTTP side by side.
 
-What one file of src/ decides alone is tested in the folder of that file: transport, services, commands.
+What a single file of src/ decides is tested in the folder that corresponds to it: transport, services and
+commands.
 """

@@ -27,7 +27,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def run(*args: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """`conexiones` with arguments, to its end."""
+    """Runs `conexiones` with arguments to its end."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
     return subprocess.run(
         [sys.executable, "-m", "conexiones", *args],
@@ -142,7 +142,7 @@ def test_a_drain_lets_streams_finish_and_refuses_new_calls(
 
     os.kill(server.pid, number)
     assert next(statuses).status == NOT_SERVING
-    # The same connection: others are not accepted for long any more.
+    # On the same connection, because new ones are soon not accepted any more.
     assert failure(stub.GetUser, user_pb2.GetUserRequest(name="Ana"))[0] == grpc.StatusCode.UNAVAILABLE
     to_send.put(photograph)
     assert next(replies).image_info.format == "JPEG"
@@ -192,7 +192,7 @@ def test_nothing_outlives_a_killed_server(server: Server, stub: user_pb2_grpc.Us
     server.kill()
     _gone, alive = psutil.wait_procs(everyone, timeout=DEADLINE)
     assert not alive
-    # And the port and the data are free at once.
+    # The port and the data folder are free at once.
     server.start()
     with grpc.insecure_channel(server.address) as channel:
         reply = user_pb2_grpc.UsuarioServicioStub(channel).GetUser(
@@ -223,11 +223,11 @@ def test_healthy_calls_leave_no_line_in_the_log(
         check=True,
         capture_output=True,
     )
-    # Neither do clients that go away.
+    # Clients that go away leave no line either.
     gone = stub.ImageStreamReply(_open_ended(photograph), timeout=DEADLINE)
     next(gone)
     gone.cancel()
-    # At once, or while the server waits for something to tell.
+    # Every second watcher leaves while the server waits for an event, the others before.
     watching = images_pb2_grpc.ImageServiceStub(channel)
     for number in range(60):
         watch = watching.WatchImages(images_pb2.WatchImagesRequest(), timeout=DEADLINE)

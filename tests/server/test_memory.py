@@ -1,4 +1,4 @@
-"""Memory is bounded, whatever clients send and however many they are."""
+"""The server's memory stays bounded whatever clients send, and however many they are."""
 
 import hashlib
 import socket
@@ -67,7 +67,7 @@ def test_many_large_messages_wait_for_their_turn(start) -> None:
 
 async def test_many_uploads_share_the_memory(start) -> None:
     server = start()
-    gathered = b"".join(bitmap(560, 560))[:900_000]  # less than a batch of an upload that is alone
+    gathered = b"".join(bitmap(560, 560))[:900_000]  # an upload that is alone may keep more in memory
     with Meter(server.pid) as meter:
         channels = [
             grpc.aio.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)])
@@ -77,7 +77,7 @@ async def test_many_uploads_share_the_memory(start) -> None:
         for call in calls:
             await call.write(GetImage(image=gathered))
         incoming = server.data_dir / "incoming"
-        # Every upload has come so far that it had to give up what it gathered.
+        # Every upload has had to write what it had gathered to a file.
         await until(lambda: len(list(incoming.iterdir())) == 100)
         for call in calls:
             call.cancel()
@@ -85,7 +85,7 @@ async def test_many_uploads_share_the_memory(start) -> None:
             await channel.close()
         await until(lambda: not list(incoming.iterdir()))
     print(f"100 uploads of 900 kB, held open: the server's peak was {meter.peak / MIB:.0f} MiB")
-    # What docs/operations.md says is the bound.
+    # The bound that docs/operations.md states.
     assert meter.peak < (110 + 256 + 128 + 100) * MIB
 
 

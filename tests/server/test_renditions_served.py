@@ -136,7 +136,7 @@ def test_ranges(ask: Ask, photo_id: str, photograph: bytes) -> None:
         assert part.headers["content-range"] == f"bytes {start}-{end - 1}/{size}"
     tag = ask(photo_id).headers["etag"]
     assert ask(photo_id, range="bytes=0-9", if_range=tag).status == 206
-    # Not what it was, more ranges than one, and no range: the whole.
+    # The whole image: another entity tag, several ranges, and headers that are no range.
     for headers in (
         {"range": "bytes=0-9", "if_range": '"other"'},
         {"range": "bytes=0-9", "if_range": f"W/{tag}"},
@@ -159,7 +159,7 @@ def test_a_rendition(ask: Ask, images: ImageServiceStub, photo_id: str) -> None:
     assert small.headers["content-disposition"] == f'inline; filename="{photo_id}.png"'
     part = ask(f"{photo_id}?width=200&height=100&fit=cover&format=png", range="bytes=10-19")
     assert (part.status, part.body) == (206, small.body[10:20])
-    # Over gRPC it is the same.
+    # gRPC gives the same rendition.
     wanted = Rendition(width=200, height=100, fit=Rendition.FIT_COVER, format=Rendition.FORMAT_PNG)
     frames = list(images.DownloadImage(DownloadImageRequest(id=photo_id, rendition=wanted), timeout=DEADLINE))
     assert b"".join(frame.data for frame in frames) == small.body
@@ -190,7 +190,7 @@ def test_the_format_is_negotiated(ask: Ask, photo_id: str) -> None:
         answer = ask(f"{photo_id}?width=16", accept=accept)
         assert (answer.headers["content-type"], answer.headers["vary"]) == (expected, "accept"), accept
     assert "vary" not in ask(f"{photo_id}?width=16&format=jpeg", accept=BROWSER).headers
-    # The original is what it is.
+    # The original is not negotiated.
     assert ask(photo_id, accept=BROWSER).headers["content-type"] == "image/jpeg"
 
 
@@ -271,7 +271,7 @@ def test_what_cannot_be_rendered_is_still_served(start: Callable[..., Server], p
 
 
 def test_a_hundred_at_once_make_one(server: Server, ask: Ask, photo_id: str) -> None:
-    ask(f"{photo_id}?width=1000&format=webp&quality=70")  # the workers are warm
+    ask(f"{photo_id}?width=1000&format=webp&quality=70")  # so that the decoders are warm
     before = busy_seconds(decoders(server.pid))
     ask(f"{photo_id}?width=1000&format=webp&quality=71")
     once = busy_seconds(decoders(server.pid)) - before
@@ -285,7 +285,8 @@ def test_a_hundred_at_once_make_one(server: Server, ask: Ask, photo_id: str) -> 
         bodies = set(threads.map(one, range(100)))
     assert len(bodies) == 1
     assert len(kept(server)) == 3
-    # A hundred would take a hundred times as long; how busy the machine is does not count.
+    # CPU time, and not elapsed time, which depends on the load: a hundred renditions would take a
+    # hundred times as much.
     assert busy_seconds(decoders(server.pid)) - before - once < 10 * max(once, 0.05)
 
 
@@ -319,7 +320,7 @@ def test_the_cache_is_bounded(start: Callable[..., Server], photograph: bytes) -
         image_id = store(UsuarioServicioStub(channel), photograph)
     bodies = {width: ask(f"{image_id}?width={width}&format=jpeg").body for width in (150, 160, 170, 180)}
     assert sum(path.stat().st_size for path in kept(server)) <= 20000
-    # What was forgotten is made again, the same.
+    # A rendition that was evicted is made again with the same bytes.
     assert ask(f"{image_id}?width=150&format=jpeg").body == bodies[150]
     assert Image.open(io.BytesIO(ask(f"{image_id}?format=png").body)).size == (1280, 853)
 
@@ -346,7 +347,7 @@ def test_an_animation(ask: Ask, stub: UsuarioServicioStub) -> None:
 
 
 def test_who_leaves_early_holds_nothing_up(server: Server, stub: UsuarioServicioStub) -> None:
-    """A large file is not read to its end for nobody: the server ends at once."""
+    """When the client is gone, the rest of a large file is not read, and the server can end at once."""
     picture = bitmap(6000, 4000)
     info = stub.GetStreamImage((GetImage(image=piece) for piece in picture), timeout=DEADLINE).image_info
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -370,11 +371,11 @@ def test_a_damaged_original_is_cut_off(server: Server, ask: Ask, stub: UsuarioSe
 def test_facts_come_by_themselves(server: Server, images: ImageServiceStub, stub, photograph: bytes) -> None:
     events = images.WatchImages(WatchImagesRequest(), timeout=DEADLINE)
     assert next(events).WhichOneof("event") == "heartbeat"
-    # ProcessImage has them at once.
+    # ProcessImage returns facts at once.
     info = stub.ProcessImage(GetUserRequest(image=photograph), timeout=DEADLINE).image_info
     assert (info.color_space, len(info.blur_hash), info.dominant_color[0]) == ("RGB", 28, "#")
     assert [next(events).WhichOneof("event") for _ in range(2)] == ["stored", "described"]
-    # All other calls have them soon, and say so.
+    # After all other calls they follow soon, and an event says so.
     picture = b"".join(bitmap(40, 30))
     image_id = stub.GetStreamImage(iter([GetImage(image=picture)]), timeout=DEADLINE).image_info.id
     assert next(events).stored.id == image_id
@@ -385,7 +386,7 @@ def test_facts_come_by_themselves(server: Server, images: ImageServiceStub, stub
         8,
     )
     assert images.GetImage(GetImageRequest(id=image_id), timeout=DEADLINE).image.facts == described.facts
-    # The same bytes again have them at once.
+    # For bytes that are known already they are there at once.
     twin = stub.GetStreamImage(iter([GetImage(image=picture)]), timeout=DEADLINE).image_info.id
     stored = next(events).stored
     assert (stored.id, stored.facts) == (twin, described.facts)
@@ -393,7 +394,7 @@ def test_facts_come_by_themselves(server: Server, images: ImageServiceStub, stub
 
 
 def test_facts_of_what_a_killed_server_left(server: Server, start, photograph: bytes) -> None:
-    """Images without facts are found at the start: here all, as of an older version."""
+    """At its start the server describes all images without facts, such as those of an older version."""
     with grpc.insecure_channel(server.address) as channel:
         image_id = store(UsuarioServicioStub(channel), photograph)
     server.kill()

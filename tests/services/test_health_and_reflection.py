@@ -36,7 +36,7 @@ def test_health_of_what_there_is_not(channel: grpc.Channel) -> None:
     request = health_pb2.HealthCheckRequest(service="no.such.Service")
     assert failure(stub.Check, request) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_SERVICE")
     watch = stub.Watch(request, timeout=DEADLINE)
-    # The protocol wants a status here and an open stream: the service may come yet.
+    # The health protocol wants SERVICE_UNKNOWN on an open stream: the service may be added later.
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     watch.cancel()
 
@@ -53,7 +53,7 @@ def test_reflection(channel: grpc.Channel, version: str) -> None:
         reflection_pb2.ServerReflectionRequest(list_services=""),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="user.UsuarioServicio"),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="no.such.Thing"),
-        # The details of errors, which no message names: with them grpcurl shows what an error says.
+        # The types of error details, which no message refers to; grpcurl needs them to show an error.
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="google.rpc.ErrorInfo"),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="conexiones.v1.ImageProblem"),
     ]
@@ -61,7 +61,7 @@ def test_reflection(channel: grpc.Channel, version: str) -> None:
     assert {service.name for service in listed.list_services_response.service} == SERVICES
     assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
     assert all(answer.HasField("file_descriptor_response") for answer in details)
-    # What is described is enough to call the service with: every file that it needs is there.
+    # The description is enough to call the service: every file that it depends on is there.
     pool = descriptor_pool.DescriptorPool()
     files = [
         descriptor_pb2.FileDescriptorProto.FromString(file)

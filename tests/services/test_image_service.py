@@ -130,7 +130,7 @@ def test_pages_are_stable(images, stub) -> None:
         ListImagesRequest(page_size=2, page_token=first.next_page_token), timeout=DEADLINE
     )
     assert [image.id for image in second.images] == [ids[3], ids[1]]
-    # A token is of one list.
+    # A token is valid only for the list that it came from.
     other = ListImagesRequest(page_token=first.next_page_token, user="Ana")
     assert failure(images.ListImages, other) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     for token in ("x", "é", "AAAA"):
@@ -146,7 +146,7 @@ def test_bytes_go_with_the_last_reference(serving: Server, images, stub, somebod
     assert failure(images.DeleteImage, DeleteImageRequest(id=first))[1] == "IMAGE_NOT_FOUND"
     images.DeleteImage(DeleteImageRequest(id=second), timeout=DEADLINE)
     assert digest not in stored_blobs(serving.data_dir)
-    # A user whose image was deleted has none.
+    # A user whose image is deleted has no image.
     image = b"".join(bitmap(20, 10, seed=5))
     user = stub.GetUser(GetUserRequest(name=somebody, image=image), timeout=DEADLINE).user
     images.DeleteImage(DeleteImageRequest(id=user.image_id), timeout=DEADLINE)
@@ -180,7 +180,7 @@ async def test_watching(server: Server) -> None:
         await images.DeleteImage(DeleteImageRequest(id=one))
         deleted = await told(watch)
         assert (deleted.WhichOneof("event"), deleted.deleted_id) == ("deleted_id", one)
-        # From an event on: what came after it.
+        # A watch with the token of an event is told what came after that event.
         again = images.WatchImages(WatchImagesRequest(resume_token=events[0].resume_token))
         assert (await told(again)).WhichOneof("event") == "heartbeat"
         assert (await told(again)).stored.id == two
@@ -192,7 +192,7 @@ async def test_watching(server: Server) -> None:
         assert reason(caught.value) == "INVALID_FIELD"
         for call in (watch, watch_ana, again, lost):
             call.cancel()
-    # Over a restart too.
+    # Tokens are valid after a restart, too.
     token = events[1].resume_token
     await asyncio.to_thread(server.kill)
     await asyncio.to_thread(server.start)
@@ -203,7 +203,7 @@ async def test_watching(server: Server) -> None:
 
 
 async def test_a_watcher_costs_nothing_while_nothing_happens(server: Server) -> None:
-    """pyvoy's receive() gives empty bodies for ever: asked without a pause, one watcher takes a processor."""
+    """pyvoy's receive() never waits: a watcher that called it without a pause would use a whole core."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest())
         await watch.read()

@@ -111,7 +111,7 @@ async def test_a_stream_is_acknowledged_while_it_flows(serving: Server) -> None:
             data = PICTURE[at : at + 700_000]
             await call.write(WriteStreamRequest(offset=at, data=data, crc32c=google_crc32c.value(data)))
             at += len(data)
-            # Nothing more is sent until this much is durable.
+            # The next part is sent only when this one is durable.
             while (await call.read()).committed_size < at:
                 pass
         await call.done_writing()
@@ -162,7 +162,7 @@ def test_wrong_bytes_are_not_kept(uploads) -> None:
         reason(refused(uploads.WriteChunk, chunk(upload.id, 1000, b"", writer_epoch=epoch)))
         == "INVALID_FIELD"
     )
-    # After all that it goes on.
+    # After all these refusals the upload goes on.
     reply = uploads.WriteChunk(
         chunk(upload.id, 1000, PICTURE[1000:2000], writer_epoch=epoch), timeout=DEADLINE
     )
@@ -235,7 +235,7 @@ async def test_the_newest_writer_wins(serving: Server) -> None:
         await newer.write(WriteStreamRequest(upload_id=upload.id))
         first = await newer.read()
         assert (first.committed_size, first.writer_epoch) == (MIB, 2)
-        # The older one is told, though it sends nothing.
+        # The older writer is told although it sends nothing.
         assert await older.code() == grpc.StatusCode.ABORTED
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await older.read()
@@ -384,7 +384,7 @@ def test_open_uploads_are_limited(start) -> None:
         error = refused(uploads.CreateUpload, request)
         assert (error.code(), reason(error)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_UPLOADS")
         assert detail(error, RetryInfo()).retry_delay.seconds > 0
-        # They are there after a restart, and count.
+        # Open uploads survive a restart and still count.
         server.stop()
         server.start()
         assert reason(refused(uploads.CreateUpload, request)) == "TOO_MANY_UPLOADS"
@@ -400,7 +400,8 @@ def test_bytes_of_open_uploads_are_limited(start) -> None:
         reserved = created(uploads, size_bytes=3 * MIB)
         error = refused(uploads.CreateUpload, CreateUploadRequest(request_id="more", size_bytes=2 * MIB))
         assert (error.code(), reason(error)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_BYTES_EXCEEDED")
-        # Without a size it is refused where the room ends, and goes on from there when there is room.
+        # An upload without a declared size is refused at the chunk that exceeds the limit, and goes on
+        # from there once there is room.
         growing = created(uploads)
         small = b"".join(bitmap(800, 600))
         half = len(small) // 2
@@ -419,17 +420,17 @@ async def test_requests_that_come_twice_or_out_of_order(serving: Server, somebod
     halves = PICTURE[: 2 * MIB], PICTURE[2 * MIB :]
     async with grpc.aio.insecure_channel(serving.address) as channel:
         uploads = uploads_pb2_grpc.UploadServiceStub(channel)
-        # The same request, many times at once, is one upload.
+        # Ten simultaneous requests with one request_id make one upload.
         request = new(size_bytes=len(PICTURE), user=somebody)
         made = await asyncio.gather(*(uploads.CreateUpload(request, timeout=DEADLINE) for _ in range(10)))
         (upload_id,) = {reply.upload.id for reply in made}
 
-        # The later chunk first: refused, with where to go on.
+        # A chunk that comes too early is refused, and the error says which offset is expected.
         error = await refusal(uploads.WriteChunk(chunk(upload_id, 2 * MIB, halves[1]), timeout=DEADLINE))
         assert reason(error) == "OFFSET_MISMATCH"
         assert detail(error, errors_pb2.OffsetMismatch()).expected_offset == 0
 
-        # The same chunk, many times at once: one is appended, the others are told where it goes on.
+        # Of eight copies of a chunk at once one is appended; the others get the offset after it.
         first = await uploads.WriteChunk(chunk(upload_id, 0, halves[0][:MIB]), timeout=DEADLINE)
         same = chunk(upload_id, MIB, halves[0][MIB:], writer_epoch=first.writer_epoch)
         outcomes = await asyncio.gather(
@@ -440,7 +441,7 @@ async def test_requests_that_come_twice_or_out_of_order(serving: Server, somebod
         assert {reason(error) for error in failed} == {"OFFSET_MISMATCH"}
         assert {detail(error, errors_pb2.OffsetMismatch()).expected_offset for error in failed} == {2 * MIB}
 
-        # In a stream a message that comes twice ends it, at the end of the first.
+        # A repeated message ends its stream; the first copy is kept.
         call = uploads.WriteStream(timeout=DEADLINE)
         message = WriteStreamRequest(upload_id=upload_id, offset=2 * MIB, data=halves[1][:MIB])
         await call.write(message)
@@ -451,7 +452,7 @@ async def test_requests_that_come_twice_or_out_of_order(serving: Server, somebod
         assert found.committed_size == 3 * MIB
 
         await uploads.WriteChunk(chunk(upload_id, 3 * MIB, halves[1][MIB:]), timeout=DEADLINE)
-        # And finished many times at once, it is one image.
+        # Eight simultaneous calls to finish it make one image.
         finish = FinishUploadRequest(id=upload_id, size_bytes=len(PICTURE), sha256=SHA)
         done = await asyncio.gather(*(uploads.FinishUpload(finish, timeout=DEADLINE) for _ in range(8)))
         assert {(reply.upload.state, reply.upload.image.sha256) for reply in done} == {
@@ -460,7 +461,7 @@ async def test_requests_that_come_twice_or_out_of_order(serving: Server, somebod
         images = images_pb2_grpc.ImageServiceStub(channel)
         listed = await images.ListImages(images_pb2.ListImagesRequest(user=somebody), timeout=DEADLINE)
         assert [image.id for image in listed.images] == [done[0].upload.image.id]
-        # Begun again with the same request, it is told what became of it.
+        # Creating it again with the same request_id returns the finished upload.
         again = (await uploads.CreateUpload(request, timeout=DEADLINE)).upload
         assert again == done[0].upload
 

@@ -33,7 +33,7 @@ async def test_image_stream_reply_is_interleaved(serving: Server, photograph: by
                 assert reply.message.startswith("Imagen rechazada.")
                 continue
             await call.write(GetImage(image=photograph))
-            # Only when the reply to this one has come is the next one sent.
+            # The next image is sent only when the reply to this one has come.
             reply = await call.read()
             assert not reply.HasField("error")
             ids.append(reply.image_info.id)
@@ -142,7 +142,7 @@ async def test_a_stream_that_is_no_image_is_refused_before_it_ends(serving: Serv
     async with grpc.aio.insecure_channel(serving.address) as channel:
         call = UsuarioServicioStub(channel).GetStreamImage(timeout=DEADLINE)
         await call.write(GetImage(image=b"no image at all, and that can be told at once. " * 2))
-        # Not half-closed: the answer comes all the same.
+        # The answer comes although the client has not half-closed.
         assert await call.code() == grpc.StatusCode.INVALID_ARGUMENT
         bomb = UsuarioServicioStub(channel).GetStreamImage(timeout=DEADLINE)
         await bomb.write(GetImage(image=next(bitmap(100_000, 100_000))))
@@ -187,7 +187,7 @@ def test_sixty_four_clients_at_once(server: Server, photograph: bytes) -> None:
 
     def client(number: int) -> None:
         try:
-            # A channel of its own: its own connection.
+            # A channel of its own makes a connection of its own.
             options = [("grpc.use_local_subchannel_pool", 1)]
             with grpc.insecure_channel(server.address, options=options) as channel:
                 stub = UsuarioServicioStub(channel)
@@ -219,7 +219,7 @@ def test_sixty_four_clients_at_once(server: Server, photograph: bytes) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    # The same bytes are kept once, whoever sent them.
+    # Equal bytes are stored once, even if several clients send them.
     assert len(blobs(server)) == 1 + 64 + 64
     # The copies that are made to describe images go, too.
     asyncio.run(until(lambda: not incoming(server)))

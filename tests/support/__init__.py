@@ -1,1 +1,1 @@
-"""What tests of several folders share: clients and calls, wires, browsers, processes, waiting."""
+"""What tests of several folders share: clients, calls, images, certificates, browsers, processes, waiting."""

@@ -1,4 +1,4 @@
-"""The calls that all clients must get the same answers to: good ones, and one for every way to be refused."""
+"""The calls to which all clients must get the same answers: good ones, and one for every refusal."""
 
 import struct
 import zlib
@@ -39,7 +39,7 @@ INKSCAPE = b"""<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Good(Call):
-    """`replies` are those expected, as far as they are written here."""
+    """`replies` are the expected ones; a reply may have more fields than they have."""
 
     replies: tuple[dict[str, Any], ...]
 
@@ -48,7 +48,7 @@ class Good(Call):
 class Bad(Call):
     error: errors.ConexionesError
     json_error: errors.ConexionesError | None = None
-    """Where JSON cannot say as much."""
+    """The error of the JSON codecs where it has less detail."""
 
 
 def user(name: str = "", pow: int = 0, image: bytes = b"") -> bytes:
@@ -64,7 +64,7 @@ def fragments(data: bytes, size: int) -> tuple[bytes, ...]:
 
 
 def png(width: int, height: int, *, padding: int = 0) -> bytes:
-    """A whole PNG by its structure, with as many bytes of a chunk that means nothing, and hardly a pixel."""
+    """A PNG with a sound structure, `padding` bytes in an unknown chunk, and a single row of pixels."""
     parts = {
         b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0),
         b"paDd": bytes(padding),

@@ -1,4 +1,4 @@
-"""The protocols as they are on the wire, and requests that break them, as no library would send them."""
+"""The protocols on the wire, and requests that break them in ways that no library would."""
 
 import base64
 import gzip
@@ -26,7 +26,7 @@ from tests.support.clients import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """A protocol with one content type: how it frames, how it calls its headers, how answers are read."""
+    """A protocol with one content type: its framing, the names of its headers, the reader of its answers."""
 
     name: str
     path: str = GET_USER

@@ -1,4 +1,4 @@
-"""How calls end with the loop that they run on."""
+"""Calls end before the event loop that they run on."""
 
 import asyncio
 from typing import Any

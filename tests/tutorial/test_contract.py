@@ -1,4 +1,4 @@
-"""The tutorial's contract: clients generated from its own text work, and ours only adds to it."""
+"""The tutorial's contract: clients generated from its text work, and our proto files only add to it."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ FIRST_OF_OURS = 10
 
 @pytest.fixture(scope="module")
 def tutorial() -> str:
-    """The text of the tutorial. Its contract stands nowhere else: a copy here could be changed."""
+    """The text of the tutorial, which alone has the contract: a copy here could be changed by mistake."""
     if not TUTORIAL.exists():
         reason = f"{TUTORIAL} is missing, which has the contract"
         if os.environ.get("CI") == "true":
@@ -103,7 +103,7 @@ def test_ours_only_adds(generated: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def extended(theirs: DescriptorProto, ours: DescriptorProto) -> None:
-    """Asserts that ours has all of a message of the tutorial as it is there, and the rest from 10 up."""
+    """Asserts that our message has all fields of the tutorial's unchanged, and its own from 10 up."""
     fields = {field.number: field for field in ours.field}
     for field in theirs.field:
         assert fields.pop(field.number) == field, f"{theirs.name}.{field.name}"

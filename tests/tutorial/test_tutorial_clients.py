@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from conexiones.testing import Server, serve
+from tests.support import certificates
 from tests.support.clients import need
 from tests.support.paths import ROOT
 
@@ -39,34 +40,24 @@ def running() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA, a server's certificate for localhost alone, and a client's."""
-    return _certs(tmp_path_factory.mktemp("certs"))
+    return certificates.authority(tmp_path_factory.mktemp("certs"), "localhost")
 
 
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of another CA."""
-    return _certs(tmp_path_factory.mktemp("strangers"))
-
-
-def _certs(folder: Path) -> Path:
-    command = [sys.executable, "-m", "conexiones", "certs", str(folder), "--host", "localhost"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return folder
+    """The same files of another CA."""
+    return certificates.authority(tmp_path_factory.mktemp("strangers"), "localhost")
 
 
 @pytest.fixture(scope="module")
 def tls(certs: Path) -> Iterator[Server]:
-    with serve(tls_cert=str(certs / "server.pem"), tls_key=str(certs / "server.key")) as server:
+    with serve(**certificates.tls(certs)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def mtls(certs: Path) -> Iterator[Server]:
-    with serve(
-        tls_cert=str(certs / "server.pem"),
-        tls_key=str(certs / "server.key"),
-        tls_client_ca=str(certs / "ca.pem"),
-    ) as server:
+    with serve(**certificates.mtls(certs)) as server:
         yield server
 
 
@@ -88,7 +79,7 @@ def run(
     timeout: int = 60,
     **environ: str | Path,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a client to its end, with nothing of the developer's own settings in its environment."""
+    """Runs a client to its end. None of the developer's own settings are in its environment."""
     program = interpreter or ((node(),) if str(client).endswith(".js") else (sys.executable, "-W", "error"))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
     inherited["CONEXIONES_TIMEOUT"] = "20"
@@ -120,7 +111,7 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture(params=["client", "elsewhere"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
-    """The folder to run a client from, and the path of the folder of clients as seen from there."""
+    """The folder to run a client in, and the path of the clients' folder relative to it."""
     return (CLIENT, Path()) if request.param == "client" else (tmp_path, CLIENT)
 
 
@@ -309,8 +300,8 @@ def test_node_reads_no_faster_than_it_sends(running: Server, tmp_path: Path) -> 
     Image.effect_noise((4000, 2500), 50).convert("RGB").save(image)
     size = image.stat().st_size
     watch = tmp_path / "watch.js"
-    # Makes the network slower than the disk, and counts the writes that did not wait for it. Only the call
-    # that sends fragments is a Writable; the bidirectional ones, and sockets, are Duplex.
+    # This makes the network slower than the disk, and counts the writes that did not wait for "drain". Only
+    # the call that sends fragments is a Writable; bidirectional calls, and sockets, are Duplex.
     watch.write_text("""
         const { Writable } = require('node:stream');
         const { write } = Writable.prototype;

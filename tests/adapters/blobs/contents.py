@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.blobs import Blobs
@@ -43,7 +43,10 @@ async def tell_nobody(digest: bytes) -> bytes:
     return digest
 
 
-async def fill(staged: Staged, data: bytes, fragment: int = 100_000) -> Staged:
+AnyStaged = TypeVar("AnyStaged", bound=Staged)
+
+
+async def fill(staged: AnyStaged, data: bytes, fragment: int = 100_000) -> AnyStaged:
     for start in range(0, len(data), fragment):
         await staged.write(data[start : start + fragment])
     return staged

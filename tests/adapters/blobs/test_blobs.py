@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ async def test_a_reader_may_leave_early(store: Store) -> None:
     staged = await fill(store.staging.stage(), content(3 * MIB))
     digest = await staged.publish(tell_nobody)
     await staged.settle()
-    reader = store.blobs.read(digest)
+    reader: Any = store.blobs.read(digest)  # a generator, which can be closed
     assert await anext(reader) == content(3 * MIB)[:MIB]
     await reader.aclose()
 
@@ -164,10 +165,10 @@ async def test_twins_that_come_and_go_at_once_lose_nothing(
     rng = random.Random(1)
     for lap in range(40):
         data = content(5000, lap)
-        added = []
+        added: list[bytes] = []
 
         async def upload(
-            i: int, keep: bool, pause: int, lap: int = lap, data: bytes = data, added: list[str] = added
+            i: int, keep: bool, pause: int, lap: int = lap, data: bytes = data, added: list[bytes] = added
         ) -> None:
             staged = await fill(store.staging.stage(), data)
             for _ in range(pause):

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -38,7 +38,7 @@ async def committed(store: Store, name: str, data: bytes) -> None:
 @pytest.fixture
 async def restart(
     new_store: Callable[[], Store], catalog: Catalog
-) -> AsyncIterator[Callable[[], asyncio.Future[Store]]]:
+) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
     """Opens a store as after a restart, having closed the one before."""
     opened: list[Store] = []
 
@@ -56,7 +56,7 @@ async def restart(
 @pytest.mark.parametrize("parts", [[1], [10, 0, 70_000], [3 * MIB + 5, 1, 2 * MIB], [MIB, MIB]])
 @pytest.mark.parametrize("between", ["nothing", "release", "restart"])
 async def test_what_is_committed_goes_on(
-    restart: Callable[[], asyncio.Future[Store]],
+    restart: Callable[[], Awaitable[Store]],
     catalog: Catalog,
     upload: Upload,
     parts: list[int],
@@ -201,7 +201,7 @@ async def test_an_upload_that_goes_on_never_touches_a_twin(
 
 
 async def test_a_restart_after_publish_loses_nothing_committed(
-    restart: Callable[[], asyncio.Future[Store]], catalog: Catalog, image: Make, upload: Upload
+    restart: Callable[[], Awaitable[Store]], catalog: Catalog, image: Make, upload: Upload
 ) -> None:
     data = content(2 * MIB + 1)
     for twin in (False, True):
@@ -234,7 +234,7 @@ async def test_a_restart_after_publish_loses_nothing_committed(
 
 
 async def test_a_restart_keeps_open_uploads_only(
-    restart: Callable[[], asyncio.Future[Store]], catalog: Catalog, upload: Upload
+    restart: Callable[[], Awaitable[Store]], catalog: Catalog, upload: Upload
 ) -> None:
     store = await restart()
     for name in ("open", "ended", "unknown"):

@@ -8,6 +8,7 @@ import pytest
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UserRecord
+from tests.adapters.backends import CatalogBackend
 
 Make = Callable[..., ImageRecord]
 BIG = 2**63 - 1
@@ -110,7 +111,7 @@ async def test_a_cancelled_write_is_decided_when_its_caller_hears_of_it(
         assert [await catalog.get_image(f"{i}.{j}") is not None for j in (0, 1, 3, 4)] == [True] * 4
 
 
-async def test_close_finishes_what_waits(new_catalog: Callable[[], Catalog], image: Make) -> None:
+async def test_close_finishes_what_waits(new_catalog: Callable[[], CatalogBackend], image: Make) -> None:
     catalog = new_catalog()
     await catalog.open()
     writes = [asyncio.ensure_future(catalog.add_image(image(f"{i}"))) for i in range(50)]
@@ -127,7 +128,7 @@ async def test_close_finishes_what_waits(new_catalog: Callable[[], Catalog], ima
     await catalog.close()
 
 
-async def test_a_restart_keeps_everything(new_catalog: Callable[[], Catalog], image: Make) -> None:
+async def test_a_restart_keeps_everything(new_catalog: Callable[[], CatalogBackend], image: Make) -> None:
     for i in range(3):
         catalog = new_catalog()
         await catalog.open()

@@ -3,18 +3,20 @@
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import EventRecord, ImageRecord, UploadRecord
+from tests.adapters.backends import CatalogBackend
 
 Make = Callable[..., ImageRecord]
 
 
-async def ids(catalog: Catalog, limit: int = 100, before: str | None = None, **filters: object) -> str:
-    every = {"user": None, "start": None, "end": None} | filters
+async def ids(catalog: Catalog, limit: int = 100, before: str | None = None, **filters: Any) -> str:
+    every: dict[str, Any] = {"user": None, "start": None, "end": None} | filters
     return "".join(image.id for image in await catalog.list_images(limit=limit, before=before, **every))
 
 
@@ -96,7 +98,7 @@ async def test_every_way_to_add_or_delete_makes_an_event(
     await catalog.put_user("ana", pow=None, image=image("b", user="ana", create_time=11), now=11)
     await catalog.put_user("ana", pow=1, image=None, now=12)
     await catalog.create_upload(upload("u"))
-    end = {"state": "READY", "image": image("c", create_time=13), "failure": None, "now": 13}
+    end: dict[str, Any] = {"state": "READY", "image": image("c", create_time=13), "failure": None, "now": 13}
     await catalog.end_upload("u", **end)
     await catalog.end_upload("u", **end)
     await catalog.delete_image("b", now=14)
@@ -114,7 +116,7 @@ async def test_every_way_to_add_or_delete_makes_an_event(
 
 
 async def test_sequences_have_no_gaps_and_are_never_used_again(
-    new_catalog: Callable[[], Catalog], image: Make
+    new_catalog: Callable[[], CatalogBackend], image: Make
 ) -> None:
     catalog = new_catalog()
     await catalog.open()
@@ -177,7 +179,7 @@ async def test_an_event_is_there_when_changed_says_so(catalog: Catalog, image: M
     assert sorted(seen, key=int) == [f"{i}" for i in range(100)]
 
 
-async def test_close_ends_the_wait_for_changes(new_catalog: Callable[[], Catalog]) -> None:
+async def test_close_ends_the_wait_for_changes(new_catalog: Callable[[], CatalogBackend]) -> None:
     catalog = new_catalog()
     await catalog.open()
     waiting = asyncio.ensure_future(catalog.changed(0))

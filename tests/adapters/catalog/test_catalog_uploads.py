@@ -9,14 +9,17 @@ import pytest
 
 from conexiones.errors import StorageUnavailable, TooManyUploads, UploadBytesExceeded
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
+from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, UploadState
+from tests.adapters.backends import CatalogBackend
 
 Make = Callable[..., ImageRecord]
 Upload = Callable[..., UploadRecord]
-ENDS = ["READY", "REJECTED", "FAILED", "CANCELLED", "EXPIRED"]
+ENDS: list[UploadState] = ["READY", "REJECTED", "FAILED", "CANCELLED", "EXPIRED"]
 
 
-async def end(catalog: Catalog, id: str, state: str = "CANCELLED", now: int = 9) -> UploadRecord | None:
+async def end(
+    catalog: Catalog, id: str, state: UploadState = "CANCELLED", now: int = 9
+) -> UploadRecord | None:
     return await catalog.end_upload(id, state=state, image=None, failure=None, now=now)
 
 
@@ -82,7 +85,7 @@ async def test_an_upload_that_is_not_there_is_none(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize("state", ENDS)
 async def test_what_has_ended_stays_as_it_was(
-    catalog: Catalog, image: Make, upload: Upload, state: str
+    catalog: Catalog, image: Make, upload: Upload, state: UploadState
 ) -> None:
     await catalog.create_upload(upload("a"))
     stored = image("i", user="ana") if state == "READY" else None
@@ -149,7 +152,7 @@ async def test_stale_ones_are_the_open_ones_too_long_idle_or_too_old(
 
 
 async def test_ended_ones_are_forgotten_and_open_ones_never(
-    new_catalog: Callable[[], Catalog], upload: Upload
+    new_catalog: Callable[[], CatalogBackend], upload: Upload
 ) -> None:
     catalog = new_catalog()
     await catalog.open()

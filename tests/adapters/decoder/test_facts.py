@@ -10,6 +10,7 @@ from PIL import Image
 from conexiones.adapters.decoder.decoder_worker.blurhash import blurhash
 from conexiones.adapters.decoder.decoder_worker.facts import dominant
 from conexiones.errors import NoPreview
+from conexiones.image_formats import ImageFormat
 from conexiones.ports.records import Facts
 from tests.adapters.decoder.workers import encoded, pool, quarters
 
@@ -54,7 +55,7 @@ def test_dominant_is_no_mean() -> None:
     assert dominant([(127, 0, 0), (129, 0, 0)] * 3 + [(0, 255, 0)] * 4) == (128, 0, 0)
 
 
-async def facts_of(tmp_path: Path, format: str, data: bytes) -> Facts:
+async def facts_of(tmp_path: Path, format: ImageFormat, data: bytes) -> Facts:
     path = tmp_path / "image"
     path.write_bytes(data)
     async with pool() as decoder:
@@ -96,7 +97,7 @@ RED = Image.new("RGB", (30, 20), (200, 30, 40))
     ],
 )
 async def test_facts(
-    tmp_path: Path, format: str, make: Callable[[], bytes], space: str, bits: int, alpha: bool
+    tmp_path: Path, format: ImageFormat, make: Callable[[], bytes], space: str, bits: int, alpha: bool
 ) -> None:
     facts = await facts_of(tmp_path, format, make())
     assert (facts.problem, facts.color_space, facts.bits_per_sample) == ("", space, bits)

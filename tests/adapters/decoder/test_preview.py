@@ -13,6 +13,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageOps
 
+from conexiones.image_formats import ImageFormat
 from tests.adapters.decoder.workers import (
     Endless,
     cause_of,
@@ -52,7 +53,7 @@ def wide_gamut() -> bytes:
     return data
 
 
-def animation(format: str) -> bytes:
+def animation(format: ImageFormat) -> bytes:
     frames = [Image.new("RGB", (400, 300), "black")] * 2
     return encoded(quarters(), format, save_all=True, append_images=frames, duration=100)
 
@@ -73,7 +74,7 @@ def animation(format: str) -> bytes:
         pytest.param("BMP", lambda: encoded(quarters().quantize(16), "BMP"), id="bmp-palette"),
     ],
 )
-async def test_colours(tmp_path: Path, format: str, make: Callable[[], bytes]) -> None:
+async def test_colours(tmp_path: Path, format: ImageFormat, make: Callable[[], bytes]) -> None:
     assert difference(await preview_of(tmp_path, format, make()), quarters(256, 192)) < 6
 
 
@@ -84,7 +85,7 @@ async def test_cmyk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "WebP", "TIFF"])
-async def test_transparency_is_white(tmp_path: Path, format: str) -> None:
+async def test_transparency_is_white(tmp_path: Path, format: ImageFormat) -> None:
     image = quarters().convert("RGBA")
     image.paste((0, 0, 0, 0), (0, 0, 400, 150))
     expected = quarters(256, 192)
@@ -98,7 +99,7 @@ async def test_grey_becomes_srgb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP"])
-async def test_size(tmp_path: Path, format: str) -> None:
+async def test_size(tmp_path: Path, format: ImageFormat) -> None:
     path = tmp_path / "image"
     async with pool() as decoder:
         for size, side, expected in (
@@ -203,7 +204,7 @@ async def test_unsupported(tmp_path: Path, good: Path) -> None:
 async def test_pixels(tmp_path: Path) -> None:
     path = tmp_path / "image"
     async with pool(decode_pixels=400 * 300) as decoder:
-        for kind in ("JPEG", "PNG", "GIF", "WebP", "TIFF", "AVIF", "BMP"):
+        for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "AVIF", "BMP"):
             path.write_bytes(encoded(quarters(400, 300), kind))
             await decoder.preview(path, format=kind)
             path.write_bytes(encoded(quarters(400, 301), kind))
@@ -211,7 +212,7 @@ async def test_pixels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "GIF", "BMP"])
-async def test_memory(tmp_path: Path, good: Path, format: str) -> None:
+async def test_memory(tmp_path: Path, good: Path, format: ImageFormat) -> None:
     path = tmp_path / "large"
     large = pyvips.Image.black(4000, 4000, bands=3).copy(interpretation="srgb")
     match format:

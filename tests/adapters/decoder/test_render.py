@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview
+from conexiones.image_formats import ImageFormat
 from conexiones.ports.records import Recipe, Rendered
 from tests.adapters.decoder.similarity import distance, opened, ssim
 from tests.adapters.decoder.workers import encoded, pool, quarters
@@ -30,7 +32,9 @@ async def decoder() -> AsyncIterator[VipsDecoder]:
 
 @pytest.fixture
 def render(tmp_path: Path, decoder: VipsDecoder) -> Callable[..., object]:
-    async def render(data: bytes, source: str, **options: object) -> tuple[Image.Image, Rendered, bytes]:
+    async def render(
+        data: bytes, source: ImageFormat, **options: object
+    ) -> tuple[Image.Image, Rendered, bytes]:
         plain: dict[str, object] = {"width": 0, "height": 0, "fit": "INSIDE", "format": "PNG", "quality": 90}
         recipe = Recipe(**plain | {"animated": False, "keep_profile": False} | options)  # type: ignore[arg-type]
         path, into = tmp_path / "source", tmp_path / "made"
@@ -123,7 +127,7 @@ def oriented(orientation: int) -> bytes:
     ],
 )
 async def test_pictures_are_the_same(
-    render, source: str, make: Callable[[], bytes], expected: Image.Image | None
+    render, source: ImageFormat, make: Callable[[], bytes], expected: Image.Image | None
 ) -> None:
     image, _, _ = await render(make(), source, width=WIDTH)
     reference = scaled((expected or PHOTO).convert("RGB"))
@@ -176,7 +180,7 @@ async def test_a_wide_gamut_becomes_srgb(render) -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
-async def test_a_profile_is_kept_on_request(render, format: str) -> None:
+async def test_a_profile_is_kept_on_request(render, format: ImageFormat) -> None:
     image, _, _ = await render(p3(), "JPEG", width=WIDTH, format=format, keep_profile=True)
     assert image.info["icc_profile"] == opened(p3()).info["icc_profile"]
     assert distance(image.convert("RGB"), scaled(PHOTO)) < 5
@@ -189,7 +193,7 @@ async def test_a_grey_profile_stays_of_a_grey_image(render) -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
-async def test_formats(render, format: str) -> None:
+async def test_formats(render, format: ImageFormat) -> None:
     image, _, _ = await render(encoded(PHOTO, "PNG"), "PNG", width=WIDTH, format=format, quality=90)
     assert ssim(image, scaled(PHOTO)) > 0.93
     assert distance(image.convert("RGB"), scaled(PHOTO)) < 5
@@ -219,9 +223,9 @@ def see_through() -> Image.Image:
 
 
 @pytest.mark.parametrize("source", ["PNG", "WEBP", "TIFF", "AVIF"])
-async def test_transparency_stays(render, source: str) -> None:
-    options = {"WEBP": {"lossless": True, "exact": True}, "AVIF": {"quality": 95}}.get(source, {})
-    data = encoded(see_through(), source, **options)
+async def test_transparency_stays(render, source: ImageFormat) -> None:
+    options: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "AVIF": {"quality": 95}}
+    data = encoded(see_through(), source, **options.get(source, {}))
     white = Image.new("RGBA", PHOTO.size, "white")
     over = scaled(Image.alpha_composite(white, see_through()).convert("RGB"))
     for format in ("PNG", "WEBP", "AVIF"):
@@ -269,7 +273,7 @@ def deep_alpha(picture: Image.Image) -> bytes:
     ],
 )
 @pytest.mark.parametrize("source", ["PNG", "BMP"])
-async def test_sizes(render, source: str, size, asked, fit: str, expected) -> None:
+async def test_sizes(render, source: ImageFormat, size, asked, fit: str, expected) -> None:
     data = encoded(Image.new("RGB", size, (10, 200, 90)), source)
     image, _, _ = await render(data, source, width=asked[0], height=asked[1], fit=fit)
     assert image.size == expected
@@ -291,7 +295,7 @@ async def test_cover_keeps_the_middle(render) -> None:
     assert ssim(image, ImageOps.fit(PHOTO, (120, 120), Image.Resampling.LANCZOS)) > 0.97
 
 
-def animation(format: str) -> tuple[bytes, list[Image.Image]]:
+def animation(format: ImageFormat) -> tuple[bytes, list[Image.Image]]:
     frames = [quarters(), quarters().rotate(90).resize((400, 300)), quarters().rotate(180)]
     options = {"lossless": True} if format == "WEBP" else {}
     data = encoded(
@@ -305,7 +309,7 @@ def animation(format: str) -> tuple[bytes, list[Image.Image]]:
     ("asked", "fit", "expected"),
     [((100, 100), "INSIDE", (100, 75)), ((60, 60), "COVER", (60, 60)), ((80, 100), "CONTAIN", (80, 100))],
 )
-async def test_animation_is_kept_on_request(render, source: str, asked, fit: str, expected) -> None:
+async def test_animation_is_kept_on_request(render, source: ImageFormat, asked, fit: str, expected) -> None:
     data, frames = animation(source)
     options = {"width": asked[0], "height": asked[1], "fit": fit, "format": "WEBP"}
     image, rendered, _ = await render(data, source, animated=True, **options)

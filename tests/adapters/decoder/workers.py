@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview
+from conexiones.image_formats import ImageFormat
 
 COLOURS = [(200, 40, 40), (40, 160, 60), (50, 60, 190), (220, 200, 60)]
 
@@ -58,13 +60,13 @@ def quarters(width: int = 400, height: int = 300) -> Image.Image:
     return image.resize((width, height), Image.Resampling.NEAREST)
 
 
-def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+def encoded(image: Image.Image, format: ImageFormat, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
 
 
-def noise(format: str, **options: object) -> bytes:
+def noise(format: ImageFormat, **options: object) -> bytes:
     return encoded(Image.effect_noise((600, 400), 80).convert("RGB"), format, **options)
 
 
@@ -82,14 +84,15 @@ def difference(preview: bytes, expected: Image.Image) -> float:
     return max(channels)
 
 
-async def preview_of(tmp_path: Path, format: str, data: bytes, side: int = 256) -> bytes:
+async def preview_of(tmp_path: Path, format: ImageFormat, data: bytes, side: int = 256) -> bytes:
     path = tmp_path / "image"
     path.write_bytes(data)
     async with pool() as decoder:
         return await decoder.preview(path, format=format, side=side)
 
 
-async def cause_of(decoder: VipsDecoder, path: Path, format: str = "JPEG") -> str:
+async def cause_of(decoder: VipsDecoder, path: Path, format: Any = "JPEG") -> str:
+    """Why there is no preview of it; `format` may also be what is no format."""
     with pytest.raises(NoPreview) as caught:
         await decoder.preview(path, format=format)
     assert caught.value.facts.keys() == {"format", "cause"}

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
         await asyncio.sleep(0)
         process.kill()
         await asyncio.wait(adding + more)
-        await taken(lambda lap=lap: catalog.add_image(image(f"{lap}.after")))
+        await taken(partial(catalog.add_image, image(f"{lap}.after")))
         acknowledged.add(f"{lap}.after")
     assert acknowledged
     assert failed, "the kill must come while writes are under way"
@@ -132,7 +133,7 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
         await asyncio.sleep(0)
         process.kill()
         await asyncio.wait(storing)
-        await taken(lambda lap=lap: again(f"{lap}.after"))
+        await taken(partial(again, f"{lap}.after"))
     assert acknowledged
     assert failed
     for name, data in acknowledged.items():

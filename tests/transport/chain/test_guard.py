@@ -1,4 +1,4 @@
-"""Handlers that fail cost their own call: no text of theirs gets out, and the server goes on."""
+"""A handler that fails costs its own call alone: its text reaches no client, and the server goes on."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The page as files: what a browser is given, and what it keeps."""
+"""The files of the page: headers, compression and caching."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""What Envoy is told: facts that only hours of waiting, or an attack, would show otherwise."""
+"""Envoy's configuration: settings whose absence only hours of waiting, or an attack, would show."""
 
 import socket
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_every_listener(settings) -> None:
     config, found = managers(**settings)
     assert len(found) == (2 if settings == TLS else 1)
     for manager in found:
-        # Five minutes by default, after which Envoy would end an idle stream.
+        # By default Envoy ends a stream that is idle for five minutes.
         assert manager["stream_idle_timeout"] == "0s"
         assert manager["request_headers_timeout"] == "10s"
         names = [entry["name"] for entry in manager["http_filters"]]

@@ -1,4 +1,4 @@
-"""TLS, mTLS and HTTP/3: who is let in, and that nobody else is."""
+"""TLS, mTLS and HTTP/3: who is admitted and who is refused; new certificates without a restart."""
 
 import asyncio
 import hashlib
@@ -19,11 +19,11 @@ import grpc.aio
 import pytest
 from pyqwest import Client, HTTPTransport, HTTPVersion
 
-from conexiones.certificates import make
 from conexiones.gen.user_pb2 import GetImage, GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
 from tests.support.bitmaps import bitmap
+from tests.support.certificates import authority, mtls, tls
 from tests.support.failures import failure
 from tests.support.waiting import DEADLINE, until
 
@@ -31,48 +31,35 @@ JSON = {"content-type": "application/json"}
 PATH = "/user.UsuarioServicio/GetUser"
 
 
-HOSTS = ("localhost", "127.0.0.1", "::1")
-
-
 @pytest.fixture
 def certs(tmp_path: Path) -> Path:
     """A CA, and the certificates and keys of a server and of a client."""
-    folder = tmp_path / "certs"
-    make(folder, HOSTS)
-    return folder
+    return authority(tmp_path / "certs")
 
 
 def another(certs: Path, name: str) -> Path:
     """The same of another CA, in a folder beside it."""
-    folder = certs.with_name(name)
-    make(folder, HOSTS)
-    return folder
+    return authority(certs.with_name(name))
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The certificates of `secured` and `mutual`, which nobody changes."""
-    folder = tmp_path_factory.mktemp("authority")
-    make(folder, HOSTS)
-    return folder
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificates of `secured` and `mutual`, which no test changes."""
+    return authority(tmp_path_factory.mktemp("certs"))
 
 
 @pytest.fixture(scope="module")
-def secured(authority: Path) -> Iterator[Server]:
+def secured(unchanged: Path) -> Iterator[Server]:
     """A server with TLS."""
-    with serve(**tls(authority)) as server:
+    with serve(**tls(unchanged)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def mutual(authority: Path) -> Iterator[Server]:
-    """A server that wants a certificate of its clients."""
-    with serve(**tls(authority), tls_client_ca=str(authority / "ca.pem")) as server:
+def mutual(unchanged: Path) -> Iterator[Server]:
+    """A server that demands client certificates."""
+    with serve(**mtls(unchanged)) as server:
         yield server
-
-
-def tls(certs: Path) -> dict[str, Any]:
-    return {"tls_cert": str(certs / "server.pem"), "tls_key": str(certs / "server.key")}
 
 
 def call(server: Server, credentials: grpc.ChannelCredentials) -> str:
@@ -104,9 +91,9 @@ def test_the_command_makes_keys_for_their_owner_alone(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(names), "the key of the CA is not kept"
 
 
-def test_tls(secured: Server, authority: Path, tmp_path: Path) -> None:
+def test_tls(secured: Server, unchanged: Path, tmp_path: Path) -> None:
     assert "(TLS;" in secured.log
-    ca = (authority / "ca.pem").read_bytes()
+    ca = (unchanged / "ca.pem").read_bytes()
     assert call(secured, grpc.ssl_channel_credentials(ca)) == "Ana"
     assert refused(secured, grpc.ssl_channel_credentials())
     with grpc.insecure_channel(f"localhost:{secured.port}") as channel:
@@ -133,9 +120,9 @@ def test_no_copy_of_a_key_is_left_of_a_killed_server(start, certs: Path) -> None
     assert not now.exists()
 
 
-def test_mtls(mutual: Server, authority: Path, tmp_path: Path) -> None:
+def test_mtls(mutual: Server, unchanged: Path, tmp_path: Path) -> None:
     assert "(mTLS;" in mutual.log
-    ca, key, cert = ((authority / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    ca, key, cert = ((unchanged / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
     assert call(mutual, grpc.ssl_channel_credentials(ca, key, cert)) == "Ana"
     assert refused(mutual, grpc.ssl_channel_credentials(ca))
     other = another(tmp_path, "other")
@@ -174,20 +161,20 @@ async def test_new_certificates_are_used_without_a_restart(start, certs: Path, p
         assert (await stream.read()).image_info.format == "JPEG"
 
         second = another(certs, "second")
-        swap_symlink(live, second)  # found by itself
+        swap_symlink(live, second)  # the server notices it without a signal
         await until(lambda: "read again" in server.log)
         await until(lambda: trusted(server, second / "ca.pem"))
         assert serial(server, second / "ca.pem") != first
         with pytest.raises(ssl.SSLCertVerificationError):
             serial(server, certs / "ca.pem")
 
-        third = another(certs, "third")  # in place, a file at a time, as a copy does it
+        third = another(certs, "third")  # copied over the old ones, one file after the other
         for name in ("server.pem", "server.key"):
             (second / name).write_bytes((third / name).read_bytes())
         os.kill(server.pid, signal.SIGHUP)
         await until(lambda: trusted(server, third / "ca.pem"))
 
-        # The stream that was open all the while goes on.
+        # The stream that has been open since before the changes goes on.
         await stream.write(GetImage(image=photograph))
         assert (await stream.read()).image_info.format == "JPEG"
         stream.cancel()
@@ -216,7 +203,7 @@ async def test_bad_certificates_leave_the_old_ones_in_use(start, certs: Path, ba
 
 
 async def test_a_new_client_ca_is_used_without_a_restart(start, certs: Path) -> None:
-    server = start(**tls(certs), tls_client_ca=str(certs / "ca.pem"))
+    server = start(**mtls(certs))
     ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
     other = another(certs, "other")
     new = grpc.ssl_channel_credentials(
@@ -232,11 +219,10 @@ async def test_a_new_client_ca_is_used_without_a_restart(start, certs: Path) -> 
 
 @pytest.mark.parametrize("mutual", [False, True])
 async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path, mutual: bool) -> None:
-    """What a client says of itself in the header is never believed."""
+    """A header in which a client names itself is ignored."""
     forged = [("x-forwarded-client-cert", 'Subject="CN=mallory"')]
     ca, key, cert = ((certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
-    options = {"tls_client_ca": str(certs / "ca.pem")} if mutual else {}
-    server = start(**tls(certs), **options, log_level="debug")
+    server = start(**(mtls if mutual else tls)(certs), log_level="debug")
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
     with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
         stub = UsuarioServicioStub(channel)
@@ -248,8 +234,8 @@ async def test_a_caller_is_known_by_its_certificate_alone(start, certs: Path, mu
     assert "mallory" not in line
 
 
-async def test_http3_is_a_way_in_with_tls(secured: Server, authority: Path) -> None:
-    ca = (authority / "ca.pem").read_bytes()
+async def test_http3_is_a_way_in_with_tls(secured: Server, unchanged: Path) -> None:
+    ca = (unchanged / "ca.pem").read_bytes()
     async with HTTPTransport(tls_ca_cert=ca, http_version=HTTPVersion.HTTP3) as transport:
         answer = await Client(transport).post(
             f"https://127.0.0.1:{secured.port}{PATH}", JSON, b'{"name": "Ana"}'
@@ -259,7 +245,7 @@ async def test_http3_is_a_way_in_with_tls(secured: Server, authority: Path) -> N
 
 
 async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: bytes) -> None:
-    # pyvoy has an event loop for each of the two; the application has one.
+    # pyvoy has an event loop for each protocol; the application has one for both.
     server = start(**tls(certs))
     ca = (certs / "ca.pem").read_bytes()
     url = f"https://127.0.0.1:{server.port}"
@@ -281,7 +267,7 @@ async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: b
 
         digests = await asyncio.gather(*(one((h2, h3)[number // 2 % 2], number) for number in range(60)))
         assert set(digests) == {hashlib.sha256(image).digest() for image in (photograph, small)}
-        # What one stored, the other finds.
+        # Each protocol finds what the other one stored.
         for transport in (h2, h3):
             answer = await Client(transport).post(f"{url}{PATH}", JSON, b'{"name": "user 7"}')
             assert json.loads(answer.content)["imageInfo"]["width"] == 1280
@@ -289,9 +275,9 @@ async def test_calls_over_http3_and_http2_meet(start, certs: Path, photograph: b
     assert "Traceback" not in server.log
 
 
-async def test_http3_is_no_way_in_with_mtls(mutual: Server, authority: Path) -> None:
-    ca, key, cert = ((authority / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
-    # Nobody listens on the port for QUIC: it can be bound.
+async def test_http3_is_no_way_in_with_mtls(mutual: Server, unchanged: Path) -> None:
+    ca, key, cert = ((unchanged / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    # The UDP port can be bound, so nobody listens there for QUIC.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", mutual.port))
     certificates: list[dict[str, Any]] = [{}, {"tls_key": key, "tls_cert": cert}]
@@ -303,7 +289,7 @@ async def test_http3_is_no_way_in_with_mtls(mutual: Server, authority: Path) -> 
                 await Client(transport).post(
                     f"https://127.0.0.1:{mutual.port}{PATH}", JSON, b'{"name": "Ana"}'
                 )
-    # And HTTP/2 and HTTP/1.1 want a certificate.
+    # HTTP/2 and HTTP/1.1 demand a certificate.
     for version in (HTTPVersion.HTTP2, HTTPVersion.HTTP1):
         async with HTTPTransport(tls_ca_cert=ca, http_version=version, timeout=5) as transport:
             with pytest.raises(Exception, match=r"connect|certificate|request"):

@@ -1,4 +1,4 @@
-"""The clients that browsers have, in a real browser, from a page of another origin than the server."""
+"""Browser clients in a real browser, on a page of another origin than the server's."""
 
 import base64
 import shutil
@@ -62,13 +62,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def origin(page: Path) -> Iterator[str]:
-    """The origin of the page: not that of any server."""
+    """The origin of the page, which is not that of any server."""
     with served(page) as origin:
         yield origin
 
 
 def run(origin: str, server: Server, calls: list[Call]) -> dict[str, Any]:
-    """What the page is to do."""
+    """What the page has to do, as `browse` takes it."""
     requests = [{"path": call.path, "request": base64.b64encode(call.messages[0]).decode()} for call in calls]
     return {"url": f"{origin}/", "base": f"http://{server.address}", "calls": requests}
 
@@ -101,7 +101,7 @@ def test_browsers_get_the_answers_of_grpc(start: Callable[..., Server], origin: 
     ]
     assert found["answers"].keys() == CLIENTS
     assert not differences, "\n".join(differences)
-    # What Connect refuses has an HTTP status that says so, and the browser remarks on each.
+    # Connect refuses with an HTTP status of its own, and the browser logs each such response.
     remark = "error: Failed to load resource: the server responded with a status of 4"
     assert [line for line in found["said"] if not line.startswith(remark)] == []
     refused = sum(wanted.code != 0 for wanted in expected)
@@ -121,7 +121,7 @@ def test_pages_of_other_origins_are_refused(start: Callable[..., Server], origin
             assert answer["code"] != 0, name
             assert not answer["reply"], name
         assert sum("blocked by CORS policy" in line for line in found["said"]) == len(CLIENTS)
-        # And nothing of it was done.
+        # The server did nothing of what was asked.
         with grpc.insecure_channel(server.address) as channel:
             assert UsuarioServicioStub(channel).GetUser(GetUserRequest(name="Ana")).user.pow == 0
 

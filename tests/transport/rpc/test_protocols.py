@@ -61,7 +61,7 @@ def provoked() -> set[str]:
 
 
 def includes(found: Any, expected: Any) -> bool:
-    """Whether all that is expected was found; more may be."""
+    """Whether all that is expected was found; there may be more."""
     if isinstance(expected, dict):
         return all(includes(found.get(name), value) for name, value in expected.items())
     if isinstance(expected, list | tuple):
@@ -138,7 +138,7 @@ def _fault_differs(fault: Fault, response: Response) -> str:
 
 
 def test_content_types_that_no_protocol_has(shared: Server) -> None:
-    """They must be refused also because a web page may send some of them without asking (CORS)."""
+    """They must be refused: some of them a web page may send to any server without a CORS preflight."""
     for path, content_type in (
         (GET_USER, ""),
         (GET_USER, "text/plain"),
@@ -181,14 +181,14 @@ def test_gzip_is_understood_in_every_protocol(shared: Server) -> None:
 
 def test_a_gzip_bomb_costs_no_more_than_the_largest_message(server: Server) -> None:
     before = peak(envoy(server.pid))
-    # 4 GiB of zeros in 4 MB: a deflate block that can be repeated.
+    # 4 GiB of zeros as 4 MB of gzip, by repeating one deflate block.
     deflate = zlib.compressobj(9, wbits=-15)
     block = deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH)
     bomb = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + block * 4096
     for wire in WIRES:
         fault = Fault(name="bomb", wire=wire, headers={wire.encoding: "gzip"}, body=wire.body(bomb, flags=1))
         assert fault.outcome(fault.send(server.address)) == refusal(DEFAULT_TOO_LARGE), wire.name
-    # Pieces and their sum, and what came of one client before the other.
+    # There may be the pieces of a message, their sum, and what is left of the client before.
     assert peak(envoy(server.pid)) - before < 4 * DEFAULT_MAX_MESSAGE
 
 

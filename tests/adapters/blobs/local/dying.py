@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def die_before_change(nth: int, *folders: str, with_parent: bool = False) -> None:  # noqa: C901
@@ -34,7 +35,7 @@ def die_before_change(nth: int, *folders: str, with_parent: bool = False) -> Non
     def watched(name: str) -> Callable[..., object]:
         call = getattr(os, name)
 
-        def stand_in(descriptor: int, *arguments: object) -> object:
+        def stand_in(descriptor: int, *arguments: Any) -> object:
             path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
             if step(path):
                 die()

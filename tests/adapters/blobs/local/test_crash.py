@@ -114,7 +114,8 @@ async def recover_uploads(
             staged = await store.staging.resume(name, upload.committed_size)
             assert await staged.inspect(everything) == data[: upload.committed_size]
             await staged.release()
-        image = await catalog.get_image(upload.image_id) if upload.state == "READY" else None
+        ready = upload.image_id if upload.state == "READY" else None
+        image = await catalog.get_image(ready) if ready else None
         assert image or upload.state != "READY" or ended[name] == "-"
         if image:
             assert image.digest == hashlib.sha256(data).digest()

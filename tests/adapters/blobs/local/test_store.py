@@ -73,7 +73,7 @@ async def test_the_same_bytes_are_kept_once(store: LocalStore, tmp_path: Path) -
     assert len(tree(tmp_path / "files")) == 1
 
 
-async def test_where_it_cannot_be_opened_it_says_so(tmp_path: Path, catalog: Catalog) -> None:
+async def test_where_it_cannot_be_opened_it_says_so(tmp_path: Path, catalog: SqliteCatalog) -> None:
     (tmp_path / "file").touch()
     for writer in (catalog.writer, None):
         store = LocalStore(tmp_path / "file" / "files", catalog, writer=writer)
