@@ -64,7 +64,9 @@ def test_grpc_that_fails_has_headers_before_trailers(served: Server) -> None:
 
 
 @pytest.mark.parametrize(("body", "blocks"), [(b"", 1), (enveloped("fail"), 2)])
-def test_grpc_that_fails_without_headers_has_one_block(served: Server, body: bytes, blocks: int) -> None:
+def test_grpc_that_fails_has_one_block_unless_its_handler_adds_headers(
+    served: Server, body: bytes, blocks: int
+) -> None:
     """Retry policies of clients act only where headers and trailers are one block (Trailers-Only)."""
     begin = head(GET_USER, [("content-type", "application/grpc"), ("te", "trailers")])
     answer = http2(served.port, begin, frame(DATA, END_STREAM, body))
