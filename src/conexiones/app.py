@@ -55,17 +55,17 @@ RETRY_SECONDS = 30.0
 """Time until work in the background is tried again after a fault of the storage."""
 
 BACKGROUND_NICE = 15
-"""How nice, as nice(1) has it, the process is that decodes in the background."""
+"""The niceness, as in nice(1), of the process that decodes in the background."""
 
 BACKGROUND_FACTOR = 6
-"""How many times as long as others it may take for an image."""
+"""The background decoder may take this many times `decode_seconds` for an image."""
 
 log = logging.getLogger("conexiones.app")
 
 
 def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
-    """The application, without I/O; it opens and closes with its lifespan. `steps` are further steps of the
-    chain, around all others."""
+    """The application. Building it does no I/O: its parts are opened and closed by its lifespan. `steps` are
+    further steps of the chain, around all others."""
     catalog = SqliteCatalog(settings.data_dir / "catalog.sqlite3")
     store = LocalStore(settings.data_dir, catalog, writer=catalog.writer)
     decoder = VipsDecoder(
@@ -74,7 +74,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_seconds=settings.decode_seconds,
         decode_memory=settings.decode_memory,
     )
-    # One process for work in the background: it yields the processor to all others, so it may take longer.
+    # One process for facts in the background. It leaves the processor to all others, so it may take longer.
     quiet = VipsDecoder(
         workers=1,
         decode_pixels=settings.decode_pixels,
@@ -118,7 +118,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
-        async with AsyncExitStack() as stack:  # each closes even if the next does not open
+        async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
             stack.push_async_callback(catalog.close)
             await catalog.open()
             stack.push_async_callback(store.close)
@@ -152,7 +152,8 @@ def mount(
     on_drain: Callable[[], None],
     steps: Sequence[Step] = (),
 ) -> Front:
-    """What the router leads to behind the chain, with the limits of the settings."""
+    """The application whose calls go through the chain, with the limits of the settings, to where the router
+    leads them. The conformance suites mount services of their own with it."""
     return Front(
         router,
         resources=resources,

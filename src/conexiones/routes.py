@@ -17,10 +17,10 @@ IMAGES = "conexiones.v1.ImageService"
 STATUS = "conexiones.v1.StatusService"
 
 SERVICES = (USUARIO, UPLOADS, IMAGES, STATUS, health.SERVICE)
-"""The services that health and reflection tell of."""
+"""The services that health and reflection know."""
 
 STREAMING_METHOD = f"/{USUARIO}/GetStreamImage"
-"""The method that takes images which are too large for a message."""
+"""The method that takes images which are too large for one message."""
 
 
 def usuario_routes(usuario: UsuarioService, limit: MessageLimit) -> dict[str, Route]:
@@ -72,7 +72,7 @@ def status_routes(status: StatusService, limit: MessageLimit) -> dict[str, Route
 
 
 def health_routes(checks: HealthService, limit: MessageLimit) -> dict[str, Route]:
-    """Whoever asks for health is answered whatever state the server is in."""
+    """Questions about health are answered even while the server drains or is busy."""
     return service(
         health.SERVICE,
         {

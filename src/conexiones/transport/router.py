@@ -1,4 +1,4 @@
-"""From a request to its call: which route its path leads to, and which protocol it speaks."""
+"""From a request to its call: the route of its path, its protocol and its deadline."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,14 +17,14 @@ from conexiones.transport.rpc.status import Details
 class Router:
     """Routes of RPCs are by exact path, "/package.Service/Method"; `images` has all paths below /images/.
 
-    What is wrong with a request as a whole becomes a route of its own, which refuses it: every request gets a
-    call, and goes through the chain.
+    A request that is wrong as a whole gets a route that refuses it. So every request becomes a call, and goes
+    through the chain.
     """
 
     def __init__(self, rpcs: Mapping[str, Route], *, images: Endpoint, page: Page, details: Details) -> None:
         self._rpcs = rpcs
         self._images = Route(service="http", method="images", endpoint=images)
-        # Served even while the server drains: the page says what becomes of it.
+        # Served even while the server drains: the page shows the state of the server.
         self._page = Route(service="http", method="page", endpoint=page, exempt=frozenset({"admission"}))
         self._has_page = page.has
         self._details = details
@@ -70,7 +70,8 @@ def _http(scope: Any, receive: Receive, send: Send, *, route: Route, index: dict
 def _refusal(
     error: type[ConexionesError], status: int | None = None, headers: Headers | None = None
 ) -> Route:
-    """A route that refuses its calls; `status` is for protocols that let HTTP have its own."""
+    """A route that refuses its calls with the error. `status` is the HTTP status, in protocols whose errors
+    have one."""
 
     async def refuse(call: Call) -> None:
         call.http_status = status
@@ -81,7 +82,7 @@ def _refusal(
 
 
 def _refused(route: Route, refusal: Route) -> Route:
-    """The refusal under the names of the method that was asked for."""
+    """The refusal, with the service and the method that were asked for, which the log names."""
     return replace(refusal, service=route.service, method=route.method)
 
 

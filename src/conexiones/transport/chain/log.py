@@ -1,4 +1,4 @@
-"""The log of failed calls. Causes go there, and nowhere else."""
+"""The log of failed calls. It is the only place that causes go to."""
 
 import logging
 import traceback
@@ -10,18 +10,18 @@ _log = logging.getLogger("conexiones.rpc")
 
 
 async def log(call: Call, rest: Endpoint) -> None:
-    """Logs what a call has failed with, and raises the error of the tree that the client is told.
+    """A step of the chain: logs what a call fails with, and raises the error that the client gets.
 
-    SystemExit and its like, raised in a handler, would end the event loop under every call: they are the
-    failure of their own call like everything else.
+    A SystemExit, KeyboardInterrupt or GeneratorExit that a handler raises would end the event loop, and so
+    every call. Here it fails its own call, like any other exception.
     """
     try:
         await rest(call)
     except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as cause:
         error = cause if isinstance(cause, errors.ConexionesError) else errors.Internal()
         _write(call, error, cause)
-        # The frames hold the request, and they and the error hold each other: left to the garbage collector,
-        # refused images of 60 MB would pile up.
+        # The frames of the traceback refer to the request, and frames and error refer to each other. If they
+        # were left to the garbage collector, refused images of 60 MB would pile up.
         traceback.clear_frames(cause.__traceback__)
         error.__traceback__ = None
         failure = error
