@@ -21,16 +21,7 @@ from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError
 from conexiones.ports.records import UploadQuota
-from conexiones.routes import (
-    SERVICES,
-    STREAMING_METHOD,
-    health_routes,
-    image_routes,
-    reflection_routes,
-    status_routes,
-    upload_routes,
-    usuario_routes,
-)
+from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.details import packed
 from conexiones.services.health import HealthService
 from conexiones.services.image_files import ImageFiles
@@ -100,16 +91,15 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     page = Page()
     health = HealthService(SERVICES)
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
-    routes = {
-        **usuario_routes(UsuarioService(Users(catalog, images), images, describing), limit),
-        **upload_routes(
-            UploadService(uploads, describing, limits, quota, max_message_bytes=limit.max_bytes), limit
-        ),
-        **image_routes(ImageService(gallery, watching, renditions, describing), limit),
-        **status_routes(StatusService(Status(catalog)), limit),
-        **health_routes(health, limit),
-        **(reflection_routes(ReflectionService(SERVICES), limit) if settings.reflection else {}),
-    }
+    rpcs = routes(
+        usuario=UsuarioService(Users(catalog, images), images, describing),
+        uploads=UploadService(uploads, describing, limits, quota, max_message_bytes=limit.max_bytes),
+        images=ImageService(gallery, watching, renditions, describing),
+        status=StatusService(Status(catalog)),
+        health=health,
+        reflection=ReflectionService(SERVICES) if settings.reflection else None,
+        limit=limit,
+    )
 
     def drain() -> None:
         health.drain()
@@ -140,7 +130,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     task.cancel()
 
     files = ImagesOverHttp(ImageFiles(gallery, renditions), shared=bool(settings.cors_origins))
-    router = Router(routes, images=files, page=page, details=packed)
+    router = Router(rpcs, images=files, page=page, details=packed)
     return mount(router, settings, resources=resources, on_drain=drain, steps=steps)
 
 
