@@ -59,10 +59,13 @@ export const REASONS = [
   "DEADLINE_EXCEEDED",
   "CLIENT_STALLED",
   "UNKNOWN_METHOD",
+  "NOT_ONE_MESSAGE",
   "UNKNOWN_COMPRESSION",
+  "UNKNOWN_PROTOCOL",
   "CHECKSUM_MISMATCH",
   "BLOB_CORRUPT",
   "INTERNAL",
+  "UNDECLARED_COMPRESSION",
 ] as const;
 
 /** A reason known to this version, or one of a newer server. */

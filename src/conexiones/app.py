@@ -21,16 +21,7 @@ from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError
 from conexiones.ports.records import UploadQuota
-from conexiones.routes import (
-    SERVICES,
-    STREAMING_METHOD,
-    health_routes,
-    image_routes,
-    reflection_routes,
-    status_routes,
-    upload_routes,
-    usuario_routes,
-)
+from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.details import packed
 from conexiones.services.health import HealthService
 from conexiones.services.image_files import ImageFiles
@@ -55,17 +46,17 @@ RETRY_SECONDS = 30.0
 """Time until work in the background is tried again after a fault of the storage."""
 
 BACKGROUND_NICE = 15
-"""How nice, as nice(1) has it, the process is that decodes in the background."""
+"""The niceness, as in nice(1), of the process that decodes in the background."""
 
 BACKGROUND_FACTOR = 6
-"""How many times as long as others it may take for an image."""
+"""The background decoder may take this many times `decode_seconds` for an image."""
 
 log = logging.getLogger("conexiones.app")
 
 
 def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
-    """The application, without I/O; it opens and closes with its lifespan. `steps` are further steps of the
-    chain, around all others."""
+    """The application. Building it does no I/O: its parts are opened and closed by its lifespan. `steps` are
+    further steps of the chain, around all others."""
     catalog = SqliteCatalog(settings.data_dir / "catalog.sqlite3")
     store = LocalStore(settings.data_dir, catalog, writer=catalog.writer)
     decoder = VipsDecoder(
@@ -74,7 +65,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_seconds=settings.decode_seconds,
         decode_memory=settings.decode_memory,
     )
-    # One process for work in the background: it yields the processor to all others, so it may take longer.
+    # One process for facts in the background. It leaves the processor to all others, so it may take longer.
     quiet = VipsDecoder(
         workers=1,
         decode_pixels=settings.decode_pixels,
@@ -100,16 +91,15 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     page = Page()
     health = HealthService(SERVICES)
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
-    routes = {
-        **usuario_routes(UsuarioService(Users(catalog, images), images, describing), limit),
-        **upload_routes(
-            UploadService(uploads, describing, limits, quota, max_message_bytes=limit.max_bytes), limit
-        ),
-        **image_routes(ImageService(gallery, watching, renditions, describing), limit),
-        **status_routes(StatusService(Status(catalog)), limit),
-        **health_routes(health, limit),
-        **(reflection_routes(ReflectionService(SERVICES), limit) if settings.reflection else {}),
-    }
+    rpcs = routes(
+        usuario=UsuarioService(Users(catalog, images), images, describing),
+        uploads=UploadService(uploads, describing, limits, quota, max_message_bytes=limit.max_bytes),
+        images=ImageService(gallery, watching, renditions, describing),
+        status=StatusService(Status(catalog)),
+        health=health,
+        reflection=ReflectionService(SERVICES) if settings.reflection else None,
+        limit=limit,
+    )
 
     def drain() -> None:
         health.drain()
@@ -118,7 +108,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
-        async with AsyncExitStack() as stack:  # each closes even if the next does not open
+        async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
             stack.push_async_callback(catalog.close)
             await catalog.open()
             stack.push_async_callback(store.close)
@@ -140,7 +130,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     task.cancel()
 
     files = ImagesOverHttp(ImageFiles(gallery, renditions), shared=bool(settings.cors_origins))
-    router = Router(routes, images=files, page=page, details=packed)
+    router = Router(rpcs, images=files, page=page, details=packed)
     return mount(router, settings, resources=resources, on_drain=drain, steps=steps)
 
 
@@ -152,7 +142,8 @@ def mount(
     on_drain: Callable[[], None],
     steps: Sequence[Step] = (),
 ) -> Front:
-    """What the router leads to behind the chain, with the limits of the settings."""
+    """The application whose calls go through the chain, with the limits of the settings, to where the router
+    leads them. The conformance suites mount services of their own with it."""
     return Front(
         router,
         resources=resources,

@@ -50,44 +50,26 @@ ConexionesError
 │   └── ClientStalled             CLIENT_STALLED
 ├── Unimplemented                 UNIMPLEMENTED
 │   ├── UnknownMethod             UNKNOWN_METHOD
+│   ├── NotOneMessage             NOT_ONE_MESSAGE
 │   └── UnknownCompression        UNKNOWN_COMPRESSION
+├── Unknown                       UNKNOWN
+│   └── UnknownProtocol           UNKNOWN_PROTOCOL
 ├── DataLoss                      DATA_LOSS
 │   ├── ChecksumMismatch          CHECKSUM_MISMATCH
 │   └── BlobCorrupt               BLOB_CORRUPT
 └── Internal                      INTERNAL
+    └── UndeclaredCompression     UNDECLARED_COMPRESSION
 
 The words in capitals beside a leaf are its `reason`, which never changes; those beside a branch are the gRPC
 code of all errors below it. An error holds only what may be shown to a client: a sentence in English, one in
 Spanish, and the facts that fill them. Causes are chained (`raise … from cause`), and only the log has them.
 """
 
-from enum import IntEnum
 from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
+from conexiones.codes import Code as Code  # beside the errors that have them
 from conexiones.spanish import in_spanish
-
-
-class Code(IntEnum):
-    """The gRPC status codes (https://grpc.io/docs/guides/status-codes)."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
 
 
 class ConexionesError(Exception):
@@ -268,8 +250,7 @@ class RequestIdReused(AlreadyExists):
 
 
 class Aborted(ConexionesError):
-    """The state on the server is not the one that the request assumed: ask for it, and continue from
-    there."""
+    """The state on the server is not the one that the request assumed: ask for it, and go on from there."""
 
     code = Code.ABORTED
 
@@ -297,8 +278,6 @@ class OutOfRange(ConexionesError):
 
 
 class PowOverflow(OutOfRange):
-    """The square does not fit in the int32 that GetAllReply has for it."""
-
     reason = "POW_OVERFLOW"
     english = "{pow} squared is {actual}: it does not fit in 32 bits."
     spanish = "{pow} al cuadrado es {actual}: no cabe en 32 bits."
@@ -373,9 +352,6 @@ class TooManyUploads(ResourceExhausted):
 
 
 class UploadBytesExceeded(ResourceExhausted):
-    """All open uploads together would have too many bytes. Each counts with the size that it announced or, if
-    these are more, with the bytes received."""
-
     reason = "UPLOAD_BYTES_EXCEEDED"
     english = "All open uploads would have {actual} bytes: at most {limit} are allowed. Try again later."
     spanish = (
@@ -433,8 +409,6 @@ class DeadlineExceeded(ConexionesError):
 
 
 class ClientStalled(DeadlineExceeded):
-    """The client stopped in the middle of a message, which holds memory on the server."""
-
     reason = "CLIENT_STALLED"
     english = "No byte came for {limit} seconds in the middle of a message."
     spanish = "No llegó ningún byte en {limit} segundos en mitad de un mensaje."
@@ -450,10 +424,28 @@ class UnknownMethod(Unimplemented):
     spanish = "El servidor no tiene ese método."
 
 
+class NotOneMessage(Unimplemented):
+    reason = "NOT_ONE_MESSAGE"
+    english = "The method takes exactly one message."
+    spanish = "El método admite exactamente un mensaje."
+
+
 class UnknownCompression(Unimplemented):
     reason = "UNKNOWN_COMPRESSION"
     english = "The compression is not supported: send gzip or identity."
     spanish = "La compresión no está soportada: envíe gzip o identity."
+
+
+class Unknown(ConexionesError):
+    """What HTTP refuses by its own status: clients of gRPC and Connect take that for this code."""
+
+    code = Code.UNKNOWN
+
+
+class UnknownProtocol(Unknown):
+    reason = "UNKNOWN_PROTOCOL"
+    english = "The method is called by POST, with a content type of gRPC, gRPC-Web or Connect."
+    spanish = "El método se llama con POST y un tipo de contenido de gRPC, gRPC-Web o Connect."
 
 
 class DataLoss(ConexionesError):
@@ -486,6 +478,14 @@ class Internal(ConexionesError):
     reason = "INTERNAL"
     english = "The server failed; the cause is in its log."
     spanish = "El servidor falló; la causa está en su registro."
+
+
+class UndeclaredCompression(Internal):
+    """A fault of the client with the code that gRPC has for it (grpc/doc/compression.md)."""
+
+    reason = "UNDECLARED_COMPRESSION"
+    english = "A message is compressed, but the request does not say how."
+    spanish = "Un mensaje está comprimido, pero la petición no dice cómo."
 
 
 def leaves(root: type[ConexionesError] = ConexionesError) -> list[type[ConexionesError]]:

@@ -4,10 +4,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-from grpc_tools import protoc
 
 from tests.conformance.protocols import BUILD, DESCRIPTORS
 
@@ -61,9 +60,8 @@ def _go(*command: str, **variables: str) -> str:
 
 def _describe(protos: Path) -> None:
     files = [f"connectrpc/conformance/v1/{name}.proto" for name in ("config", "service", "server_compat")]
-    own = Path(protoc.__file__).parent / "_proto"  # google/protobuf
-    includes = [f"--proto_path={folder}" for folder in (protos, own, HERE)]
-    # In a process of its own: protoc's descriptors would be in the way of those that are loaded later.
-    command = ["protoc", *includes, f"--descriptor_set_out={DESCRIPTORS}", *files, "interop.proto"]
-    if protoc.main(command):
-        raise BuildError(f"protoc cannot read the protocol buffers in {protos}.")
+    includes = [f"--proto_path={folder}" for folder in (protos, HERE)]
+    protoc = [sys.executable, "-m", "grpc_tools.protoc", *includes, f"--descriptor_set_out={DESCRIPTORS}"]
+    done = subprocess.run([*protoc, *files, "interop.proto"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildError(f"protoc: {done.stderr}")

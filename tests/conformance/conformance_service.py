@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from conexiones.transport.chain.call import Call, Headers, Route
-from conexiones.transport.rpc.method import MessageLimit, service
+from conexiones.transport.rpc.method import Handled, Handler, MessageLimit, service
 from tests.conformance.protocols import CONFORMANCE, message, packed
 from tests.conformance.requested import requested
 
@@ -13,7 +13,7 @@ SERVICE = f"{CONFORMANCE}.ConformanceService"
 
 
 def routes(limit: MessageLimit) -> dict[str, Route]:
-    handlers: dict[str, Any] = {
+    handlers: dict[str, Handler | Handled] = {
         "Unary": _unary,
         "IdempotentUnary": _idempotent_unary,
         "ServerStream": _server_stream,

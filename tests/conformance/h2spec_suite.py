@@ -25,7 +25,7 @@ def run(suites: Suites, known: list[Known]) -> Result:
         server.start()
         with server:
             host, _, port = server.address.rpartition(":")
-            command: list[str | Path] = [suites.h2spec, "-h", host, "-p", port, "-P", PATH, "-j", str(report)]
+            command: list[str | Path] = [suites.h2spec, "-h", host, "-p", port, "-P", PATH, "-j", report]
             subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     return compared("h2spec", dict(_outcomes(report)), known)
 

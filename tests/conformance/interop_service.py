@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from conexiones.transport.chain.call import Call, Route
-from conexiones.transport.rpc.method import MessageLimit, service
+from conexiones.transport.rpc.method import Handled, Handler, MessageLimit, service
 from tests.conformance.protocols import INTEROP, message
 from tests.conformance.requested import requested
 
@@ -17,7 +17,7 @@ ECHO_TRAILING = b"x-grpc-test-echo-trailing-bin"
 
 
 def routes(limit: MessageLimit) -> dict[str, Route]:
-    handlers: dict[str, Any] = {
+    handlers: dict[str, Handler | Handled] = {
         "EmptyCall": _empty_call,
         "UnaryCall": _unary_call,
         "StreamingOutputCall": _streaming_output_call,

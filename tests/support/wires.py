@@ -136,12 +136,12 @@ def faults() -> Iterator[Fault]:
 
 
 def _faults_of_any(wire: Wire) -> Iterator[Fault]:
-    unknown = errors.UnknownMethod()
+    unknown, protocol = errors.UnknownMethod(), errors.UnknownProtocol()
     yield Fault(name="unknown method", wire=wire, path=f"{wire.path}s", error=unknown, http=404)
     yield Fault(name="unknown service", wire=wire, path="/user.Otro/GetUser", error=unknown, http=404)
     yield Fault(name="root", wire=wire, path="/", error=unknown, http=404)
-    yield Fault(name="GET", wire=wire, method="GET", http=405)
-    yield Fault(name="PUT", wire=wire, method="PUT", http=405)
+    yield Fault(name="GET", wire=wire, method="GET", error=protocol, http=405)
+    yield Fault(name="PUT", wire=wire, method="PUT", error=protocol, http=405)
     yield Fault(name="timeout that is none", wire=wire, headers={wire.timeout: "soon"})
     yield Fault(name="negative timeout", wire=wire, headers={wire.timeout: "-1"})
     yield Fault(name="timeout of too many digits", wire=wire, headers={wire.timeout: "12345678901"})
@@ -178,10 +178,14 @@ def _faults_of_any(wire: Wire) -> Iterator[Fault]:
 
 
 def _faults_of_framing(wire: Wire) -> Iterator[Fault]:
-    yield Fault(name="compressed by what", wire=wire, body=wire.body(wire.message, flags=1))
+    undeclared = errors.UndeclaredCompression()
+    compressed = wire.body(wire.message, flags=1)
+    yield Fault(name="compressed by what", wire=wire, body=compressed, error=undeclared, http=500)
     yield Fault(name="unknown flags", wire=wire, body=wire.body(wire.message, flags=0x40))
     yield Fault(name="cut message", wire=wire, body=struct.pack(">BI", 0, 100) + wire.message)
     yield Fault(name="cut frame", wire=wire, body=b"\0\0\0")
     if wire.path == GET_USER:
-        yield Fault(name="no message", wire=wire, body=b"")
-        yield Fault(name="two messages", wire=wire, body=wire.body(wire.message, wire.message))
+        count = errors.NotOneMessage()
+        two = wire.body(wire.message, wire.message)
+        yield Fault(name="no message", wire=wire, body=b"", error=count, http=501)
+        yield Fault(name="two messages", wire=wire, body=two, error=count, http=501)

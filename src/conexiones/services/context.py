@@ -1,4 +1,4 @@
-"""What a handler may know of its call, whatever the transport."""
+"""What a handler may know of its call, in whatever protocol it came."""
 
 from typing import Protocol
 

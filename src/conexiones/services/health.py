@@ -40,7 +40,7 @@ class HealthService:
         if said.status == HealthCheckResponse.SERVING:
             await self._draining.wait()
             yield self._status(request.service)
-        await asyncio.get_running_loop().create_future()  # until the client has seen enough
+        await asyncio.get_running_loop().create_future()  # until the client cancels
 
     async def list_all(self, request: HealthListRequest, call: Context, /) -> HealthListResponse:
         return HealthListResponse(statuses={name: self._status(name) for name in self._services})

@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Bytes to be served. `chosen` says that the format was chosen by what the client accepts.
+    """A file to be served. `chosen` says that the client's Accept header decided its format.
 
     `read` takes an offset and a limit, 0 for none, and gives pieces with their offsets.
     """
@@ -42,7 +42,8 @@ class ImageFiles:
 
     @asynccontextmanager
     async def open(self, image_id: str, query: str, accepted: str) -> AsyncIterator[File]:
-        """The file that is asked for, to be read within. `accepted` is a format that the client likes, or "".
+        """The file that is asked for, which can be read inside the `async with`. `accepted` is the format
+        that the client prefers, or "".
 
         Raises ImageNotFound, InvalidField with the name of the parameter, NoRendition.
         """

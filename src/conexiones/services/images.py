@@ -105,8 +105,8 @@ class ImageService:
 async def _frames(
     request: DownloadImageRequest, first: DownloadImageResponse, sha256: bytes, size: int, pieces: Pieces
 ) -> AsyncIterator[DownloadImageResponse | WithPayload]:
-    """The replies of a download: the pieces, of bytes with that hash and size. `first` is the first reply but
-    for its piece."""
+    """The replies of a download. `pieces` are of a file with that SHA-256 and size; `first` is the first
+    reply without its piece."""
     if request.if_etag and request.if_etag != etag(sha256):
         raise EtagMismatch(field="if_etag")
     frame = first
@@ -136,8 +136,8 @@ def _wanted(rendition: Rendition) -> Wanted:
 
 
 def _name(enum: Any, value: int, prefix: str) -> str:
-    """The domain's name of an enum's value: "" if it is not set. A number that we do not know stays a number,
-    which the domain refuses."""
+    """The domain's name of a value of an enum, "" if it is not set. A value without a name becomes its number
+    as text, which the domain refuses."""
     if not value:
         return ""
     return str(enum.Name(value)).removeprefix(prefix) if value in enum.values() else str(value)

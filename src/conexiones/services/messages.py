@@ -26,7 +26,7 @@ def micros(time: Timestamp) -> int:
 
 
 def image_message(image: ImageRecord, facts: Mapping[bytes, Facts]) -> Image:
-    """An image with its facts, if they are among the known ones, which are given by digest."""
+    """The message of an image. `facts` are the known ones, by digest."""
     known = facts.get(image.digest)
     return Image(
         id=image.id,

@@ -1,4 +1,4 @@
-"""Messages whose bulk is beside them: sending copies it once, where protobuf copies it twice."""
+"""Replies with their large field beside them: sending then copies it once, where protobuf copies it twice."""
 
 from google.protobuf.message import Message
 
@@ -7,7 +7,7 @@ _BYTES = 2
 
 
 class WithPayload:
-    """Stands for `message`, whose field `data`, of bytes, is to be `data`."""
+    """Stands for `message` with its field `data`, of bytes, set to `data`."""
 
     __slots__ = ("_data", "_message")
 
@@ -16,7 +16,7 @@ class WithPayload:
         self._data = data
 
     def parts(self) -> list[bytes]:
-        """What the message is on the wire: these, one behind the other."""
+        """The message on the wire, in parts that follow one another."""
         number = self._message.DESCRIPTOR.fields_by_name["data"].number
         tag = _varint(number << 3 | _BYTES) + _varint(len(self._data))
         return [self._message.SerializeToString(), tag, self._data]

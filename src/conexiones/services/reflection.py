@@ -15,12 +15,13 @@ ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 CURRENT = "grpc.reflection.v1.ServerReflection"
 
 DETAILS = (error_details_pb2.DESCRIPTOR, errors_pb2.DESCRIPTOR)
-"""No message has a field of these: they travel as Any, and grpcurl asks here what is in them. To be imported
-is what makes them known."""
+"""Files of messages that no other message has as a field: they travel as Any, and clients such as grpcurl ask
+for their types here. Importing a file adds it to the pool."""
 
 
 class ReflectionService:
-    """Describes services by full name, and whatever their files need, out of the default descriptor pool."""
+    """Describes services by their full names, with the files that they need, from the default descriptor
+    pool."""
 
     def __init__(self, services: Iterable[str]) -> None:
         _add_current()
@@ -35,7 +36,7 @@ class ReflectionService:
     async def current(
         self, requests: AsyncIterator[ServerReflectionRequest], call: Context, /
     ) -> AsyncIterator[ServerReflectionResponse]:
-        """The messages of the two versions are the same on the wire, and the library has those of v1alpha."""
+        """Messages of both versions are the same on the wire, and the library knows only those of v1alpha."""
 
         async def converted() -> AsyncIterator[ServerReflectionRequest]:
             async for request in requests:

@@ -38,11 +38,11 @@ _MESSAGE_OVERHEAD = 4096
 """The most bytes of a message besides the data of its chunk."""
 
 _PREFERRED = 1 << 20
-"""Bytes of a chunk that are as fast as any more."""
+"""Bytes of a chunk. Larger ones are no faster."""
 
 
 class UploadService:
-    """Limits and quota are the server's; `max_message_bytes` of one message."""
+    """GetLimits reports `limits`, `quota` and `max_message_bytes`, the most bytes of one message."""
 
     def __init__(
         self,

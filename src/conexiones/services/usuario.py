@@ -42,11 +42,11 @@ class UsuarioService:
             facts = await self._describing.of(image)
         except ConexionesError:
             facts = None  # the image is stored all the same, and is described later
-        return GetUserReply(message=f"Imagen procesada: {_facts(image)}.", image_info=_image(image, facts))
+        return GetUserReply(message=f"Imagen procesada: {_in_words(image)}.", image_info=_image(image, facts))
 
     async def get_stream_image(self, requests: AsyncIterator[GetImage], call: Context, /) -> GetUserReply:
         image = await self._images.receive(_fragments(requests))
-        return GetUserReply(message=f"Imagen recibida: {_facts(image)}.", image_info=_image(image))
+        return GetUserReply(message=f"Imagen recibida: {_in_words(image)}.", image_info=_image(image))
 
     async def get_user_bidi_stream(
         self, requests: AsyncIterator[GetUserRequest], call: Context, /
@@ -62,7 +62,7 @@ class UsuarioService:
             image = await self._images.add(request.image)
         except InvalidArgument as error:
             return GetImageReply(message=f"Imagen rechazada. {error.mensaje}", error=as_message(error))
-        return GetImageReply(message=f"Imagen recibida: {_facts(image)}.", image_info=_image(image))
+        return GetImageReply(message=f"Imagen recibida: {_in_words(image)}.", image_info=_image(image))
 
     async def _exchange(self, request: GetUserRequest) -> GetAllReply:
         errors: list[ConexionesError] = []
@@ -105,10 +105,11 @@ async def _fragments(requests: AsyncIterator[GetImage]) -> AsyncIterator[bytes |
 def _greeting(found: Registered) -> str:
     user = found.user
     text = f"¡Hola, {user.name}! Tu pow es {user.pow} y su cuadrado es {square(user.pow)}."
-    return f"{text} Tu imagen: {_facts(found.image)}." if found.image else text
+    return f"{text} Tu imagen: {_in_words(found.image)}." if found.image else text
 
 
-def _facts(image: ImageRecord) -> str:
+def _in_words(image: ImageRecord) -> str:
+    """The image as a part of a sentence."""
     pixels = image.width * image.height
     frames = f", {image.frames} fotogramas" if image.frames > 1 else ""
     return (

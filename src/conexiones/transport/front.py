@@ -1,4 +1,4 @@
-"""The ASGI application as Envoy sees it: every request through the chain, and the server's life."""
+"""The ASGI application: it leads every request through the chain, and opens and closes the server's parts."""
 
 import asyncio
 import logging
@@ -23,7 +23,8 @@ _log = logging.getLogger("conexiones.front")
 class Front:
     """`resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins.
 
-    `steps` are further steps of the chain, around all others.
+    `control` opens the line to the supervisor; None if there is no supervisor. `steps` are further steps of
+    the chain, around all others.
     """
 
     def __init__(
@@ -49,17 +50,17 @@ class Front:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
         elif scope["type"] == "http":
             call = self._router.call(scope, receive, send)
             try:
                 await self._serve(call)
             finally:
-                del call.answer  # it has the call, too: a circle would be left to the garbage collector
+                del call.answer  # it refers to the call: the cycle would be left to the garbage collector
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        asyncio.get_running_loop().set_exception_handler(_quiet)
+        asyncio.get_running_loop().set_exception_handler(_drop_harmless)
         async with AsyncExitStack() as stack:
             listening: asyncio.Task[None] | None = None
             if self._open_control:
@@ -69,7 +70,7 @@ class Front:
                 await stack.enter_async_context(self._resources())
             except Exception as error:
                 _log.exception("The server cannot start")
-                # The supervisor is ours, and the sentence helps its user: it is no client.
+                # The supervisor is no client: it shows the text of the exception to the operator.
                 if self._control:
                     self._control.say("failed", why=str(error))
                 await send({"type": "lifespan.startup.failed", "message": "see the log"})
@@ -99,8 +100,9 @@ class Front:
             self._control.say("idle")
 
 
-def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Drops what pyvoy says of a receive() or send() that was cancelled with its call; it means nothing."""
+def _drop_harmless(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Keeps the InvalidStateError of a receive() or send() of pyvoy that was cancelled out of the log: it has
+    no effect."""
     if isinstance(context.get("exception"), asyncio.InvalidStateError):
         callback = repr(context)
         if "RecvFuture" in callback or "Future.set_exception" in callback:

@@ -1,10 +1,10 @@
-"""From a request to its call: which route its path leads to, and which protocol it speaks."""
+"""From a request to its call: the route of its path, its protocol and its deadline."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from conexiones.errors import ConexionesError, MalformedRequest, UnknownMethod
+from conexiones.errors import ConexionesError, MalformedRequest, UnknownMethod, UnknownProtocol
 from conexiones.transport.chain.call import Call, Endpoint, Headers, Receive, Route, Send
 from conexiones.transport.http.images import PREFIX
 from conexiones.transport.http.page import Page
@@ -17,14 +17,14 @@ from conexiones.transport.rpc.status import Details
 class Router:
     """Routes of RPCs are by exact path, "/package.Service/Method"; `images` has all paths below /images/.
 
-    What is wrong with a request as a whole becomes a route of its own, which refuses it: every request gets a
-    call, and goes through the chain.
+    A request that is wrong as a whole gets a route that refuses it. So every request becomes a call, and goes
+    through the chain.
     """
 
     def __init__(self, rpcs: Mapping[str, Route], *, images: Endpoint, page: Page, details: Details) -> None:
         self._rpcs = rpcs
         self._images = Route(service="http", method="images", endpoint=images)
-        # Served even while the server drains: the page says what becomes of it.
+        # Served even while the server drains: the page shows the state of the server.
         self._page = Route(service="http", method="page", endpoint=page, exempt=frozenset({"admission"}))
         self._has_page = page.has
         self._details = details
@@ -70,7 +70,8 @@ def _http(scope: Any, receive: Receive, send: Send, *, route: Route, index: dict
 def _refusal(
     error: type[ConexionesError], status: int | None = None, headers: Headers | None = None
 ) -> Route:
-    """A route that refuses its calls; `status` is for protocols that let HTTP have its own."""
+    """A route that refuses its calls with the error. `status` is the HTTP status, in protocols whose errors
+    have one."""
 
     async def refuse(call: Call) -> None:
         call.http_status = status
@@ -81,11 +82,11 @@ def _refusal(
 
 
 def _refused(route: Route, refusal: Route) -> Route:
-    """The refusal under the names of the method that was asked for."""
+    """The refusal, with the service and the method that were asked for, which the log names."""
     return replace(refusal, service=route.service, method=route.method)
 
 
 _UNKNOWN = _refusal(UnknownMethod, 404)
-_NOT_POST = _refusal(MalformedRequest, 405, [(b"allow", b"POST")])
-_UNKNOWN_TYPE = _refusal(MalformedRequest, 415)
+_NOT_POST = _refusal(UnknownProtocol, 405, [(b"allow", b"POST")])
+_UNKNOWN_TYPE = _refusal(UnknownProtocol, 415)
 _MALFORMED = _refusal(MalformedRequest)

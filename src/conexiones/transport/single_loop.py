@@ -1,4 +1,4 @@
-"""Where the application runs in pyvoy, and how long: on one event loop, and no call longer than the loop."""
+"""Runs the application on one event loop, and ends all calls of a loop before its lifespan ends."""
 
 import asyncio
 import threading
@@ -21,7 +21,7 @@ class SingleLoop:
     requests are carried to the first loop, message by message.
 
     The calls of a loop are ended before its lifespan ends: pyvoy panics at a receive() or send() after that,
-    and a call may not have noticed yet that its client is gone.
+    and there may be calls that have not noticed yet that their client is gone.
     """
 
     def __init__(self, app: App) -> None:
@@ -36,7 +36,7 @@ class SingleLoop:
             self._loop = self._loop or here
         if scope["type"] == "lifespan":
             calls = self._calls[here] = set()
-            await (self._app if self._loop is here else _live)(scope, _ending(receive, calls), send)
+            await (self._app if self._loop is here else _empty_lifespan)(scope, _ending(receive, calls), send)
         elif self._loop is here:
             await self._run(scope, receive, send)
         else:
@@ -47,7 +47,7 @@ class SingleLoop:
         await self._call(self._app(scope, receive, send))
 
     async def _call(self, work: Awaitable[None]) -> None:
-        """Does the work of a call. If the end of the lifespan cancels the call, nothing is raised."""
+        """Does the work of a call. Raises nothing if the call is cancelled because the lifespan ends."""
         calls = self._calls[asyncio.get_running_loop()]
         if task := asyncio.current_task():
             calls.add(task)
@@ -61,7 +61,7 @@ class SingleLoop:
                 calls.discard(task)
 
 
-async def _live(scope: Any, receive: Receive, send: Send) -> None:
+async def _empty_lifespan(scope: Any, receive: Receive, send: Send) -> None:
     """A lifespan that does nothing, for the second listener."""
     for event in ("startup", "shutdown"):
         await receive()
@@ -69,7 +69,7 @@ async def _live(scope: Any, receive: Receive, send: Send) -> None:
 
 
 def _ending(receive: Receive, calls: set[asyncio.Future[Any]]) -> Receive:
-    """The receive() of a lifespan that ends all calls before the application hears of the shutdown."""
+    """The receive() of a lifespan. It ends all calls before the application hears of the shutdown."""
 
     async def ending() -> Any:
         event = await receive()

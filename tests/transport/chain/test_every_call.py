@@ -138,14 +138,16 @@ def refused_before_their_route() -> list[Case]:
     """Requests that are refused whatever state the server is in."""
     get_user = f"{USUARIO}/GetUser"
     json = {"content-type": "application/json"}
-    known = {"service": "user.UsuarioServicio", "method": "GetUser", "end": "MALFORMED_REQUEST"}
+    known = {"service": "user.UsuarioServicio", "method": "GetUser", "end": "UNKNOWN_PROTOCOL"}
+    malformed = {**known, "end": "MALFORMED_REQUEST"}
+    soon = json | {"connect-timeout-ms": "soon"}
     nowhere = {"service": "", "method": "", "end": "UNKNOWN_METHOD"}
     cases: dict[str, dict[str, Any]] = {
         "unknown path": {"path": "/nowhere", "verb": "GET", **nowhere},
         "unknown method": {"path": f"{get_user}s", "headers": json, **nowhere},
         "wrong verb": {"path": get_user, "verb": "GET", **known},
         "unknown type": {"path": get_user, "headers": {"content-type": "text/plain"}, "body": b"x", **known},
-        "timeout that is none": {"path": get_user, "headers": json | {"connect-timeout-ms": "soon"}, **known},
+        "timeout that is none": {"path": get_user, "headers": soon, **malformed},
     }
     return [
         Case(name=name, protocol="connect", exempt=("admission",), **more) for name, more in cases.items()

@@ -42,7 +42,7 @@ GZIP = ("grpc-encoding", "gzip")
 
 ANA = GetUserRequest(name="Ana").SerializeToString()
 ANA_JSON = b'{"name": "Ana"}'
-MALFORMED = "MALFORMED_REQUEST"
+MALFORMED, NOT_KNOWN = "MALFORMED_REQUEST", "UNKNOWN_PROTOCOL"
 
 
 def enveloped(*messages: bytes, flags: int = 0) -> bytes:
@@ -93,11 +93,11 @@ def sound(served: Server):
         ([JSON, ("connect-timeout-ms", "1e3")], ANA_JSON, (400, MALFORMED)),
         ([JSON, ("connect-timeout-ms", "5"), ("connect-timeout-ms", "x")], ANA_JSON, (400, MALFORMED)),
         ([JSON, ("connect-protocol-version", "2")], ANA_JSON, (400, MALFORMED)),
-        ([JSON, ("content-type", "text/plain")], ANA_JSON, (415, MALFORMED)),
-        ([("content-type", "text/plain"), JSON], ANA_JSON, (415, MALFORMED)),
-        ([("content-type", "application/connect+xml")], ANA_JSON, (200, MALFORMED)),
-        ([("content-type", "application/connect+\xff")], ANA_JSON, (200, MALFORMED)),
-        ([("content-type", "application/grpc+xml")], enveloped(ANA), (200, MALFORMED)),
+        ([JSON, ("content-type", "text/plain")], ANA_JSON, (415, NOT_KNOWN)),
+        ([("content-type", "text/plain"), JSON], ANA_JSON, (415, NOT_KNOWN)),
+        ([("content-type", "application/connect+xml")], ANA_JSON, (200, NOT_KNOWN)),
+        ([("content-type", "application/connect+\xff")], ANA_JSON, (200, NOT_KNOWN)),
+        ([("content-type", "application/grpc+xml")], enveloped(ANA), (200, NOT_KNOWN)),
         ([JSON], b"", (400, "MALFORMED_MESSAGE")),
         ([JSON], b'"name"', (400, "MALFORMED_MESSAGE")),
         ([JSON], b"[]", (400, "MALFORMED_MESSAGE")),
@@ -120,7 +120,7 @@ def sound(served: Server):
         ([WEB, GZIP], enveloped(b"", flags=1), (200, "")),
         ([WEB, GZIP], enveloped(gzip.compress(ANA, mtime=0) * 2, flags=1), (200, MALFORMED)),
         ([WEB], enveloped(ANA) + enveloped(b"grpc-status: 0\r\n", flags=0x80), (200, MALFORMED)),
-        ([WEB], enveloped(ANA, ANA), (200, MALFORMED)),
+        ([WEB], enveloped(ANA, ANA), (200, "UNKNOWN_METHOD")),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -186,7 +186,7 @@ def test_nothing_follows_the_headers_for_head(
 @pytest.mark.parametrize("verb", ["GET", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
 def test_other_verbs_are_refused(served: Server, verb: str) -> None:
     answer = http1(served.port, request(GET_USER, [JSON, CLOSE], ANA_JSON, verb=verb))
-    assert (answer.status, answer.headers["allow"], reason(answer)) == (405, "POST", MALFORMED)
+    assert (answer.status, answer.headers["allow"], reason(answer)) == (405, "POST", NOT_KNOWN)
 
 
 @pytest.mark.parametrize("path", ["/images/x", "/images/..%2f", "/%69mages/x", "/images/%00?%ff"])
@@ -234,24 +234,21 @@ def test_a_body_in_pieces_of_one_byte(served: Server) -> None:
     assert GetUserReply.FromString(answer.body).message == str(len(image))
 
 
-@pytest.mark.parametrize(
-    ("path", "message", "count"),
-    [(GET_STREAM_IMAGE, b"", 300_000), (GET_STREAM_IMAGE, b"\x78\x01", 300_000), (BIDI, ANA, 20_000)],
-    ids=["empty messages", "fields that are not known", "users"],
-)
-def test_many_messages_at_once_hold_nobody_up(served: Server, path: str, message: bytes, count: int) -> None:
+@pytest.mark.parametrize("message", [b"", b"\x78\x01"], ids=["empty messages", "fields that are not known"])
+def test_many_messages_at_once_hold_nobody_up(served: Server, message: bytes) -> None:
     """A handler may take each without waiting for anything; others have their turn in between."""
-    body = enveloped(message) * count
-    slowest = 0.0
+    body = enveloped(message) * 100_000
+    slowest, begun = 0.0, time.monotonic()
     with grpc.insecure_channel(served.address) as channel, ThreadPoolExecutor(1) as attacker:
         stub = UsuarioServicioStub(channel)
-        attack = attacker.submit(http1, served.port, request(path, [STREAM, CLOSE], body))
+        attack = attacker.submit(http1, served.port, request(GET_STREAM_IMAGE, [STREAM, CLOSE], body))
         while not attack.done():
-            begun = time.monotonic()
+            asked = time.monotonic()
             stub.GetUser(GetUserRequest(name="Ana"), timeout=raw.SECONDS)
-            slowest = max(slowest, time.monotonic() - begun)
+            slowest = max(slowest, time.monotonic() - asked)
         assert reason(attack.result()) == ""
-    assert slowest < 1
+    # Seconds would depend on the machine. Held up, somebody waits for as long as the attack lasts.
+    assert slowest < (time.monotonic() - begun) / 2
 
 
 def test_who_holds_memory_may_not_stand_still(served: Server) -> None:

@@ -91,9 +91,9 @@ def test_other_messages_are_protobuf_s() -> None:
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        (framed(b"\x0a\x01x", flags=1), errors.MalformedRequest),
+        (framed(b"\x0a\x01x", flags=1), errors.UndeclaredCompression),
         (framed(b"\x0a\x01x", flags=2), errors.MalformedRequest),
-        (framed(b"\x0a\x01x") * 3 + framed(b"\x0a\x01x", flags=1), errors.MalformedRequest),
+        (framed(b"\x0a\x01x") * 3 + framed(b"\x0a\x01x", flags=1), errors.UndeclaredCompression),
         (framed(b"\x0a\x05x"), errors.MalformedMessage),
         (framed(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), errors.MalformedMessage),
         (framed(b"\x0b"), errors.MalformedMessage),
@@ -112,7 +112,7 @@ def test_what_is_wrong_is_said(body: bytes, error: type[Exception], pieces: bool
 
 @pytest.mark.parametrize(
     ("size", "flags", "error"),
-    [(LIMIT, 0, errors.MessageTooLarge), (LIMIT - 8, 1, errors.MalformedRequest)],
+    [(LIMIT, 0, errors.MessageTooLarge), (LIMIT - 8, 1, errors.UndeclaredCompression)],
     ids=["over the limit", "compressed"],
 )
 def test_what_is_wrong_with_a_long_message_that_came_whole_is_said(
@@ -133,4 +133,4 @@ def test_who_waits_holds_nothing_of_what_came() -> None:
     while frames.next() is not None:
         pass
     data.clear()  # BufferError as long as somebody has a view of it
-    assert (frames.gathering, frames.waiting) == (0, 0)
+    assert (frames.gathering, frames.incomplete) == (0, 0)

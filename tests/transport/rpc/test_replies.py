@@ -9,7 +9,7 @@ from conexiones.gen.user_pb2 import GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.support.waiting import DEADLINE
-from tests.transport.rpc.raw import Answer, http1, request
+from tests.transport.rpc.raw import DATA, END_STREAM, HEADERS, Answer, frame, head, http1, http2, request
 
 GET_USER = "/user.UsuarioServicio/GetUser"
 BIDI = "/user.UsuarioServicio/GetUserBidiStream"
@@ -53,13 +53,24 @@ def test_grpc(served: Server) -> None:
         assert (extra(call.initial_metadata()), extra(call.trailing_metadata())) == (HEAD, TAIL)
 
 
-def test_grpc_that_fails_has_all_in_one_block(served: Server) -> None:
+def test_grpc_that_fails_has_headers_before_trailers(served: Server) -> None:
     with grpc.insecure_channel(served.address) as channel:
         with pytest.raises(grpc.RpcError) as caught:
             UsuarioServicioStub(channel).GetUser(user("fail"), timeout=DEADLINE)
-        # Trailers-Only: to grpcio the only block is that of trailers.
-        assert extra(caught.value.trailing_metadata()) == [*HEAD, *TAIL]
+        assert isinstance(caught.value, grpc.Call)
+        assert extra(caught.value.initial_metadata()) == HEAD
+        assert extra(caught.value.trailing_metadata()) == TAIL
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(("body", "blocks"), [(b"", 1), (enveloped("fail"), 2)])
+def test_grpc_that_fails_has_one_block_unless_its_handler_adds_headers(
+    served: Server, body: bytes, blocks: int
+) -> None:
+    """Retry policies of clients act only where headers and trailers are one block (Trailers-Only)."""
+    begin = head(GET_USER, [("content-type", "application/grpc"), ("te", "trailers")])
+    answer = http2(served.port, begin, frame(DATA, END_STREAM, body))
+    assert (answer.frames.count(HEADERS), answer.body, answer.ended) == (blocks, b"", True)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -35,16 +35,21 @@ async def to_end(future: asyncio.Future[T]) -> T:
     descriptor that was closed or a file that was removed.
     """
     cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait((future,))
-        except asyncio.CancelledError as caught:
-            cancelled = caught
-    if cancelled is None:
-        return future.result()
-    if not future.cancelled():
-        future.exception()  # marks it as seen: asyncio logs exceptions that nobody looked at
-    raise cancelled
+    try:
+        while not future.done():
+            try:
+                await asyncio.wait((future,))
+            except asyncio.CancelledError as caught:
+                cancelled = caught
+        if cancelled is None:
+            return future.result()
+        if not future.cancelled():
+            future.exception()  # marks it as seen: asyncio logs exceptions that nobody looked at
+        raise cancelled
+    finally:
+        # The future has the exception, whose trace has this frame: a circle that would keep all that the
+        # frames of the caller hold, such as a refused image, until the garbage collector comes by.
+        del future, cancelled
 
 
 async def finish(job: Future[T]) -> T:
@@ -53,3 +58,5 @@ async def finish(job: Future[T]) -> T:
         return await to_end(asyncio.wrap_future(job))
     except OSError as cause:
         raise storage_error(cause) from cause
+    finally:
+        del job  # as in to_end

@@ -6,8 +6,9 @@ Every format module has two functions, which are only ever given bytes of its ow
     peek(head: Buffer, *, full: bool) -> ImageHeader      looks at the first bytes only; `full` says that no
                                                           more will be shown
 
-Both raise CorruptImage, TruncatedImage or UnsupportedFormat. They may also let struct.error and IndexError
-escape where they read past the end of the buffer: `structure` turns these into TruncatedImage.
+Those of heif.py, which has two formats, are given the format first. All raise CorruptImage, TruncatedImage or
+UnsupportedFormat. They may also let struct.error and IndexError escape where they read past the end of the
+buffer: `structure` turns these into TruncatedImage.
 """
 
 import struct

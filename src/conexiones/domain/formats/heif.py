@@ -1,42 +1,43 @@
-"""AVIF and HEIF: ISO/IEC 23008-12 and AV1 Image File Format, in the boxes of ISO/IEC 14496-12."""
+"""AVIF and HEIF: ISO/IEC 23008-12 and AV1 Image File Format, in the boxes of ISO/IEC 14496-12.
+
+The primary item has the size of the image; iprp says what is known of an item, and iloc where its bytes are.
+"""
 
 import struct
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from conexiones.domain.formats.boxes import Box, boxes, fullbox, only
-from conexiones.domain.formats.header import Buffer, ImageHeader
-from conexiones.domain.formats.heif_items import check_extents, properties_of
+from conexiones.domain.formats.header import MAX_PARTS, Buffer, ImageHeader, unpack
 from conexiones.errors import CorruptImage, TruncatedImage
 from conexiones.image_formats import ImageFormat
+
+_HEADER = struct.Struct(">I4s")
+_LARGE = struct.Struct(">Q")
+
+# Bounds the time of reading a table. That of an image with a hundred thousand tiles is shorter.
+_MAX_TABLE_BYTES = 4 << 20
 
 _SIZE = struct.Struct(">4xII")
 _APERTURE = struct.Struct(">8i")
 
-
-def probe_avif(data: Buffer) -> ImageHeader:
-    """The header of a whole AVIF."""
-    return _probe("AVIF", data)
-
-
-def probe_heif(data: Buffer) -> ImageHeader:
-    """The header of a whole HEIF."""
-    return _probe("HEIF", data)
+_OF_SIZE = frozenset({b"ispe", b"clap", b"irot"})
+_MAX_PROPERTIES = 0x7FFF  # ipma counts them in 15 bits.
+_IN_FILE, _IN_IDAT = 0, 1
 
 
-def peek_avif(head: Buffer, *, full: bool) -> ImageHeader:
-    """What the meta box says, once all of it is there."""
-    return _peek("AVIF", head, full=full)
+class Box(NamedTuple):
+    """The type of a box, and where its content starts and ends, which may be past the end of the file."""
+
+    kind: bytes
+    start: int
+    end: int
 
 
-def peek_heif(head: Buffer, *, full: bool) -> ImageHeader:
-    """What the meta box says, once all of it is there."""
-    return _peek("HEIF", head, full=full)
-
-
-def _probe(format: ImageFormat, data: Buffer) -> ImageHeader:
-    """A file is whole if every box, and the bytes of every item, end inside it."""
+def probe(format: ImageFormat, data: Buffer) -> ImageHeader:
+    """The header of a whole file, in which every box, and the bytes of every item, end inside it."""
     size = len(data)
     metas: list[Box] = []
-    for box in boxes(format, data, 0, size):
+    for box in _boxes(format, data, 0, size):
         if not box.kind.isascii() or not box.kind.decode("ascii").isprintable():
             break  # Phones append data of their own after the last box.
         if box.end > size:
@@ -46,13 +47,14 @@ def _probe(format: ImageFormat, data: Buffer) -> ImageHeader:
     if not metas:
         raise TruncatedImage(format=format)
     children = _children(format, data, metas[0])
-    check_extents(format, data, children)
+    _check_extents(format, data, children)
     return _primary_header(format, data, children)
 
 
-def _peek(format: ImageFormat, head: Buffer, *, full: bool) -> ImageHeader:
+def peek(format: ImageFormat, head: Buffer, *, full: bool) -> ImageHeader:
+    """What the meta box says, once all of it is there."""
     size = len(head)
-    for box in boxes(format, head, 0, size):
+    for box in _boxes(format, head, 0, size):
         if box.end > size:
             break
         if box.kind == b"meta":
@@ -63,7 +65,7 @@ def _peek(format: ImageFormat, head: Buffer, *, full: bool) -> ImageHeader:
 def _children(format: ImageFormat, data: Buffer, meta: Box) -> dict[bytes, list[Box]]:
     """The boxes in the meta box, by type. Raises CorruptImage where one reaches past its end."""
     found: dict[bytes, list[Box]] = {}
-    for box in boxes(format, data, meta.start + 4, meta.end):
+    for box in _boxes(format, data, meta.start + 4, meta.end):
         if box.end > meta.end:
             raise CorruptImage(format=format)
         found.setdefault(box.kind, []).append(box)
@@ -77,9 +79,9 @@ def _primary_header(format: ImageFormat, data: Buffer, children: dict[bytes, lis
     orientation in an Exif item has no say (ISO/IEC 23008-12, 6.5.10).
     """
     try:
-        version, content = fullbox(format, data, only(format, children, b"pitm"))
+        version, content = _fullbox(format, data, _only(format, children, b"pitm"))
         (primary,) = struct.unpack_from(">H" if version == 0 else ">I", content, 4)
-        transformations = properties_of(format, data, children, primary)
+        transformations = _properties_of(format, data, children, primary)
         size: tuple[int, int] | None = None
         for kind, content in transformations:
             if kind == b"ispe":
@@ -109,3 +111,140 @@ def _clap(format: ImageFormat, content: bytes, size: tuple[int, int]) -> tuple[i
     if not (0 < cut[0] <= size[0] and 0 < cut[1] <= size[1]):
         raise CorruptImage(format=format)
     return cut
+
+
+def _properties_of(
+    format: ImageFormat, data: Buffer, children: dict[bytes, list[Box]], item: int
+) -> list[tuple[bytes, bytes]]:
+    """Type and content of those properties of `item` that determine its size, in their order.
+
+    See ISO/IEC 23008-12, 9.3. May raise struct.error or IndexError for a table that ends too early.
+    """
+    iprp = _only(format, children, b"iprp")
+    shelf: list[Box] = []
+    associations: list[Box] = []
+    for box in _boxes(format, data, iprp.start, iprp.end):
+        if box.end > iprp.end:
+            raise CorruptImage(format=format)
+        if box.kind == b"ipma":
+            associations.append(box)
+        elif box.kind == b"ipco":
+            shelf = list(_boxes(format, data, box.start, box.end))
+    if len(shelf) > _MAX_PROPERTIES or any(box.end > iprp.end for box in shelf):
+        raise CorruptImage(format=format)
+    found: list[tuple[bytes, bytes]] = []
+    for box in associations:
+        for index in _associated(*_fullbox(format, data, box), item):
+            if not 0 < index <= len(shelf):
+                raise CorruptImage(format=format)
+            kind = shelf[index - 1].kind
+            if kind in _OF_SIZE:
+                found.append((kind, _table(format, data, shelf[index - 1])))
+    return found
+
+
+def _associated(version: int, content: bytes, item: int) -> list[int]:
+    """The numbers, from 1, of the properties that an ipma box gives to `item`, without 0 for none."""
+    entry = struct.Struct(">HB" if version == 0 else ">IB")
+    wide = content[3] & 1
+    (count,) = struct.unpack_from(">I", content, 4)
+    position = 8
+    for _ in range(count):  # struct.error ends it with the content at the latest.
+        number, length = entry.unpack_from(content, position)
+        position += entry.size
+        if number == item:
+            found = struct.unpack_from(f">{length}{'H' if wide else 'B'}", content, position)
+            return [index for each in found if (index := each & (0x7FFF if wide else 0x7F))]
+        position += length << wide
+    return []
+
+
+def _check_extents(format: ImageFormat, data: Buffer, children: dict[bytes, list[Box]]) -> None:
+    """Checks that the bytes of every item are there (ISO/IEC 14496-12, 8.11.3).
+
+    Raises TruncatedImage where they would reach past the end of the file, and CorruptImage where they would
+    reach past the end of the idat box or where the table contradicts itself.
+    """
+    idat = children.get(b"idat")
+    ends = {_IN_FILE: len(data), _IN_IDAT: idat[0].end - idat[0].start if idat else -1}
+    try:
+        for method, end in _item_ends(*_fullbox(format, data, _only(format, children, b"iloc"))):
+            if end > ends.get(method, end):
+                raise TruncatedImage(format=format) if method == _IN_FILE else CorruptImage(format=format)
+    except (struct.error, IndexError, KeyError):
+        raise CorruptImage(format=format) from None
+
+
+def _item_ends(version: int, content: bytes) -> list[tuple[int, int]]:
+    """The construction method of every item in an iloc box, and where its furthest extent ends.
+
+    Items in other files are left out. An extent without a length reaches to the end of the file.
+    """
+    codes = {0: "", 4: "I", 8: "Q"}
+    offset_code, length_code = codes[content[4] >> 4], codes[content[4] & 15]
+    base_code, index_code = codes[content[5] >> 4], codes[content[5] & 15] if version else ""
+    number_code = "I" if version == 2 else "H"
+    # Number, construction method, data reference (0 is this file), base offset, and number of extents.
+    item = struct.Struct(f">{number_code}{'H' if version else ''}H{base_code}H")
+    extent = struct.Struct(f">{index_code}{offset_code}{length_code}")
+    (count,) = struct.unpack_from(f">{number_code}", content, 6)
+    position = 6 + struct.calcsize(f">{number_code}")
+    found = []
+    for _ in range(count):  # struct.error ends it with the content at the latest.
+        fields = item.unpack_from(content, position)
+        position += item.size
+        stop = position + fields[-1] * extent.size
+        if stop > len(content):
+            raise struct.error
+        base = fields[-2] if base_code else 0
+        method, reference = (fields[1] & 15, fields[2]) if version else (_IN_FILE, fields[1])
+        end = base
+        if extent.size:
+            for values in extent.iter_unpack(content[position:stop]):
+                length = values[-1] if length_code else 0
+                start = values[1 if index_code else 0] if offset_code else 0
+                end = max(end, base + start + length)
+        if reference == 0:
+            found.append((method, end))
+        position = stop
+    return found
+
+
+def _boxes(format: ImageFormat, data: Buffer, position: int, end: int) -> Iterator[Box]:
+    """The boxes between two positions. Bytes at the end that are too few for a box header are ignored."""
+    for _ in range(MAX_PARTS):
+        if position + 8 > end:
+            return
+        size, kind = unpack(_HEADER, data, position)
+        start = position + 8
+        if size == 1:
+            (size,) = unpack(_LARGE, data, start)
+            start += 8
+        elif size == 0:
+            size = end - position  # The box ends where its container ends.
+        if position + size < start:
+            raise CorruptImage(format=format)
+        yield Box(kind, start, position + size)
+        position += size
+    raise CorruptImage(format=format)
+
+
+def _only(format: ImageFormat, children: dict[bytes, list[Box]], kind: bytes) -> Box:
+    """The box of a type of which there has to be exactly one. Raises CorruptImage."""
+    found = children.get(kind, ())
+    if len(found) != 1:
+        raise CorruptImage(format=format)
+    return found[0]
+
+
+def _table(format: ImageFormat, data: Buffer, box: Box) -> bytes:
+    """A copy of the content of a box that is a table, so that reading past its end is an error."""
+    if box.end - box.start > _MAX_TABLE_BYTES:
+        raise CorruptImage(format=format)
+    return data[box.start : box.end]
+
+
+def _fullbox(format: ImageFormat, data: Buffer, box: Box) -> tuple[int, bytes]:
+    """The version of a full box, and its content, of which the first four bytes are version and flags."""
+    content = _table(format, data, box)
+    return content[0], content

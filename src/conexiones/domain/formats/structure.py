@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from conexiones.domain.formats import bmp, gif, heif, jpeg, png, tiff, webp
@@ -18,26 +19,15 @@ class _Peek(Protocol):
     def __call__(self, head: Buffer, *, full: bool) -> ImageHeader: ...
 
 
-_PROBES: dict[ImageFormat, Callable[[Buffer], ImageHeader]] = {
-    "JPEG": jpeg.probe,
-    "PNG": png.probe,
-    "GIF": gif.probe,
-    "WEBP": webp.probe,
-    "TIFF": tiff.probe,
-    "BMP": bmp.probe,
-    "AVIF": heif.probe_avif,
-    "HEIF": heif.probe_heif,
-}
-
-_PEEKS: dict[ImageFormat, _Peek] = {
-    "JPEG": jpeg.peek,
-    "PNG": png.peek,
-    "GIF": gif.peek,
-    "WEBP": webp.peek,
-    "TIFF": tiff.peek,
-    "BMP": bmp.peek,
-    "AVIF": heif.peek_avif,
-    "HEIF": heif.peek_heif,
+_FORMATS: dict[ImageFormat, tuple[Callable[[Buffer], ImageHeader], _Peek]] = {
+    "JPEG": (jpeg.probe, jpeg.peek),
+    "PNG": (png.probe, png.peek),
+    "GIF": (gif.probe, gif.peek),
+    "WEBP": (webp.probe, webp.peek),
+    "TIFF": (tiff.probe, tiff.peek),
+    "BMP": (bmp.probe, bmp.peek),
+    "AVIF": (partial(heif.probe, "AVIF"), partial(heif.peek, "AVIF")),
+    "HEIF": (partial(heif.probe, "HEIF"), partial(heif.peek, "HEIF")),
 }
 
 # What reading past the end of a buffer raises. The format modules do not check every read; it is caught here.
@@ -54,7 +44,7 @@ def probe(data: Buffer) -> ImageHeader:
     """
     name = sniff(data[:MARKUP_BYTES])
     try:
-        return _PROBES[name](data)
+        return _FORMATS[name][0](data)
     except _PAST_THE_END:
         raise TruncatedImage(format=name) from None
 
@@ -77,6 +67,6 @@ def peek(head: bytes) -> ImageHeader | None:
     if name in ("AVIF", "HEIF") and len(head) < HEAD_BYTES:
         return None  # Compatible brands that are still to come may decide otherwise.
     try:
-        return _PEEKS[name](head, full=len(head) >= PEEK_BYTES)
+        return _FORMATS[name][1](head, full=len(head) >= PEEK_BYTES)
     except (TruncatedImage, *_PAST_THE_END):
         return None

@@ -85,10 +85,7 @@ def _bitstream_size(data: Buffer, kind: bytes, start: int, stop: int) -> tuple[i
     """Width × height of a VP8 key frame or a VP8L image."""
     if kind == b"VP8 ":
         flags, sync, width, height = unpack(_VP8, data, start)
-        width, height = (
-            width & 0x3FFF,
-            height & 0x3FFF,
-        )  # The upper two bits are an unused scale.
+        width, height = width & 0x3FFF, height & 0x3FFF  # The upper two bits are an unused scale.
         sound = not flags & 1 and sync == b"\x9d\x01\x2a" and stop - start >= 10
     else:
         signature, bits = unpack(_VP8L, data, start)

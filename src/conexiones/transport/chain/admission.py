@@ -1,4 +1,4 @@
-"""Admission: how many calls there may be at a time, and none that is new while the server drains."""
+"""Admission: limits the calls at a time, and refuses new ones while the server drains."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,8 @@ from conexiones.transport.chain.call import Call, Endpoint
 
 
 class Admission:
-    """A step of the chain. `on_idle` is called whenever a drain has nothing left to wait for."""
+    """A step of the chain. While the server drains, `on_idle` is called whenever no call is left for
+    which the drain waits."""
 
     def __init__(self, max_calls: int, on_idle: Callable[[], None]) -> None:
         self._max_calls = max_calls

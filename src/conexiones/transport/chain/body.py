@@ -8,11 +8,12 @@ from typing import Any
 from conexiones.errors import Cancelled, ClientStalled
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
-"""Seconds between two looks at whether a client is still there: at first, and when a call takes long."""
+"""Seconds between two checks whether a client is still there. They double from the first to the last."""
 
 
 class Body:
-    """Read by one task at a time. `stall_seconds` is how long the middle of a message may be silent."""
+    """Read by one task at a time. `stall_seconds` is how long no byte may come in the middle of a message;
+    `on_end` is called when the body has ended."""
 
     __slots__ = ("_pending", "_receive", "ended", "on_end", "stall_seconds")
 
@@ -24,7 +25,7 @@ class Body:
         self.stall_seconds = math.inf
 
     async def read(self, *, within: bool = False) -> bytes | None:
-        """The next piece, perhaps an empty one; None behind the last. `within` says that a message has begun.
+        """The next piece, perhaps an empty one; None after the last. `within` says that a message has begun.
 
         Raises Cancelled if the client goes away, and ClientStalled.
         """
@@ -50,9 +51,9 @@ class Body:
     async def disconnected(self) -> None:
         """Waits until the client has gone away. To be called when the body has ended.
 
-        pyvoy gives an empty body again and again until then: asked without a pause, it keeps two threads
-        busy for as long as the call lasts. Cancelled, its receive() logs an InvalidStateError on its way out,
-        so it is left to finish by itself.
+        Until then, each receive() of pyvoy returns an empty body at once: without a pause, two threads would
+        be busy for as long as the call lasts. A receive() that is cancelled logs an InvalidStateError, so
+        this one is shielded, and finishes by itself.
         """
         pause = FIRST_PAUSE
         while True:

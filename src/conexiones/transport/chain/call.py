@@ -1,4 +1,4 @@
-"""One call as it came, before its protocol is read. Every step of the chain, and every handler, gets it."""
+"""One call, as it is known before its body is read. Every step of the chain and every handler gets it."""
 
 import re
 import time
@@ -16,14 +16,15 @@ Headers = list[tuple[bytes, bytes]]
 Endpoint = Callable[["Call"], Awaitable[None]]
 
 Kind = Literal["grpc", "connect", "connect-stream", "http"]
-"""The protocols. Envoy has turned gRPC-Web, binary and text, into gRPC before us."""
+"""The protocols. gRPC-Web is not among them, because Envoy turns it into gRPC."""
 
 Exemption = Literal["admission", "drain"]
 """What calls of a route may be exempt from. "admission": they are served while the server drains or is busy,
 and are not counted. "drain": a drain does not wait for their end."""
 
 CERTIFICATE = b"x-forwarded-client-cert"
-"""The header in which Envoy says whose certificate a client has shown; nobody else can set it."""
+"""The header in which Envoy names the certificate of a client, which it has verified. Envoy removes this
+header from requests, so that clients cannot set it."""
 
 _SUBJECT = re.compile(r'Subject="([^"]*)"')
 
@@ -32,12 +33,13 @@ class Answer(Protocol):
     """How a call is answered, in its protocol."""
 
     async def fail(self, error: ConexionesError) -> None:
-        """Ends the call with an error, whatever was sent before. What cannot be said any more is raised."""
+        """Ends the call with an error, whatever was sent before. Raises the error where the protocol has
+        no way to tell it any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where a path leads: the service and the method by their names, and what serves a call."""
+    """Where a path leads: the names of the service and the method, and the endpoint that serves the calls."""
 
     service: str
     method: str
@@ -50,9 +52,9 @@ class Call:
 
     `headers` are as they came, with names in lower case. `peer` is the client's address. `deadline` is
     None where the client has set none. `principal` is who calls, once a step of the chain has found out.
-    A handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end.
-    `http_status` replaces the status of an error where the protocol lets HTTP have one of its own. `error` is
-    what the call has ended with, if it has failed.
+    `gone` says that the client has gone away. A handler may add to `reply_headers` before its first reply,
+    and to `reply_trailers` before its end. `http_status` replaces the HTTP status of an error, in protocols
+    whose errors have one. `error` is what the call has failed with; the guard sets it.
     """
 
     __slots__ = (
@@ -136,7 +138,7 @@ class Call:
         return self.header(b"traceparent").decode("latin-1")
 
     async def send(self, message: Any) -> None:
-        """ASGI's send(). Raises Cancelled, and the client is `gone`, once it has gone away."""
+        """ASGI's send(). If the client has gone away, sets `gone` and raises Cancelled."""
         try:
             await self._send(message)
         except OSError as error:
@@ -144,7 +146,7 @@ class Call:
             raise Cancelled from error
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole HTTP response; HEAD gets it without the body."""
+        """Sends a whole HTTP response; without the body to HEAD."""
         await self.send(
             {"type": "http.response.start", "status": status, "headers": headers, "trailers": False}
         )

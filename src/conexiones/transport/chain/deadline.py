@@ -1,4 +1,4 @@
-"""The end of a call's time: its deadline, or the moment when its client goes away."""
+"""Ends calls at their deadline, or when their client goes away."""
 
 import asyncio
 import time
@@ -8,13 +8,15 @@ from conexiones.errors import Cancelled, DeadlineExceeded
 from conexiones.transport.chain.call import Call, Endpoint
 
 LOOK_SECONDS = 0.05
-"""How long after the end of its body a call runs before it is watched whether its client is still there."""
+"""A call that still runs this long after the end of its body is watched, and ends if its client goes away.
+Most calls are shorter, and are spared the cost of that."""
 
 
 async def deadline(call: Call, rest: Endpoint) -> None:
-    """Cancels what runs for a call when its time is over. Raises DeadlineExceeded and Cancelled.
+    """A step of the chain: cancels the work for a call when its time is over. Raises DeadlineExceeded and
+    Cancelled.
 
-    A call whose deadline has passed already is not begun: it would race with its own cancellation.
+    Work for a call whose deadline has passed already is not begun: it would race with its cancellation.
     """
     if call.deadline is not None and call.deadline <= time.monotonic():
         raise DeadlineExceeded
@@ -23,7 +25,7 @@ async def deadline(call: Call, rest: Endpoint) -> None:
 
 
 class _Watch:
-    """The time that a call has; it is over as well when the client goes away."""
+    """The time that a call has: until its deadline, and not longer than its client is there."""
 
     __slots__ = ("_call", "_gone", "_later", "_scope", "_task")
 
@@ -55,11 +57,11 @@ class _Watch:
             raise (Cancelled() if self._gone else DeadlineExceeded()) from late
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            if task and not task.cancelling():  # something of the handler's own
+            if task and not task.cancelling():  # not this call: something that the handler awaited
                 raise Cancelled from error
 
     def _start(self) -> None:
-        """The whole body has come: what comes from now on is the disconnect."""
+        """Plans the watch. The whole body has come, so that all that can still come is the disconnect."""
         self._later = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._begin)
 
     def _begin(self) -> None:

@@ -1,12 +1,12 @@
-"""The error guard: what a call fails with is answered in the protocol of the call."""
+"""The error guard: answers a call that fails with its error, in the protocol of the call."""
 
 from conexiones.errors import Cancelled, ConexionesError
 from conexiones.transport.chain.call import Call, Endpoint
 
 
 async def guard(call: Call, rest: Endpoint) -> None:
-    """Answers a call that has failed, and notes its error. What comes here is an error of the tree: log.py,
-    the next step, has made it one."""
+    """A step of the chain. It sees errors of the tree only: log.py, the next step, turns every exception into
+    one."""
     try:
         await rest(call)
     except ConexionesError as error:
@@ -14,5 +14,5 @@ async def guard(call: Call, rest: Endpoint) -> None:
         try:
             await call.answer.fail(error)
         except Cancelled:
-            if not call.gone:  # else nobody is left to be told, and nothing is wrong
+            if not call.gone:  # otherwise nobody is left to be answered
                 raise

@@ -1,4 +1,4 @@
-"""Limits on what a client sends: memory for its message, and the time that a message may stand still."""
+"""Limits on what clients send: memory for a message, and the time without a byte in the middle of one."""
 
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.memory import Budget, Lease

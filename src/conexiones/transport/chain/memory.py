@@ -1,21 +1,22 @@
 """Memory for messages on their way in: one budget for all clients.
 
-While a call does not ask for more of its body, Envoy stops its client (flow control). So a message that is
-larger than what has come of it waits for room in the budget before any more of it is read.
+While a call does not read its body, Envoy stops the client (flow control). So no more of an incomplete
+message is read before the budget has room for all of it.
 """
 
 import asyncio
 from collections import deque
 
 COPIES = 3
-"""How often a message is in memory at its peak: as assembled, as cut out, and as its decoded field."""
+"""The most copies of a message that are in memory at a time: the body, the message cut out of it, and the
+decoded field."""
 
 FREE = 64 * 1024
-"""Messages up to this size, in bytes, go without the budget."""
+"""Messages of at most this size, in bytes, are not counted."""
 
 
 class Budget:
-    """Bytes that may be held at a time. Whoever waits gets its share in the order of arrival."""
+    """Bytes that may be held at a time. Those who wait get theirs in the order in which they came."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -23,7 +24,8 @@ class Budget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def acquire(self, size: int) -> None:
-        """Takes `size` bytes, at most the limit, when they are free. Cancelled, it takes none."""
+        """Waits until `size` bytes are free, which must not be more than the limit, and takes them. If it is
+        cancelled, it takes none."""
         if not self._waiting and self.held + size <= self.limit:
             self.held += size
             return
@@ -35,7 +37,7 @@ class Budget:
         except asyncio.CancelledError:
             if not turn.cancelled():
                 self.release(size)
-            elif entry in self._waiting:  # else a release has passed it over
+            elif entry in self._waiting:  # otherwise `_grant` has removed it
                 self._waiting.remove(entry)
                 self._grant()
             raise
@@ -63,14 +65,14 @@ class Lease:
 
     @property
     def holds(self) -> bool:
-        """Whether there is anything for which others may have to wait."""
+        """Whether it holds memory, for which other calls may have to wait."""
         return self._held > 0
 
     async def hold(self, size: int) -> None:
         """Waits for room for a message of `size` bytes, unless it is small."""
         needed = size * COPIES
         if size > FREE and needed > self._held:
-            # Never while holding some: two calls that wait for each other would wait for ever.
+            # It holds nothing while it waits: two calls that waited for each other would do so for ever.
             self.release()
             await self._budget.acquire(needed)
             self._held = needed

@@ -8,13 +8,13 @@ from conexiones.transport.chain.call import Call, Endpoint
 
 
 class Step(Protocol):
-    """Does something around the rest of the chain, which it awaits with the call, at most once."""
+    """Does something around `rest`, the rest of the chain, which it awaits with the call, at most once."""
 
     def __call__(self, call: Call, rest: Endpoint) -> Awaitable[None]: ...
 
 
 async def serve(call: Call) -> None:
-    """The end of the chain: the call's own endpoint."""
+    """The end of the chain: the endpoint of the call's route."""
     await call.route.endpoint(call)
 
 

@@ -1,4 +1,4 @@
-"""What a request's headers ask for, as RFC 9110 has it: conditions, ranges, content negotiation."""
+"""What the headers of a request ask for, by RFC 9110: conditions, ranges, content negotiation."""
 
 import re
 
@@ -8,10 +8,10 @@ _ETAG = re.compile(r'(?:W/)?("[^"]*")')
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))[ \t]*", re.IGNORECASE)
 
 _MAX_ACCEPT = 4096
-"""Bytes of an Accept header that are looked at."""
+"""The most bytes of an Accept header that are read."""
 
 _OFFERED = {media_type(format): format for format in ("WEBP", "AVIF")}
-"""Formats that are given only to clients that name them. WEBP is made sooner, so it is first."""
+"""Formats that only clients which name them get. WEBP is first, because it is made faster."""
 
 
 def none_match(condition: str, etag: str) -> bool:
@@ -20,10 +20,10 @@ def none_match(condition: str, etag: str) -> bool:
 
 
 def byte_range(header: str, if_range: str, *, size: int, etag: str) -> tuple[int, int] | None:
-    """The one range asked for, from and to (not included); empty if the file does not reach there.
+    """The one range asked for, as its start and end (not included). It is empty if the file ends before it.
 
-    None for the whole file: nothing was asked for, or more ranges than one, or what is no range, or a range
-    of what the file was before (section 14).
+    None stands for the whole file: the header names no range, or more than one, or is malformed, or If-Range
+    names other bytes than those the file has now (section 14).
     """
     found = _RANGE.fullmatch(header)
     if not found or (if_range or etag).strip() != etag:
@@ -38,9 +38,9 @@ def byte_range(header: str, if_range: str, *, size: int, etag: str) -> tuple[int
 
 def negotiated(accept: str) -> str:
     """The format for an Accept header (section 12.5.1): WEBP or AVIF if it is named, and "" if neither is.
-    Of both the one that is liked better, or else WEBP.
+    If both are named, it is the one with the higher weight, or WEBP if the weights are equal.
 
-    A wildcard does not count: clients that send nothing else may well not know these formats.
+    A wildcard does not count: a client that sends only that may not know these formats.
     """
     likes = {}
     for part in accept[:_MAX_ACCEPT].lower().split(","):
@@ -64,7 +64,7 @@ def accepts(header: str, coding: str) -> bool:
 
 
 def _weight(parameters: list[str]) -> float:
-    """The weight that q=… gives, with spaces around the sign as well; 0 if it is no number, 1 without any."""
+    """The weight in q=…, with or without spaces around the sign: 0 if it is no number, 1 if there is none."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.rstrip() == "q":

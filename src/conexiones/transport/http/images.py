@@ -1,7 +1,7 @@
-"""GET and HEAD of /images/{id}: HTTP's own ways of asking for bytes (RFC 9110), with those of an image.
+"""GET and HEAD of /images/{id}, with conditions, ranges and content negotiation (RFC 9110).
 
-Whatever is asked for, the answer is an image by its type, which nothing may take for anything else, and
-which may run nothing and load nothing even if it is opened by itself.
+Whatever was stored, its media type is that of an image, browsers must not guess another one, and a file that
+is opened as a page can run nothing and load nothing.
 """
 
 from contextlib import aclosing
@@ -15,7 +15,7 @@ from conexiones.transport.http.problem import HttpAnswer
 PREFIX = "/images/"
 
 MAX_QUERY = 1024
-"""Bytes."""
+"""The most bytes of a query."""
 
 SAFE = [
     (b"x-content-type-options", b"nosniff"),
@@ -24,11 +24,11 @@ SAFE = [
 ]
 
 CACHE = b"private, max-age=31536000, immutable"
-"""The bytes under one address stay the same for ever; they are for this client alone, as every call is."""
+"""The bytes at an address never change. `private`, since a shared cache would give them to anyone."""
 
 
 class ImagesOverHttp:
-    """The endpoint of all paths below PREFIX. `shared`: pages of other origins may show the images."""
+    """The endpoint of all paths below PREFIX. With `shared`, pages of other origins may show the images."""
 
     def __init__(self, files: ImageFiles, *, shared: bool) -> None:
         self._files = files
@@ -98,5 +98,5 @@ def _text(call: Call, name: bytes) -> str:
 
 
 def _disposition(file: File) -> bytes:
-    # The name is made of an id and a format: there is nothing in it to quote.
+    # The name consists of an id and an extension, so nothing in it has to be escaped.
     return f'{"attachment" if file.attached else "inline"}; filename="{file.name}"'.encode()

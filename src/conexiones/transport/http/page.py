@@ -1,7 +1,7 @@
 """The page at `/`: static files that the package carries, built from web/ by `make generate`.
 
 Every file but the page itself has a hash of its content in its name, so that a browser may keep it for ever.
-Beside a file there may be compressed ones (`.br`, `.gz`), for clients that accept them.
+Beside a file there may be compressed copies (`.br`, `.gz`), for clients that accept them.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _TYPES = {
     ".css": b"text/css; charset=utf-8",
     ".svg": b"image/svg+xml",
 }
-_CODINGS = {"br": ".br", "gzip": ".gz"}  # the better one first
+_CODINGS = {"br": ".br", "gzip": ".gz"}  # the smaller one first
 
 # Nothing from another origin, nothing inline, and no page may frame this one.
 _POLICY = (

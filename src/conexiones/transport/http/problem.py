@@ -9,15 +9,16 @@ from conexiones.transport.rpc.status import http_status
 
 
 class HttpAnswer:
-    """The answer of an HTTP request, which an endpoint of this folder gives, or an error."""
+    """The Answer of plain HTTP. It sends errors only: the endpoints of this folder send their own responses.
+    They set `begun` before a response that an error may interrupt."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self.begun = False
 
     async def fail(self, error: ConexionesError) -> None:
-        """Answers with the error. Where the answer has begun, raises it: that cuts the answer off, so that it
-        is seen to be short."""
+        """Answers with the error. If a response has begun, raises the error instead: that breaks the response
+        off, so that the client sees it is incomplete."""
         if self.begun:
             raise error
         call = self._call

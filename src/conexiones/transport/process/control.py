@@ -26,12 +26,12 @@ class Control:
         end.setblocking(False)
         return cls(*await asyncio.open_unix_connection(sock=end))
 
-    def say(self, event: str, **facts: Any) -> None:
+    def say(self, event: str, **fields: Any) -> None:
         if not self._writer.is_closing():
-            self._writer.write(json.dumps({"event": event, **facts}).encode() + b"\n")
+            self._writer.write(json.dumps({"event": event, **fields}).encode() + b"\n")
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """What the other end says, until it goes away."""
+        """What the other end says, until it closes the line."""
         try:
             while line := await self._reader.readline():
                 yield json.loads(line)

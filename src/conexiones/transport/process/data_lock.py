@@ -13,7 +13,7 @@ PRIVATE = "conexiones-"
 
 
 class DataLock:
-    """The data folder, taken by one server at a time.
+    """The data folder, taken by one server at a time. `number` is the descriptor of the lock's file.
 
     The lock's file names the server's private folder, which may hold a copy of its key. If the server is
     killed, the next one on the same data removes that folder.

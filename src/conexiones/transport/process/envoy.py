@@ -1,4 +1,4 @@
-"""Envoy's configuration: pyvoy's, hardened for a server that meets strangers."""
+"""Envoy's configuration: that of pyvoy, hardened against clients that nobody vouches for."""
 
 import os
 import sys
@@ -27,8 +27,8 @@ _NOWHERE: dict[str, Any] = {
 
 
 def configuration(settings: Settings, address: Address, *, app: str, folder: Path) -> dict[str, Any]:
-    """The whole configuration. `app` is the ASGI application as module:name. `folder` is a private one, for
-    the socket ADMIN and the certificates of tls.py."""
+    """The whole configuration. `app` is the ASGI application as module:name. `folder` is a folder of this
+    server alone, with the socket ADMIN and the certificates of tls.py."""
     config: dict[str, Any] = PyvoyServer(
         app,
         address=address.host,
@@ -39,7 +39,7 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
         tls_enable_http3=http3(settings),
         lifespan=True,
     ).get_envoy_config()
-    # A socket in a private folder: a port on loopback would be open to every user of the machine.
+    # A socket in the private folder, since every user of the machine could reach a port on loopback.
     config["admin"] = {"address": {"pipe": {"path": str(folder / ADMIN), "mode": 0o600}}}
     config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
     config["overload_manager"] = _overload(settings)
@@ -139,7 +139,7 @@ def _harden(manager: dict[str, Any], settings: Settings) -> None:
         "max_concurrent_streams": 1000,
         "initial_stream_window_size": 2**20,
         "initial_connection_window_size": 2**23,
-        # SETTINGS_MAX_FRAME_SIZE, for which Envoy has no field. A frame need not be complete to be passed on.
+        # SETTINGS_MAX_FRAME_SIZE, for which Envoy has no field. Parts of a frame are passed on as they come.
         "custom_settings_parameters": [{"identifier": 5, "value": 2**18}],
         "connection_keepalive": {"interval": "30s", "timeout": "20s"},
     }

@@ -34,10 +34,10 @@ from conexiones.transport.process.tls import Secrets
 log = logging.getLogger("conexiones.supervisor")
 
 _NOTICE_SECONDS = 1.0
-"""Time between saying that the server drains and closing its port, in which balancers notice."""
+"""The longest time between announcing a drain and closing the port, in which balancers notice it."""
 
 _EXIT_SECONDS = 5.0
-"""Time that Envoy has to exit after SIGTERM, when its streams are gone, before SIGKILL."""
+"""Time that Envoy has to exit after SIGTERM, before it gets SIGKILL."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -77,7 +77,7 @@ class Supervisor:
                 stop = asyncio.Event()
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                    loop.add_signal_handler(number, _each(stop, process))
+                    loop.add_signal_handler(number, _on_signal(stop, process))
                 background.append(asyncio.create_task(self._listen(line)))
                 if settings.tls_cert:
                     loop.add_signal_handler(signal.SIGHUP, secrets.again)
@@ -159,13 +159,13 @@ class Supervisor:
                 self._idle.set()
 
     async def _drain(self, process: asyncio.subprocess.Process, line: control.Control, admin: Path) -> None:
-        """Refuses what is new, lets what is in flight finish, within the grace period."""
+        """Refuses new calls, and lets calls in flight finish within the grace period."""
         grace = self._settings.grace_seconds
         log.info("Draining, for at most %g seconds", grace)
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 line.say("drain")
-                # Connections are told to go away, and balancers that the server is failing.
+                # Balancers are told that the server is failing, and connections are told to go away.
                 await _tell(admin, "/healthcheck/fail")
                 await _tell(admin, "/drain_listeners?graceful&skip_exit")
                 await _first(process, self._idle.wait(), seconds=_NOTICE_SECONDS)
@@ -176,7 +176,7 @@ class Supervisor:
 
 
 def _checked(settings: Settings) -> Address:
-    """The rules that concern several settings, or the machine."""
+    """The address to listen on. Raises StartError if settings contradict each other or the machine."""
     try:
         address = Address.parse(settings.address)
     except ValueError as error:
@@ -208,7 +208,9 @@ def _die_with(parent: int) -> Callable[[], None]:
     return in_child
 
 
-def _each(stop: asyncio.Event, process: asyncio.subprocess.Process) -> Callable[[], None]:
+def _on_signal(stop: asyncio.Event, process: asyncio.subprocess.Process) -> Callable[[], None]:
+    """The handler of signals: the first one asks for a drain, a second one kills Envoy."""
+
     def on_signal() -> None:
         if stop.is_set() and process.returncode is None:
             process.kill()
@@ -218,7 +220,7 @@ def _each(stop: asyncio.Event, process: asyncio.subprocess.Process) -> Callable[
 
 
 async def _first(process: asyncio.subprocess.Process, wait: Any, seconds: float | None = None) -> None:
-    """Waits for one thing, the end of the process, or the time."""
+    """Waits for `wait`, for the end of the process or for the time, whichever comes first."""
     tasks = {asyncio.create_task(wait), asyncio.create_task(process.wait())}
     try:
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

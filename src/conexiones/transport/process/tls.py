@@ -1,8 +1,8 @@
 """The server's certificates: checked, handed to Envoy, and read again whenever their files change.
 
 Envoy could watch the files itself, but it sees only renames, may read a new certificate beside an old key,
-and describes a bad pair in words that few understand. So it gets files of ours (SDS), each of which is
-replaced as a whole.
+and describes a bad pair in words that few understand. So it reads files that this module writes (SDS), each
+of which is replaced as a whole.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Secrets:
 
     def _check(self, cert: str, key: str, ca: str | None) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # From a copy, since the files may be changing, and in a file, since OpenSSL reads nothing else.
+        # A copy, since the files may change meanwhile. It is a file, since OpenSSL reads nothing else.
         pair = self._folder / "pair.pem"
         self._replace(pair, f"{cert}\n{key}")
         try:
@@ -82,11 +82,11 @@ class Secrets:
         fresh.replace(path)
 
     def again(self) -> None:
-        """Looks at the files at once."""
+        """Has `watch` read the files at once."""
         self._again.set()
 
     async def watch(self) -> None:
-        """Hands over what changes, until it is cancelled. A bad pair is logged once."""
+        """Hands over the certificates whenever they change, until it is cancelled. Logs a bad pair once."""
         seen = refused = self._versions()
         while True:
             asked = False
@@ -100,7 +100,7 @@ class Secrets:
             try:
                 self.load()
             except ValueError as error:
-                # Not at the first look, when the other half of a pair may still be on its way.
+                # Not when it is first seen: the other file of the pair may not have been replaced yet.
                 if versions == refused or asked:
                     log.error("%s The old ones go on.", error)
                     seen = versions

@@ -1,4 +1,5 @@
-"""The formats of messages: protobuf and its JSON. What cannot be read is an error that names the fault."""
+"""The formats of messages: protobuf and its JSON. For a message that cannot be read, the error names the
+fault."""
 
 import re
 from abc import ABC, abstractmethod
@@ -91,7 +92,7 @@ def _invalid_text_field(descriptor: Any, data: bytes) -> str | None:
 
 @cache
 def _with_bytes_for_text(full_name: str) -> type[Message]:
-    """A class with the same fields on the wire, its own text fields read as bytes."""
+    """A class with the same fields on the wire, whose text fields are read as bytes."""
     source = descriptor_pool.Default().FindMessageTypeByName(full_name)
     file = descriptor_pb2.FileDescriptorProto(name=f"{full_name}.bytes", package="bytes", syntax="proto3")
     message = file.message_type.add()
@@ -102,7 +103,7 @@ def _with_bytes_for_text(full_name: str) -> type[Message]:
     for field in message.field:
         field.ClearField("oneof_index")
         field.ClearField("proto3_optional")
-        # Submessages too: they are the same on the wire, and their inside is not looked at.
+        # Submessages too: they are the same on the wire, and what is in them is not examined.
         if field.type in {field.TYPE_STRING, field.TYPE_MESSAGE}:
             field.type = field.TYPE_BYTES
         elif field.type == field.TYPE_ENUM:

@@ -1,9 +1,15 @@
-"""Messages that were compressed with gzip (RFC 1952), within the limit of a message."""
+"""Compressed requests: which compressions are known, and how a message is decompressed within its limit.
+
+gzip (RFC 1952) is the only one. Replies are never compressed.
+"""
 
 import asyncio
 import zlib
 
-from conexiones.errors import MalformedRequest
+from conexiones.errors import MalformedRequest, UnknownCompression
+
+ACCEPTED = b"identity,gzip"
+"""The value of grpc-accept-encoding."""
 
 INFLATION = 1032
 """The most bytes that a byte of deflate can become (https://zlib.net/zlib_tech.html)."""
@@ -11,13 +17,22 @@ INFLATION = 1032
 _GZIP = 16 + zlib.MAX_WBITS
 
 _INLINE = 128 << 10
-"""Bytes that are decompressed on the event loop. What becomes more goes on in a thread."""
+"""Bytes that are decompressed on the event loop. A thread decompresses the rest."""
+
+
+def is_compressed(encoding: bytes) -> bool:
+    """Whether messages may be compressed if a request names this encoding. Raises UnknownCompression."""
+    if encoding in (b"", b"identity"):
+        return False
+    if encoding != b"gzip":
+        raise UnknownCompression
+    return True
 
 
 async def inflate(data: bytes | memoryview, limit: int) -> bytes | None:
-    """The bytes before compression; None if they are more than `limit`. Raises MalformedRequest.
+    """The decompressed bytes; None if they are more than `limit`. Raises MalformedRequest.
 
-    One member only: with many, each would cost another look at all that is left.
+    Only one member (RFC 1952, section 2.2) is accepted: each further one would cost a copy of the rest.
     """
     inflater = zlib.decompressobj(_GZIP)
     try:
@@ -34,7 +49,7 @@ async def inflate(data: bytes | memoryview, limit: int) -> bytes | None:
 
 
 def _rest(inflater: "zlib._Decompress", found: bytes, limit: int) -> bytes:
-    """`found` and all that follows, until it is more than the limit."""
+    """`found` and all that follows it, up to one byte more than the limit."""
     pieces, size = [found], len(found)
     while not inflater.eof and size <= limit:
         piece = inflater.decompress(inflater.unconsumed_tail, limit + 1 - size)

@@ -11,7 +11,8 @@ from conexiones.transport.rpc.exchange import Enveloped, Exchange, Reply, Reques
 from conexiones.transport.rpc.status import connect_error, http_status
 
 _DIGITS = 19
-"""Of a length that is read. What has more is padded with zeros, and int() refuses thousands of them."""
+"""The most digits of a Content-Length that is read, as int() refuses thousands of them. A longer one counts
+as unknown."""
 
 _END_STREAM = 2
 """The flag of the last envelope of a stream of replies."""
@@ -33,7 +34,8 @@ class ConnectUnary(Exchange):
             yield self._codec.decode(data, kind.message)
 
     async def _whole(self, kind: Requests, *, compressed: bool) -> bytes:
-        """The body. Unless it comes at once, it waits for room for what was announced, or for the most."""
+        """The body. If it does not come in one piece, the call first waits for memory: for the announced
+        length, or for the longest message if none is known."""
         call = self._call
         first = await call.body.read()
         if first is None:
@@ -79,7 +81,7 @@ class ConnectUnary(Exchange):
 
 
 class ConnectStream(Enveloped):
-    """A stream of requests, of replies, or of both. How it ends is said in its last envelope."""
+    """A stream of requests, of replies, or of both. Its last envelope says how the call has ended."""
 
     __slots__ = ()
 

@@ -1,7 +1,8 @@
-"""Messages in envelopes: each behind a byte of flags and four of its length, as in gRPC and Connect streams.
+"""Messages in envelopes, as in gRPC and Connect streams: before each are a byte of flags and four of its
+length.
 
-Bytes come a MiB at a time, and each copy of them costs as much as the network: a message that is one field of
-bytes, as those that carry images are, is not given to protobuf, which would copy it twice.
+Bytes come a MiB at a time, and each copy of them costs as much as the network. So a message with one field of
+bytes and no other, such as those that carry images, is not given to protobuf, which would copy it twice.
 """
 
 import struct
@@ -11,15 +12,17 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from conexiones.errors import MalformedRequest, MessageTooLarge
+from conexiones.errors import MalformedRequest, MessageTooLarge, UndeclaredCompression
 from conexiones.transport.rpc.codecs import PROTOBUF, Codec
 
 COMPRESSED: Final = 1
 """The flag of a message that is compressed."""
 
 _HEAD = 5
+"""Bytes before a message: its flags and its length."""
+
 _TAG = 1 << 3 | 2
-"""Of field 1, of bytes (https://protobuf.dev/programming-guides/encoding)."""
+"""The tag of field 1 as a field of bytes (https://protobuf.dev/programming-guides/encoding)."""
 
 _LONGEST = 6
 """Bytes before the content of a message's only field: its tag, and its length of up to 32 bits."""
@@ -31,13 +34,13 @@ _LONG = struct.Struct(">BIBBBB")
 """The same with three bytes of length: a content of 16 KiB or more, and less than 2 MiB."""
 
 _GATHERED = 64 << 10
-"""Bytes of short messages that are given as one piece: each alone would cost more than its bytes do."""
+"""Up to so many bytes of short messages are given as one piece, as each piece has a cost of its own."""
 
 
 class Sole:
-    """Stands for a message whose only field is of bytes, and has the field by its name.
+    """Stands for a message whose only field is `image`, of bytes.
 
-    Of a message that comes in pieces there is one for each piece.
+    If a message is given in pieces, there is one for each piece.
     """
 
     __slots__ = ("image",)
@@ -60,11 +63,11 @@ Found = Message | Sole | Deflated
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """The requests of one method: their class, the bytes that one may have, and the method that takes larger
+    """The requests of one method: their class, the most bytes of one, and the method that takes larger
     images, for the error.
 
-    With `pieces`, a message of one field of bytes is given as its bytes come: a long one in parts, short ones
-    together, in memoryviews that hold all that came with them.
+    With `pieces`, messages of which a Sole can stand are given as their bytes come: a long one in pieces,
+    short ones together. The pieces are memoryviews, which keep in memory all bytes that came with them.
     """
 
     message: type[Message]
@@ -72,7 +75,7 @@ class Requests:
     streaming_method: str
     pieces: bool = False
     sole: bool = False
-    """Whether the class has a field of bytes and no other."""
+    """Whether a Sole can stand for a message of the class."""
 
     @classmethod
     def of(cls, message: type[Message], *, max_bytes: int, streaming_method: str, pieces: bool) -> "Requests":
@@ -103,7 +106,7 @@ def whole(body: bytes, requests: Requests) -> bytes | None:
 
 
 class Envelopes:
-    """The messages of one body. `compressed` says that they may be."""
+    """The messages of one body. With `compressed`, they may be compressed."""
 
     __slots__ = ("_at", "_begun", "_codec", "_compressed", "_data", "_left", "_pieces", "_requests", "_sole")
 
@@ -116,17 +119,18 @@ class Envelopes:
         self._pieces = requests.pieces and plain
         self._data = memoryview(b"")
         self._at = 0
-        self._begun = bytearray()  # of a message that data before had the beginning of
-        self._left = 0  # bytes of a message that is given in pieces
+        self._begun = bytearray()  # what came so far of a message that is gathered until it is whole
+        self._left = 0  # bytes still to come of a message that is given in pieces
 
     @property
     def gathering(self) -> int:
-        """Bytes of the message that has begun and is gathered until it is whole; 0 if there is none."""
+        """The size of the message that is gathered until it is whole; 0 if there is none."""
         return int.from_bytes(self._begun[1:_HEAD]) if len(self._begun) >= _HEAD else 0
 
     @property
-    def waiting(self) -> int:
-        """The same, and of a message that is given in pieces the bytes that are still to come."""
+    def incomplete(self) -> int:
+        """The size of the message that is gathered, or the bytes still to come of one that is given in
+        pieces; 0 if there is neither."""
         return self._left or self.gathering
 
     @property
@@ -135,12 +139,12 @@ class Envelopes:
         return bool(self._begun and self._begun[0])
 
     def feed(self, data: bytes | bytearray) -> None:
-        """What comes next, when `next` has given all that came before."""
+        """Takes the next bytes of the body. Call it when `next` has given None."""
         self._data, self._at = memoryview(data), 0
 
     def next(self) -> Found | None:
-        """The next message that is there, or piece; None if more has to come. Raises MessageTooLarge,
-        MalformedRequest, MalformedMessage, InvalidUtf8."""
+        """The next message, or piece of one; None if more bytes have to come. Raises MessageTooLarge,
+        MalformedRequest, UndeclaredCompression, MalformedMessage, InvalidUtf8."""
         if self._left:
             return self._piece()
         if self._begun:
@@ -162,7 +166,8 @@ class Envelopes:
         return None
 
     def _long(self) -> memoryview | None:
-        """The content of the next message if that is a long one, and whole: as below, with one look at it."""
+        """The content of the next message if it is whole and long (_LONG). It is the fastest way to most
+        messages of a large image; None leaves the message to the rest of `next`."""
         data, at = self._data, self._at
         if len(data) - at < _LONG.size:
             return None
@@ -178,7 +183,8 @@ class Envelopes:
         return data[begin:end]
 
     def _gather(self) -> bytes:
-        """The contents of the short messages that are next and whole, as one."""
+        """The contents of the next messages that are whole and short, joined; empty unless there are
+        several."""
         data, at, parts = self._data, self._at, []
         last = min(len(data), at + _GATHERED) - _HEAD - _LONGEST
         while at <= last:
@@ -201,8 +207,11 @@ class Envelopes:
             raise MalformedRequest
 
     def _size(self, head: bytes | bytearray | memoryview) -> int:
-        if head[0] and (head[0] != COMPRESSED or not self._compressed):
-            raise MalformedRequest
+        if head[0]:
+            if head[0] != COMPRESSED:
+                raise MalformedRequest
+            if not self._compressed:
+                raise UndeclaredCompression
         size = int.from_bytes(head[1:_HEAD])
         if size > self._requests.max_bytes:
             raise self._requests.too_large()
@@ -212,11 +221,11 @@ class Envelopes:
         taken = self._data[self._at : self._at + size]
         self._at += len(taken)
         if self._at == len(self._data):
-            self._data, self._at = memoryview(b""), 0  # who waits for more holds none of it
+            self._data, self._at = memoryview(b""), 0  # it is not held while waiting for more
         return taken
 
     def _complete(self) -> Found | None:
-        """The message that was begun."""
+        """The message that is gathered, once it is whole."""
         self._begun += self._take(_HEAD - len(self._begun)) if len(self._begun) < _HEAD else b""
         if len(self._begun) < _HEAD:
             return None
@@ -228,8 +237,8 @@ class Envelopes:
         return self._decoded(memoryview(whole)[_HEAD:], whole[0])
 
     def _content(self, size: int) -> int:
-        """Moves to the content of a message that is begun here, and gives its length; 0 if that cannot be
-        seen, or there is more to the message."""
+        """Moves to the content of the message that begins here, and gives its length. 0 if the length has not
+        come yet, or the message has other fields."""
         begin = self._at + _HEAD
         before, content = _sole(self._data[begin : begin + _LONGEST])
         if not content or before + content != size:
@@ -253,8 +262,8 @@ class Envelopes:
 
 
 def _sole(data: memoryview) -> tuple[int, int]:
-    """Of a message that begins with field 1, of bytes: the bytes before its content, and those of it; else
-    zeros."""
+    """The number of bytes before the content of field 1, of bytes, with which a message begins, and the
+    number of those of the content. Zeros if it does not begin so."""
     if not data or data[0] != _TAG:
         return 0, 0
     length = 0

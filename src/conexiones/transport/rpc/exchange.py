@@ -1,4 +1,4 @@
-"""The messages of one call, in and out, as all protocols of RPCs have them."""
+"""The requests and replies of one call, in what all protocols of RPCs have in common."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -7,27 +7,28 @@ from typing import ClassVar, TypeAlias
 
 from google.protobuf.message import Message
 
-from conexiones.errors import ConexionesError, MalformedRequest, UnknownCompression
+from conexiones.errors import ConexionesError, NotOneMessage
 from conexiones.services.payload import WithPayload
 from conexiones.transport.chain.call import Call
 from conexiones.transport.chain.memory import FREE
 from conexiones.transport.rpc.codecs import Codec
-from conexiones.transport.rpc.compression import INFLATION, inflate
+from conexiones.transport.rpc.compression import INFLATION, inflate, is_compressed
 from conexiones.transport.rpc.envelopes import Deflated, Envelopes, Requests, Sole, whole
 from conexiones.transport.rpc.status import Details
 
 _MESSAGES = 256
-"""Messages that are given without a pause. A MiB may hold 200,000 empty ones, and a handler may take each
-without waiting for anything: every other call would stand still for seconds."""
+"""After so many messages, other calls get their turn. A MiB may hold 200,000 empty messages, and a handler
+may take each without waiting for anything: every other call would stand still for seconds."""
 
 Request: TypeAlias = Message | Sole
 Reply: TypeAlias = Message | WithPayload
 
 
 class Exchange(ABC):
-    """One call in one protocol and one codec. It is read by one task, and answered by one at a time.
+    """The Answer of an RPC, and its requests, in one protocol and one codec. It is read by one task, and
+    answered by one task at a time.
 
-    `content_type` is that of the answer.
+    `content_type` is that of the response.
     """
 
     __slots__ = ("_begun", "_call", "_codec", "_content_type", "_details", "_ended")
@@ -47,27 +48,23 @@ class Exchange(ABC):
 
     @abstractmethod
     def requests(self, kind: Requests) -> AsyncIterator[Request]:
-        """The requests as they come. While it waits it holds none of them.
+        """The requests as they come. It holds none of them while it waits for the next.
 
         Raises MalformedRequest, MalformedMessage, InvalidUtf8, MessageTooLarge, UnknownCompression,
-        ClientStalled, and Cancelled if the client goes away.
+        UndeclaredCompression, ClientStalled, and Cancelled if the client goes away.
         """
 
     async def only(self, kind: Requests) -> Request:
-        """The one request of a call that has one. Raises what `requests` raises."""
+        """The one request of a call that has one. Raises what `requests` raises, and NotOneMessage."""
         return await _only(self.requests(kind))
 
     def _compressed(self) -> bool:
         """Whether messages may be compressed. Raises UnknownCompression."""
-        name = self._call.header(self.encoding)
-        if name in (b"", b"identity"):
-            return False
-        if name != b"gzip":
-            raise UnknownCompression
-        return True
+        return is_compressed(self._call.header(self.encoding))
 
     async def _inflated(self, data: bytes, kind: Requests) -> Request:
-        """A message that came compressed, which may become as long as the longest message."""
+        """The message that was compressed to `data`. It waits for memory first, as `data` may become as long
+        as the longest message."""
         if not data:
             return self._codec.decode(data, kind.message)
         await self._call.memory.hold(min(len(data) * INFLATION, kind.max_bytes))
@@ -80,7 +77,7 @@ class Exchange(ABC):
 
     @abstractmethod
     def encoded(self, reply: Reply) -> bytes:
-        """A reply as it is sent."""
+        """The bytes of a reply, in its envelope if the protocol has envelopes."""
 
     @abstractmethod
     async def reply(self, reply: Reply) -> None:
@@ -114,7 +111,7 @@ class Enveloped(Exchange):
         # Most requests end with an empty piece behind their message.
         while (more := await body.read(within=len(content) > FREE)) is not None:
             if more:
-                raise MalformedRequest
+                raise NotOneMessage
         return self._codec.decode(content, kind.message)
 
     def requests(self, kind: Requests) -> AsyncIterator[Request]:
@@ -126,8 +123,8 @@ class Enveloped(Exchange):
     async def _messages(
         self, envelopes: Envelopes, kind: Requests, piece: bytes | None, *, single: bool = False
     ) -> AsyncIterator[Request]:
-        """The messages of a body of which a piece has been read. `single`: the caller keeps the message, and
-        comes back only to see that there is no other."""
+        """The messages of a body whose first piece has been read. With `single`, the caller keeps the one
+        message, and asks for another only to see that there is none."""
         body, memory = self._call.body, self._call.memory
         given = 0
         while piece is not None:
@@ -142,14 +139,14 @@ class Enveloped(Exchange):
                 given += 1
                 if not given % _MESSAGES:
                     await asyncio.sleep(0)
-            if not envelopes.waiting:
-                if not single:  # the caller comes back for more, and so is done with the message before
+            if not envelopes.incomplete:
+                if not single:  # a caller that asks for more is done with the message before
                     memory.release()
             elif envelopes.is_compressed:
                 await memory.hold(min(envelopes.gathering * INFLATION, kind.max_bytes))
             else:
                 await memory.hold(envelopes.gathering)
-            piece = await body.read(within=memory.holds or envelopes.waiting > FREE)
+            piece = await body.read(within=memory.holds or envelopes.incomplete > FREE)
         envelopes.end()
 
     async def _start(self, *, trailers: bool) -> None:
@@ -169,8 +166,8 @@ async def _only(requests: AsyncIterator[Request]) -> Request:
     found = None
     async for request in requests:
         if found is not None:
-            raise MalformedRequest
+            raise NotOneMessage
         found = request
     if found is None:
-        raise MalformedRequest
+        raise NotOneMessage
     return found

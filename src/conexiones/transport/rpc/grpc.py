@@ -1,9 +1,10 @@
 """gRPC over HTTP/2 and HTTP/3 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 
-And so gRPC-Web, binary and text, which Envoy has turned into gRPC.
+gRPC-Web, binary and text, is served here too, since Envoy turns it into gRPC.
 """
 
 from conexiones.errors import ConexionesError, UnknownCompression
+from conexiones.transport.rpc.compression import ACCEPTED
 from conexiones.transport.rpc.envelopes import envelope
 from conexiones.transport.rpc.exchange import Enveloped, Reply
 from conexiones.transport.rpc.status import grpc_status
@@ -12,8 +13,9 @@ _OK = (b"grpc-status", b"0")
 
 
 class Grpc(Enveloped):
-    """An error before the first reply is one header block (Trailers-Only): that is what lets the retry
-    policies of gRPC clients act."""
+    """An error before the first reply is a single block of headers (Trailers-Only). Without that, the retry
+    policies of gRPC clients would never act. Headers that a handler has added get a block of their own before
+    it: in one block, clients would take them for trailers."""
 
     __slots__ = ()
 
@@ -44,13 +46,15 @@ class Grpc(Enveloped):
             return
         call = self._call
         status = [*grpc_status(error, self._details), *call.reply_trailers]
+        if call.reply_headers and not self._begun:
+            await self._start(trailers=True)
         if self._begun:
             await self._finish(status)
             return
         if isinstance(error, UnknownCompression):
-            status.append((b"grpc-accept-encoding", b"identity,gzip"))
+            status.append((b"grpc-accept-encoding", ACCEPTED))
         self._ended = True
-        await call.respond(200, [(b"content-type", self._content_type), *call.reply_headers, *status], b"")
+        await call.respond(200, [(b"content-type", self._content_type), *status], b"")
 
     async def _finish(self, trailers: list[tuple[bytes, bytes]]) -> None:
         self._ended = True

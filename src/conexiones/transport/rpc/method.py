@@ -1,4 +1,4 @@
-"""The methods of services: their handlers, and how a call comes to them."""
+"""The methods of services, and how a call reaches the handler of its method."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Handler: TypeAlias = Callable[[Any, Any], Awaitable[Any] | AsyncIterator[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handled:
-    """A handler with what is special about its method. `pieces`: its requests come in pieces (Requests)."""
+    """A handler, and what is special about its method. `pieces` is that of Requests."""
 
     handler: Handler
     pieces: bool = False
@@ -26,7 +26,7 @@ class Handled:
 
 
 class Method:
-    """The endpoint of one method."""
+    """The endpoint of one method: it gives requests to the handler, and its replies to the exchange."""
 
     def __init__(self, handler: Handler, descriptor: MethodDescriptor, requests: Requests) -> None:
         self._handler = handler
@@ -36,7 +36,7 @@ class Method:
 
     @property
     def streams(self) -> bool:
-        """Whether there is a stream in some direction."""
+        """Whether requests or replies are a stream."""
         return self._takes_stream or self._gives_stream
 
     async def __call__(self, call: Call) -> None:

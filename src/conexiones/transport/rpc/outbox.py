@@ -1,4 +1,4 @@
-"""The way of a stream's replies: those that are there at the same time leave together."""
+"""Sends the replies of a stream: those that are ready at the same time are sent together."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -7,34 +7,34 @@ from conexiones.errors import Internal
 from conexiones.transport.rpc.exchange import Exchange, Reply
 
 SOFT_LIMIT = 64 << 10
-"""Bytes of replies that may wait for the client. The reply that crosses the limit is still queued."""
+"""Soft limit on the bytes of replies that wait for the client: the reply that crosses it is still queued."""
 
 
 class Outbox:
     """The replies of one call."""
 
-    __slots__ = ("_exchange", "_frames", "_news", "_room", "_size")
+    __slots__ = ("_exchange", "_news", "_queue", "_room", "_size")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._frames: list[bytes] = []
+        self._queue: list[bytes] = []  # encoded replies
         self._size = 0
-        self._news = asyncio.Event()  # there are frames, or there will be no more
+        self._news = asyncio.Event()  # replies are queued, or there will be no more
         self._room = asyncio.Event()
 
     async def send_all(self, replies: AsyncGenerator[Reply, None]) -> None:
-        """Sends what the handler gives, until its end. Raises what the handler raises; SystemExit and its
-        like, which would end the event loop from within a task, as Internal."""
+        """Sends all replies of the handler, and raises what it raises. SystemExit, KeyboardInterrupt and
+        GeneratorExit, which would end the event loop from within a task, become Internal."""
         gathering = asyncio.create_task(self._gather(replies))
         try:
-            while not gathering.done() or self._frames:
+            while not gathering.done() or self._queue:
                 await self._news.wait()
                 self._news.clear()
-                frames, self._frames, self._size = self._frames, [], 0
+                queue, self._queue, self._size = self._queue, [], 0
                 self._room.set()
-                if frames:
-                    await self._exchange.send(frames[0] if len(frames) == 1 else b"".join(frames))
-                del frames
+                if queue:
+                    await self._exchange.send(queue[0] if len(queue) == 1 else b"".join(queue))
+                del queue
             await gathering
         finally:
             gathering.cancel()
@@ -44,7 +44,7 @@ class Outbox:
         try:
             async for reply in replies:
                 data = self._exchange.encoded(reply)
-                self._frames.append(data)
+                self._queue.append(data)
                 self._size += len(data)
                 del reply, data
                 self._news.set()
@@ -57,4 +57,4 @@ class Outbox:
             try:
                 await replies.aclose()
             finally:
-                self._news.set()  # the last thing that is done: who waits for it looks for the end
+                self._news.set()  # last of all, since `send_all` then sees whether this task is done

@@ -1,6 +1,6 @@
-"""Handlers of single requests for a stream of them: several are worked on together, replies are in order.
+"""Handles a stream of independent requests: works on several at a time, and replies in their order.
 
-So they share what a commit costs.
+So several requests share the cost of one commit.
 """
 
 import asyncio
@@ -13,15 +13,16 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 REQUESTS = 16
-"""Requests of one stream, from when they are read until their reply is taken."""
+"""Requests of one stream that may wait behind the one whose reply is next."""
 
 BYTES = 16 << 20
-"""Bytes of all streams together. A request without room is worked on too, but none is read beside it."""
+"""Bytes of the requests of all streams together. A request for which there is no room is worked on at once,
+too, but its stream reads no other until it is done."""
 
 
 class Pipeline(Generic[Q, R]):
-    """A handler of a stream. `work` gives the reply to one request; it may end in any order, and must bear to
-    be cancelled when the stream ends early. `size` gives a request's bytes.
+    """The handler of a method with streams. `work` gives the reply to one request. Several run at a time and
+    may end in any order; they are cancelled if the stream ends early. `size` gives the bytes of a request.
 
     The bounds are for all streams of the handler together. Belongs to one event loop.
     """
@@ -79,7 +80,8 @@ class Pipeline(Generic[Q, R]):
 
 
 async def _contained(work: Coroutine[Any, Any, R]) -> R:
-    """Raises SystemExit and its like, which would end the event loop from within a task, as Internal."""
+    """Turns SystemExit, KeyboardInterrupt and GeneratorExit, which would end the event loop from within a
+    task, into Internal."""
     try:
         return await work
     except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:

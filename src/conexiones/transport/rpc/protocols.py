@@ -1,4 +1,4 @@
-"""Which protocol and which format a request speaks: by its content type."""
+"""The protocol and the format of a request, by its content type."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,8 @@ _CONNECT_TIMEOUT = re.compile(rb"[0-9]{1,10}")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A protocol and a format. Without a codec the format is not known, and only an error can be said."""
+    """A protocol and a format. If the format is not known there is no codec, and only errors can be
+    answered."""
 
     kind: Kind
     codec: Codec | None
@@ -27,15 +28,16 @@ class Dialect:
     exchange: type[Exchange]
 
     def carries(self, *, streams: bool) -> bool:
-        """Whether methods of that kind are called so: gRPC has one form for all, Connect has two."""
+        """Whether a method with streams, or one without, can be called so. gRPC has one form for both,
+        Connect has one for each."""
         return self.codec is not None and (self.kind == "grpc" or streams == (self.kind == "connect-stream"))
 
     def answer(self, call: Call, details: Details) -> Exchange:
         return self.exchange(call, self.codec or PROTOBUF, self.content_type, details)
 
     def seconds(self, headers: Mapping[bytes, bytes]) -> float | None:
-        """The time that the client gives the call. Raises MalformedRequest, also for another version of the
-        protocol."""
+        """The time that the client gives the call. Raises MalformedRequest, also if the request names another
+        version of Connect."""
         if self.kind == "grpc":
             value = headers.get(b"grpc-timeout")
             if value is None:
@@ -67,7 +69,8 @@ _KNOWN = {
 
 
 def dialect(content_type: bytes) -> Dialect:
-    """The dialect of a content type; of one that is not known, the one in which its error is said."""
+    """The dialect of a content type. For one that is not known, the dialect in which the error is
+    answered."""
     known = _KNOWN.get(content_type) or _KNOWN.get(content_type.partition(b";")[0].strip().lower())
     if known:
         return known

@@ -12,7 +12,7 @@ from conexiones.errors import Code, ConexionesError
 from conexiones.transport.chain.call import Headers
 
 Details: TypeAlias = Callable[[ConexionesError], list[Any]]
-"""What says more of an error than its code and message: google.rpc.Status.details."""
+"""Gives the details of an error: the messages in google.rpc.Status.details."""
 
 # https://connectrpc.com/docs/protocol/#error-codes
 _HTTP_STATUS = {
@@ -40,7 +40,7 @@ def http_status(error: ConexionesError) -> int:
 
 
 def grpc_status(error: ConexionesError, details: Details) -> Headers:
-    """What says in gRPC, as headers or trailers, how a call has failed."""
+    """The headers or trailers that tell the error in gRPC."""
     found = details(error)
     headers = [(b"grpc-status", b"%d" % error.code), (b"grpc-message", percent(error.message))]
     if found:
@@ -50,7 +50,7 @@ def grpc_status(error: ConexionesError, details: Details) -> Headers:
 
 
 def percent(message: str) -> bytes:
-    """A message as grpc-message has it: what is not printable ASCII, and the percent sign, is encoded
+    """A message for grpc-message: all but printable ASCII, and the percent sign, is percent-encoded
     (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, Responses)."""
     return quote(message, safe=_PRINTABLE).encode()
 

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from conexiones.adapters.catalog.sqlite import facts as descriptions
 from conexiones.adapters.catalog.sqlite import transactions
 from conexiones.adapters.catalog.sqlite.commits import Commits
 from conexiones.adapters.catalog.sqlite.file import connect
@@ -82,85 +81,80 @@ class SqliteCatalog:
             self._wake()
 
     async def add_image(self, image: ImageRecord) -> None:
-        await self._write_image(image, transactions.insert_images, [transactions.image_row(image)])
+        await self._write(image, transactions.insert_images, [transactions.image_row(image)])
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
-        return await self._read(lambda connection: transactions.get_image(connection, image_id))
+        return await self._read(transactions.get_image, image_id)
 
     async def list_images(
         self, *, limit: int, before: str | None, user: str | None, start: int | None, end: int | None
     ) -> list[ImageRecord]:
         return await self._read(
-            lambda connection: transactions.images_page(
-                connection, limit=limit, before=before, user=user, start=start, end=end
-            )
+            transactions.images_page, limit=limit, before=before, user=user, start=start, end=end
         )
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """As in the port. The `update_time` of the user whose image it was moves."""
-        return await self._write(transactions.delete_image, image_id, now)
+        return await self._write(None, transactions.delete_image, image_id, now)
 
     async def put_user(
         self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
     ) -> UserRecord:
         """As in the port. `update_time` moves when `pow` or `image` is given."""
-        return await self._write_image(image, transactions.upsert_user, name, pow, image, now)
+        return await self._write(image, transactions.upsert_user, name, pow, image, now)
 
     async def get_user(self, name: str) -> UserRecord | None:
-        return await self._read(lambda connection: transactions.get_user(connection, name))
+        return await self._read(transactions.get_user, name)
 
     async def has_digest(self, digest: bytes) -> bool:
-        return await self._read(lambda connection: transactions.has_digest(connection, digest))
+        return await self._read(transactions.has_digest, digest)
 
     async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
-        return await self._read(lambda connection: descriptions.facts_of(connection, digests))
+        return await self._read(transactions.facts_of, digests)
 
     async def put_facts(self, digest: bytes, facts: Facts, *, now: int) -> None:
-        await self._write(descriptions.put_facts, digest, facts, now)
+        await self._write(None, transactions.put_facts, digest, facts, now)
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
-        return await self._read(lambda connection: descriptions.undescribed(connection, before, limit))
+        return await self._read(transactions.undescribed, before, limit)
 
     async def counts(self) -> Counts:
         return await self._read(transactions.counts)
 
     async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
-        return await self._write(transactions.create_upload, upload, quota)
+        return await self._write(None, transactions.create_upload, upload, quota)
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None:
-        return await self._read(lambda connection: transactions.get_upload(connection, upload_id))
+        return await self._read(transactions.get_upload, upload_id)
 
     async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
         """As in the port. `update_time` moves."""
-        return await self._write(transactions.claim_upload, upload_id, now)
+        return await self._write(None, transactions.claim_upload, upload_id, now)
 
     async def advance_upload(
         self, upload_id: str, *, epoch: int, size: int, now: int, quota: UploadQuota | None = None
     ) -> UploadRecord | None:
-        return await self._write(transactions.advance_upload, upload_id, epoch, size, now, quota)
+        return await self._write(None, transactions.advance_upload, upload_id, epoch, size, now, quota)
 
     async def end_upload(
         self, upload_id: str, *, state: UploadState, image: ImageRecord | None, failure: str | None, now: int
     ) -> UploadRecord | None:
-        work = transactions.end_upload
-        return await self._write_image(image, work, upload_id, state, image, failure, now)
+        return await self._write(image, transactions.end_upload, upload_id, state, image, failure, now)
 
     async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
-        return await self._read(
-            lambda connection: transactions.stale_uploads(connection, idle_since, created_before)
-        )
+        return await self._read(transactions.stale_uploads, idle_since, created_before)
 
     async def forget_uploads(self, *, ended_before: int) -> int:
-        return await self._write(transactions.forget_uploads, ended_before)
+        return await self._write(None, transactions.forget_uploads, ended_before)
 
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
-        return await self._read(lambda connection: transactions.events_after(connection, after, limit))
+        return await self._read(transactions.events_after, after, limit)
 
     async def event_range(self) -> tuple[int, int]:
         return await self._read(transactions.event_range)
 
     async def forget_events(self, *, keep: int) -> None:
-        await self._write(transactions.forget_events, keep)
+        await self._write(None, transactions.forget_events, keep)
 
     async def changed(self, after: int) -> None:
         """As in the port. `close` ends the wait with StorageUnavailable."""
@@ -170,7 +164,9 @@ class SqliteCatalog:
             await self._news.wait()
         raise StorageUnavailable
 
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(
+        self, work: Callable[Concatenate[sqlite3.Connection, P], T], *given: P.args, **named: P.kwargs
+    ) -> T:
         if not self._open:
             raise StorageUnavailable
 
@@ -180,7 +176,7 @@ class SqliteCatalog:
             except IndexError:
                 connection = connect(self._path, query_only=True)
             try:
-                result = work(connection)
+                result = work(connection, *given, **named)
             except BaseException:
                 connection.close()
                 raise
@@ -193,20 +189,15 @@ class SqliteCatalog:
             raise storage_error(error) from error
 
     def _write(
-        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *given: P.args, **_: P.kwargs
-    ) -> Outcome[T]:
-        """The result of `function` for the connection that writes and what is `given`."""
-        return self.writer.commit(function, *given)
-
-    def _write_image(
         self,
         image: ImageRecord | None,
-        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
         *given: P.args,
         **_: P.kwargs,
     ) -> Outcome[T]:
-        """The same; the bytes of the image become durable before it, if the writer carries them."""
-        return self.writer.commit(function, *given, digest=image.digest if image else None)
+        """The result of the work. If it adds an image whose bytes the writer carries, they become durable
+        before it."""
+        return self.writer.commit(work, *given, digest=image.digest if image else None)
 
     def _committed(self, newest: int) -> None:
         """Wakes those who wait for an event, if there is a newer one."""

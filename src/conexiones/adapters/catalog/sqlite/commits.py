@@ -13,7 +13,7 @@ from conexiones.adapters.writer.messages import Decided, failed, failed_too
 
 
 class Commits:
-    """A Database of the writing process. Works are functions of transactions.py and facts.py."""
+    """A Database of the writing process. Works are functions of transactions.py."""
 
     def __init__(self, path: str) -> None:
         """Opens the file, creates it, or migrates it. Raises as `connect_to_write`."""

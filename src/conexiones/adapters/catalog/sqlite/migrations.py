@@ -16,66 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conexiones.adapters.catalog.sqlite.schema import create
+from conexiones.adapters.catalog.sqlite.schema import STEPS
 from conexiones.adapters.system.disk import sync_file, sync_folder
-
-STEPS: dict[int, tuple[str, ...]] = {
-    2: (  # uploads and events; images by time, users by image
-        "CREATE INDEX images_by_time ON images (create_time)",
-        "CREATE INDEX users_by_image ON users (image_id)",
-        """
-        CREATE TABLE events (
-            sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-            kind TEXT NOT NULL,
-            image_id TEXT NOT NULL,
-            user TEXT,
-            time INTEGER NOT NULL
-        )
-        """,
-        """
-        CREATE TABLE uploads (
-            id TEXT NOT NULL,
-            request_id TEXT NOT NULL,
-            state TEXT NOT NULL,
-            committed_size INTEGER NOT NULL,
-            declared_size INTEGER,
-            writer_epoch INTEGER NOT NULL,
-            user TEXT,
-            image_id TEXT,
-            failure TEXT,
-            create_time INTEGER NOT NULL,
-            update_time INTEGER NOT NULL,
-            PRIMARY KEY (id),
-            UNIQUE (request_id)
-        ) WITHOUT ROWID
-        """,
-        "CREATE INDEX uploads_by_state ON uploads (state, update_time)",
-    ),
-    3: (  # facts
-        """
-        CREATE TABLE facts (
-            digest BLOB NOT NULL,
-            problem TEXT NOT NULL,
-            color_space TEXT NOT NULL,
-            bits_per_sample INTEGER NOT NULL,
-            has_alpha BOOLEAN NOT NULL,
-            dominant_color TEXT NOT NULL,
-            blur_hash TEXT NOT NULL,
-            PRIMARY KEY (digest)
-        ) WITHOUT ROWID
-        """,
-    ),
-    4: (  # images without a user are not in images_by_user
-        "DROP INDEX images_by_user",
-        "CREATE INDEX images_by_user ON images (user, id) WHERE user IS NOT NULL",
-    ),
-}
-"""The statements that make the tables of each version from those of the version before. A released step never
-changes; a new one comes with the same change of schema.py, which is what a new file gets."""
 
 
 def newest() -> int:
-    """The version of the tables in schema.py, which is the newest that this program knows."""
+    """The newest version that this program knows."""
     return max(STEPS)
 
 
@@ -89,18 +35,23 @@ def bring_up(connection: sqlite3.Connection, path: Path) -> None:
         raise ValueError(
             f"{path} is on a file system without shared memory: SQLite cannot use its WAL there."
         )
+    # A step may replace a table that another refers to. SQLite ignores this pragma within a transaction.
+    connection.execute("PRAGMA foreign_keys = OFF")
     # A writing process that is being killed may still be in its last commit. When this transaction has begun,
     # that commit is in the file, or never will be.
     with transaction(connection):
         version = _version(connection)
         if version == 0:
-            version = newest()
-            create(connection)
-            connection.execute(f"PRAGMA user_version = {version}")
+            while version < newest():
+                version += 1
+                _take_step(connection, version)
     if version < newest():
         _keep_aside(connection, path, version)
-        for number in range(version + 1, newest() + 1):
-            _migrate(connection, number)
+    while version < newest():
+        version += 1
+        with transaction(connection):
+            _take_step(connection, version)
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
@@ -130,17 +81,13 @@ def _keep_aside(connection: sqlite3.Connection, path: Path, version: int) -> Non
     sync_folder(kept.parent)
 
 
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Brings the tables from the version before to this one."""
-    # A step may replace a table that another refers to. SQLite ignores this pragma within a transaction.
-    connection.execute("PRAGMA foreign_keys = OFF")
-    with transaction(connection):
-        for statement in STEPS[version]:
-            connection.execute(statement)
-        if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-            raise sqlite3.IntegrityError(f"version {version} would leave references to rows that are gone")
-        connection.execute(f"PRAGMA user_version = {version}")
-    connection.execute("PRAGMA foreign_keys = ON")
+def _take_step(connection: sqlite3.Connection, version: int) -> None:
+    """Brings the tables from the version before to this one, in the transaction that is open."""
+    for statement in STEPS[version]:
+        connection.execute(statement)
+    if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+        raise sqlite3.IntegrityError(f"version {version} would leave references to rows that are gone")
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 @contextmanager

@@ -1,79 +1,94 @@
-"""The catalog's tables, as a new file gets them. Columns are named as the fields of the records in
-ports/records.py. Older files become the same by the steps of migrations.py."""
+"""The catalog's tables. Columns are named as the fields of the records in ports/records.py."""
 
 import sqlite3
 
 # INTEGER holds 64 bits in SQLite. A table without a rowid is the tree of its primary key: one tree less to
 # write for each row, and each index has the primary key as its last column.
-_SCHEMA = """
-CREATE TABLE images (
-    id TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    size INTEGER NOT NULL,
-    format TEXT NOT NULL,
-    width INTEGER NOT NULL,
-    height INTEGER NOT NULL,
-    frames INTEGER NOT NULL,
-    user TEXT,
-    create_time INTEGER NOT NULL,
-    PRIMARY KEY (id)
-) WITHOUT ROWID;
-CREATE INDEX images_by_digest ON images (digest);
--- Ids sort by time.
-CREATE INDEX images_by_user ON images (user, id) WHERE user IS NOT NULL;
-CREATE INDEX images_by_time ON images (create_time);
-
--- By the digest of the bytes, which several images may share.
-CREATE TABLE facts (
-    digest BLOB NOT NULL,
-    problem TEXT NOT NULL,
-    color_space TEXT NOT NULL,
-    bits_per_sample INTEGER NOT NULL,
-    has_alpha BOOLEAN NOT NULL,
-    dominant_color TEXT NOT NULL,
-    blur_hash TEXT NOT NULL,
-    PRIMARY KEY (digest)
-) WITHOUT ROWID;
-
-CREATE TABLE users (
-    name TEXT NOT NULL,
-    pow INTEGER NOT NULL,
-    image_id TEXT,
-    create_time INTEGER NOT NULL,
-    update_time INTEGER NOT NULL,
-    PRIMARY KEY (name),
-    FOREIGN KEY(image_id) REFERENCES images (id)
-) WITHOUT ROWID;
--- Without this index each deletion of an image would read all users.
-CREATE INDEX users_by_image ON users (image_id);
-
--- AUTOINCREMENT: no number is used twice, not even when all events were forgotten.
-CREATE TABLE events (
-    sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL,
-    image_id TEXT NOT NULL,
-    user TEXT,
-    time INTEGER NOT NULL
-);
-
--- image_id is no foreign key: an upload keeps its outcome when the image is deleted.
-CREATE TABLE uploads (
-    id TEXT NOT NULL,
-    request_id TEXT NOT NULL,
-    state TEXT NOT NULL,
-    committed_size INTEGER NOT NULL,
-    declared_size INTEGER,
-    writer_epoch INTEGER NOT NULL,
-    user TEXT,
-    image_id TEXT,
-    failure TEXT,
-    create_time INTEGER NOT NULL,
-    update_time INTEGER NOT NULL,
-    PRIMARY KEY (id),
-    UNIQUE (request_id)
-) WITHOUT ROWID;
-CREATE INDEX uploads_by_state ON uploads (state, update_time);
-"""
+STEPS: dict[int, tuple[str, ...]] = {
+    1: (  # images and users
+        """
+        CREATE TABLE images (
+            id TEXT NOT NULL,
+            digest BLOB NOT NULL,
+            size INTEGER NOT NULL,
+            format TEXT NOT NULL,
+            width INTEGER NOT NULL,
+            height INTEGER NOT NULL,
+            frames INTEGER NOT NULL,
+            user TEXT,
+            create_time INTEGER NOT NULL,
+            PRIMARY KEY (id)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX images_by_digest ON images (digest)",
+        "CREATE INDEX images_by_user ON images (user, id)",  # ids sort by time
+        """
+        CREATE TABLE users (
+            name TEXT NOT NULL,
+            pow INTEGER NOT NULL,
+            image_id TEXT,
+            create_time INTEGER NOT NULL,
+            update_time INTEGER NOT NULL,
+            PRIMARY KEY (name),
+            FOREIGN KEY(image_id) REFERENCES images (id)
+        ) WITHOUT ROWID
+        """,
+    ),
+    2: (  # uploads and events; images by time, users by image
+        "CREATE INDEX images_by_time ON images (create_time)",
+        # Without this index each deletion of an image would read all users.
+        "CREATE INDEX users_by_image ON users (image_id)",
+        # AUTOINCREMENT: no number is used twice, not even when all events were forgotten.
+        """
+        CREATE TABLE events (
+            sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+            kind TEXT NOT NULL,
+            image_id TEXT NOT NULL,
+            user TEXT,
+            time INTEGER NOT NULL
+        )
+        """,
+        # image_id is no foreign key: an upload keeps its outcome when the image is deleted.
+        """
+        CREATE TABLE uploads (
+            id TEXT NOT NULL,
+            request_id TEXT NOT NULL,
+            state TEXT NOT NULL,
+            committed_size INTEGER NOT NULL,
+            declared_size INTEGER,
+            writer_epoch INTEGER NOT NULL,
+            user TEXT,
+            image_id TEXT,
+            failure TEXT,
+            create_time INTEGER NOT NULL,
+            update_time INTEGER NOT NULL,
+            PRIMARY KEY (id),
+            UNIQUE (request_id)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX uploads_by_state ON uploads (state, update_time)",
+    ),
+    3: (  # facts, by the digest of the bytes, which several images may share
+        """
+        CREATE TABLE facts (
+            digest BLOB NOT NULL,
+            problem TEXT NOT NULL,
+            color_space TEXT NOT NULL,
+            bits_per_sample INTEGER NOT NULL,
+            has_alpha BOOLEAN NOT NULL,
+            dominant_color TEXT NOT NULL,
+            blur_hash TEXT NOT NULL,
+            PRIMARY KEY (digest)
+        ) WITHOUT ROWID
+        """,
+    ),
+    4: (  # images without a user are not in images_by_user
+        "DROP INDEX images_by_user",
+        "CREATE INDEX images_by_user ON images (user, id) WHERE user IS NOT NULL",
+    ),
+}
+"""Version → the statements that make its tables from those of the version before. A released step never
+changes. A new file is made by all of them."""
 
 # Temporary, for a connection that writes: adds images and their events with one statement.
 _WRITING = """
@@ -85,12 +100,6 @@ CREATE TEMP TRIGGER store INSTEAD OF INSERT ON stored_images BEGIN
     INSERT INTO events (kind, image_id, user, time) VALUES ('STORED', NEW.id, NEW.user, NEW.create_time);
 END;
 """
-
-
-def create(connection: sqlite3.Connection) -> None:
-    """Creates the tables in the transaction that is open. The file has none yet."""
-    for statement in _SCHEMA.split(";"):  # executescript would commit what is open
-        connection.execute(statement)
 
 
 def prepare_to_write(connection: sqlite3.Connection) -> None:

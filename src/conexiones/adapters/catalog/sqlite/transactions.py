@@ -2,7 +2,7 @@
 others."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from conexiones.errors import TooManyUploads, UploadBytesExceeded
 from conexiones.ports.records import (
     Counts,
     EventRecord,
+    Facts,
     ImageRecord,
     UploadQuota,
     UploadRecord,
@@ -25,28 +26,29 @@ ROWS = 128
 have it again."""
 
 
-def columns(record: type) -> tuple[str, ...]:
+def _columns(record: type) -> tuple[str, ...]:
     """The columns of a record's table, which are named as its fields."""
     return tuple(field.name for field in fields(record))
 
 
 _EVENT = ("kind", "image_id", "user", "time")
-_NAMES = {record: columns(record) for record in (ImageRecord, UserRecord, UploadRecord, EventRecord)}
-_IMAGE, _UPLOAD = _NAMES[ImageRecord], _NAMES[UploadRecord]
+_NAMES = {record: _columns(record) for record in (ImageRecord, UserRecord, UploadRecord, EventRecord)}
+_IMAGE, _UPLOAD, _FACTS = _NAMES[ImageRecord], _NAMES[UploadRecord], _columns(Facts)
 image_row = attrgetter(*_IMAGE)
 _upload_row = attrgetter(*_UPLOAD)
+_facts_row = attrgetter(*_FACTS)
 
 
-def select(record: type, table: str) -> str:
-    """The start of a statement whose rows `found` and `first` read."""
-    return f"SELECT {', '.join(f'{table}.{name}' for name in columns(record))} FROM {table}"  # noqa: S608
+def _select(record: type, table: str) -> str:
+    """The start of a statement whose rows `_found` and `_first` read."""
+    return f"SELECT {', '.join(f'{table}.{name}' for name in _columns(record))} FROM {table}"  # noqa: S608
 
 
-_GET_IMAGE = f"{select(ImageRecord, 'images')} WHERE id = ?"
-_GET_USER = f"{select(UserRecord, 'users')} WHERE name = ?"
-_GET_UPLOAD = f"{select(UploadRecord, 'uploads')} WHERE id = ?"
-_GET_REQUEST = f"{select(UploadRecord, 'uploads')} WHERE request_id = ?"
-_GET_EVENTS = f"{select(EventRecord, 'events')} WHERE sequence > ? ORDER BY sequence LIMIT ?"
+_GET_IMAGE = f"{_select(ImageRecord, 'images')} WHERE id = ?"
+_GET_USER = f"{_select(UserRecord, 'users')} WHERE name = ?"
+_GET_UPLOAD = f"{_select(UploadRecord, 'uploads')} WHERE id = ?"
+_GET_REQUEST = f"{_select(UploadRecord, 'uploads')} WHERE request_id = ?"
+_GET_EVENTS = f"{_select(EventRecord, 'events')} WHERE sequence > ? ORDER BY sequence LIMIT ?"
 
 _NEWEST_EVENT = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 # One statement, so that both numbers are of one snapshot.
@@ -63,7 +65,7 @@ ON CONFLICT (name) DO UPDATE SET
     pow = iif(?6, excluded.pow, pow),
     image_id = coalesce(excluded.image_id, image_id),
     update_time = iif(?7, excluded.update_time, update_time)
-RETURNING {", ".join(columns(UserRecord))}
+RETURNING {", ".join(_columns(UserRecord))}
 """  # noqa: S608 (our own names)
 
 # Only the request_id may be there already; an id that is used twice is an error.
@@ -89,17 +91,32 @@ _OPEN_TOTALS = """
 SELECT count(*), sum(max(coalesce(declared_size, 0), committed_size)) FROM uploads WHERE state = 'OPEN'
 """
 
+_GET_FACTS = f"SELECT digest, {', '.join(_FACTS)} FROM facts WHERE digest IN "  # noqa: S608 (our own names)
+_PUT_FACTS = f"""
+INSERT OR REPLACE INTO facts (digest, {", ".join(_FACTS)}) VALUES (?{", ?" * len(_FACTS)})
+"""  # noqa: S608 (our own names)
+_DESCRIBED = """
+INSERT INTO events (kind, image_id, user, time)
+SELECT 'DESCRIBED', id, user, ? FROM images WHERE digest = ? ORDER BY id
+"""
+# The problems that are named here may be passing ones: another attempt may succeed.
+_UNDESCRIBED = f"""
+{_select(ImageRecord, "images")} LEFT JOIN facts ON facts.digest = images.digest
+WHERE (facts.digest IS NULL OR facts.problem IN ('SECONDS', 'MEMORY', 'CRASH')) AND (?1 IS NULL OR id < ?1)
+ORDER BY id DESC LIMIT ?2
+"""
 
-def found(record: type[R], rows: Iterable[Sequence[Any]]) -> list[R]:
-    """The records of a statement that began with `select`."""
+
+def _found(record: type[R], rows: Iterable[Sequence[Any]]) -> list[R]:
+    """The records of a statement that began with `_select`."""
     names = _NAMES[record]
     return [record(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def first(record: type[R], rows: sqlite3.Cursor) -> R | None:
+def _first(record: type[R], rows: sqlite3.Cursor) -> R | None:
     row = rows.fetchone()
     rows.close()  # otherwise the statement would hold its snapshot
-    return None if row is None else found(record, [row])[0]
+    return None if row is None else _found(record, [row])[0]
 
 
 # Images and users.
@@ -112,7 +129,7 @@ def insert_images(connection: sqlite3.Connection, rows: Sequence[tuple[object, .
 
 
 def get_image(connection: sqlite3.Connection, image_id: str) -> ImageRecord | None:
-    return first(ImageRecord, connection.execute(_GET_IMAGE, (image_id,)))
+    return _first(ImageRecord, connection.execute(_GET_IMAGE, (image_id,)))
 
 
 def has_digest(connection: sqlite3.Connection, digest: bytes) -> bool:
@@ -138,8 +155,8 @@ def images_page(
     given = {"id < ?": before, "user = ?": user, "create_time >= ?": start, "create_time < ?": end}
     filters = {text: value for text, value in given.items() if value is not None}
     where = f"WHERE {' AND '.join(filters)}" if filters else ""
-    page = f"{select(ImageRecord, 'images')} {where} ORDER BY id DESC LIMIT ?"
-    return found(ImageRecord, connection.execute(page, (*filters.values(), limit)))
+    page = f"{_select(ImageRecord, 'images')} {where} ORDER BY id DESC LIMIT ?"
+    return _found(ImageRecord, connection.execute(page, (*filters.values(), limit)))
 
 
 def delete_image(connection: sqlite3.Connection, image_id: str, now: int) -> ImageRecord | None:
@@ -162,11 +179,35 @@ def upsert_user(
         insert_images(connection, [image_row(image)])
     changed = pow is not None or image is not None
     values = (name, pow or 0, image.id if image else None, now, now, pow is not None, changed)
-    return found(UserRecord, connection.execute(_UPSERT_USER, values).fetchall())[0]
+    return _found(UserRecord, connection.execute(_UPSERT_USER, values).fetchall())[0]
 
 
 def get_user(connection: sqlite3.Connection, name: str) -> UserRecord | None:
-    return first(UserRecord, connection.execute(_GET_USER, (name,)))
+    return _first(UserRecord, connection.execute(_GET_USER, (name,)))
+
+
+# Facts.
+
+
+def facts_of(connection: sqlite3.Connection, digests: Collection[bytes]) -> dict[bytes, Facts]:
+    rows = connection.execute(f"{_GET_FACTS} ({','.join('?' * len(digests))})", tuple(digests))
+    return {digest: _facts(values) for digest, *values in rows}
+
+
+def put_facts(connection: sqlite3.Connection, digest: bytes, facts: Facts, now: int) -> None:
+    if has_digest(connection, digest):
+        connection.execute(_PUT_FACTS, (digest, *_facts_row(facts)))
+        connection.execute(_DESCRIBED, (now, digest))
+
+
+def undescribed(connection: sqlite3.Connection, before: str | None, limit: int) -> list[ImageRecord]:
+    return _found(ImageRecord, connection.execute(_UNDESCRIBED, (before, limit)))
+
+
+def _facts(row: list[object]) -> Facts:
+    values = dict(zip(_FACTS, row, strict=True))
+    values["has_alpha"] = bool(values["has_alpha"])
+    return Facts(**values)  # type: ignore[arg-type]
 
 
 # Uploads.
@@ -177,11 +218,11 @@ def create_upload(
 ) -> UploadRecord:
     if connection.execute(_CREATE_UPLOAD, _upload_row(upload)).rowcount and quota is not None:
         _check_quota(connection, quota)
-    return found(UploadRecord, connection.execute(_GET_REQUEST, (upload.request_id,)).fetchall())[0]
+    return _found(UploadRecord, connection.execute(_GET_REQUEST, (upload.request_id,)).fetchall())[0]
 
 
 def get_upload(connection: sqlite3.Connection, upload_id: str) -> UploadRecord | None:
-    return first(UploadRecord, connection.execute(_GET_UPLOAD, (upload_id,)))
+    return _first(UploadRecord, connection.execute(_GET_UPLOAD, (upload_id,)))
 
 
 def claim_upload(connection: sqlite3.Connection, upload_id: str, now: int) -> UploadRecord | None:
@@ -235,7 +276,7 @@ def _check_quota(connection: sqlite3.Connection, quota: UploadQuota) -> None:
 
 
 def events_after(connection: sqlite3.Connection, after: int, limit: int) -> list[EventRecord]:
-    return found(EventRecord, connection.execute(_GET_EVENTS, (after, limit)))
+    return _found(EventRecord, connection.execute(_GET_EVENTS, (after, limit)))
 
 
 def event_range(connection: sqlite3.Connection) -> tuple[int, int]:
