@@ -15,7 +15,7 @@ RULES = {
     "the id of an upload": ((), "el id de una subida"),
     "{}, each once": (("width, height",), "width, height, cada uno una vez"),
     "1 to {}": ((8,), "de 1 a 8"),
-    "{} or {}": (("inside, cover", "contain"), "inside, cover o contain"),
+    "{} or {}": (("JPEG, PNG, WEBP", "AVIF"), "JPEG, PNG, WEBP o AVIF"),
     "0 or 1": ((), "0 o 1"),
     "0 or more": ((), "0 o más"),
     "the token of a page of the same list": ((), "el token de una página de la misma lista"),
@@ -23,8 +23,6 @@ RULES = {
     "1 to {} characters": ((128,), "de 1 a 128 caracteres"),
     "at least 1": ((), "al menos 1"),
     "32 bytes, or none": ((), "32 bytes, o ninguno"),
-    "INSIDE, COVER or CONTAIN": ((), "INSIDE, COVER o CONTAIN"),
-    "JPEG, PNG, WEBP or AVIF": ((), "JPEG, PNG, WEBP o AVIF"),
     "1 to {} with the fit {}": ((8, "COVER"), "de 1 a 8 con fit COVER"),
     "false unless the format is WEBP": ((), "false si format no es WEBP"),
     "nothing with the format PNG": ((), "ningún valor con format PNG"),
@@ -39,6 +37,8 @@ def template(node: ast.expr) -> str | None:
             return text
         case ast.JoinedStr(values=parts):
             return "".join(template(part) or "{}" for part in parts)
+        case ast.Call(func=ast.Name(id="_one_of")):
+            return "{} or {}"  # the values of a table
     return None
 
 
