@@ -15,8 +15,11 @@ demo: setup ## start the server, send it a photograph from Python and from Node.
 test: setup ## run all tests, in three processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
 	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=3 --dist=worksteal)
 
-faults: setup ## run hundreds of uploads and downloads over a bad network; CONEXIONES_FAULT_RUNS and _SEED choose
-	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} $(RUN) -m pytest tests/sdk/test_bad_network.py -q $(ARGS)
+faults: setup ## run hundreds of transfers over a bad network, and kill servers; CONEXIONES_FAULT_RUNS and _SEED choose
+	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} CONEXIONES_KILLS=$${CONEXIONES_KILLS:-10} \
+	CONEXIONES_FILM_BYTES=$${CONEXIONES_FILM_BYTES:-300000000} $(RUN) -m pytest -q $(ARGS) \
+	tests/sdk/test_bad_network.py tests/server/test_killed_under_clients.py \
+	tests/page/test_in_browser.py::test_an_upload_goes_on_when_the_server_is_killed_in_the_middle
 
 budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back
 	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_memory_budgets.py -q -s $(ARGS)
