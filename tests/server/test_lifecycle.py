@@ -2,11 +2,14 @@
 
 import os
 import queue
+import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -113,6 +116,18 @@ def test_a_second_server_on_the_data_is_refused(shared: Server) -> None:
 def test_what_cannot_be_is_refused_in_one_line(tmp_path: Path, flags: list[str], sentence: str) -> None:
     refused = run("serve", f"--data-dir={tmp_path}", *flags)
     assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", f"conexiones: {sentence}\n")
+
+
+def test_a_folder_of_a_newer_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as catalog:
+        catalog.execute("PRAGMA user_version = 1000")
+    before = (tmp_path / "catalog.sqlite3").read_bytes()
+    result = run("serve", "--address", "127.0.0.1:0", "--data-dir", str(tmp_path))
+    assert result.returncode == 1
+    assert re.fullmatch(
+        r"conexiones: .* has schema version 1000, .* start the newer server .*\n", result.stderr
+    )
+    assert (tmp_path / "catalog.sqlite3").read_bytes() == before
 
 
 def test_insecure_allows_all_addresses(tmp_path: Path) -> None:

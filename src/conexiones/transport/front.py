@@ -69,10 +69,14 @@ class Front:
             try:
                 await stack.enter_async_context(self._resources())
             except Exception as error:
-                _log.exception("The server cannot start")
-                # The supervisor is no client: it shows the text of the exception to the operator.
+                # A ValueError has a sentence that says what the operator can do.
+                level = logging.DEBUG if isinstance(error, ValueError) else logging.ERROR
+                _log.log(level, "The server cannot start", exc_info=error)
                 if self._control:
+                    # The supervisor is no client: it shows the text of the exception to the operator, and
+                    # ends this process. Envoy, told of the failure, would print its whole configuration.
                     self._control.say("failed", why=str(error))
+                    await asyncio.Event().wait()
                 await send({"type": "lifespan.startup.failed", "message": "see the log"})
                 return
             if self._control:

@@ -31,7 +31,8 @@ def test_every_listener(settings) -> None:
         assert manager["stream_idle_timeout"] == "0s"
         assert manager["request_headers_timeout"] == "10s"
         names = [entry["name"] for entry in manager["http_filters"]]
-        assert names == ["envoy.filters.http.cors", "envoy.filters.http.grpc_web", "pyvoy"]
+        http = [f"envoy.filters.http.{name}" for name in ("rbac", "cors", "grpc_web")]
+        assert names == [*http, "pyvoy"]
         assert "typed_per_filter_config" not in manager["route_config"]["virtual_hosts"][0]  # CORS is off
         if manager.get("codec_type") != "HTTP3":
             options = manager["http2_protocol_options"]

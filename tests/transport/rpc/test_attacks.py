@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote
 
@@ -120,7 +119,7 @@ def sound(served: Server):
         ([WEB, GZIP], enveloped(b"", flags=1), (200, "")),
         ([WEB, GZIP], enveloped(gzip.compress(ANA, mtime=0) * 2, flags=1), (200, MALFORMED)),
         ([WEB], enveloped(ANA) + enveloped(b"grpc-status: 0\r\n", flags=0x80), (200, MALFORMED)),
-        ([WEB], enveloped(ANA, ANA), (200, "UNKNOWN_METHOD")),
+        ([WEB], enveloped(ANA, ANA), (200, "NOT_ONE_MESSAGE")),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -238,17 +237,16 @@ def test_a_body_in_pieces_of_one_byte(served: Server) -> None:
 def test_many_messages_at_once_hold_nobody_up(served: Server, message: bytes) -> None:
     """A handler may take each without waiting for anything; others have their turn in between."""
     body = enveloped(message) * 100_000
-    slowest, begun = 0.0, time.monotonic()
+    answered = 0
     with grpc.insecure_channel(served.address) as channel, ThreadPoolExecutor(1) as attacker:
         stub = UsuarioServicioStub(channel)
         attack = attacker.submit(http1, served.port, request(GET_STREAM_IMAGE, [STREAM, CLOSE], body))
         while not attack.done():
-            asked = time.monotonic()
             stub.GetUser(GetUserRequest(name="Ana"), timeout=raw.SECONDS)
-            slowest = max(slowest, time.monotonic() - asked)
+            answered += 1
         assert reason(attack.result()) == ""
-    # Seconds would depend on the machine. Held up, somebody waits for as long as the attack lasts.
-    assert slowest < (time.monotonic() - begun) / 2
+    # If the attack held the event loop, one call would be answered before it and one after it.
+    assert answered > 3
 
 
 def test_who_holds_memory_may_not_stand_still(served: Server) -> None:
@@ -277,6 +275,16 @@ def test_who_does_not_end_a_request_may_not_keep_it_in_memory(served: Server) ->
     pieces = [frame(raw.DATA, 0, body[at : at + 16_000]) for at in range(0, len(body), 16_000)]
     got = http2(served.port, head(PROCESS_IMAGE, [GRPC, TE]), *pieces)
     assert (got.ended, got.frames) == (True, [HEADERS]), "Trailers-Only, as errors are"
+
+
+@pytest.mark.parametrize(
+    "path", ["/images/%ff", "/%80", "/user.UsuarioServicio/GetUser%C3%B1", "/images/%e2%82"]
+)
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+def test_a_path_that_is_not_ascii_is_refused(served: Server, path: str, verb: str) -> None:
+    """By Envoy: what stands behind it fails at paths that are not UTF-8, without an answer."""
+    answer = http1(served.port, request(path, [("connection", "close")], verb=verb))
+    assert answer.status == 403
 
 
 async def _forgiven(server: Server, last: str) -> None:

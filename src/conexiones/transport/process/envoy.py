@@ -109,6 +109,7 @@ def _tls_contexts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _harden(manager: dict[str, Any], settings: Settings) -> None:
     """Filters, timeouts and limits of one HTTP connection manager."""
     manager["http_filters"] = [
+        _ascii_paths(),
         _filter("cors", "cors.v3.Cors"),
         _filter("grpc_web", "grpc_web.v3.GrpcWeb"),
         *manager["http_filters"],
@@ -149,6 +150,28 @@ def _filter(name: str, message: str) -> dict[str, Any]:
     return {
         "name": f"envoy.filters.http.{name}",
         "typed_config": {"@type": f"{TYPE}filters.http.{message}"},
+    }
+
+
+def _ascii_paths() -> dict[str, Any]:
+    """Refuses paths that are not ASCII, also where they are percent-encoded: the server has no such path, and
+    pyvoy throws at one that is not UTF-8, so that its request would never be answered."""
+    return {
+        "name": "envoy.filters.http.rbac",
+        "typed_config": {
+            "@type": f"{TYPE}filters.http.rbac.v3.RBAC",
+            "rules": {
+                "action": "DENY",
+                "policies": {
+                    "not ascii": {
+                        "permissions": [
+                            {"url_path": {"path": {"safe_regex": {"regex": r".*(%[89A-Fa-f]|[^ -~]).*"}}}}
+                        ],
+                        "principals": [{"any": True}],
+                    }
+                },
+            },
+        },
     }
 
 

@@ -133,6 +133,7 @@ class Supervisor:
         """Waits until calls are served; gives the address with the port that was taken."""
         async for event in line.events():
             if event["event"] == "failed":
+                process.kill()
                 raise StartError(event["why"])
             if event["event"] == "ready":
                 break
