@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote
 
 import grpc
@@ -231,22 +230,6 @@ def test_a_body_in_pieces_of_one_byte(served: Server) -> None:
     chunked = ("transfer-encoding", "chunked")
     answer = http1(served.port, request(PROCESS_IMAGE, [PROTO, CLOSE, chunked], length=None) + chunks)
     assert GetUserReply.FromString(answer.body).message == str(len(image))
-
-
-@pytest.mark.parametrize("message", [b"", b"\x78\x01"], ids=["empty messages", "fields that are not known"])
-def test_many_messages_at_once_hold_nobody_up(served: Server, message: bytes) -> None:
-    """A handler may take each without waiting for anything; others have their turn in between."""
-    body = enveloped(message) * 100_000
-    answered = 0
-    with grpc.insecure_channel(served.address) as channel, ThreadPoolExecutor(1) as attacker:
-        stub = UsuarioServicioStub(channel)
-        attack = attacker.submit(http1, served.port, request(GET_STREAM_IMAGE, [STREAM, CLOSE], body))
-        while not attack.done():
-            stub.GetUser(GetUserRequest(name="Ana"), timeout=raw.SECONDS)
-            answered += 1
-        assert reason(attack.result()) == ""
-    # If the attack held the event loop, one call would be answered before it and one after it.
-    assert answered > 3
 
 
 def test_who_holds_memory_may_not_stand_still(served: Server) -> None:
