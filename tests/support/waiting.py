@@ -1,14 +1,20 @@
-"""How tests wait: for a state that nothing announces, and never longer than a deadline."""
+"""How tests wait where nothing can be awaited, and for how long at most."""
 
 import asyncio
 from collections.abc import Callable
 
 DEADLINE = 20.0
-"""Seconds within which anything that a test waits for must have come."""
+"""The seconds within which whatever a test waits for must come."""
 
 
 async def until(true: Callable[[], object]) -> None:
-    """Waits for the state of files or processes, which nothing announces."""
+    """Waits until it is true of files or processes, whose changes nothing announces."""
     async with asyncio.timeout(DEADLINE):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def idle() -> None:
+    """Lets the other tasks run until each of them waits for an event."""
+    for _ in range(100):
+        await asyncio.sleep(0)

@@ -6,12 +6,7 @@ import random
 import pytest
 
 from conexiones.transport.chain.memory import COPIES, FREE, Budget, Lease
-
-
-async def turn() -> None:
-    """Lets everything run that can."""
-    for _ in range(10):
-        await asyncio.sleep(0)
+from tests.support.waiting import idle
 
 
 async def test_who_comes_first_is_served_first() -> None:
@@ -24,7 +19,7 @@ async def test_who_comes_first_is_served_first() -> None:
         served.append(size)
 
     waiting = [asyncio.create_task(wait(size)) for size in (60, 10, 30)]
-    await turn()
+    await idle()
     assert served == [], "10 would fit, but is not first in the line"
     budget.release(80)
     await asyncio.gather(*waiting)
@@ -36,7 +31,7 @@ async def test_as_much_as_the_limit_may_be_held_and_not_a_byte_more() -> None:
     budget = Budget(100)
     await budget.acquire(100)
     more = asyncio.create_task(budget.acquire(1))
-    await turn()
+    await idle()
     assert not more.done()
     budget.release(1)
     await more
@@ -48,7 +43,7 @@ async def test_who_is_cancelled_in_the_line_takes_nothing_and_lets_the_next_pass
     await budget.acquire(50)
     large = asyncio.create_task(budget.acquire(100))
     small = asyncio.create_task(budget.acquire(50))
-    await turn()
+    await idle()
     large.cancel()
     await small
     assert large.cancelled()
@@ -59,7 +54,7 @@ async def test_who_is_cancelled_with_its_share_gives_it_back() -> None:
     budget = Budget(100)
     await budget.acquire(100)
     waiting = asyncio.create_task(budget.acquire(70))
-    await turn()
+    await idle()
     budget.release(100)  # it is granted now, and has not run since
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -71,7 +66,7 @@ async def test_who_is_cancelled_just_before_a_release_is_passed_over() -> None:
     budget = Budget(100)
     await budget.acquire(100)
     first, second = (asyncio.create_task(budget.acquire(100)) for _ in range(2))
-    await turn()
+    await idle()
     first.cancel()
     budget.release(100)  # before the first has run again
     await second

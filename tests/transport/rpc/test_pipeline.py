@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from conexiones.transport.rpc.pipeline import BYTES, REQUESTS, Pipeline
+from tests.support.waiting import idle
 
 
 class Source:
@@ -24,12 +25,6 @@ class Source:
 
 def one(request: int) -> int:
     return 1
-
-
-async def idle() -> None:
-    """Lets everything run that can."""
-    for _ in range(100):
-        await asyncio.sleep(0)
 
 
 async def test_they_run_together_and_answer_in_order() -> None:
