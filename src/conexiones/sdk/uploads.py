@@ -248,14 +248,19 @@ class _WriteStream:
         self._closing = True
         if not self._acks.done():
             self._wait_for(True)
-        await self.either(asyncio.ensure_future(ours(self._call.done_writing())), last=True)
-        await self._acks
+        closing = asyncio.ensure_future(ours(self._call.done_writing()))
+        closing.add_done_callback(_seen)
+        try:
+            # The status of the call decides, and may come before the half-close is known to have been sent.
+            await self._acks
+        finally:
+            closing.cancel()
 
-    async def either(self, work: "asyncio.Future[T]", *, keep: bool = False, last: bool = False) -> T:
-        """The result of `work`, or the failure of the stream, whichever comes first.
+    async def either(self, work: "asyncio.Future[T]", *, keep: bool = False) -> T:
+        """The result of `work`, or the failure of the stream, whichever comes first. That the stream ends is
+        a failure, too.
 
         keep: do not cancel the work when the stream fails.
-        last: the stream may end successfully; otherwise its end is a failure.
         """
         try:
             both: set[asyncio.Future[Any]] = {work, self._acks}
@@ -265,8 +270,7 @@ class _WriteStream:
                 await asyncio.wait({self._acks}, timeout=self._timeout)
             if self._acks.done():
                 self._acks.result()
-                if not last:
-                    raise ConnectionLost(why="the server ended the stream")
+                raise ConnectionLost(why="the server ended the stream")
         finally:
             if not keep and not work.done():
                 work.add_done_callback(_seen)
