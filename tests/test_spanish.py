@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from conexiones.domain import renditions
 from conexiones.errors import InvalidField
 from conexiones.spanish import in_spanish
 from tests.support.paths import ROOT
@@ -39,6 +40,9 @@ def template(node: ast.expr) -> str | None:
             return text
         case ast.JoinedStr(values=parts):
             return "".join(template(part) or "{}" for part in parts)
+        case ast.Call(func=ast.Name("_one_of"), args=[ast.Name(name)]):  # of domain/renditions.py
+            *words, last = getattr(renditions, name)
+            return f"{', '.join(words)} or {last}"
     return None
 
 
