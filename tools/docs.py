@@ -37,7 +37,13 @@ def settings() -> str:
 def commands() -> str:
     lines = ["# The command line", "", "This is the `--help` text of each command.", ""]
     for name, command in _walk("conexiones", cli):
-        context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+        context = click.Context(
+            command,
+            info_name=name,
+            max_content_width=100,
+            terminal_width=100,
+            help_option_names=["-h", "--help"],
+        )
         lines += [f"## `{name}`", "", "```", command.get_help(context), "```", ""]
     return "\n".join(lines)
 

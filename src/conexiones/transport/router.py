@@ -71,7 +71,9 @@ def _refusal(
     error: type[ConexionesError], status: int | None = None, headers: Headers | None = None
 ) -> Route:
     """A route that refuses its calls with the error. `status` is the HTTP status, in protocols whose errors
-    have one."""
+    have one.
+
+    Its calls are exempt from admission: they cost nothing, and are wrong whatever state the server is in."""
 
     async def refuse(call: Call) -> None:
         call.http_status = status

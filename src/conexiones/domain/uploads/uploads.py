@@ -25,7 +25,7 @@ from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, Upl
 from conexiones.ports.staging import ResumableStaged, Staging
 
 IDLE_SECONDS = 24 * 3600
-"""An open upload expires if it receives no byte for this long."""
+"""An open upload expires if no byte is committed, and no writer takes it, for this long."""
 
 TOTAL_SECONDS = 7 * 24 * 3600
 """An open upload expires this long after it was created, whatever it receives."""
@@ -242,7 +242,8 @@ class Uploads:
 
 
 def expiry(upload: UploadRecord) -> int:
-    """When an open upload expires if no byte comes, or when one that has ended is forgotten; microseconds."""
+    """When an open upload expires if nothing happens to it, or when one that has ended is forgotten; in
+    microseconds."""
     if upload.state != "OPEN":
         return upload.update_time + KEEP_SECONDS * 1_000_000
     return min(upload.update_time + IDLE_SECONDS * 1_000_000, upload.create_time + TOTAL_SECONDS * 1_000_000)

@@ -94,6 +94,7 @@ changes. A new file is made by all of them."""
 _WRITING = """
 CREATE TEMP VIEW stored_images AS SELECT * FROM images;
 CREATE TEMP TRIGGER store INSTEAD OF INSERT ON stored_images BEGIN
+    -- All columns have to be named here: the value of any other would be lost without an error.
     INSERT INTO images (id, digest, size, format, width, height, frames, user, create_time)
     VALUES (NEW.id, NEW.digest, NEW.size, NEW.format, NEW.width, NEW.height, NEW.frames, NEW.user,
         NEW.create_time);
