@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from conexiones.domain import renditions
 from conexiones.errors import InvalidField
 from conexiones.spanish import in_spanish
 from tests.support.paths import ROOT

@@ -32,9 +32,9 @@ class Suites:
 
 
 def build() -> Suites:
-    """Builds what is not built yet; Go and its caches know what that is. Raises BuildError."""
+    """Builds the suites, which takes a moment if Go has them in its cache. Raises BuildError."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    # Go completes go.mod with all modules that are needed indirectly, so it works on a copy.
+    # A copy, because Go adds the modules that are needed indirectly to it.
     shutil.copy(HERE / "go.mod", BUILD / "go.mod")
     binaries = BUILD / "bin"
     _go("install", "-ldflags=-s -w", "tool", GOBIN=str(binaries))

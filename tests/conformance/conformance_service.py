@@ -1,4 +1,4 @@
-"""connectrpc.conformance.v1.ConformanceService: replies as each request defines them, and tells what came."""
+"""connectrpc.conformance.v1.ConformanceService: it replies as each request says, and reports what came."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -22,7 +22,7 @@ def routes(limit: MessageLimit) -> dict[str, Route]:
         "Unimplemented": _unary,
     }
     found = service(SERVICE, handlers, limit)
-    del found[f"/{SERVICE}/Unimplemented"]  # the suite calls a method that the server does not have
+    del found[f"/{SERVICE}/Unimplemented"]  # the suite calls it as a method that the server lacks
     return found
 
 
@@ -70,7 +70,7 @@ async def _bidi_stream(requests: AsyncIterator[Any], call: Call) -> AsyncIterato
         yield response(payload=_answer(definition.response_data[given], given, came, call, echo=True))
         given += 1
         came = []
-    # What is still to be given: everything in half duplex, and in full duplex what had no request.
+    # In half duplex these are all replies, in full duplex those for which no request came.
     async for payload in _payloads(definition, came, call, given=given):
         yield response(payload=payload)
 
@@ -78,8 +78,8 @@ async def _bidi_stream(requests: AsyncIterator[Any], call: Call) -> AsyncIterato
 async def _payloads(
     definition: Any, requests: list[Any], call: Call, *, given: int = 0
 ) -> AsyncIterator[Any]:
-    """The payloads of a stream, from number `given` on, and then its error. The first of all tells of the
-    requests."""
+    """The payloads of a stream from number `given` on, and then its error. The first payload of the stream
+    reports the requests; if there is none, the error does."""
     if definition is None:
         return
     for number in range(given, len(definition.response_data)):
@@ -93,7 +93,7 @@ async def _payloads(
 
 
 async def _payload(definition: Any, requests: list[Any], call: Call) -> Any:
-    """The one payload of a call, or its error. Either tells of the requests."""
+    """The only payload of a call, or its error; either reports the requests."""
     info = _request_info(requests, call)
     if definition is None:
         return message(f"{CONFORMANCE}.ConformancePayload")(request_info=info)
@@ -106,8 +106,8 @@ async def _payload(definition: Any, requests: list[Any], call: Call) -> Any:
 
 
 def _answer(data: bytes, number: int, requests: list[Any], call: Call, *, echo: bool) -> Any:
-    """A payload of a stream. The first one tells of the whole request; later ones, if they `echo`, of its
-    messages alone."""
+    """A payload of a stream. The first reports headers, deadline and messages of the request. Later ones
+    report the messages if they `echo`, else nothing."""
     payload = message(f"{CONFORMANCE}.ConformancePayload")(data=data)
     if number == 0:
         payload.request_info.CopyFrom(_request_info(requests, call))
@@ -131,7 +131,7 @@ def _request_info(requests: list[Any], call: Call) -> Any:
 
 
 def _definition(request: Any) -> Any:
-    """What the request wants to get; None if it does not say."""
+    """The reply that the request asks for; None if it asks for none."""
     return request.response_definition if request.HasField("response_definition") else None
 
 

@@ -1,4 +1,4 @@
-"""The conformance suite of Connect, which knows gRPC and gRPC-Web, too."""
+"""The conformance suite of Connect, which tests gRPC and gRPC-Web as well."""
 
 import re
 import subprocess
@@ -22,7 +22,8 @@ _PROBLEM = re.compile(r"^FAILED: (.*)$", re.MULTILINE)
 
 
 def run(suites: Suites, known: list[Known]) -> Result:
-    """The suite judges itself which failures were known; it refuses patterns that no case has."""
+    """Runs the suite with the list of known failures. The suite itself fails if a known failure passes, or if
+    a pattern of the list matches no case."""
     LOG.unlink(missing_ok=True)
     patterns = BUILD / "known_failing.txt"
     patterns.write_text("".join(f"{case}\n" for entry in known for case in entry.cases))

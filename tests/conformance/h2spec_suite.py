@@ -1,4 +1,4 @@
-"""h2spec: the frames and streams of HTTP/2, and HPACK. They are Envoy's, with our limits and settings."""
+"""h2spec: the frames and streams of HTTP/2, and HPACK. Envoy implements them; the settings are ours."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from tests.conformance.protocols import BUILD
 from tests.conformance.result import Known, Result, compared
 
 _NOT_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-"""Bytes that the report has from frames, and XML may not have."""
+"""Bytes that h2spec copies from frames into its report, and that XML does not allow."""
 
 
 def run(suites: Suites, known: list[Known]) -> Result:
@@ -31,7 +31,7 @@ def run(suites: Suites, known: list[Known]) -> Result:
 
 
 def _outcomes(report: Path) -> Iterator[tuple[str, str]]:
-    """By the name of each case as h2spec's command line takes it: its section and its number there."""
+    """The name of each case, section and number as on h2spec's command line, and what went wrong."""
     for group in ElementTree.fromstring(_NOT_XML.sub(b"", report.read_bytes())):
         for number, case in enumerate(group, 1):
             wrong = "; ".join("".join(part.itertext()).strip() for part in case)

@@ -1,5 +1,8 @@
-"""An HTTP endpoint for h2spec: a stream has to be open still when the next frame of a case comes, however
-busy the machine is. All other endpoints answer at once."""
+"""An HTTP endpoint for h2spec, which waits before it answers.
+
+Some cases send a second frame on a stream that must still be open. Other endpoints answer at once, so that on
+a busy machine the stream may be closed before that frame comes.
+"""
 
 import asyncio
 
@@ -9,7 +12,7 @@ from conexiones.transport.http.images import PREFIX
 PATH = f"{PREFIX}late"
 
 LATE_SECONDS = 0.2
-"""Time between request and answer. Cases that pass wait for two seconds at the most."""
+"""Time between request and answer. h2spec waits for at most two seconds."""
 
 
 async def answer_late(call: Call) -> None:

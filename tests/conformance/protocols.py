@@ -16,14 +16,14 @@ INTEROP = "grpc.testing"
 
 
 def load() -> None:
-    """Adds them to the default pool, in which routes look for their services."""
+    """Adds them to the default pool, where routes find their services."""
     pool = descriptor_pool.Default()
     for file in FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file:
         pool.Add(file)
 
 
 def message(full_name: str) -> Any:
-    """The class of a message. They are made at run time, so no type checker knows their fields."""
+    """The class of a message. It is made at run time, so that type checkers do not know its fields."""
     return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(full_name))
 
 

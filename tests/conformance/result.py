@@ -1,4 +1,4 @@
-"""What came of a suite, beside what was known before."""
+"""The result of a suite, compared with the list of known failures."""
 
 import tomllib
 from collections.abc import Mapping
@@ -39,8 +39,8 @@ def known_failures(suite: str) -> list[Known]:
 
 
 def compared(suite: str, outcomes: Mapping[str, str], known: list[Known]) -> Result:
-    """`outcomes` says by case what is wrong; empty if nothing is. A known failure must be one of the cases,
-    and must fail."""
+    """`outcomes` has for each case what went wrong, or an empty text. A known failure that passes, or that is
+    none of the cases, is a problem like an unknown failure."""
     expected = {case for entry in known for case in entry.cases}
     passed = {case for case, wrong in outcomes.items() if not wrong}
     problems = [f"{case}: {wrong}" for case, wrong in outcomes.items() if wrong and case not in expected]

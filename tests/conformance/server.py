@@ -24,7 +24,7 @@ from tests.conformance.protocols import BUILD, CONFORMANCE, message
 APPLICATION = "tests.conformance.application:app"
 
 LOG = BUILD / "servers.log"
-"""What the servers write that connectconformance starts."""
+"""The output of the servers that connectconformance starts."""
 
 _SIZE = struct.Struct(">I")
 """Before each message: its length (docs/testing_servers.md of the suite)."""

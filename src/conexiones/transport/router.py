@@ -44,7 +44,9 @@ class Router:
             route = _UNKNOWN
         elif scope["method"] != "POST":
             route = _refused(route, _NOT_POST)
-        elif not spoken.carries(streams=isinstance(route.endpoint, Method) and route.endpoint.streams):
+        elif spoken is None or not spoken.carries(
+            streams=isinstance(route.endpoint, Method) and route.endpoint.streams
+        ):
             route = _refused(route, _UNKNOWN_TYPE)
         elif not all(map(bytes.isascii, index.values())):
             route = _refused(route, _MALFORMED)
@@ -53,6 +55,8 @@ class Router:
                 seconds = spoken.seconds(index)
             except MalformedRequest:
                 route = _refused(route, _MALFORMED)
+        if spoken is None:
+            return _http(scope, receive, send, route=route, index=index)
         return self._rpc(spoken, scope, receive, send, route=route, index=index, seconds=seconds)
 
     def _rpc(self, spoken: Dialect, scope: Any, receive: Receive, send: Send, **more: Any) -> Call:

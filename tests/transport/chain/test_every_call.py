@@ -137,20 +137,21 @@ async def test_refusal(tmp_path: Path) -> None:
 def refused_before_their_route() -> list[Case]:
     """Requests that are refused whatever state the server is in."""
     get_user = f"{USUARIO}/GetUser"
-    json = {"content-type": "application/json"}
+    json, text = {"content-type": "application/json"}, {"content-type": "text/plain"}
     known = {"service": "user.UsuarioServicio", "method": "GetUser", "end": "UNKNOWN_PROTOCOL"}
     malformed = {**known, "end": "MALFORMED_REQUEST"}
     soon = json | {"connect-timeout-ms": "soon"}
     nowhere = {"service": "", "method": "", "end": "UNKNOWN_METHOD"}
     cases: dict[str, dict[str, Any]] = {
-        "unknown path": {"path": "/nowhere", "verb": "GET", **nowhere},
+        "unknown path": {"path": "/nowhere", "verb": "GET", "protocol": "http", **nowhere},
         "unknown method": {"path": f"{get_user}s", "headers": json, **nowhere},
-        "wrong verb": {"path": get_user, "verb": "GET", **known},
-        "unknown type": {"path": get_user, "headers": {"content-type": "text/plain"}, "body": b"x", **known},
+        "wrong verb": {"path": get_user, "verb": "GET", "headers": json, **known},
+        "unknown type": {"path": get_user, "headers": text, "body": b"x", "protocol": "http", **known},
         "timeout that is none": {"path": get_user, "headers": soon, **malformed},
     }
     return [
-        Case(name=name, protocol="connect", exempt=("admission",), **more) for name, more in cases.items()
+        Case(name=name, exempt=("admission",), **{"protocol": "connect"} | more)
+        for name, more in cases.items()
     ]
 
 

@@ -65,6 +65,8 @@ def reason(answer: Answer) -> str:
             found = json.loads(body) if answer.status != 200 else None
         if found is None:
             return ""
+        if answer.headers["content-type"] == "application/problem+json":
+            return str(found["reason"])
         details = [_decoded(detail["value"]) for detail in found["details"]]
     return str(ErrorInfo.FromString(details[0]).reason)
 

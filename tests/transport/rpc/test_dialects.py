@@ -35,20 +35,30 @@ def test_what_is_known(content_type: bytes, form: bytes, upper: bool) -> None:
         (b"application/grpc+xml", "grpc", b"application/grpc"),
         (b"application/grpcx", "grpc", b"application/grpc"),
         (b"application/connect+xml", "connect-stream", b"application/connect+xml"),
-        (b"", "connect", b"application/json"),
-        (b"text/plain", "connect", b"application/json"),
-        (b"text/plain; application/json", "connect", b"application/json"),
-        (b"application/jsonp", "connect", b"application/json"),
-        (b"application/json,application/json", "connect", b"application/json"),
-        (b";", "connect", b"application/json"),
-        (b"\xff", "connect", b"application/json"),
     ],
 )
 def test_what_is_not_known_carries_nothing(content_type: bytes, kind: str, answered: bytes) -> None:
     found = dialect(content_type)
+    assert found
     assert (found.kind, found.codec, found.content_type) == (kind, None, answered)
     assert not found.carries(streams=False)
     assert not found.carries(streams=True)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        b"",
+        b"text/plain",
+        b"text/plain; application/json",
+        b"application/jsonp",
+        b"application/json,application/json",
+        b";",
+        b"\xff",
+    ],
+)
+def test_what_no_protocol_has(content_type: bytes) -> None:
+    assert dialect(content_type) is None
 
 
 @pytest.mark.parametrize(

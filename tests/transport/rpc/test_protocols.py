@@ -1,6 +1,7 @@
 """The same calls through every protocol get the same answers and the same errors."""
 
 import gzip
+import json
 import socket
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -139,20 +140,27 @@ def _fault_differs(fault: Fault, response: Response) -> str:
 
 def test_content_types_that_no_protocol_has(shared: Server) -> None:
     """They must be refused: some of them a web page may send to any server without a CORS preflight."""
-    for path, content_type in (
-        (GET_USER, ""),
-        (GET_USER, "text/plain"),
-        (GET_USER, "application/x-www-form-urlencoded"),
-        (GET_USER, "multipart/form-data; boundary=x"),
-        (GET_USER, "application/xml"),
-        (GET_USER, "application/jsonp"),
-        (GET_USER, "text/plain; application/json"),
-        (GET_STREAM_IMAGE, "application/json"),
-        (GET_STREAM_IMAGE, "application/proto"),
+    for content_type in (
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/jsonp",
+        "text/plain; application/json",
     ):
-        response = curl(shared.address, path, b'{"name": "Ana"}', {"content-type": content_type})
+        response = curl(shared.address, GET_USER, b'{"name": "Ana"}', {"content-type": content_type})
         assert response.status == 415, content_type
-        outcome = connect_answer(response, Call(name="", path=path, messages=()), "json")
+        assert response.headers["content-type"] == "application/problem+json"
+        assert json.loads(response.body)["reason"] == "UNKNOWN_PROTOCOL"
+
+
+def test_content_types_of_other_methods(shared: Server) -> None:
+    """In Connect, streams have other content types than unary calls."""
+    for content_type in ("application/json", "application/proto"):
+        response = curl(shared.address, GET_STREAM_IMAGE, b"{}", {"content-type": content_type})
+        assert response.status == 415, content_type
+        outcome = connect_answer(response, Call(name="", path=GET_STREAM_IMAGE, messages=()), "json")
         assert outcome == refusal(errors.UnknownProtocol()), content_type
 
 

@@ -134,6 +134,7 @@ class Supervisor:
         async for event in line.events():
             if event["event"] == "failed":
                 process.kill()
+                await process.wait()
                 raise StartError(event["why"])
             if event["event"] == "ready":
                 break

@@ -68,9 +68,9 @@ _KNOWN = {
 }
 
 
-def dialect(content_type: bytes) -> Dialect:
-    """The dialect of a content type. For one that is not known, the dialect in which the error is
-    answered."""
+def dialect(content_type: bytes) -> Dialect | None:
+    """The dialect of a content type; None if it belongs to no protocol. For a format that is not known, the
+    dialect in which the error is answered."""
     known = _KNOWN.get(content_type) or _KNOWN.get(content_type.partition(b";")[0].strip().lower())
     if known:
         return known
@@ -78,4 +78,4 @@ def dialect(content_type: bytes) -> Dialect:
         return Dialect("grpc", None, b"application/grpc", Grpc)
     if content_type.startswith(b"application/connect+"):
         return Dialect("connect-stream", None, content_type, ConnectStream)
-    return Dialect("connect", None, b"application/json", ConnectUnary)
+    return None
