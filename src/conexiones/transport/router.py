@@ -1,7 +1,6 @@
 """From a request to its call: the route of its path, its protocol and its deadline."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from conexiones.errors import ConexionesError, MalformedRequest, UnknownMethod, UnknownProtocol
@@ -10,7 +9,7 @@ from conexiones.transport.http.images import PREFIX
 from conexiones.transport.http.page import Page
 from conexiones.transport.http.problem import HttpAnswer
 from conexiones.transport.rpc.method import Method
-from conexiones.transport.rpc.protocols import Dialect, dialect
+from conexiones.transport.rpc.protocols import dialect
 from conexiones.transport.rpc.status import Details
 
 
@@ -41,22 +40,19 @@ class Router:
         seconds = None
         route = self._rpcs.get(path)
         if route is None:
-            route = _UNKNOWN
+            route = _refusal(None, UnknownMethod, 404)
         elif scope["method"] != "POST":
-            route = _refused(route, _NOT_POST)
+            route = _refusal(route, UnknownProtocol, 405, [(b"allow", b"POST")])
         elif not spoken.carries(streams=isinstance(route.endpoint, Method) and route.endpoint.streams):
-            route = _refused(route, _UNKNOWN_TYPE)
+            route = _refusal(route, UnknownProtocol, 415)
         elif not all(map(bytes.isascii, index.values())):
-            route = _refused(route, _MALFORMED)
+            route = _refusal(route, MalformedRequest)
         else:
             try:
                 seconds = spoken.seconds(index)
             except MalformedRequest:
-                route = _refused(route, _MALFORMED)
-        return self._rpc(spoken, scope, receive, send, route=route, index=index, seconds=seconds)
-
-    def _rpc(self, spoken: Dialect, scope: Any, receive: Receive, send: Send, **more: Any) -> Call:
-        call = Call(scope, receive, send, protocol=spoken.kind, **more)
+                route = _refusal(route, MalformedRequest)
+        call = Call(scope, receive, send, route=route, protocol=spoken.kind, index=index, seconds=seconds)
         call.answer = spoken.answer(call, self._details)
         return call
 
@@ -68,25 +64,18 @@ def _http(scope: Any, receive: Receive, send: Send, *, route: Route, index: dict
 
 
 def _refusal(
-    error: type[ConexionesError], status: int | None = None, headers: Headers | None = None
+    route: Route | None,
+    error: type[ConexionesError],
+    status: int | None = None,
+    headers: Headers | None = None,
 ) -> Route:
-    """A route that refuses its calls with the error. `status` is the HTTP status, in protocols whose errors
-    have one."""
+    """A route that refuses its call with the error, and has the names of the one that was asked for, for the
+    log. `status` is the HTTP status, in protocols whose errors have one."""
 
     async def refuse(call: Call) -> None:
         call.http_status = status
         call.reply_headers += headers or []
         raise error
 
-    return Route(service="", method="", endpoint=refuse, exempt=frozenset({"admission"}))
-
-
-def _refused(route: Route, refusal: Route) -> Route:
-    """The refusal, with the service and the method that were asked for, which the log names."""
-    return replace(refusal, service=route.service, method=route.method)
-
-
-_UNKNOWN = _refusal(UnknownMethod, 404)
-_NOT_POST = _refusal(UnknownProtocol, 405, [(b"allow", b"POST")])
-_UNKNOWN_TYPE = _refusal(UnknownProtocol, 415)
-_MALFORMED = _refusal(MalformedRequest)
+    service, method = (route.service, route.method) if route else ("", "")
+    return Route(service=service, method=method, endpoint=refuse, exempt=frozenset({"admission"}))
