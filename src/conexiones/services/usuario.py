@@ -1,4 +1,4 @@
-"""The tutorial's service, user.UsuarioServicio."""
+"""The tutorial's service, user.UsuarioServicio: see proto/user.proto for what each call promises."""
 
 from collections.abc import AsyncIterator
 
@@ -23,8 +23,6 @@ from conexiones.services.messages import timestamp
 
 
 class UsuarioService:
-    """user.UsuarioServicio: see proto/user.proto for what each call promises."""
-
     def __init__(self, users: Users, images: Images, describing: Describing) -> None:
         self._users = users
         self._images = images
