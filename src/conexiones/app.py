@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import os
-import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
@@ -35,7 +33,6 @@ from conexiones.transport.chain.steps import Step
 from conexiones.transport.front import Front
 from conexiones.transport.http.images import ImagesOverHttp
 from conexiones.transport.http.page import Page
-from conexiones.transport.process import control
 from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import MessageLimit
 
@@ -131,29 +128,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
 
     files = ImagesOverHttp(ImageFiles(gallery, renditions), shared=bool(settings.cors_origins))
     router = Router(rpcs, images=files, page=page, details=packed)
-    return mount(router, settings, resources=resources, on_drain=drain, steps=steps)
-
-
-def mount(
-    router: Router,
-    settings: Settings,
-    *,
-    resources: Callable[[], AbstractAsyncContextManager[None]],
-    on_drain: Callable[[], None],
-    steps: Sequence[Step] = (),
-) -> Front:
-    """The application whose calls go through the chain, with the limits of the settings, to where the router
-    leads them. The conformance suites mount services of their own with it."""
-    return Front(
-        router,
-        resources=resources,
-        on_drain=on_drain,
-        control=_control if control.VARIABLE in os.environ else None,
-        message_budget=settings.message_budget,
-        max_calls=settings.max_calls,
-        stall_seconds=settings.stall_seconds,
-        steps=steps,
-    )
+    return Front(router, settings, resources=resources, on_drain=drain, steps=steps)
 
 
 async def _describe(describing: Describing) -> None:
@@ -174,7 +149,3 @@ async def _sweep(uploads: Uploads, watching: Watching, renditions: Renditions) -
         except ConexionesError:
             log.exception("Sweeping failed; it is tried again")
         await asyncio.sleep(SWEEP_SECONDS)
-
-
-async def _control() -> control.Control:
-    return await control.Control.open(socket.socket(fileno=int(os.environ[control.VARIABLE])))

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from conexiones.app import mount
 from conexiones.settings import Settings
 from conexiones.transport.front import Front
 from conexiones.transport.http.page import Page
@@ -29,7 +28,7 @@ def build(settings: Settings) -> Front:
         yield
 
     router = Router(routes, images=answer_late, page=page, details=details)
-    return mount(router, settings, resources=resources, on_drain=lambda: None)
+    return Front(router, settings, resources=resources, on_drain=lambda: None)
 
 
 settings = Settings.load()

@@ -22,8 +22,9 @@ from conexiones.ports.decoder import Decoder
 from conexiones.ports.records import Fit, ImageRecord, Recipe, Rendered, RenditionFormat
 from conexiones.ports.renditions import RenditionCache, RenditionFile
 
-FITS: Final[tuple[Fit, ...]] = get_args(Fit)
-FORMATS: Final[tuple[RenditionFormat, ...]] = get_args(RenditionFormat)
+FITS: Final[dict[str, Fit]] = {fit: fit for fit in get_args(Fit)}
+FORMATS: Final[dict[str, RenditionFormat]] = {format: format for format in get_args(RenditionFormat)}
+"""The words that a request may use, by themselves."""
 
 MAX_SIDE = 8192
 """The most pixels of a width or a height that is asked for."""
@@ -41,10 +42,6 @@ _FORMAT_OF: Final[dict[ImageFormat, RenditionFormat]] = {
 """Image format → format of its rendition if the request names none. For others it is PNG, as lossless."""
 
 _ANIMATED = ("GIF", "WEBP")
-
-_FITS: Final[dict[str, Fit]] = {fit: fit for fit in FITS}
-_FORMATS: Final[dict[str, RenditionFormat]] = {format: format for format in FORMATS}
-"""The words that a request may use, by themselves."""
 
 _VERSION = b"1"
 """Version of how renditions are made. With another one, those that are kept are no longer found."""
@@ -73,7 +70,7 @@ class Rendition:
     rendered: Rendered
     file: RenditionFile
 
-    def read(self, *, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
+    def read(self, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """The bytes of a range, as Gallery.read gives them."""
         return pieces(self.rendered.size, offset, limit, self.file.read)
 
@@ -174,13 +171,13 @@ def resolved(image: ImageRecord, wanted: Wanted, *, within: str = "") -> Recipe:
         if not right:
             raise InvalidField(field=within + name, takes=takes)
 
-    fit = _FITS.get(wanted.fit or "INSIDE")
-    asked = _FORMATS.get(wanted.format)
+    fit = FITS.get(wanted.fit or "INSIDE")
+    asked = FORMATS.get(wanted.format)
     check("width", 0 <= wanted.width <= MAX_SIDE, f"1 to {MAX_SIDE}")
     check("height", 0 <= wanted.height <= MAX_SIDE, f"1 to {MAX_SIDE}")
     if fit is None:
-        raise InvalidField(field=f"{within}fit", takes=_one_of(FITS))
-    check("format", not wanted.format or asked is not None, _one_of(FORMATS))
+        raise InvalidField(field=f"{within}fit", takes=_one_of([*FITS]))
+    check("format", not wanted.format or asked is not None, _one_of([*FORMATS]))
     if fit != "INSIDE":
         for name in ("width", "height"):
             check(name, getattr(wanted, name) > 0, f"1 to {MAX_SIDE} with the fit {fit}")

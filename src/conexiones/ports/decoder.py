@@ -10,10 +10,6 @@ from conexiones.ports.records import Facts, Recipe, Rendered
 class Decoder(Protocol):
     """Decodes pixels outside of the server's own process. A crash there ends one call only."""
 
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
     async def preview(self, path: Path, *, format: ImageFormat, side: int) -> bytes:
         """A JPEG in sRGB that fits into side × side pixels, upright, over white where it is transparent.
 

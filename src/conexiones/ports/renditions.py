@@ -29,10 +29,6 @@ class RenditionCache(Protocol):
     Nothing is durable, as all of it can be made again. What `get` gives is whole and undamaged.
     """
 
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
     async def get(self, digest: bytes, name: str) -> RenditionFile | None:
         """The kept rendition of that name (1 to 64 hexadecimal digits), or None."""
 

@@ -75,7 +75,6 @@ def details(error: errors.ConexionesError) -> list[Message]:
 
 
 def packed(error: errors.ConexionesError) -> list[Any]:
-    """The details, each packed into an Any."""
     result = []
     for message in details(error):
         box = Any()

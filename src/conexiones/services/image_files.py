@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import parse_qsl
 
 from conexiones.domain.gallery import Gallery, etag
@@ -15,6 +16,8 @@ NAMES = ("width", "height", "fit", "format", "quality", "animated", "profile", "
 
 _ID = re.compile(r"[0-9a-f-]{36}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+
+Read = Callable[[int, int], AsyncGenerator[tuple[int, bytes], None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class File:
     etag: str
     attached: bool
     chosen: bool
-    read: Callable[[int, int], AsyncGenerator[tuple[int, bytes], None]]
+    read: Read
 
 
 class ImageFiles:
@@ -55,32 +58,24 @@ class ImageFiles:
         chosen = bool(asked) and options.get("format", "auto") == "auto" and not _flag(options, "animated")
         wanted = _wanted(options, accepted if chosen else "")
         image = await self._gallery.get(image_id)
-        if not asked:
-            yield File(
-                name=_name(image.id, image.format),
-                content_type=media_type(image.format),
-                size=image.size,
-                etag=etag(image.digest),
+
+        def file(format: str, size: int, sha256: bytes, read: Read) -> File:
+            return File(
+                name=f"{image.id}.{extension(format)}",
+                content_type=media_type(format),
+                size=size,
+                etag=etag(sha256),
                 attached=attached,
-                chosen=False,
-                read=lambda offset, limit: self._gallery.read(image, offset=offset, limit=limit),
+                chosen=chosen,
+                read=read,
             )
+
+        if not asked:
+            yield file(image.format, image.size, image.digest, partial(self._gallery.read, image))
             return
         async with self._renditions.open(image, wanted) as rendition:
             rendered = rendition.rendered
-            yield File(
-                name=_name(image.id, rendered.format),
-                content_type=media_type(rendered.format),
-                size=rendered.size,
-                etag=etag(rendered.sha256),
-                attached=attached,
-                chosen=chosen,
-                read=lambda offset, limit: rendition.read(offset=offset, limit=limit),
-            )
-
-
-def _name(image_id: str, format: str) -> str:
-    return f"{image_id}.{extension(format)}"
+            yield file(rendered.format, rendered.size, rendered.sha256, rendition.read)
 
 
 def _parsed(query: str) -> dict[str, str]:

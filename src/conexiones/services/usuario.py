@@ -1,4 +1,4 @@
-"""The tutorial's service, user.UsuarioServicio."""
+"""The tutorial's service, user.UsuarioServicio: see proto/user.proto for what each call promises."""
 
 from collections.abc import AsyncIterator
 
@@ -23,8 +23,6 @@ from conexiones.services.messages import timestamp
 
 
 class UsuarioService:
-    """user.UsuarioServicio: see proto/user.proto for what each call promises."""
-
     def __init__(self, users: Users, images: Images, describing: Describing) -> None:
         self._users = users
         self._images = images
@@ -33,7 +31,9 @@ class UsuarioService:
     async def get_user(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
         found = await self._users.register(request.name, pow=request.pow, image=request.image)
         return GetUserReply(
-            message=_greeting(found), user=_user(found.user), image_info=_image_or_none(found.image)
+            message=_greeting(found),
+            user=_user(found.user),
+            image_info=_image(found.image) if found.image else None,
         )
 
     async def process_image(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
@@ -88,7 +88,7 @@ class UsuarioService:
             pow=result,
             image=preview,
             user=_user(found.user),
-            image_info=_image_or_none(found.image),
+            image_info=_image(found.image) if found.image else None,
             errors=[as_message(error) for error in errors],
             message=" ".join([_greeting(found), *(error.mensaje for error in errors)]),
         )
@@ -144,7 +144,3 @@ def _image(image: ImageRecord, facts: Facts | None = None) -> ImageInfo:
         dominant_color=facts.dominant_color if facts else "",
         blur_hash=facts.blur_hash if facts else "",
     )
-
-
-def _image_or_none(image: ImageRecord | None) -> ImageInfo | None:
-    return _image(image) if image else None

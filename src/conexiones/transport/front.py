@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
+from conexiones.settings import Settings
 from conexiones.transport.chain.admission import Admission
 from conexiones.transport.chain.call import Receive, Send
 from conexiones.transport.chain.deadline import deadline
@@ -23,29 +24,24 @@ _log = logging.getLogger("conexiones.front")
 class Front:
     """`resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins.
 
-    `control` opens the line to the supervisor; None if there is no supervisor. `steps` are further steps of
-    the chain, around all others.
+    `steps` are further steps of the chain, around all others.
     """
 
     def __init__(
         self,
         router: Router,
+        settings: Settings,
         *,
         resources: Callable[[], AbstractAsyncContextManager[None]],
         on_drain: Callable[[], None],
-        control: Callable[[], Awaitable[Control]] | None,
-        message_budget: int,
-        max_calls: int,
-        stall_seconds: float,
         steps: Sequence[Step] = (),
     ) -> None:
         self._router = router
         self._resources = resources
         self._on_drain = on_drain
-        self._open_control = control
         self._control: Control | None = None
-        self._admission = Admission(max_calls, self._idle)
-        limits = Limits(Budget(message_budget), stall_seconds=stall_seconds)
+        self._admission = Admission(settings.max_calls, self._idle)
+        limits = Limits(Budget(settings.message_budget), stall_seconds=settings.stall_seconds)
         self._serve = chain([*steps, guard, log, self._admission, limits, deadline])
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -63,8 +59,8 @@ class Front:
         asyncio.get_running_loop().set_exception_handler(_drop_harmless)
         async with AsyncExitStack() as stack:
             listening: asyncio.Task[None] | None = None
-            if self._open_control:
-                self._control = await self._open_control()
+            self._control = await Control.of_supervisor()
+            if self._control:
                 stack.push_async_callback(self._control.close)
             try:
                 await stack.enter_async_context(self._resources())

@@ -1,7 +1,6 @@
 """From a request to its call: the route of its path, its protocol and its deadline."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from conexiones.errors import ConexionesError, MalformedRequest, UnknownMethod, UnknownProtocol
@@ -10,7 +9,7 @@ from conexiones.transport.http.images import PREFIX
 from conexiones.transport.http.page import Page
 from conexiones.transport.http.problem import HttpAnswer
 from conexiones.transport.rpc.method import Method
-from conexiones.transport.rpc.protocols import Dialect, dialect
+from conexiones.transport.rpc.protocols import dialect
 from conexiones.transport.rpc.status import Details
 
 
@@ -41,26 +40,23 @@ class Router:
         seconds = None
         route = self._rpcs.get(path)
         if route is None:
-            route = _UNKNOWN
+            route = _refusal(None, UnknownMethod, 404)
         elif scope["method"] != "POST":
-            route = _refused(route, _NOT_POST)
+            route = _refusal(route, UnknownProtocol, 405, [(b"allow", b"POST")])
         elif spoken is None or not spoken.carries(
             streams=isinstance(route.endpoint, Method) and route.endpoint.streams
         ):
-            route = _refused(route, _UNKNOWN_TYPE)
+            route = _refusal(route, UnknownProtocol, 415)
         elif not all(map(bytes.isascii, index.values())):
-            route = _refused(route, _MALFORMED)
+            route = _refusal(route, MalformedRequest)
         else:
             try:
                 seconds = spoken.seconds(index)
             except MalformedRequest:
-                route = _refused(route, _MALFORMED)
+                route = _refusal(route, MalformedRequest)
         if spoken is None:
             return _http(scope, receive, send, route=route, index=index)
-        return self._rpc(spoken, scope, receive, send, route=route, index=index, seconds=seconds)
-
-    def _rpc(self, spoken: Dialect, scope: Any, receive: Receive, send: Send, **more: Any) -> Call:
-        call = Call(scope, receive, send, protocol=spoken.kind, **more)
+        call = Call(scope, receive, send, route=route, protocol=spoken.kind, index=index, seconds=seconds)
         call.answer = spoken.answer(call, self._details)
         return call
 
@@ -72,10 +68,13 @@ def _http(scope: Any, receive: Receive, send: Send, *, route: Route, index: dict
 
 
 def _refusal(
-    error: type[ConexionesError], status: int | None = None, headers: Headers | None = None
+    route: Route | None,
+    error: type[ConexionesError],
+    status: int | None = None,
+    headers: Headers | None = None,
 ) -> Route:
-    """A route that refuses its calls with the error. `status` is the HTTP status, in protocols whose errors
-    have one.
+    """A route that refuses its call with the error, and has the names of the one that was asked for, for the
+    log. `status` is the HTTP status, in protocols whose errors have one.
 
     Its calls are exempt from admission: they cost nothing, and are wrong whatever state the server is in."""
 
@@ -84,15 +83,5 @@ def _refusal(
         call.reply_headers += headers or []
         raise error
 
-    return Route(service="", method="", endpoint=refuse, exempt=frozenset({"admission"}))
-
-
-def _refused(route: Route, refusal: Route) -> Route:
-    """The refusal, with the service and the method that were asked for, which the log names."""
-    return replace(refusal, service=route.service, method=route.method)
-
-
-_UNKNOWN = _refusal(UnknownMethod, 404)
-_NOT_POST = _refusal(UnknownProtocol, 405, [(b"allow", b"POST")])
-_UNKNOWN_TYPE = _refusal(UnknownProtocol, 415)
-_MALFORMED = _refusal(MalformedRequest)
+    service, method = (route.service, route.method) if route else ("", "")
+    return Route(service=service, method=method, endpoint=refuse, exempt=frozenset({"admission"}))

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from conexiones.app import mount
 from conexiones.errors import InvalidField
 from conexiones.gen.user_pb2 import GetAllReply, GetImageReply, GetUserReply
 from conexiones.routes import STREAMING_METHOD, USUARIO
 from conexiones.services.details import packed
 from conexiones.settings import Settings
 from conexiones.transport.chain.call import Call
+from conexiones.transport.front import Front
 from conexiones.transport.http.page import Page
 from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import Handled, MessageLimit, service
@@ -87,7 +87,7 @@ handlers: dict[str, Any] = {
     "GetUserBidiStream": get_user_bidi_stream,
 }
 router = Router(service(USUARIO, handlers, limit), images=images, page=Page(), details=packed)
-app = mount(router, settings, resources=resources, on_drain=lambda: None)
+app = Front(router, settings, resources=resources, on_drain=lambda: None)
 
 if __name__ == "__main__":
     from tests.transport.application import supervise

@@ -113,7 +113,9 @@ class VipsDecoder:
             live = list(self._live)
         with contextlib.suppress(queue.Empty):
             while True:
-                _fail(self._jobs.get_nowait(), ServerDraining())
+                job = self._jobs.get_nowait()
+                if job and job.reply.set_running_or_notify_cancel():
+                    job.reply.set_exception(ServerDraining())
         for worker in live:
             worker.kill()
         for _ in self._threads:
@@ -290,8 +292,3 @@ class VipsDecoder:
         with self._lock:
             self._live.discard(worker)
         worker.end()
-
-
-def _fail(job: _Job | None, error: Exception) -> None:
-    if job and job.reply.set_running_or_notify_cancel():
-        job.reply.set_exception(error)

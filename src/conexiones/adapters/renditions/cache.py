@@ -8,19 +8,27 @@ Files are 0600 and folders 0700. Nothing is fsynced, because all of it can be ma
 earlier process left is checked against its SHA-256 before its first use, and removed if a crash tore it. The
 time of the last use is the file's modification time. Only one process may use the root at a time: which files
 there are, and their sizes, is read at the start and then kept in memory.
+
+A file has the bytes of the rendition, and after them a trailer that says what it is: JSON (the fields of
+Rendered), its length in 4 bytes, big-endian, and MAGIC.
 """
 
 import asyncio
+import hashlib
+import json
+import logging
 import os
 import re
 import secrets
+import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from conexiones.adapters.renditions.rendition_file import KeptFile, complete, opened, remove
 from conexiones.adapters.system.threads import finish
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Rendered
@@ -28,11 +36,40 @@ from conexiones.ports.renditions import RenditionFile
 
 THREADS = 4
 
+PIECE = 1 << 20
+MAGIC = b"conexi\x001"
+
+TOUCH_SECONDS = 60
+"""The time of the last use, which is the file's modification time, is as exact as this."""
+
+log = logging.getLogger("conexiones.renditions")
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Key = tuple[bytes, str]
 
 _FILE = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{1,64})")
+
+
+class KeptFile:
+    """A RenditionFile that reads from an open descriptor. `run` runs a function in a thread."""
+
+    def __init__(self, rendered: Rendered, descriptor: int, run: Callable[..., Awaitable[bytes]]) -> None:
+        self.rendered = rendered
+        self._descriptor = descriptor
+        self._run = run
+
+    async def read(self, offset: int = 0) -> AsyncIterator[bytes]:
+        while offset < self.rendered.size:
+            length = min(PIECE, self.rendered.size - offset)
+            piece = await self._run(os.pread, self._descriptor, length, offset)
+            if not piece:
+                raise StorageUnavailable
+            offset += len(piece)
+            yield piece
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 class FileRenditions:
@@ -72,7 +109,7 @@ class FileRenditions:
         key = (digest, name)
         if key not in self._sizes:
             return None
-        file = await self._run(opened, self._path(key), key not in self._checked)
+        file = await self._run(_opened, self._path(key), key not in self._checked)
         if file is None:
             self._discount(key)
         elif key in self._sizes:
@@ -87,7 +124,7 @@ class FileRenditions:
         path = self._incoming / secrets.token_hex(16)
         try:
             rendered = await make(path)
-            descriptor, size = await self._run(complete, path, self._path(key), rendered)
+            descriptor, size = await self._run(_complete, path, self._path(key), rendered)
         except BaseException:
             await self._run(path.unlink, missing_ok=True)
             raise
@@ -137,7 +174,7 @@ class FileRenditions:
         for key in keys:
             self._discount(key)
         if keys:
-            await self._run(remove, [self._path(key) for key in keys])
+            await self._run(_remove, [self._path(key) for key in keys])
 
     def _path(self, key: Key) -> Path:
         digest = key[0].hex()
@@ -165,3 +202,80 @@ class FileRenditions:
                         status = entry.stat()
                         found.append((status.st_mtime, (bytes.fromhex(name[1]), name[2]), status.st_size))
         return [(key, size) for _, key, size in sorted(found)]
+
+
+# For threads.
+
+
+def _complete(path: Path, final: Path, rendered: Rendered) -> tuple[int, int]:
+    """Appends the trailer to a new file and renames it. Gives an open descriptor of it, and its size."""
+    fields = asdict(rendered) | {"sha256": rendered.sha256.hex()}
+    text = json.dumps(fields).encode()
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        trailer = text + len(text).to_bytes(4) + MAGIC
+        while trailer:
+            trailer = trailer[os.write(descriptor, trailer) :]
+        path.rename(final)
+        return descriptor, os.fstat(descriptor).st_size
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _opened(path: Path, check: bool) -> tuple[Rendered, int] | None:
+    """What a file holds, and an open descriptor of it.
+
+    None if there is none, or a damaged one, which is removed. With `check` its bytes are compared with their
+    SHA-256.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        rendered = _read_trailer(descriptor)
+        if check:
+            _check_bytes(descriptor, rendered)
+        if time.time() - os.fstat(descriptor).st_mtime > TOUCH_SECONDS:
+            os.utime(descriptor)
+        return rendered, descriptor
+    except (ValueError, KeyError, TypeError) as error:
+        os.close(descriptor)
+        log.warning("a damaged rendition, %s, is made again: %r", path.name, error)
+        _remove([path])
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _read_trailer(descriptor: int) -> Rendered:
+    """Raises ValueError, KeyError or TypeError if the trailer is not as `_complete` wrote it."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, 4 + len(MAGIC), max(0, size - 4 - len(MAGIC)))
+    length = int.from_bytes(tail[:4])
+    start = size - len(tail) - length
+    if tail[4:] != MAGIC or start < 0:
+        raise ValueError("no trailer")
+    fields = json.loads(os.pread(descriptor, length, start))
+    rendered = Rendered(**fields | {"sha256": bytes.fromhex(fields["sha256"])})
+    if rendered.size != start:
+        raise ValueError(f"{start} bytes, not {rendered.size}")
+    return rendered
+
+
+def _check_bytes(descriptor: int, rendered: Rendered) -> None:
+    """Raises ValueError if the bytes have another SHA-256."""
+    sha = hashlib.sha256()
+    for offset in range(0, rendered.size, PIECE):
+        sha.update(os.pread(descriptor, min(PIECE, rendered.size - offset), offset))
+    if sha.digest() != rendered.sha256:
+        raise ValueError("other bytes")
+
+
+def _remove(paths: list[Path]) -> None:
+    """Removes those of the files that are there."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            path.unlink()

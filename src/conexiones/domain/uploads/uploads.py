@@ -17,9 +17,8 @@ from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Images
 from conexiones.domain.names import UserName
-from conexiones.domain.uploads.held import HeldUpload
 from conexiones.domain.uploads.outcome import known, still_open
-from conexiones.domain.uploads.writer import UploadWriter
+from conexiones.domain.uploads.writer import HeldUpload, UploadWriter
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, UploadState
 from conexiones.ports.staging import ResumableStaged, Staging

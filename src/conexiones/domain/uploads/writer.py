@@ -1,10 +1,121 @@
-"""The writer of an upload, of which there is one at a time."""
+"""An upload in the memory of its process, and its writer, of which there is one at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import google_crc32c
 
 from conexiones import errors
-from conexiones.domain.uploads.held import HeldUpload
-from conexiones.ports.records import UploadRecord
+from conexiones.domain.ids import now
+from conexiones.domain.images import Head, Images
+from conexiones.domain.uploads.outcome import as_json, known, still_open
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import UploadQuota, UploadRecord
+from conexiones.ports.staging import ResumableStaged, Staging
+
+
+class HeldUpload:
+    """An upload that somebody writes, or wrote a moment ago. Methods are called with the lock held.
+
+    `users` is a reference count of the tasks that work with it or wait to. `fenced` is set when the writer of
+    `epoch` loses the upload. Both assume that every writer of an upload is in this process, as do the lock
+    and the open file.
+    """
+
+    def __init__(
+        self, upload_id: str, catalog: Catalog, staging: Staging, images: Images, quota: UploadQuota | None
+    ) -> None:
+        self.id = upload_id
+        self.lock = asyncio.Lock()
+        self.users = 0
+        self.epoch = 0
+        self.fenced = asyncio.Event()
+        self.head: Head | None = None
+        self.images = images
+        self._catalog = catalog
+        self._staging = staging
+        self._quota = quota
+        self._staged: ResumableStaged | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the staged bytes are held open."""
+        return self._staged is not None
+
+    @property
+    def staged(self) -> ResumableStaged:
+        """The staged bytes. Raises StorageUnavailable if they were released because a commit failed."""
+        if self._staged is None:
+            raise errors.StorageUnavailable
+        return self._staged
+
+    def take(self, epoch: int) -> None:
+        """Gives the upload to the writer of that epoch, and tells the one before that it is fenced."""
+        self.fenced.set()
+        self.fenced = asyncio.Event()
+        self.epoch = epoch
+
+    async def open(self, upload: UploadRecord) -> ResumableStaged:
+        """The staged bytes, which are opened if they are not.
+
+        Raises BlobCorrupt; then the upload has FAILED.
+        """
+        if self._staged is None:
+            try:
+                self._staged = await self._staging.resume(upload.id, upload.committed_size)
+            except errors.BlobCorrupt as error:
+                await self._catalog.end_upload(
+                    upload.id, state="FAILED", image=None, failure=as_json(error), now=now()
+                )
+                raise
+            self.head = None if upload.committed_size else Head(self.images)
+        return self._staged
+
+    async def commit(self, epoch: int) -> UploadRecord:
+        """Makes durable what was written, and gives the upload as it is then.
+
+        Raises WriterFenced, UploadEnded, UploadBytesExceeded and StorageUnavailable.
+        """
+        async with self.release_on_error():
+            size = await self.staged.commit()
+            upload = still_open(
+                await self._catalog.advance_upload(
+                    self.id, epoch=epoch, size=size, now=now(), quota=self._quota
+                )
+            )
+        if upload.writer_epoch != epoch:
+            raise errors.WriterFenced(epoch=upload.writer_epoch)
+        return upload
+
+    async def reject(self, error: errors.ConexionesError) -> UploadRecord:
+        """Ends an upload whose bytes cannot be an image."""
+        upload = await self._catalog.end_upload(
+            self.id, state="REJECTED", image=None, failure=as_json(error), now=now()
+        )
+        await self.discard()
+        return known(upload)
+
+    @asynccontextmanager
+    async def release_on_error(self) -> AsyncIterator[None]:
+        """Releases the staged bytes if the body raises. The next writer then begins at the committed size."""
+        try:
+            yield
+        except BaseException:
+            await self.release()
+            raise
+
+    async def discard(self) -> None:
+        """Removes the staged bytes."""
+        if self._staged is not None:
+            await self._staged.discard()
+        await self.release()
+
+    async def release(self) -> None:
+        """Closes the staged bytes. What was committed stays."""
+        staged, self._staged = self._staged, None
+        if staged is not None:
+            await staged.release()
 
 
 class UploadWriter:

@@ -59,11 +59,13 @@ class ImagesOverHttp:
 
     async def _send(self, call: Call, file: File, part: tuple[int, int] | None) -> None:
         start, end = part or (0, file.size)
+        disposition = "attachment" if file.attached else "inline"
         headers = [
             *self._headers(file),
             (b"content-type", file.content_type.encode()),
             (b"content-length", str(end - start).encode()),
-            (b"content-disposition", _disposition(file)),
+            # The name consists of an id and an extension, so nothing in it has to be escaped.
+            (b"content-disposition", f'{disposition}; filename="{file.name}"'.encode()),
         ]
         if part:
             headers.append((b"content-range", f"bytes {start}-{end - 1}/{file.size}".encode()))
@@ -95,8 +97,3 @@ class ImagesOverHttp:
 
 def _text(call: Call, name: bytes) -> str:
     return call.header(name).decode("latin-1")
-
-
-def _disposition(file: File) -> bytes:
-    # The name consists of an id and an extension, so nothing in it has to be escaped.
-    return f'{"attachment" if file.attached else "inline"}; filename="{file.name}"'.encode()

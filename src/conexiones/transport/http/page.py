@@ -5,7 +5,6 @@ Beside a file there may be compressed copies (`.br`, `.gz`), for clients that ac
 """
 
 import hashlib
-from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +71,9 @@ class Page:
 
     async def __call__(self, call: Call) -> None:
         choices = self._files[call.path]
-        file = choices[_coding(call.header(b"accept-encoding").decode("latin-1"), choices)]
+        accepted = call.header(b"accept-encoding").decode("latin-1")
+        coding = next((one for one in _CODINGS if one in choices and accepts(accepted, one)), "")
+        file = choices[coding]
         if none_match(call.header(b"if-none-match").decode("latin-1"), file.etag):
             kept = [entry for entry in file.headers if entry[0] not in {b"content-type", b"content-encoding"}]
             await call.respond(304, kept, b"")
@@ -104,8 +105,3 @@ def _representations(path: Path) -> dict[str, _File]:
         if compressed.exists():
             found[coding] = representation(coding, compressed.read_bytes())
     return found
-
-
-def _coding(header: str, choices: Container[str]) -> str:
-    """The best content coding of the file that the client accepts, "" for none."""
-    return next((coding for coding in _CODINGS if coding in choices and accepts(header, coding)), "")

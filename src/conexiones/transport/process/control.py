@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -25,6 +26,12 @@ class Control:
     async def open(cls, end: socket.socket) -> "Control":
         end.setblocking(False)
         return cls(*await asyncio.open_unix_connection(sock=end))
+
+    @classmethod
+    async def of_supervisor(cls) -> "Control | None":
+        """The application's end; None if no supervisor has started this process."""
+        number = os.environ.get(VARIABLE)
+        return await cls.open(socket.socket(fileno=int(number))) if number else None
 
     def say(self, event: str, **fields: Any) -> None:
         if not self._writer.is_closing():

@@ -44,17 +44,12 @@ class Folder:
         threads, self._threads = self._threads, None
         return threads
 
-    @property
-    def is_open(self) -> bool:
-        return self._threads is not None
-
     def path(self, digest: bytes) -> Path:
         """Where the file of a large blob is."""
         name = digest.hex()
         return self.blobs / name[:2] / name
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Has a thread do the work."""
         if self._threads is None:
             raise StorageUnavailable
         return self._threads.submit(work, *args, **kwargs)

@@ -6,7 +6,6 @@ from conexiones.adapters.blobs.local.buffers import Buffers
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.resumable import LocalResumableStaged
 from conexiones.adapters.blobs.local.staged import LocalStaged
-from conexiones.errors import StorageUnavailable
 from conexiones.ports.staging import ResumableStaged, Staged
 
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -36,8 +35,6 @@ class LocalStaging:
 
     async def resume(self, upload_id: str, size: int) -> ResumableStaged:
         """As in the port. ValueError if that is no id of an upload."""
-        if not self._folder.is_open:
-            raise StorageUnavailable
         self._hold(upload_id)
         staged = LocalResumableStaged(
             self._folder,

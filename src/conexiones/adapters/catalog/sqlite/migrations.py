@@ -30,7 +30,11 @@ def bring_up(connection: sqlite3.Connection, path: Path) -> None:
 
     ValueError if a newer version wrote the file, which is left as it is. Raises OSError, sqlite3.Error.
     """
-    _refuse_newer(connection, path)
+    if (version := _version(connection)) > newest():
+        raise ValueError(
+            f"{path} has schema version {version}, and this server knows {newest()} at most:"
+            " start the newer server that wrote it."
+        )
     if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise ValueError(
             f"{path} is on a file system without shared memory: SQLite cannot use its WAL there."
@@ -52,14 +56,6 @@ def bring_up(connection: sqlite3.Connection, path: Path) -> None:
         with transaction(connection):
             _take_step(connection, version)
     connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
-    if (version := _version(connection)) > newest():
-        raise ValueError(
-            f"{path} has schema version {version}, and this server knows {newest()} at most:"
-            " start the newer server that wrote it."
-        )
 
 
 def _version(connection: sqlite3.Connection) -> int:

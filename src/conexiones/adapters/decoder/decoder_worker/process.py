@@ -16,8 +16,7 @@ import pyvips
 from . import Refusal
 from .facts import facts
 from .loading import File, Refused, allow_only_known_loaders, has_all_pixels, refusal
-from .preview import preview
-from .render import render
+from .render import preview, render
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 

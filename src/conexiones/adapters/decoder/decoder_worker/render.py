@@ -1,4 +1,4 @@
-"""Renditions: images in another size and format."""
+"""Renditions: images in another size and format; and previews, which are small JPEGs."""
 
 from typing import Any
 
@@ -9,11 +9,18 @@ from .loading import ANY, File, Refused, over_white, rgb
 SIDES = {"JPEG": 65_500, "PNG": ANY, "WEBP": 16_383, "AVIF": 16_384}
 """Format → the largest width or height that it allows, or that its library writes."""
 
+PREVIEW_QUALITY = 80
+
 AVIF_EFFORT = 2
 """The effort of the encoder, 0 to 9. Higher ones take several times as long to save a few per cent."""
 
 AVIF_LARGE = 8_000_000
 """Pixels from which on the effort is 0. Otherwise large images would take longer than requests may."""
+
+
+def preview(file: File, side: int) -> bytes:
+    """A JPEG in sRGB of at most side × side pixels, over white where the image is transparent."""
+    return _saved(rgb(file.thumbnail(side, side, size="down")), "JPEG", PREVIEW_QUALITY, keep="none")
 
 
 def render(
