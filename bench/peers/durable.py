@@ -59,7 +59,12 @@ class Resources:
     made: "Resources"
 
     def __init__(
-        self, routes: object, *, resources: Callable[[], AbstractAsyncContextManager[None]], **options: object
+        self,
+        router: object,
+        settings: object,
+        *,
+        resources: Callable[[], AbstractAsyncContextManager[None]],
+        **options: object,
     ) -> None:
         self.opened = resources
         Resources.made = self

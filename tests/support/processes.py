@@ -8,7 +8,20 @@ import psutil
 
 from bench.processes import Meter, family
 
-__all__ = ["Meter", "busy_seconds", "decoders", "envoy", "family", "peak", "writers"]
+__all__ = [
+    "Meter",
+    "busy_seconds",
+    "decoders",
+    "envoy",
+    "family",
+    "own_decoders",
+    "own_writers",
+    "peak",
+    "writers",
+]
+
+_WRITER, _DECODER = "adapters.writer.group_commit", "decoder_worker"
+"""What stands in the command lines of these processes."""
 
 
 def envoy(pid: int) -> psutil.Process:
@@ -18,17 +31,35 @@ def envoy(pid: int) -> psutil.Process:
 
 
 def writers(pid: int) -> list[psutil.Process]:
-    """The processes below it that write a catalog."""
-    return _running(pid, "adapters.writer.group_commit")
+    """The processes of a server that write a catalog."""
+    return _running(family(pid), _WRITER)
 
 
 def decoders(pid: int) -> list[psutil.Process]:
-    """The processes below it that decode images."""
-    return _running(pid, "decoder_worker")
+    """The processes of a server that decode images."""
+    return _running(family(pid), _DECODER)
 
 
-def _running(pid: int, program: str) -> list[psutil.Process]:
-    return [process for process in family(pid) if program in " ".join(process.cmdline())]
+def own_writers() -> list[psutil.Process]:
+    """The processes that this process has started to write a catalog. Those of a server that serves the tests
+    meanwhile are none of them: they are its grandchildren."""
+    return _running(psutil.Process().children(), _WRITER)
+
+
+def own_decoders() -> list[psutil.Process]:
+    """The same of decoders."""
+    return _running(psutil.Process().children(), _DECODER)
+
+
+def _running(processes: Iterable[psutil.Process], program: str) -> list[psutil.Process]:
+    return [process for process in processes if program in _command(process)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return ""
 
 
 def busy_seconds(processes: Iterable[psutil.Process]) -> float:

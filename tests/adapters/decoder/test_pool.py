@@ -15,22 +15,22 @@ from conexiones.errors import NoPreview, ServerDraining
 from tests.adapters.decoder.workers import (
     Endless,
     pool,
-    processes,
 )
+from tests.support.processes import own_decoders
 
 
 async def test_many_at_once(good: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with pool(workers=2) as decoder:
         for _ in range(3):
             await decoder.preview(good, format="JPEG")
-        (first,) = processes()
+        (first,) = own_decoders()
         previews = await asyncio.gather(*(decoder.preview(good, format="JPEG") for _ in range(50)))
         assert len(set(previews)) == 1
-        both = processes()
+        both = own_decoders()
         assert len(both) == 2
         assert first in both
         await asyncio.gather(*(decoder.preview(good, format="JPEG") for _ in range(50)))
-        assert processes() == both
+        assert own_decoders() == both
     assert capfd.readouterr() == ("", "")
 
 
@@ -64,7 +64,7 @@ async def test_close_is_prompt(good: Path, endless: Endless) -> None:
         await asyncio.sleep(0)
         async with asyncio.timeout(30):  # half of the time that the running request has
             await decoder.close()
-        assert processes() == []
+        assert own_decoders() == []
         assert threading.active_count() == threads
         for call in (running, queued, decoder.preview(good, format="JPEG")):
             with pytest.raises(ServerDraining):
@@ -75,19 +75,19 @@ async def test_close_is_prompt(good: Path, endless: Endless) -> None:
 
 async def test_none_is_started_before_it_is_needed(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with pool(ready=0) as decoder:
-        assert processes() == []
+        assert own_decoders() == []
         with monkeypatch.context() as patch:
             patch.setattr(sys, "prefix", str(good.parent))
             with pytest.raises(NoPreview, match="CRASH"):
                 await decoder.preview(good, format="JPEG")
         assert await decoder.preview(good, format="JPEG")
-        assert len(processes()) == 1
+        assert len(own_decoders()) == 1
 
 
 async def test_close_while_loading() -> None:
     async with pool(workers=4, ready=4):
-        assert len(processes()) == 4
-    assert processes() == []
+        assert len(own_decoders()) == 4
+    assert own_decoders() == []
 
 
 async def test_no_python(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ async def test_no_python(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(FileNotFoundError):
             await decoder.open()
     assert threading.active_count() == threads
-    assert processes() == []
+    assert own_decoders() == []
     await decoder.open()
     assert await decoder.preview(good, format="JPEG")
     await decoder.close()
@@ -111,7 +111,7 @@ async def test_inside_another_program(good: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, "/nowhere")
     async with pool() as decoder:
         assert await decoder.preview(good, format="JPEG")
-        environment = processes()[0].environ()
+        environment = own_decoders()[0].environ()
     assert not {"PYTHONHOME", "PYTHONPATH", "LD_PRELOAD"} & environment.keys()
 
 

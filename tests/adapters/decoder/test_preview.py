@@ -22,10 +22,10 @@ from tests.adapters.decoder.workers import (
     noise,
     pool,
     preview_of,
-    processes,
     quarters,
     spoilt,
 )
+from tests.support.processes import own_decoders
 
 # What previews look like
 
@@ -235,7 +235,7 @@ async def test_seconds(good: Path, endless: Endless, caplog: pytest.LogCaptureFi
         assert await cause_of(decoder, endless.path) == "SECONDS"
         assert time.monotonic() - began >= 0.3
         assert await decoder.preview(good, format="JPEG")
-        for process in processes():
+        for process in own_decoders():
             process.suspend()
         assert await cause_of(decoder, good) == "SECONDS"
         assert await decoder.preview(good, format="JPEG")
@@ -248,7 +248,7 @@ async def test_crash(good: Path, endless: Endless, number: signal.Signals) -> No
         call = asyncio.create_task(cause_of(decoder, endless.path))
         await endless.read()
         waiting = asyncio.create_task(decoder.preview(good, format="JPEG"))
-        processes()[0].send_signal(number)
+        own_decoders()[0].send_signal(number)
         assert await call == "CRASH"
         assert await waiting
 
@@ -260,7 +260,7 @@ async def test_crash_leaves_the_others(good: Path, endless: Endless) -> None:
         for _ in range(5):
             assert await decoder.preview(good, format="JPEG")
         assert not call.done()
-        for process in processes():
+        for process in own_decoders():
             process.kill()
         assert await call == "CRASH"
         assert await decoder.preview(good, format="JPEG")
@@ -269,7 +269,7 @@ async def test_crash_leaves_the_others(good: Path, endless: Endless) -> None:
 async def test_idle_death_costs_nothing(good: Path) -> None:
     async with pool() as decoder:
         assert await decoder.preview(good, format="JPEG")
-        [process] = processes()
+        [process] = own_decoders()
         process.kill()
         # Waits until it is dead without reaping it. The pool may have reaped it already.
         with suppress(ChildProcessError):
@@ -280,8 +280,8 @@ async def test_idle_death_costs_nothing(good: Path) -> None:
 async def test_signals_of_a_service_manager_are_ignored(good: Path) -> None:
     async with pool() as decoder:
         assert await decoder.preview(good, format="JPEG")
-        [process] = processes()
+        [process] = own_decoders()
         for number in (signal.SIGTERM, signal.SIGINT):
             process.send_signal(number)
         assert await decoder.preview(good, format="JPEG")
-        assert processes() == [process]
+        assert own_decoders() == [process]

@@ -24,7 +24,7 @@ from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
 from tests.adapters.blobs.local.shop import InTheWriter, Make, dying, taken
 from tests.adapters.stored import records
 from tests.support.paths import ROOT
-from tests.support.processes import writers
+from tests.support.processes import own_writers, writers
 
 
 async def stored(catalog: SqliteCatalog, store: LocalStore, image: ImageRecord, data: bytes) -> bytes:
@@ -75,7 +75,7 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
             failed.add(name)
 
     for lap in range(5):
-        (process,) = writers(os.getpid())
+        (process,) = own_writers()
         adding = [asyncio.ensure_future(add(f"{lap}.{i}")) for i in range(400)]
         await asyncio.wait(adding[: lap * 80 + 1], return_when=asyncio.FIRST_COMPLETED)
         more = [asyncio.ensure_future(add(f"{lap}.more.{i}")) for i in range(400)]
@@ -94,7 +94,7 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
     assert [event.sequence for event in events] == list(range(1, len(stored) + 1))
     assert "is started again" in caplog.text
     await catalog.close()
-    assert writers(os.getpid()) == []
+    assert own_writers() == []
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
         return True
 
     for lap in range(5):
-        (process,) = writers(os.getpid())
+        (process,) = own_writers()
         storing = [asyncio.ensure_future(send(f"{lap}.{i}")) for i in range(count)]
         await asyncio.wait(storing[: lap * count // 5 + 1], return_when=asyncio.FIRST_COMPLETED)
         storing += [asyncio.ensure_future(send(f"{lap}.more.{i}")) for i in range(count)]
@@ -204,7 +204,7 @@ async def test_killed_at_rest_it_comes_back_and_watchers_with_it(tmp_path: Path,
     await catalog.open()
     await catalog.add_image(image("1"))
     waiting = asyncio.ensure_future(catalog.changed(1))
-    writers(os.getpid())[0].kill()
+    own_writers()[0].kill()
     await taken(lambda: catalog.add_image(image("2")))
     await asyncio.wait_for(waiting, 30)
     assert [event.image_id for event in await catalog.events(after=0, limit=9)] == ["1", "2"]
@@ -221,7 +221,7 @@ async def test_while_it_cannot_start_writes_are_refused_and_reading_goes_on(
     assert await catalog.get_image("1")
     path.rename(tmp_path / "away.db")
     path.mkdir()
-    writers(os.getpid())[0].kill()
+    own_writers()[0].kill()
     await asyncio.wait_for(refused.wait(), 30)
     with pytest.raises(StorageUnavailable):
         await catalog.add_image(image("2"))
@@ -240,10 +240,10 @@ async def test_closing_does_not_wait_for_one_that_cannot_start(
     await catalog.open()
     path.rename(tmp_path / "away.db")
     path.mkdir()
-    writers(os.getpid())[0].kill()
+    own_writers()[0].kill()
     await asyncio.wait_for(refused.wait(), 30)
     await asyncio.wait_for(catalog.close(), 30)
-    assert writers(os.getpid()) == []
+    assert own_writers() == []
 
 
 async def test_closing_ends_one_that_is_just_starting(
@@ -254,24 +254,24 @@ async def test_closing_ends_one_that_is_just_starting(
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     in_the_writer(f"open({str(gate)!r}).read()")  # until the test closes its end
-    (process,) = writers(os.getpid())
+    (process,) = own_writers()
     process.kill()
     end = await asyncio.to_thread(gate.open, "w")  # when the new process waits at the gate
     closing = asyncio.ensure_future(catalog.close())
     await asyncio.sleep(0)
     end.close()
     await asyncio.wait_for(closing, 30)
-    assert writers(os.getpid()) == []
+    assert own_writers() == []
 
 
 async def test_signals_to_the_whole_service_do_not_end_it(tmp_path: Path, image: Make) -> None:
     catalog = SqliteCatalog(tmp_path / "catalog.db")
     await catalog.open()
-    (process,) = writers(os.getpid())
+    (process,) = own_writers()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         process.send_signal(number)
     await catalog.add_image(image("1"))
-    assert writers(os.getpid()) == [process]
+    assert own_writers() == [process]
     assert os.getpgid(process.pid) != os.getpgid(0), "Ctrl-C is for the server"
     await catalog.close()
 

@@ -24,7 +24,7 @@ from conexiones.ports.staging import Staged
 from tests.adapters.blobs.contents import MIB, everything, tell_nobody, whole
 from tests.adapters.blobs.local.disk import open_files, tree
 from tests.adapters.stored import stored_blobs
-from tests.support.processes import writers
+from tests.support.processes import own_writers
 
 Make = Callable[..., ImageRecord]
 
@@ -79,7 +79,7 @@ async def test_where_it_cannot_be_opened_it_says_so(tmp_path: Path, catalog: Sql
         store = LocalStore(tmp_path / "file" / "files", catalog, writer=writer)
         with pytest.raises(StorageUnavailable):
             await store.open()
-    assert len(writers(os.getpid())) == 1, "the catalog's"
+    assert len(own_writers()) == 1, "the catalog's"
 
 
 async def test_publish_syncs_the_file_before_its_link_and_the_folder_after(
