@@ -8,6 +8,7 @@ _WORDS = {
     r"^the id of an upload$": "el id de una subida",
     r"^the token of a page of the same list$": "el token de una página de la misma lista",
     r"^the token of an event$": "el token de un evento",
+    r"^a time of the years 1 to 9999$": "una fecha de los años 1 a 9999",
     r"^at least one byte$": "al menos un byte",
     r"^at least (\d+)$": r"al menos \1",
     r"^(\d+) to (\d+)\b": r"de \1 a \2",

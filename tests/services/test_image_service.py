@@ -138,6 +138,20 @@ def test_pages_are_stable(images, stub) -> None:
     assert failure(images.ListImages, ListImagesRequest(page_size=-1))[1] == "INVALID_FIELD"
 
 
+@pytest.mark.parametrize("seconds", [2**63 - 1, -(2**63), 253_402_300_800, -62_135_596_801])
+@pytest.mark.parametrize("field", ["start_time", "end_time"])
+def test_times_that_no_timestamp_may_have(images, field: str, seconds: int) -> None:
+    request = ListImagesRequest()
+    getattr(request, field).seconds = seconds
+    assert failure(images.ListImages, request) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    ends = ListImagesRequest(
+        start_time=Timestamp(seconds=-62_135_596_800),
+        end_time=Timestamp(seconds=253_402_300_799, nanos=999_999_999),
+        page_size=1,
+    )
+    assert images.ListImages(ends, timeout=DEADLINE)
+
+
 def test_bytes_go_with_the_last_reference(serving: Server, images, stub, somebody: str) -> None:
     first, second = stored(stub, 201), stored(stub, 201)  # an image that only this test stores
     digest = images.GetImage(GetImageRequest(id=first), timeout=DEADLINE).image.sha256.hex()

@@ -50,8 +50,8 @@ class ImageService:
     async def list_images(self, request: ListImagesRequest, call: Context, /) -> ListImagesResponse:
         wanted = Filter(
             user=request.user or None,
-            start=micros(request.start_time) if request.HasField("start_time") else None,
-            end=micros(request.end_time) if request.HasField("end_time") else None,
+            start=micros(request.start_time, field="start_time") if request.HasField("start_time") else None,
+            end=micros(request.end_time, field="end_time") if request.HasField("end_time") else None,
         )
         page, token = await self._gallery.page(wanted, size=request.page_size, token=request.page_token)
         facts = await self._describing.known(page)

@@ -7,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from conexiones.domain.gallery import etag
 from conexiones.domain.uploads import expiry, failure
+from conexiones.errors import InvalidField
 from conexiones.gen.conexiones.v1.errors_pb2 import Failure
 from conexiones.gen.conexiones.v1.images_pb2 import Facts as FactsMessage
 from conexiones.gen.conexiones.v1.images_pb2 import Image, RenditionInfo
@@ -15,13 +16,19 @@ from conexiones.image_formats import media_type
 from conexiones.ports.records import Facts, ImageRecord, Rendered, UploadRecord
 from conexiones.services.details import packed
 
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""The seconds that google.protobuf.Timestamp may have: of the years 1 to 9999."""
+
 
 def timestamp(micros: int) -> Timestamp:
     """Microseconds since the epoch."""
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
-def micros(time: Timestamp) -> int:
+def micros(time: Timestamp, *, field: str) -> int:
+    """Microseconds since the epoch. Raises InvalidField unless it is a time that a Timestamp may have."""
+    if not (_FIRST_SECOND <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < 1_000_000_000):
+        raise InvalidField(field=field, takes="a time of the years 1 to 9999")
     return int(time.seconds) * 1_000_000 + time.nanos // 1000
 
 

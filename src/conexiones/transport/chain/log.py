@@ -8,6 +8,14 @@ from conexiones.transport.chain.call import Call, Endpoint
 
 _log = logging.getLogger("conexiones.rpc")
 
+# Not all that is INTERNAL or DATA_LOSS: a chunk that was damaged on its way is no fault of the server.
+_FAULTS_OF_THE_SERVER = (
+    errors.Internal,
+    errors.BlobCorrupt,
+    errors.StorageFull,
+    errors.StorageUnavailable,
+)
+
 
 async def log(call: Call, rest: Endpoint) -> None:
     """A step of the chain: logs what a call fails with, and raises the error that the client gets.
@@ -33,9 +41,8 @@ async def log(call: Call, rest: Endpoint) -> None:
 def _write(call: Call, error: errors.ConexionesError, cause: BaseException) -> None:
     caller = f", from {call.subject}" if call.subject else ""
     name = f"{call.service}/{call.method}"
-    storage = isinstance(error, errors.StorageFull | errors.StorageUnavailable)
     theirs = isinstance(error, errors.UndeclaredCompression)
-    if storage or (error.code in {errors.Code.INTERNAL, errors.Code.DATA_LOSS} and not theirs):
+    if isinstance(error, _FAULTS_OF_THE_SERVER) and not theirs:
         _log.error("%s: %s%s", name, error.reason, caller, exc_info=cause)
     else:
         _log.debug("%s: %s%s", name, error.reason, caller)
