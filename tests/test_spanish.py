@@ -12,6 +12,7 @@ from tests.support.paths import ROOT
 # The rules as they stand in the sources, with values to fill in, and their Spanish.
 RULES = {
     "at least one byte": ((), "al menos un byte"),
+    "a time of the years 1 to 9999": ((), "una fecha de los años 1 a 9999"),
     "the id of an upload": ((), "el id de una subida"),
     "{}, each once": (("width, height",), "width, height, cada uno una vez"),
     "1 to {}": ((8,), "de 1 a 8"),
