@@ -1,0 +1,1 @@
+"""What adapters share of the operating system."""
