@@ -3,7 +3,15 @@
 import re
 import struct
 
-from conexiones.domain.formats.header import MAX_PARTS, Buffer, ImageHeader, unpack, window
+from conexiones.domain.formats.header import (
+    FIRST_WINDOW,
+    MAX_PARTS,
+    Buffer,
+    ImageHeader,
+    larger,
+    unpack,
+    window,
+)
 from conexiones.errors import CorruptImage, TruncatedImage
 
 _SCREEN = struct.Struct("<HHBxx")
@@ -15,9 +23,6 @@ _EXTENSION, _DESCRIPTOR, _TRAILER = 0x21, 0x2C, 0x3B
 _SUB_BLOCKS = re.compile(
     rb"(?s:(?:" + b"|".join(rb"\x%02x.{%d}" % (n, n) for n in (255, *range(1, 255))) + rb")*+)"
 )
-
-# Matching holds the interpreter lock, so it is done in windows: other threads run between two of them.
-_WINDOW = 1 << 20
 
 # Old authoring tools wrote these screen sizes whatever the image was. libnsgif, the decoder in libvips, takes
 # the extent of the first frame instead; so do we, so that width × height are those of the decoded image.
@@ -81,11 +86,13 @@ def _table_bytes(flags: int) -> int:
 
 def _after_sub_blocks(data: Buffer, position: int) -> int:
     """The position after the data sub-blocks at `position` and their terminator."""
+    reach = FIRST_WINDOW
     while data[position]:
-        end = min(position + _WINDOW, len(data))
+        end = min(position + reach, len(data))
         piece, base = window(data, position, end)
         run = _SUB_BLOCKS.match(piece, position - base, end - base)
         if run is None or base + run.end() == position:
             raise TruncatedImage(format="GIF")
         position = base + run.end()
+        reach = larger(reach)
     return position + 1

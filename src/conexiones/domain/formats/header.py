@@ -46,9 +46,22 @@ def unpack(layout: struct.Struct | str, data: Buffer, position: int) -> tuple[An
     return struct.unpack(layout, piece) if isinstance(layout, str) else layout.unpack(piece)
 
 
+FIRST_WINDOW: Final = 4 << 10
+_LAST_WINDOW: Final = 1 << 20
+
+
 def window(data: Buffer, start: int, stop: int) -> tuple[bytes, int]:
     """Bytes in which `data[start:stop]` can be searched, and the position in `data` at which they begin."""
     return (data, 0) if isinstance(data, bytes) else (data[start:stop], start)
+
+
+def larger(size: int) -> int:
+    """The size of the window to search after one of that size.
+
+    Windows grow, so that of many short parts each costs no more than a short window, which is copied out of a
+    file. They are bounded, since a search holds the interpreter lock: other threads run between two of them.
+    """
+    return min(size * 4, _LAST_WINDOW)
 
 
 def oriented(format: ImageFormat, width: int, height: int, orientation: int, frames: int = 1) -> ImageHeader:

@@ -4,7 +4,16 @@ import re
 import struct
 
 from conexiones.domain.formats.exif import orientation
-from conexiones.domain.formats.header import MAX_PARTS, Buffer, ImageHeader, oriented, unpack, window
+from conexiones.domain.formats.header import (
+    FIRST_WINDOW,
+    MAX_PARTS,
+    Buffer,
+    ImageHeader,
+    larger,
+    oriented,
+    unpack,
+    window,
+)
 from conexiones.errors import CorruptImage, TruncatedImage, UnsupportedFormat
 
 # A marker is neither a stuffed 0xFF (00), nor a restart inside a scan (D0 to D7), nor a fill byte (FF).
@@ -14,9 +23,6 @@ _FRAME = struct.Struct(">xxxHHB")
 
 _TEM, _SOI, _EOI, _SOS, _APP1, _SOF55 = 0x01, 0xD8, 0xD9, 0xDA, 0xE1, 0xF7
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-# Searching holds the interpreter lock, so it is done in windows: other threads run between two of them.
-_WINDOW = 1 << 20
 
 
 def probe(data: Buffer) -> ImageHeader:
@@ -80,9 +86,9 @@ def _frame_size(data: Buffer, position: int, end: int) -> tuple[int, int]:
 
 def _next_marker(data: Buffer, position: int) -> tuple[int, int]:
     """The code of the next marker and the position after it. Bytes before it are skipped, as in libjpeg."""
-    size = len(data)
+    size, reach = len(data), FIRST_WINDOW
     while position < size:
-        end = min(position + _WINDOW, size)
+        end = min(position + reach, size)
         piece, base = window(data, position, end)
         found = _MARKER.search(piece, position - base, end - base)
         if found:
@@ -90,6 +96,7 @@ def _next_marker(data: Buffer, position: int) -> tuple[int, int]:
         if end == size:
             break
         position = end - 1  # A marker may begin with the last byte of the window.
+        reach = larger(reach)
     raise TruncatedImage(format="JPEG")
 
 
