@@ -1,6 +1,7 @@
 """VipsDecoder as a pool: many requests at once, cancelling, closing, and the life of its processes."""
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -12,11 +13,16 @@ import pytest
 
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview, ServerDraining
+from conexiones.ports.records import Recipe
 from tests.adapters.decoder.workers import (
     Endless,
     pool,
 )
 from tests.support.processes import own_decoders
+
+RECIPE = Recipe(
+    width=10, height=0, fit="INSIDE", format="JPEG", quality=80, animated=False, keep_profile=False
+)
 
 
 async def test_many_at_once(good: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +45,8 @@ async def test_cancelled(
 ) -> None:
     never = tmp_path / "never.jpg"
     os.mkfifo(never)
-    async with pool(decode_seconds=0.5) as decoder:
+    caplog.set_level(logging.INFO)
+    async with pool(decode_seconds=60) as decoder:
         running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
         await endless.read()
         queued = asyncio.create_task(decoder.preview(never, format="JPEG"))
@@ -47,12 +54,30 @@ async def test_cancelled(
         await asyncio.sleep(0)
         running.cancel()
         queued.cancel()
-        assert await last
+        async with asyncio.timeout(30):  # half of the time that the running request has
+            assert await last
         assert running.cancelled()
         assert queued.cancelled()
-    # Requests that fail are logged. If this one had been run, it would have failed.
+    # Requests that fail are logged. If the second one had been run, it would have failed.
     assert "endless.jpg" in caplog.text
     assert "never.jpg" not in caplog.text
+    assert {record.levelname for record in caplog.records if record.name == "conexiones.decoder"} == {"INFO"}
+
+
+async def test_what_nobody_waits_for_takes_no_time_from_others(
+    good: Path, endless: Endless, tmp_path: Path
+) -> None:
+    into = tmp_path / "rendition"
+    async with pool(workers=1, decode_seconds=60) as decoder, asyncio.timeout(30):
+        rendering = asyncio.create_task(decoder.render(endless.path, into, format="JPEG", recipe=RECIPE))
+        await endless.read()
+        queued = [asyncio.create_task(decoder.preview(good, format="JPEG")) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in (rendering, *queued):
+            task.cancel()
+        assert await decoder.preview(good, format="JPEG")
+        assert rendering.cancelled()
+        into.unlink(missing_ok=True)  # it is the caller's again
 
 
 async def test_close_is_prompt(good: Path, endless: Endless) -> None:

@@ -33,9 +33,9 @@ _PROBLEMS: Final[dict[str, PreviewProblem]] = {refusal: refusal for refusal in R
 OUT_OF_MEMORY = re.compile(rb"failed to allocate|bad_alloc|MemoryError|out of memory", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Job:
-    """A request that waits for a worker or is with one."""
+    """A request that waits for a worker or is with one. `abandoned`: nobody waits for its reply any more."""
 
     task: Literal["preview", "describe", "render"]
     path: Path
@@ -43,6 +43,8 @@ class _Job:
     into: Path | None = None  # the file for the image that the task makes; without one it comes into memory
     arguments: dict[str, str | int] = field(default_factory=dict)
     reply: Future[Reply] = field(default_factory=Future)
+    worker: WorkerProcess | None = None
+    abandoned: bool = False
 
 
 class VipsDecoder:
@@ -73,7 +75,7 @@ class VipsDecoder:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[tuple[threading.Thread, Future[None]]] = []  # done when the thread has ended
         self._pending = 0  # the number of requests that wait or run
-        self._lock = threading.Lock()  # guards `_pending` and `_live`, and closing the pool
+        self._lock = threading.Lock()  # guards `_pending`, `_live`, who has which job, and closing the pool
         self._live: set[WorkerProcess] = set()
         self._closed = True
 
@@ -128,8 +130,8 @@ class VipsDecoder:
     async def preview(self, path: Path, *, format: ImageFormat, side: int = 256) -> bytes:
         """See Decoder. Like the others it raises ServerDraining if the pool is closed before it is done.
 
-        A request that is cancelled while it waits for a worker is never run. One that a worker has goes on to
-        its end, and the result is dropped.
+        A request that is cancelled while it waits for a worker is never run. With one that a worker has, the
+        worker is ended: what nobody waits for takes no time from others.
         """
         return (
             await self._do(_Job(task="preview", path=path, format=format, arguments={"side": side}))
@@ -146,7 +148,7 @@ class VipsDecoder:
         )
 
     async def render(self, path: Path, into: Path, *, format: ImageFormat, recipe: Recipe) -> Rendered:
-        """See Decoder. If it is cancelled while a worker has the request, it ends when the worker is done."""
+        """See Decoder."""
         arguments = asdict(recipe)
         arguments["into"] = arguments.pop("format")
         job = _Job(task="render", path=path, format=format, into=into, arguments=arguments)
@@ -171,16 +173,21 @@ class VipsDecoder:
         if busy and len(self._threads) < self._workers:
             self._add_thread()
         done = asyncio.wrap_future(job.reply)
-        if job.into is None:
-            return await done
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
             if not job.reply.cancel():
+                self._abandon(job)
                 # The caller may remove the file only after the thread has stopped writing to it.
                 await asyncio.wait((done,))
                 done.exception()  # marks it as retrieved, or asyncio would log it
             raise
+
+    def _abandon(self, job: _Job) -> None:
+        with self._lock:
+            job.abandoned = True
+            if job.worker:
+                job.worker.kill()
 
     def _answered(self, _: Future[Reply]) -> None:
         with self._lock:
@@ -224,8 +231,12 @@ class VipsDecoder:
 
         Raises NoPreview and ServerDraining.
         """
+        with self._lock:
+            job.worker = worker
         if worker is None:
             raise self._failure(job, "CRASH", "no worker could be started")
+        if job.abandoned:
+            raise self._failure(job, "CRASH", "nobody waits for it")
         request = job.arguments | {
             "task": job.task,
             "path": os.fspath(job.path),
@@ -233,7 +244,11 @@ class VipsDecoder:
             "pixels": self._pixels,
         }
         try:
-            reply = worker.ask(request, job.into, self._seconds)
+            try:
+                reply = worker.ask(request, job.into, self._seconds)
+            finally:
+                with self._lock:
+                    job.worker = None  # from now on it may have another job
             refusal, detail = str(reply.found["cause"]), str(reply.found["detail"])
         except NeverTaken:
             self._end(worker)
@@ -259,7 +274,7 @@ class VipsDecoder:
     def _failure(self, job: _Job, cause: PreviewProblem, detail: str) -> NoPreview | ServerDraining:
         if self._closed:
             return ServerDraining()
-        level = logging.INFO if cause in REFUSALS else logging.WARNING
+        level = logging.INFO if cause in REFUSALS or job.abandoned else logging.WARNING
         log.log(level, "no %s of %s (%s, %s): %r", job.task, job.path, job.format, cause, detail)
         return NoPreview(format=job.format, cause=cause)
 
