@@ -36,7 +36,7 @@ from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
 from tests.support.failures import failure
 from tests.support.processes import busy_seconds, decoders
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, until
 
 BROWSER = "image/avif,image/webp,image/apng,*/*;q=0.8"
 
@@ -414,3 +414,28 @@ def test_facts_of_what_a_killed_server_left(server: Server, start, photograph: b
         image = images.GetImage(GetImageRequest(id=image_id), timeout=DEADLINE).image
         assert len(image.facts.blur_hash) == 28
     assert server.stop(signal=signal.SIGTERM) == 0
+
+
+async def test_what_nobody_waits_for_is_not_made(start: Callable[..., Server]) -> None:
+    """Not even the rendition that a decoder has begun: its process is ended."""
+    server = start(decode_workers="1", decode_seconds="600")
+    (prompt,) = decoders(server.pid)  # the other one starts when there is something to describe
+    with grpc.insecure_channel(server.address) as channel:
+        stub = UsuarioServicioStub(channel)
+        large = stub.GetStreamImage(
+            (GetImage(image=piece) for piece in bitmap(7000, 5000)), timeout=DEADLINE
+        ).image_info.id
+        small = stub.ProcessImage(GetUserRequest(image=b"".join(bitmap(30, 20))), timeout=DEADLINE)
+    before = busy_seconds([prompt])
+    impatient = []
+    for width in range(6000, 6012):
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)
+        path = f"/images/{large}?format=avif&width={width}"
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+        impatient.append(connection)
+    await until(lambda: busy_seconds([prompt]) > before + 0.3)
+    for connection in impatient:
+        connection.close()
+    await until(lambda: not prompt.is_running() or prompt not in decoders(server.pid))
+    assert asking(server)(f"{small.image_info.id}?width=10").status == 200
+    assert "Traceback" not in server.log
