@@ -134,6 +134,9 @@ class Settings:
     stall_seconds: float = _setting(
         _seconds, "30", "Silence in the middle of a message after which the call is ended."
     )
+    idle_seconds: float = _setting(
+        _seconds, "60", "How long a connection without calls stays open; 0: for any length of time."
+    )
     max_calls: int = _setting(
         _count, "1000", "Calls that are served at a time; further calls get SERVER_BUSY."
     )

@@ -121,7 +121,10 @@ def _harden(manager: dict[str, Any], settings: Settings) -> None:
     # Streams may be silent for as long as they like. The keepalive finds connections that are dead.
     manager["stream_idle_timeout"] = "0s"
     manager["request_headers_timeout"] = "10s"
-    manager["common_http_protocol_options"] = {"idle_timeout": "3600s", "max_headers_count": 100}
+    manager["common_http_protocol_options"] = {
+        "idle_timeout": f"{settings.idle_seconds}s",
+        "max_headers_count": 100,
+    }
     manager["use_remote_address"] = True
     # Envoy removes the header that clients send. With a client CA it sets its own for verified certificates.
     if settings.tls_client_ca:

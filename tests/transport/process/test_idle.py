@@ -1,0 +1,55 @@
+"""Connections that ask for nothing."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import grpc
+import pytest
+
+from conexiones.gen.user_pb2 import GetImage, GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server
+from tests.support.waiting import DEADLINE
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+
+
+@pytest.fixture
+def impatient(start: Callable[..., Server]) -> Server:
+    return start(idle_seconds="0.5", max_connections="30")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", PREFACE], ids=["nothing", "half a line", "a preface"])
+def test_they_are_closed_so_that_others_find_a_place(impatient: Server, sent: bytes) -> None:
+    with ExitStack() as stack:
+        silent = []
+        for _ in range(30):
+            connection = stack.enter_context(
+                socket.create_connection(("127.0.0.1", impatient.port), timeout=DEADLINE)
+            )
+            connection.sendall(sent)
+            silent.append(connection)
+        for connection in silent:
+            while connection.recv(65536):
+                pass
+        with grpc.insecure_channel(impatient.address) as channel:
+            stub = UsuarioServicioStub(channel)
+            reply = stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE, wait_for_ready=True)
+    assert reply.user.name == "Ana"
+
+
+def test_a_call_may_be_silent_for_as_long_as_it_likes(impatient: Server, photograph: bytes) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", impatient.port), timeout=DEADLINE) as idle,
+        grpc.insecure_channel(impatient.address) as channel,
+    ):
+
+        def images() -> Iterator[GetImage]:
+            yield GetImage(image=photograph)
+            while idle.recv(65536):  # the idle connection is closed first
+                pass
+            yield GetImage(image=photograph)
+
+        replies = UsuarioServicioStub(channel).ImageStreamReply(images(), timeout=DEADLINE)
+        assert [reply.image_info.format for reply in replies] == ["JPEG", "JPEG"]
