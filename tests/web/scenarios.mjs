@@ -84,7 +84,12 @@ export async function handle({ given, open }) {
   await page.getByText("No images yet").waitFor();
   await page.evaluate(() => document.body.append(Object.assign(document.createElement("input"), { type: "file", id: "from" })));
   await page.locator("#from").setInputFiles(given.file);
+  const reloaded = page.waitForEvent("load");
   await page.evaluate(async () => {
+    // From within the page, because an upload may be over before a reload is asked for from here.
+    new MutationObserver(() => {
+      if ((document.querySelector(".upload progress")?.position ?? 0) >= 0.3) location.reload();
+    }).observe(document.body, { subtree: true, childList: true, attributes: true });
     const folder = await navigator.storage.getDirectory();
     const handle = await folder.getFileHandle("film.jpg", { create: true });
     await document.querySelector("#from").files[0].stream().pipeTo(await handle.createWritable());
@@ -94,8 +99,7 @@ export async function handle({ given, open }) {
     Object.defineProperty(event, "dataTransfer", { value: { items: [item], types: ["Files"], files: [file] } });
     document.body.dispatchEvent(event);
   });
-  await progress(page, 0.3);
-  await page.reload();
+  await reloaded;
   const row = page.locator('.upload[data-state="interrupted"]');
   await row.getByRole("button", { name: "Resume" }).click();
   await stored(page, 1);
