@@ -88,7 +88,7 @@ export async function handle({ given, open }) {
   await page.evaluate(async () => {
     // From within the page, because an upload may be over before a reload is asked for from here.
     new MutationObserver(() => {
-      if ((document.querySelector(".upload progress")?.position ?? 0) >= 0.3) location.reload();
+      if ((document.querySelector(".upload progress")?.position ?? 0) >= 0.3) document.location.reload();
     }).observe(document.body, { subtree: true, childList: true, attributes: true });
     const folder = await navigator.storage.getDirectory();
     const handle = await folder.getFileHandle("film.jpg", { create: true });
