@@ -86,17 +86,10 @@ class ConnectStream(Enveloped):
     __slots__ = ()
 
     encoding = b"connect-content-encoding"
-
-    def encoded(self, reply: Reply) -> bytes:
-        return envelope(self._codec.encode(reply))
+    trailers = False
 
     async def reply(self, reply: Reply) -> None:
         await self._finish(self.encoded(reply), {})
-
-    async def send(self, data: bytes) -> None:
-        if not self._begun:
-            await self._start(trailers=False)
-        await self._call.send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
         await self._finish(b"", {})

@@ -13,7 +13,7 @@ from conexiones.transport.chain.call import Call
 from conexiones.transport.chain.memory import FREE
 from conexiones.transport.rpc.codecs import Codec
 from conexiones.transport.rpc.compression import INFLATION, inflate, is_compressed
-from conexiones.transport.rpc.envelopes import Deflated, Envelopes, Requests, Sole, whole
+from conexiones.transport.rpc.envelopes import Deflated, Envelopes, Requests, Sole, envelope, whole
 from conexiones.transport.rpc.status import Details
 
 _MESSAGES = 256
@@ -97,9 +97,12 @@ class Exchange(ABC):
 
 
 class Enveloped(Exchange):
-    """What gRPC and Connect streams have in common: requests in envelopes."""
+    """What gRPC and Connect streams have in common: messages in envelopes."""
 
     __slots__ = ()
+
+    trailers: ClassVar[bool]
+    """Whether the response ends with trailers of HTTP."""
 
     async def only(self, kind: Requests) -> Request:
         envelopes = self._envelopes(kind)
@@ -149,7 +152,15 @@ class Enveloped(Exchange):
             piece = await body.read(within=memory.holds or envelopes.incomplete > FREE)
         envelopes.end()
 
-    async def _start(self, *, trailers: bool) -> None:
+    def encoded(self, reply: Reply) -> bytes:
+        return envelope(self._codec.encode(reply))
+
+    async def send(self, data: bytes) -> None:
+        if not self._begun:
+            await self._start()
+        await self._call.send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _start(self) -> None:
         self._begun = True
         call = self._call
         await call.send(
@@ -157,7 +168,7 @@ class Enveloped(Exchange):
                 "type": "http.response.start",
                 "status": 200,
                 "headers": [(b"content-type", self._content_type), *call.reply_headers],
-                "trailers": trailers,
+                "trailers": self.trailers,
             }
         )
 

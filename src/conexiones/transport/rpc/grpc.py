@@ -5,7 +5,6 @@ gRPC-Web, binary and text, is served here too, since Envoy turns it into gRPC.
 
 from conexiones.errors import ConexionesError, UnknownCompression
 from conexiones.transport.rpc.compression import ACCEPTED
-from conexiones.transport.rpc.envelopes import envelope
 from conexiones.transport.rpc.exchange import Enveloped, Reply
 from conexiones.transport.rpc.status import grpc_status
 
@@ -20,25 +19,18 @@ class Grpc(Enveloped):
     __slots__ = ()
 
     encoding = b"grpc-encoding"
-
-    def encoded(self, reply: Reply) -> bytes:
-        return envelope(self._codec.encode(reply))
+    trailers = True
 
     async def reply(self, reply: Reply) -> None:
         data = self.encoded(reply)
-        await self._start(trailers=True)
+        await self._start()
         self._ended = True
         await self._call.send({"type": "http.response.body", "body": data, "more_body": False})
         await self._trailers([_OK, *self._call.reply_trailers])
 
-    async def send(self, data: bytes) -> None:
-        if not self._begun:
-            await self._start(trailers=True)
-        await self._call.send({"type": "http.response.body", "body": data, "more_body": True})
-
     async def end(self) -> None:
         if not self._begun:
-            await self._start(trailers=True)
+            await self._start()
         await self._finish([_OK, *self._call.reply_trailers])
 
     async def fail(self, error: ConexionesError) -> None:
@@ -47,7 +39,7 @@ class Grpc(Enveloped):
         call = self._call
         status = [*grpc_status(error, self._details), *call.reply_trailers]
         if call.reply_headers and not self._begun:
-            await self._start(trailers=True)
+            await self._start()
         if self._begun:
             await self._finish(status)
             return
