@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """What kind of error it is. Each class of errors.py has one."""
+    """What kind of error it is. Each class of errors/ has one."""
 
     OK = 0
     CANCELLED = 1

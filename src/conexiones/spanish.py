@@ -1,4 +1,4 @@
-"""Translates into Spanish the facts that are words, for the Spanish sentences of errors.py. Facts are in
+"""Translates into Spanish the facts that are words, for the Spanish sentences of errors/. Facts are in
 English."""
 
 import re

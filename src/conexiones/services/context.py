@@ -2,14 +2,18 @@
 
 from typing import Protocol
 
+from conexiones.shares import Caller
+
 
 class Context(Protocol):
-    """One call. `peer` is the client's address and port. `deadline` is in the time of the event loop.
-    `subject` is that of the client's certificate, empty without mTLS. `principal` is who calls, None if that
-    is unknown."""
+    """One call. `peer` is the client's address and port, `caller` who has shares of what clients share.
+    `deadline` is in the time of the event loop. `subject` is that of the client's certificate, empty without
+    mTLS. `principal` is who calls, None if that is unknown."""
 
     @property
     def peer(self) -> tuple[str, int] | None: ...
+    @property
+    def caller(self) -> Caller: ...
     @property
     def deadline(self) -> float | None: ...
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from conexiones.errors import Cancelled, ConexionesError
+from conexiones.shares import Caller, client_of
 from conexiones.transport.chain.body import Body
 from conexiones.transport.chain.memory import Lease
 
@@ -50,14 +51,15 @@ class Route:
 class Call:
     """One call. Times are those of the event loop, which are those of time.monotonic.
 
-    `headers` are as they came, with names in lower case. `peer` is the client's address. `deadline` is
-    None where the client has set none. `principal` is who calls, once a step of the chain has found out.
-    `gone` says that the client has gone away. A handler may add to `reply_headers` before its first reply,
-    and to `reply_trailers` before its end. `http_status` replaces the HTTP status of an error, in protocols
-    whose errors have one. `error` is what the call has failed with; the guard sets it.
+    `headers` are as they came, with names in lower case. `peer` is the client's address and port.
+    `deadline` is None where the client has set none. `principal` is who calls, once a step of the chain has
+    found out. `gone` says that the client has gone away. A handler may add to `reply_headers` before its
+    first reply, and to `reply_trailers` before its end. `http_status` replaces the HTTP status of an error,
+    in protocols whose errors have one. `error` is what the call has failed with; the guard sets it.
     """
 
     __slots__ = (
+        "_caller",
         "_index",
         "_send",
         "answer",
@@ -111,6 +113,7 @@ class Call:
         self.http_status: int | None = None
         self.reply_headers: Headers = []
         self.reply_trailers: Headers = []
+        self._caller: Caller | None = None
         self._index = index
         self._send = send
 
@@ -125,6 +128,16 @@ class Call:
     def header(self, name: bytes) -> bytes:
         """A header by its name in lower case, empty if there is none."""
         return self._index.get(name, b"")
+
+    @property
+    def caller(self) -> Caller:
+        """Who has shares: the principal or, where it is not known, the address; and the connection. The
+        address and port of the connection, since a client may have others."""
+        if self._caller is None or self.principal is not None:
+            host, port = self.peer or ("", 0)
+            client = client_of(host) if self.principal is None else f"principal {self.principal}"
+            self._caller = Caller(client, f"{host} {port}")
+        return self._caller
 
     @property
     def subject(self) -> str:

@@ -1,0 +1,211 @@
+"""Every error of Conexiones, as a closed tree that knows no transport.
+
+ConexionesError
+├── InvalidArgument               INVALID_ARGUMENT
+│   ├── EmptyName                 EMPTY_NAME
+│   ├── NameTooLong               NAME_TOO_LONG
+│   ├── InvalidUtf8               INVALID_UTF8
+│   ├── MalformedMessage          MALFORMED_MESSAGE
+│   ├── MalformedRequest          MALFORMED_REQUEST
+│   ├── InvalidField              INVALID_FIELD
+│   ├── SizeExceeded              SIZE_EXCEEDED
+│   └── ImageError
+│       ├── EmptyImage            EMPTY_IMAGE
+│       ├── EmptyStream           EMPTY_STREAM
+│       ├── NotAnImage            NOT_AN_IMAGE
+│       ├── UnsupportedFormat     UNSUPPORTED_FORMAT
+│       ├── CorruptImage          CORRUPT_IMAGE
+│       ├── TruncatedImage        TRUNCATED_IMAGE
+│       ├── ImageTooLarge         IMAGE_TOO_LARGE
+│       └── TooManyPixels         TOO_MANY_PIXELS
+├── NotFound                      NOT_FOUND
+│   ├── UnknownService            UNKNOWN_SERVICE
+│   ├── ImageNotFound             IMAGE_NOT_FOUND
+│   └── UploadNotFound            UPLOAD_NOT_FOUND
+├── AlreadyExists                 ALREADY_EXISTS
+│   └── RequestIdReused           REQUEST_ID_REUSED
+├── Aborted                       ABORTED
+│   ├── OffsetMismatch            OFFSET_MISMATCH
+│   ├── WriterFenced              WRITER_FENCED
+│   └── EtagMismatch              ETAG_MISMATCH
+├── OutOfRange                    OUT_OF_RANGE
+│   ├── PowOverflow               POW_OVERFLOW
+│   └── OffsetOutOfRange          OFFSET_OUT_OF_RANGE
+├── FailedPrecondition            FAILED_PRECONDITION
+│   ├── NoPreview                 NO_PREVIEW
+│   ├── NoRendition               NO_RENDITION
+│   ├── UploadEnded               UPLOAD_ENDED
+│   └── UploadIncomplete          UPLOAD_INCOMPLETE
+├── ResourceExhausted             RESOURCE_EXHAUSTED
+│   ├── MessageTooLarge           MESSAGE_TOO_LARGE
+│   ├── TooManyUploads            TOO_MANY_UPLOADS
+│   ├── UploadBytesExceeded       UPLOAD_BYTES_EXCEEDED
+│   └── StorageFull               STORAGE_FULL
+├── Unavailable                   UNAVAILABLE
+│   ├── ServerDraining            SERVER_DRAINING
+│   ├── ServerBusy                SERVER_BUSY
+│   └── StorageUnavailable        STORAGE_UNAVAILABLE
+├── Cancelled                     CANCELLED
+├── DeadlineExceeded              DEADLINE_EXCEEDED
+│   └── ClientStalled             CLIENT_STALLED
+├── Unimplemented                 UNIMPLEMENTED
+│   ├── UnknownMethod             UNKNOWN_METHOD
+│   ├── NotOneMessage             NOT_ONE_MESSAGE
+│   └── UnknownCompression        UNKNOWN_COMPRESSION
+├── Unknown                       UNKNOWN
+│   └── UnknownProtocol           UNKNOWN_PROTOCOL
+├── DataLoss                      DATA_LOSS
+│   ├── ChecksumMismatch          CHECKSUM_MISMATCH
+│   └── BlobCorrupt               BLOB_CORRUPT
+└── Internal                      INTERNAL
+    └── UndeclaredCompression     UNDECLARED_COMPRESSION
+
+The words in capitals beside a leaf are its `reason`, which never changes; those beside a branch are the gRPC
+code of all errors below it. An error holds only what may be shown to a client: a sentence in English, one in
+Spanish, and the facts that fill them. Causes are chained (`raise … from cause`), and only the log has them.
+"""
+
+from conexiones.codes import Code
+from conexiones.errors.base import (
+    ConexionesError,
+)
+from conexiones.errors.requests import (
+    Aborted,
+    AlreadyExists,
+    CorruptImage,
+    EmptyImage,
+    EmptyName,
+    EmptyStream,
+    EtagMismatch,
+    FailedPrecondition,
+    ImageError,
+    ImageNotFound,
+    ImageTooLarge,
+    InvalidArgument,
+    InvalidField,
+    InvalidUtf8,
+    MalformedMessage,
+    MalformedRequest,
+    NameTooLong,
+    NoPreview,
+    NoRendition,
+    NotAnImage,
+    NotFound,
+    OffsetMismatch,
+    OffsetOutOfRange,
+    OutOfRange,
+    PowOverflow,
+    PreviewProblem,
+    RequestIdReused,
+    SizeExceeded,
+    TooManyPixels,
+    TruncatedImage,
+    UnknownService,
+    UnsupportedFormat,
+    UploadEnded,
+    UploadIncomplete,
+    UploadNotFound,
+    WriterFenced,
+)
+from conexiones.errors.serving import (
+    BlobCorrupt,
+    Cancelled,
+    ChecksumMismatch,
+    ClientStalled,
+    DataLoss,
+    DeadlineExceeded,
+    Internal,
+    MessageTooLarge,
+    NotOneMessage,
+    ResourceExhausted,
+    ServerBusy,
+    ServerDraining,
+    StorageFull,
+    StorageUnavailable,
+    TooManyUploads,
+    Unavailable,
+    UndeclaredCompression,
+    Unimplemented,
+    Unknown,
+    UnknownCompression,
+    UnknownMethod,
+    UnknownProtocol,
+    UploadBytesExceeded,
+)
+
+__all__ = [
+    "BY_REASON",
+    "Aborted",
+    "AlreadyExists",
+    "BlobCorrupt",
+    "Cancelled",
+    "ChecksumMismatch",
+    "ClientStalled",
+    "Code",
+    "ConexionesError",
+    "CorruptImage",
+    "DataLoss",
+    "DeadlineExceeded",
+    "EmptyImage",
+    "EmptyName",
+    "EmptyStream",
+    "EtagMismatch",
+    "FailedPrecondition",
+    "ImageError",
+    "ImageNotFound",
+    "ImageTooLarge",
+    "Internal",
+    "InvalidArgument",
+    "InvalidField",
+    "InvalidUtf8",
+    "MalformedMessage",
+    "MalformedRequest",
+    "MessageTooLarge",
+    "NameTooLong",
+    "NoPreview",
+    "NoRendition",
+    "NotAnImage",
+    "NotFound",
+    "NotOneMessage",
+    "OffsetMismatch",
+    "OffsetOutOfRange",
+    "OutOfRange",
+    "PowOverflow",
+    "PreviewProblem",
+    "RequestIdReused",
+    "ResourceExhausted",
+    "ServerBusy",
+    "ServerDraining",
+    "SizeExceeded",
+    "StorageFull",
+    "StorageUnavailable",
+    "TooManyPixels",
+    "TooManyUploads",
+    "TruncatedImage",
+    "Unavailable",
+    "UndeclaredCompression",
+    "Unimplemented",
+    "Unknown",
+    "UnknownCompression",
+    "UnknownMethod",
+    "UnknownProtocol",
+    "UnknownService",
+    "UnsupportedFormat",
+    "UploadBytesExceeded",
+    "UploadEnded",
+    "UploadIncomplete",
+    "UploadNotFound",
+    "WriterFenced",
+    "leaves",
+]
+
+
+def leaves(root: type[ConexionesError] = ConexionesError) -> list[type[ConexionesError]]:
+    """All errors that have a reason, in the order of the tree."""
+    found = [root] if root.reason else []
+    for child in root.__subclasses__():
+        found += leaves(child)
+    return found
+
+
+BY_REASON: dict[str, type[ConexionesError]] = {leaf.reason: leaf for leaf in leaves()}

@@ -1,0 +1,39 @@
+"""What all errors have."""
+
+from functools import partial
+from typing import Any, ClassVar
+
+from conexiones.codes import Code
+
+
+class ConexionesError(Exception):
+    """The base of all errors. Only leaves of the tree are raised.
+
+    field: the name of the offending field of the request.
+    facts: fill the two sentences, and travel to programs unchanged.
+    retry_after: in seconds; None where trying again does not help.
+    """
+
+    code: ClassVar[Code]
+    reason: ClassVar[str] = ""
+    english: ClassVar[str]
+    spanish: ClassVar[str]
+    retry_after: ClassVar[float | None] = None
+
+    def __init__(self, *, field: str = "", **facts: int | str) -> None:
+        self.field = field
+        self.facts = facts
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), field=self.field, **self.facts), ()
+
+    @property
+    def message(self) -> str:
+        """The sentence in English, safe to show."""
+        return self.english.format_map(self.facts)
+
+    @property
+    def mensaje(self) -> str:
+        """The sentence in Spanish, safe to show."""
+        return self.spanish.format_map(self.facts)

@@ -1,0 +1,141 @@
+"""What clients share is divided: a share for each, and a line in which they take turns.
+
+A share depends on what is left. A client may hold half of what all others leave, so one alone gets a half,
+two get a third each, and one that comes later always finds some. Within its share, each connection of the
+client has the same rule.
+"""
+
+import ipaddress
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_IPV6_NETWORK = 64
+"""Bits of an IPv6 address that tell clients apart: one client has all addresses of its network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for something shared: a client, by a key, and one of its connections."""
+
+    client: str
+    connection: str = ""
+
+
+SERVER = Caller("")
+"""The server itself, for work that no client waits for."""
+
+
+def client_of(address: str) -> str:
+    """The key of the client at an IP address. What is no address is its own key."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, _IPV6_NETWORK), strict=False))
+
+
+class Shares:
+    """How much of `limit` each caller holds. `places` is what a connection may hold in any case, while it is
+    free: a client that has little never waits for its own share to grow."""
+
+    def __init__(self, limit: int, *, places: int = 0) -> None:
+        self.limit = limit
+        self.places = places
+        self.held = 0
+        self._clients: dict[str, dict[str, int]] = {}
+
+    def of(self, client: str) -> int:
+        """What a client holds."""
+        return sum(self._clients.get(client, {}).values())
+
+    def of_connection(self, caller: Caller) -> int:
+        return self._clients.get(caller.client, {}).get(caller.connection, 0)
+
+    @property
+    def clients(self) -> list[str]:
+        """The clients that hold something."""
+        return list(self._clients)
+
+    def within(self, caller: Caller, size: int) -> bool:
+        """Whether the caller's share has room for `size` more, whether or not that is free now."""
+        mine, total = self.of_connection(caller), self.of(caller.client)
+        if mine + size <= self.places or not total:
+            return True
+        share = (self.limit - (self.held - total)) // 2
+        if total + size > share:
+            return False
+        return not mine or mine + size <= (share - (total - mine)) // 2
+
+    def free(self, size: int) -> bool:
+        return self.held + size <= self.limit
+
+    def take(self, caller: Caller, size: int) -> None:
+        connections = self._clients.setdefault(caller.client, {})
+        connections[caller.connection] = connections.get(caller.connection, 0) + size
+        self.held += size
+
+    def give(self, caller: Caller, size: int) -> None:
+        """Gives back what `take` took."""
+        connections = self._clients[caller.client]
+        connections[caller.connection] -= size
+        self.held -= size
+        if not connections[caller.connection]:
+            del connections[caller.connection]
+            if not connections:
+                del self._clients[caller.client]
+
+
+class FairLine(Generic[T]):
+    """A line of items. Clients take turns, in each client its connections do, and the items of a connection
+    keep their order."""
+
+    def __init__(self) -> None:
+        self._clients: OrderedDict[str, OrderedDict[str, deque[T]]] = OrderedDict()
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def waiting(self, client: str) -> int:
+        """How many items of a client are in the line."""
+        return sum(map(len, self._clients.get(client, {}).values()))
+
+    def push(self, caller: Caller, item: T) -> None:
+        connections = self._clients.setdefault(caller.client, OrderedDict())
+        connections.setdefault(caller.connection, deque()).append(item)
+        self._length += 1
+
+    def turns(self) -> list[tuple[Caller, T]]:
+        """The first item of each connection, in the order of their turns."""
+        depth = max(map(len, self._clients.values()), default=0)
+        rows = [list(connections.items()) for connections in self._clients.values()]
+        names = list(self._clients)
+        return [
+            (Caller(names[at], row[place][0]), row[place][1][0])
+            for place in range(depth)
+            for at, row in enumerate(rows)
+            if place < len(row)
+        ]
+
+    def remove(self, caller: Caller, item: T, *, served: bool) -> None:
+        """Takes an item out, which has to be in the line. If it was `served`, it was the turn of its client
+        and of its connection, and the others come first the next time."""
+        connections = self._clients[caller.client]
+        items = connections[caller.connection]
+        items.remove(item)
+        self._length -= 1
+        if not items:
+            del connections[caller.connection]
+        elif served:
+            connections.move_to_end(caller.connection)
+        if not connections:
+            del self._clients[caller.client]
+        elif served:
+            self._clients.move_to_end(caller.client)

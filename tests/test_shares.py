@@ -1,0 +1,109 @@
+"""Shares and turns."""
+
+import pytest
+
+from conexiones.shares import Caller, FairLine, Shares, client_of
+
+ANA, BEA, EVA = Caller("ana", "1"), Caller("bea", "1"), Caller("eva", "1")
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("/run/a.sock", "/run/a.sock"),
+    ],
+)
+def test_a_client_is_an_address_and_in_ipv6_a_network(address: str, client: str) -> None:
+    assert client_of(address) == client
+
+
+def filled(shares: Shares, caller: Caller, size: int = 1) -> int:
+    """Takes as often as the share allows; gives how much the caller holds then."""
+    while shares.within(caller, size) and shares.free(size):
+        shares.take(caller, size)
+    return shares.of_connection(caller)
+
+
+def test_whoever_comes_later_always_finds_some() -> None:
+    shares = Shares(1000)
+    held = [filled(shares, Caller(str(number), "1")) for number in range(8)]
+    assert held == sorted(held, reverse=True)
+    assert held[0] <= 500
+    assert held[-1] > 0
+    assert shares.held < 1000
+
+
+def test_the_connections_of_a_client_share_what_it_has() -> None:
+    shares = Shares(1000)
+    first = filled(shares, Caller("ana", "1"))
+    second = filled(shares, Caller("ana", "2"))
+    assert first >= second > 0
+    assert shares.of("ana") == first + second <= 500
+
+
+def test_one_that_holds_nothing_may_have_one_whatever_its_size() -> None:
+    shares = Shares(100)
+    assert shares.within(ANA, 100)
+    shares.take(ANA, 100)
+    assert not shares.within(ANA, 1)
+    assert shares.within(BEA, 100)
+    assert not shares.free(1)
+
+
+def test_places_are_for_every_connection_while_they_are_free() -> None:
+    shares = Shares(100, places=10)
+    shares.take(ANA, 50)
+    other = Caller("ana", "2")
+    assert filled(shares, other) == 10
+    assert not shares.within(ANA, 1)
+
+
+def test_what_is_given_back_is_free_again() -> None:
+    shares = Shares(10)
+    filled(shares, ANA)
+    filled(shares, BEA)
+    shares.give(ANA, shares.of("ana"))
+    shares.give(BEA, shares.of("bea"))
+    assert (shares.held, shares.clients) == (0, [])
+
+
+def order(line: FairLine[str]) -> list[str]:
+    found = []
+    while line:
+        caller, item = line.turns()[0]
+        line.remove(caller, item, served=True)
+        found.append(item)
+    return found
+
+
+def test_clients_take_turns_and_so_do_their_connections() -> None:
+    line: FairLine[str] = FairLine()
+    for number in range(3):
+        line.push(ANA, f"ana {number}")
+    line.push(Caller("ana", "2"), "ana on 2")
+    line.push(BEA, "bea")
+    line.push(EVA, "eva")
+    assert order(line) == ["ana 0", "bea", "eva", "ana on 2", "ana 1", "ana 2"]
+
+
+def test_the_turns_are_those_of_the_connections() -> None:
+    line: FairLine[str] = FairLine()
+    line.push(ANA, "ana")
+    line.push(Caller("ana", "2"), "ana on 2")
+    line.push(BEA, "bea")
+    assert [item for _, item in line.turns()] == ["ana", "bea", "ana on 2"]
+
+
+def test_one_that_leaves_the_line_takes_no_turn() -> None:
+    line: FairLine[str] = FairLine()
+    for item in ("a", "b"):
+        line.push(ANA, item)
+    line.push(BEA, "bea")
+    line.remove(ANA, "a", served=False)
+    assert (len(line), line.waiting("ana")) == (2, 1)
+    assert order(line) == ["b", "bea"]
