@@ -20,7 +20,8 @@ class Admission:
     """A step of the chain. While the server drains, `on_idle` is called whenever no call is left for
     which the drain waits.
 
-    When calls wait for a place, streams that are silent are ended in favour of them: those of `patience`.
+    A call waits for its place for `wait_seconds` at most. When calls wait, streams that are silent are ended
+    in favour of them: those of `patience`.
     """
 
     def __init__(

@@ -17,8 +17,9 @@ class Budget:
     """Callers take from it and give back. Each has a share (conexiones.shares), and those who wait take turns
     by client. Belongs to one event loop.
 
-    `places` is that of Shares. Nobody waits longer than `wait_seconds`. At most `most_waiting` wait at a time, of which each client has a share, too.
-    `press` is called when somebody begins to wait, and then every PRESS_SECONDS while anybody does.
+    `places` is that of Shares. Nobody waits longer than `wait_seconds`, and at most `most_waiting` wait at a
+    time, of which each client has a share, too. `press` is called when somebody begins to wait, and then
+    every PRESS_SECONDS while anybody does.
     """
 
     def __init__(
