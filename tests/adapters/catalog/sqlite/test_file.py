@@ -57,6 +57,17 @@ async def test_lists_are_served_by_an_index(tmp_path: Path, filters: str, index:
     assert ("TEMP B-TREE" in plan) == ("create_time" in filters)
 
 
+async def test_a_catalog_has_an_identity_of_its_own_for_ever(tmp_path: Path) -> None:
+    seen: dict[str, bytes] = {}
+    for name in ("one", "other", "one"):
+        catalog = SqliteCatalog(tmp_path / f"{name}.db")
+        await catalog.open()
+        assert seen.setdefault(name, catalog.identity) == catalog.identity
+        await catalog.close()
+    assert len(seen["one"]) == len(seen["other"]) == 16
+    assert seen["one"] != seen["other"]
+
+
 async def test_what_is_no_database_is_unavailable(tmp_path: Path) -> None:
     path = tmp_path / "catalog.db"
     path.write_bytes(b"not a database" * 1000)

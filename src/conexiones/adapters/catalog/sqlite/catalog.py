@@ -51,6 +51,9 @@ class SqliteCatalog:
     `writer` belongs to the catalog, which starts and stops it. A store of blobs may use it too, between
     `open` and `close`: an image whose bytes it carries is then added together with them.
 
+    `identity` is known once the catalog was opened: 16 random bytes, which were made together with the tables
+    and never change. Who keeps them elsewhere can tell later whether it is this catalog.
+
     Only one process uses the file, so `changed` watches what this process commits and nothing else. Where
     several processes shared a catalog, a watcher would have to be told of the others' commits.
     """
@@ -60,6 +63,7 @@ class SqliteCatalog:
         self._open = False
         self.writer = WriterClient(Commits, path)
         self.writer.on_commit = self._committed
+        self.identity = b""
         self._newest = 0  # the sequence of the newest event that is committed
         self._news = asyncio.Event()  # set when there is a newer one; then a fresh one takes its place
 
@@ -72,6 +76,11 @@ class SqliteCatalog:
         await self.writer.start()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")
         self._open = True
+        try:
+            self.identity = await self._read(transactions.identity)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Finishes the writes that wait, and closes the file."""

@@ -119,6 +119,11 @@ def _first(record: type[R], rows: sqlite3.Cursor) -> R | None:
     return None if row is None else _found(record, [row])[0]
 
 
+def identity(connection: sqlite3.Connection) -> bytes:
+    found: bytes = connection.execute("SELECT id FROM identity").fetchall()[0][0]
+    return found
+
+
 # Images and users.
 
 
