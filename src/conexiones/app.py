@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from conexiones.adapters.blobs.local.store import LocalStore
@@ -38,6 +38,9 @@ from conexiones.transport.rpc.method import MessageLimit
 
 SWEEP_SECONDS = 600.0
 """Time between two sweeps of what has expired."""
+
+UPLOADS_SWEEP_SECONDS = 30.0
+"""The same for uploads, some of which expire within minutes."""
 
 RETRY_SECONDS = 30.0
 """Time until work in the background is tried again after a fault of the storage."""
@@ -80,7 +83,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     )
     images = Images(catalog, store.staging, store.blobs, decoder, limits)
     quota = UploadQuota(uploads=settings.max_open_uploads, bytes=settings.max_open_bytes)
-    uploads = Uploads(catalog, store.staging, images, quota)
+    uploads = Uploads(catalog, store.staging, images, quota, quiet_seconds=settings.upload_idle_seconds)
     describing = Describing(catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits)
     renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
     gallery = Gallery(catalog, store.blobs, renditions)
@@ -119,7 +122,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             stack.push_async_callback(describing.close)
             async with asyncio.TaskGroup() as tasks:
                 background = [
-                    tasks.create_task(_sweep(uploads, watching, renditions)),
+                    tasks.create_task(_sweep(UPLOADS_SWEEP_SECONDS, uploads.sweep)),
+                    tasks.create_task(_sweep(SWEEP_SECONDS, watching.sweep, renditions.sweep)),
                     tasks.create_task(_describe(describing)),
                 ]
                 yield
@@ -140,12 +144,11 @@ async def _describe(describing: Describing) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _sweep(uploads: Uploads, watching: Watching, renditions: Renditions) -> None:
+async def _sweep(seconds: float, *sweeps: Callable[[], Awaitable[None]]) -> None:
     while True:
-        try:
-            await uploads.sweep()
-            await watching.sweep()
-            await renditions.sweep()
-        except ConexionesError:
-            log.exception("Sweeping failed; it is tried again")
-        await asyncio.sleep(SWEEP_SECONDS)
+        for sweep in sweeps:
+            try:
+                await sweep()
+            except ConexionesError:
+                log.exception("Sweeping failed; it is tried again")
+        await asyncio.sleep(seconds)

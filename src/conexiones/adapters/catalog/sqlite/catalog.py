@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from conexiones.adapters.catalog.sqlite import transactions
+from conexiones.adapters.catalog.sqlite import room, transactions
 from conexiones.adapters.catalog.sqlite.commits import Commits
 from conexiones.adapters.catalog.sqlite.file import connect
 from conexiones.adapters.system.disk import storage_error
@@ -31,6 +31,7 @@ from conexiones.ports.records import (
     UploadQuota,
     UploadRecord,
     UploadState,
+    UploadTerms,
     UserRecord,
 )
 
@@ -150,8 +151,13 @@ class SqliteCatalog:
     ) -> UploadRecord | None:
         return await self._write(image, transactions.end_upload, upload_id, state, image, failure, now)
 
-    async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
-        return await self._read(transactions.stale_uploads, idle_since, created_before)
+    async def expire_uploads(self, terms: UploadTerms, *, now: int) -> list[str]:
+        return await self._write(None, room.expire, terms, now)
+
+    async def make_room(
+        self, upload: UploadRecord, *, quota: UploadQuota, terms: UploadTerms, now: int
+    ) -> list[str]:
+        return await self._write(None, room.make_room, upload, quota, terms, now)
 
     async def forget_uploads(self, *, ended_before: int) -> int:
         return await self._write(None, transactions.forget_uploads, ended_before)

@@ -9,7 +9,8 @@ from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import transaction
 from conexiones.adapters.catalog.sqlite.transactions import ROWS, insert_images, newest_event
 from conexiones.adapters.writer.group_commit import Work
-from conexiones.adapters.writer.messages import Decided, failed, failed_too
+from conexiones.adapters.writer.messages import Decided, Given, failed, failed_too
+from conexiones.errors import ConexionesError
 
 
 class Commits:
@@ -59,10 +60,19 @@ class Commits:
 
 
 def _all_together(connection: sqlite3.Connection, group: list[Work]) -> list[Decided]:
-    """The quick way, for a group of which nothing fails: all images in as few statements as possible."""
+    """The quick way, for a group of which nothing fails unexpectedly: all images in as few statements as
+    possible."""
     rows = [row for work, given in group if work is insert_images for row in given[0]]
     insert_images(connection, rows)
-    return [Decided(None if work is insert_images else work(connection, *given)) for work, given in group]
+    return [Decided() if work is insert_images else _done(connection, work, given) for work, given in group]
+
+
+def _done(connection: sqlite3.Connection, work: Callable[..., object], given: Given) -> Decided:
+    """A work that is refused has changed nothing, so that the others of its group need not be done again."""
+    try:
+        return Decided(work(connection, *given))
+    except ConexionesError as error:
+        return failed(error)
 
 
 def _each_for_itself(connection: sqlite3.Connection, group: list[Work]) -> list[Decided]:
