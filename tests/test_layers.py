@@ -44,7 +44,7 @@ ROOMS: dict[str, set[str]] = {
 ROOMS |= {
     "adapters": set(),
     "adapters.system": set(),
-    "adapters.writer": {"adapters.system"},
+    "adapters.writer": {"adapters.system", "shares"},
     "adapters.catalog": set(),
     "adapters.catalog.sqlite": {"adapters.system", "adapters.writer", "ports"},
     "adapters.blobs": set(),

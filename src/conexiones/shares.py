@@ -7,6 +7,8 @@ client has the same rule.
 
 import ipaddress
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
@@ -25,6 +27,19 @@ class Caller(NamedTuple):
 
 SERVER = Caller("")
 """The server itself, for work that no client waits for."""
+
+_ACTING_FOR: ContextVar[Caller] = ContextVar("acting_for", default=SERVER)
+
+
+def act_for(caller: Caller) -> None:
+    """Says for whom the present task works from now on, and the tasks that it begins."""
+    _ACTING_FOR.set(caller)
+
+
+def acting_for() -> Caller:
+    """For whom the present task works. So what is shared far behind a call, such as the threads that read,
+    can give turns without a parameter of every function in between."""
+    return _ACTING_FOR.get()
 
 
 @lru_cache(4096)
@@ -124,6 +139,18 @@ class FairLine(Generic[T]):
         connections = self._clients.setdefault(caller.client, OrderedDict())
         connections.setdefault(caller.connection, deque()).append(item)
         self._length += 1
+
+    def __iter__(self) -> Iterator[T]:
+        for connections in self._clients.values():
+            for items in connections.values():
+                yield from items
+
+    def next(self) -> tuple[Caller, T]:
+        """The item whose turn it is, behind whose it is. IndexError if the line is empty."""
+        for client, connections in self._clients.items():
+            for connection, items in connections.items():
+                return Caller(client, connection), items[0]
+        raise IndexError("nothing waits")
 
     def turns(self) -> list[tuple[Caller, T]]:
         """The first item of each connection, in the order of their turns."""

@@ -102,7 +102,7 @@ def _with(mine: Held, upload: UploadRecord) -> Held:
 def _allowed(limit: int, mine: int, others: int) -> int:
     """How much a client may hold: half of what others leave or, if it holds nothing yet, all of that."""
     left = max(0, limit - others)
-    return left // 2 if mine else left
+    return (left + 1) // 2 if mine else left
 
 
 def _check(wanted: Held, mine: Held, others: Held, quota: UploadQuota) -> None:
