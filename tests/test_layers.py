@@ -46,7 +46,7 @@ ROOMS |= {
     "adapters.system": set(),
     "adapters.writer": {"adapters.system", "shares"},
     "adapters.catalog": set(),
-    "adapters.catalog.sqlite": {"adapters.system", "adapters.writer", "ports"},
+    "adapters.catalog.sqlite": {"adapters.system", "adapters.writer", "ports", "shares"},
     "adapters.blobs": set(),
     "adapters.blobs.local": {"adapters.system", "adapters.writer", "ports", "direct_file"},
     "adapters.decoder": {"adapters.system", "ports", "image_formats", "shares"},

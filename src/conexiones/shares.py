@@ -5,8 +5,9 @@ two get a third each, and one that comes later always finds some. Within its sha
 client has the same rule.
 """
 
+import asyncio
 import ipaddress
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import lru_cache
@@ -179,3 +180,53 @@ class FairLine(Generic[T]):
             del self._clients[caller.client]
         elif served:
             self._clients.move_to_end(caller.client)
+
+
+class Turns:
+    """Places to work in, of which each client has at most `each`: `async with turns`.
+
+    Whoever finds none waits in a fair line. Used on one event loop.
+    """
+
+    def __init__(self, places: int, *, each: int) -> None:
+        self._free = places
+        self._each = each
+        self._held: Counter[str] = Counter()
+        self._line: FairLine[asyncio.Future[None]] = FairLine()
+
+    async def __aenter__(self) -> None:
+        caller = acting_for()
+        if self._free and self._held[caller.client] < self._each:
+            self._take(caller)
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._line.push(caller, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._line.remove(caller, turn, served=False)
+            else:  # it was its turn, too late
+                self._give(caller)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._give(acting_for())
+
+    def _take(self, caller: Caller) -> None:
+        self._free -= 1
+        self._held[caller.client] += 1
+
+    def _give(self, caller: Caller) -> None:
+        self._free += 1
+        self._held[caller.client] -= 1
+        if not self._held[caller.client]:
+            del self._held[caller.client]
+        if not self._line:
+            return
+        for next_caller, turn in self._line.turns():
+            if self._held[next_caller.client] < self._each and not turn.done():
+                self._line.remove(next_caller, turn, served=True)
+                self._take(next_caller)
+                turn.set_result(None)
+                return

@@ -13,7 +13,7 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from conexiones import errors
 from conexiones.domain.ids import now
@@ -25,6 +25,7 @@ from conexiones.domain.uploads.writer import HeldUpload, UploadWriter
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, UploadState, UploadTerms
 from conexiones.ports.staging import ResumableStaged, Staging
+from conexiones.shares import Turns
 
 IDLE_SECONDS = 24 * 3600
 """An open upload expires if no byte is committed, and no writer takes it, for this long."""
@@ -45,6 +46,13 @@ KEEP_SECONDS = 24 * 3600
 
 MAX_REQUEST_ID = 128
 """The most characters of a request_id."""
+
+_LONG = 64 << 20
+"""Bytes from which on finishing an upload takes long: all of them are hashed."""
+
+_FINISHING, _FINISHING_EACH = 4, 2
+"""Uploads of so many bytes that are finished at a time, of all clients and of each. Smaller ones, and all
+other work with files, do not wait for them."""
 
 _MAX_HELD = 256
 """Uploads whose staged bytes stay open between two writers. Others are opened again for the next writer."""
@@ -76,6 +84,7 @@ class Uploads:
             least_rate=LEAST_RATE,
         )
         self._places = Places(catalog, quota, self._terms, self._clear_later)
+        self._finishing = Turns(_FINISHING, each=_FINISHING_EACH)
         self._held: dict[str, HeldUpload] = {}
         self._clearing: set[asyncio.Task[None]] = set()
 
@@ -169,7 +178,8 @@ class Uploads:
                 raise errors.SizeExceeded(field="size_bytes", limit=size, actual=upload.committed_size)
             async with held.release_on_error():
                 try:
-                    image, upload = await self._publish(staged, upload, sha256)
+                    async with self._finishing if staged.size >= _LONG else nullcontext():
+                        image, upload = await self._publish(staged, upload, sha256)
                 except (errors.ImageError, errors.ChecksumMismatch) as error:
                     return await held.reject(error)
                 if upload.image_id == image.id:

@@ -34,9 +34,10 @@ from conexiones.ports.records import (
     UploadTerms,
     UserRecord,
 )
+from conexiones.shares import Turns
 
 READERS = 4
-"""Threads that read, each with a connection of its own."""
+"""Threads that read, each with a connection of its own. One of them is always left to other clients."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class SqliteCatalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._turns = Turns(READERS, each=READERS - 1)
         self._open = False
         self.writer = WriterClient(Commits, path)
         self.writer.on_commit = self._committed
@@ -199,7 +201,8 @@ class SqliteCatalog:
             return result
 
         try:
-            return await self._loop.run_in_executor(self._readers, read)
+            async with self._turns:
+                return await self._loop.run_in_executor(self._readers, read)
         except sqlite3.Error as error:
             raise storage_error(error) from error
 
