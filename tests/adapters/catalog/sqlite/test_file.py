@@ -1,6 +1,7 @@
 """The file of the SQLite catalog: how it is laid out, and what goes wrong with files."""
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conexiones.adapters.catalog.sqlite import room
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import newest
@@ -55,6 +57,15 @@ async def test_lists_are_served_by_an_index(tmp_path: Path, filters: str, index:
         plan = str(connection.execute(sql).fetchall())
     assert index in plan
     assert ("TEMP B-TREE" in plan) == ("create_time" in filters)
+
+
+@pytest.mark.parametrize("question", ["_HELD", "_HELD_BY_CLIENT", "_QUIET", "_EXPIRE"])
+def test_what_the_quota_asks_is_in_an_index(tmp_path: Path, question: str) -> None:
+    sql = getattr(room, question)
+    with closing(connect_to_write(tmp_path / "catalog.db")) as connection:
+        given = (1,) * max(int(number) for number in [*re.findall(r"\?(\d)", sql), "1"])
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {sql}", given).fetchall())
+    assert "COVERING INDEX uploads_open" in plan
 
 
 async def test_a_catalog_has_an_identity_of_its_own_for_ever(tmp_path: Path) -> None:

@@ -30,8 +30,7 @@ state = 'OPEN' AND (
 """
 _EXPIRE = f"UPDATE uploads SET state = 'EXPIRED', update_time = ?1 WHERE {_EXPIRED} RETURNING id"  # noqa: S608
 _QUIET = f"""
-SELECT id, client, {_BYTES}, update_time FROM uploads
-WHERE state = 'OPEN' AND id <> ?5 AND (
+SELECT id, client, {_BYTES}, update_time FROM uploads WHERE state = 'OPEN' AND id <> ?5 AND (
     update_time < ?1 - ?3
     OR create_time < ?1 - ?3
     AND committed_size < (?1 - create_time) * max(?4 / 1e6, coalesce(declared_size, 0) * 1.0 / ?2)

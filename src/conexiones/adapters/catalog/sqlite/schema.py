@@ -94,7 +94,8 @@ STEPS: dict[int, tuple[str, ...]] = {
         # Has all that the quota asks of open uploads, so that their rows are not read for it.
         """
         CREATE INDEX uploads_open
-        ON uploads (client, update_time, create_time, declared_size, committed_size) WHERE state = 'OPEN'
+        ON uploads (state, client, update_time, create_time, declared_size, committed_size)
+        WHERE state = 'OPEN'
         """,
     ),
 }
