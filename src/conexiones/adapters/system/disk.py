@@ -40,6 +40,17 @@ def sync_file(file: Path) -> None:
     _sync(file, 0)
 
 
+def write_durably(path: Path, data: bytes) -> None:
+    """Creates a file (0600), or replaces its content, and makes its bytes durable; not its name. Raises
+    OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        if os.pwritev(descriptor, [data], 0, os.RWF_DSYNC) != len(data):
+            raise OSError(errno.ENOSPC, "only a part was written")
+    finally:
+        os.close(descriptor)
+
+
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:

@@ -11,7 +11,7 @@ from conexiones.domain.ids import now
 from conexiones.domain.images import Head, Images
 from conexiones.domain.uploads.outcome import as_json, known, still_open
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import UploadQuota, UploadRecord
+from conexiones.ports.records import UploadQuota, UploadRecord, UploadState
 from conexiones.ports.staging import ResumableStaged, Staging
 
 _PIECE = 256 << 10
@@ -92,8 +92,15 @@ class HeldUpload:
 
     async def reject(self, error: errors.ConexionesError) -> UploadRecord:
         """Ends an upload whose bytes cannot be an image."""
+        return await self._end("REJECTED", error)
+
+    async def fail(self, error: errors.BlobCorrupt) -> UploadRecord:
+        """Ends an upload whose bytes were damaged after they were committed."""
+        return await self._end("FAILED", error)
+
+    async def _end(self, state: UploadState, error: errors.ConexionesError) -> UploadRecord:
         upload = await self._catalog.end_upload(
-            self.id, state="REJECTED", image=None, failure=as_json(error), now=now()
+            self.id, state=state, image=None, failure=as_json(error), now=now()
         )
         await self.discard()
         return known(upload)

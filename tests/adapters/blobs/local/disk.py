@@ -5,6 +5,11 @@ from pathlib import Path
 
 
 def tree(root: Path) -> list[str]:
+    """The files, without those of the segments, and without checksums."""
+    return [name for name in tree_with_checksums(root) if not name.endswith(".crc32c")]
+
+
+def tree_with_checksums(root: Path) -> list[str]:
     """The files, without those of the segments."""
     files = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
     return sorted(str(path) for path in files if path.parts[0] != "segments")

@@ -22,7 +22,7 @@ from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.staging import Staged
 from tests.adapters.blobs.contents import MIB, everything, tell_nobody, whole
-from tests.adapters.blobs.local.disk import open_files, tree
+from tests.adapters.blobs.local.disk import open_files, tree, tree_with_checksums
 from tests.adapters.stored import stored_blobs
 from tests.support.processes import own_writers
 
@@ -51,10 +51,10 @@ async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, 
     await other.inspect(len)
     (random_name,) = tree(root)
     assert random_name.startswith("incoming/")
-    await large.write(bytes(MIB))
+    await large.write(bytes(MIB + 1))
     digest = (await large.publish(tell_nobody)).hex()
     blob = f"blobs/{digest[:2]}/{digest}"
-    (marker,) = {*tree(root)} - {blob, random_name}
+    (marker,) = {*tree_with_checksums(root)} - {blob, f"{blob}.crc32c", random_name}
     assert marker.startswith(f"incoming/{digest}.")
     assert (root / blob).samefile(root / marker)
     assert {path.stat().st_mode & 0o777 for path in root.rglob("*") if path.is_file()} == {0o600}
@@ -62,7 +62,7 @@ async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, 
     await large.settle()
     await small.settle()
     await other.discard()
-    assert tree(root) == [blob]
+    assert tree_with_checksums(root) == [blob, f"{blob}.crc32c"]
     assert len(list((root / "blobs").iterdir())) == 256
     await store.close()
 

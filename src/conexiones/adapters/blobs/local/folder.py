@@ -49,6 +49,11 @@ class Folder:
         name = digest.hex()
         return self.blobs / name[:2] / name
 
+    def checksums_path(self, digest: bytes) -> Path:
+        """Where the checksums of the blocks of a large blob are (checksums.py), if it has more than one."""
+        path = self.path(digest)
+        return path.with_name(f"{path.name}.crc32c")
+
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         if self._threads is None:
             raise StorageUnavailable
@@ -103,6 +108,11 @@ class Folder:
         """Deletes a blob to which nobody refers, durably: its marker may be removed next."""
         self.segments.delete(digest)
         path = self.path(digest)
-        with suppress(FileNotFoundError):
-            path.unlink()
+        # The blob first: a reader that still finds it has found its checksums before.
+        found = False
+        for each in (path, self.checksums_path(digest)):
+            with suppress(FileNotFoundError):
+                each.unlink()
+                found = True
+        if found:
             sync_folder(path.parent)

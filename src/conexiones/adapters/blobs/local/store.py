@@ -2,10 +2,13 @@
 
     root/segments/                     blobs of at most SMALL bytes (segments.py)
     root/blobs/ab/<sha256>             a larger one; ab are the first two of the 64 hex digits
+    root/blobs/ab/<sha256>.crc32c      the checksums of its blocks, if it has several (checksums.py)
     root/incoming/<random>             bytes that are still coming in
     root/incoming/<sha256>.<random>    bytes that are all there: the marker of their blob
+    root/incoming/<random>.crc32c      checksums on their way
     root/uploads/<id>                  the bytes of a resumable upload (resumable.py)
     root/uploads/<id>.copy             a copy of them that is not finished
+    root/uploads/<id>.crc32c           their checksums (checksum_log.py)
 
 Files are 0600 and folders 0700. Only one process uses the root at a time: whoever starts the process holds a
 lock on it.
@@ -13,6 +16,11 @@ lock on it.
 To publish, a file is renamed to its marker, fsynced, and linked under its digest: a blob is never there in
 part. The marker is removed when the catalog refers to the blob. So the next start need not look at all blobs:
 each marker that a crash left names a blob of which the catalog may not know.
+
+Whatever is read of a blob is checked before it is given: small blobs and those of one block by their SHA-256,
+others block by block, and by their SHA-256 too when they are read from the beginning to the end. Blobs that
+a version without checksums stored get them when they are first read whole; until then other ranges of them
+are not checked.
 """
 
 import asyncio
@@ -81,7 +89,8 @@ class LocalStore:
                 orphan = digest is not None and not await self._catalog.has_digest(digest)
                 await folder.run(self._sweep, leftover, digest if orphan else None)
             for path in await folder.run(_entries, folder.uploads):
-                upload = await self._catalog.get_upload(path.name) if is_upload_id(path.name) else None
+                name = path.name.removesuffix(".crc32c")
+                upload = await self._catalog.get_upload(name) if is_upload_id(name) else None
                 if upload is None or upload.state != "OPEN":
                     await folder.run(path.unlink)
         except BaseException:
