@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from conexiones.adapters.blobs.local.identity import NAME
+
 
 def tree(root: Path) -> list[str]:
     """The files, without those of the segments, and without checksums."""
@@ -10,9 +12,9 @@ def tree(root: Path) -> list[str]:
 
 
 def tree_with_checksums(root: Path) -> list[str]:
-    """The files, without those of the segments."""
+    """The files, without those of the segments, and without the identity."""
     files = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-    return sorted(str(path) for path in files if path.parts[0] != "segments")
+    return sorted(str(path) for path in files if path.parts[0] != "segments" and path.name != NAME)
 
 
 def open_files(root: Path) -> list[str]:

@@ -119,6 +119,7 @@ class LocalBlobs:
         try:
             descriptor = os.open(self._folder.path(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as cause:
+            self._folder.check_there()
             raise BlobCorrupt from cause
         size = os.fstat(descriptor).st_size
         if checksums is not None and checksums.size != size:

@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 from conexiones.adapters.blobs.local.reference_counts import ReferenceCounts
 from conexiones.adapters.blobs.local.segments import Segments
 from conexiones.adapters.system.disk import sync_folder
+from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome, finish
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageUnavailable
@@ -35,6 +36,7 @@ class Folder:
         self.carrier: WriterClient | None = None
         """The writer of the catalog, while images can be made durable in one step with their blobs."""
         self._threads: ThreadPoolExecutor | None = None
+        self._presence: Presence | None = None
 
     def start_threads(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
@@ -103,6 +105,12 @@ class Folder:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.blobs, self.root, self.root.parent):
             sync_folder(folder)
+        self._presence = Presence(self.blobs)
+
+    def check_there(self) -> None:
+        """Raises OSError if the folder has gone since `prepare`."""
+        if self._presence is not None:
+            self._presence.check()
 
     def delete_now(self, digest: bytes) -> None:
         """Deletes a blob to which nobody refers, durably: its marker may be removed next."""

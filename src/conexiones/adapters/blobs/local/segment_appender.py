@@ -1,5 +1,6 @@
 """Appends to the segments (segments.py), in the writing process."""
 
+import errno
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -65,6 +66,8 @@ class Appender:
         If it raises, none of them is stored.
         """
         file = self._file
+        if file is not None and not os.fstat(file.descriptor).st_nlink:
+            raise OSError(errno.ESTALE, f"{self._path(self._end.segment)} was deleted")
         if self._end.offset >= SEGMENT or file is None:
             file = self._begin(self._end.segment + 1)
         indexed = self._index.find_all({blob.digest for blob in blobs})

@@ -1,6 +1,7 @@
 """Blobs on a local disk whose file system has hard links: large ones as files, small ones in segments.
 
     root/segments/                     blobs of at most SMALL bytes (segments.py)
+    root/blobs/catalog-id              which catalog they belong to (identity.py)
     root/blobs/ab/<sha256>             a larger one; ab are the first two of the 64 hex digits
     root/blobs/ab/<sha256>.crc32c      the checksums of its blocks, if it has several (checksums.py)
     root/incoming/<random>             bytes that are still coming in
@@ -32,6 +33,7 @@ from pathlib import Path
 
 from conexiones.adapters.blobs.local.blobs import LocalBlobs
 from conexiones.adapters.blobs.local.folder import Folder
+from conexiones.adapters.blobs.local.identity import check_identity, refuse_without_catalog
 from conexiones.adapters.blobs.local.staging import LocalStaging, is_upload_id
 from conexiones.adapters.system.threads import to_end
 from conexiones.adapters.writer.client import RESTART_SECONDS, WriterClient
@@ -69,16 +71,26 @@ class LocalStore:
         self._stale = False  # whether the writing process was replaced since the segments were opened
         self._reopening: asyncio.Task[None] | None = None
 
+    def refuse_without(self, catalog: Path) -> None:
+        """ValueError, whose sentence says what to do, if there are blobs, but not the file of their catalog:
+        to be called before the catalog is opened, which would create it. Raises OSError."""
+        refuse_without_catalog(self._folder.root, catalog)
+
+    def check_there(self) -> None:
+        """Raises OSError if the folder has gone since the store was opened."""
+        self._folder.check_there()
+
     async def open(self) -> None:
         """Opens the store, and removes what a crash left: blobs to which the catalog does not refer, bytes
-        that were coming in, and those of resumable uploads that are not OPEN. Raises StorageFull,
-        StorageUnavailable."""
+        that were coming in, and those of resumable uploads that are not OPEN. ValueError, whose sentence says
+        what to do, if catalog and blobs do not belong together. Raises StorageFull, StorageUnavailable."""
         folder = self._folder
         folder.start_threads()
         try:
             if not self._shares:
                 await self._writer.start()
             await folder.run(folder.prepare)
+            await check_identity(folder, self._catalog)
             await self._open_segments(folder.segments.open)
             self._writer.on_replaced = self._replaced
             if self._shares:

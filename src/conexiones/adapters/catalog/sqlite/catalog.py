@@ -20,6 +20,7 @@ from conexiones.adapters.catalog.sqlite import transactions
 from conexiones.adapters.catalog.sqlite.commits import Commits
 from conexiones.adapters.catalog.sqlite.file import connect
 from conexiones.adapters.system.disk import storage_error
+from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome, to_end
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageUnavailable
@@ -70,6 +71,7 @@ class SqliteCatalog:
         self._idle: list[sqlite3.Connection] = []  # for reading; at most READERS
         self._newest = 0
         await self.writer.start()
+        self._presence = Presence(self._path)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")
         self._open = True
 
@@ -79,6 +81,11 @@ class SqliteCatalog:
             self._open = False
             await to_end(asyncio.ensure_future(self._stop()))
             self._wake()
+
+    def check_there(self) -> None:
+        """Raises OSError if the file has gone while it is open; then every write is refused."""
+        if self._open:
+            self._presence.check()
 
     async def add_image(self, image: ImageRecord) -> None:
         await self._write(image, transactions.insert_images, [transactions.image_row(image)])
@@ -108,6 +115,12 @@ class SqliteCatalog:
 
     async def has_digest(self, digest: bytes) -> bool:
         return await self._read(transactions.has_digest, digest)
+
+    async def identity(self) -> int:
+        return await self._read(transactions.identity)
+
+    async def set_identity(self, identity: int) -> None:
+        await self._write(None, transactions.set_identity, identity)
 
     async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
         return await self._read(transactions.facts_of, digests)

@@ -8,6 +8,7 @@ from pathlib import Path
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import transaction
 from conexiones.adapters.catalog.sqlite.transactions import ROWS, insert_images, newest_event
+from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.writer.group_commit import Work
 from conexiones.adapters.writer.messages import Decided, failed, failed_too
 
@@ -18,6 +19,8 @@ class Commits:
     def __init__(self, path: str) -> None:
         """Opens the file, creates it, or migrates it. Raises as `connect_to_write`."""
         self._connection = connect_to_write(Path(path))
+        self._presence = Presence(Path(path))
+        self._gone: OSError | None = None
         self.newest = newest_event(self._connection)
 
     def close(self) -> None:
@@ -25,8 +28,32 @@ class Commits:
 
     def commit(self, group: list[Work]) -> list[Decided]:
         """A work that fails undoes itself only. If the transaction fails, all works get its error, and
-        nothing of them is in the catalog."""
+        nothing of them is in the catalog.
+
+        If the file has gone, all works fail from now on, so that nothing is acknowledged that nobody would
+        find again.
+        """
+        decided = self._commit(group)
         try:
+            self._check_there()
+        except OSError as error:
+            failure = failed(error)
+            return [failed_too(failure) for _ in group]
+        return decided
+
+    def _check_there(self) -> None:
+        """Raises OSError. Once the file has gone, another one under its path does not help."""
+        if self._gone is None:
+            try:
+                self._presence.check()
+            except OSError as error:
+                self._gone = error
+        if self._gone is not None:
+            raise self._gone
+
+    def _commit(self, group: list[Work]) -> list[Decided]:
+        try:
+            self._check_there()
             try:
                 if self.newest and len(group) <= ROWS and all(work is insert_images for work, _ in group):
                     # One statement, which is a transaction of its own. It adds an event for each image, and
