@@ -7,14 +7,14 @@ from pathlib import Path
 
 from conexiones.errors import ConexionesError, StorageFull, StorageUnavailable
 
-# No space, over the quota, over the file system's or the process's file size.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""No space, over the quota, over the file system's or the process's file size."""
 
 
 def storage_error(cause: OSError | sqlite3.Error) -> ConexionesError:
     """The error to raise from what the operating system or SQLite said."""
     if isinstance(cause, OSError):
-        return StorageFull() if cause.errno in _FULL else StorageUnavailable()
+        return StorageFull() if cause.errno in FULL else StorageUnavailable()
     code = getattr(cause, "sqlite_errorcode", 0)  # absent where the driver itself complains
     # The low byte of a code is its kind. SHMSIZE: no room for the WAL's index.
     full = code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE

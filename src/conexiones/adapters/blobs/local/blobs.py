@@ -82,7 +82,7 @@ class LocalBlobs:
     async def removing(self, digest: bytes) -> AsyncIterator[None]:
         # A marker like that of an upload: should the rest not come about, the next start sees to the blob.
         marker = self._folder.incoming / f"{digest.hex()}.{secrets.token_hex(16)}"
-        await self._folder.run(_mark, marker)
+        await self._folder.run(self._mark, marker)
         try:
             yield
             await self.delete(digest)
@@ -127,6 +127,14 @@ class LocalBlobs:
             raise BlobCorrupt
         return _Blob(descriptor, size, checksums)
 
+    def _mark(self, marker: Path) -> None:
+        try:
+            marker.touch(mode=0o600, exist_ok=False)
+        except OSError as error:
+            self._folder.ballast.give_up_if_full(error)
+            marker.touch(mode=0o600, exist_ok=False)
+        sync_folder(marker.parent)
+
     def _put_checksums(self, digest: bytes, checksums: Checksums) -> None:
         path = self._folder.checksums_path(digest)
         made = self._folder.incoming / f"{secrets.token_hex(16)}.crc32c"
@@ -143,11 +151,6 @@ class LocalBlobs:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-
-
-def _mark(marker: Path) -> None:
-    marker.touch(mode=0o600, exist_ok=False)
-    sync_folder(marker.parent)
 
 
 class _Blob(NamedTuple):

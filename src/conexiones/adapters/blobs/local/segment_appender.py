@@ -9,6 +9,7 @@ from pathlib import Path
 
 from conexiones.adapters.blobs.local.segment_index import Place, Recent, Record, SegmentIndex
 from conexiones.adapters.blobs.local.segment_records import HEAD, head_of, read_head, write_all
+from conexiones.adapters.system.ballast import Ballast
 from conexiones.adapters.system.disk import sync_folder
 from conexiones.adapters.writer.messages import Blob, Position
 from conexiones.adapters.writer.ring import SIZE
@@ -36,6 +37,7 @@ class Appender:
         self._memory = memory
         self._folder = folder
         self._end = end
+        self._ballast = Ballast(folder.parent)
         self._file: DirectFile | None = None  # None when it could not be relied on any more
         self._gathered = memoryview(mmap(-1, GATHERED))
         self._zeroed = 0  # the offset behind the zeros
@@ -66,6 +68,7 @@ class Appender:
         If it raises, none of them is stored.
         """
         file = self._file
+        self._ballast.hold()
         if file is not None and not os.fstat(file.descriptor).st_nlink:
             raise OSError(errno.ESTALE, f"{self._path(self._end.segment)} was deleted")
         if self._end.offset >= SEGMENT or file is None:

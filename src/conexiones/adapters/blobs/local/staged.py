@@ -316,6 +316,7 @@ class LocalStaged:
 
     def _create(self, path: Path) -> None:
         self._path = path
+        self._folder.ballast.hold()
         self._file = DirectFile(path, os.O_CREAT | os.O_EXCL)
 
     def _append(self, batch: Batch, before: Future[None] | None) -> None:
@@ -325,6 +326,7 @@ class LocalStaged:
         there is no deadlock.
         """
         try:
+            self._folder.ballast.hold()
             pieces = batch.pieces()
             self._open_file().write(pieces, batch.offset)
             if before is not None:

@@ -4,6 +4,7 @@
     root/blobs/catalog-id              which catalog they belong to (identity.py)
     root/blobs/ab/<sha256>             a larger one; ab are the first two of the 64 hex digits
     root/blobs/ab/<sha256>.crc32c      the checksums of its blocks, if it has several (checksums.py)
+    root/ballast                       space for deleting on a full disk (adapters/system/ballast.py)
     root/incoming/<random>             bytes that are still coming in
     root/incoming/<sha256>.<random>    bytes that are all there: the marker of their blob
     root/incoming/<random>.crc32c      checksums on their way

@@ -7,10 +7,25 @@ from pathlib import Path
 
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import transaction
-from conexiones.adapters.catalog.sqlite.transactions import ROWS, insert_images, newest_event
+from conexiones.adapters.catalog.sqlite.transactions import (
+    ROWS,
+    delete_image,
+    end_upload,
+    forget_events,
+    forget_uploads,
+    insert_images,
+    newest_event,
+)
+from conexiones.adapters.system.ballast import Ballast
 from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.writer.group_commit import Work
 from conexiones.adapters.writer.messages import Decided, failed, failed_too
+from conexiones.errors import StorageFull
+
+FREEING = frozenset({delete_image, forget_uploads, forget_events})
+
+END_UPLOAD_IMAGE = 2
+"""The number of the image among the arguments of `end_upload` behind the connection."""
 
 
 class Commits:
@@ -20,6 +35,9 @@ class Commits:
         """Opens the file, creates it, or migrates it. Raises as `connect_to_write`."""
         self._connection = connect_to_write(Path(path))
         self._presence = Presence(Path(path))
+        self._ballast = Ballast(Path(path).parent)
+        with suppress(OSError):  # on a full disk the server starts, too, and images can be deleted
+            self._ballast.hold()
         self._gone: OSError | None = None
         self.newest = newest_event(self._connection)
 
@@ -30,15 +48,37 @@ class Commits:
         """A work that fails undoes itself only. If the transaction fails, all works get its error, and
         nothing of them is in the catalog.
 
-        If the file has gone, all works fail from now on, so that nothing is acknowledged that nobody would
-        find again.
+        On a full disk, what frees space is done with the space of the ballast. If the file has gone, all
+        works fail from now on, so that nothing is acknowledged that nobody would find again.
         """
-        decided = self._commit(group)
+        decided = self._commit_with_room(group)
         try:
             self._check_there()
         except OSError as error:
             failure = failed(error)
             return [failed_too(failure) for _ in group]
+        return decided
+
+    def _commit_with_room(self, group: list[Work]) -> list[Decided]:
+        try:
+            self._ballast.hold()
+            decided = self._commit(group)
+            if not isinstance(decided[0].error, StorageFull):  # it is an error of all
+                return decided
+        except OSError as error:
+            failure = failed(error)
+            decided = [failed_too(failure) for _ in group]
+        freeing = iter(self._free([work for work in group if _frees(work)]))
+        return [next(freeing) if _frees(work) else one for work, one in zip(group, decided, strict=True)]
+
+    def _free(self, group: list[Work]) -> list[Decided]:
+        """Does works that free space. A first attempt may fail, and empties the log on that occasion."""
+        decided: list[Decided] = []
+        for _ in range(2 if group else 0):
+            self._ballast.give_up()
+            decided = self._commit(group)
+            if not isinstance(decided[0].error, StorageFull):
+                break
         return decided
 
     def _check_there(self) -> None:
@@ -83,6 +123,12 @@ class Commits:
             newest = newest_event(self._connection)
         self.newest = newest
         return decided
+
+
+def _frees(work: Work) -> bool:
+    """Whether a work is there to free space. An upload that ends without an image does that, too."""
+    function, given = work
+    return function in FREEING or (function is end_upload and given[END_UPLOAD_IMAGE] is None)
 
 
 def _all_together(connection: sqlite3.Connection, group: list[Work]) -> list[Decided]:
