@@ -27,9 +27,13 @@ class Ballast:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "ballast"
 
+    @property
+    def is_held(self) -> bool:
+        return self._path.exists()
+
     def hold(self) -> None:
         """Makes the ballast if it is not there. Raises OSError, ENOSPC if there is no space for it."""
-        if self._path.exists():
+        if self.is_held:
             return
         new = self._path.with_name(f"ballast.{os.getpid()}.{get_ident()}")
         try:

@@ -119,7 +119,7 @@ class Appender:
         """Writes zeros behind the end, for callers that come one by one: a write over something that is there
         already is durable without the file system's journal, in half the time."""
         start, end = max(self._zeroed, self._end.offset), self._end.offset + ZEROS
-        if self._file is not None and start < end - ZEROS // 2:
+        if self._file is not None and start < end - ZEROS // 2 and self._ballast.is_held:
             with suppress(OSError):
                 os.pwritev(self._file.descriptor, [bytes(end - start)], start, os.RWF_DSYNC)
                 self._zeroed = end

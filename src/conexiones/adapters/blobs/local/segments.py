@@ -312,8 +312,10 @@ class Segments:
             with suppress(FileNotFoundError):
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 try:
-                    os.pwrite(descriptor, DELETED, record.place.offset + STATE)
-                    os.fdatasync(descriptor)
+                    # In the hole of a record that was deleted before, a write would need space.
+                    if os.pread(descriptor, 1, record.place.offset + STATE) == LIVE:
+                        os.pwrite(descriptor, DELETED, record.place.offset + STATE)
+                        os.fdatasync(descriptor)
                     punch(descriptor, start, end - start)
                 finally:
                     os.close(descriptor)

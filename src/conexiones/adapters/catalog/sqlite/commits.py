@@ -17,6 +17,7 @@ from conexiones.adapters.catalog.sqlite.transactions import (
     newest_event,
 )
 from conexiones.adapters.system.ballast import Ballast
+from conexiones.adapters.system.disk import storage_error
 from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.writer.group_commit import Work
 from conexiones.adapters.writer.messages import Decided, failed, failed_too
@@ -33,13 +34,23 @@ class Commits:
 
     def __init__(self, path: str) -> None:
         """Opens the file, creates it, or migrates it. Raises as `connect_to_write`."""
-        self._connection = connect_to_write(Path(path))
-        self._presence = Presence(Path(path))
         self._ballast = Ballast(Path(path).parent)
-        with suppress(OSError):  # on a full disk the server starts, too, and images can be deleted
+        self._connection = self._open(Path(path))
+        self._presence = Presence(Path(path))
+        with suppress(OSError):
             self._ballast.hold()
         self._gone: OSError | None = None
         self.newest = newest_event(self._connection)
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        """Opens the file even on a full disk, so that something can be deleted."""
+        try:
+            return connect_to_write(path)
+        except (OSError, sqlite3.Error) as error:
+            if not isinstance(storage_error(error), StorageFull):
+                raise
+        self._ballast.give_up()
+        return connect_to_write(path)
 
     def close(self) -> None:
         self._connection.close()
