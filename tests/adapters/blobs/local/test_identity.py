@@ -106,6 +106,7 @@ async def test_the_same_of_an_earlier_version(
     async with opened(tmp_path / "new"):
         pass
     shutil.copy(tmp_path / "new" / "catalog.sqlite3", tmp_path)
+    await refused(tmp_path, "has images, but its catalog is empty")
     identity(tmp_path, 0)  # the earlier version had made an empty one
     await refused(tmp_path, "has images, but its catalog is empty")
 

@@ -46,7 +46,7 @@ async def check_identity(folder: Folder, catalog: Catalog) -> None:
         )
     stored = await folder.run(_has_blobs, folder.root)
     known = await _has_stored(catalog)
-    if (stored or ours) and not known and not theirs:
+    if (stored or ours) and not known:
         raise ValueError(
             f"{folder.root} has images, but its catalog is empty: put the catalog back from a backup, or move"
             " blobs, segments and uploads away to start without them."
