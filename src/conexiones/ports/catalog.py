@@ -56,6 +56,12 @@ class Catalog(Protocol):
     async def has_digest(self, digest: bytes) -> bool:
         """Whether any image has these bytes."""
 
+    async def identity(self) -> int:
+        """The number that `set_identity` gave the catalog; 0 if it has none yet."""
+
+    async def set_identity(self, identity: int) -> None:
+        """Gives the catalog a number of 31 bits, not 0. The store of its blobs has the same."""
+
     async def counts(self) -> Counts:
         """How much there is. The more there is, the longer it takes."""
 

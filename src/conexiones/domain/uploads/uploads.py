@@ -159,7 +159,8 @@ class Uploads:
             self._leave(held)
 
     async def finish(self, upload_id: str, *, size: int, sha256: bytes) -> UploadRecord:
-        """Checks the bytes, publishes the image, and gives the outcome: READY or REJECTED.
+        """Checks the bytes, publishes the image, and gives the outcome: READY, REJECTED, or FAILED if the
+        bytes are not those that were committed.
 
         For an upload that was finished before, or has FAILED, it gives that outcome again. `sha256` is 32
         bytes, or empty if it is not known. Raises UploadIncomplete and SizeExceeded, after which the upload
@@ -182,6 +183,8 @@ class Uploads:
                         image, upload = await self._publish(staged, upload, sha256)
                 except (errors.ImageError, errors.ChecksumMismatch) as error:
                     return await held.reject(error)
+                except errors.BlobCorrupt as error:
+                    return await held.fail(error)
                 if upload.image_id == image.id:
                     await staged.settle()
                 await held.release()

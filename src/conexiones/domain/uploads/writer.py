@@ -104,8 +104,15 @@ class HeldUpload:
 
     async def reject(self, error: errors.ConexionesError) -> UploadRecord:
         """Ends an upload whose bytes cannot be an image."""
+        return await self._end("REJECTED", error)
+
+    async def fail(self, error: errors.BlobCorrupt) -> UploadRecord:
+        """Ends an upload whose bytes were damaged after they were committed."""
+        return await self._end("FAILED", error)
+
+    async def _end(self, state: UploadState, error: errors.ConexionesError) -> UploadRecord:
         upload = await self._catalog.end_upload(
-            self.id, state="REJECTED", image=None, failure=as_json(error), now=now()
+            self.id, state=state, image=None, failure=as_json(error), now=now()
         )
         await self.discard()
         return known(upload)

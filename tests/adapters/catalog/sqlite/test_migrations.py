@@ -122,7 +122,7 @@ async def test_the_old_file_is_kept_aside_once(old: Path) -> None:
     assert asked(kept, "SELECT name FROM users") == [("ana",)]
     assert kept.stat().st_mode & 0o777 == 0o600
     await opened_and_closed(old)
-    assert files(old.parent) == {"old.db", "old.db.v1"}
+    assert files(old.parent) == {"old.db", "old.db.v1", "ballast"}
 
 
 async def test_the_copy_is_of_what_the_older_program_stored_last(old: Path) -> None:

@@ -20,6 +20,7 @@ from conexiones.adapters.catalog.sqlite import room, transactions
 from conexiones.adapters.catalog.sqlite.commits import Commits
 from conexiones.adapters.catalog.sqlite.file import connect
 from conexiones.adapters.system.disk import storage_error
+from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome, to_end
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageUnavailable
@@ -53,9 +54,6 @@ class SqliteCatalog:
     `writer` belongs to the catalog, which starts and stops it. A store of blobs may use it too, between
     `open` and `close`: an image whose bytes it carries is then added together with them.
 
-    `identity` is known once the catalog was opened: 16 random bytes, which were made together with the tables
-    and never change. Who keeps them elsewhere can tell later whether it is this catalog.
-
     Only one process uses the file, so `changed` watches what this process commits and nothing else. Where
     several processes shared a catalog, a watcher would have to be told of the others' commits.
     """
@@ -66,7 +64,6 @@ class SqliteCatalog:
         self._open = False
         self.writer = WriterClient(Commits, path)
         self.writer.on_commit = self._committed
-        self.identity = b""
         self._newest = 0  # the sequence of the newest event that is committed
         self._news = asyncio.Event()  # set when there is a newer one; then a fresh one takes its place
 
@@ -77,13 +74,9 @@ class SqliteCatalog:
         self._idle: list[sqlite3.Connection] = []  # for reading; at most READERS
         self._newest = 0
         await self.writer.start()
+        self._presence = Presence(self._path)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")
         self._open = True
-        try:
-            self.identity = await self._read(transactions.identity)
-        except BaseException:
-            await self.close()
-            raise
 
     async def close(self) -> None:
         """Finishes the writes that wait, and closes the file."""
@@ -91,6 +84,11 @@ class SqliteCatalog:
             self._open = False
             await to_end(asyncio.ensure_future(self._stop()))
             self._wake()
+
+    def check_there(self) -> None:
+        """Raises OSError if the file has gone while it is open; then every write is refused."""
+        if self._open:
+            self._presence.check()
 
     async def add_image(self, image: ImageRecord) -> None:
         await self._write(image, transactions.insert_images, [transactions.image_row(image)])
@@ -120,6 +118,12 @@ class SqliteCatalog:
 
     async def has_digest(self, digest: bytes) -> bool:
         return await self._read(transactions.has_digest, digest)
+
+    async def identity(self) -> int:
+        return await self._read(transactions.identity)
+
+    async def set_identity(self, identity: int) -> None:
+        await self._write(None, transactions.set_identity, identity)
 
     async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
         return await self._read(transactions.facts_of, digests)

@@ -86,9 +86,7 @@ STEPS: dict[int, tuple[str, ...]] = {
         "DROP INDEX images_by_user",
         "CREATE INDEX images_by_user ON images (user, id) WHERE user IS NOT NULL",
     ),
-    5: (  # an identity of the catalog; uploads by client
-        "CREATE TABLE identity (id BLOB NOT NULL)",
-        "INSERT INTO identity (id) VALUES (randomblob(16))",
+    5: (  # uploads by client
         # Uploads that were open already belong to nobody in particular.
         "ALTER TABLE uploads ADD COLUMN client TEXT NOT NULL DEFAULT ''",
         # Has all that the quota asks of open uploads, so that their rows are not read for it.

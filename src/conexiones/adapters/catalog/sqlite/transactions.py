@@ -110,9 +110,14 @@ def _first(record: type[R], rows: sqlite3.Cursor) -> R | None:
     return None if row is None else _found(record, [row])[0]
 
 
-def identity(connection: sqlite3.Connection) -> bytes:
-    found: bytes = connection.execute("SELECT id FROM identity").fetchall()[0][0]
+def identity(connection: sqlite3.Connection) -> int:
+    """The identity is in the head of the file, where it was free before there was one."""
+    found: int = connection.execute("PRAGMA application_id").fetchone()[0]
     return found
+
+
+def set_identity(connection: sqlite3.Connection, identity: int) -> None:
+    connection.execute(f"PRAGMA application_id = {identity:d}")
 
 
 # Images and users.
