@@ -1,7 +1,7 @@
 """The search for the files that cost the most: hill climbing over the units of a grammar.
 
 `python -m tests.domain.formats.search [MIB] [GRAMMAR …]` climbs by the CPU time of files of that size (64),
-in memory and as files, and prints the worst of each grammar.
+in memory and as files, and prints the worst of each grammar, also as the beginning of a file of 16 GiB.
 """
 
 import sys
@@ -19,6 +19,9 @@ from conexiones.errors import ImageError
 from tests.domain.formats.grammars import GRAMMARS, Grammar
 
 Units = Sequence[bytes]
+
+HUGE = 16 << 30
+"""Bytes of the largest image."""
 
 
 def climbed(
@@ -68,6 +71,15 @@ def timed(data: bytes, path: Path) -> dict[str, float]:
         }
 
 
+def huge(data: bytes, path: Path) -> float:
+    """The CPU seconds, with those of reading, of a file of HUGE bytes that begins so and has no end."""
+    path.write_bytes(data[:-12])
+    with path.open("r+b") as sparse:
+        sparse.truncate(HUGE)
+    with closing(DirectFile(path)) as file, closing(FileView(file, HUGE)) as view:
+        return seconds(lambda: probe(view))
+
+
 def main(mib: float, names: Sequence[str], steps: int = 15) -> None:
     shm = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
@@ -84,6 +96,8 @@ def main(mib: float, names: Sequence[str], steps: int = 15) -> None:
                 return max(found.values())
 
             _, units = climbed(GRAMMARS[name], cost, steps, Random(name))
+            longest = GRAMMARS[name].file(units, int(mib * (1 << 20)))
+            worst["16 GiB"] = huge(longest, Path(folder) / "image")
             figures = ", ".join(f"{key} {value:.3f} s" for key, value in worst.items())
             print(f"{name}: {figures}; the worst repeats {[unit[:8].hex() for unit in units]}", flush=True)
 

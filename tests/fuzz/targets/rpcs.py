@@ -75,8 +75,13 @@ class Caller:
         if way.http2:
             if answer.status != 200:
                 raise Complaint(f"http-{answer.status}-{method.name}", repr(answer.content[:2000]))
-            if "grpc-status" not in {**answer.headers, **answer.trailers}:
+            found = {**answer.headers, **answer.trailers}
+            if "grpc-status" not in found:
                 raise Complaint(f"no-status-{method.name}", repr(answer.content[:2000]))
+            if found["grpc-status"] != "0" and "grpc-status-details-bin" not in found:
+                raise Complaint(f"no-details-{method.name}", repr(found))
+        elif way.streams is False and answer.status != 200 and b'"details"' not in answer.content:
+            raise Complaint(f"no-details-{method.name}", f"{answer.status} {answer.content[:2000]!r}")
         self._served.check()
 
 

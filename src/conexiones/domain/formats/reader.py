@@ -17,7 +17,7 @@ PARTS: Final = 250_000
 _BYTES_PER_PART = 8 << 10
 """For each such number of its bytes, a file may have one part more."""
 
-PEEK_PARTS: Final = 10_000
+PEEK_PARTS: Final = 4_000
 """Parts that are looked at in the first bytes of a file, which is done on the event loop."""
 
 STRETCH: Final = 64 << 10
