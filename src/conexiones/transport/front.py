@@ -118,6 +118,6 @@ def _drop_harmless(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
     no effect."""
     if isinstance(context.get("exception"), asyncio.InvalidStateError):
         callback = repr(context)
-        if "RecvFuture" in callback or "Future.set_exception" in callback:
+        if any(name in callback for name in ("RecvFuture", "Future.set_exception", "Future.set_result")):
             return
     loop.default_exception_handler(context)
