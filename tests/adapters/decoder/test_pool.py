@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview, ServerDraining
 from conexiones.ports.records import Recipe
 from tests.adapters.decoder.workers import (
     Endless,
+    Pool,
     pool,
 )
 from tests.support.processes import own_decoders
@@ -117,7 +117,7 @@ async def test_close_while_loading() -> None:
 
 async def test_no_python(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = threading.active_count()
-    decoder = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=10, decode_memory=1 << 28)
+    decoder = Pool(workers=2, decode_pixels=10**6, decode_seconds=10, decode_memory=1 << 28)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "prefix", str(good.parent))
         with pytest.raises(FileNotFoundError):
@@ -149,8 +149,8 @@ from conexiones.adapters.decoder.pool import VipsDecoder
 async def main():
     pool = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=60, decode_memory=2**28)
     await pool.open()
-    call = asyncio.create_task(pool.preview(Path(sys.argv[1]), format="JPEG"))
-    await pool.preview(Path(sys.argv[2]), format="JPEG")
+    call = asyncio.create_task((await pool.turn()).preview(Path(sys.argv[1]), format="JPEG"))
+    await (await pool.turn()).preview(Path(sys.argv[2]), format="JPEG")
     print(*(process.pid for process in psutil.Process().children()), flush=True)
     await call
 
