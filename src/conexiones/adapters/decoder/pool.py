@@ -8,8 +8,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from conexiones.adapters.decoder.decoder_worker.sandbox import PARTS
 from conexiones.adapters.decoder.places import Place, Places
@@ -22,6 +23,8 @@ from conexiones.ports.records import ColorSpace, Facts, Recipe, Rendered
 from conexiones.shares import SERVER, Caller
 
 log = logging.getLogger("conexiones.decoder")
+
+T = TypeVar("T")
 
 SMALL_SECONDS = 2.0
 """Work that was thought small and takes longer is large after all. Where there is no room for that, it is
@@ -63,6 +66,7 @@ class VipsDecoder:
         self._seats: list[Seat] = []
         self._free: list[Seat] = []
         self._holding: dict[Seat, Place] = {}
+        self._said = not ready  # the pool that starts with the server says what is missing
         self._closed = True
 
     async def open(self) -> None:
@@ -105,20 +109,22 @@ class VipsDecoder:
         seat = Seat(
             self._limits,
             name=f"decoder-{len(self._seats)}",
-            on_start=self._check_sandbox,
-            on_free=self._freed,
+            on_start=partial(self._in_loop, self._check_sandbox),
+            on_free=partial(self._in_loop, self._give_back),
         )
         self._seats.append(seat)
         return seat
 
     def _check_sandbox(self, holds: list[str]) -> None:
-        missing = [part for part in PARTS if part not in holds]
-        if missing and self._ready:  # one pool of a server says it, at its start
-            log.warning("decoders run without a part of their sandbox: %s", ", ".join(missing))
+        missing = ", ".join(part for part in PARTS if part not in holds)
+        if missing and not self._said:
+            self._said = True
+            log.warning("the decoders run without a part of their sandbox: %s", missing)
 
-    def _freed(self, seat: Seat) -> None:
+    def _in_loop(self, work: Callable[[T], None], argument: T) -> None:
+        """Has the loop do some work. For the threads."""
         with suppress(RuntimeError):  # the loop was closed, before this pool was
-            self._loop.call_soon_threadsafe(self._give_back, seat)
+            self._loop.call_soon_threadsafe(work, argument)
 
     def _return(self, place: Place) -> None:
         if not self._closed:

@@ -198,11 +198,14 @@ class SystemCallFilter:
 
 
 def main() -> None:
-    """Prints the parts that hold on this machine, for `conexiones doctor`."""
+    """Prints the parts that hold on this machine, one to a line, for `conexiones doctor`."""
     calls = SystemCallFilter()
-    holds = [forbid_new_privileges() and "no_new_privs", close_files() and "landlock"]
-    holds.append(calls.load() and "seccomp")
-    os.write(1, " ".join(part for part in holds if part).encode())
+    holds = ["no_new_privs"] if forbid_new_privileges() else []
+    if version := close_files():
+        holds.append(f"landlock (version {version})")
+    if calls.load():
+        holds.append("seccomp")
+    os.write(1, "\n".join(holds).encode())
 
 
 if __name__ == "__main__":
