@@ -159,3 +159,4 @@ class Endless:
     def close(self) -> None:
         if self.end is not None:
             os.close(self.end)
+            self.end = None

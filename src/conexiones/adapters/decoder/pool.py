@@ -151,10 +151,9 @@ class VipsDecoder:
         # There are as many places as there may be seats.
         seat = self._free.pop() if self._free else self._add()
         self._holding[seat] = place
+        job.on_begin = partial(self._in_loop, partial(self._watch, seat, place), job)
         seat.give(job)
-        watch = self._loop.call_later(SMALL_SECONDS, self._outgrown, seat, place, job)
         done = asyncio.wrap_future(job.reply)
-        done.add_done_callback(lambda _: watch.cancel())
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -164,7 +163,14 @@ class VipsDecoder:
             done.add_done_callback(_seen)
             raise
 
+    def _watch(self, seat: Seat, place: Place, job: Job) -> None:
+        """Has an eye on small work, which a worker has begun."""
+        if not place.large:
+            self._loop.call_later(SMALL_SECONDS, self._outgrown, seat, place, job)
+
     def _outgrown(self, seat: Seat, place: Place, job: Job) -> None:
+        if job.reply.done():
+            return
         if job.abandoned:
             seat.stop(job)
         elif not place.large and not self._places.outgrow(place):

@@ -51,14 +51,16 @@ class WorkerLimits:
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """A piece of work for one worker. `abandoned`: nobody waits for its result any more. `stopped`: it was
-    ended at once, or is never begun. With `again` it then raises GaveWay, as it is to be done later."""
+    """A piece of work for one worker. `on_begin` is called in the thread when a worker gets it. `abandoned`:
+    nobody waits for its result any more. `stopped`: it was ended at once, or is never begun. With `again` it
+    then raises GaveWay, as it is to be done later."""
 
     task: Literal["preview", "describe", "render"]
     path: Path
     format: ImageFormat
     into: Path | None = None  # the file for the image that the task makes; without one it comes into memory
     arguments: dict[str, str | int] = field(default_factory=dict)
+    on_begin: Callable[[], None] = lambda: None
     reply: Future[Reply] = field(default_factory=Future)
     abandoned: bool = False
     stopped: bool = False
@@ -147,16 +149,25 @@ class Seat:
                 if holds := self._loaded():
                     self._on_start(holds)
             while (job := self._jobs.get()) is not None:
-                try:
-                    job.reply.set_result(self._done(job))
-                except BaseException as error:
-                    job.reply.set_exception(error)
-                # Loaded now, so that the next job need not wait for that.
-                self._loaded()
-                self._on_free(self)
+                outcome = self._outcome(job)
+                if alive := self._worker is not None and self._worker.alive:
+                    self._on_free(self)  # first, so that whoever gets the reply finds it free
+                outcome(job.reply)
+                if not alive:
+                    self._loaded()  # now, so that the next job need not wait for that
+                    self._on_free(self)
         finally:
             self._end()
             self.ended.set_result(None)
+
+    def _outcome(self, job: Job) -> Callable[[Future[Reply]], None]:
+        """Does the job. Gives what tells its outcome to a future."""
+        try:
+            reply = self._done(job)
+        except BaseException as error:
+            failure = error
+            return lambda future: future.set_exception(failure)
+        return lambda future: future.set_result(reply)
 
     def _done(self, job: Job) -> Reply:
         with self._lock:
@@ -185,6 +196,7 @@ class Seat:
             raise self._failure(job, "CRASH", "no worker could be started")
         request = job.arguments | {"task": job.task, "format": job.format, "pixels": self._limits.pixels}
 
+        job.on_begin()
         try:
             descriptor = os.open(job.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
