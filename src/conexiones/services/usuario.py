@@ -38,7 +38,7 @@ class UsuarioService:
 
     async def process_image(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
         image = await self._images.add(request.image, user=UserName.optional(request.name))
-        request.ClearField("image")  # which is up to 64 MiB, and not to be held while waiting for a decoder
+        _drop_image(request, call)
         try:
             facts = await self._describing.of(image, caller=call.caller)
         except ConexionesError:
@@ -75,7 +75,7 @@ class UsuarioService:
                 errors=[as_message(error)],
                 message=f"Solicitud rechazada. {error.mensaje}",
             )
-        request.ClearField("image")  # as in process_image
+        _drop_image(request, call)
         result, preview = 0, b""
         try:
             result = square32(found.user.pow)
@@ -94,6 +94,12 @@ class UsuarioService:
             errors=[as_message(error) for error in errors],
             message=" ".join([_greeting(found), *(error.mensaje for error in errors)]),
         )
+
+
+def _drop_image(request: GetUserRequest, call: Context) -> None:
+    """Lets go of an image of up to 64 MiB, which is stored, before waiting for a decoder."""
+    request.ClearField("image")
+    call.release()
 
 
 async def _fragments(requests: AsyncIterator[GetImage]) -> AsyncIterator[bytes | memoryview]:
