@@ -19,7 +19,7 @@ from tests.support.processes import own_decoders
 from tests.support.waiting import DEADLINE, until
 
 CONFINED = f"""
-import array, ctypes, errno, json, mmap, os, signal, socket, sys, threading
+import array, ctypes, errno, fcntl, json, mmap, os, signal, socket, sys, threading
 sys.path.append({str(Path(worker_process.__file__).parent)!r})
 from decoder_worker.process import confine
 connected, _ = socket.socketpair()
@@ -61,7 +61,11 @@ ATTEMPTS = {
     "kills its parent by a thread": "call('tgkill', os.getppid(), os.getppid(), signal.SIGKILL)",
     "outlives its parent": "call('prctl', 1, 0, 0, 0, 0)",
     "makes code": "call('mprotect', ctypes.c_void_p(page), 4096, 7)",
-    "maps code": "mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)",
+    "maps code": "mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC)",
+    "takes memory that is not counted": "mmap.mmap(-1, 4096)",
+    "kills its parent by the kernel": "fcntl.fcntl(connected, fcntl.F_SETOWN, os.getppid())",
+    "says which signal the kernel sends": "fcntl.fcntl(connected, 10, signal.SIGKILL)",
+    "spoils a page of memory": "call('madvise', ctypes.c_void_p(page), 4096, 100)",
     "raises its limits": "call('prlimit', 0, 2, (ctypes.c_uint64 * 2)(-1, -1), None)",
     "becomes another user": "os.setuid(1)",
     "enters another namespace": "call('unshare', 0x10000000)",

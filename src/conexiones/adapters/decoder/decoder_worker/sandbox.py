@@ -4,8 +4,7 @@ Three parts, each of which the kernel keeps for good, for this process and all o
 
 - no_new_privs: no program that it starts would gain any rights.
 - Landlock (https://docs.kernel.org/userspace-api/landlock.html): no file can be opened, made or removed by
-  its
-  path, no TCP port be bound or connected, no signal be sent to another process.
+  its path, no TCP port be bound or connected, no signal be sent to another process.
 - seccomp: system calls that decoding does not need fail with EPERM, which libraries that probe for something
   survive. Those that only an intruder would make kill the process, which the server logs as a crash.
 
@@ -20,6 +19,7 @@ the same on all machines.
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 
@@ -37,13 +37,15 @@ _SCOPES = {6: 0b11}
 # seccomp.h of libseccomp.
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _NO_NEW_PRIVS, _ALL_THREADS, _BAD_ARCHITECTURE = 3, 4, 2
-_EQUAL, _MASKED_EQUAL = 4, 7
+_LESS, _EQUAL, _MASKED_EQUAL = 1, 4, 7
 
 _CLONE_THREAD = 0x10000
+_MADV_HWPOISON = 100
+"""The first advice that only the superuser may give."""
 
 ALLOWED = (
-    # Memory. For `mmap` and `mprotect` see `_add_rules`.
-    *("brk", "munmap", "mremap", "madvise"),
+    # Memory. For `mmap`, `mprotect` and some others see `_add_rules`.
+    *("brk", "munmap", "mremap"),
     # Threads
     *("futex", "futex_waitv", "set_robust_list", "rseq", "membarrier", "exit", "exit_group"),
     *("sched_yield", "sched_getaffinity", "getcpu"),
@@ -51,7 +53,7 @@ ALLOWED = (
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall"),
     # Descriptors that it has. `newfstatat` and `statx` are not among them, because they take paths.
     *("read", "readv", "pread64", "preadv", "write", "writev", "lseek", "_llseek", "fstat"),
-    *("close", "dup", "fcntl", "poll", "ppoll"),
+    *("close", "dup", "poll", "ppoll"),
     # The socket that it has. `sendto` cannot send anywhere else, as the socket is connected.
     *("recvfrom", "recvmsg", "sendto", "sendmsg"),
     # Facts about time and itself
@@ -168,9 +170,19 @@ class SystemCallFilter:
             self._add(_ALLOW, name)
         for name in FATAL:
             self._add(_KILL, name)
-        # Memory is either written to or executed, and nothing new is executed.
-        for name in ("mmap", "mmap2", "mprotect"):
-            self._add(_ALLOW, name, _Argument(2, _MASKED_EQUAL, mmap.PROT_EXEC, 0))
+        # Memory is either written to or executed, and nothing new is executed. What is shared but no file
+        # would not count for the limit of memory.
+        data = _Argument(2, _MASKED_EQUAL, mmap.PROT_EXEC, 0)
+        private = _Argument(3, _MASKED_EQUAL, mmap.MAP_PRIVATE | mmap.MAP_SHARED, mmap.MAP_PRIVATE)
+        file = _Argument(3, _MASKED_EQUAL, mmap.MAP_ANONYMOUS, 0)
+        for name in ("mmap", "mmap2"):
+            self._add(_ALLOW, name, data, private)
+            self._add(_ALLOW, name, data, file)
+        self._add(_ALLOW, "mprotect", data)
+        self._add(_ALLOW, "madvise", _Argument(2, _LESS, _MADV_HWPOISON, 0))
+        # Not F_SETOWN and F_SETSIG, by which the kernel would send signals to other processes.
+        for command in (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL):
+            self._add(_ALLOW, "fcntl", _Argument(1, _EQUAL, command, 0))
         # Threads, but no processes. clone3 keeps its flags where no filter can read them: glibc then uses
         # clone.
         self._add(_ALLOW, "clone", _Argument(0, _MASKED_EQUAL, _CLONE_THREAD, _CLONE_THREAD))
