@@ -1,9 +1,12 @@
 """The decoders of a whole server, shared by a greedy client and a good one, which have other addresses."""
 
+import asyncio
 import http.client
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import grpc
 import psutil
@@ -54,6 +57,16 @@ def request(server: Server, verb: str, path: str, body: bytes = b"") -> tuple[in
         return answer.status, answer.read()
 
 
+def store_large(channel: grpc.Channel) -> str:
+    """Stores an image whose renditions are dear; gives its id."""
+    pieces = (GetImage(image=piece) for piece in bitmap(7000, 5000))
+    return str(UsuarioServicioStub(channel).GetStreamImage(pieces, timeout=DEADLINE).image_info.id)
+
+
+def blobs(server: Server) -> list[Path]:
+    return list((server.data_dir / "blobs").rglob("*"))
+
+
 def busy(workers: list[psutil.Process]) -> float:
     return busy_seconds(worker for worker in workers if worker.is_running())
 
@@ -61,10 +74,7 @@ def busy(workers: list[psutil.Process]) -> float:
 async def test_dear_renditions_leave_a_decoder_to_what_is_small(start: Callable[..., Server]) -> None:
     server = start(decode_workers="2", decode_seconds="600")
     with grpc.insecure_channel(server.address) as channel:
-        stub = UsuarioServicioStub(channel)
-        large = stub.GetStreamImage(
-            (GetImage(image=piece) for piece in bitmap(7000, 5000)), timeout=DEADLINE
-        ).image_info.id
+        large = store_large(channel)
     with asking(
         server, [f"/images/{large}?format=avif&width={width}" for width in range(6000, 6040)]
     ) as greedy:
@@ -81,14 +91,37 @@ async def test_dear_renditions_leave_a_decoder_to_what_is_small(start: Callable[
     assert "Traceback" not in server.log
 
 
+async def test_a_call_that_waits_for_a_decoder_holds_no_memory_for_its_image(
+    start: Callable[..., Server],
+) -> None:
+    server = start(decode_workers="1", decode_seconds="600")
+    with grpc.insecure_channel(server.address) as channel:
+        large = store_large(channel)
+    path = "/user.UsuarioServicio/"
+    with asking(server, [f"/images/{large}?format=avif&width=6000"]), ThreadPoolExecutor(1) as thread:
+        await until(lambda: busy(decoders(server.pid)) > 1)
+        stored = len(blobs(server))
+        # Together they have more than the memory for messages that are worked on.
+        one, other = (
+            GetUserRequest(name="a", image=b"".join(bitmap(4400 + more, 4600))).SerializeToString()
+            for more in (0, 10)
+        )
+        waiting = thread.submit(request, server, "POST", f"{path}ProcessImage", one)
+        await until(lambda: len(blobs(server)) > stored)
+        status, _ = await asyncio.to_thread(request, server, "POST", f"{path}GetUser", other)
+        assert (status, waiting.done()) == (200, False)
+        for decoder in decoders(server.pid):
+            decoder.kill()  # the rendition fails, and the one that waits is next
+        assert waiting.result(DEADLINE)[0] == 200
+
+
 async def test_who_waits_too_long_is_told_so(start: Callable[..., Server]) -> None:
     server = start(decode_workers="1", decode_seconds="600", decode_wait_seconds="0.5")
     with grpc.insecure_channel(server.address) as channel:
-        stub = UsuarioServicioStub(channel)
-        large = stub.GetStreamImage(
-            (GetImage(image=piece) for piece in bitmap(7000, 5000)), timeout=DEADLINE
-        ).image_info.id
-        small = stub.ProcessImage(GetUserRequest(image=b"".join(bitmap(30, 20))), timeout=DEADLINE)
+        large = store_large(channel)
+        small = UsuarioServicioStub(channel).ProcessImage(
+            GetUserRequest(image=b"".join(bitmap(30, 20))), timeout=DEADLINE
+        )
     with asking(server, [f"/images/{large}?format=avif&width=6000"]):
         await until(lambda: busy(decoders(server.pid)) > 1)
         status, answer = request(server, "GET", f"/images/{small.image_info.id}?width=10")
