@@ -51,8 +51,11 @@ RETRY_SECONDS = 30.0
 WATCH_SECONDS = 1.0
 """Time between two looks whether the data folder is still there."""
 
+DECODER_NICE = 5
+"""The niceness, as in nice(1), of the decoders: they leave the processor to the event loop."""
+
 BACKGROUND_NICE = 15
-"""The niceness, as in nice(1), of the process that decodes in the background."""
+"""The niceness of the process that decodes in the background."""
 
 BACKGROUND_FACTOR = 6
 """The background decoder may take this many times `decode_seconds` for an image."""
@@ -70,6 +73,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_pixels=settings.decode_pixels,
         decode_seconds=settings.decode_seconds,
         decode_memory=settings.decode_memory,
+        wait_seconds=settings.decode_wait_seconds,
+        nice=DECODER_NICE,
     )
     # One process for facts in the background. It leaves the processor to all others, so it may take longer.
     quiet = VipsDecoder(
@@ -77,6 +82,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_pixels=settings.decode_pixels,
         decode_seconds=settings.decode_seconds * BACKGROUND_FACTOR,
         decode_memory=settings.decode_memory,
+        wait_seconds=None,
         ready=0,
         nice=BACKGROUND_NICE,
     )

@@ -133,6 +133,9 @@ class Settings:
     decode_workers: int = _setting(
         _count, "2", "The largest number of decoder processes; they start when needed."
     )
+    decode_wait_seconds: float = _setting(
+        _seconds, "120", "How long a call waits for a decoder, in a fair line; then it gets SERVER_BUSY."
+    )
     rendition_cache: int = _setting(
         _size, "1GiB", "Disk space for cached renditions; the least recently used are removed."
     )

@@ -143,6 +143,10 @@ class Call:
             self._caller = Caller(client, f"{host} {port}")
         return self._caller
 
+    def release(self) -> None:
+        """Gives back the memory of the message that is worked on, before its handler waits for something."""
+        self.memory.release()
+
     @property
     def subject(self) -> str:
         """The subject of the client's certificate, empty without mTLS."""
