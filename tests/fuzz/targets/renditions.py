@@ -61,12 +61,13 @@ class Decoding:
             raise Complaint(f"worker-died-{header.format}", f"task {choice[0]}")
 
     async def _decode(self, choice: int, format: ImageFormat) -> None:
+        turn = await self._decoder.turn()
         match choice % 6:
             case 0:
-                made = await self._decoder.preview(self._image, format=format, side=64)
+                made = await turn.preview(self._image, format=format, side=64)
                 assert made[:3] == b"\xff\xd8\xff"
             case 1:
-                facts = await self._decoder.describe(self._image, format=format)
+                facts = await turn.describe(self._image, format=format)
                 assert facts is not None
             case number:
                 recipe = Recipe(
@@ -78,7 +79,7 @@ class Decoding:
                     animated=INTO[number - 2] == "WEBP" and choice > 127,
                     keep_profile=choice & 64 > 0,
                 )
-                rendered = await self._decoder.render(self._image, self._made, format=format, recipe=recipe)
+                rendered = await turn.render(self._image, self._made, format=format, recipe=recipe)
                 assert probe(self._made.read_bytes()).width == rendered.width
 
 
