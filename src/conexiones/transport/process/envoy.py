@@ -9,6 +9,7 @@ from typing import Any
 import find_libpython
 from pyvoy import PyvoyServer
 
+from conexiones.budgets import LEAST, Budgets
 from conexiones.settings import Settings
 from conexiones.transport.process import tls
 from conexiones.transport.process.address import Address
@@ -24,6 +25,11 @@ _NOWHERE: dict[str, Any] = {
     "type": "STATIC",
     "load_assignment": {"cluster_name": "nowhere", "endpoints": []},
 }
+
+
+# Free pages go back to the system within seconds. At each turn the allocator (tcmalloc, which Python inside
+# Envoy has, too) gives back up to a tenth of them, however many bytes it is asked for.
+_ALLOCATOR = {"bytes_to_release": 1 << 40, "memory_release_interval": "0.1s"}
 
 
 def configuration(settings: Settings, address: Address, *, app: str, folder: Path) -> dict[str, Any]:
@@ -43,13 +49,15 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
     config["admin"] = {"address": {"pipe": {"path": str(folder / ADMIN), "mode": 0o600}}}
     config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
     config["overload_manager"] = _overload(settings)
+    config["memory_allocator_manager"] = _ALLOCATOR
+    budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
     for listener in config["static_resources"]["listeners"]:
-        listener["per_connection_buffer_limit_bytes"] = 2**20
+        listener["per_connection_buffer_limit_bytes"] = budgets.window
         if "udp_listener_config" not in listener:
             # With SO_REUSEPORT a second server would start silently and share the traffic.
             listener["enable_reuse_port"] = False
     for manager in _managers(config):
-        _harden(manager, settings)
+        _harden(manager, settings, budgets)
     # Envoy insists on a node id where it watches files for secrets.
     config["node"] = {"id": "conexiones", "cluster": "conexiones"}
     for context in _tls_contexts(config):
@@ -106,7 +114,7 @@ def _tls_contexts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield config.get("downstream_tls_context", config)["common_tls_context"]
 
 
-def _harden(manager: dict[str, Any], settings: Settings) -> None:
+def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets) -> None:
     """Filters, timeouts and limits of one HTTP connection manager."""
     manager["http_filters"] = [
         _ascii_paths(),
@@ -134,15 +142,15 @@ def _harden(manager: dict[str, Any], settings: Settings) -> None:
         manager["http3_protocol_options"] = {
             "quic_protocol_options": {
                 "max_concurrent_streams": 100,
-                "initial_stream_window_size": 2**20,
-                "initial_connection_window_size": 2**23,
+                "initial_stream_window_size": budgets.window,
+                "initial_connection_window_size": budgets.connection_window,
             }
         }
         return
     manager["http2_protocol_options"] = {
         "max_concurrent_streams": 1000,
-        "initial_stream_window_size": 2**20,
-        "initial_connection_window_size": 2**23,
+        "initial_stream_window_size": budgets.window,
+        "initial_connection_window_size": budgets.connection_window,
         # SETTINGS_MAX_FRAME_SIZE, for which Envoy has no field. Parts of a frame are passed on as they come.
         "custom_settings_parameters": [{"identifier": 5, "value": 2**18}],
         "connection_keepalive": {"interval": "30s", "timeout": "20s"},

@@ -14,15 +14,17 @@ from conexiones.adapters.system.disk import sync_folder
 from conexiones.adapters.system.threads import to_end
 from conexiones.errors import BlobCorrupt
 
-PIECE = 1 << 20
-"""Bytes of the largest piece that is read."""
+PIECE = 256 << 10
+"""Bytes of the largest piece that is read, by default."""
 
 
 class LocalBlobs:
     """A Blobs. LocalStore makes it, opens it and closes it."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, *, piece: int = PIECE) -> None:
+        """Large blobs are read in pieces of at most `piece` bytes."""
         self._folder = folder
+        self._piece = piece
 
     async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
         """As in the port. A large blob that is read from its start is checked by its digest, a small one
@@ -42,7 +44,7 @@ class LocalBlobs:
                 raise BlobCorrupt
             sha = None if offset else hashlib.sha256()
             while offset < size:
-                piece = await folder.run(_read_piece, descriptor, offset, sha)
+                piece = await folder.run(_read_piece, descriptor, offset, self._piece, sha)
                 offset += len(piece)
                 damaged = sha is not None and offset == size and sha.digest() != digest
                 if damaged or not piece:
@@ -109,8 +111,8 @@ def _mark(marker: Path) -> None:
     sync_folder(marker.parent)
 
 
-def _read_piece(descriptor: int, offset: int, sha: "hashlib._Hash | None") -> bytes:
-    piece = os.pread(descriptor, PIECE, offset)
+def _read_piece(descriptor: int, offset: int, size: int, sha: "hashlib._Hash | None") -> bytes:
+    piece = os.pread(descriptor, size, offset)
     if sha is not None:
         sha.update(piece)
     return piece
