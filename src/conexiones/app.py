@@ -85,7 +85,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             nice=BACKGROUND_NICE,
         )
     )
-    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache)
+    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,

@@ -35,8 +35,9 @@ class LocalBlobs:
             if offset > record.size:
                 raise BlobCorrupt
             data = await folder.run(folder.segments.read, record)
-            if offset < record.size:
-                yield data[offset:]
+            while offset < record.size:
+                yield data[offset : offset + self._piece]
+                offset += self._piece
             return
         descriptor, size = await folder.run(self._open, digest)
         try:
