@@ -30,11 +30,12 @@ top."""
 CONNECTION = 48 << 10
 """One open connection with TLS."""
 
-COPIES = 3
-"""The most copies of a message that are in memory at a time (transport/chain/memory.py)."""
+TIMES = 3
+"""The budget of messages is at least so many times the largest message: one comes in, one is worked on, and
+there are small ones."""
 
 LEAST_MESSAGE = 64 << 10
-LEAST_DECODING = 20 * MIB
+LEAST_DECODING = 16 * MIB
 LEAST_CALLS = 16
 """Below these a server would be of no use."""
 
@@ -50,19 +51,22 @@ LEAST_WINDOW, LARGEST_WINDOW = 64 << 10, MIB
 LARGEST_PIECE = 256 << 10
 """Bytes of a piece of a download. Larger ones are no faster."""
 
+HEAP = 32 * MIB
+"""What Envoy's allocator hands out while nobody calls."""
+
 _SHARES = {
     "calls": 0.12,
     "connections": 0.1,
     "windows": 0.16,
     "messages": 0.2,
     "uploads": 0.08,
-    "replies": 0.08,
+    "replies": 0.11,
 }
 """The parts of what the processes leave. What is left of that, and what a budget has no use for, is for the
 decoders."""
 
 _MOST_FOR_UPLOADS = 192 * MIB
-_MOST_FOR_REPLIES = 128 * MIB
+_MOST_FOR_REPLIES = 256 * MIB
 
 
 class DoesNotFit(ValueError):
@@ -102,10 +106,10 @@ def _fit(values: Mapping[str, Any], given: Collection[str]) -> tuple[dict[str, A
     fit("max_calls", shares["calls"] // CALL, LEAST_CALLS)
     fit("max_connections", shares["connections"] // CONNECTION, LEAST_CALLS)
     largest = found["max_message_bytes"] if "max_message_bytes" in given else LEAST_MESSAGE
-    fit("message_budget", shares["messages"], COPIES * largest)
-    fit("max_message_bytes", found["message_budget"] // COPIES, LEAST_MESSAGE)
-    if found["message_budget"] < COPIES * found["max_message_bytes"]:
-        raise DoesNotFit(f"--message-budget must be at least {COPIES} times --max-message-bytes.")
+    fit("message_budget", shares["messages"], TIMES * largest)
+    fit("max_message_bytes", found["message_budget"] // TIMES, LEAST_MESSAGE)
+    if found["message_budget"] < TIMES * found["max_message_bytes"]:
+        raise DoesNotFit(f"--message-budget must be at least {TIMES} times --max-message-bytes.")
 
     left = memory - PROCESSES - _taken(found)
     while "decode_workers" not in given and found["decode_workers"] > 1:
@@ -159,6 +163,7 @@ class Budgets:
     uploads: buffers of all images on their way to the disk.
     replies: pieces of downloads, and other large replies, on their way to clients.
     piece: a piece of a download.
+    heap: what Envoy's allocator, which Python inside has too, may hand out: all but the decoders' budgets.
     window: the window of a stream; a call may hold another one like it that Envoy has taken in.
     connection_window: of all streams of a connection.
     """
@@ -168,6 +173,7 @@ class Budgets:
     piece: int
     window: int
     connection_window: int
+    heap: int
 
     @classmethod
     def of(cls, *, memory: int, max_calls: int) -> "Budgets":
@@ -180,6 +186,7 @@ class Budgets:
             piece=min(LARGEST_PIECE, window),
             window=window,
             connection_window=8 * window,
+            heap=HEAP + int(rest * sum(_SHARES.values())),
         )
 
 

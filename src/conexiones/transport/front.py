@@ -62,6 +62,7 @@ class Front:
             piece=budgets.piece,
             window=budgets.window,
             wait_seconds=settings.wait_seconds,
+            most_waiting=max(1, settings.max_calls // 4),
         )
         limits = Limits(memory, replies, patience)
         self._flush_seconds = settings.stall_seconds

@@ -47,9 +47,12 @@ Large = Literal["stream", "page"]
 class Replies:
     """`limit` bytes for the large replies of all clients."""
 
-    def __init__(self, limit: int, *, piece: int, window: int, wait_seconds: float) -> None:
-        """`piece` is the size of the pieces of a stream, and `window` that of its window."""
-        self.budget = Budget(limit, wait_seconds=wait_seconds, press=self._hurry)
+    def __init__(
+        self, limit: int, *, piece: int, window: int, wait_seconds: float, most_waiting: int
+    ) -> None:
+        """`piece` is the size of the pieces of a stream, and `window` that of its window. Not more than
+        `most_waiting` calls wait at a time: they have places that others need."""
+        self.budget = Budget(limit, wait_seconds=wait_seconds, most_waiting=most_waiting, press=self._hurry)
         self.sizes: dict[Large, int] = {
             "stream": window + PIECES * piece + max(piece, LARGEST_READ),
             "page": PAGE,

@@ -16,6 +16,7 @@ from conexiones.transport.process.address import Address
 
 TYPE = "type.googleapis.com/envoy.extensions."
 ADMIN = "admin.sock"
+_HEAP = "envoy.resource_monitors.fixed_heap"
 _HCM = "envoy.filters.network.http_connection_manager"
 
 # A cluster that no request reaches, since pyvoy's filter answers all of them. Envoy's CORS filter wants a
@@ -48,9 +49,9 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
     # A socket in the private folder, since every user of the machine could reach a port on loopback.
     config["admin"] = {"address": {"pipe": {"path": str(folder / ADMIN), "mode": 0o600}}}
     config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
-    config["overload_manager"] = _overload(settings)
-    config["memory_allocator_manager"] = _ALLOCATOR
     budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
+    config["overload_manager"] = _overload(settings, budgets)
+    config["memory_allocator_manager"] = _ALLOCATOR
     for listener in config["static_resources"]["listeners"]:
         listener["per_connection_buffer_limit_bytes"] = budgets.window
         if "udp_listener_config" not in listener:
@@ -128,6 +129,8 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets) -> No
         host["typed_per_filter_config"] = {"envoy.filters.http.cors": _cors(settings.cors_origins)}
     # Streams may be silent for as long as they like. The keepalive finds connections that are dead.
     manager["stream_idle_timeout"] = "0s"
+    # Applies when the call has ended: its reply has to be read, at least a part of it in this time.
+    manager["stream_flush_timeout"] = f"{settings.stall_seconds}s"
     manager["request_headers_timeout"] = "10s"
     manager["common_http_protocol_options"] = {
         "idle_timeout": f"{settings.idle_seconds}s",
@@ -202,15 +205,42 @@ def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _overload(settings: Settings) -> dict[str, Any]:
+def _overload(settings: Settings, budgets: Budgets) -> dict[str, Any]:
+    """What Envoy does by itself when its memory is nearly used up, or there are too many connections.
+
+    The budgets of the application keep the heap below these thresholds. Clients that leave finished replies
+    unread on thousands of streams may get past them: their streams are reset, largest buffers first.
+    """
     return {
+        "refresh_interval": "0.1s",
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 15},
+        "actions": [
+            _action("shrink_heap", {"threshold": {"value": 0.6}}),
+            _action(
+                "reset_high_memory_stream",
+                {"scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.98}},
+            ),
+            _action("stop_accepting_requests", {"threshold": {"value": 0.98}}),
+        ],
         "resource_monitors": [
+            {
+                "name": _HEAP,
+                "typed_config": {
+                    "@type": f"{TYPE}resource_monitors.fixed_heap.v3.FixedHeapConfig",
+                    "max_heap_size_bytes": budgets.heap,
+                },
+            },
             {
                 "name": "envoy.resource_monitors.global_downstream_max_connections",
                 "typed_config": {
                     "@type": f"{TYPE}resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
                     "max_active_downstream_connections": settings.max_connections,
                 },
-            }
-        ]
+            },
+        ],
     }
+
+
+def _action(name: str, trigger: dict[str, Any]) -> dict[str, Any]:
+    """An action of the overload manager, by the pressure on the heap."""
+    return {"name": f"envoy.overload_actions.{name}", "triggers": [{"name": _HEAP, **trigger}]}
