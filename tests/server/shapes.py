@@ -316,7 +316,7 @@ async def _table(memory: str, only: str) -> None:
     print("| --- | --- | --- | --- |")
     with serve(memory=memory) as server:
         target = Target(server)
-        await target.fill()
+        await target.fill(images=1000 if not only else 20)
         for name, shape in SHAPES.items():
             if only in name:
                 try:

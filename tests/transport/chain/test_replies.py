@@ -52,14 +52,15 @@ def called(shared: Replies, client: Client) -> Call:
 
     route = Route(service="a", method="b", endpoint=endpoint)
     call = Call(scope, client.receive, client.send, route=route, protocol="http", index={})
-    call.outgoing = Outgoing(shared, call.caller, call.body)
+    call.replies = shared
+    assert call.sends()
     return call
 
 
 async def test_small_replies_never_wait() -> None:
     shared = replies(1)
     await outgoing(shared).hold("page")
-    await outgoing(shared).hold_for(FREE)
+    await called(shared, Client()).room_for(FREE)
     assert shared.budget.held == PAGE
 
 

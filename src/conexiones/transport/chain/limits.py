@@ -3,7 +3,7 @@
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.memory import Lease, Memory
 from conexiones.transport.chain.patience import Patience
-from conexiones.transport.chain.replies import Outgoing, Replies
+from conexiones.transport.chain.replies import Replies
 
 
 class Limits:
@@ -17,7 +17,7 @@ class Limits:
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
         call.memory = Lease(self._memory, call.caller, call.body)
-        call.outgoing = Outgoing(self._replies, call.caller, call.body)
+        call.replies = self._replies
         self._patience.add(call)
         try:
             await rest(call)

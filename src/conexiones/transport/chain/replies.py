@@ -87,8 +87,7 @@ class Outgoing:
 
     async def hold_for(self, size: int) -> None:
         """The same for one reply of `size` bytes, which is made already."""
-        if size > FREE:
-            await self._hold(size * COPIES)
+        await self._hold(size * COPIES)
 
     async def _hold(self, size: int) -> None:
         budget = self._replies.budget

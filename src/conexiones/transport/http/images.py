@@ -59,8 +59,8 @@ class ImagesOverHttp:
 
     async def _send(self, call: Call, file: File, part: tuple[int, int] | None) -> None:
         start, end = part or (0, file.size)
-        if call.outgoing is not None and call.verb != "HEAD":
-            await call.outgoing.hold("stream")
+        if call.verb != "HEAD":
+            await call.room_for_all("stream")
         disposition = "attachment" if file.attached else "inline"
         headers = [
             *self._headers(file),

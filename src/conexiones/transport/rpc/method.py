@@ -52,8 +52,8 @@ class Method:
             request = exchange.requests(self._requests)
         else:
             request = await exchange.only(self._requests)
-        if self._large and call.outgoing is not None:
-            await call.outgoing.hold(self._large)
+        if self._large:
+            await call.room_for_all(self._large)
         handled: Any = self._handler(request, call)
         del request
         if self._gives_stream:
