@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import threading
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -117,21 +118,27 @@ async def test_the_bound_holds(small: Target, name: str) -> None:
     assert taken.calls  # others were served
 
 
-async def test_a_download_that_is_not_read_ends_and_goes_on_elsewhere(start) -> None:
-    server = start(stall_seconds="0.5")
+async def test_a_download_that_is_not_read_ends_and_goes_on_later(start) -> None:
+    server = start(stall_seconds="0.5", log_level="debug")
     target = Target(server)
     await target.fill(images=1)
     async with target.channel() as channel:
-        call = ImageServiceStub(channel).DownloadImage(DownloadImageRequest(id=target.large))
+        stub = ImageServiceStub(channel)
+        call = stub.DownloadImage(DownloadImageRequest(id=target.large))
         first = await call.read()
-        await until(lambda: call.done())
-        assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        came = len(first.data)
-        async for piece in ImageServiceStub(channel).DownloadImage(
-            DownloadImageRequest(id=target.large, offset=came)
-        ):
-            came += len(piece.data)
-    assert came == first.image.size_bytes
+        sizes = [len(first.data)]
+
+        async def read_on(call: Any) -> None:
+            while (piece := await call.read()) is not grpc.aio.EOF:
+                sizes.append(len(piece.data))
+
+        await until(lambda: "CLIENT_STALLED" in server.log)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await read_on(call)
+        assert reason(caught.value) == "CLIENT_STALLED"
+        assert sum(sizes) < first.image.size_bytes
+        await read_on(stub.DownloadImage(DownloadImageRequest(id=target.large, offset=sum(sizes))))
+    assert sum(sizes) == first.image.size_bytes
 
 
 def test_a_client_that_stalls_in_a_message_is_sent_away(start) -> None:

@@ -140,7 +140,8 @@ async def test_a_client_that_reads_slowly_and_steadily_goes_on(monkeypatch: pyte
         sending = asyncio.create_task(call.send_piece(piece))
         await asyncio.sleep(0)
         now += 0.25
-        call.outgoing.check(stall_seconds=module.HURRY_SECONDS, least_rate=module.HURRY_RATE)
+        call.outgoing.hurry()
+        call.outgoing.check(stall_seconds=30.0, least_rate=8192)
         client.reads.set()
         await sending
     assert client.taken == 100 * len(piece)
@@ -170,3 +171,24 @@ async def test_while_others_wait_the_greediest_has_to_read(monkeypatch: pytest.M
         await sending
     call.outgoing.release()
     await waiting
+
+
+async def test_a_client_that_was_fast_and_stops_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(module, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
+    client = Client()
+    call = called(replies(1), client)
+    assert call.outgoing
+    client.reads.set()
+    await call.send_piece(bytes(1 << 20))
+    client.reads.clear()
+    sending = asyncio.create_task(call.send_piece(b"rest"))
+    await asyncio.sleep(0)
+    now = 29.0
+    call.outgoing.check(stall_seconds=30.0, least_rate=8192)
+    await asyncio.sleep(0)
+    assert not sending.done()
+    now = 31.0
+    call.outgoing.check(stall_seconds=30.0, least_rate=8192)
+    with pytest.raises(ClientStalled):
+        await sending

@@ -63,7 +63,7 @@ class Replies:
         """Others wait: ends those whose client holds most and reads too slowly."""
         for outgoing in list(self.holders):
             if self.budget.is_greediest(outgoing.caller):
-                outgoing.check(stall_seconds=HURRY_SECONDS, least_rate=HURRY_RATE)
+                outgoing.hurry()
 
 
 class Outgoing:
@@ -118,14 +118,25 @@ class Outgoing:
         return error
 
     def check(self, *, stall_seconds: float, least_rate: float) -> None:
-        """Ends the wait for a client that takes nothing for `stall_seconds`, unless it was fast before; it
-        has a second more for every `least_rate` bytes that it took."""
-        if self._sender is None or self._ending is not None:
-            return
-        waits = time.monotonic() - self._since
-        if self._waited + waits > stall_seconds + self._sent / least_rate:
-            self._ending = ClientStalled(limit=math.ceil(stall_seconds))
-            self._sender.cancel()
+        """Ends the wait for a client that takes nothing for `stall_seconds`, or reads too slowly: it has so
+        many seconds in all, and one more for every `least_rate` bytes that it took."""
+        if self._sender is not None:
+            waits = time.monotonic() - self._since
+            if waits > stall_seconds or self._waited + waits > stall_seconds + self._sent / least_rate:
+                self._end_wait(self._sender, stall_seconds)
+
+    def hurry(self) -> None:
+        """Others wait: ends the wait for a client that reads too slowly. It may pause for as long as it has
+        read ahead, since many clients read in bursts."""
+        if self._sender is not None:
+            waits = time.monotonic() - self._since
+            if self._waited + waits > HURRY_SECONDS + self._sent / HURRY_RATE:
+                self._end_wait(self._sender, HURRY_SECONDS)
+
+    def _end_wait(self, sender: "asyncio.Task[object]", seconds: float) -> None:
+        if self._ending is None:
+            self._ending = ClientStalled(limit=math.ceil(seconds))
+            sender.cancel()
 
     async def flushed(self, seconds: float) -> None:
         """After the end of the call: gives the memory back once the client has everything, or is gone, or the
