@@ -27,10 +27,10 @@ PAGE = 2 << 20
 COPIES = 2
 """Copies of a whole reply: in Python, and in Envoy."""
 
-PIECES = 3
+PIECES = 4
 LARGEST_READ = 256 << 10
-"""A stream has so many pieces in memory besides its window: queued, sent, and the one with which Envoy's
-buffer overflows. And so many bytes that are read at a time, where that is more than a piece."""
+"""A stream has so many pieces in memory besides its window: read ahead, queued, sent, and the one with which
+Envoy's buffer overflows. And so many bytes that are read at a time, where that is more than a piece."""
 
 HURRY_SECONDS = 2.0
 HURRY_RATE = 256 << 10

@@ -5,13 +5,14 @@ import hashlib
 import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.segment_index import Record
 from conexiones.adapters.system.disk import sync_folder
-from conexiones.adapters.system.threads import to_end
+from conexiones.adapters.system.threads import finish, to_end
 from conexiones.errors import BlobCorrupt
 
 PIECE = 256 << 10
@@ -40,19 +41,29 @@ class LocalBlobs:
                 offset += self._piece
             return
         descriptor, size = await folder.run(self._open, digest)
+        reading: Future[bytes] | None = None
         try:
             if offset > size:
                 raise BlobCorrupt
             sha = None if offset else hashlib.sha256()
             while offset < size:
-                piece = await folder.run(_read_piece, descriptor, offset, self._piece, sha)
+                if reading is None:
+                    reading = folder.submit(_read_piece, descriptor, offset, self._piece, sha)
+                done, reading = reading, None
+                piece = await finish(done)
+                del done
                 offset += len(piece)
                 damaged = sha is not None and offset == size and sha.digest() != digest
                 if damaged or not piece:
                     raise BlobCorrupt
+                if offset < size:  # a thread reads on while the reader has this piece
+                    reading = folder.submit(_read_piece, descriptor, offset, self._piece, sha)
                 yield piece
                 del piece  # the reader may take long to come back
         finally:
+            if reading is not None:
+                with suppress(Exception):
+                    await finish(reading)
             os.close(descriptor)
 
     @asynccontextmanager
