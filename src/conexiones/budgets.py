@@ -66,7 +66,7 @@ _SHARES = {
 decoders."""
 
 _MOST_FOR_UPLOADS = 192 * MIB
-_MOST_FOR_REPLIES = 256 * MIB
+_MOST_FOR_REPLIES = 384 * MIB
 
 
 class DoesNotFit(ValueError):

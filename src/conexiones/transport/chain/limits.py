@@ -1,5 +1,6 @@
 """Limits on what clients send and read: memory for messages and replies, and the time that they may take."""
 
+from conexiones.shares import act_for
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.memory import Lease, Memory
 from conexiones.transport.chain.patience import Patience
@@ -16,6 +17,7 @@ class Limits:
         self._patience = patience
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
+        act_for(call.caller)
         call.memory = Lease(self._memory, call.caller, call.body)
         call.replies = self._replies
         self._patience.add(call)

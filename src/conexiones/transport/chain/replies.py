@@ -27,10 +27,10 @@ PAGE = 2 << 20
 COPIES = 2
 """Copies of a whole reply: in Python, and in Envoy."""
 
-PIECES = 4
-LARGEST_READ = 256 << 10
-"""A stream has so many pieces in memory besides its window: read ahead, queued, sent, and the one with which
-Envoy's buffer overflows. And so many bytes that are read at a time, where that is more than a piece."""
+PIECES = 3
+LARGEST_READ = 1 << 20
+"""A stream has so many pieces in memory besides its window: queued, sent, and the one with which Envoy's
+buffer overflows. And the block of which they are cut, which is checked as a whole."""
 
 HURRY_SECONDS = 2.0
 HURRY_RATE = 256 << 10
@@ -54,7 +54,7 @@ class Replies:
         `most_waiting` calls wait at a time: they have places that others need."""
         self.budget = Budget(limit, wait_seconds=wait_seconds, most_waiting=most_waiting, press=self._hurry)
         self.sizes: dict[Large, int] = {
-            "stream": window + PIECES * piece + max(piece, LARGEST_READ),
+            "stream": window + PIECES * piece + LARGEST_READ,
             "page": PAGE,
         }
         self.holders: set[Outgoing] = set()
