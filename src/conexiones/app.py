@@ -9,6 +9,7 @@ from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
+from conexiones.budgets import LEAST, Budgets, has_background
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
@@ -68,7 +69,15 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     """The application. Building it does no I/O: its parts are opened and closed by its lifespan. `steps` are
     further steps of the chain, around all others."""
     catalog = SqliteCatalog(settings.data_dir / CATALOG)
-    store = LocalStore(settings.data_dir, catalog, writer=catalog.writer)
+    budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
+    store = LocalStore(
+        settings.data_dir,
+        catalog,
+        writer=catalog.writer,
+        memory=budgets.uploads,
+        uploads=settings.max_calls,
+        piece=budgets.piece,
+    )
     decoder = VipsDecoder(
         workers=settings.decode_workers,
         decode_pixels=settings.decode_pixels,
@@ -78,16 +87,21 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         nice=DECODER_NICE,
     )
     # One process for facts in the background. It leaves the processor to all others, so it may take longer.
-    quiet = VipsDecoder(
-        workers=1,
-        decode_pixels=settings.decode_pixels,
-        decode_seconds=settings.decode_seconds * BACKGROUND_FACTOR,
-        decode_memory=settings.decode_memory,
-        wait_seconds=None,
-        ready=0,
-        nice=BACKGROUND_NICE,
+    # It has a share of the memory only where there is enough.
+    quiet = (
+        decoder
+        if not has_background(settings.memory or LEAST)
+        else VipsDecoder(
+            workers=1,
+            decode_pixels=settings.decode_pixels,
+            decode_seconds=settings.decode_seconds * BACKGROUND_FACTOR,
+            decode_memory=settings.decode_memory,
+            wait_seconds=None,
+            ready=0,
+            nice=BACKGROUND_NICE,
+        )
     )
-    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache)
+    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
@@ -129,7 +143,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             await store.open()
             stack.push_async_callback(cache.close)
             await cache.open()
-            for pool in (decoder, quiet):
+            for pool in dict.fromkeys((decoder, quiet)):
                 stack.push_async_callback(pool.close)
                 await pool.open()
             stack.push_async_callback(uploads.close)

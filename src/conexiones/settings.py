@@ -2,7 +2,8 @@
 docs/settings.md.
 
 `max_pixels` is CONEXIONES_MAX_PIXELS in the environment and --max-pixels as a flag; flags take precedence.
-Every rule about a single setting is checked here, and nothing else in the server reads the environment.
+Every rule about a single setting is checked here, and nothing else in the server reads the environment. The
+settings that depend on the memory are fitted to it (budgets.py).
 """
 
 import os
@@ -11,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+
+from conexiones import budgets
+from conexiones.machine import memory_limit, total_memory
 
 PREFIX = "CONEXIONES_"
 
@@ -125,6 +129,12 @@ class Settings:
         "Origins of web pages that may call, separated by commas; `*` for any. CORS is off by default.",
     )
     reflection: bool = _setting(_flag, "true", "Serve gRPC reflection.")
+    memory: int | None = _setting(
+        _size,
+        "",
+        "Memory of all processes of the server together. By default, what the container (cgroup) allows, and"
+        " at most a quarter of the machine's. Where it is small, the defaults of other settings are less.",
+    )
     max_message_bytes: int = _setting(_size, "64MiB", "The largest message, in bytes.")
     max_image_bytes: int = _setting(_size, "16GiB", "The largest image, in bytes.")
     max_open_uploads: int = _setting(
@@ -192,7 +202,7 @@ class Settings:
     ) -> Self:
         """Reads the settings: flags take precedence over the environment, which does over the defaults.
 
-        Raises SettingsError.
+        Those that the operator has not given are fitted to the memory. Raises SettingsError.
         """
         values = {}
         for row in fields(cls):
@@ -206,11 +216,23 @@ class Settings:
                 values[row.name] = row.metadata["read"](text)
             except ValueError as error:
                 raise SettingsError(f"{source} {error}, not {text!r}.") from None
-        return cls(**values)
+        settings = cls(**{"memory": _allowed(), **values})
+        try:
+            fitted = budgets.fitted({row.name: getattr(settings, row.name) for row in fields(cls)}, values)
+        except budgets.DoesNotFit as error:
+            raise SettingsError(str(error)) from None
+        return cls(**fitted)
 
     def environ(self) -> dict[str, str]:
         """The same settings as environment variables, for a process that is started with them."""
         return {variable(row): _write(getattr(self, row.name)) for row in fields(self)}
+
+
+def _allowed() -> int:
+    """The memory that a server takes by default."""
+    quarter = max(budgets.LEAST, total_memory() // 4)
+    limit = memory_limit()
+    return quarter if limit is None else min(limit, quarter)
 
 
 def _write(value: object) -> str:

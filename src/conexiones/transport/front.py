@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
+from conexiones.budgets import LEAST, Budgets
 from conexiones.settings import Settings
 from conexiones.transport.chain.admission import Admission
 from conexiones.transport.chain.call import Receive, Send
@@ -16,6 +17,7 @@ from conexiones.transport.chain.limits import Limits
 from conexiones.transport.chain.log import log
 from conexiones.transport.chain.memory import Memory
 from conexiones.transport.chain.patience import Patience
+from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
 from conexiones.transport.process.control import Control
 from conexiones.transport.router import Router
@@ -55,7 +57,16 @@ class Front:
             max_message=settings.max_message_bytes,
             wait_seconds=settings.wait_seconds,
         )
-        limits = Limits(memory, patience)
+        budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
+        replies = Replies(
+            budgets.replies,
+            piece=budgets.piece,
+            window=budgets.window,
+            wait_seconds=settings.wait_seconds,
+            most_waiting=max(1, settings.max_calls // 4),
+        )
+        limits = Limits(memory, replies, patience)
+        self._flush_seconds = settings.stall_seconds
         self._cut = Cut()
         self._serve = chain([*steps, guard, log, self._cut, Deadline(), self._admission, limits])
 
@@ -66,7 +77,11 @@ class Front:
             call = self._router.call(scope, receive, send)
             try:
                 await self._serve(call)
+                if call.outgoing is not None:
+                    await call.outgoing.flushed(self._flush_seconds)
             finally:
+                if call.outgoing is not None:
+                    call.outgoing.release()
                 del call.answer  # it refers to the call: the cycle would be left to the garbage collector
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -14,7 +14,9 @@ TLS = {"tls_cert": Path("/cert"), "tls_key": Path("/key")}
 
 
 def managers(**settings):
-    config = configuration(Settings(**settings), Address("127.0.0.1", 1), app="a:b", folder=Path("/own"))
+    config = configuration(
+        Settings(**{"memory": 16 << 30, **settings}), Address("127.0.0.1", 1), app="a:b", folder=Path("/own")
+    )
     return config, [
         network["typed_config"]
         for listener in config["static_resources"]["listeners"]

@@ -9,6 +9,7 @@ from typing import Any
 import find_libpython
 from pyvoy import PyvoyServer
 
+from conexiones.budgets import LEAST, Budgets
 from conexiones.settings import Settings
 from conexiones.transport.chain.call import CONNECTION
 from conexiones.transport.process import admin, routes, tls
@@ -70,6 +71,11 @@ _NOWHERE: dict[str, Any] = {
 }
 
 
+# Free pages go back to the system within seconds. At each turn the allocator (tcmalloc, which Python inside
+# Envoy has, too) gives back up to a tenth of them, however many bytes it is asked for.
+_ALLOCATOR = {"bytes_to_release": 1 << 40, "memory_release_interval": "0.1s"}
+
+
 def configuration(settings: Settings, address: Address, *, app: str, folder: Path) -> dict[str, Any]:
     """The whole configuration. `app` is the ASGI application as module:name. `folder` is a folder of this
     server alone, with the socket of admin.py, the file of pressure.py and the certificates of tls.py."""
@@ -86,10 +92,12 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
     # A socket in the private folder, since every user of the machine could reach a port on loopback.
     config["admin"] = {"address": {"pipe": {"path": str(folder / admin.SOCKET), "mode": 0o600}}}
     config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
+    budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
     config["layered_runtime"] = {"layers": [{"name": "ours", "static_layer": _RUNTIME}]}
-    config["overload_manager"] = overload_manager(folder, settings.max_connections)
+    config["overload_manager"] = overload_manager(folder, settings.max_connections, budgets.heap)
+    config["memory_allocator_manager"] = _ALLOCATOR
     for listener in config["static_resources"]["listeners"]:
-        listener["per_connection_buffer_limit_bytes"] = 2**20
+        listener["per_connection_buffer_limit_bytes"] = budgets.window
         if "udp_listener_config" not in listener:
             # With SO_REUSEPORT a second server would start silently and share the traffic.
             listener["enable_reuse_port"] = False
@@ -104,7 +112,7 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
                 listener["listener_filters"] = [_PROXY_PROTOCOL]
                 listener["listener_filters_timeout"] = f"{HEADERS_SECONDS}s"
     for manager in _managers(config):
-        _harden(manager, settings, folder)
+        _harden(manager, settings, budgets, folder)
     # Envoy insists on a node id where it watches files for secrets.
     config["node"] = {"id": "conexiones", "cluster": "conexiones"}
     for context in _tls_contexts(config):
@@ -162,7 +170,7 @@ def _tls_contexts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield config.get("downstream_tls_context", config)["common_tls_context"]
 
 
-def _harden(manager: dict[str, Any], settings: Settings, folder: Path) -> None:
+def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folder: Path) -> None:
     """Filters, timeouts and limits of one HTTP connection manager."""
     manager["http_filters"] = [
         unanswered(settings.max_calls),
@@ -175,6 +183,8 @@ def _harden(manager: dict[str, Any], settings: Settings, folder: Path) -> None:
     manager["rds"] = routes.source(folder)
     # Streams may be silent for as long as they like. The keepalive finds connections that are dead.
     manager["stream_idle_timeout"] = "0s"
+    # Applies when the call has ended: its reply has to be read, at least a part of it in this time.
+    manager["stream_flush_timeout"] = f"{settings.stall_seconds}s"
     manager["request_headers_timeout"] = f"{HEADERS_SECONDS}s"
     manager["max_request_headers_kb"] = HEADERS_KIB
     manager["common_http_protocol_options"] = {
@@ -197,15 +207,15 @@ def _harden(manager: dict[str, Any], settings: Settings, folder: Path) -> None:
         manager["http3_protocol_options"] = {
             "quic_protocol_options": {
                 "max_concurrent_streams": 100,
-                "initial_stream_window_size": 2**20,
-                "initial_connection_window_size": 2**23,
+                "initial_stream_window_size": budgets.window,
+                "initial_connection_window_size": budgets.connection_window,
             }
         }
         return
     manager["http2_protocol_options"] = {
         "max_concurrent_streams": 128,
-        "initial_stream_window_size": 2**20,
-        "initial_connection_window_size": 2**23,
+        "initial_stream_window_size": budgets.window,
+        "initial_connection_window_size": budgets.connection_window,
         # SETTINGS_MAX_FRAME_SIZE, for which Envoy has no field. Parts of a frame are passed on as they come.
         "custom_settings_parameters": [{"identifier": 5, "value": 2**18}],
         "connection_keepalive": {"interval": "30s", "timeout": "20s"},

