@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from conexiones.errors import ConexionesError, ServerBusy, ServerDraining
-from conexiones.shares import Caller, FairLine
+from conexiones.shares import SERVER, Caller, FairLine
 
 _REMEMBERED = 4096
 """Clients and connections of which it is known when they were served last."""
@@ -69,7 +69,8 @@ class Places:
         line.push(caller, waiting)
         self._serve()
         try:
-            async with asyncio.timeout(self._wait_seconds):
+            # The work of the server itself may wait: it would only come again.
+            async with asyncio.timeout(None if caller == SERVER else self._wait_seconds):
                 return await waiting.granted
         except (asyncio.CancelledError, TimeoutError, ConexionesError) as error:
             if waiting.in_line:
