@@ -31,6 +31,7 @@ from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
 from conexiones.transport.chain.steps import Step
 from conexiones.transport.front import Front
+from conexiones.transport.http.hosts import Hosts
 from conexiones.transport.http.images import ImagesOverHttp
 from conexiones.transport.http.page import Page
 from conexiones.transport.router import Router
@@ -145,7 +146,13 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     task.cancel()
 
     files = ImagesOverHttp(ImageFiles(gallery, renditions), shared=bool(settings.cors_origins))
-    router = Router(rpcs, images=files, page=page, details=packed)
+    hosts = Hosts(
+        settings.names or (),
+        listening=settings.address.rpartition(":")[0].strip("[]"),
+        origins=settings.cors_origins or (),
+        secure=settings.tls_cert is not None,
+    )
+    router = Router(rpcs, images=files, page=page, details=packed, hosts=hosts)
     return Front(router, settings, resources=resources, on_drain=drain, steps=steps)
 
 

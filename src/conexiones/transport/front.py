@@ -9,6 +9,7 @@ from typing import Any
 from conexiones.settings import Settings
 from conexiones.transport.chain.admission import Admission
 from conexiones.transport.chain.call import Receive, Send
+from conexiones.transport.chain.cut import Cut
 from conexiones.transport.chain.deadline import Deadline
 from conexiones.transport.chain.guard import guard
 from conexiones.transport.chain.limits import Limits
@@ -55,7 +56,8 @@ class Front:
             wait_seconds=settings.wait_seconds,
         )
         limits = Limits(memory, patience)
-        self._serve = chain([*steps, guard, log, Deadline(), self._admission, limits])
+        self._cut = Cut()
+        self._serve = chain([*steps, guard, log, self._cut, Deadline(), self._admission, limits])
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -101,6 +103,8 @@ class Front:
         async for event in control.events():
             if event["event"] == "drain":
                 self.drain()
+            elif event["event"] == "cut":
+                self._cut.all()
 
     def drain(self) -> None:
         """Admits no more calls, and tells the supervisor when those under way have ended."""
