@@ -21,8 +21,9 @@ faults: setup ## run hundreds of transfers over a bad network, and kill servers;
 	tests/sdk/test_bad_network.py tests/server/test_killed_under_clients.py \
 	tests/page/test_in_browser.py::test_an_upload_goes_on_when_the_server_is_killed_in_the_middle
 
-budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back
+budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back, and of shapes of traffic
 	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_memory_budgets.py -q -s $(ARGS)
+	@$(RUN) -m tests.server.shapes
 
 conformance: setup ## run suites that others wrote (Connect, gRPC interop, h2spec); needs Go; ARGS=--write writes docs
 	@if command -v go >/dev/null; then $(RUN) -m tests.conformance $(ARGS); \
