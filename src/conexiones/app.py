@@ -32,6 +32,7 @@ from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
 from conexiones.transport.chain.steps import Step
 from conexiones.transport.front import Front
+from conexiones.transport.http.hosts import Hosts
 from conexiones.transport.http.images import ImagesOverHttp
 from conexiones.transport.http.page import Page
 from conexiones.transport.router import Router
@@ -52,8 +53,11 @@ RETRY_SECONDS = 30.0
 WATCH_SECONDS = 1.0
 """Time between two looks whether the data folder is still there."""
 
+DECODER_NICE = 5
+"""The niceness, as in nice(1), of the decoders: they leave the processor to the event loop."""
+
 BACKGROUND_NICE = 15
-"""The niceness, as in nice(1), of the process that decodes in the background."""
+"""The niceness of the process that decodes in the background."""
 
 BACKGROUND_FACTOR = 6
 """The background decoder may take this many times `decode_seconds` for an image."""
@@ -79,6 +83,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_pixels=settings.decode_pixels,
         decode_seconds=settings.decode_seconds,
         decode_memory=settings.decode_memory,
+        wait_seconds=settings.decode_wait_seconds,
+        nice=DECODER_NICE,
     )
     # One process for facts in the background. It leaves the processor to all others, so it may take longer.
     # It has a share of the memory only where there is enough.
@@ -90,6 +96,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             decode_pixels=settings.decode_pixels,
             decode_seconds=settings.decode_seconds * BACKGROUND_FACTOR,
             decode_memory=settings.decode_memory,
+            wait_seconds=None,
             ready=0,
             nice=BACKGROUND_NICE,
         )
@@ -153,7 +160,13 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     task.cancel()
 
     files = ImagesOverHttp(ImageFiles(gallery, renditions), shared=bool(settings.cors_origins))
-    router = Router(rpcs, images=files, page=page, details=packed)
+    hosts = Hosts(
+        settings.names or (),
+        listening=settings.address.rpartition(":")[0].strip("[]"),
+        origins=settings.cors_origins or (),
+        secure=settings.tls_cert is not None,
+    )
+    router = Router(rpcs, images=files, page=page, details=packed, hosts=hosts)
     return Front(router, settings, resources=resources, on_drain=drain, steps=steps)
 
 

@@ -46,6 +46,12 @@ def _count(value: str) -> int:
     return int(value)
 
 
+def _number(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", value):
+        raise ValueError("takes a whole number from 0 to 999")
+    return int(value)
+
+
 _UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
@@ -92,6 +98,20 @@ class Settings:
         _path,
         "~/.local/share/conexiones",
         "The data folder, for users and images. Only one server at a time can use it.",
+    )
+    names: tuple[str, ...] = _setting(
+        _words,
+        "",
+        "Host names under which browsers reach the server, separated by commas; `*` for any. Addresses,"
+        " `localhost` and the machine's own name need not be listed.",
+    )
+    trusted_proxies: int = _setting(
+        _number,
+        "0",
+        "How many proxies in front of the server add to X-Forwarded-For; 0: the header is ignored.",
+    )
+    proxy_protocol: bool = _setting(
+        _flag, "false", "Every connection begins with the PROXY protocol, which names the client."
     )
     tls_cert: Path | None = _setting(
         _path, "", "Certificate chain (PEM). With `tls_key` it turns on TLS, and HTTP/3 on the same port."
@@ -142,6 +162,9 @@ class Settings:
     decode_memory: int = _setting(_size, "1GiB", "Memory that decoding one image may take.")
     decode_workers: int = _setting(
         _count, "2", "The largest number of decoder processes; they start when needed."
+    )
+    decode_wait_seconds: float = _setting(
+        _seconds, "120", "How long a call waits for a decoder, in a fair line; then it gets SERVER_BUSY."
     )
     rendition_cache: int = _setting(
         _size, "1GiB", "Disk space for cached renditions; the least recently used are removed."

@@ -144,7 +144,8 @@ async def test_a_download_that_is_not_read_ends_and_goes_on_later(start) -> None
 def test_a_client_that_stalls_in_a_message_is_sent_away(start) -> None:
     server = start(message_budget="3MiB", max_message_bytes="1MiB", stall_seconds="0.5")
     with socket.create_connection(("127.0.0.1", server.port)) as stalled:
-        head = b"POST /user.UsuarioServicio/GetUser HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        head = b"POST /user.UsuarioServicio/GetUser HTTP/1.1\r\nhost: localhost\r\n"
+        head += b"content-type: application/json\r\n"
         stalled.sendall(head + b"content-length: 900000\r\n\r\n" + b" " * 100_000)
         stalled.settimeout(DEADLINE)
         answer = stalled.recv(65536)

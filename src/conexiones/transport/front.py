@@ -10,6 +10,7 @@ from conexiones.budgets import LEAST, Budgets
 from conexiones.settings import Settings
 from conexiones.transport.chain.admission import Admission
 from conexiones.transport.chain.call import Receive, Send
+from conexiones.transport.chain.cut import Cut
 from conexiones.transport.chain.deadline import Deadline
 from conexiones.transport.chain.guard import guard
 from conexiones.transport.chain.limits import Limits
@@ -66,7 +67,8 @@ class Front:
         )
         limits = Limits(memory, replies, patience)
         self._flush_seconds = settings.stall_seconds
-        self._serve = chain([*steps, guard, log, Deadline(), self._admission, limits])
+        self._cut = Cut()
+        self._serve = chain([*steps, guard, log, self._cut, Deadline(), self._admission, limits])
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -116,6 +118,8 @@ class Front:
         async for event in control.events():
             if event["event"] == "drain":
                 self.drain()
+            elif event["event"] == "cut":
+                self._cut.all()
 
     def drain(self) -> None:
         """Admits no more calls, and tells the supervisor when those under way have ended."""
@@ -133,6 +137,6 @@ def _drop_harmless(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
     no effect."""
     if isinstance(context.get("exception"), asyncio.InvalidStateError):
         callback = repr(context)
-        if "RecvFuture" in callback or "Future.set_exception" in callback:
+        if any(name in callback for name in ("RecvFuture", "Future.set_exception", "Future.set_result")):
             return
     loop.default_exception_handler(context)

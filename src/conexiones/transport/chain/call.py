@@ -29,6 +29,10 @@ CERTIFICATE = b"x-forwarded-client-cert"
 """The header in which Envoy names the certificate of a client, which it has verified. Envoy removes this
 header from requests, so that clients cannot set it."""
 
+CONNECTION = b"x-conexiones-connection"
+"""The header with Envoy's number of the connection. It counts where proxies are trusted, and the address that
+they tell has no port: then Envoy replaces what clients set."""
+
 _SUBJECT = re.compile(r'Subject="([^"]*)"')
 
 
@@ -146,9 +150,14 @@ class Call:
         address and port of the connection, since a client may have others."""
         if self._caller is None or self.principal is not None:
             host, port = self.peer or ("", 0)
+            connection = f"{host} {port}" if port else self.header(CONNECTION).decode("latin-1")
             client = client_of(host) if self.principal is None else f"principal {self.principal}"
-            self._caller = Caller(client, f"{host} {port}")
+            self._caller = Caller(client, connection)
         return self._caller
+
+    def release(self) -> None:
+        """Gives back the memory of the message that is worked on, before its handler waits for something."""
+        self.memory.release()
 
     @property
     def subject(self) -> str:
