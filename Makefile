@@ -24,8 +24,9 @@ faults: setup ## run hundreds of transfers over a bad network, and kill servers;
 fuzz: setup ## make up inputs for SECONDS (600), TARGETS="formats rpcs" or all; what was learnt is kept in build/fuzz
 	@$(RUN) -m tests.fuzz $(or $(SECONDS),600) $(TARGETS)
 
-budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back
+budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back, and of shapes of traffic
 	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_memory_budgets.py -q -s $(ARGS)
+	@$(RUN) -m tests.server.shapes
 
 conformance: setup ## run suites that others wrote (Connect, gRPC interop, h2spec); needs Go; ARGS=--write writes docs
 	@if command -v go >/dev/null; then $(RUN) -m tests.conformance $(ARGS); \

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from conexiones.adapters.blobs.local.buffers import BATCH, OUTSTANDING, UNIT
+from conexiones.adapters.blobs.local.buffers import BATCH, OUTSTANDING, UNIT, Buffers
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
@@ -403,3 +403,28 @@ async def test_deletes_and_uploads_of_the_same_bytes_at_once(
             lost += 1
             assert await gone(store, digest)
     assert min(kept, lost) > 10
+
+
+def test_buffers_are_given_back_after_the_last_upload() -> None:
+    buffers = Buffers(1 << 18, memory=192 * MIB, uploads=100)
+    buffers.users = 2
+
+    def all_units() -> list[memoryview]:
+        return list(iter(buffers.take, None))
+
+    units = all_units()
+    assert len(units) == 64
+    for unit in units:
+        unit[0] = 1
+        buffers.give(unit)
+    del units, unit
+    buffers.leave()
+    units = all_units()
+    assert all(unit[0] for unit in units)
+    for unit in units:
+        buffers.give(unit)
+    del units, unit
+    buffers.leave()
+    units = all_units()
+    assert len(units) == 64
+    assert sum(unit[0] for unit in units) == BATCH * (OUTSTANDING + 1)  # the others are new

@@ -91,3 +91,20 @@ def test_a_free_port_can_be_probed_and_a_taken_one_not() -> None:
         with pytest.raises(OSError, match="in use"):
             taken.probe()
     taken.probe()
+
+
+def test_the_heap_has_a_bound_and_is_given_back() -> None:
+    config, found = managers(memory=512 << 20, max_calls=500)
+    assert config["memory_allocator_manager"]["bytes_to_release"]
+    overload = config["overload_manager"]
+    (heap,) = (
+        monitor["typed_config"]["max_heap_size_bytes"]
+        for monitor in overload["resource_monitors"]
+        if monitor["name"].endswith("fixed_heap")
+    )
+    assert heap < 512 << 20
+    names = {action["name"].rpartition(".")[2] for action in overload["actions"]}
+    assert {"shrink_heap", "reset_high_memory_stream", "stop_accepting_requests"} <= names
+    for manager in found:
+        assert manager["stream_flush_timeout"] == "30.0s"  # or a finished reply could lie there for ever
+        assert manager["http2_protocol_options"]["initial_stream_window_size"] == 64 << 10

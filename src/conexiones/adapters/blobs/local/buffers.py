@@ -1,7 +1,7 @@
 """The memory of uploads: which of them may stay in memory, and the buffers by which others go to the disk.
 
 The buffers are aligned for O_DIRECT. Memory that is touched for the first time is slower than the disk, so a
-buffer that was used stays in a pool.
+buffer that was used stays in a pool while there are uploads.
 """
 
 from collections import deque
@@ -74,6 +74,14 @@ class Buffers:
     def small(self) -> memoryview:
         """A small unit outside the pool: so slow clients never empty the pool for all others."""
         return memoryview(mmap(-1, self._small_unit))
+
+    def leave(self) -> None:
+        """One of the users has ended. After the last one, only what a single upload needs is kept."""
+        self.users -= 1
+        if not self.users:
+            while len(self._free) > BATCH * (OUTSTANDING + 1):
+                self._free.pop()
+                self._made -= 1
 
     def give(self, unit: memoryview) -> None:
         if len(unit) == UNIT:

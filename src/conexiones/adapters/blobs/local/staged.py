@@ -306,7 +306,7 @@ class LocalStaged:
             file.close()
         if self._counted:
             self._counted = False
-            self._buffers.users -= 1
+            self._buffers.leave()
 
     def _release(self, batch: Batch) -> None:
         for unit in batch.units:
