@@ -57,7 +57,7 @@ HEAP = 32 * MIB
 _SHARES = {
     "calls": 0.12,
     "connections": 0.1,
-    "windows": 0.16,
+    "windows": 0.18,
     "messages": 0.2,
     "uploads": 0.08,
     "replies": 0.11,
@@ -147,7 +147,7 @@ def _taken(values: Mapping[str, Any]) -> int:
     """What all budgets take but those of the decoders."""
     budgets = Budgets.of(memory=values["memory"], max_calls=values["max_calls"])
     taken: int = (
-        values["max_calls"] * (CALL + 2 * budgets.window)
+        values["max_calls"] * (CALL + budgets.window)
         + values["max_connections"] * CONNECTION
         + values["message_budget"]
         + budgets.uploads
@@ -164,7 +164,8 @@ class Budgets:
     replies: pieces of downloads, and other large replies, on their way to clients.
     piece: a piece of a download.
     heap: what Envoy's allocator, which Python inside has too, may hand out: all but the decoders' budgets.
-    window: the window of a stream; a call may hold another one like it that Envoy has taken in.
+    window: the window of a stream. A call may hold another one like it that Envoy has taken in; that is
+        counted for half of the calls, since few fill both. Should more do so, Envoy resets some (`heap`).
     connection_window: of all streams of a connection.
     """
 
@@ -178,7 +179,7 @@ class Budgets:
     @classmethod
     def of(cls, *, memory: int, max_calls: int) -> "Budgets":
         rest = max(0, memory - PROCESSES)
-        window = _power_of_two(int(rest * _SHARES["windows"]) // (2 * max_calls))
+        window = _power_of_two(int(rest * _SHARES["windows"]) // max_calls)
         window = max(LEAST_WINDOW, min(LARGEST_WINDOW, window))
         return cls(
             uploads=min(_MOST_FOR_UPLOADS, int(rest * _SHARES["uploads"])),
