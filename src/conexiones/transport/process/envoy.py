@@ -181,7 +181,7 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
     ]
     del manager["route_config"]
     manager["rds"] = routes.source(folder)
-    # Streams may be silent for as long as they like. The keepalive finds connections that are dead.
+    # How long streams may be silent is decided in chain/patience.py. The keepalive finds dead connections.
     manager["stream_idle_timeout"] = "0s"
     # Applies when the call has ended: its reply has to be read, at least a part of it in this time.
     manager["stream_flush_timeout"] = f"{settings.stall_seconds}s"
