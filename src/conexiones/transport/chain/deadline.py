@@ -95,6 +95,6 @@ class _Watch:
 
     async def _watch(self) -> None:
         await self._call.body.disconnected()
-        self._gone = True
+        self._gone = self._call.gone = True
         if not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
