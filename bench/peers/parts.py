@@ -35,7 +35,7 @@ class Whole:
     async def write(self, data: bytes | memoryview) -> None:
         self._data += data
 
-    async def inspect(self, judge: Callable[[Content], T]) -> T:
+    async def inspect(self, judge: Callable[[Content], T], *, slow: bool = False) -> T:
         return judge(self._data)
 
     async def publish(self, add: Callable[[bytes], Awaitable[T]]) -> T:

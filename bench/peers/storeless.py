@@ -52,7 +52,7 @@ class Discarded:
         if self._hashing:
             await self._hashing
 
-    async def inspect(self, judge: Callable[[Content], T]) -> T:
+    async def inspect(self, judge: Callable[[Content], T], *, slow: bool = False) -> T:
         return judge(_Head(self._head, self.size))
 
     async def publish(self, add: Callable[[bytes], Awaitable[T]]) -> T:

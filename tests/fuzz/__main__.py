@@ -8,16 +8,18 @@ import subprocess
 import sys
 from dataclasses import asdict
 
+from tests.fuzz import cases
 from tests.fuzz.state import State
+from tests.fuzz.target import Fault
 from tests.fuzz.targets import TARGETS
 
 TURN_SECONDS = 120.0
 """How long one target runs before it is the next one's turn. What it has learnt is kept."""
 
 
-def turn(name: str, seconds: float) -> None:
+def turn(name: str, seconds: float) -> bool:
+    """Whether the turn came to its end. An input that ended it is kept, though not reduced."""
     blind = [] if TARGETS[name].guided else ["blind"]
-    # A process that hangs or dies is found by its artifact, or by what it says here.
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.run", name, str(seconds), *blind],
         stdout=subprocess.PIPE,
@@ -26,6 +28,14 @@ def turn(name: str, seconds: float) -> None:
     )
     if done.returncode:
         print(f"{name} ended with {done.returncode}:\n{done.stdout[-4000:]}", flush=True)
+    for line in done.stdout.splitlines():
+        if line.startswith(f"{name}: "):
+            print(line, flush=True)
+    for artifact in State(name).artifacts():
+        fault = Fault("crash", artifact.name.partition("-")[0], "")
+        print(f"kept as {cases.keep(name, fault, artifact.read_bytes())}", flush=True)
+        artifact.unlink()
+    return not done.returncode
 
 
 def report(names: list[str], before: dict[str, dict[str, float]]) -> int:
@@ -52,13 +62,14 @@ def main() -> int:
     before = {name: asdict(State(name).counts()) for name in names}
     each = seconds / len(names)
     left = dict.fromkeys(names, each)
+    ended = True
     while any(left.values()):
         for name in names:
             if left[name]:
                 piece = min(left[name], TURN_SECONDS)
                 left[name] = left[name] - piece if left[name] - piece > 1 else 0
-                turn(name, piece)
-    return 1 if report(names, before) else 0
+                ended &= turn(name, piece)
+    return 0 if report(names, before) == 0 and ended else 1
 
 
 if __name__ == "__main__":

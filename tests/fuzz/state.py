@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from tests.support.paths import ROOT
 
@@ -43,6 +44,8 @@ class State:
     def add(self, data: bytes) -> None:
         (self.corpus / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
 
-    def inputs(self) -> Iterator[bytes]:
-        for path in sorted(self.corpus.iterdir()):
-            yield path.read_bytes()
+    def artifacts(self) -> Iterator[Path]:
+        """The inputs with which a process ended that Atheris led: it died, or it hung (libFuzzer's
+        -timeout)."""
+        for kind in ("crash", "timeout", "oom"):
+            yield from self._folder.glob(f"{kind}-*")

@@ -1,12 +1,12 @@
 """The rules of images: which are accepted, how they are judged on their way, and when they are stored."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
 from conexiones.domain.decoding import is_large
-from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, ImageHeader, peek, probe
+from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, ImageHeader, glance, peek, probe
 from conexiones.domain.ids import Ids, now
 from conexiones.domain.names import UserName
 from conexiones.errors import (
@@ -148,8 +148,12 @@ class Images:
 
     async def judge(self, staged: Staged) -> ImageHeader:
         """The header of the staged bytes, which are checked to the last. Raises an ImageError."""
-        async with self._judging if staged.size >= _LARGE else nullcontext():
-            return self.checked(await staged.inspect(probe))
+        if staged.size < _LARGE:
+            header = await staged.inspect(glance)
+            if header:
+                return self.checked(header)
+        async with self._judging:
+            return self.checked(await staged.inspect(probe, slow=True))
 
     def record(self, digest: bytes, size: int, header: ImageHeader, *, user: UserName | None) -> ImageRecord:
         """The record of a new image, with an id of its own, for the catalog."""

@@ -31,9 +31,9 @@ class Staged(Protocol):
         """Appends. May return before the bytes are on disk; the failure of a write may be raised by a later
         call."""
 
-    async def inspect(self, judge: Callable[[Content], T]) -> T:
-        """Waits for all that was written and gives judge(content), run in a thread if that may take long.
-        Raises what the judge raises.
+    async def inspect(self, judge: Callable[[Content], T], *, slow: bool = False) -> T:
+        """Waits for all that was written and gives judge(content), run in a thread if the bytes are many, or
+        the judge is `slow` with few, too. Raises what the judge raises.
 
         The content must not outlive the call. Of many bytes it is never all in memory at once.
         """

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -10,7 +11,7 @@ from conexiones.adapters.blobs.local.buffers import BATCH, OUTSTANDING, UNIT, Bu
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
-from conexiones.ports.staging import Staged
+from conexiones.ports.staging import Content, Staged
 from tests.adapters.blobs.contents import (
     MIB,
     Store,
@@ -82,6 +83,17 @@ async def test_what_is_committed_goes_on(
     assert await whole(store, digest) == data
     with pytest.raises(BlobCorrupt):
         await store.staging.resume(NAME, 1)
+
+
+@pytest.mark.parametrize("size", [1, 2 * MIB])
+async def test_a_slow_judge_leaves_the_event_loop_to_others(store: Store, size: int) -> None:
+    def thread(_: Content) -> int:
+        return threading.get_ident()
+
+    staged = store.staging.stage()
+    await staged.write(content(size))
+    assert await staged.inspect(thread, slow=True) != threading.get_ident()
+    await staged.discard()
 
 
 async def test_what_was_not_committed_is_cut_off(store: Store) -> None:

@@ -8,6 +8,7 @@ them to time.
 import io
 import struct
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from random import Random
@@ -17,8 +18,8 @@ from typing import Any, NamedTuple, overload
 import pytest
 from PIL import Image
 
-from conexiones.domain.formats import probe
-from conexiones.domain.formats.reader import PARTS, PEEK_PARTS, Reader, affordable
+from conexiones.domain.formats import glance, probe
+from conexiones.domain.formats.reader import BRIEF_PARTS, PARTS, Reader, affordable
 from conexiones.domain.formats.structure import judged
 from conexiones.errors import CorruptImage, ImageError
 from tests.domain.formats.grammars import GRAMMARS
@@ -29,7 +30,7 @@ from tests.support import corpus_containers as containers
 SIZE = 8 << 10
 STEPS = 25
 
-LINES_PER_PART = 40
+LINES_PER_PART = 50
 BYTES_PER_PART = 8 << 10
 FREE_PARTS = 40
 """The first look at a file, at which nothing is counted yet."""
@@ -116,7 +117,39 @@ def test_work_is_paid_for(name: str) -> None:
 def test_the_same_holds_for_sound_images(name: str) -> None:
     done = work(corpus.images()[name])
     assert done.lines <= LINES_PER_PART * (done.parts + FREE_PARTS)
-    assert done.parts < PEEK_PARTS
+    assert done.parts < BRIEF_PARTS
+
+
+def test_a_property_that_is_named_again_and_again_is_not_kept_each_time() -> None:
+    """4 MB of one property, named 254 times by the picture, once took a GB of memory."""
+    heif = containers.heif(b"heic", properties=(containers.box(b"irot", b"\1" + bytes(4_000_000)),))
+    ipma = heif.index(b"ipma") - 4
+    (size,) = struct.unpack_from(">I", heif, ipma)
+    table = containers.full(b"ipma", struct.pack(">IHB", 1, 1, 255) + b"\1" + b"\2" * 254)
+    longer = len(table) - size
+    iprp, meta = heif.index(b"iprp") - 4, heif.index(b"meta") - 4
+    data = bytearray(heif[:ipma] + table + heif[ipma + size :])
+    for at in (iprp, meta):
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + longer)
+    tracemalloc.start()
+    try:
+        assert probe(bytes(data)).width == 37  # turned an even number of times
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 10 << 20
+
+
+def test_few_bytes_have_fewer_parts() -> None:
+    """A message of a small image costs its sender little; a glance at it is cheap for the event loop, too."""
+    assert affordable(100_000) < 17_000
+    png = corpus.images()["PNG rgb"]
+    many = png[:-12] + corpus.chunk(b"IDAT", bytes(60)) * 5000 + png[-12:]
+    assert glance(png) == probe(png)
+    assert glance(many) is None
+    assert probe(many) == probe(png)
+    with pytest.raises(CorruptImage):
+        glance(png[:60] + bytes((png[60] ^ 1,)) + png[61:])
 
 
 def test_a_file_of_more_parts_than_it_may_have_is_refused() -> None:
@@ -166,9 +199,9 @@ def jpeg_with_restarts() -> bytes:
 
 
 def jpeg_of_many_scans() -> bytes:
-    jpeg = encoded("JPEG", progressive=True)
-    scan = jpeg[jpeg.index(b"\xff\xda") : -2]
-    return jpeg[:-2] + scan * 10_000 + jpeg[-2:]
+    jpeg = corpus.encoded(corpus.picture("RGB", 100, 100), "JPEG", progressive=True)
+    scans = jpeg[jpeg.index(b"\xff\xda") : -2]
+    return jpeg[:-2] + scans * 300 + jpeg[-2:]
 
 
 def tiff_of_many_pages() -> bytes:
@@ -198,7 +231,8 @@ def heif_of_many_items() -> bytes:
 def heif_of_many_properties() -> bytes:
     """The same, each tile with two properties, and the picture as the last item."""
     tile = struct.pack(">HBBB", 2, 2, 1, 1)
-    return GRAMMARS["HeifUses"].wrapped(tile * 59_000 + struct.pack(">HBB", 1, 1, 1))
+    uses = GRAMMARS["HeifUses"].wrapped(tile * 59_000 + struct.pack(">HBB", 1, 1, 1))
+    return uses + containers.box(b"mdat", bytes(2 << 20))
 
 
 @pytest.mark.parametrize(

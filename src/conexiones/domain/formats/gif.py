@@ -32,7 +32,7 @@ def probe(file: Reader) -> ImageHeader:
     header, position = _first_image(file)
     frames = 0
     while True:
-        file.spend(2)
+        file.spend(1)
         introducer = file.byte(position)
         if introducer == _DESCRIPTOR:
             frames += 1
@@ -62,7 +62,7 @@ def _first_image(file: Reader) -> tuple[ImageHeader, int]:
         width = height = 1
     position = 13 + _table_bytes(flags)
     while True:
-        file.spend(2)
+        file.spend(1)
         introducer = file.byte(position)
         if introducer == _EXTENSION:
             position = _after_sub_blocks(file, position + 2)
@@ -103,7 +103,7 @@ def _after_sub_blocks(file: Reader, position: int) -> int:
                 following = run.end()
                 alike += (following - at) // (length + 1)
             at = following
-        file.spend(1 + steps // _STEPS_PER_PART + alike // _BLOCKS_PER_PART)
+        file.spend(steps // _STEPS_PER_PART + alike // _BLOCKS_PER_PART)
         if at < last and not piece[at]:
             return base + at + 1
         if base + at == position:

@@ -24,6 +24,7 @@ _APERTURE = struct.Struct(">8i")
 
 _OF_USE = frozenset({b"pitm", b"iprp", b"iloc", b"idat"})
 _OF_SIZE = frozenset({b"ispe", b"clap", b"irot"})
+_BOX_PARTS = 8  # More than what it takes: no honest file has tens of thousands of boxes.
 _MAX_PROPERTIES = 0x7FFF  # ipma counts them in 15 bits.
 _MAX_ASSOCIATIONS = 4  # one ipma box for each version and each width of its indices (ISO/IEC 23008-12, 9.3.1)
 _MAX_PROPERTY_BYTES = 64  # Of those that determine the size, the longest is clap with 32.
@@ -228,7 +229,7 @@ def _item_ends(file: Reader, version: int, content: bytes) -> Iterator[tuple[int
 def _boxes(format: ImageFormat, file: Reader, position: int, end: int) -> Iterator[Box]:
     """The boxes between two positions. Bytes at the end that are too few for a box header are ignored."""
     while position + 8 <= end:
-        file.spend(2)
+        file.spend(_BOX_PARTS)
         size, kind = file.unpack(_HEADER, position)
         start = position + 8
         if size == 1:

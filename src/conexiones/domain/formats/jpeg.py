@@ -19,6 +19,9 @@ _TEM, _SOI, _EOI, _SOS, _APP1, _SOF55 = 0x01, 0xD8, 0xD9, 0xDA, 0xE1, 0xF7
 # then.
 _MAX_BYTES: Final = 4 << 30
 
+_SEGMENT_PARTS = 8
+"""More than what it takes: no honest file has tens of thousands of segments."""
+
 _FF_PER_PART = 64
 """Bytes 0xFF, each of which may begin a marker, that cost as much as a part. Of coded pixels one in 256 is
 one."""
@@ -35,7 +38,9 @@ def probe(file: Reader) -> ImageHeader:
             return header
         if marker in _FRAMES:
             raise CorruptImage(format="JPEG")
-        if marker != _TEM:
+        if marker == _TEM:
+            file.spend(_SEGMENT_PARTS)
+        else:
             position = _segment_end(file, marker, position)
 
 
@@ -56,6 +61,7 @@ def _header(file: Reader, *, full: bool) -> tuple[ImageHeader, int]:
         try:
             marker, position = _next_marker(file, position)
             if marker == _TEM:
+                file.spend(_SEGMENT_PARTS)
                 continue
             end = _segment_end(file, marker, position)
         except (TruncatedImage, struct.error):
@@ -106,7 +112,7 @@ def _segment_end(file: Reader, marker: int, position: int) -> int:
 
     Raises TruncatedImage unless all of it is in the file.
     """
-    file.spend(1)
+    file.spend(_SEGMENT_PARTS)
     if marker < 0xC0 or marker in (_SOI, _EOI):
         raise CorruptImage(format="JPEG")
     if marker == _SOF55:

@@ -12,13 +12,16 @@ from typing import Any, Final
 from conexiones.ports.staging import Content
 
 PARTS: Final = 250_000
-"""Parts of any file."""
+"""Parts that a file may have, if it is not small."""
+
+_SMALL_PARTS, _BYTES_OF_SMALL = 4_000, 8
+"""A small file may have so many parts, and one more for so many of its bytes."""
 
 _BYTES_PER_PART = 8 << 10
-"""For each such number of its bytes, a file may have one part more."""
+"""For each such number of its bytes, any file may have one part more."""
 
-PEEK_PARTS: Final = 4_000
-"""Parts that are looked at in the first bytes of a file, which is done on the event loop."""
+BRIEF_PARTS: Final = 4_000
+"""Parts that may be looked at on the event loop, which takes a few milliseconds."""
 
 STRETCH: Final = 64 << 10
 """The most bytes that are searched at a time, and paid for then. A search holds the interpreter lock, and
@@ -34,7 +37,7 @@ read from a disk; only who jumps back can have the same blocks read again and ag
 
 def affordable(size: int) -> int:
     """The parts that a file of `size` bytes may have."""
-    return PARTS + size // _BYTES_PER_PART
+    return min(PARTS, _SMALL_PARTS + size // _BYTES_OF_SMALL) + size // _BYTES_PER_PART
 
 
 class TooManyParts(Exception):

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from conexiones.domain.formats import bmp, gif, heif, jpeg, png, tiff, webp
 from conexiones.domain.formats.header import Buffer, ImageHeader
-from conexiones.domain.formats.reader import PEEK_PARTS, Reader, TooManyParts, affordable
+from conexiones.domain.formats.reader import BRIEF_PARTS, Reader, TooManyParts, affordable
 from conexiones.domain.formats.signatures import HEAD_BYTES, MARKUP_BYTES, sniff
 from conexiones.errors import CorruptImage, NotAnImage, TruncatedImage, UnsupportedFormat
 from conexiones.image_formats import ImageFormat
@@ -47,6 +47,17 @@ def probe(data: Buffer) -> ImageHeader:
     return judged(Reader(data, affordable(len(data))))
 
 
+def glance(data: Buffer) -> ImageHeader | None:
+    """The same for the event loop: None for a file with so many parts that it would take long."""
+    file = Reader(data, min(BRIEF_PARTS, affordable(len(data))))
+    try:
+        return judged(file)
+    except CorruptImage:
+        if file.left < 0 and affordable(len(data)) > BRIEF_PARTS:
+            return None
+        raise
+
+
 def judged(file: Reader) -> ImageHeader:
     """The same, of a file whose parts are paid for by its reader's budget."""
     name = sniff(file.bytes(0, MARKUP_BYTES))
@@ -77,6 +88,6 @@ def peek(head: bytes) -> ImageHeader | None:
     if name in ("AVIF", "HEIF") and len(head) < HEAD_BYTES:
         return None  # Compatible brands that are still to come may decide otherwise.
     try:
-        return _FORMATS[name][1](Reader(head, PEEK_PARTS), full=len(head) >= PEEK_BYTES)
+        return _FORMATS[name][1](Reader(head, BRIEF_PARTS), full=len(head) >= PEEK_BYTES)
     except (TruncatedImage, TooManyParts, *_PAST_THE_END):
         return None

@@ -185,13 +185,13 @@ class LocalStaged:
             raise StorageUnavailable
         return self._file
 
-    async def inspect(self, judge: Callable[[Content], T]) -> T:
+    async def inspect(self, judge: Callable[[Content], T], *, slow: bool = False) -> T:
         """As in the port. ValueError if nothing was written."""
         if not self._size:
             raise ValueError("there is nothing to inspect")
         if self._memory is not None:
             content = bytes(self._memory)
-            if len(content) <= INLINE:
+            if len(content) <= INLINE and not slow:
                 return judge(content)
             return await self._folder.run(judge, content)
         file = await self._flushed()
