@@ -3,7 +3,7 @@
 It goes on with five kinds of work at once until its standard input ends, and prints a line of JSON for each
 piece of work: its kind, when it began (seconds of the monotonic clock, which all processes share), how many
 seconds it took, and its error, "" if there was none. All work but uploads begins at fixed times, whether or
-not the work before has been answered. So a server that answers nobody for a second is seen in all of the calls
+not the work before has been answered. So a server that answers nobody for a second shows in all of the calls
 that were due in that second.
 """
 

@@ -56,7 +56,7 @@ class Stream:
     replies: int = 0
     received: int = 0
     ended: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """"served" if data came, "refused" if the call ended without any, "reset", or "closed" with the connection."""
+    """Ends as "served" if data came, "refused" if none came, "reset", or "closed" with its connection."""
 
     async def send(self, data: bytes, *, end: bool = False) -> None:
         """Sends DATA, as the windows allow. Returns early if the call has ended. Raises OSError."""
@@ -80,8 +80,8 @@ class Stream:
 
 
 class Link:
-    """A connection. `window` is how many bytes each stream may receive, and is opened again as they come, unless
-    it is 0. With `reads` false, nothing is ever read from the connection."""
+    """A connection. `window` is how many bytes each stream may receive, and is opened again as they come,
+    unless it is 0. With `reads` false, nothing is ever read from the connection."""
 
     def __init__(self, connection: Connection, tally: Tally, *, reads: bool, window: int) -> None:
         self.window = _DEFAULT_WINDOW

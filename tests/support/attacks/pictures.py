@@ -145,7 +145,7 @@ async def decoded(target: Target, tally: Tally, *, image: bytes, streams: int = 
 
 
 async def previews(target: Target, tally: Tally, *, image: bytes, streams: int = 16) -> None:
-    """Users whose image is large, each another one, so that each reply of GetUserBidiStream needs a preview."""
+    """Users with large images, each another one, so that each reply of GetUserBidiStream needs a preview."""
     numbers = itertools.count()
 
     async def one(link: Link, number: int) -> None:
