@@ -55,12 +55,14 @@ def test_one_that_holds_nothing_may_have_one_whatever_its_size() -> None:
     assert not shares.free(1)
 
 
-def test_places_are_for_every_connection_while_they_are_free() -> None:
+def test_a_connection_with_little_finds_some_beside_the_share_of_its_client() -> None:
     shares = Shares(100, places=10)
     shares.take(ANA, 50)
-    other = Caller("ana", "2")
-    assert filled(shares, other) == 10
     assert not shares.within(ANA, 1)
+    assert filled(shares, Caller("ana", "2")) == 10
+    for number in range(3, 20):
+        filled(shares, Caller("ana", str(number)))
+    assert shares.of("ana") <= 75, "others still find a quarter"
 
 
 def test_what_is_given_back_is_free_again() -> None:
@@ -69,7 +71,7 @@ def test_what_is_given_back_is_free_again() -> None:
     filled(shares, BEA)
     shares.give(ANA, shares.of("ana"))
     shares.give(BEA, shares.of("bea"))
-    assert (shares.held, shares.clients) == (0, [])
+    assert (shares.held, shares.most()) == (0, 0)
 
 
 def order(line: FairLine[str]) -> list[str]:

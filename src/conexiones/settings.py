@@ -134,8 +134,14 @@ class Settings:
     stall_seconds: float = _setting(
         _seconds, "30", "Silence in the middle of a message after which the call is ended."
     )
+    least_rate: int = _setting(
+        _size, "8KiB", "Bytes a second at which a message must come, once `stall_seconds` are used up."
+    )
     idle_seconds: float = _setting(
-        _seconds, "60", "How long a connection without calls stays open; 0: for any length of time."
+        _seconds,
+        "60",
+        "How long a connection without calls, or a stream that asks nothing, stays open; 0: for any length of"
+        " time.",
     )
     max_calls: int = _setting(
         _count, "1000", "Calls that are served at a time; further calls get SERVER_BUSY."

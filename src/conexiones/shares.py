@@ -7,8 +7,8 @@ client has the same rule.
 
 import ipaddress
 from collections import OrderedDict, deque
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -16,8 +16,7 @@ _IPV6_NETWORK = 64
 """Bits of an IPv6 address that tell clients apart: one client has all addresses of its network."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks for something shared: a client, by a key, and one of its connections."""
 
     client: str
@@ -28,6 +27,7 @@ SERVER = Caller("")
 """The server itself, for work that no client waits for."""
 
 
+@lru_cache(4096)
 def client_of(address: str) -> str:
     """The key of the client at an IP address. What is no address is its own key."""
     try:
@@ -42,54 +42,68 @@ def client_of(address: str) -> str:
 
 
 class Shares:
-    """How much of `limit` each caller holds. `places` is what a connection may hold in any case, while it is
-    free: a client that has little never waits for its own share to grow."""
+    """How much of `limit` each caller holds.
+
+    A connection that holds at most `places` may have a half more than its client's share: so the others of
+    its client do not leave it without any.
+    """
 
     def __init__(self, limit: int, *, places: int = 0) -> None:
         self.limit = limit
         self.places = places
         self.held = 0
-        self._clients: dict[str, dict[str, int]] = {}
+        self._clients: dict[str, int] = {}
+        self._connections: dict[Caller, int] = {}
 
     def of(self, client: str) -> int:
         """What a client holds."""
-        return sum(self._clients.get(client, {}).values())
+        return self._clients.get(client, 0)
 
     def of_connection(self, caller: Caller) -> int:
-        return self._clients.get(caller.client, {}).get(caller.connection, 0)
+        """What one connection of a client holds."""
+        return self._connections.get(caller, 0)
 
-    @property
-    def clients(self) -> list[str]:
-        """The clients that hold something."""
-        return list(self._clients)
+    def most(self) -> int:
+        """What the client holds that holds most."""
+        return max(self._clients.values(), default=0)
 
     def within(self, caller: Caller, size: int) -> bool:
         """Whether the caller's share has room for `size` more, whether or not that is free now."""
         mine, total = self.of_connection(caller), self.of(caller.client)
-        if mine + size <= self.places or not total:
+        if not total:
             return True
-        share = (self.limit - (self.held - total)) // 2
+        share = _half(self.limit - (self.held - total))
+        if mine + size <= self.places:
+            return total + size <= share + _half(share)
         if total + size > share:
             return False
-        return not mine or mine + size <= (share - (total - mine)) // 2
+        return not mine or mine + size <= _half(share - (total - mine))
 
     def free(self, size: int) -> bool:
+        """Whether so much is free, whoever asks for it."""
         return self.held + size <= self.limit
 
     def take(self, caller: Caller, size: int) -> None:
-        connections = self._clients.setdefault(caller.client, {})
-        connections[caller.connection] = connections.get(caller.connection, 0) + size
+        """Takes it, whether or not it is free or within the share."""
+        self._clients[caller.client] = self.of(caller.client) + size
+        self._connections[caller] = self.of_connection(caller) + size
         self.held += size
 
     def give(self, caller: Caller, size: int) -> None:
         """Gives back what `take` took."""
-        connections = self._clients[caller.client]
-        connections[caller.connection] -= size
         self.held -= size
-        if not connections[caller.connection]:
-            del connections[caller.connection]
-            if not connections:
-                del self._clients[caller.client]
+        if left := self._clients[caller.client] - size:
+            self._clients[caller.client] = left
+        else:
+            del self._clients[caller.client]
+        if left := self._connections[caller] - size:
+            self._connections[caller] = left
+        else:
+            del self._connections[caller]
+
+
+def _half(size: int) -> int:
+    return (size + 1) // 2
 
 
 class FairLine(Generic[T]):

@@ -44,6 +44,7 @@ ConexionesError
 ├── Unavailable                   UNAVAILABLE
 │   ├── ServerDraining            SERVER_DRAINING
 │   ├── ServerBusy                SERVER_BUSY
+│   ├── StreamIdle                STREAM_IDLE
 │   └── StorageUnavailable        STORAGE_UNAVAILABLE
 ├── Cancelled                     CANCELLED
 ├── DeadlineExceeded              DEADLINE_EXCEEDED
@@ -122,6 +123,7 @@ from conexiones.errors.serving import (
     ServerDraining,
     StorageFull,
     StorageUnavailable,
+    StreamIdle,
     TooManyUploads,
     Unavailable,
     UndeclaredCompression,
@@ -179,6 +181,7 @@ __all__ = [
     "SizeExceeded",
     "StorageFull",
     "StorageUnavailable",
+    "StreamIdle",
     "TooManyPixels",
     "TooManyUploads",
     "TruncatedImage",

@@ -62,6 +62,15 @@ class ServerBusy(Unavailable):
     retry_after = 1.0
 
 
+class StreamIdle(Unavailable):
+    """Nothing of the request was under way, so nothing is lost."""
+
+    reason = "STREAM_IDLE"
+    english = "Nothing was asked on this stream for {limit} seconds, so it was ended: open it again."
+    spanish = "No se pidió nada por este flujo en {limit} segundos y se cerró: vuelva a abrirlo."
+    retry_after = 0.0
+
+
 class StorageUnavailable(Unavailable):
     reason = "STORAGE_UNAVAILABLE"
     english = "The server cannot reach its storage."

@@ -13,7 +13,8 @@ from conexiones.transport.chain.deadline import deadline
 from conexiones.transport.chain.guard import guard
 from conexiones.transport.chain.limits import Limits
 from conexiones.transport.chain.log import log
-from conexiones.transport.chain.memory import Budget
+from conexiones.transport.chain.memory import Memory
+from conexiones.transport.chain.patience import Patience
 from conexiones.transport.chain.steps import Step, chain
 from conexiones.transport.process.control import Control
 from conexiones.transport.router import Router
@@ -40,9 +41,14 @@ class Front:
         self._resources = resources
         self._on_drain = on_drain
         self._control: Control | None = None
-        self._admission = Admission(settings.max_calls, self._idle)
-        limits = Limits(Budget(settings.message_budget), stall_seconds=settings.stall_seconds)
-        self._serve = chain([*steps, guard, log, self._admission, limits, deadline])
+        patience = Patience(
+            stall_seconds=settings.stall_seconds,
+            least_rate=settings.least_rate,
+            idle_seconds=settings.idle_seconds,
+        )
+        self._admission = Admission(settings.max_calls, self._idle, patience)
+        limits = Limits(Memory(settings.message_budget, max_message=settings.max_message_bytes), patience)
+        self._serve = chain([*steps, guard, log, deadline, self._admission, limits])
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

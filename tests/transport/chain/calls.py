@@ -49,15 +49,17 @@ def call(
     exempt: frozenset[Exemption] = frozenset(),
     verb: str = "POST",
     headers: dict[bytes, bytes] | None = None,
+    peer: tuple[str, int] = ("127.0.0.1", 1),
+    brief: bool = False,
 ) -> Call:
     scope = {
         "headers": list((headers or {}).items()),
         "path": "/a.B/C",
         "query_string": b"",
         "method": verb,
-        "client": ("127.0.0.1", 1),
+        "client": peer,
     }
-    route = Route(service="a.B", method="C", endpoint=endpoint, exempt=exempt)
+    route = Route(service="a.B", method="C", endpoint=endpoint, exempt=exempt, brief=brief)
     index = headers or {}
     return Call(
         scope, client.receive, client.send, route=route, protocol=protocol, index=index, seconds=seconds

@@ -5,9 +5,13 @@ from contextlib import suppress
 
 import pytest
 
-from conexiones.errors import NotAnImage, ServerBusy, ServerDraining
-from conexiones.transport.chain.admission import Admission
+from conexiones.errors import NotAnImage, ServerBusy, ServerDraining, StreamIdle
+from conexiones.transport.chain import admission as module
+from conexiones.transport.chain import patience
+from conexiones.transport.chain.admission import BRIEF, Admission
 from conexiones.transport.chain.call import Call, Exemption
+from conexiones.transport.chain.patience import Patience
+from tests.support.waiting import idle
 from tests.transport.chain.calls import Client, call, nothing
 
 
@@ -16,7 +20,8 @@ class Server:
 
     def __init__(self, max_calls: int) -> None:
         self.idle = 0
-        self.admission = Admission(max_calls, self._idle)
+        self.patience = Patience(stall_seconds=100, least_rate=1, idle_seconds=100)
+        self.admission = Admission(max_calls, self._idle, self.patience)
         self._end = asyncio.Event()
         self._begun: list[asyncio.Task[None]] = []
 
@@ -46,6 +51,11 @@ class Server:
         await asyncio.gather(*self._begun)
 
 
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
+
+
 async def test_as_many_calls_as_there_may_be_and_no_more() -> None:
     server = Server(2)
     await server.begin()
@@ -57,10 +67,27 @@ async def test_as_many_calls_as_there_may_be_and_no_more() -> None:
     await server.one()
 
 
-async def test_those_that_are_exempt_are_served_and_not_counted() -> None:
+async def test_a_call_waits_for_a_place() -> None:
+    server = Server(1)
+    await server.begin()
+    waiting = asyncio.create_task(server.one())
+    await idle()
+    assert not waiting.done()
+    await server.end()
+    await waiting
+
+
+async def test_those_that_are_exempt_have_places_of_their_own() -> None:
     server = Server(1)
     await server.begin("admission")
-    await server.begin("admission")
+    with pytest.raises(ServerBusy):
+        await server.one("admission")
+    await server.begin()
+    await server.end()
+
+
+async def test_those_that_are_exempt_are_served_whatever_the_others_are() -> None:
+    server = Server(1)
     await server.begin()
     await server.one("admission")
     with pytest.raises(ServerBusy):
@@ -112,3 +139,67 @@ async def test_a_drain_does_not_wait_for_those_that_are_exempt() -> None:
     with pytest.raises(ServerDraining):
         await server.one("drain")
     await server.end()
+
+
+async def lasting(server: Server, peer: tuple[str, int], *, brief: bool = False) -> "asyncio.Task[None]":
+    """A call that lasts until it is cancelled."""
+    one = call(Client(), peer=peer, brief=brief)
+
+    async def rest(_: Call) -> None:
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(server.admission(one, rest))
+    await idle()
+    return task
+
+
+async def test_one_client_cannot_take_all_places() -> None:
+    server = Server(20)
+    greedy = [await lasting(server, ("10.0.0.1", port)) for port in range(10) for _ in range(4)]
+    async with asyncio.timeout(0):
+        await server.admission(call(Client(), peer=("10.0.0.2", 1)), nothing)
+    for one in greedy:
+        one.cancel()
+    await asyncio.gather(*greedy, return_exceptions=True)
+
+
+async def test_brief_calls_take_turns_by_client() -> None:
+    server = Server(1000)
+    greedy = [
+        await lasting(server, ("10.0.0.1", port), brief=True) for port in range(4) for _ in range(2 * BRIEF)
+    ]
+    async with asyncio.timeout(0):
+        await server.admission(call(Client(), peer=("10.0.0.2", 1), brief=True), nothing)
+        # So can one of the same client that has a connection of its own.
+        await server.admission(call(Client(), peer=("10.0.0.1", 9), brief=True), nothing)
+        # What is not brief is not counted among them.
+        await server.admission(call(Client(), peer=("10.0.0.1", 1)), nothing)
+    for one in greedy:
+        one.cancel()
+    await asyncio.gather(*greedy, return_exceptions=True)
+
+
+async def test_a_silent_stream_makes_room_for_a_call_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SILENT_SECONDS", 0.0)
+    server = Server(2)
+    ended: list[Call] = []
+
+    async def silent(one: Call) -> None:
+        server.patience.add(one)
+        try:
+            await one.body.read()
+        except StreamIdle:
+            ended.append(one)
+
+    streams = []
+    for port in range(2):
+        one = call(Client(), peer=("10.0.0.1", port))
+        streams.append(one)
+        server._begun.append(asyncio.create_task(server.admission(one, silent)))
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        await server.admission(call(Client(), peer=("10.0.0.2", 1)), nothing)
+    assert ended == streams[:1], "the one that was silent for longest, and no other"
+    for task in server._begun:
+        task.cancel()
+    await asyncio.gather(*server._begun, return_exceptions=True)

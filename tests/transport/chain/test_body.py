@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conexiones.errors import Cancelled, ClientStalled
+from conexiones.errors import Cancelled
 from conexiones.transport.chain.body import FIRST_PAUSE, Body
 from tests.transport.chain.calls import Client
 
@@ -36,26 +36,6 @@ async def test_a_client_that_goes_away(within: bool) -> None:
     with pytest.raises(Cancelled):
         await body.read(within=within)
     assert not body.ended
-
-
-async def test_a_client_that_stops_within_a_message() -> None:
-    client = Client()
-    body = Body(client.receive)
-    body.stall_seconds = 0.01
-    with pytest.raises(ClientStalled) as caught:
-        await body.read(within=True)
-    assert caught.value.facts == {"limit": 1}
-
-
-async def test_a_client_may_be_silent_between_messages() -> None:
-    client = Client()
-    body = Body(client.receive)
-    body.stall_seconds = 0.01
-    reading = asyncio.create_task(body.read())
-    await asyncio.wait([reading], timeout=0.1)
-    assert not reading.done()
-    client.write(b"a")
-    assert await reading == b"a"
 
 
 async def test_its_end_is_watched_without_hurry() -> None:

@@ -1,140 +1,135 @@
-"""The budget of memory for messages: never more than its limit, in the order of arrival."""
+"""Memory for messages: what a small one, a large one and the work on it hold, and who has to hurry."""
 
 import asyncio
-import random
 
 import pytest
 
-from conexiones.transport.chain.memory import COPIES, FREE, Budget, Lease
+from conexiones.errors import ClientStalled
+from conexiones.shares import Caller
+from conexiones.transport.chain import memory as module
+from conexiones.transport.chain.body import Body
+from conexiones.transport.chain.memory import COPIES, FREE, SMALL, Lease, Memory
 from tests.support.waiting import idle
+from tests.transport.chain.calls import Client
+
+MIB = 1 << 20
+LIMIT, LARGEST = 256 * MIB, 64 * MIB
 
 
-async def test_who_comes_first_is_served_first() -> None:
-    budget = Budget(100)
-    await budget.acquire(80)
-    served = []
-
-    async def wait(size: int) -> None:
-        await budget.acquire(size)
-        served.append(size)
-
-    waiting = [asyncio.create_task(wait(size)) for size in (60, 10, 30)]
-    await idle()
-    assert served == [], "10 would fit, but is not first in the line"
-    budget.release(80)
-    await asyncio.gather(*waiting)
-    assert served == [60, 10, 30]
-    assert budget.held == 100
+def lease(memory: Memory, client: str = "ana", body: Body | None = None) -> Lease:
+    return Lease(memory, Caller(client), body or Body(Client().receive))
 
 
-async def test_as_much_as_the_limit_may_be_held_and_not_a_byte_more() -> None:
-    budget = Budget(100)
-    await budget.acquire(100)
-    more = asyncio.create_task(budget.acquire(1))
-    await idle()
-    assert not more.done()
-    budget.release(1)
-    await more
-    assert budget.held == 100
+def parts(memory: Memory) -> tuple[int, int, int]:
+    return memory.small.held, memory.incoming.held, memory.work.held
 
 
-async def test_who_is_cancelled_in_the_line_takes_nothing_and_lets_the_next_pass() -> None:
-    budget = Budget(100)
-    await budget.acquire(50)
-    large = asyncio.create_task(budget.acquire(100))
-    small = asyncio.create_task(budget.acquire(50))
-    await idle()
-    large.cancel()
-    await small
-    assert large.cancelled()
-    assert budget.held == 100
+@pytest.mark.parametrize("limit", [192, 200, 256, 300, 1000])
+def test_the_parts_are_the_whole_and_have_room_for_the_largest_message(limit: int) -> None:
+    memory = Memory(limit * MIB, max_message=LARGEST)
+    assert memory.small.limit + memory.incoming.limit + memory.work.limit == limit * MIB
+    assert memory.incoming.limit >= LARGEST
+    assert memory.small.limit >= COPIES * memory.most_small
 
 
-async def test_who_is_cancelled_with_its_share_gives_it_back() -> None:
-    budget = Budget(100)
-    await budget.acquire(100)
-    waiting = asyncio.create_task(budget.acquire(70))
-    await idle()
-    budget.release(100)  # it is granted now, and has not run since
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    assert waiting.cancelled()
-    assert budget.held == 0
+async def test_a_tiny_message_holds_nothing() -> None:
+    memory = Memory(LIMIT, max_message=LARGEST)
+    one = lease(memory)
+    await one.hold(FREE)
+    await one.work(FREE)
+    assert memory.held == 0
 
 
-async def test_who_is_cancelled_just_before_a_release_is_passed_over() -> None:
-    budget = Budget(100)
-    await budget.acquire(100)
-    first, second = (asyncio.create_task(budget.acquire(100)) for _ in range(2))
-    await idle()
-    first.cancel()
-    budget.release(100)  # before the first has run again
-    await second
-    await asyncio.gather(first, return_exceptions=True)
-    assert first.cancelled()
-    assert budget.held == 100
+async def test_a_small_message_holds_all_its_copies_at_once() -> None:
+    memory = Memory(LIMIT, max_message=LARGEST)
+    one = lease(memory)
+    await one.hold(SMALL)
+    await one.work(SMALL)
+    assert parts(memory) == (COPIES * SMALL, 0, 0)
+    one.decoded()
+    assert memory.held == COPIES * SMALL
+    one.release()
+    one.release()
+    assert memory.held == 0
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_never_more_than_the_limit_whatever_happens(seed: int) -> None:
-    rng = random.Random(seed)
-    limit = (FREE + 10) * COPIES * 2
-    budget = Budget(limit)
-
-    async def call() -> None:
-        lease = Lease(budget)
-        try:
-            for _ in range(rng.randrange(1, 5)):
-                await lease.hold(FREE + rng.randrange(1, 10))
-                await asyncio.sleep(0)
-                if rng.random() < 0.3:
-                    lease.release()
-        finally:
-            lease.release()
-
-    async def held() -> None:
-        while True:
-            assert 0 <= budget.held <= limit
-            await asyncio.sleep(0)
-
-    watching = asyncio.create_task(held())
-    calls = [asyncio.create_task(call()) for _ in range(50)]
-    for _ in range(200):
-        await asyncio.sleep(0)
-        if rng.random() < 0.1:
-            rng.choice(calls).cancel()
-    for ended in await asyncio.gather(*calls, return_exceptions=True):
-        assert ended is None or isinstance(ended, asyncio.CancelledError)
-    watching.cancel()
-    assert budget.held == 0
+async def test_a_large_message_holds_its_copies_only_while_it_is_worked_on() -> None:
+    memory = Memory(LIMIT, max_message=LARGEST)
+    one = lease(memory)
+    await one.hold(10 * MIB)
+    assert parts(memory) == (0, 10 * MIB, 0)
+    await one.work(10 * MIB)
+    assert parts(memory) == (0, 10 * MIB, (COPIES - 1) * 10 * MIB)
+    one.decoded()
+    assert parts(memory) == (0, 0, (COPIES - 1) * 10 * MIB)
+    one.release()
+    assert memory.held == 0
 
 
-async def test_a_lease_is_for_large_messages_alone() -> None:
-    budget = Budget(10 * FREE)
-    lease = Lease(budget)
-    await lease.hold(FREE)
-    assert (budget.held, lease.holds) == (0, False)
-    await lease.hold(FREE + 1)
-    assert (budget.held, lease.holds) == ((FREE + 1) * COPIES, True)
-    await lease.hold(FREE)
-    assert budget.held == (FREE + 1) * COPIES, "it has enough for that"
-    lease.release()
-    lease.release()
-    assert (budget.held, lease.holds) == (0, False)
+async def test_large_messages_that_come_in_do_not_keep_small_ones_waiting_nor_the_work() -> None:
+    memory = Memory(LIMIT, max_message=LARGEST)
+    for client in ("ana", "bea", "eva"):
+        held = [asyncio.create_task(lease(memory, client).hold(LARGEST)) for _ in range(10)]
+        await idle()
+    assert memory.incoming.held >= memory.incoming.limit - LARGEST
+    async with asyncio.timeout(0):
+        await lease(memory, "leo").hold(SMALL)
+        await lease(memory, "leo").work(20 * MIB)
+    for one in held:
+        one.cancel()
 
 
-async def test_two_leases_that_want_more_do_not_wait_for_each_other() -> None:
-    size = 2 * FREE
-    budget = Budget(size * COPIES * 2)
-    first, second = Lease(budget), Lease(budget)
-    await first.hold(size)
-    await second.hold(size)
+async def test_two_that_want_more_do_not_wait_for_each_other() -> None:
+    memory = Memory(10 * FREE, max_message=3 * FREE)
+    first, second = lease(memory, "ana"), lease(memory, "bea")
+    await first.hold(FREE + 1)
+    await second.hold(FREE + 1)
+
+    async def whole(one: Lease) -> None:
+        await one.hold(3 * FREE)
+        one.release()
+
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        for lease in (first, second):
-            tasks.create_task(_whole(lease, 2 * size))
-    assert budget.held == 0
+        for one in (first, second):
+            tasks.create_task(whole(one))
+    assert memory.held == 0
 
 
-async def _whole(lease: Lease, size: int) -> None:
-    await lease.hold(size)
-    lease.release()
+async def held_by_a_slow_client(memory: Memory, client: str, size: int) -> "asyncio.Task[bytes | None]":
+    """A message that holds memory and comes no further."""
+    body = Body(Client().receive)
+    await lease(memory, client, body).hold(size)
+    reading = asyncio.create_task(body.read(within=True))
+    await idle()
+    return reading
+
+
+async def test_while_others_wait_who_holds_most_has_to_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HURRY_SECONDS", 0.01)
+    monkeypatch.setattr("conexiones.transport.chain.budget.PRESS_SECONDS", 0.02)
+    memory = Memory(LIMIT, max_message=LARGEST)
+    most = await held_by_a_slow_client(memory, "ana", memory.incoming.limit - 10 * MIB)
+    less = await held_by_a_slow_client(memory, "bea", 5 * MIB)
+    waiting = asyncio.create_task(lease(memory, "eva").hold(10 * MIB))
+    with pytest.raises(ClientStalled):
+        await most
+    await idle()
+    assert not less.done()
+    waiting.cancel()
+    less.cancel()
+
+
+async def test_who_is_quick_enough_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HURRY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "HURRY_RATE", 1)
+    memory = Memory(LIMIT, max_message=LARGEST)
+    client = Client()
+    body = Body(client.receive)
+    one = lease(memory, "ana", body)
+    await one.hold(10 * MIB)
+    for _ in range(5):
+        reading = asyncio.create_task(body.read(within=True))
+        await asyncio.wait([reading], timeout=0.02)
+        one.hurry()
+        client.write(bytes(1000))
+        assert await reading == bytes(1000)

@@ -16,6 +16,13 @@ INLINE = 128 << 10
 SIZES = [0, 1, 1000, INLINE - 1, INLINE, INLINE + 1, LIMIT - 1, LIMIT]
 
 
+async def inflated(data: bytes | memoryview, limit: int) -> bytes | None:
+    async def room() -> None:
+        pass
+
+    return await inflate(data, limit, room)
+
+
 def noise(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
@@ -24,21 +31,21 @@ def noise(size: int) -> bytes:
 @pytest.mark.parametrize("content", [bytes, noise], ids=["zeros", "noise"])
 async def test_up_to_the_limit(content, size: int) -> None:
     data = content(size)
-    assert await inflate(gzip.compress(data), LIMIT) == data
-    assert await inflate(memoryview(gzip.compress(data, 0)), size) == data
+    assert await inflated(gzip.compress(data), LIMIT) == data
+    assert await inflated(memoryview(gzip.compress(data, 0)), size) == data
 
 
 @pytest.mark.parametrize("limit", [size for size in SIZES if size])
 @pytest.mark.parametrize("more", [1, 2, 100_000, 10 * LIMIT])
 async def test_more_than_the_limit(limit: int, more: int) -> None:
-    assert await inflate(gzip.compress(bytes(limit + more)), limit) is None
+    assert await inflated(gzip.compress(bytes(limit + more)), limit) is None
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, INLINE, LIMIT])
 @pytest.mark.parametrize("cut", [1, 4, 8, 9, 12])
 async def test_what_is_cut(size: int, cut: int) -> None:
     with pytest.raises(MalformedRequest):
-        await inflate(gzip.compress(noise(size))[:-cut], LIMIT)
+        await inflated(gzip.compress(noise(size))[:-cut], LIMIT)
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, INLINE, LIMIT])
@@ -48,12 +55,12 @@ async def test_what_is_cut(size: int, cut: int) -> None:
 async def test_what_follows(size: int, behind: bytes) -> None:
     """Another member, too."""
     with pytest.raises(MalformedRequest):
-        await inflate(gzip.compress(noise(size)) + behind, LIMIT)
+        await inflated(gzip.compress(noise(size)) + behind, LIMIT)
 
 
 async def test_many_empty_members_cost_no_more_than_one() -> None:
     with pytest.raises(MalformedRequest):
-        await inflate(gzip.compress(b"") * 100_000, LIMIT)
+        await inflated(gzip.compress(b"") * 100_000, LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,7 @@ async def test_many_empty_members_cost_no_more_than_one() -> None:
 )
 async def test_what_is_no_gzip(data: bytes) -> None:
     with pytest.raises(MalformedRequest):
-        await inflate(data, LIMIT)
+        await inflated(data, LIMIT)
 
 
 @pytest.mark.parametrize("size", [100, INLINE * 2])
@@ -71,7 +78,7 @@ async def test_a_checksum_that_is_wrong(size: int) -> None:
     data = bytearray(gzip.compress(noise(size)))
     data[-5] ^= 1
     with pytest.raises(MalformedRequest):
-        await inflate(bytes(data), LIMIT)
+        await inflated(bytes(data), LIMIT)
 
 
 @settings(deadline=None)
@@ -79,7 +86,20 @@ async def test_a_checksum_that_is_wrong(size: int) -> None:
 async def test_any_bytes_are_read_or_refused(data: bytes, limit: int) -> None:
     for tried in (data, b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + data):
         try:
-            found = await inflate(tried, limit)
+            found = await inflated(tried, limit)
         except MalformedRequest:
             continue
         assert found is None or len(found) <= limit
+
+
+async def test_it_waits_for_room_only_where_it_becomes_long() -> None:
+    asked = 0
+
+    async def room() -> None:
+        nonlocal asked
+        asked += 1
+
+    await inflate(gzip.compress(noise(INLINE)), LIMIT, room)
+    assert asked == 0
+    await inflate(gzip.compress(noise(INLINE + 1)), LIMIT, room)
+    assert asked == 1

@@ -133,4 +133,4 @@ def test_who_waits_holds_nothing_of_what_came() -> None:
     while frames.next() is not None:
         pass
     data.clear()  # BufferError as long as somebody has a view of it
-    assert (frames.gathering, frames.incomplete) == (0, 0)
+    assert (frames.gathering, frames.missing, frames.within) == (0, 0, False)

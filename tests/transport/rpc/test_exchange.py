@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from conexiones.gen.user_pb2 import GetImage
-from conexiones.transport.chain.memory import Budget, Lease
+from conexiones.transport.chain.memory import Lease, Memory
 from conexiones.transport.rpc.codecs import PROTOBUF
 from conexiones.transport.rpc.envelopes import Requests, envelope
 from conexiones.transport.rpc.grpc import Grpc
@@ -18,7 +18,7 @@ async def test_many_messages_at_once_let_others_have_their_turn(message: bytes) 
     client = Client()
     client.write(envelope([message]) * 10_000, end=True)
     one = call(client)
-    one.memory = Lease(Budget(1 << 20))
+    one.memory = Lease(Memory(1 << 20, max_message=1000), one.caller, one.body)
     kind = Requests.of(GetImage, max_bytes=1000, streaming_method="/a.B/C", pieces=False)
     turns, ended = 0, False
 

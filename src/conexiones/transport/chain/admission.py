@@ -1,41 +1,92 @@
-"""Admission: limits the calls at a time, and refuses new ones while the server drains."""
+"""Admission: limits the calls at a time, with a share for each client, and refuses new ones while the server
+drains."""
 
 from collections.abc import Callable
 
-from conexiones.errors import ServerBusy, ServerDraining
+from conexiones.errors import ServerDraining, StreamIdle
+from conexiones.transport.chain.budget import Budget
 from conexiones.transport.chain.call import Call, Endpoint
+from conexiones.transport.chain.patience import SILENT_SECONDS, Patience
+
+BRIEF = 64
+"""Calls with one request and one reply that are worked on at a time; of others, it is their client's turn
+first that has fewer. So a call waits for a few calls of each other client, however many these have begun."""
+
+PLACES = 4
+"""Calls that a connection may have at a time, whatever the share of its client is."""
+
+WAIT_SECONDS = 10.0
+"""The longest that a call waits for its place."""
 
 
 class Admission:
     """A step of the chain. While the server drains, `on_idle` is called whenever no call is left for
-    which the drain waits."""
+    which the drain waits.
 
-    def __init__(self, max_calls: int, on_idle: Callable[[], None]) -> None:
-        self._max_calls = max_calls
+    When calls wait for a place, streams that are silent are ended in favour of them: those of `patience`.
+    """
+
+    def __init__(self, max_calls: int, on_idle: Callable[[], None], patience: Patience) -> None:
         self._on_idle = on_idle
-        self._calls = 0
+        self._patience = patience
+        self._calls = self._budget(max_calls)
+        self._exempt = self._budget(max_calls)
+        self._brief = Budget(BRIEF, places=PLACES, wait_seconds=WAIT_SECONDS, most_waiting=max_calls)
         self._waited_for = 0  # calls that a drain waits for
         self._draining = False
+
+    def _budget(self, max_calls: int) -> Budget:
+        return Budget(
+            max_calls,
+            places=min(PLACES, max_calls),
+            wait_seconds=WAIT_SECONDS,
+            most_waiting=max_calls,
+            press=self._end_silent,
+        )
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
         """Raises ServerDraining and ServerBusy."""
         exempt = call.route.exempt
         if "admission" in exempt:
-            await rest(call)
+            await self._with_place(self._exempt, call, rest)
             return
         if self._draining:
             raise ServerDraining
-        if self._calls >= self._max_calls:
-            raise ServerBusy(limit=self._max_calls)
         waited_for = "drain" not in exempt
-        self._calls += 1
         self._waited_for += waited_for
         try:
-            await rest(call)
+            await self._with_place(self._calls, call, rest)
         finally:
-            self._calls -= 1
             self._waited_for -= waited_for
             self._say_if_idle()
+
+    async def _with_place(self, budget: Budget, call: Call, rest: Endpoint) -> None:
+        caller = call.caller
+        if not budget.take_now(caller, 1):
+            await budget.take(caller, 1)
+        try:
+            if not call.route.brief:
+                await rest(call)
+                return
+            brief = self._brief
+            if not brief.take_now(caller, 1):
+                await brief.take(caller, 1)
+            try:
+                await rest(call)
+            finally:
+                brief.give(caller, 1)
+        finally:
+            budget.give(caller, 1)
+
+    def _end_silent(self) -> None:
+        """Ends a silent stream for each call that waits, of the clients that have most calls."""
+        needed = self._calls.waiting + self._exempt.waiting
+        for call in self._patience.silent():
+            if not needed:
+                break
+            if self._calls.is_greediest(call.caller) or self._exempt.is_greediest(call.caller):
+                call.body.end_wait(StreamIdle(limit=round(SILENT_SECONDS)))
+                needed -= 1
 
     def drain(self) -> None:
         """Admits no more calls, for good."""

@@ -1,44 +1,71 @@
-"""The body of a request as it comes, in pieces."""
+"""The body of a request as it comes, in pieces, and the watch over clients that send too little."""
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from conexiones.errors import Cancelled, ClientStalled
+from conexiones.errors import Cancelled, ClientStalled, ConexionesError, StreamIdle
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 """Seconds between two checks whether a client is still there. They double from the first to the last."""
 
 
 class Body:
-    """Read by one task at a time. `stall_seconds` is how long no byte may come in the middle of a message;
-    `on_end` is called when the body has ended."""
+    """Read by one task at a time. `on_end` is called when the body has ended.
 
-    __slots__ = ("_pending", "_receive", "ended", "on_end", "stall_seconds")
+    `end_wait` ends the wait for the client: whoever watches the clients (patience.py) decides when.
+    """
+
+    __slots__ = (
+        "_came",
+        "_ending",
+        "_pending",
+        "_reader",
+        "_receive",
+        "_since",
+        "_waited",
+        "_within",
+        "ended",
+        "on_end",
+    )
 
     def __init__(self, receive: Callable[[], Awaitable[Any]]) -> None:
         self._receive = receive
         self._pending: asyncio.Future[Any] | None = None
         self.ended = False
         self.on_end: Callable[[], None] | None = None
-        self.stall_seconds = math.inf
+        self._reader: asyncio.Task[Any] | None = None  # while it waits for the client
+        self._ending: ConexionesError | None = None
+        self._since = 0.0
+        self._within = False
+        # Of the message that is coming in: bytes, and seconds waited for them.
+        self._came = 0
+        self._waited = 0.0
 
     async def read(self, *, within: bool = False) -> bytes | None:
         """The next piece, perhaps an empty one; None after the last. `within` says that a message has begun.
 
-        Raises Cancelled if the client goes away, and ClientStalled.
+        Raises Cancelled if the client goes away, and what `end_wait` was given.
         """
         if self.ended:
             return None
-        if within:
-            try:
-                async with asyncio.timeout(self.stall_seconds):
-                    event = await self._receive()
-            except TimeoutError:
-                raise ClientStalled(limit=math.ceil(self.stall_seconds)) from None
-        else:
+        if not within or not self._within:
+            self._came, self._waited = 0, 0.0
+        self._within = within
+        task = self._reader = asyncio.current_task()
+        self._since = time.monotonic()
+        try:
             event = await self._receive()
+        except asyncio.CancelledError:
+            error, self._ending = self._ending, None
+            if error is None or task is None:
+                raise
+            task.uncancel()
+            raise error from None
+        finally:
+            self._reader = None
         if event["type"] != "http.request":
             raise Cancelled
         if not event.get("more_body", False):
@@ -46,7 +73,40 @@ class Body:
             if self.on_end:
                 self.on_end()
         piece: bytes = event["body"]
+        self._waited += time.monotonic() - self._since
+        self._came += len(piece)
         return piece
+
+    def silence(self) -> float | None:
+        """Seconds for which nothing came between two messages, so that nothing is asked; else None."""
+        if self._reader is None or self._within:
+            return None
+        return time.monotonic() - self._since
+
+    def check(self, *, stall_seconds: float, least_rate: float, idle_seconds: float) -> None:
+        """Ends the wait for a client that is silent for too long, or sends a message too slowly: it has
+        `stall_seconds`, and a second more for every `least_rate` bytes that came. 0 of `idle_seconds`: a
+        stream may be idle for any length of time."""
+        if self._reader is None:
+            return
+        waits = time.monotonic() - self._since
+        if not self._within:
+            if idle_seconds and waits > idle_seconds:
+                self.end_wait(StreamIdle(limit=math.ceil(idle_seconds)))
+        elif waits > stall_seconds or self._waited + waits > stall_seconds + self._came / least_rate:
+            self.end_wait(ClientStalled(limit=math.ceil(stall_seconds)))
+
+    def progress(self) -> tuple[float, int]:
+        """Of the message that is coming in: the seconds for which its client was waited for, and its bytes
+        so far."""
+        waits = time.monotonic() - self._since if self._reader is not None else 0.0
+        return self._waited + waits, self._came
+
+    def end_wait(self, error: ConexionesError) -> None:
+        """Has the read that waits now raise the error. If none does, nothing happens."""
+        if self._reader is not None and self._ending is None:
+            self._ending = error
+            self._reader.cancel()
 
     async def disconnected(self) -> None:
         """Waits until the client has gone away. To be called when the body has ended.

@@ -40,12 +40,16 @@ class Answer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where a path leads: the names of the service and the method, and the endpoint that serves the calls."""
+    """Where a path leads: the names of the service and the method, and the endpoint that serves the calls.
+
+    `brief`: its calls have one request and one reply.
+    """
 
     service: str
     method: str
     endpoint: Endpoint
     exempt: frozenset[Exemption] = frozenset()
+    brief: bool = False
 
 
 class Call:

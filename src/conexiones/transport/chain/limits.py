@@ -1,20 +1,23 @@
-"""Limits on what clients send: memory for a message, and the time without a byte in the middle of one."""
+"""Limits on what clients send: memory for a message, and how long its bytes may take."""
 
 from conexiones.transport.chain.call import Call, Endpoint
-from conexiones.transport.chain.memory import Budget, Lease
+from conexiones.transport.chain.memory import Lease, Memory
+from conexiones.transport.chain.patience import Patience
 
 
 class Limits:
-    """A step of the chain: each call gets a lease of the budget, which ends with the call."""
+    """A step of the chain: each call gets a lease of the memory, which ends with the call, and its client is
+    watched."""
 
-    def __init__(self, budget: Budget, *, stall_seconds: float) -> None:
-        self._budget = budget
-        self._stall_seconds = stall_seconds
+    def __init__(self, memory: Memory, patience: Patience) -> None:
+        self._memory = memory
+        self._patience = patience
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
-        call.memory = Lease(self._budget)
-        call.body.stall_seconds = self._stall_seconds
+        call.memory = Lease(self._memory, call.caller, call.body)
+        self._patience.add(call)
         try:
             await rest(call)
         finally:
+            self._patience.remove(call)
             call.memory.release()

@@ -1,83 +1,148 @@
-"""Memory for messages on their way in: one budget for all clients.
+"""Memory for messages on their way in, divided among all clients.
 
 While a call does not read its body, Envoy stops the client (flow control). So no more of an incomplete
-message is read before the budget has room for all of it.
+message is read before there is room for all of it. Small messages never wait for large ones, and large ones
+that come in slowly never hold what is needed to work on those that are there.
 """
 
-import asyncio
-from collections import deque
+import math
+
+from conexiones.errors import ClientStalled
+from conexiones.shares import Caller
+from conexiones.transport.chain.body import Body
+from conexiones.transport.chain.budget import Budget
 
 COPIES = 3
-"""The most copies of a message that are in memory at a time: the body, the message cut out of it, and the
-decoded field."""
+"""The most copies of a message in protobuf that are in memory at a time: the body, the message cut out of it,
+and the decoded field."""
 
 FREE = 64 * 1024
 """Messages of at most this size, in bytes, are not counted."""
 
+SMALL = 2 << 20
+"""The largest message, in bytes, that counts as small. Chunks of uploads and most images are."""
 
-class Budget:
-    """Bytes that may be held at a time. Those who wait get theirs in the order in which they came."""
+HURRY_SECONDS = 2.0
+HURRY_RATE = 256 << 10
+"""While others wait for the memory of a message, it has to come at this rate, in bytes a second, over so many
+seconds: otherwise its call is ended."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.held = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def acquire(self, size: int) -> None:
-        """Waits until `size` bytes are free, which must not be more than the limit, and takes them. If it is
-        cancelled, it takes none."""
-        if not self._waiting and self.held + size <= self.limit:
-            self.held += size
-            return
-        turn = asyncio.get_running_loop().create_future()
-        entry = (size, turn)
-        self._waiting.append(entry)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():
-                self.release(size)
-            elif entry in self._waiting:  # otherwise `_grant` has removed it
-                self._waiting.remove(entry)
-                self._grant()
-            raise
+class Memory:
+    """`limit` bytes for the messages of all clients, of which the largest may have `max_message`.
 
-    def release(self, size: int) -> None:
-        self.held -= size
-        self._grant()
+    small: of small messages, from their first byte on until they are done with.
+    incoming: of the others while they come in.
+    work: of the others while they are decoded and worked on. This takes no longer for a slow client.
+    """
 
-    def _grant(self) -> None:
-        while self._waiting and self.held + self._waiting[0][0] <= self.limit:
-            size, turn = self._waiting.popleft()
-            if not turn.cancelled():
-                self.held += size
-                turn.set_result(None)
+    def __init__(self, limit: int, *, max_message: int) -> None:
+        small = limit // (4 if limit >= 4 * max_message else 8)
+        incoming = max(max_message, (limit - small) // COPIES)
+        self.small = Budget(small, press=self._hurry)
+        self.incoming = Budget(incoming, press=self._hurry)
+        self.work = Budget(max(1, limit - small - incoming))
+        self.most_small = min(SMALL, small // COPIES)
+        self._leases: set[Lease] = set()
+
+    @property
+    def held(self) -> int:
+        return self.small.held + self.incoming.held + self.work.held
+
+    def _hurry(self) -> None:
+        """Others wait: hurries those that hold memory."""
+        for lease in list(self._leases):
+            lease.hurry()
+
+    def watch(self, lease: "Lease", *, holds: bool) -> None:
+        """Keeps in mind who holds memory."""
+        (self._leases.add if holds else self._leases.discard)(lease)
 
 
 class Lease:
-    """What one call holds of the budget, for the message that is coming in."""
+    """What one call holds of the memory, for the message that is coming in or is worked on."""
 
-    __slots__ = ("_budget", "_held")
+    __slots__ = ("_body", "_caller", "_held", "_mark", "_memory", "_pool", "_work")
 
-    def __init__(self, budget: Budget) -> None:
-        self._budget = budget
+    def __init__(self, memory: Memory, caller: Caller, body: Body) -> None:
+        self._memory = memory
+        self._caller = caller
+        self._body = body
+        self._pool: Budget | None = None  # `small` or `incoming`, while it holds some of it
         self._held = 0
+        self._work = 0
+        self._mark: tuple[float, int] | None = None
 
     @property
-    def holds(self) -> bool:
-        """Whether it holds memory, for which other calls may have to wait."""
-        return self._held > 0
+    def most_small(self) -> int:
+        """The largest message, in bytes, that counts as small."""
+        return self._memory.most_small
 
-    async def hold(self, size: int) -> None:
-        """Waits for room for a message of `size` bytes, unless it is small."""
-        needed = size * COPIES
-        if size > FREE and needed > self._held:
-            # It holds nothing while it waits: two calls that waited for each other would do so for ever.
-            self.release()
-            await self._budget.acquire(needed)
-            self._held = needed
+    async def hold(self, size: int, *, copies: int = COPIES) -> None:
+        """Waits for room for a message of `size` bytes to come in, unless it is tiny. Raises ServerBusy.
+
+        Of a small message, there are as many `copies` at a time; of a large one it is only one until `work`.
+        """
+        if size <= FREE:
+            return
+        memory = self._memory
+        is_small = size <= memory.most_small
+        pool = memory.small if is_small else memory.incoming
+        needed = min(size * copies if is_small else size, pool.limit)
+        if self._pool is pool and needed <= self._held:
+            return
+        # It holds nothing while it waits: two calls that waited for each other would do so for ever.
+        self.release()
+        if not pool.take_now(self._caller, needed):
+            await pool.take(self._caller, needed)
+        self._pool, self._held, self._mark = pool, needed, None
+        memory.watch(self, holds=True)
+
+    async def work(self, size: int, *, copies: int = COPIES) -> None:
+        """Waits for the room that decoding and working on a large message of `size` bytes takes besides its
+        body. Raises ServerBusy."""
+        memory = self._memory
+        needed = min(size * (copies - 1), memory.work.limit)
+        if size <= memory.most_small or needed <= self._work:
+            return
+        self._end_work()
+        if not memory.work.take_now(self._caller, needed):
+            await memory.work.take(self._caller, needed)
+        self._work = needed
+
+    def decoded(self) -> None:
+        """The body of a large message is not needed any more."""
+        if self._pool is self._memory.incoming:
+            self._end_hold()
 
     def release(self) -> None:
-        if self._held:
-            held, self._held = self._held, 0
-            self._budget.release(held)
+        """The message is done with."""
+        if self._pool is not None:
+            self._end_hold()
+        if self._work:
+            self._end_work()
+
+    def hurry(self) -> None:
+        """Others wait for memory: ends the call if its client holds most and sends too slowly."""
+        if self._pool is None or not self._pool.is_greediest(self._caller):
+            self._mark = None
+            return
+        waited, came = self._body.progress()
+        if self._mark is None or waited < self._mark[0]:
+            self._mark = waited, came
+        elif waited - self._mark[0] >= HURRY_SECONDS:
+            if came - self._mark[1] < HURRY_RATE * (waited - self._mark[0]):
+                self._body.end_wait(ClientStalled(limit=math.ceil(HURRY_SECONDS)))
+            self._mark = waited, came
+
+    def _end_hold(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.give(self._caller, self._held)
+            self._memory.watch(self, holds=False)
+        self._held = 0
+
+    def _end_work(self) -> None:
+        work, self._work = self._work, 0
+        if work:
+            self._memory.work.give(self._caller, work)

@@ -4,7 +4,7 @@ fault."""
 import re
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from conexiones.errors import InvalidUtf8, MalformedMessage
 from conexiones.services.payload import WithPayload
+from conexiones.transport.chain.memory import COPIES
 
 _OBJECT = re.compile(rb"\s*\{")
 
@@ -22,6 +23,9 @@ a limit, 64 MiB of `[[],[],…` would cost gigabytes of Python objects."""
 
 class Codec(ABC):
     """One format."""
+
+    copies: ClassVar[int]
+    """The most copies of a message that are in memory at a time, from its body to the decoded fields."""
 
     @abstractmethod
     def encode(self, message: Message | WithPayload) -> list[bytes]:
@@ -34,6 +38,8 @@ class Codec(ABC):
 
 class ProtobufCodec(Codec):
     """The binary format (https://protobuf.dev/programming-guides/encoding)."""
+
+    copies = COPIES
 
     def encode(self, message: Message | WithPayload) -> list[bytes]:
         return message.parts() if isinstance(message, WithPayload) else [message.SerializeToString()]
@@ -51,6 +57,8 @@ class ProtobufCodec(Codec):
 
 class JsonCodec(Codec):
     """The JSON format (https://protobuf.dev/programming-guides/json)."""
+
+    copies = 8
 
     def encode(self, message: Message | WithPayload) -> list[bytes]:
         whole = message.whole() if isinstance(message, WithPayload) else message

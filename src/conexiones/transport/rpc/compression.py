@@ -5,6 +5,7 @@ gzip (RFC 1952) is the only one. Replies are never compressed.
 
 import asyncio
 import zlib
+from collections.abc import Awaitable, Callable
 
 from conexiones.errors import MalformedRequest, UnknownCompression
 
@@ -29,8 +30,9 @@ def is_compressed(encoding: bytes) -> bool:
     return True
 
 
-async def inflate(data: bytes | memoryview, limit: int) -> bytes | None:
-    """The decompressed bytes; None if they are more than `limit`. Raises MalformedRequest.
+async def inflate(data: bytes | memoryview, limit: int, room: Callable[[], Awaitable[None]]) -> bytes | None:
+    """The decompressed bytes; None if they are more than `limit`. Raises MalformedRequest. `room` is awaited
+    before they become more than a few.
 
     Only one member (RFC 1952, section 2.2) is accepted: each further one would cost a copy of the rest.
     """
@@ -38,6 +40,7 @@ async def inflate(data: bytes | memoryview, limit: int) -> bytes | None:
     try:
         found = inflater.decompress(data, min(_INLINE, limit + 1))
         if not inflater.eof and len(found) <= limit:
+            await room()
             found = await asyncio.to_thread(_rest, inflater, found, limit)
     except zlib.error as error:
         raise MalformedRequest from error

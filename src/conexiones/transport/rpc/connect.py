@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 from conexiones.errors import ConexionesError, MalformedRequest
 from conexiones.transport.chain.call import Headers
-from conexiones.transport.rpc.compression import INFLATION
 from conexiones.transport.rpc.envelopes import Requests, envelope
 from conexiones.transport.rpc.exchange import Enveloped, Exchange, Reply, Request
 from conexiones.transport.rpc.status import connect_error, http_status
@@ -35,24 +34,31 @@ class ConnectUnary(Exchange):
 
     async def _whole(self, kind: Requests, *, compressed: bool) -> bytes:
         """The body. If it does not come in one piece, the call first waits for memory: for the announced
-        length, or for the longest message if none is known."""
+        length. If none is known, it is for a small message, and then for the longest."""
         call = self._call
-        first = await call.body.read()
+        first = await call.body.read(within=True)
         if first is None:
             raise MalformedRequest
         declared = call.header(b"content-length")
-        size = int(declared) if declared.isdigit() and len(declared) <= _DIGITS else kind.max_bytes
-        if size > kind.max_bytes or len(first) > kind.max_bytes:
+        known = declared.isdigit() and len(declared) <= _DIGITS
+        size = int(declared) if known else len(first)
+        if size > kind.max_bytes:
             raise kind.too_large()
         if call.body.ended:
             return first
-        await call.memory.hold(min(size * INFLATION, kind.max_bytes) if compressed else size)
+        memory, copies = call.memory, 1 if compressed else self._codec.copies
+        room = size if known else min(memory.most_small, kind.max_bytes)
+        await memory.hold(room, copies=copies)
         pieces, came = [first], len(first)
-        while (piece := await call.body.read(within=call.memory.holds)) is not None:
+        while (piece := await call.body.read(within=True)) is not None:
             pieces.append(piece)
             came += len(piece)
             if came > kind.max_bytes:
                 raise kind.too_large()
+            if came > room:
+                room = kind.max_bytes
+                await memory.hold(room, copies=copies)
+        await memory.work(came, copies=copies)
         return b"".join(pieces)
 
     def encoded(self, reply: Reply) -> bytes:

@@ -128,10 +128,14 @@ class Envelopes:
         return int.from_bytes(self._begun[1:_HEAD]) if len(self._begun) >= _HEAD else 0
 
     @property
-    def incomplete(self) -> int:
-        """The size of the message that is gathered, or the bytes still to come of one that is given in
-        pieces; 0 if there is neither."""
-        return self._left or self.gathering
+    def within(self) -> bool:
+        """Whether a message has begun that is not whole."""
+        return bool(self._begun or self._left)
+
+    @property
+    def missing(self) -> int:
+        """The bytes still to come of the message that is gathered, once its size is known."""
+        return _HEAD + self.gathering - len(self._begun) if len(self._begun) >= _HEAD else 0
 
     @property
     def is_compressed(self) -> bool:

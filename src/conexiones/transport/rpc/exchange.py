@@ -10,7 +10,6 @@ from google.protobuf.message import Message
 from conexiones.errors import ConexionesError, NotOneMessage
 from conexiones.services.payload import WithPayload
 from conexiones.transport.chain.call import Call
-from conexiones.transport.chain.memory import FREE
 from conexiones.transport.rpc.codecs import Codec
 from conexiones.transport.rpc.compression import INFLATION, inflate, is_compressed
 from conexiones.transport.rpc.envelopes import Deflated, Envelopes, Requests, Sole, envelope, whole
@@ -63,15 +62,22 @@ class Exchange(ABC):
         return is_compressed(self._call.header(self.encoding))
 
     async def _inflated(self, data: bytes, kind: Requests) -> Request:
-        """The message that was compressed to `data`. It waits for memory first, as `data` may become as long
-        as the longest message."""
+        """The message that was compressed to `data`. Before it becomes long, it waits for memory."""
         if not data:
             return self._codec.decode(data, kind.message)
-        await self._call.memory.hold(min(len(data) * INFLATION, kind.max_bytes))
-        found = await inflate(data, kind.max_bytes)
+        most = min(len(data) * INFLATION, kind.max_bytes)
+        found = await inflate(data, kind.max_bytes, lambda: self._room(most))
         if found is None:
             raise kind.too_large()
         return self._codec.decode(found, kind.message)
+
+    async def _room(self, size: int) -> None:
+        """Waits for the room for a message of up to `size` bytes that does not depend on its client."""
+        memory, copies = self._call.memory, self._codec.copies
+        if size <= memory.most_small:
+            await memory.hold(size, copies=copies)
+        else:
+            await memory.work(size, copies=copies + 1)
 
     # Replies
 
@@ -107,12 +113,12 @@ class Enveloped(Exchange):
     async def only(self, kind: Requests) -> Request:
         envelopes = self._envelopes(kind)
         body = self._call.body
-        first = await body.read()
+        first = await body.read(within=True)
         content = whole(first, kind) if first else None
         if content is None:
             return await _only(self._messages(envelopes, kind, first, single=True))
         # Most requests end with an empty piece behind their message.
-        while (more := await body.read(within=len(content) > FREE)) is not None:
+        while (more := await body.read(within=True)) is not None:
             if more:
                 raise NotOneMessage
         return self._codec.decode(content, kind.message)
@@ -128,28 +134,28 @@ class Enveloped(Exchange):
     ) -> AsyncIterator[Request]:
         """The messages of a body whose first piece has been read. With `single`, the caller keeps the one
         message, and asks for another only to see that there is none."""
-        body, memory = self._call.body, self._call.memory
+        body, memory, copies = self._call.body, self._call.memory, self._codec.copies
         given = 0
         while piece is not None:
+            if 0 < envelopes.missing <= len(piece) and not envelopes.is_compressed:
+                await memory.work(envelopes.gathering, copies=copies)
             envelopes.feed(piece)
             del piece
             while (found := envelopes.next()) is not None:
                 if isinstance(found, Deflated):
                     yield await self._inflated(found.data, kind)
                 else:
+                    memory.decoded()
                     yield found
                 del found
                 given += 1
                 if not given % _MESSAGES:
                     await asyncio.sleep(0)
-            if not envelopes.incomplete:
-                if not single:  # a caller that asks for more is done with the message before
-                    memory.release()
-            elif envelopes.is_compressed:
-                await memory.hold(min(envelopes.gathering * INFLATION, kind.max_bytes))
-            else:
-                await memory.hold(envelopes.gathering)
-            piece = await body.read(within=memory.holds or envelopes.incomplete > FREE)
+            if envelopes.gathering:
+                await memory.hold(envelopes.gathering, copies=1 if envelopes.is_compressed else copies)
+            elif not single:  # a caller that asks for more is done with the message before
+                memory.release()
+            piece = await body.read(within=single or envelopes.within)
         envelopes.end()
 
     def encoded(self, reply: Reply) -> bytes:

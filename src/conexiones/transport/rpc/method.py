@@ -81,10 +81,12 @@ def service(
             streaming_method=limit.streaming_method,
             pieces=handled.pieces,
         )
+        endpoint = Method(handled.handler, method, requests)
         routes[f"/{full_name}/{name}"] = Route(
             service=full_name,
             method=name,
-            endpoint=Method(handled.handler, method, requests),
+            endpoint=endpoint,
             exempt=frozenset(handled.exempt),
+            brief=not endpoint.streams,
         )
     return routes

@@ -1,0 +1,131 @@
+"""Something of which there is only so much, and those who wait for it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from conexiones.errors import ServerBusy
+from conexiones.shares import Caller, FairLine, Shares
+
+WAIT_SECONDS = 30.0
+"""The longest that anyone waits for a turn."""
+
+PRESS_SECONDS = 1.0
+"""Time between two calls of `press` while somebody waits."""
+
+_Entry = tuple[int, "asyncio.Future[None]"]
+
+
+class Budget:
+    """Callers take from it and give back. Each has a share (conexiones.shares), and those who wait take turns
+    by client. Belongs to one event loop.
+
+    `places` is that of Shares. At most `most_waiting` wait at a time, of which each client has a share, too.
+    `press` is called when somebody begins to wait, and then every PRESS_SECONDS while anybody does.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        *,
+        places: int = 0,
+        wait_seconds: float = WAIT_SECONDS,
+        most_waiting: int = 1000,
+        press: Callable[[], None] | None = None,
+    ) -> None:
+        self._shares = Shares(limit, places=places)
+        self._wait_seconds = wait_seconds
+        self._most_waiting = most_waiting
+        self.press = press
+        self._line: FairLine[_Entry] = FairLine()
+        self._starved = False  # somebody waits within a share: nobody may overtake
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def limit(self) -> int:
+        return self._shares.limit
+
+    @property
+    def held(self) -> int:
+        return self._shares.held
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._line)
+
+    def is_greediest(self, caller: Caller) -> bool:
+        """Whether no client holds more than that of the caller."""
+        return self._shares.of(caller.client) >= self._shares.most()
+
+    def take_now(self, caller: Caller, size: int) -> bool:
+        """Takes `size` if that is possible without a wait."""
+        shares = self._shares
+        if self._starved or not shares.free(size) or not shares.within(caller, size):
+            return False
+        shares.take(caller, size)
+        return True
+
+    async def take(self, caller: Caller, size: int) -> None:
+        """Takes `size`, which must not be more than the limit, when it is the caller's turn. If it is
+        cancelled, it takes none. Raises ServerBusy if the wait would be too long, or too many wait."""
+        if self.take_now(caller, size):
+            return
+        if not self._may_wait(caller.client):
+            raise ServerBusy(limit=self.limit)
+        turn = asyncio.get_running_loop().create_future()
+        entry = (size, turn)
+        self._line.push(caller, entry)
+        self._grant()
+        if turn.done():
+            return
+        self._press()
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await turn
+        except (asyncio.CancelledError, TimeoutError) as error:
+            if turn.done() and not turn.cancelled():
+                self.give(caller, size)
+            else:
+                self._line.remove(caller, entry, served=False)
+                self._grant()
+            if isinstance(error, TimeoutError):
+                raise ServerBusy(limit=self.limit) from None
+            raise
+
+    def give(self, caller: Caller, size: int) -> None:
+        """Gives back what the caller took."""
+        self._shares.give(caller, size)
+        if self._line:
+            self._grant()
+
+    def _may_wait(self, client: str) -> bool:
+        mine, all_of_them = self._line.waiting(client), len(self._line)
+        share = (self._most_waiting - (all_of_them - mine)) // 2
+        return all_of_them < self._most_waiting and (not mine or mine < share)
+
+    def _grant(self) -> None:
+        """Gives those who wait their turns, as far as there is enough."""
+        shares, granted = self._shares, True
+        self._starved = False
+        while granted:
+            granted = False
+            for caller, entry in self._line.turns():
+                size, turn = entry
+                if turn.done() or not shares.within(caller, size):
+                    continue
+                if not shares.free(size):
+                    self._starved = True
+                    return
+                self._line.remove(caller, entry, served=True)
+                shares.take(caller, size)
+                turn.set_result(None)
+                granted = True
+
+    def _press(self, *_: Any) -> None:
+        if self.press is None or (_ == () and self._timer is not None):
+            return
+        self._timer = None
+        if self._line:
+            self._timer = asyncio.get_running_loop().call_later(PRESS_SECONDS, self._press, True)
+            self.press()

@@ -1,0 +1,116 @@
+"""How long the server waits for clients, and what it ends first when others are in need."""
+
+import asyncio
+
+import pytest
+
+from conexiones.errors import ClientStalled, StreamIdle
+from conexiones.transport.chain import patience as module
+from conexiones.transport.chain.call import Call
+from conexiones.transport.chain.patience import Patience
+from tests.support.waiting import idle
+from tests.transport.chain.calls import Client, call
+
+
+def watched(patience: Patience) -> tuple[Client, Call]:
+    client = Client()
+    one = call(client)
+    patience.add(one)
+    return client, one
+
+
+async def test_a_client_that_stops_within_a_message() -> None:
+    _, one = watched(Patience(stall_seconds=0.01, least_rate=1, idle_seconds=100))
+    with pytest.raises(ClientStalled) as caught:
+        await one.body.read(within=True)
+    assert caught.value.facts == {"limit": 1}
+
+
+async def test_a_trickle_does_not_push_the_end_out() -> None:
+    """A byte now and then is no progress."""
+    client, one = watched(Patience(stall_seconds=0.05, least_rate=1 << 20, idle_seconds=100))
+
+    async def read_all() -> None:
+        while True:
+            asyncio.get_running_loop().call_later(0.01, client.write, b"a")
+            await one.body.read(within=True)
+
+    with pytest.raises(ClientStalled):
+        await asyncio.wait_for(read_all(), 10)
+
+
+async def test_a_message_that_comes_at_the_least_rate_has_its_time() -> None:
+    client, one = watched(Patience(stall_seconds=0.2, least_rate=100, idle_seconds=100))
+    for _ in range(50):
+        asyncio.get_running_loop().call_later(0.01, client.write, bytes(10))
+        assert await one.body.read(within=True) == bytes(10)
+
+
+async def test_the_time_for_which_nobody_reads_is_not_the_clients() -> None:
+    client, one = watched(Patience(stall_seconds=0.05, least_rate=1 << 20, idle_seconds=100))
+    for _ in range(10):
+        client.write(b"a")
+        await one.body.read(within=True)
+        await asyncio.sleep(0.02)
+    client.write(b"a")
+    assert await one.body.read(within=True) == b"a"
+
+
+async def test_a_stream_that_asks_nothing_is_let_go() -> None:
+    _, one = watched(Patience(stall_seconds=100, least_rate=1, idle_seconds=0.01))
+    with pytest.raises(StreamIdle):
+        await one.body.read()
+
+
+async def test_without_a_limit_a_stream_may_be_idle() -> None:
+    client, one = watched(Patience(stall_seconds=0.01, least_rate=1, idle_seconds=0))
+    reading = asyncio.create_task(one.body.read())
+    await asyncio.wait([reading], timeout=0.1)
+    assert not reading.done()
+    client.write(b"a")
+    assert await reading == b"a"
+
+
+async def test_the_silent_are_those_who_ask_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.01)
+    patience = Patience(stall_seconds=100, least_rate=1, idle_seconds=100)
+    _, first = watched(patience)
+    _, second = watched(patience)
+    _, within = watched(patience)
+    watched(patience)  # is not read
+    reading = [asyncio.create_task(first.body.read())]
+    await asyncio.sleep(0.02)
+    reading += [asyncio.create_task(second.body.read()), asyncio.create_task(within.body.read(within=True))]
+    await asyncio.sleep(0.02)
+    assert patience.silent() == [first, second]
+    patience.remove(first)
+    assert patience.silent() == [second]
+    for one in reading:
+        one.cancel()
+
+
+async def test_a_wait_that_is_ended_leaves_its_task_as_it_was() -> None:
+    """It was not the task that was cancelled."""
+    _, one = watched(Patience(stall_seconds=100, least_rate=1, idle_seconds=100))
+
+    async def handler() -> int:
+        with pytest.raises(StreamIdle):
+            await one.body.read()
+        await asyncio.sleep(0)
+        task = asyncio.current_task()
+        return task.cancelling() if task else -1
+
+    handling = asyncio.create_task(handler())
+    await idle()
+    one.body.end_wait(StreamIdle(limit=1))
+    one.body.end_wait(StreamIdle(limit=1))
+    assert await handling == 0
+
+
+async def test_a_task_that_is_cancelled_is_cancelled() -> None:
+    _, one = watched(Patience(stall_seconds=100, least_rate=1, idle_seconds=100))
+    reading = asyncio.create_task(one.body.read())
+    await idle()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
