@@ -1,7 +1,8 @@
 """`make attack`: measures what a good client sees while a greedy one attacks the server.
 
 It writes the figures of each row to build/attack/ROW.json, and all of them into docs/security.md. With names
-of rows, only these are measured, and the page is left alone. The exit status is 1 if a row breaks the promise.
+of rows, only these are measured, and the page is left alone. The exit status is 1 if a row breaks the
+promise.
 """
 
 import argparse

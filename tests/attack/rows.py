@@ -25,7 +25,8 @@ GREEDY = "127.0.0.2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """does: what the greedy client does, for the table. prepare: gives the attack. settings: of the server.
+    """does: what the greedy client does, for the table. prepare: gives the attack, with other options of its
+    function if any are given. settings: of the server.
 
     source: the greedy client's address. `honest` is use that the server has to serve: its client is not to
     be refused, and what it gets is measured, too.
@@ -34,7 +35,7 @@ class Row:
     name: str
     group: str
     does: str
-    prepare: Callable[[], Attack]
+    prepare: Callable[..., Attack]
     source: str = GREEDY
     settings: dict[str, str] = field(default_factory=dict)
     honest: bool = False
@@ -55,7 +56,7 @@ def picture(side: int) -> bytes:
     return file.getvalue()
 
 
-def _sample(name: str) -> bytes:
+def sample(name: str) -> bytes:
     return next(sample.data for sample in samples() if sample.name == name)
 
 
@@ -84,8 +85,8 @@ def _rows() -> list[Row]:
     ) -> None:
         more = {key: options.pop(key) for key in ("source", "settings", "honest") if key in options}
 
-        def prepare() -> Attack:
-            return partial(attack, **options, **({"image": image()} if image else {}))
+        def prepare(**changes: Any) -> Attack:
+            return partial(attack, **{**options, **({"image": image()} if image else {}), **changes})
 
         found.append(Row(name=name, group=group, does=does, prepare=prepare, **more))
 
@@ -225,19 +226,19 @@ def _rows() -> list[Row]:
         "pieces",
         "ProcessImage, a PNG of 200,000 chunks, 8 at a time",
         pictures.structures,
-        image=lambda: pictures.pieces(_sample("transparent.png")),
+        image=lambda: pictures.pieces(sample("transparent.png")),
     )
     p(
         "frames",
         "ProcessImage, a GIF of 100,000 frames, 8 at a time",
         pictures.structures,
-        image=lambda: pictures.frames(_sample("animated.gif")),
+        image=lambda: pictures.frames(sample("animated.gif")),
     )
     p(
         "frames-cut",
         "the same in fragments of 4 KiB",
         pictures.structures,
-        image=lambda: pictures.frames(_sample("animated.gif")),
+        image=lambda: pictures.frames(sample("animated.gif")),
         fragment=4096,
     )
 

@@ -118,11 +118,17 @@ async def no_images(target: Target, tally: Tally, *, size: int = 60 * MIB, strea
 
 
 async def refused_in_stream(
-    target: Target, tally: Tally, *, path: str = IMAGE_STREAM_REPLY, compressed: bool = True, count: int = 60
+    target: Target,
+    tally: Tally,
+    *,
+    path: str = IMAGE_STREAM_REPLY,
+    compressed: bool = True,
+    count: int = 60,
+    size: int = 60 * MIB,
 ) -> None:
     """Messages of 60 MiB that are no image, on one stream after the other."""
     kind = GetImage if path == IMAGE_STREAM_REPLY else GetUserRequest
-    plain = kind(image=bytes(60 * MIB)).SerializeToString()
+    plain = kind(image=bytes(size)).SerializeToString()
     sent = message(gzip.compress(plain, 1), compressed=True) if compressed else message(plain)
 
     async def once() -> None:
