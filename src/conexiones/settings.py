@@ -143,8 +143,11 @@ class Settings:
         "How long a connection without calls, or a stream that asks nothing, stays open; 0: for any length of"
         " time.",
     )
+    wait_seconds: float = _setting(
+        _seconds, "30", "How long a call waits for a place or for memory, before it gets SERVER_BUSY."
+    )
     max_calls: int = _setting(
-        _count, "1000", "Calls that are served at a time; further calls get SERVER_BUSY."
+        _count, "1000", "Calls that are served at a time, of all clients together; further calls wait."
     )
     max_connections: int = _setting(_count, "1000", "How many connections may be open at a time.")
     grace_seconds: float = _setting(

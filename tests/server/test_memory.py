@@ -8,11 +8,13 @@ import grpc
 import grpc.aio
 import pytest
 
+from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
-from tests.support.failures import failure
+from tests.support.failures import failure, reason
 from tests.support.processes import Meter
 from tests.support.waiting import DEADLINE, until
 
@@ -104,7 +106,21 @@ def test_a_client_that_stalls_in_a_message_is_sent_away(start) -> None:
         assert stub.ProcessImage(GetUserRequest(image=image), timeout=DEADLINE).image_info.width == 500
 
 
-def test_above_the_limit_of_calls_the_server_is_busy(start, photograph: bytes) -> None:
+def test_above_the_limit_of_calls_the_server_is_busy(start) -> None:
+    server = start(max_calls="2", wait_seconds="0.2")
+    with grpc.insecure_channel(server.address) as channel:
+        stub = UsuarioServicioStub(channel)
+        watches = [ImageServiceStub(channel).WatchImages(WatchImagesRequest()) for _ in range(2)]
+        for watch in watches:
+            next(watch)
+        busy = (grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY")
+        assert failure(stub.GetUser, GetUserRequest(name="Ana")) == busy
+        for watch in watches:
+            watch.cancel()
+        assert stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE).user.name == "Ana"
+
+
+def test_a_stream_that_asks_nothing_makes_room(start, photograph: bytes) -> None:
     server = start(max_calls="2")
     release = threading.Event()
 
@@ -117,9 +133,8 @@ def test_above_the_limit_of_calls_the_server_is_busy(start, photograph: bytes) -
         streams = [stub.ImageStreamReply(held(), timeout=DEADLINE) for _ in range(2)]
         for stream in streams:
             assert next(stream).image_info.format == "JPEG"
-        busy = (grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY")
-        assert failure(stub.GetUser, GetUserRequest(name="Ana")) == busy
-        release.set()
-        for stream in streams:
-            assert list(stream) == []
         assert stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE).user.name == "Ana"
+        with pytest.raises(grpc.RpcError) as caught:
+            list(streams[0])  # it was silent for longer
+        assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.UNAVAILABLE, "STREAM_IDLE")
+        release.set()

@@ -46,8 +46,15 @@ class Front:
             least_rate=settings.least_rate,
             idle_seconds=settings.idle_seconds,
         )
-        self._admission = Admission(settings.max_calls, self._idle, patience)
-        limits = Limits(Memory(settings.message_budget, max_message=settings.max_message_bytes), patience)
+        self._admission = Admission(
+            settings.max_calls, self._idle, patience, wait_seconds=settings.wait_seconds
+        )
+        memory = Memory(
+            settings.message_budget,
+            max_message=settings.max_message_bytes,
+            wait_seconds=settings.wait_seconds,
+        )
+        limits = Limits(memory, patience)
         self._serve = chain([*steps, guard, log, deadline, self._admission, limits])
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:

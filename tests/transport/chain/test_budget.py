@@ -14,7 +14,7 @@ ANA, BEA, EVA = Caller("ana", "1"), Caller("bea", "1"), Caller("eva", "1")
 
 
 async def test_as_much_as_the_limit_may_be_held_and_not_a_byte_more() -> None:
-    budget = Budget(100)
+    budget = Budget(100, wait_seconds=10)
     await budget.take(ANA, 100)
     more = asyncio.create_task(budget.take(BEA, 1))
     await idle()
@@ -25,7 +25,7 @@ async def test_as_much_as_the_limit_may_be_held_and_not_a_byte_more() -> None:
 
 
 async def test_those_who_wait_take_turns_by_client() -> None:
-    budget = Budget(10)
+    budget = Budget(10, wait_seconds=10)
     await budget.take(EVA, 10)
     served: list[str] = []
 
@@ -43,7 +43,7 @@ async def test_those_who_wait_take_turns_by_client() -> None:
 
 
 async def test_a_client_with_its_share_waits_and_others_do_not() -> None:
-    budget = Budget(100)
+    budget = Budget(100, wait_seconds=10)
     while budget.take_now(ANA, 10):
         pass
     more = [asyncio.create_task(budget.take(ANA, 10)) for _ in range(50)]
@@ -58,7 +58,7 @@ async def test_a_client_with_its_share_waits_and_others_do_not() -> None:
 
 
 async def test_what_is_large_is_not_overtaken_for_ever() -> None:
-    budget = Budget(100)
+    budget = Budget(100, wait_seconds=10)
     await budget.take(ANA, 60)
     large = asyncio.create_task(budget.take(BEA, 80))
     await idle()
@@ -77,7 +77,7 @@ async def test_a_wait_has_an_end() -> None:
 
 
 async def test_the_line_has_an_end_and_shares_too() -> None:
-    budget = Budget(1, most_waiting=10)
+    budget = Budget(1, wait_seconds=10, most_waiting=10)
     await budget.take(EVA, 1)
     waiting = [asyncio.create_task(budget.take(ANA, 1)) for _ in range(20)]
     await idle()
@@ -97,7 +97,7 @@ async def test_the_line_has_an_end_and_shares_too() -> None:
 
 async def test_who_waits_makes_the_others_hurry() -> None:
     pressed = asyncio.Event()
-    budget = Budget(1, press=pressed.set)
+    budget = Budget(1, wait_seconds=10, press=pressed.set)
     await budget.take(ANA, 1)
     assert not pressed.is_set()
     waiting = asyncio.create_task(budget.take(BEA, 1))
@@ -110,7 +110,7 @@ async def test_who_waits_makes_the_others_hurry() -> None:
 
 
 async def test_who_is_cancelled_in_the_line_takes_nothing_and_lets_the_next_pass() -> None:
-    budget = Budget(100)
+    budget = Budget(100, wait_seconds=10)
     await budget.take(ANA, 50)
     large = asyncio.create_task(budget.take(BEA, 100))
     small = asyncio.create_task(budget.take(EVA, 50))
@@ -122,7 +122,7 @@ async def test_who_is_cancelled_in_the_line_takes_nothing_and_lets_the_next_pass
 
 
 async def test_who_is_cancelled_with_its_share_gives_it_back() -> None:
-    budget = Budget(100)
+    budget = Budget(100, wait_seconds=10)
     await budget.take(ANA, 100)
     waiting = asyncio.create_task(budget.take(BEA, 70))
     await idle()
@@ -134,7 +134,7 @@ async def test_who_is_cancelled_with_its_share_gives_it_back() -> None:
 
 
 async def test_who_is_cancelled_just_before_its_turn_is_passed_over() -> None:
-    budget = Budget(100)
+    budget = Budget(100, wait_seconds=10)
     await budget.take(ANA, 100)
     first, second = (asyncio.create_task(budget.take(caller, 100)) for caller in (BEA, EVA))
     await idle()
@@ -149,7 +149,7 @@ async def test_who_is_cancelled_just_before_its_turn_is_passed_over() -> None:
 @pytest.mark.parametrize("seed", range(20))
 async def test_never_more_than_the_limit_whatever_happens(seed: int) -> None:
     rng = random.Random(seed)
-    budget = Budget(100, places=rng.choice([0, 10]))
+    budget = Budget(100, wait_seconds=10, places=rng.choice([0, 10]))
 
     async def call() -> None:
         caller = Caller(rng.choice("abc"), rng.choice("12"))

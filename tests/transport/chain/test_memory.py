@@ -26,14 +26,14 @@ def parts(memory: Memory) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize("limit", [192, 200, 256, 300, 1000])
 def test_the_parts_are_the_whole_and_have_room_for_the_largest_message(limit: int) -> None:
-    memory = Memory(limit * MIB, max_message=LARGEST)
+    memory = Memory(limit * MIB, max_message=LARGEST, wait_seconds=10)
     assert memory.small.limit + memory.incoming.limit + memory.work.limit == limit * MIB
     assert memory.incoming.limit >= LARGEST
     assert memory.small.limit >= COPIES * memory.most_small
 
 
 async def test_a_tiny_message_holds_nothing() -> None:
-    memory = Memory(LIMIT, max_message=LARGEST)
+    memory = Memory(LIMIT, max_message=LARGEST, wait_seconds=10)
     one = lease(memory)
     await one.hold(FREE)
     await one.work(FREE)
@@ -41,7 +41,7 @@ async def test_a_tiny_message_holds_nothing() -> None:
 
 
 async def test_a_small_message_holds_all_its_copies_at_once() -> None:
-    memory = Memory(LIMIT, max_message=LARGEST)
+    memory = Memory(LIMIT, max_message=LARGEST, wait_seconds=10)
     one = lease(memory)
     await one.hold(SMALL)
     await one.work(SMALL)
@@ -54,7 +54,7 @@ async def test_a_small_message_holds_all_its_copies_at_once() -> None:
 
 
 async def test_a_large_message_holds_its_copies_only_while_it_is_worked_on() -> None:
-    memory = Memory(LIMIT, max_message=LARGEST)
+    memory = Memory(LIMIT, max_message=LARGEST, wait_seconds=10)
     one = lease(memory)
     await one.hold(10 * MIB)
     assert parts(memory) == (0, 10 * MIB, 0)
@@ -67,7 +67,7 @@ async def test_a_large_message_holds_its_copies_only_while_it_is_worked_on() -> 
 
 
 async def test_large_messages_that_come_in_do_not_keep_small_ones_waiting_nor_the_work() -> None:
-    memory = Memory(LIMIT, max_message=LARGEST)
+    memory = Memory(LIMIT, max_message=LARGEST, wait_seconds=10)
     for client in ("ana", "bea", "eva"):
         held = [asyncio.create_task(lease(memory, client).hold(LARGEST)) for _ in range(10)]
         await idle()
@@ -80,7 +80,7 @@ async def test_large_messages_that_come_in_do_not_keep_small_ones_waiting_nor_th
 
 
 async def test_two_that_want_more_do_not_wait_for_each_other() -> None:
-    memory = Memory(10 * FREE, max_message=3 * FREE)
+    memory = Memory(10 * FREE, max_message=3 * FREE, wait_seconds=10)
     first, second = lease(memory, "ana"), lease(memory, "bea")
     await first.hold(FREE + 1)
     await second.hold(FREE + 1)
@@ -107,7 +107,7 @@ async def held_by_a_slow_client(memory: Memory, client: str, size: int) -> "asyn
 async def test_while_others_wait_who_holds_most_has_to_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HURRY_SECONDS", 0.01)
     monkeypatch.setattr("conexiones.transport.chain.budget.PRESS_SECONDS", 0.02)
-    memory = Memory(LIMIT, max_message=LARGEST)
+    memory = Memory(LIMIT, max_message=LARGEST, wait_seconds=10)
     most = await held_by_a_slow_client(memory, "ana", memory.incoming.limit - 10 * MIB)
     less = await held_by_a_slow_client(memory, "bea", 5 * MIB)
     waiting = asyncio.create_task(lease(memory, "eva").hold(10 * MIB))
@@ -122,7 +122,7 @@ async def test_while_others_wait_who_holds_most_has_to_hurry(monkeypatch: pytest
 async def test_who_is_quick_enough_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HURRY_SECONDS", 0.01)
     monkeypatch.setattr(module, "HURRY_RATE", 1)
-    memory = Memory(LIMIT, max_message=LARGEST)
+    memory = Memory(LIMIT, max_message=LARGEST, wait_seconds=10)
     client = Client()
     body = Body(client.receive)
     one = lease(memory, "ana", body)

@@ -299,4 +299,4 @@ async def test_an_exit_within_a_stream_costs_one_call(served: Server) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             next(replies)
         assert caught.value.code() is grpc.StatusCode.INTERNAL
-    await _forgiven(served, "conexiones.errors.Internal: The server failed")
+    await _forgiven(served, "conexiones.errors.serving.Internal: The server failed")

@@ -18,7 +18,7 @@ async def test_many_messages_at_once_let_others_have_their_turn(message: bytes) 
     client = Client()
     client.write(envelope([message]) * 10_000, end=True)
     one = call(client)
-    one.memory = Lease(Memory(1 << 20, max_message=1000), one.caller, one.body)
+    one.memory = Lease(Memory(1 << 20, max_message=1000, wait_seconds=10), one.caller, one.body)
     kind = Requests.of(GetImage, max_bytes=1000, streaming_method="/a.B/C", pieces=False)
     turns, ended = 0, False
 

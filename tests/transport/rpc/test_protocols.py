@@ -7,15 +7,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
-from queue import SimpleQueue
 from typing import Any
 
 import grpc
 import pytest
 
 from conexiones import errors
-from conexiones.gen.user_pb2 import GetImage
-from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.services.details import details
 from conexiones.testing import Server, serve
 from tests.support.calls import (
@@ -213,23 +212,20 @@ def test_what_gzip_hides_counts_towards_the_message_budget(start: Start) -> None
 
 
 def test_a_busy_server(start: Start) -> None:
-    server = start(max_calls="1")
+    server = start(max_calls="1", wait_seconds="0.1")
     calls = [
         Call(name="unary", path=GET_USER, messages=(user("Ana"),)),
         Call(name="stream", path=GET_STREAM_IMAGE, messages=(b"",)),
     ]
     with grpc.insecure_channel(server.address) as channel:
-        requests: SimpleQueue[GetImage | None] = SimpleQueue()
-        stream = UsuarioServicioStub(channel).ImageStreamReply(iter(requests.get, None))
-        requests.put(GetImage())
-        next(stream)
+        watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest(), timeout=60)
+        next(watch)
         differences = report(
             (f"{call.name} by {name}", outcome, refusal(BUSY))
             for name, client in CLIENTS.items()
             for call, outcome in zip(calls, client(server.address, calls), strict=True)
         )
-        requests.put(None)
-        assert list(stream) == []
+        watch.cancel()
     assert not differences, differences
 
 

@@ -15,23 +15,24 @@ first that has fewer. So a call waits for a few calls of each other client, howe
 PLACES = 4
 """Calls that a connection may have at a time, whatever the share of its client is."""
 
-WAIT_SECONDS = 10.0
-"""The longest that a call waits for its place."""
-
 
 class Admission:
     """A step of the chain. While the server drains, `on_idle` is called whenever no call is left for
     which the drain waits.
 
-    When calls wait for a place, streams that are silent are ended in favour of them: those of `patience`.
+    A call waits for its place for `wait_seconds` at most. When calls wait, streams that are silent are ended
+    in favour of them: those of `patience`.
     """
 
-    def __init__(self, max_calls: int, on_idle: Callable[[], None], patience: Patience) -> None:
+    def __init__(
+        self, max_calls: int, on_idle: Callable[[], None], patience: Patience, *, wait_seconds: float
+    ) -> None:
         self._on_idle = on_idle
         self._patience = patience
+        self._wait_seconds = wait_seconds
         self._calls = self._budget(max_calls)
         self._exempt = self._budget(max_calls)
-        self._brief = Budget(BRIEF, places=PLACES, wait_seconds=WAIT_SECONDS, most_waiting=max_calls)
+        self._brief = Budget(BRIEF, places=PLACES, wait_seconds=wait_seconds, most_waiting=max_calls)
         self._waited_for = 0  # calls that a drain waits for
         self._draining = False
 
@@ -39,7 +40,7 @@ class Admission:
         return Budget(
             max_calls,
             places=min(PLACES, max_calls),
-            wait_seconds=WAIT_SECONDS,
+            wait_seconds=self._wait_seconds,
             most_waiting=max_calls,
             press=self._end_silent,
         )

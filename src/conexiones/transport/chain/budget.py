@@ -7,9 +7,6 @@ from typing import Any
 from conexiones.errors import ServerBusy
 from conexiones.shares import Caller, FairLine, Shares
 
-WAIT_SECONDS = 30.0
-"""The longest that anyone waits for a turn."""
-
 PRESS_SECONDS = 1.0
 """Time between two calls of `press` while somebody waits."""
 
@@ -20,16 +17,17 @@ class Budget:
     """Callers take from it and give back. Each has a share (conexiones.shares), and those who wait take turns
     by client. Belongs to one event loop.
 
-    `places` is that of Shares. At most `most_waiting` wait at a time, of which each client has a share, too.
-    `press` is called when somebody begins to wait, and then every PRESS_SECONDS while anybody does.
+    `places` is that of Shares. Nobody waits longer than `wait_seconds`, and at most `most_waiting` wait at a
+    time, of which each client has a share, too. `press` is called when somebody begins to wait, and then
+    every PRESS_SECONDS while anybody does.
     """
 
     def __init__(
         self,
         limit: int,
         *,
+        wait_seconds: float,
         places: int = 0,
-        wait_seconds: float = WAIT_SECONDS,
         most_waiting: int = 1000,
         press: Callable[[], None] | None = None,
     ) -> None:

@@ -36,12 +36,12 @@ class Memory:
     work: of the others while they are decoded and worked on. This takes no longer for a slow client.
     """
 
-    def __init__(self, limit: int, *, max_message: int) -> None:
+    def __init__(self, limit: int, *, max_message: int, wait_seconds: float) -> None:
         small = limit // (4 if limit >= 4 * max_message else 8)
         incoming = max(max_message, (limit - small) // COPIES)
-        self.small = Budget(small, press=self._hurry)
-        self.incoming = Budget(incoming, press=self._hurry)
-        self.work = Budget(max(1, limit - small - incoming))
+        self.small = Budget(small, wait_seconds=wait_seconds, press=self._hurry)
+        self.incoming = Budget(incoming, wait_seconds=wait_seconds, press=self._hurry)
+        self.work = Budget(max(1, limit - small - incoming), wait_seconds=wait_seconds)
         self.most_small = min(SMALL, small // COPIES)
         self._leases: set[Lease] = set()
 
