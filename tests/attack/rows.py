@@ -12,9 +12,9 @@ from PIL import Image
 
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.samples import samples
-from tests.support.attacks import connections, downloads, heavy, messages, pictures, uploads
+from tests.support.attacks import connections, downloads, h2, heavy, messages, pictures, slow, uploads
 from tests.support.attacks.link import message
-from tests.support.attacks.target import Attack, Tally, Target
+from tests.support.attacks.target import Attack, Tally, Target, many
 
 GOOD = "127.0.0.1"
 """The address of the good client."""
@@ -333,7 +333,52 @@ def _rows() -> list[Row]:
     h("small-images", "small images on 64 streams", heavy.small_images, image=photo)
     h("large-images", "images of 243 MB, 4 at a time", heavy.large_images)
     h("downloads", "downloads of 100 MB, 8 at a time", downloads.downloads)
+    f = partial(add, "HTTP/2")
+    f("rapid-reset", "calls that are reset at once", _framed, by=h2.rapid_reset)
+    f("rapid-reset-4", "the same on 4 connections", _framed, by=h2.rapid_reset, times=4)
+    f("reset-refused", "the same among requests that are refused", _framed, by=h2.reset_among_refused)
+    f("reset-whole", "calls that are reset behind their last byte", _framed, by=h2.reset_whole_calls)
+    f("reset-error", "calls that the server has to reset", _framed, by=h2.reset_by_error)
+    f("call-and-leave", "100 calls begun on a connection that is then closed", _framed, by=h2.call_and_leave)
+    f("half-open", "1,000 calls whose requests do not end", _framed, by=h2.half_open)
+    f("hpack-bomb", "50 kB of headers in 200 bytes", _framed, by=h2.hpack_bomb)
+    f("hpack-bomb-4", "the same on 4 connections", _framed, by=h2.hpack_bomb, times=4)
+    f("table-flood", "headers that change the table all the time", _framed, by=h2.table_flood)
+    f("large-headers", "headers of 60 kB", _framed, by=h2.large_headers)
+    f("continuation", "CONTINUATION without end", _framed, by=h2.continuation_flood)
+    f("continuation-empty", "empty CONTINUATION without end", _framed, by=h2.empty_continuations)
+    f("settings-flood", "SETTINGS without end", _framed, by=h2.settings_flood)
+    f("ping-flood", "PING without end", _framed, by=h2.ping_flood)
+    f("window-flood", "WINDOW_UPDATE without end", _framed, by=h2.window_flood)
+    f("priority-flood", "PRIORITY without end", _framed, by=h2.priority_flood)
+    f("empty-data", "empty DATA without end", _framed, by=h2.empty_data_flood)
+    f("no-window", "100 requests for the page with a window of 1", _framed, by=h2.no_window)
+
+    s = partial(add, "slow requests")
+    s("slow-headers", "200 requests whose headers come byte by byte", _framed, by=slow.slow_headers)
+    s(
+        "slow-line",
+        "1,000 connections with half a line of a request",
+        _framed,
+        by=slow.idle,
+        sent=slow.HALF_LINE,
+    )
+    s("slow-preface", "1,000 with half a preface of HTTP/2", _framed, by=slow.idle, sent=slow.HALF_PREFACE)
+    s(
+        "slow-body",
+        "200 GetUser over HTTP/1.1 whose 1,000 bytes come one every 2 s",
+        messages.trickle_http1,
+        connections=200,
+        announced=1000,
+        path=messages.GET_USER,
+    )
     return found
+
+
+async def _framed(target: Target, tally: Tally, *, by: Any, times: int = 1, **options: Any) -> None:
+    """An attack of h2 or slow, on so many connections at once."""
+    one = partial(by, target.host, target.port, tally, source=target.source, **options)
+    await many(times, lambda _: one())
 
 
 async def _cancelled_images(target: Target, tally: Tally, *, streams: int) -> None:

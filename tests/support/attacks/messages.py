@@ -211,11 +211,16 @@ async def trickle(
     await many(clients * connections, lambda number: again(tally, partial(once, number)))
 
 
-async def trickle_http1(target: Target, tally: Tally, *, connections: int = 8) -> None:
-    """The same over HTTP/1.1: Connect announces 63 MiB and sends a byte every two seconds."""
-    head = http1.request(
-        PROCESS_IMAGE, {"content-type": "application/proto", "content-length": str(LARGEST - MIB)}
-    )
+async def trickle_http1(
+    target: Target,
+    tally: Tally,
+    *,
+    connections: int = 8,
+    announced: int = LARGEST - MIB,
+    path: str = PROCESS_IMAGE,
+) -> None:
+    """The same over HTTP/1.1: Connect announces a message and sends a byte every two seconds."""
+    head = http1.request(path, {"content-type": "application/proto", "content-length": str(announced)})
 
     async def once() -> None:
         async with await Connection.open(target) as connection:
