@@ -123,6 +123,27 @@ SHORT: dict[str, Short] = {
     "lists-json": _short(50, connections=50),
     "status": _short(50, streams=50),
     "page": _short(50),
+    "rapid-reset": _short(1000),
+    "reset-refused": _short(1000),
+    "reset-whole": _short(1000),
+    "reset-error": _short(100),
+    "call-and-leave": _short(1000),
+    "half-open": _short(100),
+    "hpack-bomb": _short(1000),
+    "table-flood": _short(1000),
+    "large-headers": _short(1000),
+    "continuation": _short(1000),
+    "continuation-empty": _short(1000),
+    "settings-flood": _short(1000),
+    "ping-flood": _short(1000),
+    "window-flood": _short(1000),
+    "priority-flood": _short(1000),
+    "empty-data": _short(1000),
+    "no-window": _short(100),
+    "slow-headers": _short(100),
+    "slow-line": _short(150, connections=150),
+    "slow-preface": _short(150, connections=150),
+    "slow-body": _short(100, connections=100),
     "users": _short(100),
     "small-images": _short(100, streams=16),
     "large-images": _short(4, side=1000),
@@ -195,7 +216,7 @@ def test_every_row_has_a_short_form() -> None:
     """But for those that differ in size or address alone from one that has, and for the noise."""
     alike = {"nothing", "gzip-bomb-json", "refused-plain", "trickle-fast", "trickle-chunk", "decoded-same"}
     alike |= {"scans-stream", "frames-cut", "silent-fragments", "cancelled-images", "users-same"}
-    alike |= {"unread-window-1", "read-slowly"}
+    alike |= {"unread-window-1", "read-slowly", "rapid-reset-4", "hpack-bomb-4"}
     assert ROWS.keys() - SHORT.keys() == alike
     assert SHORT.keys() <= ROWS.keys()
 

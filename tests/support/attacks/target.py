@@ -65,6 +65,9 @@ class Connection:
         )
 
     async def send(self, data: bytes) -> None:
+        """Raises OSError, also if it was found out earlier that the connection is closed."""
+        if self.writer.transport.is_closing():
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
 
