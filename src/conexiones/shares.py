@@ -69,15 +69,16 @@ class Shares:
 
     def within(self, caller: Caller, size: int) -> bool:
         """Whether the caller's share has room for `size` more, whether or not that is free now."""
-        mine, total = self.of_connection(caller), self.of(caller.client)
+        total = self._clients.get(caller.client, 0)
         if not total:
             return True
-        share = _half(self.limit - (self.held - total))
+        mine = self._connections.get(caller, 0)
+        share = (self.limit - self.held + total + 1) // 2
         if mine + size <= self.places:
-            return total + size <= share + _half(share)
+            return total + size <= share + (share + 1) // 2
         if total + size > share:
             return False
-        return not mine or mine + size <= _half(share - (total - mine))
+        return not mine or mine + size <= (share - total + mine + 1) // 2
 
     def free(self, size: int) -> bool:
         """Whether so much is free, whoever asks for it."""
@@ -85,25 +86,23 @@ class Shares:
 
     def take(self, caller: Caller, size: int) -> None:
         """Takes it, whether or not it is free or within the share."""
-        self._clients[caller.client] = self.of(caller.client) + size
-        self._connections[caller] = self.of_connection(caller) + size
+        clients, connections, client = self._clients, self._connections, caller.client
+        clients[client] = clients.get(client, 0) + size
+        connections[caller] = connections.get(caller, 0) + size
         self.held += size
 
     def give(self, caller: Caller, size: int) -> None:
         """Gives back what `take` took."""
+        clients, connections, client = self._clients, self._connections, caller.client
         self.held -= size
-        if left := self._clients[caller.client] - size:
-            self._clients[caller.client] = left
+        if left := clients[client] - size:
+            clients[client] = left
         else:
-            del self._clients[caller.client]
-        if left := self._connections[caller] - size:
-            self._connections[caller] = left
+            del clients[client]
+        if left := connections[caller] - size:
+            connections[caller] = left
         else:
-            del self._connections[caller]
-
-
-def _half(size: int) -> int:
-    return (size + 1) // 2
+            del connections[caller]
 
 
 class FairLine(Generic[T]):

@@ -54,13 +54,13 @@ class Images:
         self._limits = limits
         self._ids = Ids()
 
-    async def add(self, data: bytes, *, user: UserName | None = None) -> ImageRecord:
+    async def add(self, data: bytes | memoryview, *, user: UserName | None = None) -> ImageRecord:
         """Stores one whole image. Raises an ImageError if the bytes are no image, or over the limits."""
         image, _ = await self.admit(data, user=user, add=self._catalog.add_image)
         return image
 
     async def admit(
-        self, data: bytes, *, user: UserName | None, add: Callable[[ImageRecord], Awaitable[T]]
+        self, data: bytes | memoryview, *, user: UserName | None, add: Callable[[ImageRecord], Awaitable[T]]
     ) -> tuple[ImageRecord, T]:
         """Makes the bytes of one whole image durable, and awaits `add`, which adds the record to the catalog.
 
@@ -71,6 +71,7 @@ class Images:
             if not data:
                 raise EmptyImage
             self.check_size(len(data))
+            Head(self).see(data)  # what is no image is refused before it is written
             await staged.write(data)
             return await self._publish(staged, user, add)
         except ImageError as error:

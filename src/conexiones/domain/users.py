@@ -27,7 +27,7 @@ class Users:
         self._catalog = catalog
         self._images = images
 
-    async def register(self, name: str, *, pow: int, image: bytes) -> Registered:
+    async def register(self, name: str, *, pow: int, image: bytes | memoryview) -> Registered:
         """Registers or updates a user. A pow other than 0 and a non-empty image replace what is stored.
 
         Raises EmptyName, NameTooLong or an ImageError; then nothing has changed.

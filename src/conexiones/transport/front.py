@@ -9,7 +9,7 @@ from typing import Any
 from conexiones.settings import Settings
 from conexiones.transport.chain.admission import Admission
 from conexiones.transport.chain.call import Receive, Send
-from conexiones.transport.chain.deadline import deadline
+from conexiones.transport.chain.deadline import Deadline
 from conexiones.transport.chain.guard import guard
 from conexiones.transport.chain.limits import Limits
 from conexiones.transport.chain.log import log
@@ -55,7 +55,7 @@ class Front:
             wait_seconds=settings.wait_seconds,
         )
         limits = Limits(memory, patience)
-        self._serve = chain([*steps, guard, log, deadline, self._admission, limits])
+        self._serve = chain([*steps, guard, log, Deadline(), self._admission, limits])
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

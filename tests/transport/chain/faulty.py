@@ -15,7 +15,7 @@ SECRET = "the secret of /etc/shadow"
 
 
 class FaultyUsers(Users):
-    async def register(self, name: str, *, pow: int, image: bytes) -> Any:
+    async def register(self, name: str, *, pow: int, image: bytes | memoryview) -> Any:
         match name:
             case "SystemExit":
                 sys.exit(SECRET)

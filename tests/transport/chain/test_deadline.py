@@ -5,11 +5,15 @@ import asyncio
 import pytest
 
 from conexiones.errors import Cancelled, DeadlineExceeded, NotAnImage
-from conexiones.transport.chain.call import Call
-from conexiones.transport.chain.deadline import deadline
+from conexiones.transport.chain.call import Call, Endpoint
+from conexiones.transport.chain.deadline import Deadline
 from tests.transport.chain.calls import Client, call
 
 SECONDS = 10.0
+
+
+async def deadline(one: Call, rest: Endpoint) -> None:
+    await Deadline()(one, rest)
 
 
 async def reading(one: Call) -> None:

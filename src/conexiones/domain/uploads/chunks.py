@@ -19,7 +19,7 @@ class Chunk(NamedTuple):
     """Bytes of an upload that begin at `offset`, and their CRC-32C if the client sent it."""
 
     offset: int
-    data: bytes
+    data: bytes | memoryview
     crc32c: int | None
 
 

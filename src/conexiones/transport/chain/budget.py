@@ -59,7 +59,7 @@ class Budget:
     def take_now(self, caller: Caller, size: int) -> bool:
         """Takes `size` if that is possible without a wait."""
         shares = self._shares
-        if self._starved or not shares.free(size) or not shares.within(caller, size):
+        if self._starved or shares.held + size > shares.limit or not shares.within(caller, size):
             return False
         shares.take(caller, size)
         return True

@@ -12,27 +12,53 @@ LOOK_SECONDS = 0.05
 Most calls are shorter, and are spared the cost of that."""
 
 
-async def deadline(call: Call, rest: Endpoint) -> None:
+class Deadline:
     """A step of the chain: cancels the work for a call when its time is over. Raises DeadlineExceeded and
-    Cancelled.
+    Cancelled. Belongs to one event loop.
 
     Work for a call whose deadline has passed already is not begun: it would race with its cancellation.
     """
-    if call.deadline is not None and call.deadline <= time.monotonic():
-        raise DeadlineExceeded
-    async with _Watch(call):
-        await rest(call)
+
+    def __init__(self) -> None:
+        self._planned: dict[_Watch, float] = {}  # when each is to begin, in the order of time
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __call__(self, call: Call, rest: Endpoint) -> None:
+        if call.deadline is not None and call.deadline <= time.monotonic():
+            raise DeadlineExceeded
+        async with _Watch(call, self):
+            await rest(call)
+
+    def plan(self, watch: "_Watch") -> None:
+        """Has the watch begin after LOOK_SECONDS. There is one timer for all, as most calls end before."""
+        self._planned[watch] = time.monotonic() + LOOK_SECONDS
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def forget(self, watch: "_Watch") -> None:
+        self._planned.pop(watch, None)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        while self._planned:
+            watch, begin = next(iter(self._planned.items()))
+            if begin > now:
+                self._timer = asyncio.get_running_loop().call_later(begin - now, self._look)
+                return
+            del self._planned[watch]
+            watch.begin()
+        self._timer = None
 
 
 class _Watch:
     """The time that a call has: until its deadline, and not longer than its client is there."""
 
-    __slots__ = ("_call", "_gone", "_later", "_scope", "_task")
+    __slots__ = ("_call", "_gone", "_plans", "_scope", "_task")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, plans: Deadline) -> None:
         self._call = call
+        self._plans = plans
         self._scope = asyncio.timeout_at(call.deadline)
-        self._later: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._gone = False
 
@@ -47,8 +73,7 @@ class _Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._call.body.on_end = None
-        if self._later is not None:
-            self._later.cancel()
+        self._plans.forget(self)
         if self._task is not None:
             self._task.cancel()
         try:
@@ -62,9 +87,10 @@ class _Watch:
 
     def _start(self) -> None:
         """Plans the watch. The whole body has come, so that all that can still come is the disconnect."""
-        self._later = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._begin)
+        self._plans.plan(self)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Watches from now on."""
         self._task = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:

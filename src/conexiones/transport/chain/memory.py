@@ -12,9 +12,9 @@ from conexiones.shares import Caller
 from conexiones.transport.chain.body import Body
 from conexiones.transport.chain.budget import Budget
 
-COPIES = 3
-"""The most copies of a message in protobuf that are in memory at a time: the body, the message cut out of it,
-and the decoded field."""
+COPIES = 2
+"""The most copies of a message that are in memory at a time: its body and, where it was compressed or is
+JSON, what is decoded from it."""
 
 FREE = 64 * 1024
 """Messages of at most this size, in bytes, are not counted."""
@@ -78,17 +78,17 @@ class Lease:
         """The largest message, in bytes, that counts as small."""
         return self._memory.most_small
 
-    async def hold(self, size: int, *, copies: int = COPIES) -> None:
+    async def hold(self, size: int) -> None:
         """Waits for room for a message of `size` bytes to come in, unless it is tiny. Raises ServerBusy.
 
-        Of a small message, there are as many `copies` at a time; of a large one it is only one until `work`.
+        Of a small message this is the room for all COPIES; for those of a large one there is `work`.
         """
         if size <= FREE:
             return
         memory = self._memory
         is_small = size <= memory.most_small
         pool = memory.small if is_small else memory.incoming
-        needed = min(size * copies if is_small else size, pool.limit)
+        needed = min(size * COPIES if is_small else size, pool.limit)
         if self._pool is pool and needed <= self._held:
             return
         # It holds nothing while it waits: two calls that waited for each other would do so for ever.
@@ -98,11 +98,11 @@ class Lease:
         self._pool, self._held, self._mark = pool, needed, None
         memory.watch(self, holds=True)
 
-    async def work(self, size: int, *, copies: int = COPIES) -> None:
-        """Waits for the room that decoding and working on a large message of `size` bytes takes besides its
-        body. Raises ServerBusy."""
+    async def work(self, size: int) -> None:
+        """Waits for the room for a large message of `size` bytes that is whole, on which no client has any
+        influence. Raises ServerBusy."""
         memory = self._memory
-        needed = min(size * (copies - 1), memory.work.limit)
+        needed = min(size, memory.work.limit)
         if size <= memory.most_small or needed <= self._work:
             return
         self._end_work()
@@ -111,7 +111,7 @@ class Lease:
         self._work = needed
 
     def decoded(self) -> None:
-        """The body of a large message is not needed any more."""
+        """A large message has come in: what it holds from now on is `work`."""
         if self._pool is self._memory.incoming:
             self._end_hold()
 

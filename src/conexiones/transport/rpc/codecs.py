@@ -4,7 +4,7 @@ fault."""
 import re
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
@@ -12,74 +12,104 @@ from google.protobuf.message import DecodeError, Message
 
 from conexiones.errors import InvalidUtf8, MalformedMessage
 from conexiones.services.payload import WithPayload
-from conexiones.transport.chain.memory import COPIES
+from conexiones.transport.rpc.payloads import (
+    LEAST,
+    MOST_REST,
+    Carried,
+    Payload,
+    cut_json,
+    cut_protobuf,
+    from_base64,
+)
 
 _OBJECT = re.compile(rb"\s*\{")
 
 MAX_JSON_MARKS = 100_000
-"""Commas, brackets and braces in a JSON message. A message of ours has few, however long its base64; without
-a limit, 64 MiB of `[[],[],…` would cost gigabytes of Python objects."""
+"""Commas, brackets and braces in a JSON message. A message of ours has few; without a limit, a MiB of
+`[[],[],…` would cost a hundred MiB of Python objects."""
+
+
+Data: TypeAlias = bytes | bytearray | memoryview
 
 
 class Codec(ABC):
     """One format."""
 
-    copies: ClassVar[int]
-    """The most copies of a message that are in memory at a time, from its body to the decoded fields."""
+    threaded: ClassVar[bool] = False
+    """Whether a long message is to be decoded in a thread. It gives way to other threads."""
 
     @abstractmethod
     def encode(self, message: Message | WithPayload) -> list[bytes]:
         """The message, as bytes that follow one another."""
 
     @abstractmethod
-    def decode(self, data: bytes, message: type[Message]) -> Message:
-        """Raises MalformedMessage, InvalidUtf8."""
+    def decode(self, data: Data, message: type[Message], payload: Payload | None = None) -> Message | Carried:
+        """The message; with a large payload it may be a Carried, whose content is a view of the data.
+
+        Raises InvalidUtf8, and MalformedMessage, also if more than MOST_REST bytes are not the payload.
+        """
 
 
 class ProtobufCodec(Codec):
     """The binary format (https://protobuf.dev/programming-guides/encoding)."""
 
-    copies = COPIES
-
     def encode(self, message: Message | WithPayload) -> list[bytes]:
         return message.parts() if isinstance(message, WithPayload) else [message.SerializeToString()]
 
-    def decode(self, data: bytes, message: type[Message]) -> Message:
-        try:
-            return message.FromString(data)
-        except DecodeError as error:
-            descriptor = message.DESCRIPTOR
-            bad = _invalid_text_field(descriptor, data)
-            if bad is not None:
-                raise InvalidUtf8(field=bad) from error
-            raise MalformedMessage(type=descriptor.full_name) from error
+    def decode(self, data: Data, message: type[Message], payload: Payload | None = None) -> Message | Carried:
+        if payload and len(data) >= LEAST and (cut := cut_protobuf(memoryview(data), payload)):
+            rest, content = cut
+            return Carried(_from_protobuf(rest, message), payload, content)
+        return _from_protobuf(bytes(data), message)
 
 
 class JsonCodec(Codec):
     """The JSON format (https://protobuf.dev/programming-guides/json)."""
 
-    copies = 8
+    threaded = True
 
     def encode(self, message: Message | WithPayload) -> list[bytes]:
         whole = message.whole() if isinstance(message, WithPayload) else message
         return [MessageToJson(whole, indent=None, ensure_ascii=False).encode()]
 
-    def decode(self, data: bytes, message: type[Message]) -> Message:
-        malformed = MalformedMessage(type=message.DESCRIPTOR.full_name)
-        if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_MARKS:
-            raise malformed
-        if not _OBJECT.match(data):  # Parse would take `[]`, or a string, for a message without fields
-            raise malformed
-        try:
-            return Parse(str(data, "utf-8"), message(), ignore_unknown_fields=True)
-        except UnicodeError as error:
-            raise InvalidUtf8 from error
-        except (ParseError, ValueError, TypeError, RecursionError) as error:
-            raise malformed from error
+    def decode(self, data: Data, message: type[Message], payload: Payload | None = None) -> Message | Carried:
+        if payload and len(data) >= LEAST and (cut := cut_json(data, payload)):
+            read = _from_json(cut.rest, message)
+            text = memoryview(data)[cut.begin : cut.end]
+            if getattr(read, payload.name) == cut.mark and (content := from_base64(text)) is not None:
+                return Carried(read, payload, content)
+        return _from_json(bytes(data), message)
 
 
 PROTOBUF = ProtobufCodec()
 JSON = JsonCodec()
+
+
+def _from_protobuf(data: bytes, message: type[Message]) -> Message:
+    descriptor = message.DESCRIPTOR
+    if len(data) > MOST_REST:
+        raise MalformedMessage(type=descriptor.full_name)
+    try:
+        return message.FromString(data)
+    except DecodeError as error:
+        bad = _invalid_text_field(descriptor, data)
+        if bad is not None:
+            raise InvalidUtf8(field=bad) from error
+        raise MalformedMessage(type=descriptor.full_name) from error
+
+
+def _from_json(data: bytes, message: type[Message]) -> Message:
+    malformed = MalformedMessage(type=message.DESCRIPTOR.full_name)
+    if len(data) > MOST_REST or sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_MARKS:
+        raise malformed
+    if not _OBJECT.match(data):  # Parse would take `[]`, or a string, for a message without fields
+        raise malformed
+    try:
+        return Parse(str(data, "utf-8"), message(), ignore_unknown_fields=True)
+    except UnicodeError as error:
+        raise InvalidUtf8 from error
+    except (ParseError, ValueError, TypeError, RecursionError) as error:
+        raise malformed from error
 
 
 def _invalid_text_field(descriptor: Any, data: bytes) -> str | None:

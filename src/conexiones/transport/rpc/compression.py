@@ -30,7 +30,9 @@ def is_compressed(encoding: bytes) -> bool:
     return True
 
 
-async def inflate(data: bytes | memoryview, limit: int, room: Callable[[], Awaitable[None]]) -> bytes | None:
+async def inflate(
+    data: bytes | bytearray | memoryview, limit: int, room: Callable[[], Awaitable[None]]
+) -> bytes | None:
     """The decompressed bytes; None if they are more than `limit`. Raises MalformedRequest. `room` is awaited
     before they become more than a few.
 

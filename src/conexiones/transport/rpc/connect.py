@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from conexiones.errors import ConexionesError, MalformedRequest
 from conexiones.transport.chain.call import Headers
+from conexiones.transport.rpc.codecs import Data
 from conexiones.transport.rpc.envelopes import Requests, envelope
 from conexiones.transport.rpc.exchange import Enveloped, Exchange, Reply, Request
 from conexiones.transport.rpc.status import connect_error, http_status
@@ -25,14 +26,10 @@ class ConnectUnary(Exchange):
     encoding = b"content-encoding"
 
     async def requests(self, kind: Requests) -> AsyncIterator[Request]:
-        compressed = self._compressed()
-        data = await self._whole(kind, compressed=compressed)
-        if compressed:
-            yield await self._inflated(data, kind)
-        else:
-            yield self._codec.decode(data, kind.message)
+        is_compressed = self._compressed()
+        yield await self._decoded(await self._whole(kind), kind, is_compressed=is_compressed)
 
-    async def _whole(self, kind: Requests, *, compressed: bool) -> bytes:
+    async def _whole(self, kind: Requests) -> Data:
         """The body. If it does not come in one piece, the call first waits for memory: for the announced
         length. If none is known, it is for a small message, and then for the longest."""
         call = self._call
@@ -46,20 +43,21 @@ class ConnectUnary(Exchange):
             raise kind.too_large()
         if call.body.ended:
             return first
-        memory, copies = call.memory, 1 if compressed else self._codec.copies
+        memory = call.memory
         room = size if known else min(memory.most_small, kind.max_bytes)
-        await memory.hold(room, copies=copies)
-        pieces, came = [first], len(first)
+        await memory.hold(room)
+        gathered = bytearray(first)
+        del first
         while (piece := await call.body.read(within=True)) is not None:
-            pieces.append(piece)
-            came += len(piece)
-            if came > kind.max_bytes:
+            gathered += piece
+            if len(gathered) > kind.max_bytes:
                 raise kind.too_large()
-            if came > room:
+            if len(gathered) > room:
                 room = kind.max_bytes
-                await memory.hold(room, copies=copies)
-        await memory.work(came, copies=copies)
-        return b"".join(pieces)
+                await memory.hold(room)
+        await memory.work(len(gathered))
+        memory.decoded()
+        return gathered
 
     def encoded(self, reply: Reply) -> bytes:
         return b"".join(self._codec.encode(reply))

@@ -13,7 +13,8 @@ from typing import Final
 from google.protobuf.message import Message
 
 from conexiones.errors import MalformedRequest, MessageTooLarge, UndeclaredCompression
-from conexiones.transport.rpc.codecs import PROTOBUF, Codec
+from conexiones.transport.rpc.codecs import PROTOBUF, Codec, Data
+from conexiones.transport.rpc.payloads import Carried, Payload
 
 COMPRESSED: Final = 1
 """The flag of a message that is compressed."""
@@ -33,6 +34,9 @@ _SHORT = struct.Struct(">BIBBB")
 _LONG = struct.Struct(">BIBBBB")
 """The same with three bytes of length: a content of 16 KiB or more, and less than 2 MiB."""
 
+SHORT = 256 << 10
+"""A message that is shorter than so many bytes may be copied, and decoded on the event loop."""
+
 _GATHERED = 64 << 10
 """Up to so many bytes of short messages are given as one piece, as each piece has a cost of its own."""
 
@@ -49,16 +53,15 @@ class Sole:
         self.image = image
 
 
-class Deflated:
-    """A message that is still compressed."""
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """A message that takes long to decode: it is long, or still compressed."""
 
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    data: Data
+    is_compressed: bool
 
 
-Found = Message | Sole | Deflated
+Found = Message | Sole | Carried | Undecoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,7 @@ class Requests:
     pieces: bool = False
     sole: bool = False
     """Whether a Sole can stand for a message of the class."""
+    payload: Payload | None = None
 
     @classmethod
     def of(cls, message: type[Message], *, max_bytes: int, streaming_method: str, pieces: bool) -> "Requests":
@@ -86,6 +90,7 @@ class Requests:
             streaming_method=streaming_method,
             pieces=pieces and sole,
             sole=sole,
+            payload=Payload.of(message.DESCRIPTOR),
         )
 
     def too_large(self) -> MessageTooLarge:
@@ -256,13 +261,18 @@ class Envelopes:
         return Sole(piece) if piece else None
 
     def _decoded(self, data: memoryview, flags: int) -> Found:
+        # A short message is copied, since its view would keep in memory all bytes that came with it.
+        is_short = len(data) < SHORT
         if flags:
-            return Deflated(bytes(data))
+            return Undecoded(bytes(data) if is_short else data, is_compressed=True)
         if self._sole:
             before, content = _sole(data[:_LONGEST])
             if content and before + content == len(data):
-                return Sole(data[before:] if self._pieces else bytes(data[before:]))
-        return self._codec.decode(bytes(data), self._requests.message)
+                return Sole(bytes(data[before:]) if is_short and not self._pieces else data[before:])
+        if self._codec.threaded and not is_short:
+            return Undecoded(data, is_compressed=False)
+        requests = self._requests
+        return self._codec.decode(bytes(data) if is_short else data, requests.message, requests.payload)
 
 
 def _sole(data: memoryview) -> tuple[int, int]:

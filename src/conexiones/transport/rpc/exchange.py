@@ -10,16 +10,18 @@ from google.protobuf.message import Message
 from conexiones.errors import ConexionesError, NotOneMessage
 from conexiones.services.payload import WithPayload
 from conexiones.transport.chain.call import Call
-from conexiones.transport.rpc.codecs import Codec
+from conexiones.transport.chain.memory import COPIES
+from conexiones.transport.rpc.codecs import Codec, Data
 from conexiones.transport.rpc.compression import INFLATION, inflate, is_compressed
-from conexiones.transport.rpc.envelopes import Deflated, Envelopes, Requests, Sole, envelope, whole
+from conexiones.transport.rpc.envelopes import SHORT, Envelopes, Requests, Sole, Undecoded, envelope, whole
+from conexiones.transport.rpc.payloads import Carried
 from conexiones.transport.rpc.status import Details
 
 _MESSAGES = 256
 """After so many messages, other calls get their turn. A MiB may hold 200,000 empty messages, and a handler
 may take each without waiting for anything: every other call would stand still for seconds."""
 
-Request: TypeAlias = Message | Sole
+Request: TypeAlias = Message | Sole | Carried
 Reply: TypeAlias = Message | WithPayload
 
 
@@ -61,23 +63,27 @@ class Exchange(ABC):
         """Whether messages may be compressed. Raises UnknownCompression."""
         return is_compressed(self._call.header(self.encoding))
 
-    async def _inflated(self, data: bytes, kind: Requests) -> Request:
-        """The message that was compressed to `data`. Before it becomes long, it waits for memory."""
-        if not data:
-            return self._codec.decode(data, kind.message)
+    async def _decoded(self, data: Data, kind: Requests, *, is_compressed: bool) -> Request:
+        """The message of a whole body or envelope."""
+        if is_compressed and data:
+            data = await self._inflated(data, kind)
+        codec = self._codec
+        if codec.threaded and len(data) >= SHORT:
+            return await asyncio.to_thread(codec.decode, data, kind.message, kind.payload)
+        return codec.decode(data, kind.message, kind.payload)
+
+    async def _inflated(self, data: Data, kind: Requests) -> bytes:
+        """What was compressed to `data`. Before it becomes long, it waits for memory."""
         most = min(len(data) * INFLATION, kind.max_bytes)
         found = await inflate(data, kind.max_bytes, lambda: self._room(most))
         if found is None:
             raise kind.too_large()
-        return self._codec.decode(found, kind.message)
+        return found
 
     async def _room(self, size: int) -> None:
         """Waits for the room for a message of up to `size` bytes that does not depend on its client."""
-        memory, copies = self._call.memory, self._codec.copies
-        if size <= memory.most_small:
-            await memory.hold(size, copies=copies)
-        else:
-            await memory.work(size, copies=copies + 1)
+        memory = self._call.memory
+        await (memory.hold(size) if size <= memory.most_small else memory.work(COPIES * size))
 
     # Replies
 
@@ -121,7 +127,7 @@ class Enveloped(Exchange):
         while (more := await body.read(within=True)) is not None:
             if more:
                 raise NotOneMessage
-        return self._codec.decode(content, kind.message)
+        return await self._decoded(content, kind, is_compressed=False)
 
     def requests(self, kind: Requests) -> AsyncIterator[Request]:
         return self._messages(self._envelopes(kind), kind, b"")
@@ -134,25 +140,24 @@ class Enveloped(Exchange):
     ) -> AsyncIterator[Request]:
         """The messages of a body whose first piece has been read. With `single`, the caller keeps the one
         message, and asks for another only to see that there is none."""
-        body, memory, copies = self._call.body, self._call.memory, self._codec.copies
+        body, memory = self._call.body, self._call.memory
         given = 0
         while piece is not None:
-            if 0 < envelopes.missing <= len(piece) and not envelopes.is_compressed:
-                await memory.work(envelopes.gathering, copies=copies)
+            if 0 < envelopes.missing <= len(piece):
+                await memory.work(envelopes.gathering)
             envelopes.feed(piece)
             del piece
             while (found := envelopes.next()) is not None:
-                if isinstance(found, Deflated):
-                    yield await self._inflated(found.data, kind)
-                else:
-                    memory.decoded()
-                    yield found
+                memory.decoded()
+                if isinstance(found, Undecoded):
+                    found = await self._decoded(found.data, kind, is_compressed=found.is_compressed)
+                yield found
                 del found
                 given += 1
                 if not given % _MESSAGES:
                     await asyncio.sleep(0)
             if envelopes.gathering:
-                await memory.hold(envelopes.gathering, copies=1 if envelopes.is_compressed else copies)
+                await memory.hold(envelopes.gathering)
             elif not single:  # a caller that asks for more is done with the message before
                 memory.release()
             piece = await body.read(within=single or envelopes.within)
