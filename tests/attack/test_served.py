@@ -25,6 +25,7 @@ from tests.attack.rows import ROWS, photo, picture, sample
 from tests.support.attacks.pictures import frames, numbered, pieces, scans
 from tests.support.attacks.target import Tally, Target
 from tests.support.bitmaps import bitmap
+from tests.support.processes import envoy
 from tests.support.waiting import DEADLINE, until
 
 MIB = 1 << 20
@@ -41,19 +42,24 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """How a row is made short: options of its attack, and how much it has to have done (the sum of its tally)
-    before the good client begins."""
+    """How a row is made short.
+
+    begun: how much the attack has to have done (the sum of its tally) before the good client begins.
+    refused: the reason with which the greedy client must have been refused by the end, if any.
+    options: those of the attack that are changed.
+    """
 
     begun: int = 1
+    refused: str = ""
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def _short(begun: int = 1, **options: Any) -> Short:
-    return Short(begun, options)
+def _short(begun: int = 1, refused: str = "", **options: Any) -> Short:
+    return Short(begun, refused, options)
 
 
 SHORT: dict[str, Short] = {
-    "gzip-members": _short(4, size=200_000),
+    "gzip-members": _short(4, "MALFORMED_REQUEST", size=200_000),
     "gzip-members-small": _short(16),
     "gzip-members-grpc": _short(8, size=200_000),
     "gzip-bomb": _short(16, size=8 * MIB),
@@ -61,7 +67,7 @@ SHORT: dict[str, Short] = {
     "json-small": _short(8, size=200_000),
     "json-keys": _short(2, size=4 * MIB),
     "json-text": _short(2, size=MIB),
-    "json-image": _short(2, size=4 * MIB),
+    "json-image": _short(2, "NOT_AN_IMAGE", size=4 * MIB),
     "web-text": _short(2, size=4 * MIB),
     "unknown-fields": _short(2, size=4 * MIB),
     "nested": _short(2, size=4 * MIB),
@@ -105,13 +111,13 @@ SHORT: dict[str, Short] = {
     "pipelined": _short(500),
     "cancelled": _short(100),
     "unknown": _short(100),
-    "announced": _short(8),
-    "opened": _short(40),
-    "opened-same": _short(40),
+    "announced": _short(8, "UPLOAD_BYTES_EXCEEDED"),
+    "opened": _short(40, "TOO_MANY_UPLOADS"),
+    "opened-same": _short(40, "TOO_MANY_UPLOADS"),
     "dribbled": _short(8, count=8, size=16 << 30),
     "tiny-chunks": _short(16),
     "made-and-cancelled": _short(32),
-    "unfinished": _short(16),
+    "unfinished": _short(16, "UPLOAD_INCOMPLETE"),
     "silent-writers": _short(10, streams=10),
     "held-fragments": _short(40, streams=10),
     "unread": _short(60, streams=20, connections=3),
@@ -171,6 +177,19 @@ def attacked() -> Iterator[Attacked]:
                 "huge": client.upload(b"".join(bitmap(2600, 2600))).id,
             },
         )
+        asyncio.run(_forgotten(server))
+
+
+async def _forgotten(server: Server) -> None:
+    """Waits until the server holds nothing more for the clients that have gone: neither connections nor bytes
+    of images on their way."""
+    incoming, front = server.data_dir / "incoming", envoy(server.pid)
+    await until(lambda: not list(incoming.iterdir()))
+    await until(
+        lambda: (
+            not [one for one in front.net_connections("tcp") if one.laddr.port == server.port and one.raddr]
+        )
+    )
 
 
 @asynccontextmanager
@@ -232,11 +251,15 @@ def _cases() -> Iterator[Any]:
 
 @pytest.mark.parametrize("row", list(_cases()))
 async def test_the_good_client_is_served(attacked: Attacked, row: str) -> None:
-    async with grpc.aio.insecure_channel(
-        attacked.server.address, options=[("grpc.use_local_subchannel_pool", 1)]
-    ) as channel:
+    own = [("grpc.use_local_subchannel_pool", 1)]
+    async with (
+        asyncio.timeout(5 * DEADLINE),
+        grpc.aio.insecure_channel(attacked.server.address, options=own) as channel,
+    ):
         await asyncio.wait_for(channel.channel_ready(), DEADLINE)
-        async with _attacking(row, attacked):
+        async with _attacking(row, attacked) as tally:
             await _served(attacked, channel)
+            if reason := SHORT[row].refused:
+                await until(lambda: tally[f"refused: {reason}"])
         await _served(attacked, channel)
     assert "Traceback" not in attacked.server.log
