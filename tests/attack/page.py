@@ -34,7 +34,7 @@ _WORDS = {
 
 
 def _table(results: Mapping[str, Result]) -> Iterator[str]:
-    yield "| attack | " + " | ".join(FLOOR) + " | memory |"
+    yield "| the greedy client | " + " | ".join(FLOOR) + " | memory |"
     yield "| --- |" + " ---: |" * (len(FLOOR) + 1)
     group = ""
     for row in ROWS.values():
@@ -44,7 +44,8 @@ def _table(results: Mapping[str, Result]) -> Iterator[str]:
         result = results.get(row.name)
         cells = [_cell(result, kind) for kind in FLOOR] if result else [""] * len(FLOOR)
         memory = str(result.memory["peak"]) if result else ""
-        yield f"| `{row.name}`: {row.does} | " + " | ".join(cells) + f" | {memory} |"
+        does = row.does + (f" (exempt: {row.exempt})" if row.exempt else "")
+        yield f"| `{row.name}`: {does} | " + " | ".join(cells) + f" | {memory} |"
 
 
 def _cell(result: Result, kind: str) -> str:
