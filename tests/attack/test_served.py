@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
     "max_connections": "200",
     "max_open_uploads": "40",
     "max_open_bytes": "64GiB",
-    "stall_seconds": "2",
+    "stall_seconds": "5",
     "idle_seconds": "2",
 }
 
