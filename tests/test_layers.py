@@ -44,9 +44,9 @@ ROOMS: dict[str, set[str]] = {
 ROOMS |= {
     "adapters": set(),
     "adapters.system": set(),
-    "adapters.writer": {"adapters.system"},
+    "adapters.writer": {"adapters.system", "shares"},
     "adapters.catalog": set(),
-    "adapters.catalog.sqlite": {"adapters.system", "adapters.writer", "ports"},
+    "adapters.catalog.sqlite": {"adapters.system", "adapters.writer", "ports", "shares"},
     "adapters.blobs": set(),
     "adapters.blobs.local": {"adapters.system", "adapters.writer", "ports", "direct_file"},
     "adapters.decoder": {"adapters.system", "ports", "image_formats", "shares"},
@@ -69,7 +69,7 @@ FOREIGN: dict[str, set[str]] = {
     "google": {"services", "transport", "app", "sdk", "gen"},
     "click": {"cli", "commands"},
     "rich": {"commands"},
-    "google_crc32c": {"doctor", "sdk", "domain", "services"},
+    "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs.local"},
     "cryptography": {"certificates"},
 }
 

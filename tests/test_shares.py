@@ -1,8 +1,11 @@
 """Shares and turns."""
 
+import asyncio
+
 import pytest
 
-from conexiones.shares import Caller, FairLine, Shares, client_of
+from conexiones.shares import Caller, FairLine, Shares, Turns, act_for, client_of
+from tests.support.waiting import DEADLINE, idle
 
 ANA, BEA, EVA = Caller("ana", "1"), Caller("bea", "1"), Caller("eva", "1")
 
@@ -109,3 +112,62 @@ def test_one_that_leaves_the_line_takes_no_turn() -> None:
     line.remove(ANA, "a", served=False)
     assert (len(line), line.waiting("ana")) == (2, 1)
     assert order(line) == ["b", "bea"]
+
+
+class Room:
+    """Who is in a room with turns, and who has been."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.inside: list[str] = []
+        self.order: list[str] = []
+
+    def enter(self, client: str) -> tuple[asyncio.Task[None], asyncio.Event]:
+        """A caller that works until its event is set."""
+        leave = asyncio.Event()
+
+        async def work() -> None:
+            act_for(Caller(client))
+            async with self.turns:
+                self.inside.append(client)
+                self.order.append(client)
+                await leave.wait()
+                self.inside.remove(client)
+
+        return asyncio.create_task(work()), leave
+
+
+async def test_places_are_taken_in_turns_and_no_client_has_all() -> None:
+    room = Room(Turns(3, each=2))
+    greedy = [room.enter("greedy") for _ in range(5)]
+    await idle()
+    assert room.inside == ["greedy", "greedy"]
+    others = [room.enter(name) for name in ("a", "b")]
+    await idle()
+    assert room.inside == ["greedy", "greedy", "a"]
+    greedy[0][1].set()
+    await idle()
+    assert room.inside == ["greedy", "a", "greedy"], "it was the first to wait"
+    greedy[1][1].set()
+    await idle()
+    assert room.inside == ["a", "greedy", "b"], "and then it is the turn of others"
+    for _, leave in (*greedy, *others):
+        leave.set()
+    await asyncio.gather(*(task for task, _ in (*greedy, *others)))
+    assert room.order == ["greedy", "greedy", "a", "greedy", "b", "greedy", "greedy"]
+
+
+async def test_a_turn_that_nobody_takes_goes_to_the_next() -> None:
+    room = Room(Turns(1, each=1))
+    async with room.turns:
+        (waits, _), (late, _), (last, leave) = (room.enter(name) for name in ("waits", "late", "last"))
+        await idle()
+        waits.cancel()
+        await idle()
+    late.cancel()  # its turn has come, but it has not run yet
+    await idle()
+    assert room.order == ["last"]
+    leave.set()
+    await last
+    async with asyncio.timeout(DEADLINE), room.turns:  # no place was lost
+        pass

@@ -214,6 +214,7 @@ const RETRYABLE = new Set<Reason>([
   "CLIENT_STALLED",
   // The server asks to be tried again later.
   "TOO_MANY_UPLOADS",
+  "UPLOAD_BYTES_EXCEEDED",
   // The deadline of a single call, which the server may notice first. When the whole operation is out of time, its
   // signal is aborted.
   "DEADLINE_EXCEEDED",

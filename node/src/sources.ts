@@ -23,6 +23,8 @@ export interface Source {
   readonly size: number | undefined;
   /** Set if the source is a file, which another process can read again. */
   readonly file?: SourceFile;
+  /** Whether all of it can still be read, from its first byte on. */
+  readonly again: boolean;
   /** `length` bytes from `offset`, fewer only at the end. Bytes that were released cannot be read. */
   read(offset: number, length: number): Promise<Uint8Array>;
   /** Promises that bytes before `offset` will not be read again. */
@@ -58,6 +60,7 @@ async function openHttp(url: URL, signal?: AbortSignal): Promise<Source> {
 }
 
 class BytesSource implements Source {
+  readonly again = true;
   readonly size: number;
   readonly #bytes: Uint8Array;
 
@@ -76,6 +79,7 @@ class BytesSource implements Source {
 }
 
 class FileSource implements Source {
+  readonly again = true;
   readonly size: number;
   readonly file: SourceFile;
   readonly #handle: FileHandle;
@@ -131,6 +135,10 @@ export class StreamSource implements Source {
   constructor(stream: AsyncIterable<Uint8Array>, size?: number) {
     this.#iterator = stream[Symbol.asyncIterator]();
     this.size = size;
+  }
+
+  get again(): boolean {
+    return this.#start === 0;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {

@@ -40,6 +40,8 @@ export interface UploadOptions {
 
 /** Default size of one message's data. */
 const CHUNK_BYTES = 1 << 20;
+/** How often an upload that the server let expire is begun anew. */
+const RENEWALS = 3;
 /** How long cancelling an abandoned upload may take. */
 const CANCEL_TIMEOUT_MS = 5_000;
 
@@ -101,13 +103,22 @@ class Uploading {
       this.#requestId = await this.#resume.renew();
       upload = await this.#create();
     }
-    try {
-      const stored = upload.state === Upload_State.OPEN ? await this.#send(upload.id) : this.#outcome(upload);
-      await this.#resume?.remove();
-      return stored;
-    } catch (error) {
-      await this.#giveUp(upload.id, error);
-      throw error;
+    for (let renewals = 0; ; renewals++) {
+      try {
+        const stored = upload.state === Upload_State.OPEN ? await this.#send(upload.id) : this.#outcome(upload);
+        await this.#resume?.remove();
+        return stored;
+      } catch (error) {
+        if (!(error instanceof Expired)) {
+          await this.#giveUp(upload.id, error);
+          throw error;
+        }
+        if (renewals === RENEWALS || !this.#source.again) throw error.cause;
+      }
+      // It expired while this client or its network slept.
+      this.#requestId = this.#resume ? await this.#resume.renew() : randomUUID();
+      this.#told = -1;
+      upload = await this.#create();
     }
   }
 
@@ -133,6 +144,7 @@ class Uploading {
         return this.#outcome(present(reply.upload));
       } catch (error) {
         const reason = error instanceof ConexionesError ? error.reason : "";
+        if (reason === "UPLOAD_NOT_FOUND") throw new Expired(error);
         if (reason === "UPLOAD_ENDED") return await this.#ended(id, error as ConexionesError);
         if (reason === "MESSAGE_TOO_LARGE" && (await this.#shrink())) continue;
         const late = reason === "WRITER_FENCED" && this.#unansweredStreams > 0;
@@ -185,7 +197,8 @@ class Uploading {
     if (state === Upload_State.READY) return image(stored);
     if (failure) throw errorOfParts(failure.code, failure.message, failure.details);
     const message = `The upload has ended: it is ${Upload_State[state]}.`;
-    throw otherwise ?? new ConexionesError({ code: Code.FAILED_PRECONDITION, reason: "UPLOAD_ENDED", message });
+    const error = otherwise ?? new ConexionesError({ code: Code.FAILED_PRECONDITION, reason: "UPLOAD_ENDED", message });
+    throw state === Upload_State.EXPIRED ? new Expired(error) : error;
   }
 
   /** Reduces the chunks, which were too large for this server. Resolves with whether that was possible. */
@@ -211,6 +224,13 @@ class Uploading {
     if (error instanceof ConexionesError && (error.reason === "WRITER_FENCED" || !INTERRUPTED.has(error.reason))) return;
     // Not awaited, because the caller wants to end. If the server does not hear of it, the upload expires.
     this.#rpc.unary(UploadService.method.cancelUpload, { id }, { timeoutMs: CANCEL_TIMEOUT_MS }).catch(() => undefined);
+  }
+}
+
+/** The upload expired, or the server has forgotten it. `cause` is the error that says so. */
+class Expired extends Error {
+  constructor(cause: unknown) {
+    super("The upload has expired.", { cause });
   }
 }
 

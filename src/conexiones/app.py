@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from conexiones.adapters.blobs.local.store import LocalStore
@@ -36,11 +36,20 @@ from conexiones.transport.http.page import Page
 from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import MessageLimit
 
+CATALOG = "catalog.sqlite3"
+"""The name of the catalog's file in the data folder."""
+
 SWEEP_SECONDS = 600.0
 """Time between two sweeps of what has expired."""
 
+UPLOADS_SWEEP_SECONDS = 30.0
+"""The same for uploads, some of which expire within minutes."""
+
 RETRY_SECONDS = 30.0
 """Time until work in the background is tried again after a fault of the storage."""
+
+WATCH_SECONDS = 1.0
+"""Time between two looks whether the data folder is still there."""
 
 BACKGROUND_NICE = 15
 """The niceness, as in nice(1), of the process that decodes in the background."""
@@ -54,7 +63,7 @@ log = logging.getLogger("conexiones.app")
 def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     """The application. Building it does no I/O: its parts are opened and closed by its lifespan. `steps` are
     further steps of the chain, around all others."""
-    catalog = SqliteCatalog(settings.data_dir / "catalog.sqlite3")
+    catalog = SqliteCatalog(settings.data_dir / CATALOG)
     store = LocalStore(settings.data_dir, catalog, writer=catalog.writer)
     decoder = VipsDecoder(
         workers=settings.decode_workers,
@@ -80,7 +89,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     )
     images = Images(catalog, store.staging, store.blobs, decoder, limits)
     quota = UploadQuota(uploads=settings.max_open_uploads, bytes=settings.max_open_bytes)
-    uploads = Uploads(catalog, store.staging, images, quota)
+    uploads = Uploads(catalog, store.staging, images, quota, quiet_seconds=settings.upload_idle_seconds)
     describing = Describing(catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits)
     renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
     gallery = Gallery(catalog, store.blobs, renditions)
@@ -106,6 +115,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
         async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
+            await asyncio.to_thread(store.refuse_without, settings.data_dir / CATALOG)
             stack.push_async_callback(catalog.close)
             await catalog.open()
             stack.push_async_callback(store.close)
@@ -119,8 +129,10 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             stack.push_async_callback(describing.close)
             async with asyncio.TaskGroup() as tasks:
                 background = [
-                    tasks.create_task(_sweep(uploads, watching, renditions)),
+                    tasks.create_task(_sweep(UPLOADS_SWEEP_SECONDS, uploads.sweep)),
+                    tasks.create_task(_sweep(SWEEP_SECONDS, watching.sweep, renditions.sweep)),
                     tasks.create_task(_describe(describing)),
+                    tasks.create_task(_watch(catalog, store, on_gone=health.drain)),
                 ]
                 yield
                 for task in background:
@@ -129,6 +141,19 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     files = ImagesOverHttp(ImageFiles(gallery, renditions), shared=bool(settings.cors_origins))
     router = Router(rpcs, images=files, page=page, details=packed)
     return Front(router, settings, resources=resources, on_drain=drain, steps=steps)
+
+
+async def _watch(catalog: SqliteCatalog, store: LocalStore, *, on_gone: Callable[[], None]) -> None:
+    """Says once that the data folder has gone. Writes are refused without this, from the first one on."""
+    while True:
+        for part in (catalog, store):
+            try:
+                await asyncio.to_thread(part.check_there)
+            except OSError as error:
+                log.error("Nothing is stored any more until the server is started again: %s", error.strerror)
+                on_gone()
+                return
+        await asyncio.sleep(WATCH_SECONDS)
 
 
 async def _describe(describing: Describing) -> None:
@@ -140,12 +165,11 @@ async def _describe(describing: Describing) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _sweep(uploads: Uploads, watching: Watching, renditions: Renditions) -> None:
+async def _sweep(seconds: float, *sweeps: Callable[[], Awaitable[None]]) -> None:
     while True:
-        try:
-            await uploads.sweep()
-            await watching.sweep()
-            await renditions.sweep()
-        except ConexionesError:
-            log.exception("Sweeping failed; it is tried again")
-        await asyncio.sleep(SWEEP_SECONDS)
+        for sweep in sweeps:
+            try:
+                await sweep()
+            except ConexionesError:
+                log.exception("Sweeping failed; it is tried again")
+        await asyncio.sleep(seconds)

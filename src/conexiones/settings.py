@@ -107,12 +107,20 @@ class Settings:
     reflection: bool = _setting(_flag, "true", "Serve gRPC reflection.")
     max_message_bytes: int = _setting(_size, "64MiB", "The largest message, in bytes.")
     max_image_bytes: int = _setting(_size, "16GiB", "The largest image, in bytes.")
-    max_open_uploads: int = _setting(_count, "1000", "How many resumable uploads may be open at a time.")
+    max_open_uploads: int = _setting(
+        _count, "1000", "How many resumable uploads may be open at a time. A client has a share of them."
+    )
     max_open_bytes: int = _setting(
         _size,
         "1024GiB",
         "Bytes that all open uploads may have together: for each, the announced or the received size,"
-        " whichever is larger.",
+        " whichever is larger. A client has a share of them.",
+    )
+    upload_idle_seconds: float = _setting(
+        _seconds,
+        "600",
+        "How long an open upload may be without its first byte before it expires. One that is idle, or hardly"
+        " grows, for this long ends if other clients need its room; 0: neither happens within 24 hours.",
     )
     max_pixels: int = _setting(
         _count, "1000000000", "Width × height × frames above which an image is refused."

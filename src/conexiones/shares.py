@@ -5,8 +5,11 @@ two get a third each, and one that comes later always finds some. Within its sha
 client has the same rule.
 """
 
+import asyncio
 import ipaddress
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
@@ -25,6 +28,19 @@ class Caller(NamedTuple):
 
 SERVER = Caller("")
 """The server itself, for work that no client waits for."""
+
+_ACTING_FOR: ContextVar[Caller] = ContextVar("acting_for", default=SERVER)
+
+
+def act_for(caller: Caller) -> None:
+    """Says for whom the present task works from now on, and the tasks that it begins."""
+    _ACTING_FOR.set(caller)
+
+
+def acting_for() -> Caller:
+    """For whom the present task works. So what is shared far behind a call, such as the threads that read,
+    can give turns without a parameter of every function in between."""
+    return _ACTING_FOR.get()
 
 
 @lru_cache(4096)
@@ -125,6 +141,18 @@ class FairLine(Generic[T]):
         connections.setdefault(caller.connection, deque()).append(item)
         self._length += 1
 
+    def __iter__(self) -> Iterator[T]:
+        for connections in self._clients.values():
+            for items in connections.values():
+                yield from items
+
+    def next(self) -> tuple[Caller, T]:
+        """The item whose turn it is, behind whose it is. IndexError if the line is empty."""
+        for client, connections in self._clients.items():
+            for connection, items in connections.items():
+                return Caller(client, connection), items[0]
+        raise IndexError("nothing waits")
+
     def turns(self) -> list[tuple[Caller, T]]:
         """The first item of each connection, in the order of their turns."""
         depth = max(map(len, self._clients.values()), default=0)
@@ -152,3 +180,53 @@ class FairLine(Generic[T]):
             del self._clients[caller.client]
         elif served:
             self._clients.move_to_end(caller.client)
+
+
+class Turns:
+    """Places to work in, of which each client has at most `each`: `async with turns`.
+
+    Whoever finds none waits in a fair line. Used on one event loop.
+    """
+
+    def __init__(self, places: int, *, each: int) -> None:
+        self._free = places
+        self._each = each
+        self._held: Counter[str] = Counter()
+        self._line: FairLine[asyncio.Future[None]] = FairLine()
+
+    async def __aenter__(self) -> None:
+        caller = acting_for()
+        if self._free and self._held[caller.client] < self._each:
+            self._take(caller)
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._line.push(caller, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._line.remove(caller, turn, served=False)
+            else:  # it was its turn, too late
+                self._give(caller)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._give(acting_for())
+
+    def _take(self, caller: Caller) -> None:
+        self._free -= 1
+        self._held[caller.client] += 1
+
+    def _give(self, caller: Caller) -> None:
+        self._free += 1
+        self._held[caller.client] -= 1
+        if not self._held[caller.client]:
+            del self._held[caller.client]
+        if not self._line:
+            return
+        for next_caller, turn in self._line.turns():
+            if self._held[next_caller.client] < self._each and not turn.done():
+                self._line.remove(next_caller, turn, served=True)
+                self._take(next_caller)
+                turn.set_result(None)
+                return

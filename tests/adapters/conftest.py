@@ -78,6 +78,7 @@ def upload() -> Callable[..., UploadRecord]:
             "committed_size": 0,
             "declared_size": None,
             "writer_epoch": 0,
+            "client": "",
             "user": None,
             "image_id": None,
             "failure": None,

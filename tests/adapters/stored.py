@@ -5,6 +5,9 @@ import struct
 import zlib
 from pathlib import Path
 
+import google_crc32c
+
+MIB = 1 << 20
 HEAD = struct.Struct(">3scIQ32s")
 
 
@@ -28,11 +31,24 @@ def records(root: Path, state: bytes = b"L") -> dict[str, int]:
 
 
 def stored_blobs(root: Path) -> dict[str, int]:
-    """The digests and sizes of all blobs, each of which is whole."""
+    """The digests and sizes of all blobs, each of which is whole. A file has checksums beside it that are
+    right if it has more than one block; and there are no others."""
     files = {}
+    checked = set()
     for path in (root / "blobs").rglob("*"):
-        if path.is_file():
+        if path.suffix == ".crc32c":
+            assert path.read_bytes() == checksums_of(path.with_suffix("").read_bytes())
+            checked.add(path.stem)
+        elif path.is_file() and path.name != "catalog-id":
             with path.open("rb") as file:
                 assert hashlib.file_digest(file, "sha256").hexdigest() == path.name
             files[path.name] = path.stat().st_size
+    assert checked == {name for name, size in files.items() if size > MIB}
     return files | records(root)
+
+
+def checksums_of(data: bytes) -> bytes:
+    """The file with the checksums that is beside a blob of these bytes."""
+    crcs = [google_crc32c.value(data[start : start + MIB]) for start in range(0, len(data), MIB)]
+    packed = struct.pack(f">4sQ{len(crcs)}I", b"CXK1", len(data), *crcs)
+    return packed + struct.pack(">I", google_crc32c.value(packed))

@@ -1,5 +1,6 @@
 """The TypeScript SDK in node/: its own tests, and programs that move images while something is killed."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -22,10 +23,12 @@ from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.testing import Server
+from tests.support.addresses import ask
 from tests.support.certificates import authority, mtls
 from tests.support.clients import need
 from tests.support.node import PACKAGE, PROGRAMS, run
 from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 MOVE = PROGRAMS / "move.js"
 MIB = 1 << 20
@@ -173,6 +176,58 @@ def test_tls_with_a_client_certificate_and_a_server_that_is_full(
     with grpc.secure_channel(environ["CONEXIONES_ADDRESS"], security) as channel:
         UploadServiceStub(channel).CreateUpload(uploads_pb2.CreateUploadRequest(request_id="left"))
     assert run(node, "full.mjs", folder=tmp_path, **environ) == "TOO_MANY_UPLOADS\nTimeoutError\n"
+
+
+SLOWLY = """
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { Client } from "conexiones";
+const client = Client.fromEnviron();
+const image = await readFile("image.jpg");
+async function* slowly() {
+  yield image.subarray(0, 150_000); // which the SDK keeps until all of it is acknowledged
+  await once(process.stdin, "data");
+  yield image.subarray(150_000);
+}
+let begun = false;
+const onProgress = ({ bytes }) => {
+  if (bytes && !begun) console.log("begun");
+  begun ||= bytes > 0;
+};
+const stored = await client.upload(slowly(), { chunkSize: 100_000, onProgress });
+console.log(Buffer.from(stored.sha256).toString("hex"));
+client.close();
+process.stdin.destroy();
+"""
+
+
+def test_an_upload_that_expired_is_begun_anew(
+    node: str, start: Callable[..., Server], photograph: bytes, tmp_path: Path
+) -> None:
+    """Another client needs the only place, and the upload has been idle meanwhile."""
+    server = start(max_open_uploads="1", upload_idle_seconds="0.1")
+    (tmp_path / "slowly.mjs").write_text(SLOWLY)
+    (tmp_path / "image.jpg").write_bytes(photograph)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "conexiones").symlink_to(PACKAGE)
+    create = "conexiones.v1.UploadService/CreateUpload"
+    with subprocess.Popen(
+        [node, "slowly.mjs"],
+        cwd=tmp_path,
+        env={**os.environ, "CONEXIONES_ADDRESS": server.address},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdin
+        assert program.stdout
+        assert program.stdout.readline() == "begun\n"
+        asyncio.run(
+            until(lambda: "upload" in ask(server.address, create, {"requestId": "x"}, source="127.0.0.2"))
+        )
+        program.stdin.write("go on\n")
+        program.stdin.flush()
+        assert program.stdout.readline().strip() == hashlib.sha256(photograph).hexdigest()
 
 
 def test_the_examples_of_its_page_run(node: str, server: Server, photograph: bytes, tmp_path: Path) -> None:

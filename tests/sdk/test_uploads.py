@@ -19,7 +19,9 @@ from conexiones.sdk.resume import StateFile
 from conexiones.sdk.sources import open_source
 from conexiones.sdk.uploads import WINDOW_BYTES, Uploader
 from conexiones.testing import Server
+from tests.support.addresses import ask
 from tests.support.bitmaps import bitmap
+from tests.support.waiting import until
 
 
 async def pieces(data: bytes, step: int) -> AsyncIterator[bytes]:
@@ -280,3 +282,59 @@ async def test_nobody_there(photograph: bytes, monkeypatch: pytest.MonkeyPatch, 
         server.kill()
         with pytest.raises(NoProgress, match=r"without progress\. The connection to the server was lost"):
             await client.upload(photograph)
+
+
+async def another_upload(server: Server) -> None:
+    """Has another client create an upload, as soon as the server has room for it."""
+    create = "conexiones.v1.UploadService/CreateUpload"
+    await until(lambda: "upload" in ask(server.address, create, {"requestId": "x"}, source="127.0.0.2"))
+
+
+async def test_an_upload_that_expired_is_begun_anew(
+    start: Callable[..., Server], photograph: bytes, tmp_path: Path
+) -> None:
+    """Another client needs the only place, and the upload has been idle meanwhile."""
+    server = start(max_open_uploads="1", upload_idle_seconds="0.1")
+    path = written(tmp_path, photograph)
+    begun, go_on = asyncio.Event(), threading.Event()
+    sizes: list[int] = []
+
+    class Slow(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() and not go_on.is_set():
+                go_on.wait(20)
+            return super().read(size)
+
+    def progress(done: int, total: int | None) -> None:
+        sizes.append(done)
+        begun.set()
+
+    async with AsyncClient(server.address) as client:
+        with Slow(path) as file:
+            task = asyncio.create_task(client.upload(file, chunk_size=50_000, progress=progress))
+            await begun.wait()
+            await another_upload(server)
+            go_on.set()
+            assert (await task).sha256 == hashlib.sha256(photograph).digest()
+        assert sizes[0] == 50_000, "it had bytes when it expired"
+
+
+async def test_an_upload_that_expired_with_bytes_of_a_stream_has_ended(
+    start: Callable[..., Server], photograph: bytes
+) -> None:
+    server = start(max_open_uploads="1", upload_idle_seconds="0.1")
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        yield photograph[:50_000]
+        await go_on.wait()
+        yield photograph[50_000:]
+
+    async with AsyncClient(server.address) as client:
+        upload = client.upload(source(), chunk_size=50_000, progress=lambda *_: begun.set())
+        task = asyncio.create_task(upload)
+        await begun.wait()
+        await another_upload(server)
+        go_on.set()
+        with pytest.raises(errors.UploadEnded, match="EXPIRED"):
+            await task

@@ -375,10 +375,10 @@ async def test_a_broken_stream_keeps_what_came(serving: Server) -> None:
 
 
 def test_open_uploads_are_limited(start) -> None:
-    server = start(max_open_uploads="3")
+    server = start(max_open_uploads="6")  # of which one client may have half
     with grpc.insecure_channel(server.address) as channel:
         uploads = uploads_pb2_grpc.UploadServiceStub(channel)
-        assert uploads.GetLimits(GetLimitsRequest(), timeout=DEADLINE).max_open_uploads == 3
+        assert uploads.GetLimits(GetLimitsRequest(), timeout=DEADLINE).max_open_uploads == 6
         first, *_ = [created(uploads, user="Ana") for _ in range(3)]
         request = CreateUploadRequest(request_id="one more")
         error = refused(uploads.CreateUpload, request)
@@ -393,10 +393,10 @@ def test_open_uploads_are_limited(start) -> None:
 
 
 def test_bytes_of_open_uploads_are_limited(start) -> None:
-    server = start(max_open_bytes=f"{4 * MIB}")
+    server = start(max_open_bytes=f"{8 * MIB}")  # of which one client may have half
     with grpc.insecure_channel(server.address) as channel:
         uploads = uploads_pb2_grpc.UploadServiceStub(channel)
-        assert uploads.GetLimits(GetLimitsRequest(), timeout=DEADLINE).max_open_bytes == 4 * MIB
+        assert uploads.GetLimits(GetLimitsRequest(), timeout=DEADLINE).max_open_bytes == 8 * MIB
         reserved = created(uploads, size_bytes=3 * MIB)
         error = refused(uploads.CreateUpload, CreateUploadRequest(request_id="more", size_bytes=2 * MIB))
         assert (error.code(), reason(error)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_BYTES_EXCEEDED")

@@ -1,6 +1,7 @@
 """The rules of images: which are accepted, how they are judged on their way, and when they are stored."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,9 +21,16 @@ from conexiones.ports.catalog import Catalog
 from conexiones.ports.decoder import Decoder
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.staging import Staged, Staging
+from conexiones.shares import Turns
 
 PREVIEW_SIDE = 256
 """A preview fits into a square of this side, in pixels."""
+
+_LARGE = 1 << 20
+"""Bytes from which on reading the structure of an image may take long: seconds, if it was made for that."""
+
+_JUDGED, _JUDGED_EACH = 6, 3
+"""Images of so many bytes that are judged at a time, of all clients and of each. Smaller ones do not wait."""
 
 _FIELD = "image"
 
@@ -53,6 +61,7 @@ class Images:
         self._decoder = decoder
         self._limits = limits
         self._ids = Ids()
+        self._judging = Turns(_JUDGED, each=_JUDGED_EACH)
 
     async def add(self, data: bytes | memoryview, *, user: UserName | None = None) -> ImageRecord:
         """Stores one whole image. Raises an ImageError if the bytes are no image, or over the limits."""
@@ -137,7 +146,8 @@ class Images:
 
     async def judge(self, staged: Staged) -> ImageHeader:
         """The header of the staged bytes, which are checked to the last. Raises an ImageError."""
-        return self.checked(await staged.inspect(probe))
+        async with self._judging if staged.size >= _LARGE else nullcontext():
+            return self.checked(await staged.inspect(probe))
 
     def record(self, digest: bytes, size: int, header: ImageHeader, *, user: UserName | None) -> ImageRecord:
         """The record of a new image, with an id of its own, for the catalog."""

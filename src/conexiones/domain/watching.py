@@ -8,6 +8,7 @@ from typing import Literal
 from conexiones import errors
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import EventKind, ImageRecord
+from conexiones.shares import Turns
 
 HEARTBEAT_SECONDS = 20.0
 """The longest time in which a watcher hears nothing."""
@@ -15,8 +16,11 @@ HEARTBEAT_SECONDS = 20.0
 KEEP_EVENTS = 100_000
 """The number of past events from which a watcher can resume."""
 
-_BATCH = 500
-"""Events that are in memory at a time, for each watcher."""
+_BATCH = 100
+"""Events that are in memory at a time, with their images, for each watcher."""
+
+_READING, _READING_EACH = 4, 2
+"""Watchers that read events at a time, of all clients and of each: with every event, all of them want to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Watching:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._draining = False
+        self._reading = Turns(_READING, each=_READING_EACH)
 
     def drain(self) -> None:
         """Says that the catalog is about to close, upon which watchers end with ServerDraining."""
@@ -65,22 +70,28 @@ class Watching:
             if not await self._changed(at):
                 yield Event("HEARTBEAT", str(at))
                 continue
-            oldest, newest = await self._catalog.event_range()
-            if at < oldest:
-                # The watcher is so slow that the catalog has forgotten events which it has not seen.
-                at = newest
-                yield Event("RESYNC", str(at))
+            async with self._reading:
+                at, news = await self._read(at, user)
+            for event in news:
+                yield event
+
+    async def _read(self, at: int, user: str | None) -> tuple[int, list[Event]]:
+        """The next events for a watcher that has seen those until `at`, and until which they are."""
+        oldest, newest = await self._catalog.event_range()
+        if at < oldest:
+            # The watcher is so slow that the catalog has forgotten events which it has not seen.
+            return newest, [Event("RESYNC", str(newest))]
+        found: list[Event] = []
+        for event in await self._catalog.events(after=at, limit=_BATCH):
+            at = event.sequence
+            if user is not None and event.user != user:
                 continue
-            for event in await self._catalog.events(after=at, limit=_BATCH):
-                at = event.sequence
-                if user is not None and event.user != user:
-                    continue
-                if event.kind == "DELETED":
-                    yield Event("DELETED", str(at), deleted_id=event.image_id)
-                    continue
-                image = await self._catalog.get_image(event.image_id)
-                if image:  # without it, the event of its deletion follows
-                    yield Event(event.kind, str(at), image=image)
+            if event.kind == "DELETED":
+                found.append(Event("DELETED", str(at), deleted_id=event.image_id))
+            elif image := await self._catalog.get_image(event.image_id):
+                found.append(Event(event.kind, str(at), image=image))
+            # Without the image, the event of its deletion follows.
+        return at, found
 
     async def _changed(self, at: int) -> bool:
         """Waits for an event after that one; False if it is time for a heartbeat. Raises ServerDraining."""

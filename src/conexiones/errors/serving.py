@@ -20,18 +20,24 @@ class MessageTooLarge(ResourceExhausted):
 
 
 class TooManyUploads(ResourceExhausted):
+    """The limit is that of the client's share now."""
+
     reason = "TOO_MANY_UPLOADS"
-    english = "The server already has {limit} open uploads, as many as it may: try again later."
-    spanish = "El servidor ya tiene {limit} subidas abiertas, su máximo: inténtelo más tarde."
+    english = "You may have {limit} open uploads now, not {actual}: end some, or try again later."
+    spanish = "Ahora puede tener {limit} subidas abiertas, no {actual}: termine alguna o inténtelo más tarde."
     retry_after = 30.0
 
 
 class UploadBytesExceeded(ResourceExhausted):
+    """The limit is that of the client's share now."""
+
     reason = "UPLOAD_BYTES_EXCEEDED"
-    english = "All open uploads would have {actual} bytes: at most {limit} are allowed. Try again later."
+    english = (
+        "Your open uploads may have {limit} bytes together now, not {actual}: end some, or try again later."
+    )
     spanish = (
-        "Todas las subidas abiertas tendrían {actual} bytes: se permiten {limit} como máximo."
-        " Inténtelo más tarde."
+        "Sus subidas abiertas pueden tener ahora {limit} bytes en total, no {actual}:"
+        " termine alguna o inténtelo más tarde."
     )
     retry_after = 30.0
 

@@ -11,6 +11,7 @@ from conexiones.ports.records import (
     UploadQuota,
     UploadRecord,
     UploadState,
+    UploadTerms,
     UserRecord,
 )
 
@@ -55,14 +56,20 @@ class Catalog(Protocol):
     async def has_digest(self, digest: bytes) -> bool:
         """Whether any image has these bytes."""
 
+    async def identity(self) -> int:
+        """The number that `set_identity` gave the catalog; 0 if it has none yet."""
+
+    async def set_identity(self, identity: int) -> None:
+        """Gives the catalog a number of 31 bits, not 0. The store of its blobs has the same."""
+
     async def counts(self) -> Counts:
         """How much there is. The more there is, the longer it takes."""
 
     async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
         """Adds an upload and gives it, or gives the one that has its request_id already.
 
-        Raises TooManyUploads or UploadBytesExceeded, and adds nothing, if all OPEN uploads together would be
-        over the quota. That holds for calls at once too.
+        Raises TooManyUploads or UploadBytesExceeded, and adds nothing, if its client's share of the quota has
+        no room for it. That holds for calls at once too.
         """
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None: ...
@@ -76,8 +83,8 @@ class Catalog(Protocol):
         """Sets committed_size and update_time if the upload is OPEN, has that epoch, and its committed size
         is not greater already; gives the upload as it is then.
 
-        Raises UploadBytesExceeded, and changes nothing, if all OPEN uploads together would be over the quota.
-        An upload with a declared size has its room from the beginning.
+        Raises UploadBytesExceeded, and changes nothing, if its client's share of the quota has no room for so
+        many bytes. An upload with a declared size has its room from the beginning.
         """
 
     async def end_upload(
@@ -86,8 +93,20 @@ class Catalog(Protocol):
         """Ends an OPEN upload, adds its image in the same transaction, and gives the upload as it is then. An
         upload that has ended already is left as it is, and the image is not added."""
 
-    async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
-        """The ids of the OPEN uploads that were not updated since, or were created before."""
+    async def expire_uploads(self, terms: UploadTerms, *, now: int) -> list[str]:
+        """Makes the OPEN uploads EXPIRED whose time is over by the terms, and gives their ids."""
+
+    async def make_room(
+        self, upload: UploadRecord, *, quota: UploadQuota, terms: UploadTerms, now: int
+    ) -> list[str]:
+        """Makes uploads EXPIRED so that one finds room which was refused: `upload` as it would be, a new one
+        or one with more committed bytes. Gives the ids of those that were ended.
+
+        First the uploads end whose time is over. If that is not enough, quiet ones of clients that hold more
+        than this one end too, beginning with the client that holds most; none of them if that would not be
+        enough either. That is done for the only upload of a client, and for one with which the client holds
+        at most an equal part of the quota: that of each client if there were one more.
+        """
 
     async def forget_uploads(self, *, ended_before: int) -> int:
         """Removes the uploads that ended (their update_time) before; gives how many."""

@@ -91,7 +91,11 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRecord:
-    """An upload as stored. `failure` is set where the state is REJECTED or FAILED: JSON of the domain."""
+    """An upload as stored.
+
+    `client` is the key of the client that created it (shares.Caller), empty if that is not known. `failure`
+    is set where the state is REJECTED or FAILED: JSON of the domain.
+    """
 
     id: str
     request_id: str
@@ -99,6 +103,7 @@ class UploadRecord:
     committed_size: int
     declared_size: int | None
     writer_epoch: int
+    client: str
     user: str | None
     image_id: str | None
     failure: str | None
@@ -110,11 +115,30 @@ class UploadRecord:
 class UploadQuota:
     """The most OPEN uploads there may be at once, and the most bytes of all of them together.
 
-    An upload counts with its declared size, or with the committed one if that is more.
+    An upload counts with its declared size, or with the committed one if that is more. A client has a share
+    of both: half of what all others leave, or all of that if it holds nothing yet.
     """
 
     uploads: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadTerms:
+    """How long an upload may be OPEN, in microseconds.
+
+    Its time is over `idle` after its last commit or its last new writer, and `total` after it was created;
+    while it has no byte, `quiet` after it was created.
+
+    An upload is quiet if it had no commit and no new writer for `quiet`, or if after that time it is behind:
+    since it was created it got less than `least_rate` bytes in a second, or less than it takes to have its
+    declared size within `total`. Quiet uploads end when others need their room.
+    """
+
+    idle: int
+    total: int
+    quiet: int
+    least_rate: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from math import inf
 from os import PathLike
 from pathlib import Path
@@ -30,7 +31,7 @@ from conexiones.sdk.results import (
     Upload,
     UserReply,
 )
-from conexiones.sdk.resume import StateFile
+from conexiones.sdk.resume import StateFile, new_id
 from conexiones.sdk.sources import AnySource, open_source
 from conexiones.sdk.uploads import CHUNK_BYTES, Progress, Uploader
 
@@ -129,8 +130,9 @@ class AsyncClient:
         deadline: seconds for the whole upload.
 
         Raises an errors.ImageError if the image is refused, WriterFenced if another writer took over the
-        upload, NoProgress and DeadlineExceeded (it can still be resumed), SourceChanged, and whatever reading
-        the source raises.
+        upload, NoProgress and DeadlineExceeded (it can still be resumed), SourceChanged, UploadEnded if it
+        was cancelled, and whatever reading the source raises. An upload that expired, because nothing could
+        be sent for too long, is begun anew if the source can be read again; otherwise it is UploadEnded too.
         """
         digest = bytes.fromhex(sha256) if isinstance(sha256, str) else sha256
         state = begun = None
@@ -146,6 +148,7 @@ class AsyncClient:
             opened,
             user=user or "",
             request_id=begun.request_id if begun else None,
+            renew=partial(state.renew, begun) if state and begun else new_id,
             sha256=digest,
             chunk_size=chunk_size or CHUNK_BYTES,
             progress=progress,

@@ -177,7 +177,8 @@ def worth_retrying(error: ConexionesError) -> bool:
         | errors.ChecksumMismatch
         | errors.DeadlineExceeded
         | errors.UploadIncomplete
-        | errors.TooManyUploads,
+        | errors.TooManyUploads
+        | errors.UploadBytesExceeded,
     )
 
 

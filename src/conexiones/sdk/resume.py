@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 SUFFIX = ".conexiones-upload"
@@ -45,12 +45,19 @@ class StateFile:
         """The upload in the state file if it is of the same file, address and user; otherwise a new one,
         which is written to the file."""
         stat = source.stat()
-        new = Begun(str(uuid.uuid4()), address, user, str(source.absolute()), stat.st_size, stat.st_mtime_ns)
+        new = Begun(new_id(), address, user, str(source.absolute()), stat.st_size, stat.st_mtime_ns)
         old = self._read()
         if old is not None and {**asdict(old), "request_id": new.request_id} == asdict(new):
             return old
         self._write(new)
         return new
+
+    def renew(self, begun: Begun) -> str:
+        """Records another upload of the same file, as the one before cannot be continued, and gives its
+        request_id."""
+        request_id = new_id()
+        self._write(replace(begun, request_id=request_id))
+        return request_id
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -65,3 +72,8 @@ class StateFile:
         draft = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         draft.write_text(json.dumps(asdict(begun)))
         draft.replace(self.path)
+
+
+def new_id() -> str:
+    """A request_id that nobody has used."""
+    return str(uuid.uuid4())

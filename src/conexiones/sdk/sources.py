@@ -37,10 +37,14 @@ class Source(Protocol):
 
     size: bytes of the whole source, or None if unknown.
     quick: reading takes only the time of the disk or memory, and never waits for whoever produces the bytes.
+    again: whether all of it can still be read, from its first byte on.
     """
 
     size: int | None
     quick: bool
+
+    @property
+    def again(self) -> bool: ...
 
     async def chunk(self, offset: int, size: int) -> Chunk:
         """At most `size` bytes from `offset` on. `offset` must not be less than what was last released.
@@ -99,6 +103,10 @@ class Seekable:
         self._hash = hashlib.sha256() if hashing else None
         self._hashed = 0
 
+    @property
+    def again(self) -> bool:
+        return True
+
     async def chunk(self, offset: int, size: int) -> Chunk:
         # The bytes that an earlier process sent are read only to be hashed.
         while self._hash and self._hashed < offset:
@@ -142,6 +150,10 @@ class Stream:
         self._start = 0
         self._ended = False
         self._hash = hashlib.sha256() if hashing else None
+
+    @property
+    def again(self) -> bool:
+        return not self._start
 
     async def chunk(self, offset: int, size: int) -> Chunk:
         while not self._ended and self._start + len(self._kept) < offset + size:

@@ -1,7 +1,6 @@
 """Uploading one source, over as many connections as it takes."""
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 
@@ -20,6 +19,7 @@ from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, ours
 from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc, worth_retrying
 from conexiones.sdk.results import Image, Upload, UploadState
+from conexiones.sdk.resume import new_id
 from conexiones.sdk.sources import Chunk, Source
 from conexiones.sdk.stream_status import StreamStatus
 
@@ -30,12 +30,17 @@ Progress: TypeAlias = Callable[[int, int | None], object]
 
 CHUNK_BYTES = 1 << 20
 """Default size of one message's data."""
+RENEWALS = 3
+"""How often an upload that the server let expire is begun anew."""
 WINDOW_BYTES = 16 << 20
 """Bytes that may be sent and not yet acknowledged. This bounds memory: a stream source keeps that many."""
 
 
 class Uploader:
-    """One upload, from a source to an image. Use once."""
+    """One upload, from a source to an image. Use once.
+
+    `renew` gives the request_id of another upload of the same source, where one cannot be continued.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class Uploader:
         *,
         user: str,
         request_id: str | None = None,
+        renew: Callable[[], str] = new_id,
         sha256: bytes | None = None,
         chunk_size: int = CHUNK_BYTES,
         progress: Progress | None = None,
@@ -51,7 +57,8 @@ class Uploader:
         self._connection = connection
         self._source = source
         self._user = user
-        self._request_id = request_id or str(uuid.uuid4())
+        self._request_id = request_id or renew()
+        self._renew = renew
         self._sha256 = sha256
         self._chunk_size = chunk_size
         self._progress = progress
@@ -66,20 +73,35 @@ class Uploader:
         self._unanswered_streams = 0
 
     async def run(self) -> Image:
-        """Raises the error that refuses the image, WriterFenced, NoProgress, or what the source raises."""
+        """Raises the error that refuses the image, WriterFenced, NoProgress, UploadEnded if the upload was
+        cancelled, or expired with bytes that the source cannot give again, or what the source raises."""
         try:
             upload = await self._retrying(self._create)
             if upload.state is not UploadState.OPEN and upload.state is not UploadState.READY:
                 # The upload of an earlier process ended without an image. Try the same bytes in a new upload.
-                self._request_id = str(uuid.uuid4())
+                self._request_id = self._renew()
                 upload = await self._retrying(self._create)
-            if upload.state is not UploadState.OPEN:
-                return settled(upload)
-            self._id = upload.id
-            self._committed_to(upload.committed_size)
-            return settled(await self._retrying(self._attempt))
+            for _ in range(RENEWALS):
+                try:
+                    return await self._to_its_end(upload)
+                except (errors.UploadEnded, errors.UploadNotFound) as error:
+                    # It was forgotten, or expired while this client or its network slept.
+                    expired = error.facts.get("state", "EXPIRED") == "EXPIRED"
+                    if not expired or not self._source.again:
+                        raise
+                self._backoff.progress()
+                self._request_id, self._committed = self._renew(), 0
+                upload = await self._retrying(self._create)
+            return await self._to_its_end(upload)
         finally:
             await self._stop_reading()
+
+    async def _to_its_end(self, upload: Upload) -> Image:
+        if upload.state is not UploadState.OPEN:
+            return settled(upload)
+        self._id = upload.id
+        self._committed_to(upload.committed_size)
+        return settled(await self._retrying(self._attempt))
 
     async def _retrying(self, step: Callable[[], Awaitable[T]]) -> T:
         while True:

@@ -1,6 +1,8 @@
 """conexiones.v1.ImageService: see proto/conexiones/v1/images.proto for what each call promises."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import google_crc32c
@@ -31,6 +33,13 @@ from conexiones.ports.records import ImageRecord
 from conexiones.services.context import Context
 from conexiones.services.messages import image_message, micros, rendition_message
 from conexiones.services.payload import WithPayload
+from conexiones.shares import Turns
+
+_PART = 100
+"""Images of a page that are put into its message before other calls get their turn."""
+
+_PAGES = 2
+"""Pages of more images that are made at a time, one of each client: they take the event loop for long."""
 
 Pieces = AsyncIterator[tuple[int, bytes]]
 
@@ -43,6 +52,7 @@ class ImageService:
         self._watching = watching
         self._renditions = renditions
         self._describing = describing
+        self._pages = Turns(_PAGES, each=1)
 
     async def get_image(self, request: GetImageRequest, call: Context, /) -> GetImageResponse:
         return GetImageResponse(image=await self._message(await self._gallery.get(request.id)))
@@ -53,11 +63,14 @@ class ImageService:
             start=micros(request.start_time, field="start_time") if request.HasField("start_time") else None,
             end=micros(request.end_time, field="end_time") if request.HasField("end_time") else None,
         )
-        page, token = await self._gallery.page(wanted, size=request.page_size, token=request.page_token)
-        facts = await self._describing.known(page)
-        return ListImagesResponse(
-            images=(image_message(image, facts) for image in page), next_page_token=token
-        )
+        async with self._pages if request.page_size > _PART else nullcontext():
+            page, token = await self._gallery.page(wanted, size=request.page_size, token=request.page_token)
+            facts = await self._describing.known(page)
+            reply = ListImagesResponse(next_page_token=token)
+            for start in range(0, len(page), _PART):
+                reply.images.extend(image_message(image, facts) for image in page[start : start + _PART])
+                await asyncio.sleep(0)
+        return reply
 
     async def delete_image(self, request: DeleteImageRequest, call: Context, /) -> DeleteImageResponse:
         await self._gallery.delete(request.id)

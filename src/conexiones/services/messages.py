@@ -6,7 +6,7 @@ from dataclasses import asdict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from conexiones.domain.gallery import etag
-from conexiones.domain.uploads import expiry, failure
+from conexiones.domain.uploads import failure
 from conexiones.errors import InvalidField
 from conexiones.gen.conexiones.v1.errors_pb2 import Failure
 from conexiones.gen.conexiones.v1.images_pb2 import Facts as FactsMessage
@@ -65,7 +65,10 @@ def rendition_message(rendered: Rendered) -> RenditionInfo:
     )
 
 
-def upload_message(upload: UploadRecord, image: ImageRecord | None, facts: Mapping[bytes, Facts]) -> Upload:
+def upload_message(
+    upload: UploadRecord, image: ImageRecord | None, facts: Mapping[bytes, Facts], *, expiry: int
+) -> Upload:
+    """The message of an upload, and of its image if it has one. `expiry` is in microseconds."""
     error = failure(upload)
     return Upload(
         id=upload.id,
@@ -75,7 +78,7 @@ def upload_message(upload: UploadRecord, image: ImageRecord | None, facts: Mappi
         writer_epoch=upload.writer_epoch,
         create_time=timestamp(upload.create_time),
         update_time=timestamp(upload.update_time),
-        expire_time=timestamp(expiry(upload)),
+        expire_time=timestamp(expiry),
         image=image_message(image, facts) if image else None,
         failure=Failure(code=error.code, reason=error.reason, message=error.message, details=packed(error))
         if error

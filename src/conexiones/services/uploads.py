@@ -87,6 +87,7 @@ class UploadService:
     async def create_upload(self, request: CreateUploadRequest, call: Context, /) -> CreateUploadResponse:
         upload = await self._uploads.create(
             request.request_id,
+            client=call.caller.client,
             user=request.user,
             size=request.size_bytes if request.HasField("size_bytes") else None,
         )
@@ -124,7 +125,8 @@ class UploadService:
 
     async def _message(self, upload: UploadRecord) -> Upload:
         image = await self._uploads.image(upload)
-        return upload_message(upload, image, await self._describing.known([image] if image else []))
+        facts = await self._describing.known([image] if image else [])
+        return upload_message(upload, image, facts, expiry=self._uploads.expiry(upload))
 
 
 async def _chunks(

@@ -308,7 +308,7 @@ async def test_an_error_arrives_as_it_was(tmp_path: Path, upload: Callable[..., 
     await catalog.create_upload(upload("1"), quota=quota)
     with pytest.raises(TooManyUploads) as refused:
         await catalog.create_upload(upload("2"), quota=quota)
-    assert refused.value.facts == {"limit": 1}
+    assert refused.value.facts == {"limit": 1, "actual": 2}
     assert "TooManyUploads" in str(refused.value.__cause__), "the trace is for the log"
     await catalog.close()
 

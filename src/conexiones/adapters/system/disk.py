@@ -7,14 +7,14 @@ from pathlib import Path
 
 from conexiones.errors import ConexionesError, StorageFull, StorageUnavailable
 
-# No space, over the quota, over the file system's or the process's file size.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""No space, over the quota, over the file system's or the process's file size."""
 
 
 def storage_error(cause: OSError | sqlite3.Error) -> ConexionesError:
     """The error to raise from what the operating system or SQLite said."""
     if isinstance(cause, OSError):
-        return StorageFull() if cause.errno in _FULL else StorageUnavailable()
+        return StorageFull() if cause.errno in FULL else StorageUnavailable()
     code = getattr(cause, "sqlite_errorcode", 0)  # absent where the driver itself complains
     # The low byte of a code is its kind. SHMSIZE: no room for the WAL's index.
     full = code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
@@ -38,6 +38,17 @@ def sync_folder(folder: Path) -> None:
 def sync_file(file: Path) -> None:
     """Makes the bytes of a file durable, whoever wrote them. Raises OSError."""
     _sync(file, 0)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Creates a file (0600), or replaces its content, and makes its bytes durable; not its name. Raises
+    OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        if os.pwritev(descriptor, [data], 0, os.RWF_DSYNC) != len(data):
+            raise OSError(errno.ENOSPC, "only a part was written")
+    finally:
+        os.close(descriptor)
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -5,6 +5,7 @@ knows neither blobs nor catalogs: those who use it name the class that appends b
 commits rows, and it makes whatever waits durable together.
 
     client.py         what the server's adapters call
+    line.py           what waits, in the order of turns
     process.py        the process as the server sees it
     group_commit.py   the program that runs in it
     messages.py       what the two say to each other

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from conexiones.adapters.system.threads import Outcome, to_end
-from conexiones.adapters.writer.group_commit import BlobAppender, Database
+from conexiones.adapters.writer.group_commit import MAX_JOBS, BlobAppender, Database
+from conexiones.adapters.writer.line import Line
 from conexiones.adapters.writer.messages import Attach, Given, Order, Sent, Stored, Told, raised
 from conexiones.adapters.writer.process import NO_DATABASE, DatabaseToOpen, WriterProcess
 from conexiones.adapters.writer.ring import Ring
@@ -22,6 +23,11 @@ RESTART_SECONDS = 1.0
 FLUSH_ITEMS = 16
 """What waits is sent at the end of a turn of the loop, or as soon as it is so many items: then the process
 has something to do while the loop goes on."""
+
+AHEAD = MAX_JOBS
+"""Items that are with the process at most, which makes them durable in the order in which it gets them. The
+others wait in a line in which clients take turns: so an item of one client waits for so many of another at
+most, however many that client has asked for."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,6 +62,8 @@ class WriterClient:
     StorageUnavailable. What was on its way when a process ended is durable or not: whoever asks the catalog
     afterwards finds out.
 
+    Who the calling task acts for (conexiones.shares) takes turns with others.
+
     A blob can travel with the row that needs it: between `carry` and `drop`, a `commit` that names its digest
     takes the bytes along, and both become durable in one step, the bytes first.
 
@@ -72,7 +80,8 @@ class WriterClient:
             self._database = DatabaseToOpen(database.__module__, database.__name__, str(path))
         self._taking = False
         self._up = False
-        self._waiting: deque[_Item] = deque()  # to be sent at the end of this turn of the loop, or with room
+        self._waiting: Line[_Item] = Line()  # to be sent at the end of this turn of the loop, or with room
+        self._fresh = 0  # items that came since something was sent
         self._flushing = False
         self._sent: deque[_Item] = deque()  # what the process has to answer, in order
         self._carried: dict[bytes, Carried] = {}  # by digest
@@ -147,14 +156,21 @@ class WriterClient:
         return self._take(_Item(Outcome(loop=self._loop), order=Attach(None, ())))
 
     def order(self, method: Callable[Concatenate[Any, P], T], *given: P.args, **_: P.kwargs) -> Outcome[T]:
-        """Has the process call a method of its appender, behind all that was sent before."""
+        """Has the process call a method of its appender, behind all whose outcome is known by now and all
+        that was ordered before, and ahead of what waits."""
         return self._take(_Item(Outcome(loop=self._loop), order=Order(method.__name__, given)))
 
     def _take(self, item: _Item) -> Outcome[Any]:
         if not self._taking or not self._up:
             raise StorageUnavailable
-        self._waiting.append(item)
-        if len(self._waiting) >= FLUSH_ITEMS:
+        if item.order is None:
+            self._waiting.push(item)
+        elif isinstance(item.order, Order):
+            self._waiting.push_ahead(item)
+        else:
+            self._waiting.push_behind(item)
+        self._fresh += 1
+        if self._fresh >= FLUSH_ITEMS:
             self._flush()
         elif not self._flushing:
             self._flushing = True
@@ -166,18 +182,20 @@ class WriterClient:
         self._flush()
 
     def _flush(self) -> None:
-        """Sends together what waits, as far as there is room for the blobs."""
+        """Sends together what waits, as far as there is room for it."""
         items: list[Sent | Order | Attach] = []
-        while self._waiting and self._up:
-            item = self._waiting[0]
+        self._fresh = 0
+        while self._waiting and self._up and len(self._sent) < AHEAD:
+            item = self._waiting.first()
             blob = None
             if item.size:
                 start = self._ring.put(item.data)
                 if start is None:
                     break
                 blob, item.data = (item.digest, start, item.size), b""
+            self._waiting.pop()
             items.append(item.order or (item.work, blob))
-            self._sent.append(self._waiting.popleft())
+            self._sent.append(item)
         if items:
             self._process.send(items)
 
@@ -217,9 +235,8 @@ class WriterClient:
                 if item.size:
                     self._ring.release()
             # What of it was durable is in the files: whoever asks from now on finds it.
-            lost = [*self._sent, *self._waiting]
+            lost = [*self._sent, *self._waiting.clear()]
             self._sent.clear()
-            self._waiting.clear()
             for item in lost:
                 item.outcome.decide(None, StorageUnavailable())
             if self._closing.is_set():

@@ -2,7 +2,7 @@
 
 from conexiones.domain.uploads.chunks import Chunk, ChunkFlow
 from conexiones.domain.uploads.outcome import failure
-from conexiones.domain.uploads.uploads import IDLE_SECONDS, TOTAL_SECONDS, Uploads, expiry
+from conexiones.domain.uploads.uploads import IDLE_SECONDS, TOTAL_SECONDS, Uploads
 from conexiones.domain.uploads.writer import UploadWriter
 
 __all__ = [
@@ -12,6 +12,5 @@ __all__ = [
     "ChunkFlow",
     "UploadWriter",
     "Uploads",
-    "expiry",
     "failure",
 ]

@@ -9,19 +9,23 @@ process. The epoch in the row of the catalog can fence writers of other processe
 appended to files that only one process may have open.
 """
 
+import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Images
 from conexiones.domain.names import UserName
 from conexiones.domain.uploads.outcome import known, still_open
+from conexiones.domain.uploads.places import Places
 from conexiones.domain.uploads.writer import HeldUpload, UploadWriter
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, UploadState
+from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, UploadState, UploadTerms
 from conexiones.ports.staging import ResumableStaged, Staging
+from conexiones.shares import Turns
 
 IDLE_SECONDS = 24 * 3600
 """An open upload expires if no byte is committed, and no writer takes it, for this long."""
@@ -29,11 +33,26 @@ IDLE_SECONDS = 24 * 3600
 TOTAL_SECONDS = 7 * 24 * 3600
 """An open upload expires this long after it was created, whatever it receives."""
 
+QUIET_SECONDS = 600
+"""An open upload expires if it has no byte this long after it was created. One that got no byte for this
+long, or too few, is ended when other clients need its room."""
+
+LEAST_RATE = 1024
+"""Bytes in a second that an upload has to get on average, since it was created, to keep its room when other
+clients need it. One of a large announced size has to get as many as it takes to be done in TOTAL_SECONDS."""
+
 KEEP_SECONDS = 24 * 3600
 """The outcome of an upload can be asked for during this time after its end."""
 
 MAX_REQUEST_ID = 128
 """The most characters of a request_id."""
+
+_LONG = 64 << 20
+"""Bytes from which on finishing an upload takes long: all of them are hashed."""
+
+_FINISHING, _FINISHING_EACH = 4, 2
+"""Uploads of so many bytes that are finished at a time, of all clients and of each. Smaller ones, and all
+other work with files, do not wait for them."""
 
 _MAX_HELD = 256
 """Uploads whose staged bytes stay open between two writers. Others are opened again for the next writer."""
@@ -42,20 +61,36 @@ _MAX_HELD = 256
 class Uploads:
     """Uploads of images. Methods that take an id raise UploadNotFound.
 
-    `quota` limits all open uploads together. Without it only the disk limits them.
+    `quota` limits all open uploads together, and gives each client a share. Without it only the disk limits
+    them. `quiet_seconds` takes the place of QUIET_SECONDS; 0 is that of IDLE_SECONDS.
     """
 
     def __init__(
-        self, catalog: Catalog, staging: Staging, images: Images, quota: UploadQuota | None = None
+        self,
+        catalog: Catalog,
+        staging: Staging,
+        images: Images,
+        quota: UploadQuota | None = None,
+        *,
+        quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
         self._catalog = catalog
         self._staging = staging
         self._images = images
-        self._quota = quota
+        self._terms = UploadTerms(
+            idle=IDLE_SECONDS * 1_000_000,
+            total=TOTAL_SECONDS * 1_000_000,
+            quiet=int((quiet_seconds or IDLE_SECONDS) * 1_000_000),
+            least_rate=LEAST_RATE,
+        )
+        self._places = Places(catalog, quota, self._terms, self._clear_later)
+        self._finishing = Turns(_FINISHING, each=_FINISHING_EACH)
         self._held: dict[str, HeldUpload] = {}
+        self._clearing: set[asyncio.Task[None]] = set()
 
-    async def create(self, request_id: str, *, user: str, size: int | None) -> UploadRecord:
-        """Begins an upload, or gives the one that the same request began. `size` is None if it is not known.
+    async def create(self, request_id: str, *, client: str = "", user: str, size: int | None) -> UploadRecord:
+        """Begins an upload of a client, or gives the one that the same request began. `client` is the key of
+        who has the share of the quota, `size` is None if it is not known.
 
         Raises InvalidField, NameTooLong, ImageTooLarge, RequestIdReused, TooManyUploads, UploadBytesExceeded.
         """
@@ -74,13 +109,14 @@ class Uploads:
             committed_size=0,
             declared_size=size,
             writer_epoch=0,
+            client=client,
             user=user_name.text if user_name else None,
             image_id=None,
             failure=None,
             create_time=time,
             update_time=time,
         )
-        upload = await self._catalog.create_upload(wanted, quota=self._quota)
+        upload = await self._places.create(wanted)
         if (upload.user, upload.declared_size) != (wanted.user, wanted.declared_size):
             raise errors.RequestIdReused(field="request_id")
         return upload
@@ -91,6 +127,15 @@ class Uploads:
     async def image(self, upload: UploadRecord) -> ImageRecord | None:
         """The image of a READY upload, unless it was deleted since. None for an upload in another state."""
         return await self._catalog.get_image(upload.image_id) if upload.image_id else None
+
+    def expiry(self, upload: UploadRecord) -> int:
+        """When an open upload expires if nothing happens to it, or when one that has ended is forgotten; in
+        microseconds. An open one may have to end before, if others need its room."""
+        if upload.state != "OPEN":
+            return upload.update_time + KEEP_SECONDS * 1_000_000
+        terms = self._terms
+        latest = min(upload.update_time + terms.idle, upload.create_time + terms.total)
+        return latest if upload.committed_size else min(latest, upload.create_time + terms.quiet)
 
     @asynccontextmanager
     async def writer(self, upload_id: str, epoch: int = 0) -> AsyncIterator[UploadWriter]:
@@ -114,7 +159,8 @@ class Uploads:
             self._leave(held)
 
     async def finish(self, upload_id: str, *, size: int, sha256: bytes) -> UploadRecord:
-        """Checks the bytes, publishes the image, and gives the outcome: READY or REJECTED.
+        """Checks the bytes, publishes the image, and gives the outcome: READY, REJECTED, or FAILED if the
+        bytes are not those that were committed.
 
         For an upload that was finished before, or has FAILED, it gives that outcome again. `sha256` is 32
         bytes, or empty if it is not known. Raises UploadIncomplete and SizeExceeded, after which the upload
@@ -133,12 +179,17 @@ class Uploads:
                 raise errors.SizeExceeded(field="size_bytes", limit=size, actual=upload.committed_size)
             async with held.release_on_error():
                 try:
-                    image, upload = await self._publish(staged, upload, sha256)
+                    async with self._finishing if staged.size >= _LONG else nullcontext():
+                        image, upload = await self._publish(staged, upload, sha256)
                 except (errors.ImageError, errors.ChecksumMismatch) as error:
                     return await held.reject(error)
+                except errors.BlobCorrupt as error:
+                    return await held.fail(error)
                 if upload.image_id == image.id:
                     await staged.settle()
                 await held.release()
+        if upload.state != "READY":
+            raise errors.UploadEnded(state=upload.state)  # meanwhile
         return upload
 
     async def cancel(self, upload_id: str) -> UploadRecord:
@@ -147,19 +198,13 @@ class Uploads:
 
     async def sweep(self) -> None:
         """Ends the uploads that have expired and forgets those that ended long ago. Call it at intervals."""
-        time = now()
-        stale = await self._catalog.stale_uploads(
-            idle_since=time - IDLE_SECONDS * 1_000_000, created_before=time - TOTAL_SECONDS * 1_000_000
-        )
-        for upload_id in stale:
-            try:
-                await self._give_up(upload_id, "EXPIRED")
-            except (errors.UploadEnded, errors.UploadNotFound):
-                continue
-        await self._catalog.forget_uploads(ended_before=time - KEEP_SECONDS * 1_000_000)
+        await self._clear(await self._places.expire())
+        await self._catalog.forget_uploads(ended_before=now() - KEEP_SECONDS * 1_000_000)
 
     async def close(self) -> None:
         """Releases all staged bytes. Writers must have left before."""
+        if self._clearing:
+            await asyncio.wait(self._clearing)
         for upload_id in list(self._held):
             async with self._locked(upload_id) as held:
                 await held.release()
@@ -191,17 +236,38 @@ class Uploads:
             )
             if upload.state != state:
                 raise errors.UploadEnded(state=upload.state)
-            held.take(0)
-            await held.discard()
-            await self._staging.drop(upload_id)
+            await self._drop(held, state)
         return upload
+
+    async def _drop(self, held: HeldUpload, state: UploadState) -> None:
+        """Removes the bytes of an upload that has ended without an image. Called with the lock held."""
+        held.end(state)
+        await held.discard()
+        await self._staging.drop(held.id)
+
+    def _clear_later(self, expired: list[str]) -> None:
+        """Has the bytes of uploads removed that have expired. Their writers hear of it at once."""
+        for upload_id in expired:
+            if (held := self._held.get(upload_id)) is not None:
+                held.end("EXPIRED")
+        task = asyncio.create_task(self._clear(expired))
+        self._clearing.add(task)
+        task.add_done_callback(self._clearing.discard)
+
+    async def _clear(self, expired: list[str]) -> None:
+        """Removes the bytes of uploads that have expired. What cannot be removed is left to the next
+        start."""
+        for upload_id in expired:
+            with suppress(errors.ConexionesError):
+                async with self._locked(upload_id) as held:
+                    await self._drop(held, "EXPIRED")
 
     @asynccontextmanager
     async def _locked(self, upload_id: str) -> AsyncIterator[HeldUpload]:
         """What is held of an upload, for one task at a time."""
         held = self._held.get(upload_id)
         if held is None:
-            held = HeldUpload(upload_id, self._catalog, self._staging, self._images, self._quota)
+            held = HeldUpload(upload_id, self._catalog, self._staging, self._images, self._places)
             self._held[upload_id] = held
         held.users += 1
         try:
@@ -232,17 +298,14 @@ class Uploads:
         return await held.open(upload)
 
     async def _make_room(self) -> None:
-        """Releases staged bytes that nobody writes, if too many are open."""
-        idle = [held.id for held in self._held.values() if not held.users]
-        for upload_id in idle[: max(0, len(self._held) - _MAX_HELD)]:
-            async with self._locked(upload_id) as other:
+        """Closes staged bytes that nobody writes, if too many are open: of the client that has most of them,
+        those that were opened first."""
+        while len(self._held) > _MAX_HELD:
+            idle = [held for held in self._held.values() if not held.users]
+            if not idle:
+                return
+            ((client, _),) = Counter(held.client for held in idle).most_common(1)
+            first = next(held for held in idle if held.client == client)
+            async with self._locked(first.id) as other:
                 if other.users == 1:
                     await other.release()
-
-
-def expiry(upload: UploadRecord) -> int:
-    """When an open upload expires if nothing happens to it, or when one that has ended is forgotten; in
-    microseconds."""
-    if upload.state != "OPEN":
-        return upload.update_time + KEEP_SECONDS * 1_000_000
-    return min(upload.update_time + IDLE_SECONDS * 1_000_000, upload.create_time + TOTAL_SECONDS * 1_000_000)

@@ -10,8 +10,9 @@ from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Head, Images
 from conexiones.domain.uploads.outcome import as_json, known, still_open
+from conexiones.domain.uploads.places import Places
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import UploadQuota, UploadRecord
+from conexiones.ports.records import UploadRecord, UploadState
 from conexiones.ports.staging import ResumableStaged, Staging
 
 _PIECE = 256 << 10
@@ -22,13 +23,14 @@ class HeldUpload:
 
     `users` is a reference count of the tasks that work with it or wait to. `fenced` is set when the writer of
     `epoch` loses the upload. Both assume that every writer of an upload is in this process, as do the lock
-    and the open file.
+    and the open file. `client` is who has created the upload, once its bytes were opened.
     """
 
     def __init__(
-        self, upload_id: str, catalog: Catalog, staging: Staging, images: Images, quota: UploadQuota | None
+        self, upload_id: str, catalog: Catalog, staging: Staging, images: Images, places: Places
     ) -> None:
         self.id = upload_id
+        self.client = ""
         self.lock = asyncio.Lock()
         self.users = 0
         self.epoch = 0
@@ -37,7 +39,8 @@ class HeldUpload:
         self.images = images
         self._catalog = catalog
         self._staging = staging
-        self._quota = quota
+        self._places = places
+        self._ended: UploadState | None = None
         self._staged: ResumableStaged | None = None
 
     @property
@@ -58,11 +61,24 @@ class HeldUpload:
         self.fenced = asyncio.Event()
         self.epoch = epoch
 
+    def end(self, state: UploadState) -> None:
+        """Tells the writer that the upload has ended. Needs no lock."""
+        self._ended = state
+        self.fenced.set()
+
+    def check(self, epoch: int) -> None:
+        """Whether the writer of that epoch has the upload. Raises WriterFenced, UploadEnded."""
+        if self.epoch != epoch:
+            raise errors.WriterFenced(epoch=self.epoch)
+        if self._ended is not None:
+            raise errors.UploadEnded(state=self._ended)
+
     async def open(self, upload: UploadRecord) -> ResumableStaged:
         """The staged bytes, which are opened if they are not.
 
         Raises BlobCorrupt; then the upload has FAILED.
         """
+        self.client = upload.client
         if self._staged is None:
             try:
                 self._staged = await self._staging.resume(upload.id, upload.committed_size)
@@ -81,19 +97,22 @@ class HeldUpload:
         """
         async with self.release_on_error():
             size = await self.staged.commit()
-            upload = still_open(
-                await self._catalog.advance_upload(
-                    self.id, epoch=epoch, size=size, now=now(), quota=self._quota
-                )
-            )
+            upload = still_open(await self._places.advance(self.id, epoch=epoch, size=size))
         if upload.writer_epoch != epoch:
             raise errors.WriterFenced(epoch=upload.writer_epoch)
         return upload
 
     async def reject(self, error: errors.ConexionesError) -> UploadRecord:
         """Ends an upload whose bytes cannot be an image."""
+        return await self._end("REJECTED", error)
+
+    async def fail(self, error: errors.BlobCorrupt) -> UploadRecord:
+        """Ends an upload whose bytes were damaged after they were committed."""
+        return await self._end("FAILED", error)
+
+    async def _end(self, state: UploadState, error: errors.ConexionesError) -> UploadRecord:
         upload = await self._catalog.end_upload(
-            self.id, state="REJECTED", image=None, failure=as_json(error), now=now()
+            self.id, state=state, image=None, failure=as_json(error), now=now()
         )
         await self.discard()
         return known(upload)
@@ -136,8 +155,8 @@ class UploadWriter:
     async def write(self, offset: int, data: bytes | memoryview, crc32c: int | None) -> int:
         """Appends a chunk and gives the size with it, which is not durable before `commit`.
 
-        Raises WriterFenced, OffsetMismatch, ChecksumMismatch (the chunk is dropped), SizeExceeded, or an
-        ImageError, after which the upload is REJECTED.
+        Raises WriterFenced, UploadEnded, OffsetMismatch, ChecksumMismatch (the chunk is dropped),
+        SizeExceeded, or an ImageError, after which the upload is REJECTED.
         """
         held = self._held
         async with held.lock:
@@ -177,9 +196,8 @@ class UploadWriter:
             return self.committed
 
     def check(self) -> None:
-        """Raises WriterFenced if another writer has the upload."""
-        if self._held.epoch != self.epoch:
-            raise errors.WriterFenced(epoch=self._held.epoch)
+        """Raises WriterFenced if another writer has the upload, and UploadEnded if it has ended."""
+        self._held.check(self.epoch)
 
 
 def _crc32c(data: bytes | memoryview) -> int:

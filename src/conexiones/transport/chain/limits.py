@@ -1,5 +1,6 @@
 """Limits on what clients send: memory for a message, and how long its bytes may take."""
 
+from conexiones.shares import act_for
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.memory import Lease, Memory
 from conexiones.transport.chain.patience import Patience
@@ -14,6 +15,7 @@ class Limits:
         self._patience = patience
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
+        act_for(call.caller)
         call.memory = Lease(self._memory, call.caller, call.body)
         self._patience.add(call)
         try:

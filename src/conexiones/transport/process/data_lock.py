@@ -6,17 +6,15 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from conexiones.transport.process.private_folder import PREFIX
 from conexiones.transport.process.start_error import StartError, why
-
-PRIVATE = "conexiones-"
-"""How the name of a server's private folder begins."""
 
 
 class DataLock:
     """The data folder, taken by one server at a time. `number` is the descriptor of the lock's file.
 
-    The lock's file names the server's private folder, which may hold a copy of its key. If the server is
-    killed, the next one on the same data removes that folder.
+    The lock's file names the server's private folder (private_folder.py). If the server is killed, the next
+    one on the same data removes that folder even if it has another place for temporary files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,7 +36,7 @@ class DataLock:
     def sweep(self, private: Path) -> None:
         """Removes the private folder of the last server, if it is still there, and notes that of this one."""
         left = Path(os.pread(self.number, 4096, 0).decode(errors="replace"))
-        if left.name.startswith(PRIVATE):
+        if left.name.startswith(PREFIX):
             shutil.rmtree(left, ignore_errors=True)
         self._note(str(private))
 

@@ -14,7 +14,6 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,8 +25,9 @@ from conexiones.settings import Settings
 from conexiones.transport.chain.memory import COPIES
 from conexiones.transport.process import control
 from conexiones.transport.process.address import Address
-from conexiones.transport.process.data_lock import PRIVATE, DataLock
+from conexiones.transport.process.data_lock import DataLock
 from conexiones.transport.process.envoy import ADMIN, configuration, environment, http3
+from conexiones.transport.process.private_folder import private_folder
 from conexiones.transport.process.start_error import StartError, why
 from conexiones.transport.process.tls import Secrets
 
@@ -56,19 +56,16 @@ class Supervisor:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
         self._idle = asyncio.Event()
         settings = self._settings
-        with (
-            tempfile.TemporaryDirectory(prefix=PRIVATE) as folder,
-            DataLock(settings.data_dir) as lock,
-        ):
+        with private_folder() as folder, DataLock(settings.data_dir) as lock:
             ours, theirs = socket.socketpair()
-            admin = Path(folder) / ADMIN
-            lock.sweep(Path(folder))
-            secrets = Secrets(settings, Path(folder))
+            admin = folder / ADMIN
+            lock.sweep(folder)
+            secrets = Secrets(settings, folder)
             try:
                 secrets.load()
             except ValueError as error:
                 raise StartError(str(error)) from None
-            process = await self._start(lock, theirs, Path(folder))
+            process = await self._start(lock, theirs, folder)
             theirs.close()
             line = await control.Control.open(ours)
             background: list[asyncio.Task[None]] = []

@@ -17,7 +17,9 @@ import asyncio
 import os
 import random
 import signal
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from conexiones.adapters.blobs.local.store import LocalStore
@@ -116,7 +118,7 @@ async def resume(root: Path, seed: int) -> None:
     say("opening")
     uploads = Uploads(root)
     await uploads.open()
-    left = await uploads.catalog.stale_uploads(idle_since=10, created_before=10)
+    left = open_uploads(root)
     say("open")
 
     async def client(i: int) -> None:
@@ -133,6 +135,7 @@ async def resume(root: Path, seed: int) -> None:
                     committed_size=0,
                     declared_size=None,
                     writer_epoch=0,
+                    client="",
                     user=None,
                     image_id=None,
                     failure=None,
@@ -144,6 +147,11 @@ async def resume(root: Path, seed: int) -> None:
             await go_on(uploads, name, rng)
 
     await asyncio.gather(*(client(i) for i in range(6)))
+
+
+def open_uploads(root: Path) -> list[str]:
+    with closing(sqlite3.connect(root / "catalog.db")) as connection:
+        return [row[0] for row in connection.execute("SELECT id FROM uploads WHERE state = 'OPEN'")]
 
 
 async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:

@@ -3,11 +3,20 @@
 import os
 from pathlib import Path
 
+from conexiones.adapters.blobs.local.identity import NAME
+
+OTHERS = (NAME, "ballast")
+
 
 def tree(root: Path) -> list[str]:
-    """The files, without those of the segments."""
+    """The files, without those of the segments, and without checksums."""
+    return [name for name in tree_with_checksums(root) if not name.endswith(".crc32c")]
+
+
+def tree_with_checksums(root: Path) -> list[str]:
+    """The files, without those of the segments, and without identity and ballast."""
     files = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-    return sorted(str(path) for path in files if path.parts[0] != "segments")
+    return sorted(str(path) for path in files if path.parts[0] != "segments" and path.name not in OTHERS)
 
 
 def open_files(root: Path) -> list[str]:

@@ -131,7 +131,8 @@ async def recover_uploads(
         sequences = connection.execute("SELECT sequence FROM events ORDER BY 1").fetchall()
     assert [sequence for (sequence,) in sequences] == list(range(1, len(sequences) + 1))
     assert list((root / "incoming").iterdir()) == []
-    assert {path.name for path in (root / "uploads").iterdir()} <= {name for (name,) in names}
+    left = {path.name.removesuffix(".crc32c") for path in (root / "uploads").iterdir()}
+    assert left <= {name for (name,) in names}
     on_disk = set(stored_blobs(root))
     digests = {digest for (digest,) in rows}
     assert digests <= on_disk

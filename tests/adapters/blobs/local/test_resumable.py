@@ -16,7 +16,7 @@ from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, everything, tell_nobody, whole
-from tests.adapters.blobs.local.disk import open_files, tree
+from tests.adapters.blobs.local.disk import open_files, tree, tree_with_checksums
 
 Make = Callable[..., ImageRecord]
 
@@ -26,25 +26,27 @@ async def test_a_resumable_upload_is_laid_out_as_documented(
 ) -> None:
     root = tmp_path / "files"
     await catalog.create_upload(upload("a"))
-    for name in ("a", "a.copy", "b", "b.copy", "not a name"):
+    left = ("a", "a.copy", "b", "b.copy", "b.crc32c", "a.crc32c.new", "not a name")
+    for name in left:
         (root / "uploads").mkdir(parents=True, exist_ok=True)
         (root / "uploads" / name).write_bytes(b"123")
     store = LocalStore(root, catalog, small=0)
     await store.open()
-    assert tree(root) == ["uploads/a"]
+    assert tree_with_checksums(root) == ["uploads/a"]
     staged = await store.staging.resume("a", 3)
     digest = (await staged.publish(tell_nobody)).hex()
-    blob, marker, _ = names = tree(root)
-    assert names == [f"blobs/{digest[:2]}/{digest}", marker, "uploads/a"]
+    blob, marker, *_ = names = tree_with_checksums(root)
+    assert names == [f"blobs/{digest[:2]}/{digest}", marker, "uploads/a", "uploads/a.crc32c"]
     assert marker.startswith(f"incoming/{digest}.")
     assert (root / blob).samefile(root / "uploads/a")
     assert (root / marker).samefile(root / "uploads/a")
     await staged.settle()
-    assert tree(root) == [blob]
+    assert tree_with_checksums(root) == [blob]
     new = await store.staging.resume("new", 0)
-    assert (root / "uploads" / "new").stat().st_mode & 0o777 == 0o600
+    for name in ("new", "new.crc32c"):
+        assert (root / "uploads" / name).stat().st_mode & 0o777 == 0o600
     await new.discard()
-    assert tree(root) == [blob]
+    assert tree_with_checksums(root) == [blob]
     assert open_files(root) == []
     await store.close()
 
@@ -64,13 +66,13 @@ async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Ca
         await store.open()
         calls.clear()
         staged = await store.staging.resume("a", 0)
-        assert calls == ["fsync"]  # the folder
+        assert calls == ["pwritev", "fsync"]  # the head of the checksums, and the folder
         for _ in range(2):
             calls.clear()
             await staged.write(b"1")
             await staged.commit()
             await staged.commit()
-            assert calls == ["pwritev", "fdatasync"]
+            assert calls == ["pwritev", "pwritev", "fdatasync"]  # bytes, checksums (at once durable), bytes
         calls.clear()
         await staged.publish(tell_nobody)
         # The marker and its folder, the bytes, the blob and its folder.
@@ -127,6 +129,7 @@ async def test_a_copy_that_fails_leaves_the_upload_as_it_was(
 ) -> None:
     staged = await store.staging.resume("a", 0)
     await staged.write(b"123")
+    await staged.commit()
     twin = store.staging.stage()
     await twin.write(b"123")
     await staged.publish(tell_nobody)

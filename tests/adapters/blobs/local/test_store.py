@@ -22,7 +22,7 @@ from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.staging import Staged
 from tests.adapters.blobs.contents import MIB, everything, tell_nobody, whole
-from tests.adapters.blobs.local.disk import open_files, tree
+from tests.adapters.blobs.local.disk import open_files, tree, tree_with_checksums
 from tests.adapters.stored import stored_blobs
 from tests.support.processes import own_writers
 
@@ -51,10 +51,10 @@ async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, 
     await other.inspect(len)
     (random_name,) = tree(root)
     assert random_name.startswith("incoming/")
-    await large.write(bytes(MIB))
+    await large.write(bytes(MIB + 1))
     digest = (await large.publish(tell_nobody)).hex()
     blob = f"blobs/{digest[:2]}/{digest}"
-    (marker,) = {*tree(root)} - {blob, random_name}
+    (marker,) = {*tree_with_checksums(root)} - {blob, f"{blob}.crc32c", random_name}
     assert marker.startswith(f"incoming/{digest}.")
     assert (root / blob).samefile(root / marker)
     assert {path.stat().st_mode & 0o777 for path in root.rglob("*") if path.is_file()} == {0o600}
@@ -62,8 +62,8 @@ async def test_the_folder_is_private_and_laid_out_as_documented(tmp_path: Path, 
     await large.settle()
     await small.settle()
     await other.discard()
-    assert tree(root) == [blob]
-    assert len(list((root / "blobs").iterdir())) == 256
+    assert tree_with_checksums(root) == [blob, f"{blob}.crc32c"]
+    assert len([path for path in (root / "blobs").iterdir() if path.is_dir()]) == 256
     await store.close()
 
 
@@ -96,8 +96,9 @@ async def test_publish_syncs_the_file_before_its_link_and_the_folder_after(
     threading.setprofile(watch)
     try:
         await store.open()
-        # blobs with its folders, the root, and the folder that has it; the segments' in another process.
-        assert calls == ["fsync"] * 3
+        # blobs with its folders, the root, and the folder that has it; the segments' in another process. At
+        # last, blobs with the identity.
+        assert calls == ["fsync"] * 4
         for size in (10, 2 * MIB):
             for twin in ([], ["fsync"]):  # of a twin the bytes that are there are synced once more
                 calls.clear()
@@ -182,6 +183,7 @@ async def test_what_no_crash_of_ours_leaves_is_swept_too(
         (incoming / name).touch()
     (root / "blobs" / "12").mkdir(parents=True)
     (root / "blobs" / "12" / unknown).touch()
+    await catalog.add_image(image("1"))  # a catalog with no image at all would be refused beside a blob
     store = LocalStore(root, catalog)
     await store.open()
     assert tree(root) == []

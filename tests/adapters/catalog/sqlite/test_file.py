@@ -1,6 +1,7 @@
 """The file of the SQLite catalog: how it is laid out, and what goes wrong with files."""
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conexiones.adapters.catalog.sqlite import room
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import newest
@@ -27,7 +29,8 @@ async def test_the_file_is_durable_versioned_and_private(tmp_path: Path, image: 
     assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
     assert path.parent.stat().st_mode & 0o777 == 0o700
     await catalog.close()
-    assert [file.name for file in path.parent.iterdir()] == ["catalog.db"], "the WAL is in the file"
+    left = {file.name for file in path.parent.iterdir()}
+    assert left == {"catalog.db", "ballast"}, "the WAL is in the file"
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (newest(),)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -55,6 +58,15 @@ async def test_lists_are_served_by_an_index(tmp_path: Path, filters: str, index:
         plan = str(connection.execute(sql).fetchall())
     assert index in plan
     assert ("TEMP B-TREE" in plan) == ("create_time" in filters)
+
+
+@pytest.mark.parametrize("question", ["_HELD", "_HELD_BY_CLIENT", "_QUIET", "_EXPIRE"])
+def test_what_the_quota_asks_is_in_an_index(tmp_path: Path, question: str) -> None:
+    sql = getattr(room, question)
+    with closing(connect_to_write(tmp_path / "catalog.db")) as connection:
+        given = (1,) * max(int(number) for number in [*re.findall(r"\?(\d)", sql), "1"])
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {sql}", given).fetchall())
+    assert "COVERING INDEX uploads_open" in plan
 
 
 async def test_what_is_no_database_is_unavailable(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.migrations import newest
 from conexiones.adapters.catalog.sqlite.schema import STEPS
 from conexiones.errors import StorageUnavailable
-from conexiones.ports.records import ImageRecord
+from conexiones.ports.records import ImageRecord, UploadTerms
 from conexiones.testing import Server, ServerError
 from tests.adapters.blobs.local.shop import InTheWriter
 
@@ -103,7 +103,8 @@ async def test_a_file_of_version_1_is_brought_up_with_what_it_holds(old: Path, i
         assert await catalog.get_image("1") == expected
         assert (await catalog.get_user("ana")).image_id == "1"
         assert await catalog.event_range() == (0, 0)
-        assert await catalog.stale_uploads(idle_since=9, created_before=9) == []
+        terms = UploadTerms(idle=0, total=0, quiet=0, least_rate=0)
+        assert await catalog.expire_uploads(terms, now=9) == []
         await catalog.close()
     new = old.with_name("new.db")
     await opened_and_closed(new)
@@ -121,7 +122,7 @@ async def test_the_old_file_is_kept_aside_once(old: Path) -> None:
     assert asked(kept, "SELECT name FROM users") == [("ana",)]
     assert kept.stat().st_mode & 0o777 == 0o600
     await opened_and_closed(old)
-    assert files(old.parent) == {"old.db", "old.db.v1"}
+    assert files(old.parent) == {"old.db", "old.db.v1", "ballast"}
 
 
 async def test_the_copy_is_of_what_the_older_program_stored_last(old: Path) -> None:

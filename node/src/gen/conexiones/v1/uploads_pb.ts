@@ -66,7 +66,9 @@ export type Upload = Message<"conexiones.v1.Upload"> & {
   updateTime?: Timestamp | undefined;
 
   /**
-   * When an open upload expires unless more bytes come, or when the outcome of an ended one is deleted.
+   * When an open upload expires unless more bytes come, or when the outcome of an ended one is deleted. An upload without
+   * any byte expires within minutes of its creation. One that is idle, or hardly grows, for as long may have to end
+   * before, if another client needs its room.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 8;
    */
@@ -147,7 +149,8 @@ export enum Upload_State {
   CANCELLED = 5,
 
   /**
-   * The upload has ended, because no bytes came for too long, or because it was open for too long.
+   * The upload has ended, because no bytes came for too long, because it was open for too long, or because it lay idle
+   * while another client needed its room.
    *
    * @generated from enum value: STATE_EXPIRED = 6;
    */
@@ -211,7 +214,7 @@ export type GetLimitsResponse = Message<"conexiones.v1.GetLimitsResponse"> & {
   preferredChunkBytes: bigint;
 
   /**
-   * An open upload expires when no byte has come for this long.
+   * An open upload that has bytes expires when no more have come for this long; see also `expire_time` of the upload.
    *
    * @generated from field: google.protobuf.Duration idle_expiry = 6;
    */
@@ -239,7 +242,8 @@ export type GetLimitsResponse = Message<"conexiones.v1.GetLimitsResponse"> & {
   serverTime?: Timestamp | undefined;
 
   /**
-   * How many uploads of all clients may be open at a time. Further ones are refused with TOO_MANY_UPLOADS.
+   * How many uploads of all clients may be open at a time. A client has a share: half of what all others leave, or its
+   * first one if there is room. Further ones are refused with TOO_MANY_UPLOADS, whose `limit` is that of the share.
    *
    * @generated from field: int64 max_open_uploads = 10;
    */
@@ -247,7 +251,7 @@ export type GetLimitsResponse = Message<"conexiones.v1.GetLimitsResponse"> & {
 
   /**
    * The bytes that all open uploads may have together, where each counts with the size it announced, or with the bytes
-   * received if these are more. Further bytes are refused with UPLOAD_BYTES_EXCEEDED.
+   * received if these are more. A client has a share of these too. Further bytes are refused with UPLOAD_BYTES_EXCEEDED.
    *
    * @generated from field: int64 max_open_bytes = 11;
    */

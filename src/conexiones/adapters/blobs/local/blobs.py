@@ -2,20 +2,22 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
+from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.segment_index import Record
-from conexiones.adapters.system.disk import sync_folder
+from conexiones.adapters.system.disk import sync_folder, write_durably
 from conexiones.adapters.system.threads import to_end
-from conexiones.errors import BlobCorrupt
+from conexiones.errors import BlobCorrupt, ConexionesError
 
-PIECE = 1 << 20
-"""Bytes of the largest piece that is read."""
+log = logging.getLogger(__name__)
 
 
 class LocalBlobs:
@@ -25,8 +27,12 @@ class LocalBlobs:
         self._folder = folder
 
     async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
-        """As in the port. A large blob that is read from its start is checked by its digest, a small one
-        always: the last piece of a damaged blob is never given."""
+        """As in the port. Each block is checked before it is given, and the last piece of what is read from
+        its first block on is given only if the whole has the digest.
+
+        Without checksums, which blobs of earlier versions do not have, only the latter is checked. Those
+        checksums are made on that occasion.
+        """
         folder = self._folder
         record = await folder.run(folder.segments.find, digest)
         if record is not None:
@@ -36,29 +42,33 @@ class LocalBlobs:
             if offset < record.size:
                 yield data[offset:]
             return
-        descriptor, size = await folder.run(self._open, digest)
+        blob = await folder.run(self._open, digest)
         try:
-            if offset > size:
+            if offset > blob.size:
                 raise BlobCorrupt
-            sha = None if offset else hashlib.sha256()
-            while offset < size:
-                piece = await folder.run(_read_piece, descriptor, offset, sha)
-                offset += len(piece)
-                damaged = sha is not None and offset == size and sha.digest() != digest
-                if damaged or not piece:
-                    raise BlobCorrupt
-                yield piece
+            start = offset - offset % BLOCK_BYTES
+            checks = _Checks(blob, whole=start == 0)
+            while start < blob.size and offset < blob.size:
+                piece = await folder.run(_read_block, blob, start, checks)
+                skip, start = offset - start, start + len(piece)
+                if checks.sha is not None and start == blob.size:
+                    if checks.sha.digest() != digest:
+                        raise BlobCorrupt
+                    if checks.made is not None:
+                        await to_end(asyncio.ensure_future(self._keep_checksums(digest, checks.made)))
+                yield piece[skip:] if skip else piece
                 del piece  # the reader may take long to come back
+                offset = start
         finally:
-            os.close(descriptor)
+            os.close(blob.descriptor)
 
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
         folder = self._folder
         record = await folder.run(folder.segments.find, digest)
         if record is None:
-            descriptor, _size = await folder.run(self._open, digest)
-            os.close(descriptor)
+            blob = await folder.run(self._open, digest)
+            os.close(blob.descriptor)
             yield folder.path(digest)
             return
         path = folder.incoming / secrets.token_hex(16)
@@ -72,7 +82,7 @@ class LocalBlobs:
     async def removing(self, digest: bytes) -> AsyncIterator[None]:
         # A marker like that of an upload: should the rest not come about, the next start sees to the blob.
         marker = self._folder.incoming / f"{digest.hex()}.{secrets.token_hex(16)}"
-        await self._folder.run(_mark, marker)
+        await self._folder.run(self._mark, marker)
         try:
             yield
             await self.delete(digest)
@@ -87,15 +97,54 @@ class LocalBlobs:
         await self._folder.run(self._folder.counts.acquire, digest)
         await self._folder.give_up(digest)
 
+    async def _keep_checksums(self, digest: bytes, checksums: Checksums) -> None:
+        """Puts checksums beside a blob that has none. If that fails, the next whole read tries it again."""
+        folder = self._folder
+        try:
+            await folder.run(folder.counts.acquire, digest)  # so that nobody deletes the blob meanwhile
+            try:
+                await folder.run(self._put_checksums, digest, checksums)
+            finally:
+                await folder.give_up(digest)
+        except ConexionesError:
+            log.warning("The checksums of %s could not be kept", digest.hex(), exc_info=True)
+
     # For threads.
 
-    def _open(self, digest: bytes) -> tuple[int, int]:
-        """A descriptor of a large blob, and its size."""
+    def _open(self, digest: bytes) -> "_Blob":
+        """A large blob. Its checksums are looked for first: they are there before it, and go after it."""
+        checksums = None
+        with suppress(FileNotFoundError):
+            checksums = Checksums.unpack(self._folder.checksums_path(digest).read_bytes())
         try:
             descriptor = os.open(self._folder.path(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as cause:
+            self._folder.check_there()
             raise BlobCorrupt from cause
-        return descriptor, os.fstat(descriptor).st_size
+        size = os.fstat(descriptor).st_size
+        if checksums is not None and checksums.size != size:
+            os.close(descriptor)
+            raise BlobCorrupt
+        return _Blob(descriptor, size, checksums)
+
+    def _mark(self, marker: Path) -> None:
+        try:
+            marker.touch(mode=0o600, exist_ok=False)
+        except OSError as error:
+            self._folder.ballast.give_up_if_full(error)
+            marker.touch(mode=0o600, exist_ok=False)
+        sync_folder(marker.parent)
+
+    def _put_checksums(self, digest: bytes, checksums: Checksums) -> None:
+        path = self._folder.checksums_path(digest)
+        made = self._folder.incoming / f"{secrets.token_hex(16)}.crc32c"
+        try:
+            write_durably(made, checksums.pack())
+            if self._folder.path(digest).exists():
+                made.replace(path)
+                sync_folder(path.parent)
+        finally:
+            made.unlink(missing_ok=True)
 
     def _extract(self, record: Record, path: Path) -> None:
         data = self._folder.segments.read(record)
@@ -104,13 +153,34 @@ class LocalBlobs:
             file.write(data)
 
 
-def _mark(marker: Path) -> None:
-    marker.touch(mode=0o600, exist_ok=False)
-    sync_folder(marker.parent)
+class _Blob(NamedTuple):
+    """A large blob that is open for reading."""
+
+    descriptor: int
+    size: int
+    checksums: Checksums | None
 
 
-def _read_piece(descriptor: int, offset: int, sha: "hashlib._Hash | None") -> bytes:
-    piece = os.pread(descriptor, PIECE, offset)
-    if sha is not None:
-        sha.update(piece)
-    return piece
+class _Checks:
+    """What the blocks of a blob are checked by as they are read: their checksums if they are known, and the
+    SHA-256 if all of them are read. `made` are the checksums that are made of all if they are missing."""
+
+    def __init__(self, blob: _Blob, *, whole: bool) -> None:
+        self.known = blob.checksums
+        self.sha = hashlib.sha256() if whole else None
+        missing = self.known is None and blob.size > BLOCK_BYTES
+        self.made = Checksums() if whole and missing else None
+
+
+def _read_block(blob: _Blob, start: int, checks: _Checks) -> bytes:
+    """The block that begins there. Raises BlobCorrupt."""
+    block = os.pread(blob.descriptor, BLOCK_BYTES, start)
+    if len(block) != min(BLOCK_BYTES, blob.size - start):
+        raise BlobCorrupt
+    if checks.known is not None:
+        checks.known.check(start // BLOCK_BYTES, block)
+    if checks.made is not None:
+        checks.made.add(block)
+    if checks.sha is not None:
+        checks.sha.update(block)
+    return block

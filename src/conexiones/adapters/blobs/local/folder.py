@@ -9,10 +9,12 @@ from typing import ParamSpec, TypeVar
 
 from conexiones.adapters.blobs.local.reference_counts import ReferenceCounts
 from conexiones.adapters.blobs.local.segments import Segments
+from conexiones.adapters.system.ballast import Ballast
 from conexiones.adapters.system.disk import sync_folder
+from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome, finish
 from conexiones.adapters.writer.client import WriterClient
-from conexiones.errors import StorageUnavailable
+from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 
 THREADS = 8
@@ -31,10 +33,12 @@ class Folder:
         self.uploads = root / "uploads"
         self.catalog = catalog
         self.counts = ReferenceCounts()
+        self.ballast = Ballast(root)
         self.segments = Segments(root / "segments", self.counts)
         self.carrier: WriterClient | None = None
         """The writer of the catalog, while images can be made durable in one step with their blobs."""
         self._threads: ThreadPoolExecutor | None = None
+        self._presence: Presence | None = None
 
     def start_threads(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
@@ -48,6 +52,11 @@ class Folder:
         """Where the file of a large blob is."""
         name = digest.hex()
         return self.blobs / name[:2] / name
+
+    def checksums_path(self, digest: bytes) -> Path:
+        """Where the checksums of the blocks of a large blob are (checksums.py), if it has more than one."""
+        path = self.path(digest)
+        return path.with_name(f"{path.name}.crc32c")
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         if self._threads is None:
@@ -76,7 +85,7 @@ class Folder:
             try:
                 in_catalog = await self.catalog.has_digest(digest)
                 if not in_catalog:
-                    await self.segments.make_deletable(digest)
+                    await self._make_deletable(digest)
                 job = self.submit(
                     self.counts.delete_if_last,
                     digest,
@@ -89,6 +98,13 @@ class Folder:
                 raise
             done = await finish(job)
 
+    async def _make_deletable(self, digest: bytes) -> None:
+        try:
+            await self.segments.make_deletable(digest)
+        except StorageFull:
+            await self.run(self.ballast.give_up)
+            await self.segments.make_deletable(digest)
+
     # For threads. These raise OSError.
 
     def prepare(self) -> None:
@@ -98,11 +114,33 @@ class Folder:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.blobs, self.root, self.root.parent):
             sync_folder(folder)
+        self._presence = Presence(self.blobs)
+        self.ballast.sweep()
+        with suppress(OSError):  # on a full disk the store opens, too, and blobs can be deleted
+            self.ballast.hold()
+
+    def check_there(self) -> None:
+        """Raises OSError if the folder has gone since `prepare`."""
+        if self._presence is not None:
+            self._presence.check()
 
     def delete_now(self, digest: bytes) -> None:
-        """Deletes a blob to which nobody refers, durably: its marker may be removed next."""
+        """Deletes a blob to which nobody refers, durably: its marker may be removed next. Works on a full
+        disk."""
+        try:
+            self._delete(digest)
+        except OSError as error:
+            self.ballast.give_up_if_full(error)
+            self._delete(digest)
+
+    def _delete(self, digest: bytes) -> None:
         self.segments.delete(digest)
         path = self.path(digest)
-        with suppress(FileNotFoundError):
-            path.unlink()
+        # The blob first: a reader that still finds it has found its checksums before.
+        found = False
+        for each in (path, self.checksums_path(digest)):
+            with suppress(FileNotFoundError):
+                each.unlink()
+                found = True
+        if found:
             sync_folder(path.parent)

@@ -1,25 +1,34 @@
 """The bytes of resumable uploads, which outlive connections and restarts.
 
-    root/uploads/<id>         the bytes: those that were committed, and perhaps more
-    root/uploads/<id>.copy    a copy that is not finished
+    root/uploads/<id>           the bytes: those that were committed, and perhaps more
+    root/uploads/<id>.copy      a copy that is not finished
+    root/uploads/<id>.crc32c    their checksums (checksum_log.py)
 
 The catalog knows how many bytes are committed. What the file has beyond was never acknowledged, and `open`
-cuts it off. To publish, the file gets the names of a marker and of a blob besides its own, so that nothing is
+cuts it off. The checksums of committed bytes are durable before the catalog counts them. All bytes are read
+back to publish them, and whatever `inspect` shows: if a block is not what was committed, both raise
+BlobCorrupt. An upload that an earlier version began has no checksums: its bytes are taken as they are, and
+those that come later have checksums.
+
+To publish, the file gets the names of a marker and of a blob besides its own, so that nothing is
 lost if the catalog is never told. As long as it has those names, its bytes may be those of another image too:
 they are not changed any more, and whoever resumes the upload goes on with a copy.
 """
 
 import asyncio
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from mmap import mmap
 from pathlib import Path
 
 from conexiones.adapters.blobs.local.buffers import Buffers
-from conexiones.adapters.blobs.local.file_view import WINDOW
+from conexiones.adapters.blobs.local.checksum_log import ChecksumLog
+from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.staged import Batch, LocalStaged
 from conexiones.adapters.system.disk import sync_folder
@@ -28,7 +37,10 @@ from conexiones.direct_file import DirectFile
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 
 PART = 64 << 20
-"""Bytes of a file that are hashed before other work gets its turn in the thread, or copied at a time."""
+"""Bytes of a file that are copied at a time."""
+
+
+log = logging.getLogger(__name__)
 
 
 class LocalResumableStaged(LocalStaged):
@@ -46,14 +58,11 @@ class LocalResumableStaged(LocalStaged):
         super().__init__(folder, buffers, small)
         self._memory = None  # all bytes are in the file
         self._name = secrets.token_hex(16)  # of its marker
-        self._sha = hashlib.sha256()
         self._upload = upload_id
+        self._log = ChecksumLog(checksums_path(folder, upload_id))
         self._let_go = let_go
         self._holding = True
         self._committed = 0
-        # Bytes are hashed as they are written only if that began with the first byte. Otherwise all are
-        # hashed to publish them, as reading those that are there already may take a minute.
-        self._hashing = True
         self._marked: Path | None = None
 
     async def write(self, data: bytes | memoryview) -> None:
@@ -98,11 +107,25 @@ class LocalResumableStaged(LocalStaged):
             self._end()
 
     async def _complete_hash(self, file: DirectFile) -> None:
-        if self._hashing:
-            return
+        """Reads all bytes, the next block while one is hashed. Raises BlobCorrupt."""
+        self._sha = hashlib.sha256()
+        windows = [mmap(-1, BLOCK_BYTES) for _ in range(2)]
         offset = 0
-        while offset < self._size:
-            offset = await self._folder.run(self._hash_file, file, offset)
+        reading = self._folder.submit(file.read, windows[0], offset)
+        try:
+            while offset < self._size:
+                read = min(await finish(reading), self._size - offset)
+                windows.reverse()
+                ahead = offset + BLOCK_BYTES
+                if ahead < self._size:
+                    reading = self._folder.submit(file.read, windows[0], ahead)
+                await self._folder.run(self._hash_block, windows[1], offset, read)
+                offset = ahead
+        finally:
+            with suppress(Exception):  # it must not go on in a window that is closed
+                await finish(reading)
+            for window in windows:
+                window.close()
 
     def _check_held(self) -> None:
         if not self._holding:
@@ -132,15 +155,27 @@ class LocalResumableStaged(LocalStaged):
         found = os.fstat(file.descriptor)
         if found.st_size < size:
             raise BlobCorrupt
+        named = self._open_log(size, file.descriptor)
         if found.st_nlink > 1:
             self._replace_by_copy(file, path, size)
         elif found.st_size > size:
             os.ftruncate(file.descriptor, size)
-        if not size:  # it is new, or whoever created it may not have got as far as this
+        if not size or not named:  # they are new, or whoever created them may not have got as far as this
             sync_folder(path.parent)
         self._path = path
         self._size = self._submitted = self._committed = size
-        self._hashing = not size
+
+    def _open_log(self, size: int, upload: int) -> bool:
+        """Whether there is a log already; otherwise one is begun. Raises BlobCorrupt."""
+        if size:
+            with suppress(FileNotFoundError):
+                self._checksums = self._log.open(size, upload)
+                return True
+        self._checksums = Checksums(size - size % BLOCK_BYTES, first_known=size // BLOCK_BYTES)
+        self._checksums.blocks.extend([0] * self._checksums.first_known)
+        self._checksums.add(os.pread(upload, size % BLOCK_BYTES, self._checksums.size))
+        self._log.create(self._checksums)
+        return False
 
     def _replace_by_copy(self, source: DirectFile, path: Path, size: int) -> None:
         """Puts a copy in the place of a file whose bytes are a blob too. The copy is durable before that."""
@@ -161,24 +196,23 @@ class LocalResumableStaged(LocalStaged):
 
     def _commit(self, batch: Batch, before: Future[None] | None) -> None:
         self._append(batch, before)
+        self._log.append(self._checksums)
         os.fdatasync(self._open_file().descriptor)
 
     def _hash(self, data: memoryview) -> None:
-        if self._hashing:
-            super()._hash(data)
+        self._checksums.add(data)  # the SHA-256 is that of the bytes on the disk
 
-    def _hash_file(self, file: DirectFile, offset: int) -> int:
-        """Hashes some of the file from `offset` on, and gives the offset to go on at."""
-        end = min(self._size, offset + PART)
-        with mmap(-1, WINDOW) as window:
-            while offset < end:
-                read = min(file.read(window, offset), self._size - offset)
-                if not read:
-                    raise BlobCorrupt
-                with memoryview(window) as view:
-                    self._sha.update(view[:read])
-                offset += read
-        return offset
+    def _hash_block(self, window: mmap, offset: int, size: int) -> None:
+        with memoryview(window) as view, view[:size] as block:
+            self._check_block(offset // BLOCK_BYTES, block)
+            self._sha.update(block)
+
+    def _check_block(self, number: int, data: bytes | memoryview) -> None:
+        try:
+            self._checksums.check(number, data)
+        except BlobCorrupt:
+            log.error("%s is damaged in the MiB from byte %d on", self._path, number * BLOCK_BYTES)
+            raise
 
     def _mark(self, marker: Path) -> None:
         if self._path is None:
@@ -188,10 +222,21 @@ class LocalResumableStaged(LocalStaged):
         sync_folder(marker.parent)
 
     def _unmark(self) -> None:
+        self._unlink_beside()
         if self._marked is not None:
             self._marked.unlink(missing_ok=True)
             self._marked = None
 
     def _unlink(self) -> None:
         super()._unlink()
+        self._log.unlink()
         self._unmark()
+
+    def _close(self) -> None:
+        super()._close()
+        self._log.close()
+
+
+def checksums_path(folder: Folder, upload_id: str) -> Path:
+    """Where the log of an upload's checksums is."""
+    return folder.uploads / f"{upload_id}.crc32c"

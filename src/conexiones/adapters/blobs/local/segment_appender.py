@@ -1,5 +1,6 @@
 """Appends to the segments (segments.py), in the writing process."""
 
+import errno
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from conexiones.adapters.blobs.local.segment_index import Place, Recent, Record, SegmentIndex
 from conexiones.adapters.blobs.local.segment_records import HEAD, head_of, read_head, write_all
+from conexiones.adapters.system.ballast import Ballast
 from conexiones.adapters.system.disk import sync_folder
 from conexiones.adapters.writer.messages import Blob, Position
 from conexiones.adapters.writer.ring import SIZE
@@ -35,6 +37,7 @@ class Appender:
         self._memory = memory
         self._folder = folder
         self._end = end
+        self._ballast = Ballast(folder.parent)
         self._file: DirectFile | None = None  # None when it could not be relied on any more
         self._gathered = memoryview(mmap(-1, GATHERED))
         self._zeroed = 0  # the offset behind the zeros
@@ -65,6 +68,9 @@ class Appender:
         If it raises, none of them is stored.
         """
         file = self._file
+        self._ballast.hold()
+        if file is not None and not os.fstat(file.descriptor).st_nlink:
+            raise OSError(errno.ESTALE, f"{self._path(self._end.segment)} was deleted")
         if self._end.offset >= SEGMENT or file is None:
             file = self._begin(self._end.segment + 1)
         indexed = self._index.find_all({blob.digest for blob in blobs})
@@ -113,7 +119,7 @@ class Appender:
         """Writes zeros behind the end, for callers that come one by one: a write over something that is there
         already is durable without the file system's journal, in half the time."""
         start, end = max(self._zeroed, self._end.offset), self._end.offset + ZEROS
-        if self._file is not None and start < end - ZEROS // 2:
+        if self._file is not None and start < end - ZEROS // 2 and self._ballast.is_held:
             with suppress(OSError):
                 os.pwritev(self._file.descriptor, [bytes(end - start)], start, os.RWF_DSYNC)
                 self._zeroed = end

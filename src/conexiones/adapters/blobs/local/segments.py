@@ -46,10 +46,11 @@ from conexiones.adapters.blobs.local.segment_records import (
     punch,
     read_head,
 )
+from conexiones.adapters.system.disk import storage_error
 from conexiones.adapters.system.threads import Outcome
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.adapters.writer.messages import Stored
-from conexiones.errors import BlobCorrupt, StorageUnavailable
+from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
 
 TOLD_RECORDS = 2048
 TOLD_BYTES = 64 << 20
@@ -311,8 +312,10 @@ class Segments:
             with suppress(FileNotFoundError):
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 try:
-                    os.pwrite(descriptor, DELETED, record.place.offset + STATE)
-                    os.fdatasync(descriptor)
+                    # In the hole of a record that was deleted before, a write would need space.
+                    if os.pread(descriptor, 1, record.place.offset + STATE) == LIVE:
+                        os.pwrite(descriptor, DELETED, record.place.offset + STATE)
+                        os.fdatasync(descriptor)
                     punch(descriptor, start, end - start)
                 finally:
                     os.close(descriptor)
@@ -323,7 +326,9 @@ class Segments:
             if full and not used and self._index.neighbours(record.place) == (None, None):
                 path.unlink(missing_ok=True)
         except sqlite3.Error as error:
-            raise OSError(errno.EIO, "the index of the segments cannot be written") from error
+            full = isinstance(storage_error(error), StorageFull)
+            number = errno.ENOSPC if full else errno.EIO
+            raise OSError(number, "the index of the segments cannot be written") from error
 
     def _numbers(self) -> list[int]:
         return sorted(

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from conexiones.adapters.blobs.local.buffers import OUTSTANDING, UNIT, Buffers
+from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
-from conexiones.adapters.system.disk import sync_file, sync_folder
+from conexiones.adapters.system.disk import sync_file, sync_folder, write_durably
 from conexiones.adapters.system.threads import finish, to_end
 from conexiones.direct_file import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
@@ -80,6 +81,7 @@ class LocalStaged:
         # From here on: changed in threads, while the task waits for them.
         self._path: Path | None = None
         self._file: DirectFile | None = None
+        self._beside: Path | None = None  # the checksums, on their way to be beside the blob
 
     @property
     def size(self) -> int:
@@ -106,6 +108,7 @@ class LocalStaged:
         """Goes on in a file."""
         self._name = secrets.token_hex(16)
         self._sha = hashlib.sha256()
+        self._checksums = Checksums()
         memory, self._memory = self._memory, None
         self._counted = True
         self._buffers.users += 1
@@ -192,7 +195,7 @@ class LocalStaged:
                 return judge(content)
             return await self._folder.run(judge, content)
         file = await self._flushed()
-        return await self._folder.run(_inspect, file, self._size, judge)
+        return await self._folder.run(_inspect, FileView(file, self._size, self._check_block), judge)
 
     async def publish(self, add: Callable[[bytes], Awaitable[T]]) -> T:
         """As in the port. A small blob is durable in one step with its row if the catalog's writer can carry
@@ -223,7 +226,7 @@ class LocalStaged:
         self._publishing = True
         if self._memory is None and self._size <= self._small:
             file = await self._flushed()
-            return await self._folder.run(os.pread, file.descriptor, self._size, 0)
+            return await self._folder.run(self._read_small, file)
         memory, self._memory = self._memory, b""
         return None if memory is None else bytes(memory)
 
@@ -313,6 +316,7 @@ class LocalStaged:
 
     def _create(self, path: Path) -> None:
         self._path = path
+        self._folder.ballast.hold()
         self._file = DirectFile(path, os.O_CREAT | os.O_EXCL)
 
     def _append(self, batch: Batch, before: Future[None] | None) -> None:
@@ -322,6 +326,7 @@ class LocalStaged:
         there is no deadlock.
         """
         try:
+            self._folder.ballast.hold()
             pieces = batch.pieces()
             self._open_file().write(pieces, batch.offset)
             if before is not None:
@@ -333,6 +338,17 @@ class LocalStaged:
 
     def _hash(self, data: memoryview) -> None:
         self._sha.update(data)
+        self._checksums.add(data)
+
+    def _read_small(self, file: DirectFile) -> bytes:
+        """All bytes, of an upload of less than a block."""
+        data = os.pread(file.descriptor, self._size, 0)
+        self._check_block(0, data)
+        return data
+
+    def _check_block(self, number: int, data: bytes | memoryview) -> None:
+        """Is called with each block that is read back. Here nobody was told that the bytes are kept: what
+        the disk does to them is noticed when the blob is read."""
 
     def _refer_to_in_thread(self, data: bytes) -> bytes:
         digest = hashlib.sha256(data).digest()
@@ -343,12 +359,18 @@ class LocalStaged:
     def _publish(self, file: DirectFile) -> bytes:
         digest = self._sha.digest()
         marker = self._folder.incoming / f"{digest.hex()}.{self._name}"
+        if self._size > BLOCK_BYTES:
+            self._beside = self._folder.incoming / f"{self._name}.crc32c"
+            write_durably(self._beside, self._checksums.pack())
         self._mark(marker)
         # After the rename: fsync of a new file makes its name durable too on ext4, XFS and Btrfs, so that a
         # marker is there before its blob is. Elsewhere a power cut may leave a blob too many.
         os.fsync(file.descriptor)
         self._folder.counts.acquire(digest)
         self._digest = digest
+        if self._beside is not None:  # before the blob, so that no reader finds that without its checksums
+            self._beside.replace(self._folder.checksums_path(digest))
+            self._beside = None
         self._link(marker, self._folder.path(digest))
         return digest
 
@@ -379,13 +401,18 @@ class LocalStaged:
         return True
 
     def _unlink(self) -> None:
+        self._unlink_beside()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
 
+    def _unlink_beside(self) -> None:
+        if self._beside is not None:
+            self._beside.unlink(missing_ok=True)
+            self._beside = None
 
-def _inspect(file: DirectFile, size: int, judge: Callable[[Content], T]) -> T:
-    view = FileView(file, size)
+
+def _inspect(view: FileView, judge: Callable[[Content], T]) -> T:
     try:
         return judge(view)
     finally:

@@ -4,7 +4,7 @@ import re
 
 from conexiones.adapters.blobs.local.buffers import Buffers
 from conexiones.adapters.blobs.local.folder import Folder
-from conexiones.adapters.blobs.local.resumable import LocalResumableStaged
+from conexiones.adapters.blobs.local.resumable import LocalResumableStaged, checksums_path
 from conexiones.adapters.blobs.local.staged import LocalStaged
 from conexiones.ports.staging import ResumableStaged, Staged
 
@@ -56,7 +56,9 @@ class LocalStaging:
             return
         self._hold(upload_id)
         try:
-            await self._folder.run((self._folder.uploads / upload_id).unlink, missing_ok=True)
+            # The bytes first: the next start removes checksums whose upload is not OPEN.
+            for path in (self._folder.uploads / upload_id, checksums_path(self._folder, upload_id)):
+                await self._folder.run(path.unlink, missing_ok=True)
         finally:
             self._held.discard(upload_id)
 

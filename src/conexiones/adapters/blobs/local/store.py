@@ -1,11 +1,16 @@
 """Blobs on a local disk whose file system has hard links: large ones as files, small ones in segments.
 
     root/segments/                     blobs of at most SMALL bytes (segments.py)
+    root/blobs/catalog-id              which catalog they belong to (identity.py)
     root/blobs/ab/<sha256>             a larger one; ab are the first two of the 64 hex digits
+    root/blobs/ab/<sha256>.crc32c      the checksums of its blocks, if it has several (checksums.py)
+    root/ballast                       space for deleting on a full disk (adapters/system/ballast.py)
     root/incoming/<random>             bytes that are still coming in
     root/incoming/<sha256>.<random>    bytes that are all there: the marker of their blob
+    root/incoming/<random>.crc32c      checksums on their way
     root/uploads/<id>                  the bytes of a resumable upload (resumable.py)
     root/uploads/<id>.copy             a copy of them that is not finished
+    root/uploads/<id>.crc32c           their checksums (checksum_log.py)
 
 Files are 0600 and folders 0700. Only one process uses the root at a time: whoever starts the process holds a
 lock on it.
@@ -13,6 +18,11 @@ lock on it.
 To publish, a file is renamed to its marker, fsynced, and linked under its digest: a blob is never there in
 part. The marker is removed when the catalog refers to the blob. So the next start need not look at all blobs:
 each marker that a crash left names a blob of which the catalog may not know.
+
+Whatever is read of a blob is checked before it is given: small blobs and those of one block by their SHA-256,
+others block by block, and by their SHA-256 too when they are read from the beginning to the end. Blobs that
+a version without checksums stored get them when they are first read whole; until then other ranges of them
+are not checked.
 """
 
 import asyncio
@@ -24,6 +34,7 @@ from pathlib import Path
 
 from conexiones.adapters.blobs.local.blobs import LocalBlobs
 from conexiones.adapters.blobs.local.folder import Folder
+from conexiones.adapters.blobs.local.identity import check_identity, refuse_without_catalog
 from conexiones.adapters.blobs.local.staging import LocalStaging, is_upload_id
 from conexiones.adapters.system.threads import to_end
 from conexiones.adapters.writer.client import RESTART_SECONDS, WriterClient
@@ -61,16 +72,26 @@ class LocalStore:
         self._stale = False  # whether the writing process was replaced since the segments were opened
         self._reopening: asyncio.Task[None] | None = None
 
+    def refuse_without(self, catalog: Path) -> None:
+        """ValueError, whose sentence says what to do, if there are blobs, but not the file of their catalog:
+        to be called before the catalog is opened, which would create it. Raises OSError."""
+        refuse_without_catalog(self._folder.root, catalog)
+
+    def check_there(self) -> None:
+        """Raises OSError if the folder has gone since the store was opened."""
+        self._folder.check_there()
+
     async def open(self) -> None:
         """Opens the store, and removes what a crash left: blobs to which the catalog does not refer, bytes
-        that were coming in, and those of resumable uploads that are not OPEN. Raises StorageFull,
-        StorageUnavailable."""
+        that were coming in, and those of resumable uploads that are not OPEN. ValueError, whose sentence says
+        what to do, if catalog and blobs do not belong together. Raises StorageFull, StorageUnavailable."""
         folder = self._folder
         folder.start_threads()
         try:
             if not self._shares:
                 await self._writer.start()
             await folder.run(folder.prepare)
+            await check_identity(folder, self._catalog)
             await self._open_segments(folder.segments.open)
             self._writer.on_replaced = self._replaced
             if self._shares:
@@ -81,7 +102,8 @@ class LocalStore:
                 orphan = digest is not None and not await self._catalog.has_digest(digest)
                 await folder.run(self._sweep, leftover, digest if orphan else None)
             for path in await folder.run(_entries, folder.uploads):
-                upload = await self._catalog.get_upload(path.name) if is_upload_id(path.name) else None
+                name = path.name.removesuffix(".crc32c")
+                upload = await self._catalog.get_upload(name) if is_upload_id(name) else None
                 if upload is None or upload.state != "OPEN":
                     await folder.run(path.unlink)
         except BaseException:

@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from conexiones.adapters.catalog.sqlite import transactions
+from conexiones.adapters.catalog.sqlite import room, transactions
 from conexiones.adapters.catalog.sqlite.commits import Commits
 from conexiones.adapters.catalog.sqlite.file import connect
 from conexiones.adapters.system.disk import storage_error
+from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome, to_end
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageUnavailable
@@ -31,11 +32,13 @@ from conexiones.ports.records import (
     UploadQuota,
     UploadRecord,
     UploadState,
+    UploadTerms,
     UserRecord,
 )
+from conexiones.shares import Turns
 
 READERS = 4
-"""Threads that read, each with a connection of its own."""
+"""Threads that read, each with a connection of its own. One of them is always left to other clients."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +60,7 @@ class SqliteCatalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._turns = Turns(READERS, each=READERS - 1)
         self._open = False
         self.writer = WriterClient(Commits, path)
         self.writer.on_commit = self._committed
@@ -70,6 +74,7 @@ class SqliteCatalog:
         self._idle: list[sqlite3.Connection] = []  # for reading; at most READERS
         self._newest = 0
         await self.writer.start()
+        self._presence = Presence(self._path)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")
         self._open = True
 
@@ -79,6 +84,11 @@ class SqliteCatalog:
             self._open = False
             await to_end(asyncio.ensure_future(self._stop()))
             self._wake()
+
+    def check_there(self) -> None:
+        """Raises OSError if the file has gone while it is open; then every write is refused."""
+        if self._open:
+            self._presence.check()
 
     async def add_image(self, image: ImageRecord) -> None:
         await self._write(image, transactions.insert_images, [transactions.image_row(image)])
@@ -108,6 +118,12 @@ class SqliteCatalog:
 
     async def has_digest(self, digest: bytes) -> bool:
         return await self._read(transactions.has_digest, digest)
+
+    async def identity(self) -> int:
+        return await self._read(transactions.identity)
+
+    async def set_identity(self, identity: int) -> None:
+        await self._write(None, transactions.set_identity, identity)
 
     async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
         return await self._read(transactions.facts_of, digests)
@@ -141,8 +157,13 @@ class SqliteCatalog:
     ) -> UploadRecord | None:
         return await self._write(image, transactions.end_upload, upload_id, state, image, failure, now)
 
-    async def stale_uploads(self, *, idle_since: int, created_before: int) -> list[str]:
-        return await self._read(transactions.stale_uploads, idle_since, created_before)
+    async def expire_uploads(self, terms: UploadTerms, *, now: int) -> list[str]:
+        return await self._write(None, room.expire, terms, now)
+
+    async def make_room(
+        self, upload: UploadRecord, *, quota: UploadQuota, terms: UploadTerms, now: int
+    ) -> list[str]:
+        return await self._write(None, room.make_room, upload, quota, terms, now)
 
     async def forget_uploads(self, *, ended_before: int) -> int:
         return await self._write(None, transactions.forget_uploads, ended_before)
@@ -184,7 +205,8 @@ class SqliteCatalog:
             return result
 
         try:
-            return await self._loop.run_in_executor(self._readers, read)
+            async with self._turns:
+                return await self._loop.run_in_executor(self._readers, read)
         except sqlite3.Error as error:
             raise storage_error(error) from error
 

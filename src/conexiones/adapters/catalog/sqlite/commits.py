@@ -7,9 +7,26 @@ from pathlib import Path
 
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import transaction
-from conexiones.adapters.catalog.sqlite.transactions import ROWS, insert_images, newest_event
+from conexiones.adapters.catalog.sqlite.transactions import (
+    ROWS,
+    delete_image,
+    end_upload,
+    forget_events,
+    forget_uploads,
+    insert_images,
+    newest_event,
+)
+from conexiones.adapters.system.ballast import Ballast
+from conexiones.adapters.system.disk import storage_error
+from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.writer.group_commit import Work
-from conexiones.adapters.writer.messages import Decided, failed, failed_too
+from conexiones.adapters.writer.messages import Decided, Given, failed, failed_too
+from conexiones.errors import ConexionesError, StorageFull
+
+FREEING = frozenset({delete_image, forget_uploads, forget_events})
+
+END_UPLOAD_IMAGE = 2
+"""The number of the image among the arguments of `end_upload` behind the connection."""
 
 
 class Commits:
@@ -17,16 +34,77 @@ class Commits:
 
     def __init__(self, path: str) -> None:
         """Opens the file, creates it, or migrates it. Raises as `connect_to_write`."""
-        self._connection = connect_to_write(Path(path))
+        self._ballast = Ballast(Path(path).parent)
+        self._connection = self._open(Path(path))
+        self._presence = Presence(Path(path))
+        with suppress(OSError):
+            self._ballast.hold()
+        self._gone: OSError | None = None
         self.newest = newest_event(self._connection)
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        """Opens the file even on a full disk, so that something can be deleted."""
+        try:
+            return connect_to_write(path)
+        except (OSError, sqlite3.Error) as error:
+            if not isinstance(storage_error(error), StorageFull):
+                raise
+        self._ballast.give_up()
+        return connect_to_write(path)
 
     def close(self) -> None:
         self._connection.close()
 
     def commit(self, group: list[Work]) -> list[Decided]:
         """A work that fails undoes itself only. If the transaction fails, all works get its error, and
-        nothing of them is in the catalog."""
+        nothing of them is in the catalog.
+
+        On a full disk, what frees space is done with the space of the ballast. If the file has gone, all
+        works fail from now on, so that nothing is acknowledged that nobody would find again.
+        """
+        decided = self._commit_with_room(group)
         try:
+            self._check_there()
+        except OSError as error:
+            failure = failed(error)
+            return [failed_too(failure) for _ in group]
+        return decided
+
+    def _commit_with_room(self, group: list[Work]) -> list[Decided]:
+        try:
+            self._ballast.hold()
+            decided = self._commit(group)
+            if not isinstance(decided[0].error, StorageFull):  # it is an error of all
+                return decided
+        except OSError as error:
+            failure = failed(error)
+            decided = [failed_too(failure) for _ in group]
+        freeing = iter(self._free([work for work in group if _frees(work)]))
+        return [next(freeing) if _frees(work) else one for work, one in zip(group, decided, strict=True)]
+
+    def _free(self, group: list[Work]) -> list[Decided]:
+        """Does works that free space. A first attempt may fail, and empties the log on that occasion."""
+        decided: list[Decided] = []
+        for _ in range(2 if group else 0):
+            self._ballast.give_up()
+            decided = self._commit(group)
+            if not isinstance(decided[0].error, StorageFull):
+                break
+        return decided
+
+    def _check_there(self) -> None:
+        """Raises OSError. Once the file has gone, another one under its path does not help."""
+        if self._gone is None:
+            try:
+                self._presence.check()
+            except OSError as error:
+                self._gone = error
+        if self._gone is not None:
+            raise self._gone
+
+    def _commit(self, group: list[Work]) -> list[Decided]:
+        try:
+            self._check_there()
             try:
                 if self.newest and len(group) <= ROWS and all(work is insert_images for work, _ in group):
                     # One statement, which is a transaction of its own. It adds an event for each image, and
@@ -58,11 +136,26 @@ class Commits:
         return decided
 
 
+def _frees(work: Work) -> bool:
+    """Whether a work is there to free space. An upload that ends without an image does that, too."""
+    function, given = work
+    return function in FREEING or (function is end_upload and given[END_UPLOAD_IMAGE] is None)
+
+
 def _all_together(connection: sqlite3.Connection, group: list[Work]) -> list[Decided]:
-    """The quick way, for a group of which nothing fails: all images in as few statements as possible."""
+    """The quick way, for a group of which nothing fails unexpectedly: all images in as few statements as
+    possible."""
     rows = [row for work, given in group if work is insert_images for row in given[0]]
     insert_images(connection, rows)
-    return [Decided(None if work is insert_images else work(connection, *given)) for work, given in group]
+    return [Decided() if work is insert_images else _done(connection, work, given) for work, given in group]
+
+
+def _done(connection: sqlite3.Connection, work: Callable[..., object], given: Given) -> Decided:
+    """A work that is refused has changed nothing, so that the others of its group need not be done again."""
+    try:
+        return Decided(work(connection, *given))
+    except ConexionesError as error:
+        return failed(error)
 
 
 def _each_for_itself(connection: sqlite3.Connection, group: list[Work]) -> list[Decided]:

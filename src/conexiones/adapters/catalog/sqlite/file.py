@@ -18,7 +18,8 @@ BUSY_TIMEOUT = 5000
 def connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
     """A connection to the file, which must be there with its tables."""
     connection = sqlite3.connect(
-        path,
+        f"{path.absolute().as_uri()}?mode=rw",  # never creates it
+        uri=True,
         # None: the driver begins no transactions of its own. Ours begin with BEGIN.
         isolation_level=None,
         check_same_thread=False,

@@ -86,6 +86,16 @@ STEPS: dict[int, tuple[str, ...]] = {
         "DROP INDEX images_by_user",
         "CREATE INDEX images_by_user ON images (user, id) WHERE user IS NOT NULL",
     ),
+    5: (  # uploads by client
+        # Uploads that were open already belong to nobody in particular.
+        "ALTER TABLE uploads ADD COLUMN client TEXT NOT NULL DEFAULT ''",
+        # Has all that the quota asks of open uploads, so that their rows are not read for it.
+        """
+        CREATE INDEX uploads_open
+        ON uploads (state, client, update_time, create_time, declared_size, committed_size)
+        WHERE state = 'OPEN'
+        """,
+    ),
 }
 """Version → the statements that make its tables from those of the version before. A released step never
 changes. A new file is made by all of them."""

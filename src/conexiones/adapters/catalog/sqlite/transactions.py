@@ -3,11 +3,11 @@ others."""
 
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from conexiones.errors import TooManyUploads, UploadBytesExceeded
+from conexiones.adapters.catalog.sqlite.room import check_room
 from conexiones.ports.records import (
     Counts,
     EventRecord,
@@ -68,27 +68,18 @@ ON CONFLICT (name) DO UPDATE SET
 RETURNING {", ".join(_columns(UserRecord))}
 """  # noqa: S608 (our own names)
 
-# Only the request_id may be there already; an id that is used twice is an error.
 _CREATE_UPLOAD = f"""
 INSERT INTO uploads ({", ".join(_UPLOAD)}) VALUES ({",".join("?" * len(_UPLOAD))})
-ON CONFLICT (request_id) DO NOTHING
 """  # noqa: S608 (our own names)
 _CLAIM_UPLOAD = """
 UPDATE uploads SET writer_epoch = writer_epoch + 1, update_time = ? WHERE id = ? AND state = 'OPEN'
 """
-_ADVANCE_UPLOAD = """
-UPDATE uploads SET committed_size = ?1, update_time = ?2
-WHERE id = ?3 AND state = 'OPEN' AND writer_epoch = ?4 AND committed_size <= ?1
-"""
+_ADVANCE_UPLOAD = "UPDATE uploads SET committed_size = ?, update_time = ? WHERE id = ?"
 _END_UPLOAD = """
 UPDATE uploads SET state = ?, image_id = ?, failure = ?, update_time = ? WHERE id = ? AND state = 'OPEN'
 """
-_STALE_UPLOADS = "SELECT id FROM uploads WHERE state = 'OPEN' AND (update_time < ? OR create_time < ?)"
 _FORGET_UPLOADS = """
 DELETE FROM uploads WHERE state IN ('READY', 'REJECTED', 'FAILED', 'CANCELLED', 'EXPIRED') AND update_time < ?
-"""
-_OPEN_TOTALS = """
-SELECT count(*), sum(max(coalesce(declared_size, 0), committed_size)) FROM uploads WHERE state = 'OPEN'
 """
 
 _GET_FACTS = f"SELECT digest, {', '.join(_FACTS)} FROM facts WHERE digest IN "  # noqa: S608 (our own names)
@@ -117,6 +108,16 @@ def _first(record: type[R], rows: sqlite3.Cursor) -> R | None:
     row = rows.fetchone()
     rows.close()  # otherwise the statement would hold its snapshot
     return None if row is None else _found(record, [row])[0]
+
+
+def identity(connection: sqlite3.Connection) -> int:
+    """The identity is in the head of the file, where it was free before there was one."""
+    found: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return found
+
+
+def set_identity(connection: sqlite3.Connection, identity: int) -> None:
+    connection.execute(f"PRAGMA application_id = {identity:d}")
 
 
 # Images and users.
@@ -216,9 +217,13 @@ def _facts(row: list[object]) -> Facts:
 def create_upload(
     connection: sqlite3.Connection, upload: UploadRecord, quota: UploadQuota | None
 ) -> UploadRecord:
-    if connection.execute(_CREATE_UPLOAD, _upload_row(upload)).rowcount and quota is not None:
-        _check_quota(connection, quota)
-    return _found(UploadRecord, connection.execute(_GET_REQUEST, (upload.request_id,)).fetchall())[0]
+    begun = _first(UploadRecord, connection.execute(_GET_REQUEST, (upload.request_id,)))
+    if begun is not None:
+        return begun
+    if quota is not None:
+        check_room(connection, upload, quota)
+    connection.execute(_CREATE_UPLOAD, _upload_row(upload))
+    return upload
 
 
 def get_upload(connection: sqlite3.Connection, upload_id: str) -> UploadRecord | None:
@@ -233,11 +238,16 @@ def claim_upload(connection: sqlite3.Connection, upload_id: str, now: int) -> Up
 def advance_upload(
     connection: sqlite3.Connection, upload_id: str, epoch: int, size: int, now: int, quota: UploadQuota | None
 ) -> UploadRecord | None:
-    done = connection.execute(_ADVANCE_UPLOAD, (size, now, upload_id, epoch)).rowcount
     upload = get_upload(connection, upload_id)
-    if done and quota is not None and upload is not None and upload.declared_size is None:
-        _check_quota(connection, quota)
-    return upload
+    if upload is None or upload.state != "OPEN":
+        return upload
+    if upload.writer_epoch != epoch or upload.committed_size > size:
+        return upload
+    advanced = replace(upload, committed_size=size, update_time=now)
+    if quota is not None and upload.declared_size is None:
+        check_room(connection, advanced, quota)
+    connection.execute(_ADVANCE_UPLOAD, (size, now, upload_id))
+    return advanced
 
 
 def end_upload(
@@ -254,22 +264,8 @@ def end_upload(
     return get_upload(connection, upload_id)
 
 
-def stale_uploads(connection: sqlite3.Connection, idle_since: int, created_before: int) -> list[str]:
-    return [row[0] for row in connection.execute(_STALE_UPLOADS, (idle_since, created_before))]
-
-
 def forget_uploads(connection: sqlite3.Connection, ended_before: int) -> int:
     return connection.execute(_FORGET_UPLOADS, (ended_before,)).rowcount
-
-
-def _check_quota(connection: sqlite3.Connection, quota: UploadQuota) -> None:
-    """Raises what undoes the write that is already done, if with it there is too much. The open uploads are
-    at most as many as the quota, and read by an index: no counter can go wrong."""
-    ((count, total),) = connection.execute(_OPEN_TOTALS).fetchall()
-    if count > quota.uploads:
-        raise TooManyUploads(limit=quota.uploads)
-    if total > quota.bytes:
-        raise UploadBytesExceeded(limit=quota.bytes, actual=total)
 
 
 # Events.

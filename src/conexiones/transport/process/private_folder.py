@@ -1,0 +1,60 @@
+"""The private folder of a running server: the socket of Envoy's administration, and copies of its key."""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = "conexiones-"
+"""How the name of a private folder begins."""
+
+_LOCK = "lock"
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A new folder (0700) among the temporary ones, which is removed at the end.
+
+    If the server is killed, the next server of the same user removes its folder, whatever data folder that
+    one has: it removes all private folders whose lock nobody holds.
+    """
+    _sweep(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+        held = _lock(Path(folder))
+        try:
+            yield Path(folder)
+        finally:
+            os.close(held)
+
+
+def _lock(folder: Path) -> int:
+    """The descriptor of the lock's file. The file gets its name when it is locked, so that no other server
+    finds it in between and takes this folder for one that was left."""
+    unnamed = folder / f"{_LOCK}.new"
+    descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    unnamed.rename(folder / _LOCK)
+    return descriptor
+
+
+def _sweep(temporary: Path) -> None:
+    for folder in temporary.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is not ours, has no lock, is in use, or another server removes it too
+            _remove_if_left(folder)
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Raises OSError if the folder is in use, or is no private folder."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        return
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
+    finally:
+        os.close(lock)

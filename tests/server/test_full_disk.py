@@ -1,0 +1,123 @@
+"""A disk that is full to its last byte can be relieved by deleting images and cancelling uploads."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from conexiones.gen.conexiones.v1.images_pb2 import DeleteImageRequest, GetImageRequest
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
+from conexiones.gen.conexiones.v1.uploads_pb2 import (
+    CancelUploadRequest,
+    CreateUploadRequest,
+    Upload,
+    WriteChunkRequest,
+)
+from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
+from conexiones.gen.user_pb2 import GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server
+from tests.support.bitmaps import bitmap
+from tests.support.failures import failure
+from tests.support.waiting import DEADLINE
+
+FULL = (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL")
+SMALL, LARGE = 20, 4
+KINDS = {"memory": "tmpfs", "ext4": "ext4"}
+
+
+@pytest.fixture(params=KINDS)
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if request.param == "memory":
+        mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)]
+    else:
+        image = tmp_path / "image"
+        with image.open("wb") as file:
+            file.truncate(32 << 20)
+        made = subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], capture_output=True, check=False)
+        if made.returncode:
+            pytest.skip("there is no ext4 here")
+        mount = ["mount", "-o", "loop", str(image), str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        needed = request.param == "memory" and os.environ.get("CI") == "true"
+        assert not needed, "CI must be able to mount a tmpfs"
+        pytest.skip(f"mounting a small file system: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Takes all the space that there is."""
+    with path.open("ab", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+
+
+def picture(number: int, side: int) -> bytes:
+    return b"".join(bitmap(side, side, seed=number))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_full_disk_is_relieved_by_deleting(
+    start: Callable[..., Server], small_disk: Path, restarted: bool
+) -> None:
+    server = start(small_disk / "data")
+    filler = small_disk / "filler"
+    with grpc.insecure_channel(server.address) as channel:
+        stub, uploads = UsuarioServicioStub(channel), UploadServiceStub(channel)
+        images = ImageServiceStub(channel)
+
+        def stored(number: int, side: int) -> str:
+            request = GetUserRequest(name=f"{number}", image=picture(number, side))
+            stub.GetUser(request, timeout=DEADLINE)
+            reply = stub.ProcessImage(GetUserRequest(image=request.image), timeout=DEADLINE)
+            return str(reply.image_info.id)
+
+        ids = [stored(number, 30) for number in range(SMALL)]
+        ids += [stored(SMALL + number, 700) for number in range(LARGE)]
+        create = CreateUploadRequest(request_id=str(uuid.uuid4()))
+        upload = uploads.CreateUpload(create, timeout=DEADLINE).upload.id
+        uploads.WriteChunk(WriteChunkRequest(upload_id=upload, data=picture(99, 700)), timeout=DEADLINE)
+
+        # Full, and the log of the catalog has no room any more either.
+        user = GetUserRequest(name="u" * 200, pow=1)
+        with pytest.raises(grpc.RpcError) as refused:  # noqa: PT012 (one of them is refused)
+            for number in range(10_000):
+                fill(filler)
+                user.name = f"{'u' * 200}{number}"
+                stub.GetUser(user, timeout=DEADLINE)
+        assert refused.value.code() == FULL[0]
+        if restarted:
+            fill(filler)
+            server.stop()
+            fill(filler)
+            server.start()
+        for image_id in ids:
+            if not restarted:  # the logs have some room of their own
+                fill(filler)  # whatever becomes free is taken by somebody else
+            images.DeleteImage(DeleteImageRequest(id=image_id), timeout=DEADLINE, wait_for_ready=True)
+        cancelled = uploads.CancelUpload(CancelUploadRequest(id=upload), timeout=DEADLINE).upload
+        assert cancelled.state == Upload.STATE_CANCELLED
+        assert list((server.data_dir / "uploads").iterdir()) == []
+        gone = failure(images.GetImage, GetImageRequest(id=ids[0]))
+        assert gone == (grpc.StatusCode.NOT_FOUND, "IMAGE_NOT_FOUND")
+
+        fill(filler)
+        assert failure(stub.GetUser, user) == FULL
+        filler.unlink()
+        stub.GetUser(user, timeout=DEADLINE)
+        assert (server.data_dir / "ballast").stat().st_size == 1 << 20
+        stub.ProcessImage(GetUserRequest(image=picture(5, 1000)), timeout=DEADLINE)
+    assert server.stop() == 0
