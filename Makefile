@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test conformance check bench faults budget attack generate lock clean
+.PHONY: help demo test conformance check bench faults fuzz budget attack generate lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -20,6 +20,9 @@ faults: setup ## run hundreds of transfers over a bad network, and kill servers;
 	CONEXIONES_FILM_BYTES=$${CONEXIONES_FILM_BYTES:-300000000} $(RUN) -m pytest -q $(ARGS) \
 	tests/sdk/test_bad_network.py tests/server/test_killed_under_clients.py \
 	tests/page/test_in_browser.py::test_an_upload_goes_on_when_the_server_is_killed_in_the_middle
+
+fuzz: setup ## make up inputs for SECONDS (600), TARGETS="formats rpcs" or all; what was learnt is kept in build/fuzz
+	@$(RUN) -m tests.fuzz $(or $(SECONDS),600) $(TARGETS)
 
 budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back
 	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_memory_budgets.py -q -s $(ARGS)

@@ -9,6 +9,7 @@ from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
+from conexiones.budgets import LEAST, Budgets, has_background
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
@@ -31,6 +32,7 @@ from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
 from conexiones.transport.chain.steps import Step
 from conexiones.transport.front import Front
+from conexiones.transport.http.hosts import Hosts
 from conexiones.transport.http.images import ImagesOverHttp
 from conexiones.transport.http.page import Page
 from conexiones.transport.router import Router
@@ -51,8 +53,11 @@ RETRY_SECONDS = 30.0
 WATCH_SECONDS = 1.0
 """Time between two looks whether the data folder is still there."""
 
+DECODER_NICE = 5
+"""The niceness, as in nice(1), of the decoders: they leave the processor to the event loop."""
+
 BACKGROUND_NICE = 15
-"""The niceness, as in nice(1), of the process that decodes in the background."""
+"""The niceness of the process that decodes in the background."""
 
 BACKGROUND_FACTOR = 6
 """The background decoder may take this many times `decode_seconds` for an image."""
@@ -64,23 +69,39 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     """The application. Building it does no I/O: its parts are opened and closed by its lifespan. `steps` are
     further steps of the chain, around all others."""
     catalog = SqliteCatalog(settings.data_dir / CATALOG)
-    store = LocalStore(settings.data_dir, catalog, writer=catalog.writer)
+    budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
+    store = LocalStore(
+        settings.data_dir,
+        catalog,
+        writer=catalog.writer,
+        memory=budgets.uploads,
+        uploads=settings.max_calls,
+        piece=budgets.piece,
+    )
     decoder = VipsDecoder(
         workers=settings.decode_workers,
         decode_pixels=settings.decode_pixels,
         decode_seconds=settings.decode_seconds,
         decode_memory=settings.decode_memory,
+        wait_seconds=settings.decode_wait_seconds,
+        nice=DECODER_NICE,
     )
     # One process for facts in the background. It leaves the processor to all others, so it may take longer.
-    quiet = VipsDecoder(
-        workers=1,
-        decode_pixels=settings.decode_pixels,
-        decode_seconds=settings.decode_seconds * BACKGROUND_FACTOR,
-        decode_memory=settings.decode_memory,
-        ready=0,
-        nice=BACKGROUND_NICE,
+    # It has a share of the memory only where there is enough.
+    quiet = (
+        decoder
+        if not has_background(settings.memory or LEAST)
+        else VipsDecoder(
+            workers=1,
+            decode_pixels=settings.decode_pixels,
+            decode_seconds=settings.decode_seconds * BACKGROUND_FACTOR,
+            decode_memory=settings.decode_memory,
+            wait_seconds=None,
+            ready=0,
+            nice=BACKGROUND_NICE,
+        )
     )
-    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache)
+    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
@@ -122,7 +143,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             await store.open()
             stack.push_async_callback(cache.close)
             await cache.open()
-            for pool in (decoder, quiet):
+            for pool in dict.fromkeys((decoder, quiet)):
                 stack.push_async_callback(pool.close)
                 await pool.open()
             stack.push_async_callback(uploads.close)
@@ -139,7 +160,13 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     task.cancel()
 
     files = ImagesOverHttp(ImageFiles(gallery, renditions), shared=bool(settings.cors_origins))
-    router = Router(rpcs, images=files, page=page, details=packed)
+    hosts = Hosts(
+        settings.names or (),
+        listening=settings.address.rpartition(":")[0].strip("[]"),
+        origins=settings.cors_origins or (),
+        secure=settings.tls_cert is not None,
+    )
+    router = Router(rpcs, images=files, page=page, details=packed, hosts=hosts)
     return Front(router, settings, resources=resources, on_drain=drain, steps=steps)
 
 

@@ -53,9 +53,9 @@ def routes(
         },
         IMAGES: {
             "GetImage": images.get_image,
-            "ListImages": images.list_images,
+            "ListImages": Handled(handler=images.list_images, large="page"),
             "DeleteImage": images.delete_image,
-            "DownloadImage": images.download_image,
+            "DownloadImage": Handled(handler=images.download_image, large="stream"),
             "WatchImages": Handled(handler=images.watch_images, exempt={"drain"}),  # it never ends by itself
         },
         STATUS: {"GetStatus": status.get_status},

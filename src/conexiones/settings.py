@@ -2,7 +2,8 @@
 docs/settings.md.
 
 `max_pixels` is CONEXIONES_MAX_PIXELS in the environment and --max-pixels as a flag; flags take precedence.
-Every rule about a single setting is checked here, and nothing else in the server reads the environment.
+Every rule about a single setting is checked here, and nothing else in the server reads the environment. The
+settings that depend on the memory are fitted to it (budgets.py).
 """
 
 import os
@@ -11,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+
+from conexiones import budgets
+from conexiones.machine import memory_limit, total_memory
 
 PREFIX = "CONEXIONES_"
 
@@ -39,6 +43,12 @@ def _path(value: str) -> Path:
 def _count(value: str) -> int:
     if not re.fullmatch(r"[0-9_]+", value) or int(value) < 1:
         raise ValueError("takes a whole number of at least 1")
+    return int(value)
+
+
+def _number(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", value):
+        raise ValueError("takes a whole number from 0 to 999")
     return int(value)
 
 
@@ -89,6 +99,20 @@ class Settings:
         "~/.local/share/conexiones",
         "The data folder, for users and images. Only one server at a time can use it.",
     )
+    names: tuple[str, ...] = _setting(
+        _words,
+        "",
+        "Host names under which browsers reach the server, separated by commas; `*` for any. Addresses,"
+        " `localhost` and the machine's own name need not be listed.",
+    )
+    trusted_proxies: int = _setting(
+        _number,
+        "0",
+        "How many proxies in front of the server add to X-Forwarded-For; 0: the header is ignored.",
+    )
+    proxy_protocol: bool = _setting(
+        _flag, "false", "Every connection begins with the PROXY protocol, which names the client."
+    )
     tls_cert: Path | None = _setting(
         _path, "", "Certificate chain (PEM). With `tls_key` it turns on TLS, and HTTP/3 on the same port."
     )
@@ -105,6 +129,12 @@ class Settings:
         "Origins of web pages that may call, separated by commas; `*` for any. CORS is off by default.",
     )
     reflection: bool = _setting(_flag, "true", "Serve gRPC reflection.")
+    memory: int | None = _setting(
+        _size,
+        "",
+        "Memory of all processes of the server together. By default, what the container (cgroup) allows, and"
+        " at most a quarter of the machine's. Where it is small, the defaults of other settings are less.",
+    )
     max_message_bytes: int = _setting(_size, "64MiB", "The largest message, in bytes.")
     max_image_bytes: int = _setting(_size, "16GiB", "The largest image, in bytes.")
     max_open_uploads: int = _setting(
@@ -132,6 +162,9 @@ class Settings:
     decode_memory: int = _setting(_size, "1GiB", "Memory that decoding one image may take.")
     decode_workers: int = _setting(
         _count, "2", "The largest number of decoder processes; they start when needed."
+    )
+    decode_wait_seconds: float = _setting(
+        _seconds, "120", "How long a call waits for a decoder, in a fair line; then it gets SERVER_BUSY."
     )
     rendition_cache: int = _setting(
         _size, "1GiB", "Disk space for cached renditions; the least recently used are removed."
@@ -169,7 +202,7 @@ class Settings:
     ) -> Self:
         """Reads the settings: flags take precedence over the environment, which does over the defaults.
 
-        Raises SettingsError.
+        Those that the operator has not given are fitted to the memory. Raises SettingsError.
         """
         values = {}
         for row in fields(cls):
@@ -183,11 +216,23 @@ class Settings:
                 values[row.name] = row.metadata["read"](text)
             except ValueError as error:
                 raise SettingsError(f"{source} {error}, not {text!r}.") from None
-        return cls(**values)
+        settings = cls(**{"memory": _allowed(), **values})
+        try:
+            fitted = budgets.fitted({row.name: getattr(settings, row.name) for row in fields(cls)}, values)
+        except budgets.DoesNotFit as error:
+            raise SettingsError(str(error)) from None
+        return cls(**fitted)
 
     def environ(self) -> dict[str, str]:
         """The same settings as environment variables, for a process that is started with them."""
         return {variable(row): _write(getattr(self, row.name)) for row in fields(self)}
+
+
+def _allowed() -> int:
+    """The memory that a server takes by default."""
+    quarter = max(budgets.LEAST, total_memory() // 4)
+    limit = memory_limit()
+    return quarter if limit is None else min(limit, quarter)
 
 
 def _write(value: object) -> str:

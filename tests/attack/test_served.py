@@ -241,16 +241,7 @@ def test_every_row_has_a_short_form() -> None:
     assert SHORT.keys() <= ROWS.keys()
 
 
-PENDING = {"idle", "idle-many", "idle-http2", "half-request", "no-body"}
-"""Rows that the server does not keep yet."""
-
-
-def _cases() -> Iterator[Any]:
-    for row in SHORT:
-        yield pytest.param(row, marks=[pytest.mark.skip("not kept yet")] if row in PENDING else [])
-
-
-@pytest.mark.parametrize("row", list(_cases()))
+@pytest.mark.parametrize("row", SHORT)
 async def test_the_good_client_is_served(attacked: Attacked, row: str) -> None:
     own = [("grpc.use_local_subchannel_pool", 1)]
     async with (

@@ -86,7 +86,7 @@ def test_no_registry_and_no_path_of_a_machine_is_named() -> None:
     [
         ("max_message_bytes", "65536", 65536),
         ("max_message_bytes", "64MiB", 64 << 20),
-        ("max_message_bytes", "2 gb", 2 * 10**9),
+        ("max_image_bytes", "2 gb", 2 * 10**9),
         ("max_pixels", "1_000", 1000),
         ("grace_seconds", "0.5", 0.5),
         ("cors_origins", "http://a, http://b", ("http://a", "http://b")),
@@ -123,7 +123,9 @@ def test_what_no_setting_can_be_is_said_in_one_sentence(name: str, text: str) ->
 
 
 def test_the_defaults_are_those_of_the_table() -> None:
-    settings = Settings.load({})
+    settings = Settings.load({}, {"memory": "16GiB"})  # with so much memory, none has to be less
     for row in table():
+        if row.name == "memory":
+            continue
         text = row.metadata["text"]
         assert getattr(settings, row.name) == (row.metadata["read"](text) if text else row.default)

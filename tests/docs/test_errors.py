@@ -24,6 +24,8 @@ SERVICES = (
 
 # No request alone causes these. Tests of storage, of the server's lifecycle and of its faults do.
 ELSEWHERE = {
+    "UNKNOWN_HOST",
+    "UNKNOWN_ORIGIN",
     "STORAGE_FULL",
     "STORAGE_UNAVAILABLE",
     "SERVER_DRAINING",

@@ -51,10 +51,23 @@ def doctor(*arguments: str, status: int, code: str = "") -> list[dict[str, str]]
 
 def test_all_is_well(shared: Server, tmp_path: Path) -> None:
     lines = doctor("--server", shared.address, "--data-dir", str(tmp_path), "--json", status=0)
-    checks = ["python", "client", "server", "libpython", "envoy", "images", "data", "space", "port"]
+    checks = [
+        "python",
+        "client",
+        "server",
+        "libpython",
+        "envoy",
+        "images",
+        "sandbox",
+        "data",
+        "space",
+        "port",
+    ]
     assert [line["check"] for line in lines] == checks + STEPS
     assert {line["state"] for line in lines} <= {"ok", "warn"}
     says = {line["check"]: line["says"] for line in lines}
+    assert says["sandbox"].startswith("decoders are confined by no_new_privs, landlock (version ")
+    assert says["sandbox"].endswith("), seccomp")
     assert "17.2 GB and 1000 megapixels" in says["limits"]
     assert says["version"].startswith("the server is 0.")
     assert abs(float(says["clock"].split()[4])) < 5
@@ -68,6 +81,21 @@ def test_a_client_without_the_server_extra(tmp_path: Path) -> None:
     # If a part of the extra is installed, a server was meant to run, and it fails.
     lines = doctor("--json", status=1, code=hidden.replace("'pyvips'", ""))
     assert lines[-1]["state"] == "FAIL"
+
+
+def test_a_sandbox_that_lacks_a_part(tmp_path: Path) -> None:
+    # As where there is no libseccomp: the process looks for another library in its place, and finds none.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ctypes; load = ctypes.CDLL;"
+        " ctypes.CDLL = lambda name, **how: load('/no' if name else name, **how)"
+    )
+    hidden = "import os; path = os.environ.get('PYTHONPATH', '');"
+    hidden += f" os.environ['PYTHONPATH'] = {str(tmp_path)!r} + ':' + path; "
+    lines = doctor("--data-dir", str(tmp_path / "data"), "--json", status=0, code=hidden)
+    (line,) = (line for line in lines if line["check"] == "sandbox")
+    assert line["state"] == "warn"
+    assert line["says"].endswith("; not by seccomp")
+    assert "libseccomp2" in line["mend"]
 
 
 def test_a_folder_that_cannot_hold_the_data(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from conexiones.gen import user_pb2, user_pb2_grpc
 from conexiones.gen.conexiones.v1 import images_pb2, images_pb2_grpc
 from conexiones.testing import Server, ServerError, serve
-from tests.support.failures import failure
+from tests.support.failures import failure, reason
 from tests.support.paths import ROOT
 from tests.support.processes import envoy, family
 from tests.support.waiting import DEADLINE
@@ -176,8 +176,9 @@ def test_after_the_grace_period_streams_are_cut(start, photograph: bytes) -> Non
         assert next(held).image_info.format == "JPEG"
         assert server.stop() == 0
         assert "Calls were still in flight after 1.5 seconds; they are cut" in server.log
-        with pytest.raises(grpc.RpcError):
+        with pytest.raises(grpc.RpcError) as cut:
             next(held)
+        assert reason(cut.value) == "SERVER_DRAINING"
 
 
 def _open_ended(image: bytes):

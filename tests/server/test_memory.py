@@ -3,16 +3,18 @@
 import hashlib
 import socket
 import threading
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
-from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest
+from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, WatchImagesRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
+from tests.server.shapes import SHAPES, Target, measure
 from tests.support.bitmaps import bitmap
 from tests.support.failures import failure, reason
 from tests.support.processes import Meter
@@ -87,14 +89,63 @@ async def test_many_uploads_share_the_memory(start) -> None:
             await channel.close()
         await until(lambda: not list(incoming.iterdir()))
     print(f"100 uploads of 900 kB, held open: the server's peak was {meter.peak / MIB:.0f} MiB")
-    # The bound that docs/operations.md states.
-    assert meter.peak < (110 + 256 + 128 + 100) * MIB
+    assert meter.peak < 512 * MIB
+
+
+@pytest.fixture
+async def small(start) -> Target:
+    """A server with little memory, and what is stored on it."""
+    target = Target(start(memory="512MiB"))
+    await target.fill(images=20)
+    return target
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "900 downloads that are never read",
+        "900 downloads over /images/ that are never read",
+        "900 streams of events",
+        "64 uploads of 16 MiB at once",
+        "12 messages of 63 MB at once",
+    ],
+)
+async def test_the_bound_holds(small: Target, name: str) -> None:
+    taken = await measure(small, SHAPES[name])
+    print(f"{name}: {taken.peak / MIB:.0f} MiB at most, {taken.after / MIB:.0f} MiB after")
+    assert taken.peak < 512 * MIB
+    assert taken.after < 300 * MIB  # it was given back
+    assert taken.calls  # others were served
+
+
+async def test_a_download_that_is_not_read_ends_and_goes_on_later(start) -> None:
+    server = start(stall_seconds="0.5", log_level="debug")
+    target = Target(server)
+    await target.fill(images=1)
+    async with target.channel() as channel:
+        stub = ImageServiceStub(channel)
+        call = stub.DownloadImage(DownloadImageRequest(id=target.large))
+        first = await call.read()
+        sizes = [len(first.data)]
+
+        async def read_on(call: Any) -> None:
+            while (piece := await call.read()) is not grpc.aio.EOF:
+                sizes.append(len(piece.data))
+
+        await until(lambda: "CLIENT_STALLED" in server.log)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await read_on(call)
+        assert reason(caught.value) == "CLIENT_STALLED"
+        assert sum(sizes) < first.image.size_bytes
+        await read_on(stub.DownloadImage(DownloadImageRequest(id=target.large, offset=sum(sizes))))
+    assert sum(sizes) == first.image.size_bytes
 
 
 def test_a_client_that_stalls_in_a_message_is_sent_away(start) -> None:
     server = start(message_budget="3MiB", max_message_bytes="1MiB", stall_seconds="0.5")
     with socket.create_connection(("127.0.0.1", server.port)) as stalled:
-        head = b"POST /user.UsuarioServicio/GetUser HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        head = b"POST /user.UsuarioServicio/GetUser HTTP/1.1\r\nhost: localhost\r\n"
+        head += b"content-type: application/json\r\n"
         stalled.sendall(head + b"content-length: 900000\r\n\r\n" + b" " * 100_000)
         stalled.settimeout(DEADLINE)
         answer = stalled.recv(65536)

@@ -351,7 +351,7 @@ def test_who_leaves_early_holds_nothing_up(server: Server, stub: UsuarioServicio
     picture = bitmap(6000, 4000)
     info = stub.GetStreamImage((GetImage(image=piece) for piece in picture), timeout=DEADLINE).image_info
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(f"GET /images/{info.id} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        connection.sendall(f"GET /images/{info.id} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
     assert server.stop() == 0
 
@@ -431,7 +431,7 @@ async def test_what_nobody_waits_for_is_not_made(start: Callable[..., Server]) -
     for width in range(6000, 6012):
         connection = socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)
         path = f"/images/{large}?format=avif&width={width}"
-        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         impatient.append(connection)
     await until(lambda: busy_seconds([prompt]) > before + 0.3)
     for connection in impatient:

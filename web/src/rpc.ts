@@ -38,12 +38,15 @@ export interface Problem {
 
 const RETRYABLE = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Internal, Code.Unknown, Code.ResourceExhausted]);
 
+/** Reasons that are worth a retry, besides all of UNAVAILABLE. */
+const REASONS = new Set(["SERVER_BUSY", "CHECKSUM_MISMATCH", "CLIENT_STALLED"]);
+
 export function problem(thrown: unknown): Problem {
   const error = ConnectError.from(thrown);
   const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? "";
   // A reason means that the server itself has answered, so only some of its errors are worth a retry.
   const retryable = reason
-    ? error.code === Code.Unavailable || reason === "SERVER_BUSY" || reason === "CHECKSUM_MISMATCH"
+    ? error.code === Code.Unavailable || REASONS.has(reason)
     : RETRYABLE.has(error.code);
   const local = error.findDetails(LocalizedMessageSchema).find(({ locale }) => locale === language)?.message;
   return { code: error.code, reason, message: local ?? error.rawMessage, retryable, error };

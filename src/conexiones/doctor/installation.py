@@ -44,6 +44,7 @@ def check_installation(settings: Settings | SettingsError) -> Iterator[Finding]:
     yield from _libpython()
     yield _envoy()
     yield from _images()
+    yield _sandbox()
     if isinstance(settings, SettingsError):
         yield Finding("settings", "FAIL", str(settings), "Correct the variable: docs/settings.md.")
         return
@@ -141,6 +142,31 @@ def _images() -> Iterator[Finding]:
         )
     else:
         yield Finding("images", "ok", f"libvips {libvips} decodes {', '.join(formats)}")
+
+
+_SANDBOX = {
+    "no_new_privs": "a Linux kernel of at least 3.5",
+    "landlock": "a Linux kernel of at least 5.13 with landlock among its security modules",
+    "seccomp": "libseccomp.so.2 (on Debian: apt install libseccomp2) and a container that allows seccomp",
+}
+"""The parts of the decoders' sandbox, and what each needs."""
+
+
+def _sandbox() -> Finding:
+    """Whether the decoders are confined. Runs a process, since what it takes from itself is gone for good."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "conexiones.adapters.decoder.decoder_worker.sandbox"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    holds = ran.stdout.splitlines()
+    missing = [part for part in _SANDBOX if not any(line.startswith(part) for line in holds)]
+    says = f"decoders are confined by {', '.join(holds) or 'nothing'}"
+    if missing:
+        needs = "; ".join(f"{part} needs {_SANDBOX[part]}" for part in missing)
+        return Finding("sandbox", "warn", f"{says}; not by {', '.join(missing)}", f"{needs}.")
+    return Finding("sandbox", "ok", says)
 
 
 def _certificates(settings: Settings) -> Iterator[Finding]:

@@ -5,15 +5,20 @@ process only. Another process would describe it at the same time, to the same en
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
+from contextlib import closing, suppress
+from functools import partial
 
+from conexiones.domain.decoding import Flights, is_large
 from conexiones.domain.ids import now
 from conexiones.domain.images import Limits
 from conexiones.errors import BlobCorrupt, NoPreview
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog, Descriptions
-from conexiones.ports.decoder import Decoder
+from conexiones.ports.decoder import Decoder, Turn
 from conexiones.ports.records import Facts, ImageRecord
+from conexiones.shares import SERVER, Caller
 
 BUSY = 4
 """The server is busy if more events than these come while the facts of one image are found."""
@@ -27,13 +32,17 @@ REST_SECONDS = 1.0
 _BATCH = 100
 """Images or events that are in memory at a time."""
 
+_LARGE_LEFT = 10_000
+"""The most ids of images that wait in memory for large work. More are looked up in the catalog after them."""
+
 
 class Describing:
     """Finds the facts of images: of all of them in the background, and of a single one on request.
 
     There is no queue: what is left to do is all images without facts. `run` goes through those that are
-    there, newest first, and follows the events of new ones at the same time. It decodes with `quiet`, which
-    leaves the processor to `prompt`, the decoder for requests that wait.
+    there, newest first, and follows the events of new ones at the same time. Large work waits until all that
+    is small is done, or at most as long as other large work took. `run` decodes with `quiet`, which leaves
+    the processor to `prompt`, the decoder for calls that wait.
     """
 
     def __init__(
@@ -49,38 +58,55 @@ class Describing:
         self._catalog = catalog
         self._descriptions = descriptions
         self._blobs = blobs
-        self._prompt = prompt
         self._quiet = quiet
         self._limits = limits
-        self._making: dict[bytes, asyncio.Task[Facts]] = {}
+        self._flights: Flights[Facts] = Flights(prompt)
+        self._quietly: dict[bytes, asyncio.Task[None]] = {}
+        self._large_left: deque[str] = deque()  # ids of images whose description is large work
+        self._large_came = asyncio.Event()
+        self._large_missed = False  # whether there are more than those
+        self._small_done = asyncio.Event()  # set while no small work is left
 
     async def known(self, images: Iterable[ImageRecord]) -> dict[bytes, Facts]:
         """The facts of those images that have been described, by digest."""
         digests = {image.digest for image in images}
         return await self._descriptions.facts(digests) if digests else {}
 
-    async def of(self, image: ImageRecord) -> Facts:
-        """The facts of a stored image, which is described now if it was not. They may be a problem."""
-        known = await self.known([image])
-        return known.get(image.digest) or await self._find(image, self._prompt)
+    async def of(self, image: ImageRecord, *, caller: Caller = SERVER) -> Facts:
+        """The facts of a stored image, which is described now if it was not. They may be a problem.
+
+        Raises ServerBusy. If all who wait for it have gone, it is left to `run`.
+        """
+        async with self._flights.join(
+            image.digest,
+            partial(self._found, image),
+            partial(self._promptly, image),
+            caller=caller,
+            large=is_large(image),
+        ) as facts:
+            return facts
 
     async def run(self) -> None:
         """Describes the images that are there and those that come, until it is cancelled."""
         _, newest = await self._catalog.event_range()
+        self._large_left.clear()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow(newest))
-            group.create_task(self._catch_up())
+            group.create_task(self._follow(newest, group.create_task(self._catch_up())))
+            group.create_task(self._describe_large())
 
     async def _catch_up(self) -> None:
         before = None
         while images := await self._descriptions.undescribed(before=before, limit=_BATCH):
             for image in images:
-                await self._find_quietly(image)
+                await self._take(image)
             before = images[-1].id
 
-    async def _follow(self, at: int) -> None:
+    async def _follow(self, at: int, catching_up: "asyncio.Task[None]") -> None:
         while True:
+            if catching_up.done():
+                self._small_done.set()
             await self._catalog.changed(at)
+            self._small_done.clear()
             oldest, newest = await self._catalog.event_range()
             if at < oldest:
                 # So many events came that the catalog has forgotten some of them already.
@@ -93,33 +119,113 @@ class Describing:
                     continue
                 image = await self._catalog.get_image(event.image_id)
                 if image and not await self.known([image]):
-                    await self._find_quietly(image)
+                    await self._take(image)
+
+    async def _take(self, image: ImageRecord) -> None:
+        """Describes an image, or leaves it for later if that is large work."""
+        if not is_large(image):
+            await self._find_quietly(image)
+        elif len(self._large_left) < _LARGE_LEFT:
+            self._large_left.append(image.id)
+            self._large_came.set()
+        else:
+            self._large_missed = True
+
+    async def _describe_large(self) -> None:
+        """Does the large work: one piece while no small work is left, or after small work has had as much
+        time as the piece before. So nobody's large images keep the small ones of others from being
+        described."""
+        loop = asyncio.get_running_loop()
+        while True:
+            while not self._large_left:
+                if self._large_missed:
+                    await self._look_for_large()
+                else:
+                    self._large_came.clear()
+                    await self._large_came.wait()
+            image = await self._catalog.get_image(self._large_left.popleft())
+            if image is None:
+                continue
+            begin = loop.time()
+            await self._find_quietly(image)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(loop.time() - begin):
+                    await self._small_done.wait()
+
+    async def _look_for_large(self) -> None:
+        """Finds those that were missed. None of them has any facts."""
+        self._large_missed = False
+        before = None
+        while images := await self._descriptions.undescribed(before=before, limit=_BATCH):
+            known = await self.known(images)
+            for image in images:
+                if is_large(image) and image.digest not in known:
+                    await self._take(image)
+            if self._large_missed:
+                return
+            before = images[-1].id
 
     async def _find_quietly(self, image: ImageRecord) -> None:
         """Finds the facts. While many images come in, it leaves most of the time to storing them."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
         _, before = await self._catalog.event_range()
-        await self._find(image, self._quiet)
+        taken_over = False  # a call that wants these facts has them found promptly
+        while True:
+            if under_way := self._flights.under_way(image.digest):
+                taken_over = True
+                await asyncio.shield(under_way)
+                continue
+            if taken_over and await self.known([image]):
+                break
+            task = self._quietly.get(image.digest)
+            if task is None:
+                task = self._quietly[image.digest] = asyncio.create_task(self._describe_quietly(image))
+                task.add_done_callback(lambda task: self._forget(image.digest, task))
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+            if not task.cancelled():
+                task.result()
+                break
+            taken_over = True
         _, after = await self._catalog.event_range()
         if after - before > BUSY:
             await asyncio.sleep(min(REST_SECONDS, REST * (loop.time() - begin)))
 
-    async def _find(self, image: ImageRecord, decoder: Decoder) -> Facts:
-        """The facts, found by one decoding for all tasks that ask. It goes on if one of them is cancelled."""
-        task = self._making.get(image.digest)
-        if task is None:
-            task = self._making[image.digest] = asyncio.create_task(self._describe(image, decoder))
-            task.add_done_callback(lambda _: self._making.pop(image.digest))
-        return await asyncio.shield(task)
+    def _forget(self, digest: bytes, task: "asyncio.Task[None]") -> None:
+        if self._quietly.get(digest) is task:
+            del self._quietly[digest]
 
-    async def _describe(self, image: ImageRecord, decoder: Decoder) -> Facts:
+    async def _describe_quietly(self, image: ImageRecord) -> None:
+        if not await self._beyond_limits(image):
+            with closing(await self._quiet.turn(large=is_large(image))) as turn:
+                await self._describe(image, turn)
+
+    async def _found(self, image: ImageRecord) -> Facts | None:
+        """The facts, as far as they need no decoder."""
+        known = await self.known([image])
+        return known.get(image.digest) or await self._beyond_limits(image)
+
+    async def _beyond_limits(self, image: ImageRecord) -> Facts | None:
+        """The facts of an image that has too many pixels to be decoded; of others None."""
+        if image.width * image.height <= self._limits.decode_pixels:
+            return None
+        facts = Facts(problem="PIXELS")
+        await self._descriptions.put_facts(image.digest, facts, now=now())
+        return facts
+
+    async def _promptly(self, image: ImageRecord, turn: Turn) -> Facts:
+        if quietly := self._quietly.pop(image.digest, None):
+            quietly.cancel()
+        return await self._describe(image, turn)
+
+    async def _describe(self, image: ImageRecord, turn: Turn) -> Facts:
         try:
-            if image.width * image.height > self._limits.decode_pixels:
-                facts = Facts(problem="PIXELS")
-            else:
-                async with self._blobs.local(image.digest) as path:
-                    facts = await decoder.describe(path, format=image.format)
+            async with self._blobs.local(image.digest) as path:
+                facts = await turn.describe(path, format=image.format)
         except NoPreview as error:
             facts = Facts(problem=error.cause)
         except BlobCorrupt:
@@ -130,7 +236,8 @@ class Describing:
 
     async def close(self) -> None:
         """Cancels what is under way. Call it after `run` has ended."""
-        tasks = list(self._making.values())
+        await self._flights.close()
+        tasks = list(self._quietly.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

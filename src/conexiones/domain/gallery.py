@@ -73,7 +73,7 @@ class Gallery:
         await self._renditions.forget(image.digest)
 
     def read(self, image: ImageRecord, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
-        """The bytes of a range with their offsets, in pieces of at most 1 MiB.
+        """The bytes of a range with their offsets, in pieces.
 
         A negative offset counts from the end, and with the limit 0 the range goes to the end. Raises
         OffsetOutOfRange, InvalidField and BlobCorrupt.

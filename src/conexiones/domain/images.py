@@ -1,10 +1,11 @@
 """The rules of images: which are accepted, how they are judged on their way, and when they are stored."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
+from conexiones.domain.decoding import is_large
 from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, ImageHeader, peek, probe
 from conexiones.domain.ids import Ids, now
 from conexiones.domain.names import UserName
@@ -21,7 +22,7 @@ from conexiones.ports.catalog import Catalog
 from conexiones.ports.decoder import Decoder
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.staging import Staged, Staging
-from conexiones.shares import Turns
+from conexiones.shares import SERVER, Caller, Turns
 
 PREVIEW_SIDE = 256
 """A preview fits into a square of this side, in pixels."""
@@ -108,8 +109,8 @@ class Images:
         finally:
             await staged.discard()
 
-    async def preview(self, image: ImageRecord) -> bytes:
-        """A JPEG of at most PREVIEW_SIDE pixels a side. Raises NoPreview."""
+    async def preview(self, image: ImageRecord, *, caller: Caller = SERVER) -> bytes:
+        """A JPEG of at most PREVIEW_SIDE pixels a side. Raises NoPreview, and ServerBusy."""
         limit = self._limits.decode_pixels
         if image.width * image.height > limit:
             raise NoPreview(
@@ -119,8 +120,9 @@ class Images:
                 actual=image.width * image.height,
                 unit="pixels",
             )
-        async with self._blobs.local(image.digest) as path:
-            return await self._decoder.preview(path, format=image.format, side=PREVIEW_SIDE)
+        with closing(await self._decoder.turn(caller=caller, large=is_large(image))) as turn:
+            async with self._blobs.local(image.digest) as path:
+                return await turn.preview(path, format=image.format, side=PREVIEW_SIDE)
 
     async def _publish(
         self, staged: Staged, user: UserName | None, add: Callable[[ImageRecord], Awaitable[T]]

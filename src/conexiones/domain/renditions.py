@@ -4,23 +4,25 @@ This assumes that one process has the data: requests share a rendition that is b
 the memory and the cache of this process. Another process would make it once more.
 """
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
+from conexiones.domain.decoding import Flights, is_large
 from conexiones.domain.images import Limits
 from conexiones.domain.ranges import pieces
 from conexiones.errors import InvalidField, NoPreview, NoRendition
 from conexiones.image_formats import ImageFormat
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.decoder import Decoder
+from conexiones.ports.decoder import Decoder, Turn
 from conexiones.ports.records import Fit, ImageRecord, Recipe, Rendered, RenditionFormat
 from conexiones.ports.renditions import RenditionCache, RenditionFile
+from conexiones.shares import SERVER, Caller
 
 FITS: Final[dict[str, Fit]] = {fit: fit for fit in get_args(Fit)}
 FORMATS: Final[dict[str, RenditionFormat]] = {format: format for format in get_args(RenditionFormat)}
@@ -83,34 +85,30 @@ class Renditions:
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
-        self._decoder = decoder
         self._cache = cache
         self._limits = limits
-        self._flights: dict[tuple[bytes, str], _Flight] = {}
+        self._flights: Flights[RenditionFile] = Flights(decoder, dropped=lambda file: file.close())
 
     @asynccontextmanager
-    async def open(self, image: ImageRecord, wanted: Wanted, *, within: str = "") -> AsyncIterator[Rendition]:
+    async def open(
+        self, image: ImageRecord, wanted: Wanted, *, within: str = "", caller: Caller = SERVER
+    ) -> AsyncIterator[Rendition]:
         """A rendition of a stored image.
 
-        Raises NoRendition, and InvalidField, whose field begins with `within`. Calls for the same rendition
-        share it while it is being made or read.
+        Raises NoRendition, ServerBusy, and InvalidField, whose field begins with `within`. Calls for the same
+        rendition share it while it is being made or read.
         """
         recipe = resolved(image, wanted, within=within)
         self._check_pixels(image, recipe)
-        key = (image.digest, _name(recipe))
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = _Flight(asyncio.ensure_future(self._find(image, recipe)))
-        flight.users += 1
-        try:
-            # Shielded, because a call that is cancelled must not cancel it for the others.
-            file = await asyncio.shield(flight.file)
+        name = _name(recipe)
+        async with self._flights.join(
+            (image.digest, name),
+            partial(self._cache.get, image.digest, name),
+            partial(self._make, image, recipe),
+            caller=caller,
+            large=is_large(image, recipe),
+        ) as file:
             yield Rendition(file.rendered, file)
-        finally:
-            flight.users -= 1
-            if not flight.users:
-                del self._flights[key]
-                flight.end()
 
     async def forget(self, digest: bytes) -> None:
         """Drops the renditions of bytes that no image has any longer. Call it after each deletion."""
@@ -122,18 +120,13 @@ class Renditions:
         for digest in await self._cache.digests():
             await self.forget(digest)
 
-    async def _find(self, image: ImageRecord, recipe: Recipe) -> RenditionFile:
-        name = _name(recipe)
-        kept = await self._cache.get(image.digest, name)
-        if kept is not None:
-            return kept
-
+    async def _make(self, image: ImageRecord, recipe: Recipe, turn: Turn) -> RenditionFile:
         async def make(into: Path) -> Rendered:
             async with self._blobs.local(image.digest) as path:
-                return await self._decoder.render(path, into, format=image.format, recipe=recipe)
+                return await turn.render(path, into, format=image.format, recipe=recipe)
 
         try:
-            made = await self._cache.add(image.digest, name, make)
+            made = await self._cache.add(image.digest, _name(recipe), make)
         except NoPreview as error:
             raise NoRendition(format=image.format, cause=error.cause) from error
         # If the image was deleted in the meantime, `forget` was called before this rendition was there.
@@ -147,21 +140,6 @@ class Renditions:
         actual = max(image.width * image.height, asked) * frames
         if actual > limit:
             raise NoRendition(format=image.format, cause="PIXELS", limit=limit, actual=actual, unit="pixels")
-
-
-class _Flight:
-    """A rendition that is being found or read, and the number of calls that wait for it or read it."""
-
-    def __init__(self, file: "asyncio.Future[RenditionFile]") -> None:
-        self.file = file
-        self.users = 0
-
-    def end(self) -> None:
-        """Nobody wants it any more: stops making it, or closes it."""
-        if not self.file.done():
-            self.file.cancel()
-        elif not self.file.cancelled() and not self.file.exception():
-            self.file.result().close()
 
 
 def resolved(image: ImageRecord, wanted: Wanted, *, within: str = "") -> Recipe:

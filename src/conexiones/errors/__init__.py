@@ -53,6 +53,9 @@ ConexionesError
 │   ├── UnknownMethod             UNKNOWN_METHOD
 │   ├── NotOneMessage             NOT_ONE_MESSAGE
 │   └── UnknownCompression        UNKNOWN_COMPRESSION
+├── PermissionDenied              PERMISSION_DENIED
+│   ├── UnknownHost               UNKNOWN_HOST
+│   └── UnknownOrigin             UNKNOWN_ORIGIN
 ├── Unknown                       UNKNOWN
 │   └── UnknownProtocol           UNKNOWN_PROTOCOL
 ├── DataLoss                      DATA_LOSS
@@ -118,6 +121,7 @@ from conexiones.errors.serving import (
     Internal,
     MessageTooLarge,
     NotOneMessage,
+    PermissionDenied,
     ResourceExhausted,
     ServerBusy,
     ServerDraining,
@@ -130,7 +134,9 @@ from conexiones.errors.serving import (
     Unimplemented,
     Unknown,
     UnknownCompression,
+    UnknownHost,
     UnknownMethod,
+    UnknownOrigin,
     UnknownProtocol,
     UploadBytesExceeded,
 )
@@ -172,6 +178,7 @@ __all__ = [
     "OffsetMismatch",
     "OffsetOutOfRange",
     "OutOfRange",
+    "PermissionDenied",
     "PowOverflow",
     "PreviewProblem",
     "RequestIdReused",
@@ -190,7 +197,9 @@ __all__ = [
     "Unimplemented",
     "Unknown",
     "UnknownCompression",
+    "UnknownHost",
     "UnknownMethod",
+    "UnknownOrigin",
     "UnknownProtocol",
     "UnknownService",
     "UnsupportedFormat",

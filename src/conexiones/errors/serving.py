@@ -126,6 +126,24 @@ class UnknownCompression(Unimplemented):
     spanish = "La compresión no está soportada: envíe gzip o identity."
 
 
+class PermissionDenied(ConexionesError):
+    """Who calls may not do this, whatever it asks for."""
+
+    code = Code.PERMISSION_DENIED
+
+
+class UnknownHost(PermissionDenied):
+    reason = "UNKNOWN_HOST"
+    english = "The server does not answer to the name in the Host header: --names says which it has."
+    spanish = "El servidor no atiende al nombre de la cabecera Host: --names dice cuáles tiene."
+
+
+class UnknownOrigin(PermissionDenied):
+    reason = "UNKNOWN_ORIGIN"
+    english = "Pages of this origin may not call the server: --cors-origins says which may."
+    spanish = "Las páginas de este origen no pueden llamar al servidor: --cors-origins dice cuáles pueden."
+
+
 class Unknown(ConexionesError):
     """What HTTP refuses by its own status: clients of gRPC and Connect take that for this code."""
 

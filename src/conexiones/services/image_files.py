@@ -11,6 +11,7 @@ from conexiones.domain.gallery import Gallery, etag
 from conexiones.domain.renditions import MAX_QUALITY, MAX_SIDE, Renditions, Wanted
 from conexiones.errors import ImageNotFound, InvalidField
 from conexiones.image_formats import extension, media_type
+from conexiones.shares import Caller
 
 NAMES = ("width", "height", "fit", "format", "quality", "animated", "profile", "download")
 
@@ -44,11 +45,11 @@ class ImageFiles:
         self._renditions = renditions
 
     @asynccontextmanager
-    async def open(self, image_id: str, query: str, accepted: str) -> AsyncIterator[File]:
-        """The file that is asked for, which can be read inside the `async with`. `accepted` is the format
-        that the client prefers, or "".
+    async def open(self, image_id: str, query: str, accepted: str, caller: Caller) -> AsyncIterator[File]:
+        """The file that `caller` asks for, which can be read inside the `async with`. `accepted` is the
+        format that the client prefers, or "".
 
-        Raises ImageNotFound, InvalidField with the name of the parameter, NoRendition.
+        Raises ImageNotFound, InvalidField with the name of the parameter, NoRendition, ServerBusy.
         """
         if not _ID.fullmatch(image_id):
             raise ImageNotFound(field="id")
@@ -73,7 +74,7 @@ class ImageFiles:
         if not asked:
             yield file(image.format, image.size, image.digest, partial(self._gallery.read, image))
             return
-        async with self._renditions.open(image, wanted) as rendition:
+        async with self._renditions.open(image, wanted, caller=caller) as rendition:
             rendered = rendition.rendered
             yield file(rendered.format, rendered.size, rendered.sha256, rendition.read)
 

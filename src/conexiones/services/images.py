@@ -86,7 +86,9 @@ class ImageService:
             async for frame in _frames(request, first, image.digest, image.size, pieces):
                 yield frame
             return
-        async with self._renditions.open(image, _wanted(request.rendition), within="rendition.") as rendition:
+        async with self._renditions.open(
+            image, _wanted(request.rendition), within="rendition.", caller=call.caller
+        ) as rendition:
             rendered = rendition.rendered
             first.rendition.CopyFrom(rendition_message(rendered))
             pieces = rendition.read(offset=request.offset, limit=request.limit)

@@ -6,7 +6,7 @@ from conexiones.domain.describing import Describing
 from conexiones.domain.images import Images
 from conexiones.domain.names import UserName
 from conexiones.domain.users import Registered, Users, square, square32
-from conexiones.errors import ConexionesError, InvalidArgument, NoPreview, PowOverflow
+from conexiones.errors import ConexionesError, InvalidArgument, NoPreview, PowOverflow, ServerBusy
 from conexiones.gen.user_pb2 import (
     GetAllReply,
     GetImage,
@@ -38,8 +38,9 @@ class UsuarioService:
 
     async def process_image(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
         image = await self._images.add(request.image, user=UserName.optional(request.name))
+        _drop_image(request, call)
         try:
-            facts = await self._describing.of(image)
+            facts = await self._describing.of(image, caller=call.caller)
         except ConexionesError:
             facts = None  # the image is stored all the same, and is described later
         return GetUserReply(message=f"Imagen procesada: {_in_words(image)}.", image_info=_image(image, facts))
@@ -52,7 +53,7 @@ class UsuarioService:
         self, requests: AsyncIterator[GetUserRequest], call: Context, /
     ) -> AsyncIterator[GetAllReply]:
         async for request in requests:
-            reply = await self._exchange(request)
+            reply = await self._exchange(request, call)
             del request
             yield reply
 
@@ -64,7 +65,7 @@ class UsuarioService:
             return GetImageReply(message=f"Imagen rechazada. {error.mensaje}", error=as_message(error))
         return GetImageReply(message=f"Imagen recibida: {_in_words(image)}.", image_info=_image(image))
 
-    async def _exchange(self, request: GetUserRequest) -> GetAllReply:
+    async def _exchange(self, request: GetUserRequest, call: Context) -> GetAllReply:
         errors: list[ConexionesError] = []
         try:
             found = await self._users.register(request.name, pow=request.pow, image=request.image)
@@ -74,14 +75,15 @@ class UsuarioService:
                 errors=[as_message(error)],
                 message=f"Solicitud rechazada. {error.mensaje}",
             )
+        _drop_image(request, call)
         result, preview = 0, b""
         try:
             result = square32(found.user.pow)
         except PowOverflow as error:
             errors.append(error)
         try:
-            preview = await self._images.preview(found.image) if found.image else b""
-        except NoPreview as error:
+            preview = await self._images.preview(found.image, caller=call.caller) if found.image else b""
+        except (NoPreview, ServerBusy) as error:
             errors.append(error)
         return GetAllReply(
             name=found.user.name,
@@ -92,6 +94,12 @@ class UsuarioService:
             errors=[as_message(error) for error in errors],
             message=" ".join([_greeting(found), *(error.mensaje for error in errors)]),
         )
+
+
+def _drop_image(request: GetUserRequest, call: Context) -> None:
+    """Lets go of an image of up to 64 MiB, which is stored, before waiting for a decoder."""
+    request.ClearField("image")
+    call.release()
 
 
 async def _fragments(requests: AsyncIterator[GetImage]) -> AsyncIterator[bytes | memoryview]:

@@ -6,15 +6,18 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
+from conexiones.budgets import LEAST, Budgets
 from conexiones.settings import Settings
 from conexiones.transport.chain.admission import Admission
 from conexiones.transport.chain.call import Receive, Send
+from conexiones.transport.chain.cut import Cut
 from conexiones.transport.chain.deadline import Deadline
 from conexiones.transport.chain.guard import guard
 from conexiones.transport.chain.limits import Limits
 from conexiones.transport.chain.log import log
 from conexiones.transport.chain.memory import Memory
 from conexiones.transport.chain.patience import Patience
+from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
 from conexiones.transport.process.control import Control
 from conexiones.transport.router import Router
@@ -54,8 +57,18 @@ class Front:
             max_message=settings.max_message_bytes,
             wait_seconds=settings.wait_seconds,
         )
-        limits = Limits(memory, patience)
-        self._serve = chain([*steps, guard, log, Deadline(), self._admission, limits])
+        budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
+        replies = Replies(
+            budgets.replies,
+            piece=budgets.piece,
+            window=budgets.window,
+            wait_seconds=settings.wait_seconds,
+            most_waiting=max(1, settings.max_calls // 4),
+        )
+        limits = Limits(memory, replies, patience)
+        self._flush_seconds = settings.stall_seconds
+        self._cut = Cut()
+        self._serve = chain([*steps, guard, log, self._cut, Deadline(), self._admission, limits])
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -64,7 +77,11 @@ class Front:
             call = self._router.call(scope, receive, send)
             try:
                 await self._serve(call)
+                if call.outgoing is not None:
+                    await call.outgoing.flushed(self._flush_seconds)
             finally:
+                if call.outgoing is not None:
+                    call.outgoing.release()
                 del call.answer  # it refers to the call: the cycle would be left to the garbage collector
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -101,6 +118,8 @@ class Front:
         async for event in control.events():
             if event["event"] == "drain":
                 self.drain()
+            elif event["event"] == "cut":
+                self._cut.all()
 
     def drain(self) -> None:
         """Admits no more calls, and tells the supervisor when those under way have ended."""
@@ -118,6 +137,6 @@ def _drop_harmless(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
     no effect."""
     if isinstance(context.get("exception"), asyncio.InvalidStateError):
         callback = repr(context)
-        if "RecvFuture" in callback or "Future.set_exception" in callback:
+        if any(name in callback for name in ("RecvFuture", "Future.set_exception", "Future.set_result")):
             return
     loop.default_exception_handler(context)

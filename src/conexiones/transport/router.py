@@ -3,13 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from conexiones.errors import ConexionesError, MalformedRequest, UnknownMethod, UnknownProtocol
+from conexiones.errors import (
+    ConexionesError,
+    MalformedRequest,
+    PermissionDenied,
+    UnknownHost,
+    UnknownMethod,
+    UnknownProtocol,
+)
 from conexiones.transport.chain.call import Call, Endpoint, Headers, Receive, Route, Send
+from conexiones.transport.http.hosts import Hosts
 from conexiones.transport.http.images import PREFIX
 from conexiones.transport.http.page import Page
 from conexiones.transport.http.problem import HttpAnswer
 from conexiones.transport.rpc.method import Method
-from conexiones.transport.rpc.protocols import dialect
+from conexiones.transport.rpc.protocols import Dialect, dialect
 from conexiones.transport.rpc.status import Details
 
 
@@ -17,48 +25,71 @@ class Router:
     """Routes of RPCs are by exact path, "/package.Service/Method"; `images` has all paths below /images/.
 
     A request that is wrong as a whole gets a route that refuses it. So every request becomes a call, and goes
-    through the chain.
+    through the chain. Without `hosts`, Host and Origin are not looked at.
     """
 
-    def __init__(self, rpcs: Mapping[str, Route], *, images: Endpoint, page: Page, details: Details) -> None:
+    def __init__(
+        self,
+        rpcs: Mapping[str, Route],
+        *,
+        images: Endpoint,
+        page: Page,
+        details: Details,
+        hosts: Hosts | None = None,
+    ) -> None:
         self._rpcs = rpcs
         self._images = Route(service="http", method="images", endpoint=images)
         # Served even while the server drains: the page shows the state of the server.
         self._page = Route(service="http", method="page", endpoint=page, exempt=frozenset({"admission"}))
         self._has_page = page.has
         self._details = details
+        self._hosts = hosts
 
     def call(self, scope: Any, receive: Receive, send: Send) -> Call:
         """The call of a request, an ASGI scope of HTTP."""
         index = dict(scope["headers"])
         path = scope["path"]
-        if path.startswith(PREFIX):
-            return _http(scope, receive, send, route=self._images, index=index)
-        if scope["method"] in {"GET", "HEAD"} and self._has_page(path):
-            return _http(scope, receive, send, route=self._page, index=index)
-        spoken = dialect(index.get(b"content-type", b""))
-        seconds = None
-        route = self._rpcs.get(path)
-        if route is None:
-            route = _refusal(None, UnknownMethod, 404)
-        elif scope["method"] != "POST":
-            route = _refusal(route, UnknownProtocol, 405, [(b"allow", b"POST")])
-        elif spoken is None or not spoken.carries(
-            streams=isinstance(route.endpoint, Method) and route.endpoint.streams
-        ):
-            route = _refusal(route, UnknownProtocol, 415)
-        elif not all(map(bytes.isascii, index.values())):
-            route = _refusal(route, MalformedRequest)
+        refused: type[ConexionesError] | None = None
+        try:
+            if self._hosts:
+                self._hosts.check(scope, index)
+        except PermissionDenied as error:
+            refused = type(error)
         else:
-            try:
-                seconds = spoken.seconds(index)
-            except MalformedRequest:
-                route = _refusal(route, MalformedRequest)
+            if path.startswith(PREFIX):
+                return _http(scope, receive, send, route=self._images, index=index)
+            if scope["method"] in {"GET", "HEAD"} and self._has_page(path):
+                return _http(scope, receive, send, route=self._page, index=index)
+        spoken = dialect(index.get(b"content-type", b""))
+        route, seconds = self._rpcs.get(path), None
+        if refused is not None:
+            route = _refusal(route, refused, 421 if refused is UnknownHost else None)
+        else:
+            route, seconds = _checked(route, scope["method"], spoken, index)
         if spoken is None:
             return _http(scope, receive, send, route=route, index=index)
         call = Call(scope, receive, send, route=route, protocol=spoken.kind, index=index, seconds=seconds)
         call.answer = spoken.answer(call, self._details)
         return call
+
+
+def _checked(
+    route: Route | None, verb: str, spoken: Dialect | None, index: dict[bytes, bytes]
+) -> tuple[Route, float | None]:
+    """The route of an RPC, or one that refuses it; and the seconds that the client gives the call."""
+    if route is None:
+        return _refusal(None, UnknownMethod, 404), None
+    if verb != "POST":
+        return _refusal(route, UnknownProtocol, 405, [(b"allow", b"POST")]), None
+    streams = isinstance(route.endpoint, Method) and route.endpoint.streams
+    if spoken is None or not spoken.carries(streams=streams):
+        return _refusal(route, UnknownProtocol, 415), None
+    if not all(map(bytes.isascii, index.values())):
+        return _refusal(route, MalformedRequest), None
+    try:
+        return route, spoken.seconds(index)
+    except MalformedRequest:
+        return _refusal(route, MalformedRequest), None
 
 
 def _http(scope: Any, receive: Receive, send: Send, *, route: Route, index: dict[bytes, bytes]) -> Call:

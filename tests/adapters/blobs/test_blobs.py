@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conexiones.adapters.blobs.local.blobs import PIECE
 from conexiones.errors import BlobCorrupt, NotAnImage, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
@@ -61,7 +62,7 @@ async def test_a_reader_may_leave_early(store: Store) -> None:
     digest = await staged.publish(tell_nobody)
     await staged.settle()
     reader: Any = store.blobs.read(digest)  # a generator, which can be closed
-    assert await anext(reader) == content(3 * MIB)[:MIB]
+    assert await anext(reader) == content(3 * MIB)[:PIECE]
     await reader.aclose()
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conexiones.adapters.decoder.pool import VipsDecoder
-from conexiones.errors import NoPreview, ServerDraining
+from conexiones.errors import NoPreview, ServerBusy, ServerDraining
 from conexiones.ports.records import Recipe
 from tests.adapters.decoder.workers import (
     Endless,
+    Pool,
     pool,
 )
 from tests.support.processes import own_decoders
+from tests.support.waiting import idle
 
 RECIPE = Recipe(
     width=10, height=0, fit="INSIDE", format="JPEG", quality=80, animated=False, keep_profile=False
@@ -80,6 +81,77 @@ async def test_what_nobody_waits_for_takes_no_time_from_others(
         into.unlink(missing_ok=True)  # it is the caller's again
 
 
+async def test_large_work_that_nobody_waits_for_is_ended_at_once(good: Path, endless: Endless) -> None:
+    async with pool(workers=2, ready=2, decode_seconds=60) as decoder, asyncio.timeout(30):
+        await decoder.preview(good, format="JPEG")
+        before = own_decoders()
+        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG", large=True))
+        await endless.read()
+        running.cancel()
+        # The only place for large work is free again.
+        assert await decoder.preview(good, format="JPEG", large=True)
+        assert len([process for process in own_decoders() if process in before]) == 1
+
+
+async def test_small_work_that_nobody_waits_for_may_end_by_itself(
+    good: Path, endless: Endless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that closes its requests at once does not make workers start anew."""
+    async with pool(workers=1, decode_seconds=60) as decoder, asyncio.timeout(30):
+        (before,) = own_decoders()
+        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
+        await endless.read()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        waiting = asyncio.create_task(decoder.preview(good, format="JPEG"))
+        await idle()
+        endless.close()  # the work comes to its end
+        assert await waiting
+        assert own_decoders() == [before]
+
+
+async def test_small_work_that_nobody_waits_for_is_ended_when_it_takes_long(
+    good: Path, endless: Endless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conexiones.adapters.decoder.pool.SMALL_SECONDS", 0.2)
+    async with pool(workers=1, decode_seconds=60) as decoder, asyncio.timeout(30):
+        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
+        await endless.opened()
+        running.cancel()
+        assert await decoder.preview(good, format="JPEG")
+
+
+async def test_small_work_that_takes_long_gives_way_and_begins_anew_as_large_work(
+    good: Path, endless: Endless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conexiones.adapters.decoder.pool.SMALL_SECONDS", 1.0)
+    other = Endless(tmp_path / "other.jpg")
+    async with pool(workers=2, decode_seconds=60) as decoder, asyncio.timeout(30):
+        first = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
+        await endless.opened()
+        pretending = asyncio.create_task(decoder.preview(other.path, format="JPEG"))
+        await other.opened()
+        # The first one has become large work, of which there may be no more: the other has to wait.
+        for _ in range(5):
+            assert await decoder.preview(good, format="JPEG")
+        good.replace(other.path)  # noqa: ASYNC240 (renaming a file of a test waits for nothing)
+        other.close()
+        assert not pretending.done()
+        first.cancel()
+        assert await pretending
+
+
+async def test_a_wait_ends(good: Path, endless: Endless) -> None:
+    async with pool(workers=1, decode_seconds=60, wait_seconds=0.1) as decoder:
+        running = asyncio.create_task(decoder.preview(endless.path, format="JPEG", large=True))
+        await endless.read()
+        with pytest.raises(ServerBusy):
+            await decoder.preview(good, format="JPEG")
+        running.cancel()
+        await asyncio.wait((running,))
+
+
 async def test_close_is_prompt(good: Path, endless: Endless) -> None:
     threads = threading.active_count()
     async with pool(decode_seconds=60) as decoder:
@@ -117,7 +189,7 @@ async def test_close_while_loading() -> None:
 
 async def test_no_python(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = threading.active_count()
-    decoder = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=10, decode_memory=1 << 28)
+    decoder = Pool(workers=2, decode_pixels=10**6, decode_seconds=10, decode_memory=1 << 28)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "prefix", str(good.parent))
         with pytest.raises(FileNotFoundError):
@@ -149,8 +221,8 @@ from conexiones.adapters.decoder.pool import VipsDecoder
 async def main():
     pool = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=60, decode_memory=2**28)
     await pool.open()
-    call = asyncio.create_task(pool.preview(Path(sys.argv[1]), format="JPEG"))
-    await pool.preview(Path(sys.argv[2]), format="JPEG")
+    call = asyncio.create_task((await pool.turn()).preview(Path(sys.argv[1]), format="JPEG"))
+    await (await pool.turn()).preview(Path(sys.argv[2]), format="JPEG")
     print(*(process.pid for process in psutil.Process().children()), flush=True)
     await call
 

@@ -11,12 +11,11 @@ import pytest_asyncio
 import pyvips
 from PIL import Image, ImageCms, ImageOps
 
-from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview
 from conexiones.image_formats import ImageFormat
 from conexiones.ports.records import Recipe, Rendered
 from tests.adapters.decoder.similarity import distance, opened, ssim
-from tests.adapters.decoder.workers import encoded, pool, quarters
+from tests.adapters.decoder.workers import Pool, encoded, pool, quarters
 from tests.support.paths import ROOT
 
 WIDTH = 160
@@ -25,13 +24,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def decoder() -> AsyncIterator[VipsDecoder]:
+async def decoder() -> AsyncIterator[Pool]:
     async with pool(decode_pixels=40_000_000, decode_seconds=60, decode_memory=1 << 30) as decoder:
         yield decoder
 
 
 @pytest.fixture
-def render(tmp_path: Path, decoder: VipsDecoder) -> Callable[..., object]:
+def render(tmp_path: Path, decoder: Pool) -> Callable[..., object]:
     async def render(
         data: bytes, source: ImageFormat, **options: object
     ) -> tuple[Image.Image, Rendered, bytes]:

@@ -16,8 +16,38 @@ from PIL import Image, ImageChops, ImageStat
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview
 from conexiones.image_formats import ImageFormat
+from conexiones.ports.records import Facts, Recipe, Rendered
+from conexiones.shares import SERVER, Caller
+from tests.support.processes import own_decoders
+from tests.support.waiting import until
 
 COLOURS = [(200, 40, 40), (40, 160, 60), (50, 60, 190), (220, 200, 60)]
+
+
+class Pool(VipsDecoder):
+    """A VipsDecoder with a method for each task, which waits for a turn and uses it."""
+
+    async def preview(
+        self,
+        path: Path,
+        *,
+        format: ImageFormat,
+        side: int = 256,
+        caller: Caller = SERVER,
+        large: bool = False,
+    ) -> bytes:
+        with contextlib.closing(await self.turn(caller=caller, large=large)) as turn:
+            return await turn.preview(path, format=format, side=side)
+
+    async def describe(self, path: Path, *, format: ImageFormat) -> Facts:
+        with contextlib.closing(await self.turn()) as turn:
+            return await turn.describe(path, format=format)
+
+    async def render(
+        self, path: Path, into: Path, *, format: ImageFormat, recipe: Recipe, large: bool = False
+    ) -> Rendered:
+        with contextlib.closing(await self.turn(large=large)) as turn:
+            return await turn.render(path, into, format=format, recipe=recipe)
 
 
 @contextlib.asynccontextmanager
@@ -28,13 +58,15 @@ async def pool(
     decode_pixels: int = 20_000_000,
     decode_seconds: float = 10,
     decode_memory: int = 256 << 20,
-) -> AsyncIterator[VipsDecoder]:
-    pool = VipsDecoder(
+    wait_seconds: float | None = None,
+) -> AsyncIterator[Pool]:
+    pool = Pool(
         workers=workers,
         ready=ready,
         decode_pixels=decode_pixels,
         decode_seconds=decode_seconds,
         decode_memory=decode_memory,
+        wait_seconds=wait_seconds,
     )
     before = psutil.Process().children()  # a server may serve other tests
     await pool.open()
@@ -83,7 +115,7 @@ async def preview_of(tmp_path: Path, format: ImageFormat, data: bytes, side: int
         return await decoder.preview(path, format=format, side=side)
 
 
-async def cause_of(decoder: VipsDecoder, path: Path, format: Any = "JPEG") -> str:
+async def cause_of(decoder: Pool, path: Path, format: Any = "JPEG") -> str:
     """Why there is no preview of it; `format` may also be what is no format."""
     with pytest.raises(NoPreview) as caught:
         await decoder.preview(path, format=format)
@@ -100,7 +132,12 @@ class Endless:
         os.mkfifo(path)
 
     async def read(self) -> None:
-        """Returns once a worker reads it."""
+        """Returns once a worker reads it. libvips then has a descriptor of its own besides the worker's."""
+        await self.opened()
+        await until(lambda: any(self._descriptors(process.pid) == 2 for process in own_decoders()))
+
+    async def opened(self) -> None:
+        """Returns once the pool has opened it for a worker. Until then, that waits."""
         with ThreadPoolExecutor(1) as thread:
             # Opening a FIFO for writing waits until it is opened for reading.
             opened = thread.submit(os.open, self.path, os.O_WRONLY)
@@ -111,6 +148,15 @@ class Endless:
                 if self.end is None:  # lets the thread end
                     os.close(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK))
 
+    def _descriptors(self, pid: int) -> int:
+        """How many descriptors of it a process has."""
+        found = 0
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found += entry.readlink() == self.path
+        return found
+
     def close(self) -> None:
         if self.end is not None:
             os.close(self.end)
+            self.end = None

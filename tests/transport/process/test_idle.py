@@ -10,6 +10,7 @@ import pytest
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
+from conexiones.transport.process.pressure import SHORTEST_SECONDS
 from tests.support.waiting import DEADLINE
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
@@ -37,6 +38,31 @@ def test_they_are_closed_so_that_others_find_a_place(impatient: Server, sent: by
             stub = UsuarioServicioStub(channel)
             reply = stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE, wait_for_ready=True)
     assert reply.user.name == "Ana"
+
+
+@pytest.mark.parametrize("sent", [b"", PREFACE[:10], PREFACE], ids=["nothing", "half a preface", "a preface"])
+def test_they_are_closed_sooner_when_there_are_many(start: Callable[..., Server], sent: bytes) -> None:
+    server = start(idle_seconds="3600", max_connections="30")
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE))
+            for _ in range(30)
+        ]
+        for connection in silent:
+            connection.sendall(sent)
+        with grpc.insecure_channel(server.address) as channel:
+            stub = UsuarioServicioStub(channel)
+            reply = stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE, wait_for_ready=True)
+    assert reply.user.name == "Ana"
+
+
+def test_a_few_may_stay(start: Callable[..., Server]) -> None:
+    server = start(idle_seconds="3600", max_connections="30")
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=2 * SHORTEST_SECONDS) as idle,
+        pytest.raises(TimeoutError),
+    ):
+        idle.recv(1)
 
 
 def test_a_call_may_be_silent_for_as_long_as_it_likes(impatient: Server, photograph: bytes) -> None:

@@ -51,7 +51,7 @@ def request(
     path: str, headers: Pairs = (), body: bytes = b"", *, verb: str = "POST", length: str | None = ""
 ) -> bytes:
     """A request over HTTP/1.1. `length` is its content-length: "" for the right one, None for none."""
-    lines = [f"{verb} {path} HTTP/1.1", "host: x", *(f"{name}: {value}" for name, value in headers)]
+    lines = [f"{verb} {path} HTTP/1.1", "host: localhost", *(f"{name}: {value}" for name, value in headers)]
     if length is not None:
         lines.append(f"content-length: {length or len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

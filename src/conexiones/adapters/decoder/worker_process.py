@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from typing import Any
 from conexiones.adapters.system.python import interpreter
 
 # The folder comes after all others in the module search path, so that no module in it hides another.
-PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from decoder_worker.process import main; main()"
+PROGRAM = (
+    "import os, sys; os.nice(int(sys.argv.pop(1))); sys.path.append(sys.argv.pop(1));"
+    " from decoder_worker.process import main; main()"
+)
 
 START_SECONDS = 30.0
 """The time in which a worker has to load its libraries, on a machine that is busy with other things."""
@@ -55,19 +59,23 @@ class WorkerProcess:
     """
 
     def __init__(self, memory: int, nice: int) -> None:
-        self._loaded = self._ended = False
+        self._holds: list[str] | None = None
+        self._ended = False
         self._socket, theirs = socket.socketpair()
         # A file in memory, because a full pipe that nobody reads would stop the worker.
         self._stderr = os.fdopen(os.memfd_create("decoder-stderr"), "rb", buffering=0)
         python, environment = interpreter()
         try:
             self._process = subprocess.Popen(
-                [python, "-I", "-c", PROGRAM, Path(__file__).parent, str(memory), str(nice)],
+                [python, "-I", "-c", PROGRAM, str(nice), Path(__file__).parent, str(memory)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
                 env={"VIPS_CONCURRENCY": "1", **environment},
-                start_new_session=True,  # a Ctrl-C in the terminal must reach the server only
+                # A Ctrl-C in the terminal must reach the server only. Not a session of its own: Linux gives
+                # each session an equal part of the processor (autogroup), and niceness counts only within
+                # one.
+                process_group=0,
             )
         except OSError:
             self._socket.close()
@@ -94,25 +102,42 @@ class WorkerProcess:
         self._socket.close()
         self._stderr.close()
 
-    def ask(self, request: dict[str, str | int], into: Path | None, seconds: float) -> Reply:
-        """The reply of the worker, in at most `seconds`. The time to load its libraries is not counted.
+    def load(self) -> list[str]:
+        """Waits until the worker has loaded its libraries. Gives the parts of its sandbox that hold.
 
-        Raises TimeoutError; OSError or ValueError if the process died or broke the protocol; NeverTaken; and
-        CannotWrite. After any of them the process is of no more use, and has to be ended.
+        Raises OSError or ValueError if the process died or broke the protocol.
         """
-        if not self._loaded:
-            self._receive(time.monotonic() + START_SECONDS)
-            self._loaded = True
+        if self._holds is None:
+            self._holds = [str(part) for part in json.loads(self._receive(time.monotonic() + START_SECONDS))]
+        return self._holds
+
+    def ask(
+        self,
+        request: dict[str, str | int],
+        descriptor: int,
+        into: Callable[[], int] | None,
+        seconds: float,
+    ) -> Reply:
+        """The reply of the worker about the file of that descriptor, in at most `seconds`. `into` opens the
+        file for the image that the task makes, whose descriptor is then closed; without it the image comes
+        into memory.
+
+        Call it after `load`. Raises TimeoutError; OSError or ValueError if the process died or broke the
+        protocol; NeverTaken; and CannotWrite. After any of them the process is of no more use, and has to be
+        ended.
+        """
         deadline = time.monotonic() + seconds
         message = json.dumps(request).encode()
         self._socket.settimeout(seconds)
         try:
-            self._socket.sendall(len(message).to_bytes(4) + message)
+            message = len(message).to_bytes(4) + message
+            sent = socket.send_fds(self._socket, [message], [descriptor])
+            self._socket.sendall(message[sent:])
             self._receive(deadline)
         except ConnectionError as error:
             raise NeverTaken from error
         found = dict(json.loads(self._receive(deadline)))
-        if into is None:
+        if into is None or found.get("cause"):
             image = self._receive(deadline)
             return Reply(found=found, image=image, size=len(image), sha256=b"")
         size, digest = self._save(into, deadline)
@@ -127,13 +152,12 @@ class WorkerProcess:
         """Receives a message into memory."""
         return self._read(self._length(REPLY_BYTES, deadline), deadline)
 
-    def _save(self, into: Path, deadline: float) -> tuple[int, bytes]:
-        """Receives a message into a new file. Gives its size and SHA-256."""
+    def _save(self, into: Callable[[], int], deadline: float) -> tuple[int, bytes]:
+        """Receives a message into a file. Gives its size and SHA-256."""
         left = size = self._length(FILE_BYTES, deadline)
         sha = hashlib.sha256()
         try:
-            descriptor = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            file = os.fdopen(descriptor, "wb", buffering=0)
+            file = os.fdopen(into(), "wb", buffering=0)
         except OSError as error:
             raise CannotWrite from error
         with file:

@@ -36,7 +36,9 @@ from conexiones.ports.renditions import RenditionFile
 
 THREADS = 4
 
-PIECE = 1 << 20
+PIECE = 256 << 10
+"""Bytes of the largest piece that is read, by default."""
+
 MAGIC = b"conexi\x001"
 
 TOUCH_SECONDS = 60
@@ -52,21 +54,26 @@ _FILE = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{1,64})")
 
 
 class KeptFile:
-    """A RenditionFile that reads from an open descriptor. `run` runs a function in a thread."""
+    """A RenditionFile that reads from an open descriptor. `run` runs a function in a thread; `largest` is the
+    most bytes of a piece."""
 
-    def __init__(self, rendered: Rendered, descriptor: int, run: Callable[..., Awaitable[bytes]]) -> None:
+    def __init__(
+        self, rendered: Rendered, descriptor: int, run: Callable[..., Awaitable[bytes]], largest: int
+    ) -> None:
         self.rendered = rendered
+        self._largest = largest
         self._descriptor = descriptor
         self._run = run
 
     async def read(self, offset: int = 0) -> AsyncIterator[bytes]:
         while offset < self.rendered.size:
-            length = min(PIECE, self.rendered.size - offset)
+            length = min(self._largest, self.rendered.size - offset)
             piece = await self._run(os.pread, self._descriptor, length, offset)
             if not piece:
                 raise StorageUnavailable
             offset += len(piece)
             yield piece
+            del piece  # the reader may take long to come back
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -75,10 +82,11 @@ class KeptFile:
 class FileRenditions:
     """A RenditionCache below the folder `root`, of at most `limit` bytes. Belongs to one event loop."""
 
-    def __init__(self, root: Path, *, limit: int) -> None:
+    def __init__(self, root: Path, *, limit: int, piece: int = PIECE) -> None:
         self._root = root / "renditions"
         self._incoming = self._root / "incoming"
         self._limit = limit
+        self._piece = piece
         self._pool: ThreadPoolExecutor | None = None
         # Only the thread of the event loop uses these.
         self._sizes: OrderedDict[Key, int] = OrderedDict()  # bytes of files, the least recently used first
@@ -115,7 +123,7 @@ class FileRenditions:
         elif key in self._sizes:
             self._sizes.move_to_end(key)
             self._checked.add(key)
-        return None if file is None else KeptFile(*file, self._run)
+        return None if file is None else KeptFile(*file, self._run, self._piece)
 
     async def add(
         self, digest: bytes, name: str, make: Callable[[Path], Awaitable[Rendered]]
@@ -130,7 +138,7 @@ class FileRenditions:
             raise
         self._count(key, size)
         self._checked.add(key)
-        file = KeptFile(rendered, descriptor, self._run)
+        file = KeptFile(rendered, descriptor, self._run, self._piece)
         try:
             await self._shrink()
         except BaseException:

@@ -2,27 +2,24 @@
 
 import re
 import struct
+from functools import cache
+from typing import Any
 
-from conexiones.domain.formats.header import (
-    FIRST_WINDOW,
-    MAX_PARTS,
-    Buffer,
-    ImageHeader,
-    larger,
-    unpack,
-    window,
-)
+from conexiones.domain.formats.header import ImageHeader
+from conexiones.domain.formats.reader import STRETCH, Reader
 from conexiones.errors import CorruptImage, TruncatedImage
 
 _SCREEN = struct.Struct("<HHBxx")
 _IMAGE = struct.Struct("<HHHHB")
 _EXTENSION, _DESCRIPTOR, _TRAILER = 0x21, 0x2C, 0x3B
 
-# A run of data sub-blocks, without its terminator. A pattern is many times as fast here as a loop in Python.
-# Full blocks come first because most blocks are full, and then the others from the shortest up.
-_SUB_BLOCKS = re.compile(
-    rb"(?s:(?:" + b"|".join(rb"\x%02x.{%d}" % (n, n) for n in (255, *range(1, 255))) + rb")*+)"
-)
+_BLOCKS_PER_PART = 64
+"""Data sub-blocks of the same length, one after the other, that cost as much as a part."""
+
+_STEPS_PER_PART = 2
+"""The same of runs of such blocks, and of single ones."""
+
+_LONGEST_BLOCK = 1 + 255
 
 # Old authoring tools wrote these screen sizes whatever the image was. libnsgif, the decoder in libvips, takes
 # the extent of the first frame instead; so do we, so that width × height are those of the decoded image.
@@ -30,53 +27,53 @@ _MEANINGLESS = frozenset({(640, 480), (640, 512), (800, 600), (1024, 768), (1280
 _LARGEST_SCREEN = 2048
 
 
-def probe(data: Buffer) -> ImageHeader:
+def probe(file: Reader) -> ImageHeader:
     """The header of a whole GIF, which has at least one image and ends with the trailer."""
-    header, position = _first_image(data)
+    header, position = _first_image(file)
     frames = 0
-    for _ in range(MAX_PARTS):
-        introducer = data[position]
+    while True:
+        file.spend(2)
+        introducer = file.byte(position)
         if introducer == _DESCRIPTOR:
             frames += 1
-            flags = data[position + 9]
-            position = _after_sub_blocks(data, position + 11 + _table_bytes(flags))
+            flags = file.byte(position + 9)
+            position = _after_sub_blocks(file, position + 11 + _table_bytes(flags))
         elif introducer == _EXTENSION:
-            position = _after_sub_blocks(data, position + 2)
+            position = _after_sub_blocks(file, position + 2)
         elif introducer == _TRAILER:
             return ImageHeader(format="GIF", width=header.width, height=header.height, frames=frames)
         else:
-            break
-    raise CorruptImage(format="GIF")
+            raise CorruptImage(format="GIF")
 
 
-def peek(head: Buffer, *, full: bool) -> ImageHeader:
+def peek(head: Reader, *, full: bool) -> ImageHeader:
     """What the file says up to the descriptor of the first image."""
     return _first_image(head)[0]
 
 
-def _first_image(data: Buffer) -> tuple[ImageHeader, int]:
+def _first_image(file: Reader) -> tuple[ImageHeader, int]:
     """The size of the canvas, and the position of the first image's descriptor.
 
     The canvas is the logical screen, unless that is meaningless, enlarged to hold the first
     image, as libnsgif does it.
     """
-    width, height, flags = unpack(_SCREEN, data, 6)
+    width, height, flags = file.unpack(_SCREEN, 6)
     if not width or not height or max(width, height) > _LARGEST_SCREEN or (width, height) in _MEANINGLESS:
         width = height = 1
     position = 13 + _table_bytes(flags)
-    for _ in range(MAX_PARTS):
-        introducer = data[position]
+    while True:
+        file.spend(2)
+        introducer = file.byte(position)
         if introducer == _EXTENSION:
-            position = _after_sub_blocks(data, position + 2)
+            position = _after_sub_blocks(file, position + 2)
         elif introducer == _DESCRIPTOR:
-            left, top, image_width, image_height, _ = unpack(_IMAGE, data, position + 1)
+            left, top, image_width, image_height, _ = file.unpack(_IMAGE, position + 1)
             if not image_width or not image_height:
-                break
+                raise CorruptImage(format="GIF")
             width, height = max(width, left + image_width), max(height, top + image_height)
             return ImageHeader(format="GIF", width=width, height=height), position
         else:
-            break
-    raise CorruptImage(format="GIF")
+            raise CorruptImage(format="GIF")
 
 
 def _table_bytes(flags: int) -> int:
@@ -84,15 +81,31 @@ def _table_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _after_sub_blocks(data: Buffer, position: int) -> int:
+@cache
+def _run(length: int) -> re.Pattern[bytes]:
+    """Matches data sub-blocks of that length, one after the other. It is many times as fast as a loop."""
+    return re.compile(rb"(?s:\x%02x.{%d})*+" % (length, length))
+
+
+def _after_sub_blocks(file: Reader, position: int) -> int:
     """The position after the data sub-blocks at `position` and their terminator."""
-    reach = FIRST_WINDOW
-    while data[position]:
-        end = min(position + reach, len(data))
-        piece, base = window(data, position, end)
-        run = _SUB_BLOCKS.match(piece, position - base, end - base)
-        if run is None or base + run.end() == position:
+    while True:
+        piece, at = file.near(position, _LONGEST_BLOCK)
+        base, last = position - at, min(len(piece), at + STRETCH)
+        steps = alike = 0
+        while at < last and (length := piece[at]):
+            following = at + length + 1
+            if following > last:
+                break
+            steps += 1
+            if following < last and piece[following] == length:
+                run: Any = _run(length).match(piece, at, last)
+                following = run.end()
+                alike += (following - at) // (length + 1)
+            at = following
+        file.spend(1 + steps // _STEPS_PER_PART + alike // _BLOCKS_PER_PART)
+        if at < last and not piece[at]:
+            return base + at + 1
+        if base + at == position:
             raise TruncatedImage(format="GIF")
-        position = base + run.end()
-        reach = larger(reach)
-    return position + 1
+        position = base + at

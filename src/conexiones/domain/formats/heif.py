@@ -5,9 +5,11 @@ The primary item has the size of the image; iprp says what is known of an item, 
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
-from conexiones.domain.formats.header import MAX_PARTS, Buffer, ImageHeader, unpack
+from conexiones.domain.formats.header import ImageHeader
+from conexiones.domain.formats.reader import Reader
 from conexiones.errors import CorruptImage, TruncatedImage
 from conexiones.image_formats import ImageFormat
 
@@ -20,8 +22,11 @@ _MAX_TABLE_BYTES = 4 << 20
 _SIZE = struct.Struct(">4xII")
 _APERTURE = struct.Struct(">8i")
 
+_OF_USE = frozenset({b"pitm", b"iprp", b"iloc", b"idat"})
 _OF_SIZE = frozenset({b"ispe", b"clap", b"irot"})
 _MAX_PROPERTIES = 0x7FFF  # ipma counts them in 15 bits.
+_MAX_ASSOCIATIONS = 4  # one ipma box for each version and each width of its indices (ISO/IEC 23008-12, 9.3.1)
+_MAX_PROPERTY_BYTES = 64  # Of those that determine the size, the longest is clap with 32.
 _IN_FILE, _IN_IDAT = 0, 1
 
 
@@ -33,27 +38,27 @@ class Box(NamedTuple):
     end: int
 
 
-def probe(format: ImageFormat, data: Buffer) -> ImageHeader:
+def probe(format: ImageFormat, file: Reader) -> ImageHeader:
     """The header of a whole file, in which every box, and the bytes of every item, end inside it."""
-    size = len(data)
-    metas: list[Box] = []
-    for box in _boxes(format, data, 0, size):
+    size = file.size
+    meta: Box | None = None
+    for box in _boxes(format, file, 0, size):
         if not box.kind.isascii() or not box.kind.decode("ascii").isprintable():
             break  # Phones append data of their own after the last box.
         if box.end > size:
             raise TruncatedImage(format=format)
         if box.kind == b"meta":
-            metas.append(box)
-    if not metas:
+            meta = meta or box
+    if not meta:
         raise TruncatedImage(format=format)
-    children = _children(format, data, metas[0])
-    _check_extents(format, data, children)
-    return _primary_header(format, data, children)
+    children = _children(format, file, meta)
+    _check_extents(format, file, children)
+    return _primary_header(format, file, children)
 
 
-def peek(format: ImageFormat, head: Buffer, *, full: bool) -> ImageHeader:
+def peek(format: ImageFormat, head: Reader, *, full: bool) -> ImageHeader:
     """What the meta box says, once all of it is there."""
-    size = len(head)
+    size = head.size
     for box in _boxes(format, head, 0, size):
         if box.end > size:
             break
@@ -62,26 +67,28 @@ def peek(format: ImageFormat, head: Buffer, *, full: bool) -> ImageHeader:
     raise TruncatedImage(format=format)
 
 
-def _children(format: ImageFormat, data: Buffer, meta: Box) -> dict[bytes, list[Box]]:
-    """The boxes in the meta box, by type. Raises CorruptImage where one reaches past its end."""
+def _children(format: ImageFormat, file: Reader, meta: Box) -> dict[bytes, list[Box]]:
+    """The boxes in the meta box that are of use here, by type, the first two of each. Raises CorruptImage
+    where one reaches past its end."""
     found: dict[bytes, list[Box]] = {}
-    for box in _boxes(format, data, meta.start + 4, meta.end):
+    for box in _boxes(format, file, meta.start + 4, meta.end):
         if box.end > meta.end:
             raise CorruptImage(format=format)
-        found.setdefault(box.kind, []).append(box)
+        if box.kind in _OF_USE and len(boxes := found.setdefault(box.kind, [])) < 2:
+            boxes.append(box)
     return found
 
 
-def _primary_header(format: ImageFormat, data: Buffer, children: dict[bytes, list[Box]]) -> ImageHeader:
+def _primary_header(format: ImageFormat, file: Reader, children: dict[bytes, list[Box]]) -> ImageHeader:
     """The size of the primary item, its transformations applied in the order in which libheif applies them.
 
     It is that of ispe, cut by clap and turned by irot. Mirroring (imir) changes no size, and the
     orientation in an Exif item has no say (ISO/IEC 23008-12, 6.5.10).
     """
     try:
-        version, content = _fullbox(format, data, _only(format, children, b"pitm"))
+        version, content = _fullbox(format, file, _only(format, children, b"pitm"))
         (primary,) = struct.unpack_from(">H" if version == 0 else ">I", content, 4)
-        transformations = _properties_of(format, data, children, primary)
+        transformations = _properties_of(format, file, children, primary)
         size: tuple[int, int] | None = None
         for kind, content in transformations:
             if kind == b"ispe":
@@ -114,40 +121,49 @@ def _clap(format: ImageFormat, content: bytes, size: tuple[int, int]) -> tuple[i
 
 
 def _properties_of(
-    format: ImageFormat, data: Buffer, children: dict[bytes, list[Box]], item: int
+    format: ImageFormat, file: Reader, children: dict[bytes, list[Box]], item: int
 ) -> list[tuple[bytes, bytes]]:
     """Type and content of those properties of `item` that determine its size, in their order.
 
     See ISO/IEC 23008-12, 9.3. May raise struct.error or IndexError for a table that ends too early.
     """
-    iprp = _only(format, children, b"iprp")
-    shelf: list[Box] = []
-    associations: list[Box] = []
-    for box in _boxes(format, data, iprp.start, iprp.end):
-        if box.end > iprp.end:
-            raise CorruptImage(format=format)
-        if box.kind == b"ipma":
-            associations.append(box)
-        elif box.kind == b"ipco":
-            shelf = list(_boxes(format, data, box.start, box.end))
-    if len(shelf) > _MAX_PROPERTIES or any(box.end > iprp.end for box in shelf):
-        raise CorruptImage(format=format)
+    shelf, associations = _shelf(format, file, _only(format, children, b"iprp"))
     found: list[tuple[bytes, bytes]] = []
     for box in associations:
-        for index in _associated(*_fullbox(format, data, box), item):
+        for index in _associated(file, *_fullbox(format, file, box), item):
             if not 0 < index <= len(shelf):
                 raise CorruptImage(format=format)
             kind = shelf[index - 1].kind
             if kind in _OF_SIZE:
-                found.append((kind, _table(format, data, shelf[index - 1])))
+                start, end = shelf[index - 1][1:]
+                found.append((kind, file.bytes(start, min(end, start + _MAX_PROPERTY_BYTES))))
     return found
 
 
-def _associated(version: int, content: bytes, item: int) -> list[int]:
+def _shelf(format: ImageFormat, file: Reader, iprp: Box) -> tuple[list[Box], list[Box]]:
+    """The properties in an iprp box, and the boxes that give them to items. Raises CorruptImage."""
+    shelf: list[Box] = []
+    associations: list[Box] = []
+    for box in _boxes(format, file, iprp.start, iprp.end):
+        if box.end > iprp.end:
+            raise CorruptImage(format=format)
+        if box.kind == b"ipma":
+            if len(associations) == _MAX_ASSOCIATIONS:
+                raise CorruptImage(format=format)
+            associations.append(box)
+        elif box.kind == b"ipco":
+            shelf = list(islice(_boxes(format, file, box.start, box.end), _MAX_PROPERTIES + 1))
+    if len(shelf) > _MAX_PROPERTIES or any(box.end > iprp.end for box in shelf):
+        raise CorruptImage(format=format)
+    return shelf, associations
+
+
+def _associated(file: Reader, version: int, content: bytes, item: int) -> list[int]:
     """The numbers, from 1, of the properties that an ipma box gives to `item`, without 0 for none."""
     entry = struct.Struct(">HB" if version == 0 else ">IB")
     wide = content[3] & 1
     (count,) = struct.unpack_from(">I", content, 4)
+    file.spend(min(count, len(content) // entry.size) // 2)
     position = 8
     for _ in range(count):  # struct.error ends it with the content at the latest.
         number, length = entry.unpack_from(content, position)
@@ -159,23 +175,23 @@ def _associated(version: int, content: bytes, item: int) -> list[int]:
     return []
 
 
-def _check_extents(format: ImageFormat, data: Buffer, children: dict[bytes, list[Box]]) -> None:
+def _check_extents(format: ImageFormat, file: Reader, children: dict[bytes, list[Box]]) -> None:
     """Checks that the bytes of every item are there (ISO/IEC 14496-12, 8.11.3).
 
     Raises TruncatedImage where they would reach past the end of the file, and CorruptImage where they would
     reach past the end of the idat box or where the table contradicts itself.
     """
     idat = children.get(b"idat")
-    ends = {_IN_FILE: len(data), _IN_IDAT: idat[0].end - idat[0].start if idat else -1}
+    ends = {_IN_FILE: file.size, _IN_IDAT: idat[0].end - idat[0].start if idat else -1}
     try:
-        for method, end in _item_ends(*_fullbox(format, data, _only(format, children, b"iloc"))):
+        for method, end in _item_ends(file, *_fullbox(format, file, _only(format, children, b"iloc"))):
             if end > ends.get(method, end):
                 raise TruncatedImage(format=format) if method == _IN_FILE else CorruptImage(format=format)
     except (struct.error, IndexError, KeyError):
         raise CorruptImage(format=format) from None
 
 
-def _item_ends(version: int, content: bytes) -> list[tuple[int, int]]:
+def _item_ends(file: Reader, version: int, content: bytes) -> Iterator[tuple[int, int]]:
     """The construction method of every item in an iloc box, and where its furthest extent ends.
 
     Items in other files are left out. An extent without a length reaches to the end of the file.
@@ -189,9 +205,9 @@ def _item_ends(version: int, content: bytes) -> list[tuple[int, int]]:
     extent = struct.Struct(f">{index_code}{offset_code}{length_code}")
     (count,) = struct.unpack_from(f">{number_code}", content, 6)
     position = 6 + struct.calcsize(f">{number_code}")
-    found = []
     for _ in range(count):  # struct.error ends it with the content at the latest.
         fields = item.unpack_from(content, position)
+        file.spend(1 + fields[-1] // 2)
         position += item.size
         stop = position + fields[-1] * extent.size
         if stop > len(content):
@@ -205,20 +221,18 @@ def _item_ends(version: int, content: bytes) -> list[tuple[int, int]]:
                 start = values[1 if index_code else 0] if offset_code else 0
                 end = max(end, base + start + length)
         if reference == 0:
-            found.append((method, end))
+            yield method, end
         position = stop
-    return found
 
 
-def _boxes(format: ImageFormat, data: Buffer, position: int, end: int) -> Iterator[Box]:
+def _boxes(format: ImageFormat, file: Reader, position: int, end: int) -> Iterator[Box]:
     """The boxes between two positions. Bytes at the end that are too few for a box header are ignored."""
-    for _ in range(MAX_PARTS):
-        if position + 8 > end:
-            return
-        size, kind = unpack(_HEADER, data, position)
+    while position + 8 <= end:
+        file.spend(2)
+        size, kind = file.unpack(_HEADER, position)
         start = position + 8
         if size == 1:
-            (size,) = unpack(_LARGE, data, start)
+            (size,) = file.unpack(_LARGE, start)
             start += 8
         elif size == 0:
             size = end - position  # The box ends where its container ends.
@@ -226,7 +240,6 @@ def _boxes(format: ImageFormat, data: Buffer, position: int, end: int) -> Iterat
             raise CorruptImage(format=format)
         yield Box(kind, start, position + size)
         position += size
-    raise CorruptImage(format=format)
 
 
 def _only(format: ImageFormat, children: dict[bytes, list[Box]], kind: bytes) -> Box:
@@ -237,14 +250,14 @@ def _only(format: ImageFormat, children: dict[bytes, list[Box]], kind: bytes) ->
     return found[0]
 
 
-def _table(format: ImageFormat, data: Buffer, box: Box) -> bytes:
+def _table(format: ImageFormat, file: Reader, box: Box) -> bytes:
     """A copy of the content of a box that is a table, so that reading past its end is an error."""
     if box.end - box.start > _MAX_TABLE_BYTES:
         raise CorruptImage(format=format)
-    return data[box.start : box.end]
+    return file.bytes(box.start, box.end)
 
 
-def _fullbox(format: ImageFormat, data: Buffer, box: Box) -> tuple[int, bytes]:
+def _fullbox(format: ImageFormat, file: Reader, box: Box) -> tuple[int, bytes]:
     """The version of a full box, and its content, of which the first four bytes are version and flags."""
-    content = _table(format, data, box)
+    content = _table(format, file, box)
     return content[0], content

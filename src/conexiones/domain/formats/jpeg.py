@@ -2,18 +2,11 @@
 
 import re
 import struct
+from typing import Final
 
 from conexiones.domain.formats.exif import orientation
-from conexiones.domain.formats.header import (
-    FIRST_WINDOW,
-    MAX_PARTS,
-    Buffer,
-    ImageHeader,
-    larger,
-    oriented,
-    unpack,
-    window,
-)
+from conexiones.domain.formats.header import ImageHeader, oriented
+from conexiones.domain.formats.reader import STRETCH, Reader
 from conexiones.errors import CorruptImage, TruncatedImage, UnsupportedFormat
 
 # A marker is neither a stuffed 0xFF (00), nor a restart inside a scan (D0 to D7), nor a fill byte (FF).
@@ -22,29 +15,36 @@ _LENGTH = struct.Struct(">H")
 _FRAME = struct.Struct(">xxxHHB")
 
 _TEM, _SOI, _EOI, _SOS, _APP1, _SOF55 = 0x01, 0xD8, 0xD9, 0xDA, 0xE1, 0xF7
+# The bytes in which the end has to come. The largest JPEG, of 65,535 × 65,535 pixels, has a byte for each
+# then.
+_MAX_BYTES: Final = 4 << 30
+
+_FF_PER_PART = 64
+"""Bytes 0xFF, each of which may begin a marker, that cost as much as a part. Of coded pixels one in 256 is
+one."""
+
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
-def probe(data: Buffer) -> ImageHeader:
+def probe(file: Reader) -> ImageHeader:
     """The header of a whole JPEG, in which the walk over its markers reaches EOI."""
-    header, position = _header(data, full=False)
-    for _ in range(MAX_PARTS):
-        marker, position = _next_marker(data, position)
+    header, position = _header(file, full=False)
+    while True:
+        marker, position = _next_marker(file, position)
         if marker == _EOI:
             return header
         if marker in _FRAMES:
             raise CorruptImage(format="JPEG")
         if marker != _TEM:
-            position = _segment_end(data, marker, position)
-    raise CorruptImage(format="JPEG")
+            position = _segment_end(file, marker, position)
 
 
-def peek(head: Buffer, *, full: bool) -> ImageHeader:
+def peek(head: Reader, *, full: bool) -> ImageHeader:
     """What the segments before the first scan say."""
     return _header(head, full=full)[0]
 
 
-def _header(data: Buffer, *, full: bool) -> tuple[ImageHeader, int]:
+def _header(file: Reader, *, full: bool) -> tuple[ImageHeader, int]:
     """The image's header, and the position after the header of the first scan.
 
     Where `full` is true, it is enough that a frame header was seen before the bytes run out.
@@ -52,12 +52,12 @@ def _header(data: Buffer, *, full: bool) -> tuple[ImageHeader, int]:
     size: tuple[int, int] | None = None
     turned = 0
     position = 2
-    for _ in range(MAX_PARTS):
+    while True:
         try:
-            marker, position = _next_marker(data, position)
+            marker, position = _next_marker(file, position)
             if marker == _TEM:
                 continue
-            end = _segment_end(data, marker, position)
+            end = _segment_end(file, marker, position)
         except (TruncatedImage, struct.error):
             if full and size:
                 return oriented("JPEG", *size, turned), position
@@ -65,54 +65,56 @@ def _header(data: Buffer, *, full: bool) -> tuple[ImageHeader, int]:
         if marker in _FRAMES:
             if size:
                 raise CorruptImage(format="JPEG")
-            size = _frame_size(data, position, end)
+            size = _frame_size(file, position, end)
         elif marker == _SOS:
             if not size:
-                break
+                raise CorruptImage(format="JPEG")
             return oriented("JPEG", *size, turned), end
-        elif marker == _APP1 and not turned and data[position + 2 : position + 8] == b"Exif\0\0":
-            turned = orientation(data[position + 2 : end])
+        elif marker == _APP1 and not turned and file.bytes(position + 2, position + 8) == b"Exif\0\0":
+            turned = orientation(file.bytes(position + 2, end))
         position = end
-    raise CorruptImage(format="JPEG")
 
 
-def _frame_size(data: Buffer, position: int, end: int) -> tuple[int, int]:
+def _frame_size(file: Reader, position: int, end: int) -> tuple[int, int]:
     """Width × height of a frame header (B.2.2). A height of 0, to be set by a DNL later, is refused."""
-    height, width, components = unpack(_FRAME, data, position)
+    height, width, components = file.unpack(_FRAME, position)
     if not width or not height or not components or end - position != 8 + 3 * components:
         raise CorruptImage(format="JPEG")
     return width, height
 
 
-def _next_marker(data: Buffer, position: int) -> tuple[int, int]:
+def _next_marker(file: Reader, position: int) -> tuple[int, int]:
     """The code of the next marker and the position after it. Bytes before it are skipped, as in libjpeg."""
-    size, reach = len(data), FIRST_WINDOW
-    while position < size:
-        end = min(position + reach, size)
-        piece, base = window(data, position, end)
-        found = _MARKER.search(piece, position - base, end - base)
+    while True:
+        piece, at = file.near(position, 2)
+        last = min(len(piece), at + STRETCH)
+        found = _MARKER.search(piece, at, last)
+        searched = found.end() if found else last
+        skipped = searched - at - 2
+        file.spend(1 + (piece.count(b"\xff", at, searched) // _FF_PER_PART if skipped > _FF_PER_PART else 0))
         if found:
-            return piece[found.end() - 1], base + found.end()
-        if end == size:
-            break
-        position = end - 1  # A marker may begin with the last byte of the window.
-        reach = larger(reach)
-    raise TruncatedImage(format="JPEG")
+            return piece[searched - 1], position + skipped + 2
+        position += max(1, last - at - 1)  # A marker may begin with the last byte of the stretch.
+        if position >= file.size:
+            raise TruncatedImage(format="JPEG")
+        if position > _MAX_BYTES:
+            raise CorruptImage(format="JPEG")
 
 
-def _segment_end(data: Buffer, marker: int, position: int) -> int:
+def _segment_end(file: Reader, marker: int, position: int) -> int:
     """The end of the segment of `marker`, whose length stands at `position`.
 
-    Raises TruncatedImage unless all of it is in `data`.
+    Raises TruncatedImage unless all of it is in the file.
     """
+    file.spend(1)
     if marker < 0xC0 or marker in (_SOI, _EOI):
         raise CorruptImage(format="JPEG")
     if marker == _SOF55:
         raise UnsupportedFormat(format="JPEG-LS")
-    (length,) = unpack(_LENGTH, data, position)
+    (length,) = file.unpack(_LENGTH, position)
     if length < 2:
         raise CorruptImage(format="JPEG")
     end: int = position + length
-    if end > len(data):
+    if end > file.size:
         raise TruncatedImage(format="JPEG")
     return end

@@ -4,7 +4,8 @@ import struct
 import zlib
 
 from conexiones.domain.formats.exif import MAX_EXIF_BYTES, orientation
-from conexiones.domain.formats.header import Buffer, ImageHeader, oriented, unpack
+from conexiones.domain.formats.header import ImageHeader, oriented
+from conexiones.domain.formats.reader import Reader
 from conexiones.errors import CorruptImage, TruncatedImage
 
 _CHUNK = struct.Struct(">I4s")
@@ -15,31 +16,28 @@ _LARGEST = 2**31 - 1
 # Colour type → allowed bit depths (table 11.1).
 _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 
-# libpng cuts the pixels into IDATs of 8 KiB, of which these are enough for 128 GiB.
-_MAX_CHUNKS = 16_000_000
-
 # A CRC is computed over pieces of this many bytes: they stay in the processor's cache, and a call per piece
 # costs next to nothing.
 _PIECE = 1 << 18
+_SHORT = 4 << 10  # Shorter chunks are in the window that has their length.
 
 
-def probe(data: Buffer) -> ImageHeader:
+def probe(file: Reader) -> ImageHeader:
     """The header of a whole PNG: its chunks up to IEND are there, the critical ones with the right CRC."""
-    width, height, colour = _header(data)
-    header, position, palette = _before_pixels(data, width, height)
+    width, height, colour = _header(file)
+    header, position, palette = _before_pixels(file, width, height)
     if colour == 3 and not palette:
         raise CorruptImage(format="PNG")
-    for _ in range(_MAX_CHUNKS):
-        kind, start, end = _chunk(data, position)
-        if not kind[0] & 0x20 and not _crc_holds(data, start, end):
+    while True:
+        kind, start, end = _chunk(file, position)
+        if not kind[0] & 0x20 and not _crc_holds(file, start, end):
             raise CorruptImage(format="PNG")
         if kind == b"IEND":
             return header
         position = end + 4
-    raise CorruptImage(format="PNG")
 
 
-def peek(head: Buffer, *, full: bool) -> ImageHeader:
+def peek(head: Reader, *, full: bool) -> ImageHeader:
     """What the chunks before the first IDAT say. Where `full` is true, IHDR alone is enough."""
     width, height, _ = _header(head)
     try:
@@ -50,68 +48,72 @@ def peek(head: Buffer, *, full: bool) -> ImageHeader:
         raise
 
 
-def _header(data: Buffer) -> tuple[int, int, int]:
+def _header(file: Reader) -> tuple[int, int, int]:
     """Width, height and colour type of IHDR, which must come first."""
-    length, kind, width, height, depth, colour, compression, filtering, interlace, crc = unpack(
-        _IHDR, data, 8
-    )
+    length, kind, width, height, depth, colour, compression, filtering, interlace, crc = file.unpack(_IHDR, 8)
     if (
         (length, kind, compression, filtering) != (13, b"IHDR", 0, 0)
         or interlace > 1
         or depth not in _DEPTHS.get(colour, ())
         or not 1 <= width <= _LARGEST
         or not 1 <= height <= _LARGEST
-        or zlib.crc32(data[12:29]) != crc
+        or zlib.crc32(file.bytes(12, 29)) != crc
     ):
         raise CorruptImage(format="PNG")
     return width, height, colour
 
 
-def _before_pixels(data: Buffer, width: int, height: int) -> tuple[ImageHeader, int, bool]:
+def _before_pixels(file: Reader, width: int, height: int) -> tuple[ImageHeader, int, bool]:
     """The header, the position of the first IDAT, and whether a palette stands before it.
 
-    An eXIf chunk after the pixels is allowed but ignored, as libvips and browsers do not wait for it.
+    An eXIf chunk after the pixels is allowed but ignored, as libvips and browsers do not wait for it. Of
+    several before them, libpng takes the first.
     """
-    position, frames, turned, palette = 33, 1, 1, False
-    for _ in range(_MAX_CHUNKS):
-        if unpack(_CHUNK, data, position)[1] == b"IDAT":
+    position, frames, turned, palette = 33, 1, 0, False
+    while True:
+        if file.unpack(_CHUNK, position)[1] == b"IDAT":
             return oriented("PNG", width, height, turned, frames), position, palette
-        kind, start, end = _chunk(data, position)
+        kind, start, end = _chunk(file, position)
+        file.spend(1)
         critical = not kind[0] & 0x20
-        if (critical or kind == b"acTL") and not _crc_holds(data, start, end):
+        if (critical or kind == b"acTL") and not _crc_holds(file, start, end):
             if critical:
                 raise CorruptImage(format="PNG")
         elif kind == b"PLTE":
             palette = True
         elif kind == b"acTL" and end - start == 8:
-            frames = min(max(unpack(_U32, data, start)[0], 1), _LARGEST)
-        elif kind == b"eXIf":
-            turned = orientation(data[start : min(end, start + MAX_EXIF_BYTES)])
+            frames = min(max(file.unpack(_U32, start)[0], 1), _LARGEST)
+        elif kind == b"eXIf" and not turned:
+            turned = orientation(file.bytes(start, min(end, start + MAX_EXIF_BYTES)))
         elif kind in (b"IEND", b"IHDR"):
-            break
+            raise CorruptImage(format="PNG")
         position = end + 4
-    raise CorruptImage(format="PNG")
 
 
-def _chunk(data: Buffer, position: int) -> tuple[bytes, int, int]:
+def _chunk(file: Reader, position: int) -> tuple[bytes, int, int]:
     """The type of the chunk at `position`, and where its data start and end.
 
-    Raises TruncatedImage unless all of it is in `data`.
+    Raises TruncatedImage unless all of it is in the file.
     """
-    length, kind = unpack(_CHUNK, data, position)
+    file.spend(1)
+    length, kind = file.unpack(_CHUNK, position)
     if length > _LARGEST or not kind.isalpha():
         raise CorruptImage(format="PNG")
     start = position + 8
     end = start + length
-    if end + 4 > len(data):
+    if end + 4 > file.size:
         raise TruncatedImage(format="PNG")
     return kind, start, end
 
 
-def _crc_holds(data: Buffer, start: int, end: int) -> bool:
+def _crc_holds(file: Reader, start: int, end: int) -> bool:
     """Whether the CRC after a chunk's data is right: that of its type and data (5.5)."""
+    if end - start < _SHORT:
+        piece, at = file.near(start - 4, end - start + 8)
+        last = at + end - start + 4
+        return zlib.crc32(piece[at:last]) == int.from_bytes(piece[last : last + 4])
     crc = 0
-    for piece in range(start - 4, end, _PIECE):
-        crc = zlib.crc32(data[piece : min(piece + _PIECE, end)], crc)
-    expected: int = unpack(_U32, data, end)[0]
+    for at in range(start - 4, end, _PIECE):
+        crc = zlib.crc32(file.bytes(at, min(at + _PIECE, end)), crc)
+    expected: int = file.unpack(_U32, end)[0]
     return crc == expected

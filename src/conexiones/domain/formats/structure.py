@@ -7,8 +7,9 @@ from typing import Final, Protocol
 
 from conexiones.domain.formats import bmp, gif, heif, jpeg, png, tiff, webp
 from conexiones.domain.formats.header import Buffer, ImageHeader
+from conexiones.domain.formats.reader import PEEK_PARTS, Reader, TooManyParts, affordable
 from conexiones.domain.formats.signatures import HEAD_BYTES, MARKUP_BYTES, sniff
-from conexiones.errors import NotAnImage, TruncatedImage, UnsupportedFormat
+from conexiones.errors import CorruptImage, NotAnImage, TruncatedImage, UnsupportedFormat
 from conexiones.image_formats import ImageFormat
 
 PEEK_BYTES: Final = 1 << 20
@@ -16,10 +17,10 @@ PEEK_BYTES: Final = 1 << 20
 
 
 class _Peek(Protocol):
-    def __call__(self, head: Buffer, *, full: bool) -> ImageHeader: ...
+    def __call__(self, head: Reader, *, full: bool) -> ImageHeader: ...
 
 
-_FORMATS: dict[ImageFormat, tuple[Callable[[Buffer], ImageHeader], _Peek]] = {
+_FORMATS: dict[ImageFormat, tuple[Callable[[Reader], ImageHeader], _Peek]] = {
     "JPEG": (jpeg.probe, jpeg.peek),
     "PNG": (png.probe, png.peek),
     "GIF": (gif.probe, gif.peek),
@@ -40,13 +41,21 @@ def probe(data: Buffer) -> ImageHeader:
     The structure is followed to its end. Pixels are not decoded, so a file that passes may still fail to
     decode. Memory stays below a few MiB whatever the size. Bytes after the end of the image are ignored.
     Raises NotAnImage and UnsupportedFormat as `sniff` does, TruncatedImage where bytes are missing,
-    CorruptImage where the structure contradicts itself, and nothing else whatever the bytes are.
+    CorruptImage where the structure contradicts itself or has more parts than honest files have (`reader`),
+    and nothing else whatever the bytes are.
     """
-    name = sniff(data[:MARKUP_BYTES])
+    return judged(Reader(data, affordable(len(data))))
+
+
+def judged(file: Reader) -> ImageHeader:
+    """The same, of a file whose parts are paid for by its reader's budget."""
+    name = sniff(file.bytes(0, MARKUP_BYTES))
     try:
-        return _FORMATS[name][0](data)
+        return _FORMATS[name][0](file)
     except _PAST_THE_END:
         raise TruncatedImage(format=name) from None
+    except TooManyParts:
+        raise CorruptImage(format=name) from None
 
 
 def peek(head: bytes) -> ImageHeader | None:
@@ -56,7 +65,8 @@ def peek(head: bytes) -> ImageHeader | None:
     size is given even where an orientation that swaps it might still follow. For a shorter head, width ×
     height are what `probe` would say. `frames` is 1 unless the header counts them.
     Raises NotAnImage and UnsupportedFormat once HEAD_BYTES are there, and CorruptImage and UnsupportedFormat
-    as soon as no more bytes could mend the file. It never raises because bytes are missing.
+    as soon as no more bytes could mend the file. It never raises because bytes are missing. What would take
+    long is left to `probe`: then the answer is None, too.
     """
     try:
         name = sniff(head)
@@ -67,6 +77,6 @@ def peek(head: bytes) -> ImageHeader | None:
     if name in ("AVIF", "HEIF") and len(head) < HEAD_BYTES:
         return None  # Compatible brands that are still to come may decide otherwise.
     try:
-        return _FORMATS[name][1](head, full=len(head) >= PEEK_BYTES)
-    except (TruncatedImage, *_PAST_THE_END):
+        return _FORMATS[name][1](Reader(head, PEEK_PARTS), full=len(head) >= PEEK_BYTES)
+    except (TruncatedImage, TooManyParts, *_PAST_THE_END):
         return None

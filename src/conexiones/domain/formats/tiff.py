@@ -2,9 +2,11 @@
 
 import struct
 from collections.abc import Iterator
+from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
-from conexiones.domain.formats.header import MAX_PARTS, Buffer, ImageHeader, oriented, unpack
+from conexiones.domain.formats.header import ImageHeader, oriented
+from conexiones.domain.formats.reader import Reader
 from conexiones.errors import CorruptImage, TruncatedImage
 
 MAX_PAGES: Final = 100_000
@@ -29,11 +31,10 @@ _UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
 _RUN = 4096
 
-# How many times the bytes of a file may be read, and a few bytes that are always allowed. Honest files use
-# each byte once, or a few times where pages share values. A hostile one could have thousands of overlapping
-# directories, each as long as the file.
-_READINGS = 4
-_SPARE: Final = 1 << 16
+# What they cost, in parts.
+_DIRECTORY_PARTS = 12
+_ENTRIES_PER_PART = 4
+_VALUES_PER_PART = 16
 
 
 class Field(NamedTuple):
@@ -53,78 +54,90 @@ Tags = dict[int, Field]
 
 
 class _Layout(NamedTuple):
-    """How the directories of classic TIFF and BigTIFF differ: codes of `struct`, without the byte order."""
+    """How the directories of classic TIFF and BigTIFF differ, in one byte order."""
 
-    counter: str
-    entry: str
-    entry_bytes: int
+    counter: struct.Struct
+    entry: struct.Struct
     inline_bytes: int
-    link: str
+    link: struct.Struct
+    values: dict[int, struct.Struct]
+    """Of each type of whole numbers, one value."""
 
 
-_CLASSIC = _Layout(counter="H", entry="HHII", entry_bytes=12, inline_bytes=4, link="I")
-_BIG = _Layout(counter="Q", entry="HHQQ", entry_bytes=20, inline_bytes=8, link="Q")
+def _layout(order: str, *, big: bool) -> _Layout:
+    counter, entry, link = ("Q", "HHQQ", "Q") if big else ("H", "HHII", "I")
+    values = {kind: struct.Struct(order + code) for kind, code in _UNSIGNED.items()}
+    return _Layout(
+        counter=struct.Struct(order + counter),
+        entry=struct.Struct(order + entry),
+        inline_bytes=8 if big else 4,
+        link=struct.Struct(order + link),
+        values=values,
+    )
 
 
-def probe(data: Buffer) -> ImageHeader:
+_LAYOUTS = {(order, big): _layout(order, big=big) for order in "<>" for big in (False, True)}
+
+
+def probe(file: Reader) -> ImageHeader:
     """The header of a whole TIFF, whose directories, values and strips or tiles are all inside the file.
 
     Pages are all directories of the main chain, as libtiff and so libvips count them. The directories below
     them (pyramids in SubIFDs, Exif) are checked but not counted.
     """
-    reader = _Reader(data)
+    directories = _Directories(file)
+    values = directories.values
     first: ImageHeader | None = None
     pages = 0
-    offset = reader.first
-    below: list[tuple[int, bool]] = []
+    offset = directories.first
+    below: list[tuple[int, bool]] = []  # A heap, so that the file is read from front to back.
     while offset:
         if pages == MAX_PAGES:
             raise CorruptImage(format="TIFF")
-        tags, offset = reader.directory(offset)
-        header = _page_header(reader.values, tags)
+        tags, offset = directories.at(offset)
+        header = _page_header(values, tags)
         first = first or header
         pages += 1
-        _check_pixels(reader.values, tags)
-        below += _children(reader.values, tags)
+        _check_pixels(values, tags)
+        _add(below, _children(values, tags))
     if first is None:
         raise CorruptImage(format="TIFF")
     while below:
-        offset, is_image = below.pop()
-        tags, following = reader.directory(offset)
+        offset, is_image = heappop(below)
+        tags, following = directories.at(offset)
         if is_image:
-            _page_header(reader.values, tags)
-            _check_pixels(reader.values, tags)
-            below += [(following, True)] if following else []
-        below += _children(reader.values, tags)
-        if len(below) > MAX_PAGES:
-            raise CorruptImage(format="TIFF")
+            _page_header(values, tags)
+            _check_pixels(values, tags)
+            _add(below, [(following, True)] if following else [])
+        _add(below, _children(values, tags))
     return ImageHeader(format="TIFF", width=first.width, height=first.height, frames=pages)
 
 
-def peek(head: Buffer, *, full: bool) -> ImageHeader:
+def peek(head: Reader, *, full: bool) -> ImageHeader:
     """What the directory of the first page says, once it is there. Values elsewhere are not looked at."""
-    reader = _Reader(head)
-    if not reader.first:
+    directories = _Directories(head)
+    if not directories.first:
         raise CorruptImage(format="TIFF")
-    tags, _ = reader.directory(reader.first, whole=False)
-    return _page_header(reader.values, tags)
+    tags, _ = directories.at(directories.first, whole=False)
+    return _page_header(directories.values, tags)
+
+
+def _add(below: list[tuple[int, bool]], found: list[tuple[int, bool]]) -> None:
+    for one in found:
+        heappush(below, one)
+    if len(below) > MAX_PAGES:
+        raise CorruptImage(format="TIFF")
 
 
 class Values:
-    """Reads fields of one file, whose byte order is `order`, within a budget that grows with the file."""
+    """Reads fields of one file, whose byte order is `order`."""
 
-    __slots__ = ("_budget", "data", "order")
+    __slots__ = ("_layouts", "_order", "file")
 
-    def __init__(self, data: Buffer, order: str) -> None:
-        self.data = data
-        self.order = order
-        self._budget = _READINGS * len(data) + _SPARE
-
-    def spend(self, bytes: int) -> None:
-        """Counts `bytes` as read. Raises CorruptImage where the same ones are read over and over."""
-        self._budget -= bytes
-        if self._budget < 0:
-            raise CorruptImage(format="TIFF")
+    def __init__(self, file: Reader, order: str, layouts: dict[int, struct.Struct]) -> None:
+        self.file = file
+        self._order = order
+        self._layouts = layouts
 
     def one(self, field: Field | None, default: int = 0) -> int:
         """The first value of a field of whole numbers, or `default` if there is no such field."""
@@ -132,9 +145,9 @@ class Values:
             return default
         if field.kind not in _UNSIGNED or not field.number:
             raise CorruptImage(format="TIFF")
-        if field.position + field.bytes > len(self.data):
+        if field.position + field.bytes > self.file.size:
             raise TruncatedImage(format="TIFF")
-        value: int = unpack(self.order + _UNSIGNED[field.kind], self.data, field.position)[0]
+        value: int = self.file.unpack(self._layouts[field.kind], field.position)[0]
         return value
 
     def runs(self, field: Field, count: int | None = None) -> Iterator[tuple[int, ...]]:
@@ -143,66 +156,62 @@ class Values:
             raise CorruptImage(format="TIFF")
         code, width = _UNSIGNED[field.kind], _BYTES[field.kind]
         total = field.number if count is None else min(count, field.number)
-        if field.position + total * width > len(self.data):
+        if field.position + total * width > self.file.size:
             raise TruncatedImage(format="TIFF")
-        self.spend(total * width)
         for start in range(0, total, _RUN):
             run = min(_RUN, total - start)
-            yield unpack(f"{self.order}{run}{code}", self.data, field.position + start * width)
+            self.file.spend(1 + run // _VALUES_PER_PART)
+            piece, at = self.file.near(field.position + start * width, run * width)
+            yield struct.unpack_from(f"{self._order}{run}{code}", piece, at)
 
 
-class _Reader:
+class _Directories:
     """Reads each directory once: one that is met again is part of a cycle, or shared by two parents."""
 
-    __slots__ = ("data", "first", "layout", "seen", "values")
+    __slots__ = ("_file", "_layout", "_seen", "first", "values")
 
-    def __init__(self, data: Buffer) -> None:
-        order = "<" if data[0] == 0x49 else ">"
-        (version,) = unpack(order + "H", data, 2)
-        self.data = data
-        self.layout = _BIG if version == 43 else _CLASSIC
-        self.values = Values(data, order)
-        self.seen: set[int] = set()
+    def __init__(self, file: Reader) -> None:
+        order = "<" if file.byte(0) == 0x49 else ">"
+        (version,) = file.unpack(_LAYOUTS[order, False].counter, 2)
+        self._file = file
+        self._layout = _LAYOUTS[order, version == 43]
+        self.values = Values(file, order, self._layout.values)
+        self._seen: set[int] = set()
         self.first: int
         if version == 43:
-            width, zero, self.first = unpack(order + "HHQ", data, 4)
+            width, zero, self.first = struct.unpack(order + "HHQ", file.bytes(4, 16))
             if (width, zero) != (8, 0):
                 raise CorruptImage(format="TIFF")
         else:
-            (self.first,) = unpack(order + "I", data, 4)
+            (self.first,) = file.unpack(self._layout.link, 4)
 
-    def directory(self, offset: int, *, whole: bool = True) -> tuple[Tags, int]:
+    def at(self, offset: int, *, whole: bool = True) -> tuple[Tags, int]:
         """The needed fields of the directory at `offset`, and the offset of the next one or 0.
 
         Where `whole` is true, the values of all fields, needed or not, have to be inside the file.
         """
-        layout, order, size = self.layout, self.values.order, len(self.data)
-        if offset in self.seen or len(self.seen) > MAX_PARTS:
+        layout, file = self._layout, self._file
+        if offset in self._seen:
             raise CorruptImage(format="TIFF")
-        self.seen.add(offset)
-        position = offset + struct.calcsize(order + layout.counter)
-        if position > size:
-            raise TruncatedImage(format="TIFF")
-        (count,) = unpack(order + layout.counter, self.data, offset)
+        self._seen.add(offset)
+        (count,) = file.unpack(layout.counter, offset)
         if not 0 < count <= _MAX_ENTRIES:
             raise CorruptImage(format="TIFF")
-        end = position + count * layout.entry_bytes
-        if end > size:
-            raise TruncatedImage(format="TIFF")
-        self.values.spend(end - offset)
-        (following,) = unpack(order + layout.link, self.data, end)
+        file.spend(_DIRECTORY_PARTS + count // _ENTRIES_PER_PART)
+        position = offset + layout.counter.size
+        length = count * layout.entry.size
+        piece, at = file.near(position, length + layout.link.size)
+        (following,) = layout.link.unpack_from(piece, at + length)
         tags: Tags = {}
-        inline = position + layout.entry_bytes - layout.inline_bytes
-        for tag, kind, length, value in struct.iter_unpack(order + layout.entry, self.data[position:end]):
-            at = inline
-            inline += layout.entry_bytes
-            field = Field(kind, length, at)
-            if field.bytes > layout.inline_bytes:
-                field = Field(kind, length, value)
-                if whole and value + field.bytes > size:
-                    raise TruncatedImage(format="TIFF")
+        inline_bytes, size = layout.inline_bytes, file.size
+        inline = position + layout.entry.size - inline_bytes
+        for tag, kind, number, value in layout.entry.iter_unpack(piece[at : at + length]):
+            within = _BYTES.get(kind, 0) * number <= inline_bytes
+            if not within and whole and value + _BYTES[kind] * number > size:
+                raise TruncatedImage(format="TIFF")
             if tag in _NEEDED:
-                tags.setdefault(tag, field)
+                tags.setdefault(tag, Field(kind, number, inline if within else value))
+            inline += layout.entry.size
         return tags, following
 
 
@@ -239,7 +248,7 @@ def _check_pixels(values: Values, tags: Tags) -> None:
     needed = _pieces(values, tags, tiled=tiled)
     if offsets.number < needed or (counts is not None and counts.number < needed):
         raise CorruptImage(format="TIFF")
-    size = len(values.data)
+    size = values.file.size
     if counts is None:
         if any(max(run) >= size for run in values.runs(offsets, needed)):
             raise TruncatedImage(format="TIFF")

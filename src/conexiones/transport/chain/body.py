@@ -108,14 +108,14 @@ class Body:
             self._ending = error
             self._reader.cancel()
 
-    async def disconnected(self) -> None:
-        """Waits until the client has gone away. To be called when the body has ended.
+    async def disconnected(self, pause: float = FIRST_PAUSE) -> None:
+        """Waits until the client has gone away, or has the whole response. To be called when the body has
+        ended. `pause` is the first of the pauses.
 
         Until then, each receive() of pyvoy returns an empty body at once: without a pause, two threads would
         be busy for as long as the call lasts. A receive() that is cancelled logs an InvalidStateError, so
         this one is shielded, and finishes by itself.
         """
-        pause = FIRST_PAUSE
         while True:
             if self._pending is None:
                 self._pending = asyncio.ensure_future(self._receive())

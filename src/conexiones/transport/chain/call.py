@@ -1,5 +1,6 @@
 """One call, as it is known before its body is read. Every step of the chain and every handler gets it."""
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from conexiones.errors import Cancelled, ConexionesError
 from conexiones.shares import Caller, client_of
 from conexiones.transport.chain.body import Body
 from conexiones.transport.chain.memory import Lease
+from conexiones.transport.chain.replies import FREE, Large, Outgoing, Replies
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -26,6 +28,10 @@ and are not counted. "drain": a drain does not wait for their end."""
 CERTIFICATE = b"x-forwarded-client-cert"
 """The header in which Envoy names the certificate of a client, which it has verified. Envoy removes this
 header from requests, so that clients cannot set it."""
+
+CONNECTION = b"x-conexiones-connection"
+"""The header with Envoy's number of the connection. It counts where proxies are trusted, and the address that
+they tell has no port: then Envoy replaces what clients set."""
 
 _SUBJECT = re.compile(r'Subject="([^"]*)"')
 
@@ -57,9 +63,10 @@ class Call:
 
     `headers` are as they came, with names in lower case. `peer` is the client's address and port.
     `deadline` is None where the client has set none. `principal` is who calls, once a step of the chain has
-    found out. `gone` says that the client has gone away. A handler may add to `reply_headers` before its
-    first reply, and to `reply_trailers` before its end. `http_status` replaces the HTTP status of an error,
-    in protocols whose errors have one. `error` is what the call has failed with; the guard sets it.
+    found out. `outgoing` is None until `sends` makes it. `gone` says that the client has gone away. A
+    handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end.
+    `http_status` replaces the HTTP status of an error, in protocols whose errors have one. `error` is what
+    the call has failed with; the guard sets it.
     """
 
     __slots__ = (
@@ -74,11 +81,13 @@ class Call:
         "headers",
         "http_status",
         "memory",
+        "outgoing",
         "path",
         "peer",
         "principal",
         "protocol",
         "query",
+        "replies",
         "reply_headers",
         "reply_trailers",
         "route",
@@ -111,6 +120,8 @@ class Call:
         self.body = Body(receive)
         self.start_time = time.monotonic()
         self.deadline = None if seconds is None else self.start_time + seconds
+        self.replies: Replies | None = None
+        self.outgoing: Outgoing | None = None
         self.principal: object = None
         self.error: ConexionesError | None = None
         self.gone = False
@@ -139,9 +150,14 @@ class Call:
         address and port of the connection, since a client may have others."""
         if self._caller is None or self.principal is not None:
             host, port = self.peer or ("", 0)
+            connection = f"{host} {port}" if port else self.header(CONNECTION).decode("latin-1")
             client = client_of(host) if self.principal is None else f"principal {self.principal}"
-            self._caller = Caller(client, f"{host} {port}")
+            self._caller = Caller(client, connection)
         return self._caller
+
+    def release(self) -> None:
+        """Gives back the memory of the message that is worked on, before its handler waits for something."""
+        self.memory.release()
 
     @property
     def subject(self) -> str:
@@ -162,10 +178,49 @@ class Call:
             self.gone = True
             raise Cancelled from error
 
+    def sends(self) -> Outgoing | None:
+        """The replies on their way, made when they are needed first; None before the call is admitted."""
+        if self.outgoing is None and self.replies is not None:
+            self.outgoing = Outgoing(self.replies, self.caller, self.body)
+        return self.outgoing
+
+    async def send_piece(self, data: bytes) -> None:
+        """Sends a piece of the body, behind which others come. It waits until Envoy has room, and keeps no
+        copy of the piece while it does. Raises what `send` raises, and ClientStalled."""
+        outgoing, size = self.sends(), len(data)
+        taking = self._send({"type": "http.response.body", "body": data, "more_body": True})
+        del data
+        if outgoing is not None:
+            outgoing.begin()
+        try:
+            await taking
+        except OSError as error:
+            self.gone = True
+            raise Cancelled from error
+        except asyncio.CancelledError:
+            if outgoing is None or (ending := outgoing.ended()) is None:
+                raise
+            raise ending from None
+        finally:
+            if outgoing is not None:
+                outgoing.took(size)
+
+    async def room_for(self, size: int) -> None:
+        """Waits for memory for a reply of that size. To be called before the response begins. Raises
+        ServerBusy."""
+        if size > FREE and (outgoing := self.sends()) is not None:
+            await outgoing.hold_for(size)
+
+    async def room_for_all(self, large: Large) -> None:
+        """The same for large replies, before any of them is made."""
+        if (outgoing := self.sends()) is not None:
+            await outgoing.hold(large)
+
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """Sends a whole HTTP response; without the body to HEAD."""
+        """Sends a whole HTTP response; without the body to HEAD. Raises what `send` and `room_for` raise."""
+        content = b"" if self.verb == "HEAD" else body
+        await self.room_for(len(content))
         await self.send(
             {"type": "http.response.start", "status": status, "headers": headers, "trailers": False}
         )
-        content = b"" if self.verb == "HEAD" else body
         await self.send({"type": "http.response.body", "body": content, "more_body": False})

@@ -28,14 +28,29 @@ async def log(call: Call, rest: Endpoint) -> None:
     except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as cause:
         error = cause if isinstance(cause, errors.ConexionesError) else errors.Internal()
         _write(call, error, cause)
-        # The frames of the traceback refer to the request, and frames and error refer to each other. If they
-        # were left to the garbage collector, refused images of 60 MB would pile up.
-        traceback.clear_frames(cause.__traceback__)
-        error.__traceback__ = None
+        _forget_frames(cause)
         failure = error
     else:
         return
     raise failure
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Takes the frames out of an error and of all that it came from.
+
+    They refer to the request and to replies on their way, and frames and errors refer to each other. If they
+    were left to the garbage collector, refused images of 60 MB would pile up, as would replies of 1 MB that
+    nobody reads any more.
+    """
+    chain: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while chain:
+        one = chain.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            chain += (one.__cause__, one.__context__)
+            traceback.clear_frames(one.__traceback__)
+            one.__traceback__ = None
 
 
 def _write(call: Call, error: errors.ConexionesError, cause: BaseException) -> None:

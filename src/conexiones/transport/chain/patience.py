@@ -49,5 +49,7 @@ class Patience:
                 least_rate=self._least_rate,
                 idle_seconds=self._idle_seconds,
             )
+            if call.outgoing is not None:
+                call.outgoing.check(stall_seconds=self._stall_seconds, least_rate=self._least_rate)
         if self._calls:
             self._timer = asyncio.get_running_loop().call_later(self._look_seconds, self._look)

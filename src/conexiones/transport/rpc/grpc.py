@@ -23,6 +23,7 @@ class Grpc(Enveloped):
 
     async def reply(self, reply: Reply) -> None:
         data = self.encoded(reply)
+        await self._call.room_for(len(data))
         await self._start()
         self._ended = True
         await self._call.send({"type": "http.response.body", "body": data, "more_body": False})

@@ -8,6 +8,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
 from conexiones.transport.chain.call import Call, Exemption, Route
+from conexiones.transport.chain.replies import Large
 from conexiones.transport.rpc.envelopes import Requests
 from conexiones.transport.rpc.exchange import Exchange
 from conexiones.transport.rpc.outbox import Outbox
@@ -18,18 +19,23 @@ Handler: TypeAlias = Callable[[Any, Any], Awaitable[Any] | AsyncIterator[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handled:
-    """A handler, and what is special about its method. `pieces` is that of Requests."""
+    """A handler, and what is special about its method. `pieces` is that of Requests; `large` says that its
+    replies are."""
 
     handler: Handler
     pieces: bool = False
+    large: Large | None = None
     exempt: Iterable[Exemption] = ()
 
 
 class Method:
     """The endpoint of one method: it gives requests to the handler, and its replies to the exchange."""
 
-    def __init__(self, handler: Handler, descriptor: MethodDescriptor, requests: Requests) -> None:
+    def __init__(
+        self, handler: Handler, descriptor: MethodDescriptor, requests: Requests, large: Large | None = None
+    ) -> None:
         self._handler = handler
+        self._large = large
         self._requests = requests
         self._takes_stream = descriptor.client_streaming
         self._gives_stream = descriptor.server_streaming
@@ -46,6 +52,8 @@ class Method:
             request = exchange.requests(self._requests)
         else:
             request = await exchange.only(self._requests)
+        if self._large:
+            await call.room_for_all(self._large)
         handled: Any = self._handler(request, call)
         del request
         if self._gives_stream:
@@ -81,7 +89,7 @@ def service(
             streaming_method=limit.streaming_method,
             pieces=handled.pieces,
         )
-        endpoint = Method(handled.handler, method, requests)
+        endpoint = Method(handled.handler, method, requests, handled.large)
         routes[f"/{full_name}/{name}"] = Route(
             service=full_name,
             method=name,

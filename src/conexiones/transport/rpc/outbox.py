@@ -33,8 +33,9 @@ class Outbox:
                 queue, self._queue, self._size = self._queue, [], 0
                 self._room.set()
                 if queue:
-                    await self._exchange.send(queue[0] if len(queue) == 1 else b"".join(queue))
-                del queue
+                    sending = self._exchange.send(queue[0] if len(queue) == 1 else b"".join(queue))
+                    del queue  # what Envoy has not taken yet is in memory once
+                    await sending
             await gathering
         finally:
             gathering.cancel()

@@ -67,6 +67,13 @@ class Carried:
     def __getattr__(self, name: str) -> Any:
         return self._content if name == self._name else getattr(self._message, name)
 
+    def ClearField(self, name: str) -> None:  # noqa: N802 (as in protobuf)
+        """As that of a message: the payload is no longer held."""
+        if name == self._name:
+            self._content = memoryview(b"")
+        else:
+            self._message.ClearField(name)
+
 
 def cut_protobuf(data: memoryview, payload: Payload) -> tuple[bytes, memoryview] | None:
     """The rest of a message in protobuf, and its payload. None if it has no large one, or is not understood.

@@ -6,6 +6,7 @@
                                   one change to the folders of the blobs later, or in the middle of that
                                   change if it is a write, until it is not killed any more. Then it does
                                   the same with the changes of its writing process, which kills it too
+    … uploads ROOT                the same with one resumable upload, which is resumed in between
 
 Acknowledges each image that is stored with a line: its id and its digest. Contents repeat, so that equal
 bytes come in at once; some uploads are discarded after publish, as if the catalog had failed. For resumable
@@ -19,6 +20,7 @@ import random
 import signal
 import sqlite3
 import sys
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 
@@ -58,6 +60,23 @@ def record_of(image_id: str, digest: bytes, size: int) -> ImageRecord:
         frames=1,
         user=None,
         create_time=1,
+    )
+
+
+def new_upload(name: str) -> UploadRecord:
+    return UploadRecord(
+        id=name,
+        request_id=name,
+        state="OPEN",
+        committed_size=0,
+        declared_size=None,
+        writer_epoch=0,
+        client="",
+        user=None,
+        image_id=None,
+        failure=None,
+        create_time=1,
+        update_time=1,
     )
 
 
@@ -127,22 +146,7 @@ async def resume(root: Path, seed: int) -> None:
             await go_on(uploads, name, rng)
         for n in range(1_000_000):
             name = f"{seed}-{i}-{n}"
-            await uploads.catalog.create_upload(
-                UploadRecord(
-                    id=name,
-                    request_id=name,
-                    state="OPEN",
-                    committed_size=0,
-                    declared_size=None,
-                    writer_epoch=0,
-                    client="",
-                    user=None,
-                    image_id=None,
-                    failure=None,
-                    create_time=1,
-                    update_time=1,
-                )
-            )
+            await uploads.catalog.create_upload(new_upload(name))
             say(f"+ {name} 0")
             await go_on(uploads, name, rng)
 
@@ -211,6 +215,41 @@ async def few(root: Path) -> None:
     await uploads.close()
 
 
+RESUMED = random.Random(3).randbytes(2_500_000)
+PARTS = (900_000, 900_005, 2_100_000, len(RESUMED))
+"""The sizes that the upload `resumed` has one after the other: the bytes, and what is committed."""
+
+
+async def resumed(root: Path) -> None:
+    uploads = Uploads(root)
+    await uploads.open()
+    catalog = uploads.catalog
+    await catalog.create_upload(new_upload("resumed"))
+    say("+ resumed 0")
+    staged = await uploads.store.staging.resume("resumed", 0)
+    for size in PARTS:
+        if size == PARTS[2]:
+            await staged.release()
+            staged = await uploads.store.staging.resume("resumed", staged.size)
+        await staged.write(RESUMED[staged.size : size])
+        await staged.commit()
+        await catalog.advance_upload("resumed", epoch=0, size=size, now=1)
+        say(f"+ resumed {size}")
+    digest = await staged.publish(tell_nobody)
+    image = record_of("image", digest, len(RESUMED))
+    await catalog.end_upload("resumed", state="READY", image=image, failure=None, now=1)
+    say("= resumed")
+    await staged.settle()
+    await uploads.close()
+
+
+def upload_steps(root: Path) -> None:
+    """As `steps`, with `resumed`."""
+    step = 0
+    while killed_at(root / str(step), "server", step, "uploads", do=resumed):
+        step += 1
+
+
 def steps(root: Path) -> None:
     """Each step in a fork, which saves the start of Python. No thread is there when it is made."""
     step = 0
@@ -221,17 +260,21 @@ def steps(root: Path) -> None:
         step += 1
 
 
-def killed_at(own: Path, who: str, nth: int) -> bool:
-    """Whether the server, or its writing process, makes an nth change."""
+def killed_at(
+    own: Path, who: str, nth: int, *more: str, do: Callable[[Path], Coroutine[None, None, None]] = few
+) -> bool:
+    """Whether the server, or its writing process, makes an nth change while it does that. `more` are folders
+    whose changes count, too."""
     child = os.fork()
     if not child:
         if who == "server":
-            die_before_change(nth, str(own / "blobs"), str(own / "incoming"), str(own / "segments"))
+            folders = ("blobs", "incoming", "segments", *more)
+            die_before_change(nth, *(str(own / folder) for folder in folders))
         else:
             code = DYING.format(sources=str(SOURCES), nth=nth, folder=str(own / "segments"))
             writer_process.PROGRAM = with_code(code)
         say(f"step {who}")
-        asyncio.run(few(own))
+        asyncio.run(do(own))
         os._exit(0)
     status = os.waitpid(child, 0)[1]
     if status and os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
@@ -244,5 +287,7 @@ if __name__ == "__main__":
         asyncio.run(flood(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
     elif sys.argv[1] == "resume":
         asyncio.run(resume(Path(sys.argv[2]), int(sys.argv[3])))
+    elif sys.argv[1] == "uploads":
+        upload_steps(Path(sys.argv[2]))
     else:
         steps(Path(sys.argv[2]))

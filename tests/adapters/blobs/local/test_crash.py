@@ -16,8 +16,8 @@ import pytest
 
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from tests.adapters.blobs.contents import everything
-from tests.adapters.blobs.local.crash_worker import bytes_of
+from tests.adapters.blobs.contents import everything, tell_nobody
+from tests.adapters.blobs.local.crash_worker import RESUMED, bytes_of
 from tests.adapters.stored import stored_blobs
 from tests.support.paths import ROOT
 
@@ -189,3 +189,50 @@ async def test_kill_9_before_every_change_to_the_folder(tmp_path: Path) -> None:
     assert len(acknowledged[-1]) == 5, "the last step is one that was not killed"
     for step, images in enumerate(acknowledged):
         await recover(tmp_path / str(step), images)
+
+
+async def test_kill_9_before_every_change_to_a_resumable_upload(tmp_path: Path) -> None:
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, *WORKER, "uploads", str(tmp_path), stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    output, _ = await worker.communicate()
+    assert worker.returncode == 0
+    said: list[list[str]] = []
+    for line in output.decode().splitlines():
+        if line.startswith("step "):
+            said.append([])
+        else:
+            said[-1].append(line)
+    assert len(said) > 30
+    assert said[-1][-1] == "= resumed", "the last step is one that was not killed"
+    for step, lines in enumerate(said):
+        await go_on_after_kill(tmp_path / str(step), lines)
+        shutil.rmtree(tmp_path / str(step))  # pytest keeps the folders of three runs
+
+
+async def go_on_after_kill(root: Path, said: list[str]) -> None:
+    """Checks what the killed worker had acknowledged, and finishes its upload from there."""
+    catalog = SqliteCatalog(root / "catalog.db")
+    store = LocalStore(root, catalog, writer=catalog.writer)
+    await catalog.open()
+    await store.open()
+    upload = await catalog.get_upload("resumed")
+    assert upload is not None or not said
+    if upload and upload.state == "OPEN":
+        assert "= resumed" not in said
+        size = upload.committed_size
+        assert size >= int(said[-1].split()[2] if said else 0)
+        staged = await store.staging.resume("resumed", size)
+        if size:
+            assert await staged.inspect(everything) == RESUMED[:size]
+        await staged.write(RESUMED[size:])
+        assert await staged.commit() == len(RESUMED)
+        assert await staged.publish(tell_nobody) == hashlib.sha256(RESUMED).digest()
+        await staged.release()
+    elif upload:
+        assert b"".join([p async for p in store.blobs.read(hashlib.sha256(RESUMED).digest())]) == RESUMED
+        assert list((root / "uploads").iterdir()) == []
+    stored_blobs(root)
+    assert list((root / "incoming").iterdir()) == []
+    await store.close()
+    await catalog.close()

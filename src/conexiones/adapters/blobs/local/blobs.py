@@ -19,12 +19,17 @@ from conexiones.errors import BlobCorrupt, ConexionesError
 
 log = logging.getLogger(__name__)
 
+PIECE = 256 << 10
+"""Bytes of the largest piece that is given, by default."""
+
 
 class LocalBlobs:
     """A Blobs. LocalStore makes it, opens it and closes it."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, *, piece: int = PIECE) -> None:
+        """Blobs are given in pieces of at most `piece` bytes."""
         self._folder = folder
+        self._piece = piece
 
     async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
         """As in the port. Each block is checked before it is given, and the last piece of what is read from
@@ -39,8 +44,9 @@ class LocalBlobs:
             if offset > record.size:
                 raise BlobCorrupt
             data = await folder.run(folder.segments.read, record)
-            if offset < record.size:
-                yield data[offset:]
+            while offset < record.size:
+                yield data[offset : offset + self._piece]
+                offset += self._piece
             return
         blob = await folder.run(self._open, digest)
         try:
@@ -49,15 +55,16 @@ class LocalBlobs:
             start = offset - offset % BLOCK_BYTES
             checks = _Checks(blob, whole=start == 0)
             while start < blob.size and offset < blob.size:
-                piece = await folder.run(_read_block, blob, start, checks)
-                skip, start = offset - start, start + len(piece)
+                block = await folder.run(_read_block, blob, start, checks)
+                skip, start = offset - start, start + len(block)
                 if checks.sha is not None and start == blob.size:
                     if checks.sha.digest() != digest:
                         raise BlobCorrupt
                     if checks.made is not None:
                         await to_end(asyncio.ensure_future(self._keep_checksums(digest, checks.made)))
-                yield piece[skip:] if skip else piece
-                del piece  # the reader may take long to come back
+                for at in range(skip, len(block), self._piece):
+                    yield block[at : at + self._piece]
+                del block  # the next one comes in its place
                 offset = start
         finally:
             os.close(blob.descriptor)

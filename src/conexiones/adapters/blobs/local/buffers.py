@@ -8,21 +8,15 @@ from collections import deque
 from mmap import mmap
 from weakref import WeakSet
 
-MEMORY = 64 << 20
-"""Bytes for all uploads that have more than LEAST in memory, while there are no more than a thousand. The
-buffers of those that go to files come on top."""
-
-LEAST = 64 << 10
-"""Bytes that an upload may have in memory, however many uploads there are."""
+MEMORY = 192 << 20
+UPLOADS = 1000
+"""By default, so much memory is for so many uploads. See Buffers for what is done with it."""
 
 UNIT = 1 << 20
 """Bytes of a unit of the pool."""
 
-UNITS = 64
-"""Units in the pool: 64 MiB for all uploads together."""
-
-SMALL_UNIT = 64 << 10
-"""Bytes that an upload gets outside the pool when the pool is empty and the upload holds nothing of it."""
+SMALL_UNITS = 4 << 10, 64 << 10
+"""The least and the most bytes of a small unit, which is a power of two between them."""
 
 BATCH = 4
 """The most units that are written with one call."""
@@ -33,12 +27,23 @@ hashed; with two more, neither waits when the other takes longer."""
 
 
 class Buffers:
-    """The memory of all uploads of a store. `give` may be called from any thread, all else from one only."""
+    """The memory of all uploads of a store. `give` may be called from any thread, all else from one only.
 
-    def __init__(self, small: int) -> None:
-        """No upload of more than `small` bytes stays in memory."""
+    A third of the memory is for uploads that stay in memory, and a third is the pool. Of the rest each upload
+    may have a small unit outside the pool, however many uploads there are: as long as it has no more bytes,
+    and when the pool is empty and it holds nothing of it.
+    """
+
+    def __init__(self, small: int, *, memory: int = MEMORY, uploads: int = UPLOADS) -> None:
+        """No upload of more than `small` bytes stays in memory. All have at most `memory` bytes, while there
+        are no more than `uploads`."""
+        third = memory // 3
+        least, most = SMALL_UNITS
+        self._small_unit = max(least, min(most, 1 << (third // uploads).bit_length() - 1))
+        self._memory = third
+        self._units = max(1, third // UNIT)
         self._small = small
-        self._least = min(LEAST, small)
+        self._least = min(self._small_unit, small)
         self._large: WeakSet[object] = WeakSet()  # the uploads that have had more than that in memory
         self._free: deque[memoryview] = deque()
         self._made = 0
@@ -50,25 +55,25 @@ class Buffers:
         if size <= self._least:
             return True
         self._large.add(upload)
-        return size <= min(self._small, MEMORY // len(self._large))
+        return size <= min(self._small, self._memory // len(self._large))
 
     def batch(self) -> int:
         """Units that an upload may gather now before it writes them."""
-        share = UNITS // max(1, self.users) // (OUTSTANDING + 1)
+        share = self._units // max(1, self.users) // (OUTSTANDING + 1)
         return max(1, min(BATCH, share))
 
     def take(self) -> memoryview | None:
         """A unit, whose content is undefined, or None if all are in use."""
         if self._free:
             return self._free.pop()
-        if self._made == UNITS:
+        if self._made == self._units:
             return None
         self._made += 1
         return memoryview(mmap(-1, UNIT))
 
     def small(self) -> memoryview:
         """A small unit outside the pool: so slow clients never empty the pool for all others."""
-        return memoryview(mmap(-1, SMALL_UNIT))
+        return memoryview(mmap(-1, self._small_unit))
 
     def give(self, unit: memoryview) -> None:
         if len(unit) == UNIT:

@@ -20,7 +20,12 @@ class FileView:
     whoever looks.
     """
 
-    def __init__(self, file: DirectFile, size: int, check: Callable[[int, memoryview], None]) -> None:
+    def __init__(
+        self,
+        file: DirectFile,
+        size: int,
+        check: Callable[[int, memoryview], None] = lambda _number, _data: None,
+    ) -> None:
         self._file = file
         self._size = size
         self._check = check

@@ -23,11 +23,11 @@ class LocalStaging:
     processes shared it, two could hold the same upload.
     """
 
-    def __init__(self, folder: Folder, *, small: int) -> None:
+    def __init__(self, folder: Folder, buffers: Buffers, *, small: int) -> None:
         """Blobs of at most `small` bytes go into segments."""
         self._folder = folder
         self._small = small
-        self._buffers = Buffers(small)
+        self._buffers = buffers
         self._held: set[str] = set()  # ids that are resumed or being dropped; used on the event loop only
 
     def stage(self) -> Staged:

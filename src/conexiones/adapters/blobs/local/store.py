@@ -32,7 +32,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from conexiones.adapters.blobs.local.blobs import LocalBlobs
+from conexiones.adapters.blobs.local.blobs import PIECE, LocalBlobs
+from conexiones.adapters.blobs.local.buffers import MEMORY, UPLOADS, Buffers
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.identity import check_identity, refuse_without_catalog
 from conexiones.adapters.blobs.local.staging import LocalStaging, is_upload_id
@@ -53,6 +54,9 @@ _MARKER = re.compile(r"([0-9a-f]{64})\.")
 class LocalStore:
     """A Staging and a Blobs in the folder `root`, which is created if it is not there.
 
+    Images on their way in have at most `memory` bytes, while there are no more than `uploads` at a time.
+    Blobs are read in pieces of at most `piece` bytes.
+
     `writer` is the writer of the catalog, if it has one that can carry blobs: a small image then becomes
     durable in one step with its row. The catalog starts it before the store is opened, and stops it after the
     store is closed. With None the store has a writer of its own. `small` takes the place of SMALL.
@@ -61,11 +65,21 @@ class LocalStore:
     """
 
     def __init__(
-        self, root: Path, catalog: Catalog, *, writer: WriterClient | None = None, small: int = SMALL
+        self,
+        root: Path,
+        catalog: Catalog,
+        *,
+        writer: WriterClient | None = None,
+        small: int = SMALL,
+        memory: int = MEMORY,
+        uploads: int = UPLOADS,
+        piece: int = PIECE,
     ) -> None:
         self._folder = Folder(root, catalog)
-        self.staging: Staging = LocalStaging(self._folder, small=small)
-        self.blobs: Blobs = LocalBlobs(self._folder)
+        self.staging: Staging = LocalStaging(
+            self._folder, Buffers(small, memory=memory, uploads=uploads), small=small
+        )
+        self.blobs: Blobs = LocalBlobs(self._folder, piece=piece)
         self._catalog = catalog
         self._shares = writer is not None
         self._writer = writer or WriterClient()

@@ -2,12 +2,13 @@
 until its standard input ends.
 
 `conexiones.adapters.decoder.worker_process` starts it as a package of its own, so its modules import nothing
-of Conexiones but each other, relatively. Its arguments are the bytes of memory that one request may take, and
-how nice it is to other processes. Standard input is a stream socket. Every message on it consists of its
-length (4 bytes, big-endian) and that many bytes:
+of Conexiones but each other, relatively. It then confines itself (sandbox.py). Its arguments are how nice it
+is to other processes, and the bytes of memory that one request may take. Standard input is a stream socket.
+Every message on it consists of its length (4 bytes, big-endian) and that many bytes:
 
-    worker → server   an empty message: the worker is ready
-    server → worker   JSON {"task", "path", "format", "pixels", …}; the rest is the arguments of the task
+    worker → server   JSON: the parts of the sandbox that hold. The worker is ready
+    server → worker   JSON {"task", "format", "pixels", …}; the rest is the arguments of the task. Its first
+                      byte carries the descriptor of the file (SCM_RIGHTS)
     worker → server   an empty message: the worker has taken the request
     worker → server   JSON {"cause", "detail", …}; the rest is what the task found, if `cause` is empty
     worker → server   the image that the task made, or an empty message

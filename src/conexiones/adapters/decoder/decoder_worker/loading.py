@@ -1,9 +1,13 @@
 """Opening image files within the limits, and scaling them down: what every task begins with."""
 
+import os
 import re
 from typing import Any
 
 import pyvips
+
+# Loaded before the sandbox, within which nothing can be. The formats that `Image.open` knows are not needed.
+from PIL import BmpImagePlugin, Image
 
 from . import Refusal
 
@@ -17,6 +21,8 @@ LOADERS = {
     "HEIF": "Heif",
 }
 """Format → loader of libvips. BMP has none here, and is loaded by Pillow."""
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
 
 ANY = 10_000_000
 """The largest width or height that libvips has, which stands for no limit."""
@@ -66,26 +72,27 @@ def allow_only_known_loaders() -> None:
 class File:
     """An image file of which only the header has been read.
 
-    `path` must not contain a name that a client chose, because libraries repeat it in their error texts. With
-    `animated` all frames are read, one below the other; otherwise the first one is. `strict` is for JPEG: see
-    `has_all_pixels`. Raises Refused if there are more than `limit` pixels, MemoryError, and pyvips.Error.
+    It is known by an open descriptor, because a worker can open nothing. With `animated` all frames are read,
+    one below the other; otherwise the first one is. `strict` is for JPEG: see `has_all_pixels`. Raises
+    Refused if there are more than `limit` pixels, MemoryError, and pyvips.Error.
     """
 
     def __init__(
-        self, path: str, format: str, limit: int, *, animated: bool = False, strict: bool = False
+        self, descriptor: int, format: str, limit: int, *, animated: bool = False, strict: bool = False
     ) -> None:
-        self._path = path
+        self._descriptor = descriptor
         self._format = format
         self._strict = strict
         self.frames = 1
         self._bitmap: Any = None
         if format == "BMP":
-            self._bitmap = self.header = _bitmap(path, limit)
+            self._bitmap = self.header = _bitmap(descriptor, limit)
             return
         if format not in LOADERS:
             raise Refused("UNSUPPORTED", format)
-        source = pyvips.Source.new_from_file(path)
-        self.header = pyvips.Image.new_from_source(source, "", access="sequential")
+        self.header = pyvips.Image.new_from_source(
+            pyvips.Source.new_from_descriptor(descriptor), "", access="sequential"
+        )
         if animated and "n-pages" in self.header.get_fields():
             self.frames = self.header.get("n-pages")
         check_pixels(self.header.width, self.header.height * self.frames, limit)
@@ -115,8 +122,14 @@ class File:
             options += ",n=-1"
         # Not `thumbnail`, which takes what follows a bracket in a file name as options.
         # `thumbnail_source` forgets its own argument `fail_on` (libvips 8.18), so it goes to the loader.
+        # The header's source, which has the same offset in the file, is read from no more.
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
         return pyvips.Image.thumbnail_source(
-            pyvips.Source.new_from_file(self._path), width, height=height, option_string=options, **how
+            pyvips.Source.new_from_descriptor(self._descriptor),
+            width,
+            height=height,
+            option_string=options,
+            **how,
         )
 
 
@@ -128,14 +141,10 @@ def has_all_pixels(error: str) -> bool:
     return not DAMAGED_JPEG.search(error)
 
 
-def _bitmap(path: str, limit: int) -> Any:
+def _bitmap(descriptor: int, limit: int) -> Any:
     """The image of a BMP file, loaded by Pillow because this libvips has no loader for it. Raises Refused."""
-    # Imported here, because few servers ever see a BMP.
-    from PIL import Image
-
-    Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
     try:
-        with Image.open(path, formats=["BMP"]) as file:
+        with os.fdopen(descriptor, "rb", closefd=False) as data, BmpImagePlugin.BmpImageFile(data) as file:
             check_pixels(*file.size, limit)
             image = file.convert("RGBA" if file.has_transparency_data else "RGB")
     except (Refused, MemoryError):

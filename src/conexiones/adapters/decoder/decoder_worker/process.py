@@ -1,5 +1,6 @@
 """The worker process: what it may do, and how it answers. The package's docstring has the protocol."""
 
+import array
 import contextlib
 import ctypes
 import json
@@ -9,7 +10,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyvips
 
@@ -17,15 +18,15 @@ from . import Refusal
 from .facts import facts
 from .loading import File, Refused, allow_only_known_loaders, has_all_pixels, refusal
 from .render import preview, render
+from .sandbox import SystemCallFilter, close_files, forbid_new_privileges
 
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PR_SET_PDEATHSIG = 1
 
 
 def die_with_the_server() -> None:
     """Has the kernel kill this process as soon as the thread that started it is gone."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     # A service manager signals all processes of a service at once. The server drains first, and then ends
     # its workers.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -35,17 +36,26 @@ def die_with_the_server() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def limit_memory(size: int) -> None:
-    """Lets this process take `size` bytes more than it has now.
+def start_libraries() -> None:
+    """Has libvips start its threads, and each codec what it begins with, while that is not limited yet."""
+    small = pyvips.Image.black(64, 64, bands=3).copy(interpretation="srgb")
+    for data in (
+        small.jpegsave_buffer(),
+        small.pngsave_buffer(),
+        small.webpsave_buffer(),
+        small.heifsave_buffer(compression="av1", effort=0),
+    ):
+        pyvips.Image.thumbnail_buffer(data, 32, output_profile="srgb").write_to_memory()
+
+
+def limit_memory(size: int, status: BinaryIO) -> None:
+    """Lets this process take `size` bytes more than it has now. `status` is its open /proc/self/status.
 
     RLIMIT_DATA counts private writable memory: the heap, anonymous maps and the stacks of threads. RLIMIT_AS
     would also count image files mapped for reading, and the address space that malloc reserves for each
     thread without using it. It would so refuse large files that need little memory.
     """
-    # Starts the threads of libvips, whose stacks then count as what the process has now.
-    pyvips.Image.black(64, 64, bands=3).jpegsave_buffer()
-    status = Path("/proc/self/status").read_text()
-    idle = 1024 * int(status.partition("VmData:")[2].split()[0])
+    idle = 1024 * int(status.read().partition(b"VmData:")[2].split()[0])
     resource.setrlimit(resource.RLIMIT_DATA, (idle + size, idle + size))
 
 
@@ -59,28 +69,52 @@ def limit_the_rest() -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def perform(request: dict[str, Any], path: str) -> tuple[dict[str, Any], bytes]:
+def confine(memory: int) -> list[str]:
+    """Takes from this process for good what decoding does not need. Gives the parts of the sandbox that hold.
+
+    `memory` is what a request may take. The order matters: Landlock holds for the threads that come after it,
+    and nothing can be opened after it.
+    """
+    die_with_the_server()
+    allow_only_known_loaders()
+    limit_the_rest()
+    with Path("/proc/self/status").open("rb", buffering=0) as status:
+        calls = SystemCallFilter()
+        holds = {
+            "no_new_privs": forbid_new_privileges(),
+            "landlock": close_files() > 0,
+        }
+        start_libraries()
+        limit_memory(memory, status)
+    holds["seccomp"] = calls.load()
+    return [part for part, held in holds.items() if held]
+
+
+def perform(request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], bytes]:
     """What a task found, and the image that it made. Raises Refused and MemoryError."""
     format = request["format"].upper()
     if format == "JPEG":
         try:
-            return attempt(request, path, format, strict=True)
+            return attempt(request, descriptor, format, strict=True)
         except pyvips.Error as error:
             if not has_all_pixels(error.detail):
                 raise refusal(error.detail) from error
+        os.lseek(descriptor, 0, os.SEEK_SET)
     try:
-        return attempt(request, path, format, strict=False)
+        return attempt(request, descriptor, format, strict=False)
     except pyvips.Error as error:
         # Not the message, which names the operation too: "unable to copy to memory" is not about memory.
         raise refusal(error.detail) from error
 
 
-def attempt(request: dict[str, Any], path: str, format: str, *, strict: bool) -> tuple[dict[str, Any], bytes]:
+def attempt(
+    request: dict[str, Any], descriptor: int, format: str, *, strict: bool
+) -> tuple[dict[str, Any], bytes]:
     """Performs a task once, reading a JPEG strictly or not. Raises pyvips.Error as well."""
     # An operation that succeeded may have left a text, to which that of the next error would be added.
     pyvips.vips_lib.vips_error_clear()
     limit = request["pixels"]
-    file = File(path, format, limit, animated=request.get("animated", False), strict=strict)
+    file = File(descriptor, format, limit, animated=request.get("animated", False), strict=strict)
     match request["task"]:
         case "preview":
             return {}, preview(file, request["side"])
@@ -94,16 +128,13 @@ def attempt(request: dict[str, Any], path: str, format: str, *, strict: bool) ->
             raise ValueError(task)
 
 
-def answer(request: dict[str, Any]) -> tuple[bytes, bytes]:
+def answer(request: dict[str, Any], descriptor: int) -> tuple[bytes, bytes]:
     """The two messages of a reply."""
     cause: Refusal | None = None
     detail, image = "", b""
     found: dict[str, Any] = {}
     try:
-        # Opened here, so that no library sees the name of the file. It may not be UTF-8, and libraries would
-        # repeat it in their error texts.
-        with Path(request["path"]).open("rb") as file:
-            found, image = perform(request, f"/proc/self/fd/{file.fileno()}")
+        found, image = perform(request, descriptor)
     except Refused as refused:
         cause, detail = refused.cause, refused.detail
     except MemoryError:
@@ -113,21 +144,44 @@ def answer(request: dict[str, Any]) -> tuple[bytes, bytes]:
     return json.dumps({**found, "cause": cause or "", "detail": detail[:2000]}).encode(), image
 
 
+def received(channel: socket.socket) -> tuple[bytes, int] | None:
+    """The next message and the descriptor that came with it, None at the end."""
+    descriptors = array.array("i")
+    length, rights, *_ = channel.recvmsg(4, socket.CMSG_SPACE(descriptors.itemsize))
+    if not length:
+        return None
+    for _, _, data in rights:
+        descriptors.frombytes(data)
+    length += _exactly(channel, 4 - len(length))
+    return _exactly(channel, int.from_bytes(length)), descriptors[0]
+
+
+def _exactly(channel: socket.socket, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        piece = channel.recv(length - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
 def main() -> None:
-    die_with_the_server()
-    allow_only_known_loaders()
-    limit_the_rest()
-    limit_memory(int(sys.argv[1]))
-    os.nice(int(sys.argv[2]))
     channel = socket.socket(fileno=0)
-    channel.sendall(bytes(4))
-    stream = channel.makefile("rb")
-    while length := stream.read(4):
-        request = json.loads(stream.read(int.from_bytes(length)))
+    send(channel, json.dumps(confine(int(sys.argv[1]))).encode())
+    while message := received(channel):
+        data, descriptor = message
         # Empties standard error. At its size limit, the next crash could not say why.
         os.ftruncate(2, 0)
         os.lseek(2, 0, os.SEEK_SET)
-        channel.sendall(bytes(4))  # taken: if the process dies from here on, it is because of this request
-        for part in answer(request):
-            channel.sendall(len(part).to_bytes(4))
-            channel.sendall(part)
+        send(channel, b"")  # taken: if the process dies from here on, it is because of this request
+        try:
+            for part in answer(json.loads(data), descriptor):
+                send(channel, part)
+        finally:
+            os.close(descriptor)
+
+
+def send(channel: socket.socket, message: bytes) -> None:
+    channel.sendall(len(message).to_bytes(4))
+    channel.sendall(message)

@@ -1,0 +1,153 @@
+"""Who may have a decoder next. Belongs to one event loop, and knows nothing of processes.
+
+Clients take turns, and in each client its connections do. Small and large work waits in a line each, which
+take turns, too. A worker that large work has is gone for seconds, so there are limits to that:
+
+- With two workers or more, large work never has the last one: that is kept for small work.
+- With four workers or more, the large work of one client leaves one of the others to other clients.
+- With one worker, small work comes first after large work, for as long as the large work took.
+
+So small work waits for one piece of large work at most, and a client for one piece of another's work, if
+nobody else waits.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from conexiones.errors import ConexionesError, ServerBusy, ServerDraining
+from conexiones.shares import SERVER, Caller, FairLine
+
+_REMEMBERED = 4096
+"""Clients and connections of which it is known when they were served last."""
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """The right to use a worker, for work that is small or large, since a time of the event loop."""
+
+    caller: Caller
+    large: bool
+    since: float
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    large: bool
+    in_line: bool = True
+    granted: asyncio.Future[Place] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Places:
+    """The places at `workers` workers. `wait_seconds` limits the wait for one; None does not."""
+
+    def __init__(self, workers: int, *, wait_seconds: float | None) -> None:
+        self._workers = workers
+        self._wait_seconds = wait_seconds
+        self._most_large = max(1, workers - 1)
+        self._most_large_of_one = max(1, self._most_large - 1)
+        self._held: set[Place] = set()
+        # Lines for small (False) and large work.
+        self._lines: dict[bool, FairLine[_Waiting]] = {False: FairLine(), True: FairLine()}
+        self._served: OrderedDict[tuple[bool, str | Caller], int] = OrderedDict()  # when, by a count
+        self._count = 0
+        self._large_next = False  # whose turn it is, where small and large work wait
+        self._small_until = 0.0  # with one worker: until then small work comes first
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._lines.values()))
+
+    async def take(self, caller: Caller, *, large: bool) -> Place:
+        """Waits for a place, which has to be given back. Raises ServerBusy, and ServerDraining after `close`.
+
+        If it is cancelled, it takes none.
+        """
+        waiting = _Waiting(large)
+        line = self._lines[large]
+        line.push(caller, waiting)
+        self._serve()
+        try:
+            # The work of the server itself may wait: it would only come again.
+            async with asyncio.timeout(None if caller == SERVER else self._wait_seconds):
+                return await waiting.granted
+        except (asyncio.CancelledError, TimeoutError, ConexionesError) as error:
+            if waiting.in_line:
+                line.remove(caller, waiting, served=False)
+                self._serve()  # for those that were behind it
+            elif not waiting.granted.cancelled() and not waiting.granted.exception():
+                self.give(waiting.granted.result())
+            if isinstance(error, TimeoutError):
+                raise ServerBusy from error
+            raise
+
+    def give(self, place: Place) -> None:
+        """Gives a place back."""
+        self._held.remove(place)
+        if place.large and self._workers == 1:
+            now = asyncio.get_running_loop().time()
+            self._small_until = now + (now - place.since)
+        self._serve()
+
+    def outgrow(self, place: Place) -> bool:
+        """Counts what was small as large from now on. False if there may be no more large work: then it has
+        to give way."""
+        if self._workers > 1 and not self._room_for_large(place.caller):
+            return False
+        place.large = True
+        return True
+
+    def close(self) -> None:
+        """Sends away all who wait."""
+        for line in self._lines.values():
+            while line:
+                for caller, waiting in line.turns():
+                    line.remove(caller, waiting, served=True)
+                    waiting.in_line = False
+                    if not waiting.granted.done():
+                        waiting.granted.set_exception(ServerDraining())
+
+    def _serve(self) -> None:
+        while len(self._held) < self._workers and (found := next(self._candidates(), None)):
+            caller, waiting = found
+            self._lines[waiting.large].remove(caller, waiting, served=True)
+            waiting.in_line = False
+            self._remember(caller, large=waiting.large)
+            self._large_next = not waiting.large
+            place = Place(caller, waiting.large, asyncio.get_running_loop().time())
+            self._held.add(place)
+            waiting.granted.set_result(place)
+
+    def _candidates(self) -> Iterator[tuple[Caller, _Waiting]]:
+        """Those who may have a place now, in the order of their turns."""
+        small = self._turns(large=False)
+        large = [turn for turn in self._turns(large=True) if self._room_for_large(turn[0])]
+        if self._workers == 1:
+            large_first = self._large_next and asyncio.get_running_loop().time() >= self._small_until
+        else:
+            large_first = self._large_next
+        yield from large + small if large_first else small + large
+
+    def _turns(self, *, large: bool) -> list[tuple[Caller, _Waiting]]:
+        """The turns in one line: first those whose client was served longest ago, or never. Of one that was
+        alone for a while, FairLine does not know that others that come then are next.
+
+        One that was cancelled a moment ago is about to leave the line, and has no turn.
+        """
+        turns = [turn for turn in self._lines[large].turns() if not turn[1].granted.done()]
+        served = self._served
+        turns.sort(key=lambda turn: (served.get((large, turn[0].client), 0), served.get((large, turn[0]), 0)))
+        return turns
+
+    def _remember(self, caller: Caller, *, large: bool) -> None:
+        self._count += 1
+        for key in ((large, caller.client), (large, caller)):
+            self._served[key] = self._count
+            self._served.move_to_end(key)
+        while len(self._served) > _REMEMBERED:
+            self._served.popitem(last=False)
+
+    def _room_for_large(self, caller: Caller) -> bool:
+        callers = [place.caller.client for place in self._held if place.large]
+        return len(callers) < self._most_large and callers.count(caller.client) < self._most_large_of_one

@@ -1,0 +1,45 @@
+"""What is promised under a limit on file descriptors."""
+
+import logging
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conexiones.settings import Settings
+from conexiones.transport.process.descriptors import CALL, CONNECTION, FLOOR, OWN, UPLOAD, fitted
+from conexiones.transport.process.start_error import StartError
+
+
+@pytest.mark.parametrize("hard", [FLOOR, 1024, 4096])
+def test_what_does_not_fit_is_scaled_down(hard: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        less = fitted(Settings(), hard)
+    taken = CONNECTION * less.max_connections + CALL * less.max_calls + UPLOAD * less.max_open_uploads
+    assert hard - 10 < OWN + taken <= hard
+    (line,) = caplog.messages
+    assert f"--max-connections {less.max_connections}, --max-calls {less.max_calls}" in line
+
+
+def test_what_fits_stays(caplog: pytest.LogCaptureFixture) -> None:
+    assert fitted(Settings(), 1_000_000) == Settings()
+    small = Settings(max_connections=20, max_calls=20, max_open_uploads=20)
+    assert fitted(small, FLOOR) == small
+    assert not caplog.messages
+
+
+def test_below_the_floor_it_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="ulimit -Hn"):
+        fitted(Settings(), FLOOR - 1)
+    ran = subprocess.run(
+        [sys.executable, "-m", "conexiones", "serve", "--address=127.0.0.1:0", f"--data-dir={tmp_path}"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert "file descriptors" in line
