@@ -72,6 +72,7 @@ class Commits:
 
     def _commit_with_room(self, group: list[Work]) -> list[Decided]:
         try:
+            self._check_there()  # first, so that no ballast comes into a folder that is being deleted
             self._ballast.hold()
             decided = self._commit(group)
             if not isinstance(decided[0].error, StorageFull):  # it is an error of all
@@ -79,6 +80,8 @@ class Commits:
         except OSError as error:
             failure = failed(error)
             decided = [failed_too(failure) for _ in group]
+            if not isinstance(failure.error, StorageFull):
+                return decided
         freeing = iter(self._free([work for work in group if _frees(work)]))
         return [next(freeing) if _frees(work) else one for work, one in zip(group, decided, strict=True)]
 
@@ -104,7 +107,6 @@ class Commits:
 
     def _commit(self, group: list[Work]) -> list[Decided]:
         try:
-            self._check_there()
             try:
                 if self.newest and len(group) <= ROWS and all(work is insert_images for work, _ in group):
                     # One statement, which is a transaction of its own. It adds an event for each image, and
