@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test conformance check bench faults fuzz budget generate lock clean
+.PHONY: help demo test conformance check bench faults fuzz budget attack generate lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -27,6 +27,9 @@ fuzz: setup ## make up inputs for SECONDS (600), TARGETS="formats rpcs" or all; 
 budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back, and of shapes of traffic
 	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_memory_budgets.py -q -s $(ARGS)
 	@$(RUN) -m tests.server.shapes
+
+attack: setup ## measure what a good client sees during attacks, into docs/security.md; ARGS="idle trickle" runs some
+	@$(RUN) -m tests.attack $(ARGS)
 
 conformance: setup ## run suites that others wrote (Connect, gRPC interop, h2spec); needs Go; ARGS=--write writes docs
 	@if command -v go >/dev/null; then $(RUN) -m tests.conformance $(ARGS); \

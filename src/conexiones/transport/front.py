@@ -20,6 +20,7 @@ from conexiones.transport.chain.patience import Patience
 from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
 from conexiones.transport.process.control import Control
+from conexiones.transport.process.crowd import Crowd
 from conexiones.transport.router import Router
 
 _log = logging.getLogger("conexiones.front")
@@ -67,6 +68,8 @@ class Front:
         )
         limits = Limits(memory, replies, patience)
         self._flush_seconds = settings.stall_seconds
+        behind = settings.trusted_proxies or settings.proxy_protocol
+        self._crowd = None if behind else Crowd(settings.max_connections)
         self._cut = Cut()
         self._serve = chain([*steps, guard, log, self._cut, Deadline(), self._admission, limits])
 
@@ -88,7 +91,7 @@ class Front:
         await receive()
         asyncio.get_running_loop().set_exception_handler(_drop_harmless)
         async with AsyncExitStack() as stack:
-            listening: asyncio.Task[None] | None = None
+            tasks: list[asyncio.Task[None]] = []
             self._control = await Control.of_supervisor()
             if self._control:
                 stack.push_async_callback(self._control.close)
@@ -106,12 +109,14 @@ class Front:
                 await send({"type": "lifespan.startup.failed", "message": "see the log"})
                 return
             if self._control:
-                listening = asyncio.create_task(self._listen(self._control))
+                tasks.append(asyncio.create_task(self._listen(self._control)))
+                if self._crowd:
+                    tasks.append(asyncio.create_task(self._crowd.watch()))
                 self._control.say("ready")
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            if listening:
-                listening.cancel()
+            for task in tasks:
+                task.cancel()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _listen(self, control: Control) -> None:

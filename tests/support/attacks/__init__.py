@@ -1,10 +1,19 @@
-"""Attacks on a server of ours, over loopback: each is a coroutine that goes on until it is cancelled.
+"""What one greedy client does to a server: attacks, each a coroutine that goes on until it is cancelled.
+
+    messages     compressed, large, slow and odd messages
+    pictures     images and renditions that cost much
+    connections  connections and streams that ask nothing
+    uploads      uploads that hold room
+    downloads    replies that are not read, ranges, lists
+    heavy        honest use, as much as one client can
+    h2, slow     frames of HTTP/2 and slow requests, as h2spec and slowhttptest know them
+
+Those of h2 and slow take a host, a port and a counter, and further options by name; all others take a Target,
+which also says where the attack comes from. When the server closes a connection it is opened again, as an
+attacker would. Attacks are for this project's server on loopback addresses.
 
     async with attacking(rapid_reset, "127.0.0.1", server.port) as done:
         …  # meanwhile `done` counts what the attack does
-
-An attack takes the host, the port and a counter, and further options by name. When the server closes its
-connection it connects again, as an attacker would.
 """
 
 import asyncio

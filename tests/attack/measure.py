@@ -1,0 +1,241 @@
+"""One row: a server of its own, the good client all the while, and the greedy one in the middle."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import psutil
+
+from bench.processes import family
+from conexiones.sdk.blocking import Client
+from conexiones.testing import Server
+from tests.attack.rows import Row, picture
+from tests.support.bitmaps import bitmap
+from tests.support.paths import ROOT
+
+PHASES = ("alone", "during", "after")
+WARM_SECONDS = 3.0
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How long each phase of a row takes, in seconds."""
+
+    alone: float = 8.0
+    during: float = 12.0
+    after: float = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the good client saw of one kind of work in one phase. Times are in seconds."""
+
+    count: int
+    p50: float
+    p95: float
+    most: float
+    failures: dict[str, int]
+
+
+@dataclass(slots=True)
+class Result:
+    """phases: phase → kind → Seen. did: the tally of the greedy client. memory: the server's PSS in MiB: the
+    peaks alone and during the attack, and what it has at the end. log: the server's warnings and errors."""
+
+    row: str
+    phases: dict[str, dict[str, Seen]] = field(default_factory=dict)
+    did: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Self:
+        phases = {
+            phase: {kind: Seen(**seen) for kind, seen in kinds.items()}
+            for phase, kinds in found["phases"].items()
+        }
+        return cls(**{**found, "phases": phases})
+
+
+def measure(
+    row: Row, *, times: Times, checkout: Path = ROOT, settings: dict[str, str] | None = None
+) -> Result:
+    """Raises RuntimeError if a program of the measurement itself failed."""
+    result = Result(row.name)
+    with _serving(checkout, {**row.settings, **(settings or {})}) as server:
+        images = _stored(server.address)
+        with _running("good", server.address, images["photo"]) as good, _Memory(server.pid) as memory:
+            lines = _Lines(good)
+            time.sleep(WARM_SECONDS)
+            begins = [time.monotonic()]
+            time.sleep(times.alone)
+            result.memory["alone"] = memory.take()
+            begins.append(time.monotonic())
+            result.did = _attack(row, server, images, times.during)
+            begins.append(time.monotonic())
+            result.memory["peak"] = memory.take()
+            time.sleep(times.after)
+            result.memory["after"] = memory.now()
+            assert good.stdin
+            good.stdin.close()
+            if good.wait(200):
+                raise RuntimeError("The good client failed.")
+            works = lines.all()
+        result.phases = dict(zip(PHASES, _phases(works, begins), strict=True))
+        result.log = [line for line in server.log.splitlines() if " WARNING " in line or " ERROR " in line]
+    return result
+
+
+def _attack(row: Row, server: Server, images: dict[str, str], seconds: float) -> dict[str, float]:
+    """Runs the greedy client for so long, and gives its tally."""
+    target = {"host": "127.0.0.1", "port": server.port, "source": row.source, "images": images}
+    with _running("greedy", row.name) as greedy:
+        assert greedy.stdin
+        assert greedy.stdout
+        greedy.stdin.write(json.dumps(target) + "\n")
+        greedy.stdin.flush()
+        greedy.stdout.readline()
+        time.sleep(seconds)
+        greedy.stdin.close()
+        found: dict[str, float] = json.loads(greedy.stdout.readline() or '{"died": 1}')
+    return found
+
+
+def _phases(works: list[tuple[str, float, float, str]], begins: list[float]) -> Iterator[dict[str, Seen]]:
+    """Work counts in the phase in which it began."""
+    for begin, end in zip(begins, [*begins[1:], float("inf")], strict=True):
+        kinds: dict[str, list[tuple[float, str]]] = {}
+        for kind, began, seconds, error in works:
+            if begin <= began < end:
+                kinds.setdefault(kind, []).append((seconds, error))
+        yield {kind: _seen(found) for kind, found in kinds.items()}
+
+
+def _seen(found: list[tuple[float, str]]) -> Seen:
+    seconds = sorted(second for second, _ in found)
+    return Seen(
+        len(seconds),
+        seconds[len(seconds) // 2],
+        seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))],
+        seconds[-1],
+        dict(Counter(error for _, error in found if error)),
+    )
+
+
+@contextmanager
+def _serving(checkout: Path, settings: dict[str, str]) -> Iterator[Server]:
+    """The server of a checkout, whose data folder is removed at the end."""
+    with TemporaryDirectory(prefix="conexiones-attack-") as folder:
+        server = Server(Path(folder) / "data", settings)
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = str(checkout / "src")
+        try:
+            server.start()
+        finally:
+            del os.environ["PYTHONPATH"]
+            if before is not None:
+                os.environ["PYTHONPATH"] = before
+        with server:
+            yield server
+
+
+def _stored(address: str) -> dict[str, str]:
+    """The ids of the images that attacks and the good client use."""
+    photo = (ROOT / "client" / "image" / "elephant.jpg").read_bytes()
+    with Client(address) as client:
+        return {
+            "photo": client.upload(photo).id,
+            "small": client.upload(photo[:2] + b"\xff\xfe\0\4ok" + photo[2:]).id,
+            "large": client.upload(picture(5000)).id,
+            "huge": client.upload(b"".join(bitmap(5774, 5774))).id,
+        }
+
+
+@contextmanager
+def _running(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"tests.attack.{program}", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            if not process.stdin or process.stdin.closed:
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+            else:
+                process.kill()
+
+
+class _Lines(threading.Thread):
+    """What the good client prints, read as it comes."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._found: list[tuple[str, float, float, str]] = []
+        self.start()
+
+    def run(self) -> None:
+        for line in self._process.stdout or ():
+            self._found.append(tuple(json.loads(line)))
+
+    def all(self) -> list[tuple[str, float, float, str]]:
+        self.join()
+        return self._found
+
+
+class _Memory(threading.Thread):
+    """The memory of a server's processes together (PSS), in MiB, looked at four times a second."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self._peak = 0
+        self._ended = threading.Event()
+
+    def now(self) -> int:
+        total = 0
+        for process in family(self._pid):
+            try:
+                total += process.memory_full_info().pss
+            except psutil.Error:  # it has just ended
+                continue
+        return total // MIB
+
+    def take(self) -> int:
+        """The peak since the last time that it was taken."""
+        peak, self._peak = max(self._peak, self.now()), 0
+        return peak
+
+    def run(self) -> None:
+        while not self._ended.wait(0.25):
+            self._peak = max(self._peak, self.now())
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
