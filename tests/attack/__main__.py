@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--checkout", type=Path, default=ROOT, help="the checkout whose server is attacked")
     parser.add_argument("--out", type=Path, default=OUT, help="the folder for the figures")
     parser.add_argument("--set", action="append", default=[], help="a setting of the server, NAME=VALUE")
-    parser.add_argument("--seconds", default="8,12,8", help="how long: alone, during, after")
+    parser.add_argument("--seconds", default="3,6,3", help="how long: alone, during, after")
     parser.add_argument("--page", action="store_true", help="write the page from the figures that are there")
     options = parser.parse_args()
     if unknown := set(options.rows) - ROWS.keys():

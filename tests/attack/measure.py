@@ -24,7 +24,7 @@ from tests.support.bitmaps import bitmap
 from tests.support.paths import ROOT
 
 PHASES = ("alone", "during", "after")
-WARM_SECONDS = 3.0
+WARM_SECONDS = 2.0
 MIB = 1 << 20
 
 
@@ -32,9 +32,9 @@ MIB = 1 << 20
 class Times:
     """How long each phase of a row takes, in seconds."""
 
-    alone: float = 8.0
-    during: float = 12.0
-    after: float = 8.0
+    alone: float = 3.0
+    during: float = 6.0
+    after: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """docs/security.md: what a run has found, in the text of page.template.md."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
-from tests.attack.measure import PHASES, Result
+from tests.attack.measure import PHASES, Result, Times
 from tests.attack.rows import ROWS
 from tests.attack.verdict import FLOOR, TIMES, broken, milli
 from tests.support.paths import ROOT
@@ -21,6 +22,7 @@ def page(results: Mapping[str, Result]) -> str:
         rows=len(ROWS) - 1,
         times=f"{TIMES:.0f}",
         floors=floors,
+        **asdict(Times()),
     )
 
 
