@@ -400,6 +400,8 @@ def test_facts_of_what_a_killed_server_left(server: Server, start, photograph: b
     server.kill()
     with closing(sqlite3.connect(server.data_dir / "catalog.sqlite3")) as catalog, catalog:
         catalog.execute("DROP TABLE facts")
+        catalog.execute("DROP INDEX uploads_open")
+        catalog.execute("ALTER TABLE uploads DROP COLUMN client")
         catalog.execute("PRAGMA user_version = 2")
     server.start()
     with grpc.insecure_channel(server.address) as channel:

@@ -13,6 +13,7 @@ import pytest
 
 from conexiones.errors import NoPreview, ServerBusy, ServerDraining
 from conexiones.ports.records import Recipe
+from conexiones.shares import Caller
 from tests.adapters.decoder.workers import (
     Endless,
     Pool,
@@ -147,7 +148,7 @@ async def test_a_wait_ends(good: Path, endless: Endless) -> None:
         running = asyncio.create_task(decoder.preview(endless.path, format="JPEG", large=True))
         await endless.read()
         with pytest.raises(ServerBusy):
-            await decoder.preview(good, format="JPEG")
+            await decoder.preview(good, format="JPEG", caller=Caller("somebody"))
         running.cancel()
         await asyncio.wait((running,))
 
@@ -217,6 +218,7 @@ import asyncio, sys
 from pathlib import Path
 import psutil
 from conexiones.adapters.decoder.pool import VipsDecoder
+from conexiones.shares import Caller
 
 async def main():
     pool = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=60, decode_memory=2**28)

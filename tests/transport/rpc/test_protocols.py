@@ -234,7 +234,7 @@ def test_a_client_that_stops_in_the_middle_of_a_message(start: Start) -> None:
     stalled = []
     for wire in (wire for wire in WIRES if wire.send is curl and not wire.text):
         connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-        head = f"POST {wire.path} HTTP/1.1\r\nhost: x\r\ncontent-type: {wire.content_type}\r\n"
+        head = f"POST {wire.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {wire.content_type}\r\n"
         body = wire.body(bytes(300_000))
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body[:1000])
         stalled.append((wire, connection))
