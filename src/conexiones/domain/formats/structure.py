@@ -44,29 +44,27 @@ def probe(data: Buffer) -> ImageHeader:
     CorruptImage where the structure contradicts itself or has more parts than honest files have (`reader`),
     and nothing else whatever the bytes are.
     """
-    return judged(Reader(data, affordable(len(data))))
+    try:
+        return judged(Reader(data, affordable(len(data))))
+    except TooManyParts:
+        raise CorruptImage(format=sniff(data[:MARKUP_BYTES])) from None
 
 
 def glance(data: Buffer) -> ImageHeader | None:
     """The same for the event loop: None for a file with so many parts that it would take long."""
-    file = Reader(data, min(BRIEF_PARTS, affordable(len(data))))
     try:
-        return judged(file)
-    except CorruptImage:
-        if file.left < 0 and affordable(len(data)) > BRIEF_PARTS:
-            return None
-        raise
+        return judged(Reader(data, BRIEF_PARTS))
+    except TooManyParts:
+        return None
 
 
 def judged(file: Reader) -> ImageHeader:
-    """The same, of a file whose parts are paid for by its reader's budget."""
+    """The header of a whole file, whose parts the reader's budget pays for. Raises TooManyParts, too."""
     name = sniff(file.bytes(0, MARKUP_BYTES))
     try:
         return _FORMATS[name][0](file)
     except _PAST_THE_END:
         raise TruncatedImage(format=name) from None
-    except TooManyParts:
-        raise CorruptImage(format=name) from None
 
 
 def peek(head: bytes) -> ImageHeader | None:

@@ -113,6 +113,17 @@ def attempt(
     """Performs a task once, reading a JPEG strictly or not. Raises pyvips.Error as well."""
     # An operation that succeeded may have left a text, to which that of the next error would be added.
     pyvips.vips_lib.vips_error_clear()
+    try:
+        return made(request, descriptor, format, strict=strict)
+    except UnicodeDecodeError as error:
+        # The text of the error, in which a library quotes the file.
+        raise pyvips.Error("", error.object.decode(errors="replace")) from error
+
+
+def made(
+    request: dict[str, Any], descriptor: int, format: str, *, strict: bool
+) -> tuple[dict[str, Any], bytes]:
+    """The same. May raise UnicodeDecodeError instead of pyvips.Error."""
     limit = request["pixels"]
     file = File(descriptor, format, limit, animated=request.get("animated", False), strict=strict)
     match request["task"]:
