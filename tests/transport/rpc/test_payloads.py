@@ -139,12 +139,19 @@ TEXT = base64.b64encode(CONTENT).decode()
         f'{{"image":"{TEXT.replace("+", "-").replace("/", "_")}"}}',
         f'{{"unknown":{{"image":"AAAA"}},"image":"{TEXT}"}}',
         f'{{"name":"\\"image\\":","image":"{TEXT}"}}',
-        json.dumps({"image": TEXT}).replace("/", "\\/"),
     ],
 )
 def test_json_in_every_spelling(text: str) -> None:
     found = decoded(text.encode(), JSON)
+    assert isinstance(found, Carried)
     assert bytes(found.image) == CONTENT
+    behind = memoryview(b"12345" + text.encode())[5:]
+    assert bytes(JSON.decode(behind, GetUserRequest, PAYLOAD).image) == CONTENT
+
+
+def test_json_with_escapes_is_read_by_the_library() -> None:
+    found = decoded(json.dumps({"image": TEXT}).replace("/", "\\/").encode(), JSON)
+    assert (type(found), found.image) == (GetUserRequest, CONTENT)
 
 
 def test_json_in_which_another_field_looks_like_it() -> None:

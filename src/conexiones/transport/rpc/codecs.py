@@ -60,7 +60,7 @@ class ProtobufCodec(Codec):
         if payload and len(data) >= LEAST and (cut := cut_protobuf(memoryview(data), payload)):
             rest, content = cut
             return Carried(_from_protobuf(rest, message), payload, content)
-        return _from_protobuf(bytes(data), message)
+        return _from_protobuf(data, message)
 
 
 class JsonCodec(Codec):
@@ -73,22 +73,23 @@ class JsonCodec(Codec):
         return [MessageToJson(whole, indent=None, ensure_ascii=False).encode()]
 
     def decode(self, data: Data, message: type[Message], payload: Payload | None = None) -> Message | Carried:
-        if payload and len(data) >= LEAST and (cut := cut_json(data, payload)):
+        if payload and len(data) >= LEAST and (cut := cut_json(memoryview(data), payload)):
             read = _from_json(cut.rest, message)
             text = memoryview(data)[cut.begin : cut.end]
             if getattr(read, payload.name) == cut.mark and (content := from_base64(text)) is not None:
                 return Carried(read, payload, content)
-        return _from_json(bytes(data), message)
+        return _from_json(data, message)
 
 
 PROTOBUF = ProtobufCodec()
 JSON = JsonCodec()
 
 
-def _from_protobuf(data: bytes, message: type[Message]) -> Message:
+def _from_protobuf(data: Data, message: type[Message]) -> Message:
     descriptor = message.DESCRIPTOR
     if len(data) > MOST_REST:
         raise MalformedMessage(type=descriptor.full_name)
+    data = bytes(data)
     try:
         return message.FromString(data)
     except DecodeError as error:
@@ -98,9 +99,12 @@ def _from_protobuf(data: bytes, message: type[Message]) -> Message:
         raise MalformedMessage(type=descriptor.full_name) from error
 
 
-def _from_json(data: bytes, message: type[Message]) -> Message:
+def _from_json(data: Data, message: type[Message]) -> Message:
     malformed = MalformedMessage(type=message.DESCRIPTOR.full_name)
-    if len(data) > MOST_REST or sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_MARKS:
+    if len(data) > MOST_REST:
+        raise malformed
+    data = bytes(data)
+    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_MARKS:
         raise malformed
     if not _OBJECT.match(data):  # Parse would take `[]`, or a string, for a message without fields
         raise malformed

@@ -8,6 +8,7 @@ from conexiones.transport.chain.call import Headers
 from conexiones.transport.rpc.codecs import Data
 from conexiones.transport.rpc.envelopes import Requests, envelope
 from conexiones.transport.rpc.exchange import Enveloped, Exchange, Reply, Request
+from conexiones.transport.rpc.gathered import Gathered
 from conexiones.transport.rpc.status import connect_error, http_status
 
 _DIGITS = 19
@@ -46,18 +47,21 @@ class ConnectUnary(Exchange):
         memory = call.memory
         room = size if known else min(memory.most_small, kind.max_bytes)
         await memory.hold(room)
-        gathered = bytearray(first)
+        gathered = Gathered(size if known else kind.max_bytes)
+        gathered.add(first)
+        came = len(first)
         del first
         while (piece := await call.body.read(within=True)) is not None:
-            gathered += piece
-            if len(gathered) > kind.max_bytes:
+            came += len(piece)
+            if came > gathered.size:
                 raise kind.too_large()
-            if len(gathered) > room:
+            if came > room:
                 room = kind.max_bytes
                 await memory.hold(room)
-        await memory.work(len(gathered))
+            gathered.add(piece)
+        await memory.work(came)
         memory.decoded()
-        return gathered
+        return gathered.whole()
 
     def encoded(self, reply: Reply) -> bytes:
         return b"".join(self._codec.encode(reply))

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from conexiones.errors import MalformedRequest, MessageTooLarge, UndeclaredCompression
 from conexiones.transport.rpc.codecs import PROTOBUF, Codec, Data
+from conexiones.transport.rpc.gathered import Gathered
 from conexiones.transport.rpc.payloads import Carried, Payload
 
 COMPRESSED: Final = 1
@@ -113,7 +114,18 @@ def whole(body: bytes, requests: Requests) -> bytes | None:
 class Envelopes:
     """The messages of one body. With `compressed`, they may be compressed."""
 
-    __slots__ = ("_at", "_begun", "_codec", "_compressed", "_data", "_left", "_pieces", "_requests", "_sole")
+    __slots__ = (
+        "_at",
+        "_codec",
+        "_compressed",
+        "_data",
+        "_head",
+        "_left",
+        "_message",
+        "_pieces",
+        "_requests",
+        "_sole",
+    )
 
     def __init__(self, requests: Requests, codec: Codec, *, compressed: bool) -> None:
         plain = codec is PROTOBUF
@@ -124,28 +136,29 @@ class Envelopes:
         self._pieces = requests.pieces and plain
         self._data = memoryview(b"")
         self._at = 0
-        self._begun = bytearray()  # what came so far of a message that is gathered until it is whole
+        self._head = bytearray()  # of the message that is gathered until it is whole, as far as it came
+        self._message: Gathered | None = None
         self._left = 0  # bytes still to come of a message that is given in pieces
 
     @property
     def gathering(self) -> int:
         """The size of the message that is gathered until it is whole; 0 if there is none."""
-        return int.from_bytes(self._begun[1:_HEAD]) if len(self._begun) >= _HEAD else 0
+        return self._message.size if self._message else 0
 
     @property
     def within(self) -> bool:
         """Whether a message has begun that is not whole."""
-        return bool(self._begun or self._left)
+        return bool(self._head or self._left)
 
     @property
     def missing(self) -> int:
         """The bytes still to come of the message that is gathered, once its size is known."""
-        return _HEAD + self.gathering - len(self._begun) if len(self._begun) >= _HEAD else 0
+        return self._message.missing if self._message else 0
 
     @property
     def is_compressed(self) -> bool:
         """Whether the message that is gathered is compressed."""
-        return bool(self._begun and self._begun[0])
+        return bool(self._head and self._head[0])
 
     def feed(self, data: bytes | bytearray) -> None:
         """Takes the next bytes of the body. Call it when `next` has given None."""
@@ -156,7 +169,7 @@ class Envelopes:
         MalformedRequest, UndeclaredCompression, MalformedMessage, InvalidUtf8."""
         if self._left:
             return self._piece()
-        if self._begun:
+        if self._head:
             return self._complete()
         if self._pieces:
             whole = self._long() or self._gather()
@@ -171,8 +184,7 @@ class Envelopes:
             if self._pieces and not head[0] and (content := self._content(size)):
                 self._left = content
                 return self._piece()
-        self._begun += self._take(here)
-        return None
+        return self._complete()
 
     def _long(self) -> memoryview | None:
         """The content of the next message if it is whole and long (_LONG). It is the fastest way to most
@@ -212,7 +224,7 @@ class Envelopes:
 
     def end(self) -> None:
         """Raises MalformedRequest if the body has ended within a message."""
-        if self._begun or self._left:
+        if self._head or self._left:
             raise MalformedRequest
 
     def _size(self, head: bytes | bytearray | memoryview) -> int:
@@ -235,15 +247,17 @@ class Envelopes:
 
     def _complete(self) -> Found | None:
         """The message that is gathered, once it is whole."""
-        self._begun += self._take(_HEAD - len(self._begun)) if len(self._begun) < _HEAD else b""
-        if len(self._begun) < _HEAD:
+        head, message = self._head, self._message
+        if message is None:
+            head += self._take(_HEAD - len(head))
+            if len(head) < _HEAD:
+                return None
+            message = self._message = Gathered(self._size(head))
+        message.add(self._take(message.missing))
+        if message.missing:
             return None
-        size = self._size(self._begun)
-        self._begun += self._take(_HEAD + size - len(self._begun))
-        if len(self._begun) < _HEAD + size:
-            return None
-        whole, self._begun = self._begun, bytearray()
-        return self._decoded(memoryview(whole)[_HEAD:], whole[0])
+        self._head, self._message = bytearray(), None
+        return self._decoded(message.whole(), head[0])
 
     def _content(self, size: int) -> int:
         """Moves to the content of the message that begins here, and gives its length. 0 if the length has not

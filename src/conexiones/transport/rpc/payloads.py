@@ -31,7 +31,7 @@ _VARINT_BYTES = 10
 _PIECE = 256 << 10
 """Characters of base64 that are decoded at a time; other threads run between two pieces."""
 
-_AFTER_KEY = re.compile(rb'\s*:\s*"')
+_QUOTE = re.compile(rb'"')
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _MARK_BYTES = 12  # whose base64 needs no padding
 
@@ -42,8 +42,8 @@ class Payload:
 
     name: str
     number: int
-    key: bytes
-    """Its name in JSON, quoted."""
+    json: re.Pattern[bytes]
+    """What is before its content in JSON."""
 
     @classmethod
     def of(cls, descriptor: Any) -> "Payload | None":
@@ -51,7 +51,7 @@ class Payload:
         found = [field for field in descriptor.fields if field.type == FieldDescriptor.TYPE_BYTES]
         if len(found) != 1 or found[0].is_repeated or found[0].containing_oneof:
             return None
-        return cls(found[0].name, found[0].number, f'"{found[0].json_name}"'.encode())
+        return cls(found[0].name, found[0].number, re.compile(rb'"%b"\s*:\s*"' % found[0].json_name.encode()))
 
 
 class Carried:
@@ -141,27 +141,22 @@ class CutJson:
     end: int
 
 
-def cut_json(data: bytes | bytearray | memoryview, payload: Payload) -> CutJson | None:
+def cut_json(data: memoryview, payload: Payload) -> CutJson | None:
     """None if the message has no large payload, or is not understood."""
-    whole = data.obj if isinstance(data, memoryview) else data
-    if not isinstance(whole, bytes | bytearray) or len(whole) != len(data):
-        return None
     at = 0
     for _ in range(_FIELDS):
-        at = whole.find(payload.key, at)
-        if at < 0:
+        begin = payload.json.search(data, at)
+        if begin is None:
             return None
-        at += len(payload.key)
-        colon = _AFTER_KEY.match(whole, at)
-        if colon:
-            end = whole.find(b'"', colon.end())
-            if end - colon.end() >= LEAST:
-                mark = secrets.token_bytes(_MARK_BYTES)
-                text = binascii.b2a_base64(mark, newline=False)
-                with memoryview(whole) as view:
-                    rest = b"".join((view[: colon.end()], text, view[end:]))
-                return CutJson(rest, mark, colon.end(), end)
-            at = max(at, end)
+        end = _QUOTE.search(data, begin.end())
+        if end is None:
+            return None
+        if end.start() - begin.end() >= LEAST:
+            mark = secrets.token_bytes(_MARK_BYTES)
+            text = binascii.b2a_base64(mark, newline=False)
+            rest = b"".join((data[: begin.end()], text, data[end.start() :]))
+            return CutJson(rest, mark, begin.end(), end.start())
+        at = end.end()
     return None
 
 
