@@ -26,6 +26,10 @@ _FF_PER_PART = 64
 """Bytes 0xFF, each of which may begin a marker, that cost as much as a part. Of coded pixels one in 256 is
 one."""
 
+_UNCOUNTED = 256 << 10
+"""Of the first bytes of a file they are not counted. That takes as long as searching, and most images are
+small."""
+
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -97,7 +101,9 @@ def _next_marker(file: Reader, position: int) -> tuple[int, int]:
         found = _MARKER.search(piece, at, last)
         searched = found.end() if found else last
         skipped = searched - at - 2
-        file.spend(1 + (piece.count(b"\xff", at, searched) // _FF_PER_PART if skipped > _FF_PER_PART else 0))
+        file.spend(1)
+        if skipped > _FF_PER_PART and position > _UNCOUNTED:
+            file.spend(piece.count(b"\xff", at, searched) // _FF_PER_PART)
         if found:
             return piece[searched - 1], position + skipped + 2
         position += max(1, last - at - 1)  # A marker may begin with the last byte of the stretch.
