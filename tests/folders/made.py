@@ -34,7 +34,7 @@ from tests.support.waiting import DEADLINE
 HERE = Path(__file__).parent
 
 # More than 256 KiB each, so that they are files of their own. Their bytes repeat, so that they pack well.
-LARGE = b"".join(bitmap(400, 300))
+LARGE = b"".join(bitmap(800, 600))  # more than a MiB, so that it has checksums by block
 FINISHED = b"".join(bitmap(350, 300, seed=2))
 UNFINISHED = b"".join(bitmap(500, 300, seed=1))
 

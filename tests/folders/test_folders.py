@@ -23,7 +23,7 @@ from conexiones.testing import Server
 from tests.folders.made import COMMITTED, HERE, UNFINISHED, events, newest_token, shown
 from tests.support.waiting import DEADLINE
 
-NUMBERS = [1]
+NUMBERS = [1, 2]
 
 
 def unpacked(number: int, into: Path) -> Path:
