@@ -16,7 +16,7 @@ INLINE = 128 << 10
 SIZES = [0, 1, 1000, INLINE - 1, INLINE, INLINE + 1, LIMIT - 1, LIMIT]
 
 
-async def inflated(data: bytes | memoryview, limit: int) -> bytes | None:
+async def inflated(data: bytes | memoryview, limit: int) -> bytes | memoryview | None:
     async def room() -> None:
         pass
 
@@ -99,7 +99,19 @@ async def test_it_waits_for_room_only_where_it_becomes_long() -> None:
         nonlocal asked
         asked += 1
 
-    await inflate(gzip.compress(noise(INLINE)), LIMIT, room)
+    await inflate(gzip.compress(bytes(INLINE)), LIMIT, room)
     assert asked == 0
-    await inflate(gzip.compress(noise(INLINE + 1)), LIMIT, room)
+    await inflate(gzip.compress(bytes(INLINE + 1)), LIMIT, room)
     assert asked == 1
+
+
+@pytest.mark.parametrize("size", [n * (64 << 10) + more for n in (1, 2) for more in (-40, -1, 0, 1, 40)])
+async def test_what_is_compressed_has_any_length(size: int) -> None:
+    """The data goes in by pieces, and may end where a piece does."""
+    for level in (0, 1):
+        data = gzip.compress(noise(size - 28 if level else size), level, mtime=0)
+        assert await inflated(data, LIMIT) == gzip.decompress(data)
+        with pytest.raises(MalformedRequest):
+            await inflated(data + b"x", LIMIT)
+        with pytest.raises(MalformedRequest):
+            await inflated(data[:-1], LIMIT)

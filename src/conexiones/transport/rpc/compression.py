@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 
 from conexiones.errors import MalformedRequest, UnknownCompression
+from conexiones.transport.rpc.gathered import Gathered
 
 ACCEPTED = b"identity,gzip"
 """The value of grpc-accept-encoding."""
@@ -19,6 +20,10 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 _INLINE = 128 << 10
 """Bytes that are decompressed on the event loop. A thread decompresses the rest."""
+
+_INPUT = 64 << 10
+_STEP = 1 << 20
+"""Bytes that go in and that come out at a time. Other threads run between two steps."""
 
 
 def is_compressed(encoding: bytes) -> bool:
@@ -32,18 +37,20 @@ def is_compressed(encoding: bytes) -> bool:
 
 async def inflate(
     data: bytes | bytearray | memoryview, limit: int, room: Callable[[], Awaitable[None]]
-) -> bytes | None:
+) -> bytes | memoryview | None:
     """The decompressed bytes; None if they are more than `limit`. Raises MalformedRequest. `room` is awaited
     before they become more than a few.
 
     Only one member (RFC 1952, section 2.2) is accepted: each further one would cost a copy of the rest.
     """
     inflater = zlib.decompressobj(_GZIP)
+    view = memoryview(data)
+    found: bytes | memoryview
     try:
-        found = inflater.decompress(data, min(_INLINE, limit + 1))
-        if not inflater.eof and len(found) <= limit:
+        found = inflater.decompress(view[:_INPUT], min(_INLINE, limit + 1))
+        if len(found) <= limit and not (inflater.eof and len(view) <= _INPUT):
             await room()
-            found = await asyncio.to_thread(_rest, inflater, found, limit)
+            found = await asyncio.to_thread(_rest, inflater, found, view[_INPUT:], limit)
     except zlib.error as error:
         raise MalformedRequest from error
     if len(found) > limit:
@@ -53,13 +60,22 @@ async def inflate(
     return found
 
 
-def _rest(inflater: "zlib._Decompress", found: bytes, limit: int) -> bytes:
-    """`found` and all that follows it, up to one byte more than the limit."""
-    pieces, size = [found], len(found)
-    while not inflater.eof and size <= limit:
-        piece = inflater.decompress(inflater.unconsumed_tail, limit + 1 - size)
-        if not piece:
+def _rest(inflater: "zlib._Decompress", found: bytes, data: memoryview, limit: int) -> memoryview:
+    """`found` and all that follows it, up to one byte more than the limit. It takes the data in short pieces,
+    as what is left of a piece is copied at each step. Raises zlib.error, also for what follows the end."""
+    gathered = Gathered(limit + 1)
+    gathered.add(found)
+    piece = memoryview(inflater.unconsumed_tail)
+    while gathered.missing:
+        made = inflater.decompress(piece, min(_STEP, gathered.missing))
+        gathered.add(made)
+        piece = memoryview(inflater.unconsumed_tail)
+        if inflater.eof:
+            if data:
+                raise zlib.error("more than one member")
             break
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
+        if not piece:
+            piece, data = data[:_INPUT], data[_INPUT:]
+            if not piece and not made:
+                break
+    return gathered.whole()

@@ -72,7 +72,7 @@ class Exchange(ABC):
             return await asyncio.to_thread(codec.decode, data, kind.message, kind.payload)
         return codec.decode(data, kind.message, kind.payload)
 
-    async def _inflated(self, data: Data, kind: Requests) -> bytes:
+    async def _inflated(self, data: Data, kind: Requests) -> Data:
         """What was compressed to `data`. Before it becomes long, it waits for memory."""
         most = min(len(data) * INFLATION, kind.max_bytes)
         found = await inflate(data, kind.max_bytes, lambda: self._room(most))
