@@ -82,7 +82,9 @@ def huge(data: bytes, path: Path) -> float:
 
 def main(mib: float, names: Sequence[str], steps: int = 15) -> None:
     shm = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="conexiones-search-", dir=shm if shm.is_dir() else None
+    ) as folder:
         for name in names or GRAMMARS:
             worst: dict[str, float] = {}
 

@@ -103,7 +103,7 @@ def _after_sub_blocks(file: Reader, position: int) -> int:
                 following = run.end()
                 alike += (following - at) // (length + 1)
             at = following
-        file.spend(steps // _STEPS_PER_PART + alike // _BLOCKS_PER_PART)
+        file.spend(1 + steps // _STEPS_PER_PART + alike // _BLOCKS_PER_PART)
         if at < last and not piece[at]:
             return base + at + 1
         if base + at == position:
