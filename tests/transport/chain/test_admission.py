@@ -134,16 +134,27 @@ async def test_a_drain_does_not_wait_for_those_that_are_exempt() -> None:
     await server.end()
 
 
-async def lasting(server: Server, peer: tuple[str, int], *, brief: bool = False) -> "asyncio.Task[None]":
-    """A call that lasts until it is cancelled."""
+async def lasting(
+    server: Server, peer: tuple[str, int], *, brief: bool = False, coming: bool = False
+) -> "asyncio.Task[None]":
+    """A call that lasts until it is cancelled; with `coming`, its request does."""
     one = call(Client(), peer=peer, brief=brief)
 
-    async def rest(_: Call) -> None:
+    async def rest(one: Call) -> None:
+        if coming:
+            await asyncio.Event().wait()
+        await taking(one)
         await asyncio.Event().wait()
 
     task = asyncio.create_task(server.admission(one, rest))
     await idle()
     return task
+
+
+async def taking(one: Call) -> None:
+    """What is done with a call once its request is there."""
+    if one.turn:
+        await one.turn.take()
 
 
 async def test_one_client_cannot_take_all_places() -> None:
@@ -162,14 +173,45 @@ async def test_brief_calls_take_turns_by_client() -> None:
         await lasting(server, ("10.0.0.1", port), brief=True) for port in range(4) for _ in range(2 * BRIEF)
     ]
     async with asyncio.timeout(0):
-        await server.admission(call(Client(), peer=("10.0.0.2", 1), brief=True), nothing)
+        await server.admission(call(Client(), peer=("10.0.0.2", 1), brief=True), taking)
         # So can one of the same client that has a connection of its own.
-        await server.admission(call(Client(), peer=("10.0.0.1", 9), brief=True), nothing)
+        await server.admission(call(Client(), peer=("10.0.0.1", 9), brief=True), taking)
         # What is not brief is not counted among them.
         await server.admission(call(Client(), peer=("10.0.0.1", 1)), nothing)
     for one in greedy:
         one.cancel()
     await asyncio.gather(*greedy, return_exceptions=True)
+
+
+async def test_a_call_whose_request_is_coming_in_has_no_turn_yet() -> None:
+    server = Server(1000)
+    slow = [
+        await lasting(server, (f"10.0.0.{number}", 1), brief=True, coming=True) for number in range(2 * BRIEF)
+    ]
+    async with asyncio.timeout(0):
+        await server.admission(call(Client(), peer=("10.0.1.1", 1), brief=True), taking)
+    for one in slow:
+        one.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_who_waits_for_something_gives_the_turn_back() -> None:
+    server = Server(1000)
+    ended = asyncio.Event()
+
+    async def waiting(one: Call) -> None:
+        await taking(one)
+        assert one.turn
+        one.turn.give()
+        await ended.wait()
+
+    calls = [call(Client(), peer=(f"10.0.0.{number}", 1), brief=True) for number in range(2 * BRIEF)]
+    tasks = [asyncio.create_task(server.admission(one, waiting)) for one in calls]
+    await idle()
+    async with asyncio.timeout(0):
+        await server.admission(call(Client(), peer=("10.0.1.1", 1), brief=True), taking)
+    ended.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_a_silent_stream_makes_room_for_a_call_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:

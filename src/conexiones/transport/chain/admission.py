@@ -7,10 +7,12 @@ from conexiones.errors import ServerDraining, StreamIdle
 from conexiones.transport.chain.budget import Budget
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.patience import SILENT_SECONDS, Patience
+from conexiones.transport.chain.turn import Turn
 
 BRIEF = 64
-"""Calls with one request and one reply that are worked on at a time; of others, it is their client's turn
-first that has fewer. So a call waits for a few calls of each other client, however many these have begun."""
+"""Calls with one request and one reply that are worked on at a time, once their requests are there. Of
+others, it is their client's turn first that has fewer. So a call waits for a few calls of each other client,
+however many these have begun."""
 
 PLACES = 4
 """Calls that a connection may have at a time, whatever the share of its client is."""
@@ -69,13 +71,11 @@ class Admission:
             if not call.route.brief:
                 await rest(call)
                 return
-            brief = self._brief
-            if not brief.take_now(caller, 1):
-                await brief.take(caller, 1)
+            call.turn = Turn(self._brief, caller)
             try:
                 await rest(call)
             finally:
-                brief.give(caller, 1)
+                call.turn.give()
         finally:
             budget.give(caller, 1)
 

@@ -12,6 +12,7 @@ from conexiones.shares import Caller, client_of
 from conexiones.transport.chain.body import Body
 from conexiones.transport.chain.memory import Lease
 from conexiones.transport.chain.replies import FREE, Large, Outgoing, Replies
+from conexiones.transport.chain.turn import Turn
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -64,7 +65,8 @@ class Call:
     `headers` are as they came, with names in lower case. `peer` is the client's address and port.
     `deadline` is None where the client has set none. `principal` is who calls, once a step of the chain has
     found out. `outgoing` is None until `sends` makes it. `gone` says that the client has gone away. A
-    handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end.
+    handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end. `turn`
+    is that of a call with one request and one reply, which is taken when the request is there.
     `http_status` replaces the HTTP status of an error, in protocols whose errors have one. `error` is what
     the call has failed with; the guard sets it.
     """
@@ -92,6 +94,7 @@ class Call:
         "reply_trailers",
         "route",
         "start_time",
+        "turn",
         "verb",
     )
 
@@ -126,6 +129,7 @@ class Call:
         self.error: ConexionesError | None = None
         self.gone = False
         self.http_status: int | None = None
+        self.turn: Turn | None = None
         self.reply_headers: Headers = []
         self.reply_trailers: Headers = []
         self._caller: Caller | None = None
@@ -156,8 +160,11 @@ class Call:
         return self._caller
 
     def release(self) -> None:
-        """Gives back the memory of the message that is worked on, before its handler waits for something."""
+        """Gives back the memory of the message that is worked on, and the turn, before the handler waits for
+        something."""
         self.memory.release()
+        if self.turn:
+            self.turn.give()
 
     @property
     def subject(self) -> str:

@@ -52,6 +52,8 @@ class Method:
             request = exchange.requests(self._requests)
         else:
             request = await exchange.only(self._requests)
+            if call.turn:
+                await call.turn.take()
         if self._large:
             await call.room_for_all(self._large)
         handled: Any = self._handler(request, call)
