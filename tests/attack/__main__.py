@@ -39,7 +39,12 @@ def main() -> int:
         times = Times(alone=alone, during=during, after=after)
         settings = dict(setting.split("=", 1) for setting in options.set)
         for name in options.rows or ROWS:
-            result = measure(ROWS[name], times=times, checkout=options.checkout, settings=settings)
+            try:
+                result = measure(ROWS[name], times=times, checkout=options.checkout, settings=settings)
+            except RuntimeError as error:
+                print(f"{name}: not measured. {error}", flush=True)
+                kept = False
+                continue
             (options.out / f"{name}.json").write_text(json.dumps(result.as_json(), indent=1))
             show(result)
             kept = kept and not any(broken(result))

@@ -92,8 +92,8 @@ def measure(
             result.memory["after"] = memory.now()
             assert good.stdin
             good.stdin.close()
-            if good.wait(200):
-                raise RuntimeError("The good client failed.")
+            if status := good.wait(200):
+                raise RuntimeError(f"The good client failed with status {status}.")
             works = lines.all()
         result.phases = dict(zip(PHASES, _phases(works, begins), strict=True))
         result.log = [line for line in server.log.splitlines() if " WARNING " in line or " ERROR " in line]
