@@ -101,10 +101,10 @@ def test_without_its_data_folder_a_server_acknowledges_nothing(
             create = CreateUploadRequest(request_id=str(uuid.uuid4()))
             assert failure(uploads.CreateUpload, create) == UNAVAILABLE
         assert next(statuses).status == NOT_SERVING
+    assert server.stop() == 0  # so that its log is all there
     said = [line for line in server.log.splitlines() if "Nothing is stored any more" in line]
     assert len(said) == 1
     assert "has gone while the server was using it" in said[0]
-    assert server.stop() == 0
     assert kept.sha256
 
 
