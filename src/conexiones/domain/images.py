@@ -33,6 +33,9 @@ _LARGE = 1 << 20
 _JUDGED, _JUDGED_EACH = 6, 3
 """Images of so many bytes that are judged at a time, of all clients and of each. Smaller ones do not wait."""
 
+_SHORT = 128 << 10
+"""Up to so many bytes are judged as a whole before anything is written."""
+
 _FIELD = "image"
 
 T = TypeVar("T")
@@ -81,7 +84,8 @@ class Images:
             if not data:
                 raise EmptyImage
             self.check_size(len(data))
-            Head(self).see(data)  # what is no image is refused before it is written
+            if len(data) > _SHORT:
+                Head(self).see(data)  # what is no image is refused before it is written
             await staged.write(data)
             return await self._publish(staged, user, add)
         except ImageError as error:

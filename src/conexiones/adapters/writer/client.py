@@ -80,8 +80,9 @@ class WriterClient:
             self._database = DatabaseToOpen(database.__module__, database.__name__, str(path))
         self._taking = False
         self._up = False
-        self._waiting: Line[_Item] = Line()  # to be sent at the end of this turn of the loop, or with room
-        self._fresh = 0  # items that came since something was sent
+        self._fresh: deque[_Item] = deque()  # to be sent at the end of this turn of the loop
+        self._waiting: Line[_Item] = Line()  # to be sent when there is room
+        self._came = 0  # items that came since something was sent
         self._flushing = False
         self._sent: deque[_Item] = deque()  # what the process has to answer, in order
         self._carried: dict[bytes, Carried] = {}  # by digest
@@ -164,13 +165,17 @@ class WriterClient:
         if not self._taking or not self._up:
             raise StorageUnavailable
         if item.order is None:
-            self._waiting.push(item)
+            # While there is room for all, nobody waits, and there are no turns to be kept.
+            if self._waiting or len(self._sent) + len(self._fresh) >= AHEAD:
+                self._waiting.push(item)
+            else:
+                self._fresh.append(item)
         elif isinstance(item.order, Order):
             self._waiting.push_ahead(item)
         else:
             self._waiting.push_behind(item)
-        self._fresh += 1
-        if self._fresh >= FLUSH_ITEMS:
+        self._came += 1
+        if self._came >= FLUSH_ITEMS:
             self._flush()
         elif not self._flushing:
             self._flushing = True
@@ -184,20 +189,27 @@ class WriterClient:
     def _flush(self) -> None:
         """Sends together what waits, as far as there is room for it."""
         items: list[Sent | Order | Attach] = []
-        self._fresh = 0
-        while self._waiting and self._up and len(self._sent) < AHEAD:
-            item = self._waiting.first()
-            blob = None
-            if item.size:
-                start = self._ring.put(item.data)
-                if start is None:
-                    break
-                blob, item.data = (item.digest, start, item.size), b""
+        self._came = 0
+        while self._fresh and self._up and self._put(self._fresh[0], items):
+            self._fresh.popleft()
+        while self._waiting and not self._fresh and self._up and len(self._sent) < AHEAD:
+            if not self._put(self._waiting.first(), items):
+                break
             self._waiting.pop()
-            items.append(item.order or (item.work, blob))
-            self._sent.append(item)
         if items:
             self._process.send(items)
+
+    def _put(self, item: _Item, items: list[Sent | Order | Attach]) -> bool:
+        """Adds an item to those that are sent now, unless the shared memory has no room for its blob."""
+        blob = None
+        if item.size:
+            start = self._ring.put(item.data)
+            if start is None:
+                return False
+            blob, item.data = (item.digest, start, item.size), b""
+        items.append(item.order or (item.work, blob))
+        self._sent.append(item)
+        return True
 
     def _resolve(self, newest: int, answers: list[Told]) -> None:
         """Tells all callers of a group what became of theirs."""
@@ -215,7 +227,7 @@ class WriterClient:
                 item.carried.durable = True
             item.outcome.decide(result, error and raised(error, trace))
         self.on_commit(newest)
-        if self._waiting:
+        if self._waiting or self._fresh:
             self._flush()
 
     async def _start(self) -> None:
@@ -235,8 +247,9 @@ class WriterClient:
                 if item.size:
                     self._ring.release()
             # What of it was durable is in the files: whoever asks from now on finds it.
-            lost = [*self._sent, *self._waiting.clear()]
+            lost = [*self._sent, *self._fresh, *self._waiting.clear()]
             self._sent.clear()
+            self._fresh.clear()
             for item in lost:
                 item.outcome.decide(None, StorageUnavailable())
             if self._closing.is_set():
@@ -259,8 +272,8 @@ class WriterClient:
 
     async def _stop(self) -> None:
         self._flush()
-        if self._waiting:
-            await asyncio.wait([item.outcome for item in self._waiting])
+        if waiting := [*self._fresh, *self._waiting]:
+            await asyncio.wait([item.outcome for item in waiting])
         self._closing.set()
         if self._up:
             self._process.finish()

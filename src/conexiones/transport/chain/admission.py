@@ -9,7 +9,7 @@ from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.patience import SILENT_SECONDS, Patience
 from conexiones.transport.chain.turn import Turn
 
-BRIEF = 64
+BRIEF = 256
 """Calls with one request and one reply that are worked on at a time, once their requests are there. Of
 others, it is their client's turn first that has fewer. So a call waits for a few calls of each other client,
 however many these have begun."""
