@@ -97,7 +97,6 @@ SHORT: dict[str, Short] = {
     "pieces": _short(8, image=pieces(sample("transparent.png"), 10_000)),
     "frames": _short(8, image=frames(sample("animated.gif"), 10_000)),
     "idle": _short(200, count=200),
-    "idle-many": _short(300, count=300),
     "idle-http2": _short(200, count=200),
     "half-request": _short(200, count=200),
     "no-body": _short(200, count=200),
