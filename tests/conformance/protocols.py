@@ -6,6 +6,7 @@ from google.protobuf import any_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 
+from conexiones.transport.rpc.payloads import Carried
 from tests.support.paths import ROOT
 
 BUILD = ROOT / "build" / "conformance"
@@ -27,7 +28,7 @@ def message(full_name: str) -> Any:
     return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(full_name))
 
 
-def packed(inner: Message) -> any_pb2.Any:
+def packed(inner: Message | Carried) -> any_pb2.Any:
     box = any_pb2.Any()
-    box.Pack(inner)
+    box.Pack(inner.whole() if isinstance(inner, Carried) else inner)
     return box

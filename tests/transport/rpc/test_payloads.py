@@ -51,6 +51,11 @@ def test_it_has_all_the_fields_of_the_message(message: Message, codec: Codec) ->
         assert found.HasField("crc32c") == message.HasField("crc32c")
 
 
+@pytest.mark.parametrize("codec", [PROTOBUF, JSON])
+def test_it_can_become_the_message(codec: Codec) -> None:
+    assert decoded(encoded(USER, codec), codec).whole() == USER
+
+
 def test_the_bytes_of_protobuf_are_not_copied() -> None:
     data = bytearray(USER.SerializeToString())
     found = PROTOBUF.decode(data, GetUserRequest, PAYLOAD)

@@ -67,6 +67,12 @@ class Carried:
     def __getattr__(self, name: str) -> Any:
         return self._content if name == self._name else getattr(self._message, name)
 
+    def whole(self) -> Message:
+        """The message with a copy of the payload in it."""
+        message = type(self._message).FromString(self._message.SerializeToString())
+        setattr(message, self._name, bytes(self._content))
+        return message
+
     def ClearField(self, name: str) -> None:  # noqa: N802 (as in protobuf)
         """As that of a message: the payload is no longer held."""
         if name == self._name:
