@@ -6,6 +6,7 @@ whose limits are as much lower.
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,25 @@ SETTINGS: dict[str, Any] = {
     "idle_seconds": "2",
     "upload_idle_seconds": "2",
 }
+
+
+# A connection that is idle may be closed in the instant in which a call begins on it.
+RETRIES = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +262,7 @@ def test_every_row_has_a_short_form() -> None:
 
 @pytest.mark.parametrize("row", SHORT)
 async def test_the_good_client_is_served(attacked: Attacked, row: str) -> None:
-    own = [("grpc.use_local_subchannel_pool", 1)]
+    own = [("grpc.use_local_subchannel_pool", 1), ("grpc.service_config", RETRIES)]
     async with (
         asyncio.timeout(5 * DEADLINE),
         grpc.aio.insecure_channel(attacked.server.address, options=own) as channel,
