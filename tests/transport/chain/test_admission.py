@@ -238,3 +238,31 @@ async def test_a_silent_stream_makes_room_for_a_call_that_waits(monkeypatch: pyt
     for task in server._begun:
         task.cancel()
     await asyncio.gather(*server._begun, return_exceptions=True)
+
+
+async def test_silent_streams_of_clients_with_less_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SILENT_SECONDS", 0.0)
+    server = Server(5)
+    ended: list[Call] = []
+
+    async def silent(one: Call) -> None:
+        server.patience.add(one)
+        try:
+            await one.body.read()
+        except StreamIdle:
+            ended.append(one)
+
+    streams = []
+    for host in ("10.0.0.9", "10.0.0.1", "10.0.0.1", "10.0.0.1"):
+        one = call(Client(), peer=(host, 1))
+        streams.append(one)
+        server._begun.append(asyncio.create_task(server.admission(one, silent)))
+        await asyncio.sleep(0.01)
+    held = await lasting(server, ("10.0.0.8", 1))
+    async with asyncio.timeout(10):
+        await server.admission(call(Client(), peer=("10.0.0.2", 1)), nothing)
+    assert ended == streams[1:2], "the first one was silent for longer, but its client has only that"
+    held.cancel()
+    for task in server._begun:
+        task.cancel()
+    await asyncio.gather(*server._begun, held, return_exceptions=True)

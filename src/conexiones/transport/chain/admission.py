@@ -2,6 +2,7 @@
 drains."""
 
 from collections.abc import Callable
+from functools import partial
 
 from conexiones.errors import ServerDraining, StreamIdle
 from conexiones.transport.chain.budget import Budget
@@ -31,21 +32,12 @@ class Admission:
     ) -> None:
         self._on_idle = on_idle
         self._patience = patience
-        self._wait_seconds = wait_seconds
-        self._calls = self._budget(max_calls)
-        self._exempt = self._budget(max_calls)
-        self._brief = Budget(BRIEF, places=PLACES, wait_seconds=wait_seconds, most_waiting=max_calls)
+        places = partial(Budget, places=PLACES, wait_seconds=wait_seconds, most_waiting=max_calls)
+        self._calls = places(max_calls, press=self._end_silent)
+        self._exempt = places(max_calls)  # none of them is a stream that asks nothing
+        self._brief = places(BRIEF)
         self._waited_for = 0  # calls that a drain waits for
         self._draining = False
-
-    def _budget(self, max_calls: int) -> Budget:
-        return Budget(
-            max_calls,
-            places=min(PLACES, max_calls),
-            wait_seconds=self._wait_seconds,
-            most_waiting=max_calls,
-            press=self._end_silent,
-        )
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
         """Raises ServerDraining and ServerBusy."""
@@ -81,11 +73,11 @@ class Admission:
 
     def _end_silent(self) -> None:
         """Ends a silent stream for each call that waits, of the clients that have most calls."""
-        needed = self._calls.waiting + self._exempt.waiting
+        needed = self._calls.waiting
         for call in self._patience.silent():
             if not needed:
                 break
-            if self._calls.is_greediest(call.caller) or self._exempt.is_greediest(call.caller):
+            if self._calls.is_greediest(call.caller):
                 call.body.end_wait(StreamIdle(limit=round(SILENT_SECONDS)))
                 needed -= 1
 

@@ -19,9 +19,7 @@ class Patience:
         self._stall_seconds = stall_seconds
         self._least_rate = least_rate
         self._idle_seconds = idle_seconds
-        self._look_seconds = min(
-            [LOOK_SECONDS, stall_seconds / 4, *([idle_seconds / 4] if idle_seconds else [])]
-        )
+        self._look_seconds = min(LOOK_SECONDS, *(one / 4 for one in (stall_seconds, idle_seconds) if one))
         self._calls: set[Call] = set()
         self._timer: asyncio.TimerHandle | None = None
 
