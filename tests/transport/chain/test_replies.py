@@ -10,6 +10,7 @@ from conexiones.errors import ClientStalled, ServerBusy
 from conexiones.shares import Caller
 from conexiones.transport.chain import replies as module
 from conexiones.transport.chain.body import Body
+from conexiones.transport.chain.budget import HURRY_SECONDS
 from conexiones.transport.chain.call import Call, Route
 from conexiones.transport.chain.replies import FREE, PAGE, Outgoing, Replies
 
@@ -104,7 +105,7 @@ async def test_it_is_held_until_the_client_has_everything() -> None:
     client.gone.set()
     await flushing
     assert not shared.budget.held
-    assert not shared.holders
+    assert not shared.budget.holders
 
 
 async def test_it_is_given_back_when_nobody_reads_the_rest() -> None:
@@ -164,7 +165,7 @@ async def test_while_others_wait_the_greediest_has_to_read(monkeypatch: pytest.M
     sending = asyncio.create_task(call.send_piece(b"piece"))
     await asyncio.sleep(0)
     await outgoing(shared, EVA).hold("page")
-    late = time.monotonic() + module.HURRY_SECONDS + 1
+    late = time.monotonic() + HURRY_SECONDS + 1
     monkeypatch.setattr(module, "time", type("Clock", (), {"monotonic": staticmethod(lambda: late)}))
     waiting = asyncio.create_task(outgoing(shared, Caller("leo")).hold("page"))
     with pytest.raises(ClientStalled):

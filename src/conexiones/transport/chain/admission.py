@@ -57,8 +57,7 @@ class Admission:
 
     async def _with_place(self, budget: Budget, call: Call, rest: Endpoint) -> None:
         caller = call.caller
-        if not budget.take_now(caller, 1):
-            await budget.take(caller, 1)
+        await budget.take(caller, 1)
         try:
             if not call.route.brief:
                 await rest(call)

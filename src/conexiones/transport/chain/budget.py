@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 from conexiones.errors import ServerBusy
 from conexiones.shares import Caller, FairLine, Shares
@@ -10,7 +10,22 @@ from conexiones.shares import Caller, FairLine, Shares
 PRESS_SECONDS = 1.0
 """Time between two calls of `press` while somebody waits."""
 
+HURRY_SECONDS = 2.0
+HURRY_RATE = 256 << 10
+"""While others wait for memory, what holds it has to go on at this rate, in bytes a second, over so many
+seconds: otherwise its call is ended."""
+
 _Entry = tuple[int, "asyncio.Future[None]"]
+
+
+class Holder(Protocol):
+    """Who holds some of a budget for as long as a client takes to send or to read."""
+
+    @property
+    def caller(self) -> Caller: ...
+
+    def hurry(self) -> None:
+        """Others wait, and no client holds more: ends what is too slow."""
 
 
 class Budget:
@@ -18,8 +33,8 @@ class Budget:
     by client. Belongs to one event loop.
 
     `places` is that of Shares. Nobody waits longer than `wait_seconds`, and at most `most_waiting` wait at a
-    time, of which each client has a share, too. `press` is called when somebody begins to wait, and then
-    every PRESS_SECONDS while anybody does.
+    time, of which each client has a share, too. When somebody begins to wait, and then every PRESS_SECONDS
+    while anybody does, `press` is called, and those of the `holders` hurry whose clients hold most.
     """
 
     def __init__(
@@ -34,7 +49,8 @@ class Budget:
         self._shares = Shares(limit, places=places)
         self._wait_seconds = wait_seconds
         self._most_waiting = most_waiting
-        self.press = press
+        self._on_wait = press
+        self.holders: set[Holder] = set()
         self._line: FairLine[_Entry] = FairLine()
         self._starved = False  # somebody waits within a share: nobody may overtake
         self._timer: asyncio.TimerHandle | None = None
@@ -77,7 +93,8 @@ class Budget:
         self._grant()
         if turn.done():
             return
-        self._press()
+        if self._timer is None:
+            self._press()
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await turn
@@ -120,10 +137,13 @@ class Budget:
                 turn.set_result(None)
                 granted = True
 
-    def _press(self, *_: Any) -> None:
-        if self.press is None or (_ == () and self._timer is not None):
-            return
+    def _press(self) -> None:
         self._timer = None
-        if self._line:
-            self._timer = asyncio.get_running_loop().call_later(PRESS_SECONDS, self._press, True)
-            self.press()
+        if not self._line:
+            return
+        self._timer = asyncio.get_running_loop().call_later(PRESS_SECONDS, self._press)
+        if self._on_wait is not None:
+            self._on_wait()
+        for holder in list(self.holders):
+            if self.is_greediest(holder.caller):
+                holder.hurry()

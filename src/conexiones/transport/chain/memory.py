@@ -10,7 +10,7 @@ import math
 from conexiones.errors import ClientStalled
 from conexiones.shares import Caller
 from conexiones.transport.chain.body import Body
-from conexiones.transport.chain.budget import Budget
+from conexiones.transport.chain.budget import HURRY_RATE, HURRY_SECONDS, Budget
 
 COPIES = 2
 """The most copies of a message that are in memory at a time: its body and, where it was compressed or is
@@ -21,11 +21,6 @@ FREE = 64 * 1024
 
 SMALL = 2 << 20
 """The largest message, in bytes, that counts as small. Chunks of uploads and most images are."""
-
-HURRY_SECONDS = 2.0
-HURRY_RATE = 256 << 10
-"""While others wait for the memory of a message, it has to come at this rate, in bytes a second, over so many
-seconds: otherwise its call is ended."""
 
 
 class Memory:
@@ -39,34 +34,24 @@ class Memory:
     def __init__(self, limit: int, *, max_message: int, wait_seconds: float) -> None:
         small = limit // (4 if limit >= 4 * max_message else 8)
         incoming = max(max_message, (limit - small) // COPIES)
-        self.small = Budget(small, wait_seconds=wait_seconds, press=self._hurry)
-        self.incoming = Budget(incoming, wait_seconds=wait_seconds, press=self._hurry)
+        self.small = Budget(small, wait_seconds=wait_seconds)
+        self.incoming = Budget(incoming, wait_seconds=wait_seconds)
         self.work = Budget(max(1, limit - small - incoming), wait_seconds=wait_seconds)
         self.most_small = min(SMALL, small // COPIES)
-        self._leases: set[Lease] = set()
 
     @property
     def held(self) -> int:
         return self.small.held + self.incoming.held + self.work.held
 
-    def _hurry(self) -> None:
-        """Others wait: hurries those that hold memory."""
-        for lease in list(self._leases):
-            lease.hurry()
-
-    def watch(self, lease: "Lease", *, holds: bool) -> None:
-        """Keeps in mind who holds memory."""
-        (self._leases.add if holds else self._leases.discard)(lease)
-
 
 class Lease:
     """What one call holds of the memory, for the message that is coming in or is worked on."""
 
-    __slots__ = ("_body", "_caller", "_held", "_mark", "_memory", "_pool", "_work")
+    __slots__ = ("_body", "_held", "_mark", "_memory", "_pool", "_work", "caller")
 
     def __init__(self, memory: Memory, caller: Caller, body: Body) -> None:
         self._memory = memory
-        self._caller = caller
+        self.caller = caller
         self._body = body
         self._pool: Budget | None = None  # `small` or `incoming`, while it holds some of it
         self._held = 0
@@ -93,10 +78,9 @@ class Lease:
             return
         # It holds nothing while it waits: two calls that waited for each other would do so for ever.
         self.release()
-        if not pool.take_now(self._caller, needed):
-            await pool.take(self._caller, needed)
+        await pool.take(self.caller, needed)
         self._pool, self._held, self._mark = pool, needed, None
-        memory.watch(self, holds=True)
+        pool.holders.add(self)
 
     async def work(self, size: int) -> None:
         """Waits for the room for a large message of `size` bytes that is whole, on which no client has any
@@ -106,8 +90,7 @@ class Lease:
         if size <= memory.most_small or needed <= self._work:
             return
         self._end_work()
-        if not memory.work.take_now(self._caller, needed):
-            await memory.work.take(self._caller, needed)
+        await memory.work.take(self.caller, needed)
         self._work = needed
 
     def decoded(self) -> None:
@@ -123,10 +106,7 @@ class Lease:
             self._end_work()
 
     def hurry(self) -> None:
-        """Others wait for memory: ends the call if its client holds most and sends too slowly."""
-        if self._pool is None or not self._pool.is_greediest(self._caller):
-            self._mark = None
-            return
+        """As in Holder: ends the call if the message has come too slowly since the last time."""
         waited, came = self._body.progress()
         if self._mark is None or waited < self._mark[0]:
             self._mark = waited, came
@@ -138,11 +118,11 @@ class Lease:
     def _end_hold(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.give(self._caller, self._held)
-            self._memory.watch(self, holds=False)
+            pool.give(self.caller, self._held)
+            pool.holders.discard(self)
         self._held = 0
 
     def _end_work(self) -> None:
         work, self._work = self._work, 0
         if work:
-            self._memory.work.give(self._caller, work)
+            self._memory.work.give(self.caller, work)

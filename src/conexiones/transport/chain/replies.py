@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from conexiones.errors import ClientStalled, ConexionesError
 from conexiones.shares import Caller
-from conexiones.transport.chain.budget import Budget
+from conexiones.transport.chain.budget import HURRY_RATE, HURRY_SECONDS, Budget
 
 if TYPE_CHECKING:
     from conexiones.transport.chain.body import Body
@@ -32,11 +32,6 @@ LARGEST_READ = 1 << 20
 """A stream has so many pieces in memory besides its window: queued, sent, and the one with which Envoy's
 buffer overflows. And the block of which they are cut, which is checked as a whole."""
 
-HURRY_SECONDS = 2.0
-HURRY_RATE = 256 << 10
-"""While others wait for the memory of replies, they have to be read at this rate, in bytes a second, after so
-many seconds: otherwise the call is ended."""
-
 FLUSH_PAUSE = 0.002
 """Seconds until it is looked for the first time whether a client has read all of a reply."""
 
@@ -52,18 +47,11 @@ class Replies:
     ) -> None:
         """`piece` is the size of the pieces of a stream, and `window` that of its window. Not more than
         `most_waiting` calls wait at a time: they have places that others need."""
-        self.budget = Budget(limit, wait_seconds=wait_seconds, most_waiting=most_waiting, press=self._hurry)
+        self.budget = Budget(limit, wait_seconds=wait_seconds, most_waiting=most_waiting)
         self.sizes: dict[Large, int] = {
             "stream": window + PIECES * piece + LARGEST_READ,
             "page": PAGE,
         }
-        self.holders: set[Outgoing] = set()
-
-    def _hurry(self) -> None:
-        """Others wait: ends those whose client holds most and reads too slowly."""
-        for outgoing in list(self.holders):
-            if self.budget.is_greediest(outgoing.caller):
-                outgoing.hurry()
 
 
 class Outgoing:
@@ -94,10 +82,9 @@ class Outgoing:
         more = min(size, budget.limit) - self._held
         if more <= 0:
             return
-        if not budget.take_now(self.caller, more):
-            await budget.take(self.caller, more)
+        await budget.take(self.caller, more)
         self._held += more
-        self._replies.holders.add(self)
+        budget.holders.add(self)
 
     def begin(self) -> None:
         """The task waits from now on until the client takes something."""
@@ -126,7 +113,7 @@ class Outgoing:
                 self._end_wait(self._sender, stall_seconds)
 
     def hurry(self) -> None:
-        """Others wait: ends the wait for a client that reads too slowly. It may pause for as long as it has
+        """As in Holder: ends the wait for a client that reads too slowly. It may pause for as long as it has
         read ahead, since many clients read in bursts."""
         if self._sender is not None:
             waits = time.monotonic() - self._since
@@ -153,5 +140,6 @@ class Outgoing:
     def release(self) -> None:
         held, self._held = self._held, 0
         if held:
-            self._replies.holders.discard(self)
-            self._replies.budget.give(self.caller, held)
+            budget = self._replies.budget
+            budget.holders.discard(self)
+            budget.give(self.caller, held)

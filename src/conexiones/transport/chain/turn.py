@@ -17,8 +17,7 @@ class Turn:
 
     async def take(self) -> None:
         """Waits for the turn. Raises ServerBusy."""
-        if not self._places.take_now(self._caller, 1):
-            await self._places.take(self._caller, 1)
+        await self._places.take(self._caller, 1)
         self._taken = True
 
     def give(self) -> None:
