@@ -16,18 +16,25 @@ def family(pid: int) -> list[psutil.Process]:
 class Meter(threading.Thread):
     """`peak` is the largest memory of a process and all below it while the block runs, in bytes.
 
-    Each shared page is counted once (PSS). It is measured every 50 ms.
+    Each shared page is counted once (PSS). It is measured every 50 ms, or at other intervals, in seconds.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, every: float = 0.05) -> None:
         super().__init__(daemon=True)
         self.peak = 0
         self._pid = pid
+        self._every = every
         self._ended = threading.Event()
 
     def run(self) -> None:
-        while not self._ended.wait(0.05):
+        while not self._ended.wait(self._every):
             self._measure()
+
+    def take(self) -> int:
+        """The peak, which is measured anew from now on."""
+        self._measure()
+        peak, self.peak = self.peak, 0
+        return peak
 
     def _measure(self) -> None:
         total = 0

@@ -14,9 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-import psutil
-
-from bench.processes import family
+from bench.processes import Meter
 from conexiones.sdk.blocking import Client
 from conexiones.testing import Server
 from tests.attack.rows import Row, picture
@@ -78,18 +76,22 @@ def measure(
     result = Result(row.name)
     with _serving(checkout, {**row.settings, **(settings or {})}) as server:
         images = _stored(server.address)
-        with _running("good", server.address, images["photo"]) as good, _Memory(server.pid) as memory:
+        with (
+            _running("good", server.address, images["photo"]) as good,
+            Meter(server.pid, every=0.25) as memory,
+        ):
             lines = _Lines(good)
             time.sleep(WARM_SECONDS)
             begins = [time.monotonic()]
             time.sleep(times.alone)
-            result.memory["alone"] = memory.take()
+            result.memory["alone"] = memory.take() // MIB
             begins.append(time.monotonic())
             result.did = _attack(row, server, images, times.during)
             begins.append(time.monotonic())
-            result.memory["peak"] = memory.take()
+            result.memory["peak"] = memory.take() // MIB
             time.sleep(times.after)
-            result.memory["after"] = memory.now()
+            memory.take()  # so that the next one is of this moment
+            result.memory["after"] = memory.take() // MIB
             assert good.stdin
             good.stdin.close()
             if status := good.wait(200):
@@ -203,39 +205,3 @@ class _Lines(threading.Thread):
     def all(self) -> list[tuple[str, float, float, str]]:
         self.join()
         return self._found
-
-
-class _Memory(threading.Thread):
-    """The memory of a server's processes together (PSS), in MiB, looked at four times a second."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self._pid = pid
-        self._peak = 0
-        self._ended = threading.Event()
-
-    def now(self) -> int:
-        total = 0
-        for process in family(self._pid):
-            try:
-                total += process.memory_full_info().pss
-            except psutil.Error:  # it has just ended
-                continue
-        return total // MIB
-
-    def take(self) -> int:
-        """The peak since the last time that it was taken."""
-        peak, self._peak = max(self._peak, self.now()), 0
-        return peak
-
-    def run(self) -> None:
-        while not self._ended.wait(0.25):
-            self._peak = max(self._peak, self.now())
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self.join()
