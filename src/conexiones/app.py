@@ -9,7 +9,6 @@ from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
-from conexiones.budgets import LEAST, Budgets, has_background
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
@@ -69,7 +68,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     """The application. Building it does no I/O: its parts are opened and closed by its lifespan. `steps` are
     further steps of the chain, around all others."""
     catalog = SqliteCatalog(settings.data_dir / CATALOG)
-    budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
+    budgets = settings.budgets
     store = LocalStore(
         settings.data_dir,
         catalog,
@@ -88,10 +87,9 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     )
     # One process for facts in the background. It leaves the processor to all others, so it may take longer.
     # It has a share of the memory only where there is enough.
-    quiet = (
-        decoder
-        if not has_background(settings.memory or LEAST)
-        else VipsDecoder(
+    quiet = decoder
+    if budgets.has_background:
+        quiet = VipsDecoder(
             workers=1,
             decode_pixels=settings.decode_pixels,
             decode_seconds=settings.decode_seconds * BACKGROUND_FACTOR,
@@ -100,7 +98,6 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             ready=0,
             nice=BACKGROUND_NICE,
         )
-    )
     cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,

@@ -124,11 +124,10 @@ def _fit(values: Mapping[str, Any], given: Collection[str]) -> tuple[dict[str, A
 def decoders(values: Mapping[str, Any]) -> int:
     """The largest number of decoder processes. One more decodes in the background, where there is memory."""
     workers: int = values["decode_workers"]
-    return workers + has_background(values["memory"])
+    return workers + _has_background(values["memory"])
 
 
-def has_background(memory: int) -> bool:
-    """Whether there is a decoder for work in the background. Without it, that waits for the other ones."""
+def _has_background(memory: int) -> bool:
     return memory >= _FOR_BACKGROUND
 
 
@@ -163,6 +162,7 @@ class Budgets:
     uploads: buffers of all images on their way to the disk.
     replies: pieces of downloads, and other large replies, on their way to clients.
     piece: a piece of a download.
+    has_background: whether there is a decoder for work in the background. Without it, that waits for others.
     heap: what Envoy's allocator, which Python inside has too, may hand out: all but the decoders' budgets.
     window: the window of a stream. A call may hold another one like it that Envoy has taken in; that is
         counted for half of the calls, since few fill both. Should more do so, Envoy resets some (`heap`).
@@ -175,6 +175,7 @@ class Budgets:
     window: int
     connection_window: int
     heap: int
+    has_background: bool
 
     @classmethod
     def of(cls, *, memory: int, max_calls: int) -> "Budgets":
@@ -188,6 +189,7 @@ class Budgets:
             window=window,
             connection_window=8 * window,
             heap=HEAP + int(rest * sum(_SHARES.values())),
+            has_background=_has_background(memory),
         )
 
 

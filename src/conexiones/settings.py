@@ -13,7 +13,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from conexiones import budgets
+from conexiones.budgets import LEAST, Budgets, DoesNotFit, fitted
 from conexiones.machine import memory_limit, total_memory
 
 PREFIX = "CONEXIONES_"
@@ -218,10 +218,14 @@ class Settings:
                 raise SettingsError(f"{source} {error}, not {text!r}.") from None
         settings = cls(**{"memory": _allowed(), **values})
         try:
-            fitted = budgets.fitted({row.name: getattr(settings, row.name) for row in fields(cls)}, values)
-        except budgets.DoesNotFit as error:
+            return cls(**fitted({row.name: getattr(settings, row.name) for row in fields(cls)}, values))
+        except DoesNotFit as error:
             raise SettingsError(str(error)) from None
-        return cls(**fitted)
+
+    @property
+    def budgets(self) -> Budgets:
+        """The budgets that are no settings."""
+        return Budgets.of(memory=self.memory or LEAST, max_calls=self.max_calls)
 
     def environ(self) -> dict[str, str]:
         """The same settings as environment variables, for a process that is started with them."""
@@ -230,7 +234,7 @@ class Settings:
 
 def _allowed() -> int:
     """The memory that a server takes by default."""
-    quarter = max(budgets.LEAST, total_memory() // 4)
+    quarter = max(LEAST, total_memory() // 4)
     limit = memory_limit()
     return quarter if limit is None else min(limit, quarter)
 

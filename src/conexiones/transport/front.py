@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
-from conexiones.budgets import LEAST, Budgets
 from conexiones.settings import Settings
 from conexiones.transport.chain.admission import Admission
 from conexiones.transport.chain.call import Receive, Send
@@ -58,7 +57,7 @@ class Front:
             max_message=settings.max_message_bytes,
             wait_seconds=settings.wait_seconds,
         )
-        budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
+        budgets = settings.budgets
         replies = Replies(
             budgets.replies,
             piece=budgets.piece,

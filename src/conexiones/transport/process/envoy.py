@@ -9,7 +9,7 @@ from typing import Any
 import find_libpython
 from pyvoy import PyvoyServer
 
-from conexiones.budgets import LEAST, Budgets
+from conexiones.budgets import Budgets
 from conexiones.settings import Settings
 from conexiones.transport.chain.call import CONNECTION
 from conexiones.transport.process import admin, routes, tls
@@ -92,7 +92,7 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
     # A socket in the private folder, since every user of the machine could reach a port on loopback.
     config["admin"] = {"address": {"pipe": {"path": str(folder / admin.SOCKET), "mode": 0o600}}}
     config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
-    budgets = Budgets.of(memory=settings.memory or LEAST, max_calls=settings.max_calls)
+    budgets = settings.budgets
     config["layered_runtime"] = {"layers": [{"name": "ours", "static_layer": _RUNTIME}]}
     config["overload_manager"] = overload_manager(folder, settings.max_connections, budgets.heap)
     config["memory_allocator_manager"] = _ALLOCATOR
