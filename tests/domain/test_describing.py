@@ -67,7 +67,10 @@ class Gallery:
 async def gallery(tmp_path: Path) -> AsyncIterator[Gallery]:
     catalog = SqliteCatalog(tmp_path / "catalog.sqlite3")
     store = LocalStore(tmp_path, catalog, writer=catalog.writer)
-    async with pool(decode_pixels=10**8) as prompt, pool(decode_pixels=10**8, ready=0) as quiet:
+    async with (
+        pool(decode_pixels=10**8) as prompt,
+        pool(decode_pixels=10**8, ready=0, within=True) as quiet,
+    ):
         await catalog.open()
         await store.open()
         images = Images(catalog, store.staging, store.blobs, prompt, LIMITS)

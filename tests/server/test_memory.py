@@ -181,11 +181,12 @@ def test_a_stream_that_asks_nothing_makes_room(start, photograph: bytes) -> None
 
     with grpc.insecure_channel(server.address) as channel:
         stub = UsuarioServicioStub(channel)
-        streams = [stub.ImageStreamReply(held(), timeout=DEADLINE) for _ in range(2)]
-        for stream in streams:
-            assert next(stream).image_info.format == "JPEG"
+        streams = []
+        for _ in range(2):  # one after the other, so that the first is silent for longer
+            streams.append(stub.ImageStreamReply(held(), timeout=DEADLINE))
+            assert next(streams[-1]).image_info.format == "JPEG"
         assert stub.GetUser(GetUserRequest(name="Ana"), timeout=DEADLINE).user.name == "Ana"
         with pytest.raises(grpc.RpcError) as caught:
-            list(streams[0])  # it was silent for longer
+            list(streams[0])
         assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.UNAVAILABLE, "STREAM_IDLE")
         release.set()
