@@ -59,8 +59,9 @@ class Proxy:
     def cut(self) -> None:
         """Resets the connections that there are, at once and for both sides."""
         for connection in self._connections:
-            connection.cancel()
-            self.happened.append(Fault.CUT)
+            if not connection.cancelling():
+                connection.cancel()
+                self.happened.append(Fault.CUT)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

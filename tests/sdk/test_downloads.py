@@ -204,7 +204,7 @@ async def test_a_rendition_over_connections_that_break(
         def cut(done: int, total: int | None) -> None:
             assert total == len(whole)
             seen.append(done)
-            if len(seen) in {1, 3}:
+            if len(proxy.happened) < 2:  # what had come is still read after a cut, so calls are not counted
                 proxy.cut()
 
         info = await away.download(image.id, path, rendition=LARGE, progress=cut)
