@@ -96,6 +96,12 @@ class Shares:
             return False
         return not mine or mine + size <= (share - total + mine + 1) // 2
 
+    def full(self, client: str) -> bool:
+        """Whether no connection of the client may have any more."""
+        total = self._clients.get(client, 0)
+        share = (self.limit - self.held + total + 1) // 2
+        return total > 0 and total >= share + ((share + 1) // 2 if self.places else 0)
+
     def free(self, size: int) -> bool:
         """Whether so much is free, whoever asks for it."""
         return self.held + size <= self.limit
@@ -152,6 +158,12 @@ class FairLine(Generic[T]):
             for connection, items in connections.items():
                 return Caller(client, connection), items[0]
         raise IndexError("nothing waits")
+
+    def heads(self) -> Iterator[tuple[str, Iterator[tuple[Caller, T]]]]:
+        """The clients in the order of their turns, and of each the first item of each of its connections, in
+        theirs. It ends at a change of the line."""
+        for client, connections in self._clients.items():
+            yield client, ((Caller(client, name), items[0]) for name, items in connections.items())
 
     def turns(self) -> list[tuple[Caller, T]]:
         """The first item of each connection, in the order of their turns."""

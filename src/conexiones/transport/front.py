@@ -11,6 +11,7 @@ from conexiones.transport.chain.admission import Admission
 from conexiones.transport.chain.call import Receive, Send
 from conexiones.transport.chain.cut import Cut
 from conexiones.transport.chain.deadline import Deadline
+from conexiones.transport.chain.entry import Entry
 from conexiones.transport.chain.guard import guard
 from conexiones.transport.chain.limits import Limits
 from conexiones.transport.chain.log import log
@@ -70,7 +71,7 @@ class Front:
         behind = settings.trusted_proxies or settings.proxy_protocol
         self._crowd = None if behind else Crowd(settings.max_connections)
         self._cut = Cut()
-        self._serve = chain([*steps, guard, log, self._cut, Deadline(), self._admission, limits])
+        self._serve = chain([Entry(), *steps, guard, log, self._cut, Deadline(), self._admission, limits])
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

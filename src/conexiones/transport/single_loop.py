@@ -38,18 +38,18 @@ class SingleLoop:
             calls = self._calls[here] = set()
             await (self._app if self._loop is here else _empty_lifespan)(scope, _ending(receive, calls), send)
         elif self._loop is here:
-            await self._run(scope, receive, send)
+            await self._call(here, self._app(scope, receive, send))
         else:
             carried = _carried(self._run, self._loop)
-            await self._call(carried(scope, _carried(receive, here), _carried(send, here)))
+            await self._call(here, carried(scope, _carried(receive, here), _carried(send, here)))
 
     async def _run(self, scope: Any, receive: Receive, send: Send) -> None:
-        await self._call(self._app(scope, receive, send))
+        await self._call(asyncio.get_running_loop(), self._app(scope, receive, send))
 
-    async def _call(self, work: Awaitable[None]) -> None:
+    async def _call(self, here: asyncio.AbstractEventLoop, work: Awaitable[None]) -> None:
         """Does the work of a call. Raises nothing if the call is cancelled because the lifespan ends."""
-        calls = self._calls[asyncio.get_running_loop()]
-        if task := asyncio.current_task():
+        calls = self._calls[here]
+        if task := asyncio.current_task(here):
             calls.add(task)
         try:
             await work

@@ -90,9 +90,8 @@ class Budget:
         turn = asyncio.get_running_loop().create_future()
         entry = (size, turn)
         self._line.push(caller, entry)
-        self._grant()
-        if turn.done():
-            return
+        if self._shares.within(caller, size):
+            self._starved = True
         if self._timer is None:
             self._press()
         try:
@@ -121,21 +120,26 @@ class Budget:
 
     def _grant(self) -> None:
         """Gives those who wait their turns, as far as there is enough."""
-        shares, granted = self._shares, True
         self._starved = False
-        while granted:
-            granted = False
-            for caller, entry in self._line.turns():
-                size, turn = entry
-                if turn.done() or not shares.within(caller, size):
-                    continue
-                if not shares.free(size):
-                    self._starved = True
-                    return
-                self._line.remove(caller, entry, served=True)
-                shares.take(caller, size)
-                turn.set_result(None)
-                granted = True
+        while (found := self._next()) is not None:
+            caller, entry = found
+            size, turn = entry
+            if not self._shares.free(size):
+                self._starved = True
+                return
+            self._line.remove(caller, entry, served=True)
+            self._shares.take(caller, size)
+            turn.set_result(None)
+
+    def _next(self) -> tuple[Caller, _Entry] | None:
+        """Whose turn it is, of those who wait within a share."""
+        for client, heads in self._line.heads():
+            if not self._shares.full(client):
+                for caller, entry in heads:
+                    size, turn = entry
+                    if not turn.done() and self._shares.within(caller, size):
+                        return caller, entry
+        return None
 
     def _press(self) -> None:
         self._timer = None

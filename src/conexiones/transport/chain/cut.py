@@ -4,9 +4,10 @@ import asyncio
 
 from conexiones.errors import ServerDraining
 from conexiones.transport.chain.call import Call, Endpoint
+from conexiones.transport.chain.on_loop import OnLoop
 
 
-class Cut:
+class Cut(OnLoop):
     """A step of the chain: after `all`, calls end with ServerDraining, whatever they wait for."""
 
     def __init__(self) -> None:
@@ -15,9 +16,9 @@ class Cut:
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
         """Raises ServerDraining."""
-        task = asyncio.current_task()
-        if self._over or task is None:
+        if self._over:
             raise ServerDraining
+        task = self.task
         self._tasks.add(task)
         try:
             await rest(call)

@@ -25,6 +25,7 @@ from tests.adapters.blobs.contents import MIB, everything, tell_nobody, whole
 from tests.adapters.blobs.local.disk import open_files, tree, tree_with_checksums
 from tests.adapters.stored import stored_blobs
 from tests.support.processes import own_writers
+from tests.support.waiting import until
 
 Make = Callable[..., ImageRecord]
 
@@ -245,7 +246,7 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
     assert set(stored_blobs(tmp_path / "files")) == {digest.hex() for digest in kept}
     for digest in kept:
         assert hashlib.sha256(await whole(store, digest)).digest() == digest
-    assert open_files(tmp_path / "files") == []
+    await until(lambda: not open_files(tmp_path / "files"))
 
 
 async def write(staged: Staged, size: int) -> bytes:

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ class LocalBlobs:
                 del block  # the next one comes in its place
                 offset = start
         finally:
-            os.close(blob.descriptor)
+            folder.close(partial(os.close, blob.descriptor))
 
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
@@ -75,7 +76,7 @@ class LocalBlobs:
         record = await folder.run(folder.segments.find, digest)
         if record is None:
             blob = await folder.run(self._open, digest)
-            os.close(blob.descriptor)
+            folder.close(partial(os.close, blob.descriptor))
             yield folder.path(digest)
             return
         path = folder.incoming / secrets.token_hex(16)

@@ -18,6 +18,10 @@ UNIT = 1 << 20
 SMALL_UNITS = 4 << 10, 64 << 10
 """The least and the most bytes of a small unit, which is a power of two between them."""
 
+KEPT_SMALL = 4 << 20
+"""Bytes of small units that are kept for the next ones: mapping and clearing memory takes the event loop
+longer than filling it."""
+
 BATCH = 4
 """The most units that are written with one call."""
 
@@ -46,6 +50,7 @@ class Buffers:
         self._least = min(self._small_unit, small)
         self._large: WeakSet[object] = WeakSet()  # the uploads that have had more than that in memory
         self._free: deque[memoryview] = deque()
+        self._free_small: deque[memoryview] = deque(maxlen=max(1, KEPT_SMALL // self._small_unit))
         self._made = 0
         self.users = 0
         """Uploads that go to the disk now, among which the pool is shared."""
@@ -73,6 +78,8 @@ class Buffers:
 
     def small(self) -> memoryview:
         """A small unit outside the pool: so slow clients never empty the pool for all others."""
+        if self._free_small:
+            return self._free_small.pop()
         return memoryview(mmap(-1, self._small_unit))
 
     def leave(self) -> None:
@@ -82,7 +89,10 @@ class Buffers:
             while len(self._free) > BATCH * (OUTSTANDING + 1):
                 self._free.pop()
                 self._made -= 1
+            self._free_small.clear()
 
     def give(self, unit: memoryview) -> None:
         if len(unit) == UNIT:
             self._free.append(unit)
+        elif self.users:
+            self._free_small.append(unit)

@@ -2,7 +2,7 @@
 a blob may be deleted."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -11,11 +11,13 @@ from conexiones.adapters.blobs.local.reference_counts import ReferenceCounts
 from conexiones.adapters.blobs.local.segments import Segments
 from conexiones.adapters.system.ballast import Ballast
 from conexiones.adapters.system.disk import sync_folder
+from conexiones.adapters.system.fair_threads import FairThreads
 from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome, finish
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports.catalog import Catalog
+from conexiones.shares import Caller, acting_for
 
 THREADS = 8
 
@@ -37,13 +39,13 @@ class Folder:
         self.segments = Segments(root / "segments", self.counts)
         self.carrier: WriterClient | None = None
         """The writer of the catalog, while images can be made durable in one step with their blobs."""
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: FairThreads | None = None
         self._presence: Presence | None = None
 
     def start_threads(self) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+        self._threads = FairThreads(THREADS, name="blobs")
 
-    def take_threads(self) -> ThreadPoolExecutor | None:
+    def take_threads(self) -> FairThreads | None:
         """The threads, if there are any, to be shut down: they are given no new work from now on."""
         threads, self._threads = self._threads, None
         return threads
@@ -59,9 +61,23 @@ class Folder:
         return path.with_name(f"{path.name}.crc32c")
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Has a thread do the work when it is the turn of the client for whom the task works."""
+        return self.submit_for(acting_for(), work, *args, **kwargs)
+
+    def submit_for(
+        self, caller: Caller, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
         if self._threads is None:
             raise StorageUnavailable
-        return self._threads.submit(work, *args, **kwargs)
+        return self._threads.submit(caller, work, *args, **kwargs)
+
+    def close(self, close: Callable[[], None]) -> None:
+        """Has a thread close a file, for which nobody waits: whoever closes one that was deleted frees its
+        blocks, which may take the disk long."""
+        if self._threads is None:
+            close()
+        else:
+            self.submit(close)
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Has a thread do the work, to its end even if the caller is cancelled. Its OSError becomes a storage

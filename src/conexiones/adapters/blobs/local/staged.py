@@ -27,6 +27,7 @@ from conexiones.adapters.system.threads import finish, to_end
 from conexiones.direct_file import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
 from conexiones.ports.staging import Content
+from conexiones.shares import acting_for
 
 INLINE = 128 << 10
 """Bytes up to which an upload in memory is inspected and hashed on the event loop: handing it to a thread
@@ -69,6 +70,7 @@ class LocalStaged:
         self._folder = folder
         self._buffers = buffers
         self._small = small
+        self._caller = acting_for()
         self._size = 0
         self._memory: bytes | bytearray | None = b""  # None when there is a file
         self._batch: Batch | None = None
@@ -162,7 +164,7 @@ class LocalStaged:
 
     def _submit(self, work: Callable[[Batch, Future[None] | None], None], batch: Batch) -> None:
         try:
-            self._last = self._folder.submit(work, batch, self._last)
+            self._last = self._folder.submit_for(self._caller, work, batch, self._last)
         except BaseException:
             self._release(batch)
             raise
@@ -303,7 +305,7 @@ class LocalStaged:
             self._release(batch)
         file, self._file = self._file, None
         if file is not None:
-            file.close()
+            self._folder.close(file.close)
         if self._counted:
             self._counted = False
             self._buffers.leave()
@@ -322,8 +324,8 @@ class LocalStaged:
     def _append(self, batch: Batch, before: Future[None] | None) -> None:
         """Writes a batch while the batch before it is hashed, and then hashes it.
 
-        Threads start jobs in the order in which they came. So the job that is waited for runs already, and
-        there is no deadlock.
+        Threads start jobs of a caller in the order in which they came. So the job that is waited for runs
+        already, and there is no deadlock.
         """
         try:
             self._folder.ballast.hold()

@@ -29,7 +29,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conexiones.adapters.blobs.local.blobs import PIECE, LocalBlobs
@@ -37,6 +36,7 @@ from conexiones.adapters.blobs.local.buffers import MEMORY, UPLOADS, Buffers
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.identity import check_identity, refuse_without_catalog
 from conexiones.adapters.blobs.local.staging import LocalStaging, is_upload_id
+from conexiones.adapters.system.fair_threads import FairThreads
 from conexiones.adapters.system.threads import to_end
 from conexiones.adapters.writer.client import RESTART_SECONDS, WriterClient
 from conexiones.ports.blobs import Blobs
@@ -161,7 +161,7 @@ class LocalStore:
                 self._stale = True
                 await asyncio.sleep(RESTART_SECONDS)
 
-    async def _close(self, threads: ThreadPoolExecutor) -> None:
+    async def _close(self, threads: FairThreads) -> None:
         folder = self._folder
         folder.carrier = None
         self._writer.on_replaced = lambda: None
