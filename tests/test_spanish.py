@@ -11,6 +11,11 @@ from tests.support.paths import ROOT
 
 # The rules as they stand in the sources, with values to fill in, and their Spanish.
 RULES = {
+    "at most {} bytes of UTF-8 without control characters": (
+        (255,),
+        "como máximo 255 bytes de UTF-8 sin caracteres de control",
+    ),
+    "at most {} digests of {} bytes each": ((1000, 32), "como máximo 1000 resúmenes de 32 bytes cada uno"),
     "at least one byte": ((), "al menos un byte"),
     "a time of the years 1 to 9999": ((), "una fecha de los años 1 a 9999"),
     "the id of an upload": ((), "el id de una subida"),

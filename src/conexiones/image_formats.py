@@ -10,10 +10,26 @@ ImageFormat = Literal["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIF
 _EXTENSIONS: dict[str, str] = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
 """Of the formats whose extension is not simply their name in lower case."""
 
+_EXTENSIONS_OF_IMAGES = frozenset(
+    {"jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "tif", "tiff", "bmp", "dib", "avif", "avifs"}
+    | {"heic", "heics", "heif", "heifs", "hif"}
+)
+"""The extensions that files of these formats have, in lower case."""
+
 
 def extension(format: str) -> str:
     """The file extension, without a dot. A client may ask for a format that only a newer server knows."""
     return _EXTENSIONS.get(format, format.lower())
+
+
+def file_name(name: str, format: str, *, converted: bool) -> str:
+    """The name under which an image is saved that came from a file of this name. It always ends with the
+    extension of an image, so that no program is run by opening it: that of `format` takes the place of
+    another one if the image was converted, and is added where there is none of an image."""
+    stem, _, found = name.rpartition(".")
+    if not (stem and found.lower() in _EXTENSIONS_OF_IMAGES):
+        return f"{name}.{extension(format)}"
+    return f"{stem}.{extension(format)}" if converted else name
 
 
 def media_type(format: str) -> str:

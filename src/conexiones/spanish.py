@@ -9,6 +9,9 @@ _WORDS = {
     r"^the token of a page of the same list$": "el token de una página de la misma lista",
     r"^the token of an event$": "el token de un evento",
     r"^a time of the years 1 to 9999$": "una fecha de los años 1 a 9999",
+    r"^at most (\d+) bytes of UTF-8 without control characters$": r"como máximo \1 bytes de UTF-8"
+    " sin caracteres de control",
+    r"^at most (\d+) digests of (\d+) bytes each$": r"como máximo \1 resúmenes de \2 bytes cada uno",
     r"^at least one byte$": "al menos un byte",
     r"^at least (\d+)$": r"al menos \1",
     r"^(\d+) to (\d+)\b": r"de \1 a \2",

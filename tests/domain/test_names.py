@@ -1,9 +1,9 @@
-"""The names of users: none that is empty or too long can be made."""
+"""The names of users: none that is empty or too long can be made. The names of files: none is a path."""
 
 import pytest
 
-from conexiones.domain.names import MAX_NAME, UserName
-from conexiones.errors import EmptyName, NameTooLong
+from conexiones.domain.names import MAX_FILE_NAME, MAX_NAME, UserName, file_name
+from conexiones.errors import EmptyName, InvalidField, NameTooLong
 
 
 def test_the_shortest_and_the_longest() -> None:
@@ -30,3 +30,54 @@ def test_a_checked_name_cannot_be_changed() -> None:
     name = UserName("Ana")
     with pytest.raises(AttributeError):
         name.text = ""  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("Málaga.jpg", "Málaga.jpg"),
+        (" a  b .jpg ", " a  b .jpg "),
+        ("/etc/passwd", "passwd"),
+        ("../../x.png", "x.png"),
+        ("C:\\Users\\Ana\\foto.jpg", "foto.jpg"),
+        ("a/b\\c/d\\e.gif", "e.gif"),
+        ("\x00/\n/fine.gif", "fine.gif"),
+        ("p" * 300 + "/short.bmp", "short.bmp"),
+        ("👨‍👩‍👧.png", "👨‍👩‍👧.png"),
+        ("...", "..."),
+        (".hidden", ".hidden"),
+        ("", None),
+        ("folder/", None),
+        (".", None),
+        ("..", None),
+        ("x/..", None),
+        ("  ", None),
+        ("\u3000", None),
+        (" .. ", None),
+        ("ñ" * 127, "ñ" * 127),
+    ],
+)
+def test_of_a_path_only_the_name_of_the_file_is_kept(given: str, kept: str | None) -> None:
+    assert file_name(given) == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "a\nb",
+        "\x00",
+        "a\x1b[31m",
+        "\x7f",
+        "\x85.png",
+        "a\u2028b",
+        "a\u2029b",
+        "a" * 256,
+        "ñ" * 128,
+        "x/" + "a" * 256,
+    ],
+)
+def test_names_that_no_file_should_have_are_refused(given: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        file_name(given)
+    assert (refused.value.field, MAX_FILE_NAME) == ("name", 255)
+    assert refused.value.mensaje.endswith("como máximo 255 bytes de UTF-8 sin caracteres de control.")

@@ -26,7 +26,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
 )
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.samples import samples
-from conexiones.sdk.results import Deleted, Event, Facts, Image, Resync
+from conexiones.sdk.results import Deleted, Event, Facts, Image, Resync, Upload
 from conexiones.testing import serve
 from tests.support.bitmaps import bitmap
 from tests.support.waiting import DEADLINE
@@ -54,7 +54,7 @@ def fill(address: str) -> dict[str, Any]:
         client.get_user("sin imagen", 12)
         for data in small.values():
             client.process_image(data)
-        twin = client.upload(small["scan.tif"], user="eva")  # the bytes of another image
+        twin = client.upload(small["scan.tif"], user="eva", name="Escáner.TIF")  # the bytes of another image
         deleted = client.process_image(small["scan.tif"])
         client.delete(deleted.image.id)
         client.stream_image(LARGE)
@@ -81,7 +81,8 @@ def fill(address: str) -> dict[str, Any]:
 
 def _begin(uploads: UploadServiceStub, request_id: str, data: bytes, *, size: int | None = None) -> str:
     """Begins an upload and commits some bytes; gives its id."""
-    create = CreateUploadRequest(request_id=request_id, user="ana", size_bytes=size)
+    name = f"{request_id} ñ.bmp"
+    create = CreateUploadRequest(request_id=request_id, user="ana", size_bytes=size, name=name)
     upload = uploads.CreateUpload(create, timeout=DEADLINE).upload
     chunk = WriteChunkRequest(upload_id=upload.id, data=data)
     assert uploads.WriteChunk(chunk, timeout=DEADLINE).committed_size == len(data)
@@ -125,6 +126,7 @@ def _image(image: Image) -> dict[str, Any]:
         "user": image.user,
         "create_time": image.create_time.isoformat(),
         "facts": {name: getattr(facts, name) for name in Facts.__slots__} if facts else None,
+        **_name(image),
     }
 
 
@@ -139,7 +141,13 @@ def _upload(client: Client, id: str) -> dict[str, Any]:
         "user": upload.user,
         "image_id": upload.image.id if upload.image else "",
         "failure": upload.failure.reason if upload.failure else "",
+        **_name(upload),
     }
+
+
+def _name(named: Image | Upload) -> dict[str, str]:
+    """Nothing where there is no name, as in folders of versions that knew none."""
+    return {"name": named.name} if named.name else {}
 
 
 def newest_token(channel: grpc.Channel) -> str:

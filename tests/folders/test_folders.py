@@ -23,7 +23,7 @@ from conexiones.testing import Server
 from tests.folders.made import COMMITTED, HERE, UNFINISHED, events, newest_token, shown
 from tests.support.waiting import DEADLINE
 
-NUMBERS = [1, 2]
+NUMBERS = [1, 2, 3]
 
 
 def unpacked(number: int, into: Path) -> Path:
@@ -57,16 +57,19 @@ def test_a_folder_reads_the_same_and_goes_on(
                 left = state["events"][tokens.index(seen) + 1 :]
                 assert events(client, after=seen, until=newest_token(channel)) == left
     with Client(server.address) as client, grpc.insecure_channel(server.address) as channel:
-        image_id = finished(UploadServiceStub(channel), uploads["open"]).image.id
+        upload = state["uploads"]["open"]
+        image = finished(UploadServiceStub(channel), upload["id"], upload.get("name", "")).image
+        assert image.name == upload.get("name", "")
+        image_id = image.id
         assert client.download(image_id) == UNFINISHED
         (stored, *_) = events(client, after=tokens[-1], until=newest_token(channel))
         assert stored[1:] == ["Stored", image_id]
         assert int(stored[0]) == int(tokens[-1]) + 1
 
 
-def finished(uploads: UploadServiceStub, open_upload: str) -> Upload:
+def finished(uploads: UploadServiceStub, open_upload: str, name: str) -> Upload:
     """Goes on with the open upload, as the client that began it would, and finishes it."""
-    create = CreateUploadRequest(request_id="open", user="ana", size_bytes=len(UNFINISHED))
+    create = CreateUploadRequest(request_id="open", user="ana", size_bytes=len(UNFINISHED), name=name)
     assert uploads.CreateUpload(create, timeout=DEADLINE).upload.id == open_upload
     rest = WriteChunkRequest(upload_id=open_upload, offset=COMMITTED, data=UNFINISHED[COMMITTED:])
     assert uploads.WriteChunk(rest, timeout=DEADLINE).committed_size == len(UNFINISHED)

@@ -1,6 +1,7 @@
 """Listing, deleting, watching; the tutorial's calls; errors as they come back; the client without asyncio."""
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,31 @@ async def test_images_are_listed_page_by_page_and_deleted(
     for call in (client.image(stored[0].id), client.delete(stored[0].id)):
         with pytest.raises(errors.ImageNotFound):
             await call
+
+
+async def test_names_of_files(client: AsyncClient, photograph: bytes, tmp_path: Path, somebody: str) -> None:
+    path = tmp_path / "Málaga\t1.JPG"
+    path.write_bytes(photograph)
+    image = await client.upload(path, user=somebody)
+    assert image.name == "Málaga_1.JPG", "by default that of the path, without what the server refuses"
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff" + b"x" * 254))
+    await asyncio.to_thread(odd.write_bytes, photograph)
+    shortened = (await client.upload(odd, user=somebody)).name
+    assert shortened == "\N{REPLACEMENT CHARACTER}" + "x" * 252
+    other = await client.upload(path, user=somebody, name="C:\\Toledo.jpg", resume=True)
+    assert other.name == "Toledo.jpg"
+    for nameless in ({"source": path, "name": ""}, {"source": photograph}, {"source": [photograph]}):
+        assert (await client.upload(user=somebody, **nameless)).name == ""
+    with pytest.raises(errors.InvalidField):
+        await client.upload(path, name="a\nb")
+
+    async def listed(**filters: Any) -> list[str]:
+        return [found.name async for found in client.images(user=somebody, **filters)]
+
+    assert await listed(name="TOL") == ["Toledo.jpg"]
+    assert await listed(name="málaga", sha256=[image.sha256, "00" * 32]) == ["Málaga_1.JPG"]
+    assert len(await listed(sha256=[image.sha256.hex()])) == 6
+    assert await listed(sha256=[]) == []
 
 
 async def test_uploads_can_be_looked_at_and_given_up(client: AsyncClient) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import hashlib
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from conexiones import AsyncClient
+from conexiones.sdk.resume import StateFile
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
 
@@ -73,3 +76,17 @@ async def test_another_process_goes_on_with_a_download(
     assert await client.download(image.id, path, progress=lambda bytes_, _: seen.append(bytes_)) == image
     assert seen[0] >= done - (2 << 20)  # what was written, not what was received, counts
     assert path.read_bytes() == scan
+
+
+def test_an_upload_of_a_version_that_sent_no_names_is_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"some bytes")
+    state = StateFile.of(path, None)
+    begun = state.begin(path, address="a:1", user="", name="picture.png")
+    assert state.begin(path, address="a:1", user="", name="picture.png") == begun
+    assert state.begin(path, address="a:1", user="", name="other.png") != begun
+    older = asdict(begun)
+    del older["name"]
+    state.path.write_text(json.dumps(older))
+    resumed = state.begin(path, address="a:1", user="", name="picture.png")
+    assert (resumed.request_id, resumed.name) == (begun.request_id, None)

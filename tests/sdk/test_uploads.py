@@ -236,7 +236,7 @@ async def test_the_newest_writer_wins(
             return super().read(size)
 
     # A client would take its lock of the state file, and so would not be a second writer.
-    state = StateFile.of(path, None).begin(path, address=serving.address, user="")
+    state = StateFile.of(path, None).begin(path, address=serving.address, user="", name=path.name)
     blank: dict[str, Any] = {"tls": False, "ca": None, "cert": None, "key": None}
     connection = Connection(Options(address=serving.address, timeout=20, retries=3, patience=20, **blank))
     with Slow(path) as file:
@@ -244,6 +244,7 @@ async def test_the_newest_writer_wins(
             connection,
             open_source(file, hashing=True),
             user="",
+            name=path.name,
             request_id=state.request_id,
             progress=slowly,
         )

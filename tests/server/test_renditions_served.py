@@ -401,7 +401,8 @@ def test_facts_of_what_a_killed_server_left(server: Server, start, photograph: b
     with closing(sqlite3.connect(server.data_dir / "catalog.sqlite3")) as catalog, catalog:
         catalog.execute("DROP TABLE facts")
         catalog.execute("DROP INDEX uploads_open")
-        catalog.execute("ALTER TABLE uploads DROP COLUMN client")
+        for column in ("uploads DROP COLUMN client", "uploads DROP COLUMN name", "images DROP COLUMN name"):
+            catalog.execute(f"ALTER TABLE {column}")
         catalog.execute("PRAGMA user_version = 2")
     server.start()
     with grpc.insecure_channel(server.address) as channel:

@@ -3,11 +3,12 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from conexiones import errors
 from conexiones.domain.ids import now
+from conexiones.domain.names import check_text
 from conexiones.domain.ranges import pieces
 from conexiones.domain.renditions import Renditions
 from conexiones.ports.blobs import Blobs
@@ -20,19 +21,38 @@ PAGE = 100
 MAX_PAGE = 1000
 """The most images of a page."""
 
+MAX_DIGESTS = 1000
+"""The most digests of a list."""
+
+DIGEST_BYTES = 32
+"""Bytes of a SHA-256."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which images to list: those of a user, created from `start` until before `end` (microseconds)."""
+    """Which images to list: those of a user, created from `start` until before `end` (microseconds), whose
+    name contains `name`, and whose bytes have one of the digests. Raises InvalidField."""
 
     user: str | None = None
     start: int | None = None
     end: int | None = None
+    name: str | None = None
+    digests: Sequence[bytes] = ()
+
+    def __post_init__(self) -> None:
+        check_text(self.name or "", field="name")
+        if len(self.digests) > MAX_DIGESTS or any(len(digest) != DIGEST_BYTES for digest in self.digests):
+            raise errors.InvalidField(
+                field="sha256", takes=f"at most {MAX_DIGESTS} digests of {DIGEST_BYTES} bytes each"
+            )
 
     @property
     def mark(self) -> bytes:
         """Distinguishes this filter from others in the token of a page."""
-        return hashlib.sha256(repr((self.user, self.start, self.end)).encode()).digest()[:6]
+        given: tuple[object, ...] = (self.user, self.start, self.end)
+        if self.name or self.digests:  # tokens of lists without them are as they always were
+            given += (self.name, sorted({*self.digests}))
+        return hashlib.sha256(repr(given).encode()).digest()[:6]
 
 
 class Gallery:
@@ -59,7 +79,13 @@ class Gallery:
         size = min(size or PAGE, MAX_PAGE)
         before = _position(token, filter) if token else None
         found = await self._catalog.list_images(
-            limit=size + 1, before=before, user=filter.user, start=filter.start, end=filter.end
+            limit=size + 1,
+            before=before,
+            user=filter.user,
+            start=filter.start,
+            end=filter.end,
+            name=filter.name,
+            digests=filter.digests,
         )
         page = found[:size]
         return page, _token(page[-1].id, filter) if len(found) > size else ""

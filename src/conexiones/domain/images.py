@@ -159,8 +159,16 @@ class Images:
         async with self._judging:
             return self.checked(await staged.inspect(probe, slow=True))
 
-    def record(self, digest: bytes, size: int, header: ImageHeader, *, user: UserName | None) -> ImageRecord:
-        """The record of a new image, with an id of its own, for the catalog."""
+    def record(
+        self,
+        digest: bytes,
+        size: int,
+        header: ImageHeader,
+        *,
+        user: UserName | None,
+        name: str | None = None,
+    ) -> ImageRecord:
+        """The record of a new image, with an id of its own, for the catalog. `name` is that of its file."""
         return ImageRecord(
             id=self._ids.new(),
             digest=digest,
@@ -171,6 +179,7 @@ class Images:
             frames=header.frames,
             user=user.text if user else None,
             create_time=now(),
+            name=name,
         )
 
     def check_size(self, size: int) -> None:

@@ -33,10 +33,19 @@ class Catalog(Protocol):
     async def get_image(self, image_id: str) -> ImageRecord | None: ...
 
     async def list_images(
-        self, *, limit: int, before: str | None, user: str | None, start: int | None, end: int | None
+        self,
+        *,
+        limit: int,
+        before: str | None,
+        user: str | None,
+        start: int | None,
+        end: int | None,
+        name: str | None = None,
+        digests: Collection[bytes] = (),
     ) -> list[ImageRecord]:
         """At most `limit` images, newest first by id: those with ids less than `before`, of that user, with
-        `start` <= create_time < `end`. None does not filter."""
+        `start` <= create_time < `end`, whose name contains `name` in whatever case, and which have one of the
+        at most 1,000 digests. None, or no digest, does not filter."""
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """Deletes an image and gives what it was, or None if it is not there. A user whose image it was has

@@ -17,7 +17,8 @@ RenditionFormat = Literal["JPEG", "PNG", "WEBP", "AVIF"]
 class ImageRecord:
     """An image as stored.
 
-    `size` is in bytes, width × height in pixels; `digest` is the SHA-256 of the bytes.
+    `size` is in bytes, width × height in pixels; `digest` is the SHA-256 of the bytes. `name` is that of the
+    file it came from, None if it was not given.
     """
 
     id: str
@@ -29,6 +30,7 @@ class ImageRecord:
     frames: int
     user: str | None
     create_time: int
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class UploadRecord:
     """An upload as stored.
 
     `client` is the key of the client that created it (shares.Caller), empty if that is not known. `failure`
-    is set where the state is REJECTED or FAILED: JSON of the domain.
+    is set where the state is REJECTED or FAILED: JSON of the domain. `name` is the one that the image gets.
     """
 
     id: str
@@ -109,6 +111,7 @@ class UploadRecord:
     failure: str | None
     create_time: int
     update_time: int
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from conexiones.sdk.results import (
     UserReply,
 )
 from conexiones.sdk.resume import StateFile, new_id
-from conexiones.sdk.sources import AnySource, open_source
+from conexiones.sdk.sources import AnySource, name_of, open_source
 from conexiones.sdk.uploads import CHUNK_BYTES, Progress, Uploader
 
 PathOrText = str | PathLike[str]
@@ -107,6 +107,7 @@ class AsyncClient:
         source: AnySource,
         *,
         user: str | None = None,
+        name: str | None = None,
         progress: Progress | None = None,
         resume: PathOrText | bool | None = None,
         chunk_size: int | None = None,
@@ -120,6 +121,8 @@ class AsyncClient:
             may be asynchronous. Bytes of a source that can be read only once are kept until they are durable,
             at most 16 MiB of them.
         user: the name of the user to whom the image will belong.
+        name: the name of the file, at most 255 bytes of UTF-8 without control characters. By default, that of
+            the file at a path, and none for other sources; "" for none.
         progress: called in the event loop with the number of durable bytes and the total, None if unknown.
         resume: only if the source is a path: a folder for the state file, or True for
             "<name>.conexiones-upload" beside the source. Another process that uploads the same file resumes
@@ -135,18 +138,20 @@ class AsyncClient:
         be sent for too long, is begun anew if the source can be read again; otherwise it is UploadEnded too.
         """
         digest = bytes.fromhex(sha256) if isinstance(sha256, str) else sha256
+        name = name_of(source) if name is None else name
         state = begun = None
         if resume is not None and resume is not False:
             if not isinstance(source, str | PathLike):
                 raise ValueError("Only the upload of a path can be resumed by another process.")
             path = Path(source)
             state = StateFile.of(path, None if resume is True else Path(resume))
-            begun = state.begin(path, address=self._connection.options.address, user=user or "")
+            begun = state.begin(path, address=self._connection.options.address, user=user or "", name=name)
         opened = open_source(source, hashing=digest is None)
         uploader = Uploader(
             self._connection,
             opened,
             user=user or "",
+            name=(begun.name or "") if begun else name,
             request_id=begun.request_id if begun else None,
             renew=partial(state.renew, begun) if state and begun else new_id,
             sha256=digest,
@@ -275,14 +280,21 @@ class AsyncClient:
         user: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        name: str | None = None,
+        sha256: Iterable[bytes | str] | None = None,
         page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[Image]:
         """Images, newest first, fetched page by page: optionally only those of one user, created at `start`
-        or later, and before `end`.
+        or later, and before `end`, whose name contains `name` in whatever case, or whose bytes have one of
+        the digests `sha256`, at most 1,000 of 32 bytes each or in hexadecimal.
 
         Times without a time zone are local times.
         """
-        request = ListImagesRequest(user=user or "", page_size=page_size)
+        request = ListImagesRequest(user=user or "", page_size=page_size, name=name or "")
+        if sha256 is not None:
+            request.sha256.extend(bytes.fromhex(one) if isinstance(one, str) else one for one in sha256)
+            if not request.sha256:
+                return
         if start is not None:
             request.start_time.CopyFrom(_stamp(start))
         if end is not None:

@@ -50,10 +50,12 @@ class Image:
     sha256: bytes
     create_time: datetime
     user: str = ""
-    """The name of the user to whom it belongs. The tutorial's calls leave this and the next two fields
+    """The name of the user to whom it belongs. The tutorial's calls leave this and the next three fields
     empty."""
     etag: str = ""
     content_type: str = ""
+    name: str = ""
+    """The name of the file that it was uploaded from, if that was given."""
     facts: Facts | None = field(default=None, compare=False)
     """None until the image was decoded, soon after it was stored. Ignored when images are compared."""
 
@@ -101,6 +103,8 @@ class Upload:
     """Set in the state READY."""
     failure: ConexionesError | None
     """Set in the states REJECTED and FAILED."""
+    name: str = ""
+    """The name that the image will have; empty if it was not given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +229,7 @@ def image(found: images_pb2.Image) -> Image:
         user=found.user,
         etag=found.etag,
         content_type=found.content_type,
+        name=found.name,
         facts=_facts(found.facts) if found.HasField("facts") else None,
     )
 
@@ -287,6 +292,7 @@ def upload(found: uploads_pb2.Upload) -> Upload:
         failure=from_fields(failure.code, failure.reason, failure.message, failure.details)
         if found.HasField("failure")
         else None,
+        name=found.name,
     )
 
 

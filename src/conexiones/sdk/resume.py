@@ -17,7 +17,7 @@ SUFFIX = ".conexiones-upload"
 @dataclass(frozen=True, slots=True)
 class Begun:
     """An upload that was begun, and the file as it was then. If the file's size or modification time has
-    changed, it is another upload."""
+    changed, it is another upload. `name` is None in files of versions that sent no names."""
 
     request_id: str
     address: str
@@ -25,6 +25,7 @@ class Begun:
     path: str
     size: int
     mtime_ns: int
+    name: str | None = None
 
 
 class StateFile:
@@ -41,14 +42,17 @@ class StateFile:
         digest = hashlib.sha256(str(source.absolute()).encode(errors="surrogateescape")).hexdigest()
         return cls(folder / f"{source.name}.{digest[:12]}{SUFFIX}")
 
-    def begin(self, source: Path, *, address: str, user: str) -> Begun:
-        """The upload in the state file if it is of the same file, address and user; otherwise a new one,
-        which is written to the file."""
+    def begin(self, source: Path, *, address: str, user: str, name: str) -> Begun:
+        """The upload in the state file if it is of the same file, address, user and name; otherwise a new
+        one, which is written to the file."""
         stat = source.stat()
-        new = Begun(new_id(), address, user, str(source.absolute()), stat.st_size, stat.st_mtime_ns)
+        path = str(source.absolute())
+        new = Begun(new_id(), address, user, path, stat.st_size, stat.st_mtime_ns, name)
         old = self._read()
-        if old is not None and {**asdict(old), "request_id": new.request_id} == asdict(new):
-            return old
+        if old is not None:
+            same = replace(new, request_id=old.request_id)
+            if old in (same, replace(same, name=None)):
+                return old
         self._write(new)
         return new
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias, cast
+from unicodedata import category
 
 import google_crc32c
 
@@ -21,6 +22,10 @@ AnySource: TypeAlias = (
 
 REHASH_BYTES = 8 << 20
 """Bytes that are hashed at a time when nothing is sent. Cancelling has to wait for one such piece."""
+
+
+NAME_BYTES = 255
+"""The longest name of a file that the server takes, in UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,16 @@ def open_source(source: AnySource, *, hashing: bool) -> Source:
     if isinstance(source, Iterable):
         return Stream(iter(source), hashing=hashing)
     raise TypeError(f"a path, bytes, a binary file or an iterable of bytes is needed, not {type(source)}")
+
+
+def name_of(source: AnySource) -> str:
+    """The name of the file, if the source is the path of one; otherwise empty. What the server does not take
+    in a name is replaced."""
+    if not isinstance(source, str | PathLike) or not Path(source).is_file():
+        return ""
+    text = os.fsencode(Path(source).name).decode(errors="replace")
+    printable = "".join("_" if category(one) in {"Cc", "Zl", "Zp"} else one for one in text)
+    return printable.encode()[:NAME_BYTES].decode(errors="ignore")
 
 
 def _seekable(file: BinaryIO) -> bool:

@@ -48,6 +48,7 @@ class Uploader:
         source: Source,
         *,
         user: str,
+        name: str = "",
         request_id: str | None = None,
         renew: Callable[[], str] = new_id,
         sha256: bytes | None = None,
@@ -57,6 +58,7 @@ class Uploader:
         self._connection = connection
         self._source = source
         self._user = user
+        self._name = name
         self._request_id = request_id or renew()
         self._renew = renew
         self._sha256 = sha256
@@ -119,7 +121,7 @@ class Uploader:
                 await self._backoff.pause(error, reached=self._connection.reached)
 
     async def _create(self) -> Upload:
-        request = CreateUploadRequest(request_id=self._request_id, user=self._user)
+        request = CreateUploadRequest(request_id=self._request_id, user=self._user, name=self._name)
         if self._source.size:  # an empty source announces no size: it is refused as an empty image
             request.size_bytes = self._source.size
         reply = await self._connection.once(lambda link: link.uploads.CreateUpload, request)

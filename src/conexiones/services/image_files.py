@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from conexiones.domain.gallery import Gallery, etag
 from conexiones.domain.renditions import MAX_QUALITY, MAX_SIDE, Renditions, Wanted
 from conexiones.errors import ImageNotFound, InvalidField
-from conexiones.image_formats import extension, media_type
+from conexiones.image_formats import extension, file_name, media_type
 from conexiones.shares import Caller
 
 NAMES = ("width", "height", "fit", "format", "quality", "animated", "profile", "download")
@@ -23,11 +23,13 @@ Read = Callable[[int, int], AsyncGenerator[tuple[int, bytes], None]]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to be served. `chosen` says that the client's Accept header decided its format.
+    """A file to be served. `chosen` says that the client's Accept header decided its format. `id_name` is a
+    name of the id and an extension; `name` is made from that of the file it came from, empty if it had none.
 
     `read` takes an offset and a limit, 0 for none, and gives pieces with their offsets.
     """
 
+    id_name: str
     name: str
     content_type: str
     size: int
@@ -61,8 +63,10 @@ class ImageFiles:
         image = await self._gallery.get(image_id)
 
         def file(format: str, size: int, sha256: bytes, read: Read) -> File:
+            converted = format != image.format
             return File(
-                name=f"{image.id}.{extension(format)}",
+                id_name=f"{image.id}.{extension(format)}",
+                name=file_name(image.name, format, converted=converted) if image.name else "",
                 content_type=media_type(format),
                 size=size,
                 etag=etag(sha256),

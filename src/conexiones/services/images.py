@@ -39,7 +39,8 @@ _PART = 100
 """Images of a page that are put into its message before other calls get their turn."""
 
 _PAGES = 2
-"""Pages of more images that are made at a time, one of each client: they take the event loop for long."""
+"""Pages that are made at a time, one of each client, of those that take long: the ones of more images take
+the event loop, and those by name may read all images."""
 
 Pieces = AsyncIterator[tuple[int, bytes]]
 
@@ -62,8 +63,11 @@ class ImageService:
             user=request.user or None,
             start=micros(request.start_time, field="start_time") if request.HasField("start_time") else None,
             end=micros(request.end_time, field="end_time") if request.HasField("end_time") else None,
+            name=request.name or None,
+            digests=tuple(request.sha256),
         )
-        async with self._pages if request.page_size > _PART else nullcontext():
+        takes_long = request.page_size > _PART or wanted.name
+        async with self._pages if takes_long else nullcontext():
             page, token = await self._gallery.page(wanted, size=request.page_size, token=request.page_token)
             facts = await self._describing.known(page)
             reply = ListImagesResponse(next_page_token=token)

@@ -49,6 +49,7 @@ def image_message(image: ImageRecord, facts: Mapping[bytes, Facts]) -> Image:
         etag=etag(image.digest),
         content_type=media_type(image.format),
         facts=FactsMessage(**asdict(known)) if known else None,
+        name=image.name or "",
     )
 
 
@@ -84,4 +85,5 @@ def upload_message(
         if error
         else None,
         user=upload.user or "",
+        name=upload.name or "",
     )

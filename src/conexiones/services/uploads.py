@@ -89,6 +89,7 @@ class UploadService:
             request.request_id,
             client=call.caller.client,
             user=request.user,
+            name=request.name,
             size=request.size_bytes if request.HasField("size_bytes") else None,
         )
         return CreateUploadResponse(upload=await self._message(upload))

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Images
-from conexiones.domain.names import UserName
+from conexiones.domain.names import UserName, file_name
 from conexiones.domain.uploads.outcome import known, still_open
 from conexiones.domain.uploads.places import Places
 from conexiones.domain.uploads.writer import HeldUpload, UploadWriter
@@ -88,15 +88,18 @@ class Uploads:
         self._held: dict[str, HeldUpload] = {}
         self._clearing: set[asyncio.Task[None]] = set()
 
-    async def create(self, request_id: str, *, client: str = "", user: str, size: int | None) -> UploadRecord:
+    async def create(
+        self, request_id: str, *, client: str = "", user: str, size: int | None, name: str = ""
+    ) -> UploadRecord:
         """Begins an upload of a client, or gives the one that the same request began. `client` is the key of
-        who has the share of the quota, `size` is None if it is not known.
+        who has the share of the quota, `size` is None if it is not known, `name` is that of the file.
 
         Raises InvalidField, NameTooLong, ImageTooLarge, RequestIdReused, TooManyUploads, UploadBytesExceeded.
         """
         if not 1 <= len(request_id) <= MAX_REQUEST_ID:
             raise errors.InvalidField(field="request_id", takes=f"1 to {MAX_REQUEST_ID} characters")
         user_name = UserName.optional(user, field="user")
+        named = file_name(name)
         if size is not None:
             if size < 1:
                 raise errors.InvalidField(field="size_bytes", takes="at least 1")
@@ -115,9 +118,10 @@ class Uploads:
             failure=None,
             create_time=time,
             update_time=time,
+            name=named,
         )
         upload = await self._places.create(wanted)
-        if (upload.user, upload.declared_size) != (wanted.user, wanted.declared_size):
+        if _asked(upload) != _asked(wanted):
             raise errors.RequestIdReused(field="request_id")
         return upload
 
@@ -221,7 +225,9 @@ class Uploads:
         async def end(digest: bytes) -> tuple[ImageRecord, UploadRecord]:
             if sha256 and digest != sha256:
                 raise errors.ChecksumMismatch(algorithm="SHA-256", expected=sha256.hex(), actual=digest.hex())
-            image = self._images.record(digest, staged.size, header, user=UserName.optional(upload.user))
+            image = self._images.record(
+                digest, staged.size, header, user=UserName.optional(upload.user), name=upload.name
+            )
             ended = await self._catalog.end_upload(
                 upload.id, state="READY", image=image, failure=None, now=now()
             )
@@ -309,3 +315,8 @@ class Uploads:
             async with self._locked(first.id) as other:
                 if other.users == 1:
                     await other.release()
+
+
+def _asked(upload: UploadRecord) -> tuple[object, ...]:
+    """What has to be the same in all requests with one request_id."""
+    return upload.user, upload.declared_size, upload.name

@@ -10,6 +10,7 @@ from conexiones.errors import MalformedRequest, OffsetOutOfRange
 from conexiones.services.image_files import File, ImageFiles
 from conexiones.transport.chain.call import Call, Headers
 from conexiones.transport.http.conditions import byte_range, negotiated, none_match
+from conexiones.transport.http.disposition import disposition
 from conexiones.transport.http.problem import HttpAnswer
 
 PREFIX = "/images/"
@@ -61,13 +62,12 @@ class ImagesOverHttp:
         start, end = part or (0, file.size)
         if call.verb != "HEAD":
             await call.room_for_all("stream")
-        disposition = "attachment" if file.attached else "inline"
+        kind = "attachment" if file.attached else "inline"
         headers = [
             *self._headers(file),
             (b"content-type", file.content_type.encode()),
             (b"content-length", str(end - start).encode()),
-            # The name consists of an id and an extension, so nothing in it has to be escaped.
-            (b"content-disposition", f'{disposition}; filename="{file.name}"'.encode()),
+            (b"content-disposition", disposition(kind, file.name, or_else=file.id_name)),
         ]
         if part:
             headers.append((b"content-range", f"bytes {start}-{end - 1}/{file.size}".encode()))

@@ -306,8 +306,9 @@ export type CreateUploadRequest = Message<"conexiones.v1.CreateUploadRequest"> &
   sizeBytes?: bigint | undefined;
 
   /**
-   * The name of the file, for people and for ListImages; empty for none. At most 255 bytes of UTF-8, without control
-   * characters. It is never used as a path: of a path only what follows the last "/" or "\\" is kept.
+   * The name of the file, for people and for ListImages; empty for none. It is never used as a path: of a path only
+   * what follows the last slash or backslash is kept. That is at most 255 bytes of UTF-8, without control characters.
+   * What names no file (".", ".." and blanks) counts as empty.
    *
    * @generated from field: string name = 4;
    */

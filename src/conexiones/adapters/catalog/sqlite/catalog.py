@@ -19,6 +19,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 from conexiones.adapters.catalog.sqlite import room, transactions
 from conexiones.adapters.catalog.sqlite.commits import Commits
 from conexiones.adapters.catalog.sqlite.file import connect
+from conexiones.adapters.catalog.sqlite.interruptible import Interruptible
+from conexiones.adapters.catalog.sqlite.search import Wanted
 from conexiones.adapters.system.disk import storage_error
 from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome, to_end
@@ -97,11 +99,18 @@ class SqliteCatalog:
         return await self._read(transactions.get_image, image_id)
 
     async def list_images(
-        self, *, limit: int, before: str | None, user: str | None, start: int | None, end: int | None
+        self,
+        *,
+        limit: int,
+        before: str | None,
+        user: str | None,
+        start: int | None,
+        end: int | None,
+        name: str | None = None,
+        digests: Collection[bytes] = (),
     ) -> list[ImageRecord]:
-        return await self._read(
-            transactions.images_page, limit=limit, before=before, user=user, start=start, end=end
-        )
+        wanted = Wanted(before=before, user=user, start=start, end=end, name=name, digests=tuple(digests))
+        return await self._read(transactions.images_page, wanted, limit)
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """As in the port. The `update_time` of the user whose image it was moves."""
@@ -188,8 +197,10 @@ class SqliteCatalog:
     async def _read(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *given: P.args, **named: P.kwargs
     ) -> T:
+        """A read whose caller is cancelled is broken off: a search may take seconds."""
         if not self._open:
             raise StorageUnavailable
+        busy = Interruptible()
 
         def read() -> T:
             try:
@@ -197,7 +208,8 @@ class SqliteCatalog:
             except IndexError:
                 connection = connect(self._path, query_only=True)
             try:
-                result = work(connection, *given, **named)
+                with busy.using(connection):
+                    result = work(connection, *given, **named)
             except BaseException:
                 connection.close()
                 raise
@@ -207,6 +219,9 @@ class SqliteCatalog:
         try:
             async with self._turns:
                 return await self._loop.run_in_executor(self._readers, read)
+        except asyncio.CancelledError:
+            busy.interrupt()
+            raise
         except sqlite3.Error as error:
             raise storage_error(error) from error
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conexiones.adapters.catalog.sqlite.migrations import bring_up
 from conexiones.adapters.catalog.sqlite.schema import prepare_to_write
+from conexiones.adapters.catalog.sqlite.search import add_functions
 from conexiones.adapters.system.disk import sync_folder
 
 STATEMENTS = 256
@@ -29,6 +30,7 @@ def connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
     if query_only:
+        add_functions(connection)
         connection.execute("PRAGMA query_only = ON")
     return connection
 

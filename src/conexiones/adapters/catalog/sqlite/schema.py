@@ -96,6 +96,10 @@ STEPS: dict[int, tuple[str, ...]] = {
         WHERE state = 'OPEN'
         """,
     ),
+    6: (  # names of files
+        "ALTER TABLE images ADD COLUMN name TEXT",
+        "ALTER TABLE uploads ADD COLUMN name TEXT",
+    ),
 }
 """Version → the statements that make its tables from those of the version before. A released step never
 changes. A new file is made by all of them."""
@@ -105,9 +109,10 @@ _WRITING = """
 CREATE TEMP VIEW stored_images AS SELECT * FROM images;
 CREATE TEMP TRIGGER store INSTEAD OF INSERT ON stored_images BEGIN
     -- All columns have to be named here: the value of any other would be lost without an error.
-    INSERT INTO images (id, digest, size, format, width, height, frames, user, create_time)
+    INSERT INTO images (id, digest, size, format, width, height, frames, user, create_time,
+        name)
     VALUES (NEW.id, NEW.digest, NEW.size, NEW.format, NEW.width, NEW.height, NEW.frames, NEW.user,
-        NEW.create_time);
+        NEW.create_time, NEW.name);
     INSERT INTO events (kind, image_id, user, time) VALUES ('STORED', NEW.id, NEW.user, NEW.create_time);
 END;
 """

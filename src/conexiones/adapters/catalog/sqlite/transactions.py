@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from conexiones.adapters.catalog.sqlite.room import check_room
+from conexiones.adapters.catalog.sqlite.search import Wanted
 from conexiones.ports.records import (
     Counts,
     EventRecord,
@@ -143,21 +144,10 @@ def counts(connection: sqlite3.Connection) -> Counts:
     return Counts(images=images, image_bytes=image_bytes, users=users, open_uploads=open_uploads)
 
 
-def images_page(
-    connection: sqlite3.Connection,
-    *,
-    limit: int,
-    before: str | None,
-    user: str | None,
-    start: int | None,
-    end: int | None,
-) -> list[ImageRecord]:
-    """Without `user` and times the table itself is in order; otherwise SQLite picks an index."""
-    given = {"id < ?": before, "user = ?": user, "create_time >= ?": start, "create_time < ?": end}
-    filters = {text: value for text, value in given.items() if value is not None}
-    where = f"WHERE {' AND '.join(filters)}" if filters else ""
-    page = f"{_select(ImageRecord, 'images')} {where} ORDER BY id DESC LIMIT ?"
-    return _found(ImageRecord, connection.execute(page, (*filters.values(), limit)))
+def images_page(connection: sqlite3.Connection, wanted: Wanted, limit: int) -> list[ImageRecord]:
+    conditions, values = wanted.conditions()
+    page = f"{_select(ImageRecord, 'images')} {conditions} ORDER BY id DESC LIMIT ?"
+    return _found(ImageRecord, connection.execute(page, (*values, limit)))
 
 
 def delete_image(connection: sqlite3.Connection, image_id: str, now: int) -> ImageRecord | None:

@@ -1,0 +1,60 @@
+"""Which images a list has: its filters as conditions of SQL."""
+
+import sqlite3
+import unicodedata
+from dataclasses import dataclass
+
+# In most names all characters are ASCII, where lower() of SQLite is enough; Python is called for others only.
+_NAMED = """
+name IS NOT NULL
+AND CASE WHEN length(name) = length(CAST(name AS BLOB)) THEN instr(lower(name), ?1)
+    ELSE has_in_name(name, ?1) END
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The filters of Catalog.list_images."""
+
+    before: str | None
+    user: str | None
+    start: int | None
+    end: int | None
+    name: str | None
+    digests: tuple[bytes, ...]
+
+    def conditions(self) -> tuple[str, list[object]]:
+        """The clauses behind FROM images, and the values of their parameters.
+
+        Without `user`, times and digests the table itself is in order; otherwise SQLite picks an index. It
+        would not be that of the digests wherever their rows still have to be sorted, unless it is named.
+        """
+        given: dict[str, object | None] = {
+            _NAMED: None if self.name is None else folded(self.name),
+            "id < ?": self.before,
+            "user = ?": self.user,
+            "create_time >= ?": self.start,
+            "create_time < ?": self.end,
+        }
+        filters = {text: value for text, value in given.items() if value is not None}
+        values, texts = list(filters.values()), list(filters)
+        index = ""
+        if self.digests:
+            index = "INDEXED BY images_by_digest"
+            texts.append(f"digest IN ({','.join('?' * len(self.digests))})")
+            values += self.digests
+        return f"{index} WHERE {' AND '.join(texts)}" if texts else "", values
+
+
+def folded(text: str) -> str:
+    """The text without differences of case, nor of how a character is composed (Unicode, D146)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Gives a connection that reads the functions that the conditions call."""
+    connection.create_function("has_in_name", 2, _has_in_name, deterministic=True)
+
+
+def _has_in_name(name: str, part: str) -> bool:
+    return part in folded(name)
