@@ -20,7 +20,8 @@ def threads():
 
 
 def test_clients_take_turns_and_the_jobs_of_one_keep_their_order(threads: FairThreads) -> None:
-    begun, go_on, order = threading.Event(), threading.Event(), []
+    begun, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
 
     def first() -> None:
         begun.set()
@@ -43,7 +44,8 @@ def test_what_a_job_gives_and_what_it_raises(threads: FairThreads) -> None:
 
 
 def test_a_job_that_was_cancelled_is_not_done(threads: FairThreads) -> None:
-    go_on, done = threading.Event(), []
+    go_on = threading.Event()
+    done: list[int] = []
     first = threads.submit(ANA, go_on.wait, DEADLINE)
     second, third = threads.submit(ANA, done.append, 2), threads.submit(ANA, done.append, 3)
     assert second.cancel()
@@ -54,7 +56,8 @@ def test_a_job_that_was_cancelled_is_not_done(threads: FairThreads) -> None:
 
 
 def test_a_shutdown_waits_for_all() -> None:
-    threads, done = FairThreads(2, name="test"), []
+    threads = FairThreads(2, name="test")
+    done: list[int] = []
     for number in range(20):
         threads.submit(ANA, done.append, number)
     threads.shutdown()
