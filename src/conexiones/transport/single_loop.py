@@ -28,19 +28,22 @@ class SingleLoop:
         self._app = app
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
+        self._loops: dict[int, asyncio.AbstractEventLoop] = {}  # by the thread that runs it
         self._calls: dict[asyncio.AbstractEventLoop, set[asyncio.Future[Any]]] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        here = asyncio.get_running_loop()
-        with self._lock:
-            self._loop = self._loop or here
+        here = self._loops.get(threading.get_ident())
+        if scope["type"] == "lifespan" or here is None:
+            here = self._loops[threading.get_ident()] = asyncio.get_running_loop()
+            with self._lock:
+                self._loop = self._loop or here
         if scope["type"] == "lifespan":
             calls = self._calls[here] = set()
             await (self._app if self._loop is here else _empty_lifespan)(scope, _ending(receive, calls), send)
         elif self._loop is here:
             await self._call(here, self._app(scope, receive, send))
         else:
-            carried = _carried(self._run, self._loop)
+            carried = _carried(self._run, self._loop or here)
             await self._call(here, carried(scope, _carried(receive, here), _carried(send, here)))
 
     async def _run(self, scope: Any, receive: Receive, send: Send) -> None:
