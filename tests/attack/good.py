@@ -1,4 +1,4 @@
-"""`python -m tests.attack.good ADDRESS IMAGE`: the good client, in a process of its own.
+"""`python -m tests.attack.good ADDRESS IMAGE [CA]`: the good client, in a process of its own.
 
 It goes on with five kinds of work at once until its standard input ends, and prints a line of JSON for each
 piece of work: its kind, when it began (seconds of the monotonic clock, which all processes share), how many
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -45,10 +46,11 @@ Work = Callable[[], Awaitable[object]]
 
 
 class Good:
-    """The good client of a server, which has a JPEG under `image`."""
+    """The good client of a server, which has a JPEG under `image`. `ca`: the file of its CA if it has TLS."""
 
-    def __init__(self, address: str, image: str) -> None:
+    def __init__(self, address: str, image: str, ca: str | None = None) -> None:
         self._address = address
+        self._ca = ca
         self._image = image
         self._numbers = itertools.count(time.time_ns())
         self._tasks: set[asyncio.Task[None]] = set()
@@ -60,8 +62,8 @@ class Good:
 
     async def run(self) -> None:
         async with (
-            grpc.aio.insecure_channel(self._address, options=_OWN) as channel,
-            AsyncClient(self._address, timeout=SECONDS, patience=2 * SECONDS) as client,
+            self._channel() as channel,
+            AsyncClient(self._address, ca=self._ca, timeout=SECONDS, patience=2 * SECONDS) as client,
         ):
             stub = UsuarioServicioStub(channel)
             works = {
@@ -96,8 +98,14 @@ class Good:
             await self._timed("upload", partial(client.upload, unique, deadline=2 * SECONDS))
             await self._pause(EVERY["upload"])
 
+    def _channel(self) -> grpc.aio.Channel:
+        if self._ca is None:
+            return grpc.aio.insecure_channel(self._address, options=_OWN)
+        trusted = grpc.ssl_channel_credentials(Path(self._ca).read_bytes())
+        return grpc.aio.secure_channel(self._address, trusted, options=_OWN)
+
     async def _new_client(self) -> None:
-        async with grpc.aio.insecure_channel(self._address, options=_OWN) as channel:
+        async with self._channel() as channel:
             await UsuarioServicioStub(channel).GetUser(GetUserRequest(name="Zoé"), timeout=SECONDS)
 
     def _picture(self) -> GetUserRequest:
@@ -121,8 +129,8 @@ class Good:
         print(json.dumps([kind, begin, time.monotonic() - begin, error]), flush=True)
 
 
-async def main(address: str, image: str) -> None:
-    good = Good(address, image)
+async def main(address: str, image: str, ca: str | None = None) -> None:
+    good = Good(address, image, ca)
     working = asyncio.create_task(good.run())
     # A read in a thread would keep the process if the work fails.
     asyncio.get_running_loop().add_reader(sys.stdin, good.end)

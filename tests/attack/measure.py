@@ -18,6 +18,7 @@ from bench.processes import Meter
 from conexiones.sdk.blocking import Client
 from conexiones.testing import Server
 from tests.attack.rows import Row, picture
+from tests.support import certificates
 from tests.support.bitmaps import bitmap
 from tests.support.paths import ROOT
 
@@ -74,10 +75,11 @@ def measure(
 ) -> Result:
     """Raises RuntimeError if a program of the measurement itself failed."""
     result = Result(row.name)
-    with _serving(checkout, {**row.settings, **(settings or {})}) as server:
-        images = _stored(server.address)
+    with _serving(checkout, {**row.settings, **(settings or {})}, tls=row.tls) as (server, ca):
+        images = _stored(server.address, ca)
+        trusted = [str(ca)] if ca else []
         with (
-            _running("good", server.address, images["photo"]) as good,
+            _running("good", server.address, images["photo"], *trusted) as good,
             Meter(server.pid, every=0.25) as memory,
         ):
             lines = _Lines(good)
@@ -139,9 +141,14 @@ def _seen(found: list[tuple[float, str]]) -> Seen:
 
 
 @contextmanager
-def _serving(checkout: Path, settings: dict[str, str]) -> Iterator[Server]:
-    """The server of a checkout, whose data folder is removed at the end."""
+def _serving(checkout: Path, settings: dict[str, str], *, tls: bool) -> Iterator[tuple[Server, Path | None]]:
+    """The server of a checkout, whose data folder is removed at the end, and the file of its CA if it has
+    TLS."""
     with TemporaryDirectory(prefix="conexiones-attack-") as folder:
+        ca = None
+        if tls:
+            certs = certificates.authority(Path(folder) / "certs")
+            ca, settings = certs / "ca.pem", {**settings, **certificates.tls(certs)}
         server = Server(Path(folder) / "data", settings)
         before = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = str(checkout / "src")
@@ -152,13 +159,13 @@ def _serving(checkout: Path, settings: dict[str, str]) -> Iterator[Server]:
             if before is not None:
                 os.environ["PYTHONPATH"] = before
         with server:
-            yield server
+            yield server, ca
 
 
-def _stored(address: str) -> dict[str, str]:
+def _stored(address: str, ca: Path | None) -> dict[str, str]:
     """The ids of the images that attacks and the good client use."""
     photo = (ROOT / "client" / "image" / "elephant.jpg").read_bytes()
-    with Client(address) as client:
+    with Client(address, ca=ca) as client:
         return {
             "photo": client.upload(photo).id,
             "small": client.upload(photo[:2] + b"\xff\xfe\0\4ok" + photo[2:]).id,

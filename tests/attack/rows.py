@@ -26,7 +26,7 @@ GREEDY = "127.0.0.2"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """does: what the greedy client does, for the table. prepare: gives the attack, with other options of its
-    function if any are given. settings: of the server.
+    function if any are given. settings: of the server. tls: whether it has TLS.
 
     source: the greedy client's address. exempt: why the good client's work may fail or take longer than is
     promised; "" where the promise holds.
@@ -39,6 +39,7 @@ class Row:
     source: str = GREEDY
     settings: dict[str, str] = field(default_factory=dict)
     exempt: str = ""
+    tls: bool = False
 
 
 @cache
@@ -83,7 +84,7 @@ def _rows() -> list[Row]:
         image=None,
         **options,
     ) -> None:
-        more = {key: options.pop(key) for key in ("source", "settings", "exempt") if key in options}
+        more = {key: options.pop(key) for key in ("source", "settings", "exempt", "tls") if key in options}
 
         def prepare(**changes: Any) -> Attack:
             return partial(attack, **{**options, **({"image": image()} if image else {}), **changes})
@@ -249,6 +250,13 @@ def _rows() -> list[Row]:
     c("half-request", "1,000 connections with half of a request's headers", connections.half_request)
     c("no-body", "1,000 connections with a request whose body does not come", connections.no_body)
     c("churn", "connections opened and closed, 16 at a time", connections.churn)
+    c("handshakes", "TLS handshakes, 16 at a time", connections.handshakes, tls=True)
+    c(
+        "half-handshakes",
+        "1,000 connections with the beginning of a TLS handshake",
+        connections.half_handshakes,
+        tls=True,
+    )
     c("silent-streams", "1,000 silent ImageStreamReply on one connection", connections.silent_streams)
     c(
         "silent-streams-same",

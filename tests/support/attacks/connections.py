@@ -1,6 +1,7 @@
 """Connections and streams that ask nothing, and others that come and go."""
 
 import asyncio
+import ssl
 from functools import partial
 
 from grpc_health.v1.health_pb2 import HealthCheckRequest
@@ -61,6 +62,27 @@ async def churn(target: Target, tally: Tally, *, connections: int = 16) -> None:
             tally["connections"] += 1
 
     await many(connections, lambda _: again(tally, once))
+
+
+async def handshakes(target: Target, tally: Tally, *, connections: int = 16) -> None:
+    """TLS handshakes to their end, and nothing more."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+
+    async def once() -> None:
+        _, writer = await asyncio.open_connection(
+            target.host, target.port, local_addr=(target.source, 0), ssl=context
+        )
+        tally["connections"] += 1
+        writer.transport.abort()
+
+    await many(connections, lambda _: again(tally, once))
+
+
+async def half_handshakes(target: Target, tally: Tally, *, count: int = 1000) -> None:
+    """Idle connections that have begun a TLS handshake."""
+    await idle(target, tally, count=count, sent=TLS)
 
 
 async def silent_streams(
