@@ -55,14 +55,14 @@ ROOMS: dict[str, set[str]] = {
 # adapters.system and adapters.writer, and app.py gives the rest to each.
 ROOMS |= {
     "adapters": set(),
-    "adapters.system": set(),
+    "adapters.system": {"shares"},
     "adapters.writer": {"adapters.system", "shares"},
     "adapters.catalog": set(),
     "adapters.catalog.sqlite": {"adapters.system", "adapters.writer", "ports", "shares"},
     "adapters.blobs": set(),
-    "adapters.blobs.local": {"adapters.system", "adapters.writer", "ports", "direct_file"},
+    "adapters.blobs.local": {"adapters.system", "adapters.writer", "ports", "direct_file", "shares"},
     "adapters.decoder": {"adapters.system", "ports", "image_formats", "shares"},
-    "adapters.renditions": {"adapters.system", "ports"},
+    "adapters.renditions": {"adapters.system", "ports", "shares"},
 }
 for name in ("process", "chain", "rpc", "http"):
     ROOMS[f"transport.{name}"] = {*ROOMS["transport"], "transport"}

@@ -23,16 +23,17 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from conexiones.adapters.system.fair_threads import FairThreads
 from conexiones.adapters.system.threads import finish
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Rendered
 from conexiones.ports.renditions import RenditionFile
+from conexiones.shares import acting_for
 
 THREADS = 4
 
@@ -87,7 +88,7 @@ class FileRenditions:
         self._incoming = self._root / "incoming"
         self._limit = limit
         self._piece = piece
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: FairThreads | None = None
         # Only the thread of the event loop uses these.
         self._sizes: OrderedDict[Key, int] = OrderedDict()  # bytes of files, the least recently used first
         self._names: dict[bytes, set[str]] = {}
@@ -95,7 +96,7 @@ class FileRenditions:
         self._total = 0
 
     async def open(self) -> None:
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="renditions")
+        self._pool = FairThreads(THREADS, name="renditions")
         try:
             for key, size in await self._run(self._prepare):
                 self._count(key, size)
@@ -191,7 +192,7 @@ class FileRenditions:
     async def _run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._pool is None:
             raise StorageUnavailable
-        return await finish(self._pool.submit(work, *args, **kwargs))
+        return await finish(self._pool.submit(acting_for(), work, *args, **kwargs))
 
     def _prepare(self) -> list[tuple[Key, int]]:
         """Creates the folders, removes what was being made, and lists the rest, least recently used first."""
