@@ -16,9 +16,10 @@ import pytest
 
 from conexiones import AsyncClient, Client, errors
 from conexiones.errors import BY_REASON, ConexionesError
+from conexiones.gen.conexiones.v1.errors_pb2 import Failure
 from conexiones.sdk import Deleted, Described, Event, Facts, NewUser, Stored, UnknownError, UploadState
-from conexiones.sdk.failures import ConnectionLost, from_fields, from_rpc
-from conexiones.services.details import packed
+from conexiones.sdk.failures import ConnectionLost, from_fields, from_rpc, from_told
+from conexiones.services.details import as_failure, as_message, packed
 from conexiones.testing import Server, serve
 from tests.support import corpus
 from tests.support.certificates import authority, mtls
@@ -215,10 +216,14 @@ def test_every_error_comes_back_as_it_was(reason: str) -> None:
         # Checksums stay text, even if they consist of digits.
         facts = {"algorithm": "CRC-32C", "expected": "00" * 4, "actual": "12345678"}
     error = kind(field="image", **facts)
-    rebuilt = from_fields(error.code, reason, error.message, packed(error))
-    assert type(rebuilt) is kind
-    assert (rebuilt.facts, rebuilt.field) == (facts, "image")
-    assert (rebuilt.message, rebuilt.mensaje) == (error.message, error.mensaje)
+    old = Failure(code=error.code, reason=reason, message=error.message, details=packed(error))
+    readable = as_failure(error)
+    readable.ClearField("details")
+    for told in (old, readable, as_failure(error), as_message(error)):
+        rebuilt = from_told(told)
+        assert type(rebuilt) is kind
+        assert (rebuilt.facts, rebuilt.field) == (facts, "image")
+        assert (rebuilt.message, rebuilt.mensaje) == (error.message, error.mensaje)
 
 
 def test_errors_of_other_versions_are_of_their_codes_branch() -> None:

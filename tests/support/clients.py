@@ -78,7 +78,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a client got: replies and details in their JSON form, without times and with ids as "…"."""
+    """What a client got: replies and details in their JSON form, without times and with ids as "…". Errors
+    within replies are without `details`, which they do not have in JSON."""
 
     code: int
     message: str
@@ -421,7 +422,7 @@ def _without_times(value: Any) -> Any:
         return {
             name: "…" if name in {"id", "imageId"} and inner else _without_times(inner)
             for name, inner in value.items()
-            if not name.endswith("Time")
+            if not name.endswith("Time") and name != "details"
         }
     if isinstance(value, list):
         return [_without_times(entry) for entry in value]

@@ -4,15 +4,15 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Any, Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_any, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Any, Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file user.proto.
  */
 export const file_user: GenFile = /*@__PURE__*/
-  fileDesc("Cgp1c2VyLnByb3RvEgR1c2VyIjoKDkdldFVzZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSCwoDcG93GAIgASgFEg0KBWltYWdlGAMgASgMIl4KDEdldFVzZXJSZXBseRIPCgdtZXNzYWdlGAEgASgJEhgKBHVzZXIYCiABKAsyCi51c2VyLlVzZXISIwoKaW1hZ2VfaW5mbxgLIAEoCzIPLnVzZXIuSW1hZ2VJbmZvIhkKCEdldEltYWdlEg0KBWltYWdlGAEgASgMImEKDUdldEltYWdlUmVwbHkSDwoHbWVzc2FnZRgBIAEoCRIjCgppbWFnZV9pbmZvGAsgASgLMg8udXNlci5JbWFnZUluZm8SGgoFZXJyb3IYDCABKAsyCy51c2VyLkVycm9yIqQBCgtHZXRBbGxSZXBseRIMCgRuYW1lGAEgASgJEgsKA3BvdxgCIAEoBRINCgVpbWFnZRgDIAEoDBIYCgR1c2VyGAogASgLMgoudXNlci5Vc2VyEiMKCmltYWdlX2luZm8YCyABKAsyDy51c2VyLkltYWdlSW5mbxIbCgZlcnJvcnMYDCADKAsyCy51c2VyLkVycm9yEg8KB21lc3NhZ2UYDSABKAkiqgEKBFVzZXISDAoEbmFtZRgBIAEoCRILCgNwb3cYAiABKAUSEwoLcG93X3NxdWFyZWQYAyABKAMSEAoIaW1hZ2VfaWQYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL7AQoJSW1hZ2VJbmZvEgoKAmlkGAEgASgJEg4KBmZvcm1hdBgCIAEoCRINCgV3aWR0aBgDIAEoBRIOCgZoZWlnaHQYBCABKAUSDgoGZnJhbWVzGAUgASgFEg4KBnBpeGVscxgGIAEoAxISCgpzaXplX2J5dGVzGAcgASgDEg4KBnNoYTI1NhgIIAEoDBIvCgtjcmVhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLY29sb3Jfc3BhY2UYCiABKAkSFgoOZG9taW5hbnRfY29sb3IYCyABKAkSEQoJYmx1cl9oYXNoGAwgASgJIl0KBUVycm9yEgwKBGNvZGUYASABKAUSDgoGcmVhc29uGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSJQoHZGV0YWlscxgEIAMoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnkywQIKD1VzdWFyaW9TZXJ2aWNpbxI1CgdHZXRVc2VyEhQudXNlci5HZXRVc2VyUmVxdWVzdBoSLnVzZXIuR2V0VXNlclJlcGx5IgASOgoMUHJvY2Vzc0ltYWdlEhQudXNlci5HZXRVc2VyUmVxdWVzdBoSLnVzZXIuR2V0VXNlclJlcGx5IgASOAoOR2V0U3RyZWFtSW1hZ2USDi51c2VyLkdldEltYWdlGhIudXNlci5HZXRVc2VyUmVwbHkiACgBEj0KEEltYWdlU3RyZWFtUmVwbHkSDi51c2VyLkdldEltYWdlGhMudXNlci5HZXRJbWFnZVJlcGx5IgAoATABEkIKEUdldFVzZXJCaWRpU3RyZWFtEhQudXNlci5HZXRVc2VyUmVxdWVzdBoRLnVzZXIuR2V0QWxsUmVwbHkiACgBMAFCNgobaW8uZ3JwYy5leGFtcGxlcy5oZWxsb3dvcmxkQg9IZWxsb1dvcmxkUHJvdG9QAaICA0hMV2IGcHJvdG8z", [file_google_protobuf_any, file_google_protobuf_timestamp]);
+  fileDesc("Cgp1c2VyLnByb3RvEgR1c2VyIjoKDkdldFVzZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSCwoDcG93GAIgASgFEg0KBWltYWdlGAMgASgMIl4KDEdldFVzZXJSZXBseRIPCgdtZXNzYWdlGAEgASgJEhgKBHVzZXIYCiABKAsyCi51c2VyLlVzZXISIwoKaW1hZ2VfaW5mbxgLIAEoCzIPLnVzZXIuSW1hZ2VJbmZvIhkKCEdldEltYWdlEg0KBWltYWdlGAEgASgMImEKDUdldEltYWdlUmVwbHkSDwoHbWVzc2FnZRgBIAEoCRIjCgppbWFnZV9pbmZvGAsgASgLMg8udXNlci5JbWFnZUluZm8SGgoFZXJyb3IYDCABKAsyCy51c2VyLkVycm9yIqQBCgtHZXRBbGxSZXBseRIMCgRuYW1lGAEgASgJEgsKA3BvdxgCIAEoBRINCgVpbWFnZRgDIAEoDBIYCgR1c2VyGAogASgLMgoudXNlci5Vc2VyEiMKCmltYWdlX2luZm8YCyABKAsyDy51c2VyLkltYWdlSW5mbxIbCgZlcnJvcnMYDCADKAsyCy51c2VyLkVycm9yEg8KB21lc3NhZ2UYDSABKAkiqgEKBFVzZXISDAoEbmFtZRgBIAEoCRILCgNwb3cYAiABKAUSEwoLcG93X3NxdWFyZWQYAyABKAMSEAoIaW1hZ2VfaWQYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL7AQoJSW1hZ2VJbmZvEgoKAmlkGAEgASgJEg4KBmZvcm1hdBgCIAEoCRINCgV3aWR0aBgDIAEoBRIOCgZoZWlnaHQYBCABKAUSDgoGZnJhbWVzGAUgASgFEg4KBnBpeGVscxgGIAEoAxISCgpzaXplX2J5dGVzGAcgASgDEg4KBnNoYTI1NhgIIAEoDBIvCgtjcmVhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLY29sb3Jfc3BhY2UYCiABKAkSFgoOZG9taW5hbnRfY29sb3IYCyABKAkSEQoJYmx1cl9oYXNoGAwgASgJIoADCgVFcnJvchIMCgRjb2RlGAEgASgFEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEiUKB2RldGFpbHMYBCADKAsyFC5nb29nbGUucHJvdG9idWYuQW55Eg8KB21lbnNhamUYBSABKAkSDQoFZmllbGQYBiABKAkSJQoFZmFjdHMYByADKAsyFi51c2VyLkVycm9yLkZhY3RzRW50cnkSLgoLcmV0cnlfZGVsYXkYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoNaW1hZ2VfcHJvYmxlbRgJIAEoCzIYLnVzZXIuRXJyb3IuSW1hZ2VQcm9ibGVtGiwKCkZhY3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARpLCgxJbWFnZVByb2JsZW0SDQoFbGltaXQYASABKAMSDgoGYWN0dWFsGAIgASgDEgwKBHVuaXQYAyABKAkSDgoGZm9ybWF0GAQgASgJMsECCg9Vc3VhcmlvU2VydmljaW8SNQoHR2V0VXNlchIULnVzZXIuR2V0VXNlclJlcXVlc3QaEi51c2VyLkdldFVzZXJSZXBseSIAEjoKDFByb2Nlc3NJbWFnZRIULnVzZXIuR2V0VXNlclJlcXVlc3QaEi51c2VyLkdldFVzZXJSZXBseSIAEjgKDkdldFN0cmVhbUltYWdlEg4udXNlci5HZXRJbWFnZRoSLnVzZXIuR2V0VXNlclJlcGx5IgAoARI9ChBJbWFnZVN0cmVhbVJlcGx5Eg4udXNlci5HZXRJbWFnZRoTLnVzZXIuR2V0SW1hZ2VSZXBseSIAKAEwARJCChFHZXRVc2VyQmlkaVN0cmVhbRIULnVzZXIuR2V0VXNlclJlcXVlc3QaES51c2VyLkdldEFsbFJlcGx5IgAoATABQjYKG2lvLmdycGMuZXhhbXBsZXMuaGVsbG93b3JsZEIPSGVsbG9Xb3JsZFByb3RvUAGiAgNITFdiBnByb3RvMw", [file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Solicitud para obtener información de un usuario
@@ -366,11 +366,47 @@ export type Error = Message<"user.Error"> & {
   message: string;
 
   /**
-   * The same messages as in google.rpc.Status.details.
+   * The same messages as in google.rpc.Status.details. Not in JSON, where a client could read them only if it had
+   * registered their types; all that they say is in the fields below, too.
    *
    * @generated from field: repeated google.protobuf.Any details = 4;
    */
   details: Any[];
+
+  /**
+   * The sentence in Spanish.
+   *
+   * @generated from field: string mensaje = 5;
+   */
+  mensaje: string;
+
+  /**
+   * The name of the field of the request that is wrong; empty if the error is not about one.
+   *
+   * @generated from field: string field = 6;
+   */
+  field: string;
+
+  /**
+   * The facts in the sentence by their names, such as `limit`; those of google.rpc.ErrorInfo.
+   *
+   * @generated from field: map<string, string> facts = 7;
+   */
+  facts: { [key: string]: string };
+
+  /**
+   * After how long to try again; absent where that does not help.
+   *
+   * @generated from field: google.protobuf.Duration retry_delay = 8;
+   */
+  retryDelay?: Duration | undefined;
+
+  /**
+   * Set if the error is about an image.
+   *
+   * @generated from field: user.Error.ImageProblem image_problem = 9;
+   */
+  imageProblem?: Error_ImageProblem | undefined;
 };
 
 /**
@@ -379,6 +415,48 @@ export type Error = Message<"user.Error"> & {
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
   messageDesc(file_user, 7);
+
+/**
+ * An image that was refused, or that could not be decoded.
+ *
+ * @generated from message user.Error.ImageProblem
+ */
+export type Error_ImageProblem = Message<"user.Error.ImageProblem"> & {
+  /**
+   * The largest value allowed; 0 if the error is not about a limit.
+   *
+   * @generated from field: int64 limit = 1;
+   */
+  limit: bigint;
+
+  /**
+   * The value found; 0 if unknown.
+   *
+   * @generated from field: int64 actual = 2;
+   */
+  actual: bigint;
+
+  /**
+   * The unit of `limit` and `actual`: "bytes", "pixels" or "seconds"; empty if the error is not about a limit.
+   *
+   * @generated from field: string unit = 3;
+   */
+  unit: string;
+
+  /**
+   * The format of the image; empty if it was not recognised.
+   *
+   * @generated from field: string format = 4;
+   */
+  format: string;
+};
+
+/**
+ * Describes the message user.Error.ImageProblem.
+ * Use `create(Error_ImageProblemSchema)` to create a new message.
+ */
+export const Error_ImageProblemSchema: GenMessage<Error_ImageProblem> = /*@__PURE__*/
+  messageDesc(file_user, 7, 0);
 
 /**
  * Servicio para manejo de usuarios

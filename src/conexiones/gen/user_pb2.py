@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\nuser.proto\x12\x04user\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\x0eGetUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pow\x18\x02 \x01(\x05\x12\r\n\x05image\x18\x03 \x01(\x0c\"^\n\x0cGetUserReply\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x18\n\x04user\x18\n \x01(\x0b\x32\n.user.User\x12#\n\nimage_info\x18\x0b \x01(\x0b\x32\x0f.user.ImageInfo\"\x19\n\x08GetImage\x12\r\n\x05image\x18\x01 \x01(\x0c\"a\n\rGetImageReply\x12\x0f\n\x07message\x18\x01 \x01(\t\x12#\n\nimage_info\x18\x0b \x01(\x0b\x32\x0f.user.ImageInfo\x12\x1a\n\x05\x65rror\x18\x0c \x01(\x0b\x32\x0b.user.Error\"\xa4\x01\n\x0bGetAllReply\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pow\x18\x02 \x01(\x05\x12\r\n\x05image\x18\x03 \x01(\x0c\x12\x18\n\x04user\x18\n \x01(\x0b\x32\n.user.User\x12#\n\nimage_info\x18\x0b \x01(\x0b\x32\x0f.user.ImageInfo\x12\x1b\n\x06\x65rrors\x18\x0c \x03(\x0b\x32\x0b.user.Error\x12\x0f\n\x07message\x18\r \x01(\t\"\xaa\x01\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pow\x18\x02 \x01(\x05\x12\x13\n\x0bpow_squared\x18\x03 \x01(\x03\x12\x10\n\x08image_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfb\x01\n\tImageInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x05\x12\x0e\n\x06pixels\x18\x06 \x01(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63olor_space\x18\n \x01(\t\x12\x16\n\x0e\x64ominant_color\x18\x0b \x01(\t\x12\x11\n\tblur_hash\x18\x0c \x01(\t\"]\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12%\n\x07\x64\x65tails\x18\x04 \x03(\x0b\x32\x14.google.protobuf.Any2\xc1\x02\n\x0fUsuarioServicio\x12\x35\n\x07GetUser\x12\x14.user.GetUserRequest\x1a\x12.user.GetUserReply\"\x00\x12:\n\x0cProcessImage\x12\x14.user.GetUserRequest\x1a\x12.user.GetUserReply\"\x00\x12\x38\n\x0eGetStreamImage\x12\x0e.user.GetImage\x1a\x12.user.GetUserReply\"\x00(\x01\x12=\n\x10ImageStreamReply\x12\x0e.user.GetImage\x1a\x13.user.GetImageReply\"\x00(\x01\x30\x01\x12\x42\n\x11GetUserBidiStream\x12\x14.user.GetUserRequest\x1a\x11.user.GetAllReply\"\x00(\x01\x30\x01\x42\x36\n\x1bio.grpc.examples.helloworldB\x0fHelloWorldProtoP\x01\xa2\x02\x03HLWb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\nuser.proto\x12\x04user\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\x0eGetUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pow\x18\x02 \x01(\x05\x12\r\n\x05image\x18\x03 \x01(\x0c\"^\n\x0cGetUserReply\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x18\n\x04user\x18\n \x01(\x0b\x32\n.user.User\x12#\n\nimage_info\x18\x0b \x01(\x0b\x32\x0f.user.ImageInfo\"\x19\n\x08GetImage\x12\r\n\x05image\x18\x01 \x01(\x0c\"a\n\rGetImageReply\x12\x0f\n\x07message\x18\x01 \x01(\t\x12#\n\nimage_info\x18\x0b \x01(\x0b\x32\x0f.user.ImageInfo\x12\x1a\n\x05\x65rror\x18\x0c \x01(\x0b\x32\x0b.user.Error\"\xa4\x01\n\x0bGetAllReply\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pow\x18\x02 \x01(\x05\x12\r\n\x05image\x18\x03 \x01(\x0c\x12\x18\n\x04user\x18\n \x01(\x0b\x32\n.user.User\x12#\n\nimage_info\x18\x0b \x01(\x0b\x32\x0f.user.ImageInfo\x12\x1b\n\x06\x65rrors\x18\x0c \x03(\x0b\x32\x0b.user.Error\x12\x0f\n\x07message\x18\r \x01(\t\"\xaa\x01\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pow\x18\x02 \x01(\x05\x12\x13\n\x0bpow_squared\x18\x03 \x01(\x03\x12\x10\n\x08image_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfb\x01\n\tImageInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x05\x12\x0e\n\x06pixels\x18\x06 \x01(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63olor_space\x18\n \x01(\t\x12\x16\n\x0e\x64ominant_color\x18\x0b \x01(\t\x12\x11\n\tblur_hash\x18\x0c \x01(\t\"\x80\x03\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12%\n\x07\x64\x65tails\x18\x04 \x03(\x0b\x32\x14.google.protobuf.Any\x12\x0f\n\x07mensaje\x18\x05 \x01(\t\x12\r\n\x05\x66ield\x18\x06 \x01(\t\x12%\n\x05\x66\x61\x63ts\x18\x07 \x03(\x0b\x32\x16.user.Error.FactsEntry\x12.\n\x0bretry_delay\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\rimage_problem\x18\t \x01(\x0b\x32\x18.user.Error.ImageProblem\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aK\n\x0cImageProblem\x12\r\n\x05limit\x18\x01 \x01(\x03\x12\x0e\n\x06\x61\x63tual\x18\x02 \x01(\x03\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t2\xc1\x02\n\x0fUsuarioServicio\x12\x35\n\x07GetUser\x12\x14.user.GetUserRequest\x1a\x12.user.GetUserReply\"\x00\x12:\n\x0cProcessImage\x12\x14.user.GetUserRequest\x1a\x12.user.GetUserReply\"\x00\x12\x38\n\x0eGetStreamImage\x12\x0e.user.GetImage\x1a\x12.user.GetUserReply\"\x00(\x01\x12=\n\x10ImageStreamReply\x12\x0e.user.GetImage\x1a\x13.user.GetImageReply\"\x00(\x01\x30\x01\x12\x42\n\x11GetUserBidiStream\x12\x14.user.GetUserRequest\x1a\x11.user.GetAllReply\"\x00(\x01\x30\x01\x42\x36\n\x1bio.grpc.examples.helloworldB\x0fHelloWorldProtoP\x01\xa2\x02\x03HLWb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,22 +35,28 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'user_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033io.grpc.examples.helloworldB\017HelloWorldProtoP\001\242\002\003HLW'
-  _globals['_GETUSERREQUEST']._serialized_start=80
-  _globals['_GETUSERREQUEST']._serialized_end=138
-  _globals['_GETUSERREPLY']._serialized_start=140
-  _globals['_GETUSERREPLY']._serialized_end=234
-  _globals['_GETIMAGE']._serialized_start=236
-  _globals['_GETIMAGE']._serialized_end=261
-  _globals['_GETIMAGEREPLY']._serialized_start=263
-  _globals['_GETIMAGEREPLY']._serialized_end=360
-  _globals['_GETALLREPLY']._serialized_start=363
-  _globals['_GETALLREPLY']._serialized_end=527
-  _globals['_USER']._serialized_start=530
-  _globals['_USER']._serialized_end=700
-  _globals['_IMAGEINFO']._serialized_start=703
-  _globals['_IMAGEINFO']._serialized_end=954
-  _globals['_ERROR']._serialized_start=956
-  _globals['_ERROR']._serialized_end=1049
-  _globals['_USUARIOSERVICIO']._serialized_start=1052
-  _globals['_USUARIOSERVICIO']._serialized_end=1373
+  _globals['_ERROR_FACTSENTRY']._loaded_options = None
+  _globals['_ERROR_FACTSENTRY']._serialized_options = b'8\001'
+  _globals['_GETUSERREQUEST']._serialized_start=112
+  _globals['_GETUSERREQUEST']._serialized_end=170
+  _globals['_GETUSERREPLY']._serialized_start=172
+  _globals['_GETUSERREPLY']._serialized_end=266
+  _globals['_GETIMAGE']._serialized_start=268
+  _globals['_GETIMAGE']._serialized_end=293
+  _globals['_GETIMAGEREPLY']._serialized_start=295
+  _globals['_GETIMAGEREPLY']._serialized_end=392
+  _globals['_GETALLREPLY']._serialized_start=395
+  _globals['_GETALLREPLY']._serialized_end=559
+  _globals['_USER']._serialized_start=562
+  _globals['_USER']._serialized_end=732
+  _globals['_IMAGEINFO']._serialized_start=735
+  _globals['_IMAGEINFO']._serialized_end=986
+  _globals['_ERROR']._serialized_start=989
+  _globals['_ERROR']._serialized_end=1373
+  _globals['_ERROR_FACTSENTRY']._serialized_start=1252
+  _globals['_ERROR_FACTSENTRY']._serialized_end=1296
+  _globals['_ERROR_IMAGEPROBLEM']._serialized_start=1298
+  _globals['_ERROR_IMAGEPROBLEM']._serialized_end=1373
+  _globals['_USUARIOSERVICIO']._serialized_start=1376
+  _globals['_USUARIOSERVICIO']._serialized_end=1697
 # @@protoc_insertion_point(module_scope)

@@ -19,7 +19,7 @@ example `errors.FailedPrecondition`, with the server's sentence as its message.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import grpc
@@ -30,6 +30,8 @@ from google.rpc.status_pb2 import Status
 
 from conexiones import errors
 from conexiones.errors import Code, ConexionesError
+from conexiones.gen.conexiones.v1.errors_pb2 import Failure
+from conexiones.gen.user_pb2 import Error
 
 
 class ConnectionLost(errors.Unavailable):
@@ -136,17 +138,32 @@ def from_fields(code: int, reason: str, message: str, details: Iterable[Any]) ->
     for detail in details:
         for known in (info, local, bad):
             detail.Unpack(known)
+    field = bad.field_violations[0].field if bad.field_violations else ""
+    return _rebuilt(code, reason, message, field=field, facts=info.metadata, mensaje=local.message)
+
+
+def from_told(told: Error | Failure) -> ConexionesError:
+    """The error that a reply tells. The fields say all of it; older servers have only the details."""
+    if not told.mensaje:
+        return from_fields(told.code, told.reason, told.message, told.details)
+    return _rebuilt(
+        told.code, told.reason, told.message, field=told.field, facts=told.facts, mensaje=told.mensaje
+    )
+
+
+def _rebuilt(
+    code: int, reason: str, message: str, *, field: str, facts: Mapping[str, str], mensaje: str
+) -> ConexionesError:
     kind = errors.BY_REASON.get(reason)
     if kind is not None:
         # A checksum is the only fact that may consist of digits and yet is no number.
         numbers = not issubclass(kind, errors.ChecksumMismatch)
-        facts: dict[str, int | str] = {
+        read: dict[str, int | str] = {
             name: int(fact) if numbers and re.fullmatch(r"-?\d+", fact) else fact
-            for name, fact in info.metadata.items()
+            for name, fact in facts.items()
         }
-        field = bad.field_violations[0].field if bad.field_violations else ""
         try:
-            return kind(field=field, **facts)
+            return kind(field=field, **read)
         except (KeyError, TypeError):
             pass  # Another version of the server has other facts for this reason.
     try:
@@ -154,7 +171,7 @@ def from_fields(code: int, reason: str, message: str, details: Iterable[Any]) ->
     except ValueError:
         known_code = Code.UNKNOWN
     sentence = message or f"The call failed with {known_code.name}."
-    return _BY_CODE.get(known_code, UnknownError)(sentence=sentence, frase=local.message or sentence)
+    return _BY_CODE.get(known_code, UnknownError)(sentence=sentence, frase=mensaje or sentence)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from conexiones.errors import ConexionesError
 from conexiones.gen import user_pb2
 from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
 from conexiones.sdk import renditions
-from conexiones.sdk.failures import from_fields
+from conexiones.sdk.failures import from_told
 from conexiones.sdk.renditions import RenditionLimits
 
 
@@ -277,7 +277,6 @@ def user(found: user_pb2.User) -> User:
 
 
 def upload(found: uploads_pb2.Upload) -> Upload:
-    failure = found.failure
     return Upload(
         id=found.id,
         state=UploadState(found.state),
@@ -289,9 +288,7 @@ def upload(found: uploads_pb2.Upload) -> Upload:
         update_time=time(found.update_time),
         expire_time=time(found.expire_time),
         image=image(found.image) if found.HasField("image") else None,
-        failure=from_fields(failure.code, failure.reason, failure.message, failure.details)
-        if found.HasField("failure")
-        else None,
+        failure=from_told(found.failure) if found.HasField("failure") else None,
         name=found.name,
     )
 
@@ -325,7 +322,7 @@ def image_reply(found: user_pb2.GetImageReply) -> ImageReply:
     return ImageReply(
         message=found.message,
         image=image_info(found.image_info) if found.HasField("image_info") else None,
-        error=_error(found.error) if found.HasField("error") else None,
+        error=from_told(found.error) if found.HasField("error") else None,
     )
 
 
@@ -336,10 +333,6 @@ def user_reply(found: user_pb2.GetAllReply) -> UserReply:
         preview=found.image,
         user=user(found.user) if found.HasField("user") else None,
         image=image_info(found.image_info) if found.HasField("image_info") else None,
-        errors=tuple(map(_error, found.errors)),
+        errors=tuple(map(from_told, found.errors)),
         message=found.message,
     )
-
-
-def _error(found: user_pb2.Error) -> ConexionesError:
-    return from_fields(found.code, found.reason, found.message, found.details)

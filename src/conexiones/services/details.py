@@ -1,9 +1,12 @@
-"""Errors as protobuf: the typed details of each, and the `Error` in the reply of a stream.
+"""Errors as protobuf: the typed details of each, the `Error` in the reply of a stream, and the `Failure` of
+an upload. These two have what is in the details as fields of their own, too.
 
 Every error carries google.rpc.ErrorInfo (reason, domain, facts) and google.rpc.LocalizedMessage (the sentence
 in Spanish). An error that names a field also carries BadRequest, one that is worth retrying RetryInfo, one of
 an image conexiones.v1.ImageProblem, one of a message's size conexiones.v1.MessageTooLarge, and so on.
 """
+
+import typing
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
@@ -13,6 +16,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage
 from conexiones import errors
 from conexiones.gen.conexiones.v1.errors_pb2 import (
     ChecksumMismatch,
+    Failure,
     ImageProblem,
     MessageTooLarge,
     OffsetMismatch,
@@ -27,9 +31,7 @@ def details(error: errors.ConexionesError) -> list[Message]:
     """The messages that stand in google.rpc.Status.details."""
     facts = error.facts
     found: list[Message] = [
-        ErrorInfo(
-            reason=error.reason, domain=DOMAIN, metadata={name: str(fact) for name, fact in facts.items()}
-        ),
+        ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_texts(error)),
         LocalizedMessage(locale="es", message=error.mensaje),
     ]
     if error.field:
@@ -37,22 +39,10 @@ def details(error: errors.ConexionesError) -> list[Message]:
             field=error.field, description=error.message, reason=error.reason
         )
         found.append(BadRequest(field_violations=[violation]))
-    if error.retry_after is not None:
-        found.append(
-            RetryInfo(
-                retry_delay=Duration(nanos=int(error.retry_after % 1 * 1e9), seconds=int(error.retry_after))
-            )
-        )
-    if isinstance(error, errors.ImageError | errors.NoPreview | errors.NoRendition):
-        found.append(
-            ImageProblem(
-                reason=error.reason,
-                limit=int(facts.get("limit", 0)),
-                actual=int(facts.get("actual", 0)),
-                unit=str(facts.get("unit", "")),
-                format=str(facts.get("format", "")),
-            )
-        )
+    if (delay := _retry_delay(error)) is not None:
+        found.append(RetryInfo(retry_delay=delay))
+    if problem := _image_problem(error):
+        found.append(ImageProblem(reason=error.reason, **problem))
     if isinstance(error, errors.MessageTooLarge):
         found.append(
             MessageTooLarge(limit_bytes=int(facts["limit"]), streaming_method=str(facts["streaming_method"]))
@@ -63,15 +53,38 @@ def details(error: errors.ConexionesError) -> list[Message]:
         )
     if isinstance(error, errors.WriterFenced):
         found.append(WriterFenced(writer_epoch=int(facts["epoch"])))
-    if isinstance(error, errors.ChecksumMismatch):
-        found.append(
-            ChecksumMismatch(
-                algorithm=str(facts["algorithm"]),
-                expected=bytes.fromhex(str(facts["expected"])),
-                actual=bytes.fromhex(str(facts["actual"])),
-            )
-        )
+    if (checksum := _checksum_mismatch(error)) is not None:
+        found.append(checksum)
     return found
+
+
+def _retry_delay(error: errors.ConexionesError) -> Duration | None:
+    seconds = error.retry_after
+    return None if seconds is None else Duration(nanos=int(seconds % 1 * 1e9), seconds=int(seconds))
+
+
+def _image_problem(error: errors.ConexionesError) -> dict[str, typing.Any]:
+    """The fields that all messages of problems with images have; none if it is another error."""
+    if not isinstance(error, errors.ImageError | errors.NoPreview | errors.NoRendition):
+        return {}
+    facts = error.facts
+    return {
+        "limit": int(facts.get("limit", 0)),
+        "actual": int(facts.get("actual", 0)),
+        "unit": str(facts.get("unit", "")),
+        "format": str(facts.get("format", "")),
+    }
+
+
+def _checksum_mismatch(error: errors.ConexionesError) -> ChecksumMismatch | None:
+    if not isinstance(error, errors.ChecksumMismatch):
+        return None
+    facts = error.facts
+    return ChecksumMismatch(
+        algorithm=str(facts["algorithm"]),
+        expected=bytes.fromhex(str(facts["expected"])),
+        actual=bytes.fromhex(str(facts["actual"])),
+    )
 
 
 def packed(error: errors.ConexionesError) -> list[Any]:
@@ -85,4 +98,33 @@ def packed(error: errors.ConexionesError) -> list[Any]:
 
 def as_message(error: errors.ConexionesError) -> Error:
     """The error of one message, for the reply in a stream that goes on."""
-    return Error(code=error.code, reason=error.reason, message=error.message, details=packed(error))
+    problem = _image_problem(error)
+    return Error(**_told(error), image_problem=Error.ImageProblem(**problem) if problem else None)
+
+
+def as_failure(error: errors.ConexionesError) -> Failure:
+    """The error with which an upload has ended."""
+    problem = _image_problem(error)
+    return Failure(
+        **_told(error),
+        image_problem=ImageProblem(reason=error.reason, **problem) if problem else None,
+        checksum_mismatch=_checksum_mismatch(error),
+    )
+
+
+def _told(error: errors.ConexionesError) -> dict[str, typing.Any]:
+    """The fields that Error and Failure have in common."""
+    return {
+        "code": error.code,
+        "reason": error.reason,
+        "message": error.message,
+        "details": packed(error),
+        "mensaje": error.mensaje,
+        "field": error.field,
+        "facts": _texts(error),
+        "retry_delay": _retry_delay(error),
+    }
+
+
+def _texts(error: errors.ConexionesError) -> dict[str, str]:
+    return {name: str(fact) for name, fact in error.facts.items()}

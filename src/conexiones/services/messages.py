@@ -8,13 +8,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from conexiones.domain.gallery import etag
 from conexiones.domain.uploads import failure
 from conexiones.errors import InvalidField
-from conexiones.gen.conexiones.v1.errors_pb2 import Failure
 from conexiones.gen.conexiones.v1.images_pb2 import Facts as FactsMessage
 from conexiones.gen.conexiones.v1.images_pb2 import Image, RenditionInfo
 from conexiones.gen.conexiones.v1.uploads_pb2 import Upload
 from conexiones.image_formats import media_type
 from conexiones.ports.records import Facts, ImageRecord, Rendered, UploadRecord
-from conexiones.services.details import packed
+from conexiones.services.details import as_failure
 
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 """The seconds that google.protobuf.Timestamp may have: of the years 1 to 9999."""
@@ -81,9 +80,7 @@ def upload_message(
         update_time=timestamp(upload.update_time),
         expire_time=timestamp(expiry),
         image=image_message(image, facts) if image else None,
-        failure=Failure(code=error.code, reason=error.reason, message=error.message, details=packed(error))
-        if error
-        else None,
+        failure=as_failure(error) if error else None,
         user=upload.user or "",
         name=upload.name or "",
     )

@@ -19,6 +19,7 @@ from conexiones.transport.chain.memory import Memory
 from conexiones.transport.chain.patience import Patience
 from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
+from conexiones.transport.chain.unread import read_the_rest
 from conexiones.transport.process.control import Control
 from conexiones.transport.process.crowd import Crowd
 from conexiones.transport.router import Router
@@ -71,7 +72,9 @@ class Front:
         behind = settings.trusted_proxies or settings.proxy_protocol
         self._crowd = None if behind else Crowd(settings.max_connections)
         self._cut = Cut()
-        self._serve = chain([Entry(), *steps, guard, log, self._cut, Deadline(), self._admission, limits])
+        self._serve = chain(
+            [Entry(), *steps, guard, log, self._cut, Deadline(), self._admission, limits, read_the_rest]
+        )
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

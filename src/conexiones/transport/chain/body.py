@@ -77,6 +77,21 @@ class Body:
         self._came += len(piece)
         return piece
 
+    async def discard(self, most: int, *, pause: float) -> int | None:
+        """Drops what still comes, until nothing has come for `pause` seconds, or `most` bytes have come, and
+        gives how many came; None if the body has ended. Raises what `read` raises."""
+        came = 0
+        try:
+            while came < most:
+                async with asyncio.timeout(pause):
+                    piece = await self.read(within=True)
+                if piece is None:
+                    return None
+                came += len(piece)
+        except TimeoutError:
+            pass
+        return came
+
     def silence(self) -> float | None:
         """Seconds for which nothing came between two messages, so that nothing is asked; else None."""
         if self._reader is None or self._within:

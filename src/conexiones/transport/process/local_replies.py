@@ -6,6 +6,7 @@ answer.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,9 @@ def replies(error: ConexionesError, status: int | None = None) -> Iterator[Local
     for kind in ("application/connect+json", "application/connect+proto"):
         yield LocalReply(kind, 200, {"content-type": kind}, end)
     http = status or http_status(error)
-    yield LocalReply("application/", http, {"content-type": "application/json"}, body)
-    yield LocalReply("", http, {"content-type": TYPE.decode()}, problem(error, http))
+    later = {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
+    yield LocalReply("application/", http, {"content-type": "application/json", **later}, body)
+    yield LocalReply("", http, {"content-type": TYPE.decode(), **later}, problem(error, http))
 
 
 def local_reply_config() -> dict[str, Any]:

@@ -93,6 +93,6 @@ def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
         " connect-timeout-ms, content-encoding, content-type, grpc-encoding, grpc-timeout, if-none-match,"
         " if-range, range, x-grpc-web, x-request-id, x-user-agent",
         "expose_headers": "accept-ranges, content-disposition, content-range, etag, grpc-message,"
-        " grpc-status, grpc-status-details-bin",
+        " grpc-retry-pushback-ms, grpc-status, grpc-status-details-bin, retry-after",
         "max_age": "7200",
     }

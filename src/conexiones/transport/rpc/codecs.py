@@ -7,10 +7,13 @@ from functools import cache
 from typing import Any, ClassVar, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import DecodeError, Message
 
 from conexiones.errors import InvalidUtf8, MalformedMessage
+from conexiones.gen.conexiones.v1.errors_pb2 import Failure
+from conexiones.gen.user_pb2 import Error
 from conexiones.services.payload import WithPayload
 from conexiones.transport.rpc.payloads import (
     LEAST,
@@ -64,13 +67,17 @@ class ProtobufCodec(Codec):
 
 
 class JsonCodec(Codec):
-    """The JSON format (https://protobuf.dev/programming-guides/json)."""
+    """The JSON format (https://protobuf.dev/programming-guides/json).
+
+    Errors within replies have no `details`: a google.protobuf.Any in JSON can be read only by a client that
+    has registered its type, and the whole reply could not be read by others. Other fields say the same.
+    """
 
     threaded = True
 
     def encode(self, message: Message | WithPayload) -> list[bytes]:
         whole = message.whole() if isinstance(message, WithPayload) else message
-        return [MessageToJson(whole, indent=None, ensure_ascii=False).encode()]
+        return [MessageToJson(_without_details(whole), indent=None, ensure_ascii=False).encode()]
 
     def decode(self, data: Data, message: type[Message], payload: Payload | None = None) -> Message | Carried:
         if payload and len(data) >= LEAST and (cut := cut_json(memoryview(data), payload)):
@@ -79,6 +86,41 @@ class JsonCodec(Codec):
             if getattr(read, payload.name) == cut.mark and (content := from_base64(text)) is not None:
                 return Carried(read, payload, content)
         return _from_json(data, message)
+
+
+_WITH_DETAILS = frozenset({Error.DESCRIPTOR, Failure.DESCRIPTOR})
+
+
+def _without_details(message: Message) -> Message:
+    if message.DESCRIPTOR not in _WITH_DETAILS and not _leading_to_details(message.DESCRIPTOR):
+        return message
+    copy = type(message)()
+    copy.CopyFrom(message)
+    _clear_details(copy)
+    return copy
+
+
+def _clear_details(message: Any) -> None:
+    if message.DESCRIPTOR in _WITH_DETAILS:
+        message.ClearField("details")
+    for field in _leading_to_details(message.DESCRIPTOR):
+        found = getattr(message, field.name)
+        for one in found if field.is_repeated else [found] if message.HasField(field.name) else []:
+            _clear_details(one)
+
+
+@cache
+def _leading_to_details(descriptor: Descriptor) -> tuple[FieldDescriptor, ...]:
+    """The fields of a message in which there may be errors."""
+
+    def leads(found: Descriptor | None, seen: frozenset[Descriptor]) -> bool:
+        if found is None or found in seen or found.GetOptions().map_entry:
+            return False
+        return found in _WITH_DETAILS or any(
+            leads(field.message_type, seen | {found}) for field in found.fields
+        )
+
+    return tuple(field for field in descriptor.fields if leads(field.message_type, frozenset()))
 
 
 PROTOBUF = ProtobufCodec()

@@ -1,6 +1,7 @@
 """The Connect protocol (https://connectrpc.com/docs/protocol), unary calls by POST, and streams."""
 
 import json
+import math
 from collections.abc import AsyncIterator
 
 from conexiones.errors import ConexionesError, MalformedRequest
@@ -9,7 +10,7 @@ from conexiones.transport.rpc.codecs import Data
 from conexiones.transport.rpc.envelopes import Requests, envelope
 from conexiones.transport.rpc.exchange import Enveloped, Exchange, Reply, Request
 from conexiones.transport.rpc.gathered import Gathered
-from conexiones.transport.rpc.status import connect_error, http_status
+from conexiones.transport.rpc.status import connect_error, http_status, pushback
 
 _DIGITS = 19
 """The most digits of a Content-Length that is read, as int() refuses thousands of them. A longer one counts
@@ -79,6 +80,10 @@ class ConnectUnary(Exchange):
         if self._ended:
             return
         body = json.dumps(connect_error(error, self._details), ensure_ascii=False).encode()
+        call = self._call
+        call.reply_trailers += pushback(error)
+        if error.retry_after is not None:
+            call.reply_headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
         await self._respond(self._call.http_status or http_status(error), b"application/json", body)
 
     async def _respond(self, status: int, content_type: bytes, body: bytes) -> None:
@@ -104,6 +109,7 @@ class ConnectStream(Enveloped):
 
     async def fail(self, error: ConexionesError) -> None:
         if not self._ended:
+            self._call.reply_trailers += pushback(error)
             await self._finish(b"", {"error": connect_error(error, self._details)})
 
     async def _finish(self, before: bytes, end: dict[str, object]) -> None:

@@ -46,7 +46,15 @@ def grpc_status(error: ConexionesError, details: Details) -> Headers:
     if found:
         status = Status(code=error.code, message=error.message, details=found).SerializeToString()
         headers.append((b"grpc-status-details-bin", base64.b64encode(status).rstrip(b"=")))
-    return headers
+    return headers + pushback(error)
+
+
+def pushback(error: ConexionesError) -> Headers:
+    """What google.rpc.RetryInfo says, for the retry policies of gRPC clients
+    (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, Pushback); nothing if a retry does not
+    help."""
+    seconds = error.retry_after
+    return [] if seconds is None else [(b"grpc-retry-pushback-ms", b"%d" % round(seconds * 1000))]
 
 
 def percent(message: str) -> bytes:

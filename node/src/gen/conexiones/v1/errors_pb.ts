@@ -4,15 +4,15 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Any } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_any } from "@bufbuild/protobuf/wkt";
+import type { Any, Duration } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_any, file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file conexiones/v1/errors.proto.
  */
 export const file_conexiones_v1_errors: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb25leGlvbmVzL3YxL2Vycm9ycy5wcm90bxINY29uZXhpb25lcy52MSJbCgxJbWFnZVByb2JsZW0SDgoGcmVhc29uGAEgASgJEg0KBWxpbWl0GAIgASgDEg4KBmFjdHVhbBgDIAEoAxIMCgR1bml0GAQgASgJEg4KBmZvcm1hdBgFIAEoCSJACg9NZXNzYWdlVG9vTGFyZ2USEwoLbGltaXRfYnl0ZXMYASABKAMSGAoQc3RyZWFtaW5nX21ldGhvZBgCIAEoCSJACg5PZmZzZXRNaXNtYXRjaBIXCg9leHBlY3RlZF9vZmZzZXQYASABKAMSFQoNYWN0dWFsX29mZnNldBgCIAEoAyIkCgxXcml0ZXJGZW5jZWQSFAoMd3JpdGVyX2Vwb2NoGAEgASgDIkcKEENoZWNrc3VtTWlzbWF0Y2gSEQoJYWxnb3JpdGhtGAEgASgJEhAKCGV4cGVjdGVkGAIgASgMEg4KBmFjdHVhbBgDIAEoDCJfCgdGYWlsdXJlEgwKBGNvZGUYASABKAUSDgoGcmVhc29uGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSJQoHZGV0YWlscxgEIAMoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnliBnByb3RvMw", [file_google_protobuf_any]);
+  fileDesc("Chpjb25leGlvbmVzL3YxL2Vycm9ycy5wcm90bxINY29uZXhpb25lcy52MSJbCgxJbWFnZVByb2JsZW0SDgoGcmVhc29uGAEgASgJEg0KBWxpbWl0GAIgASgDEg4KBmFjdHVhbBgDIAEoAxIMCgR1bml0GAQgASgJEg4KBmZvcm1hdBgFIAEoCSJACg9NZXNzYWdlVG9vTGFyZ2USEwoLbGltaXRfYnl0ZXMYASABKAMSGAoQc3RyZWFtaW5nX21ldGhvZBgCIAEoCSJACg5PZmZzZXRNaXNtYXRjaBIXCg9leHBlY3RlZF9vZmZzZXQYASABKAMSFQoNYWN0dWFsX29mZnNldBgCIAEoAyIkCgxXcml0ZXJGZW5jZWQSFAoMd3JpdGVyX2Vwb2NoGAEgASgDIkcKEENoZWNrc3VtTWlzbWF0Y2gSEQoJYWxnb3JpdGhtGAEgASgJEhAKCGV4cGVjdGVkGAIgASgMEg4KBmFjdHVhbBgDIAEoDCL/AgoHRmFpbHVyZRIMCgRjb2RlGAEgASgFEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEiUKB2RldGFpbHMYBCADKAsyFC5nb29nbGUucHJvdG9idWYuQW55Eg8KB21lbnNhamUYBSABKAkSDQoFZmllbGQYBiABKAkSMAoFZmFjdHMYByADKAsyIS5jb25leGlvbmVzLnYxLkZhaWx1cmUuRmFjdHNFbnRyeRIuCgtyZXRyeV9kZWxheRgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIyCg1pbWFnZV9wcm9ibGVtGAkgASgLMhsuY29uZXhpb25lcy52MS5JbWFnZVByb2JsZW0SOgoRY2hlY2tzdW1fbWlzbWF0Y2gYCiABKAsyHy5jb25leGlvbmVzLnYxLkNoZWNrc3VtTWlzbWF0Y2gaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBYgZwcm90bzM", [file_google_protobuf_any, file_google_protobuf_duration]);
 
 /**
  * An image that was refused, or that could not be decoded.
@@ -203,11 +203,54 @@ export type Failure = Message<"conexiones.v1.Failure"> & {
   message: string;
 
   /**
-   * The same messages as in google.rpc.Status.details.
+   * The same messages as in google.rpc.Status.details. Not in JSON, where a client could read them only if it had
+   * registered their types; all that they say is in the fields below, too.
    *
    * @generated from field: repeated google.protobuf.Any details = 4;
    */
   details: Any[];
+
+  /**
+   * The sentence in Spanish.
+   *
+   * @generated from field: string mensaje = 5;
+   */
+  mensaje: string;
+
+  /**
+   * The name of the field of the request that is wrong; empty if the error is not about one.
+   *
+   * @generated from field: string field = 6;
+   */
+  field: string;
+
+  /**
+   * The facts in the sentence by their names, such as `limit`; those of google.rpc.ErrorInfo.
+   *
+   * @generated from field: map<string, string> facts = 7;
+   */
+  facts: { [key: string]: string };
+
+  /**
+   * After how long to try again; absent where that does not help.
+   *
+   * @generated from field: google.protobuf.Duration retry_delay = 8;
+   */
+  retryDelay?: Duration | undefined;
+
+  /**
+   * Set if the error is about an image.
+   *
+   * @generated from field: conexiones.v1.ImageProblem image_problem = 9;
+   */
+  imageProblem?: ImageProblem | undefined;
+
+  /**
+   * Set if the bytes are not those that the client announced.
+   *
+   * @generated from field: conexiones.v1.ChecksumMismatch checksum_mismatch = 10;
+   */
+  checksumMismatch?: ChecksumMismatch | undefined;
 };
 
 /**

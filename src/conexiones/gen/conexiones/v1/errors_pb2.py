@@ -23,25 +23,30 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63onexiones/v1/errors.proto\x12\rconexiones.v1\x1a\x19google/protobuf/any.proto\"[\n\x0cImageProblem\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x03\x12\x0e\n\x06\x61\x63tual\x18\x03 \x01(\x03\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x05 \x01(\t\"@\n\x0fMessageTooLarge\x12\x13\n\x0blimit_bytes\x18\x01 \x01(\x03\x12\x18\n\x10streaming_method\x18\x02 \x01(\t\"@\n\x0eOffsetMismatch\x12\x17\n\x0f\x65xpected_offset\x18\x01 \x01(\x03\x12\x15\n\ractual_offset\x18\x02 \x01(\x03\"$\n\x0cWriterFenced\x12\x14\n\x0cwriter_epoch\x18\x01 \x01(\x03\"G\n\x10\x43hecksumMismatch\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\x0c\x12\x0e\n\x06\x61\x63tual\x18\x03 \x01(\x0c\"_\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12%\n\x07\x64\x65tails\x18\x04 \x03(\x0b\x32\x14.google.protobuf.Anyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63onexiones/v1/errors.proto\x12\rconexiones.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\"[\n\x0cImageProblem\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x03\x12\x0e\n\x06\x61\x63tual\x18\x03 \x01(\x03\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x05 \x01(\t\"@\n\x0fMessageTooLarge\x12\x13\n\x0blimit_bytes\x18\x01 \x01(\x03\x12\x18\n\x10streaming_method\x18\x02 \x01(\t\"@\n\x0eOffsetMismatch\x12\x17\n\x0f\x65xpected_offset\x18\x01 \x01(\x03\x12\x15\n\ractual_offset\x18\x02 \x01(\x03\"$\n\x0cWriterFenced\x12\x14\n\x0cwriter_epoch\x18\x01 \x01(\x03\"G\n\x10\x43hecksumMismatch\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\x0c\x12\x0e\n\x06\x61\x63tual\x18\x03 \x01(\x0c\"\xff\x02\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12%\n\x07\x64\x65tails\x18\x04 \x03(\x0b\x32\x14.google.protobuf.Any\x12\x0f\n\x07mensaje\x18\x05 \x01(\t\x12\r\n\x05\x66ield\x18\x06 \x01(\t\x12\x30\n\x05\x66\x61\x63ts\x18\x07 \x03(\x0b\x32!.conexiones.v1.Failure.FactsEntry\x12.\n\x0bretry_delay\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\rimage_problem\x18\t \x01(\x0b\x32\x1b.conexiones.v1.ImageProblem\x12:\n\x11\x63hecksum_mismatch\x18\n \x01(\x0b\x32\x1f.conexiones.v1.ChecksumMismatch\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'conexiones.v1.errors_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMAGEPROBLEM']._serialized_start=72
-  _globals['_IMAGEPROBLEM']._serialized_end=163
-  _globals['_MESSAGETOOLARGE']._serialized_start=165
-  _globals['_MESSAGETOOLARGE']._serialized_end=229
-  _globals['_OFFSETMISMATCH']._serialized_start=231
-  _globals['_OFFSETMISMATCH']._serialized_end=295
-  _globals['_WRITERFENCED']._serialized_start=297
-  _globals['_WRITERFENCED']._serialized_end=333
-  _globals['_CHECKSUMMISMATCH']._serialized_start=335
-  _globals['_CHECKSUMMISMATCH']._serialized_end=406
-  _globals['_FAILURE']._serialized_start=408
-  _globals['_FAILURE']._serialized_end=503
+  _globals['_FAILURE_FACTSENTRY']._loaded_options = None
+  _globals['_FAILURE_FACTSENTRY']._serialized_options = b'8\001'
+  _globals['_IMAGEPROBLEM']._serialized_start=104
+  _globals['_IMAGEPROBLEM']._serialized_end=195
+  _globals['_MESSAGETOOLARGE']._serialized_start=197
+  _globals['_MESSAGETOOLARGE']._serialized_end=261
+  _globals['_OFFSETMISMATCH']._serialized_start=263
+  _globals['_OFFSETMISMATCH']._serialized_end=327
+  _globals['_WRITERFENCED']._serialized_start=329
+  _globals['_WRITERFENCED']._serialized_end=365
+  _globals['_CHECKSUMMISMATCH']._serialized_start=367
+  _globals['_CHECKSUMMISMATCH']._serialized_end=438
+  _globals['_FAILURE']._serialized_start=441
+  _globals['_FAILURE']._serialized_end=824
+  _globals['_FAILURE_FACTSENTRY']._serialized_start=780
+  _globals['_FAILURE_FACTSENTRY']._serialized_end=824
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,7 @@
+import datetime
+
 from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -54,13 +57,32 @@ class ChecksumMismatch(_message.Message):
     def __init__(self, algorithm: _Optional[str] = ..., expected: _Optional[bytes] = ..., actual: _Optional[bytes] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("code", "reason", "message", "details")
+    __slots__ = ("code", "reason", "message", "details", "mensaje", "field", "facts", "retry_delay", "image_problem", "checksum_mismatch")
+    class FactsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     DETAILS_FIELD_NUMBER: _ClassVar[int]
+    MENSAJE_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_DELAY_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_MISMATCH_FIELD_NUMBER: _ClassVar[int]
     code: int
     reason: str
     message: str
     details: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
-    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., details: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ...) -> None: ...
+    mensaje: str
+    field: str
+    facts: _containers.ScalarMap[str, str]
+    retry_delay: _duration_pb2.Duration
+    image_problem: ImageProblem
+    checksum_mismatch: ChecksumMismatch
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., details: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ..., mensaje: _Optional[str] = ..., field: _Optional[str] = ..., facts: _Optional[_Mapping[str, str]] = ..., retry_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., image_problem: _Optional[_Union[ImageProblem, _Mapping]] = ..., checksum_mismatch: _Optional[_Union[ChecksumMismatch, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,79 @@
+"""An error is read by clients that have much to send when it comes, and read nothing before it is sent."""
+
+import base64
+import json
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from conexiones.gen.user_pb2 import GetImage, GetUserRequest
+from conexiones.testing import Server
+from tests.support.clients import node
+from tests.support.paths import WEB
+from tests.support.waiting import DEADLINE
+
+MANY = 24_000_000
+"""More bytes than the 10 MB from which on Node's http2 takes no headers, and than sockets hold."""
+
+UNARY, STREAM = "/user.UsuarioServicio/ProcessImage", "/user.UsuarioServicio/GetStreamImage"
+
+
+def enveloped(message: bytes) -> bytes:
+    return b"\x00" + len(message).to_bytes(4) + message
+
+
+def in_json(data: bytes) -> bytes:
+    return json.dumps({"image": base64.b64encode(data).decode()}).encode()
+
+
+BODIES: dict[tuple[str, str], bytes] = {
+    ("application/grpc", UNARY): enveloped(GetUserRequest(image=bytes(MANY)).SerializeToString()),
+    ("application/grpc", STREAM): 2 * enveloped(GetImage(image=bytes(MANY)).SerializeToString()),
+    ("application/proto", UNARY): GetUserRequest(image=bytes(MANY)).SerializeToString(),
+    ("application/json", UNARY): in_json(bytes(MANY)),
+    ("application/connect+json", STREAM): 2 * enveloped(in_json(bytes(MANY))),
+    ("application/connect+proto", STREAM): enveloped(GetImage(image=bytes(MANY)).SerializeToString()),
+}
+
+
+@pytest.mark.parametrize(("kind", "path"), BODIES)
+def test_over_http2(start: Callable[..., Server], tmp_path: Path, kind: str, path: str) -> None:
+    server = start(max_message_bytes="1MiB")
+    body = tmp_path / "body"
+    body.write_bytes(BODIES[kind, path])
+    ran = subprocess.run(
+        [node(), str(WEB / "http2.mjs"), server.address, path, kind, str(body)],
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=DEADLINE,
+    )
+    assert b"The message is larger than the limit of 1048576 bytes" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "expected"),
+    [
+        ("application/proto", UNARY, b"The message is larger than the limit"),
+        ("application/json", UNARY, b"The message is larger than the limit"),
+        ("application/connect+proto", STREAM, b"The message is larger than the limit"),
+        ("text/plain", "/nowhere", b"UNKNOWN_METHOD"),
+    ],
+)
+def test_over_http1(start: Callable[..., Server], kind: str, path: str, expected: bytes) -> None:
+    """The client sends all before it reads anything."""
+    server = start(max_message_bytes="1MiB")
+    body = BODIES.get((kind, path), bytes(MANY))
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)) as connection:
+        connection.sendall(head.encode() + body)
+        answer = b""
+        while piece := connection.recv(1 << 16):
+            answer += piece
+    assert expected in answer
