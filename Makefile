@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test conformance check bench faults fuzz budget attack generate lock clean
+.PHONY: help demo test conformance check bench faults foreign fuzz budget attack generate lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -34,6 +34,9 @@ attack: setup ## measure what a good client sees during attacks, into docs/secur
 conformance: setup ## run suites that others wrote (Connect, gRPC interop, h2spec); needs Go; ARGS=--write writes docs
 	@if command -v go >/dev/null; then $(RUN) -m tests.conformance $(ARGS); \
 	else echo "Go is missing, so the conformance suites are left out" >&2; fi
+
+foreign: setup ## run clients in Go, Java, Rust and other languages that are installed; ARGS="go grpclib" runs some
+	@$(RUN) -m tests.foreign $(ARGS)
 
 check: setup ## lint, formatting, types, contracts unbroken, generated code up to date
 	@$(VENV)/bin/ruff check

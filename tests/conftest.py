@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from uuid import uuid4
 
 import grpc
+import hypothesis
 import psutil
 import pytest
 
@@ -17,6 +18,15 @@ from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
 from tests.support.node import built
 from tests.support.paths import ROOT
+
+# The machine may be busy: how long an example takes says nothing.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
+
+DECODE_SECONDS = "60"
+"""A setting of all servers: on a busy machine, a decoder may take more than the 10 seconds of the default."""
 
 
 def pytest_configure() -> None:
@@ -29,12 +39,14 @@ def pytest_configure() -> None:
 def start() -> Iterator[Callable[..., Server]]:
     """Starts servers with settings, each on its own port and data; they end with the test."""
     with ExitStack() as stack:
-        yield lambda *args, **settings: stack.enter_context(serve(*args, **settings))
+        yield lambda *args, **settings: stack.enter_context(
+            serve(*args, **{"decode_seconds": DECODE_SECONDS, **settings})
+        )
 
 
 @pytest.fixture
 def server(start: Callable[..., Server]) -> Server:
-    """A server of the test's own with the default settings, which it may stop and kill."""
+    """A server of the test's own without further settings, which it may stop and kill."""
     return start()
 
 
@@ -44,7 +56,7 @@ _SHARED = pytest.StashKey[Server]()
 @pytest.fixture(scope="session")
 def shared(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server for all tests of this process that use only what they stored themselves."""
-    with serve() as server:
+    with serve(decode_seconds=DECODE_SECONDS) as server:
         request.session.stash[_SHARED] = server
         yield server
 

@@ -25,6 +25,7 @@ from conexiones import Client
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
 from tests.support.clients import need
+from tests.support.waiting import DEADLINE
 
 CLI = [sys.executable, "-m", "conexiones"]
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -232,7 +233,7 @@ def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server,
                     assert said.startswith(("stored ", "described "))
                 assert re.fullmatch(r"described  \S+  RGB, 8 bits, #[0-9a-f]{6}\n", said)
             process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 130
+            assert process.wait(DEADLINE) == 130
             assert process.stderr
             assert process.stderr.read() == b""
 
@@ -257,7 +258,7 @@ def test_an_interrupted_put_is_gone_on_with(shell: Shell, tmp_path: Path) -> Non
         process.send_signal(signal.SIGINT)
         while not said.endswith(b"conexiones: Interrupted; the same command again goes on.\r\n"):
             said += os.read(ours, 4096)
-        assert process.wait(10) == 130
+        assert process.wait(DEADLINE) == 130
     os.close(ours)
     assert path.with_name("scan.bmp.conexiones-upload").exists()
     assert lines(shell("put", str(path), "--json"))[0]["size_bytes"] == path.stat().st_size
@@ -338,7 +339,7 @@ def test_bars_and_lines_share_a_terminal(shell: Shell, tmp_path: Path, columns: 
         with suppress(OSError):  # Linux raises it at the end of the output
             while piece := os.read(ours, 65536):
                 said += piece
-        assert process.wait(10) == 1
+        assert process.wait(DEADLINE) == 1
     os.close(ours)
     text = said.decode()
     # There were bars, none wider than the terminal, each with its name cut short.

@@ -13,7 +13,7 @@ from conexiones.image_formats import ImageFormat
 from conexiones.ports.decoder import Turn
 from conexiones.ports.records import ImageRecord, Recipe, RenditionFormat
 from conexiones.shares import SERVER, Caller
-from tests.support.waiting import idle
+from tests.support.waiting import DEADLINE, idle
 
 ANA, BEA, EVA = (Caller(name, "1") for name in ("ana", "bea", "eva"))
 
@@ -139,7 +139,7 @@ async def gone(task: asyncio.Task[str]) -> None:
 
 
 async def none_is_held(work: Work) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         work.decoder.places.give(await work.occupied())
     assert len(work.decoder.places) == 0
 

@@ -22,7 +22,8 @@ class Fault(Enum):
 
 
 class Proxy:
-    """Stands before `target` (HOST:PORT) at `address`. The first `faulty` connections may break."""
+    """Stands before `target` (HOST:PORT) at `address`. The first `faulty` connections may break. When
+    `cut_at` bytes have gone through in all, the connections that there are then are cut."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Proxy:
         most_bytes: int,
         faulty: int = 6,
         faults: Sequence[Fault] = tuple(Fault),
+        cut_at: int = 0,
     ) -> None:
         self.address = ""
         self.happened: list[Fault] = []
@@ -40,6 +42,8 @@ class Proxy:
         self._most_bytes = most_bytes
         self._faulty = faulty
         self._faults = faults
+        self._cut_at = cut_at
+        self._carried = 0
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
 
@@ -99,6 +103,10 @@ class Proxy:
         noted = False
         while piece := await source.read(PIECE):
             passed += len(piece)
+            self._carried += len(piece)
+            if 0 < self._cut_at <= self._carried:
+                self._cut_at = 0
+                self.cut()
             if fault is not Fault.NONE and passed >= after:
                 if not noted:
                     self.happened.append(fault)

@@ -21,7 +21,7 @@ from conexiones.sdk.uploads import WINDOW_BYTES, Uploader
 from conexiones.testing import Server
 from tests.support.addresses import ask
 from tests.support.bitmaps import bitmap
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 
 async def pieces(data: bytes, step: int) -> AsyncIterator[bytes]:
@@ -143,7 +143,7 @@ async def test_cancelled_it_ends_at_once_and_can_be_resumed(
     task = asyncio.create_task(client.upload(path, resume=True, progress=progress, chunk_size=65536))
     await begun.wait()
     task.cancel()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(DEADLINE):
         with pytest.raises(asyncio.CancelledError):
             await task
     assert path.with_name("scan.bmp.conexiones-upload").exists()
@@ -232,7 +232,7 @@ async def test_the_newest_writer_wins(
     class Slow(io.FileIO):
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell() > 8_000_000:
-                go_on.wait(10)
+                go_on.wait(DEADLINE)
             return super().read(size)
 
     # A client would take its lock of the state file, and so would not be a second writer.
@@ -303,7 +303,7 @@ async def test_an_upload_that_expired_is_begun_anew(
     class Slow(io.FileIO):
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell() and not go_on.is_set():
-                go_on.wait(20)
+                go_on.wait(DEADLINE)
             return super().read(size)
 
     def progress(done: int, total: int | None) -> None:

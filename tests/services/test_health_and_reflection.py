@@ -67,6 +67,14 @@ def test_reflection(channel: grpc.Channel, version: str) -> None:
         descriptor_pb2.FileDescriptorProto.FromString(file)
         for file in described.file_descriptor_response.file_descriptor_proto
     ]
+    fields = {
+        (message.name, field.name): field.json_name
+        for file in files
+        for message in file.message_type
+        for field in message.field
+    }
+    assert fields["GetUserReply", "image_info"] == "imageInfo"
+    assert all(fields.values())
     while files:
         ready = [file for file in files if not {other.name for other in files} & set(file.dependency)]
         assert ready, "a file is missing"

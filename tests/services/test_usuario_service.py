@@ -102,7 +102,7 @@ def test_names_have_one_to_256_characters(stub: UsuarioServicioStub) -> None:
 PICTURE = b"".join(bitmap(1500, 1000))  # 4.5 MB
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(
         st.one_of(st.just(0), st.just(1), st.integers(1, 5000), st.integers(1, 4 << 20)),
@@ -166,7 +166,7 @@ async def test_an_aborted_stream_leaves_nothing(empty: Server, way: str) -> None
     pieces = bitmap(3000, 2000)
     for _ in range(6):
         await call.write(GetImage(image=next(pieces)))
-    await until(lambda: incoming(empty))
+    await until(lambda: incoming(empty) or call.done())  # by its deadline, if the machine is slow
     if way == "cancel":
         call.cancel()
     elif way == "deadline":

@@ -27,11 +27,14 @@ class ReflectionService:
         _add_current()
         self._servicer = library.aio.ReflectionServicer([*services, ALPHA, CURRENT])
 
-    def alpha(
+    async def alpha(
         self, requests: AsyncIterator[ServerReflectionRequest], call: Context, /
     ) -> AsyncIterator[ServerReflectionResponse]:
-        replies: AsyncIterator[ServerReflectionResponse] = self._servicer.ServerReflectionInfo(requests, None)
-        return replies
+        async for reply in self._servicer.ServerReflectionInfo(requests, None):
+            if reply.HasField("file_descriptor_response"):
+                files = reply.file_descriptor_response.file_descriptor_proto
+                files[:] = [_with_json_names(file) for file in files]
+            yield reply
 
     async def current(
         self, requests: AsyncIterator[ServerReflectionRequest], call: Context, /
@@ -44,6 +47,20 @@ class ReflectionService:
 
         async for reply in self.alpha(converted(), call):
             yield reply
+
+
+def _with_json_names(serialized: bytes) -> bytes:
+    """Adds the JSON names of fields, which descriptors in Python leave out. Without them, grpcurl prints
+    `image_info` where all other JSON of the server has `imageInfo`."""
+    file = descriptor_pb2.FileDescriptorProto.FromString(serialized)
+    prefix = f"{file.package}." if file.package else ""
+    messages = [(f"{prefix}{message.name}", message) for message in file.message_type]
+    for name, message in messages:  # grows while it is read
+        messages += [(f"{name}.{inner.name}", inner) for inner in message.nested_type]
+        fields = descriptor_pool.Default().FindMessageTypeByName(name).fields_by_name
+        for field in message.field:
+            field.json_name = fields[field.name].json_name
+    return file.SerializeToString()
 
 
 def _add_current() -> None:

@@ -20,7 +20,7 @@ from tests.adapters.decoder.workers import (
     pool,
 )
 from tests.support.processes import own_decoders
-from tests.support.waiting import idle
+from tests.support.waiting import DEADLINE, idle
 
 RECIPE = Recipe(
     width=10, height=0, fit="INSIDE", format="JPEG", quality=80, animated=False, keep_profile=False
@@ -48,7 +48,7 @@ async def test_cancelled(
     never = tmp_path / "never.jpg"
     os.mkfifo(never)
     caplog.set_level(logging.INFO)
-    async with pool(decode_seconds=60) as decoder:
+    async with pool(decode_seconds=600) as decoder:
         running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
         await endless.read()
         queued = asyncio.create_task(decoder.preview(never, format="JPEG"))
@@ -56,7 +56,7 @@ async def test_cancelled(
         await asyncio.sleep(0)
         running.cancel()
         queued.cancel()
-        async with asyncio.timeout(30):  # half of the time that the running request has
+        async with asyncio.timeout(DEADLINE):  # a tenth of the time that the running request has
             assert await last
         assert running.cancelled()
         assert queued.cancelled()
@@ -70,7 +70,7 @@ async def test_what_nobody_waits_for_takes_no_time_from_others(
     good: Path, endless: Endless, tmp_path: Path
 ) -> None:
     into = tmp_path / "rendition"
-    async with pool(workers=1, decode_seconds=60) as decoder, asyncio.timeout(30):
+    async with pool(workers=1, decode_seconds=600) as decoder, asyncio.timeout(DEADLINE):
         rendering = asyncio.create_task(decoder.render(endless.path, into, format="JPEG", recipe=RECIPE))
         await endless.read()
         queued = [asyncio.create_task(decoder.preview(good, format="JPEG")) for _ in range(20)]
@@ -83,7 +83,7 @@ async def test_what_nobody_waits_for_takes_no_time_from_others(
 
 
 async def test_large_work_that_nobody_waits_for_is_ended_at_once(good: Path, endless: Endless) -> None:
-    async with pool(workers=2, ready=2, decode_seconds=60) as decoder, asyncio.timeout(30):
+    async with pool(workers=2, ready=2, decode_seconds=600) as decoder, asyncio.timeout(DEADLINE):
         await decoder.preview(good, format="JPEG")
         before = own_decoders()
         running = asyncio.create_task(decoder.preview(endless.path, format="JPEG", large=True))
@@ -98,7 +98,7 @@ async def test_small_work_that_nobody_waits_for_may_end_by_itself(
     good: Path, endless: Endless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that closes its requests at once does not make workers start anew."""
-    async with pool(workers=1, decode_seconds=60) as decoder, asyncio.timeout(30):
+    async with pool(workers=1, decode_seconds=600) as decoder, asyncio.timeout(DEADLINE):
         (before,) = own_decoders()
         running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
         await endless.read()
@@ -116,7 +116,7 @@ async def test_small_work_that_nobody_waits_for_is_ended_when_it_takes_long(
     good: Path, endless: Endless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("conexiones.adapters.decoder.pool.SMALL_SECONDS", 0.2)
-    async with pool(workers=1, decode_seconds=60) as decoder, asyncio.timeout(30):
+    async with pool(workers=1, decode_seconds=600) as decoder, asyncio.timeout(DEADLINE):
         running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
         await endless.opened()
         running.cancel()
@@ -128,7 +128,7 @@ async def test_small_work_that_takes_long_gives_way_and_begins_anew_as_large_wor
 ) -> None:
     monkeypatch.setattr("conexiones.adapters.decoder.pool.SMALL_SECONDS", 1.0)
     other = Endless(tmp_path / "other.jpg")
-    async with pool(workers=2, decode_seconds=60) as decoder, asyncio.timeout(30):
+    async with pool(workers=2, decode_seconds=600) as decoder, asyncio.timeout(DEADLINE):
         first = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
         await endless.opened()
         pretending = asyncio.create_task(decoder.preview(other.path, format="JPEG"))
@@ -144,7 +144,7 @@ async def test_small_work_that_takes_long_gives_way_and_begins_anew_as_large_wor
 
 
 async def test_a_wait_ends(good: Path, endless: Endless) -> None:
-    async with pool(workers=1, decode_seconds=60, wait_seconds=0.1) as decoder:
+    async with pool(workers=1, decode_seconds=600, wait_seconds=0.1) as decoder:
         running = asyncio.create_task(decoder.preview(endless.path, format="JPEG", large=True))
         await endless.read()
         with pytest.raises(ServerBusy):
@@ -155,12 +155,12 @@ async def test_a_wait_ends(good: Path, endless: Endless) -> None:
 
 async def test_close_is_prompt(good: Path, endless: Endless) -> None:
     threads = threading.active_count()
-    async with pool(decode_seconds=60) as decoder:
+    async with pool(decode_seconds=600) as decoder:
         running = asyncio.create_task(decoder.preview(endless.path, format="JPEG"))
         await endless.read()
         queued = asyncio.create_task(decoder.preview(good, format="JPEG"))
         await asyncio.sleep(0)
-        async with asyncio.timeout(30):  # half of the time that the running request has
+        async with asyncio.timeout(DEADLINE):  # a tenth of the time that the running request has
             await decoder.close()
         assert own_decoders() == []
         assert threading.active_count() == threads
@@ -221,7 +221,7 @@ from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.shares import Caller
 
 async def main():
-    pool = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=60, decode_memory=2**28)
+    pool = VipsDecoder(workers=2, decode_pixels=10**6, decode_seconds=600, decode_memory=2**28)
     await pool.open()
     call = asyncio.create_task((await pool.turn()).preview(Path(sys.argv[1]), format="JPEG"))
     await (await pool.turn()).preview(Path(sys.argv[2]), format="JPEG")
@@ -241,6 +241,6 @@ def test_workers_die_with_the_server(good: Path, endless: Endless) -> None:
         workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
         assert len(workers) == 2
         parent.kill()
-    _, alive = psutil.wait_procs(workers, timeout=5)
+    _, alive = psutil.wait_procs(workers, timeout=DEADLINE)
     # In some containers nobody reaps orphans, which then stay zombies.
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

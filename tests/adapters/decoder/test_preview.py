@@ -13,9 +13,11 @@ import pytest
 import pyvips
 from PIL import Image, ImageOps
 
+from conexiones.errors import NoPreview
 from conexiones.image_formats import ImageFormat
 from tests.adapters.decoder.workers import (
     Endless,
+    Pool,
     cause_of,
     difference,
     encoded,
@@ -26,6 +28,7 @@ from tests.adapters.decoder.workers import (
     spoilt,
 )
 from tests.support.processes import own_decoders
+from tests.support.waiting import DEADLINE
 
 # What previews look like
 
@@ -229,18 +232,29 @@ async def test_memory(tmp_path: Path, good: Path, format: ImageFormat) -> None:
         assert await decoder.preview(path, format=format)
 
 
+async def goes_on(decoder: Pool, good: Path) -> None:
+    """Sooner or later there are previews again: on a busy machine, one may take too many seconds."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            with suppress(NoPreview):
+                assert await decoder.preview(good, format="JPEG")
+                return
+
+
 async def test_seconds(good: Path, endless: Endless, caplog: pytest.LogCaptureFixture) -> None:
     async with pool(decode_seconds=0.3) as decoder:
         began = time.monotonic()
         cause, _ = await asyncio.gather(cause_of(decoder, endless.path), endless.opened())
         assert cause == "SECONDS"
         assert time.monotonic() - began >= 0.3
-        assert await decoder.preview(good, format="JPEG")
+        await goes_on(decoder, good)
         for process in own_decoders():
             process.suspend()
         assert await cause_of(decoder, good) == "SECONDS"
-        assert await decoder.preview(good, format="JPEG")
-    assert [r.levelname for r in caplog.records if r.name == "conexiones.decoder"] == ["WARNING"] * 2
+        await goes_on(decoder, good)
+    levels = [record.levelname for record in caplog.records if record.name == "conexiones.decoder"]
+    assert len(levels) >= 2
+    assert set(levels) == {"WARNING"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])

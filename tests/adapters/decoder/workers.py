@@ -19,7 +19,7 @@ from conexiones.image_formats import ImageFormat
 from conexiones.ports.records import Facts, Recipe, Rendered
 from conexiones.shares import SERVER, Caller
 from tests.support.processes import own_decoders
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 COLOURS = [(200, 40, 40), (40, 160, 60), (50, 60, 190), (220, 200, 60)]
 
@@ -56,7 +56,7 @@ async def pool(
     workers: int = 1,
     ready: int = 1,
     decode_pixels: int = 20_000_000,
-    decode_seconds: float = 10,
+    decode_seconds: float = 60,
     decode_memory: int = 256 << 20,
     wait_seconds: float | None = None,
     within: bool = False,
@@ -144,7 +144,7 @@ class Endless:
             # Opening a FIFO for writing waits until it is opened for reading.
             opened = thread.submit(os.open, self.path, os.O_WRONLY)
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(DEADLINE):
                     self.end = await asyncio.wrap_future(opened)
             finally:
                 if self.end is None:  # lets the thread end

@@ -25,6 +25,7 @@ from tests.adapters.blobs.local.shop import InTheWriter, Make, dying, taken
 from tests.adapters.stored import records
 from tests.support.paths import ROOT
 from tests.support.processes import own_writers, writers
+from tests.support.waiting import DEADLINE, idle
 
 
 async def stored(catalog: SqliteCatalog, store: LocalStore, image: ImageRecord, data: bytes) -> bytes:
@@ -78,8 +79,10 @@ async def test_killed_under_load_it_loses_nothing_that_was_acknowledged(
         (process,) = own_writers()
         adding = [asyncio.ensure_future(add(f"{lap}.{i}")) for i in range(400)]
         await asyncio.wait(adding[: lap * 80 + 1], return_when=asyncio.FIRST_COMPLETED)
+        if lap == 4:
+            process.suspend()  # so that it is certain that it has not done all of them
         more = [asyncio.ensure_future(add(f"{lap}.more.{i}")) for i in range(400)]
-        await asyncio.sleep(0)
+        await idle()
         process.kill()
         await asyncio.wait(adding + more)
         await taken(partial(catalog.add_image, image(f"{lap}.after")))
@@ -129,8 +132,10 @@ async def test_killed_under_load_it_leaves_no_image_without_its_bytes(
         (process,) = own_writers()
         storing = [asyncio.ensure_future(send(f"{lap}.{i}")) for i in range(count)]
         await asyncio.wait(storing[: lap * count // 5 + 1], return_when=asyncio.FIRST_COMPLETED)
+        if lap == 4:
+            process.suspend()
         storing += [asyncio.ensure_future(send(f"{lap}.more.{i}")) for i in range(count)]
-        await asyncio.sleep(0)
+        await idle()
         process.kill()
         await asyncio.wait(storing)
         await taken(partial(again, f"{lap}.after"))
@@ -206,7 +211,7 @@ async def test_killed_at_rest_it_comes_back_and_watchers_with_it(tmp_path: Path,
     waiting = asyncio.ensure_future(catalog.changed(1))
     own_writers()[0].kill()
     await taken(lambda: catalog.add_image(image("2")))
-    await asyncio.wait_for(waiting, 30)
+    await asyncio.wait_for(waiting, DEADLINE)
     assert [event.image_id for event in await catalog.events(after=0, limit=9)] == ["1", "2"]
     await catalog.close()
 
@@ -222,7 +227,7 @@ async def test_while_it_cannot_start_writes_are_refused_and_reading_goes_on(
     path.rename(tmp_path / "away.db")
     path.mkdir()
     own_writers()[0].kill()
-    await asyncio.wait_for(refused.wait(), 30)
+    await asyncio.wait_for(refused.wait(), DEADLINE)
     with pytest.raises(StorageUnavailable):
         await catalog.add_image(image("2"))
     assert await catalog.get_image("1")
@@ -241,8 +246,8 @@ async def test_closing_does_not_wait_for_one_that_cannot_start(
     path.rename(tmp_path / "away.db")
     path.mkdir()
     own_writers()[0].kill()
-    await asyncio.wait_for(refused.wait(), 30)
-    await asyncio.wait_for(catalog.close(), 30)
+    await asyncio.wait_for(refused.wait(), DEADLINE)
+    await asyncio.wait_for(catalog.close(), DEADLINE)
     assert own_writers() == []
 
 
@@ -260,7 +265,7 @@ async def test_closing_ends_one_that_is_just_starting(
     closing = asyncio.ensure_future(catalog.close())
     await asyncio.sleep(0)
     end.close()
-    await asyncio.wait_for(closing, 30)
+    await asyncio.wait_for(closing, DEADLINE)
     assert own_writers() == []
 
 
@@ -297,7 +302,7 @@ async def test_it_dies_with_the_server(tmp_path: Path) -> None:
     (process,) = writers(server.pid)
     server.kill()
     await server.wait()
-    process.wait(30)
+    process.wait(DEADLINE)
     assert not process.is_running()
 
 

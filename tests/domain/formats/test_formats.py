@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 import pyvips
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -233,7 +233,7 @@ def survives(data: bytes) -> None:
         assert (seen.format, seen.width, seen.height) == (header.format, header.width, header.height)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 @given(
     st.binary(max_size=400), st.sampled_from(sorted({data[:n] for data in SMALL.values() for n in (8, 40)}))
 )
@@ -270,7 +270,7 @@ def mutants(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1500, derandomize=True)
 @given(mutants())
 def test_mutated_images(data: bytes) -> None:
     survives(data)

@@ -10,6 +10,7 @@ import pytest
 from conexiones.domain.uploads import Chunk, ChunkFlow, Uploads
 from conexiones.errors import NotAnImage, OffsetMismatch, UploadEnded, WriterFenced
 from tests.support.bitmaps import bitmap
+from tests.support.waiting import DEADLINE
 
 CONTENT = b"".join(bitmap(1500, 1000))  # 4.5 MB
 PIECE = 1 << 20
@@ -77,7 +78,7 @@ async def test_a_chunk_is_acknowledged_though_no_other_comes(
         assert await anext(sizes) == 0
         for at in (0, 1000, 2000):
             stream.send(chunk(at, CONTENT[at : at + 1000]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 assert await anext(sizes) == at + 1000
             assert await committed(uploads, upload) == at + 1000
     assert stream.closed.is_set()
@@ -137,7 +138,7 @@ async def test_a_stream_that_waits_hears_of_another_writer(
         waiting = asyncio.ensure_future(anext(sizes))
         async with uploads.writer(upload) as other:
             with pytest.raises(WriterFenced) as fenced:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(DEADLINE):
                     await waiting
             assert fenced.value.facts["epoch"] == other.epoch == writer.epoch + 1
     assert stream.closed.is_set()

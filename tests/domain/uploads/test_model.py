@@ -165,4 +165,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestUploads = Machine.TestCase
-TestUploads.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestUploads.settings = settings(max_examples=25, stateful_step_count=25)

@@ -10,7 +10,7 @@ from conexiones.transport.chain import patience
 from conexiones.transport.chain.admission import BRIEF, Admission
 from conexiones.transport.chain.call import Call, Exemption
 from conexiones.transport.chain.patience import Patience
-from tests.support.waiting import idle
+from tests.support.waiting import DEADLINE, idle
 from tests.transport.chain.calls import Client, call, nothing
 
 
@@ -232,7 +232,7 @@ async def test_a_silent_stream_makes_room_for_a_call_that_waits(monkeypatch: pyt
         streams.append(one)
         server._begun.append(asyncio.create_task(server.admission(one, silent)))
         await asyncio.sleep(0.01)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await server.admission(call(Client(), peer=("10.0.0.2", 1)), nothing)
     assert ended == streams[:1], "the one that was silent for longest, and no other"
     for task in server._begun:
@@ -259,7 +259,7 @@ async def test_silent_streams_of_clients_with_less_stay(monkeypatch: pytest.Monk
         server._begun.append(asyncio.create_task(server.admission(one, silent)))
         await asyncio.sleep(0.01)
     held = await lasting(server, ("10.0.0.8", 1))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await server.admission(call(Client(), peer=("10.0.0.2", 1)), nothing)
     assert ended == streams[1:2], "the first one was silent for longer, but its client has only that"
     held.cancel()

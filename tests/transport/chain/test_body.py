@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from conexiones.errors import Cancelled
-from conexiones.transport.chain.body import FIRST_PAUSE, Body
+from conexiones.transport.chain.body import Body
+from tests.support.waiting import DEADLINE, idle
 from tests.transport.chain.calls import Client
 
 
@@ -44,13 +45,15 @@ async def test_its_end_is_watched_without_hurry() -> None:
     body = Body(client.receive)
     client.write(b"", end=True)
     await body.read()
-    watching = asyncio.create_task(body.disconnected())
+    watching = asyncio.create_task(body.disconnected(pause=DEADLINE))
     for _ in range(3):
         client.write(b"", end=True)
-    await asyncio.wait([watching], timeout=FIRST_PAUSE / 2)
-    assert client.asked == 2
+    await idle()
+    assert client.asked == 2, "and then it pauses"
+    watching.cancel()
+    watching = asyncio.create_task(body.disconnected())
     client.leave()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await watching
 
 
@@ -66,6 +69,6 @@ async def test_a_watch_that_is_given_up_leaves_its_question_open() -> None:
     assert (client.asked, client.cancelled) == (1, 0)
     again = asyncio.create_task(body.disconnected())
     client.leave()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await again
     assert client.asked == 1

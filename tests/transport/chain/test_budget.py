@@ -8,7 +8,7 @@ import pytest
 from conexiones.errors import ServerBusy
 from conexiones.shares import Caller
 from conexiones.transport.chain.budget import Budget
-from tests.support.waiting import idle
+from tests.support.waiting import DEADLINE, idle
 
 ANA, BEA, EVA = Caller("ana", "1"), Caller("bea", "1"), Caller("eva", "1")
 
@@ -101,7 +101,7 @@ async def test_who_waits_makes_the_others_hurry() -> None:
     await budget.take(ANA, 1)
     assert not pressed.is_set()
     waiting = asyncio.create_task(budget.take(BEA, 1))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await pressed.wait()
         pressed.clear()
         await pressed.wait()  # and again, while anybody waits

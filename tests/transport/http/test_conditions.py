@@ -1,7 +1,7 @@
 """Headers of RFC 9110, as clients send them and as nobody should."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conexiones.transport.http.conditions import accepts, byte_range, negotiated, none_match
@@ -141,7 +141,6 @@ def test_accept_encoding(header: str, accepted: bool) -> None:
     assert accepts(header, "gzip") is accepted
 
 
-@settings(deadline=None)
 @given(headers, headers, st.integers(0, 1000))
 def test_no_header_does_harm(first: str, second: str, size: int) -> None:
     none_match(first, ETAG)

@@ -181,7 +181,7 @@ def test_json_of_many_parts() -> None:
     assert message == user_pb2.GetUserRequest(name=text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(CLASSES)), st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(name: str, data: bytes) -> None:
     with suppress(MalformedMessage, InvalidUtf8):
@@ -195,7 +195,7 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_json_is_read_or_refused(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(CLASSES)))

@@ -5,7 +5,7 @@ import random
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conexiones.errors import MalformedRequest
@@ -81,7 +81,6 @@ async def test_a_checksum_that_is_wrong(size: int) -> None:
         await inflated(bytes(data), LIMIT)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 400))
 async def test_any_bytes_are_read_or_refused(data: bytes, limit: int) -> None:
     for tried in (data, b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + data):

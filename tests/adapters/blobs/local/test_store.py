@@ -115,7 +115,7 @@ fragments = st.one_of(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(sizes=st.lists(fragments, min_size=1, max_size=6), locals_after=st.sets(st.integers(0, 5)))
 def test_fragments_of_any_size_make_the_same_blob(sizes: list[int], locals_after: set[int]) -> None:
     async def check(root: Path) -> None:
