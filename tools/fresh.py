@@ -213,19 +213,19 @@ class Line:
 
 def walk(system: System, user: str, tests: str) -> None:
     """README.md from its first line to the end of the tour."""
-    [install], [demo, test], *tour = (block.splitlines() for block in blocks("sh"))
-    system.run(("" if user == "root" else "sudo ") + "apt update")
+    install, [demo, test], *tour = (block.splitlines() for block in blocks("sh"))
     if user == "root":
         # The rest is for the two commands.
-        system.run("apt install git make curl")
+        system.run("apt update && apt install git make curl")
     else:
-        system.run("sudo apt install git make curl")
+        system.run("sudo apt update && sudo apt install git make")
         refused = system.run(demo, fails=True)
         if "sudo apt install" not in refused or len(refused.splitlines()) > 2:
             raise Failed("What is missing is not said in one line.")
         if (system.folder / system.home.relative_to("/") / "conexiones/.venv").exists():
             raise Failed("Something was set up before what is missing was said.")
-        system.run(install)
+        for line in install:
+            system.run(line)
     system.run("make")
     server = system.start(demo)
     server.wait_for("Ctrl-C ends it.")

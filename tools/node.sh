@@ -11,7 +11,7 @@ pinned=$venv/node-pinned # as old as the pins that are installed; only there if 
 serves() {
     command -v npm >/dev/null &&
         node -e 'const [major, minor] = process.versions.node.split(".").map(Number);
-            process.exit(major > 20 || (major === 20 && minor >= 3) ? 0 : 1)' 2>/dev/null
+            process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' 2>/dev/null
 }
 
 install() {
@@ -24,7 +24,7 @@ install() {
 }
 
 if [[ -e $pinned && $pins -nt $pinned ]] || ! serves; then
-    echo "Node.js 20 or newer with npm is missing ($(node --version 2>/dev/null || echo none) was found): PyPI's goes into $venv …"
+    echo "Node.js 20.19 or newer with npm is missing ($(node --version 2>/dev/null || echo none) was found): PyPI's goes into $venv …"
     if ! install; then
         echo "Node.js could not be installed, so its parts are left out." >&2
         if [[ ${CI:-} == true ]]; then exit 1; else exit 0; fi
