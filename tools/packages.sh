@@ -23,7 +23,7 @@ look_for_python() {
     if [[ $(readlink -f /usr/bin/python3) == */python$version ]]; then name=python3; else name=python$version; fi
     # An environment that is there needs no venv module any more.
     [[ $python == "$venv"/* ]] || "$python" -c 'import ensurepip, venv' 2>/dev/null || required+=("$name-venv")
-    "$python" tools/libpython.py || required+=("libpython$version")
+    "$python" tools/libpython.py 2>/dev/null || required+=("libpython$version")
     if ((${#required[@]})) && [[ $("$python" -c 'import sys; print(sys.base_prefix)') != /usr ]]; then
         fail "$(command -v "$python") was built without its shared library (--enable-shared) or its venv module, which are" \
             "needed: use another Python (make clean, then make PYTHON=/usr/bin/python3 demo, for one)."
