@@ -2,6 +2,7 @@
 # Writes requirements/*.txt: every dependency pinned with hashes, for all platforms, without index addresses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+command -v uv >/dev/null || { echo "uv is missing: pip install uv" >&2; exit 1; }
 
 pin() {
     env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --generate-hashes --no-emit-index-url \
