@@ -76,9 +76,9 @@ fi
 missing=("${required[@]}" "${optional[@]}")
 how="apt install ${missing[*]}"
 if ((EUID)); then how="sudo $how"; fi
-if ! command -v apt-get >/dev/null; then how="what Debian calls ${missing[*]}"; fi
+if ! command -v apt-get >/dev/null; then how="install what Debian calls ${missing[*]}"; fi
 if ((${#required[@]})) || { ((${#missing[@]})) && [[ ${CI:-} == true ]]; }; then
-    fail "Something is missing. Install it first: $how"
+    fail "Packages are missing. Do this first: $how"
 elif ((${#optional[@]})); then
-    echo "Some tests are going to be skipped. Programs that they need: $how" >&2
+    echo "Some tests will be skipped. To run them as well: $how" >&2
 fi

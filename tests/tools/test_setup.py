@@ -70,10 +70,10 @@ def test_nothing_is_said_where_nothing_is_missing(run: Run, machine: Path) -> No
 
 
 def test_python_is_looked_for_first(run: Run, machine: Path) -> None:
-    says = "Something is missing. Install it first: "
+    says = "Packages are missing. Do this first: "
     # Where nothing says which version python3 has, the library comes with what is the same for all.
     packages = "python3 python3-venv libpython3-dev"
-    assert refused(run("packages.sh")) == f"{says}what Debian calls {packages}"
+    assert refused(run("packages.sh")) == f"{says}install what Debian calls {packages}"
     program(machine / "apt-get", "exit 1")
     program(machine / "apt-cache", "")
     apt = "apt install" if os.geteuid() == 0 else "sudo apt install"
@@ -107,7 +107,7 @@ def test_an_old_python_is_refused(run: Run, machine: Path) -> None:
 def test_programs_of_tests_may_be_missing_but_not_in_ci(run: Run) -> None:
     ran = run("packages.sh", "test", PYTHON=sys.executable)
     assert (ran.returncode, ran.stdout) == (0, "")
-    assert re.fullmatch(r"Some tests are going to be skipped\. .* chromium curl nghttp2-client\n", ran.stderr)
+    assert re.fullmatch(r"Some tests will be skipped\. .* chromium curl nghttp2-client\n", ran.stderr)
     assert refused(run("packages.sh", "test", PYTHON=sys.executable, CI="true")).endswith(
         "chromium curl nghttp2-client"
     )
