@@ -12,7 +12,7 @@ import pytest
 from tests.support.clients import need
 from tests.support.paths import ROOT
 
-BASICS = ("bash", "env", "dirname", "readlink", "sed", "printf", "touch", "rm")
+BASICS = ("bash", "env", "dirname", "grep", "readlink", "sed", "printf", "touch", "rm")
 """Programs that every system has."""
 
 TESTED = ("chromium", "curl", "h2load")
