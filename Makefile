@@ -1,21 +1,25 @@
-# `make` lists the commands. `demo` and `test` set up all that they need, in .venv and node_modules.
+# `make` lists the commands. `demo` and `test` set up all that they need, in .venv and node_modules. What Debian or Ubuntu
+# has to have for that is installed by apt-get if this is root, unless CONEXIONES_APT=no; others are told one line.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Where the machine's Node.js is missing or too old, there is one in .venv (tools/node.sh).
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo test conformance check bench faults foreign fuzz budget attack generate lock clean
+.NOTPARALLEL:
+.PHONY: help demo test conformance check bench faults foreign fuzz budget attack fresh generate lock clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name says; do printf 'make %-12s %s\n' "$$name" "$$says"; done
 
 demo: setup ## start the server, send it a photograph from Python and from Node.js, and go on serving
 	@$(RUN) tools/demo.py
 
-test: setup ## run all tests, in three processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
+test: programs setup ## run all tests, in three processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
 	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=3 --dist=worksteal)
 
-faults: setup ## run hundreds of transfers over a bad network, and kill servers; CONEXIONES_FAULT_RUNS and _SEED choose
+faults: programs setup ## run hundreds of transfers over a bad network, and kill servers; CONEXIONES_FAULT_RUNS and _SEED choose
 	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} CONEXIONES_KILLS=$${CONEXIONES_KILLS:-10} \
 	CONEXIONES_FILM_BYTES=$${CONEXIONES_FILM_BYTES:-300000000} $(RUN) -m pytest -q $(ARGS) \
 	tests/sdk/test_bad_network.py tests/server/test_killed_under_clients.py \
@@ -48,6 +52,9 @@ check: setup ## lint, formatting, types, contracts unbroken, generated code up t
 	@$(RUN) tools/docs.py --check
 	@if command -v npm >/dev/null; then npm run --prefix node --silent check && npm run --prefix web --silent check; fi
 
+fresh: ## follow README.md in minimal Debian systems (root and debootstrap needed); SUITES=trixie USERS=root does one
+	@$(PYTHON) tools/fresh.py $(if $(SUITES),--suites $(SUITES)) $(if $(USERS),--users $(USERS)) $(if $(ARGS),--tests "$(ARGS)")
+
 bench: setup bench-peers ## measure beside other servers, into docs/performance.md; QUICK=1 takes three minutes
 	@$(RUN) -m bench $(if $(filter 1,$(QUICK)),--quick) $(ARGS)
 
@@ -56,7 +63,7 @@ generate: setup ## generate src/conexiones/gen, the page and docs from their sou
 	@$(RUN) tools/docs.py
 	@if command -v npm >/dev/null; then npm run --prefix node --silent generate && npm run --prefix web --silent generate; fi
 
-lock: setup ## pin all dependencies anew in requirements/dev.txt
+lock: setup ## pin all dependencies anew in requirements
 	@tools/lock.sh
 
 clean: ## remove what was set up and built
@@ -66,34 +73,26 @@ clean: ## remove what was set up and built
 TUSD := build/bench/bin/tusd
 .PHONY: bench-peers
 bench-peers:
-ifneq ($(shell command -v npm),)
-bench-peers: bench/peers/node_modules/ready node/dist/src/index.js
-node/dist/src/index.js: $(wildcard node/src/*.ts) node/node_modules/ready
-	@npm run --prefix node --silent build
-endif
+bench-peers: setup
+	@tools/node.sh $(VENV) bench/peers
+	@if command -v npm >/dev/null; then npm run --prefix node --silent build; fi
 ifneq ($(shell command -v go),)
 bench-peers: $(TUSD)
 $(TUSD):
 	@GOBIN="$(CURDIR)/$(@D)" go install github.com/tus/tusd/v2/cmd/tusd@v2.9.1 || echo "tusd cannot be built, so it is left out" >&2
 endif
 
-.PHONY: setup
+.PHONY: setup packages programs node
 setup: $(VENV)/ready node
-$(VENV)/ready: requirements/dev.txt pyproject.toml tools/setup.sh
+$(VENV)/ready: requirements/dev.txt pyproject.toml tools/setup.sh | packages
 	@PYTHON="$(PYTHON)" tools/setup.sh $(VENV)
 	@touch $@
 
-.PHONY: node
-ifeq ($(shell command -v npm),)
-node:
-ifeq ($(CI),true)
-	@echo "Node.js is missing: apt install nodejs npm" >&2; exit 1
-else
-	@echo "Node.js is missing, so its parts are left out: apt install nodejs npm (20 or newer)" >&2
-endif
-else
-node: client/node_modules/ready tests/web/node_modules/ready node/node_modules/ready web/node_modules/ready
-%/node_modules/ready: %/package-lock.json
-	@npm ci --prefix $* --silent --no-progress
-	@touch $@
-endif
+packages:
+	@PYTHON="$(PYTHON)" tools/packages.sh $(VENV)
+
+programs:
+	@PYTHON="$(PYTHON)" tools/packages.sh $(VENV) test
+
+node: $(VENV)/ready
+	@tools/node.sh $(VENV) client tests/web node web

@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
-# Writes requirements/dev.txt: every dependency pinned with hashes, for all platforms, without index addresses.
+# Writes requirements/*.txt: every dependency pinned with hashes, for all platforms, without index addresses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
-    --no-header --quiet --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements/dev.txt "$@"
+command -v uv >/dev/null || { echo "uv is missing: pip install uv" >&2; exit 1; }
+
+pin() {
+    env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --generate-hashes --no-emit-index-url \
+        --no-emit-find-links --no-header --quiet --python-version 3.11 "$@"
+}
+
+pin --all-extras --group dev pyproject.toml -o requirements/dev.txt "$@"
+pin --group node -o requirements/node.txt "$@"

@@ -126,7 +126,7 @@ def node() -> str:
     """The path of Node.js. Raises Failed if it, or the packages of the peers, are missing."""
     program = shutil.which("node")
     if program is None or not (PEERS / "node_modules").is_dir():
-        raise Failed("Node.js or its packages are missing: apt install nodejs npm, then make bench")
+        raise Failed("Node.js or its packages are missing: make bench sets them up")
     return program
 
 

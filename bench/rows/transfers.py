@@ -58,7 +58,7 @@ def run(bench: Bench) -> None:
         if node and MOVE.is_file():
             uploads[NODE] = partial(_put, source, server, [node, str(MOVE), "put"])
         else:
-            bench.results.note("The Node SDK is left out: apt install nodejs npm, then make bench")
+            bench.results.note("The Node SDK is left out: make bench sets up what it needs")
         interleave(bench.results, UPLOAD, uploads, unit="s")
 
         picture = source.number(0)

@@ -14,6 +14,9 @@ from conexiones.commands.images import hello, ls, rm, watch
 from conexiones.commands.transfers import get, put
 from conexiones.settings import Settings, SettingsError, flag, table, variable
 
+# No index has the project, so its name would find nothing there.
+_SERVER_EXTRA = "In a clone of the project: pip install '.[server]'."
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="conexiones")
@@ -47,7 +50,7 @@ def serve(**flags: str | None) -> None:
         from conexiones.transport.process.start_error import StartError
         from conexiones.transport.process.supervisor import Supervisor
     except ModuleNotFoundError as error:
-        _fail(f"The server needs the package {error.name}: pip install 'conexiones[server]'.")
+        _fail(f"The server needs the package {error.name}. {_SERVER_EXTRA}")
     try:
         settings = Settings.load(flags=flags)
         logs.configure(settings.log_level)
@@ -81,7 +84,7 @@ def certs(folder: Path, hosts: tuple[str, ...]) -> None:
     try:
         from conexiones.certificates import make
     except ModuleNotFoundError as error:
-        _fail(f"This needs the package {error.name}: pip install 'conexiones[server]'.")
+        _fail(f"This needs the package {error.name}. {_SERVER_EXTRA}")
     try:
         made = make(folder, hosts)
     except OSError as error:

@@ -77,8 +77,8 @@ def _words(value: str) -> tuple[str, ...]:
 
 
 def _level(value: str) -> str:
-    if value.lower() not in {"debug", "info", "warning", "error"}:
-        raise ValueError("takes debug, info, warning or error")
+    if value.lower() not in {"trace", "debug", "info", "warning", "error"}:
+        raise ValueError("takes trace, debug, info, warning or error")
     return value.lower()
 
 
@@ -194,7 +194,11 @@ class Settings:
     grace_seconds: float = _setting(
         _seconds, "10", "How long calls in flight have to finish after SIGTERM or Ctrl-C."
     )
-    log_level: str = _setting(_level, "info", "The least severe level to log: debug, info, warning or error.")
+    log_level: str = _setting(
+        _level,
+        "info",
+        "The least severe level to log: debug, info, warning or error. `trace` adds Envoy's own debugging.",
+    )
 
     @classmethod
     def load(

@@ -77,10 +77,26 @@ def test_a_client_without_the_server_extra(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules.update(dict.fromkeys(('pyvoy', 'grpc_reflection', 'pyvips'))); "
     lines = doctor("--json", status=0, code=hidden)
     assert [line["check"] for line in lines] == ["python", "client", "server"]
-    assert "conexiones[server]" in lines[-1]["mend"]
+    assert lines[-1]["mend"].endswith("in a clone of the project: pip install '.[server]'.")
     # If a part of the extra is installed, a server was meant to run, and it fails.
     lines = doctor("--json", status=1, code=hidden.replace("'pyvips'", ""))
     assert lines[-1]["state"] == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("module", "command", "begins"),
+    [
+        ("pyvoy", ("serve",), "conexiones: The server needs the package pyvoy. "),
+        ("cryptography", ("certs", "somewhere"), "conexiones: This needs the package cryptography. "),
+    ],
+)
+def test_a_command_that_needs_the_server_extra_says_how_to_get_it(
+    module: str, command: tuple[str, ...], begins: str
+) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; from conexiones.cli import main; main()"
+    ran = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == f"{begins}In a clone of the project: pip install '.[server]'.\n"
 
 
 def test_a_sandbox_that_lacks_a_part(tmp_path: Path) -> None:

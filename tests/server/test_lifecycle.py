@@ -181,6 +181,13 @@ def test_after_the_grace_period_streams_are_cut(start, photograph: bytes) -> Non
         assert reason(cut.value) == "SERVER_DRAINING"
 
 
+@pytest.mark.parametrize(("level", "of_envoy"), [("info", False), ("debug", False), ("trace", True)])
+def test_the_log_has_lines_of_envoy_only_where_asked_for(start, level: str, of_envoy: bool) -> None:
+    server = start(log_level=level)
+    assert server.stop() == 0
+    assert bool(re.search(r"^\[\d{4}-\d\d-\d\d [^]]+]\[\d+]\[", server.log, re.MULTILINE)) == of_envoy
+
+
 def _open_ended(image: bytes):
     yield user_pb2.GetImage(image=image)
     threading.Event().wait(DEADLINE)
@@ -253,4 +260,4 @@ def test_healthy_calls_leave_no_line_in_the_log(
     channel.close()
     assert server.stop() == 0
     after = server.log.removeprefix(before).splitlines()
-    assert [line for line in after if "Draining" not in line and "ENVOY_SIGTERM" not in line] == []
+    assert [line for line in after if "Draining" not in line] == []

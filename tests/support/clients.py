@@ -124,9 +124,9 @@ def need(program: str, how: str) -> str:
 @cache
 def node() -> str:
     """Node.js, once the packages of tests/web are there."""
-    program = need("node", "apt install nodejs npm")
+    program = need("node", "make test sets it up")
     if not (WEB / "node_modules").is_dir():
-        npm = need("npm", "apt install nodejs npm")
+        npm = need("npm", "make test sets it up")
         subprocess.run([npm, "ci", "--prefix", str(WEB), "--silent"], check=True)
     return program
 

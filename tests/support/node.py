@@ -38,8 +38,8 @@ def run(*command: str, folder: Path = PACKAGE, timeout: int = 300, **environ: An
 
 def built() -> str:
     """Builds the package, and gives the path of Node.js."""
-    program = need("node", "apt install nodejs npm")
-    npm = need("npm", "apt install nodejs npm")
+    program = need("node", "make test sets it up")
+    npm = need("npm", "make test sets it up")
     if not (PACKAGE / "node_modules" / ".package-lock.json").is_file():
         run(npm, "ci", "--silent")
     stamp = PACKAGE / "node_modules" / ".built"

@@ -64,9 +64,9 @@ def mtls(certs: Path) -> Iterator[Server]:
 @cache
 def node() -> str:
     """Node.js, with the packages of the client."""
-    program = need("node", "apt install nodejs npm")
+    program = need("node", "make test sets it up")
     if not (CLIENT / "node_modules").is_dir():
-        npm = need("npm", "apt install nodejs npm")
+        npm = need("npm", "make test sets it up")
         subprocess.run([npm, "ci", "--prefix", str(CLIENT), "--silent"], check=True)
     return program
 

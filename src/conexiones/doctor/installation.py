@@ -37,7 +37,7 @@ def check_installation(settings: Settings | SettingsError) -> Iterator[Finding]:
             "server",
             "ok" if len(missing) == len(_SERVER) else "FAIL",
             f"not installed, this is a client: {', '.join(missing)} missing",
-            "To run a server: pip install 'conexiones[server]'.",
+            "To run a server, in a clone of the project: pip install '.[server]'.",
         )
         return
     yield Finding("server", "ok", f"the server extra is installed, pyvoy {version('pyvoy')}")
@@ -65,7 +65,10 @@ def _client() -> Iterator[Finding]:
         found = ", ".join(f"{package} {version(package)}" for package in _CLIENT)
     except PackageNotFoundError as error:
         yield Finding(
-            "client", "FAIL", f"{error.name} is missing", "pip install --force-reinstall conexiones"
+            "client",
+            "FAIL",
+            f"{error.name} is missing",
+            "In a clone of the project: pip install --force-reinstall .",
         )
         return
     try:
@@ -73,7 +76,12 @@ def _client() -> Iterator[Finding]:
 
         import conexiones.sdk  # noqa: F401 (whether it loads)
     except (ImportError, TypeError, RuntimeError) as error:
-        yield Finding("client", "FAIL", f"it does not load: {error}", "pip install --upgrade conexiones")
+        yield Finding(
+            "client",
+            "FAIL",
+            f"it does not load: {error}",
+            "In a clone of the project: pip install --upgrade .",
+        )
         return
     if google_crc32c.implementation != "c":
         yield Finding(

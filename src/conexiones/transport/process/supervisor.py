@@ -41,7 +41,7 @@ _CUT_SECONDS = 1.0
 """The longest time in which calls that are cut are told why."""
 
 _EXIT_SECONDS = 5.0
-"""Time that Envoy has to exit after SIGTERM, before it gets SIGKILL."""
+"""Time that Envoy has to exit after it was told to, before it gets SIGKILL."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -99,7 +99,7 @@ class Supervisor:
                 await self._drain(process, line, folder)
                 return 0
             finally:
-                await _end(process)
+                await _end(process, folder)
                 for task in background:
                     task.cancel()
                 await line.close()
@@ -122,7 +122,7 @@ class Supervisor:
             # Hot restart is not used, and its shared memory would outlive a kill.
             "--disable-hot-restart",
             "--log-level",
-            "debug" if self._settings.log_level == "debug" else "warning",
+            "debug" if self._settings.log_level == "trace" else "warning",
             "--drain-time-s",
             str(max(1, round(self._settings.grace_seconds))),
             "--drain-strategy",
@@ -237,9 +237,14 @@ async def _first(process: asyncio.subprocess.Process, wait: Any, seconds: float 
             task.cancel()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, folder: Path) -> None:
     if process.returncode is None:
-        process.terminate()
+        try:
+            # Ends like SIGTERM, without the warning that Envoy logs about signals.
+            await admin.ask(folder, "/quitquitquit", method="POST")
+        except OSError:
+            with suppress(ProcessLookupError):
+                process.terminate()
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _EXIT_SECONDS)
     if process.returncode is None:
