@@ -95,8 +95,11 @@ def _frames(format: ImageFormat, file: Reader, table: dict[bytes, list[Box]]) ->
     each, count = struct.unpack_from(">II", content, 4)
     if count > MAX_FRAMES:
         raise CorruptImage(format=format)
-    file.spend(count // _VALUES_PER_PART)
-    total = each * count if each else sum(struct.unpack_from(f">{count}I", content, 12))
+    if each:
+        total = each * count
+    else:
+        file.spend(min(count, len(content)) // _VALUES_PER_PART)
+        total = sum(struct.unpack_from(f">{count}I", content, 12))
     wide = b"co64" in table
     _, content = fullbox(format, file, only(format, table, b"co64" if wide else b"stco"))
     (chunks,) = struct.unpack_from(">I", content, 4)

@@ -2,6 +2,7 @@
 sequences by libavif."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,6 +23,12 @@ SEQUENCE = b"avis"
 
 ITEM_ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
 """What pi-heif raises where libheif fails."""
+
+WITHOUT_DECODER = re.compile(r"unsupported|not been built in", re.IGNORECASE)
+NOTHING = "Decoder plugin generated an error"
+
+BYTES_PER_PIXEL = 5
+"""What libde265 takes: its picture, and the picture in RGB."""
 
 # Code points of ISO/IEC 23091-2. Those of transfer are curves that differ little from that of sRGB.
 P3_PRIMARIES, SDR_TRANSFERS = 12, frozenset({1, 2, 6, 13, 14, 15})
@@ -56,7 +63,12 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
     if image is None:
         # libheif makes no difference between an image and its thumbnail that is large enough, so not
         # `thumbnail_buffer`, which might show another picture than the one that is described.
-        image = pyvips.Image.heifload_buffer(data, fail_on="error")
+        try:
+            image = pyvips.Image.heifload_buffer(data, fail_on="error")
+        except pyvips.Error as error:
+            if item is None or format != "HEIF":
+                raise
+            raise Refused("UNSUPPORTED", error.detail) from error  # libde265 does not know its codec, either.
         check_pixels(image.width, image.height, limit)
     image = _coloured(image, item)
     return Boxed(image, lambda: [image], owner=item)
@@ -65,8 +77,8 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
 def _primary(data: bytes) -> Any | None:
     """The primary item, of which only properties have been read. None where libheif finds none."""
     try:
-        # One thread; 8 bits for colours; pixels without gaps between lines; libheif's own limits.
-        items = _pi_heif.load_file(data, 1, True, False, True, True, "", False)
+        # No thread of its own; 8 bits for colours; pixels without gaps between lines; libheif's own limits.
+        items = _pi_heif.load_file(data, 0, True, False, True, True, "", False)
     except ITEM_ERRORS:
         return None  # libvips finds the error, too, and says what it is.
     return next((item for item in items if item is not None and item.primary), None)
@@ -79,10 +91,9 @@ def _hevc(item: Any, limit: int) -> Any | None:
     try:
         stride, pixels = item.stride, item.data
     except ITEM_ERRORS as error:
-        failed = refusal(str(error))
-        if failed.cause == "UNSUPPORTED":
+        if WITHOUT_DECODER.search(str(error)):
             return None
-        raise failed from error
+        raise _failure(str(error), width * height) from error
     # The size of the pixels, which a bitstream may contradict. Then they are those that are there.
     (width, height), mode = item.size_mode
     check_pixels(width, height, limit)
@@ -95,6 +106,16 @@ def _hevc(item: Any, limit: int) -> Any | None:
         image = image.unpremultiply().cast("uchar").copy(interpretation="srgb")
     image.set_type(pyvips.GValue.gint_type, "bits-per-sample", item.bit_depth)
     return image
+
+
+def _failure(text: str, pixels: int) -> Refused:
+    """The refusal of which libheif's text speaks. libde265 does not say whether it lacked memory."""
+    if NOTHING in text:
+        try:
+            bytearray(pixels * BYTES_PER_PIXEL)
+        except MemoryError:
+            return Refused("MEMORY", text)
+    return refusal(text)
 
 
 def _coloured(image: Any, item: Any | None) -> Any:
