@@ -128,6 +128,10 @@ MADE: dict[str, tuple[bytes, Image.Image]] = {
         beside(Item(data=NO_TEXT, kind=b"mime", words=b"\xff\xfe/\xff\0"), link=b"cdsc"),
         SMALL,
     ),
+    "metadata in an encoding that there is not": (
+        beside(Item(data=NO_TEXT, kind=b"mime", words=b"a/b\0nothing\0"), link=b"cdsc"),
+        SMALL,
+    ),
     "a kind of item that is no text": (
         beside(Item(data=b"?", kind=b"\xff\xfe\xfd\xfc"), link=b"cdsc"),
         SMALL,
@@ -253,10 +257,12 @@ async def test_primaries_that_are_said_by_code_points_are_converted(tmp_path: Pa
     assert abs(blue - 27) <= 2
 
 
-def without_decoder(kind: bytes, configuration: bytes) -> bytes:
+def without_decoder(kind: bytes, configuration: bytes, brand: bytes = b"heic") -> bytes:
     """An image whose item is of another codec."""
     item = picture()
-    return heic.heic(Item(data=item.data, kind=kind, properties=(configuration, item.properties[1])))
+    return heic.heic(
+        Item(data=item.data, kind=kind, properties=(configuration, item.properties[1])), brand=brand
+    )
 
 
 AVC = box(b"avcC", b"\1\x64\0\x1f\xff\xe0\0")
@@ -289,6 +295,9 @@ def empty() -> bytes:
         pytest.param(partial(without_decoder, b"j2k1", JPEG_2000), "UNSUPPORTED", id="JPEG 2000"),
         pytest.param(partial(heic.sequence, *FRAMES, properties=CONFIGURATION), "UNSUPPORTED", id="track"),
         pytest.param(partial(tiles, 40, 30, 96 * 40, 64 * 30), "UNSUPPORTED", id="too many tiles"),
+        pytest.param(
+            partial(without_decoder, b"avc1", AVC, brand=b"avci"), "UNSUPPORTED", id="AVC by its brand"
+        ),
         pytest.param(spoilt_configuration, "CORRUPT", id="configuration"),
         pytest.param(empty, "CORRUPT", id="no bitstream"),
         pytest.param(smaller_than_it_is, "CORRUPT", id="smaller than its pixels"),

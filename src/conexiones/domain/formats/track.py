@@ -1,6 +1,7 @@
 """The track of an AVIF or HEIF sequence: ISO/IEC 14496-12, 8.3 to 8.7, and ISO/IEC 23008-12, 7."""
 
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from conexiones.domain.formats.boxes import Box, boxes, fullbox, only
@@ -90,21 +91,27 @@ def _is_turned(format: ImageFormat, file: Reader, stsd: Box) -> bool:
 
 
 def _frames(format: ImageFormat, file: Reader, table: dict[bytes, list[Box]]) -> int:
-    """The number of samples, whose bytes have to be in the file. May raise struct.error or IndexError."""
+    """The number of samples, whose bytes have to be in the file. May raise struct.error."""
     _, content = fullbox(format, file, only(format, table, b"stsz"))
     each, count = struct.unpack_from(">II", content, 4)
     if count > MAX_FRAMES:
         raise CorruptImage(format=format)
-    if each:
-        total = each * count
-    else:
-        file.spend(min(count, len(content)) // _VALUES_PER_PART)
-        total = sum(struct.unpack_from(f">{count}I", content, 12))
+    total = each * count if each else sum(_values(file, content, 12, count, "I"))
     wide = b"co64" in table
     _, content = fullbox(format, file, only(format, table, b"co64" if wide else b"stco"))
     (chunks,) = struct.unpack_from(">I", content, 4)
-    file.spend(min(chunks, len(content)) // _VALUES_PER_PART)
-    furthest = max(struct.unpack_from(f">{chunks}{'Q' if wide else 'I'}", content, 8), default=0)
+    if not 0 < chunks <= count:
+        raise CorruptImage(format=format)
+    furthest = max(_values(file, content, 8, chunks, "Q" if wide else "I"))
     if total > file.size or furthest >= file.size:
         raise TruncatedImage(format=format)
     return int(count)
+
+
+def _values(file: Reader, content: bytes, start: int, count: int, code: str) -> Iterator[int]:
+    """The values of a table. Raises struct.error where it is too short."""
+    file.spend(count // _VALUES_PER_PART)
+    end = start + count * struct.calcsize(code)
+    if end > len(content):
+        raise struct.error
+    return (value for (value,) in struct.iter_unpack(f">{code}", content[start:end]))

@@ -21,8 +21,14 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 SEQUENCE = b"avis"
 """The major brand of an AVIF that is an animation first of all."""
 
+HEVC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+"""The major brands of files whose image is HEVC, which libvips does not decode."""
+
 ITEM_ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
 """What pi-heif raises where libheif fails."""
+
+METADATA = re.compile(rb"(infe[\2\3].{3}.{4}(?:..)?)mime", re.DOTALL)
+"""What names an item of metadata (ISO/IEC 14496-12, 8.11.6)."""
 
 WITHOUT_DECODER = re.compile(r"unsupported|not been built in", re.IGNORECASE)
 NOTHING = "Decoder plugin generated an error"
@@ -56,42 +62,52 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
     os.lseek(descriptor, 0, os.SEEK_SET)
     with os.fdopen(descriptor, "rb", closefd=False) as file:
         data = file.read()
-    item = _primary(data)
-    if data[8:12] == SEQUENCE and (sequence := _sequence(data, item, limit, animated=animated)):
+    item, fault = _primary(data)
+    brand = data[8:12]
+    if brand == SEQUENCE and (sequence := _sequence(data, item, limit, animated=animated)):
         return sequence
-    image = _hevc(item, limit) if format == "HEIF" and item else None
+    if fault and brand in HEVC:
+        raise refusal(fault)
+    image = _hevc(item, brand, limit) if format == "HEIF" and item else None
     if image is None:
-        # libheif makes no difference between an image and its thumbnail that is large enough, so not
-        # `thumbnail_buffer`, which might show another picture than the one that is described.
-        try:
-            image = pyvips.Image.heifload_buffer(data, fail_on="error")
-        except pyvips.Error as error:
-            if item is None or format != "HEIF":
-                raise
-            raise Refused("UNSUPPORTED", error.detail) from error  # libde265 does not know its codec, either.
+        # For `thumbnail_buffer` libvips would take a thumbnail in the file that is large enough, which might
+        # show another picture than the one that is described.
+        image = pyvips.Image.heifload_buffer(data, fail_on="error")
         check_pixels(image.width, image.height, limit)
     image = _coloured(image, item)
     return Boxed(image, lambda: [image], owner=item)
 
 
-def _primary(data: bytes) -> Any | None:
-    """The primary item, of which only properties have been read. None where libheif finds none."""
+def _primary(data: bytes) -> tuple[Any | None, str]:
+    """The primary item, of which only properties have been read; None where libheif finds none, with what it
+    says of that."""
     try:
-        # No thread of its own; 8 bits for colours; pixels without gaps between lines; libheif's own limits.
-        items = _pi_heif.load_file(data, 0, True, False, True, True, "", False)
-    except ITEM_ERRORS:
-        return None  # libvips finds the error, too, and says what it is.
-    return next((item for item in items if item is not None and item.primary), None)
+        try:
+            items = _items(data)
+        except ITEM_ERRORS:
+            # Metadata may be encoded in a way that libheif does not know: then it refuses the whole file.
+            items = _items(METADATA.sub(rb"\1free", data))
+    except ITEM_ERRORS as error:
+        return None, str(error)
+    found = next((item for item in items if item is not None and item.primary), None)
+    return found, "" if found else "the primary item cannot be decoded"
 
 
-def _hevc(item: Any, limit: int) -> Any | None:
-    """The image of a primary item. None if its codec is none that libde265 knows."""
+def _items(data: bytes) -> list[Any]:
+    # No thread of its own; 8 bits for colours; pixels without gaps between lines; libheif's own limits.
+    return list(_pi_heif.load_file(data, 0, True, False, True, True, "", False))
+
+
+def _hevc(item: Any, brand: bytes, limit: int) -> Any | None:
+    """The image of a primary item. None if its codec is one that libvips may know."""
     (width, height), _ = item.size_mode
     check_pixels(width, height, limit)
     try:
         stride, pixels = item.stride, item.data
     except ITEM_ERRORS as error:
         if WITHOUT_DECODER.search(str(error)):
+            if brand in HEVC:
+                raise Refused("UNSUPPORTED", str(error)) from error
             return None
         raise _failure(str(error), width * height) from error
     # The size of the pixels, which a bitstream may contradict. Then they are those that are there.
