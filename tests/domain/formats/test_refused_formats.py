@@ -1,6 +1,7 @@
 """Files of formats that are not accepted are refused by the names of their formats."""
 
 import io
+import re
 import struct
 
 import pytest
@@ -11,6 +12,7 @@ from conexiones.domain.formats.signatures import MARKUP_BYTES
 from conexiones.errors import NotAnImage, UnsupportedFormat
 from tests.support import corpus
 from tests.support.corpus_containers import box
+from tests.support.paths import ROOT
 
 
 def by_pillow(format: str, mode: str = "RGB", **options: object) -> bytes:
@@ -149,6 +151,12 @@ def early(data: bytes) -> str | None:
     except UnsupportedFormat as error:
         return str(error.facts["format"])
     return None
+
+
+def test_every_format_is_in_the_documentation() -> None:
+    _, _, text = (ROOT / "docs" / "images.md").read_text().partition("## Formats that are refused")
+    words = set(re.split(r"[\s,;|()]+", text))
+    assert not {name for name in FILES if name.split()[-1] not in words}
 
 
 def test_the_pixels_of_a_camera_are_found_below_any_directory() -> None:
