@@ -75,6 +75,8 @@ FOREIGN: dict[str, set[str]] = {
     "sqlite3": {"adapters.catalog.sqlite", "adapters.blobs.local", "adapters.system"},
     "pyvips": {"adapters.decoder", "doctor"},
     "PIL": {"adapters.decoder", "doctor"},
+    "pi_heif": {"doctor"},
+    "_pi_heif": {"adapters.decoder"},
     "grpc": {"sdk", "gen", "doctor"},
     "grpc_health": {"services"},
     "grpc_reflection": {"services"},

@@ -31,7 +31,7 @@ export interface Rendition {
   format?: keyof typeof FORMATS | undefined;
   /** 1 to 100, by default 80, or 60 for AVIF; PNG has no quality. */
   quality?: number | undefined;
-  /** Keep the animation of a GIF or WEBP, as WEBP; otherwise the rendition is of the first frame. */
+  /** Keep the animation of a GIF, WEBP or AVIF, as WEBP; otherwise the rendition is of the first frame. */
   animated?: boolean | undefined;
   /** Keep the image's colour profile; otherwise the colours are converted to sRGB. */
   keepProfile?: boolean | undefined;

@@ -45,7 +45,7 @@ _SOUND: tuple[tuple[str, ImageFormat], ...] = (
 
 
 def samples() -> tuple[Sample, ...]:
-    """Images that the server stores. It makes previews of those that its libvips decodes."""
+    """Images that the server stores, and makes previews of."""
     folder = files("conexiones") / "sample_images"
     return tuple(
         Sample(

@@ -68,13 +68,15 @@ def test_all_is_well(shared: Server, tmp_path: Path) -> None:
     says = {line["check"]: line["says"] for line in lines}
     assert says["sandbox"].startswith("decoders are confined by no_new_privs, landlock (version ")
     assert says["sandbox"].endswith("), seccomp")
+    assert "decodes AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF, WEBP" in says["images"]
     assert "17.2 GB and 1000 megapixels" in says["limits"]
     assert says["version"].startswith("the server is 0.")
     assert abs(float(says["clock"].split()[4])) < 5
 
 
 def test_a_client_without_the_server_extra(tmp_path: Path) -> None:
-    hidden = "import sys; sys.modules.update(dict.fromkeys(('pyvoy', 'grpc_reflection', 'pyvips'))); "
+    server = "('pyvoy', 'grpc_reflection', 'pi_heif', 'pyvips')"
+    hidden = f"import sys; sys.modules.update(dict.fromkeys({server})); "
     lines = doctor("--json", status=0, code=hidden)
     assert [line["check"] for line in lines] == ["python", "client", "server"]
     assert lines[-1]["mend"].endswith("in a clone of the project: pip install '.[server]'.")

@@ -15,10 +15,11 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.domain.decoding import is_large
 from conexiones.domain.describing import Describing
 from conexiones.domain.images import Images
-from conexiones.ports.records import ImageRecord
+from conexiones.ports.records import Facts, ImageRecord
 from conexiones.shares import Caller
 from tests.adapters.decoder.workers import Pool, encoded, pool
 from tests.domain.conftest import LIMITS
+from tests.support import corpus_heic
 from tests.support.waiting import DEADLINE, idle
 
 ANA, BEA = Caller("ana", "1"), Caller("bea", "1")
@@ -126,3 +127,19 @@ async def test_large_images_that_find_no_place_in_memory_are_looked_up(
     large = {(await gallery.large(shade)).id for shade in range(4)}
     async with gallery.running():
         assert set(await gallery.described(4)) == large
+
+
+async def test_what_another_version_could_not_decode_is_described_again(gallery: Gallery) -> None:
+    async with gallery.running():
+        heic = await gallery.images.add(corpus_heic.encoded("plain"))
+        unknown = await gallery.images.add(corpus_heic.sequence(*[corpus_heic.picture().data] * 2))
+        assert await gallery.described(2)
+    await gallery.catalog.put_facts(heic.digest, Facts(problem="UNSUPPORTED"), now=0)
+    async with gallery.running():
+        small = await gallery.small(1)
+        # Of what is still not decoded there is no event: it has the facts that it had.
+        order = await gallery.described(5)
+        assert sorted(order) == sorted([heic.id, heic.id, heic.id, unknown.id, small.id])
+    known = await gallery.describing.known([heic, unknown])
+    assert known[heic.digest].problem == ""
+    assert known[unknown.digest].problem == "UNSUPPORTED"

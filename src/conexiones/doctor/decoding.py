@@ -1,5 +1,5 @@
-"""A program, run in a process of its own, that prints the version of libvips and the formats that it
-decodes."""
+"""A program, run in a process of its own, that prints the version of libvips and the formats that are decoded
+here."""
 
 import io
 import sys
@@ -8,6 +8,7 @@ from conexiones.samples import samples
 
 
 def main() -> None:
+    import pi_heif
     import pyvips
     from PIL import Image
 
@@ -17,11 +18,14 @@ def main() -> None:
             for sample in samples():
                 if sample.format != format:
                     continue
-                if format == "BMP":  # decoded with Pillow, as in the server: libvips has no loader for it
+                # What libvips does not load is decoded as in the server.
+                if format == "BMP":
                     Image.open(io.BytesIO(sample.data)).load()
+                elif format == "HEIF":
+                    pi_heif.read_heif(io.BytesIO(sample.data))
                 else:
                     pyvips.Image.new_from_buffer(sample.data, "").avg()
-        except (pyvips.Error, OSError) as error:
+        except (pyvips.Error, OSError, ValueError, RuntimeError, SyntaxError) as error:
             sys.stderr.write(f"{format}: {error}\n")
         else:
             print(format)  # noqa: T201

@@ -18,7 +18,7 @@ from conexiones.settings import Settings, SettingsError
 
 _CLIENT = ("grpcio", "protobuf", "google-crc32c")
 """Packages that a client needs."""
-_SERVER = {"pyvoy": "pyvoy", "grpc_reflection": "grpcio-reflection", "pyvips": "pyvips"}
+_SERVER = {"pyvoy": "pyvoy", "grpc_reflection": "grpcio-reflection", "pyvips": "pyvips", "pi_heif": "pi-heif"}
 """Modules that only the server needs, and their packages."""
 
 _ENVOY_SECONDS = 20.0
@@ -135,7 +135,7 @@ def _images() -> Iterator[Finding]:
             "images",
             "FAIL",
             f"libvips does not load: {why}",
-            "pip install --force-reinstall 'pyvips[binary]' pillow",
+            "pip install --force-reinstall 'pyvips[binary]' pillow pi-heif",
         )
         return
     libvips, *decoded = ran.stdout.split()

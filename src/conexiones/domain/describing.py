@@ -231,6 +231,8 @@ class Describing:
         except BlobCorrupt:
             # The bytes are damaged, or were deleted a moment ago; then `put_facts` does nothing.
             facts = Facts(problem="CORRUPT")
+        if facts.problem and (await self.known([image])).get(image.digest) == facts:
+            return facts  # Nothing changed that an event would tell of.
         await self._descriptions.put_facts(image.digest, facts, now=now())
         return facts
 

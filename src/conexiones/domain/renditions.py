@@ -43,7 +43,7 @@ _FORMAT_OF: Final[dict[ImageFormat, RenditionFormat]] = {
 }
 """Image format → format of its rendition if the request names none. For others it is PNG, as lossless."""
 
-_ANIMATED = ("GIF", "WEBP")
+_ANIMATED = ("GIF", "WEBP", "AVIF")
 
 _VERSION = b"1"
 """Version of how renditions are made. With another one, those that are kept are no longer found."""

@@ -148,4 +148,5 @@ class Descriptions(Protocol):
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
         """At most `limit` images without facts, or with a problem that may be a passing one (SECONDS, MEMORY,
-        CRASH): newest first by id, those with ids less than `before`."""
+        CRASH; UNSUPPORTED, until another version decodes more): newest first by id, those with ids less than
+        `before`."""

@@ -34,7 +34,7 @@ class Rendition:
         which are transparent, or white in a JPEG.
     format: by default that of the original, but JPEG for HEIF, and PNG for GIF, TIFF and BMP.
     quality: 1 to 100, by default 80, or 60 for AVIF; PNG has no quality.
-    animated: keep the animation of a GIF or WEBP, as WEBP; otherwise the rendition is of the first frame.
+    animated: keep the animation of a GIF, WEBP or AVIF, as WEBP; otherwise it is of the first frame.
     keep_profile: keep the image's colour profile; otherwise the colours are converted to sRGB.
 
     An option that makes no sense raises InvalidField when the rendition is asked for, with a `field` such as

@@ -14,7 +14,8 @@ import pytest
 from conexiones.adapters.decoder import worker_process
 from conexiones.adapters.decoder.decoder_worker.sandbox import PARTS
 from conexiones.errors import NoPreview
-from tests.adapters.decoder.workers import pool
+from tests.adapters.decoder.workers import animated_avif, pool
+from tests.support.corpus_heic import encoded
 from tests.support.processes import own_decoders
 from tests.support.waiting import DEADLINE, until
 
@@ -111,6 +112,20 @@ def test_an_attempt_fails(tmp_path: Path, code: str) -> None:
 )
 def test_what_decoding_needs_is_possible(tmp_path: Path, code: str) -> None:
     assert attempt(code, tmp_path, 0)[1:] == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("read", "data"),
+    [
+        ("_hevc(_primary(data)[0], b'heic', 1 << 20)", encoded("grid")),
+        ("_hevc(_primary(data)[0], b'heic', 1 << 20)", encoded("alpha")),
+        ("_sequence(data, None, 1 << 20, animated=True).header", animated_avif()),
+    ],
+    ids=["HEIC", "HEIC with alpha", "AVIF sequence"],
+)
+def test_images_of_boxes_are_decoded_within_it(tmp_path: Path, read: str, data: bytes) -> None:
+    code = f"from decoder_worker.heif import _hevc, _primary, _sequence; data = {data!r}; {read}.avg()"
+    assert attempt(code, tmp_path, 0) == (list(PARTS), 0, "")
 
 
 def test_abort_ends_it_as_usual(tmp_path: Path) -> None:

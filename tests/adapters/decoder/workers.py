@@ -92,6 +92,12 @@ def encoded(image: Image.Image, format: ImageFormat, **options: object) -> bytes
     return file.getvalue()
 
 
+def animated_avif(frames: int = 3, mode: str = "RGB") -> bytes:
+    """A sequence of the four quarters, which change places in each frame."""
+    images = [quarters(96, 64).rotate(180 * (number % 2)).convert(mode) for number in range(frames)]
+    return encoded(images[0], "AVIF", save_all=True, append_images=images[1:], duration=100, quality=95)
+
+
 def noise(format: ImageFormat, **options: object) -> bytes:
     return encoded(Image.effect_noise((600, 400), 80).convert("RGB"), format, **options)
 

@@ -11,6 +11,7 @@ from random import Random
 
 from tests.support import corpus
 from tests.support import corpus_containers as containers
+from tests.support.corpus_heic import track
 
 LENGTHS = (0, 1, 2, 3, 4, 7, 8, 12, 16, 60, 254, 255, 256, 1000, 4095, 5000, 65_533)
 
@@ -234,6 +235,21 @@ class HeifUses(Heif):
         return heif[:meta] + containers.box(b"meta", content)
 
 
+class HeifTracks(Heif):
+    """The units are tracks of a sequence, none of which is the one that is looked for."""
+
+    def unit(self, random: Random) -> bytes:
+        content = bytes(random.choice(LENGTHS[:12]))
+        if random.randrange(4) == 0:
+            return containers.box(b"trak", containers.box(b"free", content))
+        return track(
+            b"hvc1", [b"1"] * len(content), 40, handler=random.choice((b"soun", b"pict")), auxiliary_of=1
+        )
+
+    def wrapped(self, parts: bytes) -> bytes:
+        return containers.heif(b"msf1", in_idat=True) + containers.box(b"moov", parts)
+
+
 class Tiff(Grammar):
     """The units are pages: directories with their tables of values, before or after them, or far away."""
 
@@ -299,6 +315,6 @@ GRAMMARS: dict[str, Grammar] = {
     kind.__name__: kind()
     for kind in (
         Jpeg, EarlyJpeg, Png, EarlyPng, Gif, GifBlocks, Webp, Heif, HeifMeta, HeifProperties,
-        HeifAssociations, HeifItems, HeifUses, Tiff, Bmp,
+        HeifAssociations, HeifItems, HeifUses, HeifTracks, Tiff, Bmp,
     )
 }  # fmt: skip

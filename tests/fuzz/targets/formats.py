@@ -14,14 +14,17 @@ from conexiones.domain.formats import HEAD_BYTES, ImageHeader, peek, probe
 from conexiones.errors import ImageError
 from conexiones.ports.staging import Content
 from conexiones.samples import hostile_samples, samples
+from tests.adapters.decoder.workers import animated_avif
 from tests.fuzz.target import MAX_BYTES, Check, Target
-from tests.support import corpus
+from tests.support import corpus, corpus_heic
 
 _MEMORY = Path("/dev/shm")  # files here cost no wear of a disk
 
 
 def seeds() -> Sequence[bytes]:
     sound = [*corpus.images().values(), *corpus.bombs().values(), *(sample.data for sample in samples())]
+    sound += [corpus_heic.encoded(name) for name in corpus_heic.NAMES]
+    sound += [corpus_heic.sequence(*[corpus_heic.picture().data] * 2), animated_avif()]
     broken = [*(data for data, _ in corpus.broken().values()), *(sample.data for sample in hostile_samples())]
     return [data for data in (*sound, *broken) if len(data) <= MAX_BYTES // 4]
 
@@ -100,5 +103,7 @@ TARGET = Target(
         b"II*\0", b"MM\0*", b"\x89PNG\r\n\x1a\n", b"IDAT", b"IEND", b"eXIf", b"acTL", b"PLTE", b"GIF89a",
         b"\x21\xf9\x04", b"\x2c", b"RIFF", b"WEBPVP8X", b"ANMF", b"VP8L", b"VP8 ", b"ftypavif", b"ftypheic",
         b"meta", b"iprp", b"ipco", b"ipma", b"iloc", b"pitm", b"ispe", b"irot", b"clap", b"idat", b"BM",
+        b"ftypavis", b"ftypmsf1", b"moov", b"trak", b"tkhd", b"mdia", b"hdlr", b"pict", b"minf", b"stbl",
+        b"stsd", b"stsz", b"stco", b"co64",
     ),
 )  # fmt: skip

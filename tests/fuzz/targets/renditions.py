@@ -18,9 +18,10 @@ from conexiones.errors import ImageError, NoPreview
 from conexiones.image_formats import ImageFormat
 from conexiones.ports.records import Recipe, RenditionFormat
 from conexiones.samples import samples
+from tests.adapters.decoder.workers import animated_avif
 from tests.fuzz.target import MAX_BYTES, Check, Complaint, Target
 from tests.fuzz.targets.formats import mended
-from tests.support import corpus
+from tests.support import corpus, corpus_heic
 
 SECONDS = 5.0
 PIXELS = 20_000_000
@@ -99,7 +100,8 @@ def opened() -> Iterator[Check]:
 
 
 def seeds() -> Sequence[bytes]:
-    images = [*corpus.images().values(), *(sample.data for sample in samples())]
+    images = [*corpus.images().values(), *(sample.data for sample in samples()), animated_avif()]
+    images += [corpus_heic.encoded(name) for name in corpus_heic.NAMES]
     return [
         bytes((task,)) + data for data in images if len(data) < MAX_BYTES // 4 for task in (0, 1, 2, 131, 200)
     ]

@@ -28,8 +28,11 @@ log = logging.getLogger("conexiones.decoder")
 REFUSALS: Final[tuple[Refusal, ...]] = get_args(Refusal)
 _PROBLEMS: Final[dict[str, PreviewProblem]] = {refusal: refusal for refusal in REFUSALS}
 
-# What GLib and the C++ runtime print where an allocation fails, before they abort.
-OUT_OF_MEMORY = re.compile(rb"failed to allocate|bad_alloc|MemoryError|out of memory", re.IGNORECASE)
+# What GLib and the C++ runtime print where an allocation fails, before they abort. The last one is about the
+# stack of a thread.
+OUT_OF_MEMORY = re.compile(
+    rb"failed to allocate|bad_alloc|MemoryError|out of memory|resource temporarily unavailable", re.IGNORECASE
+)
 
 
 class GaveWay(Exception):

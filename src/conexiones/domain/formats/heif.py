@@ -1,93 +1,103 @@
 """AVIF and HEIF: ISO/IEC 23008-12 and AV1 Image File Format, in the boxes of ISO/IEC 14496-12.
 
 The primary item has the size of the image; iprp says what is known of an item, and iloc where its bytes are.
+Sequences have a track of pictures besides, or instead.
 """
 
 import struct
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
 
+from conexiones.domain.formats.boxes import Box, boxes, fullbox, only
 from conexiones.domain.formats.header import ImageHeader
 from conexiones.domain.formats.reader import Reader
+from conexiones.domain.formats.track import SEQUENCES, first_track
 from conexiones.errors import CorruptImage, TruncatedImage
 from conexiones.image_formats import ImageFormat
-
-_HEADER = struct.Struct(">I4s")
-_LARGE = struct.Struct(">Q")
-
-# Bounds the time of reading a table. That of an image with a hundred thousand tiles is shorter.
-_MAX_TABLE_BYTES = 4 << 20
 
 _SIZE = struct.Struct(">4xII")
 _APERTURE = struct.Struct(">8i")
 
 _OF_USE = frozenset({b"pitm", b"iprp", b"iloc", b"idat"})
 _OF_SIZE = frozenset({b"ispe", b"clap", b"irot"})
-_BOX_PARTS = 8  # More than what it takes: no honest file has tens of thousands of boxes.
 _MAX_PROPERTIES = 0x7FFF  # ipma counts them in 15 bits.
 _MAX_ASSOCIATIONS = 4  # one ipma box for each version and each width of its indices (ISO/IEC 23008-12, 9.3.1)
 _MAX_PROPERTY_BYTES = 64  # Of those that determine the size, the longest is clap with 32.
 _IN_FILE, _IN_IDAT = 0, 1
 
 
-class Box(NamedTuple):
-    """The type of a box, and where its content starts and ends, which may be past the end of the file."""
-
-    kind: bytes
-    start: int
-    end: int
-
-
 def probe(format: ImageFormat, file: Reader) -> ImageHeader:
     """The header of a whole file, in which every box, and the bytes of every item, end inside it."""
     size = file.size
-    meta: Box | None = None
-    for box in _boxes(format, file, 0, size):
+    found: dict[bytes, Box] = {}
+    for box in boxes(format, file, 0, size):
         if not box.kind.isascii() or not box.kind.decode("ascii").isprintable():
             break  # Phones append data of their own after the last box.
         if box.end > size:
             raise TruncatedImage(format=format)
-        if box.kind == b"meta":
-            meta = meta or box
-    if not meta:
-        raise TruncatedImage(format=format)
-    children = _children(format, file, meta)
-    _check_extents(format, file, children)
-    return _primary_header(format, file, children)
+        found.setdefault(box.kind, box)
+    meta = found.get(b"meta")
+    children = _children(format, file, meta) if meta else None
+    if children:
+        _check_extents(format, file, children)
+    return _header(format, file, children, found.get(b"moov"))
 
 
 def peek(format: ImageFormat, head: Reader, *, full: bool) -> ImageHeader:
-    """What the meta box says, once all of it is there."""
+    """What the meta box says, once all of it is there, and in a sequence all of the moov box."""
     size = head.size
-    for box in _boxes(format, head, 0, size):
+    found: dict[bytes, Box] = {}
+    needed = {b"meta", b"moov"} if _is_sequence(head) else {b"meta"}
+    for box in boxes(format, head, 0, size):
         if box.end > size:
             break
-        if box.kind == b"meta":
-            return _primary_header(format, head, _children(format, head, box))
+        found.setdefault(box.kind, box)
+        if needed <= found.keys():
+            return _header(format, head, _children(format, head, found[b"meta"]), found.get(b"moov"))
     raise TruncatedImage(format=format)
+
+
+def _is_sequence(file: Reader) -> bool:
+    return file.bytes(8, 12) in SEQUENCES
+
+
+def _header(
+    format: ImageFormat, file: Reader, children: dict[bytes, list[Box]] | None, moov: Box | None
+) -> ImageHeader:
+    """The header of the image in a meta box with those `children`, or of the sequence in a moov box.
+
+    Of an AVIF sequence readers show the track. Of a HEIF sequence they show the primary item, if there is
+    one; `frames` are those of the track all the same.
+    """
+    track = first_track(format, file, moov) if moov and _is_sequence(file) else None
+    if track and (not children or (format == "AVIF" and track.frames > 1)):
+        return ImageHeader(format=format, width=track.width, height=track.height, frames=track.frames)
+    if not children:
+        raise TruncatedImage(format=format)
+    width, height = _primary_size(format, file, children)
+    return ImageHeader(format=format, width=width, height=height, frames=track.frames if track else 1)
 
 
 def _children(format: ImageFormat, file: Reader, meta: Box) -> dict[bytes, list[Box]]:
     """The boxes in the meta box that are of use here, by type, the first two of each. Raises CorruptImage
     where one reaches past its end."""
     found: dict[bytes, list[Box]] = {}
-    for box in _boxes(format, file, meta.start + 4, meta.end):
+    for box in boxes(format, file, meta.start + 4, meta.end):
         if box.end > meta.end:
             raise CorruptImage(format=format)
-        if box.kind in _OF_USE and len(boxes := found.setdefault(box.kind, [])) < 2:
-            boxes.append(box)
+        if box.kind in _OF_USE and len(same := found.setdefault(box.kind, [])) < 2:
+            same.append(box)
     return found
 
 
-def _primary_header(format: ImageFormat, file: Reader, children: dict[bytes, list[Box]]) -> ImageHeader:
+def _primary_size(format: ImageFormat, file: Reader, children: dict[bytes, list[Box]]) -> tuple[int, int]:
     """The size of the primary item, its transformations applied in the order in which libheif applies them.
 
     It is that of ispe, cut by clap and turned by irot. Mirroring (imir) changes no size, and the
     orientation in an Exif item has no say (ISO/IEC 23008-12, 6.5.10).
     """
     try:
-        version, content = _fullbox(format, file, _only(format, children, b"pitm"))
+        version, content = fullbox(format, file, only(format, children, b"pitm"))
         (primary,) = struct.unpack_from(">H" if version == 0 else ">I", content, 4)
         transformations = _properties_of(format, file, children, primary)
         size: tuple[int, int] | None = None
@@ -107,7 +117,7 @@ def _primary_header(format: ImageFormat, file: Reader, children: dict[bytes, lis
     width, height = size
     if not width or not height:
         raise CorruptImage(format=format)
-    return ImageHeader(format=format, width=width, height=height)
+    return width, height
 
 
 def _clap(format: ImageFormat, content: bytes, size: tuple[int, int]) -> tuple[int, int]:
@@ -128,10 +138,10 @@ def _properties_of(
 
     See ISO/IEC 23008-12, 9.3. May raise struct.error or IndexError for a table that ends too early.
     """
-    shelf, associations = _shelf(format, file, _only(format, children, b"iprp"))
+    shelf, associations = _shelf(format, file, only(format, children, b"iprp"))
     found: list[tuple[bytes, bytes]] = []
     for box in associations:
-        for index in _associated(file, *_fullbox(format, file, box), item):
+        for index in _associated(file, *fullbox(format, file, box), item):
             if not 0 < index <= len(shelf):
                 raise CorruptImage(format=format)
             kind = shelf[index - 1].kind
@@ -145,7 +155,7 @@ def _shelf(format: ImageFormat, file: Reader, iprp: Box) -> tuple[list[Box], lis
     """The properties in an iprp box, and the boxes that give them to items. Raises CorruptImage."""
     shelf: list[Box] = []
     associations: list[Box] = []
-    for box in _boxes(format, file, iprp.start, iprp.end):
+    for box in boxes(format, file, iprp.start, iprp.end):
         if box.end > iprp.end:
             raise CorruptImage(format=format)
         if box.kind == b"ipma":
@@ -153,7 +163,7 @@ def _shelf(format: ImageFormat, file: Reader, iprp: Box) -> tuple[list[Box], lis
                 raise CorruptImage(format=format)
             associations.append(box)
         elif box.kind == b"ipco":
-            shelf = list(islice(_boxes(format, file, box.start, box.end), _MAX_PROPERTIES + 1))
+            shelf = list(islice(boxes(format, file, box.start, box.end), _MAX_PROPERTIES + 1))
     if len(shelf) > _MAX_PROPERTIES or any(box.end > iprp.end for box in shelf):
         raise CorruptImage(format=format)
     return shelf, associations
@@ -185,7 +195,7 @@ def _check_extents(format: ImageFormat, file: Reader, children: dict[bytes, list
     idat = children.get(b"idat")
     ends = {_IN_FILE: file.size, _IN_IDAT: idat[0].end - idat[0].start if idat else -1}
     try:
-        for method, end in _item_ends(file, *_fullbox(format, file, _only(format, children, b"iloc"))):
+        for method, end in _item_ends(file, *fullbox(format, file, only(format, children, b"iloc"))):
             if end > ends.get(method, end):
                 raise TruncatedImage(format=format) if method == _IN_FILE else CorruptImage(format=format)
     except (struct.error, IndexError, KeyError):
@@ -224,41 +234,3 @@ def _item_ends(file: Reader, version: int, content: bytes) -> Iterator[tuple[int
         if reference == 0:
             yield method, end
         position = stop
-
-
-def _boxes(format: ImageFormat, file: Reader, position: int, end: int) -> Iterator[Box]:
-    """The boxes between two positions. Bytes at the end that are too few for a box header are ignored."""
-    while position + 8 <= end:
-        file.spend(_BOX_PARTS)
-        size, kind = file.unpack(_HEADER, position)
-        start = position + 8
-        if size == 1:
-            (size,) = file.unpack(_LARGE, start)
-            start += 8
-        elif size == 0:
-            size = end - position  # The box ends where its container ends.
-        if position + size < start:
-            raise CorruptImage(format=format)
-        yield Box(kind, start, position + size)
-        position += size
-
-
-def _only(format: ImageFormat, children: dict[bytes, list[Box]], kind: bytes) -> Box:
-    """The box of a type of which there has to be exactly one. Raises CorruptImage."""
-    found = children.get(kind, ())
-    if len(found) != 1:
-        raise CorruptImage(format=format)
-    return found[0]
-
-
-def _table(format: ImageFormat, file: Reader, box: Box) -> bytes:
-    """A copy of the content of a box that is a table, so that reading past its end is an error."""
-    if box.end - box.start > _MAX_TABLE_BYTES:
-        raise CorruptImage(format=format)
-    return file.bytes(box.start, box.end)
-
-
-def _fullbox(format: ImageFormat, file: Reader, box: Box) -> tuple[int, bytes]:
-    """The version of a full box, and its content, of which the first four bytes are version and flags."""
-    content = _table(format, file, box)
-    return content[0], content

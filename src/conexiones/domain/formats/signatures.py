@@ -1,8 +1,8 @@
 """The format of a file from its first bytes, never from its name."""
 
-import re
 from typing import Final, NoReturn
 
+from conexiones.domain.formats.refused_formats import refused_format
 from conexiones.errors import NotAnImage, UnsupportedFormat
 from conexiones.image_formats import ImageFormat
 
@@ -10,7 +10,8 @@ HEAD_BYTES: Final = 64
 """The first bytes that always show an accepted format."""
 
 MARKUP_BYTES: Final = 1024
-"""The first bytes in which an SVG is looked for, whose root element may follow comments."""
+"""The first bytes in which other formats are looked for, such as an SVG, whose root element may follow
+comments."""
 
 # The sizes of DIB headers: OS/2 1.x, OS/2 2.x short and long, Windows 3, its two Adobe variants, 4, 5.
 _DIB_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
@@ -23,35 +24,10 @@ _HEIF_BRANDS = frozenset(
 )
 _CODEC_BRANDS = _HEIF_BRANDS - {b"mif1", b"mif2", b"msf1", b"miaf"}
 
-# QuickTime files from before ftyp existed begin with one of these atoms.
-_MOVIE_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
-
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-_OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
-    (name, re.compile(pattern, re.DOTALL | re.IGNORECASE if name == "SVG" else re.DOTALL))
-    for name, pattern in (
-        ("PDF", rb"(?:\xef\xbb\xbf)?\s*+%PDF-"),
-        ("PostScript", rb"%!PS|\xc5\xd0\xd3\xc6"),
-        ("PSD", rb"8BP[SB]\0[\x01\x02]"),
-        ("ICO", rb"\0\0[\x01\x02]\0[^\0]\0...\0"),
-        ("JPEG XL", rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
-        ("JPEG 2000", rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n"),
-        ("OpenEXR", rb"\x76\x2f\x31\x01"),
-        ("Radiance HDR", rb"#\?(?:RADIANCE|RGBE)"),
-        ("PNM", rb"P[1-6]\s++[#\d]|P7\s|P[Ff]4?\s++-?\d"),
-        ("DDS", rb"DDS \x7c\0\0\0"),
-        ("QOI", rb"qoif"),
-        ("MNG", rb"\x8a[MJ]NG\r\n\x1a\n|\x8bJNG\r\n\x1a\n"),
-        ("XCF", rb"gimp xcf "),
-        # A root element named svg after anything that XML allows before it, or a DOCTYPE that announces it.
-        (
-            "SVG",
-            rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s+(?!svg|html)[^>]*+>)*+"
-            rb"<(?:!DOCTYPE\s+)?(?:[a-z_][\w.-]*+:)?svg[\s>/:]",
-        ),
-    )
-)
+# What precedes the first directory of files that are TIFF but for their pixels.
+_RAW_TIFF = (b"CR\2", b"IIII", b"MMMM")
 
 
 def sniff(head: bytes) -> ImageFormat:
@@ -68,7 +44,7 @@ def sniff(head: bytes) -> ImageFormat:
         return "GIF"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    if head[:4] in _TIFF:
+    if head[:4] in _TIFF and not head.startswith(_RAW_TIFF, 8):
         return "TIFF"
     if head[:2] == b"BM" and len(head) >= 18 and int.from_bytes(head[14:18], "little") in _DIB_SIZES:
         return "BMP"
@@ -76,13 +52,8 @@ def sniff(head: bytes) -> ImageFormat:
 
 
 def _sniff_brand(head: bytes) -> ImageFormat | None:
-    """AVIF or HEIF where a file type box says so, None where there is no such box.
-
-    Raises UnsupportedFormat for the other users of the ISO base media format, which are movies.
-    """
+    """AVIF or HEIF where a file type box says so, otherwise None."""
     if head[4:8] != b"ftyp":
-        if head[4:8] in _MOVIE_ATOMS and head[:2] == b"\0\0":
-            raise UnsupportedFormat(format="MP4")
         return None
     major = head[8:12]
     end = min(len(head), int.from_bytes(head[:4], "big"), HEAD_BYTES)
@@ -95,7 +66,7 @@ def _sniff_brand(head: bytes) -> ImageFormat | None:
         return "AVIF"
     if major in _HEIF_BRANDS or compatible & _HEIF_BRANDS:
         return "HEIF"
-    raise UnsupportedFormat(format="MP4")
+    return None
 
 
 def _refuse(head: bytes) -> NoReturn:
@@ -104,7 +75,6 @@ def _refuse(head: bytes) -> NoReturn:
     if markup[:2] in (b"\xff\xfe", b"\xfe\xff"):
         # In UTF-16, dropping the zero bytes leaves the ASCII characters, and the pattern looks at no others.
         markup = markup[2:].replace(b"\0", b"")
-    for name, pattern in _OTHERS:
-        if pattern.match(markup):
-            raise UnsupportedFormat(format=name)
+    if name := refused_format(markup):
+        raise UnsupportedFormat(format=name)
     raise NotAnImage

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
+from conexiones.domain.formats import raw
 from conexiones.domain.formats.header import ImageHeader, oriented
 from conexiones.domain.formats.reader import Reader
 from conexiones.errors import CorruptImage, TruncatedImage
@@ -19,6 +20,7 @@ _METADATA_IFDS = (34665, 34853, 40965)  # Exif, GPS and interoperability
 _NEEDED = frozenset(
     {_WIDTH, _HEIGHT, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _PLANAR, _STRIP_OFFSETS, _STRIP_COUNTS}
     | {_TILE_OFFSETS, _TILE_COUNTS, _TILE_WIDTH, _TILE_HEIGHT, _SUB_IFDS, *_METADATA_IFDS}
+    | raw.TAGS
 )
 
 # Entries of a directory. A classic one cannot have more, and libtiff refuses a longer one of BigTIFF.
@@ -30,6 +32,7 @@ _BYTES = {kind: width for width, kinds in _WIDTHS.items() for kind in kinds}
 _UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
 _RUN = 4096
+_TEXT_BYTES = 32
 
 # What they cost, in parts.
 _DIRECTORY_PARTS = 12
@@ -150,6 +153,17 @@ class Values:
         value: int = self.file.unpack(self._layouts[field.kind], field.position)[0]
         return value
 
+    def number(self, field: Field) -> int:
+        """The same, for what may be broken: then it is 0."""
+        try:
+            return self.one(field)
+        except (CorruptImage, TruncatedImage):
+            return 0
+
+    def text(self, field: Field) -> bytes:
+        """The first bytes of a field of text."""
+        return self.file.bytes(field.position, field.position + min(field.bytes, _TEXT_BYTES))
+
     def runs(self, field: Field, count: int | None = None) -> Iterator[tuple[int, ...]]:
         """The first `count` values of a field of whole numbers, all if None, a few thousand at a time."""
         if field.kind not in _UNSIGNED:
@@ -168,7 +182,7 @@ class Values:
 class _Directories:
     """Reads each directory once: one that is met again is part of a cycle, or shared by two parents."""
 
-    __slots__ = ("_file", "_layout", "_seen", "first", "values")
+    __slots__ = ("_camera", "_file", "_layout", "_seen", "first", "values")
 
     def __init__(self, file: Reader) -> None:
         order = "<" if file.byte(0) == 0x49 else ">"
@@ -176,6 +190,7 @@ class _Directories:
         self._file = file
         self._layout = _LAYOUTS[order, version == 43]
         self.values = Values(file, order, self._layout.values)
+        self._camera = raw.Camera()
         self._seen: set[int] = set()
         self.first: int
         if version == 43:
@@ -212,6 +227,9 @@ class _Directories:
             if tag in _NEEDED:
                 tags.setdefault(tag, Field(kind, number, inline if within else value))
             inline += layout.entry.size
+        if raw.TAGS & tags.keys():
+            values = self.values
+            self._camera.look(tags, lambda tag: values.number(tags[tag]), lambda tag: values.text(tags[tag]))
         return tags, following
 
 

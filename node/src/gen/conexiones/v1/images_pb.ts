@@ -216,8 +216,8 @@ export type Rendition = Message<"conexiones.v1.Rendition"> & {
   quality: number;
 
   /**
-   * Keep the animation of a GIF or WEBP, as WEBP; otherwise the rendition is of the first frame. Without effect for an
-   * image that is not animated.
+   * Keep the animation of a GIF, WEBP or AVIF, as WEBP; otherwise the rendition is of the first frame. Without effect
+   * for an image that is not animated.
    *
    * @generated from field: bool animated = 6;
    */

@@ -91,10 +91,11 @@ _DESCRIBED = """
 INSERT INTO events (kind, image_id, user, time)
 SELECT 'DESCRIBED', id, user, ? FROM images WHERE digest = ? ORDER BY id
 """
-# The problems that are named here may be passing ones: another attempt may succeed.
+# The problems that are named here may be passing ones: another attempt, or a newer version, may succeed.
 _UNDESCRIBED = f"""
 {_select(ImageRecord, "images")} LEFT JOIN facts ON facts.digest = images.digest
-WHERE (facts.digest IS NULL OR facts.problem IN ('SECONDS', 'MEMORY', 'CRASH')) AND (?1 IS NULL OR id < ?1)
+WHERE (facts.digest IS NULL OR facts.problem IN ('SECONDS', 'MEMORY', 'CRASH', 'UNSUPPORTED'))
+AND (?1 IS NULL OR id < ?1)
 ORDER BY id DESC LIMIT ?2
 """
 

@@ -9,7 +9,8 @@ import pyvips
 # Loaded before the sandbox, within which nothing can be. The formats that `Image.open` knows are not needed.
 from PIL import BmpImagePlugin, Image
 
-from . import Refusal
+from .heif import Boxed, boxed
+from .refusals import Refused, check_pixels, refusal
 
 LOADERS = {
     "JPEG": "Jpeg",
@@ -20,15 +21,12 @@ LOADERS = {
     "AVIF": "Heif",
     "HEIF": "Heif",
 }
-"""Format → loader of libvips. BMP has none here, and is loaded by Pillow."""
+"""Format → loader of libvips. BMP has none here, and is loaded by Pillow; `heif` opens AVIF and HEIF."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
 
 ANY = 10_000_000
 """The largest width or height that libvips has, which stands for no limit."""
-
-OUT_OF_MEMORY = re.compile(r"memory|alloc|no space", re.IGNORECASE)
-UNSUPPORTED = re.compile(r"not supported|unsupported|not configured|plugin|not implemented", re.IGNORECASE)
 
 # libjpeg gives a warning both if half of the picture is lost and if a stray byte stands between two segments.
 # Pixels are missing after the warnings that match here (jerror.h of libjpeg-turbo). The others are common in
@@ -36,28 +34,6 @@ UNSUPPORTED = re.compile(r"not supported|unsupported|not configured|plugin|not i
 DAMAGED_JPEG = re.compile(
     r"premature end|bad Huffman code|bad arithmetic code|instead of RST|before marker 0xd[0-7]"
 )
-
-
-class Refused(Exception):
-    """The task cannot be done with this file. `detail` is for the log."""
-
-    def __init__(self, cause: Refusal, detail: str) -> None:
-        super().__init__(cause, detail)
-        self.cause = cause
-        self.detail = detail
-
-
-def refusal(text: str) -> Refused:
-    """The refusal of which a library's text speaks."""
-    if OUT_OF_MEMORY.search(text):
-        return Refused("MEMORY", text)
-    return Refused("UNSUPPORTED" if UNSUPPORTED.search(text) else "CORRUPT", text)
-
-
-def check_pixels(width: int, height: int, limit: int) -> None:
-    """Raises Refused."""
-    if width * height > limit:
-        raise Refused("PIXELS", f"{width} × {height}")
 
 
 def allow_only_known_loaders() -> None:
@@ -84,9 +60,14 @@ class File:
         self._format = format
         self._strict = strict
         self.frames = 1
-        self._bitmap: Any = None
+        self._opened: Boxed | None = None
         if format == "BMP":
-            self._bitmap = self.header = _bitmap(descriptor, limit)
+            bitmap = _bitmap(descriptor, limit)
+            self._opened = Boxed(bitmap, lambda: [bitmap])
+        elif format in ("AVIF", "HEIF"):
+            self._opened = boxed(descriptor, format, limit, animated=animated)
+        if self._opened:
+            self.header, self.frames = self._opened.header, self._opened.count
             return
         if format not in LOADERS:
             raise Refused("UNSUPPORTED", format)
@@ -112,8 +93,12 @@ class File:
         """
         if srgb:
             how["output_profile"] = "srgb"
-        if self._bitmap is not None:
-            return self._bitmap.thumbnail_image(width, height=height, **how)
+        if self._opened:
+            scaled = (image.thumbnail_image(width, height=height, **how) for image in self._opened.frames())
+            if self.frames == 1:
+                return next(scaled)
+            # Copied one by one, so that no frame is kept in its full size.
+            return pyvips.Image.arrayjoin([image.copy_memory() for image in scaled], across=1)
         options = "fail_on=warning" if self._strict else "fail_on=error"
         if self._format == "TIFF":
             # libtiff would refuse strips of more than 50 MiB, as in large scans. Our own limits replace that.

@@ -16,7 +16,8 @@ import pyvips
 
 from . import Refusal
 from .facts import facts
-from .loading import File, Refused, allow_only_known_loaders, has_all_pixels, refusal
+from .loading import File, allow_only_known_loaders, has_all_pixels
+from .refusals import Refused, refusal
 from .render import preview, render
 from .sandbox import SystemCallFilter, close_files, forbid_new_privileges
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pyvips
 
-from .loading import ANY, File, Refused, over_white, rgb
+from .loading import ANY, File, over_white, rgb
+from .refusals import Refused
 
 SIDES = {"JPEG": 65_500, "PNG": ANY, "WEBP": 16_383, "AVIF": 16_384}
 """Format → the largest width or height that it allows, or that its library writes."""

@@ -1,0 +1,191 @@
+"""Images that have boxes: HEIC by libheif with libde265, other stills by the libheif in libvips, and AVIF
+sequences by libavif."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+# Loaded before the sandbox, within which nothing can be. `_pi_heif` is the module in C of pi-heif, whose
+# Python side reads the metadata of all images in a file, and crashes where a media type is not UTF-8.
+import _pi_heif
+import pyvips
+from PIL import AvifImagePlugin, ImageOps
+
+from .refusals import Refused, check_pixels, refusal
+
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+SEQUENCE = b"avis"
+"""The major brand of an AVIF that is an animation first of all."""
+
+HEVC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+"""The major brands of files whose image is HEVC, which libvips does not decode."""
+
+ITEM_ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
+"""What pi-heif raises where libheif fails."""
+
+METADATA = re.compile(rb"(infe[\2\3].{3}.{4}(?:..)?)mime", re.DOTALL)
+"""What names an item of metadata (ISO/IEC 14496-12, 8.11.6)."""
+
+WITHOUT_DECODER = re.compile(r"unsupported|not been built in", re.IGNORECASE)
+NOTHING = "Decoder plugin generated an error"
+
+BYTES_PER_PIXEL = 5
+"""What libde265 takes: its picture, and the picture in RGB."""
+
+# Code points of ISO/IEC 23091-2. Those of transfer are curves that differ little from that of sRGB.
+P3_PRIMARIES, SDR_TRANSFERS = 12, frozenset({1, 2, 6, 13, 14, 15})
+
+PREMULTIPLIED = "RGBa"
+
+
+@dataclass(frozen=True, slots=True)
+class Boxed:
+    """An image: `header` tells its properties. `frames` gives its frames, of which there are `count`; their
+    pixels can be read once, as long as this object lives, for `owner` owns their memory."""
+
+    header: Any
+    frames: Callable[[], Iterable[Any]]
+    count: int = 1
+    owner: Any = None
+
+
+def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
+    """The image of an AVIF or HEIF file, upright. With `animated` it has all frames of an AVIF sequence.
+
+    It is the primary item of the file: thumbnails, depth maps, gain maps and other images beside it are not
+    looked at. Raises Refused, MemoryError and pyvips.Error.
+    """
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        data = file.read()
+    item, fault = _primary(data)
+    brand = data[8:12]
+    if brand == SEQUENCE and (sequence := _sequence(data, item, limit, animated=animated)):
+        return sequence
+    if fault and brand in HEVC:
+        raise refusal(fault)
+    image = _hevc(item, brand, limit) if format == "HEIF" and item else None
+    if image is None:
+        # For `thumbnail_buffer` libvips would take a thumbnail in the file that is large enough, which might
+        # show another picture than the one that is described.
+        image = pyvips.Image.heifload_buffer(data, fail_on="error")
+        check_pixels(image.width, image.height, limit)
+    image = _coloured(image, item)
+    return Boxed(image, lambda: [image], owner=item)
+
+
+def _primary(data: bytes) -> tuple[Any | None, str]:
+    """The primary item, of which only properties have been read; None where libheif finds none, with what it
+    says of that."""
+    try:
+        try:
+            items = _items(data)
+        except ITEM_ERRORS:
+            # Metadata may be encoded in a way that libheif does not know: then it refuses the whole file.
+            items = _items(METADATA.sub(rb"\1free", data))
+    except ITEM_ERRORS as error:
+        return None, str(error)
+    found = next((item for item in items if item is not None and item.primary), None)
+    return found, "" if found else "the primary item cannot be decoded"
+
+
+def _items(data: bytes) -> list[Any]:
+    # No thread of its own; 8 bits for colours; pixels without gaps between lines; libheif's own limits.
+    return list(_pi_heif.load_file(data, 0, True, False, True, True, "", False))
+
+
+def _hevc(item: Any, brand: bytes, limit: int) -> Any | None:
+    """The image of a primary item. None if its codec is one that libvips may know."""
+    (width, height), _ = item.size_mode
+    check_pixels(width, height, limit)
+    try:
+        stride, pixels = item.stride, item.data
+    except ITEM_ERRORS as error:
+        if WITHOUT_DECODER.search(str(error)):
+            if brand in HEVC:
+                raise Refused("UNSUPPORTED", str(error)) from error
+            return None
+        raise _failure(str(error), width * height) from error
+    # The size of the pixels, which a bitstream may contradict. Then they are those that are there.
+    (width, height), mode = item.size_mode
+    check_pixels(width, height, limit)
+    grey, deep = mode.startswith(("L", "I")), ";" in mode
+    bands = stride // width // (2 if deep else 1)
+    image = pyvips.Image.new_from_memory(pixels, width, height, bands, "ushort" if deep else "uchar")
+    spaces = ("b-w", "grey16") if grey else ("srgb", "rgb16")
+    image = image.copy(interpretation=spaces[deep])
+    if mode == PREMULTIPLIED:
+        image = image.unpremultiply().cast("uchar").copy(interpretation="srgb")
+    image.set_type(pyvips.GValue.gint_type, "bits-per-sample", item.bit_depth)
+    return image
+
+
+def _failure(text: str, pixels: int) -> Refused:
+    """The refusal of which libheif's text speaks. libde265 does not say whether it lacked memory."""
+    if NOTHING in text:
+        try:
+            bytearray(pixels * BYTES_PER_PIXEL)
+        except MemoryError:
+            return Refused("MEMORY", text)
+    return refusal(text)
+
+
+def _coloured(image: Any, item: Any | None) -> Any:
+    """The image with the colour profile of its item, if that is one that libvips has not attached itself."""
+    if item is None or image.get_typeof("icc-profile-data"):
+        return image
+    try:
+        profile = item.color_profile
+    except ITEM_ERRORS:
+        return image
+    data = profile.get("data")
+    if profile.get("type") == "nclx":
+        p3 = data["color_primaries"] == P3_PRIMARIES and data["transfer_characteristics"] in SDR_TRANSFERS
+        data = pyvips.Operation.call("profile_load", "p3") if p3 else None
+    return _profiled(image, data)
+
+
+def _profiled(image: Any, profile: bytes | None) -> Any:
+    if profile:
+        image = image.copy()
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return image
+
+
+def _sequence(data: bytes, item: Any | None, limit: int, *, animated: bool) -> Boxed | None:
+    """The frames of an AVIF sequence, or the first one of them, in 8 bits per sample. None if the file has no
+    more than its primary item."""
+    try:
+        file = AvifImagePlugin.AvifImageFile(BytesIO(data))
+        if item and file.n_frames == 1:
+            return None
+        count = file.n_frames if animated else 1
+        check_pixels(file.width, file.height * count, limit)
+        first = next(_decoded(file, 1))
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # Pillow's plugins let anything through.
+        raise refusal(repr(error)) from error
+    if item:
+        first = first.copy()
+        first.set_type(pyvips.GValue.gint_type, "bits-per-sample", item.bit_depth)
+    return Boxed(first, lambda: _decoded(file, count), count)
+
+
+def _decoded(file: AvifImagePlugin.AvifImageFile, count: int) -> Iterator[Any]:
+    """The first frames of a sequence, one after another. Raises Refused and MemoryError."""
+    for number in range(count):
+        try:
+            file.seek(number)
+            # libavif turns no pixels: Pillow says in EXIF what the transformations in the file ask for.
+            frame = ImageOps.exif_transpose(file)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise refusal(repr(error)) from error
+        pixels = pyvips.Image.new_from_memory(frame.tobytes(), *frame.size, len(frame.mode), "uchar")
+        yield _profiled(pixels.copy(interpretation="srgb"), file.info.get("icc_profile"))

@@ -1,0 +1,121 @@
+"""AVIF: sequences, and colours that are said by code points. What is common to all formats is elsewhere."""
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageOps
+
+from conexiones.domain.formats import probe
+from conexiones.errors import NoPreview
+from conexiones.ports.records import Recipe, RenditionFormat
+from tests.adapters.decoder.test_heic import far
+from tests.adapters.decoder.workers import animated_avif, cause_of, encoded, pool, quarters
+from tests.support.corpus_containers import box
+from tests.support.corpus_heic import turned
+
+SMALL = quarters(96, 64)
+
+
+def recipe(format: RenditionFormat, *, animated: bool = False, width: int = 0, height: int = 0) -> Recipe:
+    return Recipe(
+        width=width,
+        height=height,
+        fit="COVER" if width else "INSIDE",
+        format=format,
+        quality=0 if format == "PNG" else 95,
+        animated=animated,
+        keep_profile=False,
+    )
+
+
+def by_pillow(data: bytes) -> list[Image.Image]:
+    """The frames of a file, upright."""
+    frames = []
+    with Image.open(io.BytesIO(data)) as image:
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            frames.append(ImageOps.exif_transpose(image))
+    return frames
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+async def test_a_sequence_keeps_its_frames_where_that_is_asked_for(mode: str, tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    data = animated_avif(5, mode)
+    path.write_bytes(data)
+    async with pool() as decoder:
+        rendered = await decoder.render(path, into, format="AVIF", recipe=recipe("WEBP", animated=True))
+        assert (rendered.width, rendered.height, rendered.frames) == (96, 64, 5)
+        frames = by_pillow(into.read_bytes())
+        for frame, expected in zip(frames, by_pillow(data), strict=True):
+            assert far(frame, expected) < 6
+        small = recipe("WEBP", animated=True, width=30, height=30)
+        rendered = await decoder.render(path, into, format="AVIF", recipe=small)
+        assert (rendered.width, rendered.height, rendered.frames) == (30, 30, 5)
+        assert [frame.size for frame in by_pillow(into.read_bytes())] == [(30, 30)] * 5
+
+
+async def test_the_rendition_of_a_sequence_is_its_first_frame(tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    path.write_bytes(animated_avif())
+    async with pool() as decoder:
+        rendered = await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
+        facts = await decoder.describe(path, format="AVIF")
+    assert rendered.frames == 1
+    assert far(Image.open(into), SMALL) < 3
+    assert (facts.problem, facts.color_space, facts.bits_per_sample) == ("", "RGB", 8)
+
+
+async def test_frames_count_as_pixels(tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    path.write_bytes(animated_avif(3))
+    async with pool(decode_pixels=96 * 64 * 3 - 1) as decoder:
+        await decoder.render(path, into, format="AVIF", recipe=recipe("WEBP"))
+        with pytest.raises(NoPreview, match="PIXELS"):
+            await decoder.render(path, into, format="AVIF", recipe=recipe("WEBP", animated=True))
+
+
+async def test_a_sequence_that_is_damaged(tmp_path: Path, good: Path) -> None:
+    path = tmp_path / "image"
+    data = animated_avif()
+    pixels = data.rindex(b"mdat") + 4
+    path.write_bytes(data[:pixels] + bytes(len(data) - pixels))
+    async with pool() as decoder:
+        assert await cause_of(decoder, path, "AVIF") == "CORRUPT"
+        assert await decoder.preview(good, format="JPEG")
+
+
+async def test_primaries_that_are_said_by_code_points_are_converted(tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    data = bytearray(encoded(SMALL, "AVIF", quality=95))
+    code_points = data.index(b"colrnclx") + 8
+    assert data[code_points : code_points + 2] == b"\0\1"
+    data[code_points + 1] = 12  # Display P3 (ISO/IEC 23091-2, 8.1)
+    path.write_bytes(data)
+    async with pool() as decoder:
+        await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
+    with Image.open(into) as image:
+        red, green, _ = image.convert("RGB").getpixel((20, 15))  # type: ignore[misc]
+    assert abs(red - 218) <= 4
+    assert green <= 4
+
+
+async def test_exif_has_no_say_where_the_file_has_transformations(tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"
+    data = encoded(SMALL, "AVIF", exif=exif, quality=95)
+    turn = turned(3)
+    assert turn in data
+    for changed, expected in (
+        (data, SMALL.transpose(Image.Transpose.ROTATE_270)),
+        (data.replace(turn, box(b"free", b"\3")), SMALL),
+    ):
+        path.write_bytes(changed)
+        async with pool() as decoder:
+            rendered = await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
+        assert (rendered.width, rendered.height) == expected.size
+        header = probe(changed)
+        assert (header.width, header.height) == expected.size
+        assert far(Image.open(into), expected) < 3
