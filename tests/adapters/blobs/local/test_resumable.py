@@ -17,7 +17,6 @@ from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, everything, tell_nobody, whole
 from tests.adapters.blobs.local.disk import open_files, tree, tree_with_checksums
-from tests.support.waiting import until
 
 Make = Callable[..., ImageRecord]
 
@@ -48,7 +47,7 @@ async def test_a_resumable_upload_is_laid_out_as_documented(
         assert (root / "uploads" / name).stat().st_mode & 0o777 == 0o600
     await new.discard()
     assert tree_with_checksums(root) == [blob]
-    await until(lambda: not open_files(root))
+    assert open_files(root) == []
     await store.close()
 
 
@@ -150,7 +149,7 @@ async def test_a_copy_that_fails_leaves_the_upload_as_it_was(
     await staged.discard()
     await twin.discard()
     assert tree(tmp_path / "files") == []
-    await until(lambda: not open_files(tmp_path / "files"))
+    assert open_files(tmp_path / "files") == []
 
 
 async def test_a_full_disk_keeps_what_a_resumable_upload_has_committed(

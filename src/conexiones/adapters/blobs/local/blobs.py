@@ -68,7 +68,7 @@ class LocalBlobs:
                 del block  # the next one comes in its place
                 offset = start
         finally:
-            folder.close(partial(os.close, blob.descriptor))
+            await folder.close(partial(os.close, blob.descriptor))
 
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
@@ -76,7 +76,7 @@ class LocalBlobs:
         record = await folder.run(folder.segments.find, digest)
         if record is None:
             blob = await folder.run(self._open, digest)
-            folder.close(partial(os.close, blob.descriptor))
+            await folder.close(partial(os.close, blob.descriptor))
             yield folder.path(digest)
             return
         path = folder.incoming / secrets.token_hex(16)

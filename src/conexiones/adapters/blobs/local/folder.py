@@ -71,13 +71,13 @@ class Folder:
             raise StorageUnavailable
         return self._threads.submit(caller, work, *args, **kwargs)
 
-    def close(self, close: Callable[[], None]) -> None:
-        """Has a thread close a file, for which nobody waits: whoever closes one that was deleted frees its
-        blocks, which may take the disk long."""
+    async def close(self, close: Callable[[], None]) -> None:
+        """Has a thread close a file, to its end: whoever closes one that was deleted frees its blocks, which
+        may take the disk long."""
         if self._threads is None:
             close()
         else:
-            self.submit(close)
+            await self.run(close)
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Has a thread do the work, to its end even if the caller is cancelled. Its OSError becomes a storage

@@ -232,9 +232,9 @@ class LocalResumableStaged(LocalStaged):
         self._log.unlink()
         self._unmark()
 
-    def _close(self) -> None:
-        super()._close()
+    async def _close(self) -> None:
         self._log.close()
+        await super()._close()
 
 
 def checksums_path(folder: Folder, upload_id: str) -> Path:

@@ -263,7 +263,7 @@ class LocalStaged:
             if not settled:  # the image may have been deleted since
                 await self.discard()
                 return
-        self._close()
+        await self._close()
 
     async def discard(self) -> None:
         """As in the port. If the catalog does not answer, or the disk fails, what is left goes with the next
@@ -286,7 +286,7 @@ class LocalStaged:
         except Exception:
             log.warning("%s is left to the next start", self._path, exc_info=True)
         finally:
-            self._close()
+            await self._close()
             self._path = None
 
     def _has_gap(self) -> bool:
@@ -299,16 +299,16 @@ class LocalStaged:
     async def _complete_hash(self, file: DirectFile) -> None:
         """Hashes what was not hashed as it was written. Here there is nothing of that kind."""
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
         """Closes the file, and gives the buffers back."""
         if (batch := self._take_batch()) is not None:
             self._release(batch)
-        file, self._file = self._file, None
-        if file is not None:
-            self._folder.close(file.close)
         if self._counted:
             self._counted = False
             self._buffers.leave()
+        file, self._file = self._file, None
+        if file is not None:
+            await self._folder.close(file.close)
 
     def _release(self, batch: Batch) -> None:
         for unit in batch.units:
