@@ -24,7 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README = subprocess.run(
+    ["git", "show", "HEAD:README.md"], cwd=ROOT, capture_output=True, text=True, check=True
+).stdout
 
 TESTS = "tests/tools tests/tutorial tests/transport/rpc/test_browser_clients.py --numprocesses=2"
 """What `make test` runs there by default: a part with programs in Python, in Node.js and in a browser."""
@@ -73,21 +75,16 @@ class System:
     def __init__(self, folder: Path, user: str) -> None:
         self.folder = folder
         self.home = Path("/root" if user == "root" else f"/home/{user}")
+        self.clone = folder / self.home.relative_to("/") / "conexiones"
         self._user = user
         self._first = 0
 
     def make(self, suite: str, cache: Path) -> None:
         address, proxies = mirror()
-        include = "--include=sudo" if self._user != "root" else "--include=bash"
-        self._quietly(
-            "debootstrap",
-            "--variant=minbase",
-            f"--cache-dir={cache}",
-            include,
-            suite,
-            str(self.folder),
-            address,
-        )
+        how = ["--variant=minbase", f"--cache-dir={cache}"]
+        if self._user != "root":
+            how.append("--include=sudo")
+        self._quietly("debootstrap", *how, suite, str(self.folder), address)
         # A newcomer says yes.
         self._write("etc/apt/apt.conf.d/90fresh", "\n".join(['APT::Get::Assume-Yes "true";', *proxies, ""]))
         for name in ("resolv.conf", "hosts"):
@@ -105,13 +102,7 @@ class System:
                 there = self.folder / re.sub("^root", str(self.home.relative_to("/")), name)
                 there.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(Path("/", name), there)
-        self._quietly(
-            "git",
-            "clone",
-            "--no-hardlinks",
-            str(ROOT),
-            str(self.folder / self.home.relative_to("/") / "conexiones"),
-        )
+        self._quietly("git", "clone", "--no-hardlinks", str(ROOT), str(self.clone))
         self._quietly("chroot", str(self.folder), "chown", "-R", f"{self._user}:", str(self.home))
 
     @contextmanager
@@ -130,7 +121,7 @@ class System:
                 holder.kill()
 
     def start(self, line: str) -> "Line":
-        """Starts a line of a shell in a terminal of its own."""
+        """Starts a line of a shell in a terminal of its own, in the clone."""
         passed = {name: value for name, value in os.environ.items() if SETTINGS.fullmatch(name)}
         passed |= {"HOME": str(self.home), "USER": self._user, "TERM": "dumb", "LANG": "C.UTF-8"}
         passed |= {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -219,29 +210,38 @@ def walk(system: System, user: str, tests: str) -> None:
         system.run("apt update && apt install git make curl")
     else:
         system.run("sudo apt update && sudo apt install git make")
-        refused = system.run(demo, fails=True)
-        if "sudo apt install" not in refused or len(refused.splitlines()) > 2:
-            raise Failed("What is missing is not said in one line.")
-        if (system.folder / system.home.relative_to("/") / "conexiones/.venv").exists():
-            raise Failed("Something was set up before what is missing was said.")
-        for line in install:
-            system.run(line)
+        refuse(system, demo)
+        system.run(" && ".join(install))
     system.run("make")
+    try_demo(system, demo, [line for lines in tour for line in lines])
+    tested = system.run(f"{test} ARGS={shlex.quote(tests)}")
+    if user == "root" and (skipped := re.findall(r"^SKIPPED.* is missing: .*", tested, re.MULTILINE)):
+        raise Failed("\n".join(["Tests lack programs:", *skipped]))
+
+
+def refuse(system: System, demo: str) -> None:
+    """Where Python is missing, a user who is not root is told so in one line before anything is set up."""
+    refused = system.run(demo, fails=True).splitlines()
+    if "sudo apt install" not in refused[0] or len(refused) > 2:  # make says that it failed
+        raise Failed("What is missing is not said in one line.")
+    if (system.clone / ".venv").exists():
+        raise Failed("Something was set up before what is missing was said.")
+
+
+def try_demo(system: System, demo: str, tour: list[str]) -> None:
+    """The lines of the tour and the program in Python while the demo runs, and the demo's end."""
     server = system.start(demo)
     server.wait_for("Ctrl-C ends it.")
-    for lines in tour:
-        for line in lines:
-            system.run(line)
+    for line in tour:
+        system.run(line)
     for program in blocks("python"):
         system.run(f".venv/bin/python -c {shlex.quote(program)}")
     before = len(server.printed)
     server.interrupt()
-    server.wait()
+    if server.wait() not in (0, 128 + signal.SIGINT):
+        raise Failed("The demo does not end as Ctrl-C asks.")
     if re.search(r"warn|error|ENVOY|Traceback", server.printed[before:], re.IGNORECASE):
         raise Failed("The demo ends with a warning.")
-    tested = system.run(f"{test} ARGS={shlex.quote(tests)}")
-    if user == "root" and (skipped := re.findall(r"^SKIPPED.* is missing: .*", tested, re.MULTILINE)):
-        raise Failed("\n".join(["Tests lack programs:", *skipped]))
 
 
 def fresh(suite: str, user: str, tests: str, cache: Path) -> None:

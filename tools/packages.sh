@@ -33,6 +33,8 @@ look_for_python() {
 python_is_missing() {
     local version=${PYTHON#python}
     [[ $PYTHON =~ ^python3(\.[0-9]+)?$ ]] || fail "There is no $PYTHON: Python 3.11 or newer is needed."
+    [[ $PYTHON == python3 || ! $(candidate python3) || $(candidate "$PYTHON") ]] ||
+        fail "There is no $PYTHON, nor a package of that name."
     if [[ $version == 3 ]]; then version=$(candidate python3 | sed -nE 's/^(3\.[0-9]+).*/\1/p'); fi
     # Where apt has no lists, libpython3-dev is a name that needs no version, and depends on the library.
     required+=("$PYTHON" "$PYTHON-venv" "libpython${version:-3-dev}")
