@@ -18,14 +18,21 @@ interface Begun {
   size: number;
   /** A string, because a number cannot hold all digits exactly. In the file it is written as an integer. */
   mtime_ns: string;
+  /** The name of the image. Files of versions that sent no names do not have it. */
+  name?: string;
+}
+
+/** Tells that something is moved although it cannot be resumed. */
+export function notResumable(sentence: string): void {
+  process.emitWarning(sentence, { type: "ConexionesWarning", code: "NOT_RESUMABLE" });
 }
 
 export class ResumeFile {
   readonly path: string;
-  readonly #facts: Omit<Begun, "request_id">;
+  readonly #facts: Omit<Begun, "request_id"> & { name: string };
 
   /** `folder` as in `UploadOptions.resume`: true is the folder of the file. */
-  constructor(file: SourceFile, folder: true | string, facts: { address: string; user: string; size: number }) {
+  constructor(file: SourceFile, folder: true | string, facts: { address: string; user: string; size: number; name: string }) {
     const path = resolve(file.path);
     this.#facts = { ...facts, path, mtime_ns: String(file.mtimeNs) };
     // In a separate folder, sources of the same name from different folders need different state files.
@@ -33,11 +40,14 @@ export class ResumeFile {
     this.path = folder === true ? path + SUFFIX : join(folder, `${basename(path)}.${place}${SUFFIX}`);
   }
 
-  /** The request_id of an upload of the very same file that another process began, or a new one. */
-  async requestId(): Promise<string> {
+  /** The upload of the very same file that another process began, or a new one. */
+  async begin(): Promise<{ requestId: string; name: string }> {
     const begun = await this.#read();
-    const same = Object.entries(this.#facts).every(([name, fact]) => begun?.[name as keyof Begun] === fact);
-    return begun?.request_id && same ? begun.request_id : await this.renew();
+    const known = { name: this.#facts.name, ...begun };
+    const same = Object.entries(this.#facts).every(([fact, value]) => known[fact as keyof Begun] === value);
+    if (!begun?.request_id || !same) return { requestId: await this.renew(), name: this.#facts.name };
+    const { request_id: requestId, name = "" } = begun;
+    return { requestId, name };
   }
 
   /** Records a new request_id, because the earlier upload cannot be resumed. */
@@ -47,12 +57,17 @@ export class ResumeFile {
     const draft = `${this.path}.${process.pid}`;
     const handle = await open(draft, "w");
     try {
-      await handle.writeFile(text);
-      await handle.sync();
-    } finally {
-      await handle.close();
+      try {
+        await handle.writeFile(text);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(draft, this.path);
+    } catch (error) {
+      await rm(draft, { force: true });
+      throw error;
     }
-    await rename(draft, this.path);
     return begun.request_id;
   }
 
