@@ -62,7 +62,7 @@ export class Backoff {
     const spent = Date.now() - this.#since;
     const left = (reached ? this.#patienceMs : Math.min(FIRST_ANSWER_MS, this.#patienceMs)) - spent;
     const asked = error.retryAfterMs ?? 0;
-    if (left <= 0) throw isLost(error) ? gaveUp(spent, error) : error;
+    if (left <= 0 || asked > left) throw isLost(error) ? gaveUp(spent, error) : error;
     const longest = reached ? LONGEST_PAUSE_MS : FIRST_ANSWER_PAUSE_MS;
     const delay = Math.min(longest, FIRST_PAUSE_MS * 2 ** this.#attempts) * (0.5 + Math.random() / 2);
     // The last pause is shortened, so that the last attempt is made just when the patience is over.

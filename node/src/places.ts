@@ -1,4 +1,5 @@
 // What a path names. Downloads replace regular files and write to everything else; only a regular file can be read again.
+import { createHash } from "node:crypto";
 import { lstat, readlink, realpath, stat } from "node:fs/promises";
 import type { Stats } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
@@ -15,6 +16,8 @@ export interface Place {
   descriptor?: number;
 }
 
+/** The longest name of a file on all usual file systems, and the longest that the server takes, in UTF-8. */
+export const NAME_BYTES = 255;
 /** As many symbolic links as Linux follows. */
 const MOST_LINKS = 40;
 
@@ -52,6 +55,21 @@ function kindOf(stats: Stats): PlaceKind {
   if (stats.isDirectory()) return "folder";
   if (stats.isFIFO()) return "fifo";
   return stats.isSocket() ? "socket" : "device";
+}
+
+/** The path of another file in the same folder, named by this one. A long name is cut, and made unique by a hash. */
+export function beside(path: string, suffix: string): string {
+  const name = basename(path);
+  if (Buffer.byteLength(name + suffix) <= NAME_BYTES) return path + suffix;
+  const hash = createHash("sha256").update(name).digest("hex").slice(0, 16);
+  return join(dirname(path), `${cut(name, NAME_BYTES - hash.length - suffix.length - 1)}.${hash}${suffix}`);
+}
+
+/** The longest beginning of a text that has at most so many bytes in UTF-8. */
+export function cut(text: string, most: number): string {
+  const bytes = Buffer.from(text);
+  // A character that is cut in two is left out.
+  return bytes.length <= most ? text : bytes.subarray(0, most).toString().replace(/\uFFFD+$/, "");
 }
 
 /** The error for a path that names a folder where a file is needed. */

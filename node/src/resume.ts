@@ -3,8 +3,9 @@
 // The Python SDK writes the same file under the same name, so either SDK can resume an upload of the other.
 import { createHash, randomUUID } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 
+import { beside } from "./places.js";
 import type { SourceFile } from "./sources.js";
 
 const SUFFIX = ".conexiones-upload";
@@ -37,7 +38,7 @@ export class ResumeFile {
     this.#facts = { ...facts, path, mtime_ns: String(file.mtimeNs) };
     // In a separate folder, sources of the same name from different folders need different state files.
     const place = createHash("sha256").update(path).digest("hex").slice(0, 12);
-    this.path = folder === true ? path + SUFFIX : join(folder, `${basename(path)}.${place}${SUFFIX}`);
+    this.path = folder === true ? beside(path, SUFFIX) : beside(join(folder, basename(path)), `.${place}${SUFFIX}`);
   }
 
   /** The upload of the very same file that another process began, or a new one. */
@@ -54,8 +55,9 @@ export class ResumeFile {
   async renew(): Promise<string> {
     const begun: Begun = { request_id: randomUUID(), ...this.#facts };
     const text = JSON.stringify(begun).replace(/"mtime_ns":"(\d+)"/, '"mtime_ns":$1');
-    const draft = `${this.path}.${process.pid}`;
-    const handle = await open(draft, "w");
+    // A new file under a name that nobody can foresee, in case the folder is one that others write to.
+    const draft = join(dirname(this.path), `.${randomUUID()}${SUFFIX}`);
+    const handle = await open(draft, "wx", 0o600);
     try {
       try {
         await handle.writeFile(text);
@@ -71,8 +73,9 @@ export class ResumeFile {
     return begun.request_id;
   }
 
+  /** If the file cannot be removed, it stays: it is of an upload that has ended, and does no harm. */
   async remove(): Promise<void> {
-    await rm(this.path, { force: true });
+    await rm(this.path, { force: true }).catch(() => undefined);
   }
 
   async #read(): Promise<Partial<Begun> | undefined> {

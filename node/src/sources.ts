@@ -8,7 +8,7 @@ import type { ReadableStream } from "node:stream/web";
 import { fileURLToPath } from "node:url";
 import { types } from "node:util";
 
-import { isFolder, placeOf } from "./places.js";
+import { cut, isFolder, NAME_BYTES, placeOf } from "./places.js";
 import { readerOf } from "./special.js";
 import { StreamSource } from "./readables.js";
 
@@ -52,9 +52,6 @@ export interface Source {
   release(offset: number): void;
   close(): Promise<void>;
 }
-
-/** The longest name of a file that the server takes, in UTF-8. */
-const NAME_BYTES = 255;
 
 export async function openSource(source: UploadSource, signal?: AbortSignal): Promise<Source> {
   if (source instanceof URL) return await openUrl(source, signal);
@@ -113,9 +110,7 @@ async function openPath(path: string, signal?: AbortSignal): Promise<Source> {
 /** A name that the server takes: at most 255 bytes, and without control characters. */
 function fileName(name: string): string {
   const printable = name.replace(/^.*[/\\]/s, "").replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "_");
-  const bytes = Buffer.from(printable);
-  // A character that is cut in two is left out.
-  return bytes.length <= NAME_BYTES ? printable : bytes.subarray(0, NAME_BYTES).toString().replace(/\uFFFD+$/, "");
+  return cut(printable, NAME_BYTES);
 }
 
 class BytesSource implements Source {

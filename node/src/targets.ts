@@ -1,17 +1,17 @@
 // What a download is written to: memory, a stream, or what a path names. Regular files are replaced whole, all else that
 // a path can name is written to.
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { Writable } from "node:stream";
 import type { WritableStream } from "node:stream/web";
 import { fileURLToPath } from "node:url";
 
 import { download } from "./download.js";
 import type { Received, Settings } from "./download.js";
-import { isFolder, placeOf } from "./places.js";
+import { beside, isFolder, placeOf } from "./places.js";
 import type { Place } from "./places.js";
 import { renditionName } from "./renditions.js";
 import { notResumable } from "./resume.js";
@@ -25,8 +25,6 @@ import { PlaceSink, WebSink, WritableSink } from "./writables.js";
  */
 export type DownloadTarget = string | URL | Writable | WritableStream<Uint8Array>;
 
-/** The longest name of a file on most file systems, in bytes. */
-const NAME_BYTES = 255;
 /** Codes with which some systems refuse to open a folder or to sync it. */
 const NO_FOLDER_SYNC = new Set(["EACCES", "EPERM", "EISDIR", "EINVAL"]);
 
@@ -99,16 +97,10 @@ async function downloadFile(rpc: Rpc, id: string, { path, mode }: Place, options
   return received;
 }
 
-/** The path of a file beside `path`, whose name is a hash where that of the file is too long to have a suffix. */
-function beside(path: string, suffix: string): string {
-  const name = basename(path);
-  const fits = Buffer.byteLength(name + suffix) <= NAME_BYTES;
-  return join(dirname(path), (fits ? name : createHash("sha256").update(name).digest("hex").slice(0, 16)) + suffix);
-}
-
 /** Throws the error of the part file as one of the file that the caller named. */
 async function openPart(part: string, resume: boolean, path: string): Promise<FileHandle> {
-  const flags = constants.O_RDWR | constants.O_CREAT | (resume ? 0 : constants.O_EXCL);
+  // In a folder that others write to, a link under the known name of a part file could lead anywhere.
+  const flags = constants.O_RDWR | constants.O_CREAT | (resume ? constants.O_NOFOLLOW : constants.O_EXCL);
   try {
     return await open(part, flags);
   } catch (error) {

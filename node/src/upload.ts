@@ -161,7 +161,8 @@ class Uploading {
     } catch (error) {
       // A folder that the caller names for the state file has to take it; the one of the source may be read-only.
       if (this.#options.resume !== true) throw error;
-      notResumable(`Another process cannot resume this upload, because there is no place for its state. ${String(error)}`);
+      const { code = String(error) } = error as NodeJS.ErrnoException;
+      notResumable(`Nothing can be kept beside the file (${code}), so another process cannot resume its upload.`);
       this.#resume = undefined;
     }
     const upload = await this.#create();

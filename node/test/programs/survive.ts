@@ -19,7 +19,7 @@ import { Worker, isMainThread, workerData } from "node:worker_threads";
 import { Client, ConexionesError } from "conexiones";
 import type { DownloadTarget } from "conexiones";
 
-import { bmp, MiB, photograph } from "../support.js";
+import { bmp, elephant, MiB, photograph } from "../support.js";
 
 const client = Client.fromEnviron();
 const none = "00000000-0000-7000-8000-000000000000";
@@ -152,11 +152,11 @@ async function sources(folder: string): Promise<void> {
   setImmediate(() => failing.destroy(new Error("early")));
   say("a source that fails before it is read", await codeOf(nobody.upload(failing)), { destroyed: failing.destroyed });
   nobody.close();
-  const unread = createReadStream(import.meta.filename);
+  const unread = createReadStream(elephant);
   say("a source that was aborted before", await codeOf(client.upload(unread, { signal: AbortSignal.abort() })), {
     destroyed: unread.destroyed,
   });
-  const unwanted = createReadStream(import.meta.filename);
+  const unwanted = createReadStream(elephant);
   say("a source with a wrong option", await codeOf(client.upload(unwanted, { chunkSize: 0 })), { destroyed: unwanted.destroyed });
 }
 
