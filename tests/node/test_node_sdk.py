@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import grpc
 import pytest
@@ -251,6 +253,10 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
     assert looked.count("deleted\n") == 2
     assert f"{__version__} takes 17179869184 bytes at most" in looked
     with subprocess.Popen(
+        [node, "serve.mjs"], cwd=tmp_path, env=os.environ | environ | {"PORT": ""}, stdout=subprocess.PIPE
+    ) as serving:
+        serving.kill()
+    with subprocess.Popen(
         [node, "watch.mjs"], cwd=tmp_path, env=os.environ | environ, stdout=subprocess.PIPE, text=True
     ) as watching:
         assert watching.stdout
@@ -259,6 +265,16 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
             id = client.upload(photograph).id
         assert watching.stdout.readline() == f"+ {id} JPEG\n"
         watching.kill()
+    with subprocess.Popen(
+        [node, "serve.mjs"], cwd=tmp_path, env=os.environ | environ, stdout=subprocess.PIPE, text=True
+    ) as serving:
+        assert serving.stdout
+        base = f"http://127.0.0.1:{serving.stdout.readline().strip()}"
+        with urlopen(f"{base}/{id}") as response:
+            assert response.read() == photograph
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(f"{base}/00000000-0000-7000-8000-000000000000")
+        serving.kill()
 
 
 def test_the_package_has_what_its_users_need_and_no_more(
