@@ -4,7 +4,6 @@ import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Readable } from "node:stream";
-import type { ReadableStream } from "node:stream/web";
 import { fileURLToPath } from "node:url";
 import { types } from "node:util";
 
@@ -22,11 +21,23 @@ export type UploadSource =
   | URL
   | Uint8Array
   | ArrayBuffer
-  | Blob
+  | AnyBlob
   | Readable
-  | ReadableStream<Uint8Array>
+  | AnyReadableStream
   | AsyncIterable<Uint8Array>
   | Iterable<Uint8Array>;
+
+/** A Blob or File, as the types of Node.js and those of browsers, which differ, describe them. */
+export interface AnyBlob {
+  readonly size: number;
+  slice(start?: number, end?: number): { arrayBuffer(): Promise<ArrayBuffer> };
+}
+
+/** A web stream of bytes, likewise. */
+export interface AnyReadableStream {
+  readonly locked: boolean;
+  getReader(): { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }> };
+}
 
 export interface SourceFile {
   path: string;
@@ -138,9 +149,9 @@ class BlobSource implements Source {
   readonly again = true;
   readonly size: number;
   readonly name: string;
-  readonly #blob: Blob;
+  readonly #blob: AnyBlob;
 
-  constructor(blob: Blob) {
+  constructor(blob: AnyBlob) {
     this.#blob = blob;
     this.size = blob.size;
     this.name = "name" in blob && typeof blob.name === "string" ? fileName(blob.name) : "";

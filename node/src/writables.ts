@@ -19,6 +19,7 @@ export class WritableSink implements Sink {
   readonly #target: Writable;
   /** Settled when the stream is finished or has failed. */
   readonly #over = new Deferred();
+  #unwatch: () => void = ignore;
   #ending = false;
   /** Whether the stream was open when the download began. */
   #mine = false;
@@ -35,7 +36,7 @@ export class WritableSink implements Sink {
       return;
     }
     this.#mine = true;
-    finished(this.#target, { readable: false }, (error) => {
+    this.#unwatch = finished(this.#target, { readable: false }, (error) => {
       const early = error ?? (this.#ending ? undefined : closed("ERR_STREAM_PREMATURE_CLOSE"));
       this.#over.settle(early);
       if (early) failed(early);
@@ -68,6 +69,9 @@ export class WritableSink implements Sink {
       this.#target.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
     });
     await unlessAborted(flushed, signal);
+    // The program goes on to use this stream, whose later errors are its own.
+    this.#unwatch();
+    this.#target.off("error", ignore);
   }
 
   fail(error: unknown): void {

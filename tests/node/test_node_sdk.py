@@ -277,6 +277,25 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
         serving.kill()
 
 
+# Sources and targets as TypeScript sees them in a program that also has the types of browsers, as by default.
+TYPES = """
+import { createReadStream, createWriteStream, openAsBlob } from "node:fs";
+import { PassThrough } from "node:stream";
+import { Client } from "conexiones";
+const client = new Client("localhost:50051");
+const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+const response = await fetch("http://localhost");
+const blobs = [await response.blob(), new File([], "image.jpg"), await openAsBlob("image.jpg")];
+const streams = [readable, response.body!, createReadStream("image.jpg"), [new Uint8Array(1)]];
+const sources = [...blobs, ...streams, await response.arrayBuffer()];
+for (const source of sources) await client.upload(source, { name: "image.jpg" });
+for (const target of [writable, new PassThrough(), createWriteStream("image.jpg"), new URL("file:///image")])
+  console.log((await client.download("id", target)).name);
+const bytes: Uint8Array = await client.download("id", { offset: -3 });
+for await (const { name } of client.images({ name: "image", sha256: [bytes, "00"] })) console.log(name);
+"""
+
+
 def test_the_package_has_what_its_users_need_and_no_more(
     node: str, shared: Server, photograph: bytes, tmp_path: Path
 ) -> None:
@@ -307,6 +326,9 @@ def test_the_package_has_what_its_users_need_and_no_more(
     settings = ["--module", "nodenext", "--target", "es2022", "--strict", "--exactOptionalPropertyTypes"]
     compiler = str(PACKAGE / "node_modules" / "typescript" / "bin" / "tsc")
     run(node, compiler, *settings, "--types", "node", "readme.mts", folder=tmp_path)
+    (tmp_path / "types.mts").write_text(TYPES)
+    settings += ["--lib", "es2022,dom", "--types", "node", "--noEmit"]
+    run(node, compiler, *settings, "types.mts", folder=tmp_path)
     assert " JPEG 1280 853\n" in run(node, "readme.mjs", folder=tmp_path, CONEXIONES_ADDRESS=shared.address)
     assert (tmp_path / "copy.tiff").read_bytes() == photograph
 

@@ -87,7 +87,7 @@ async function webStreams(id: string): Promise<void> {
   say("a locked web stream", await codeOf(client.download(id, locked)));
 }
 
-async function responses(id: string): Promise<void> {
+async function responses(id: string, large: string): Promise<void> {
   const serve = async (wanted: string, response: ServerResponse) => {
     try {
       await client.download(wanted, response);
@@ -103,7 +103,7 @@ async function responses(id: string): Promise<void> {
   say("an HTTP response", await bad.text(), { statuses: [good.status, bad.status], bytes: (await good.arrayBuffer()).byteLength });
   let over: Promise<string> | undefined;
   web.removeAllListeners("request").on("request", (_request, response: ServerResponse) => {
-    over = codeOf(client.download(id, response));
+    over = codeOf(client.download(large, response));
   });
   const leaving = get(base);
   leaving.on("error", nothing);
@@ -201,7 +201,8 @@ if (isMainThread) {
     const { id } = await client.upload(bmp(4 * MiB));
     await streams(id, folder);
     await webStreams(id);
-    await responses(id);
+    // Larger than what the buffers of a connection hold.
+    await responses(id, (await client.upload(bmp(24 * MiB))).id);
     await http2Responses(id);
     await sources(folder);
     await iterators();
