@@ -136,7 +136,7 @@ def test_its_own_tests(node: str, server: Server) -> None:
         "CONEXIONES_ADDRESS": server.address,
         "CONEXIONES_DATA_DIR": str(server.data_dir),
     }
-    run(need("npm", "make test sets it up"), "test", **environ)
+    run(need("npm", "make test sets it up"), "test", timeout=1200, **environ)
 
 
 def test_it_knows_every_reason(node: str) -> None:
