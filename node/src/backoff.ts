@@ -20,6 +20,12 @@ export interface Times {
   patienceMs: number;
 }
 
+/** The times of one operation. Nothing is awaited for longer than the patience. */
+export function timesOf({ patienceMs }: { patienceMs?: number | undefined }, usual: Times): Times {
+  const patience = patienceMs ?? usual.patienceMs;
+  return { timeoutMs: Math.min(usual.timeoutMs, patience), patienceMs: patience };
+}
+
 /** Exponential backoff with jitter, until `patienceMs` brought no progress. */
 export class Backoff {
   readonly #patienceMs: number;

@@ -1,26 +1,31 @@
 // The client: one connection to one server, with a method for every call.
 import { readFileSync } from "node:fs";
-import type { Writable } from "node:stream";
 
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
 
-import { Backoff, retrying } from "./backoff.js";
+import { checkAddress } from "./address.js";
+import { Backoff, retrying, timesOf } from "./backoff.js";
 import type { Times } from "./backoff.js";
-import { downloadBytes, downloadFile, downloadStream } from "./download.js";
+import { DOWNLOAD } from "./download.js";
 import type { DownloadOptions } from "./download.js";
 import { NotFoundError } from "./errors.js";
+import { check, flag, milliseconds, pem, text } from "./fields.js";
+import type { Checks } from "./fields.js";
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import { UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import { image } from "./images.js";
 import type { Image } from "./images.js";
+import { list } from "./listing.js";
+import type { ListOptions } from "./listing.js";
 import type { Rendition, RenditionInfo } from "./renditions.js";
-import { Rpc } from "./rpc.js";
+import { CALL, Rpc } from "./rpc.js";
 import type { CallOptions } from "./rpc.js";
 import { Scope } from "./scope.js";
 import type { UploadSource } from "./sources.js";
 import * as status from "./status.js";
 import type { Limits, Upload } from "./status.js";
+import { checkNoTarget, downloadBytes, downloadInto, isTarget } from "./targets.js";
+import type { DownloadTarget } from "./targets.js";
 import { upload } from "./upload.js";
 import type { UploadOptions } from "./upload.js";
 import * as usuario from "./usuario.js";
@@ -44,18 +49,9 @@ export interface ClientOptions {
   patienceMs?: number | undefined;
 }
 
-export interface ListOptions {
-  /** Only images of this user. */
-  user?: string | undefined;
-  /** Only images created at this time or later. */
-  start?: Date | undefined;
-  /** Only images created before this time. */
-  end?: Date | undefined;
-  /** How many images to fetch with one request; at most 1,000. */
-  pageSize?: number | undefined;
-  signal?: AbortSignal | undefined;
-}
-
+const CLIENT: Checks<ClientOptions> = {
+  ...{ address: checkAddress, tls: flag, ca: pem, cert: pem, key: pem, timeoutMs: milliseconds, patienceMs: milliseconds },
+};
 const TIMEOUT_MS = 30_000;
 const PATIENCE_MS = 120_000;
 
@@ -64,7 +60,12 @@ export class Client {
   readonly #rpc: Rpc;
   readonly #times: Times;
 
-  constructor({ address, timeoutMs = TIMEOUT_MS, patienceMs = PATIENCE_MS, ...security }: ClientOptions) {
+  /** Throws INVALID_FIELD for an address that is none, and for other options that make no sense. */
+  constructor(options: ClientOptions | string) {
+    const given = typeof options === "string" ? { address: options } : options;
+    check(given, CLIENT);
+    const { address, timeoutMs = TIMEOUT_MS, patienceMs = PATIENCE_MS, ...security } = given;
+    checkAddress("address", address);
     this.#rpc = new Rpc(address, credentials(security), {
       // Large enough for replies with previews, and for servers that send larger frames than ours.
       "grpc.max_receive_message_length": 64 << 20,
@@ -110,11 +111,12 @@ export class Client {
    * ImageError if the server refuses the image, which happens as soon as its first bytes show it.
    */
   async upload(source: UploadSource, options: UploadOptions = {}): Promise<Image> {
-    return await upload(this.#rpc, source, { ...options, ...this.#timesOf(options) });
+    return await upload(this.#rpc, source, options, this.#times);
   }
 
   /** An upload in its present state. Throws NotFoundError. */
   async getUpload(id: string, options: CallOptions = {}): Promise<Upload> {
+    text("id", id);
     const method = UploadService.method.getUpload;
     const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
     return status.upload(reply.upload);
@@ -122,6 +124,7 @@ export class Client {
 
   /** Cancels an upload. Throws NotFoundError, and `UPLOAD_ENDED` if the upload has ended in another way. */
   async cancelUpload(id: string, options: CallOptions = {}): Promise<Upload> {
+    text("id", id);
     const method = UploadService.method.cancelUpload;
     const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
     return status.upload(reply.upload);
@@ -141,53 +144,37 @@ export class Client {
   async download(id: string, target: undefined, options?: DownloadOptions): Promise<Uint8Array>;
   async download(
     id: string,
-    target: string | Writable,
+    target: DownloadTarget,
     options: DownloadOptions & { rendition: Rendition },
   ): Promise<RenditionInfo>;
   async download(
     id: string,
-    target: string | Writable,
+    target: DownloadTarget,
     options?: DownloadOptions & { rendition?: undefined },
   ): Promise<Image>;
+  async download(id: string, target: DownloadTarget, options?: DownloadOptions): Promise<Image | RenditionInfo>;
   async download(
     id: string,
-    target: string | Writable,
-    options?: DownloadOptions,
-  ): Promise<Image | RenditionInfo>;
-  async download(
-    id: string,
-    first?: string | Writable | DownloadOptions,
+    first?: DownloadTarget | DownloadOptions,
     second: DownloadOptions = {},
   ): Promise<Image | RenditionInfo | Uint8Array> {
-    const isTarget = first === undefined || typeof first === "string" || "writable" in first;
-    const [target, options] = isTarget ? [first, second] : [undefined, first];
-    const settings = { ...options, ...this.#timesOf(options) };
-    if (options.resume && typeof target !== "string") throw new TypeError("Only into a file can a download be resumed.");
-    if (target === undefined) return await downloadBytes(this.#rpc, id, settings);
-    if (typeof target === "string") return await downloadFile(this.#rpc, id, target, settings);
-    return await downloadStream(this.#rpc, id, target, settings);
+    const [target, options] = first === undefined || isTarget(first) ? [first, second] : [undefined, first];
+    text("id", id);
+    check(options, DOWNLOAD);
+    const settings = { ...options, ...timesOf(options, this.#times) };
+    if (target !== undefined) return await downloadInto(this.#rpc, id, target, settings);
+    checkNoTarget(options);
+    return await downloadBytes(this.#rpc, id, settings);
   }
 
   /** Images, newest first. Pages are fetched as you loop. */
-  async *images({ user = "", start, end, pageSize = 0, signal }: ListOptions = {}): AsyncGenerator<Image, void> {
-    const filter = {
-      ...{ user, pageSize },
-      ...(start && { startTime: timestampFromDate(start) }),
-      ...(end && { endTime: timestampFromDate(end) }),
-    };
-    let pageToken = "";
-    do {
-      const request = { ...filter, pageToken };
-      const page = await this.#unary({ signal }, (call) =>
-        this.#rpc.unary(ImageService.method.listImages, request, call),
-      );
-      for (const each of page.images) yield image(each);
-      pageToken = page.nextPageToken;
-    } while (pageToken);
+  images(options: ListOptions = {}): AsyncGenerator<Image, void> {
+    return list(this.#rpc, (call, attempt) => this.#unary(call, attempt), options);
   }
 
   /** One image by its id. Throws NotFoundError. */
   async image(id: string, options: CallOptions = {}): Promise<Image> {
+    text("id", id);
     const method = ImageService.method.getImage;
     const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
     return image(reply.image);
@@ -195,6 +182,7 @@ export class Client {
 
   /** Deletes an image. Throws NotFoundError. */
   async delete(id: string, options: CallOptions = {}): Promise<void> {
+    text("id", id);
     let attempts = 0;
     try {
       await this.#unary(options, (call) => {
@@ -214,6 +202,7 @@ export class Client {
 
   /** Registers or updates a user; a name alone only asks for the user. A call with an image is not retried. */
   async getUser(request: usuario.UserRequest, options: CallOptions = {}): Promise<usuario.UserReply> {
+    usuario.checkUser(request);
     // Retrying could store the image twice.
     if (request.image?.length) return await usuario.getUser(this.#rpc, request, { ...this.#times, ...options });
     return await this.#unary(options, (call) => usuario.getUser(this.#rpc, request, call));
@@ -222,7 +211,7 @@ export class Client {
   /** Stores one image that fits into one message, for the user `user` if given. upload() takes images of any size. */
   async processImage(
     bytes: Uint8Array,
-    options: CallOptions & { user?: string | undefined } = {},
+    options: usuario.ProcessOptions = {},
   ): Promise<usuario.UserReply> {
     return await usuario.processImage(this.#rpc, bytes, { ...this.#times, ...options });
   }
@@ -230,7 +219,7 @@ export class Client {
   /** Stores one image of any size, sent as fragments on one stream. Unlike upload(), it cannot be resumed. */
   async streamImage(
     source: UploadSource,
-    options: CallOptions & { chunkSize?: number | undefined } = {},
+    options: usuario.StreamOptions = {},
   ): Promise<usuario.UserReply> {
     return await usuario.streamImage(this.#rpc, source, options);
   }
@@ -251,15 +240,10 @@ export class Client {
     return usuario.userStream(this.#rpc, users, options);
   }
 
-  #timesOf({ patienceMs = this.#times.patienceMs }: { patienceMs?: number | undefined }): Times {
-    return { timeoutMs: Math.min(this.#times.timeoutMs, patienceMs), patienceMs };
-  }
-
   /** An idempotent call: retried until its timeout is over. */
-  async #unary<T>(
-    { signal, timeoutMs = this.#times.timeoutMs }: CallOptions,
-    call: (options: CallOptions) => Promise<T>,
-  ): Promise<T> {
+  async #unary<T>(options: CallOptions, call: (options: CallOptions) => Promise<T>): Promise<T> {
+    check(options, CALL);
+    const { signal, timeoutMs = this.#times.timeoutMs } = options;
     const start = Date.now();
     const scope = new Scope(signal, undefined);
     try {
@@ -275,10 +259,10 @@ export class Client {
 function credentials({ tls, ca, cert, key }: Omit<ClientOptions, "address">): grpc.ChannelCredentials {
   if (!cert !== !key) throw new TypeError("cert and key go together.");
   if (!tls && !ca && !cert) return grpc.credentials.createInsecure();
-  return grpc.credentials.createSsl(pem(ca), pem(key), pem(cert));
+  return grpc.credentials.createSsl(pemOf(ca), pemOf(key), pemOf(cert));
 }
 
-function pem(value: string | Buffer | undefined): Buffer | null {
+function pemOf(value: string | Buffer | undefined): Buffer | null {
   if (value === undefined) return null;
   if (typeof value !== "string") return value;
   return value.includes("-----BEGIN") ? Buffer.from(value) : readFileSync(value);

@@ -38,16 +38,17 @@ export class Digest {
   }
 }
 
+/** The bytes of a SHA-256 that is given as 32 bytes, or as 64 hexadecimal digits. */
+export function digestOf(sha256: Uint8Array | string): Uint8Array {
+  return typeof sha256 === "string" ? Buffer.from(sha256, "hex") : sha256;
+}
+
 /** A SHA-256 that the caller knows. Nothing is read or hashed. */
 export class KnownDigest {
   readonly #bytes: Uint8Array;
 
-  /** 32 bytes, or 64 hexadecimal digits. */
   constructor(sha256: Uint8Array | string) {
-    if (typeof sha256 === "string" ? !/^[0-9a-f]{64}$/i.test(sha256) : sha256.length !== 32) {
-      throw new RangeError("sha256 is 32 bytes or 64 hexadecimal digits.");
-    }
-    this.#bytes = typeof sha256 === "string" ? Buffer.from(sha256, "hex") : sha256;
+    this.#bytes = digestOf(sha256);
   }
 
   async catchUp(): Promise<void> {}

@@ -1,8 +1,5 @@
 // A download that continues over lost connections and restarts of the server until every byte is there and checked.
-import { createHash, randomUUID } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
-import type { Writable } from "node:stream";
+import { createHash } from "node:crypto";
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import crc32 from "@node-rs/crc32";
@@ -10,15 +7,16 @@ import crc32 from "@node-rs/crc32";
 import { Backoff, retrying } from "./backoff.js";
 import type { Times } from "./backoff.js";
 import { Code, ConexionesError, makeError } from "./errors.js";
+import { flag, listener, milliseconds, signal, whole } from "./fields.js";
+import type { Checks } from "./fields.js";
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import type { DownloadImageResponse, RenditionSchema } from "./gen/conexiones/v1/images_pb.js";
 import { image as imageOf } from "./images.js";
 import type { Image, Progress } from "./images.js";
-import { renditionInfo, renditionName, renditionRequest } from "./renditions.js";
+import { checkRendition, renditionInfo, renditionRequest } from "./renditions.js";
 import type { Rendition, RenditionInfo } from "./renditions.js";
 import type { Rpc } from "./rpc.js";
 import { LONGEST_TIMER_MS, Scope } from "./scope.js";
-import { BytesSink, FileSink, WritableSink } from "./sinks.js";
 import type { Sink } from "./sinks.js";
 
 export interface DownloadOptions {
@@ -42,77 +40,49 @@ export interface DownloadOptions {
   patienceMs?: number | undefined;
 }
 
-type Settings = DownloadOptions & Times;
-type Received = Image | RenditionInfo;
+export const DOWNLOAD: Checks<DownloadOptions> = {
+  ...{ rendition: checkRendition, offset: whole(Number.MIN_SAFE_INTEGER), limit: whole(0), resume: flag },
+  ...{ signal, onProgress: listener, deadlineMs: milliseconds, patienceMs: milliseconds },
+};
 
-/**
- * Downloads into a part file beside `path`, which is renamed to `path` when it is complete, checked and durable.
- * With `resume`, the name of the part file contains the image's id, the rendition and the range, so that a part file
- * is only ever resumed by the same download.
- */
-export async function downloadFile(rpc: Rpc, id: string, path: string, options: Settings): Promise<Received> {
-  const { offset = 0, limit = 0, resume = false, rendition } = options;
-  if (resume && !/^[0-9a-zA-Z-]+$/.test(id)) throw new TypeError(`${JSON.stringify(id)} is no id of an image.`);
-  const range = offset || limit ? `.${offset}+${limit}` : "";
-  const form = rendition ? `.${renditionName(rendition)}` : "";
-  const part = `${path}.${resume ? id + form + range : randomUUID()}.part`;
-  const handle = await open(part, resume ? "a+" : "wx+");
-  let received: Received | undefined;
-  try {
-    received = await download(rpc, id, await FileSink.over(handle), options);
-    await handle.sync();
-  } finally {
-    const { size } = await handle.stat();
-    await handle.close();
-    // An empty part file cannot be resumed.
-    if (!received && (!resume || size === 0)) await rm(part, { force: true });
-  }
-  await rename(part, path);
-  const folder = await open(dirname(path));
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-  return received;
-}
+export type Settings = DownloadOptions & Times;
+export type Received = Image | RenditionInfo;
 
-/** Downloads into a stream and ends it. Each frame is checked before it is written, the SHA-256 only at the end. */
-export async function downloadStream(rpc: Rpc, id: string, target: Writable, options: Settings): Promise<Received> {
-  const sink = new WritableSink(target);
+/** Downloads into the sink, and ends it. Each frame is checked before it is written, the SHA-256 only at the end. */
+export async function download(rpc: Rpc, id: string, sink: Sink, options: Settings): Promise<Received> {
+  let scope: Scope | undefined;
+  let closed: { error: unknown } | undefined;
   try {
-    const received = await download(rpc, id, sink, options);
-    await sink.end();
+    sink.watch?.((error) => {
+      closed ??= { error };
+      scope?.abort(error);
+    });
+    scope = new Scope(options.signal, options.deadlineMs);
+    const { signal } = scope;
+    if (closed) scope.abort(closed.error);
+    signal.throwIfAborted();
+    const received = await complete(rpc, id, sink, options, signal);
+    await sink.end?.(signal);
     return received;
   } catch (error) {
-    sink.fail(error);
+    sink.fail?.(error);
     throw error;
+  } finally {
+    scope?.close();
   }
 }
 
-/** Downloads into memory. */
-export async function downloadBytes(rpc: Rpc, id: string, options: Settings): Promise<Uint8Array> {
-  const sink = new BytesSink();
-  await download(rpc, id, sink, options);
-  return sink.bytes();
-}
-
-async function download(rpc: Rpc, id: string, sink: Sink, options: Settings): Promise<Received> {
-  const scope = new Scope(options.signal, options.deadlineMs);
+async function complete(rpc: Rpc, id: string, sink: Sink, options: Settings, signal: AbortSignal): Promise<Received> {
+  const downloading = new Downloading(rpc, id, sink, options, signal);
   try {
-    const downloading = new Downloading(rpc, id, sink, options, scope.signal);
-    try {
-      return await downloading.run();
-    } catch (error) {
-      // The part file of an earlier process had wrong bytes, or the rendition was made again and has different bytes:
-      // start again.
-      const changed = error instanceof ConexionesError && error.reason === "ETAG_MISMATCH";
-      if (!changed && !(downloading.continued && error instanceof WrongDigest)) throw error;
-      if (!(await sink.restart())) throw error;
-      return await new Downloading(rpc, id, sink, options, scope.signal).run();
-    }
-  } finally {
-    scope.close();
+    return await downloading.run();
+  } catch (error) {
+    // The part file of an earlier process had wrong bytes, or the rendition was made again and has different bytes:
+    // start again.
+    const changed = error instanceof ConexionesError && error.reason === "ETAG_MISMATCH";
+    if (!changed && !(downloading.continued && error instanceof WrongDigest)) throw error;
+    if (!(await sink.restart())) throw error;
+    return await new Downloading(rpc, id, sink, options, signal).run();
   }
 }
 
@@ -139,9 +109,7 @@ class Downloading {
   continued = false;
 
   constructor(rpc: Rpc, id: string, sink: Sink, options: Settings, signal: AbortSignal) {
-    const { offset = 0, limit = 0, rendition } = options;
-    if (!Number.isSafeInteger(offset)) throw new RangeError("offset is a whole number of bytes.");
-    if (!Number.isSafeInteger(limit) || limit < 0) throw new RangeError("limit is a whole number of bytes, at least 0.");
+    const { rendition } = options;
     this.#rendition = rendition && renditionRequest(rendition);
     this.#rpc = rpc;
     this.#id = id;

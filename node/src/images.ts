@@ -49,6 +49,8 @@ export interface Image extends ImageInfo {
   etag: string;
   /** The media type, such as "image/jpeg". */
   contentType: string;
+  /** The name of the file that it was uploaded from; "" if it was not given. */
+  name: string;
 }
 
 export interface User {
@@ -92,8 +94,8 @@ function facts({ problem, colorSpace, bitsPerSample, hasAlpha, dominantColor, bl
 
 export function image(message: ImageMessage | undefined): Image {
   if (!message) throw new TypeError("The server sent a reply without its image.");
-  const { user, etag, contentType } = message;
-  return { ...imageInfo(message), user, etag, contentType };
+  const { user, etag, contentType, name } = message;
+  return { ...imageInfo(message), user, etag, contentType, name };
 }
 
 export function user(message: UserMessage): User {

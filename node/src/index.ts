@@ -1,13 +1,15 @@
 export { Client } from "./client.js";
-export type { ClientOptions, ListOptions } from "./client.js";
+export type { ClientOptions } from "./client.js";
 export type { DownloadOptions } from "./download.js";
 export { Code, ConexionesError, ImageError, NotFoundError, REASONS, UnavailableError } from "./errors.js";
 export type { Detail, Reason } from "./errors.js";
 export type { Facts, Image, ImageInfo, Progress, User } from "./images.js";
+export type { ListOptions } from "./listing.js";
 export type { Rendition, RenditionInfo, RenditionLimits } from "./renditions.js";
 export type { CallOptions } from "./rpc.js";
 export type { UploadSource } from "./sources.js";
 export type { Limits, Upload, UploadState } from "./status.js";
+export type { DownloadTarget } from "./targets.js";
 export type { UploadOptions } from "./upload.js";
 export type { ImageReply, UserReply, UserRequest, UserStreamReply } from "./usuario.js";
 export type { WatchEvent, WatchOptions } from "./watch.js";

@@ -1,15 +1,14 @@
 // Renditions, which are images in another size or format: the request, the result and the server's limits.
-import { create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 
-import { Code, makeError } from "./errors.js";
+import { flag, int32, invalid, options } from "./fields.js";
+import type { Check, Checks } from "./fields.js";
 import { Rendition_Fit as Fit, Rendition_Format as Format } from "./gen/conexiones/v1/images_pb.js";
 import type {
   RenditionInfo as RenditionInfoMessage,
   RenditionLimits as RenditionLimitsMessage,
   RenditionSchema,
 } from "./gen/conexiones/v1/images_pb.js";
-import { BadRequestSchema } from "./gen/google/rpc/error_details_pb.js";
 
 /**
  * The options of a rendition, which is upright and without metadata. The server decides options that are absent. An
@@ -72,26 +71,31 @@ export interface RenditionLimits {
 const FITS = { inside: Fit.INSIDE, cover: Fit.COVER, contain: Fit.CONTAIN } as const;
 const FORMATS = { jpeg: Format.JPEG, png: Format.PNG, webp: Format.WEBP, avif: Format.AVIF } as const;
 
-/** The largest number that the message can carry. Larger ones are sent as this, and the server refuses them. */
-const MAX_INT32 = 2 ** 31 - 1;
-
 export function renditionLimits(message: RenditionLimitsMessage): RenditionLimits {
   const { maxSide, maxPixels, maxQuality, maxSeconds, formats } = message;
   return { maxSide, maxPixels: Number(maxPixels), maxQuality, maxSeconds, formats: formats.map((format) => Format[format]) };
 }
 
-/** The protobuf message for these options. Throws `INVALID_FIELD` for values that it cannot carry. */
+const RENDITION: Checks<Rendition> = {
+  ...{ width: int32, height: int32, fit: word(FITS), format: word(FORMATS), quality: int32, animated: flag, keepProfile: flag },
+};
+
+/** Throws INVALID_FIELD for a value that a request cannot carry. What makes no sense otherwise, the server refuses. */
+export function checkRendition(field: string, value: unknown): void {
+  options(field, value);
+  for (const [name, check] of Object.entries(RENDITION)) {
+    const option = (value as Record<string, unknown>)[name];
+    if (option !== undefined) check(`${field}.${name}`, option);
+  }
+}
+
+/** The protobuf message for these options. */
 export function renditionRequest(wanted: Rendition): MessageInitShape<typeof RenditionSchema> {
-  const { fit, format, animated = false, keepProfile = false } = wanted;
-  const number = (name: "width" | "height" | "quality") => {
-    const value = wanted[name] ?? 0;
-    if (!Number.isInteger(value)) throw invalid(name, "a whole number");
-    return Math.max(-1, Math.min(value, MAX_INT32));
-  };
+  const { width = 0, height = 0, fit, format, quality = 0, animated = false, keepProfile = false } = wanted;
   return {
-    ...{ width: number("width"), height: number("height"), quality: number("quality"), animated, keepProfile },
-    fit: fit === undefined ? Fit.UNSPECIFIED : word("fit", FITS, fit),
-    format: format === undefined ? Format.UNSPECIFIED : word("format", FORMATS, format),
+    ...{ width, height, quality, animated, keepProfile },
+    fit: fit === undefined ? Fit.UNSPECIFIED : FITS[fit],
+    format: format === undefined ? Format.UNSPECIFIED : FORMATS[format],
   };
 }
 
@@ -109,15 +113,10 @@ export function renditionInfo(message: RenditionInfoMessage): RenditionInfo {
   };
 }
 
-function word<T>(name: string, words: Readonly<Record<string, T>>, value: string): T {
-  const found = Object.hasOwn(words, value) ? words[value] : undefined;
-  if (found === undefined) throw invalid(name, `one of ${Object.keys(words).join(", ")}`);
-  return found;
-}
-
-function invalid(name: string, takes: string): Error {
-  const field = `rendition.${name}`;
-  const [reason, message] = ["INVALID_FIELD", `The field takes ${takes}.`];
-  const details = [create(BadRequestSchema, { fieldViolations: [{ field, description: message, reason }] })];
-  return makeError({ code: Code.INVALID_ARGUMENT, reason, message, facts: { takes }, details });
+function word(words: object): Check {
+  const known = Object.keys(words);
+  return (field, value) => {
+    const [english, spanish] = [`one of ${known.join(", ")}`, `una de estas palabras: ${known.join(", ")}`];
+    if (!known.includes(value as string)) throw invalid(field, [english, spanish]);
+  };
 }

@@ -3,8 +3,9 @@
 // The Python SDK writes the same file under the same name, so either SDK can resume an upload of the other.
 import { createHash, randomUUID } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 
+import { beside } from "./places.js";
 import type { SourceFile } from "./sources.js";
 
 const SUFFIX = ".conexiones-upload";
@@ -18,46 +19,63 @@ interface Begun {
   size: number;
   /** A string, because a number cannot hold all digits exactly. In the file it is written as an integer. */
   mtime_ns: string;
+  /** The name of the image. Files of versions that sent no names do not have it. */
+  name?: string;
+}
+
+/** Tells that something is moved although it cannot be resumed. */
+export function notResumable(sentence: string): void {
+  process.emitWarning(sentence, { type: "ConexionesWarning", code: "NOT_RESUMABLE" });
 }
 
 export class ResumeFile {
   readonly path: string;
-  readonly #facts: Omit<Begun, "request_id">;
+  readonly #facts: Omit<Begun, "request_id"> & { name: string };
 
   /** `folder` as in `UploadOptions.resume`: true is the folder of the file. */
-  constructor(file: SourceFile, folder: true | string, facts: { address: string; user: string; size: number }) {
+  constructor(file: SourceFile, folder: true | string, facts: { address: string; user: string; size: number; name: string }) {
     const path = resolve(file.path);
     this.#facts = { ...facts, path, mtime_ns: String(file.mtimeNs) };
     // In a separate folder, sources of the same name from different folders need different state files.
     const place = createHash("sha256").update(path).digest("hex").slice(0, 12);
-    this.path = folder === true ? path + SUFFIX : join(folder, `${basename(path)}.${place}${SUFFIX}`);
+    this.path = folder === true ? beside(path, SUFFIX) : beside(join(folder, basename(path)), `.${place}${SUFFIX}`);
   }
 
-  /** The request_id of an upload of the very same file that another process began, or a new one. */
-  async requestId(): Promise<string> {
+  /** The upload of the very same file that another process began, or a new one. */
+  async begin(): Promise<{ requestId: string; name: string }> {
     const begun = await this.#read();
-    const same = Object.entries(this.#facts).every(([name, fact]) => begun?.[name as keyof Begun] === fact);
-    return begun?.request_id && same ? begun.request_id : await this.renew();
+    const known = { name: this.#facts.name, ...begun };
+    const same = Object.entries(this.#facts).every(([fact, value]) => known[fact as keyof Begun] === value);
+    if (!begun?.request_id || !same) return { requestId: await this.renew(), name: this.#facts.name };
+    const { request_id: requestId, name = "" } = begun;
+    return { requestId, name };
   }
 
   /** Records a new request_id, because the earlier upload cannot be resumed. */
   async renew(): Promise<string> {
     const begun: Begun = { request_id: randomUUID(), ...this.#facts };
     const text = JSON.stringify(begun).replace(/"mtime_ns":"(\d+)"/, '"mtime_ns":$1');
-    const draft = `${this.path}.${process.pid}`;
-    const handle = await open(draft, "w");
+    // A new file under a name that nobody can foresee, in case the folder is one that others write to.
+    const draft = join(dirname(this.path), `.${randomUUID()}${SUFFIX}`);
+    const handle = await open(draft, "wx", 0o600);
     try {
-      await handle.writeFile(text);
-      await handle.sync();
-    } finally {
-      await handle.close();
+      try {
+        await handle.writeFile(text);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(draft, this.path);
+    } catch (error) {
+      await rm(draft, { force: true });
+      throw error;
     }
-    await rename(draft, this.path);
     return begun.request_id;
   }
 
+  /** If the file cannot be removed, it stays: it is of an upload that has ended, and does no harm. */
   async remove(): Promise<void> {
-    await rm(this.path, { force: true });
+    await rm(this.path, { force: true }).catch(() => undefined);
   }
 
   async #read(): Promise<Partial<Begun> | undefined> {

@@ -12,6 +12,8 @@ import type {
 import * as grpc from "@grpc/grpc-js";
 
 import { ConexionesError, errorOfCall, isLost } from "./errors.js";
+import { milliseconds, signal } from "./fields.js";
+import type { Checks } from "./fields.js";
 
 export interface CallOptions {
   /** Cancels the call at once, which then throws `signal.reason`. */
@@ -19,6 +21,8 @@ export interface CallOptions {
   /** Milliseconds until DEADLINE_EXCEEDED. Without it, the call has no deadline. */
   timeoutMs?: number | undefined;
 }
+
+export const CALL: Checks<CallOptions> = { signal, timeoutMs: milliseconds };
 
 type Method = { parent: { typeName: string }; name: string };
 type Schema<M> = M extends DescMessage ? M : never;

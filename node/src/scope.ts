@@ -29,6 +29,11 @@ export class Scope {
     return this.#controller.signal;
   }
 
+  /** Ends the operation, for a reason of its own. */
+  abort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
   close(): void {
     clearTimeout(this.#timer);
     this.#outer?.removeEventListener("abort", this.#follow);

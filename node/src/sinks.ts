@@ -1,14 +1,12 @@
-// Where the bytes of a download go: a file, memory or a stream.
+// Where the bytes of a download go: a file or memory. Streams are in writables.ts.
 import { constants } from "node:buffer";
 import type { FileHandle } from "node:fs/promises";
-import { finished } from "node:stream/promises";
-import type { Writable } from "node:stream";
-
-import { unlessAborted } from "./scope.js";
 
 export interface Sink {
   /** How many bytes the sink had before the first write. */
   readonly size: number;
+  /** Calls `failed` as soon as nothing more can be written, even if no write is under way. Called once, first of all. */
+  watch?(failed: (error: unknown) => void): void;
   /** Tells how many bytes there will be in all. Called before the first write, and again after a restart. */
   expect(size: number): void;
   /** Appends the bytes. Resolves when there is room for more. */
@@ -17,6 +15,10 @@ export interface Sink {
   written(): AsyncIterable<Uint8Array>;
   /** Empties the sink. Resolves with false if bytes that were written cannot be taken back. */
   restart(): Promise<boolean>;
+  /** Resolves when all that was written has been passed on. */
+  end?(signal: AbortSignal): Promise<void>;
+  /** The download failed. */
+  fail?(error: unknown): void;
 }
 
 const READ_BYTES = 1 << 20;
@@ -89,50 +91,5 @@ export class BytesSink implements Sink {
 
   bytes(): Uint8Array {
     return this.#bytes;
-  }
-}
-
-/** A stream of the caller's. */
-export class WritableSink implements Sink {
-  readonly size = 0;
-  readonly #target: Writable;
-
-  constructor(target: Writable) {
-    this.#target = target;
-  }
-
-  expect(): void {}
-
-  async write(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
-    const target = this.#target;
-    if (target.destroyed || target.writableEnded) {
-      throw target.errored ?? new Error("The stream was closed before the image was whole.");
-    }
-    const writing = new Promise<void>((resolve, reject) => {
-      // The callback comes when the stream has passed the bytes on, so at most one frame is buffered.
-      target.write(bytes, (error) => (error ? reject(error) : resolve()));
-    });
-    await unlessAborted(writing, signal);
-  }
-
-  async *written(): AsyncGenerator<Uint8Array> {}
-
-  async restart(): Promise<boolean> {
-    return false;
-  }
-
-  async end(): Promise<void> {
-    if (this.#isStandard()) return;
-    this.#target.end();
-    await finished(this.#target, { readable: false });
-  }
-
-  fail(error: unknown): void {
-    if (!this.#isStandard()) this.#target.destroy(error instanceof Error ? error : undefined);
-  }
-
-  /** Whether this is stdout or stderr, which are never closed, as in stream.pipeline(). */
-  #isStandard(): boolean {
-    return this.#target === process.stdout || this.#target === process.stderr;
   }
 }

@@ -1,15 +1,43 @@
-// Where the bytes of an upload come from. All sources are read by offset. Those that can be read only once keep the
-// bytes that the server has not acknowledged yet.
-import { open, stat } from "node:fs/promises";
+// Where the bytes of an upload come from. All sources are read by offset.
+import { Blob } from "node:buffer";
+import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { basename } from "node:path";
 import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { types } from "node:util";
+
+import { cut, isFolder, NAME_BYTES, placeOf } from "./places.js";
+import { readerOf } from "./special.js";
+import { StreamSource } from "./readables.js";
 
 /**
- * The path of a file, a file:, http: or https: URL, bytes, or a stream of bytes (a Readable, a web stream, an async
- * generator). A stream is read once, and is destroyed if the upload fails.
+ * The path of a file, a file:, http:, https: or data: URL (as a string, too), bytes, a Blob or File, or a stream of bytes
+ * (a Readable, a web stream, an async generator or another iterable). A stream is read once, and is destroyed if the
+ * upload fails. So is what a path that is no regular file holds.
  */
-export type UploadSource = string | URL | Uint8Array | Readable | AsyncIterable<Uint8Array>;
+export type UploadSource =
+  | string
+  | URL
+  | Uint8Array
+  | ArrayBuffer
+  | AnyBlob
+  | Readable
+  | AnyReadableStream
+  | AsyncIterable<Uint8Array>
+  | Iterable<Uint8Array>;
+
+/** A Blob or File, as the types of Node.js and those of browsers, which differ, describe them. */
+export interface AnyBlob {
+  readonly size: number;
+  slice(start?: number, end?: number): { arrayBuffer(): Promise<ArrayBuffer> };
+}
+
+/** A web stream of bytes, likewise. */
+export interface AnyReadableStream {
+  readonly locked: boolean;
+  getReader(): { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }> };
+}
 
 export interface SourceFile {
   path: string;
@@ -21,8 +49,12 @@ export interface SourceFile {
 export interface Source {
   /** The size in bytes; undefined if it is not known beforehand. */
   readonly size: number | undefined;
+  /** The name of the file; "" if there is none. */
+  readonly name: string;
   /** Set if the source is a file, which another process can read again. */
   readonly file?: SourceFile;
+  /** Set if a path names something that another process cannot read again: a sentence that says so. */
+  readonly unresumable?: string | undefined;
   /** Whether all of it can still be read, from its first byte on. */
   readonly again: boolean;
   /** `length` bytes from `offset`, fewer only at the end. Bytes that were released cannot be read. */
@@ -32,23 +64,29 @@ export interface Source {
   close(): Promise<void>;
 }
 
-/** Size of the buffers in which small pieces of a stream are collected. */
-const BLOCK_BYTES = 64 << 10;
-
 export async function openSource(source: UploadSource, signal?: AbortSignal): Promise<Source> {
-  if (source instanceof Uint8Array) return new BytesSource(source);
-  if (typeof source === "string") return await FileSource.open(source);
-  if (source instanceof URL) {
-    if (source.protocol === "file:") return await FileSource.open(fileURLToPath(source));
-    return await openHttp(source, signal);
+  if (source instanceof URL) return await openUrl(source, signal);
+  if (typeof source === "string") {
+    return /^(?:[a-z][a-z0-9+.-]*:\/\/|data:)/i.test(source) ? await openUrl(new URL(source), signal) : await openPath(source, signal);
   }
-  if (Symbol.asyncIterator in source) return new StreamSource(source);
-  throw new TypeError("The source is a path, a URL, bytes or an async iterable of bytes.");
+  if (types.isUint8Array(source)) return new BytesSource(source);
+  if (types.isAnyArrayBuffer(source)) return new BytesSource(new Uint8Array(source));
+  if (source instanceof Blob) return new BlobSource(source);
+  if (isIterable(source)) return new StreamSource(source);
+  throw new TypeError("The source is a path, a URL, bytes, a Blob or a stream of bytes.");
 }
 
-async function openHttp(url: URL, signal?: AbortSignal): Promise<Source> {
-  if (!/^https?:$/.test(url.protocol)) throw new TypeError(`No image can be read from a ${url.protocol} URL.`);
-  const response = await fetch(url, { signal: signal ?? null });
+function isIterable(source: unknown): source is AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
+  if (typeof source !== "object" || source === null || ArrayBuffer.isView(source)) return false;
+  return Symbol.asyncIterator in source || Symbol.iterator in source;
+}
+
+async function openUrl(url: URL, signal?: AbortSignal): Promise<Source> {
+  if (url.protocol === "file:") return await openPath(fileURLToPath(url), signal);
+  if (!/^(?:https?|data):$/.test(url.protocol)) {
+    throw new TypeError(`No image can be read from a ${url.protocol} URL: fetch it, and pass its bytes or a stream of them.`);
+  }
+  const response = await fetched(url, signal);
   if (!response.ok || !response.body) {
     await response.body?.cancel();
     throw new Error(`${url.host} answered ${response.status} ${response.statusText}`.trimEnd() + ".");
@@ -56,11 +94,39 @@ async function openHttp(url: URL, signal?: AbortSignal): Promise<Source> {
   const length = response.headers.get("content-length");
   // If the content is compressed, this is the length of the compressed bytes, which fetch() decompresses.
   const size = length === null || response.headers.has("content-encoding") ? undefined : Number(length);
-  return new StreamSource(response.body as AsyncIterable<Uint8Array>, size);
+  return new StreamSource(response.body as AsyncIterable<Uint8Array>, { size });
+}
+
+async function fetched(url: URL, signal?: AbortSignal): Promise<Response> {
+  try {
+    return await fetch(url, { signal: signal ?? null });
+  } catch (error) {
+    signal?.throwIfAborted();
+    // fetch() only says that it failed; its cause says why.
+    const { cause } = error as Error;
+    const why = cause instanceof Error ? cause.message || cause.name : String(error);
+    const what = url.protocol === "data:" ? "The data: URL" : url.href;
+    throw new Error(`${what} could not be fetched: ${why}`, { cause: error });
+  }
+}
+
+async function openPath(path: string, signal?: AbortSignal): Promise<Source> {
+  const place = await placeOf(path);
+  if (place.kind === "folder") throw isFolder(path);
+  if (place.kind === "file" || place.kind === "missing") return await FileSource.open(path);
+  const unresumable = `${path} can be read only once, so another process cannot resume its upload.`;
+  return new StreamSource((await readerOf(place, signal)) as AsyncIterable<Uint8Array>, { unresumable });
+}
+
+/** A name that the server takes: at most 255 bytes, and without control characters. */
+function fileName(name: string): string {
+  const printable = name.replace(/^.*[/\\]/s, "").replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "_");
+  return cut(printable, NAME_BYTES);
 }
 
 class BytesSource implements Source {
   readonly again = true;
+  readonly name = "";
   readonly size: number;
   readonly #bytes: Uint8Array;
 
@@ -78,23 +144,43 @@ class BytesSource implements Source {
   async close(): Promise<void> {}
 }
 
+/** A Blob, which can be read again. A File has a name. */
+class BlobSource implements Source {
+  readonly again = true;
+  readonly size: number;
+  readonly name: string;
+  readonly #blob: AnyBlob;
+
+  constructor(blob: AnyBlob) {
+    this.#blob = blob;
+    this.size = blob.size;
+    this.name = "name" in blob && typeof blob.name === "string" ? fileName(blob.name) : "";
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    return new Uint8Array(await this.#blob.slice(offset, offset + length).arrayBuffer());
+  }
+
+  release(): void {}
+
+  async close(): Promise<void> {}
+}
+
 class FileSource implements Source {
   readonly again = true;
   readonly size: number;
+  readonly name: string;
   readonly file: SourceFile;
   readonly #handle: FileHandle;
 
   private constructor(handle: FileHandle, path: string, size: number, mtimeNs: bigint) {
     this.#handle = handle;
     this.file = { path, mtimeNs };
+    this.name = fileName(basename(path));
     this.size = size;
   }
 
   static async open(path: string): Promise<Source> {
-    // A pipe has no size and no offsets, and opening one would wait for its writer.
-    if (!(await stat(path)).isFile()) {
-      throw new TypeError(`${path} is no regular file: send what it holds as a stream.`);
-    }
     const handle = await open(path);
     const { size, mtimeNs } = await handle.stat({ bigint: true });
     return new FileSource(handle, path, Number(size), mtimeNs);
@@ -115,96 +201,5 @@ class FileSource implements Source {
 
   async close(): Promise<void> {
     await this.#handle.close();
-  }
-}
-
-/** A source that can be read only once. It keeps its bytes from the released offset on. */
-export class StreamSource implements Source {
-  readonly size: number | undefined;
-  readonly #iterator: AsyncIterator<unknown, unknown>;
-  #kept: Uint8Array[] = [];
-  /** The block behind the last of `#kept`, while it has room. */
-  #open: { block: Buffer; used: number } | undefined;
-  /** The offset at which `#kept` begins. */
-  #start = 0;
-  /** The offset at which `#kept` ends. */
-  #end = 0;
-  #done = false;
-  #pulling: Promise<void> | undefined;
-
-  constructor(stream: AsyncIterable<Uint8Array>, size?: number) {
-    this.#iterator = stream[Symbol.asyncIterator]();
-    this.size = size;
-  }
-
-  get again(): boolean {
-    return this.#start === 0;
-  }
-
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    if (offset < this.#start) throw new RangeError("The bytes asked for were released.");
-    while (!this.#done && this.#end < offset + length) {
-      // Shared, so that a pull begun for a reader that was aborted is not lost for the next reader.
-      this.#pulling ??= this.#pull();
-      await this.#pulling;
-    }
-    return this.#slice(offset, Math.min(offset + length, this.#end));
-  }
-
-  release(offset: number): void {
-    for (let first = this.#kept[0]; first && this.#start + first.length <= offset; first = this.#kept[0]) {
-      this.#start += first.length;
-      this.#kept.shift();
-    }
-    if (this.#kept.length === 0) this.#open = undefined;
-  }
-
-  async close(): Promise<void> {
-    // Not awaited: a generator that is waiting for data of its own returns only when that has come.
-    if (!this.#done) this.#iterator.return?.().catch(() => undefined);
-  }
-
-  async #pull(): Promise<void> {
-    // If next() throws, `#pulling` stays set, so that every later read fails with the same error.
-    const { value, done } = await this.#iterator.next();
-    if (done) {
-      this.#done = true;
-    } else {
-      if (!(value instanceof Uint8Array)) throw new TypeError("The stream gives something else than bytes.");
-      this.#keep(value);
-    }
-    this.#pulling = undefined;
-  }
-
-  /** Keeps a piece. Small pieces are collected in blocks, so that a million pieces of one byte need few buffers. */
-  #keep(piece: Uint8Array): void {
-    this.#end += piece.length;
-    if (piece.length >= BLOCK_BYTES) {
-      this.#kept.push(piece);
-      this.#open = undefined;
-      return;
-    }
-    while (piece.length > 0) {
-      if (!this.#open || this.#open.used === BLOCK_BYTES) {
-        this.#open = { block: Buffer.allocUnsafeSlow(BLOCK_BYTES), used: 0 };
-        this.#kept.push(this.#open.block.subarray(0, 0));
-      }
-      const { block, used } = this.#open;
-      block.set(piece.subarray(0, BLOCK_BYTES - used), used);
-      this.#open.used = Math.min(BLOCK_BYTES, used + piece.length);
-      this.#kept[this.#kept.length - 1] = block.subarray(0, this.#open.used);
-      piece = piece.subarray(this.#open.used - used);
-    }
-  }
-
-  #slice(from: number, to: number): Uint8Array {
-    const parts: Uint8Array[] = [];
-    let start = this.#start;
-    for (const part of this.#kept) {
-      if (start >= to) break;
-      if (start + part.length > from) parts.push(part.subarray(Math.max(0, from - start), to - start));
-      start += part.length;
-    }
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
   }
 }

@@ -23,6 +23,8 @@ export interface Upload {
   /** Increases with every writer that takes over the upload; older writers are fenced off. */
   writerEpoch: number;
   user: string;
+  /** The name that the image will have; "" if it was not given. */
+  name: string;
   createTime: Date;
   updateTime: Date;
   expireTime: Date;
@@ -60,11 +62,11 @@ export interface Limits {
 
 export function upload(message: UploadMessage | undefined): Upload {
   if (!message) throw new TypeError("The server sent a reply without its upload.");
-  const { id, state, committedSize, sizeBytes, writerEpoch, user, createTime, updateTime, expireTime } = message;
+  const { id, state, committedSize, sizeBytes, writerEpoch, user, name, createTime, updateTime, expireTime } = message;
   const { image: stored, failure } = message;
   return {
     ...{ id, state: Upload_State[state] as UploadState, committedSize: Number(committedSize) },
-    ...{ sizeBytes: sizeBytes === undefined ? undefined : Number(sizeBytes), writerEpoch: Number(writerEpoch), user },
+    ...{ sizeBytes: sizeBytes === undefined ? undefined : Number(sizeBytes), writerEpoch: Number(writerEpoch), user, name },
     ...{ createTime: date(createTime), updateTime: date(updateTime), expireTime: date(expireTime) },
     image: stored && image(stored),
     failure: failure && errorOfParts(failure.code, failure.message, failure.details),

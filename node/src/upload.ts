@@ -1,31 +1,41 @@
 // An upload that continues over lost connections and restarts of the server until the image is stored.
 import { randomUUID } from "node:crypto";
 
-import { Backoff, retrying } from "./backoff.js";
+import { Backoff, retrying, timesOf } from "./backoff.js";
 import type { Times } from "./backoff.js";
 import { Digest, KnownDigest } from "./digest.js";
 import { ConexionesError, Code, errorOfParts, isRetryable } from "./errors.js";
+import { check, digest, flag, listener, milliseconds, signal, text, whole } from "./fields.js";
+import type { Checks } from "./fields.js";
 import { Upload_State, UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import type { Upload } from "./gen/conexiones/v1/uploads_pb.js";
 import { image } from "./images.js";
 import type { Image, Progress } from "./images.js";
-import { ResumeFile } from "./resume.js";
+import { notResumable, ResumeFile } from "./resume.js";
 import type { CallOptions, Rpc } from "./rpc.js";
 import { Scope } from "./scope.js";
 import { openSource } from "./sources.js";
 import type { Source, UploadSource } from "./sources.js";
+import { discard } from "./readables.js";
 import { SourceFailure, WriteSession } from "./write.js";
 
 export interface UploadOptions {
   /** The name of the user to whom the image will belong. */
   user?: string | undefined;
+  /**
+   * The name of the file: at most 255 bytes of UTF-8 without control characters, of which only what follows the last
+   * slash or backslash is kept. Default: the name of the file at a path, or of a File; "" for none.
+   */
+  name?: string | undefined;
   /** Aborts the upload at once, and cancels it on the server unless `resume` is set; `signal.reason` is thrown. */
   signal?: AbortSignal | undefined;
   /** Called whenever the server has made more bytes durable. */
   onProgress?: ((progress: Progress) => void) | undefined;
   /**
    * Only for files: lets another process resume the upload where this one stopped, by calling upload() with the same
-   * file. What is needed for that is kept in a small file beside the source (true), or in the named folder.
+   * file. What is needed for that is kept in a small file beside the source (true), or in the named folder. A path that
+   * can be read only once is sent without it, and so is a file beside which nothing can be written; a process warning
+   * says so.
    */
   resume?: boolean | string | undefined;
   /** The digest of the source if known, as 32 bytes or in hexadecimal. The server checks it; nothing is hashed here. */
@@ -38,6 +48,15 @@ export interface UploadOptions {
   patienceMs?: number | undefined;
 }
 
+const UPLOAD: Checks<UploadOptions> = {
+  ...{ user: text, name: text, signal, onProgress: listener, resume: flagOrFolder, sha256: digest, chunkSize: whole(1) },
+  ...{ deadlineMs: milliseconds, patienceMs: milliseconds },
+};
+
+function flagOrFolder(field: string, value: unknown): void {
+  if (typeof value !== "string") flag(field, value);
+}
+
 /** Default size of one message's data. */
 const CHUNK_BYTES = 1 << 20;
 /** How often an upload that the server let expire is begun anew. */
@@ -46,19 +65,34 @@ const RENEWALS = 3;
 const CANCEL_TIMEOUT_MS = 5_000;
 
 /** Uploads `from` and returns the image as stored. Throws ConexionesError, `signal.reason`, or the source's error. */
-export async function upload(rpc: Rpc, from: UploadSource, options: UploadOptions & Times): Promise<Image> {
-  const scope = new Scope(options.signal, options.deadlineMs);
-  try {
-    const source = await openSource(from, scope.signal);
+export async function upload(rpc: Rpc, from: UploadSource, options: UploadOptions, times: Times): Promise<Image> {
+  return await withSource(from, options, UPLOAD, async (source, signal) => {
     try {
-      return await new Uploading(rpc, source, options, scope.signal).run();
-    } finally {
-      await source.close();
+      return await new Uploading(rpc, source, { ...options, ...timesOf(options, times) }, signal).run();
+    } catch (error) {
+      throw error instanceof SourceFailure ? error.cause : error;
     }
-  } catch (error) {
-    throw error instanceof SourceFailure ? error.cause : error;
+  });
+}
+
+/** Checks the options, opens the source, and closes it in the end, whatever happens. */
+export async function withSource<T, O extends { signal?: AbortSignal | undefined; deadlineMs?: number | undefined }>(
+  from: UploadSource,
+  options: O,
+  checks: Checks<O>,
+  work: (source: Source, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  let scope: Scope | undefined;
+  let source: Source | undefined;
+  try {
+    check(options, checks);
+    scope = new Scope(options.signal, options.deadlineMs);
+    source = await openSource(from, scope.signal);
+    return await work(source, scope.signal);
   } finally {
-    scope.close();
+    if (source) await source.close();
+    else discard(from);
+    scope?.close();
   }
 }
 
@@ -68,9 +102,10 @@ class Uploading {
   readonly #signal: AbortSignal;
   readonly #options: UploadOptions & Times;
   readonly #backoff: Backoff;
-  readonly #resume: ResumeFile | undefined;
+  #resume: ResumeFile | undefined;
   readonly #digest: Digest | KnownDigest;
   #requestId = randomUUID() as string;
+  #name: string;
   #chunkSize: number;
   #told = -1;
   /**
@@ -80,13 +115,15 @@ class Uploading {
   #unansweredStreams = 0;
 
   constructor(rpc: Rpc, source: Source, options: UploadOptions & Times, signal: AbortSignal) {
-    const { resume, user = "", chunkSize = CHUNK_BYTES, sha256 } = options;
-    if (!Number.isSafeInteger(chunkSize) || chunkSize < 1) throw new RangeError("chunkSize is at least 1 byte.");
-    if (resume) {
-      if (!source.file) throw new TypeError("Only the upload of a file can be resumed by another process.");
-      const facts = { address: rpc.address, user, size: source.size ?? 0 };
+    const { resume, user = "", name = source.name, chunkSize = CHUNK_BYTES, sha256 } = options;
+    if (resume && source.file) {
+      const facts = { address: rpc.address, user, size: source.size ?? 0, name };
       this.#resume = new ResumeFile(source.file, resume, facts);
+    } else if (resume) {
+      if (!source.unresumable) throw new TypeError("Only the upload of a file can be resumed by another process.");
+      notResumable(source.unresumable);
     }
+    this.#name = name;
     this.#rpc = rpc;
     this.#source = source;
     this.#signal = signal;
@@ -97,12 +134,7 @@ class Uploading {
   }
 
   async run(): Promise<Image> {
-    if (this.#resume) this.#requestId = await this.#resume.requestId();
-    let upload = await this.#create();
-    if (this.#resume && isLost(upload.state)) {
-      this.#requestId = await this.#resume.renew();
-      upload = await this.#create();
-    }
+    let upload = await this.#begin();
     for (let renewals = 0; ; renewals++) {
       try {
         const stored = upload.state === Upload_State.OPEN ? await this.#send(upload.id) : this.#outcome(upload);
@@ -116,17 +148,41 @@ class Uploading {
         if (renewals === RENEWALS || !this.#source.again) throw error.cause;
       }
       // It expired while this client or its network slept.
-      this.#requestId = this.#resume ? await this.#resume.renew() : randomUUID();
-      this.#told = -1;
-      upload = await this.#create();
+      upload = await this.#renew();
     }
+  }
+
+  /** Creates the upload, or finds the one that another process has begun. */
+  async #begin(): Promise<Upload> {
+    const name = this.#name;
+    try {
+      const begun = await this.#resume?.begin();
+      if (begun) [this.#requestId, this.#name] = [begun.requestId, begun.name];
+    } catch (error) {
+      // A folder that the caller names for the state file has to take it; the one of the source may be read-only.
+      if (this.#options.resume !== true) throw error;
+      const { code = String(error) } = error as NodeJS.ErrnoException;
+      notResumable(`Nothing can be kept beside the file (${code}), so another process cannot resume its upload.`);
+      this.#resume = undefined;
+    }
+    const upload = await this.#create();
+    const another = this.#resume && isLost(upload.state);
+    this.#name = name;
+    return another ? await this.#renew() : upload;
+  }
+
+  /** Creates another upload of the same source. */
+  async #renew(): Promise<Upload> {
+    this.#requestId = this.#resume ? await this.#resume.renew() : randomUUID();
+    this.#told = -1;
+    return await this.#create();
   }
 
   async #create(): Promise<Upload> {
     const { user = "" } = this.#options;
     const { size } = this.#source;
     // An empty source announces no size: it is refused as an empty image.
-    const request = { requestId: this.#requestId, user, ...(size ? { sizeBytes: BigInt(size) } : {}) };
+    const request = { requestId: this.#requestId, user, name: this.#name, ...(size ? { sizeBytes: BigInt(size) } : {}) };
     const reply = await retrying(this.#backoff, () =>
       this.#rpc.unary(UploadService.method.createUpload, request, this.#call),
     );

@@ -3,15 +3,16 @@ import { create } from "@bufbuild/protobuf";
 
 import { errorOfParts } from "./errors.js";
 import type { ConexionesError } from "./errors.js";
+import { bytes, check, int32, invalid, milliseconds, signal, text, whole } from "./fields.js";
+import type { Checks } from "./fields.js";
 import { GetImageSchema, GetUserRequestSchema, UsuarioServicio } from "./gen/user_pb.js";
 import type { Error as ErrorMessage, GetImage, GetUserReply, GetUserRequest } from "./gen/user_pb.js";
 import { imageInfo, user } from "./images.js";
 import type { ImageInfo, User } from "./images.js";
-import { written } from "./rpc.js";
+import { CALL, written } from "./rpc.js";
 import type { BidiStream, CallOptions, Rpc } from "./rpc.js";
-import { Scope } from "./scope.js";
-import { openSource } from "./sources.js";
 import type { UploadSource } from "./sources.js";
+import { withSource } from "./upload.js";
 
 export interface UserRequest {
   /** 1 to 256 characters. */
@@ -53,51 +54,54 @@ export interface UserStreamReply {
   errors: ConexionesError[];
 }
 
+const USER: Checks<UserRequest> = { name: text, pow: int32, image: bytes };
+const PROCESS: Checks<ProcessOptions> = { user: text, signal, timeoutMs: milliseconds };
+const STREAM: Checks<StreamOptions> = { chunkSize: whole(1), signal, timeoutMs: milliseconds };
+
+export type ProcessOptions = CallOptions & { user?: string | undefined };
+export type StreamOptions = CallOptions & { chunkSize?: number | undefined };
+
 /** Default size of one fragment of GetStreamImage. */
 const FRAGMENT_BYTES = 64 << 10;
 const { method } = UsuarioServicio;
 
 export async function getUser(rpc: Rpc, request: UserRequest, options: CallOptions): Promise<UserReply> {
+  check(options, CALL);
   return userReply(await rpc.unary(method.getUser, userRequest(request), options));
 }
 
 export async function processImage(
   rpc: Rpc,
   image: Uint8Array,
-  { user: name = "", ...options }: CallOptions & { user?: string | undefined },
+  { user: name = "", ...options }: ProcessOptions,
 ): Promise<UserReply> {
+  bytes("bytes", image);
+  check({ user: name, ...options }, PROCESS);
   return userReply(await rpc.unary(method.processImage, { name, image }, options));
 }
 
 export async function streamImage(
   rpc: Rpc,
   from: UploadSource,
-  { chunkSize = FRAGMENT_BYTES, ...options }: CallOptions & { chunkSize?: number | undefined },
+  options: StreamOptions,
 ): Promise<UserReply> {
-  const scope = new Scope(options.signal, undefined);
-  try {
-    const source = await openSource(from, scope.signal);
-    try {
-      const reply = await rpc.clientStream(
-        method.getStreamImage,
-        async (call) => {
-          for (let offset = 0; ; ) {
-            const image = await source.read(offset, chunkSize);
-            if (image.length === 0 || !(await written(call, create(GetImageSchema, { image })))) break;
-            offset += image.length;
-            source.release(offset);
-          }
-          call.end();
-        },
-        { ...options, signal: scope.signal },
-      );
-      return userReply(reply);
-    } finally {
-      await source.close();
-    }
-  } finally {
-    scope.close();
-  }
+  const { chunkSize = FRAGMENT_BYTES, timeoutMs } = options;
+  return await withSource(from, options, STREAM, async (source, signal) => {
+    const reply = await rpc.clientStream(
+      method.getStreamImage,
+      async (call) => {
+        for (let offset = 0; ; ) {
+          const image = await source.read(offset, chunkSize);
+          if (image.length === 0 || !(await written(call, create(GetImageSchema, { image })))) break;
+          offset += image.length;
+          source.release(offset);
+        }
+        call.end();
+      },
+      { timeoutMs, signal },
+    );
+    return userReply(reply);
+  });
 }
 
 export async function* imageStream(
@@ -105,8 +109,12 @@ export async function* imageStream(
   images: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: CallOptions,
 ): AsyncGenerator<ImageReply, void, undefined> {
+  check(options, CALL);
   const call = rpc.bidi(method.imageStreamReply, options);
-  const request = (image: Uint8Array): GetImage => create(GetImageSchema, { image });
+  const request = (image: Uint8Array): GetImage => {
+    bytes("image", image);
+    return create(GetImageSchema, { image });
+  };
   for await (const { message, imageInfo: stored, error } of conversation(call, images, request)) {
     yield { message, image: stored && imageInfo(stored), error: error && errorOf(error) };
   }
@@ -117,6 +125,7 @@ export async function* userStream(
   users: AsyncIterable<UserRequest> | Iterable<UserRequest>,
   options: CallOptions,
 ): AsyncGenerator<UserStreamReply, void, undefined> {
+  check(options, CALL);
   const call = rpc.bidi(method.getUserBidiStream, options);
   for await (const reply of conversation(call, users, userRequest)) {
     const { message, name, pow, image: preview, user: of, imageInfo: stored, errors } = reply;
@@ -127,16 +136,23 @@ export async function* userStream(
   }
 }
 
-/** Sends the items while replies arrive. If `items` fails, its error ends the replies. */
+/** Sends the items while replies arrive. If `items` fails, its error ends the replies. Closes `items` in the end. */
 async function* conversation<T, I, O>(
   call: BidiStream<I, O>,
   items: AsyncIterable<T> | Iterable<T>,
   request: (item: T) => I,
 ): AsyncGenerator<O, void, undefined> {
   let failure: { error: unknown } | undefined;
+  let iterator: AsyncIterator<T> | Iterator<T> | undefined;
   const send = async () => {
     try {
-      for await (const item of items) if (!(await call.write(request(item)))) return;
+      iterator = iteratorOf(items);
+      for (;;) {
+        const next = await iterator.next();
+        if (next.done) break;
+        if (!(await call.write(request(next.value)))) return;
+      }
+      iterator = undefined;
       call.end();
     } catch (error) {
       failure = { error };
@@ -148,10 +164,28 @@ async function* conversation<T, I, O>(
     yield* call;
   } catch (error) {
     throw failure ? failure.error : error;
+  } finally {
+    // Not awaited: a generator that is waiting for data of its own returns only when that has come.
+    void (async () => await iterator?.return?.())().catch(() => undefined);
   }
 }
 
-function userRequest({ name, pow = 0, image }: UserRequest): GetUserRequest {
+function iteratorOf<T>(items: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> | Iterator<T> {
+  const found = items as Partial<AsyncIterable<T> & Iterable<T>> | undefined;
+  const iterator = found?.[Symbol.asyncIterator]?.() ?? found?.[Symbol.iterator]?.();
+  if (!iterator) throw invalid("items", ["an iterable, asynchronous or not", "un iterable, asíncrono o no"]);
+  return iterator;
+}
+
+/** Throws INVALID_FIELD. */
+export function checkUser(user: UserRequest): void {
+  check(user, USER, "user");
+  text("name", user.name);
+}
+
+function userRequest(user: UserRequest): GetUserRequest {
+  checkUser(user);
+  const { name, pow = 0, image } = user;
   return create(GetUserRequestSchema, { name, pow, ...(image && { image }) });
 }
 

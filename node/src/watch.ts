@@ -1,6 +1,8 @@
 // The events of images, over as many connections as it takes.
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import { Code, makeError } from "./errors.js";
+import { check, listener, milliseconds, signal, text } from "./fields.js";
+import type { Checks } from "./fields.js";
 import { image as imageOf } from "./images.js";
 import type { Image } from "./images.js";
 import { Backoff } from "./backoff.js";
@@ -31,6 +33,10 @@ export type WatchEvent =
   /** Events are missing, because the server no longer has them: list the images again. */
   | { kind: "resync"; resumeToken: string };
 
+const WATCH: Checks<WatchOptions> = {
+  ...{ resumeToken: text, user: text, signal, onHeartbeat: listener, silenceMs: milliseconds, patienceMs: milliseconds },
+};
+
 /** The time of two heartbeats, and a little more. */
 const SILENCE_MS = 45_000;
 
@@ -38,6 +44,7 @@ export async function* watch(
   rpc: Rpc,
   options: WatchOptions & { patienceMs: number },
 ): AsyncGenerator<WatchEvent, void, undefined> {
+  check(options, WATCH);
   const { user = "", onHeartbeat, silenceMs = SILENCE_MS, patienceMs } = options;
   const scope = new Scope(options.signal, undefined);
   const backoff = new Backoff(rpc, patienceMs, scope.signal);

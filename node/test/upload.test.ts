@@ -38,7 +38,7 @@ describe("every source gives the same image", () => {
     });
   }
 
-  it("an http: URL", async () => {
+  it("an http: URL, also as text", async () => {
     const web = createServer((request, response) => {
       if (request.url === "/elephant.jpg") response.end(photograph);
       else response.writeHead(404).end();
@@ -48,6 +48,7 @@ describe("every source gives the same image", () => {
     try {
       const stored = await conexiones.upload(new URL("/elephant.jpg", base));
       assert.equal(hex(stored.sha256), sha256(photograph));
+      assert.equal(hex((await conexiones.upload(`${base}/elephant.jpg`)).sha256), sha256(photograph));
       await assert.rejects(conexiones.upload(new URL("/none.jpg", base)), /answered 404/);
     } finally {
       web.close();
@@ -186,11 +187,12 @@ describe("an upload", () => {
     await conexiones.upload(pieces(photograph), { sha256: Buffer.from(sum, "hex") });
     const wrong = sum.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
     await assert.rejects(conexiones.upload(photograph, { sha256: wrong }), { reason: "CHECKSUM_MISMATCH" });
-    await assert.rejects(conexiones.upload(photograph, { sha256: "abc" }), RangeError);
+    await assert.rejects(conexiones.upload(photograph, { sha256: "abc" }), { field: "sha256" });
   });
 
   it("of nothing is refused as that", async () => {
     await assert.rejects(conexiones.upload(new Uint8Array()), { name: "ImageError", reason: "EMPTY_STREAM" });
+    await assert.rejects(conexiones.upload([]), { name: "ImageError", reason: "EMPTY_STREAM" });
   });
 
   it("can be looked at and given up", async () => {

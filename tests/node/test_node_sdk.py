@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import grpc
 import pytest
@@ -134,7 +136,7 @@ def test_its_own_tests(node: str, server: Server) -> None:
         "CONEXIONES_ADDRESS": server.address,
         "CONEXIONES_DATA_DIR": str(server.data_dir),
     }
-    run(need("npm", "make test sets it up"), "test", **environ)
+    run(need("npm", "make test sets it up"), "test", timeout=1200, **environ)
 
 
 def test_it_knows_every_reason(node: str) -> None:
@@ -251,6 +253,10 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
     assert looked.count("deleted\n") == 2
     assert f"{__version__} takes 17179869184 bytes at most" in looked
     with subprocess.Popen(
+        [node, "serve.mjs"], cwd=tmp_path, env=os.environ | environ | {"PORT": ""}, stdout=subprocess.PIPE
+    ) as serving:
+        serving.kill()
+    with subprocess.Popen(
         [node, "watch.mjs"], cwd=tmp_path, env=os.environ | environ, stdout=subprocess.PIPE, text=True
     ) as watching:
         assert watching.stdout
@@ -259,6 +265,35 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
             id = client.upload(photograph).id
         assert watching.stdout.readline() == f"+ {id} JPEG\n"
         watching.kill()
+    with subprocess.Popen(
+        [node, "serve.mjs"], cwd=tmp_path, env=os.environ | environ, stdout=subprocess.PIPE, text=True
+    ) as serving:
+        assert serving.stdout
+        base = f"http://127.0.0.1:{serving.stdout.readline().strip()}"
+        with urlopen(f"{base}/{id}") as response:
+            assert response.read() == photograph
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(f"{base}/00000000-0000-7000-8000-000000000000")
+        serving.kill()
+
+
+# Sources and targets as TypeScript sees them in a program that also has the types of browsers, as by default.
+TYPES = """
+import { createReadStream, createWriteStream, openAsBlob } from "node:fs";
+import { PassThrough } from "node:stream";
+import { Client } from "conexiones";
+const client = new Client("localhost:50051");
+const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+const response = await fetch("http://localhost");
+const blobs = [await response.blob(), new File([], "image.jpg"), await openAsBlob("image.jpg")];
+const streams = [readable, response.body!, createReadStream("image.jpg"), [new Uint8Array(1)]];
+const sources = [...blobs, ...streams, await response.arrayBuffer()];
+for (const source of sources) await client.upload(source, { name: "image.jpg" });
+for (const target of [writable, new PassThrough(), createWriteStream("image.jpg"), new URL("file:///image")])
+  console.log((await client.download("id", target)).name);
+const bytes: Uint8Array = await client.download("id", { offset: -3 });
+for await (const { name } of client.images({ name: "image", sha256: [bytes, "00"] })) console.log(name);
+"""
 
 
 def test_the_package_has_what_its_users_need_and_no_more(
@@ -291,6 +326,9 @@ def test_the_package_has_what_its_users_need_and_no_more(
     settings = ["--module", "nodenext", "--target", "es2022", "--strict", "--exactOptionalPropertyTypes"]
     compiler = str(PACKAGE / "node_modules" / "typescript" / "bin" / "tsc")
     run(node, compiler, *settings, "--types", "node", "readme.mts", folder=tmp_path)
+    (tmp_path / "types.mts").write_text(TYPES)
+    settings += ["--lib", "es2022,dom", "--types", "node", "--noEmit"]
+    run(node, compiler, *settings, "types.mts", folder=tmp_path)
     assert " JPEG 1280 853\n" in run(node, "readme.mjs", folder=tmp_path, CONEXIONES_ADDRESS=shared.address)
     assert (tmp_path / "copy.tiff").read_bytes() == photograph
 

@@ -1,0 +1,55 @@
+// The address of a server: HOST:PORT, as the command line and the Python SDK take it, or a name that grpc-js resolves.
+import { isIPv6 } from "node:net";
+
+import { invalid } from "./fields.js";
+
+/** The schemes of names that grpc-js resolves itself, such as unix:/run/conexiones.sock. */
+const RESOLVED = /^(?:dns|ipv4|ipv6|unix|unix-abstract|xds):(?!\d+$)/;
+const URL = /^([a-z][a-z0-9+.-]*):\/\/(?:[^/?#]*@)?([^/?#]*)/i;
+const EXAMPLE = "localhost:50051";
+
+/** What is wrong with an address, in English and in Spanish, and what may be meant. */
+type Fault = readonly [english: string, spanish: string, example: string];
+
+/** Throws INVALID_FIELD with a sentence that says what to write instead. */
+export function checkAddress(field: string, value: unknown): void {
+  const fault = typeof value === "string" ? faultOf(value) : (["it is no text", "no es un texto", EXAMPLE] as const);
+  if (!fault) return;
+  const [english, spanish, example] = fault;
+  throw invalid(field, [`HOST:PORT, such as ${example}: ${english}`, `HOST:PUERTO, como ${example}: ${spanish}`]);
+}
+
+function faultOf(address: string): Fault | undefined {
+  if (RESOLVED.test(address)) return undefined;
+  if (address.trim() === "") return ["it is empty", "está vacío", EXAMPLE];
+  const url = URL.exec(address.trim());
+  if (url) return faultOfUrl(address, url[1] ?? "", url[2] ?? "");
+  if (isIPv6(address)) return [...NO_BRACKETS, `[${address}]:50051`];
+  if (address.includes(",")) return form(address);
+  const parts = /^(\[.*\]|[^\s:/?#@,[\]]*)(?::([^:]*))?$/.exec(address);
+  if (!parts) return address.split(":").length > 2 ? [...NO_BRACKETS, "[::1]:50051"] : form(address);
+  const [, host = "", port = ""] = parts;
+  if (host.startsWith("[") && !isIPv6(host.slice(1, -1))) return [...NO_BRACKETS, "[::1]:50051"];
+  return faultOfParts(address, host, port);
+}
+
+function faultOfParts(address: string, host: string, port: string): Fault | undefined {
+  if (host === "" || (port === "" && /^\d+$/.test(host))) return [`${address} has no host`, `en ${address} falta el host`, EXAMPLE];
+  if (port === "") return [`${address} has no port`, `en ${address} falta el puerto`, `${host.replace(/:$/, "")}:50051`];
+  if (!/^\d+$/.test(port)) return form(address);
+  if (Number(port) >= 1 && Number(port) <= 65_535) return undefined;
+  return [`ports are 1 to 65535, not ${port}`, `los puertos son de 1 a 65535, no ${port}`, `${host}:50051`];
+}
+
+function faultOfUrl(address: string, scheme: string, place: string): Fault {
+  const example = place === "" ? EXAMPLE : /:\d+$/.test(place) ? place : `${place}:50051`;
+  const encrypted = ["https", "grpcs"].includes(scheme.toLowerCase());
+  const [english, spanish] = encrypted ? ["; for TLS, set tls: true", "; para TLS, ponga tls: true"] : ["", ""];
+  return [`${address} is a URL${english}`, `${address} es una URL${spanish}`, example];
+}
+
+function form(address: string): Fault {
+  return [`${address} has another form`, `${address} tiene otra forma`, EXAMPLE];
+}
+
+const NO_BRACKETS = ["an IPv6 address needs brackets", "una dirección IPv6 lleva corchetes"] as const;

@@ -1,0 +1,138 @@
+// What a download is written to: memory, a stream, or what a path names. Regular files are replaced whole, all else that
+// a path can name is written to.
+import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Writable } from "node:stream";
+import type { WritableStream } from "node:stream/web";
+import { fileURLToPath } from "node:url";
+
+import { download } from "./download.js";
+import type { Received, Settings } from "./download.js";
+import { beside, isFolder, placeOf } from "./places.js";
+import type { Place } from "./places.js";
+import { renditionName } from "./renditions.js";
+import { notResumable } from "./resume.js";
+import type { Rpc } from "./rpc.js";
+import { BytesSink, FileSink } from "./sinks.js";
+import { PlaceSink, WebSink, WritableSink } from "./writables.js";
+
+/**
+ * A path, a file: URL, a Writable or a web stream. Symbolic links are followed. A regular file is replaced when the
+ * download is complete, checked and durable; a device, a FIFO or a socket is written to. A stream is ended.
+ */
+export type DownloadTarget = string | URL | Writable | WritableStream<Uint8Array>;
+
+/** Codes with which some systems refuse to open a folder or to sync it. */
+const NO_FOLDER_SYNC = new Set(["EACCES", "EPERM", "EISDIR", "EINVAL"]);
+
+export function isTarget(value: unknown): value is DownloadTarget {
+  if (typeof value === "string" || value instanceof URL) return true;
+  return typeof value === "object" && value !== null && (isWritable(value) || isWebStream(value));
+}
+
+/** Throws TypeError for what is neither a target nor options, such as a stream that can only be read. */
+export function checkNoTarget(value: object): void {
+  if ("pipe" in value || "getReader" in value || "fd" in value || ArrayBuffer.isView(value)) {
+    throw new TypeError("The target is a path, a file: URL, a Writable or a WritableStream.");
+  }
+}
+
+export async function downloadInto(rpc: Rpc, id: string, target: DownloadTarget, options: Settings): Promise<Received> {
+  if (typeof target === "string" || target instanceof URL) return await downloadPath(rpc, id, pathOf(target), options);
+  if (options.resume) throw new TypeError("Only into a file can a download be resumed.");
+  const sink = isWebStream(target) ? new WebSink(target) : new WritableSink(target);
+  return await download(rpc, id, sink, options);
+}
+
+/** Downloads into memory. */
+export async function downloadBytes(rpc: Rpc, id: string, options: Settings): Promise<Uint8Array> {
+  if (options.resume) throw new TypeError("Only into a file can a download be resumed.");
+  const sink = new BytesSink();
+  await download(rpc, id, sink, options);
+  return sink.bytes();
+}
+
+async function downloadPath(rpc: Rpc, id: string, path: string, options: Settings): Promise<Received> {
+  options.signal?.throwIfAborted();
+  const place = await placeOf(path);
+  if (place.kind === "folder") throw isFolder(path);
+  if (place.kind === "file" || place.kind === "missing") return await downloadFile(rpc, id, place, options);
+  if (options.resume) notResumable(`${path} is no regular file, so another process cannot resume the download.`);
+  return await download(rpc, id, new PlaceSink(place), options);
+}
+
+/**
+ * Downloads into a part file beside the file, which then takes its name and its permissions. With `resume`, the name of
+ * the part file contains the image's id, the rendition and the range, so that a part file is only ever resumed by the
+ * same download.
+ */
+async function downloadFile(rpc: Rpc, id: string, { path, mode }: Place, options: Settings): Promise<Received> {
+  const { offset = 0, limit = 0, resume = false, rendition } = options;
+  if (resume && !/^[0-9a-zA-Z-]+$/.test(id)) throw new TypeError(`${JSON.stringify(id)} is no id of an image.`);
+  const range = offset || limit ? `.${offset}+${limit}` : "";
+  const form = rendition ? `.${renditionName(rendition)}` : "";
+  const part = beside(path, `.${resume ? id + form + range : randomUUID()}.part`);
+  const handle = await openPart(part, resume, path);
+  let received: Received;
+  let size = 0;
+  try {
+    try {
+      received = await download(rpc, id, await FileSink.over(handle), options);
+      if (mode !== undefined) await handle.chmod(mode);
+      await handle.sync();
+    } finally {
+      size = (await handle.stat()).size;
+      await handle.close();
+    }
+    await rename(part, path);
+  } catch (error) {
+    // An empty part file cannot be resumed.
+    if (!resume || size === 0) await rm(part, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+  return received;
+}
+
+/** Throws the error of the part file as one of the file that the caller named. */
+async function openPart(part: string, resume: boolean, path: string): Promise<FileHandle> {
+  // In a folder that others write to, a link under the known name of a part file could lead anywhere.
+  const flags = constants.O_RDWR | constants.O_CREAT | (resume ? constants.O_NOFOLLOW : constants.O_EXCL);
+  try {
+    return await open(part, flags);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    throw Object.assign(new Error(`${path} cannot be written: ${code} in its folder.`, { cause: error }), { code, path });
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path);
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  } catch (error) {
+    if (!NO_FOLDER_SYNC.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  }
+}
+
+function pathOf(target: string | URL): string {
+  const scheme = typeof target === "string" ? /^(?:https?|file):(?=\/\/)/i.exec(target)?.[0] : target.protocol;
+  if (scheme === undefined) return target as string;
+  if (scheme.toLowerCase() === "file:") return fileURLToPath(target);
+  throw new TypeError(`Nothing can be written to a ${scheme} URL: download into memory, and send that.`);
+}
+
+function isWritable(value: object): value is Writable {
+  return "write" in value && "end" in value && "on" in value;
+}
+
+function isWebStream(value: object): value is WritableStream<Uint8Array> {
+  return "getWriter" in value;
+}
