@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import fields
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -51,7 +52,11 @@ class AsyncClient:
     patience: seconds without progress after which uploads, downloads and watching give up.
 
     Every call raises errors of `conexiones.errors`, or of `conexiones.sdk.failures`, which belong to the same
-    tree. ConnectionLost means that the server cannot be reached. A `cert` without its `key` is a ValueError.
+    tree. ConnectionLost means that the server cannot be reached. An address that is none, a `cert` without
+    its `key` and a number out of range are a ValueError at once.
+
+    Where the event loop has ended, another one may use the client. Pickled, it is the options: what is
+    unpickled connects by itself.
     """
 
     def __init__(
@@ -87,6 +92,12 @@ class AsyncClient:
         Raises ValueError for a timeout that is not a number of seconds.
         """
         return cls(**options_from(os.environ if environ is None else environ))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = self._connection.options
+        return partial(
+            type(self), **{field.name: getattr(options, field.name) for field in fields(options)}
+        ), ()
 
     async def __aenter__(self) -> Self:
         return self

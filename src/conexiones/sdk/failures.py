@@ -19,6 +19,7 @@ example `errors.FailedPrecondition`, with the server's sentence as its message.
 """
 
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -118,6 +119,8 @@ _BROKEN = {Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
 
 def from_rpc(error: grpc.aio.AioRpcError) -> ConexionesError:
     """The error of a failed call."""
+    # Its frames hold the call, which would keep gRPC from ending before a fork (forks.py).
+    traceback.clear_frames(error.__traceback__)
     code = Code(error.code().value[0])
     sentence = error.details() or ""
     for key, value in error.trailing_metadata() or ():
