@@ -18,7 +18,7 @@ from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
-from conexiones.sdk import forks
+from conexiones.sdk import forks, reasons
 from conexiones.sdk.backoff import Backoff
 from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, translated
 
@@ -80,9 +80,13 @@ class Options:
         """The address for gRPC, which takes some names of hosts, such as "dns", for a scheme."""
         return f"dns:///{self.address}"
 
+    @property
+    def encrypted(self) -> bool:
+        return bool(self.tls or self.ca or self.cert)
+
     def credentials(self) -> grpc.ChannelCredentials | None:
         """None for plaintext. Raises OSError if a file cannot be read."""
-        if not (self.tls or self.ca or self.cert):
+        if not self.encrypted:
             return None
         ca, key, cert = (Path(file).read_bytes() if file else None for file in (self.ca, self.key, self.cert))
         return grpc.ssl_channel_credentials(ca, key, cert)
@@ -132,7 +136,13 @@ class Connection:
         forks.register(self)
 
     def backoff(self) -> Backoff:
-        return Backoff(self.options.patience, self.options.address)
+        return Backoff(self.options.patience, self.unreachable)
+
+    async def unreachable(self, error: ConnectionLost) -> Unreachable:
+        """The error for a server that has never answered, with the reason in plain words."""
+        address, why = self.options.address, str(error.facts["why"])
+        words = reasons.plainly(why) if self.options.encrypted else await reasons.of_plaintext(why, address)
+        return Unreachable(address=address, why=words)
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Link]:
@@ -239,8 +249,7 @@ class Connection:
                 refused = isinstance(error, errors.ServerBusy | errors.ServerDraining)
                 if not left or not (again or refused) or loop.time() >= end:
                     if isinstance(error, ConnectionLost) and not self.reached:
-                        address, why = self.options.address, error.facts["why"]
-                        raise Unreachable(address=address, why=why) from error
+                        raise await self.unreachable(error) from error
                     raise
                 await backoff.pause(error, reached=True)
         raise AssertionError("unreachable")

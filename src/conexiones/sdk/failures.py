@@ -26,7 +26,7 @@ from contextlib import contextmanager
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from conexiones import errors
@@ -137,12 +137,15 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ConexionesError:
 
 def from_fields(code: int, reason: str, message: str, details: Iterable[Any]) -> ConexionesError:
     """The error with this code and reason, and the facts that `details` have for it."""
-    info, local, bad = ErrorInfo(), LocalizedMessage(), BadRequest()
+    info, local, bad, retry = ErrorInfo(), LocalizedMessage(), BadRequest(), RetryInfo()
     for detail in details:
-        for known in (info, local, bad):
+        for known in (info, local, bad, retry):
             detail.Unpack(known)
     field = bad.field_violations[0].field if bad.field_violations else ""
-    return _rebuilt(code, reason, message, field=field, facts=info.metadata, mensaje=local.message)
+    error = _rebuilt(code, reason, message, field=field, facts=info.metadata, mensaje=local.message)
+    if retry.HasField("retry_delay"):
+        error.retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+    return error
 
 
 def from_told(told: Error | Failure) -> ConexionesError:

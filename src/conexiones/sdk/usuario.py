@@ -10,6 +10,7 @@ from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, Link, ours
 from conexiones.sdk.failures import ConnectionLost, from_rpc
+from conexiones.sdk.requests import made
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
 from conexiones.sdk.sources import AnySource, open_source
 from conexiones.sdk.stream_status import StreamStatus
@@ -79,7 +80,7 @@ def user_stream(
         connection,
         lambda link: link.usuario.GetUserBidiStream,
         users,
-        lambda user: GetUserRequest(name=user.name, pow=user.pow, image=user.image),
+        lambda user: made(GetUserRequest, name=user.name, pow=user.pow, image=user.image),
         results.user_reply,
     )
 
