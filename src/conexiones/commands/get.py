@@ -1,5 +1,6 @@
 """`conexiones get`: downloads an image, or a rendition of one."""
 
+import errno
 import io
 import os
 import sys
@@ -100,9 +101,8 @@ async def _file(client: "AsyncClient", id: str, output: str | None, rendition: "
     target = Path(output or ".")
     if target.is_dir():  # noqa: ASYNC240 (nothing else waits yet)
         return target / await _name(client, id, rendition)
-    if output and output.endswith(os.sep):
-        # Only the text says that a folder is meant.
-        return Path(f"{output}.")
+    if output and output.endswith(os.sep):  # only the text says that a folder is meant
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder", output)
     return target
 
 

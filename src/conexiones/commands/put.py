@@ -152,7 +152,7 @@ class Sending:
     """Sends the files, several at a time, and reports on each."""
 
     def __init__(self, client: "AsyncClient", user: str, *, quiet: bool, as_json: bool) -> None:
-        self.failures = self.skipped = self.sent = 0
+        self.failures = 0
         self.bars = Bars(hidden=quiet or as_json)
         self._client = client
         self._user = user
@@ -182,7 +182,6 @@ class Sending:
         if isinstance(one, OSError):
             self._fail(one, str(one.filename))
         elif one.there is not None:
-            self.skipped += 1
             self._say(one, one.there, " (there already)", skipped=True)
         else:
             await self._send(one)
@@ -199,7 +198,6 @@ class Sending:
         finally:
             bar.close()
         self._under_way.discard(one.path)
-        self.sent += 1
         self._say(one, image, "", skipped=False)
 
     def _say(self, one: Found, image: "Image", remark: str, *, skipped: bool) -> None:
@@ -271,8 +269,4 @@ async def put(
     if not quiet:
         for folder in search.empty:
             click.echo(f"conexiones: {plain(folder)}: There is no file to send in this folder.", err=True)
-        if sending.skipped and not as_json:
-            count = sending.skipped
-            which = "1 file was" if count == 1 else f"{count} files were"
-            click.echo(f"conexiones: {which} there already; --again sends them too.", err=True)
     return 1 if sending.failures else 0
