@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from conexiones import AsyncClient, Client
-from conexiones.errors import ImageNotFound
+from conexiones.errors import ConexionesError
 from conexiones.sdk import ConnectionLost, ForkedInCall
 
 PIXEL = bytes.fromhex("424d3a0000000000000036000000280000000100000001000000010018000000000004000000") + bytes(
@@ -74,14 +74,22 @@ def after_calls(address: str) -> None:
 def after_failures(address: str) -> None:
     kept = []
     with Client(address) as client, Client("127.0.0.1:1", timeout=1) as lost:
-        for one in (client, lost):
+        for work in (
+            lambda: client.image("no id of an image"),
+            lambda: client.download("no id of an image"),
+            lambda: client.upload(b"no image" * 1_000_000),
+            lambda: client.stream_image(b"no image" * 1_000_000),
+            lambda: client.process_image(b"no image"),
+            lambda: next(client.watch("no token")),
+            lambda: lost.image("no id of an image"),
+        ):
             try:
-                one.image("no id of an image")
-            except (ImageNotFound, ConnectionLost) as error:
-                kept.append(error)
+                work()
+            except (ConexionesError, ConnectionLost) as error:
+                kept.append(error)  # with its traceback, and all that the frames there refer to
         in_child(partial(call, client))
         call(client)
-    assert len(kept) == 2
+    assert len(kept) == 7
 
 
 def after_close(address: str) -> None:

@@ -256,7 +256,10 @@ class Connection:
 
 
 async def ours(call: Any) -> Any:
-    """Awaits a call, or a part of one. Raises ConnectionLost if gRPC cancelled it rather than the caller."""
+    """Awaits a call, or a part of one. Raises ConnectionLost if gRPC cancelled it rather than the caller.
+
+    Like other functions that are given a call, it does not keep it when it fails: see `release`.
+    """
     try:
         return await call
     except asyncio.CancelledError:
@@ -264,6 +267,8 @@ async def ours(call: Any) -> Any:
         if task is not None and task.cancelling():
             raise
         raise ConnectionLost(why="the call was cancelled below") from None
+    finally:
+        del call
 
 
 async def next_message(call: Any, seconds: float) -> Any:
@@ -275,3 +280,5 @@ async def next_message(call: Any, seconds: float) -> Any:
     except TimeoutError:
         call.cancel()
         raise Stalled(why=f"nothing came for {seconds:g} seconds") from None
+    finally:
+        del call

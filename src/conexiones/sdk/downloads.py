@@ -138,6 +138,7 @@ class Range:
                 raise ConnectionLost(why="a frame came that cannot be read") from None
             finally:
                 call.cancel()
+                del call
         if self._end is None or self._offset < self._end:
             raise ConnectionLost(why="the image ended early")
 

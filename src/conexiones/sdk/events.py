@@ -42,6 +42,7 @@ async def watch(
                     raise
                 finally:
                     call.cancel()
+                    del call
             raise ConnectionLost(why="the server ended the stream")
         except ConexionesError as error:
             if not worth_retrying(error):

@@ -117,10 +117,21 @@ _BY_CODE = dict(_branches())
 _BROKEN = {Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
 
 
+def release(error: BaseException | None) -> None:
+    """Lets go of what the frames of an error of gRPC, and of those before it, refer to.
+
+    They hold the call for as long as the error lives, and gRPC could not end before a fork (forks.py).
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 def from_rpc(error: grpc.aio.AioRpcError) -> ConexionesError:
     """The error of a failed call."""
-    # Its frames hold the call, which would keep gRPC from ending before a fork (forks.py).
-    traceback.clear_frames(error.__traceback__)
+    release(error)
     code = Code(error.code().value[0])
     sentence = error.details() or ""
     for key, value in error.trailing_metadata() or ():
