@@ -82,7 +82,7 @@ def test_a_reader_that_goes_away_is_no_error_to_tell(shell: Shell, id: str) -> N
         "conexiones ls | true",
         "conexiones --help | true",
     ):
-        ran = shell.bash(f"set +o pipefail; conexiones {script}")
+        ran = shell.bash(f"set +o pipefail; {script}")
         assert ran.stderr == b"", script
 
 
