@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from conexiones.adapters.decoder.decoder_worker import loading
+from conexiones.adapters.decoder.decoder_worker.refusals import Refused
 
 SIZES = ((1, 1), (3, 2), (17, 13), (64, 5), (5, 64))
 HEIGHT_AT = 22
@@ -46,5 +47,5 @@ def test_bands_make_the_whole(mode: str, band: int, monkeypatch: pytest.MonkeyPa
             with Image.open(io.BytesIO(data)) as whole:
                 kind = "RGBA" if whole.has_transparency_data else "RGB"
                 assert pixels(data) == (size, whole.convert(kind).tobytes())
-            with pytest.raises(loading.Refused, match=r"truncated|short|read"):
+            with pytest.raises(Refused, match=r"truncated|short|read"):
                 pixels(data[: len(data) - 4])
