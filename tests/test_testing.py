@@ -1,9 +1,13 @@
 """conexiones.testing, as docs/testing.md shows it to others."""
 
 import re
+import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
 from conexiones import Client
@@ -33,6 +37,36 @@ def test_its_data_goes_with_it() -> None:
         folder = server.data_dir
         assert (folder / "catalog.sqlite3").exists()
     assert not folder.exists()
+
+
+OWNER = """
+import os, signal, sys
+from conexiones.testing import serve
+with serve() as server:
+    if sys.argv[1] == "and a child":
+        os.fork() or signal.pause()  # what it forked lives on, with all descriptors of its parent
+    print(server.pid, server.data_dir, flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("way", ["alone", "and a child"])
+def test_a_server_ends_with_its_owner_whatever_kills_that(way: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", OWNER, way], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout
+        pid, folder = owner.stdout.readline().split()
+        family = [psutil.Process(int(pid)), *psutil.Process(int(pid)).children(recursive=True)]
+        children = psutil.Process(owner.pid).children()
+        assert len(family) > 2
+        owner.kill()
+        owner.wait()
+        try:
+            assert psutil.wait_procs(family, timeout=60)[1] == []
+        finally:
+            for child in children:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+    shutil.rmtree(Path(folder).parent)
 
 
 def test_a_server_that_cannot_start_says_why() -> None:

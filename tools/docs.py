@@ -4,16 +4,17 @@ python tools/docs.py           writes the pages
 python tools/docs.py --check   prints which pages are out of date, and exits with status 1 if any is
 """
 
+import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import api_page
-import click
+from click.testing import CliRunner
 
 from conexiones.cli import main as cli
 from conexiones.settings import flag, table, variable
 
+NO_ENVIRONMENT = {name: None for name in os.environ if name.startswith("CONEXIONES_")}
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
@@ -35,24 +36,14 @@ def settings() -> str:
 
 
 def commands() -> str:
-    lines = ["# The command line", "", "This is the `--help` text of each command.", ""]
-    for name, command in _walk("conexiones", cli):
-        context = click.Context(
-            command,
-            info_name=name,
-            max_content_width=100,
-            terminal_width=100,
-            help_option_names=["-h", "--help"],
+    lines = ["# The command line", "", "This is what `--help` says of each command.", ""]
+    for name in ("", *sorted(cli.commands)):
+        words = name.split()
+        ran = CliRunner().invoke(
+            cli, [*words, "--help"], prog_name="conexiones", terminal_width=100, env=NO_ENVIRONMENT
         )
-        lines += [f"## `{name}`", "", "```", command.get_help(context), "```", ""]
+        lines += [f"## `{' '.join(['conexiones', *words])}`", "", "```", ran.output.rstrip("\n"), "```", ""]
     return "\n".join(lines)
-
-
-def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    yield name, command
-    if isinstance(command, click.Group):
-        for child, below in sorted(command.commands.items()):
-            yield from _walk(f"{name} {child}", below)
 
 
 PAGES = {"settings.md": settings, "cli.md": commands, "api.md": api_page.page}

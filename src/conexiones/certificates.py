@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +16,15 @@ _VALID = timedelta(days=825)
 """The longest validity that all clients accept."""
 
 
+_NAME = re.compile(r"(\*\.)?[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*\.?")
+
+
 def make(folder: Path, hosts: Iterable[str]) -> dict[Path, str]:
     """Writes PEM files into the folder, replacing files of the same names; returns their paths and purposes.
 
     The keys are P-256 and readable by their owner only. The certificates are valid for 825 days. The CA's key
-    is not kept, so nothing else can ever be signed with it. Raises OSError.
+    is not kept, so nothing else can ever be signed with it. Raises OSError, and ValueError for what is no
+    host.
     """
     now = datetime.now(UTC) - timedelta(minutes=5)  # the clocks of clients may be a little behind
     ca_key = ec.generate_private_key(ec.SECP256R1())
@@ -99,7 +104,15 @@ def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        return x509.DNSName(host)
+        pass
+    try:
+        # A certificate has names in ASCII: "ñandú.es" is xn--and-6ma2c.es.
+        name = host.encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{host!r} is neither the name nor the address of a host.")
+    return x509.DNSName(name)
 
 
 def _write(path: Path, certificate: x509.Certificate) -> Path:

@@ -10,18 +10,31 @@ import click
 from conexiones import __version__
 from conexiones.commands.completion import completion
 from conexiones.commands.doctor import doctor
+from conexiones.commands.get import get
 from conexiones.commands.images import hello, ls, rm, watch
-from conexiones.commands.transfers import get, put
+from conexiones.commands.put import put
+from conexiones.commands.text import lenient_output
 from conexiones.settings import Settings, SettingsError, flag, table, variable
 
 # No index has the project, so its name would find nothing there.
 _SERVER_EXTRA = "In a clone of the project: pip install '.[server]'."
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Commands(click.Group):
+    """Lists the commands with whole sentences, however narrow the terminal is."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(1000)) for name, command in sorted(self.commands.items())]
+            )
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="conexiones")
 def main() -> None:
     """Users and images of any size, over gRPC."""
+    lenient_output()
 
 
 def _settings_flags(command: "click.decorators.FC") -> "click.decorators.FC":
@@ -87,6 +100,8 @@ def certs(folder: Path, hosts: tuple[str, ...]) -> None:
         _fail(f"This needs the package {error.name}. {_SERVER_EXTRA}")
     try:
         made = make(folder, hosts)
+    except ValueError as error:
+        _fail(str(error))
     except OSError as error:
         _fail(f"Cannot write to {folder}: {error.strerror}.")
     for path, purpose in made.items():

@@ -6,6 +6,7 @@
         channel = grpc.insecure_channel(server.address)
 
 The server is the program that users run, in processes of its own; all of them have ended when the block ends.
+They also end if this process dies, whatever kills it.
 `samples()` and `hostile_samples()` return images to send to it.
 """
 
@@ -31,6 +32,34 @@ STOP_SECONDS = 30.0
 """How long the server may take to end."""
 
 
+# Ends the server when the process that started it is gone. It is a process of its own, since nothing of a
+# killed process could act. Where there are descriptors of processes, these name them even if ids are reused.
+_GUARD = """
+import os, select, signal, sys, time
+
+owner, server, grace = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+if hasattr(os, "pidfd_open"):
+    theirs = os.pidfd_open(server)
+    ended = select.poll()
+    ended.register(theirs, select.POLLIN)
+    try:
+        ended.register(os.pidfd_open(owner), select.POLLIN)
+        if os.getppid() == owner and theirs in dict(ended.poll()):
+            sys.exit()
+    except ProcessLookupError:
+        pass  # it is gone already
+    signal.pidfd_send_signal(theirs, signal.SIGTERM)
+    select.select([theirs], [], [], grace)
+    signal.pidfd_send_signal(theirs, signal.SIGKILL)
+else:
+    while os.getppid() == owner:
+        time.sleep(0.1)
+    os.kill(server, signal.SIGKILL)
+"""
+_GUARD_SECONDS = 2.0
+"""How long a server whose owner is gone has to end by itself."""
+
+
 class ServerError(Exception):
     """The server did not start. The text is its output."""
 
@@ -50,6 +79,7 @@ class Server:
         self.log = ""
         self._settings = {"address": "127.0.0.1:0", "data_dir": str(data_dir), **settings}
         self._process: subprocess.Popen[str]
+        self._guard: subprocess.Popen[bytes]
         self._reader: threading.Thread
         self._known = threading.Event()
 
@@ -75,6 +105,20 @@ class Server:
             text=True,
             env=environ,
         )
+        self._guard = subprocess.Popen(
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                "-c",
+                _GUARD,
+                *map(str, (os.getpid(), self._process.pid, _GUARD_SECONDS)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is not for it
+        )
         self._reader = threading.Thread(target=self._read, name="conexiones-server-log", daemon=True)
         self._reader.start()
         if not self._known.wait(START_SECONDS) or not self.address:
@@ -94,6 +138,8 @@ class Server:
     def wait(self, seconds: float | None = STOP_SECONDS) -> int:
         """Waits until the server has ended, and returns the exit status. Raises subprocess.TimeoutExpired."""
         status = self._process.wait(seconds)
+        self._guard.kill()
+        self._guard.wait()
         # The reader sees the end of the pipe when the last process that inherited it has ended.
         self._reader.join(STOP_SECONDS)
         if self._process.stdout:

@@ -11,9 +11,8 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -23,62 +22,10 @@ from PIL import Image
 
 from conexiones import Client
 from conexiones.testing import Server
+from tests.commands.shell import CLI, NOBODY, Shell, ended, lines
 from tests.support.bitmaps import bitmap
 from tests.support.clients import need
 from tests.support.waiting import DEADLINE
-
-CLI = [sys.executable, "-m", "conexiones"]
-NOBODY = "00000000-0000-7000-8000-000000000000"
-
-
-class Shell:
-    """Runs commands in a folder, with the server's address in the environment."""
-
-    def __init__(self, folder: Path, address: str) -> None:
-        self.folder = folder
-        self.environ = {**os.environ, "CONEXIONES_ADDRESS": address}
-
-    def __call__(
-        self, *arguments: str, status: int = 0, text: bytes = b""
-    ) -> subprocess.CompletedProcess[bytes]:
-        ran = subprocess.run(
-            [*CLI, *arguments],
-            cwd=self.folder,
-            env=self.environ,
-            input=text,
-            capture_output=True,
-            check=False,
-        )
-        assert ran.returncode == status, ran.stderr.decode()
-        assert b"Traceback" not in ran.stderr
-        return ran
-
-    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [*CLI, *arguments],
-            cwd=self.folder,
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-
-@contextmanager
-def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Kills the process at the end of the block, so that a failed test does not wait for it."""
-    try:
-        yield
-    finally:
-        process.kill()
-
-
-@pytest.fixture
-def shell(shared: Server, tmp_path: Path) -> Shell:
-    return Shell(tmp_path, shared.address)
-
-
-def lines(ran: "subprocess.CompletedProcess[bytes]") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
 def ids(rows: list[dict[str, Any]]) -> list[str]:
@@ -154,7 +101,7 @@ def test_every_failure_is_one_sentence_and_the_rest_goes_on(
     assert sorted(ran.stderr.decode().splitlines()) == [
         "conexiones: b.txt: The bytes are not an image of any known format.",
         "conexiones: c.jpg: The stream ended without a byte of an image.",
-        "conexiones: none.jpg: none.jpg: No such file or directory.",
+        "conexiones: none.jpg: No such file or directory.",
     ]
     found = {row["file"]: row for row in lines(ran)}
     assert found["b.txt"]["error"] == {
@@ -229,6 +176,8 @@ def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server,
             assert seen[3]["id"] == first.id
             with shell.start("watch", "--token", token) as people, ended(people):
                 assert people.stdout
+                assert people.stderr
+                assert people.stderr.readline() == b"conexiones: Listening; Ctrl-C ends it.\n"
                 while not (said := people.stdout.readline().decode()).startswith(f"described  {stored.id}"):
                     assert said.startswith(("stored ", "described "))
                 assert re.fullmatch(r"described  \S+  RGB, 8 bits, #[0-9a-f]{6}\n", said)

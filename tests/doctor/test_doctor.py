@@ -142,8 +142,6 @@ def test_nobody_answers() -> None:
     assert fault(address)[0] == "tcp"
     assert "connection refused" in fault(address)[1]
     assert fault("no.such.host.invalid:50051")[0] == "name"
-    for wrong in ("localhost", ":1", "localhost:port", "localhost:0", "localhost:65536"):
-        assert fault(wrong) == ("name", f"{wrong!r} is no address")
 
 
 class Old(BaseHTTPRequestHandler):

@@ -295,6 +295,9 @@ def test_tls_the_environment_and_a_server_that_is_full(
             refused.set()
             return 0.05
 
+        def __set__(self, *_: object) -> None:
+            """The server asks for half a minute."""
+
     def slow() -> Iterator[bytes]:
         yield photograph[:1000]
         opened.set()

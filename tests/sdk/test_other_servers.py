@@ -1,15 +1,18 @@
 """Downloads from servers that do what ours does not: real gRPC, another service behind it."""
 
 import hashlib
+import io
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import grpc
 import pytest
 
-from conexiones import AsyncClient
+from conexiones import AsyncClient, errors
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, DownloadImageResponse, Image
 from conexiones.gen.conexiones.v1.images_pb2_grpc import (
     ImageServiceServicer,
@@ -82,3 +85,52 @@ async def test_what_cannot_be_read_is_a_connection_that_failed() -> None:
         with pytest.raises(NoProgress):
             await client.download("1")
     await server.stop(None)
+
+
+class Failing(ImageServiceServicer):
+    """Sends some frames of an image, and then fails for good."""
+
+    FRAMES = 7
+
+    async def DownloadImage(  # noqa: N802 (as gRPC calls it)
+        self, request: DownloadImageRequest, context: Any
+    ) -> AsyncIterator[DownloadImageResponse]:
+        image = Image(id="1", size_bytes=100 * len(DATA), sha256=bytes(32), etag='"1"')
+        for number in range(self.FRAMES):
+            yield DownloadImageResponse(
+                image=image if number == 0 else None,
+                offset=number * len(DATA),
+                data=DATA,
+                crc32c=google_crc32c.value(DATA),
+            )
+        await context.abort(grpc.StatusCode.DATA_LOSS, "The rest is gone.")
+
+
+@pytest.mark.parametrize("kind", ["path", "file", "pipe"])
+async def test_a_download_that_ends_early_keeps_what_had_come(tmp_path: Path, kind: str) -> None:
+    server = grpc.aio.server()
+    add_ImageServiceServicer_to_server(Failing(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    path, came = tmp_path / "a", Failing.FRAMES * DATA
+    try:
+        async with AsyncClient(f"127.0.0.1:{port}") as client:
+            if kind == "path":
+                with pytest.raises(errors.DataLoss):
+                    await client.download("1", path)
+                assert path.with_name("a.part").read_bytes() == came
+                assert not path.exists()
+            elif kind == "file":
+                file = io.BytesIO()
+                with pytest.raises(errors.DataLoss):
+                    await client.download("1", file)
+                assert file.getvalue() == came
+            else:
+                os.mkfifo(path)
+                reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+                with pytest.raises(errors.DataLoss):
+                    await client.download("1", path)
+                assert os.read(reading, 1 << 20) == came
+                os.close(reading)
+    finally:
+        await server.stop(None)

@@ -69,7 +69,9 @@ def test_a_flag_wins_over_the_environment(tmp_path: Path) -> None:
         "serve", "--address=nowhere", CONEXIONES_ADDRESS="127.0.0.1:0", CONEXIONES_DATA_DIR=str(tmp_path)
     )
     assert refused.returncode == 1
-    assert refused.stderr == "conexiones: The address 'nowhere' is not of the form HOST:PORT.\n"
+    assert refused.stderr == (
+        "conexiones: The address 'nowhere' has no port: give HOST:PORT, such as nowhere:50051.\n"
+    )
 
 
 def test_a_second_server_on_the_port_is_refused(shared: Server, tmp_path: Path) -> None:

@@ -1,45 +1,73 @@
-"""What all client commands share: the options of the connection, running, error messages and output."""
+"""What all client commands share: the options of the connection, running, error messages."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from conexiones.sdk import Image, RenditionInfo
+from conexiones.commands.text import plain
+
+USAGE = 2
+"""The exit status of a command that is wrong in itself."""
+SETTINGS: dict[str, Any] = {"show_default": True}
 
 Command = Callable[..., Coroutine[Any, Any, int]]
 
 _SECURITY = (
-    click.option("--tls", envvar="CONEXIONES_TLS", is_flag=True, help="Encrypt; --ca and --cert imply it."),
     click.option(
-        "--ca", envvar="CONEXIONES_CA", type=click.Path(dir_okay=False), help="The CA to trust (PEM)."
+        "--tls",
+        envvar="CONEXIONES_TLS",
+        show_envvar=True,
+        is_flag=True,
+        help="Encrypt; --ca and --cert imply it.",
     ),
     click.option(
-        "--cert", envvar="CONEXIONES_CERT", type=click.Path(dir_okay=False), help="Client certificate (PEM)."
+        "--ca",
+        envvar="CONEXIONES_CA",
+        show_envvar=True,
+        type=click.Path(dir_okay=False),
+        help="The CA to trust (PEM).",
     ),
     click.option(
-        "--key", envvar="CONEXIONES_KEY", type=click.Path(dir_okay=False), help="Key of --cert (PEM)."
+        "--cert",
+        envvar="CONEXIONES_CERT",
+        show_envvar=True,
+        type=click.Path(dir_okay=False),
+        help="Client certificate (PEM).",
+    ),
+    click.option(
+        "--key",
+        envvar="CONEXIONES_KEY",
+        show_envvar=True,
+        type=click.Path(dir_okay=False),
+        help="Key of --cert (PEM).",
     ),
 )
 
 _OPTIONS = (
     click.option(
-        "--address", envvar="CONEXIONES_ADDRESS", default="localhost:50051", help="The server, HOST:PORT."
+        "--address",
+        envvar="CONEXIONES_ADDRESS",
+        show_envvar=True,
+        default="localhost:50051",
+        metavar="HOST:PORT",
+        help="The server.",
     ),
     *_SECURITY,
     click.option(
         "--timeout",
         envvar="CONEXIONES_TIMEOUT",
+        show_envvar=True,
         type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
         default=30.0,
-        help="Seconds that a call may take, and that a stream may be silent.",
+        help="How long a call may take, and a stream may be silent.",
     ),
 )
 
@@ -75,9 +103,12 @@ def command(name: str) -> Callable[[Command], click.Command]:
                 # Imported here, so that Ctrl-C during the import is handled like any other.
                 from conexiones.sdk import AsyncClient
 
-                async with AsyncClient(
-                    address, tls=tls, ca=ca, cert=cert, key=key, timeout=timeout
-                ) as client:
+                try:
+                    made = AsyncClient(address, tls=tls, ca=ca, cert=cert, key=key, timeout=timeout)
+                except ValueError as error:
+                    click.echo(f"conexiones: {error}", err=True)
+                    return USAGE
+                async with made as client:
                     return await work(client, **rest)
 
             sys.exit(_status(with_client))
@@ -85,25 +116,40 @@ def command(name: str) -> Callable[[Command], click.Command]:
         wrapped: Any = run
         for option in reversed(_OPTIONS):
             wrapped = option(wrapped)
-        return click.command(name, context_settings={"show_default": True})(wrapped)
+        return click.command(name, context_settings=SETTINGS)(wrapped)
 
     return decorate
 
 
 def _status(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     try:
-        return asyncio.run(work())
+        status = asyncio.run(work())
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except click.UsageError:
         raise  # click shows it, with the command's usage
-    except BrokenPipeError:
-        # The reader went away, as in `conexiones ls | head`. Closing stderr suppresses Python's own message.
-        sys.stderr.close()
-        return 1
     except Exception as error:
+        return _failed(_first(error))
+    return status
+
+
+def _first(error: Exception) -> Exception:
+    """The error itself, or the first of a group: what fails first ends the tasks beside it."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, OSError) and not error.filename:
+        # It is about standard output. What is still to be written there would fail again as Python ends.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # If the reader has gone away, as in `conexiones ls | head`, nobody needs to be told.
+    if not isinstance(error, BrokenPipeError):
         failed(error)
-        return 1
+    return 1
 
 
 def failed(error: Exception, what: str = "") -> None:
@@ -113,8 +159,11 @@ def failed(error: Exception, what: str = "") -> None:
 
 
 def failure(error: Exception, what: str = "") -> str:
-    """The line that `failed` prints."""
-    return f"conexiones: {f'{what}: ' if what else ''}{sentence(error)}"
+    """The line that `failed` prints. `what` is the file or the image that it is about."""
+    said = f"{plain(what)}: " if what else ""
+    if isinstance(error, OSError) and str(error.filename or "") == what:
+        return f"conexiones: {said}{error.strerror}."
+    return f"conexiones: {said}{sentence(error)}"
 
 
 def sentence(error: Exception) -> str:
@@ -123,44 +172,22 @@ def sentence(error: Exception) -> str:
 
     if isinstance(error, Unreachable):
         return f"{error.message} (conexiones doctor --server {error.facts['address']} says more.)"
-    if isinstance(error, InvalidField):
+    if isinstance(error, InvalidField) and error.field not in error.message:
         return f"{error.field}: {error.message}"
     if isinstance(error, ConexionesError):
         return error.message
     if isinstance(error, OSError):
-        name = f"{error.filename}: " if error.filename else ""
+        name = f"{plain(str(error.filename))}: " if error.filename else ""
         return f"{name}{error.strerror or error}."
     raise error
 
 
-def json_fields(image: "Image | RenditionInfo") -> dict[str, Any]:
-    """An image, or a rendition of one, as fields of a JSON object."""
-    from dataclasses import asdict
-
-    found = asdict(image) | {"sha256": image.sha256.hex()}
-    if "create_time" in found:
-        found["create_time"] = found["create_time"].isoformat()
-    return found
-
-
-def line(**values: Any) -> None:
-    """Prints one JSON object on one line."""
-    click.echo(json.dumps(values, ensure_ascii=False))
-
-
-def described(image: "Image | RenditionInfo", id: str) -> str:
-    """An image, or a rendition of one, on one line, for people."""
-    frames = f" × {image.frames}" if image.frames > 1 else ""
-    shape = f"{image.width} × {image.height}{frames}"
-    return f"{id}  {image.format:<5} {shape:>15}  {bytes_(image.size_bytes):>9}"
-
-
-def bytes_(count: float) -> str:
-    """A size for people, in decimal units."""
-    if count < 1000:
-        return f"{count:.0f} B"
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 1000:
-            return f"{count:.1f} {unit}"
-    return f"{count / 1000:.1f} TB"
+@contextmanager
+def interruptible(last_words: Callable[[], str]) -> Iterator[None]:
+    """After Ctrl-C, says what has become of it, unless that is nothing."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if said := last_words():
+            click.echo(f"conexiones: {said}", err=True)
+        raise

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conexiones.commands.client_command import line, security
+from conexiones.commands.client_command import security
+from conexiones.commands.text import line
 
 if TYPE_CHECKING:
     from conexiones.doctor.findings import Finding
@@ -22,9 +23,10 @@ _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 @security
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, max=3600, min_open=True),
+    metavar="SECONDS",
     default=5.0,
-    help="Seconds that one step to the server may take.",
+    help="How long one step to the server may take.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each check, on a line.")
 def doctor(*, server: str | None, data_dir: str | None, as_json: bool, **way: Any) -> None:
@@ -49,6 +51,7 @@ def doctor(*, server: str | None, data_dir: str | None, as_json: bool, **way: An
 
 
 def _findings(server: str | None, data_dir: str | None, way: dict[str, Any]) -> "Iterator[Finding]":
+    from conexiones.doctor.findings import Finding
     from conexiones.doctor.installation import check_installation
     from conexiones.settings import Settings, SettingsError
 
@@ -65,4 +68,9 @@ def _findings(server: str | None, data_dir: str | None, way: dict[str, Any]) -> 
         from conexiones.doctor.connection import check_connection
         from conexiones.sdk.connection import Options
 
-        yield from check_connection(Options(address=server, retries=0, patience=way["timeout"], **way))
+        try:
+            options = Options(address=server, retries=0, patience=way["timeout"], **way)
+        except ValueError as error:
+            yield Finding("name", "FAIL", str(error), "Give --server HOST:PORT.")
+        else:
+            yield from check_connection(options)

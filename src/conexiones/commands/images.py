@@ -1,14 +1,15 @@
 """`conexiones ls`, `rm`, `watch` and `hello`."""
 
-import asyncio
 import re
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from conexiones.commands.client_command import command, described, failed, json_fields, line
+from conexiones.commands.client_command import command, failed
+from conexiones.commands.text import described, json_fields, line, plain, row
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image
@@ -25,9 +26,9 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
-        if age := _AGE.fullmatch(value):
-            return datetime.now().astimezone() - timedelta(**{_UNITS[age[2]]: int(age[1])})
         try:
+            if age := _AGE.fullmatch(value):
+                return datetime.now().astimezone() - timedelta(**{_UNITS[age[2]]: int(age[1])})
             return datetime.fromisoformat(value).astimezone()
         except (ValueError, OverflowError):
             self.fail(
@@ -41,6 +42,7 @@ class Moment(click.ParamType[datetime]):
     "--since", type=Moment(), help="Created at this time or later: 2026-01-31T12:00, or 12h for an age."
 )
 @click.option("--until", type=Moment(), help="Created before this time.")
+@click.option("--name", default="", show_default=False, help="Only those whose name has this text in it.")
 @click.option("--limit", type=click.IntRange(min=1), help="The largest number of images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each image, on a line.")
 async def ls(
@@ -48,18 +50,23 @@ async def ls(
     user: str,
     since: datetime | None,
     until: datetime | None,
+    name: str,
     limit: int | None,
     as_json: bool,
 ) -> int:
-    """List images, newest first."""
+    """List images, newest first.
+
+    Each line has the id, the format, the size, the age, the name of the file and the user. The last two are
+    cut where the terminal ends (at 80 columns without one); programs take --json.
+    """
     count = 0
+    now = datetime.now(UTC)
     size = min(limit or 200, 200)
-    async for image in client.images(user=user, start=since, end=until, page_size=size):
+    async for image in client.images(user=user, start=since, end=until, name=name, page_size=size):
         if as_json:
             line(**json_fields(image))
         else:
-            created = image.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-            click.echo(f"{described(image, image.id)}  {created}  {image.user}".rstrip())
+            click.echo(row(image, now))
         count += 1
         if count == limit:
             break
@@ -88,14 +95,13 @@ async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> 
     """Report images as they are stored, described and deleted, until interrupted."""
     from conexiones.sdk import Deleted, Described, Stored
 
-    async for event in client.watch(token, user=user):
+    async for event in client.watch(token, user=user, ready=None if as_json else _once_ready()):
         if isinstance(event, Stored):
             if as_json:
                 line(event="stored", token=event.token, image=json_fields(event.image))
             else:
-                click.echo(
-                    f"stored     {described(event.image, event.image.id)}  {event.image.user}".rstrip()
-                )
+                told = "  ".join(plain(text) for text in (event.image.name, event.image.user) if text)
+                click.echo(f"stored     {described(event.image, event.image.id)}  {told}".rstrip())
         elif isinstance(event, Described):
             if as_json:
                 line(event="described", token=event.token, image=json_fields(event.image))
@@ -113,6 +119,19 @@ async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> 
     return 0
 
 
+def _once_ready() -> Callable[[str], None]:
+    """Says that it listens, when the server has said so for the first time."""
+    said = False
+
+    def ready(_: str) -> None:
+        nonlocal said
+        if not said:
+            click.echo("conexiones: Listening; Ctrl-C ends it.", err=True)
+        said = True
+
+    return ready
+
+
 def _shown(image: "Image") -> str:
     """The facts of an image, on one line."""
     if (facts := image.facts) is None:
@@ -125,12 +144,23 @@ def _shown(image: "Image") -> str:
 
 @command("hello")
 @click.argument("name")
-@click.option("--pow", default=0, help="A number to remember and to square.")
+@click.option(
+    "--pow",
+    type=click.IntRange(-(2**31), 2**31 - 1),
+    metavar="NUMBER",
+    default=0,
+    help="A number to remember and to square.",
+)
 @click.option("--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A small image.")
 @click.option("--json", "as_json", is_flag=True, help="The user as a JSON object, on a line.")
 async def hello(client: "AsyncClient", name: str, pow: int, image: Path | None, as_json: bool) -> int:
-    """Register or update the user NAME, and print the greeting (the tutorial's GetUser)."""
-    data = await asyncio.to_thread(image.read_bytes) if image else b""
+    """Register or update the user NAME, and print the greeting.
+
+    This is the tutorial's GetUser.
+    """
+    from conexiones.sdk.threads import beside
+
+    data = await beside(image.read_bytes) if image else b""
     greeting = await client.get_user(name, pow, data)
     if as_json and greeting.user:
         user = greeting.user

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from conexiones.addresses import split
 from conexiones.doctor.findings import Finding
 from conexiones.sdk.connection import Options
 
@@ -40,18 +41,12 @@ class Handshake:
     def __init__(self, options: Options) -> None:
         self.done = False
         self._options = options
-        host, _, port = options.address.rpartition(":")
-        self._host, self._port = host.removeprefix("[").removesuffix("]"), port
-        self._tls = bool(options.tls or options.ca or options.cert)
+        self._host, self._port = split(options.address)
+        self._tls = options.encrypted
 
     def check(self) -> Iterator[Finding]:
-        if not self._host or not self._port.isdecimal() or not 0 < int(self._port) < 65536:
-            yield Finding(
-                "name", "FAIL", f"{self._options.address!r} is no address", "Give --server HOST:PORT."
-            )
-            return
         try:
-            found = socket.getaddrinfo(self._host, int(self._port), type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except OSError as error:
             why = (error.strerror or "unknown").lower()
             yield Finding(
@@ -72,14 +67,14 @@ class Handshake:
             yield Finding("tcp", "FAIL", f"the connection broke: {_why(error)}", "Try again.")
 
     def _open(self) -> socket.socket:
-        return socket.create_connection((self._host, int(self._port)), timeout=self._options.timeout)
+        return socket.create_connection((self._host, self._port), timeout=self._options.timeout)
 
     def _connect(self, addresses: list[str]) -> Finding:
         """Tries each address by itself, because often only some addresses of a name answer."""
         failed: dict[str, OSError] = {}
         for address in addresses:
             try:
-                socket.create_connection((address, int(self._port)), timeout=self._options.timeout).close()
+                socket.create_connection((address, self._port), timeout=self._options.timeout).close()
             except OSError as error:
                 failed[address] = error
         says = "; ".join(f"{address}: {_why(error)}" for address, error in failed.items())

@@ -18,7 +18,7 @@ class ConexionesError(Exception):
     reason: ClassVar[str] = ""
     english: ClassVar[str]
     spanish: ClassVar[str]
-    retry_after: ClassVar[float | None] = None
+    retry_after: float | None = None
 
     def __init__(self, *, field: str = "", **facts: int | str) -> None:
         self.field = field

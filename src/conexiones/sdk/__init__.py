@@ -12,6 +12,7 @@ from conexiones.sdk.failures import (
     UnknownError,
     Unreachable,
 )
+from conexiones.sdk.forks import ForkedInCall
 from conexiones.sdk.renditions import Rendition, RenditionInfo, RenditionLimits
 from conexiones.sdk.results import (
     Deleted,
@@ -39,6 +40,7 @@ __all__ = [
     "Described",
     "Event",
     "Facts",
+    "ForkedInCall",
     "Greeting",
     "Image",
     "ImageReply",

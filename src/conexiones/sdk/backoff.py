@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 
 from conexiones.errors import ConexionesError
 from conexiones.sdk.failures import ConnectionLost, NoProgress, Unreachable
@@ -19,9 +20,11 @@ address is more likely wrong than its server is down."""
 class Backoff:
     """Exponential backoff with jitter. Gives up after `patience` seconds without progress."""
 
-    def __init__(self, patience: float, address: str) -> None:
+    def __init__(
+        self, patience: float, unreachable: Callable[[ConnectionLost], Awaitable[Unreachable]]
+    ) -> None:
         self._patience = patience
-        self._address = address
+        self._unreachable = unreachable
         self._since = time.monotonic()
         self._failures = 0
 
@@ -33,7 +36,9 @@ class Backoff:
     async def pause(self, error: ConexionesError, *, reached: bool) -> None:
         """Waits before the next attempt, at least as long as the server asked for (`retry_after`).
 
-        `reached`: whether the server has ever answered. Raises NoProgress, or Unreachable if it never has.
+        `reached`: whether the server has ever answered. When the patience does not allow for another attempt,
+        raises what the server said, such as TooManyUploads; after a lost connection NoProgress, or
+        Unreachable if the server has never answered.
         """
         delay = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self._failures)
         delay *= random.uniform(0.5, 1)
@@ -41,7 +46,11 @@ class Backoff:
         self._failures += 1
         spent = time.monotonic() - self._since
         if not reached and isinstance(error, ConnectionLost) and spent + delay > FIRST_ANSWER_SECONDS:
-            raise Unreachable(address=self._address, why=error.facts["why"]) from error
-        if spent + delay > self._patience:
+            raise await self._unreachable(error) from error
+        left = self._patience - spent
+        if left <= 0 or (error.retry_after or 0) > left:
+            if not isinstance(error, ConnectionLost):
+                raise error
             raise NoProgress(seconds=round(spent), last=error.message) from error
-        await asyncio.sleep(delay)
+        # The last pause is shortened, so that the last attempt is made when the patience is over.
+        await asyncio.sleep(min(delay, left))

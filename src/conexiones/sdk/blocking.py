@@ -5,9 +5,12 @@ import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar, overload
 
+from conexiones.sdk import forks
 from conexiones.sdk.client import AsyncClient, PathOrText, options_from
 from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.results import Image
@@ -19,24 +22,46 @@ T = TypeVar("T")
 _THREAD = "conexiones-client"
 
 
-@functools.cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """The event loop that all blocking clients of this process share. It ends with the process.
+class _Background:
+    """The event loop that all blocking clients of this process share, on a thread. It ends with the process.
 
     They share one because grpc.aio works best with a single event loop in a process.
     """
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
-    return loop
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name=_THREAD, daemon=True).start()
+            return self._loop
+
+    def forget(self) -> None:
+        """In a child, which has no such thread, and shares the files of the loop with its parent."""
+        if self._loop is not None:
+            forks.leak(self._loop)
+        self.__init__()  # type: ignore[misc]  # (another thread may have held the lock)
+
+
+_background = _Background()
+forks.in_child(_background.forget)
 
 
 def _wait(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        forks.check()
+    except forks.ForkedInCall:
+        work.close()
+        raise
     if threading.current_thread().name == _THREAD:
         work.close()
         raise RuntimeError(
             "A call of the client was made by a callback of the client: it would wait for itself."
         )
-    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    future = asyncio.run_coroutine_threadsafe(work, _background.loop())
     try:
         return future.result()
     except CancelledError:
@@ -86,7 +111,9 @@ def _iterating(
             while (item := _wait(following())) is not None:
                 yield item[0]
         finally:
-            _wait(items.aclose())
+            # A child that cannot make calls has none to end either.
+            with suppress(forks.ForkedInCall):
+                _wait(items.aclose())
 
     return call
 
@@ -94,8 +121,9 @@ def _iterating(
 class Client:
     """AsyncClient for code without asyncio.
 
-    Safe to use from several threads. `progress` and `ready` are called in the client's own thread, and must
-    not call the client.
+    Safe to use from several threads, and, if no call is in flight at a fork, from several processes. Pickled,
+    it is the options: what is unpickled connects by itself. `progress` and `ready` are called in the client's
+    own thread, and must not call the client.
     """
 
     _client: AsyncClient
@@ -118,7 +146,15 @@ class Client:
     ) -> None:
         self.close()
 
-    close = _blocking(AsyncClient.close)
+    def close(self) -> None:
+        """See AsyncClient.close."""
+        with suppress(forks.ForkedInCall):
+            _wait(self._client.close())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make, options = self._client.__reduce__()
+        return partial(type(self), **make.keywords), options
+
     upload = _blocking(AsyncClient.upload)
     get_upload = _blocking(AsyncClient.get_upload)
     cancel_upload = _blocking(AsyncClient.cancel_upload)

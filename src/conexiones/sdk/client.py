@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import fields
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -21,6 +22,7 @@ from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.sdk import downloads, events, results, usuario
 from conexiones.sdk.connection import Connection, Options
 from conexiones.sdk.renditions import Rendition, RenditionInfo
+from conexiones.sdk.requests import made
 from conexiones.sdk.results import (
     Event,
     Greeting,
@@ -31,7 +33,7 @@ from conexiones.sdk.results import (
     Upload,
     UserReply,
 )
-from conexiones.sdk.resume import StateFile, new_id
+from conexiones.sdk.resume import begin, new_id
 from conexiones.sdk.sources import AnySource, name_of, open_source
 from conexiones.sdk.uploads import CHUNK_BYTES, Progress, Uploader
 
@@ -51,7 +53,11 @@ class AsyncClient:
     patience: seconds without progress after which uploads, downloads and watching give up.
 
     Every call raises errors of `conexiones.errors`, or of `conexiones.sdk.failures`, which belong to the same
-    tree. ConnectionLost means that the server cannot be reached. A `cert` without its `key` is a ValueError.
+    tree. ConnectionLost means that the server cannot be reached. An address that is none, a `cert` without
+    its `key` and a number out of range are a ValueError at once.
+
+    Where the event loop has ended, another one may use the client. Pickled, it is the options: what is
+    unpickled connects by itself.
     """
 
     def __init__(
@@ -87,6 +93,12 @@ class AsyncClient:
         Raises ValueError for a timeout that is not a number of seconds.
         """
         return cls(**options_from(os.environ if environ is None else environ))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = self._connection.options
+        return partial(
+            type(self), **{field.name: getattr(options, field.name) for field in fields(options)}
+        ), ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,7 +138,9 @@ class AsyncClient:
         progress: called in the event loop with the number of durable bytes and the total, None if unknown.
         resume: only if the source is a path: a folder for the state file, or True for
             "<name>.conexiones-upload" beside the source. Another process that uploads the same file resumes
-            this upload.
+            this upload. Nothing is kept, and the upload is sent all the same, if the path is not a regular
+            file but a pipe, a device or a descriptor such as /dev/stdin, or if, with True, its folder cannot
+            be written to.
         chunk_size: bytes of one message; 1 MiB by default.
         sha256: the digest of the source if it is known, as 32 bytes or in hexadecimal. The server checks it,
             and this client hashes nothing. Otherwise the digest is computed while reading.
@@ -139,13 +153,8 @@ class AsyncClient:
         """
         digest = bytes.fromhex(sha256) if isinstance(sha256, str) else sha256
         name = name_of(source) if name is None else name
-        state = begun = None
-        if resume is not None and resume is not False:
-            if not isinstance(source, str | PathLike):
-                raise ValueError("Only the upload of a path can be resumed by another process.")
-            path = Path(source)
-            state = StateFile.of(path, None if resume is True else Path(resume))
-            begun = state.begin(path, address=self._connection.options.address, user=user or "", name=name)
+        address = self._connection.options.address
+        state, begun = begin(source, resume, address=address, user=user or "", name=name)
         opened = open_source(source, hashing=digest is None)
         uploader = Uploader(
             self._connection,
@@ -178,13 +187,15 @@ class AsyncClient:
 
     async def get_upload(self, id: str) -> Upload:
         """An upload in its present state. Raises UploadNotFound."""
-        reply = await self._connection.unary(lambda link: link.uploads.GetUpload, GetUploadRequest(id=id))
+        reply = await self._connection.unary(
+            lambda link: link.uploads.GetUpload, made(GetUploadRequest, id=id)
+        )
         return results.upload(reply.upload)
 
     async def cancel_upload(self, id: str) -> Upload:
         """Cancels an upload. Raises UploadNotFound, UploadEnded."""
         reply = await self._connection.unary(
-            lambda link: link.uploads.CancelUpload, CancelUploadRequest(id=id)
+            lambda link: link.uploads.CancelUpload, made(CancelUploadRequest, id=id)
         )
         return results.upload(reply.upload)
 
@@ -247,7 +258,8 @@ class AsyncClient:
 
         target: a path, a binary file to write to, or None for the bytes themselves. With a path, the bytes
             are written to "<name>.part", which is renamed when it is complete and on disk. With `resume`, the
-            part that an earlier process left is continued.
+            part that an earlier process left is continued. A link is followed to the file that it names.
+            Devices, pipes, sockets and descriptors such as /dev/stdout are written to; a folder is refused.
         rendition: download this rendition of the image; all other options then apply to its bytes, and a
             RenditionInfo is returned instead of the Image. The server makes it before it sends the first
             byte, which must arrive within `timeout`.
@@ -271,7 +283,7 @@ class AsyncClient:
 
     async def image(self, id: str) -> Image:
         """One image. Raises ImageNotFound."""
-        reply = await self._connection.unary(lambda link: link.images.GetImage, GetImageRequest(id=id))
+        reply = await self._connection.unary(lambda link: link.images.GetImage, made(GetImageRequest, id=id))
         return results.image(reply.image)
 
     async def images(
@@ -290,7 +302,7 @@ class AsyncClient:
 
         Times without a time zone are local times.
         """
-        request = ListImagesRequest(user=user or "", page_size=page_size, name=name or "")
+        request = made(ListImagesRequest, user=user or "", page_size=page_size, name=name or "")
         if sha256 is not None:
             request.sha256.extend(bytes.fromhex(one) if isinstance(one, str) else one for one in sha256)
             if not request.sha256:
@@ -310,7 +322,7 @@ class AsyncClient:
     async def delete(self, id: str) -> None:
         """Deletes an image. Raises ImageNotFound."""
         await self._connection.unary(
-            lambda link: link.images.DeleteImage, DeleteImageRequest(id=id), done=errors.ImageNotFound
+            lambda link: link.images.DeleteImage, made(DeleteImageRequest, id=id), done=errors.ImageNotFound
         )
 
     async def watch(
@@ -338,7 +350,7 @@ class AsyncClient:
 
         Raises EmptyName, NameTooLong, and an ImageError if the image is refused.
         """
-        request = GetUserRequest(name=name, pow=pow, image=image)
+        request = made(GetUserRequest, name=name, pow=pow, image=image)
         reply = await self._connection.unary(
             lambda link: link.usuario.GetUser,
             request,
@@ -352,7 +364,7 @@ class AsyncClient:
 
         Not retried after a lost connection, because that could store the image twice.
         """
-        request = GetUserRequest(name=name, image=image)
+        request = made(GetUserRequest, name=name, image=image)
         reply = await self._connection.unary(lambda link: link.usuario.ProcessImage, request, again=False)
         return results.greeting(reply)
 

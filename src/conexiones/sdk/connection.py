@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 import grpc
 
 from conexiones import errors
+from conexiones.addresses import split
 from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.sdk import forks, reasons
 from conexiones.sdk.backoff import Backoff
 from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, translated
 
@@ -41,11 +43,16 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
+MAX_SECONDS = 10**8
+"""The longest timeout, about three years: what gRPC can put in its header."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The options of a client. Times are in seconds; `ca`, `cert` and `key` are paths of PEM files.
 
-    Raises ValueError for a `cert` without its `key`, because gRPC would abort the process.
+    Raises ValueError for an address that is none, for a `cert` without its `key` (gRPC would abort the
+    process), and for a number that is out of range. `patience` may be infinite.
     """
 
     address: str
@@ -60,10 +67,26 @@ class Options:
     def __post_init__(self) -> None:
         if bool(self.cert) != bool(self.key):
             raise ValueError("cert and key go together.")
+        split(self.address)
+        if not 0 < self.timeout <= MAX_SECONDS:
+            raise ValueError(f"timeout is a number of seconds, above 0 and at most {MAX_SECONDS:,}.")
+        if not self.patience >= 0:
+            raise ValueError("patience is a number of seconds, at least 0.")
+        if self.retries < 0:
+            raise ValueError("retries is a number of attempts, at least 0.")
+
+    @property
+    def target(self) -> str:
+        """The address for gRPC, which takes some names of hosts, such as "dns", for a scheme."""
+        return f"dns:///{self.address}"
+
+    @property
+    def encrypted(self) -> bool:
+        return bool(self.tls or self.ca or self.cert)
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """None for plaintext. Raises OSError if a file cannot be read."""
-        if not (self.tls or self.ca or self.cert):
+        if not self.encrypted:
             return None
         ca, key, cert = (Path(file).read_bytes() if file else None for file in (self.ca, self.key, self.cert))
         return grpc.ssl_channel_credentials(ca, key, cert)
@@ -74,6 +97,7 @@ class Link:
     """A channel and the stubs over it."""
 
     channel: grpc.aio.Channel
+    loop: asyncio.AbstractEventLoop
     uploads: Any = field(init=False)
     images: Any = field(init=False)
     usuario: Any = field(init=False)
@@ -92,35 +116,78 @@ class Link:
             request_serializer=DownloadImageRequest.SerializeToString,
         )
 
+    def drop(self) -> None:
+        """Closes the channel without waiting, by letting go of all that refers to it."""
+        self.uploads = self.images = self.usuario = self.download = None
+        del self.channel
+
 
 class Connection:
-    """Belongs to the event loop that first uses it. Safe to use from many tasks at once."""
+    """Belongs to the event loop that uses it, and to another one only when that has ended. Safe to use from
+    many tasks of the loop at once."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.reached = False
         """Whether the server has ever answered."""
         self._link: Link | None = None
+        self._busy: set[Link] = set()
         self._closed = False
+        forks.register(self)
 
     def backoff(self) -> Backoff:
-        return Backoff(self.options.patience, self.options.address)
+        return Backoff(self.options.patience, self.unreachable)
+
+    async def unreachable(self, error: ConnectionLost) -> Unreachable:
+        """The error for a server that has never answered, with the reason in plain words."""
+        address, why = self.options.address, str(error.facts["why"])
+        words = reasons.plainly(why) if self.options.encrypted else await reasons.of_plaintext(why, address)
+        return Unreachable(address=address, why=words)
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Link]:
-        """The link for one call. Raises RuntimeError after close()."""
-        if self._closed:
-            raise RuntimeError("The client is closed.")
-        if self._link is None:
-            self._link = Link(self._open())
-        link = self._link
-        link.calls += 1
+        """The link for one call. Raises RuntimeError after close(), in another event loop than the one that
+        uses it, and, as ForkedInCall, in a child that cannot use gRPC."""
+        link = self._begin()
         try:
             yield link
         finally:
             link.calls -= 1
-            if link.retired and not link.calls:
-                await link.channel.close()
+            if not link.calls:
+                self._busy.discard(link)
+                if link.retired:
+                    await link.channel.close()
+
+    def _begin(self) -> Link:
+        with forks.beginning():
+            if self._closed:
+                raise RuntimeError("The client is closed.")
+            loop = asyncio.get_running_loop()
+            if self._link is not None and self._link.loop is not loop:
+                if self._link.loop.is_running():
+                    raise RuntimeError(
+                        "An AsyncClient belongs to one event loop, and another one uses it: make one for each"
+                        " loop, or use Client."
+                    )
+                self._link.drop()
+                self._link = None
+            if self._link is None:
+                self._link = Link(self._open(), loop)
+            self._link.calls += 1
+            self._busy.add(self._link)
+            return self._link
+
+    def give_up(self) -> bool:
+        if self._link is not None and not self._link.calls:
+            self._link.drop()
+            self._link = None
+        return bool(self._busy)
+
+    def held(self) -> list[Any]:
+        held = [*self._busy, *([self._link] if self._link else [])]
+        self._link = None
+        self._busy = set()
+        return held
 
     def renew(self, link: Link) -> None:
         """Gives new calls a new connection. Calls in flight on the old one may finish there."""
@@ -131,14 +198,15 @@ class Connection:
     async def close(self) -> None:
         """Ends all calls and refuses new ones."""
         self._closed = True
-        if self._link is not None:
-            await self._link.channel.close()
+        link, self._link = self._link, None
+        if link is not None:
+            await link.channel.close()
 
     def _open(self) -> grpc.aio.Channel:
         credentials = self.options.credentials()
         if credentials is None:
-            return grpc.aio.insecure_channel(self.options.address, options=_OPTIONS)
-        return grpc.aio.secure_channel(self.options.address, credentials, options=_OPTIONS)
+            return grpc.aio.insecure_channel(self.options.target, options=_OPTIONS)
+        return grpc.aio.secure_channel(self.options.target, credentials, options=_OPTIONS)
 
     async def once(self, method: Callable[[Link], Any], request: Any, seconds: float | None = None) -> Any:
         """One attempt at a unary call, of at most `seconds` (by default the client's timeout)."""
@@ -181,15 +249,17 @@ class Connection:
                 refused = isinstance(error, errors.ServerBusy | errors.ServerDraining)
                 if not left or not (again or refused) or loop.time() >= end:
                     if isinstance(error, ConnectionLost) and not self.reached:
-                        address, why = self.options.address, error.facts["why"]
-                        raise Unreachable(address=address, why=why) from error
+                        raise await self.unreachable(error) from error
                     raise
                 await backoff.pause(error, reached=True)
         raise AssertionError("unreachable")
 
 
 async def ours(call: Any) -> Any:
-    """Awaits a call, or a part of one. Raises ConnectionLost if gRPC cancelled it rather than the caller."""
+    """Awaits a call, or a part of one. Raises ConnectionLost if gRPC cancelled it rather than the caller.
+
+    Like other functions that are given a call, it does not keep it when it fails: see `release`.
+    """
     try:
         return await call
     except asyncio.CancelledError:
@@ -197,6 +267,8 @@ async def ours(call: Any) -> Any:
         if task is not None and task.cancelling():
             raise
         raise ConnectionLost(why="the call was cancelled below") from None
+    finally:
+        del call
 
 
 async def next_message(call: Any, seconds: float) -> Any:
@@ -208,3 +280,5 @@ async def next_message(call: Any, seconds: float) -> Any:
     except TimeoutError:
         call.cancel()
         raise Stalled(why=f"nothing came for {seconds:g} seconds") from None
+    finally:
+        del call

@@ -21,15 +21,21 @@ from conexiones.sdk.connection import Connection, next_message
 from conexiones.sdk.failures import ConnectionLost, ServerTooOld, Stalled, worth_retrying
 from conexiones.sdk.frames import Frame
 from conexiones.sdk.parts import Part
+from conexiones.sdk.places import Sink, regular
 from conexiones.sdk.renditions import Rendition, RenditionInfo
+from conexiones.sdk.requests import made
 from conexiones.sdk.results import Image
+from conexiones.sdk.threads import beside
 from conexiones.sdk.uploads import Progress
 
 Received: TypeAlias = Image | RenditionInfo
 """Describes the bytes that were downloaded: those of an image, or of a rendition of one."""
 
+Writable: TypeAlias = BinaryIO | Part | Sink
 WRITE_QUEUE_FRAMES = 4
 """Frames, of 1 MiB each, that may be queued while earlier ones are being written."""
+STOP_SECONDS = 5.0
+"""How long a download that ends early may take to write what has come."""
 
 T = TypeVar("T")
 
@@ -55,7 +61,9 @@ class Wanted:
 
     def request(self) -> DownloadImageRequest:
         rendition = renditions.message(self.rendition) if self.rendition is not None else None
-        return DownloadImageRequest(id=self.id, offset=self.offset, limit=self.limit, rendition=rendition)
+        return made(
+            DownloadImageRequest, id=self.id, offset=self.offset, limit=self.limit, rendition=rendition
+        )
 
 
 class Range:
@@ -130,6 +138,7 @@ class Range:
                 raise ConnectionLost(why="a frame came that cannot be read") from None
             finally:
                 call.cancel()
+                del call
         if self._end is None or self._offset < self._end:
             raise ConnectionLost(why="the image ended early")
 
@@ -167,7 +176,7 @@ async def into_bytes(connection: Connection, wanted: Wanted, progress: Progress 
 async def into_file(
     connection: Connection,
     wanted: Wanted,
-    file: BinaryIO | Part,
+    file: "Writable",
     *,
     digest: "hashlib._Hash | None" = None,
     begun: int = 0,
@@ -198,6 +207,7 @@ async def into_file(
         await writing.end()
         tell()
     finally:
+        # Whatever ends it, what has come is kept.
         await writing.stop()
         await pieces.aclose()
     if digest:
@@ -208,8 +218,10 @@ async def into_file(
 class _Writing:
     """Writes and hashes pieces in a thread, in order, while further pieces arrive."""
 
-    def __init__(self, file: BinaryIO | Part, digest: "hashlib._Hash | None") -> None:
+    def __init__(self, file: "Writable", digest: "hashlib._Hash | None") -> None:
         self.written = 0
+        # Only a file on a disk is sure to take bytes in time; a pipe waits for its reader.
+        self._call = asyncio.to_thread if isinstance(file, Part) else beside
         self._file = file
         self._digest = digest
         self._queue: list[bytes] = []
@@ -225,17 +237,26 @@ class _Writing:
         await (await self._begin_next())
 
     async def stop(self) -> None:
-        """Waits until no thread uses the file, so that the caller may close it."""
-        if self._job is not None:
-            done, _ = await asyncio.wait({self._job}, timeout=5)
-            for job in done:
-                job.exception()  # marks it as retrieved: another exception already ends the download
+        """Writes what is still queued, and waits until no thread uses the file, so that the caller may close
+        it. Gives up if that takes long or fails: where there is something to write, another exception already
+        ends the download."""
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                while self._job is not None and not await self._failed(self._job) and self._queue:
+                    await self._begin_next()
+        except TimeoutError:
+            pass
+
+    @staticmethod
+    async def _failed(job: "asyncio.Future[None]") -> bool:
+        await asyncio.wait({job})
+        return job.cancelled() or job.exception() is not None
 
     async def _begin_next(self) -> asyncio.Future[None]:
         if self._job is not None:
             await self._job
         pieces, self._queue = self._queue, []
-        self._job = asyncio.ensure_future(asyncio.to_thread(self._write, pieces))
+        self._job = asyncio.ensure_future(self._call(self._write, pieces))
         return self._job
 
     def _write(self, pieces: list[bytes]) -> None:
@@ -251,18 +272,26 @@ class _Writing:
 async def into_path(
     connection: Connection, wanted: Wanted, path: Path, *, resume: bool, progress: Progress | None
 ) -> Received:
-    """Downloads into "<name>.part" beside `path`, which is renamed to `path` when it is complete and on disk.
+    """Downloads into "<name>.part" beside the file that the path names, which it then replaces when it is
+    complete and on disk. What is not a regular file is written to instead.
 
-    Raises BlockingIOError if another process writes the same part.
+    Raises IsADirectoryError, and BlockingIOError if another process writes the same part.
     """
-    part = await asyncio.to_thread(Part, path.with_name(path.name + ".part"))
+    place = await asyncio.to_thread(regular, path)
+    if place is None:
+        sink = Sink(path)
+        try:
+            return await into_file(connection, wanted, sink, progress=progress)
+        finally:
+            sink.close()
+    part = await asyncio.to_thread(Part, place)
     try:
         try:
             received = await _into_part(connection, wanted, part, resume=resume, progress=progress)
         except BaseException:
             await asyncio.to_thread(part.flush)
             raise
-        await asyncio.to_thread(part.become, path)
+        await asyncio.to_thread(part.finish)
         return received
     finally:
         part.close()

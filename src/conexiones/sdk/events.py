@@ -9,6 +9,7 @@ from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest, WatchIma
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, next_message
 from conexiones.sdk.failures import ConnectionLost, Stalled, worth_retrying
+from conexiones.sdk.requests import made
 from conexiones.sdk.results import Deleted, Described, Event, Resync, Stored
 
 SILENCE_SECONDS = 45.0
@@ -20,6 +21,7 @@ async def watch(
     connection: Connection, *, token: str, user: str, ready: Callable[[str], object] | None
 ) -> AsyncGenerator[Event, None]:
     """See AsyncClient.watch. An empty `token` means from now on; an empty `user` means all users."""
+    made(WatchImagesRequest, resume_token=token, user=user)  # refuses what cannot be sent
     backoff = connection.backoff()
     while True:
         try:
@@ -40,6 +42,7 @@ async def watch(
                     raise
                 finally:
                     call.cancel()
+                    del call
             raise ConnectionLost(why="the server ended the stream")
         except ConexionesError as error:
             if not worth_retrying(error):

@@ -19,13 +19,14 @@ example `errors.FailedPrecondition`, with the server's sentence as its message.
 """
 
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from conexiones import errors
@@ -116,8 +117,21 @@ _BY_CODE = dict(_branches())
 _BROKEN = {Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
 
 
+def release(error: BaseException | None) -> None:
+    """Lets go of what the frames of an error of gRPC, and of those before it, refer to.
+
+    They hold the call for as long as the error lives, and gRPC could not end before a fork (forks.py).
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 def from_rpc(error: grpc.aio.AioRpcError) -> ConexionesError:
     """The error of a failed call."""
+    release(error)
     code = Code(error.code().value[0])
     sentence = error.details() or ""
     for key, value in error.trailing_metadata() or ():
@@ -134,12 +148,15 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ConexionesError:
 
 def from_fields(code: int, reason: str, message: str, details: Iterable[Any]) -> ConexionesError:
     """The error with this code and reason, and the facts that `details` have for it."""
-    info, local, bad = ErrorInfo(), LocalizedMessage(), BadRequest()
+    info, local, bad, retry = ErrorInfo(), LocalizedMessage(), BadRequest(), RetryInfo()
     for detail in details:
-        for known in (info, local, bad):
+        for known in (info, local, bad, retry):
             detail.Unpack(known)
     field = bad.field_violations[0].field if bad.field_violations else ""
-    return _rebuilt(code, reason, message, field=field, facts=info.metadata, mensaje=local.message)
+    error = _rebuilt(code, reason, message, field=field, facts=info.metadata, mensaje=local.message)
+    if retry.HasField("retry_delay"):
+        error.retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+    return error
 
 
 def from_told(told: Error | Failure) -> ConexionesError:

@@ -7,9 +7,14 @@ with the number of durable bytes, or the image if the upload has been finished s
 import hashlib
 import json
 import os
+import tempfile
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
+
+from conexiones.sdk import places
 
 SUFFIX = ".conexiones-upload"
 
@@ -38,9 +43,9 @@ class StateFile:
     def of(cls, source: Path, folder: Path | None) -> "StateFile":
         """The state file beside the source, or in `folder` under a name that depends on the source's path."""
         if folder is None:
-            return cls(source.with_name(source.name + SUFFIX))
+            return cls(places.beside(source, SUFFIX))
         digest = hashlib.sha256(str(source.absolute()).encode(errors="surrogateescape")).hexdigest()
-        return cls(folder / f"{source.name}.{digest[:12]}{SUFFIX}")
+        return cls(places.beside(folder / source.name, f".{digest[:12]}{SUFFIX}"))
 
     def begin(self, source: Path, *, address: str, user: str, name: str) -> Begun:
         """The upload in the state file if it is of the same file, address, user and name; otherwise a new
@@ -64,7 +69,9 @@ class StateFile:
         return request_id
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        """If the file cannot be removed, it stays: it is of an upload that has ended, and does no harm."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def _read(self) -> Begun | None:
         try:
@@ -73,9 +80,48 @@ class StateFile:
             return None
 
     def _write(self, begun: Begun) -> None:
-        draft = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(asdict(begun)))
-        draft.replace(self.path)
+        # A new file under a name that nobody can foresee, in case the folder is one that others write to.
+        descriptor, draft = tempfile.mkstemp(suffix=SUFFIX, prefix=".", dir=self.path.parent)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(asdict(begun), file)
+            Path(draft).replace(self.path)
+        except BaseException:
+            Path(draft).unlink()
+            raise
+
+
+def begin(
+    source: object, resume: str | PathLike[str] | bool | None, *, address: str, user: str, name: str
+) -> tuple[StateFile | None, Begun | None]:
+    """The upload of the source, and where it is recorded; None for both if it is not, see AsyncClient.upload.
+
+    Raises ValueError if it cannot be because the source is no path, and OSError if the folder `resume` takes
+    no file.
+    """
+    if resume is None or resume is False:
+        return None, None
+    if not isinstance(source, str | PathLike):
+        raise ValueError("Only the upload of a path can be resumed by another process.")
+    path = Path(source)
+    if not places.is_regular(path):
+        return None, None
+    state = StateFile.of(path, None if resume is True else Path(resume))
+    try:
+        return state, state.begin(path, address=address, user=user, name=name)
+    except OSError:
+        if resume is True:
+            return None, None
+        raise
+
+
+def why_not(source: Path) -> str:
+    """Why another process could not resume the upload of this path; "" if it could."""
+    if not places.is_regular(source):
+        return "It can be read only once"
+    if not os.access(source.parent, os.W_OK | os.X_OK):
+        return "Nothing can be kept in its folder"
+    return ""
 
 
 def new_id() -> str:

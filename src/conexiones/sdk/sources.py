@@ -2,9 +2,13 @@
 durable."""
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
+import re
+import select
+import stat
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
@@ -14,11 +18,17 @@ from unicodedata import category
 
 import google_crc32c
 
+from conexiones.sdk import places
 from conexiones.sdk.failures import SourceChanged
+from conexiones.sdk.threads import beside
 
 AnySource: TypeAlias = (
     str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Iterable[bytes] | AsyncIterable[bytes]
 )
+
+PIECE_BYTES = 256 << 10
+"""Bytes that are read at a time from what can be read only once."""
+_URL = re.compile(r"https?://", re.IGNORECASE)
 
 REHASH_BYTES = 8 << 20
 """Bytes that are hashed at a time when nothing is sent. Cancelling has to wait for one such piece."""
@@ -71,17 +81,17 @@ class Source(Protocol):
 
 
 def open_source(source: AnySource, *, hashing: bool) -> Source:
-    """The Source for anything that `upload` accepts. Raises OSError if a file cannot be opened, and TypeError
-    for an object that is no source."""
+    """The Source for anything that `upload` accepts. Raises OSError if a file cannot be opened, ValueError
+    for a URL, and TypeError for an object that is no source."""
     if isinstance(source, str | PathLike):
-        return Seekable(Path(source).open("rb"), hashing=hashing, owned=True)
+        return _of_path(Path(source), str(source), hashing=hashing)
     if isinstance(source, bytes | bytearray | memoryview):
         return Seekable(io.BytesIO(source), hashing=hashing, owned=True)
     if hasattr(source, "read"):
         file = cast(BinaryIO, source)
         if _seekable(file):
             return Seekable(file, hashing=hashing, owned=False)
-        return Stream(iter(lambda: file.read(256 << 10) or b"", b""), hashing=hashing)
+        return Stream(_read(file), hashing=hashing)
     if isinstance(source, AsyncIterable):
         return Stream(aiter(source), hashing=hashing)
     if isinstance(source, Iterable):
@@ -92,11 +102,44 @@ def open_source(source: AnySource, *, hashing: bool) -> Source:
 def name_of(source: AnySource) -> str:
     """The name of the file, if the source is the path of one; otherwise empty. What the server does not take
     in a name is replaced."""
-    if not isinstance(source, str | PathLike) or not Path(source).is_file():
+    if not isinstance(source, str | PathLike) or not places.is_regular(Path(source)):
         return ""
     text = os.fsencode(Path(source).name).decode(errors="replace")
     printable = "".join("_" if category(one) in {"Cc", "Zl", "Zp"} else one for one in text)
     return printable.encode()[:NAME_BYTES].decode(errors="ignore")
+
+
+def _of_path(path: Path, text: str, *, hashing: bool) -> Source:
+    if _URL.match(text) and not path.exists():
+        raise ValueError(
+            f"{text} is a URL, and a source is a path or bytes: download it, for example with curl, and give"
+            " the file."
+        )
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "This is a folder", str(path))
+    if places.is_regular(path):
+        return Seekable(path.open("rb"), hashing=hashing, owned=True)
+    if places.descriptor(path) is not None or path.is_block_device():
+        file = places.opened(path)
+        if file.seekable() and not os.isatty(file.fileno()):
+            return Seekable(file, hashing=hashing, owned=True)
+        return Stream(_pieces(file), hashing=hashing)
+    path.stat()  # raises if nothing is there
+    return Stream(_pieces(path), hashing=hashing)
+
+
+def _pieces(place: Path | BinaryIO) -> Iterator[bytes]:
+    """What comes out of a pipe, a device or a socket, as it comes. A path is opened with the first piece."""
+    with places.opened(place) if isinstance(place, Path) else place as file:
+        yield from _read(file)
+
+
+def _read(file: BinaryIO) -> Iterator[bytes]:
+    while (piece := file.read(PIECE_BYTES)) != b"":
+        if piece is None:
+            select.select([file], [], [])  # it does not block, and has nothing yet
+        else:
+            yield piece
 
 
 def _seekable(file: BinaryIO) -> bool:
@@ -117,6 +160,7 @@ class Seekable:
         self.size: int | None = self._end
         self._hash = hashlib.sha256() if hashing else None
         self._hashed = 0
+        self._written = _written(file) if owned else None
 
     @property
     def again(self) -> bool:
@@ -134,6 +178,8 @@ class Seekable:
     async def digest(self) -> bytes:
         while self._hash and self._hashed < self._end:
             await asyncio.to_thread(self._take, self._hashed, REHASH_BYTES)
+        if self._written != (_written(self._file) if self._owned else None):
+            raise SourceChanged(what="it was written to while it was read")
         return self._hash.digest() if self._hash else b""
 
     def close(self) -> None:
@@ -152,6 +198,14 @@ class Seekable:
             self._hash.update(memoryview(data)[self._hashed - offset :])
             self._hashed = offset + len(data)
         return Chunk(offset, data, google_crc32c.value(data))
+
+
+def _written(file: BinaryIO) -> tuple[int, int] | None:
+    """The size and the time of the last change of a regular file; None for anything else."""
+    if isinstance(file, io.BytesIO):
+        return None
+    found = os.fstat(file.fileno())
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 class Stream:
@@ -185,7 +239,7 @@ class Stream:
         if isinstance(self._pieces, AsyncIterator):
             piece = await anext(self._pieces, None)
         else:
-            piece = await asyncio.to_thread(next, self._pieces, None)
+            piece = await beside(next, self._pieces, None)
         if piece is None:
             self._ended = True
             return

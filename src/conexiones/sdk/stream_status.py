@@ -12,6 +12,8 @@ from typing import Any
 
 import grpc
 
+from conexiones.sdk.failures import release
+
 _CORE = "Internal error from Core"
 _WAIT_SECONDS = 1.0
 """How long to wait for the server's status."""
@@ -29,6 +31,7 @@ class StreamStatus:
 
     async def of(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
         """The server's error if there is one, otherwise `error`."""
+        release(error)
         if error.details() != _CORE:
             return error
         for _ in range(int(_WAIT_SECONDS / _STEP_SECONDS)):

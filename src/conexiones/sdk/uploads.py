@@ -17,7 +17,8 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
 )
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, ours
-from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc, worth_retrying
+from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc, release, worth_retrying
+from conexiones.sdk.requests import made
 from conexiones.sdk.results import Image, Upload, UploadState
 from conexiones.sdk.resume import new_id
 from conexiones.sdk.sources import Chunk, Source
@@ -121,7 +122,7 @@ class Uploader:
                 await self._backoff.pause(error, reached=self._connection.reached)
 
     async def _create(self) -> Upload:
-        request = CreateUploadRequest(request_id=self._request_id, user=self._user, name=self._name)
+        request = made(CreateUploadRequest, request_id=self._request_id, user=self._user, name=self._name)
         if self._source.size:  # an empty source announces no size: it is refused as an empty image
             request.size_bytes = self._source.size
         reply = await self._connection.once(lambda link: link.uploads.CreateUpload, request)
@@ -299,14 +300,18 @@ class _WriteStream:
             if not keep and not work.done():
                 work.add_done_callback(_seen)
                 work.cancel()
+            if work.done() and not work.cancelled() and _of_grpc(work.exception()):
+                release(work.exception())
         if _of_grpc(work.exception()):
             raise ConnectionLost(why="a message could not be sent")
         return work.result()
 
     async def end(self) -> None:
+        """Ends the call. The stream cannot be used any more."""
         self._call.cancel()
         self._acks.cancel()
         await asyncio.wait({self._acks})
+        del self._call, self._status, self._acks  # see `release`
 
 
 def settled(upload: Upload) -> Image:

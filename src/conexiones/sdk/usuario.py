@@ -10,6 +10,7 @@ from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, Link, ours
 from conexiones.sdk.failures import ConnectionLost, from_rpc
+from conexiones.sdk.requests import made
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
 from conexiones.sdk.sources import AnySource, open_source
 from conexiones.sdk.stream_status import StreamStatus
@@ -38,6 +39,7 @@ async def stream_image(connection: Connection, source: AnySource, chunk_size: in
                 raise ConnectionLost(why="nothing came") from None
             finally:
                 call.cancel()
+                del call, status
     finally:
         opened.close()
     return results.greeting(reply)
@@ -45,19 +47,17 @@ async def stream_image(connection: Connection, source: AnySource, chunk_size: in
 
 async def _send_fragments(call: Any, source: Any, chunk_size: int, seconds: float) -> None:
     offset = 0
-    while (chunk := await source.chunk(offset, chunk_size)).data:
-        try:
+    try:
+        while (chunk := await source.chunk(offset, chunk_size)).data:
             async with asyncio.timeout(seconds):
                 await ours(call.write(GetImage(image=chunk.data)))
-        except asyncio.InvalidStateError:
-            # The server has already ended the call; the caller gets its status.
-            return
-        offset += len(chunk.data)
-        source.release(offset)
-    try:
+            offset += len(chunk.data)
+            source.release(offset)
         await ours(call.done_writing())
     except asyncio.InvalidStateError:
-        return
+        return  # the server has already ended the call; the caller gets its status
+    finally:
+        del call
 
 
 def image_stream(
@@ -79,7 +79,7 @@ def user_stream(
         connection,
         lambda link: link.usuario.GetUserBidiStream,
         users,
-        lambda user: GetUserRequest(name=user.name, pow=user.pow, image=user.image),
+        lambda user: made(GetUserRequest, name=user.name, pow=user.pow, image=user.image),
         results.user_reply,
     )
 
@@ -97,12 +97,7 @@ async def _exchange(
         call = method(link)()
         status = StreamStatus(call)
 
-        async def send() -> None:
-            async for item in _each(items):
-                await call.write(message(item))
-            await call.done_writing()
-
-        sending = asyncio.create_task(send())
+        sending = asyncio.create_task(_send(call, items, message))
         reading: asyncio.Task[Any] | None = None
         try:
             while True:
@@ -125,6 +120,16 @@ async def _exchange(
                     await asyncio.wait({task})
                     if not task.cancelled():
                         task.exception()
+            del call, status, sending, reading, task
+
+
+async def _send(call: Any, items: Iterable[T] | AsyncIterable[T], message: Callable[[T], Any]) -> None:
+    try:
+        async for item in _each(items):
+            await call.write(message(item))
+        await call.done_writing()
+    finally:
+        del call
 
 
 async def _read(call: Any, status: StreamStatus) -> Any:
@@ -132,6 +137,8 @@ async def _read(call: Any, status: StreamStatus) -> Any:
         return await ours(call.read())
     except grpc.aio.AioRpcError as error:
         raise from_rpc(await status.of(error)) from error
+    finally:
+        del call, status
 
 
 def _by_stream(sending: "asyncio.Task[None]") -> bool:

@@ -4,6 +4,8 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 
+from conexiones.addresses import split
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -13,16 +15,13 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> "Address":
         """Reads HOST:PORT, with an IPv6 host in brackets; a name is looked up. Raises ValueError."""
-        host, _, port = text.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"The address {text!r} is not of the form HOST:PORT.")
+        host, port = split(text, any_port=True)
         try:
             # IPv4 first: "localhost" then means what most clients try first.
-            found = sorted(socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM))
+            found = sorted(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except OSError:
             raise ValueError(f"The host of the address {text!r} is not known.") from None
-        return cls(str(found[0][4][0]), int(port))
+        return cls(str(found[0][4][0]), port)
 
     @property
     def is_loopback(self) -> bool:

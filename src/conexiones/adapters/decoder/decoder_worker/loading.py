@@ -2,7 +2,8 @@
 
 import os
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import pyvips
 
@@ -24,6 +25,11 @@ LOADERS = {
 """Format → loader of libvips. BMP has none here, and is loaded by Pillow; `heif` opens AVIF and HEIF."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
+
+BAND_PIXELS = 4 << 20
+"""Pixels of a BMP that are read at a time."""
+BITS = {"1": 1, "P;1": 1, "P;2": 2, "P;4": 4, "P": 8, "L": 8, "BGR;15": 16, "BGR;16": 16, "BGR": 24}
+"""Layout of a BMP's pixels, as Pillow names them → bits of a pixel; 32 for all others."""
 
 ANY = 10_000_000
 """The largest width or height that libvips has, which stands for no limit."""
@@ -127,17 +133,51 @@ def has_all_pixels(error: str) -> bool:
 
 
 def _bitmap(descriptor: int, limit: int) -> Any:
-    """The image of a BMP file, loaded by Pillow because this libvips has no loader for it. Raises Refused."""
+    """The image of a BMP file, loaded by Pillow because this libvips has no loader for it. Raises Refused.
+
+    It is read in bands, so that it takes the memory of its pixels only once: 3 or 4 bytes for each.
+    """
     try:
         with os.fdopen(descriptor, "rb", closefd=False) as data, BmpImagePlugin.BmpImageFile(data) as file:
             check_pixels(*file.size, limit)
-            image = file.convert("RGBA" if file.has_transparency_data else "RGB")
+            mode = "RGBA" if file.has_transparency_data else "RGB"
+            pixels = bytearray(file.width * file.height * len(mode))
+            at = 0
+            for band in _bands(file, data):
+                piece = band.convert(mode).tobytes()
+                pixels[at : at + len(piece)] = piece
+                at += len(piece)
     except (Refused, MemoryError):
         raise
     except Exception as error:  # its parsers let anything through: struct.error, IndexError, SyntaxError
         raise refusal(repr(error)) from error
-    whole = pyvips.Image.new_from_memory(image.tobytes(), *image.size, len(image.mode), "uchar")
+    whole = pyvips.Image.new_from_memory(pixels, *file.size, len(mode), "uchar")
     return whole.copy(interpretation="srgb")
+
+
+def _bands(file: Any, data: BinaryIO) -> Iterator[Image.Image]:
+    """The image in bands, from top to bottom. Those of a compressed one are cut from the whole, which has a
+    byte for each pixel."""
+    width, height = file.size
+    rows = max(1, BAND_PIXELS // width)
+    kind, _, start, layout = file.tile[0]
+    for top in range(0, height, rows):
+        count = min(rows, height - top)
+        if kind != "raw":
+            yield file.crop((0, top, width, top + count))
+            continue
+        _, stride, direction = layout
+        first = top if direction > 0 else height - top - count
+        data.seek(start + first * stride)
+        raw = data.read(count * stride)
+        # The last row may lack the bytes that fill it up to four, and nothing else.
+        filling = stride - (width * BITS.get(layout[0], 32) + 7) // 8
+        if len(raw) < count * stride - filling:
+            raise OSError("the image is truncated")
+        band = Image.frombytes(file.mode, (width, count), raw.ljust(count * stride, b"\0"), "raw", *layout)
+        if file.palette:
+            band.putpalette(file.palette)
+        yield band
 
 
 def rgb(image: Any) -> Any:

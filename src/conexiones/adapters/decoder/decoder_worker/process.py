@@ -150,7 +150,7 @@ def answer(request: dict[str, Any], descriptor: int) -> tuple[bytes, bytes]:
     except Refused as refused:
         cause, detail = refused.cause, refused.detail
     except MemoryError:
-        cause = "MEMORY"
+        cause, detail = "MEMORY", "more than a request may take"
     except OSError as error:
         cause, detail = "CORRUPT", repr(error)
     return json.dumps({**found, "cause": cause or "", "detail": detail[:2000]}).encode(), image

@@ -1,0 +1,42 @@
+"""Makes the messages of requests, so that a value that a field cannot have is refused here, with its name."""
+
+from typing import Any, TypeVar
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from conexiones.errors import InvalidField
+
+M = TypeVar("M", bound=Message)
+
+_TAKES = {
+    FieldDescriptor.CPPTYPE_INT32: f"{-(2**31)} to {2**31 - 1}",
+    FieldDescriptor.CPPTYPE_INT64: f"{-(2**63)} to {2**63 - 1}",
+    FieldDescriptor.CPPTYPE_STRING: "text in UTF-8",
+}
+
+
+def made(kind: type[M], **fields: Any) -> M:
+    """The message with these fields; None leaves one out. Raises InvalidField."""
+    try:
+        return kind(**fields)
+    except (ValueError, TypeError) as error:
+        for name, value in fields.items():
+            if not _fits(kind, name, value):
+                raise InvalidField(field=name, takes=_takes(kind, name)) from error
+        raise
+
+
+def _fits(kind: type[Message], name: str, value: object) -> bool:
+    try:
+        kind(**{name: value})
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _takes(kind: type[Message], name: str) -> str:
+    field = kind.DESCRIPTOR.fields_by_name[name]
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return "bytes"
+    return _TAKES.get(field.cpp_type, "another type")

@@ -1,0 +1,188 @@
+"""A program that forks, with clients of the server at ADDRESS: `python -m tests.sdk.forking CASE ADDRESS`.
+
+Every case ends by itself: a child that hangs is killed by its alarm, and the program then fails.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+from conexiones import AsyncClient, Client
+from conexiones.errors import ConexionesError
+from conexiones.sdk import ConnectionLost, ForkedInCall
+
+PIXEL = bytes.fromhex("424d3a0000000000000036000000280000000100000001000000010018000000000004000000") + bytes(
+    20
+)
+HANG_SECONDS = 60
+
+
+def in_child(work: Callable[[], object]) -> None:
+    """Runs `work` in a forked child, which must succeed and then end as Python programs end."""
+    child = os.fork()
+    if not child:
+        signal.alarm(HANG_SECONDS)
+        work()
+        sys.exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, status
+
+
+def call(client: Client) -> None:
+    assert client.limits().max_pixels
+    assert client.upload(PIXEL).width == 1
+
+
+def fresh(address: str) -> None:
+    with Client(address) as client:
+        call(client)
+
+
+def refused(client: Client, address: str) -> None:
+    for one in (client, Client(address)):
+        try:
+            one.limits()
+        except ForkedInCall:
+            one.close()
+        else:
+            raise AssertionError("a call was made without gRPC")
+
+
+def before_any_call(address: str) -> None:
+    client = Client(address)
+    in_child(partial(fresh, address))
+    in_child(partial(call, client))
+    call(client)
+
+
+def after_calls(address: str) -> None:
+    with Client(address) as client:
+        for _ in range(3):
+            call(client)
+            in_child(partial(fresh, address))
+            in_child(partial(call, client))
+
+
+def after_failures(address: str) -> None:
+    kept = []
+    with Client(address) as client, Client("127.0.0.1:1", timeout=1) as lost:
+        for work in (
+            lambda: client.image("no id of an image"),
+            lambda: client.download("no id of an image"),
+            lambda: client.upload(b"no image" * 1_000_000),
+            lambda: client.stream_image(b"no image" * 1_000_000),
+            lambda: client.process_image(b"no image"),
+            lambda: next(client.watch("no token")),
+            lambda: lost.image("no id of an image"),
+        ):
+            try:
+                work()
+            except (ConexionesError, ConnectionLost) as error:
+                kept.append(error)  # with its traceback, and all that the frames there refer to
+        in_child(partial(call, client))
+        call(client)
+    assert len(kept) == 7
+
+
+def after_close(address: str) -> None:
+    fresh(address)
+    in_child(partial(fresh, address))
+
+
+def workers(address: str) -> None:
+    """As web servers do: the application is loaded once, and each worker is a fork of it."""
+    client = Client(address)
+    call(client)
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if not child:
+            signal.alarm(HANG_SECONDS)
+            threads = [threading.Thread(target=call, args=(client,)) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            in_child(partial(call, client))  # and a worker of a worker
+            sys.exit(0)
+        children.append(child)
+    call(client)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+
+
+def in_a_call(address: str) -> None:
+    with Client(address) as client:
+        listening = threading.Event()
+        events = client.watch(ready=lambda _: listening.set())
+        watching = threading.Thread(target=partial(next, events), daemon=True)
+        watching.start()
+        listening.wait()
+        in_child(partial(refused, client, address))
+        in_child(partial(refused, client, address))
+        call(client)  # nothing has become of the parent, and the event comes
+        watching.join()
+        events.close()  # type: ignore[attr-defined]
+        in_child(partial(call, client))
+
+
+def with_a_generator(address: str) -> None:
+    with Client(address) as client:
+        for _ in client.images(page_size=1):
+            # Between two pages no call is in flight.
+            in_child(partial(call, client))
+            break
+        call(client)
+
+
+def asynchronous(address: str) -> None:
+    client = AsyncClient(address)
+
+    async def calls() -> None:
+        await client.limits()
+        await client.upload(PIXEL)
+
+    asyncio.run(calls())
+    in_child(lambda: asyncio.run(calls()))
+    asyncio.run(calls())  # in another loop than before
+
+
+def methods(address: str) -> None:
+    client = Client(address)
+    call(client)
+    for method in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context(method)
+        with ProcessPoolExecutor(2, mp_context=context) as pool:
+            list(pool.map(call, [client, client]))
+            pool.submit(fresh, address).result()
+    call(client)
+
+
+def pickled(address: str) -> None:
+    with Client(address, timeout=7, patience=float("inf")) as client:
+        call(client)
+        other = pickle.loads(pickle.dumps(client))
+        assert vars(other)["_client"]._connection.options == vars(client)["_client"]._connection.options
+        call(other)
+        other.close()
+        call(client)
+
+
+def subprocesses(address: str) -> None:
+    """A subprocess with `preexec_fn` is a fork as well."""
+    with Client(address) as client:
+        call(client)
+        for hook in (None, os.setpgrp):
+            subprocess.run([sys.executable, "-c", ""], preexec_fn=hook, check=True)
+            call(client)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](sys.argv[2])
