@@ -117,7 +117,7 @@ function word<T>(name: string, words: Readonly<Record<string, T>>, value: string
 
 function invalid(name: string, takes: string): Error {
   const field = `rendition.${name}`;
-  const [reason, message] = ["INVALID_FIELD", `The field takes ${takes}.`];
+  const [reason, message] = ["INVALID_FIELD", `\`${field}\` takes ${takes}.`];
   const details = [create(BadRequestSchema, { fieldViolations: [{ field, description: message, reason }] })];
   return makeError({ code: Code.INVALID_ARGUMENT, reason, message, facts: { takes }, details });
 }
