@@ -135,7 +135,7 @@ def test_the_same_request_is_the_same_upload(uploads) -> None:
     [
         ({}, "INVALID_FIELD"),
         ({"request_id": "r" * 129}, "INVALID_FIELD"),
-        ({"request_id": "r", "size_bytes": 0}, "INVALID_FIELD"),
+        ({"request_id": "r", "size_bytes": 0}, "EMPTY_IMAGE"),
         ({"request_id": "r", "size_bytes": (16 << 30) + 1}, "IMAGE_TOO_LARGE"),
         ({"request_id": "r", "user": "u" * 257}, "NAME_TOO_LONG"),
     ],

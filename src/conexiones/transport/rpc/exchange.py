@@ -96,6 +96,10 @@ class Exchange(ABC):
         """Sends the one reply of a call that has one, and ends the call."""
 
     @abstractmethod
+    async def begin(self) -> None:
+        """Begins a stream of replies, if it has not begun: the client gets the headers of the response."""
+
+    @abstractmethod
     async def send(self, data: bytes) -> None:
         """Sends replies of a stream, encoded."""
 
@@ -165,6 +169,11 @@ class Enveloped(Exchange):
 
     def encoded(self, reply: Reply) -> bytes:
         return envelope(self._codec.encode(reply))
+
+    async def begin(self) -> None:
+        if not self._begun:
+            await self._start()
+            await self._call.send_piece(b"")  # the headers are held back until there is a body
 
     async def send(self, data: bytes) -> None:
         if not self._begun:

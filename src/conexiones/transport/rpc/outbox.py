@@ -10,13 +10,20 @@ SOFT_LIMIT = 64 << 10
 """Soft limit on the bytes of replies that wait for the client: the reply that crosses it is still queued."""
 
 
+HEADERS_SECONDS = 0.1
+"""A stream that has no reply for so long gets the headers of its response without one. Before, an error is
+still told in them (Trailers-Only), where the retry policies of gRPC clients look for it."""
+
+
 class Outbox:
-    """The replies of one call."""
+    """The replies of one call. With `prompt`, the headers of the response do not wait for the first reply:
+    many clients have no stream before they have come. Then the handler must not add any."""
 
-    __slots__ = ("_exchange", "_news", "_queue", "_room", "_size")
+    __slots__ = ("_exchange", "_news", "_prompt", "_queue", "_room", "_size")
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, prompt: bool = False) -> None:
         self._exchange = exchange
+        self._prompt = prompt
         self._queue: list[bytes] = []  # encoded replies
         self._size = 0
         self._news = asyncio.Event()  # replies are queued, or there will be no more
@@ -26,6 +33,9 @@ class Outbox:
         """Sends all replies of the handler, and raises what it raises. SystemExit, KeyboardInterrupt and
         GeneratorExit, which would end the event loop from within a task, become Internal."""
         gathering = asyncio.create_task(self._gather(replies))
+        timer = None
+        if self._prompt:
+            timer = asyncio.get_running_loop().call_later(HEADERS_SECONDS, self._news.set)
         try:
             while not gathering.done() or self._queue:
                 await self._news.wait()
@@ -36,8 +46,15 @@ class Outbox:
                     sending = self._exchange.send(queue[0] if len(queue) == 1 else b"".join(queue))
                     del queue  # what Envoy has not taken yet is in memory once
                     await sending
+                elif self._prompt and not gathering.done():
+                    await self._exchange.begin()
+                if timer is not None:
+                    timer.cancel()
+                    timer = None
             await gathering
         finally:
+            if timer is not None:
+                timer.cancel()
             gathering.cancel()
             await asyncio.gather(gathering, return_exceptions=True)
 
