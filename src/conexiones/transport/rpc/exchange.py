@@ -59,6 +59,10 @@ class Exchange(ABC):
         """The one request of a call that has one. Raises what `requests` raises, and NotOneMessage."""
         return await _only(self.requests(kind))
 
+    def silence(self) -> float | None:
+        """Seconds for which a client that could send the next message has sent nothing; else None."""
+        return self._call.body.silence()
+
     def _compressed(self) -> bool:
         """Whether messages may be compressed. Raises UnknownCompression."""
         return is_compressed(self._call.header(self.encoding))
