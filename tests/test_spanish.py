@@ -72,6 +72,6 @@ def test_these_are_all_rules() -> None:
 def test_a_rule_in_spanish(rule: str) -> None:
     values, spanish = RULES[rule]
     error = InvalidField(field="x", takes=rule.format(*values))
-    assert error.mensaje == f"El campo admite {spanish}."
-    assert error.message == f"The field takes {rule.format(*values)}."
+    assert error.mensaje == f"`x` admite {spanish}."
+    assert error.message == f"`x` takes {rule.format(*values)}."
     assert in_spanish(rule.format(*values)) == spanish

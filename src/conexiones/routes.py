@@ -71,5 +71,5 @@ def routes(
         handlers[ALPHA] = {"ServerReflectionInfo": reflection.alpha}
     found: dict[str, Route] = {}
     for name, methods in handlers.items():
-        found |= service(name, methods, limit)
+        found |= service(name, methods, limit, prompt=True)
     return found

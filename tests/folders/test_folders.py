@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -44,27 +45,38 @@ def test_a_folder_reads_the_same_and_goes_on(
 ) -> None:
     state = json.loads((HERE / f"folder-{number}.json").read_text())
     uploads = {name: upload["id"] for name, upload in state["uploads"].items()}
+    # What that version could not decode, this one may: then it describes it anew after its start.
+    again = {image["id"] for image in state["images"] if image["facts"]["problem"] == "UNSUPPORTED"}
+
+    def old(found: list[list[str]]) -> list[list[str]]:
+        return [event for event in found if event[1] != "Described" or event[2] not in again]
+
+    def lasting(shown: dict[str, Any]) -> dict[str, Any]:
+        images = [{**image, "facts": None} if image["id"] in again else image for image in shown["images"]]
+        return {**shown, "images": images, "events": old(shown["events"])}
+
     server = start(unpacked(number, tmp_path))
     for restarted in (False, True):
         if restarted:
             server.stop()
             server.start()
         with Client(server.address) as client, grpc.insecure_channel(server.address) as channel:
-            assert shown(client, channel, names=list(state["users"]), uploads=uploads) == state
+            found = shown(client, channel, names=list(state["users"]), uploads=uploads)
+            assert lasting(found) == lasting(state)
             # Whoever watched the earlier version goes on after the last event that they saw.
             tokens = [token for token, _, _ in state["events"]]
             for seen in (tokens[0], tokens[-2], tokens[-1]):
                 left = state["events"][tokens.index(seen) + 1 :]
-                assert events(client, after=seen, until=newest_token(channel)) == left
+                assert old(events(client, after=seen, until=newest_token(channel))) == old(left)
     with Client(server.address) as client, grpc.insecure_channel(server.address) as channel:
         upload = state["uploads"]["open"]
         image = finished(UploadServiceStub(channel), upload["id"], upload.get("name", "")).image
         assert image.name == upload.get("name", "")
         image_id = image.id
         assert client.download(image_id) == UNFINISHED
-        (stored, *_) = events(client, after=tokens[-1], until=newest_token(channel))
+        (stored, *_) = old(events(client, after=tokens[-1], until=newest_token(channel)))
         assert stored[1:] == ["Stored", image_id]
-        assert int(stored[0]) == int(tokens[-1]) + 1
+        assert int(tokens[-1]) < int(stored[0]) <= int(tokens[-1]) + 1 + len(again)
 
 
 def finished(uploads: UploadServiceStub, open_upload: str, name: str) -> Upload:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from conexiones.gen.conexiones.v1.uploads_pb2 import WriteStreamRequest
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.testing import Server
 from tests.support.clients import node
@@ -40,18 +41,36 @@ BODIES: dict[tuple[str, str], bytes] = {
 }
 
 
+def answered(server: Server, path: str, kind: str, body: Path) -> bytes:
+    """What Node's http2 gets."""
+    command = [node(), str(WEB / "http2.mjs"), server.address, path, kind, str(body)]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=DEADLINE).stdout
+
+
 @pytest.mark.parametrize(("kind", "path"), BODIES)
 def test_over_http2(start: Callable[..., Server], tmp_path: Path, kind: str, path: str) -> None:
     server = start(max_message_bytes="1MiB")
     body = tmp_path / "body"
     body.write_bytes(BODIES[kind, path])
-    ran = subprocess.run(
-        [node(), str(WEB / "http2.mjs"), server.address, path, kind, str(body)],
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=DEADLINE,
-    )
-    assert b"The message is larger than the limit of 1048576 bytes" in ran.stdout
+    assert b"The message is larger than the limit of 1048576 bytes" in answered(server, path, kind, body)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        (STREAM, b"The message cannot be read as user.GetImage."),
+        ("/conexiones.v1.UploadService/WriteStream", b"There is no upload with this id"),
+        ("/user.UsuarioServicio/Nothing", b"The server has no such method."),
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/grpc", "application/connect+proto"])
+def test_other_errors_over_http2(
+    shared: Server, tmp_path: Path, kind: str, path: str, sentence: bytes
+) -> None:
+    """A second message follows the one for which the call fails."""
+    body = tmp_path / "body"
+    body.write_bytes(2 * enveloped(WriteStreamRequest(upload_id="x", data=bytes(MANY)).SerializeToString()))
+    assert sentence in answered(shared, path, kind, body)
 
 
 @pytest.mark.parametrize(

@@ -248,3 +248,14 @@ def test_a_download_that_began_goes_on_when_the_image_is_deleted(images, stub) -
     for frame in frames:
         content.update(frame.data)
     assert content.digest() == info.sha256
+
+
+async def test_a_stream_begins_before_there_is_a_reply(serving: Server) -> None:
+    """Many clients have no stream until its headers have come, such as Go's."""
+    async with grpc.aio.insecure_channel(serving.address) as channel:
+        call = UsuarioServicioStub(channel).ImageStreamReply(timeout=DEADLINE)
+        await call.initial_metadata()  # nothing was sent
+        await call.write(GetImage(image=b"".join(bitmap(20, 10))))
+        assert (await call.read()).image_info.width == 20
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF

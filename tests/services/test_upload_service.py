@@ -135,7 +135,7 @@ def test_the_same_request_is_the_same_upload(uploads) -> None:
     [
         ({}, "INVALID_FIELD"),
         ({"request_id": "r" * 129}, "INVALID_FIELD"),
-        ({"request_id": "r", "size_bytes": 0}, "INVALID_FIELD"),
+        ({"request_id": "r", "size_bytes": 0}, "EMPTY_IMAGE"),
         ({"request_id": "r", "size_bytes": (16 << 30) + 1}, "IMAGE_TOO_LARGE"),
         ({"request_id": "r", "user": "u" * 257}, "NAME_TOO_LONG"),
     ],
@@ -198,6 +198,11 @@ def test_what_is_no_image_is_rejected(serving: Server, uploads) -> None:
     empty = created(uploads)
     done = uploads.FinishUpload(FinishUploadRequest(id=empty.id), timeout=DEADLINE)
     assert done.upload.failure.reason == "EMPTY_STREAM"
+    assert done.upload.failure.message.startswith("The image is empty")
+    announced = refused(uploads.CreateUpload, new(size_bytes=0))
+    assert (reason(announced), announced.details()) == ("EMPTY_IMAGE", "The image is empty.")
+    negative = refused(uploads.CreateUpload, new(size_bytes=-1))
+    assert (reason(negative), negative.details()) == ("INVALID_FIELD", "`size_bytes` takes at least 1.")
     for upload in (early, late, empty):
         found = uploads.GetUpload(GetUploadRequest(id=upload.id), timeout=DEADLINE).upload
         assert found.state == Upload.STATE_REJECTED

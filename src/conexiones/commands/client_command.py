@@ -167,13 +167,11 @@ def failure(error: Exception, what: str = "") -> str:
 
 
 def sentence(error: Exception) -> str:
-    from conexiones.errors import ConexionesError, InvalidField
+    from conexiones.errors import ConexionesError
     from conexiones.sdk import Unreachable
 
     if isinstance(error, Unreachable):
         return f"{error.message} (conexiones doctor --server {error.facts['address']} says more.)"
-    if isinstance(error, InvalidField) and error.field not in error.message:
-        return f"{error.field}: {error.message}"
     if isinstance(error, ConexionesError):
         return error.message
     if isinstance(error, OSError):

@@ -9,7 +9,7 @@ from conexiones.codes import Code
 class ConexionesError(Exception):
     """The base of all errors. Only leaves of the tree are raised.
 
-    field: the name of the offending field of the request.
+    field: the name of the offending field of the request. A sentence may have it.
     facts: fill the two sentences, and travel to programs unchanged.
     retry_after: in seconds; None where trying again does not help.
     """
@@ -31,9 +31,9 @@ class ConexionesError(Exception):
     @property
     def message(self) -> str:
         """The sentence in English, safe to show."""
-        return self.english.format_map(self.facts)
+        return self.english.format_map({"field": self.field, **self.facts})
 
     @property
     def mensaje(self) -> str:
         """The sentence in Spanish, safe to show."""
-        return self.spanish.format_map(self.facts)
+        return self.spanish.format_map({"field": self.field, **self.facts})

@@ -49,12 +49,12 @@ class InvalidField(InvalidArgument):
     """A field has a value that makes no sense; `field` names it."""
 
     reason = "INVALID_FIELD"
-    english = "The field takes {takes}."
-    spanish = "El campo admite {takes}."
+    english = "`{field}` takes {takes}."
+    spanish = "`{field}` admite {takes}."
 
     @property
     def mensaje(self) -> str:
-        return self.spanish.format(takes=in_spanish(str(self.facts["takes"])))
+        return self.spanish.format(field=self.field, takes=in_spanish(str(self.facts["takes"])))
 
 
 class SizeExceeded(InvalidArgument):
@@ -75,8 +75,8 @@ class EmptyImage(ImageError):
 
 class EmptyStream(ImageError):
     reason = "EMPTY_STREAM"
-    english = "The stream ended without a byte of an image."
-    spanish = "El flujo terminó sin un solo byte de imagen."
+    english = "The image is empty: not one byte of it came."
+    spanish = "La imagen está vacía: no llegó ni un byte de ella."
 
 
 class NotAnImage(ImageError):

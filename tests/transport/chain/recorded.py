@@ -30,7 +30,7 @@ handled: set[int] = set()
 
 
 def watched(
-    full_name: str, handlers: Mapping[str, Handler | Handled], limit: MessageLimit
+    full_name: str, handlers: Mapping[str, Handler | Handled], limit: MessageLimit, *, prompt: bool = False
 ) -> dict[str, Route]:
     """`service`, whose handlers note that they were given a call."""
 
@@ -48,7 +48,7 @@ def watched(
             found[name] = dataclasses.replace(handler, handler=noted(handler.handler))
         else:
             found[name] = noted(handler)
-    return service(full_name, found, limit)
+    return service(full_name, found, limit, prompt=prompt)
 
 
 async def record(call: Call, rest: Endpoint) -> None:

@@ -101,7 +101,9 @@ class Uploads:
         user_name = UserName.optional(user, field="user")
         named = file_name(name)
         if size is not None:
-            if size < 1:
+            if size == 0:
+                raise errors.EmptyImage(field="size_bytes")
+            if size < 0:
                 raise errors.InvalidField(field="size_bytes", takes="at least 1")
             self._images.check_size(size)
         time = now()

@@ -37,8 +37,16 @@ async def read_the_rest(call: Call, rest: Endpoint) -> None:
             traceback.clear_frames(error.__traceback__)  # they hold what has come of the message
             call.release()
             try:
-                if call.route.brief or (await call.body.discard(_MUCH, pause=_PAUSE) or 0) >= _MUCH:
+                if await _more_may_come(call):
                     await call.body.discard(MOST, pause=_LONG_PAUSE)
             except ConexionesError:
                 pass  # the client has gone away, or stalls; the error is answered all the same
         raise
+
+
+async def _more_may_come(call: Call) -> bool:
+    """Whether the client is to be given the long pause."""
+    _, came = call.body.progress()  # of the message that came last
+    if call.route.brief or came >= _MUCH:
+        return True
+    return (await call.body.discard(_MUCH, pause=_PAUSE) or 0) >= _MUCH

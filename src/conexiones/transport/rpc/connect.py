@@ -70,6 +70,9 @@ class ConnectUnary(Exchange):
     async def reply(self, reply: Reply) -> None:
         await self._respond(200, self._content_type, self.encoded(reply))
 
+    async def begin(self) -> None:
+        raise TypeError("a unary call has no stream of replies")
+
     async def send(self, data: bytes) -> None:
         raise TypeError("a unary call has no stream of replies")
 

@@ -59,6 +59,10 @@ class Exchange(ABC):
         """The one request of a call that has one. Raises what `requests` raises, and NotOneMessage."""
         return await _only(self.requests(kind))
 
+    def silence(self) -> float | None:
+        """Seconds for which a client that could send the next message has sent nothing; else None."""
+        return self._call.body.silence()
+
     def _compressed(self) -> bool:
         """Whether messages may be compressed. Raises UnknownCompression."""
         return is_compressed(self._call.header(self.encoding))
@@ -94,6 +98,10 @@ class Exchange(ABC):
     @abstractmethod
     async def reply(self, reply: Reply) -> None:
         """Sends the one reply of a call that has one, and ends the call."""
+
+    @abstractmethod
+    async def begin(self) -> None:
+        """Begins a stream of replies, if it has not begun: the client gets the headers of the response."""
 
     @abstractmethod
     async def send(self, data: bytes) -> None:
@@ -165,6 +173,11 @@ class Enveloped(Exchange):
 
     def encoded(self, reply: Reply) -> bytes:
         return envelope(self._codec.encode(reply))
+
+    async def begin(self) -> None:
+        if not self._begun:
+            await self._start()
+            await self._call.send_piece(b"")  # the headers are held back until there is a body
 
     async def send(self, data: bytes) -> None:
         if not self._begun:

@@ -32,13 +32,21 @@ class Method:
     """The endpoint of one method: it gives requests to the handler, and its replies to the exchange."""
 
     def __init__(
-        self, handler: Handler, descriptor: MethodDescriptor, requests: Requests, large: Large | None = None
+        self,
+        handler: Handler,
+        descriptor: MethodDescriptor,
+        requests: Requests,
+        large: Large | None = None,
+        *,
+        prompt: bool = False,
     ) -> None:
         self._handler = handler
         self._large = large
         self._requests = requests
         self._takes_stream = descriptor.client_streaming
         self._gives_stream = descriptor.server_streaming
+        # A client that has sent its one request knows what it waits for, and may retry its call.
+        self._prompt = prompt and self._takes_stream
 
     @property
     def streams(self) -> bool:
@@ -59,7 +67,7 @@ class Method:
         handled: Any = self._handler(request, call)
         del request
         if self._gives_stream:
-            await Outbox(exchange).send_all(handled)
+            await Outbox(exchange, prompt=self._prompt).send_all(handled)
             await exchange.end()
         else:
             await exchange.reply(await handled)
@@ -74,10 +82,10 @@ class MessageLimit:
 
 
 def service(
-    full_name: str, handlers: Mapping[str, Handler | Handled], limit: MessageLimit
+    full_name: str, handlers: Mapping[str, Handler | Handled], limit: MessageLimit, *, prompt: bool = False
 ) -> dict[str, Route]:
     """The routes of a service by their paths, "/package.Service/Method". ValueError unless there is exactly
-    one handler for each method that its descriptor has."""
+    one handler for each method that its descriptor has. `prompt` is that of Outbox."""
     descriptor = descriptor_pool.Default().FindServiceByName(full_name)
     if set(handlers) != set(descriptor.methods_by_name):
         raise ValueError(f"the methods of {full_name} are {list(descriptor.methods_by_name)}")
@@ -91,7 +99,7 @@ def service(
             streaming_method=limit.streaming_method,
             pieces=handled.pieces,
         )
-        endpoint = Method(handled.handler, method, requests, handled.large)
+        endpoint = Method(handled.handler, method, requests, handled.large, prompt=prompt)
         routes[f"/{full_name}/{name}"] = Route(
             service=full_name,
             method=name,
