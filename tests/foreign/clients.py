@@ -63,7 +63,8 @@ def _clients() -> Iterator[Client]:
             left_out=HEALTH,
         )
     jars = f"{BUILD / 'java' / 'target' / 'classes'}:{BUILD / 'java' / 'target' / 'dependency'}/*"
-    java = ("java", "-Xmx1g", "-cp", jars, "foreign.Main")
+    # The program ends before it would gain from the second compiler.
+    java = ("java", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", jars, "foreign.Main")
     yield Client(library="grpc-java", family="java", command=java, left_out=HEALTH)
     rust = str(BUILD / "rust" / "target" / "debug" / "foreign")
     yield Client(library="tonic", family="rust", command=(rust,), left_out=HEALTH)

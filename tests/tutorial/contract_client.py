@@ -27,22 +27,22 @@ users = [
 with grpc.insecure_channel(sys.argv[2]) as channel:
     stub = user_pb2_grpc.UsuarioServicioStub(channel)
     found = {
-        "GetUser": stub.GetUser(user_pb2.GetUserRequest(name="Zoé", pow=3), timeout=20).message,
-        "ProcessImage": stub.ProcessImage(user_pb2.GetUserRequest(image=image), timeout=20).message,
-        "GetStreamImage": stub.GetStreamImage(iter(fragments), timeout=20).message,
+        "GetUser": stub.GetUser(user_pb2.GetUserRequest(name="Zoé", pow=3), timeout=60).message,
+        "ProcessImage": stub.ProcessImage(user_pb2.GetUserRequest(image=image), timeout=60).message,
+        "GetStreamImage": stub.GetStreamImage(iter(fragments), timeout=60).message,
         "ImageStreamReply": [
             reply.message
             for reply in stub.ImageStreamReply(
-                iter([user_pb2.GetImage(image=image), user_pb2.GetImage(image=b"nada")]), timeout=20
+                iter([user_pb2.GetImage(image=image), user_pb2.GetImage(image=b"nada")]), timeout=60
             )
         ],
         "GetUserBidiStream": [
             [reply.name, reply.pow, base64.b64encode(reply.image).decode()]
-            for reply in stub.GetUserBidiStream(iter(users), timeout=20)
+            for reply in stub.GetUserBidiStream(iter(users), timeout=60)
         ],
     }
     try:
-        stub.GetUser(user_pb2.GetUserRequest(), timeout=20)
+        stub.GetUser(user_pb2.GetUserRequest(), timeout=60)
     except grpc.RpcError as error:
         found["error"] = [error.code().name, error.details()]
 print(json.dumps(found))

@@ -190,7 +190,7 @@ def test_unknown_host(client: str) -> None:
 def test_silent_server(client: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        done = run(client, "--address", address, "--timeout", "0.5", timeout=10)
+        done = run(client, "--address", address, "--timeout", "0.5")
     assert complaint(done) == f"El servidor {address} no respondió a tiempo."
 
 

@@ -40,7 +40,7 @@ async def test_a_trickle_does_not_push_the_end_out() -> None:
 
 
 async def test_a_message_that_comes_at_the_least_rate_has_its_time() -> None:
-    client, one = watched(Patience(stall_seconds=0.2, least_rate=100, idle_seconds=100))
+    client, one = watched(Patience(stall_seconds=0.2, least_rate=1, idle_seconds=100))
     for _ in range(50):
         asyncio.get_running_loop().call_later(0.01, client.write, bytes(10))
         assert await one.body.read(within=True) == bytes(10)
