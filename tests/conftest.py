@@ -4,6 +4,7 @@ Starting a server takes about a second of CPU. So a test uses `shared`, with nam
 unless it needs settings (`start`), or stops the server or counts what is on it (`server`).
 """
 
+import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -27,6 +28,19 @@ hypothesis.settings.load_profile("tests")
 
 DECODE_SECONDS = "60"
 """A setting of all servers: on a busy machine, a decoder may take more than the 10 seconds of the default."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", metavar="SEED", help="shuffle the modules, and the tests of each")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if seed := config.getoption("--shuffle"):
+
+        def place(name: str) -> float:
+            return random.Random(f"{seed} {name}").random()
+
+        items.sort(key=lambda item: (place(str(item.path)), place(item.nodeid)))
 
 
 def pytest_configure() -> None:
