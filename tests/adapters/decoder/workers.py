@@ -159,9 +159,10 @@ class Endless:
     def _descriptors(self, pid: int) -> int:
         """How many descriptors of it a process has."""
         found = 0
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                found += entry.readlink() == self.path
+        with contextlib.suppress(FileNotFoundError):  # the process has ended
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    found += entry.readlink() == self.path
         return found
 
     def close(self) -> None:

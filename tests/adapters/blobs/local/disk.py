@@ -1,6 +1,6 @@
 """What is in the folder of a store, and what this process has open of it."""
 
-import os
+from contextlib import suppress
 from pathlib import Path
 
 from conexiones.adapters.blobs.local.identity import NAME
@@ -21,6 +21,9 @@ def tree_with_checksums(root: Path) -> list[str]:
 
 def open_files(root: Path) -> list[str]:
     """The files below root that this process has open, without those of the segments."""
-    targets = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
+    targets = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # a thread has closed it meanwhile
+            targets.append(str(entry.readlink()))
     ours = [target for target in targets if target.startswith(str(root))]
     return [target for target in ours if not target.startswith(str(root / "segments"))]
