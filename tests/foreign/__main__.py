@@ -5,14 +5,14 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from conexiones.testing import serve
 from tests.foreign.build import FAMILIES, BuildError, build
 from tests.foreign.clients import CLIENTS, Client
-from tests.foreign.given import large
+from tests.foreign.given import LIMIT, SMALL, WHOLE, large
 from tests.foreign.page import PAGE, page
 from tests.foreign.run import Wire, problems
 from tests.support.certificates import authority, mtls, tls
@@ -59,30 +59,35 @@ def _run(clients: Sequence[Client]) -> tuple[int, int]:
     passed = failed = 0
     with TemporaryDirectory(prefix="foreign-") as name:
         folder = Path(name)
-        small, whole = large(folder, 1600, 1100), large(folder, 5000, 3334)
-        with _wires(folder) as wires:
-            for client, wire in ((client, wire) for client in clients for wire in wires):
-                if wire.name not in client.wires:
-                    continue
-                begin = time.monotonic()
-                image = small if client.small or wire.certs else whole
-                wrong = asyncio.run(problems(client, wire, image))
-                seconds = time.monotonic() - begin
-                print(
-                    f"{client}, over {wire.name}: {'; '.join(wrong) or 'well'} ({seconds:.1f} s)", flush=True
-                )
-                passed, failed = passed + (not wrong), failed + bool(wrong)
+        small, whole = large(folder, *SMALL), large(folder, *WHOLE)
+        with _wires(folder) as (plain, frugal, *secure):
+            for client in clients:
+                for wire in (frugal if client.small else plain, *secure):
+                    if wire.name not in client.wires:
+                        continue
+                    begin = time.monotonic()
+                    wrong = asyncio.run(problems(client, wire, whole if wire is plain else small))
+                    seconds = time.monotonic() - begin
+                    said = "; ".join(wrong) or "well"
+                    print(f"{client}, over {wire.name}: {said} ({seconds:.1f} s)", flush=True)
+                    passed, failed = passed + (not wrong), failed + bool(wrong)
     return passed, failed
 
 
 @contextmanager
 def _wires(folder: Path) -> Iterator[list[Wire]]:
+    """The first one has the limits of the default, the others take only messages for a small image."""
     certs = authority(folder / "certs")
-    with serve() as plain, serve(**tls(certs)) as secure, serve(**mtls(certs)) as mutual:
+    with ExitStack() as stack:
+
+        def start(**settings: str) -> str:
+            return stack.enter_context(serve(None, **settings)).address
+
         yield [
-            Wire(name="plain text", address=plain.address),
-            Wire(name="TLS", address=secure.address, certs=certs),
-            Wire(name="mTLS", address=mutual.address, certs=certs),
+            Wire(name="plain text", address=start()),
+            Wire(name="plain text", address=start(max_message_bytes=LIMIT)),
+            Wire(name="TLS", address=start(max_message_bytes=LIMIT, **tls(certs)), certs=certs),
+            Wire(name="mTLS", address=start(max_message_bytes=LIMIT, **mtls(certs)), certs=certs),
         ]
 
 

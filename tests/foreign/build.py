@@ -58,12 +58,13 @@ def build(name: str) -> None:
     """Builds a family, if that is needed. Raises BuildError."""
     if built(name):
         return
+    sources = _fingerprint(name)
     folder = BUILD / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".built").unlink(missing_ok=True)
     shutil.copytree(HERE / name, folder, dirs_exist_ok=True)
     FAMILIES[name].make(folder)
-    (folder / ".built").write_text(_fingerprint(name))
+    (folder / ".built").write_text(sources)
 
 
 def _fingerprint(name: str) -> str:

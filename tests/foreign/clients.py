@@ -12,7 +12,7 @@ WIRES = ("plain text", "TLS", "mTLS")
 REQUEST_STREAMS = dict.fromkeys(
     ("GetStreamImage", "ImageStreamReply", "GetUserBidiStream"), "it has no streams of requests"
 )
-ANY = dict.fromkeys(("ImageStreamReply", "GetUserBidiStream"), "in JSON it reads no `google.protobuf.Any`")
+ALONE = "it asks for the health alone"
 HEALTH = {"health": ""}
 """Health is the same call for all. Those ask for it that have generated code for it, or need none."""
 NO_GZIP = {"gzip": "it does not compress requests"}
@@ -85,7 +85,7 @@ def _clients() -> Iterator[Client]:
             kind=kind,
             small="JSON" in kind,
             short=kind in {"Connect, JSON, HTTP/1.1", "gRPC-Web, HTTP/2"},
-            left_out=HEALTH | (ANY if "JSON" in kind else {}),
+            left_out=HEALTH,
         )
     for kind in ("text", "binary"):
         yield Client(
@@ -110,7 +110,7 @@ def _clients() -> Iterator[Client]:
         small=True,
         left_out=NO_GZIP | no_upload,
     )
-    only = {case: "it asks for the health alone" for case in CASES if case != "health"}
+    only = dict.fromkeys((case for case in CASES if case != "health"), ALONE)
     probe = (*commands, "probe", str(go / "grpc-health-probe"))
     yield Client(library="grpc_health_probe", family="go", command=probe, left_out=only)
 

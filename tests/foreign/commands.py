@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 ADDRESS = os.environ["FOREIGN_ADDRESS"]
 CERTS = os.environ["FOREIGN_CERTS"]
 USUARIO = "user.UsuarioServicio"
+UPLOADS = "conexiones.v1.UploadService"
 IMAGES = "conexiones.v1.ImageService"
 
 
@@ -93,13 +96,32 @@ class Calls:
         return ", ".join(found)
 
     def refused(self) -> str:
+        return self._refusal(f"{USUARIO}/GetUser", {})
+
+    def too_large(self) -> str:
+        [limits] = self._call(f"{UPLOADS}/GetLimits", {})
+        image = bytes(int(limits["maxMessageBytes"]))
+        return self._refusal(f"{USUARIO}/ProcessImage", {"image": encoded(image)})
+
+    def rejected(self) -> str:
+        """Uploads what is no image, and reads why it is none from the outcome."""
+        [created] = self._call(f"{UPLOADS}/CreateUpload", {"requestId": str(uuid4())})
+        id, data = created["upload"]["id"], b"no image"
+        with suppress(Refused):  # it may be refused already
+            self._call(f"{UPLOADS}/WriteChunk", {"uploadId": id, "data": encoded(data)})
+        [finished] = self._call(f"{UPLOADS}/FinishUpload", {"id": id, "sizeBytes": len(data)})
+        return f"{finished['upload']['state']} {finished['upload']['failure']['reason']}"
+
+    def _refusal(self, method: str, message: dict[str, Any]) -> str:
         try:
-            self._call(f"{USUARIO}/GetUser", {})
+            self._call(method, message)
         except Refused as error:
             status = json.loads(str(error))
             details = {detail["@type"].rpartition("/")[2]: detail for detail in status["details"]}
-            [violation] = details["google.rpc.BadRequest"]["fieldViolations"]
-            return f"{status['code']} {details['google.rpc.ErrorInfo']['reason']} {violation['field']}"
+            found = [str(status["code"]), details["google.rpc.ErrorInfo"]["reason"]]
+            if bad := details.get("google.rpc.BadRequest"):
+                found.append(bad["fieldViolations"][0]["field"])
+            return " ".join(found)
         return "not refused"
 
     def late(self) -> object:
@@ -153,6 +175,8 @@ def main(kind: str, program: str) -> None:
     say("ImageStreamReply", calls.image_stream)
     say("GetUserBidiStream", calls.user_stream)
     say("error", calls.refused)
+    say("too large", calls.too_large)
+    say("rejected", calls.rejected)
     say("deadline", calls.late)
     say("large", calls.large)
     say("download", calls.download)

@@ -18,6 +18,8 @@ CASES = {
     "ImageStreamReply": "three images, of which one is none",
     "GetUserBidiStream": "two users, of which one has a pow whose square does not fit",
     "error": "the code, the reason and the field of a refused call, from its details",
+    "too large": "a message over the limit: the code and the reason, and no hanging",
+    "rejected": "an upload of what is no image: the outcome and its reason",
     "deadline": "a stream that its deadline ends after 0.3 seconds",
     "large": "an image of 50 MB in one message",
     "gzip": "the same, compressed",
@@ -26,6 +28,13 @@ CASES = {
     "health": "grpc.health.v1",
 }
 """The cases, by name, and what each of them is."""
+
+WHOLE = (5000, 3334)
+"""Width and height of a BMP of 50 MB."""
+SMALL = (1200, 900)
+"""Those of one of 3 MB."""
+LIMIT = "6MiB"
+"""`max_message_bytes` of servers that get the small one, so that a message over the limit is small, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ def patterns(image: Large) -> Mapping[str, str]:
         "ImageStreamReply": "JPEG, NOT_AN_IMAGE, JPEG",
         "GetUserBidiStream": "49 preview, 0 POW_OVERFLOW preview",
         "error": "3 EMPTY_NAME name",
+        "too large": "8 MESSAGE_TOO_LARGE",
+        "rejected": "(STATE_)?REJECTED NOT_AN_IMAGE",
         "deadline": "4",
         "large": bmp,
         "gzip": bmp,

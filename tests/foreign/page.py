@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.foreign.clients import CLIENTS
+from tests.foreign.clients import ALONE, CLIENTS
 from tests.foreign.given import CASES
 from tests.support.paths import ROOT
 
@@ -67,6 +67,10 @@ def _left_out() -> Iterator[str]:
             if client.library == library:
                 for case, reason in client.left_out.items():
                     reasons.setdefault(reason, {})[case] = None
-        said = [f"no {', '.join(cases)}, since {reason}" for reason, cases in reasons.items() if reason]
+        said = [
+            f"{'nothing but health' if reason == ALONE else 'no ' + ', '.join(cases)}, since {reason}"
+            for reason, cases in reasons.items()
+            if reason
+        ]
         if said:
             yield f"- {library}: {'; '.join(said)}"

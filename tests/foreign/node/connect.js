@@ -28,6 +28,7 @@ function transport(at, options = {}) {
 const plain = transport(seen.address);
 const usuario = createClient(UsuarioServicio, plain);
 const images = createClient(ImageService, plain);
+const uploads = createClient(UploadService, plain);
 
 async function whole(client, image) {
   return seen.described((await client.processImage({ image })).imageInfo);
@@ -49,15 +50,24 @@ async function conversation(call, messages, answer) {
   return found.join(", ");
 }
 
-async function refused() {
+async function refused(call) {
   try {
-    await usuario.getUser({});
+    await call;
     return "not refused";
   } catch (error) {
     const [info] = error.findDetails(ErrorInfoSchema);
     const [bad] = error.findDetails(BadRequestSchema);
-    return `${error.code} ${info.reason} ${bad.fieldViolations[0].field}`;
+    return [error.code, info?.reason ?? error.message, ...(bad ? [bad.fieldViolations[0].field] : [])].join(" ");
   }
+}
+
+/** Uploads what is no image, and reads why it is none from the outcome. */
+async function rejected() {
+  const data = Buffer.from("no image");
+  const { upload } = await uploads.createUpload({ requestId: randomUUID() });
+  await uploads.writeChunk({ uploadId: upload.id, data }).catch(() => {}); // may be refused already
+  const finished = await uploads.finishUpload({ id: upload.id, sizeBytes: BigInt(data.length) });
+  return `${Upload_State[finished.upload.state]} ${finished.upload.failure.reason}`;
 }
 
 async function late() {
@@ -130,7 +140,12 @@ await seen.run("GetUserBidiStream", () =>
     seen.answered,
   ),
 );
-await seen.run("error", refused);
+await seen.run("error", () => refused(usuario.getUser({})));
+await seen.run("too large", async () => {
+  const { maxMessageBytes } = await uploads.getLimits({});
+  return await refused(usuario.processImage({ image: Buffer.alloc(Number(maxMessageBytes)) }));
+});
+await seen.run("rejected", rejected);
 await seen.run("deadline", late);
 await seen.run("large", () => whole(usuario, seen.large));
 const zipping = transport(seen.address, { sendCompression: compressionGzip });

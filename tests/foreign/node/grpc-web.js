@@ -45,19 +45,30 @@ function stream(method, request, metadata = {}) {
   });
 }
 
-async function refused() {
+async function refused(method, request) {
   try {
-    await call(user.UsuarioServicio.method.getUser, {});
+    await call(method, request);
     return "not refused";
   } catch (error) {
     const status = fromBinary(StatusSchema, Buffer.from(error.metadata["grpc-status-details-bin"], "base64"));
     const found = (schema) => {
       const detail = status.details.find(({ typeUrl }) => typeUrl.endsWith(`/${schema.typeName}`));
-      return fromBinary(schema, detail.value);
+      return detail && fromBinary(schema, detail.value);
     };
-    const [violation] = found(details.BadRequestSchema).fieldViolations;
-    return `${error.code} ${found(details.ErrorInfoSchema).reason} ${violation.field}`;
+    const bad = found(details.BadRequestSchema);
+    const { reason } = found(details.ErrorInfoSchema);
+    return [error.code, reason, ...(bad ? [bad.fieldViolations[0].field] : [])].join(" ");
   }
+}
+
+/** Uploads what is no image, and reads why it is none from the outcome. */
+async function rejected() {
+  const { createUpload, writeChunk, finishUpload } = uploads.UploadService.method;
+  const data = Buffer.from("no image");
+  const { upload } = await call(createUpload, { requestId: randomUUID() });
+  await call(writeChunk, { uploadId: upload.id, data }).catch(() => {}); // may be refused already
+  const finished = await call(finishUpload, { id: upload.id, sizeBytes: BigInt(data.length) });
+  return `${uploads.Upload_State[finished.upload.state]} ${finished.upload.failure.reason}`;
 }
 
 async function late() {
@@ -94,7 +105,12 @@ const process = async (image) => seen.described((await call(processImage, { imag
 
 await seen.run("GetUser", async () => (await call(getUser, { name: "Zoé", pow: 3 })).message);
 await seen.run("ProcessImage", () => process(seen.photo));
-await seen.run("error", refused);
+await seen.run("error", () => refused(getUser, {}));
+await seen.run("too large", async () => {
+  const { maxMessageBytes } = await call(uploads.UploadService.method.getLimits, {});
+  return await refused(processImage, { image: Buffer.alloc(Number(maxMessageBytes)) });
+});
+await seen.run("rejected", rejected);
 await seen.run("deadline", late);
 await seen.run("large", () => process(seen.large));
 await seen.run("upload", upload);

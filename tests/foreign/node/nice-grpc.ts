@@ -23,6 +23,7 @@ const plain = channel(seen.address);
 const zipping = channel(seen.address, { "grpc.default_compression_algorithm": GZIP });
 const breaking = channel(seen.proxy);
 const usuario: UsuarioServicioClient = clients.create(UsuarioServicioDefinition, plain);
+const uploads: UploadServiceClient = clients.create(UploadServiceDefinition, plain);
 const images: ImageServiceClient = clients.create(ImageServiceDefinition, plain);
 
 async function whole(client: UsuarioServicioClient, image: Buffer) {
@@ -43,16 +44,25 @@ async function conversation<Q, R>(call: (requests: AsyncIterable<Q>) => AsyncIte
   return found.join(", ");
 }
 
-async function refused() {
+async function refused(call: Promise<unknown>) {
   try {
-    await usuario.getUser({});
+    await call;
     return "not refused";
   } catch (error) {
     if (!(error instanceof RichClientError)) throw error;
     const info = error.extra.find((detail) => detail.$type === ErrorInfo.$type) as ErrorInfo;
-    const bad = error.extra.find((detail) => detail.$type === BadRequest.$type) as BadRequest;
-    return `${error.code} ${info.reason} ${bad.fieldViolations[0]!.field}`;
+    const bad = error.extra.find((detail) => detail.$type === BadRequest.$type) as BadRequest | undefined;
+    return [error.code, info.reason, ...(bad ? [bad.fieldViolations[0]!.field] : [])].join(" ");
   }
+}
+
+/** Uploads what is no image, and reads why it is none from the outcome. */
+async function rejected() {
+  const data = Buffer.from("no image");
+  const { upload } = await uploads.createUpload({ requestId: randomUUID() });
+  await uploads.writeChunk({ uploadId: upload!.id, data }).catch(() => {}); // may be refused already
+  const finished = await uploads.finishUpload({ id: upload!.id, sizeBytes: data.length });
+  return `${Upload_State[finished.upload!.state]} ${finished.upload!.failure!.reason}`;
 }
 
 async function late() {
@@ -116,7 +126,12 @@ async function main() {
       seen.answered,
     ),
   );
-  await seen.run("error", refused);
+  await seen.run("error", () => refused(usuario.getUser({})));
+  await seen.run("too large", async () => {
+    const { maxMessageBytes } = await uploads.getLimits({});
+    return await refused(usuario.processImage({ image: Buffer.alloc(maxMessageBytes) }));
+  });
+  await seen.run("rejected", rejected);
   await seen.run("deadline", late);
   await seen.run("large", () => whole(usuario, seen.large));
   await seen.run("gzip", () => whole(clients.create(UsuarioServicioDefinition, zipping), seen.large));

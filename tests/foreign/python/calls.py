@@ -6,6 +6,7 @@ import os
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -50,9 +51,25 @@ def described(image: ImageInfo) -> str:
     return f"{image.format} {image.width}x{image.height} {image.size_bytes}"
 
 
+async def refusal(call: Awaitable[object]) -> str:
+    try:
+        await call
+    except GRPCError as error:
+        # grpclib decodes the details if googleapis-common-protos is installed.
+        found = [str(error.status.value)]
+        for detail in error.details:
+            if isinstance(detail, error_details_pb2.ErrorInfo):
+                found.append(detail.reason)
+            elif isinstance(detail, error_details_pb2.BadRequest):
+                found.append(detail.field_violations[0].field)
+        return " ".join(found)
+    return "not refused"
+
+
 class Calls:
     def __init__(self, plain: Channel, photo: bytes) -> None:
         self._usuario = UsuarioServicioStub(plain)
+        self._uploads = uploads_grpc.UploadServiceStub(plain)
         self._images = images_grpc.ImageServiceStub(plain)
         self._photo = photo
 
@@ -90,15 +107,22 @@ class Calls:
         return ", ".join(found)
 
     async def refused(self) -> str:
-        try:
-            await self._usuario.GetUser(GetUserRequest())
-        except GRPCError as error:
-            # grpclib decodes the details if googleapis-common-protos is installed.
-            details = {type(detail): detail for detail in error.details}
-            reason = details[error_details_pb2.ErrorInfo].reason
-            [violation] = details[error_details_pb2.BadRequest].field_violations
-            return f"{error.status.value} {reason} {violation.field}"
-        return "not refused"
+        return await refusal(self._usuario.GetUser(GetUserRequest()))
+
+    async def too_large(self) -> str:
+        limits = await self._uploads.GetLimits(uploads_pb2.GetLimitsRequest())
+        image = bytes(limits.max_message_bytes)
+        return await refusal(self._usuario.ProcessImage(GetUserRequest(image=image)))
+
+    async def rejected(self) -> str:
+        """Uploads what is no image, and reads why it is none from the outcome."""
+        created = await self._uploads.CreateUpload(uploads_pb2.CreateUploadRequest(request_id=str(uuid4())))
+        id, data = created.upload.id, b"no image"
+        with suppress(GRPCError):  # it may be refused already
+            await self._uploads.WriteChunk(uploads_pb2.WriteChunkRequest(upload_id=id, data=data))
+        request = uploads_pb2.FinishUploadRequest(id=id, size_bytes=len(data))
+        upload = (await self._uploads.FinishUpload(request)).upload
+        return f"{uploads_pb2.Upload.State.Name(upload.state)} {upload.failure.reason}"
 
     async def late(self) -> object:
         try:
@@ -177,6 +201,8 @@ async def main(photo: bytes, large: bytes) -> None:
     await say("ImageStreamReply", calls.image_stream)
     await say("GetUserBidiStream", calls.user_stream)
     await say("error", calls.refused)
+    await say("too large", calls.too_large)
+    await say("rejected", calls.rejected)
     await say("deadline", calls.late)
     await say("large", lambda: calls.process(large))
     await say("upload", upload.send)

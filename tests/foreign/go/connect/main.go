@@ -51,6 +51,16 @@ func main() {
 		_, err := usuario.GetUser(within, connect.NewRequest(&user.GetUserRequest{}))
 		return details(err)
 	})
+	uploads := v1connect.NewUploadServiceClient(client, base, options...)
+	seen.Run("too large", func() (string, error) {
+		limits, err := uploads.GetLimits(within, connect.NewRequest(&v1.GetLimitsRequest{}))
+		if err != nil {
+			return "", err
+		}
+		_, err = process(within, usuario, make([]byte, limits.Msg.GetMaxMessageBytes()))
+		return details(err)
+	})
+	seen.Run("rejected", func() (string, error) { return rejected(within, uploads) })
 	stored := v1connect.NewImageServiceClient(client, base, options...)
 	seen.Run("deadline", func() (string, error) { return late(stored) })
 	seen.Run("large", func() (string, error) { return process(within, usuario, given.Large) })
@@ -193,6 +203,24 @@ func late(client v1connect.ImageServiceClient) (string, error) {
 		err = stream.Err()
 	}
 	return fmt.Sprint(uint32(connect.CodeOf(err))), nil
+}
+
+// rejected uploads what is no image, and reads why it is none from the outcome.
+func rejected(within context.Context, client v1connect.UploadServiceClient) (string, error) {
+	created, err := client.CreateUpload(within, connect.NewRequest(&v1.CreateUploadRequest{RequestId: rand.Text()}))
+	if err != nil {
+		return "", err
+	}
+	id, data := created.Msg.GetUpload().GetId(), []byte("no image")
+	// May be refused already.
+	_, _ = client.WriteChunk(within, connect.NewRequest(&v1.WriteChunkRequest{UploadId: id, Data: data}))
+	finish := &v1.FinishUploadRequest{Id: id, SizeBytes: int64(len(data))}
+	finished, err := client.FinishUpload(within, connect.NewRequest(finish))
+	if err != nil {
+		return "", err
+	}
+	upload := finished.Msg.GetUpload()
+	return fmt.Sprint(upload.GetState(), " ", upload.GetFailure().GetReason()), nil
 }
 
 // upload sends the bytes, and goes on from the committed size when the connection breaks.

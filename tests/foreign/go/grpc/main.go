@@ -52,6 +52,16 @@ func main() {
 		_, err := usuario.GetUser(within, &user.GetUserRequest{})
 		return details(err), nil
 	})
+	uploads := v1.NewUploadServiceClient(connection)
+	seen.Run("too large", func() (string, error) {
+		limits, err := uploads.GetLimits(within, &v1.GetLimitsRequest{})
+		if err != nil {
+			return "", err
+		}
+		_, err = usuario.ProcessImage(within, &user.GetUserRequest{Image: make([]byte, limits.GetMaxMessageBytes())})
+		return details(err), nil
+	})
+	seen.Run("rejected", func() (string, error) { return rejected(within, uploads) })
 	seen.Run("deadline", func() (string, error) { return late(v1.NewImageServiceClient(connection)) })
 	seen.Run("large", func() (string, error) { return process(given.Large) })
 	seen.Run("gzip", func() (string, error) { return process(given.Large, grpc.UseCompressor(gzip.Name)) })
@@ -175,6 +185,18 @@ func late(client v1.ImageServiceClient) (string, error) {
 		_, err = stream.Recv()
 	}
 	return fmt.Sprint(uint32(status.Code(err))), nil
+}
+
+// rejected uploads what is no image, and reads why it is none from the outcome.
+func rejected(within context.Context, client v1.UploadServiceClient) (string, error) {
+	created, err := client.CreateUpload(within, &v1.CreateUploadRequest{RequestId: rand.Text()})
+	if err != nil {
+		return "", err
+	}
+	id, data := created.GetUpload().GetId(), []byte("no image")
+	_, _ = client.WriteChunk(within, &v1.WriteChunkRequest{UploadId: id, Data: data}) // May be refused already.
+	finished, err := client.FinishUpload(within, &v1.FinishUploadRequest{Id: id, SizeBytes: int64(len(data))})
+	return fmt.Sprint(finished.GetUpload().GetState(), " ", finished.GetUpload().GetFailure().GetReason()), err
 }
 
 // upload sends the bytes, and goes on from the committed size when the connection breaks.

@@ -22,8 +22,8 @@ pub mod conexiones {
 use conexiones::v1::image_service_client::ImageServiceClient;
 use conexiones::v1::upload_service_client::UploadServiceClient;
 use conexiones::v1::{
-    CreateUploadRequest, DownloadImageRequest, FinishUploadRequest, WatchImagesRequest,
-    WriteStreamRequest,
+    CreateUploadRequest, DownloadImageRequest, FinishUploadRequest, GetLimitsRequest,
+    WatchImagesRequest, WriteChunkRequest, WriteStreamRequest,
 };
 use user::usuario_servicio_client::UsuarioServicioClient;
 use user::{GetImage, GetUserRequest, ImageInfo};
@@ -39,6 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let photo = std::fs::read(std::env::var("FOREIGN_PHOTO")?)?;
     let large = std::fs::read(std::env::var("FOREIGN_LARGE")?)?;
     let channel = endpoint("FOREIGN_ADDRESS")?.connect_lazy();
+    let uploading = channel.clone();
     let mut usuario = UsuarioServicioClient::new(channel.clone());
     let mut zipping = usuario.clone().send_compressed(CompressionEncoding::Gzip);
     let mut images = ImageServiceClient::new(channel);
@@ -48,7 +49,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     say("GetStreamImage", streamed(&mut usuario, &photo).await);
     say("ImageStreamReply", image_stream(&mut usuario, &photo).await);
     say("GetUserBidiStream", user_stream(&mut usuario, &photo).await);
-    say("error", refused(&mut usuario).await);
+    let mut uploads = UploadServiceClient::new(uploading);
+    let empty = usuario.get_user(GetUserRequest::default()).await;
+    say("error", refused(empty));
+    say("too large", too_large(&mut usuario, &mut uploads).await);
+    say("rejected", rejected(&mut uploads).await);
     say("deadline", late(&mut images).await);
     say("large", process(&mut usuario, &large).await);
     say("gzip", process(&mut zipping, &large).await);
@@ -173,22 +178,55 @@ async fn user_stream(client: &mut Usuario, photo: &[u8]) -> Found {
     Ok(found.join(", "))
 }
 
-async fn refused(client: &mut Usuario) -> Found {
-    let status = client
-        .get_user(GetUserRequest::default())
-        .await
-        .err()
-        .ok_or("not refused")?;
+fn refused<T>(result: Result<T, Status>) -> Found {
+    let status = result.err().ok_or("not refused")?;
     let details = status.get_error_details();
-    let reason = details.error_info().map(|info| info.reason.clone());
-    let field = details
-        .bad_request()
-        .map(|bad| bad.field_violations[0].field.clone());
+    let mut text = i32::from(status.code()).to_string();
+    if let Some(info) = details.error_info() {
+        text += &format!(" {}", info.reason);
+    }
+    if let Some(bad) = details.bad_request() {
+        text += &format!(" {}", bad.field_violations[0].field);
+    }
+    Ok(text)
+}
+
+async fn too_large(client: &mut Usuario, uploads: &mut UploadServiceClient<Channel>) -> Found {
+    let limits = uploads.get_limits(GetLimitsRequest {}).await?.into_inner();
+    let image = vec![0; limits.max_message_bytes as usize];
+    let request = GetUserRequest {
+        image,
+        ..Default::default()
+    };
+    refused(client.process_image(request).await)
+}
+
+/// Uploads what is no image, and reads why it is none from the outcome.
+async fn rejected(client: &mut UploadServiceClient<Channel>) -> Found {
+    let created = client.create_upload(CreateUploadRequest {
+        request_id: request_id(),
+        ..Default::default()
+    });
+    let id = created.await?.into_inner().upload.ok_or("no upload")?.id;
+    let data = b"no image".to_vec();
+    let size_bytes = data.len() as i64;
+    let chunk = WriteChunkRequest {
+        upload_id: id.clone(),
+        data,
+        ..Default::default()
+    };
+    let _ = client.write_chunk(chunk).await; // May be refused already.
+    let finish = FinishUploadRequest {
+        id,
+        size_bytes,
+        ..Default::default()
+    };
+    let finished = client.finish_upload(finish).await?.into_inner();
+    let upload = finished.upload.ok_or("no upload")?;
+    let state = upload.state().as_str_name();
     Ok(format!(
-        "{} {} {}",
-        i32::from(status.code()),
-        reason.unwrap_or_default(),
-        field.unwrap_or_default()
+        "{state} {}",
+        upload.failure.ok_or("no failure")?.reason
     ))
 }
 
@@ -205,20 +243,23 @@ async fn late(client: &mut ImageServiceClient<Channel>) -> Found {
     Ok(i32::from(status.code()).to_string())
 }
 
+fn request_id() -> String {
+    format!(
+        "rust-{}-{:?}",
+        std::process::id(),
+        std::time::SystemTime::now()
+    )
+}
+
 /// Sends the bytes, and goes on from the committed size when the connection breaks.
 async fn upload(
     mut client: UploadServiceClient<Channel>,
     content: &[u8],
     image: &mut String,
 ) -> Found {
-    let request_id = format!(
-        "rust-{}-{:?}",
-        std::process::id(),
-        std::time::SystemTime::now()
-    );
     let size_bytes = Some(content.len() as i64);
     let request = CreateUploadRequest {
-        request_id,
+        request_id: request_id(),
         size_bytes,
         ..Default::default()
     };

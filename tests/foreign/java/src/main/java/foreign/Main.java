@@ -6,6 +6,8 @@ import com.google.rpc.BadRequest;
 import com.google.rpc.ErrorInfo;
 import conexiones.v1.ImageServiceGrpc;
 import conexiones.v1.Images;
+import conexiones.v1.UploadServiceGrpc;
+import conexiones.v1.Uploads;
 import io.grpc.Grpc;
 import io.grpc.ChannelCredentials;
 import io.grpc.InsecureChannelCredentials;
@@ -60,7 +62,13 @@ public final class Main {
     say("GetStreamImage", calls::streamed);
     say("ImageStreamReply", calls::imageStream);
     say("GetUserBidiStream", calls::userStream);
-    say("error", calls::refused);
+    UploadServiceGrpc.UploadServiceBlockingStub uploads = UploadServiceGrpc.newBlockingStub(channel);
+    say("error", () -> calls.refused(GetUserRequest.getDefaultInstance()));
+    say("too large", () -> {
+      long limit = uploads.getLimits(Uploads.GetLimitsRequest.getDefaultInstance()).getMaxMessageBytes();
+      return calls.refused(GetUserRequest.newBuilder().setImage(ByteString.copyFrom(new byte[(int) limit])).build());
+    });
+    say("rejected", () -> Upload.rejected(uploads));
     say("deadline", calls::late);
     say("large", () -> calls.process(large, null));
     say("gzip", () -> calls.process(large, "gzip"));
@@ -158,9 +166,9 @@ public final class Main {
     return String.join(", ", found);
   }
 
-  private String refused() throws Exception {
+  private String refused(GetUserRequest request) throws Exception {
     try {
-      usuario.getUser(GetUserRequest.getDefaultInstance());
+      usuario.getUser(request);
       return "not refused";
     } catch (StatusRuntimeException error) {
       StringBuilder text = new StringBuilder().append(error.getStatus().getCode().value());

@@ -4,10 +4,12 @@ import com.google.protobuf.ByteString;
 import conexiones.v1.UploadServiceGrpc;
 import conexiones.v1.Uploads.CreateUploadRequest;
 import conexiones.v1.Uploads.FinishUploadRequest;
+import conexiones.v1.Uploads.WriteChunkRequest;
 import conexiones.v1.Uploads.WriteStreamRequest;
 import conexiones.v1.Uploads.WriteStreamResponse;
 import io.grpc.ManagedChannel;
 import io.grpc.StatusException;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
 import java.security.MessageDigest;
@@ -33,6 +35,21 @@ final class Upload {
   /** The id of the stored image. */
   String image() {
     return image;
+  }
+
+  /** Uploads what is no image, and reads why it is none from the outcome. */
+  static String rejected(UploadServiceGrpc.UploadServiceBlockingStub stub) {
+    var request = CreateUploadRequest.newBuilder().setRequestId(UUID.randomUUID().toString());
+    String id = stub.createUpload(request.build()).getUpload().getId();
+    ByteString data = ByteString.copyFromUtf8("no image");
+    try {
+      stub.writeChunk(WriteChunkRequest.newBuilder().setUploadId(id).setData(data).build());
+    } catch (StatusRuntimeException refused) {
+      // It may be refused already. The outcome says so as well.
+    }
+    var finish = FinishUploadRequest.newBuilder().setId(id).setSizeBytes(data.size());
+    var finished = stub.finishUpload(finish.build()).getUpload();
+    return finished.getState() + " " + finished.getFailure().getReason();
   }
 
   String send() throws Exception {
