@@ -14,7 +14,7 @@ import _pi_heif
 import pyvips
 from PIL import AvifImagePlugin, ImageOps
 
-from .refusals import Refused, check_pixels, refusal
+from .refusals import CONTRADICTED_LIMIT, Refused, check_pixels, refusal
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
@@ -30,8 +30,14 @@ ITEM_ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
 METADATA = re.compile(rb"(infe[\2\3].{3}.{4}(?:..)?)mime", re.DOTALL)
 """What names an item of metadata (ISO/IEC 14496-12, 8.11.6)."""
 
+THUMBNAILS = re.compile(rb"(\0\0\0.)thmb", re.DOTALL)
+"""What makes an item the thumbnail of others (ISO/IEC 14496-12, 8.11.12)."""
+
 WITHOUT_DECODER = re.compile(r"unsupported|not been built in", re.IGNORECASE)
 NOTHING = "Decoder plugin generated an error"
+
+CLAP = b"\0\0\0\x28clap"
+"""The beginning of a property that cuts a part out of an image."""
 
 BYTES_PER_PIXEL = 5
 """What libde265 takes: its picture, and the picture in RGB."""
@@ -68,7 +74,7 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
         return sequence
     if fault and brand in HEVC:
         raise refusal(fault)
-    image = _hevc(item, brand, limit) if format == "HEIF" and item else None
+    image = _hevc(data, item, limit) if format == "HEIF" and item else None
     if image is None:
         # For `thumbnail_buffer` libvips would take a thumbnail in the file that is large enough, which might
         # show another picture than the one that is described.
@@ -79,26 +85,36 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
 
 
 def _primary(data: bytes) -> tuple[Any | None, str]:
-    """The primary item, of which only properties have been read; None where libheif finds none, with what it
-    says of that."""
+    """The primary item, of which only properties have been read. None where libheif cannot read the file, and
+    what it says of that. Raises Refused."""
     try:
         try:
             items = _items(data)
         except ITEM_ERRORS:
             # Metadata may be encoded in a way that libheif does not know: then it refuses the whole file.
             items = _items(METADATA.sub(rb"\1free", data))
+        if not (primary := _marked(items)):
+            # It does not list an image that is another one's thumbnail, even if it is the primary one.
+            primary = _marked(_items(THUMBNAILS.sub(rb"\1free", data)))
     except ITEM_ERRORS as error:
         return None, str(error)
-    found = next((item for item in items if item is not None and item.primary), None)
-    return found, "" if found else "the primary item cannot be decoded"
+    if not primary:
+        # libvips would show another image instead.
+        raise Refused("CORRUPT", "the primary item is no image")
+    return primary, ""
+
+
+def _marked(items: list[Any]) -> Any | None:
+    return next((item for item in items if item is not None and item.primary), None)
 
 
 def _items(data: bytes) -> list[Any]:
-    # No thread of its own; 8 bits for colours; pixels without gaps between lines; libheif's own limits.
-    return list(_pi_heif.load_file(data, 0, True, False, True, True, "", False))
+    # No thread of its own; 8 bits for colours; pixels without gaps between lines; and without libheif's own
+    # limits of what a file may consist of, since the server has looked at that, and the sandbox has others.
+    return list(_pi_heif.load_file(data, 0, True, False, True, True, "", True))
 
 
-def _hevc(item: Any, brand: bytes, limit: int) -> Any | None:
+def _hevc(data: bytes, item: Any, limit: int) -> Any | None:
     """The image of a primary item. None if its codec is one that libvips may know."""
     (width, height), _ = item.size_mode
     check_pixels(width, height, limit)
@@ -106,10 +122,10 @@ def _hevc(item: Any, brand: bytes, limit: int) -> Any | None:
         stride, pixels = item.stride, item.data
     except ITEM_ERRORS as error:
         if WITHOUT_DECODER.search(str(error)):
-            if brand in HEVC:
+            if data[8:12] in HEVC:
                 raise Refused("UNSUPPORTED", str(error)) from error
             return None
-        raise _failure(str(error), width * height) from error
+        raise _failure(str(error), width * height, cut=CLAP in data) from error
     # The size of the pixels, which a bitstream may contradict. Then they are those that are there.
     (width, height), mode = item.size_mode
     check_pixels(width, height, limit)
@@ -124,9 +140,13 @@ def _hevc(item: Any, brand: bytes, limit: int) -> Any | None:
     return image
 
 
-def _failure(text: str, pixels: int) -> Refused:
-    """The refusal of which libheif's text speaks. libde265 does not say whether it lacked memory."""
+def _failure(text: str, pixels: int, *, cut: bool) -> Refused:
+    """The refusal of which libheif's text speaks. `cut`: the image may be a part of its bitstream."""
+    if cut and CONTRADICTED_LIMIT.search(text):
+        # libheif 1.23 compares the bitstream with the size of the part.
+        return Refused("UNSUPPORTED", text)
     if NOTHING in text:
+        # libde265 does not say whether it lacked memory.
         try:
             bytearray(pixels * BYTES_PER_PIXEL)
         except MemoryError:
