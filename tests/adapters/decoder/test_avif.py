@@ -119,3 +119,15 @@ async def test_exif_has_no_say_where_the_file_has_transformations(tmp_path: Path
         header = probe(changed)
         assert (header.width, header.height) == expected.size
         assert far(Image.open(into), expected) < 3
+
+
+@pytest.mark.parametrize("range", ["full", "limited"])
+async def test_grey(range: str, tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    grey = SMALL.convert("L")
+    path.write_bytes(encoded(grey, "AVIF", quality=95, range=range))
+    async with pool() as decoder:
+        await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
+        facts = await decoder.describe(path, format="AVIF")
+    assert far(Image.open(into), grey) < 3
+    assert (facts.problem, facts.color_space, facts.has_alpha) == ("", "GREY", False)

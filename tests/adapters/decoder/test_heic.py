@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -66,7 +67,7 @@ PICTURES: dict[str, Image.Image] = {
     **{f"orientation-{number}": upright(number, SMALL) for number in range(1, 9)},
 }
 
-HIDDEN_WHITE = Item(data=picture("white").data, properties=picture("white").properties, hidden=True)
+HIDDEN_WHITE = replace(picture("white"), hidden=True)
 FRAMES, CONFIGURATION = [picture().data] * 3, picture().properties[0]
 NO_TEXT = b"\xff\xfe\0not utf-8\xff"
 
@@ -82,9 +83,9 @@ def beside(*items: Item, link: bytes) -> bytes:
     return heic.heic(picture(), *items, references=references)
 
 
-def tiles(columns: int, rows: int, width: int, height: int) -> bytes:
-    """A grid of the picture, again and again."""
-    tile = Item(data=picture().data, properties=picture().properties, hidden=True)
+def tiles(columns: int, rows: int, width: int, height: int, *, of: str = "plain") -> bytes:
+    """A grid of a picture, again and again."""
+    tile = replace(picture(of), hidden=True)
     numbers = range(2, 2 + columns * rows)
     return heic.heic(
         heic.grid(columns, rows, width, height), *[tile] * len(numbers), references=[(b"dimg", 1, numbers)]
@@ -96,6 +97,11 @@ def pasted(columns: int, rows: int, width: int, height: int) -> Image.Image:
     for at in range(columns * rows):
         image.paste(SMALL, (at % columns * 96, at // columns * 64))
     return image.crop((0, 0, width, height))
+
+
+def in_range_of_video(grey: Image.Image) -> Image.Image:
+    """What its samples mean if 16 is black and 235 is white."""
+    return grey.point([max(0, min(255, round((value - 16) * 255 / 219))) for value in range(256)])
 
 
 MADE: dict[str, tuple[bytes, Image.Image]] = {
@@ -157,7 +163,15 @@ MADE: dict[str, tuple[bytes, Image.Image]] = {
         SMALL.crop((28, 22, 68, 42)).transpose(FLIPS.ROTATE_270),
     ),
     "a grid of 6, of which the last row and column are cut": (tiles(3, 2, 250, 100), pasted(3, 2, 250, 100)),
-    "a grid of 1,200": (tiles(40, 30, 3840, 1920), pasted(40, 30, 3840, 1920)),
+    "a grid of 1,200": (tiles(40, 30, 2560, 1920, of="white"), Image.new("RGB", (2560, 1920), "white")),
+    "grey in the range of video": (
+        heic.heic(picture("grey").with_properties(heic.code_points(full_range=False))),
+        in_range_of_video(SMALL.convert("L")).convert("RGB"),
+    ),
+    "grey in full range": (
+        heic.heic(picture("grey").with_properties(heic.code_points(full_range=True))),
+        SMALL.convert("L").convert("RGB"),
+    ),
     "a sequence with a picture": (
         heic.sequence(*FRAMES, primary=picture("white"), brand=b"msf1", properties=CONFIGURATION),
         WHITE,

@@ -36,6 +36,11 @@ THUMBNAILS = re.compile(rb"(\0\0\0.)thmb", re.DOTALL)
 WITHOUT_DECODER = re.compile(r"unsupported|not been built in", re.IGNORECASE)
 NOTHING = "Decoder plugin generated an error"
 
+MONOCHROME = 2
+"""heif_colorspace_monochrome."""
+
+CODE_POINTS = b"colrnclx"
+
 CLAP = b"\0\0\0\x28clap"
 """The beginning of a property that cuts a part out of an image."""
 
@@ -78,8 +83,10 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
     if image is None:
         # For `thumbnail_buffer` libvips would take a thumbnail in the file that is large enough, which might
         # show another picture than the one that is described.
-        image = pyvips.Image.heifload_buffer(data, fail_on="error")
+        image = pyvips.Image.heifload_buffer(data, fail_on="error", access="sequential")
         check_pixels(image.width, image.height, limit)
+    if item and item.colorspace == MONOCHROME:
+        image = _grey(image, full_range=_has_full_range(data, item))
     image = _coloured(image, item)
     return Boxed(image, lambda: [image], owner=item)
 
@@ -138,6 +145,33 @@ def _hevc(data: bytes, item: Any, limit: int) -> Any | None:
         image = image.unpremultiply().cast("uchar").copy(interpretation="srgb")
     image.set_type(pyvips.GValue.gint_type, "bits-per-sample", item.bit_depth)
     return image
+
+
+def _has_full_range(data: bytes, item: Any) -> bool:
+    """Whether the samples of an item go from 0 to the largest number, which they do if nothing is said."""
+    try:
+        profile = item.color_profile
+    except ITEM_ERRORS:
+        return True
+    if profile.get("type") == "nclx":
+        return bool(profile["data"]["full_range_flag"])
+    # An ICC profile hides what is said by code points.
+    at = data.find(CODE_POINTS)
+    return at < 0 or not data[at + 14 : at + 15] < b"\x80"
+
+
+def _grey(image: Any, *, full_range: bool) -> Any:
+    """An image of one colour, with its alpha, if it has that. libheif gives the samples as they are."""
+    deep = image.format == "ushort"
+    grey = image.extract_band(0)
+    if not full_range:
+        # 16 is black, and 235 is white, times a power of two (ISO/IEC 23091-2, 8.3).
+        unit, most = (256, 65_535) if deep else (1, 255)
+        scale = most / (219 * unit)
+        grey = grey.linear(scale, 0.5 - 16 * unit * scale).cast(image.format)
+    if image.hasalpha():
+        grey = grey.bandjoin(image.extract_band(image.bands - 1))
+    return grey.copy(interpretation="grey16" if deep else "b-w")
 
 
 def _failure(text: str, pixels: int, *, cut: bool) -> Refused:
