@@ -131,3 +131,16 @@ async def test_grey(range: str, tmp_path: Path) -> None:
         facts = await decoder.describe(path, format="AVIF")
     assert far(Image.open(into), grey) < 3
     assert (facts.problem, facts.color_space, facts.has_alpha) == ("", "GREY", False)
+
+
+@pytest.mark.parametrize("range", ["full", "limited"])
+async def test_the_range_of_samples_is_that_beside_the_code_points(range: str, tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    data = bytearray(encoded(SMALL, "AVIF", quality=95, range=range))
+    code_points = data.index(b"colrnclx") + 8
+    # All unspecified, and the other range than in the bitstream.
+    data[code_points : code_points + 7] = b"\0\2\0\2\0\2" + bytes((0x80 ^ data[code_points + 6],))
+    path.write_bytes(data)
+    async with pool() as decoder:
+        await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
+    assert far(Image.open(into), by_pillow(bytes(data))[0]) < 3

@@ -40,6 +40,10 @@ MONOCHROME = 2
 """heif_colorspace_monochrome."""
 
 CODE_POINTS = b"colrnclx"
+UNSPECIFIED = CODE_POINTS + b"\0\2\0\2\0\2"
+DEFAULTS = CODE_POINTS + b"\0\1\0\x0d\0\6"
+"""What unspecified code points mean (ISO/IEC 23000-22, 7.3.6.4). libheif takes them for none at all, and so
+misses the range that is said beside them."""
 
 CLAP = b"\0\0\0\x28clap"
 """The beginning of a property that cuts a part out of an image."""
@@ -72,7 +76,7 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
     """
     os.lseek(descriptor, 0, os.SEEK_SET)
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        data = file.read()
+        data = file.read().replace(UNSPECIFIED, DEFAULTS)
     item, fault = _primary(data)
     brand = data[8:12]
     if brand == SEQUENCE and (sequence := _sequence(data, item, limit, animated=animated)):
