@@ -79,8 +79,12 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
         data = file.read().replace(UNSPECIFIED, DEFAULTS)
     item, fault = _primary(data)
     brand = data[8:12]
-    if brand == SEQUENCE and (sequence := _sequence(data, item, limit, animated=animated)):
-        return sequence
+    # libheif does not say in which range the bitstream of a grey image is, if the file does not say it.
+    silent = format == "AVIF" and item and item.colorspace == MONOCHROME and CODE_POINTS not in data
+    if brand == SEQUENCE or (silent and CLAP not in data):
+        sequence = _sequence(data, item, limit, animated=animated, still=bool(silent))
+        if sequence:
+            return sequence
     if fault and brand in HEVC:
         raise refusal(fault)
     image = _hevc(data, item, limit) if format == "HEIF" and item else None
@@ -214,12 +218,14 @@ def _profiled(image: Any, profile: bytes | None) -> Any:
     return image
 
 
-def _sequence(data: bytes, item: Any | None, limit: int, *, animated: bool) -> Boxed | None:
+def _sequence(
+    data: bytes, item: Any | None, limit: int, *, animated: bool, still: bool = False
+) -> Boxed | None:
     """The frames of an AVIF sequence, or the first one of them, in 8 bits per sample. None if the file has no
-    more than its primary item."""
+    more than its primary item, unless a `still` is asked for."""
     try:
         file = AvifImagePlugin.AvifImageFile(BytesIO(data))
-        if item and file.n_frames == 1:
+        if item and file.n_frames == 1 and not still:
             return None
         count = file.n_frames if animated else 1
         check_pixels(file.width, file.height * count, limit)
@@ -246,4 +252,5 @@ def _decoded(file: AvifImagePlugin.AvifImageFile, count: int) -> Iterator[Any]:
         except Exception as error:
             raise refusal(repr(error)) from error
         pixels = pyvips.Image.new_from_memory(frame.tobytes(), *frame.size, len(frame.mode), "uchar")
-        yield _profiled(pixels.copy(interpretation="srgb"), file.info.get("icc_profile"))
+        space = "b-w" if frame.mode in ("L", "LA") else "srgb"
+        yield _profiled(pixels.copy(interpretation=space), file.info.get("icc_profile"))
