@@ -62,6 +62,11 @@ def cut(width: int, height: int, right: int = 0, down: int = 0) -> bytes:
     return box(b"clap", struct.pack(">8i", width, 1, height, 1, right, 2, down, 2))
 
 
+def code_points(primaries: int = 1, transfer: int = 13, matrix: int = 6, *, full_range: bool) -> bytes:
+    """colr: what the samples mean, in code points of ISO/IEC 23091-2."""
+    return box(b"colr", b"nclx" + struct.pack(">HHHB", primaries, transfer, matrix, 0x80 * full_range))
+
+
 def auxiliary(kind: str) -> bytes:
     return full(b"auxC", kind.encode() + b"\0")
 

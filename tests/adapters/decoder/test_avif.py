@@ -39,7 +39,7 @@ def by_pillow(data: bytes) -> list[Image.Image]:
     return frames
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
 async def test_a_sequence_keeps_its_frames_where_that_is_asked_for(mode: str, tmp_path: Path) -> None:
     path, into = tmp_path / "image", tmp_path / "rendition"
     data = animated_avif(5, mode)
@@ -119,3 +119,30 @@ async def test_exif_has_no_say_where_the_file_has_transformations(tmp_path: Path
         header = probe(changed)
         assert (header.width, header.height) == expected.size
         assert far(Image.open(into), expected) < 3
+
+
+@pytest.mark.parametrize("range", ["full", "limited"])
+async def test_grey(range: str, tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    grey = SMALL.convert("L")
+    data = encoded(grey, "AVIF", quality=95, range=range)
+    async with pool() as decoder:
+        for changed in (data, data.replace(b"colrnclx", b"freenclx")):  # the range is that of the bitstream
+            path.write_bytes(changed)
+            await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
+            facts = await decoder.describe(path, format="AVIF")
+            assert far(Image.open(into), grey) < 3
+            assert (facts.problem, facts.color_space, facts.has_alpha) == ("", "GREY", False)
+
+
+@pytest.mark.parametrize("range", ["full", "limited"])
+async def test_the_range_of_samples_is_that_beside_the_code_points(range: str, tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    data = bytearray(encoded(SMALL, "AVIF", quality=95, range=range))
+    code_points = data.index(b"colrnclx") + 8
+    # All unspecified, and the other range than in the bitstream.
+    data[code_points : code_points + 7] = b"\0\2\0\2\0\2" + bytes((0x80 ^ data[code_points + 6],))
+    path.write_bytes(data)
+    async with pool() as decoder:
+        await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
+    assert far(Image.open(into), by_pillow(bytes(data))[0]) < 3

@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -66,7 +67,7 @@ PICTURES: dict[str, Image.Image] = {
     **{f"orientation-{number}": upright(number, SMALL) for number in range(1, 9)},
 }
 
-HIDDEN_WHITE = Item(data=picture("white").data, properties=picture("white").properties, hidden=True)
+HIDDEN_WHITE = replace(picture("white"), hidden=True)
 FRAMES, CONFIGURATION = [picture().data] * 3, picture().properties[0]
 NO_TEXT = b"\xff\xfe\0not utf-8\xff"
 
@@ -82,9 +83,9 @@ def beside(*items: Item, link: bytes) -> bytes:
     return heic.heic(picture(), *items, references=references)
 
 
-def tiles(columns: int, rows: int, width: int, height: int) -> bytes:
-    """A grid of the picture, again and again."""
-    tile = Item(data=picture().data, properties=picture().properties, hidden=True)
+def tiles(columns: int, rows: int, width: int, height: int, *, of: str = "plain") -> bytes:
+    """A grid of a picture, again and again."""
+    tile = replace(picture(of), hidden=True)
     numbers = range(2, 2 + columns * rows)
     return heic.heic(
         heic.grid(columns, rows, width, height), *[tile] * len(numbers), references=[(b"dimg", 1, numbers)]
@@ -98,6 +99,11 @@ def pasted(columns: int, rows: int, width: int, height: int) -> Image.Image:
     return image.crop((0, 0, width, height))
 
 
+def in_range_of_video(grey: Image.Image) -> Image.Image:
+    """What its samples mean if 16 is black and 235 is white."""
+    return grey.point([max(0, min(255, round((value - 16) * 255 / 219))) for value in range(256)])
+
+
 MADE: dict[str, tuple[bytes, Image.Image]] = {
     "in 16 bit ids and one item": (heic.heic(picture()), SMALL),
     "the second is primary": (heic.heic(picture("white"), picture(), primary=2), SMALL),
@@ -106,6 +112,10 @@ MADE: dict[str, tuple[bytes, Image.Image]] = {
     "brand heix": (heic.heic(picture(), brand=b"heix"), SMALL),
     "brand heis, which libvips does not know": (heic.heic(picture(), brand=b"heis"), SMALL),
     "another picture as thumbnail": (beside(picture("white"), link=b"thmb"), SMALL),
+    "the primary one is a thumbnail of another": (
+        heic.heic(picture(), picture("white"), references=[(b"thmb", 1, [2])]),
+        SMALL,
+    ),
     "a depth map": (
         beside(picture("grey").with_properties(heic.auxiliary("urn:mpeg:hevc:2015:auxid:2")), link=b"auxl"),
         SMALL,
@@ -153,6 +163,15 @@ MADE: dict[str, tuple[bytes, Image.Image]] = {
         SMALL.crop((28, 22, 68, 42)).transpose(FLIPS.ROTATE_270),
     ),
     "a grid of 6, of which the last row and column are cut": (tiles(3, 2, 250, 100), pasted(3, 2, 250, 100)),
+    "a grid of 1,200": (tiles(40, 30, 2560, 1920, of="white"), Image.new("RGB", (2560, 1920), "white")),
+    "grey in the range of video": (
+        heic.heic(picture("grey").with_properties(heic.code_points(full_range=False))),
+        in_range_of_video(SMALL.convert("L")).convert("RGB"),
+    ),
+    "grey in full range": (
+        heic.heic(picture("grey").with_properties(heic.code_points(full_range=True))),
+        SMALL.convert("L").convert("RGB"),
+    ),
     "a sequence with a picture": (
         heic.sequence(*FRAMES, primary=picture("white"), brand=b"msf1", properties=CONFIGURATION),
         WHITE,
@@ -199,7 +218,7 @@ async def check(decoder: Pool, data: bytes, expected: Image.Image, path: Path) -
     assert (rendered.width, rendered.height) == preview.size == expected.size
     with Image.open(into) as image:
         assert image.size == expected.size
-        assert far(image, expected) < 3
+        assert far(image, expected) < 4
         assert image.has_transparency_data == expected.has_transparency_data == facts.has_alpha
     assert far(preview, expected) < 10  # it is a JPEG
 
@@ -284,6 +303,11 @@ def larger_than_it_is() -> bytes:
     return heic.heic(Item(data=item.data, properties=(item.properties[0], heic.size(4000, 3000))))
 
 
+def small_part() -> bytes:
+    """An image that libheif 1.23 takes for one that contradicts itself."""
+    return heic.heic(picture("large").with_properties(heic.cut(100, 100)))
+
+
 def empty() -> bytes:
     return heic.heic(Item(data=b"", properties=picture().properties))
 
@@ -294,10 +318,11 @@ def empty() -> bytes:
         pytest.param(partial(without_decoder, b"avc1", AVC), "UNSUPPORTED", id="AVC"),
         pytest.param(partial(without_decoder, b"j2k1", JPEG_2000), "UNSUPPORTED", id="JPEG 2000"),
         pytest.param(partial(heic.sequence, *FRAMES, properties=CONFIGURATION), "UNSUPPORTED", id="track"),
-        pytest.param(partial(tiles, 40, 30, 96 * 40, 64 * 30), "UNSUPPORTED", id="too many tiles"),
         pytest.param(
             partial(without_decoder, b"avc1", AVC, brand=b"avci"), "UNSUPPORTED", id="AVC by its brand"
         ),
+        pytest.param(partial(heic.heic, HIDDEN_WHITE, picture()), "UNSUPPORTED", id="hidden"),
+        pytest.param(small_part, "UNSUPPORTED", id="a small part of a large image"),
         pytest.param(spoilt_configuration, "CORRUPT", id="configuration"),
         pytest.param(empty, "CORRUPT", id="no bitstream"),
         pytest.param(smaller_than_it_is, "CORRUPT", id="smaller than its pixels"),

@@ -117,8 +117,8 @@ def test_what_decoding_needs_is_possible(tmp_path: Path, code: str) -> None:
 @pytest.mark.parametrize(
     ("read", "data"),
     [
-        ("_hevc(_primary(data)[0], b'heic', 1 << 20)", encoded("grid")),
-        ("_hevc(_primary(data)[0], b'heic', 1 << 20)", encoded("alpha")),
+        ("_hevc(data, _primary(data)[0], 1 << 20)", encoded("grid")),
+        ("_hevc(data, _primary(data)[0], 1 << 20)", encoded("alpha")),
         ("_sequence(data, None, 1 << 20, animated=True).header", animated_avif()),
     ],
     ids=["HEIC", "HEIC with alpha", "AVIF sequence"],

@@ -110,6 +110,7 @@ FILES = {
     "SVG": (b"<svg/>", b"<?xml version='1.0'?>\n<!-- a comment -->\n<SVG >"),
     "AVI": (b"RIFF\x24\0\0\0AVI LIST" + bytes(60),),
     "MP4": (ftyp(b"isom", b"mp42"), ftyp(b"qt  "), ftyp(b"3gp5"), ftyp(b"M4V "), box(b"moov", bytes(60))),
+    "HEIF mini": (box(b"ftyp", b"mif3heic") + box(b"mini", bytes(60)), box(b"ftyp", b"mif3avif") + bytes(60)),
     "WebM": (b"\x1aE\xdf\xa3\x9fB\x86\x81\1B\xf7\x81\1B\xf2\x81\4B\xf3\x81\x08B\x82\x84webm" + bytes(60),),
     "Matroska": (b"\x1aE\xdf\xa3\xa3B\x86\x81\1B\x82\x88matroska" + bytes(60),),
     "MPEG": (b"\0\0\1\xba\x44" + bytes(60), b"\0\0\1\xb3\x14" + bytes(60)),

@@ -55,6 +55,8 @@ _SIGNATURES: Final = (
     ("Panasonic RW2", rb"IIU\0"),
     ("Phase One IIQ", rb"II\*\0....IIII|MM\0\*....MMMM"),
     ("Sigma X3F", rb"FOVb"),
+    # The boxes of HEIF and AVIF, packed into one (ISO/IEC 23008-12, third edition, Amendment 1).
+    ("HEIF mini", rb"....ftypmif3"),
     # Movies. QuickTime files from before ftyp existed begin with one of these atoms.
     ("AVI", rb"RIFF....AVI "),
     (_MOVIE, rb"....ftyp|\0\0..(?:moov|mdat|wide|free|skip|pnot)"),

@@ -14,7 +14,7 @@ import _pi_heif
 import pyvips
 from PIL import AvifImagePlugin, ImageOps
 
-from .refusals import Refused, check_pixels, refusal
+from .refusals import CONTRADICTED_LIMIT, Refused, check_pixels, refusal
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
@@ -30,8 +30,23 @@ ITEM_ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
 METADATA = re.compile(rb"(infe[\2\3].{3}.{4}(?:..)?)mime", re.DOTALL)
 """What names an item of metadata (ISO/IEC 14496-12, 8.11.6)."""
 
+THUMBNAILS = re.compile(rb"(\0\0\0.)thmb", re.DOTALL)
+"""What makes an item the thumbnail of others (ISO/IEC 14496-12, 8.11.12)."""
+
 WITHOUT_DECODER = re.compile(r"unsupported|not been built in", re.IGNORECASE)
 NOTHING = "Decoder plugin generated an error"
+
+MONOCHROME = 2
+"""heif_colorspace_monochrome."""
+
+CODE_POINTS = b"colrnclx"
+UNSPECIFIED = CODE_POINTS + b"\0\2\0\2\0\2"
+DEFAULTS = CODE_POINTS + b"\0\1\0\x0d\0\6"
+"""What unspecified code points mean (ISO/IEC 23000-22, 7.3.6.4). libheif takes them for none at all, and so
+misses the range that is said beside them."""
+
+CLAP = b"\0\0\0\x28clap"
+"""The beginning of a property that cuts a part out of an image."""
 
 BYTES_PER_PIXEL = 5
 """What libde265 takes: its picture, and the picture in RGB."""
@@ -61,44 +76,60 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
     """
     os.lseek(descriptor, 0, os.SEEK_SET)
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        data = file.read()
+        data = file.read().replace(UNSPECIFIED, DEFAULTS)
     item, fault = _primary(data)
     brand = data[8:12]
-    if brand == SEQUENCE and (sequence := _sequence(data, item, limit, animated=animated)):
-        return sequence
+    # libheif does not say in which range the bitstream of a grey image is, if the file does not say it.
+    silent = format == "AVIF" and item and item.colorspace == MONOCHROME and CODE_POINTS not in data
+    if brand == SEQUENCE or (silent and CLAP not in data):
+        sequence = _sequence(data, item, limit, animated=animated, still=bool(silent))
+        if sequence:
+            return sequence
     if fault and brand in HEVC:
         raise refusal(fault)
-    image = _hevc(item, brand, limit) if format == "HEIF" and item else None
+    image = _hevc(data, item, limit) if format == "HEIF" and item else None
     if image is None:
         # For `thumbnail_buffer` libvips would take a thumbnail in the file that is large enough, which might
         # show another picture than the one that is described.
-        image = pyvips.Image.heifload_buffer(data, fail_on="error")
+        image = pyvips.Image.heifload_buffer(data, fail_on="error", access="sequential")
         check_pixels(image.width, image.height, limit)
+    if item and item.colorspace == MONOCHROME:
+        image = _grey(image, full_range=_has_full_range(data, item))
     image = _coloured(image, item)
     return Boxed(image, lambda: [image], owner=item)
 
 
 def _primary(data: bytes) -> tuple[Any | None, str]:
-    """The primary item, of which only properties have been read; None where libheif finds none, with what it
-    says of that."""
+    """The primary item, of which only properties have been read. None where libheif cannot read the file, and
+    what it says of that. Raises Refused."""
     try:
         try:
             items = _items(data)
         except ITEM_ERRORS:
             # Metadata may be encoded in a way that libheif does not know: then it refuses the whole file.
             items = _items(METADATA.sub(rb"\1free", data))
+        if not (primary := _marked(items)):
+            # It does not list an image that is another one's thumbnail, even if it is the primary one.
+            primary = _marked(_items(THUMBNAILS.sub(rb"\1free", data)))
     except ITEM_ERRORS as error:
         return None, str(error)
-    found = next((item for item in items if item is not None and item.primary), None)
-    return found, "" if found else "the primary item cannot be decoded"
+    if not primary:
+        # libvips would show another image instead.
+        raise Refused("CORRUPT", "the primary item is no image")
+    return primary, ""
+
+
+def _marked(items: list[Any]) -> Any | None:
+    return next((item for item in items if item is not None and item.primary), None)
 
 
 def _items(data: bytes) -> list[Any]:
-    # No thread of its own; 8 bits for colours; pixels without gaps between lines; libheif's own limits.
-    return list(_pi_heif.load_file(data, 0, True, False, True, True, "", False))
+    # No thread of its own; 8 bits for colours; pixels without gaps between lines; and without libheif's own
+    # limits of what a file may consist of, since the server has looked at that, and the sandbox has others.
+    return list(_pi_heif.load_file(data, 0, True, False, True, True, "", True))
 
 
-def _hevc(item: Any, brand: bytes, limit: int) -> Any | None:
+def _hevc(data: bytes, item: Any, limit: int) -> Any | None:
     """The image of a primary item. None if its codec is one that libvips may know."""
     (width, height), _ = item.size_mode
     check_pixels(width, height, limit)
@@ -106,10 +137,10 @@ def _hevc(item: Any, brand: bytes, limit: int) -> Any | None:
         stride, pixels = item.stride, item.data
     except ITEM_ERRORS as error:
         if WITHOUT_DECODER.search(str(error)):
-            if brand in HEVC:
+            if data[8:12] in HEVC:
                 raise Refused("UNSUPPORTED", str(error)) from error
             return None
-        raise _failure(str(error), width * height) from error
+        raise _failure(str(error), width * height, cut=CLAP in data) from error
     # The size of the pixels, which a bitstream may contradict. Then they are those that are there.
     (width, height), mode = item.size_mode
     check_pixels(width, height, limit)
@@ -124,9 +155,40 @@ def _hevc(item: Any, brand: bytes, limit: int) -> Any | None:
     return image
 
 
-def _failure(text: str, pixels: int) -> Refused:
-    """The refusal of which libheif's text speaks. libde265 does not say whether it lacked memory."""
+def _has_full_range(data: bytes, item: Any) -> bool:
+    """Whether the samples of an item go from 0 to the largest number, which they do if nothing is said."""
+    try:
+        profile = item.color_profile
+    except ITEM_ERRORS:
+        return True
+    if profile.get("type") == "nclx":
+        return bool(profile["data"]["full_range_flag"])
+    # An ICC profile hides what is said by code points.
+    at = data.find(CODE_POINTS)
+    return at < 0 or not data[at + 14 : at + 15] < b"\x80"
+
+
+def _grey(image: Any, *, full_range: bool) -> Any:
+    """An image of one colour, with its alpha, if it has that. libheif gives the samples as they are."""
+    deep = image.format == "ushort"
+    grey = image.extract_band(0)
+    if not full_range:
+        # 16 is black, and 235 is white, times a power of two (ISO/IEC 23091-2, 8.3).
+        unit, most = (256, 65_535) if deep else (1, 255)
+        scale = most / (219 * unit)
+        grey = grey.linear(scale, 0.5 - 16 * unit * scale).cast(image.format)
+    if image.hasalpha():
+        grey = grey.bandjoin(image.extract_band(image.bands - 1))
+    return grey.copy(interpretation="grey16" if deep else "b-w")
+
+
+def _failure(text: str, pixels: int, *, cut: bool) -> Refused:
+    """The refusal of which libheif's text speaks. `cut`: the image may be a part of its bitstream."""
+    if cut and CONTRADICTED_LIMIT.search(text):
+        # libheif 1.23 compares the bitstream with the size of the part.
+        return Refused("UNSUPPORTED", text)
     if NOTHING in text:
+        # libde265 does not say whether it lacked memory.
         try:
             bytearray(pixels * BYTES_PER_PIXEL)
         except MemoryError:
@@ -156,12 +218,14 @@ def _profiled(image: Any, profile: bytes | None) -> Any:
     return image
 
 
-def _sequence(data: bytes, item: Any | None, limit: int, *, animated: bool) -> Boxed | None:
+def _sequence(
+    data: bytes, item: Any | None, limit: int, *, animated: bool, still: bool = False
+) -> Boxed | None:
     """The frames of an AVIF sequence, or the first one of them, in 8 bits per sample. None if the file has no
-    more than its primary item."""
+    more than its primary item, unless a `still` is asked for."""
     try:
         file = AvifImagePlugin.AvifImageFile(BytesIO(data))
-        if item and file.n_frames == 1:
+        if item and file.n_frames == 1 and not still:
             return None
         count = file.n_frames if animated else 1
         check_pixels(file.width, file.height * count, limit)
@@ -188,4 +252,5 @@ def _decoded(file: AvifImagePlugin.AvifImageFile, count: int) -> Iterator[Any]:
         except Exception as error:
             raise refusal(repr(error)) from error
         pixels = pyvips.Image.new_from_memory(frame.tobytes(), *frame.size, len(frame.mode), "uchar")
-        yield _profiled(pixels.copy(interpretation="srgb"), file.info.get("icc_profile"))
+        space = "b-w" if frame.mode in ("L", "LA") else "srgb"
+        yield _profiled(pixels.copy(interpretation=space), file.info.get("icc_profile"))
