@@ -213,7 +213,7 @@ export async function keyboard({ given, open }) {
   await page.getByRole("button", { name: "Try the service" }).focus();
   await press("Enter");
   await page.locator("dialog.try[open]").waitFor();
-  await page.getByLabel("Name").focus();
+  await page.getByLabel("Name", { exact: true }).focus();
   await press("Enter");
   await page.locator('[data-try="answer"][data-code="OK"]').waitFor();
   await press("Escape");
