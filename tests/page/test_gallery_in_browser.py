@@ -49,8 +49,8 @@ def test_an_image_is_not_said_to_be_gone_while_the_server_is_away(browser: Brows
 def test_an_image_without_a_picture_says_why(
     browser: Browser, start: Callable[..., Server], locale: str, says: str
 ) -> None:
-    server = start(decode_pixels=100_000)
-    store(server, landscape(0))
+    server = start(decode_pixels="100000")
+    store(server, landscape(0, format="PNG"))
     shown, label, note = browser.play("unseen", server, locale=locale, shot=locale)
     assert says in shown
     assert label.endswith(says)
@@ -60,7 +60,9 @@ def test_an_image_without_a_picture_says_why(
 @pytest.mark.parametrize("locale", ["en-US", "es-ES"])
 def test_the_bar_has_room_in_windows_of_all_widths(browser: Browser, server: Server, locale: str) -> None:
     store(server, landscape(0))
-    assert browser.play("bar", server, count=1, widths=WIDTHS, locale=locale, shot=locale) == []
+    answers = {"kill": server.kill}
+    given = {"count": 1, "widths": WIDTHS, "locale": locale, "shot": locale}
+    assert browser.play("bar", server, answers, remarks=True, **given) == []
 
 
 def test_the_page_is_as_long_as_all_images_and_end_reaches_the_last(browser: Browser, server: Server) -> None:

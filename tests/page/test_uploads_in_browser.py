@@ -51,14 +51,13 @@ ENDINGS = {
     "en-US": {
         "all": "Try all again",
         "clear": "Clear the list",
-        "said": ["2 refused", "1 stored, 2 refused", "1 stored, 2 refused", "All uploads are done"],
+        "said": ["2 refused", "1 stored, 2 refused", "All uploads are done"],
     },
     "es-ES": {
         "all": "Reintentar todos",
         "clear": "Vaciar la lista",
         "said": [
             "2 rechazadas",
-            "1 guardada, 2 rechazadas",
             "1 guardada, 2 rechazadas",
             "Todos los envíos han terminado",
         ],

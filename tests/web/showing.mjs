@@ -48,27 +48,38 @@ export async function unseen({ given, open }) {
   return [...said, await note.innerText()];
 }
 
-/** Makes the window as wide as each of these, and looks whether anything in the bar lies outside or over another. */
-export async function bar({ given, open }) {
+/** Makes the window as wide as each of these, with the server there and away, and looks whether anything in the bar lies
+ *  outside or over another. */
+export async function bar({ given, open, ask }) {
   const page = await open();
   await tiles(page, given.count);
+  await page.locator('.live[data-state="live"]').waitFor();
+  const wrong = await bars(page, given, "live");
+  await ask("kill");
+  await page.locator('.live[data-state="offline"]').waitFor();
+  return [...wrong, ...(await bars(page, given, "offline"))];
+}
+
+async function bars(page, given, state) {
   const wrong = [];
   for (const width of given.widths) {
     await page.setViewportSize({ width, height: 700 });
     const found = await page.evaluate(() => {
-      const boxes = [...document.querySelectorAll(".bar > *")]
-        .filter((one) => !one.matches(".space, .offscreen") && one.textContent + one.innerHTML)
+      const { clientWidth, scrollWidth } = document.documentElement;
+      const boxes = [...document.querySelectorAll(".bar > *:not(.space, .offscreen)")]
         .map((one) => ({ what: one.className || one.tagName, box: one.getBoundingClientRect() }))
         .filter(({ box }) => box.width > 0);
-      const over = boxes.filter(({ box: a }, i) =>
-        boxes.some(({ box: b }, j) => i < j && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1),
-      );
-      const outside = boxes.filter(({ box }) => box.left < 0 || box.right > document.documentElement.clientWidth);
-      const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
-      return [...over.map(({ what }) => `${what} over another`), ...outside.map(({ what }) => `${what} outside`), ...(wide ? ["the page is too wide"] : [])];
+      const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+      const over = boxes.filter(({ box }, i) => boxes.slice(i + 1).some((other) => meet(box, other.box)));
+      const outside = boxes.filter(({ box }) => box.left < 0 || box.right > clientWidth);
+      return [
+        ...over.map(({ what }) => `${what} over another`),
+        ...outside.map(({ what }) => `${what} outside`),
+        ...(scrollWidth > clientWidth ? ["the page is too wide"] : []),
+      ];
     });
-    wrong.push(...found.map((text) => `${width}: ${text}`));
-    await shot(page, given, `bar-${width}`);
+    wrong.push(...found.map((text) => `${state}, ${width}: ${text}`));
+    await shot(page, given, `bar-${state}-${width}`);
   }
   return wrong;
 }

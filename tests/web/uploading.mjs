@@ -24,6 +24,7 @@ export async function endings({ given, open }) {
       (wanted) => document.querySelectorAll('.upload:is([data-state="ready"], [data-state="refused"])').length === wanted,
       count,
     );
+    // The list is drawn again a little later than an upload ends.
     await page.waitForFunction(() => !/\d (upload|envío)/.test(document.querySelector(".tray h2").textContent));
     said.push(await summary.innerText());
   };
@@ -33,10 +34,7 @@ export async function endings({ given, open }) {
   await upload(page, given.good);
   await ended(given.bad.length + given.good.length);
   await shot(page, given, "endings");
-  const asked = page.waitForRequest((request) => request.url().endsWith("/FinishUpload") || request.url().endsWith("/WriteChunk"));
-  await page.getByRole("button", { name: given.words.all }).click();
-  await asked;
-  await ended(given.bad.length + given.good.length);
+  await page.getByRole("button", { name: given.words.all }).waitFor();
   await page.getByRole("button", { name: given.words.clear }).click();
   await page.locator(".tray").waitFor({ state: "hidden" });
   await upload(page, given.more);

@@ -52,7 +52,7 @@ export class Grid {
     this.element.addEventListener("keydown", (event) => this.#key(event));
     for (const moved of ["wheel", "pointerdown", "touchmove"]) addEventListener(moved, () => this.#stay(), { passive: true });
     this.element.addEventListener("focusout", (event) => {
-      if (event.relatedTarget) this.#stay();
+      if (event.relatedTarget && !this.element.contains(event.relatedTarget as Node)) this.#stay();
     });
     this.element.addEventListener("focusin", (event) => {
       const id = (event.target as Element).closest("li")?.dataset["id"];

@@ -22,7 +22,7 @@ export class Pool {
 
   /** Sends a file in a worker, as soon as one is free. Never rejects. After an abort nothing more is heard of it. */
   async send(remembered: Remembered, file: File, signal: AbortSignal, listener: Listener): Promise<Outcome> {
-    for (let crashes = 0, attempts = 0; ; attempts++) {
+    for (let crashes = 0, attempts = 0; !signal.aborted; attempts++) {
       const worker = await this.#take();
       if (signal.aborted) return this.#give(worker), { state: "stopped" };
       const found = await run(worker, { kind: "send", remembered, file }, signal, listener);
@@ -34,6 +34,7 @@ export class Pool {
       listener.phase("unreachable");
       await pause(delayAfter(attempts), signal).catch(() => undefined);
     }
+    return { state: "stopped" };
   }
 
   async #take(): Promise<Worker> {
@@ -41,7 +42,14 @@ export class Pool {
     if (idle) return idle;
     if (this.#made === this.#size) return await new Promise((resolve) => this.#waiting.push(resolve));
     this.#made += 1;
-    return new Worker(UPLOAD_WORKER, { type: "module" });
+    const worker = new Worker(UPLOAD_WORKER, { type: "module" });
+    worker.addEventListener("error", () => {
+      const at = this.#idle.indexOf(worker);
+      if (at < 0) return; // who uses it hears of the error, too
+      this.#idle.splice(at, 1);
+      this.#discard(worker);
+    });
+    return worker;
   }
 
   #give(worker: Worker): void {
