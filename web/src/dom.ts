@@ -85,9 +85,7 @@ export function button(
 ): HTMLButtonElement {
   const given = { type: "button", class: `button ${shown ? "" : "round"} ${kind}`.trim(), onclick: act };
   const found = h("button", given, icon(name), shown && h("span", null, label));
-  if (!shown) {
-    found.setAttribute("aria-label", label);
-    found.title = label;
-  }
+  if (!shown) found.setAttribute("aria-label", label);
+  found.title = label; // in narrow windows, also of buttons of which then only the icon is seen
   return found;
 }
