@@ -85,6 +85,19 @@ def test_an_image_is_deleted_by_the_key_in_the_gallery(browser: Browser, server:
     browser.play("deleting", server, ids=ids[::-1])
 
 
+def test_an_image_has_the_name_of_its_file(browser: Browser, server: Server, tmp_path: Path) -> None:
+    # Its name is decomposed, as on a Mac.
+    paths = [tmp_path / "Ma\u0301laga 1 (copia).png", tmp_path / "Ronda #2?.jpg"]
+    for number, path in enumerate(paths):
+        path.write_bytes(landscape(number, format="PNG" if path.suffix == ".png" else "JPEG"))
+    name = "Málaga 1 (copia).png"
+    files = [str(path) for path in paths]
+    saved = browser.play("names", server, files=files, part="MÁLAGA", name=name, shot="light")
+    assert saved == [name, "Málaga 1 (copia).webp"]
+    with Client(server.address) as client:
+        assert {image.name for image in client.images()} == {name, "Ronda #2?.jpg"}
+
+
 def test_files_dropped_on_an_image_are_uploaded_and_nothing_leaves_the_page(
     browser: Browser, server: Server, tmp_path: Path
 ) -> None:

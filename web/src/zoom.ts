@@ -146,7 +146,7 @@ export class Stage {
     const side = SIDES.find((known) => known >= needed) ?? (SIDES.at(-1) as number);
     if (side <= this.#side || side > this.#most) return;
     this.#side = side;
-    const moving = image.frames > 1 && (image.format === "GIF" || image.format === "WEBP");
+    const moving = image.frames > 1 && ["GIF", "WEBP", "AVIF"].includes(image.format);
     // The artefacts of other formats than PNG would be seen in enlarged pixels.
     const kind = moving ? "&animated=1" : Math.max(image.width, image.height) <= SMALL_PX ? "&format=png" : "";
     const picture = this.#shown > 0 ? this.#larger : this.#picture;

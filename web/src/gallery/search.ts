@@ -3,6 +3,7 @@ import type { Image } from "#gen/conexiones/v1/images_pb";
 
 import { h, icon } from "../dom";
 import { t } from "../i18n";
+import { fileName } from "../uploads/names";
 
 /** How long the user types nothing before the images are listed again. */
 const PAUSE_MS = 200;
@@ -43,7 +44,7 @@ export class Search {
 
   #take(): void {
     clearTimeout(this.#timer);
-    const text = this.#field.value.trim().normalize("NFC");
+    const text = fileName(this.#field.value);
     if (text === this.#text) return;
     this.#text = text;
     this.#changed();

@@ -1,12 +1,10 @@
 // Sends one file over lost connections and restarts of the server, until its upload has ended. Only for workers: a
 // `fetch` with a body of megabytes blocks the thread that calls it.
 import { createClient } from "@connectrpc/connect";
-import { anyUnpack } from "@bufbuild/protobuf/wkt";
 
 import { OffsetMismatchSchema } from "#gen/conexiones/v1/errors_pb";
 import { Upload_State, UploadService } from "#gen/conexiones/v1/uploads_pb";
 import type { Upload as Message } from "#gen/conexiones/v1/uploads_pb";
-import { LocalizedMessageSchema } from "#gen/google/rpc/error_details_pb";
 
 import { delayAfter, NO_ROOM, pause, problem, transport } from "../calls";
 import { language } from "../language";
@@ -200,9 +198,8 @@ export class Transfer {
 
 function outcome({ state, image, failure }: Message): Outcome {
   if (state === Upload_State.READY) return { state: "ready", imageId: image?.id ?? "" };
-  const { reason = Upload_State[state], message = "", details = [] } = failure ?? {};
-  const local = details.map((detail) => anyUnpack(detail, LocalizedMessageSchema)).find((found) => found?.locale === language);
-  return { state: "refused", reason, message: local?.message ?? message };
+  const { reason = Upload_State[state], message = "", mensaje = "" } = failure ?? {};
+  return { state: "refused", reason, message: (language === "es" && mensaje) || message };
 }
 
 function present(upload: Message | undefined): Message {
