@@ -80,3 +80,14 @@ def test_the_list_of_uploads_covers_no_image_and_has_buttons_for_all(
     assert found["wrong"] == []
     assert found["total"].startswith("0 B of ")
     assert found["kind"] == "beforeunload"
+
+
+def test_an_upload_is_remembered_for_as_long_as_the_server_keeps_it(browser: Browser, server: Server) -> None:
+    hours = {
+        "a moment ago": {"begun": 1, "touched": 1},
+        "nearly expired": {"begun": 167, "touched": 23},
+        "idle for a day": {"begun": 30, "touched": 25},
+        "open for a week": {"begun": 169, "touched": 1},
+    }
+    listed = browser.play("remembered", server, hours=hours, count=2)
+    assert sorted(listed) == ["a moment ago", "nearly expired"]

@@ -285,7 +285,8 @@ export async function trying({ given, open }) {
   await panel.locator('input[name="image"]').setInputFiles(given.bad);
   answers.push(await send("NOT_AN_IMAGE"));
   await panel.locator('[data-status="images"]', { hasText: "1" }).waitFor();
-  return { answers, calls: calls.filter(([path]) => path.startsWith("/user.")) };
+  const state = await panel.locator(".server").innerText();
+  return { answers, state, calls: calls.filter(([path]) => path.startsWith("/user.")) };
 }
 
 /** Checks all states of the page with axe. Returns serious and critical findings. */

@@ -90,3 +90,24 @@ export async function tray({ given, open, ask }) {
   await page.getByText("All uploads are done").waitFor();
   return { wrong, total, kind };
 }
+
+/** Loads the page when it remembers uploads that lay idle for as long as given, in hours. Returns those that it lists. */
+export async function remembered({ given, open }) {
+  const page = await open();
+  await page.getByText("No images yet").waitFor();
+  await page.evaluate(async (hours) => {
+    const asked = indexedDB.open("conexiones", 1);
+    await new Promise((resolve) => (asked.onsuccess = resolve));
+    const change = asked.result.transaction("uploads", "readwrite");
+    for (const [name, { begun, touched }] of Object.entries(hours)) {
+      const ago = (time) => Date.now() - time * 3_600_000;
+      const known = { requestId: name, name, size: 100, modified: 0, committed: 50 };
+      change.objectStore("uploads").put({ ...known, begun: ago(begun), touched: ago(touched) });
+    }
+    await new Promise((resolve) => (change.oncomplete = resolve));
+    asked.result.close();
+  }, given.hours);
+  await page.reload();
+  await page.locator(".upload").nth(given.count - 1).waitFor();
+  return await page.locator(".upload .name").allInnerTexts();
+}

@@ -1,5 +1,9 @@
 // The page: creates its parts and connects them.
-import "./page.css";
+import "./styles/base.css";
+import "./styles/gallery.css";
+import "./styles/uploads.css";
+import "./styles/panels.css";
+import "./styles/narrow.css";
 
 import { delayAfter, pause, problem } from "./calls";
 import { Deletion } from "./deletion";
@@ -197,8 +201,10 @@ const details = new Details({
     show(image);
   },
   remove(image) {
+    const at = listing.indexOf(image.id);
     leave();
     deletion.begin(image.id);
+    if (at >= 0) grid.focus(at);
   },
 });
 const tryIt = new Try(() => leave());

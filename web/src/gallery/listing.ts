@@ -168,6 +168,7 @@ export class Listing {
     const last = page.nextPageToken ? (page.images.at(-1)?.id ?? "") : "";
     this.#sections.push({ token, images, count: images.length, last, used: ++this.#clock });
     this.#next = page.nextPageToken || undefined;
+    this.#forget();
   }
 
   async #reload(section: Section): Promise<void> {
