@@ -33,6 +33,11 @@ export function decimal(value: number): string {
   return decimals.format(value);
 }
 
+// Making a formatter takes longer than using it a hundred times.
+const [whole, tenths] = [0, 1].map((digits) => new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits })) as [
+  Intl.NumberFormat,
+  Intl.NumberFormat,
+];
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
 /** A number of bytes in the largest suitable decimal unit. */
@@ -42,8 +47,7 @@ export function bytes(count: number): string {
     count /= 1000;
     unit += 1;
   }
-  const digits = unit > 0 && count < 9.95 ? 1 : 0;
-  const written = new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const written = unit > 0 && count < 9.95 ? tenths : whole;
   return `${written.format(count)} ${UNITS[unit]}`;
 }
 

@@ -256,10 +256,7 @@ async function route(): Promise<void> {
 // Uploads
 
 const queue = new Queue(() => tray.render());
-const tray = new Tray(queue, () => {
-  entitle();
-  cover();
-});
+const tray = new Tray(queue, entitle);
 
 async function add(sources: AsyncIterable<Source> | Iterable<Source>): Promise<void> {
   const { taken, tooMany } = await queue.add(sources);
@@ -308,7 +305,8 @@ function cover(): void {
   style.setProperty("--bar", `${height}px`);
   style.setProperty("--cover", `${height + above}px`);
 }
-new ResizeObserver(cover).observe(bar);
+const sizes = new ResizeObserver(cover);
+for (const one of [bar, tray.element]) sizes.observe(one);
 
 document.body.append(
   h("a", { class: "skip", href: "#gallery", onclick: (event) => (event.preventDefault(), grid.focus(0)) }, t("skip")),
