@@ -117,9 +117,17 @@ export async function back({ given, context }) {
   await page.goForward();
   await opened.waitFor();
   await page.keyboard.press("ArrowRight");
+  await page.goBack();
+  await opened.waitFor({ state: "hidden" });
+  const focused = () => page.evaluate(() => document.activeElement?.closest("li")?.getAttribute("aria-posinset"));
+  expect(await focused(), "2");
+  await page.keyboard.press("Enter");
+  await opened.waitFor();
+  await page.keyboard.press("ArrowLeft");
   await page.keyboard.press("Escape");
   await opened.waitFor({ state: "hidden" });
   await page.waitForFunction(() => location.hash === "");
+  expect(await focused(), "1");
   await page.getByRole("button", { name: "Try the service" }).click();
   await page.locator("dialog.try[open]").waitFor();
   await page.keyboard.press("Escape");

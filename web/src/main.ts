@@ -222,16 +222,22 @@ function around(id: string): void {
 }
 
 function leave(): void {
+  closeAll();
+  navigation.leave();
+}
+
+/** Closes what is open above the gallery. The image that was shown last has the focus then. */
+function closeAll(): void {
   const from = details.image ? listing.indexOf(details.image.id) : -1;
   if (details.element.open) details.close();
   if (tryIt.element.open) tryIt.close();
-  navigation.leave();
   if (from >= 0) grid.focus(from);
 }
 
 async function route(): Promise<void> {
   const { hash } = location;
   const [, kind, id] = hash.split("/");
+  if (kind !== "image" && kind !== "try") closeAll();
   if (kind !== "image" && details.element.open) details.close();
   if (kind !== "try" && tryIt.element.open) tryIt.close();
   if (kind === "try") tryIt.open();

@@ -8,6 +8,8 @@ export class Navigation {
   /** `route` is called whenever the address has changed. */
   constructor(route: () => void) {
     this.#route = route;
+    // Going back must not scroll away from the image that was shown last.
+    history.scrollRestoration = "manual";
     addEventListener("popstate", route);
     addEventListener("hashchange", route);
     document.addEventListener("click", (event) => this.#click(event));
