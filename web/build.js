@@ -29,6 +29,7 @@ function messages({ onResolve, resolve }) {
 const options = {
   absWorkingDir: here,
   bundle: true,
+  preserveSymlinks: true,
   minify: true,
   write: false,
   format: "esm",
@@ -51,8 +52,8 @@ async function files() {
       return name;
     });
   };
-  const [worker] = await add(["src/uploads/digest.worker.ts"]);
-  const built = await add(["src/main.ts"], { define: { DIGEST_WORKER: JSON.stringify(`/page/${worker}`) } });
+  const [worker] = await add(["src/uploads/upload.worker.ts"]);
+  const built = await add(["src/main.ts"], { define: { UPLOAD_WORKER: JSON.stringify(`/page/${worker}`) } });
   const icon = readFileSync(join(here, "icon.svg"));
   const iconName = `icon-${createHash("sha256").update(icon).digest("hex").slice(0, 8).toUpperCase()}.svg`;
   found.set(iconName, icon);

@@ -20,7 +20,7 @@ describe("the tutorial's calls", () => {
   it("getUser, refused: code, reason, field, facts, sentences", async () => {
     const fault = { name: "ConexionesError", code: Code.INVALID_ARGUMENT, reason: "EMPTY_NAME", field: "name" };
     await assert.rejects(conexiones.getUser({ name: "" }), { ...fault, facts: { limit: "256" } });
-    const mensaje = "El nombre está vacío: envíe de 1 a 256 caracteres.";
+    const mensaje = "El nombre está vacío: envía de 1 a 256 caracteres.";
     await assert.rejects(conexiones.getUser({ name: "" }), { mensaje });
   });
 

@@ -266,6 +266,7 @@ def test_the_tutorials_calls_can_be_tried(
         shot="light",
     )
     greeting, processed, refused = found["answers"]
+    assert "24 h sin un byte, o 7 días en total" in found["state"]
     assert '"powSquared": "144"' in greeting
     assert '"format": "JPEG"' in processed
     assert "Los bytes no son una imagen" in refused

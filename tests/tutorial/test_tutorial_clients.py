@@ -26,7 +26,7 @@ ALL = (SMALLEST, *FULL)
 every_client = pytest.mark.parametrize("client", ALL)
 
 PHOTOGRAPH = "JPEG de 1280 × 853 (1091840 píxeles), 317645 bytes"
-EMPTY_NAME = "INVALID_ARGUMENT EMPTY_NAME: El nombre está vacío: envíe de 1 a 256 caracteres."
+EMPTY_NAME = "INVALID_ARGUMENT EMPTY_NAME: El nombre está vacío: envía de 1 a 256 caracteres."
 NOT_AN_IMAGE = "INVALID_ARGUMENT NOT_AN_IMAGE: Los bytes no son una imagen de ningún formato conocido."
 POW_OVERFLOW = "OUT_OF_RANGE POW_OVERFLOW: 50000 al cuadrado es 2500000000: no cabe en 32 bits."
 
@@ -203,7 +203,7 @@ def test_a_refused_call_ends_the_plain_clients(running: Server, client: str) -> 
 def test_a_refused_call_does_not_keep_the_others_from_the_rest(client: str) -> None:
     too_large = (
         "   Error: RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE: El mensaje supera el límite de 100000 bytes:"
-        " envíe la imagen en fragmentos con /user.UsuarioServicio/GetStreamImage."
+        " envía la imagen en fragmentos con /user.UsuarioServicio/GetStreamImage."
     )
     with serve(max_message_bytes="100000") as server:
         done = run(client, "--address", server.address)

@@ -213,7 +213,7 @@ export async function keyboard({ given, open }) {
   await page.getByRole("button", { name: "Try the service" }).focus();
   await press("Enter");
   await page.locator("dialog.try[open]").waitFor();
-  await page.getByLabel("Name").focus();
+  await page.getByLabel("Name", { exact: true }).focus();
   await press("Enter");
   await page.locator('[data-try="answer"][data-code="OK"]').waitFor();
   await press("Escape");
@@ -285,7 +285,8 @@ export async function trying({ given, open }) {
   await panel.locator('input[name="image"]').setInputFiles(given.bad);
   answers.push(await send("NOT_AN_IMAGE"));
   await panel.locator('[data-status="images"]', { hasText: "1" }).waitFor();
-  return { answers, calls: calls.filter(([path]) => path.startsWith("/user.")) };
+  const state = await panel.locator(".server").innerText();
+  return { answers, state, calls: calls.filter(([path]) => path.startsWith("/user.")) };
 }
 
 /** Checks all states of the page with axe. Returns serious and critical findings. */

@@ -1,7 +1,8 @@
 // Deleting with undo: the image is hidden at once, and deleted when the time for undo is over or the page is left.
+import { problem } from "./calls";
 import type { Listing } from "./gallery/listing";
 import { t } from "./i18n";
-import { images, lastingImages, problem } from "./rpc";
+import { images, lastingImages } from "./rpc";
 import { toast } from "./toast";
 
 /** How long a deletion can be undone. */

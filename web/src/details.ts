@@ -1,11 +1,12 @@
 // The view of one image: the image, its facts, its downloads, the programs that fetch it, and its deletion.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
+import { captured } from "./capture";
 import { commands } from "./commands";
 import { button, h, icon, say } from "./dom";
 import type { Child } from "./dom";
-import { ago, bytes, date, decimal, number, t } from "./i18n";
-import { created, extension, hex } from "./image";
+import { bytes, date, number, t } from "./i18n";
+import { created, fileName, hex, label, pixels } from "./image";
 import { copyButton } from "./toast";
 import { Stage } from "./zoom";
 
@@ -26,7 +27,7 @@ export interface Actions {
 
 export class Details {
   readonly element: HTMLDialogElement;
-  readonly #stage = new Stage(t("noPreview"));
+  readonly #stage = new Stage();
   readonly #side = h("div", { class: "side" });
   readonly #title = h("h2", { id: "details-title" });
   readonly #previous: HTMLButtonElement;
@@ -68,16 +69,17 @@ export class Details {
     const another = image.id !== this.#image?.id || !this.element.open;
     this.#image = image;
     if (!this.element.open) this.element.showModal();
-    const { format, width, height } = image;
-    const label = t("imageLabel", { format, width, height, when: ago(created(image)) });
-    say(this.#title, `${format} · ${number(width)} × ${number(height)}`);
-    this.#stage.show(image, label);
+    const { name, format, width, height } = image;
+    say(this.#title, name || `${format} · ${number(width)} × ${number(height)}`);
+    this.#stage.show(image, label(image));
     this.#previous.hidden = !around.previous;
     this.#next.hidden = !around.next;
     const program = this.#side.querySelector<HTMLElement>(":scope .programs");
     // If only the facts are new, the rest stays as it is, so that choices made by the user are kept.
-    if (!another && program) this.#side.querySelector(".facts")?.replaceWith(this.#facts(image));
-    else this.#side.replaceChildren(this.#facts(image), this.#downloads(image), this.#programs(image), this.#deletion(image));
+    if (!another && program) {
+      this.#side.querySelector(".facts")?.replaceWith(this.#facts(image));
+      if (image.facts?.problem) this.#side.querySelector(".renditions")?.remove();
+    } else this.#side.replaceChildren(this.#facts(image), this.#downloads(image), this.#programs(image), this.#deletion(image));
   }
 
   /** Says that the image was deleted or never existed. */
@@ -85,7 +87,21 @@ export class Details {
     this.#image = undefined;
     if (!this.element.open) this.element.showModal();
     say(this.#title, t("gone"));
+    this.#empty();
+  }
+
+  /** Says that the server does not answer, so that the image may yet come. */
+  away(): void {
+    this.#image = undefined;
+    if (!this.element.open) this.element.showModal();
+    say(this.#title, t("title"));
+    this.#empty();
+    this.#stage.note(t("unreachable"));
+  }
+
+  #empty(): void {
     this.#stage.show(undefined, "");
+    this.#stage.note("");
     this.#previous.hidden = this.#next.hidden = true;
     this.#side.replaceChildren();
   }
@@ -98,10 +114,14 @@ export class Details {
   #facts(image: Image): HTMLElement {
     const list = h("dl", { class: "facts" });
     const row = (name: string, ...value: Child[]) => list.append(h("dt", null, name), h("dd", null, ...value));
-    row(t("dimensions"), `${number(image.width)} × ${number(image.height)}, ${t("megapixels", { n: 0 }).replace("0", decimal(Number(image.pixels) / 1e6))}`);
-    row(t("size"), `${bytes(Number(image.sizeBytes))} (${number(Number(image.sizeBytes))} B)`);
+    if (image.name) row(t("format"), image.format);
+    row(t("dimensions"), `${number(image.width)} × ${number(image.height)}, ${pixels(Number(image.pixels))}`);
+    const size = Number(image.sizeBytes);
+    row(t("size"), size < 1000 ? bytes(size) : `${bytes(size)} (${number(size)} B)`);
     if (image.frames > 1) row(t("frames"), number(image.frames));
     row(t("stored"), h("time", { datetime: created(image).toISOString() }, date(created(image))));
+    const stored = list.lastElementChild?.previousElementSibling;
+    void captured(image).then((when) => when && stored?.before(h("dt", null, t("captured")), h("dd", { class: "captured" }, date(when))));
     if (image.user) row(t("user"), image.user);
     const { colorSpace = "", bitsPerSample = 0, dominantColor = "" } = image.facts ?? {};
     if (colorSpace) row(t("colours"), bitsPerSample ? `${colorSpace}, ${bitsPerSample} bit` : colorSpace);
@@ -117,10 +137,9 @@ export class Details {
 
   #downloads(image: Image): HTMLElement {
     const url = `/images/${image.id}`;
-    const file = (kind: string) => `${image.id}.${extension(kind)}`;
     const original = h(
       "a",
-      { class: "button", href: `${url}?download=1`, download: file(image.format) },
+      { class: "button", href: `${url}?download=1`, download: fileName(image) },
       icon("download"),
       h("span", null, `${t("original")} (${bytes(Number(image.sizeBytes))})`),
     );
@@ -133,7 +152,7 @@ export class Details {
     const link = h("a", { class: "button" }, icon("download"), h("span", null, t("rendition")));
     const update = () => {
       link.href = `${url}?width=${width.value}&format=${format.value}&download=1`;
-      link.download = file(format.value.toUpperCase());
+      link.download = fileName(image, format.value.toUpperCase());
     };
     width.addEventListener("change", update);
     format.addEventListener("change", update);
@@ -144,7 +163,7 @@ export class Details {
       null,
       h("h3", null, t("download")),
       h("div", { class: "row" }, original),
-      able && h("div", { class: "row" }, width, format, link),
+      able && h("div", { class: "row renditions" }, width, format, link),
     );
   }
 

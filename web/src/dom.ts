@@ -55,8 +55,12 @@ const PATHS = {
   up: "M12 19V5m0 0l-6 6m6-6l6 6",
   done: "M5 12.5l4.5 4.5L19 7.5",
   problem: "M12 6.5v7M12 17v.5",
+  folder: "M3.5 6.5h6l2 2.5h9v10h-17z",
   image: "M4 5h16v14H4zM4 16l5-5 4 4 2.5-2.5L20 17M15.5 9h.01",
   try: "M5 6l6 6-6 6M13 18h6",
+  again: "M19 12a7 7 0 1 1-2.2-5.1L19 9M19 4.5V9h-4.5",
+  fold: "M6 15l6-6 6 6",
+  search: "M11 5a6 6 0 1 0 0 12a6 6 0 0 0 0-12M15.5 15.5L20 20",
 } as const;
 
 export type IconName = keyof typeof PATHS;
@@ -81,9 +85,7 @@ export function button(
 ): HTMLButtonElement {
   const given = { type: "button", class: `button ${shown ? "" : "round"} ${kind}`.trim(), onclick: act };
   const found = h("button", given, icon(name), shown && h("span", null, label));
-  if (!shown) {
-    found.setAttribute("aria-label", label);
-    found.title = label;
-  }
+  if (!shown) found.setAttribute("aria-label", label);
+  found.title = label; // in narrow windows, also of buttons of which then only the icon is seen
   return found;
 }

@@ -1,15 +1,12 @@
-// The page's language, which is the first of the browser's languages that the page has, or else English; and numbers,
-// sizes and dates in the form of that language.
+// The texts of the page in its language; and numbers, sizes and dates in the form of that language.
+import { language, locale } from "./language";
 import { en } from "./words/en";
 import type { Words } from "./words/en";
 import { es } from "./words/es";
 
-const LANGUAGES: Record<string, Words> = { en, es };
+const LANGUAGES: Record<typeof language, Words> = { en, es };
 
-export const language = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in LANGUAGES) ?? "en";
-/** The language with its region, if the browser names one. It decides how numbers and dates are written. */
-const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
-const words = LANGUAGES[language] ?? en;
+const words = LANGUAGES[language];
 const plural = new Intl.PluralRules(locale);
 const numbers = new Intl.NumberFormat(locale);
 const decimals = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
@@ -36,6 +33,11 @@ export function decimal(value: number): string {
   return decimals.format(value);
 }
 
+// Making a formatter takes longer than using it a hundred times.
+const [whole, tenths] = [0, 1].map((digits) => new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits })) as [
+  Intl.NumberFormat,
+  Intl.NumberFormat,
+];
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
 /** A number of bytes in the largest suitable decimal unit. */
@@ -45,8 +47,7 @@ export function bytes(count: number): string {
     count /= 1000;
     unit += 1;
   }
-  const digits = unit > 0 && count < 9.95 ? 1 : 0;
-  const written = new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const written = unit > 0 && count < 9.95 ? tenths : whole;
   return `${written.format(count)} ${UNITS[unit]}`;
 }
 
@@ -55,6 +56,11 @@ export function duration(seconds: number): string {
   if (seconds < 60) return t("seconds", { n: Math.max(1, Math.round(seconds)) });
   if (seconds < 5_400) return t("minutes", { n: Math.round(seconds / 60) });
   return t("hours", { n: Math.round(seconds / 3600) });
+}
+
+/** A number of seconds that is meant exactly: in days if they are more than two. */
+export function period(seconds: number): string {
+  return seconds > 172_800 && seconds % 86_400 === 0 ? t("days", { n: seconds / 86_400 }) : duration(seconds);
 }
 
 export function date(value: Date): string {

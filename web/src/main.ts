@@ -1,24 +1,33 @@
 // The page: creates its parts and connects them.
-import "./page.css";
+import "./styles/base.css";
+import "./styles/gallery.css";
+import "./styles/uploads.css";
+import "./styles/panels.css";
+import "./styles/narrow.css";
 
+import { delayAfter, pause, problem } from "./calls";
 import { Deletion } from "./deletion";
 import { Details } from "./details";
 import { button, h, icon, say } from "./dom";
+import { takeDrops } from "./dropping";
 import { Grid } from "./gallery/grid";
 import { Listing } from "./gallery/listing";
+import { Search } from "./gallery/search";
 import { Watch } from "./gallery/watch";
 import type { State } from "./gallery/watch";
-import { language, t } from "./i18n";
-import { delayAfter, images, pause, problem, status } from "./rpc";
+import { t } from "./i18n";
+import { language } from "./language";
+import { Navigation } from "./navigation";
+import { serverIsBack } from "./picture";
+import { images, status } from "./rpc";
 import { element as toasts, toast } from "./toast";
 import { Try } from "./try";
-import { Queue } from "./uploads/queue";
-import { chosen, MAX_FILES, transferred } from "./uploads/sources";
+import { Queue, UNDER_WAY } from "./uploads/queue";
+import { chosen, MAX_FILES } from "./uploads/sources";
 import type { Source } from "./uploads/sources";
 import { Tray } from "./uploads/tray";
 
 document.documentElement.lang = language;
-document.title = t("title");
 
 // The gallery
 
@@ -32,30 +41,46 @@ const empty = h(
   h("p", { class: "large" }, t("empty")),
   h("p", null, t("emptyHint")),
 );
+const none = h("p", { class: "empty", hidden: true });
 const failed = h("div", { class: "empty", role: "alert", hidden: true }, h("p", { class: "large" }, t("listFailed")), h("p", { class: "why" }));
 let total = 0;
 let listed = false;
 
-const listing = new Listing(async (pageToken, pageSize) => await images.listImages({ pageToken, pageSize }), changed);
-const grid = new Grid(listing, () => void extend());
+const search = new Search(() => void list());
+const listing = new Listing(async (pageToken, pageSize) => await images.listImages({ pageToken, pageSize, name: search.text }), changed);
 const deletion = new Deletion(listing);
+const grid = new Grid(listing, (towards) => void extend(towards), (id) => deletion.begin(id));
 
 function changed(): void {
+  const { text } = search;
+  listing.total = text ? 0 : total;
   grid.render();
-  empty.hidden = !listed || listing.count > 0 || listing.more;
-  const shown = Math.max(total, listing.count);
-  say(count, listed ? t("images", { n: listing.more ? shown : listing.count }) : "");
+  const nothing = listed && listing.count === 0 && !listing.more;
+  empty.hidden = !nothing || text !== "";
+  none.hidden = !nothing || text === "";
+  say(none, t("nothingFound", { name: text }));
+  const found = text ? t(listing.more ? "foundMore" : "found", { n: listing.count }) : t("images", { n: listing.length });
+  say(count, listed ? found : "");
+  entitle();
   if (details.image) around(details.image.id);
 }
 
+/** The title counts uploads under way, or else new images that are not shown yet, or else all images. */
+function entitle(): void {
+  const underWay = queue.count(UNDER_WAY);
+  const counts = underWay ? t("uploading", { n: underWay }) : held ? t("fresh", { n: held }) : listed ? t("images", { n: Math.max(total, listing.length) }) : "";
+  const title = [counts, t("title")].filter(Boolean).join(" · ");
+  if (document.title !== title) document.title = title;
+}
+
 let extending = false;
-async function extend(): Promise<void> {
+async function extend(towards: number): Promise<void> {
   if (extending) return;
   extending = true;
   try {
     for (let attempts = 0; ; attempts++) {
       try {
-        return await listing.extend();
+        return await listing.extend(towards);
       } catch {
         await pause(delayAfter(attempts), new AbortController().signal);
       }
@@ -65,9 +90,13 @@ async function extend(): Promise<void> {
   }
 }
 
+let lists = 0;
+const superseded = (generation: number) => generation !== lists;
+
 /** Lists the images from the beginning, and retries until that succeeds. */
 async function list(): Promise<void> {
-  for (let attempts = 0; ; attempts++) {
+  const generation = ++lists;
+  for (let attempts = 0; !superseded(generation); attempts++) {
     try {
       await listing.reset();
       listed = true;
@@ -75,6 +104,7 @@ async function list(): Promise<void> {
       changed();
       return;
     } catch (error) {
+      if (superseded(generation)) return;
       failed.hidden = listed;
       say(failed.querySelector(".why") as Element, problem(error).message);
       await pause(delayAfter(attempts), new AbortController().signal);
@@ -111,6 +141,7 @@ function release(): void {
   else for (const image of waiting) listing.put(image);
   waiting.length = 0;
   stale = false;
+  entitle();
 }
 addEventListener("scroll", release, { passive: true });
 
@@ -119,17 +150,18 @@ const watch = new Watch({
     switch (event.case) {
       case "stored":
         total += 1;
+        if (!search.matches(event.value)) return changed();
         if (!scrolledDown() && !held) return listing.put(event.value);
         held += 1;
         if (waiting.length < MAX_WAITING) waiting.push(event.value);
         else stale = true;
         fresh.hidden = false;
         say(fresh, t("fresh", { n: held }));
-        return;
+        return entitle();
       case "described": {
         const at = waiting.findIndex(({ id }) => id === event.value.id);
         if (at >= 0) waiting[at] = event.value;
-        else listing.put(event.value);
+        else if (search.matches(event.value)) listing.put(event.value);
         if (details.image?.id === event.value.id) show(event.value);
         return;
       }
@@ -148,6 +180,7 @@ const watch = new Watch({
   state(state: State) {
     live.dataset["state"] = state;
     say(live, t(state));
+    if (state === "live") serverIsBack();
   },
   resync() {
     if (listed) void list();
@@ -164,15 +197,18 @@ const details = new Details({
     const at = details.image ? listing.indexOf(details.image.id) : -1;
     const [image] = at >= 0 && at + by >= 0 ? listing.slice(at + by, at + by + 1) : [];
     if (!image) return;
-    history.replaceState(null, "", `#/image/${image.id}`);
+    navigation.replace(`#/image/${image.id}`);
     show(image);
   },
   remove(image) {
+    const at = listing.indexOf(image.id);
     leave();
     deletion.begin(image.id);
+    if (at >= 0) grid.focus(at);
   },
 });
 const tryIt = new Try(() => leave());
+const navigation = new Navigation(() => void route());
 
 function show(image: Parameters<Details["show"]>[0]): void {
   const at = listing.indexOf(image.id);
@@ -186,89 +222,103 @@ function around(id: string): void {
 }
 
 function leave(): void {
+  closeAll();
+  navigation.leave();
+}
+
+/** Closes what is open above the gallery. The image that was shown last has the focus then. */
+function closeAll(): void {
   const from = details.image ? listing.indexOf(details.image.id) : -1;
-  history.replaceState(null, "", location.pathname);
-  void route();
+  if (details.element.open) details.close();
+  if (tryIt.element.open) tryIt.close();
   if (from >= 0) grid.focus(from);
 }
 
 async function route(): Promise<void> {
-  const [, kind, id] = location.hash.split("/");
+  const { hash } = location;
+  const [, kind, id] = hash.split("/");
+  if (kind !== "image" && kind !== "try") closeAll();
   if (kind !== "image" && details.element.open) details.close();
   if (kind !== "try" && tryIt.element.open) tryIt.close();
   if (kind === "try") tryIt.open();
-  if (kind !== "image" || !id) return;
+  if (kind !== "image" || !id || details.image?.id === id) return;
   const at = listing.indexOf(id);
   const [known] = at >= 0 ? listing.slice(at, at + 1) : [];
   if (known) return show(known);
-  try {
-    const { image } = await images.getImage({ id });
-    if (image && location.hash === `#/image/${id}`) show(image);
-  } catch {
-    if (location.hash === `#/image/${id}`) details.missing();
+  for (let attempts = 0; location.hash === hash; attempts++) {
+    try {
+      const { image } = await images.getImage({ id });
+      if (image && location.hash === hash) show(image);
+      return;
+    } catch (error) {
+      if (location.hash !== hash) return;
+      if (!problem(error).retryable) return details.missing();
+      details.away();
+      await pause(delayAfter(attempts), new AbortController().signal);
+    }
   }
 }
-addEventListener("hashchange", () => void route());
 
 // Uploads
 
 const queue = new Queue(() => tray.render());
-const tray = new Tray(queue);
+const tray = new Tray(queue, entitle);
 
 async function add(sources: AsyncIterable<Source> | Iterable<Source>): Promise<void> {
   const { taken, tooMany } = await queue.add(sources);
   if (tooMany) toast(t("tooMany", { n: MAX_FILES }));
   if (taken === 0) toast(t("nothing"));
+  // The open dialog hides the uploads.
+  else if (document.querySelector("dialog[open]")) toast(t("adding", { n: taken }));
 }
+
+takeDrops((sources) => void add(sources));
+addEventListener("beforeunload", (event) => {
+  if (queue.count(UNDER_WAY) > 0) event.preventDefault();
+});
 
 const files = h("input", { type: "file", multiple: true, class: "offscreen", id: "files", tabindex: "-1", "aria-label": t("add") });
 const folder = h("input", { type: "file", webkitdirectory: true, class: "offscreen", id: "folder", tabindex: "-1", "aria-label": t("addFolder") });
 for (const input of [files, folder]) input.addEventListener("change", () => void add(chosen(input)));
 
-const curtain = h("div", { class: "curtain", "aria-hidden": "true" }, h("p", null, icon("up"), t("drop")));
-let depth = 0;
-const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
-const drape = (by: number) => {
-  depth = Math.max(0, by === 0 ? 0 : depth + by);
-  curtain.classList.toggle("down", depth > 0);
-};
-addEventListener("dragenter", (event) => carriesFiles(event) && drape(1));
-addEventListener("dragleave", (event) => carriesFiles(event) && drape(-1));
-addEventListener("dragover", (event) => carriesFiles(event) && event.preventDefault());
-addEventListener("drop", (event) => {
-  drape(0);
-  if (!carriesFiles(event) || !event.dataTransfer || details.element.open || tryIt.element.open) return;
-  event.preventDefault();
-  void add(transferred(event.dataTransfer));
-});
-addEventListener("paste", (event) => {
-  if (!event.clipboardData?.types.includes("Files")) return;
-  event.preventDefault();
-  void add(transferred(event.clipboardData));
-});
-
 // The page as a whole
+
+const bar = h(
+  "header",
+  { class: "bar" },
+  h("h1", null, t("title")),
+  count,
+  live,
+  h("span", { class: "space" }),
+  search.element,
+  button("try", t("tryIt"), () => void navigation.open("#/try"), { shown: true, kind: "quiet" }),
+  button("folder", t("addFolder"), () => folder.click(), { shown: true, kind: "quiet" }),
+  button("add", t("add"), () => files.click(), { shown: true, kind: "primary" }),
+  files,
+  folder,
+);
+
+const below = h("div", { class: "below" }, tray.element, h("main", { id: "gallery" }, fresh, grid.element, empty, none, failed));
+
+/** Tells the style how many pixels at the top of the window are covered, and where the uploads begin. */
+function cover(): void {
+  below.classList.toggle("beside", !tray.element.hidden && !tray.element.classList.contains("folded"));
+  const { style } = document.documentElement;
+  const height = bar.offsetHeight;
+  const { clientWidth } = document.documentElement;
+  // Beside the gallery the uploads cover nothing; above it they do.
+  const above = tray.element.hidden || tray.element.offsetWidth < clientWidth * 0.6 ? 0 : tray.element.offsetHeight;
+  style.setProperty("--bar", `${height}px`);
+  style.setProperty("--cover", `${height + above}px`);
+}
+const sizes = new ResizeObserver(cover);
+for (const one of [bar, tray.element]) sizes.observe(one);
 
 document.body.append(
   h("a", { class: "skip", href: "#gallery", onclick: (event) => (event.preventDefault(), grid.focus(0)) }, t("skip")),
-  h(
-    "header",
-    { class: "bar" },
-    h("h1", null, t("title")),
-    count,
-    live,
-    h("span", { class: "space" }),
-    button("try", t("tryIt"), () => (location.hash = "#/try"), { shown: true, kind: "quiet" }),
-    button("image", t("addFolder"), () => folder.click(), { shown: true, kind: "quiet" }),
-    button("add", t("add"), () => files.click(), { shown: true, kind: "primary" }),
-    files,
-    folder,
-  ),
-  h("main", { id: "gallery" }, grid.element, empty, failed),
-  fresh,
-  tray.element,
+  bar,
+  below,
   toasts,
-  curtain,
   details.element,
   tryIt.element,
 );

@@ -7,6 +7,9 @@ const STAY_MS = 6_000;
 
 export const element = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
 
+// When the dialog is closed that has the notes, the page has them again.
+document.addEventListener("close", () => document.body.append(element), true);
+
 export interface Toast {
   close: () => void;
 }
@@ -28,6 +31,9 @@ export function toast(text: string, act?: { label: string; run: () => void }, st
     note.append(h("button", { type: "button", class: "button text", onclick: pressed }, act.label));
   }
   note.append(button("close", t("close"), close, { kind: "small" }));
+  // An open dialog hides all that is outside of it.
+  const layer = document.querySelector("dialog[open]") ?? document.body;
+  if (element.parentElement !== layer) layer.append(element);
   element.append(note);
   while (element.childElementCount > 3) element.firstElementChild?.remove();
   // A screen reader only reads text that is written after the element was added.

@@ -5,10 +5,11 @@ import { Code } from "@connectrpc/connect";
 
 import { GetUserReplySchema } from "#gen/user_pb";
 
+import { problem } from "./calls";
 import { button, h, say } from "./dom";
 import type { Child } from "./dom";
-import { ago, bytes, date, number, t } from "./i18n";
-import { health, problem, status, uploads, usuario } from "./rpc";
+import { ago, bytes, date, number, period, t } from "./i18n";
+import { health, status, uploads, usuario } from "./rpc";
 
 const REFRESH_MS = 4_000;
 const METHODS = ["GetUser", "ProcessImage"] as const;
@@ -144,11 +145,12 @@ function pair(name: string, ...value: Child[]): HTMLElement[] {
 
 async function limits(): Promise<HTMLElement[]> {
   const found = await uploads.getLimits({});
-  const hours = Math.round(Number(found.idleExpiry?.seconds ?? 0n) / 3600);
+  const idle = period(Number(found.idleExpiry?.seconds ?? 0n));
+  const total = period(Number(found.totalExpiry?.seconds ?? 0n));
   return [
     ...pair(t("maxImage"), bytes(Number(found.maxImageBytes))),
     ...pair(t("maxPixels"), number(Number(found.maxPixels))),
     ...pair(t("maxMessage"), bytes(Number(found.maxMessageBytes))),
-    ...pair(t("expiry"), t("idleHours", { n: hours })),
+    ...pair(t("expiry"), t("expiryText", { idle, total })),
   ];
 }

@@ -2,32 +2,48 @@
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
 import { draw } from "./gallery/blurhash";
-import { h } from "./dom";
+import { h, say } from "./dom";
+import { noPicture } from "./image";
+import { t } from "./i18n";
+import { Picture } from "./picture";
 
 /** The largest zoom, as a factor of the fitted size. Large images can be zoomed to two screen pixels for each of theirs. */
 const MAX_SCALE = 16;
 /** Sizes of renditions, in pixels of the longer side. They are few, so that the server makes few renditions. */
 const SIDES = [1280, 2560, 4096, 8192];
+/** An image whose longer side is at most half of this is enlarged to it, by a whole factor. */
+const SMALL_PX = 256;
+/** Pixels of the screen for one of the image, from which on its pixels are shown as they are, not blurred. */
+const PIXELATED = 2;
 
 export class Stage {
   readonly element: HTMLElement;
-  readonly #picture = h("img", { alt: "", draggable: "false" });
+  readonly #picture = new Picture(h("img", { alt: "", draggable: "false" }), {
+    shown: () => this.#become("shown"),
+    away: () => this.#become("away"),
+    failed: (cause) => this.#fail(cause),
+  });
+  /** Loads a larger rendition while the one before is shown. If that fails, the one before stays. */
+  readonly #larger = new Picture(h("img"), {
+    shown: () => this.#picture.load(this.#larger.url),
+    away: () => undefined,
+    failed: () => (this.#most = this.#shown),
+  });
   readonly #canvas = h("canvas", { "aria-hidden": "true" });
-  readonly #frame = h("div", { class: "frame" }, this.#canvas, this.#picture);
-  readonly #note = h("p", { class: "note", hidden: true });
+  readonly #frame = h("div", { class: "frame" }, this.#canvas, this.#picture.element);
+  readonly #note = h("p", { class: "note", role: "status" });
   readonly #pointers = new Map<number, { x: number; y: number }>();
   #image: Image | undefined;
   #scale = 1;
   #x = 0;
   #y = 0;
-  #side = 0; // the longer side of the rendition that is shown, in pixels
+  #side = 0; // the longer side of the rendition that was asked for, in pixels
+  #shown = 0; // and of the one that is shown
+  #most = Infinity; // larger renditions cannot be made
   #moved = false;
 
-  constructor(noPreview: string) {
-    this.#note.textContent = noPreview;
+  constructor() {
     this.element = h("div", { class: "stage" }, this.#frame, this.#note);
-    this.#picture.addEventListener("load", () => this.#frame.classList.add("shown"));
-    this.#picture.addEventListener("error", () => this.#picture.hasAttribute("src") && this.#fail());
     this.element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.element.addEventListener("dblclick", (event) => this.zoomTo(this.#scale > 1.01 ? 1 : this.#natural(), event.clientX, event.clientY));
     this.element.addEventListener("pointerdown", (event) => this.#down(event));
@@ -45,18 +61,27 @@ export class Stage {
 
   show(image: Image | undefined, label: string): void {
     const another = image?.id !== this.#image?.id;
+    const { hasAlpha = true, problem = "", blurHash = "", dominantColor = "" } = image?.facts ?? {};
     this.#image = image;
-    this.#picture.alt = label;
-    if (!another) return;
-    this.#side = 0;
-    [this.#scale, this.#x, this.#y] = [1, 0, 0];
-    this.#picture.removeAttribute("src");
-    this.#frame.classList.remove("shown", "failed");
-    this.#note.hidden = true;
-    this.#canvas.hidden = !(image?.facts?.blurHash && draw(this.#canvas, image.facts.blurHash, 1, 1));
-    this.#frame.style.backgroundColor = image?.facts?.dominantColor ?? "";
-    if (image?.facts?.problem) this.#fail();
-    this.#lay();
+    this.#picture.element.alt = label;
+    this.#frame.classList.toggle("alpha", hasAlpha);
+    if (another) {
+      [this.#side, this.#shown, this.#most] = [0, 0, Infinity];
+      [this.#scale, this.#x, this.#y] = [1, 0, 0];
+      this.#picture.clear();
+      this.#larger.clear();
+      this.#frame.classList.remove("shown", "failed", "away");
+      this.note("");
+      this.#canvas.hidden = !(blurHash && draw(this.#canvas, blurHash, 1, 1));
+      this.#frame.style.backgroundColor = dominantColor;
+    }
+    if (problem) this.#fail(problem);
+    if (another) this.#lay();
+  }
+
+  /** Says something in the place of the image; nothing if the text is empty. */
+  note(text: string): void {
+    say(this.#note, text);
   }
 
   /** Zooms by a factor, around a point of the window or the middle. */
@@ -86,9 +111,9 @@ export class Stage {
     const { clientWidth, clientHeight } = this.element;
     const { width = 1, height = 1 } = this.#image ?? {};
     const fit = Math.min(clientWidth / width, clientHeight / height, 1);
-    // A tiny image is enlarged to a visible size.
-    const most = Math.max(fit, Math.min(clientWidth / width, clientHeight / height, 128 / Math.max(width, height)));
-    return { width: width * most, height: height * most };
+    const whole = Math.floor(Math.min(clientWidth / width, clientHeight / height, SMALL_PX / Math.max(width, height)));
+    const factor = Math.max(fit, whole);
+    return { width: width * factor, height: height * factor };
   }
 
   /** The scale at which one pixel of the image is one pixel of the screen. */
@@ -110,6 +135,7 @@ export class Stage {
     style.height = `${height}px`;
     style.transform = `translate(-50%, -50%) translate(${this.#x}px, ${this.#y}px) scale(${this.#scale})`;
     this.element.classList.toggle("zoomed", this.zoomed);
+    this.#frame.classList.toggle("pixels", width * this.#scale * devicePixelRatio >= PIXELATED * image.width);
     this.#load(image, Math.max(width, height) * this.#scale * devicePixelRatio);
   }
 
@@ -118,15 +144,26 @@ export class Stage {
     if (this.#frame.classList.contains("failed")) return;
     const needed = Math.min(wanted, Math.max(image.width, image.height));
     const side = SIDES.find((known) => known >= needed) ?? (SIDES.at(-1) as number);
-    if (side <= this.#side) return;
+    if (side <= this.#side || side > this.#most) return;
     this.#side = side;
-    const moving = image.frames > 1 && (image.format === "GIF" || image.format === "WEBP") ? "&animated=1" : "";
-    this.#picture.src = `/images/${image.id}?width=${side}&height=${side}${moving}`;
+    const moving = image.frames > 1 && ["GIF", "WEBP", "AVIF"].includes(image.format);
+    // The artefacts of other formats than PNG would be seen in enlarged pixels.
+    const kind = moving ? "&animated=1" : Math.max(image.width, image.height) <= SMALL_PX ? "&format=png" : "";
+    const picture = this.#shown > 0 ? this.#larger : this.#picture;
+    picture.load(`/images/${image.id}?width=${side}&height=${side}${kind}`);
   }
 
-  #fail(): void {
-    this.#frame.classList.add("failed");
-    this.#note.hidden = false;
+  #become(state: "shown" | "away" | "failed"): void {
+    this.#frame.classList.remove("away");
+    this.#frame.classList.add(state);
+    if (state === "shown") this.#shown = this.#side;
+    this.note(state === "away" ? t("unreachable") : "");
+  }
+
+  #fail(cause: string): void {
+    this.#become("failed");
+    const { format = "" } = this.#image ?? {};
+    this.note(`${noPicture(cause, format)}. ${t("stillStored")}`);
   }
 
   #wheel(event: WheelEvent): void {

@@ -16,7 +16,7 @@ class InvalidArgument(ConexionesError):
 class EmptyName(InvalidArgument):
     reason = "EMPTY_NAME"
     english = "The name is empty: send 1 to {limit} characters."
-    spanish = "El nombre está vacío: envíe de 1 a {limit} caracteres."
+    spanish = "El nombre está vacío: envía de 1 a {limit} caracteres."
 
 
 class NameTooLong(InvalidArgument):
@@ -90,7 +90,7 @@ class UnsupportedFormat(ImageError):
 
     reason = "UNSUPPORTED_FORMAT"
     english = "{format} is not accepted: send JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF or HEIF."
-    spanish = "No se acepta {format}: envíe JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF o HEIF."
+    spanish = "No se acepta {format}: envía JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF o HEIF."
 
 
 class CorruptImage(ImageError):
@@ -148,7 +148,7 @@ class AlreadyExists(ConexionesError):
 class RequestIdReused(AlreadyExists):
     reason = "REQUEST_ID_REUSED"
     english = "This request_id belongs to another upload: make up a new one."
-    spanish = "Este request_id es de otra subida: use uno nuevo."
+    spanish = "Este request_id es de otra subida: usa uno nuevo."
 
 
 class Aborted(ConexionesError):
@@ -228,4 +228,4 @@ class UploadEnded(FailedPrecondition):
 class UploadIncomplete(FailedPrecondition):
     reason = "UPLOAD_INCOMPLETE"
     english = "The upload has {actual} of {expected} bytes: send the rest first."
-    spanish = "La subida tiene {actual} de {expected} bytes: envíe antes el resto."
+    spanish = "La subida tiene {actual} de {expected} bytes: envía antes el resto."

@@ -15,7 +15,7 @@ class MessageTooLarge(ResourceExhausted):
         " {streaming_method}."
     )
     spanish = (
-        "El mensaje supera el límite de {limit} bytes: envíe la imagen en fragmentos con {streaming_method}."
+        "El mensaje supera el límite de {limit} bytes: envía la imagen en fragmentos con {streaming_method}."
     )
 
 
@@ -24,7 +24,9 @@ class TooManyUploads(ResourceExhausted):
 
     reason = "TOO_MANY_UPLOADS"
     english = "You may have {limit} open uploads now, not {actual}: end some, or try again later."
-    spanish = "Ahora puede tener {limit} subidas abiertas, no {actual}: termine alguna o inténtelo más tarde."
+    spanish = (
+        "Ahora puedes tener {limit} subidas abiertas, no {actual}: termina alguna o inténtalo más tarde."
+    )
     retry_after = 30.0
 
 
@@ -36,8 +38,8 @@ class UploadBytesExceeded(ResourceExhausted):
         "Your open uploads may have {limit} bytes together now, not {actual}: end some, or try again later."
     )
     spanish = (
-        "Sus subidas abiertas pueden tener ahora {limit} bytes en total, no {actual}:"
-        " termine alguna o inténtelo más tarde."
+        "Tus subidas abiertas pueden tener ahora {limit} bytes en total, no {actual}:"
+        " termina alguna o inténtalo más tarde."
     )
     retry_after = 30.0
 
@@ -57,14 +59,14 @@ class Unavailable(ConexionesError):
 class ServerDraining(Unavailable):
     reason = "SERVER_DRAINING"
     english = "The server is shutting down: connect again."
-    spanish = "El servidor se está cerrando: vuelva a conectarse."
+    spanish = "El servidor se está cerrando: vuelve a conectarte."
     retry_after = 1.0
 
 
 class ServerBusy(Unavailable):
     reason = "SERVER_BUSY"
     english = "The server has no place for this call now: try again."
-    spanish = "El servidor no tiene sitio para esta llamada ahora: inténtelo de nuevo."
+    spanish = "El servidor no tiene sitio para esta llamada ahora: inténtalo de nuevo."
     retry_after = 1.0
 
 
@@ -73,7 +75,7 @@ class StreamIdle(Unavailable):
 
     reason = "STREAM_IDLE"
     english = "Nothing was asked on this stream for {limit} seconds, so it was ended: open it again."
-    spanish = "No se pidió nada por este flujo en {limit} segundos y se cerró: vuelva a abrirlo."
+    spanish = "No se pidió nada por este flujo en {limit} segundos y se cerró: vuelve a abrirlo."
     retry_after = 0.0
 
 
@@ -123,7 +125,7 @@ class NotOneMessage(Unimplemented):
 class UnknownCompression(Unimplemented):
     reason = "UNKNOWN_COMPRESSION"
     english = "The compression is not supported: send gzip or identity."
-    spanish = "La compresión no está soportada: envíe gzip o identity."
+    spanish = "La compresión no está soportada: envía gzip o identity."
 
 
 class PermissionDenied(ConexionesError):

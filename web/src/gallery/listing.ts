@@ -9,6 +9,8 @@ import type { Image } from "#gen/conexiones/v1/images_pb";
 const FIRST_PAGE_IMAGES = 120;
 /** Images of each further page. */
 const PAGE_IMAGES = 500;
+/** Images of each further page while the user waits for a much later one: as many as the server gives. */
+const LARGE_PAGE_IMAGES = 1_000;
 /** How many sections may keep their images. */
 const MAX_LOADED_SECTIONS = 12;
 /** How many images the first section may have before the list is loaded again. */
@@ -40,12 +42,23 @@ export class Listing {
   #clock = 0;
   /** Images that are not shown, because their deletion can still be undone. */
   readonly #hidden = new Map<string, Image>();
+  #total = 0;
   readonly #fetch: Fetch;
   readonly #changed: () => void;
 
   constructor(fetch: Fetch, changed: () => void) {
     this.#fetch = fetch;
     this.#changed = changed;
+  }
+
+  /** How many images there are in all, as far as is known. It may be a little wrong. */
+  set total(total: number) {
+    this.#total = total;
+  }
+
+  /** The number of images, loaded or not. Exact when there are no more to load. */
+  get length(): number {
+    return this.more ? Math.max(this.count, this.#total - this.#hidden.size) : this.count;
   }
 
   /** The number of images in all sections. */
@@ -70,12 +83,13 @@ export class Listing {
     this.#changed();
   }
 
-  /** Loads the next page. Rejects if that fails. */
-  async extend(): Promise<void> {
+  /** Loads the next page, on the way to the image of that index. Rejects if that fails. */
+  async extend(towards = 0): Promise<void> {
     const token = this.#next;
     if (token === undefined) return;
+    const size = towards > this.count + PAGE_IMAGES ? LARGE_PAGE_IMAGES : PAGE_IMAGES;
     await this.#once(`next ${token}`, async (current) => {
-      const page = await this.#fetch(token, PAGE_IMAGES);
+      const page = await this.#fetch(token, size);
       if (current() && this.#next === token) this.#append(page, token);
     });
   }
@@ -154,6 +168,7 @@ export class Listing {
     const last = page.nextPageToken ? (page.images.at(-1)?.id ?? "") : "";
     this.#sections.push({ token, images, count: images.length, last, used: ++this.#clock });
     this.#next = page.nextPageToken || undefined;
+    this.#forget();
   }
 
   async #reload(section: Section): Promise<void> {

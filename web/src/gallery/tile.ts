@@ -2,30 +2,35 @@
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
 import { h, icon, say, set } from "../dom";
-import { ago, t } from "../i18n";
-import { created } from "../image";
+import { t } from "../i18n";
+import { label, noPicture } from "../image";
+import { Picture } from "../picture";
 import { draw } from "./blurhash";
+import { thumbnail } from "./thumbnail";
 
 /** How old the label may be that says how long ago the image was stored. */
 const LABEL_MS = 60_000;
-/** Sizes of thumbnails, in pixels of a side. They are few, so that the server makes few renditions. */
-const SIDES = [160, 256, 384, 512];
 
 export class Tile {
   readonly element: HTMLLIElement;
   readonly link: HTMLAnchorElement;
-  readonly #picture = h("img", { alt: "", decoding: "async", draggable: "false" });
+  readonly #picture: Picture;
   #canvas: HTMLCanvasElement | undefined;
   #image: Image;
   #looked = false;
+  #covers = false;
   #drawn = "";
   #named = 0;
 
   constructor(image: Image) {
     this.#image = image;
-    this.#picture.addEventListener("load", () => this.link.classList.add("shown"));
-    this.#picture.addEventListener("error", () => this.#fail());
-    this.link = h("a", { href: `#/image/${image.id}`, class: "tile", tabindex: "-1" }, this.#picture);
+    this.#picture = new Picture(h("img", { alt: "", decoding: "async", draggable: "false" }), {
+      shown: () => this.#become("shown"),
+      away: () => this.#become("away"),
+      failed: (cause) => this.#fail(cause),
+    });
+    this.link = h("a", { href: `#/image/${image.id}`, class: "tile", tabindex: "-1" }, this.#picture.element);
+    if (image.name) this.link.append(h("span", { class: "caption", "aria-hidden": "true" }, image.name));
     this.element = h("li", { "data-id": image.id }, this.link);
     this.update(image);
   }
@@ -35,11 +40,14 @@ export class Tile {
   }
 
   update(image: Image): void {
+    const another = image.facts !== this.#image.facts;
     this.#image = image;
-    const { dominantColor = "" } = image.facts ?? {};
+    const { dominantColor = "", hasAlpha = true, problem = "" } = image.facts ?? {};
     if (/^#[0-9a-f]{6}$/i.test(dominantColor)) this.link.style.backgroundColor = dominantColor;
+    this.link.classList.toggle("alpha", hasAlpha);
     if (this.#looked) this.#blur();
-    if (image.facts?.problem) this.#fail();
+    if (problem) this.#fail(problem);
+    if (another) this.#named = 0;
     if (image.frames > 1 && !this.link.querySelector(".badge")) {
       this.link.append(h("span", { class: "badge", "aria-hidden": "true" }, image.format));
     }
@@ -54,8 +62,7 @@ export class Tile {
     set(this.element, "aria-setsize", count);
     if (Date.now() - this.#named > LABEL_MS) {
       this.#named = Date.now();
-      const { format, width, height } = this.#image;
-      set(this.link, "aria-label", t("imageLabel", { format, width, height, when: ago(created(this.#image)) }));
+      set(this.link, "aria-label", label(this.#image));
     }
   }
 
@@ -65,15 +72,21 @@ export class Tile {
       this.#looked = true;
       this.#blur();
     }
-    if (this.#picture.hasAttribute("src") || this.link.classList.contains("failed")) return;
-    const wanted = side * devicePixelRatio;
-    const pixels = SIDES.find((known) => known >= wanted) ?? SIDES.at(-1);
-    this.#picture.src = `/images/${this.#image.id}?width=${pixels}&height=${pixels}&fit=cover`;
+    if (this.link.classList.contains("failed")) return;
+    const { url, fit } = thumbnail(this.#image, side);
+    const { element } = this.#picture;
+    element.dataset["fit"] = typeof fit === "number" ? "pixels" : fit;
+    const length = (pixels: number) => (typeof fit === "number" ? `${fit * pixels}px` : "");
+    element.style.width = length(this.#image.width);
+    element.style.height = length(this.#image.height);
+    // A thumbnail that was loaded for another size of the tile is kept, if it fills the tile as this one would.
+    if (!this.#picture.url || (fit === "cover") !== this.#covers) this.#picture.load(url);
+    this.#covers = fit === "cover";
   }
 
   /** Removes the tile, and stops loading its thumbnail. */
   discard(): void {
-    if (!this.link.classList.contains("shown")) this.#picture.removeAttribute("src");
+    if (!this.link.classList.contains("shown")) this.#picture.clear();
     this.element.remove();
   }
 
@@ -86,12 +99,19 @@ export class Tile {
     if (draw(this.#canvas, hash, width, height)) this.link.prepend(this.#canvas);
   }
 
-  #fail(): void {
-    if (!this.#picture.hasAttribute("src") && !this.#image.facts?.problem) return;
+  #become(state: "shown" | "away" | "failed"): void {
+    this.link.classList.remove("away");
+    this.link.classList.add(state);
+    this.link.title = state === "away" ? t("unreachable") : "";
+  }
+
+  #fail(cause: string): void {
     if (this.link.classList.contains("failed")) return;
-    this.link.classList.add("failed");
-    const text = h("span");
-    say(text, this.#image.format);
-    this.link.append(h("span", { class: "fallback", "aria-hidden": "true", title: t("noPreview") }, icon("image"), text));
+    this.#become("failed");
+    const { format } = this.#image;
+    const [kind, reason] = [h("b"), h("span")];
+    say(kind, format);
+    say(reason, noPicture(cause, format));
+    this.link.append(h("span", { class: "fallback", "aria-hidden": "true" }, icon("image"), kind, reason));
   }
 }

@@ -8,7 +8,8 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { WatchImagesResponseSchema } from "#gen/conexiones/v1/images_pb";
 import type { WatchImagesResponse } from "#gen/conexiones/v1/images_pb";
 
-import { delayAfter, images, pause } from "../rpc";
+import { delayAfter, pause } from "../calls";
+import { images } from "../rpc";
 
 /** How long a connection may be silent before it counts as lost: two heartbeats of the server, and a little more. */
 const SILENCE_MS = 45_000;

@@ -1,24 +1,70 @@
 // All uploads of this window. A few run at a time, and the others wait for their turn.
-import { recall } from "./store";
+import { delayAfter, pause } from "../calls";
+import { uploads as service } from "../rpc";
 import { MAX_FILES } from "./sources";
 import type { Source } from "./sources";
-import { newId, Upload } from "./upload";
+import { Pool } from "./pool";
+import { recall } from "./store";
+import type { Expiry } from "./store";
+import { ACTIVE, FAILED, STOPPED, Upload } from "./upload";
+import type { State } from "./upload";
 
 /** Without TLS a browser opens six connections to a server, and thumbnails and the live feed need some of them. */
 const CONCURRENT_UPLOADS = 3;
+/** After this many files the page may do something else. */
+const FILES_AT_ONCE = 200;
+
+export const UNDER_WAY: readonly State[] = [...ACTIVE, "waiting"];
+
+/** How far all uploads are together, in bytes. Those that were refused or cancelled do not count. */
+export interface Total {
+  done: number;
+  of: number;
+  /** Undefined while nothing is being sent. */
+  bytesPerSecond: number | undefined;
+}
 
 export class Queue {
-  readonly all: Upload[] = [];
+  /** Each upload is in the set of its state. A set keeps the order in which they came. */
+  readonly #sets = new Map<State, Set<Upload>>();
+  readonly #pool = new Pool(CONCURRENT_UPLOADS);
   readonly #changed: () => void;
+  readonly #note = (upload: Upload, before: State) => {
+    if (this.#sets.get(before)?.delete(upload)) this.#of(upload.state).add(upload);
+    this.#changed();
+  };
 
   constructor(changed: () => void) {
     this.#changed = changed;
   }
 
+  /** The uploads in these states, in the order of the states. */
+  *all(states: Iterable<State> = this.#sets.keys()): Generator<Upload> {
+    for (const state of states) yield* this.#of(state);
+  }
+
+  count(states: Iterable<State> = this.#sets.keys()): number {
+    let sum = 0;
+    for (const state of states) sum += this.#of(state).size;
+    return sum;
+  }
+
+  total(): Total {
+    const sum: Total = { done: 0, of: 0, bytesPerSecond: undefined };
+    for (const upload of this.all()) {
+      if (FAILED.includes(upload.state)) continue;
+      sum.of += upload.size;
+      sum.done += upload.state === "ready" ? upload.size : upload.committed;
+      const { bytesPerSecond } = upload.rate;
+      if (upload.active && bytesPerSecond) sum.bytesPerSecond = (sum.bytesPerSecond ?? 0) + bytesPerSecond;
+    }
+    return sum;
+  }
+
   /** Adds the uploads that earlier pages left unfinished. */
   async recall(): Promise<void> {
-    for (const remembered of await recall()) {
-      if (!(await busyElsewhere(remembered.requestId))) this.all.push(new Upload(remembered, undefined, this.#changed));
+    for (const remembered of await recall(await expiry())) {
+      if (!(await busyElsewhere(remembered.requestId))) this.#add(new Upload(remembered, undefined, this.#note));
     }
     this.#changed();
   }
@@ -29,14 +75,11 @@ export class Queue {
     for await (const { file, handle } of sources) {
       if (taken === MAX_FILES) return { taken, tooMany: true };
       taken += 1;
-      const interrupted = this.all.find((upload) => upload.state === "interrupted" && upload.isOf(file));
+      const interrupted = [...this.#of("interrupted")].find((upload) => upload.isOf(file));
       if (interrupted) interrupted.attach(file);
-      else {
-        const { name, size, lastModified: modified } = file;
-        const facts = { name, size, modified, begun: Date.now(), committed: 0, saved: undefined, handle };
-        this.all.push(new Upload({ requestId: newId(), ...facts }, file, this.#changed));
-      }
+      else this.#add(Upload.of(file, handle, this.#note));
       this.advance();
+      if (taken % FILES_AT_ONCE === 0) await new Promise((resolve) => setTimeout(resolve));
     }
     this.#changed();
     return { taken, tooMany: false };
@@ -44,25 +87,91 @@ export class Queue {
 
   /** Starts as many waiting uploads as may run. */
   advance(): void {
-    let free = CONCURRENT_UPLOADS - this.all.filter(({ active }) => active).length;
-    for (const upload of this.all) {
-      if (free <= 0) return;
-      if (upload.state !== "waiting") continue;
-      free -= 1;
-      void upload.run().finally(() => this.advance());
+    for (const upload of [...take(this.#of("waiting"), CONCURRENT_UPLOADS - this.count(ACTIVE))]) {
+      void upload.run(this.#pool).finally(() => this.advance());
     }
   }
 
+  pause(upload: Upload): void {
+    upload.pause();
+    this.advance();
+  }
+
+  resume(upload: Upload): void {
+    upload.requeue();
+    this.advance();
+  }
+
+  retry(upload: Upload): void {
+    upload.retry();
+    this.advance();
+  }
+
+  cancel(upload: Upload): void {
+    void upload.cancel();
+    this.advance();
+  }
+
   remove(upload: Upload): void {
-    const at = this.all.indexOf(upload);
-    if (at >= 0) this.all.splice(at, 1);
+    this.#of(upload.state).delete(upload);
     this.#changed();
   }
 
+  /** Begins again what was refused or cancelled, and lets go on what was paused. */
+  retryAll(): void {
+    for (const upload of [...this.all([...FAILED, ...STOPPED])]) {
+      upload.retry();
+      upload.requeue();
+    }
+    this.advance();
+  }
+
+  cancelAll(): void {
+    // What waits first, or else it would begin.
+    for (const upload of [...this.all(["waiting", ...STOPPED, ...ACTIVE])]) void upload.cancel();
+  }
+
   clearEnded(): void {
-    this.all.splice(0, this.all.length, ...this.all.filter(({ ended }) => !ended));
+    for (const state of ["ready", ...FAILED] as const) this.#of(state).clear();
     this.#changed();
   }
+
+  #add(upload: Upload): void {
+    this.#of(upload.state).add(upload);
+    this.#changed();
+  }
+
+  #of(state: State): Set<Upload> {
+    let found = this.#sets.get(state);
+    if (!found) this.#sets.set(state, (found = new Set()));
+    return found;
+  }
+}
+
+function* take<T>(all: Iterable<T>, most: number): Generator<T> {
+  if (most <= 0) return;
+  for (const one of all) {
+    yield one;
+    if (--most === 0) return;
+  }
+}
+
+let known: Promise<Expiry> | undefined;
+
+/** How long the server keeps uploads. Asks until the server answers. */
+async function expiry(): Promise<Expiry> {
+  const milliseconds = (found: { seconds: bigint } | undefined) => 1000 * Number(found?.seconds ?? 0n);
+  known ??= (async () => {
+    for (let attempts = 0; ; attempts++) {
+      try {
+        const { idleExpiry, totalExpiry } = await service.getLimits({});
+        return { idle: milliseconds(idleExpiry), total: milliseconds(totalExpiry) };
+      } catch {
+        await pause(delayAfter(attempts), new AbortController().signal);
+      }
+    }
+  })();
+  return await known;
 }
 
 async function busyElsewhere(requestId: string): Promise<boolean> {

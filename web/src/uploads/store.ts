@@ -1,24 +1,32 @@
 // Remembers unfinished uploads in the browser's database (IndexedDB), to resume them after a reload or a crash.
 //
 // If there is no database (in some private windows), nothing is remembered and everything else works.
-import type { Saved } from "./digest.worker";
+import type { Saved } from "./reader";
 
 export interface Remembered {
   requestId: string;
   name: string;
+  /** The name as the server was told; undefined in uploads that an older page began. */
+  sentName?: string;
   size: number;
   /** The modification time of the file, in milliseconds since 1970. Name, size and this identify the file. */
   modified: number;
   /** When the upload began, in milliseconds since 1970. */
   begun: number;
+  /** When the server last took bytes, likewise; undefined in uploads that an older page began. */
+  touched?: number;
   committed: number;
   saved: Saved | undefined;
   /** With a handle the browser can open the file again, with the user's permission. */
   handle: FileSystemFileHandle | undefined;
 }
 
-/** How long uploads are remembered; the server expires them after this time. */
-const KEEP_MS = 7 * 24 * 3_600_000;
+/** How long the server keeps an upload: since its last bytes, and since its beginning. In milliseconds. */
+export interface Expiry {
+  idle: number;
+  total: number;
+}
+
 const STORE = "uploads";
 
 let opened: Promise<IDBDatabase | undefined> | undefined;
@@ -59,14 +67,16 @@ export async function forget(requestId: string): Promise<void> {
   await run("readwrite", (store) => store.delete(requestId));
 }
 
-/** The remembered uploads that have not expired, oldest first. */
-export async function recall(): Promise<Remembered[]> {
+/** The remembered uploads that the server has not expired yet, oldest first. */
+export async function recall({ idle, total }: Expiry): Promise<Remembered[]> {
   const all = (await run<Remembered[]>("readonly", (store) => store.getAll())) ?? [];
-  const old = all.filter(({ begun }) => Date.now() - begun > KEEP_MS);
-  await Promise.all(old.map(({ requestId }) => forget(requestId)));
-  return all.filter((one) => !old.includes(one)).sort((a, b) => a.begun - b.begun);
+  const now = Date.now();
+  const expired = ({ begun, touched = begun }: Remembered) => now - begun > total || now - touched > idle;
+  await Promise.all(all.filter(expired).map(({ requestId }) => forget(requestId)));
+  return all.filter((one) => !expired(one)).sort((a, b) => a.begun - b.begun);
 }
 
-export async function isRemembered(requestId: string): Promise<boolean> {
-  return (await run("readonly", (store) => store.count(requestId))) === 1;
+/** 128 random bits as text. `crypto.randomUUID` exists only in secure contexts. */
+export function newId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,8 +1,10 @@
-// The list of uploads at the edge of the page, each with its progress and its buttons.
-import { button, h, icon, say } from "../dom";
+// The list of uploads beside the gallery, each with its progress and its buttons, and what they are together.
+import { button, h, icon, say, set } from "../dom";
 import { bytes, duration, t } from "../i18n";
+import { UNDER_WAY } from "./queue";
 import type { Queue } from "./queue";
 import { chosen } from "./sources";
+import { ACTIVE, FAILED, STOPPED } from "./upload";
 import type { State, Upload } from "./upload";
 
 /** How many rows are in the document. Further uploads are only counted. */
@@ -10,24 +12,45 @@ const MAX_ROWS = 60;
 /** The least time between two drawings. */
 const REDRAW_MS = 150;
 
-const ORDER: State[] = ["checking", "sending", "finishing", "unreachable", "interrupted", "elsewhere", "paused", "refused", "waiting", "ready", "cancelled"];
+/** The states in the order of the rows. */
+const ORDER: State[] = [...ACTIVE, ...STOPPED, "refused", "waiting", "ready", "cancelled"];
 
 export class Tray {
   readonly element: HTMLElement;
   readonly #queue: Queue;
-  readonly #list = h("ul", { class: "rows" });
+  readonly #list = h("ul", { class: "rows", id: "uploads" });
   readonly #summary = h("h2", { "aria-live": "polite" });
+  readonly #bar = h("progress", { max: 1000, value: 0, "aria-label": t("progressAll") });
+  readonly #total = h("p", { class: "total" });
   readonly #more = h("p", { class: "more" });
+  readonly #retry: HTMLButtonElement;
+  readonly #cancel: HTMLButtonElement;
+  readonly #clear: HTMLButtonElement;
+  readonly #fold: HTMLButtonElement;
   readonly #rows = new Map<Upload, Row>();
+  readonly #drawn: () => void;
   #asked: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(queue: Queue) {
+  /** `drawn` is called after each drawing. */
+  constructor(queue: Queue, drawn: () => void) {
     this.#queue = queue;
-    const clear = button("done", t("clear"), () => queue.clearEnded(), { kind: "small" });
+    this.#drawn = drawn;
+    const small = { kind: "small" };
+    this.#retry = button("again", t("retryAll"), () => queue.retryAll(), small);
+    this.#cancel = button("close", t("cancelAll"), () => queue.cancelAll(), small);
+    this.#clear = button("done", t("clear"), () => queue.clearEnded(), small);
+    this.#fold = button("fold", t("showUploads"), () => this.#turn(), small);
+    set(this.#fold, "aria-controls", this.#list.id);
+    set(this.#fold, "aria-expanded", "true");
     this.element = h(
       "section",
       { class: "tray", "aria-label": t("uploads"), hidden: true },
-      h("div", { class: "head" }, this.#summary, clear),
+      h(
+        "div",
+        { class: "head" },
+        h("div", { class: "what" }, this.#summary, this.#bar, this.#total),
+        h("span", { class: "buttons" }, this.#retry, this.#cancel, this.#clear, this.#fold),
+      ),
       this.#list,
       this.#more,
     );
@@ -41,30 +64,65 @@ export class Tray {
     }, REDRAW_MS);
   }
 
+  #turn(): void {
+    const folded = this.element.classList.toggle("folded");
+    set(this.#fold, "aria-expanded", String(!folded));
+    this.#drawn();
+  }
+
   #draw(): void {
-    const { all } = this.#queue;
-    this.element.hidden = all.length === 0;
-    const active = all.filter(({ active, state }) => active || state === "waiting").length;
-    const stopped = all.filter(({ state }) => ["interrupted", "paused", "elsewhere"].includes(state)).length;
-    if (active) say(this.#summary, t("uploading", { n: active }));
-    else if (stopped) say(this.#summary, t("uploadsStopped", { n: stopped }));
-    else say(this.#summary, t("uploadsDone"));
-    const shown = [...all].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state)).slice(0, MAX_ROWS);
+    const queue = this.#queue;
+    const count = queue.count();
+    this.element.hidden = count === 0;
+    this.#describe();
+    const shown = new Set<Upload>();
+    for (const upload of queue.all(ORDER)) {
+      if (shown.size === MAX_ROWS) break;
+      shown.add(upload);
+    }
     for (const [upload, row] of this.#rows) {
-      if (shown.includes(upload)) continue;
+      if (shown.has(upload)) continue;
       row.element.remove();
       this.#rows.delete(upload);
     }
-    shown.forEach((upload, i) => {
+    [...shown].forEach((upload, i) => {
       let row = this.#rows.get(upload);
-      if (!row) this.#rows.set(upload, (row = new Row(upload, this.#queue)));
+      if (!row) this.#rows.set(upload, (row = new Row(upload, queue)));
       row.draw();
       // Only rows that are out of place are moved, because a row loses the focus when it is moved.
       if (this.#list.children[i] !== row.element && !row.element.contains(document.activeElement)) {
         this.#list.insertBefore(row.element, this.#list.children[i] ?? null);
       } else if (!row.element.isConnected) this.#list.append(row.element);
     });
-    say(this.#more, all.length > MAX_ROWS ? `+ ${all.length - MAX_ROWS}` : "");
+    say(this.#more, count > MAX_ROWS ? t("moreUploads", { n: count - MAX_ROWS }) : "");
+    this.#drawn();
+  }
+
+  /** What all uploads are together, and what can be done with all of them. */
+  #describe(): void {
+    const queue = this.#queue;
+    const underWay = queue.count(UNDER_WAY);
+    const stopped = queue.count(STOPPED);
+    const [ready, refused, cancelled] = [queue.count(["ready"]), queue.count(["refused"]), queue.count(["cancelled"])];
+    const ended = [
+      ready && t("storedCount", { n: ready }),
+      refused && t("refusedCount", { n: refused }),
+      cancelled && t("cancelledCount", { n: cancelled }),
+    ].filter(Boolean) as string[];
+    if (underWay) say(this.#summary, t("uploading", { n: underWay }));
+    else if (stopped) say(this.#summary, t("uploadsStopped", { n: stopped }));
+    else if (refused || cancelled) say(this.#summary, ended.splice(0).join(", "));
+    else say(this.#summary, t("uploadsDone"));
+    const { done, of, bytesPerSecond } = queue.total();
+    const moving = underWay + stopped > 0;
+    this.#bar.hidden = !moving;
+    this.#bar.value = of ? (1000 * done) / of : 0;
+    const sent = moving ? [t("sendingStart", { done: bytes(done), total: bytes(of) })] : [];
+    if (moving && bytesPerSecond) sent.push(t("left", { left: duration((of - done) / bytesPerSecond) }));
+    say(this.#total, [...sent, ...ended].join(" · "));
+    this.#retry.hidden = ![...queue.all([...FAILED, "paused", "elsewhere"])].some((upload) => upload.retryable || !upload.ended);
+    this.#cancel.hidden = !moving;
+    this.#clear.hidden = ready + refused + cancelled === 0;
   }
 }
 
@@ -105,32 +163,24 @@ class Row {
 
   #actions(): Element[] {
     const upload = this.#upload;
+    const queue = this.#queue;
     const small = { kind: "small" };
-    const cancel = button("close", t("cancel"), () => void upload.cancel().finally(() => this.#queue.advance()), small);
-    const goOn = () => {
-      upload.requeue();
-      this.#queue.advance();
-    };
+    const cancel = () => button("close", t("cancel"), () => queue.cancel(upload), small);
     switch (upload.state) {
-      case "ready": {
-        const link = h("a", { class: "button text", href: `#/image/${upload.image?.id ?? ""}` }, t("show"));
-        return upload.image ? [link] : [];
-      }
+      case "ready":
+        return upload.imageId ? [h("a", { class: "button text", href: `#/image/${upload.imageId}` }, t("show"))] : [];
       case "refused":
-      case "cancelled":
-        return [button("close", t("remove"), () => this.#queue.remove(upload), small)];
+      case "cancelled": {
+        const remove = button("close", t("remove"), () => queue.remove(upload), small);
+        return upload.retryable ? [button("again", t("again"), () => queue.retry(upload), small), remove] : [remove];
+      }
       case "interrupted":
-        return [this.#again(), cancel];
+        return [this.#again(), cancel()];
       case "paused":
       case "elsewhere":
-        return [button("play", t("resume"), goOn, small), cancel];
-      default: {
-        const stop = () => {
-          upload.pause();
-          this.#queue.advance();
-        };
-        return [button("pause", t("pause"), stop, small), cancel];
-      }
+        return [button("play", t("resume"), () => queue.resume(upload), small), cancel()];
+      default:
+        return [button("pause", t("pause"), () => queue.pause(upload), small), cancel()];
     }
   }
 
@@ -149,7 +199,6 @@ class Row {
         this.draw();
         return;
       }
-      upload.failure = undefined;
       upload.attach(file);
       this.#queue.advance();
     };
@@ -185,6 +234,8 @@ function describe(upload: Upload): string {
       return t("finishing");
     case "unreachable":
       return t("unreachable");
+    case "busy":
+      return t("busy");
     case "paused":
       return t("paused", { done, total });
     case "interrupted":

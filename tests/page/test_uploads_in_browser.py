@@ -1,0 +1,93 @@
+"""Uploads of the page, in a real browser. What becomes of them when the server is killed, or the page loaded
+again, is in test_in_browser.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conexiones import Client
+from conexiones.testing import Server
+from tests.page.browser import Browser
+from tests.page.pictures import landscape
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str, bytes], str]:
+    """Writes a file of that name."""
+
+    def write(name: str, content: bytes) -> str:
+        path = tmp_path / name
+        path.write_bytes(content)
+        return str(path)
+
+    return write
+
+
+def test_a_few_workers_send_all_files(
+    browser: Browser, server: Server, file: Callable[[str, bytes], str]
+) -> None:
+    files = [file(f"{number}.jpg", landscape(number)) for number in range(20)]
+    found = browser.play("workers", server, files=files)
+    assert found["made"] <= 3
+    assert not [path for path in found["sent"] if path.endswith(("/WriteChunk", "/FinishUpload"))]
+
+
+@pytest.mark.parametrize(
+    ("locale", "empty"), [("en-US", "The file is empty."), ("es-ES", "El archivo está vacío.")]
+)
+def test_only_what_was_stored_is_done(
+    browser: Browser, server: Server, file: Callable[[str, bytes], str], locale: str, empty: str
+) -> None:
+    bad = [file("notes.png", b"no image"), file("empty.jpg", b"")]
+    good, more = ([file(f"{number}.jpg", landscape(number))] for number in (0, 1))
+    words = ENDINGS[locale]
+    found = browser.play("endings", server, bad=bad, good=good, more=more, locale=locale, words=words)
+    assert found["said"] == words["said"]
+    assert empty in found["why"]
+
+
+ENDINGS = {
+    "en-US": {
+        "all": "Try all again",
+        "clear": "Clear the list",
+        "said": ["2 refused", "1 stored, 2 refused", "All uploads are done"],
+    },
+    "es-ES": {
+        "all": "Reintentar todos",
+        "clear": "Vaciar la lista",
+        "said": [
+            "2 rechazadas",
+            "1 guardada, 2 rechazadas",
+            "Todos los envíos han terminado",
+        ],
+    },
+}
+
+
+def test_the_list_of_uploads_covers_no_image_and_has_buttons_for_all(
+    browser: Browser, server: Server, file: Callable[[str, bytes], str]
+) -> None:
+    with Client(server.address) as client:
+        for number in range(30):
+            client.upload(landscape(number))
+    files = [file(f"{number}.jpg", landscape(number)) for number in range(30, 34)]
+    answers = {"kill": server.kill, "start": server.start}
+    widths = [360, 768, 1000, 1280]
+    found = browser.play(
+        "tray", server, answers, files=files, count=30, widths=widths, remarks=True, shot="light"
+    )
+    assert found["wrong"] == []
+    assert found["total"].startswith("0 B of ")
+    assert found["kind"] == "beforeunload"
+
+
+def test_an_upload_is_remembered_for_as_long_as_the_server_keeps_it(browser: Browser, server: Server) -> None:
+    hours = {
+        "a moment ago": {"begun": 1, "touched": 1},
+        "nearly expired": {"begun": 167, "touched": 23},
+        "idle for a day": {"begun": 30, "touched": 25},
+        "open for a week": {"begun": 169, "touched": 1},
+    }
+    listed = browser.play("remembered", server, hours=hours, count=2)
+    assert sorted(listed) == ["a moment ago", "nearly expired"]

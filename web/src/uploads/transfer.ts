@@ -1,0 +1,208 @@
+// Sends one file over lost connections and restarts of the server, until its upload has ended. Only for workers: a
+// `fetch` with a body of megabytes blocks the thread that calls it.
+import { createClient } from "@connectrpc/connect";
+
+import { OffsetMismatchSchema } from "#gen/conexiones/v1/errors_pb";
+import { Upload_State, UploadService } from "#gen/conexiones/v1/uploads_pb";
+import type { Upload as Message } from "#gen/conexiones/v1/uploads_pb";
+
+import { delayAfter, NO_ROOM, pause, problem, transport } from "../calls";
+import { language } from "../language";
+import { FileFailure, Reader } from "./reader";
+import { forget, newId, remember } from "./store";
+import type { Remembered } from "./store";
+
+export type Phase = "checking" | "sending" | "finishing" | "unreachable" | "busy";
+
+export type Outcome =
+  | { state: "ready"; imageId: string }
+  /** `reason` is the server's stable reason, or "". */
+  | { state: "refused"; reason: string; message: string }
+  /** The file has changed, or cannot be read. */
+  | { state: "unreadable" }
+  /** Another window has taken the upload. */
+  | { state: "elsewhere" }
+  | { state: "stopped" };
+
+/** What the page hears about a transfer. The handle of the file is not sent back. */
+export interface Listener {
+  phase: (phase: Phase) => void;
+  progress: (known: Progress) => void;
+}
+
+export type Progress = Pick<Remembered, "requestId" | "committed" | "touched" | "saved"> & { uploadId: string };
+
+/** Bytes of the first chunk. */
+const FIRST_CHUNK = 2 << 20;
+/** Bytes of the smallest chunk. */
+const SMALLEST_CHUNK = 1 << 18;
+/** Bytes of the largest chunk. */
+const LARGEST_CHUNK = 8 << 20;
+/** Bytes of a block of SHA-256. Its state can be saved only between blocks. */
+const BLOCK = 64;
+/** If a chunk takes less time than this, the next one is larger, so that the latency of a call matters less. */
+const FAST_MS = 1_500;
+/** If a chunk takes more time than this, the next one is smaller, so that less is lost when the connection breaks. */
+const SLOW_MS = 6_000;
+/** How long one call may take. */
+const TIMEOUT_MS = 60_000;
+
+const service = createClient(UploadService, transport);
+let limits: Promise<number> | undefined;
+
+/** Bytes of the largest chunk that the server takes. */
+async function largestChunk(): Promise<number> {
+  limits ??= service.getLimits({}).then(
+    ({ maxChunkBytes }) => Math.max(BLOCK, Math.min(LARGEST_CHUNK, Number(maxChunkBytes))),
+    (error: unknown) => {
+      limits = undefined;
+      throw error;
+    },
+  );
+  return await limits;
+}
+
+export class Transfer {
+  readonly #remembered: Remembered;
+  readonly #reader: Reader;
+  readonly #signal: AbortSignal;
+  readonly #listener: Listener;
+  #uploadId = "";
+  #chunk = FIRST_CHUNK;
+
+  constructor(remembered: Remembered, file: Blob, signal: AbortSignal, listener: Listener) {
+    this.#remembered = remembered;
+    this.#reader = new Reader(file, remembered.saved, signal);
+    this.#signal = signal;
+    this.#listener = listener;
+  }
+
+  /** Sends, and retries for as long as that may help. Never rejects. */
+  async run(): Promise<Outcome> {
+    await remember(this.#remembered);
+    for (let attempts = 0; !this.#signal.aborted; attempts++) {
+      const before = this.#remembered.committed;
+      try {
+        return outcome(await this.#send());
+      } catch (error) {
+        if (this.#signal.aborted) break;
+        if (this.#remembered.committed > before) attempts = 0;
+        const end = await this.#after(error, attempts);
+        if (end) return end;
+      }
+    }
+    return { state: "stopped" };
+  }
+
+  /** The outcome if a retry does not help. Otherwise waits first, if the server is unreachable or busy. */
+  async #after(error: unknown, attempts: number): Promise<Outcome | undefined> {
+    if (error instanceof FileFailure) return { state: "unreadable" };
+    const { reason, message, retryable, retryAfter, error: cause } = problem(error);
+    const refused: Outcome = { state: "refused", reason, message };
+    switch (reason) {
+      case "OFFSET_MISMATCH":
+        this.#commit(Number(cause.findDetails(OffsetMismatchSchema)[0]?.expectedOffset ?? 0));
+        return attempts < 10 ? undefined : refused;
+      case "UPLOAD_ENDED":
+        return undefined; // the next attempt asks for the outcome
+      case "UPLOAD_NOT_FOUND":
+      case "REQUEST_ID_REUSED":
+        await this.#renew();
+        return attempts < 3 ? undefined : refused;
+      case "WRITER_FENCED":
+        return { state: "elsewhere" };
+    }
+    if (!retryable) return refused;
+    this.#chunk = Math.max(SMALLEST_CHUNK, this.#chunk >> 1);
+    this.#listener.phase(NO_ROOM.has(reason) || reason === "SERVER_BUSY" ? "busy" : "unreachable");
+    await pause(Math.max(retryAfter, delayAfter(attempts)), this.#signal).catch(() => undefined);
+    return undefined;
+  }
+
+  /** Sends from the committed size to the end, and returns the upload as it ended. */
+  async #send(): Promise<Message> {
+    let upload = await this.#create();
+    if ([Upload_State.FAILED, Upload_State.CANCELLED, Upload_State.EXPIRED].includes(upload.state)) {
+      await this.#renew();
+      upload = await this.#create();
+    }
+    this.#uploadId = upload.id;
+    this.#commit(Number(upload.committedSize));
+    if (upload.state !== Upload_State.OPEN) return upload;
+    await this.#write(upload.id);
+    const { size } = this.#remembered;
+    const sha256 = await this.#reader.sha256(size);
+    this.#listener.phase("finishing");
+    const finished = await service.finishUpload({ id: upload.id, sizeBytes: BigInt(size), sha256 }, { signal: this.#signal });
+    return present(finished.upload);
+  }
+
+  async #create(): Promise<Message> {
+    const { requestId, size, sentName = "" } = this.#remembered;
+    const request = { requestId, sizeBytes: BigInt(size), name: sentName };
+    const reply = await service.createUpload(request, { signal: this.#signal, timeoutMs: TIMEOUT_MS });
+    return present(reply.upload);
+  }
+
+  /** Writes chunk after chunk. While one is being sent, the next is read. */
+  async #write(uploadId: string): Promise<void> {
+    const largest = await largestChunk();
+    const { size } = this.#remembered;
+    const read = (offset: number) => {
+      const wanted = Math.min(this.#chunk, largest);
+      return this.#reader.read(offset, Math.min(wanted >= BLOCK ? wanted - (wanted % BLOCK) : wanted, size - offset));
+    };
+    let writerEpoch = 0n;
+    let offset = this.#remembered.committed;
+    let next = offset < size ? read(offset) : undefined;
+    while (next) {
+      const { data, crc32c, saved } = await next;
+      this.#listener.phase("sending");
+      const end = offset + data.length;
+      next = end < size ? read(end) : undefined;
+      next?.catch(() => undefined); // an error is thrown when `next` is awaited
+      const start = performance.now();
+      const request = { uploadId, writerEpoch, offset: BigInt(offset), data, crc32c };
+      const reply = await service.writeChunk(request, { signal: this.#signal, timeoutMs: TIMEOUT_MS });
+      this.#measure(performance.now() - start);
+      writerEpoch = reply.writerEpoch;
+      offset = Number(reply.committedSize);
+      if (saved) this.#remembered.saved = saved;
+      this.#remembered.touched = Date.now();
+      this.#commit(offset);
+      await remember(this.#remembered);
+      if (offset !== end) next = offset < size ? read(offset) : undefined;
+    }
+  }
+
+  #measure(milliseconds: number): void {
+    if (milliseconds < FAST_MS) this.#chunk = Math.min(LARGEST_CHUNK, 2 * this.#chunk);
+    else if (milliseconds > SLOW_MS) this.#chunk = Math.max(SMALLEST_CHUNK, this.#chunk >> 1);
+  }
+
+  #commit(size: number): void {
+    this.#remembered.committed = size;
+    const { requestId, committed, touched = 0, saved } = this.#remembered;
+    this.#listener.progress({ requestId, committed, touched, saved, uploadId: this.#uploadId });
+  }
+
+  /** Begins another upload of the same file, because the one before cannot be continued. */
+  async #renew(): Promise<void> {
+    await forget(this.#remembered.requestId);
+    Object.assign(this.#remembered, { requestId: newId(), begun: Date.now(), touched: Date.now() });
+    this.#uploadId = "";
+    this.#commit(0);
+    await remember(this.#remembered);
+  }
+}
+
+function outcome({ state, image, failure }: Message): Outcome {
+  if (state === Upload_State.READY) return { state: "ready", imageId: image?.id ?? "" };
+  const { reason = Upload_State[state], message = "", mensaje = "" } = failure ?? {};
+  return { state: "refused", reason, message: (language === "es" && mensaje) || message };
+}
+
+function present(upload: Message | undefined): Message {
+  if (!upload) throw new TypeError("The server sent a reply without its upload.");
+  return upload;
+}
