@@ -20,12 +20,13 @@ ROOMS: dict[str, set[str]] = {
     "budgets": set(),
     "machine": set(),
     "image_formats": set(),
+    "exif": set(),
     "shares": set(),
     "ports": {"image_formats", "shares"},
     "gen": set(),
     "direct_file": set(),
     "addresses": set(),
-    "domain": {"ports", "errors", "image_formats", "shares"},
+    "domain": {"ports", "errors", "exif", "image_formats", "shares"},
     "services": {"domain", "ports", "errors", "gen", "image_formats", "shares"},
     "transport": {"addresses", "services", "settings", "budgets", "errors", "gen", "image_formats", "shares"},
     "app": {
@@ -62,7 +63,7 @@ ROOMS |= {
     "adapters.catalog.sqlite": {"adapters.system", "adapters.writer", "ports", "shares"},
     "adapters.blobs": set(),
     "adapters.blobs.local": {"adapters.system", "adapters.writer", "ports", "direct_file", "shares"},
-    "adapters.decoder": {"adapters.system", "ports", "image_formats", "shares"},
+    "adapters.decoder": {"adapters.system", "exif", "ports", "image_formats", "shares"},
     "adapters.renditions": {"adapters.system", "ports", "shares"},
 }
 for name in ("process", "chain", "rpc", "http"):

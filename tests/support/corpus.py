@@ -162,6 +162,7 @@ def _gifs() -> dict[str, bytes]:
         "screen 0x0": containers.with_screen(encoded(rgb.quantize(16), "GIF"), 0, 0),
         "screen 3000x20": containers.with_screen(encoded(rgb.quantize(16), "GIF"), 3000, 20),
         "screen smaller": containers.with_screen(encoded(rgb.quantize(16), "GIF"), 2, 40),
+        "NUL before the end": encoded(rgb.quantize(64), "GIF")[:-1] + b"\0\0;",
         "screen larger": containers.with_screen(encoded(rgb.quantize(16), "GIF"), 99, 98),
         "1x1": encoded(picture("P", 1, 1), "GIF"),
         "wide": encoded(picture("P", 1500, 1), "GIF"),
@@ -190,6 +191,12 @@ def _webps() -> dict[str, bytes]:
         "wide": encoded(picture(width=3000, height=1), "WEBP"),
         "tall": encoded(picture(width=1, height=3000), "WEBP"),
     }
+
+
+def in_a_circle(tiff: bytes) -> bytes:
+    """A TIFF that `containers` made, whose page is the next one of itself."""
+    link = 8 + 2 + 10 * 12
+    return tiff[:link] + struct.pack("<I", 8) + tiff[link + 4 :]
 
 
 def _tiffs() -> dict[str, bytes]:
@@ -228,6 +235,7 @@ def _tiffs() -> dict[str, bytes]:
         "palette": encoded(rgb.quantize(50), "TIFF"),
         "16 bit": bytes(deep.copy(interpretation="rgb16").write_to_buffer(".tif")),
         "exif": encoded(rgb, "TIFF", exif=Image.Exif()),
+        "cycle": in_a_circle(containers.tiff(picture("L"), "<")),
         "1x1": encoded(picture(width=1, height=1), "TIFF"),
         "wide": encoded(picture(width=3000, height=1), "TIFF"),
         "tall": encoded(picture(width=1, height=3000), "TIFF"),
@@ -332,6 +340,7 @@ def broken() -> dict[str, tuple[bytes, type[ImageError]]]:
         "mov": struct.pack(">I4s4sI4s", 20, b"ftyp", b"qt  ", 0, b"qt  "),
         "old mov": struct.pack(">I4sI4s", 8, b"wide", 100, b"mdat"),
         "bmp with jpeg": containers.bmp_header(40, 9, 9, 0, 4, len(jpeg), 54) + jpeg,
+        "jpeg-dnl": jpeg[: jpeg.index(b"\xff\xc0") + 5] + b"\0\0" + jpeg[jpeg.index(b"\xff\xc0") + 7 :],
         "bmp with png": containers.bmp_header(40, 9, 9, 0, 5, len(png), 54) + png,
     }
     nothing = {

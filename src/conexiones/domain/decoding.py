@@ -18,7 +18,7 @@ LARGE_SECONDS = 0.5
 _READING: Final[dict[ImageFormat, int]] = {
     "JPEG": 15,  # if it is progressive; others take a third
     "PNG": 22,
-    "GIF": 17,
+    "GIF": 28,
     "WEBP": 16,
     "TIFF": 22,
     "AVIF": 60,

@@ -21,7 +21,8 @@ from tests.support.waiting import DEADLINE, until
 
 CONFINED = f"""
 import array, ctypes, errno, fcntl, json, mmap, os, signal, socket, sys, threading
-sys.path.append({str(Path(worker_process.__file__).parent)!r})
+sys.path[:0] = [{str(worker_process.SOURCE)!r}]
+sys.path.append({str(worker_process.FOLDER)!r})
 from decoder_worker.process import confine
 connected, _ = socket.socketpair()
 folder = os.open(sys.argv[1], os.O_RDONLY)

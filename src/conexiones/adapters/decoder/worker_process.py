@@ -14,11 +14,17 @@ from typing import Any
 
 from conexiones.adapters.system.python import interpreter
 
-# The folder comes after all others in the module search path, so that no module in it hides another.
+# The worker has one module of Conexiones, and the folder with its own. That folder comes after all others in
+# the module search path, so that no module in it hides another.
 PROGRAM = (
-    "import os, sys; os.nice(int(sys.argv.pop(1))); sys.path.append(sys.argv.pop(1));"
-    " from decoder_worker.process import main; main()"
+    "import os, sys; os.nice(int(sys.argv.pop(1)));"
+    " sys.path.insert(0, sys.argv.pop(1)); import conexiones.exif; sys.path.pop(0);"
+    " sys.path.append(sys.argv.pop(1)); from decoder_worker.process import main; main()"
 )
+
+FOLDER = Path(__file__).parent
+SOURCE = FOLDER.parents[2]
+"""Where the package conexiones is."""
 
 START_SECONDS = 30.0
 """The time in which a worker has to load its libraries, on a machine that is busy with other things."""
@@ -67,7 +73,7 @@ class WorkerProcess:
         python, environment = interpreter()
         try:
             self._process = subprocess.Popen(
-                [python, "-I", "-c", PROGRAM, str(nice), Path(__file__).parent, str(memory)],
+                [python, "-I", "-c", PROGRAM, str(nice), SOURCE, FOLDER, str(memory)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,

@@ -3,7 +3,7 @@
 import re
 import struct
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from conexiones.domain.formats.header import ImageHeader
 from conexiones.domain.formats.reader import STRETCH, Reader
@@ -21,6 +21,11 @@ _STEPS_PER_PART = 2
 
 _LONGEST_BLOCK = 1 + 255
 
+_BLOCK = re.compile(rb"[\x21\x2c\x3b]")
+MAX_STRAY: Final = 1024
+"""So many bytes between two blocks, which belong to neither, are skipped, as browsers and Pillow skip them.
+Mostly they are NUL, since some program wrote a terminator twice."""
+
 # Old authoring tools wrote these screen sizes whatever the image was. libnsgif, the decoder in libvips, takes
 # the extent of the first frame instead; so do we, so that width × height are those of the decoded image.
 _MEANINGLESS = frozenset({(640, 480), (640, 512), (800, 600), (1024, 768), (1280, 1024), (1600, 1200)})
@@ -32,18 +37,15 @@ def probe(file: Reader) -> ImageHeader:
     header, position = _first_image(file)
     frames = 0
     while True:
-        file.spend(1)
-        introducer = file.byte(position)
+        introducer, position = _block(file, position)
         if introducer == _DESCRIPTOR:
             frames += 1
             flags = file.byte(position + 9)
             position = _after_sub_blocks(file, position + 11 + _table_bytes(flags))
         elif introducer == _EXTENSION:
             position = _after_sub_blocks(file, position + 2)
-        elif introducer == _TRAILER:
-            return ImageHeader(format="GIF", width=header.width, height=header.height, frames=frames)
         else:
-            raise CorruptImage(format="GIF")
+            return ImageHeader(format="GIF", width=header.width, height=header.height, frames=frames)
 
 
 def peek(head: Reader, *, full: bool) -> ImageHeader:
@@ -62,8 +64,7 @@ def _first_image(file: Reader) -> tuple[ImageHeader, int]:
         width = height = 1
     position = 13 + _table_bytes(flags)
     while True:
-        file.spend(1)
-        introducer = file.byte(position)
+        introducer, position = _block(file, position)
         if introducer == _EXTENSION:
             position = _after_sub_blocks(file, position + 2)
         elif introducer == _DESCRIPTOR:
@@ -74,6 +75,16 @@ def _first_image(file: Reader) -> tuple[ImageHeader, int]:
             return ImageHeader(format="GIF", width=width, height=height), position
         else:
             raise CorruptImage(format="GIF")
+
+
+def _block(file: Reader, position: int) -> tuple[int, int]:
+    """The introducer of the next block: extension, descriptor or trailer; and its position."""
+    file.spend(1)
+    piece, at = file.near(position, 1 + MAX_STRAY)
+    found = _BLOCK.search(piece, at, at + 1 + MAX_STRAY)
+    if found:
+        return found[0][0], position + found.start() - at
+    raise TruncatedImage(format="GIF") if position + MAX_STRAY >= file.size else CorruptImage(format="GIF")
 
 
 def _table_bytes(flags: int) -> int:

@@ -4,10 +4,10 @@ import re
 import struct
 from typing import Final
 
-from conexiones.domain.formats.exif import orientation
 from conexiones.domain.formats.header import ImageHeader, oriented
 from conexiones.domain.formats.reader import STRETCH, Reader
 from conexiones.errors import CorruptImage, TruncatedImage, UnsupportedFormat
+from conexiones.exif import orientation
 
 # A marker is neither a stuffed 0xFF (00), nor a restart inside a scan (D0 to D7), nor a fill byte (FF).
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -80,15 +80,19 @@ def _header(file: Reader, *, full: bool) -> tuple[ImageHeader, int]:
             if not size:
                 raise CorruptImage(format="JPEG")
             return oriented("JPEG", *size, turned), end
-        elif marker == _APP1 and not turned and file.bytes(position + 2, position + 8) == b"Exif\0\0":
+        elif marker == _APP1 and not turned and file.bytes(position + 2, min(end, position + 6)) == b"Exif":
+            # The first one counts, whatever is in it, as in libvips.
             turned = orientation(file.bytes(position + 2, end))
         position = end
 
 
 def _frame_size(file: Reader, position: int, end: int) -> tuple[int, int]:
-    """Width × height of a frame header (B.2.2). A height of 0, to be set by a DNL later, is refused."""
+    """Width × height of a frame header (B.2.2). A height of 0 is for a DNL segment to set after the first
+    scan, which no reader of today knows."""
     height, width, components = file.unpack(_FRAME, position)
-    if not width or not height or not components or end - position != 8 + 3 * components:
+    if width and not height:
+        raise UnsupportedFormat(format="JPEG with DNL")
+    if not width or not components or end - position != 8 + 3 * components:
         raise CorruptImage(format="JPEG")
     return width, height
 

@@ -3,10 +3,10 @@
 import struct
 import zlib
 
-from conexiones.domain.formats.exif import MAX_EXIF_BYTES, orientation
 from conexiones.domain.formats.header import ImageHeader, oriented
 from conexiones.domain.formats.reader import Reader
 from conexiones.errors import CorruptImage, TruncatedImage
+from conexiones.exif import BYTE_ORDERS, MAX_EXIF_BYTES, orientation
 
 _CHUNK = struct.Struct(">I4s")
 _IHDR = struct.Struct(">I4sIIBBBBBI")
@@ -67,7 +67,8 @@ def _before_pixels(file: Reader, width: int, height: int) -> tuple[ImageHeader, 
     """The header, the position of the first IDAT, and whether a palette stands before it.
 
     An eXIf chunk after the pixels is allowed but ignored, as libvips and browsers do not wait for it. Of
-    several before them, libpng takes the first.
+    several before them, libpng takes the first that is sound and begins with a byte order. So one that begins
+    with `Exif` is ignored.
     """
     position, frames, turned, palette = 33, 1, 0, False
     while True:
@@ -83,11 +84,15 @@ def _before_pixels(file: Reader, width: int, height: int) -> tuple[ImageHeader, 
             palette = True
         elif kind == b"acTL" and end - start == 8:
             frames = min(max(file.unpack(_U32, start)[0], 1), _LARGEST)
-        elif kind == b"eXIf" and not turned:
+        elif kind == b"eXIf" and not turned and _exif_counts(file, start, end):
             turned = orientation(file.bytes(start, min(end, start + MAX_EXIF_BYTES)))
         elif kind in (b"IEND", b"IHDR"):
             raise CorruptImage(format="PNG")
         position = end + 4
+
+
+def _exif_counts(file: Reader, start: int, end: int) -> bool:
+    return file.bytes(start, min(end, start + 4)) in BYTE_ORDERS and _crc_holds(file, start, end)
 
 
 def _chunk(file: Reader, position: int) -> tuple[bytes, int, int]:

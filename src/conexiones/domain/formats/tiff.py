@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from conexiones.domain.formats import raw
 from conexiones.domain.formats.header import ImageHeader, oriented
-from conexiones.domain.formats.reader import Reader
+from conexiones.domain.formats.reader import Reader, TooManyParts
 from conexiones.errors import CorruptImage, TruncatedImage
 
 MAX_PAGES: Final = 100_000
@@ -30,6 +30,11 @@ _MAX_ENTRIES = 0xFFFF
 _WIDTHS = {1: (1, 2, 6, 7), 2: (3, 8), 4: (4, 9, 11, 13), 8: (5, 10, 12, 16, 17, 18)}
 _BYTES = {kind: width for width, kinds in _WIDTHS.items() for kind in kinds}
 _UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_SIGNED = {6: "b", 8: "h", 9: "i", 17: "q"}
+_WHOLE = _UNSIGNED | _SIGNED
+
+# The types in which libtiff takes an orientation; not those of offsets.
+_ORIENTATIONS = frozenset({1, 3, 4, 16, *_SIGNED})
 
 _RUN = 4096
 _TEXT_BYTES = 32
@@ -69,7 +74,7 @@ class _Layout(NamedTuple):
 
 def _layout(order: str, *, big: bool) -> _Layout:
     counter, entry, link = ("Q", "HHQQ", "Q") if big else ("H", "HHII", "I")
-    values = {kind: struct.Struct(order + code) for kind, code in _UNSIGNED.items()}
+    values = {kind: struct.Struct(order + code) for kind, code in _WHOLE.items()}
     return _Layout(
         counter=struct.Struct(order + counter),
         entry=struct.Struct(order + entry),
@@ -85,8 +90,9 @@ _LAYOUTS = {(order, big): _layout(order, big=big) for order in "<>" for big in (
 def probe(file: Reader) -> ImageHeader:
     """The header of a whole TIFF, whose directories, values and strips or tiles are all inside the file.
 
-    Pages are all directories of the main chain, as libtiff and so libvips count them. The directories below
-    them (pyramids in SubIFDs, Exif) are checked but not counted.
+    Pages are all directories of the main chain, as libtiff and so libvips count them; a chain that comes back
+    to one of them ends there. The directories below them (pyramids in SubIFDs, Exif) are not counted. All of
+    them have to be inside the file, and may otherwise be as they like: they are no part of the picture.
     """
     directories = _Directories(file)
     values = directories.values
@@ -94,7 +100,7 @@ def probe(file: Reader) -> ImageHeader:
     pages = 0
     offset = directories.first
     below: list[tuple[int, bool]] = []  # A heap, so that the file is read from front to back.
-    while offset:
+    while offset and offset not in directories.seen:
         if pages == MAX_PAGES:
             raise CorruptImage(format="TIFF")
         tags, offset = directories.at(offset)
@@ -107,12 +113,14 @@ def probe(file: Reader) -> ImageHeader:
         raise CorruptImage(format="TIFF")
     while below:
         offset, is_image = heappop(below)
-        tags, following = directories.at(offset)
-        if is_image:
-            _page_header(values, tags)
-            _check_pixels(values, tags)
-            _add(below, [(following, True)] if following else [])
-        _add(below, _children(values, tags))
+        try:
+            tags, following = directories.at(offset)
+            _add(below, _children(values, tags))
+            if is_image:
+                _add(below, [(following, True)] if following else [])
+                _check_pixels(values, tags)
+        except CorruptImage:
+            continue
     return ImageHeader(format="TIFF", width=first.width, height=first.height, frames=pages)
 
 
@@ -126,10 +134,11 @@ def peek(head: Reader, *, full: bool) -> ImageHeader:
 
 
 def _add(below: list[tuple[int, bool]], found: list[tuple[int, bool]]) -> None:
+    """Raises TooManyParts. Of a cycle, `at` ends each way around."""
     for one in found:
         heappush(below, one)
     if len(below) > MAX_PAGES:
-        raise CorruptImage(format="TIFF")
+        raise TooManyParts
 
 
 class Values:
@@ -146,11 +155,13 @@ class Values:
         """The first value of a field of whole numbers, or `default` if there is no such field."""
         if field is None:
             return default
-        if field.kind not in _UNSIGNED or not field.number:
+        if field.kind not in _WHOLE or not field.number:
             raise CorruptImage(format="TIFF")
         if field.position + field.bytes > self.file.size:
             raise TruncatedImage(format="TIFF")
         value: int = self.file.unpack(self._layouts[field.kind], field.position)[0]
+        if value < 0:
+            raise CorruptImage(format="TIFF")
         return value
 
     def number(self, field: Field) -> int:
@@ -182,7 +193,7 @@ class Values:
 class _Directories:
     """Reads each directory once: one that is met again is part of a cycle, or shared by two parents."""
 
-    __slots__ = ("_camera", "_file", "_layout", "_seen", "first", "values")
+    __slots__ = ("_camera", "_file", "_layout", "first", "seen", "values")
 
     def __init__(self, file: Reader) -> None:
         order = "<" if file.byte(0) == 0x49 else ">"
@@ -191,7 +202,7 @@ class _Directories:
         self._layout = _LAYOUTS[order, version == 43]
         self.values = Values(file, order, self._layout.values)
         self._camera = raw.Camera()
-        self._seen: set[int] = set()
+        self.seen: set[int] = set()
         self.first: int
         if version == 43:
             width, zero, self.first = struct.unpack(order + "HHQ", file.bytes(4, 16))
@@ -206,9 +217,9 @@ class _Directories:
         Where `whole` is true, the values of all fields, needed or not, have to be inside the file.
         """
         layout, file = self._layout, self._file
-        if offset in self._seen:
+        if offset in self.seen:
             raise CorruptImage(format="TIFF")
-        self._seen.add(offset)
+        self.seen.add(offset)
         (count,) = file.unpack(layout.counter, offset)
         if not 0 < count <= _MAX_ENTRIES:
             raise CorruptImage(format="TIFF")
@@ -239,15 +250,34 @@ def _page_header(values: Values, tags: Tags) -> ImageHeader:
     height = values.one(tags.get(_HEIGHT))
     if not width or not height or max(width, height) >= 1 << 32:
         raise CorruptImage(format="TIFF")
-    return oriented("TIFF", width, height, values.one(tags.get(_ORIENTATION), 1))
+    return oriented("TIFF", width, height, _orientation(values, tags.get(_ORIENTATION)))
+
+
+def _orientation(values: Values, field: Field | None) -> int:
+    """The orientation as libtiff takes it, which differs from that in EXIF: it has to be one value, and of
+    what cannot be one nothing comes."""
+    if field is None or field.kind not in _ORIENTATIONS or field.number != 1:
+        return 1
+    try:
+        found = values.one(field)
+    except CorruptImage:
+        return 1
+    return found if 1 <= found <= 8 else 1
 
 
 def _children(values: Values, tags: Tags) -> list[tuple[int, bool]]:
-    """The directories below a directory, and whether each describes an image."""
-    found = [(offset, False) for tag in _METADATA_IFDS if (offset := values.one(tags.get(tag)))]
+    """The directories below a directory, and whether each may describe an image."""
+    found: list[tuple[int, bool]] = []
+    for tag in _METADATA_IFDS:
+        try:
+            offset = values.one(tags.get(tag))
+        except CorruptImage:
+            continue
+        if offset:
+            found.append((offset, False))
     if _SUB_IFDS in tags:
         if tags[_SUB_IFDS].number > MAX_PAGES:
-            raise CorruptImage(format="TIFF")
+            raise TooManyParts
         found += [(offset, True) for run in values.runs(tags[_SUB_IFDS]) for offset in run if offset]
     return found
 

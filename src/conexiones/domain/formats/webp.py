@@ -3,10 +3,10 @@
 import struct
 from collections.abc import Sequence
 
-from conexiones.domain.formats.exif import MAX_EXIF_BYTES, orientation
 from conexiones.domain.formats.header import ImageHeader, oriented
 from conexiones.domain.formats.reader import Reader
 from conexiones.errors import CorruptImage, TruncatedImage
+from conexiones.exif import MAX_EXIF_BYTES, orientation
 
 _RIFF = struct.Struct("<4xI")
 _CHUNK = struct.Struct("<4sI")

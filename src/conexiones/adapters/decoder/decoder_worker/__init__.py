@@ -2,9 +2,10 @@
 until its standard input ends.
 
 `conexiones.adapters.decoder.worker_process` starts it as a package of its own, so its modules import nothing
-of Conexiones but each other, relatively. It then confines itself (sandbox.py). Its arguments are how nice it
-is to other processes, and the bytes of memory that one request may take. Standard input is a stream socket.
-Every message on it consists of its length (4 bytes, big-endian) and that many bytes:
+of Conexiones but each other, relatively, and `conexiones.exif`. It then confines itself (sandbox.py). Its
+arguments are how nice it is to other processes, the folders of those modules, and the bytes of memory that
+one request may take. Standard input is a stream socket. Every message on it consists of its length (4 bytes,
+big-endian) and that many bytes:
 
     worker → server   JSON: the parts of the sandbox that hold. The worker is ready
     server → worker   JSON {"task", "format", "pixels", …}; the rest is the arguments of the task. Its first

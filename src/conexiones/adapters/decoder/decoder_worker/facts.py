@@ -40,15 +40,15 @@ def facts(file: File) -> dict[str, Any]:
     return {
         "color_space": SPACES.get(header.interpretation, "RGB"),
         "bits_per_sample": _bits(header),
-        "has_alpha": header.hasalpha(),
+        "has_alpha": image.hasalpha(),
         "dominant_color": "#{:02x}{:02x}{:02x}".format(*dominant(_opaque(image, flat))),
         "blur_hash": blurhash(bytes(small.write_to_memory()), width, height, across, down),
     }
 
 
 def _bits(header: Any) -> int:
-    fields = header.get_fields()
-    if "bits-per-sample" in fields and "palette" not in fields:
+    # Not by `get_fields`: the names of comments need not be UTF-8.
+    if header.get_typeof("bits-per-sample") and not header.get_typeof("palette"):
         return int(header.get("bits-per-sample"))
     return BITS.get(header.format, 8)
 

@@ -1,15 +1,18 @@
 """Opening image files within the limits, and scaling them down: what every task begins with."""
 
 import os
-import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import pyvips
 
 # Loaded before the sandbox, within which nothing can be. The formats that `Image.open` knows are not needed.
 from PIL import BmpImagePlugin, Image
 
+from conexiones.exif import orientation
+
+from . import gif_blocks, png_colours, repairs, tiff_samples
+from .conversions import Convert
 from .heif import Boxed, boxed
 from .refusals import Refused, check_pixels, refusal
 
@@ -24,6 +27,8 @@ LOADERS = {
 }
 """Format → loader of libvips. BMP has none here, and is loaded by Pillow; `heif` opens AVIF and HEIF."""
 
+REPAIRS = {"JPEG": repairs.plain_jpeg, "PNG": repairs.wide_png, "TIFF": repairs.plain_tiff}
+
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
 
 BAND_PIXELS = 4 << 20
@@ -34,12 +39,9 @@ BITS = {"1": 1, "P;1": 1, "P;2": 2, "P;4": 4, "P": 8, "L": 8, "BGR;15": 16, "BGR
 ANY = 10_000_000
 """The largest width or height that libvips has, which stands for no limit."""
 
-# libjpeg gives a warning both if half of the picture is lost and if a stray byte stands between two segments.
-# Pixels are missing after the warnings that match here (jerror.h of libjpeg-turbo). The others are common in
-# photographs.
-DAMAGED_JPEG = re.compile(
-    r"premature end|bad Huffman code|bad arithmetic code|instead of RST|before marker 0xd[0-7]"
-)
+Care = Literal["strict", "mended", "lenient"]
+"""How a file is read: as it is, with every fault an error; once more without small faults that other readers
+forgive; or with all faults but the worst."""
 
 
 def allow_only_known_loaders() -> None:
@@ -55,18 +57,21 @@ class File:
     """An image file of which only the header has been read.
 
     It is known by an open descriptor, because a worker can open nothing. With `animated` all frames are read,
-    one below the other; otherwise the first one is. `strict` is for JPEG: see `has_all_pixels`. Raises
-    Refused if there are more than `limit` pixels, MemoryError, and pyvips.Error.
+    one below the other; otherwise the first one is. Raises Refused if there are more than `limit` pixels,
+    MemoryError, and pyvips.Error.
     """
 
     def __init__(
-        self, descriptor: int, format: str, limit: int, *, animated: bool = False, strict: bool = False
+        self, descriptor: int, format: str, limit: int, *, animated: bool = False, care: Care = "strict"
     ) -> None:
         self._descriptor = descriptor
         self._format = format
-        self._strict = strict
+        self._care = care
+        self._data = gif_blocks.tidied(descriptor, limit, whole=animated) if format == "GIF" else None
         self.frames = 1
         self._opened: Boxed | None = None
+        self.orientation = 1
+        self._convert: Convert | None = None
         if format == "BMP":
             bitmap = _bitmap(descriptor, limit)
             self._opened = Boxed(bitmap, lambda: [bitmap])
@@ -77,19 +82,33 @@ class File:
             return
         if format not in LOADERS:
             raise Refused("UNSUPPORTED", format)
-        self.header = pyvips.Image.new_from_source(
-            pyvips.Source.new_from_descriptor(descriptor), "", access="sequential"
-        )
-        if animated and "n-pages" in self.header.get_fields():
+        self._load(limit, animated=animated)
+
+    def _load(self, limit: int, *, animated: bool) -> None:
+        """Has libvips read the header."""
+        format, descriptor = self._format, self._descriptor
+        conversion = tiff_samples.conversion(descriptor) if format == "TIFF" else None
+        if conversion and conversion.data:
+            self._data = conversion.data
+        self.header = pyvips.Image.new_from_source(self._source(again=False), "", access="sequential")
+        if animated and self.header.get_typeof("n-pages"):
             self.frames = self.header.get("n-pages")
         check_pixels(self.header.width, self.header.height * self.frames, limit)
+        self.orientation = _orientation(self.header, format)
+        if self._care == "mended" and format in REPAIRS and self._data is None:
+            self._data = REPAIRS[format](descriptor)
+        if format == "PNG":
+            conversion = png_colours.conversion(descriptor, self.header)
+        if conversion:
+            self._convert = conversion.convert
+            if conversion.interpretation:
+                self.header = self.header.copy(interpretation=conversion.interpretation)
 
     @property
     def upright(self) -> tuple[int, int]:
         """Width and height of one frame, with the orientation applied."""
         width, height = self.header.width, self.header.height
-        turned = "orientation" in self.header.get_fields() and self.header.get("orientation") >= 5
-        return (height, width) if turned else (width, height)
+        return (height, width) if self.orientation >= 5 else (width, height)
 
     def thumbnail(self, width: int, height: int, *, srgb: bool = True, **how: Any) -> Any:
         """The image scaled to fit into width × height, upright.
@@ -99,37 +118,75 @@ class File:
         """
         if srgb:
             how["output_profile"] = "srgb"
+        if self.orientation >= 5:
+            width, height = height, width
+        return self._upright(self._scaled(width, height, no_rotate=True, **how))
+
+    def _scaled(self, width: int, height: int, **how: Any) -> Any:
+        """The image scaled as it is stored."""
         if self._opened:
             scaled = (image.thumbnail_image(width, height=height, **how) for image in self._opened.frames())
             if self.frames == 1:
                 return next(scaled)
             # Copied one by one, so that no frame is kept in its full size.
             return pyvips.Image.arrayjoin([image.copy_memory() for image in scaled], across=1)
-        options = "fail_on=warning" if self._strict else "fail_on=error"
+        if self._convert:
+            return self._convert(self._loaded).thumbnail_image(width, height=height, **how)
+        if self._format == "TIFF":
+            # `thumbnail_source` would take what it holds for a smaller copy of the page: a half as large page
+            # or child, which may be another picture.
+            return self._loaded().thumbnail_image(width, height=height, **how)
+        # Not `thumbnail`, which takes what follows a bracket in a file name as options.
+        # `thumbnail_source` forgets its own argument `fail_on` (libvips 8.18), so it goes to the loader.
+        return pyvips.Image.thumbnail_source(
+            self._source(), width, height=height, option_string=self._options, **how
+        )
+
+    @property
+    def _options(self) -> str:
+        """How the loader reads the pixels."""
+        every = self._format == "GIF" or (self._format == "JPEG" and self._care != "lenient")
+        options = "fail_on=warning" if every else "fail_on=error"
         if self._format == "TIFF":
             # libtiff would refuse strips of more than 50 MiB, as in large scans. Our own limits replace that.
             options += ",unlimited"
         if self.frames > 1:
             options += ",n=-1"
-        # Not `thumbnail`, which takes what follows a bracket in a file name as options.
-        # `thumbnail_source` forgets its own argument `fail_on` (libvips 8.18), so it goes to the loader.
-        # The header's source, which has the same offset in the file, is read from no more.
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        return pyvips.Image.thumbnail_source(
-            pyvips.Source.new_from_descriptor(self._descriptor),
-            width,
-            height=height,
-            option_string=options,
-            **how,
-        )
+        return options
+
+    def _source(self, *, again: bool = True) -> Any:
+        """The file from its beginning. All sources share an offset in it, so only the last one is read."""
+        if self._data is not None:
+            return pyvips.Source.new_from_memory(self._data)
+        if again:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+        return pyvips.Source.new_from_descriptor(self._descriptor)
+
+    def _loaded(self) -> Any:
+        """The image as libvips loads it, its pixels when they are needed."""
+        return pyvips.Image.new_from_source(self._source(), self._options, access="sequential")
+
+    def _upright(self, image: Any) -> Any:
+        """The same image with the orientation applied to each of its frames."""
+        if self.orientation == 1:
+            return image
+        image = image.copy_memory()  # Its pixels are now read in another order than from top to bottom.
+        image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)
+        if self.frames == 1:
+            return image.autorot()
+        high = image.height // self.frames
+        frames = [image.crop(0, at * high, image.width, high).autorot() for at in range(self.frames)]
+        return pyvips.Image.arrayjoin(frames, across=1)
 
 
-def has_all_pixels(error: str) -> bool:
-    """Whether a JPEG has all its pixels although strict reading failed with that error.
-
-    Then lenient reading gives the whole picture.
-    """
-    return not DAMAGED_JPEG.search(error)
+def _orientation(header: Any, format: str) -> int:
+    """The orientation that the server found before it stored the image: that of libtiff, and in other formats
+    that of the EXIF block which libvips takes. Those of AVIF and HEIF are applied by their loader."""
+    if format == "TIFF":
+        return int(header.get("orientation")) if header.get_typeof("orientation") else 1
+    if format in ("JPEG", "PNG", "WEBP") and header.get_typeof("exif-data"):
+        return orientation(header.get("exif-data"))
+    return 1
 
 
 def _bitmap(descriptor: int, limit: int) -> Any:

@@ -10,13 +10,13 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import pyvips
 
-from . import Refusal
+from . import Refusal, repairs
 from .facts import facts
-from .loading import File, allow_only_known_loaders, has_all_pixels
+from .loading import Care, File, allow_only_known_loaders
 from .refusals import Refused, refusal
 from .render import preview, render
 from .sandbox import SystemCallFilter, close_files, forbid_new_privileges
@@ -94,39 +94,55 @@ def confine(memory: int) -> list[str]:
 def perform(request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], bytes]:
     """What a task found, and the image that it made. Raises Refused and MemoryError."""
     format = request["format"].upper()
-    if format == "JPEG":
+    first: Refused | None = None
+    for care in get_args(Care):
         try:
-            return attempt(request, descriptor, format, strict=True)
+            return attempt(request, descriptor, format, care)
         except pyvips.Error as error:
-            if not has_all_pixels(error.detail):
-                raise refusal(error.detail) from error
+            # Not the message, which names the operation too: "unable to copy to memory" is not about memory.
+            refused = refusal(error.detail)
+        except MemoryError:
+            refused = Refused("MEMORY", "more than a request may take")
+        if not worth_another(format, care, refused, descriptor):
+            # A file is mended in memory. If it is too large for that, it has the fault that it had.
+            raise first if first and refused.cause == "MEMORY" else refused
+        first = refused
         os.lseek(descriptor, 0, os.SEEK_SET)
-    try:
-        return attempt(request, descriptor, format, strict=False)
-    except pyvips.Error as error:
-        # Not the message, which names the operation too: "unable to copy to memory" is not about memory.
-        raise refusal(error.detail) from error
+    raise AssertionError  # the last care is worth no other
+
+
+def worth_another(format: str, care: Care, refused: Refused, descriptor: int) -> bool:
+    """Whether a file that could not be read with that care may be readable with the next."""
+    if refused.cause == "MEMORY":
+        return False
+    match format:
+        case "JPEG":
+            return care != "lenient" and repairs.has_all_pixels(refused.detail)
+        case "PNG":
+            return care == "strict" and repairs.wide_png(descriptor) is not None
+        case "TIFF":
+            return care == "strict"
+        case _:
+            return False
 
 
 def attempt(
-    request: dict[str, Any], descriptor: int, format: str, *, strict: bool
+    request: dict[str, Any], descriptor: int, format: str, care: Care
 ) -> tuple[dict[str, Any], bytes]:
-    """Performs a task once, reading a JPEG strictly or not. Raises pyvips.Error as well."""
+    """Performs a task once. Raises pyvips.Error as well."""
     # An operation that succeeded may have left a text, to which that of the next error would be added.
     pyvips.vips_lib.vips_error_clear()
     try:
-        return made(request, descriptor, format, strict=strict)
+        return made(request, descriptor, format, care)
     except UnicodeDecodeError as error:
         # The text of the error, in which a library quotes the file.
         raise pyvips.Error("", error.object.decode(errors="replace")) from error
 
 
-def made(
-    request: dict[str, Any], descriptor: int, format: str, *, strict: bool
-) -> tuple[dict[str, Any], bytes]:
+def made(request: dict[str, Any], descriptor: int, format: str, care: Care) -> tuple[dict[str, Any], bytes]:
     """The same. May raise UnicodeDecodeError instead of pyvips.Error."""
     limit = request["pixels"]
-    file = File(descriptor, format, limit, animated=request.get("animated", False), strict=strict)
+    file = File(descriptor, format, limit, animated=request.get("animated", False), care=care)
     match request["task"]:
         case "preview":
             return {}, preview(file, request["side"])

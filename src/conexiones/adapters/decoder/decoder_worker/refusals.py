@@ -6,9 +6,11 @@ from . import Refusal
 
 OUT_OF_MEMORY = re.compile(r"memory|alloc|no space", re.IGNORECASE)
 # libheif also speaks of its "decoder plugin" where that fails at damaged data. A file without a primary item
-# has a track of HEVC, which it decodes no more than other codecs.
+# has a track of HEVC, which it decodes no more than other codecs. libjpeg says "Unsupported marker type" of
+# what is no marker.
 UNSUPPORTED = re.compile(
-    r"not supported|unsupported|not configured|loading plugin|invalid primary item|not implemented",
+    r"not supported|unsupported(?! marker)|not configured|loading plugin|invalid primary item|"
+    r"not implemented",
     re.IGNORECASE,
 )
 

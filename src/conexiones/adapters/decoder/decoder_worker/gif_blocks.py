@@ -1,0 +1,101 @@
+"""A GIF as libvips' decoder, libnsgif, needs it. The server has accepted the file before."""
+
+import os
+import struct
+from collections.abc import Iterator
+
+from PIL import Image
+
+from .refusals import Refused, check_pixels
+
+_EXTENSION, _DESCRIPTOR, _TRAILER = 0x21, 0x2C, 0x3B
+_CONTROL = b"\xf9"
+_LOOPS = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")
+_PIECE = 256 << 10
+
+_PADDING = b"\x02\0\0"
+"""A data sub-block that is added to the data of every image. libnsgif loses the last pixels where neither the
+code for the end of information nor any other bytes follow them. It ignores what follows the last pixel."""
+
+
+def tidied(descriptor: int, limit: int, *, whole: bool) -> bytes:
+    """The file without bytes that stand between blocks, at which libnsgif would stop, and without extensions
+    that change no picture. It ends after the first image unless `whole` is true.
+
+    Raises Refused if an image has more than `limit` pixels, or fewer than its size asks for, which libnsgif
+    would show all the same.
+    """
+    return b"".join(_blocks(_File(descriptor), limit, whole=whole))
+
+
+class _File:
+    """The bytes of a file, looked at from front to back."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._base = 0
+        self._piece = b""
+
+    def take(self, start: int, length: int) -> bytes:
+        """Those bytes, or fewer at the end of the file."""
+        at = start - self._base
+        if at < 0 or at + length > len(self._piece):
+            self._base, at = start, 0
+            self._piece = os.pread(self._descriptor, max(length, _PIECE), start)
+        return self._piece[at : at + length]
+
+
+def _blocks(file: _File, limit: int, *, whole: bool) -> Iterator[bytes]:
+    head = file.take(0, 13)
+    position = 13 + _table_bytes(head[10:11])
+    yield file.take(0, position)
+    while (introducer := file.take(position, 1)[:1]) and introducer[0] != _TRAILER:
+        start = position
+        if introducer[0] == _EXTENSION:
+            position += 2
+        elif introducer[0] == _DESCRIPTOR:
+            position += 11 + _table_bytes(file.take(position + 9, 1))
+        else:
+            position += 1
+            continue
+        head = file.take(start, position - start)
+        data, position = _data(file, position)
+        if introducer[0] == _EXTENSION and head[1:] != _CONTROL and not data.startswith(_LOOPS):
+            continue  # a comment, or what is not known
+        yield head + data
+        if introducer[0] == _DESCRIPTOR:
+            _check_pixels(head, data, limit)
+            yield _PADDING
+        yield b"\0"
+        if introducer[0] == _DESCRIPTOR and not whole:
+            break
+    yield bytes((_TRAILER,))
+
+
+def _data(file: _File, position: int) -> tuple[bytes, int]:
+    """The data sub-blocks at a position, and the position after their terminator."""
+    pieces: list[bytes] = []
+    start = position
+    while (length := file.take(position, 1)) and length != b"\0":
+        position += 1 + length[0]
+        if position - start > _PIECE:
+            pieces.append(file.take(start, position - start))
+            start = position
+    pieces.append(file.take(start, position - start))
+    return b"".join(pieces), position + 1
+
+
+def _check_pixels(head: bytes, data: bytes, limit: int) -> None:
+    """Raises Refused unless an image's data, after its descriptor, have all its pixels."""
+    width, height = struct.unpack_from("<HH", head, 5)
+    check_pixels(width, height, limit)
+    if width and height:
+        try:
+            Image.frombytes("P", (width, height), data + b"\0", "gif", head[-1], 0)
+        except (ValueError, OSError) as error:
+            raise Refused("CORRUPT", repr(error)) from error
+
+
+def _table_bytes(flags: bytes) -> int:
+    """The bytes of the colour table that the flags of a screen or image announce."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0

@@ -1,0 +1,121 @@
+"""Small faults of files that other readers forgive, mended for the libraries of libvips."""
+
+import os
+import re
+import struct
+import zlib
+
+# libjpeg gives a warning both if half of the picture is lost and if a stray byte stands between two segments.
+# Pixels are missing after the warnings that match here (jerror.h of libjpeg-turbo). The others are common in
+# photographs.
+_DAMAGED = re.compile(r"premature end|bad Huffman code|bad arithmetic code|instead of RST")
+_SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd[0-7]")
+
+MOST_SURPLUS = 16
+"""Bytes that may follow the pixels of a restart interval. More mean that the pixels were read out of step."""
+
+# Markers of JPEG (ITU-T T.81, table B.1) and JFIF.
+_SOI, _SOS, _EOI, _TEM, _APP0, _APP2, _APP14 = 0xD8, 0xDA, 0xD9, 0x01, 0xE0, 0xE2, 0xEE
+_TABLES = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDC, 0xDD, 0xDE, 0xDF})
+_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
+
+# The fields of TIFF 6.0 and the ICC profile, without those that say where an image is from and what it shows.
+_PIXEL_TAGS = frozenset(
+    {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325}
+    | {332, 338, 339, 347, 529, 530, 532, 34675}
+)
+_JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
+
+
+def has_all_pixels(error: str) -> bool:
+    """Whether a JPEG has all its pixels although strict reading failed with that error.
+
+    Then lenient reading gives the whole picture, unless worse comes after this error.
+    """
+    surplus = _SURPLUS.search(error)
+    return not _DAMAGED.search(error) and (not surplus or int(surplus[1]) <= MOST_SURPLUS)
+
+
+def plain_jpeg(descriptor: int) -> bytes:
+    """A JPEG with nothing before its first scan that libjpeg might complain of: only what the pixels need and
+    what their colours are. Strict reading of it finds what the scans themselves lack."""
+    data = _whole(descriptor)
+    kept = [b"\xff\xd8"]
+    position = 2
+    while found := _MARKER.search(data, position):
+        marker, position = found[1][0], found.end()
+        if marker == _TEM:
+            continue
+        if marker in (_SOI, _EOI):
+            break
+        end = position + int.from_bytes(data[position : position + 2])
+        segment = data[position + 2 : end]
+        if marker == _APP0 and segment.startswith(b"JFIF\0"):
+            kept.append(_JFIF)
+        elif (
+            marker in _TABLES
+            or (marker == _APP2 and segment.startswith(b"ICC_PROFILE\0"))
+            or (marker == _APP14 and segment.startswith(b"Adobe"))
+        ):
+            kept.append(bytes((0xFF, marker)) + data[position:end])
+        elif marker == _SOS:
+            kept.append(b"\xff\xda" + data[position:])
+            break
+        position = max(end, position)
+    return b"".join(kept)
+
+
+def wide_png(descriptor: int) -> bytes | None:
+    """A PNG whose zlib header promises the largest window. None if it does already.
+
+    Some writers promise a smaller one than they use. libpng believes them; other readers do not look.
+    """
+    position = 8
+    while (head := os.pread(descriptor, 10, position))[4:8] != b"IDAT":
+        if len(head) < 8:
+            return None
+        position += 12 + int.from_bytes(head[:4])
+    length, window = int.from_bytes(head[:4]), head[8:10]
+    if length < 2 or window[0] >> 4 >= 7:
+        return None
+    data = bytearray(_whole(descriptor))
+    method, flags = 0x78, window[1] & 0xE0
+    data[position + 8 : position + 10] = bytes((method, flags + 31 - (method * 256 + flags) % 31))
+    end = position + 8 + length
+    struct.pack_into(">I", data, end, zlib.crc32(data[position + 4 : end]))
+    return bytes(data)
+
+
+def plain_tiff(descriptor: int) -> bytes:
+    """A TIFF with nothing but what the pixels of its first page need and what their colours are.
+
+    libtiff calls a value that it does not know an error, in any field, as it does where pixels are damaged.
+    """
+    data = _whole(descriptor)
+    try:
+        return _with_pixel_tags(data)
+    except struct.error:
+        return data
+
+
+def _with_pixel_tags(data: bytes) -> bytes:
+    order = "<" if data[:1] == b"I" else ">"
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    offset, counter, entry = (8, "Q", "HHQ8s") if big else (4, "H", "HHI4s")
+    link = struct.Struct(order + ("Q" if big else "I"))
+    (at,) = link.unpack_from(data, offset)
+    (count,) = struct.unpack_from(order + counter, data, at)
+    start, size = at + struct.calcsize(order + counter), struct.calcsize(order + entry)
+    kept: dict[int, bytes] = {}
+    for place in range(start, start + count * size, size):
+        (tag,) = struct.unpack_from(order + "H", data, place)
+        if tag in _PIXEL_TAGS:
+            kept.setdefault(tag, data[place : place + size])
+    directory = struct.pack(order + counter, len(kept)) + b"".join(kept[tag] for tag in sorted(kept))
+    data += b"\0" * (len(data) % 2)
+    return data[:offset] + link.pack(len(data)) + data[offset + link.size :] + directory + bytes(8)
+
+
+def _whole(descriptor: int) -> bytes:
+    size, most = os.lseek(descriptor, 0, os.SEEK_END), 1 << 30
+    return b"".join(os.pread(descriptor, min(most, size - at), at) for at in range(0, size, most))

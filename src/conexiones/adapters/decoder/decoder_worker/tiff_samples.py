@@ -1,0 +1,237 @@
+"""What the samples of a TIFF mean (Adobe "TIFF Revision 6.0"), where libvips takes them for something else.
+
+libvips reads many kinds of samples that it then shows in wrong colours: numbers of 32 bits as if they were of
+8, YCbCr as if it were RGB. Such an image is converted here, or refused as UNSUPPORTED.
+"""
+
+import os
+import struct
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from .conversions import Conversion, Convert, Load
+from .refusals import Refused
+
+Step = Callable[[Any], Any]
+"""Makes another image of one."""
+
+Tags = dict[int, list[float]]
+
+
+class Place(NamedTuple):
+    """Where a number is in the file, and how struct has it."""
+
+    position: int
+    layout: str
+
+
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _INK_SET, _EXTRA, _FORMAT = 258, 259, 262, 277, 332, 338, 339
+_COEFFICIENTS, _SUBSAMPLING, _REFERENCES = 529, 530, 532
+_NEEDED = frozenset(
+    {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _INK_SET, _EXTRA, _FORMAT}
+    | {_COEFFICIENTS, _SUBSAMPLING, _REFERENCES}
+)
+_MOST_VALUES = 16  # of a tag that are looked at
+
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
+_LOG_LUV = 32845
+_COLOURS: Final = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3}
+"""Photometric interpretation → the samples of a pixel that are colours. LogLuv is all libvips' own."""
+
+_D50: Final = [96.42, 100.0, 82.49]
+# Bradford's adaptation of XYZ to another white (ICC.1:2022, Annex E).
+_D50_TO_D65: Final = [[0.9556, -0.0230, 0.0632], [-0.0283, 1.0099, 0.0210], [0.0123, -0.0205, 1.3299]]
+
+_OLD_JPEG, _JPEG = 6, 7
+_CMYK_INKS = 1
+_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
+_NUMBERS_BITS = {_UNSIGNED: (1, 2, 4, 8, 16, 32), _FLOAT: (32,)}
+_LAB_BITS = {_UNSIGNED: (8, 16), _SIGNED: (8, 16)}
+"""Format of samples → the bits that they may have; and the same for L*a*b*."""
+
+# The types of fields of numbers, as struct has them. 5 and 10 are fractions.
+_KINDS = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 16: "Q"}
+
+_RANGES = ((0.0, 1.0), (16.0, 255.0), (4096.0, 65535.0))
+"""A floating-point image has one of these as white if its largest sample is between the two numbers."""
+
+
+def conversion(descriptor: int) -> Conversion | None:
+    """What has to be done with what libvips loads of the first page; None if that is right as it is.
+
+    Raises Refused where neither libvips nor this module knows what is meant.
+    """
+    tags, places = first_directory(descriptor)
+    photometric = _one(tags, _PHOTOMETRIC, -1)
+    if photometric == _LOG_LUV:
+        return None
+    _check(tags, photometric)
+    samples, bits, kind = _sample(tags, lab=photometric == _LAB)
+    colours = _COLOURS[photometric]
+    if samples < colours or (bits < 8 and samples > 1):
+        raise Refused("UNSUPPORTED", f"{samples} samples of {bits} bits, photometric {photometric}")
+    if photometric == _LAB:
+        return _from_lab(descriptor, places[_PHOTOMETRIC], samples, bits, kind)
+    steps: list[Step] = []
+    if samples > colours and tags.get(_EXTRA, [1])[0] == 0:
+        # They may be anything. libvips would take the first one for transparency.
+        steps.append(lambda image: image.extract_band(0, n=colours))
+        samples = colours
+    if photometric == _YCBCR and _one(tags, _COMPRESSION, 1) != _JPEG:
+        steps.append(_from_ycbcr(tags, bits))
+    if bits <= 16:
+        return Conversion(_in_turn(steps)) if steps else None
+    if photometric not in (_BLACK_IS_ZERO, _RGB):
+        raise Refused("UNSUPPORTED", f"samples of {bits} bits, photometric {photometric}")
+    if kind == _UNSIGNED:
+        return Conversion(_in_turn([*steps, lambda image: _deep((image >> 16).cast("ushort"))]))
+    return Conversion(lambda load: _from_float(_in_turn(steps), load, alpha=samples > colours))
+
+
+def _check(tags: Tags, photometric: int) -> None:
+    """Raises Refused for what is known to be read wrongly, or not at all."""
+    if photometric not in _COLOURS:
+        raise Refused("UNSUPPORTED", f"photometric interpretation {photometric}")
+    if _one(tags, _COMPRESSION, 1) == _OLD_JPEG:
+        raise Refused("UNSUPPORTED", "old-style JPEG compression")
+    if photometric == _CMYK and _one(tags, _INK_SET, _CMYK_INKS) != _CMYK_INKS:
+        raise Refused("UNSUPPORTED", "other inks than those of CMYK")
+
+
+def _in_turn(steps: list[Step]) -> Convert:
+    def convert(load: Load) -> Any:
+        image = load()
+        for step in steps:
+            image = step(image)
+        return image
+
+    return convert
+
+
+def _sample(tags: Tags, *, lab: bool) -> tuple[int, int, int]:
+    """How many samples a pixel has, and of how many bits and which format they are."""
+    samples = _one(tags, _SAMPLES, 1)
+    every_bits, formats = set(tags.get(_BITS, [1])), set(tags.get(_FORMAT, [_UNSIGNED]))
+    if len(every_bits) != 1 or len(formats) != 1:
+        raise Refused("UNSUPPORTED", "samples of several kinds")
+    bits, kind = int(every_bits.pop()), int(formats.pop())
+    if kind == _UNDEFINED:
+        kind = _UNSIGNED
+    if bits not in (_LAB_BITS if lab else _NUMBERS_BITS).get(kind, ()):
+        raise Refused("UNSUPPORTED", f"samples of {bits} bits, format {kind}")
+    return samples, bits, kind
+
+
+def _deep(image: Any) -> Any:
+    return image.copy(interpretation="rgb16" if image.bands >= 3 else "grey16")
+
+
+def _from_float(convert: Convert, load: Load, *, alpha: bool) -> Any:
+    """Floating-point samples have no range of their own, so that of the image is looked for.
+
+    0 to 1 is usual, and some programs write what they have in 8 or 16 bits. What is in no such range, such
+    as heights or the light of a scene, is refused rather than shown too dark or too light.
+    """
+    least, most = (getattr(_numbers(convert(load)), end)() for end in ("min", "max"))
+    white = next((white for over, white in _RANGES if over <= max(most, 0) <= white), 0.0)
+    if not white or least < -white or (alpha and white != 1):
+        raise Refused("UNSUPPORTED", f"floating-point samples from {least} to {most}")
+    return _deep((_numbers(convert(load)) * (65535 / white) + 0.5).cast("ushort"))
+
+
+def _numbers(image: Any) -> Any:
+    """The image with 0 for samples that are no number."""
+    return (image == image).ifthenelse(image, 0)
+
+
+def _from_ycbcr(tags: Tags, bits: int) -> Step:
+    """The conversion to RGB (TIFF 6.0, 21), which is for libjpeg where the compression is JPEG."""
+    if bits != 8 or tags.get(_SUBSAMPLING, [2, 2]) != [1, 1]:
+        raise Refused("UNSUPPORTED", "YCbCr with fewer chroma than luma samples")
+    red, green, blue = (tags.get(_COEFFICIENTS) or [0.299, 0.587, 0.114])[:3]
+    black, white, *chroma = (tags.get(_REFERENCES) or [0, 255, 128, 255, 128, 255])[:6]
+    zero_blue, most_blue, zero_red, most_red = chroma
+    if not green or white == black or most_blue == zero_blue or most_red == zero_red:
+        raise Refused("UNSUPPORTED", "YCbCr without a range")
+    scales = [255 / (white - black), 127 / (most_blue - zero_blue), 127 / (most_red - zero_red)]
+    offsets = [-scales[0] * black, -scales[1] * zero_blue, -scales[2] * zero_red]
+    of_blue, of_red = 2 - 2 * blue, 2 - 2 * red
+    matrix = [[1, 0, of_red], [1, -of_blue * blue / green, -of_red * red / green], [1, of_blue, 0]]
+
+    def convert(image: Any) -> Any:
+        rest = image.extract_band(3, n=image.bands - 3) if image.bands > 3 else None
+        colours = image.extract_band(0, n=3).linear(scales, offsets)
+        colours = (colours.recomb(matrix) + 0.5).cast("uchar")
+        return (colours.bandjoin(rest) if rest else colours).copy(interpretation="srgb")
+
+    return convert
+
+
+def _from_lab(descriptor: int, place: Place, samples: int, bits: int, kind: int) -> Conversion:
+    """The conversion of CIE L*a*b* (TIFF 6.0, 23) with the white D50, as Photoshop and LittleCMS have it.
+
+    libvips takes D65, and cannot load 8 bits. So it is told that this is RGB; `place` is where the file says
+    what it is.
+
+    libvips itself writes 16 bits with D65. It is alone in that, and in saying that samples have a sign.
+    """
+    if samples != 3:
+        raise Refused("UNSUPPORTED", f"L*a*b* with {samples} samples")
+    data = bytearray(os.pread(descriptor, os.lseek(descriptor, 0, os.SEEK_END), 0))
+    struct.pack_into(place.layout, data, place.position, _RGB)
+    most, half, step = (255, 128, 1) if bits == 8 else (65535, 32768, 256)
+
+    def convert(load: Load) -> Any:
+        image = load().copy(interpretation="multiband")
+        if image.get_typeof("icc-profile-data"):
+            image.remove("icc-profile-data")
+        light = (image[0].cast("int") & most).linear(100 / most, 0)
+        signed = ((image.extract_band(1, n=2).cast("int") + half & most) - half) / step
+        lab = light.bandjoin(signed).cast("float").copy(interpretation="lab")
+        if kind == _SIGNED:
+            return lab.colourspace("srgb")
+        return lab.Lab2XYZ(temp=_D50).recomb(_D50_TO_D65).copy(interpretation="xyz").colourspace("srgb")
+
+    return Conversion(convert, bytes(data), "lab")
+
+
+def _one(tags: Tags, tag: int, default: int) -> int:
+    return int(tags[tag][0]) if tags.get(tag) else default
+
+
+def first_directory(descriptor: int) -> tuple[Tags, dict[int, Place]]:
+    """The values of the tags that matter here, as far as they can be read, and the places of those that are
+    one number."""
+    head = os.pread(descriptor, 16, 0)
+    order = "<" if head[:1] == b"I" else ">"
+    try:
+        if struct.unpack_from(order + "H", head, 2)[0] == 43:
+            (at,) = struct.unpack_from(order + "Q", head, 8)
+            counter, entry = order + "Q", struct.Struct(order + "HHQ8s")
+        else:
+            (at,) = struct.unpack_from(order + "I", head, 4)
+            counter, entry = order + "H", struct.Struct(order + "HHI4s")
+        length = struct.calcsize(counter)
+        (count,) = struct.unpack(counter, os.pread(descriptor, length, at))
+        entries = os.pread(descriptor, min(count, 0xFFFF) * entry.size, at + length)
+    except (struct.error, OverflowError, OSError):
+        return {}, {}
+    tags: Tags = {}
+    places: dict[int, Place] = {}
+    whole = entries[: len(entries) // entry.size * entry.size]
+    for index, (tag, kind, number, value) in enumerate(entry.iter_unpack(whole)):
+        if tag in _NEEDED and tag not in tags and kind in _KINDS:
+            tags[tag] = _values(descriptor, order, kind, min(number, _MOST_VALUES), value)
+            places[tag] = Place(at + length + (index + 1) * entry.size - len(value), order + _KINDS[kind])
+    return tags, places
+
+
+def _values(descriptor: int, order: str, kind: int, number: int, field: bytes) -> list[float]:
+    """The first values of a field: they are in it, or where it points to."""
+    each = struct.Struct(order + _KINDS[kind])
+    size = each.size * number
+    if size > len(field):
+        (at,) = struct.unpack(order + ("Q" if len(field) == 8 else "I"), field)
+        field = os.pread(descriptor, size, at)
+    found = each.iter_unpack(field[: min(size, len(field)) // each.size * each.size])
+    return [value[0] / (value[1] or 1) if len(value) == 2 else value[0] for value in found]

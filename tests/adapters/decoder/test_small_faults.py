@@ -1,0 +1,225 @@
+"""What other readers show is shown, if all pixels are there; and where pixels are missing it is CORRUPT."""
+
+import io
+import random
+import struct
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from conexiones.domain.formats import probe
+from conexiones.domain.formats.gif import MAX_STRAY
+from conexiones.errors import CorruptImage, NoPreview, TruncatedImage, UnsupportedFormat
+from conexiones.image_formats import ImageFormat
+from conexiones.ports.records import Recipe
+from tests.adapters.decoder.similarity import distance, opened
+from tests.adapters.decoder.workers import Pool, encoded, pool, quarters
+from tests.support.corpus import chunk
+from tests.support.gifs import codes, gif, packed
+
+SIZE = (60, 40)
+PICTURE = quarters(*SIZE)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def decoder() -> AsyncIterator[Pool]:
+    async with pool(decode_seconds=60) as decoder:
+        yield decoder
+
+
+async def shown(
+    decoder: Pool, folder: Path, format: ImageFormat, data: bytes, *, animated: bool = False
+) -> Image.Image:
+    path, into = folder / "image", folder / "made"
+    path.write_bytes(data)
+    header = probe(data)
+    recipe = Recipe(
+        width=0,
+        height=0,
+        fit="INSIDE",
+        format="WEBP" if animated else "PNG",
+        quality=100 * animated,
+        animated=animated,
+        keep_profile=False,
+    )
+    rendered = await decoder.render(path, into, format=format, recipe=recipe)
+    assert (rendered.width, rendered.height) == (header.width, header.height)
+    assert rendered.frames == (header.frames if animated else 1)
+    await decoder.describe(path, format=format)
+    return opened(into.read_bytes())
+
+
+async def cause(decoder: Pool, folder: Path, format: ImageFormat, data: bytes) -> str:
+    path = folder / "image"
+    path.write_bytes(data)
+    with pytest.raises(NoPreview) as caught:
+        await decoder.describe(path, format=format)
+    return str(caught.value.facts["cause"])
+
+
+# GIF
+
+
+def noise(seed: int) -> bytes:
+    source = random.Random(seed)
+    return bytes(source.randrange(16) for _ in range(SIZE[0] * SIZE[1]))
+
+
+# Four quarters, of other colours in each frame.
+FRAMES = [
+    bytes((x // 30 + 2 * (y // 20) + 4 * number) % 16 for y in range(40) for x in range(60))
+    for number in range(4)
+]
+DATA = [packed(codes(frame)) for frame in FRAMES]
+
+
+def by_pillow(data: bytes, frame: int) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.seek(frame)
+    return image.convert("RGB")
+
+
+@pytest.mark.parametrize(
+    "between", [b"\0", b"\0" * 9, b"\0" * MAX_STRAY, b"\xff\x01garbage", bytes(range(0x40, 0x100)) * 5]
+)
+async def test_bytes_between_the_blocks_of_a_gif(decoder: Pool, tmp_path: Path, between: bytes) -> None:
+    data = gif(SIZE, DATA, between=between)
+    assert probe(data).frames == len(FRAMES)
+    assert distance((await shown(decoder, tmp_path, "GIF", data)).convert("RGB"), by_pillow(data, 0)) == 0
+    made = await shown(decoder, tmp_path, "GIF", data, animated=True)
+    for number in range(len(FRAMES)):
+        made.seek(number)
+        assert distance(made.convert("RGB"), by_pillow(gif(SIZE, DATA), number)) < 12
+
+
+async def test_too_many_bytes_between_the_blocks_of_a_gif(decoder: Pool, tmp_path: Path) -> None:
+    with pytest.raises(CorruptImage):
+        probe(gif(SIZE, DATA, between=bytes(MAX_STRAY + 1)))
+    with pytest.raises(TruncatedImage):
+        probe(gif(SIZE, DATA)[:-1] + b"\0\0\0")
+
+
+@pytest.mark.parametrize(
+    ("size", "pixels"),
+    [
+        ((1, 1), b"\7"),
+        ((2, 1), b"\7\7"),
+        ((16, 16), bytes(256)),
+        ((16, 16), bytes(range(16)) * 16),
+        (SIZE, noise(9)),
+    ],
+)
+async def test_a_gif_without_a_code_for_its_end(
+    decoder: Pool, tmp_path: Path, size: tuple[int, int], pixels: bytes
+) -> None:
+    data = gif(size, [packed(codes(pixels, ended=False))])
+    assert distance((await shown(decoder, tmp_path, "GIF", data)).convert("RGB"), by_pillow(data, 0)) == 0
+
+
+async def test_a_gif_with_more_data_than_pixels(decoder: Pool, tmp_path: Path) -> None:
+    data = gif(SIZE, [DATA[0] + bytes(600)])
+    assert distance((await shown(decoder, tmp_path, "GIF", data)).convert("RGB"), by_pillow(data, 0)) == 0
+
+
+async def test_a_gif_with_too_few_pixels(decoder: Pool, tmp_path: Path) -> None:
+    for data in (DATA[0][:-20], DATA[0][: len(DATA[0]) // 2], b""):
+        assert await cause(decoder, tmp_path, "GIF", gif(SIZE, [data, DATA[1]])) == "CORRUPT"
+    later = gif(SIZE, [DATA[0], DATA[1][:100]])
+    assert distance((await shown(decoder, tmp_path, "GIF", later)).convert("RGB"), by_pillow(later, 0)) == 0
+    with pytest.raises(NoPreview, match="CORRUPT"):
+        await shown(decoder, tmp_path, "GIF", later, animated=True)
+
+
+# JPEG
+
+JPEG = encoded(PICTURE, "JPEG", quality=95, subsampling=0)
+PROGRESSIVE = encoded(PICTURE, "JPEG", quality=95, subsampling=0, progressive=True)
+RESTARTS = encoded(PICTURE, "JPEG", quality=95, subsampling=0, restart_marker_blocks=5)
+STRAY = (b"\0", b"padding", b"\xff\xff\xff", b"\xff\0\xff\0", b"\xff\xd0", b"\xff\1", bytes(range(255)) * 9)
+
+
+def before(data: bytes, marker: int, stray: bytes) -> bytes:
+    at = data.index(bytes((0xFF, marker)))
+    return data[:at] + stray + data[at:]
+
+
+@pytest.mark.parametrize("stray", STRAY, ids=lambda stray: stray[:9].hex())
+@pytest.mark.parametrize("kind", [JPEG, PROGRESSIVE, RESTARTS], ids=["baseline", "progressive", "restarts"])
+async def test_bytes_between_the_segments_of_a_jpeg(
+    decoder: Pool, tmp_path: Path, kind: bytes, stray: bytes
+) -> None:
+    if stray != bytes(range(255)) * 9:
+        for marker in (0xDB, 0xC4, 0xDA):
+            data = before(kind, marker, stray)
+            assert distance((await shown(decoder, tmp_path, "JPEG", data)).convert("RGB"), PICTURE) < 4, (
+                marker
+            )
+    for tail in (stray, stray + b"\0" * 100):
+        data = kind[:-2] + tail.replace(b"\xff\1", b"\xff\xff") + kind[-2:]
+        assert distance((await shown(decoder, tmp_path, "JPEG", data)).convert("RGB"), PICTURE) < 4
+
+
+async def test_a_few_bytes_before_a_restart(decoder: Pool, tmp_path: Path) -> None:
+    for stray in (b"\0", b"abc", b"\0" * 15):
+        data = before(RESTARTS, 0xD3, stray)
+        assert distance((await shown(decoder, tmp_path, "JPEG", data)).convert("RGB"), PICTURE) < 4
+    assert await cause(decoder, tmp_path, "JPEG", before(RESTARTS, 0xD3, b"a" * 400)) == "CORRUPT"
+
+
+async def test_a_small_fault_hides_no_damage(decoder: Pool, tmp_path: Path) -> None:
+    large = encoded(Image.effect_noise((400, 300), 80).convert("RGB"), "JPEG")
+    ended = large[: len(large) // 2] + b"\xff\xd9"
+    for data in (
+        before(ended, 0xDB, b"padding"),
+        ended.replace(b"JFIF\0\1\1", b"JFIF\0\7\1"),
+        before(ended, 0xC4, b"\xff\xed\0\7short"),
+    ):
+        assert probe(data).width == 400
+        assert await cause(decoder, tmp_path, "JPEG", data) == "CORRUPT"
+
+
+async def test_a_jpeg_of_another_revision(decoder: Pool, tmp_path: Path) -> None:
+    data = JPEG.replace(b"JFIF\0\1\1", b"JFIF\0\7\1")
+    assert data != JPEG
+    assert distance((await shown(decoder, tmp_path, "JPEG", data)).convert("RGB"), PICTURE) < 4
+
+
+async def test_a_jpeg_whose_height_comes_late_is_not_supported() -> None:
+    frame = JPEG.index(b"\xff\xc0")
+    height = JPEG[frame + 5 : frame + 7]
+    data = JPEG[: frame + 5] + b"\0\0" + JPEG[frame + 7 : -2] + b"\xff\xdc\0\4" + height + JPEG[-2:]
+    with pytest.raises(UnsupportedFormat) as raised:
+        probe(data)
+    assert raised.value.facts == {"format": "JPEG with DNL"}
+
+
+# PNG
+
+
+async def test_a_png_that_promises_a_smaller_window(decoder: Pool, tmp_path: Path) -> None:
+    source = random.Random(1)
+    image = Image.frombytes("RGB", (30, 60), source.randbytes(30 * 30 * 3) * 2)
+    rows = b"".join(b"\0" + image.tobytes()[at : at + 90] for at in range(0, 90 * 60, 90))
+    pixels = zlib.compress(rows, 9)
+    narrow = bytes((0x18, 0x19)) + pixels[2:]
+    assert int.from_bytes(narrow[:2]) % 31 == 0
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 60, 8, 2, 0, 0, 0))
+    for pieces in ([narrow], [narrow[:100], narrow[100:]], [narrow[:1], narrow[1:]]):
+        data = (
+            b"\x89PNG\r\n\x1a\n"
+            + head
+            + b"".join(chunk(b"IDAT", piece) for piece in pieces)
+            + chunk(b"IEND", b"")
+        )
+        if len(pieces[0]) > 1:
+            assert distance((await shown(decoder, tmp_path, "PNG", data)).convert("RGB"), image) == 0
+    spoilt = bytearray(pixels)
+    spoilt[len(spoilt) // 2] ^= 255
+    data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", b"\x18\x19" + bytes(spoilt[2:])) + chunk(b"IEND", b"")
+    assert await cause(decoder, tmp_path, "PNG", data) == "CORRUPT"
