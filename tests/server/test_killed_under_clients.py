@@ -64,7 +64,7 @@ class Uploading:
         except FileNotFoundError:
             return None
         return CreateUploadRequest(
-            request_id=state["request_id"], user=state["user"], size_bytes=state["size"]
+            request_id=state["request_id"], user=state["user"], size_bytes=state["size"], name=state["name"]
         )
 
 
