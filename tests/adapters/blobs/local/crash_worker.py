@@ -190,8 +190,8 @@ async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:
                 await staged.settle()
                 if rng.random() < 0.3:
                     say(f"- {name}")  # before it is: it may be gone from now on
-                    await catalog.delete_image(image.id, now=1)
-                    await uploads.store.blobs.delete(digest)
+                    async with uploads.store.blobs.removing(digest):
+                        await catalog.delete_image(image.id, now=1)
                 return
         await staged.release()
 
