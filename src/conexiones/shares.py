@@ -142,6 +142,10 @@ class FairLine(Generic[T]):
         """How many items of a client are in the line."""
         return sum(map(len, self._clients.get(client, {}).values()))
 
+    def waiting_on(self, caller: Caller) -> int:
+        """How many items of one connection of a client are in the line."""
+        return len(self._clients.get(caller.client, {}).get(caller.connection, ()))
+
     def push(self, caller: Caller, item: T) -> None:
         connections = self._clients.setdefault(caller.client, OrderedDict())
         connections.setdefault(caller.connection, deque()).append(item)

@@ -95,6 +95,24 @@ async def test_the_line_has_an_end_and_shares_too() -> None:
     assert (budget.held, budget.waiting) == (1, 0)
 
 
+async def test_a_connection_with_few_waits_though_another_of_its_client_fills_the_line() -> None:
+    budget = Budget(1, places=2, wait_seconds=10, most_waiting=12)
+    await budget.take(EVA, 1)
+    waiting = [asyncio.create_task(budget.take(Caller("ana", "1"), 1)) for _ in range(20)]
+    await idle()
+    assert budget.waiting == 6
+    second = [asyncio.create_task(budget.take(Caller("ana", "2"), 1)) for _ in range(4)]
+    await idle()
+    assert (budget.waiting, sum(one.done() for one in second)) == (8, 2)
+    waiting += [asyncio.create_task(budget.take(Caller("ana", f"more {number}"), 1)) for number in range(20)]
+    await idle()
+    assert budget.waiting == 9, "a quarter is left to others"
+    for one in (*waiting, *second):
+        one.cancel()
+    await asyncio.gather(*waiting, *second, return_exceptions=True)
+    assert (budget.held, budget.waiting) == (1, 0)
+
+
 async def test_who_waits_makes_the_others_hurry() -> None:
     pressed = asyncio.Event()
     budget = Budget(1, wait_seconds=10, press=pressed.set)

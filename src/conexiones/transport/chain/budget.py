@@ -85,7 +85,7 @@ class Budget:
         cancelled, it takes none. Raises ServerBusy if the wait would be too long, or too many wait."""
         if self.take_now(caller, size):
             return
-        if not self._may_wait(caller.client):
+        if not self._may_wait(caller):
             raise ServerBusy(limit=self.limit)
         turn = asyncio.get_running_loop().create_future()
         entry = (size, turn)
@@ -113,9 +113,12 @@ class Budget:
         if self._line:
             self._grant()
 
-    def _may_wait(self, client: str) -> bool:
-        mine, all_of_them = self._line.waiting(client), len(self._line)
+    def _may_wait(self, caller: Caller) -> bool:
+        """As in Shares: a connection with few in the line finds a place beyond the share of its client."""
+        mine, all_of_them = self._line.waiting(caller.client), len(self._line)
         share = (self._most_waiting - (all_of_them - mine)) // 2
+        if self._line.waiting_on(caller) < self._shares.places:
+            share += (share + 1) // 2
         return all_of_them < self._most_waiting and (not mine or mine < share)
 
     def _grant(self) -> None:
