@@ -144,7 +144,8 @@ class FairLine(Generic[T]):
 
     def waiting_on(self, caller: Caller) -> int:
         """How many items of one connection of a client are in the line."""
-        return len(self._clients.get(caller.client, {}).get(caller.connection, ()))
+        connections = self._clients.get(caller.client)
+        return len(connections.get(caller.connection, ())) if connections else 0
 
     def push(self, caller: Caller, item: T) -> None:
         connections = self._clients.setdefault(caller.client, OrderedDict())
