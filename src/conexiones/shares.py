@@ -239,11 +239,11 @@ class Turns:
         self._held[caller.client] -= 1
         if not self._held[caller.client]:
             del self._held[caller.client]
-        if not self._line:
-            return
-        for next_caller, turn in self._line.turns():
-            if self._held[next_caller.client] < self._each and not turn.done():
-                self._line.remove(next_caller, turn, served=True)
-                self._take(next_caller)
-                turn.set_result(None)
-                return
+        for client, heads in self._line.heads():
+            if self._held[client] < self._each:
+                for next_caller, turn in heads:
+                    if not turn.done():
+                        self._line.remove(next_caller, turn, served=True)
+                        self._take(next_caller)
+                        turn.set_result(None)
+                        return
