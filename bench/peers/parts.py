@@ -70,7 +70,7 @@ class Forgetful(SqliteCatalog):
         pass
 
     async def put_user(
-        self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
+        self, name: str, *, owner: str = "", pow: int | None, image: ImageRecord | None, now: int
     ) -> UserRecord:
         return UserRecord(
             name=name, pow=pow or 0, image_id=image.id if image else None, create_time=now, update_time=now

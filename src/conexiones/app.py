@@ -4,11 +4,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from conexiones.adapters.blobs.local.store import LocalStore
+from conexiones.adapters.catalog.sqlite.access import SqliteCredentials
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
+from conexiones.adapters.system import admin_token
+from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
@@ -19,7 +23,9 @@ from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError
 from conexiones.ports.records import UploadQuota
+from conexiones.principals import EVERYBODY, SCOPES, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
+from conexiones.services.admin import AdminService
 from conexiones.services.details import packed
 from conexiones.services.health import HealthService
 from conexiones.services.image_files import ImageFiles
@@ -29,16 +35,23 @@ from conexiones.services.status import StatusService
 from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
+from conexiones.transport.chain.access import Access, Source
+from conexiones.transport.chain.bearer import Bearer
+from conexiones.transport.chain.certificate import CertificateSource
+from conexiones.transport.chain.link import LinkSource
 from conexiones.transport.chain.steps import Step
 from conexiones.transport.front import Front
 from conexiones.transport.http.hosts import Hosts
-from conexiones.transport.http.images import ImagesOverHttp
+from conexiones.transport.http.images import PREFIX, ImagesOverHttp
 from conexiones.transport.http.page import Page
 from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import MessageLimit
 
 CATALOG = "catalog.sqlite3"
 """The name of the catalog's file in the data folder."""
+
+ACCESS_SWEEP_SECONDS = 30.0
+"""The same for credentials, whose last use is noted."""
 
 SWEEP_SECONDS = 600.0
 """Time between two sweeps of what has expired."""
@@ -99,6 +112,9 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             nice=BACKGROUND_NICE,
         )
     cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
+    credentials = SqliteCredentials(catalog)
+    directory = Directory(credentials)
+    links = Links(credentials, directory)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
@@ -117,9 +133,12 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
     rpcs = routes(
         usuario=UsuarioService(Users(catalog, images), images, describing),
-        uploads=UploadService(uploads, describing, limits, quota, max_message_bytes=limit.max_bytes),
-        images=ImageService(gallery, watching, renditions, describing),
+        uploads=UploadService(
+            uploads, describing, limits, quota, directory, max_message_bytes=limit.max_bytes
+        ),
+        images=ImageService(gallery, watching, renditions, describing, links),
         status=StatusService(Status(catalog)),
+        admin=AdminService(directory, links),
         health=health,
         reflection=ReflectionService(SERVICES) if settings.reflection else None,
         limit=limit,
@@ -136,6 +155,10 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             await asyncio.to_thread(store.refuse_without, settings.data_dir / CATALOG)
             stack.push_async_callback(catalog.close)
             await catalog.open()
+            await directory.open()
+            await links.open()
+            if settings.auth == "required":
+                await _first_admin(directory, settings.data_dir)
             stack.push_async_callback(store.close)
             await store.open()
             stack.push_async_callback(cache.close)
@@ -148,7 +171,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(_sweep(UPLOADS_SWEEP_SECONDS, uploads.sweep)),
-                    tasks.create_task(_sweep(SWEEP_SECONDS, watching.sweep, renditions.sweep)),
+                    tasks.create_task(_sweep(SWEEP_SECONDS, watching.sweep, renditions.sweep, links.sweep)),
+                    tasks.create_task(_sweep(ACCESS_SWEEP_SECONDS, directory.sweep)),
                     tasks.create_task(_describe(describing)),
                     tasks.create_task(_watch(catalog, store, on_gone=health.drain)),
                 ]
@@ -164,7 +188,39 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         secure=settings.tls_cert is not None,
     )
     router = Router(rpcs, images=files, page=page, details=packed, hosts=hosts)
-    return Front(router, settings, resources=resources, on_drain=drain, steps=steps)
+    access = _access(settings, directory, links)
+    directory.on_end = access.end
+    return Front(router, settings, access=access, resources=resources, on_drain=drain, steps=steps)
+
+
+def _access(settings: Settings, directory: Directory, links: Links) -> Access:
+    """How callers show who they are."""
+    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX)]
+    if settings.auth != "required":
+        return Access(sources, nobody=EVERYBODY)
+    sources.append(Bearer(directory.principal))
+    if settings.tls_client_ca:
+        sources.append(CertificateSource(_any_certificate))
+    scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
+    return Access(sources, nobody=Principal(scopes=scopes))
+
+
+def _any_certificate(subject: str) -> Principal:
+    """Who has a certificate where no rules say more: it may do everything, and what it stores belongs to
+    nobody in particular."""
+    return Principal(subject=f"certificate:{subject}", scopes=frozenset(SCOPES))
+
+
+async def _first_admin(directory: Directory, folder: Path) -> None:
+    """Makes the first token of the administrator. It is in its file before it is in the catalog: a start that
+    is killed in between goes on with the token in the file. Raises OSError."""
+    if directory.has_admin():
+        return
+    secret = await asyncio.to_thread(admin_token.read, folder)
+    if not is_secret(secret):
+        secret = mint(TOKEN)
+        await asyncio.to_thread(admin_token.write, folder, secret)
+    await directory.create_token("admin", SCOPES, secret=secret)
 
 
 async def _watch(catalog: SqliteCatalog, store: LocalStore, *, on_gone: Callable[[], None]) -> None:

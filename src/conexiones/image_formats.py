@@ -3,9 +3,10 @@
 This is the only such table in Python; the page has its own in web/src/image.ts.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 ImageFormat = Literal["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIF"]
+IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
 
 _EXTENSIONS: dict[str, str] = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
 """Of the formats whose extension is not simply their name in lower case."""

@@ -1,5 +1,6 @@
 """Every RPC that the server has: its handler, and what is special about it."""
 
+from conexiones.services.admin import AdminService
 from conexiones.services.health import SERVICE as HEALTH
 from conexiones.services.health import HealthService
 from conexiones.services.images import ImageService
@@ -8,15 +9,16 @@ from conexiones.services.status import StatusService
 from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.transport.chain.call import Route
-from conexiones.transport.rpc.method import Handled, Handler, MessageLimit, service
+from conexiones.transport.rpc.method import Handled, MessageLimit, service
 from conexiones.transport.rpc.pipeline import Pipeline
 
 USUARIO = "user.UsuarioServicio"
 UPLOADS = "conexiones.v1.UploadService"
 IMAGES = "conexiones.v1.ImageService"
 STATUS = "conexiones.v1.StatusService"
+ADMIN = "conexiones.v1.AdminService"
 
-SERVICES = (USUARIO, UPLOADS, IMAGES, STATUS, HEALTH)
+SERVICES = (USUARIO, UPLOADS, IMAGES, STATUS, ADMIN, HEALTH)
 """The services that health and reflection know."""
 
 STREAMING_METHOD = f"/{USUARIO}/GetStreamImage"
@@ -29,46 +31,63 @@ def routes(
     uploads: UploadService,
     images: ImageService,
     status: StatusService,
+    admin: AdminService,
     health: HealthService,
     reflection: ReflectionService | None,
     limit: MessageLimit,
 ) -> dict[str, Route]:
     """The routes of all RPCs by their paths."""
-    handlers: dict[str, dict[str, Handler | Handled]] = {
+    handlers: dict[str, dict[str, Handled]] = {
         USUARIO: {
-            "GetUser": usuario.get_user,
-            "ProcessImage": usuario.process_image,
-            "GetStreamImage": Handled(handler=usuario.get_stream_image, pieces=True),
-            "ImageStreamReply": Pipeline(usuario.store_one, size=lambda request: len(request.image)),
-            "GetUserBidiStream": usuario.get_user_bidi_stream,
+            "GetUser": Handled(handler=usuario.get_user, needs="write"),
+            "ProcessImage": Handled(handler=usuario.process_image, needs="write", ticketed=True),
+            "GetStreamImage": Handled(
+                handler=usuario.get_stream_image, needs="write", ticketed=True, pieces=True
+            ),
+            "ImageStreamReply": Handled(
+                handler=Pipeline(usuario.store_one, size=lambda request: len(request.image)),
+                needs="write",
+                ticketed=True,
+            ),
+            "GetUserBidiStream": Handled(handler=usuario.get_user_bidi_stream, needs="write"),
         },
         UPLOADS: {
-            "GetLimits": uploads.get_limits,
-            "CreateUpload": uploads.create_upload,
-            "WriteChunk": uploads.write_chunk,
-            "WriteStream": uploads.write_stream,
-            "GetUpload": uploads.get_upload,
-            "FinishUpload": uploads.finish_upload,
-            "CancelUpload": uploads.cancel_upload,
+            "GetLimits": Handled(handler=uploads.get_limits, needs="any"),
+            "CreateUpload": Handled(handler=uploads.create_upload, needs="write", ticketed=True),
+            "WriteChunk": Handled(handler=uploads.write_chunk, needs="write", ticketed=True),
+            "WriteStream": Handled(handler=uploads.write_stream, needs="write", ticketed=True),
+            "GetUpload": Handled(handler=uploads.get_upload, needs="write", ticketed=True),
+            "FinishUpload": Handled(handler=uploads.finish_upload, needs="write", ticketed=True),
+            "CreateTicket": Handled(handler=uploads.create_ticket, needs="write"),
+            "CancelUpload": Handled(handler=uploads.cancel_upload, needs="write", ticketed=True),
         },
         IMAGES: {
-            "GetImage": images.get_image,
-            "ListImages": Handled(handler=images.list_images, large="page"),
-            "DeleteImage": images.delete_image,
-            "DownloadImage": Handled(handler=images.download_image, large="stream"),
-            "WatchImages": Handled(handler=images.watch_images, exempt={"drain"}),  # it never ends by itself
+            "GetImage": Handled(handler=images.get_image, needs="read"),
+            "ListImages": Handled(handler=images.list_images, needs="read", large="page"),
+            "SignImageUrl": Handled(handler=images.sign_image_url, needs="read"),
+            "DeleteImage": Handled(handler=images.delete_image, needs="delete"),
+            "DownloadImage": Handled(handler=images.download_image, needs="read", large="stream"),
+            "WatchImages": Handled(
+                handler=images.watch_images, needs="read", exempt={"drain"}
+            ),  # it never ends by itself
         },
-        STATUS: {"GetStatus": status.get_status},
+        ADMIN: {
+            "CreateToken": Handled(handler=admin.create_token, needs="admin"),
+            "ListTokens": Handled(handler=admin.list_tokens, needs="admin"),
+            "RevokeToken": Handled(handler=admin.revoke_token, needs="admin"),
+            "RotateLinkKey": Handled(handler=admin.rotate_link_key, needs="admin"),
+        },
+        STATUS: {"GetStatus": Handled(handler=status.get_status, needs="read")},
         # Questions about health are answered even while the server drains or is busy.
         HEALTH: {
-            "Check": Handled(handler=health.check, exempt={"admission"}),
-            "List": Handled(handler=health.list_all, exempt={"admission"}),
-            "Watch": Handled(handler=health.watch, exempt={"admission"}),
+            "Check": Handled(handler=health.check, needs="none", exempt={"admission"}),
+            "List": Handled(handler=health.list_all, needs="none", exempt={"admission"}),
+            "Watch": Handled(handler=health.watch, needs="none", exempt={"admission"}),
         },
     }
     if reflection:
-        handlers[CURRENT] = {"ServerReflectionInfo": reflection.current}
-        handlers[ALPHA] = {"ServerReflectionInfo": reflection.alpha}
+        handlers[CURRENT] = {"ServerReflectionInfo": Handled(handler=reflection.current, needs="none")}
+        handlers[ALPHA] = {"ServerReflectionInfo": Handled(handler=reflection.alpha, needs="none")}
     found: dict[str, Route] = {}
     for name, methods in handlers.items():
         found |= service(name, methods, limit, prompt=True)

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from conexiones.budgets import LEAST, Budgets, DoesNotFit, fitted
 from conexiones.machine import memory_limit, total_memory
+from conexiones.principals import SCOPES
 
 PREFIX = "CONEXIONES_"
 
@@ -76,6 +77,19 @@ def _words(value: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[,\s]+", value) if word)
 
 
+def _auth(value: str) -> str:
+    if value.lower() not in {"none", "required"}:
+        raise ValueError("takes none or required")
+    return value.lower()
+
+
+def _scopes(value: str) -> tuple[str, ...]:
+    scopes = _words(value.lower())
+    if not set(scopes) <= set(SCOPES):
+        raise ValueError(f"takes any of {', '.join(SCOPES)}")
+    return scopes
+
+
 def _level(value: str) -> str:
     if value.lower() not in {"trace", "debug", "info", "warning", "error"}:
         raise ValueError("takes trace, debug, info, warning or error")
@@ -120,8 +134,22 @@ class Settings:
     tls_client_ca: Path | None = _setting(
         _path, "", "CA (PEM) that must have signed the clients' certificates (mTLS). Turns HTTP/3 off."
     )
+    auth: str = _setting(
+        _auth,
+        "",
+        "Who may call: `required`, those with a token, a certificate or another credential; `none`,"
+        " everybody. By default none on loopback, and required elsewhere.",
+    )
+    anonymous_scopes: tuple[str, ...] = _setting(
+        _scopes,
+        "",
+        "What callers without a credential may do if others need one, such as `read` for a public gallery;"
+        " separated by commas.",
+    )
     insecure: bool = _setting(
-        _flag, "false", "Allow listening without TLS on an address other than loopback."
+        _flag,
+        "false",
+        "Allow listening without TLS, or without credentials, on an address other than loopback.",
     )
     cors_origins: tuple[str, ...] = _setting(
         _words,

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from conexiones.principals import EVERYBODY
 from conexiones.settings import Settings
+from conexiones.transport.chain.access import Access
 from conexiones.transport.front import Front
 from conexiones.transport.http.page import Page
 from conexiones.transport.process import logs
@@ -28,7 +30,9 @@ def build(settings: Settings) -> Front:
         yield
 
     router = Router(routes, images=answer_late, page=page, details=details)
-    return Front(router, settings, resources=resources, on_drain=lambda: None)
+    return Front(
+        router, settings, access=Access((), nobody=EVERYBODY), resources=resources, on_drain=lambda: None
+    )
 
 
 settings = Settings.load()

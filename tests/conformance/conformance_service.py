@@ -13,7 +13,7 @@ SERVICE = f"{CONFORMANCE}.ConformanceService"
 
 
 def routes(limit: MessageLimit) -> dict[str, Route]:
-    handlers: dict[str, Handler | Handled] = {
+    handlers: dict[str, Handler] = {
         "Unary": _unary,
         "IdempotentUnary": _idempotent_unary,
         "ServerStream": _server_stream,
@@ -21,7 +21,9 @@ def routes(limit: MessageLimit) -> dict[str, Route]:
         "BidiStream": _bidi_stream,
         "Unimplemented": _unary,
     }
-    found = service(SERVICE, handlers, limit)
+    found = service(
+        SERVICE, {name: Handled(handler=each, needs="none") for name, each in handlers.items()}, limit
+    )
     del found[f"/{SERVICE}/Unimplemented"]  # the suite calls it as a method that the server lacks
     return found
 

@@ -17,14 +17,16 @@ ECHO_TRAILING = b"x-grpc-test-echo-trailing-bin"
 
 
 def routes(limit: MessageLimit) -> dict[str, Route]:
-    handlers: dict[str, Handler | Handled] = {
+    handlers: dict[str, Handler] = {
         "EmptyCall": _empty_call,
         "UnaryCall": _unary_call,
         "StreamingOutputCall": _streaming_output_call,
         "StreamingInputCall": _streaming_input_call,
         "FullDuplexCall": _full_duplex_call,
     }
-    return service(SERVICE, handlers, limit)
+    return service(
+        SERVICE, {name: Handled(handler=each, needs="none") for name, each in handlers.items()}, limit
+    )
 
 
 async def _empty_call(request: Any, call: Call) -> Any:

@@ -12,6 +12,7 @@ from tests.support.waiting import DEADLINE
 
 SERVICES = {
     "conexiones.v1.ImageService",
+    "conexiones.v1.AdminService",
     "conexiones.v1.StatusService",
     "conexiones.v1.UploadService",
     "grpc.health.v1.Health",

@@ -21,7 +21,8 @@ ConexionesError
 ├── NotFound                      NOT_FOUND
 │   ├── UnknownService            UNKNOWN_SERVICE
 │   ├── ImageNotFound             IMAGE_NOT_FOUND
-│   └── UploadNotFound            UPLOAD_NOT_FOUND
+│   ├── UploadNotFound            UPLOAD_NOT_FOUND
+│   └── TokenNotFound             TOKEN_NOT_FOUND
 ├── AlreadyExists                 ALREADY_EXISTS
 │   └── RequestIdReused           REQUEST_ID_REUSED
 ├── Aborted                       ABORTED
@@ -40,7 +41,10 @@ ConexionesError
 │   ├── MessageTooLarge           MESSAGE_TOO_LARGE
 │   ├── TooManyUploads            TOO_MANY_UPLOADS
 │   ├── UploadBytesExceeded       UPLOAD_BYTES_EXCEEDED
-│   └── StorageFull               STORAGE_FULL
+│   ├── StorageFull               STORAGE_FULL
+│   ├── QuotaExceeded             QUOTA_EXCEEDED
+│   ├── TicketUsedUp              TICKET_USED_UP
+│   └── RateExceeded              RATE_EXCEEDED
 ├── Unavailable                   UNAVAILABLE
 │   ├── ServerDraining            SERVER_DRAINING
 │   ├── ServerBusy                SERVER_BUSY
@@ -55,14 +59,24 @@ ConexionesError
 │   └── UnknownCompression        UNKNOWN_COMPRESSION
 ├── PermissionDenied              PERMISSION_DENIED
 │   ├── UnknownHost               UNKNOWN_HOST
-│   └── UnknownOrigin             UNKNOWN_ORIGIN
+│   ├── UnknownOrigin             UNKNOWN_ORIGIN
+│   ├── ScopeMissing              SCOPE_MISSING
+│   └── FormatNotGranted          FORMAT_NOT_GRANTED
 ├── Unknown                       UNKNOWN
 │   └── UnknownProtocol           UNKNOWN_PROTOCOL
 ├── DataLoss                      DATA_LOSS
 │   ├── ChecksumMismatch          CHECKSUM_MISMATCH
 │   └── BlobCorrupt               BLOB_CORRUPT
-└── Internal                      INTERNAL
-    └── UndeclaredCompression     UNDECLARED_COMPRESSION
+├── Internal                      INTERNAL
+│   └── UndeclaredCompression     UNDECLARED_COMPRESSION
+└── Unauthenticated               UNAUTHENTICATED
+    ├── NoCredentials             NO_CREDENTIALS
+    ├── TokenMistyped             TOKEN_MISTYPED
+    ├── TokenUnknown              TOKEN_UNKNOWN
+    ├── TokenExpired              TOKEN_EXPIRED
+    ├── TokenRevoked              TOKEN_REVOKED
+    ├── LinkInvalid               LINK_INVALID
+    └── LinkExpired               LINK_EXPIRED
 
 The words in capitals beside a leaf are its `reason`, which never changes; those beside a branch are the gRPC
 code of all errors below it. An error holds only what may be shown to a client: a sentence in English, one in
@@ -70,6 +84,22 @@ Spanish, and the facts that fill them. Causes are chained (`raise … from cause
 """
 
 from conexiones.codes import Code
+from conexiones.errors.access import (
+    FormatNotGranted,
+    LinkExpired,
+    LinkInvalid,
+    NoCredentials,
+    QuotaExceeded,
+    RateExceeded,
+    ScopeMissing,
+    TicketUsedUp,
+    TokenExpired,
+    TokenMistyped,
+    TokenNotFound,
+    TokenRevoked,
+    TokenUnknown,
+    Unauthenticated,
+)
 from conexiones.errors.base import (
     ConexionesError,
 )
@@ -159,6 +189,7 @@ __all__ = [
     "EmptyStream",
     "EtagMismatch",
     "FailedPrecondition",
+    "FormatNotGranted",
     "ImageError",
     "ImageNotFound",
     "ImageTooLarge",
@@ -166,10 +197,13 @@ __all__ = [
     "InvalidArgument",
     "InvalidField",
     "InvalidUtf8",
+    "LinkExpired",
+    "LinkInvalid",
     "MalformedMessage",
     "MalformedRequest",
     "MessageTooLarge",
     "NameTooLong",
+    "NoCredentials",
     "NoPreview",
     "NoRendition",
     "NotAnImage",
@@ -181,17 +215,27 @@ __all__ = [
     "PermissionDenied",
     "PowOverflow",
     "PreviewProblem",
+    "QuotaExceeded",
+    "RateExceeded",
     "RequestIdReused",
     "ResourceExhausted",
+    "ScopeMissing",
     "ServerBusy",
     "ServerDraining",
     "SizeExceeded",
     "StorageFull",
     "StorageUnavailable",
     "StreamIdle",
+    "TicketUsedUp",
+    "TokenExpired",
+    "TokenMistyped",
+    "TokenNotFound",
+    "TokenRevoked",
+    "TokenUnknown",
     "TooManyPixels",
     "TooManyUploads",
     "TruncatedImage",
+    "Unauthenticated",
     "Unavailable",
     "UndeclaredCompression",
     "Unimplemented",

@@ -52,15 +52,15 @@ class Catalog(Protocol):
         none then."""
 
     async def put_user(
-        self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
+        self, name: str, *, owner: str = "", pow: int | None, image: ImageRecord | None, now: int
     ) -> UserRecord:
-        """Registers or updates a user and gives it as it is then; None leaves what is stored as it is.
+        """Registers or updates a user of an owner and gives it as it is then. None leaves what is stored.
 
         The image, if given, is added in the same transaction. A new user has pow 0 and no image unless
         given. Of two calls at once, the second sees all that the first has written.
         """
 
-    async def get_user(self, name: str) -> UserRecord | None: ...
+    async def get_user(self, name: str, *, owner: str = "") -> UserRecord | None: ...
 
     async def has_digest(self, digest: bytes) -> bool:
         """Whether any image has these bytes."""
@@ -75,7 +75,7 @@ class Catalog(Protocol):
         """How much there is. The more there is, the longer it takes."""
 
     async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
-        """Adds an upload and gives it, or gives the one that has its request_id already.
+        """Adds an upload and gives it, or gives the one of its owner and ticket that has its request_id.
 
         Raises TooManyUploads or UploadBytesExceeded, and adds nothing, if its client's share of the quota has
         no room for it. That holds for calls at once too.

@@ -5,6 +5,7 @@ from typing import Literal
 
 from conexiones.errors import PreviewProblem
 from conexiones.image_formats import ImageFormat
+from conexiones.principals import Terms
 
 UploadState = Literal["OPEN", "READY", "REJECTED", "FAILED", "CANCELLED", "EXPIRED"]
 EventKind = Literal["STORED", "DESCRIBED", "DELETED"]
@@ -18,7 +19,7 @@ class ImageRecord:
     """An image as stored.
 
     `size` is in bytes, width × height in pixels; `digest` is the SHA-256 of the bytes. `name` is that of the
-    file it came from, None if it was not given.
+    file it came from, None if it was not given. `owner` is empty if it belongs to nobody.
     """
 
     id: str
@@ -31,6 +32,7 @@ class ImageRecord:
     user: str | None
     create_time: int
     name: str | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +84,10 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRecord:
-    """A user as stored."""
+    """A user as stored. No two of one owner have the same name."""
 
     name: str
+    owner: str = ""
     pow: int
     image_id: str | None
     create_time: int
@@ -96,7 +99,9 @@ class UploadRecord:
     """An upload as stored.
 
     `client` is the key of the client that created it (shares.Caller), empty if that is not known. `failure`
-    is set where the state is REJECTED or FAILED: JSON of the domain. `name` is the one that the image gets.
+    is set where the state is REJECTED or FAILED: JSON of the domain. `name` is the one that the image gets,
+    and so is `owner`. `ticket` is the id of the ticket with which it was created, empty without one. No two
+    uploads of one owner and ticket have the same `request_id`.
     """
 
     id: str
@@ -112,6 +117,19 @@ class UploadRecord:
     create_time: int
     update_time: int
     name: str | None = None
+    owner: str = ""
+    ticket: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """The limits that an image has to be within when it is stored: of what its owner has, and of the ticket
+    with which it is stored, whose id is `ticket`; empty without one. None is no limit."""
+
+    stored_bytes: int | None = None
+    stored_images: int | None = None
+    ticket: str = ""
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +171,7 @@ class EventRecord:
     image_id: str
     user: str | None
     time: int
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

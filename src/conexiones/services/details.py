@@ -11,7 +11,7 @@ import typing
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, QuotaFailure, RetryInfo
 
 from conexiones import errors
 from conexiones.gen.conexiones.v1.errors_pb2 import (
@@ -43,6 +43,10 @@ def details(error: errors.ConexionesError) -> list[Message]:
         found.append(RetryInfo(retry_delay=delay))
     if problem := _image_problem(error):
         found.append(ImageProblem(reason=error.reason, **problem))
+    if isinstance(error, errors.QuotaExceeded | errors.TicketUsedUp | errors.RateExceeded):
+        subject = f"{facts['unit']}"
+        violation = QuotaFailure.Violation(subject=subject, description=error.message)
+        found.append(QuotaFailure(violations=[violation]))
     if isinstance(error, errors.MessageTooLarge):
         found.append(
             MessageTooLarge(limit_bytes=int(facts["limit"]), streaming_method=str(facts["streaming_method"]))

@@ -8,9 +8,10 @@ from functools import partial
 from urllib.parse import parse_qsl
 
 from conexiones.domain.gallery import Gallery, etag
-from conexiones.domain.renditions import MAX_QUALITY, MAX_SIDE, Renditions, Wanted
+from conexiones.domain.renditions import MAX_QUALITY, MAX_SIDE, Renditions, Wanted, resolved
 from conexiones.errors import ImageNotFound, InvalidField
 from conexiones.image_formats import extension, file_name, media_type
+from conexiones.ports.records import ImageRecord
 from conexiones.shares import Caller
 
 NAMES = ("width", "height", "fit", "format", "quality", "animated", "profile", "download")
@@ -81,6 +82,22 @@ class ImageFiles:
         async with self._renditions.open(image, wanted, caller=caller) as rendition:
             rendered = rendition.rendered
             yield file(rendered.format, rendered.size, rendered.sha256, rendition.read)
+
+
+def link_options(wanted: Wanted | None, image: ImageRecord, *, download: bool) -> list[tuple[str, str]]:
+    """The options of a link to the image, or to exactly one rendition of it. Raises InvalidField."""
+    options = [("download", "1")] if download else []
+    if wanted is None:
+        return options
+    recipe = resolved(image, wanted, within="rendition.")
+    given = {"width": recipe.width, "height": recipe.height, "quality": recipe.quality}
+    options += [(name, str(number)) for name, number in given.items() if number]
+    options += [("fit", recipe.fit.lower()), ("format", recipe.format.lower())]
+    if recipe.animated:
+        options.append(("animated", "1"))
+    if recipe.keep_profile:
+        options.append(("profile", "keep"))
+    return options
 
 
 def _parsed(query: str) -> dict[str, str]:

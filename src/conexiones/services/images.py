@@ -7,6 +7,7 @@ from typing import Any
 
 import google_crc32c
 
+from conexiones.domain.access import LINK_SECONDS, Links
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Filter, Gallery, etag
 from conexiones.domain.ranges import span
@@ -26,12 +27,16 @@ from conexiones.gen.conexiones.v1.images_pb2 import (
     ListImagesResponse,
     Rendition,
     Resync,
+    SignImageUrlRequest,
+    SignImageUrlResponse,
     WatchImagesRequest,
     WatchImagesResponse,
 )
 from conexiones.ports.records import ImageRecord
+from conexiones.services.access_messages import seconds
 from conexiones.services.context import Context
-from conexiones.services.messages import image_message, micros, rendition_message
+from conexiones.services.image_files import link_options
+from conexiones.services.messages import image_message, micros, rendition_message, timestamp
 from conexiones.services.payload import WithPayload
 from conexiones.shares import Turns
 
@@ -47,12 +52,18 @@ Pieces = AsyncIterator[tuple[int, bytes]]
 
 class ImageService:
     def __init__(
-        self, gallery: Gallery, watching: Watching, renditions: Renditions, describing: Describing
+        self,
+        gallery: Gallery,
+        watching: Watching,
+        renditions: Renditions,
+        describing: Describing,
+        links: Links,
     ) -> None:
         self._gallery = gallery
         self._watching = watching
         self._renditions = renditions
         self._describing = describing
+        self._links = links
         self._pages = Turns(_PAGES, each=1)
 
     async def get_image(self, request: GetImageRequest, call: Context, /) -> GetImageResponse:
@@ -75,6 +86,18 @@ class ImageService:
                 reply.images.extend(image_message(image, facts) for image in page[start : start + _PART])
                 await asyncio.sleep(0)
         return reply
+
+    async def sign_image_url(self, request: SignImageUrlRequest, call: Context, /) -> SignImageUrlResponse:
+        image = await self._gallery.get(request.id)
+        wanted = _wanted(request.rendition) if request.HasField("rendition") else None
+        options = link_options(wanted, image, download=request.download)
+        link = self._links.sign(
+            call.principal,
+            f"/images/{image.id}",
+            options,
+            seconds=seconds(request.ttl, field="ttl") if request.HasField("ttl") else LINK_SECONDS,
+        )
+        return SignImageUrlResponse(path=link.path, expire_time=timestamp(link.expires * 1_000_000))
 
     async def delete_image(self, request: DeleteImageRequest, call: Context, /) -> DeleteImageResponse:
         await self._gallery.delete(request.id)

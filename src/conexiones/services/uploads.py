@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from conexiones import __version__
+from conexiones.domain.access import TICKET_SECONDS, Directory
 from conexiones.domain.describing import Describing
 from conexiones.domain.images import Limits
 from conexiones.domain.renditions import FORMATS, MAX_QUALITY, MAX_SIDE
@@ -16,6 +17,8 @@ from conexiones.gen.conexiones.v1.images_pb2 import RenditionLimits
 from conexiones.gen.conexiones.v1.uploads_pb2 import (
     CancelUploadRequest,
     CancelUploadResponse,
+    CreateTicketRequest,
+    CreateTicketResponse,
     CreateUploadRequest,
     CreateUploadResponse,
     FinishUploadRequest,
@@ -30,9 +33,12 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
     WriteStreamRequest,
     WriteStreamResponse,
 )
+from conexiones.image_formats import IMAGE_FORMATS
 from conexiones.ports.records import UploadQuota, UploadRecord
+from conexiones.principals import Terms
+from conexiones.services.access_messages import access_message, seconds
 from conexiones.services.context import Context
-from conexiones.services.messages import upload_message
+from conexiones.services.messages import timestamp, upload_message
 
 _MESSAGE_OVERHEAD = 4096
 """The most bytes of a message besides the data of its chunk."""
@@ -50,6 +56,7 @@ class UploadService:
         describing: Describing,
         limits: Limits,
         quota: UploadQuota,
+        directory: Directory,
         *,
         max_message_bytes: int,
     ) -> None:
@@ -57,6 +64,7 @@ class UploadService:
         self._describing = describing
         self._limits = limits
         self._quota = quota
+        self._directory = directory
         self._max_message_bytes = max_message_bytes
 
     async def get_limits(self, request: GetLimitsRequest, call: Context, /) -> GetLimitsResponse:
@@ -82,7 +90,29 @@ class UploadService:
                 max_seconds=self._limits.decode_seconds,
                 formats=[f"FORMAT_{format}" for format in FORMATS],
             ),
+            access=access_message(call.principal, await self._directory.usage(call.principal.owner)),
         )
+
+    async def create_ticket(self, request: CreateTicketRequest, call: Context, /) -> CreateTicketResponse:
+        formats = frozenset(request.formats)
+        if not formats <= set(IMAGE_FORMATS):
+            raise InvalidField(field="formats", takes=f"any of {', '.join(IMAGE_FORMATS)}")
+        for field in ("max_bytes", "max_images"):
+            if getattr(request, field) < 0:
+                raise InvalidField(field=field, takes="0 or more")
+        issued = await self._directory.create_ticket(
+            call.principal,
+            seconds=seconds(request.ttl, field="ttl") if request.HasField("ttl") else TICKET_SECONDS,
+            terms=Terms(
+                bytes=request.max_bytes or self._limits.max_image_bytes,
+                images=request.max_images or 1,
+                formats=formats,
+            ),
+            owner=request.owner,
+        )
+        ticket = issued.credential
+        expires = None if ticket.expire_time is None else timestamp(ticket.expire_time)
+        return CreateTicketResponse(id=ticket.id, secret=issued.secret, expire_time=expires)
 
     async def create_upload(self, request: CreateUploadRequest, call: Context, /) -> CreateUploadResponse:
         upload = await self._uploads.create(

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 from conexiones.settings import Settings
+from conexiones.transport.chain.access import Access
 from conexiones.transport.chain.admission import Admission
 from conexiones.transport.chain.call import Receive, Send
 from conexiones.transport.chain.cut import Cut
@@ -30,7 +31,7 @@ _log = logging.getLogger("conexiones.front")
 class Front:
     """`resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins.
 
-    `steps` are further steps of the chain, around all others.
+    `access` finds out who calls. `steps` are further steps of the chain, around all others.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Front:
         router: Router,
         settings: Settings,
         *,
+        access: Access,
         resources: Callable[[], AbstractAsyncContextManager[None]],
         on_drain: Callable[[], None],
         steps: Sequence[Step] = (),
@@ -73,7 +75,18 @@ class Front:
         self._crowd = None if behind else Crowd(settings.max_connections)
         self._cut = Cut()
         self._serve = chain(
-            [Entry(), *steps, guard, log, self._cut, Deadline(), self._admission, limits, read_the_rest]
+            [
+                Entry(),
+                *steps,
+                guard,
+                log,
+                access,
+                self._cut,
+                Deadline(),
+                self._admission,
+                limits,
+                read_the_rest,
+            ]
         )
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:

@@ -38,9 +38,11 @@ class Router:
         hosts: Hosts | None = None,
     ) -> None:
         self._rpcs = rpcs
-        self._images = Route(service="http", method="images", endpoint=images)
+        self._images = Route(service="http", method="images", endpoint=images, needs="read")
         # Served even while the server drains: the page shows the state of the server.
-        self._page = Route(service="http", method="page", endpoint=page, exempt=frozenset({"admission"}))
+        self._page = Route(
+            service="http", method="page", endpoint=page, needs="none", exempt=frozenset({"admission"})
+        )
         self._has_page = page.has
         self._details = details
         self._hosts = hosts
@@ -115,4 +117,6 @@ def _refusal(
         raise error
 
     service, method = (route.service, route.method) if route else ("", "")
-    return Route(service=service, method=method, endpoint=refuse, exempt=frozenset({"admission"}))
+    return Route(
+        service=service, method=method, endpoint=refuse, needs="none", exempt=frozenset({"admission"})
+    )

@@ -12,9 +12,11 @@ from random import Random
 from typing import Any
 
 from conexiones.gen.user_pb2 import GetAllReply, GetImageReply, GetUserReply
+from conexiones.principals import EVERYBODY
 from conexiones.routes import STREAMING_METHOD, USUARIO
 from conexiones.services.details import packed
 from conexiones.settings import Settings
+from conexiones.transport.chain.access import Access
 from conexiones.transport.chain.call import Call
 from conexiones.transport.front import Front
 from conexiones.transport.http.page import Page
@@ -62,18 +64,22 @@ async def resources() -> AsyncIterator[None]:
 
 
 def application() -> Front:
-    handlers: dict[str, Any] = {
-        "GetUser": get_user,
-        "ProcessImage": process_image,
-        "GetStreamImage": Handled(handler=get_stream_image, pieces=True),
-        "ImageStreamReply": Pipeline(store_one, size=lambda request: len(request.image)),
-        "GetUserBidiStream": get_user_bidi_stream,
+    handlers = {
+        "GetUser": Handled(handler=get_user, needs="none"),
+        "ProcessImage": Handled(handler=process_image, needs="none"),
+        "GetStreamImage": Handled(handler=get_stream_image, needs="none", pieces=True),
+        "ImageStreamReply": Handled(
+            handler=Pipeline(store_one, size=lambda request: len(request.image)), needs="none"
+        ),
+        "GetUserBidiStream": Handled(handler=get_user_bidi_stream, needs="none"),
     }
     limit = MessageLimit(max_bytes=1 << 20, streaming_method=STREAMING_METHOD)
     page = Page()
     page.open()
     router = Router(service(USUARIO, handlers, limit), images=images, page=page, details=packed)
-    return Front(router, Settings(), resources=resources, on_drain=lambda: None)
+    return Front(
+        router, Settings(), access=Access((), nobody=EVERYBODY), resources=resources, on_drain=lambda: None
+    )
 
 
 class Client:

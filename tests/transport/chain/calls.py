@@ -59,7 +59,7 @@ def call(
         "method": verb,
         "client": peer,
     }
-    route = Route(service="a.B", method="C", endpoint=endpoint, exempt=exempt, brief=brief)
+    route = Route(service="a.B", method="C", endpoint=endpoint, needs="none", exempt=exempt, brief=brief)
     index = headers or {}
     return Call(
         scope, client.receive, client.send, route=route, protocol=protocol, index=index, seconds=seconds

@@ -30,7 +30,7 @@ handled: set[int] = set()
 
 
 def watched(
-    full_name: str, handlers: Mapping[str, Handler | Handled], limit: MessageLimit, *, prompt: bool = False
+    full_name: str, handlers: Mapping[str, Handled], limit: MessageLimit, *, prompt: bool = False
 ) -> dict[str, Route]:
     """`service`, whose handlers note that they were given a call."""
 
@@ -42,12 +42,10 @@ def watched(
 
         return note
 
-    found: dict[str, Handler | Handled] = {}
-    for name, handler in handlers.items():
-        if isinstance(handler, Handled):
-            found[name] = dataclasses.replace(handler, handler=noted(handler.handler))
-        else:
-            found[name] = noted(handler)
+    found = {
+        name: dataclasses.replace(handler, handler=noted(handler.handler))
+        for name, handler in handlers.items()
+    }
     return service(full_name, found, limit, prompt=prompt)
 
 

@@ -51,7 +51,7 @@ def called(shared: Replies, client: Client) -> Call:
     async def endpoint(call: Call) -> None:
         raise NotImplementedError
 
-    route = Route(service="a", method="b", endpoint=endpoint)
+    route = Route(service="a", method="b", endpoint=endpoint, needs="none")
     call = Call(scope, client.receive, client.send, route=route, protocol="http", index={})
     call.replies = shared
     assert call.sends()

@@ -12,9 +12,11 @@ from typing import Any
 
 from conexiones.errors import InvalidField
 from conexiones.gen.user_pb2 import GetAllReply, GetImageReply, GetUserReply
+from conexiones.principals import EVERYBODY
 from conexiones.routes import STREAMING_METHOD, USUARIO
 from conexiones.services.details import packed
 from conexiones.settings import Settings
+from conexiones.transport.chain.access import Access
 from conexiones.transport.chain.call import Call
 from conexiones.transport.front import Front
 from conexiones.transport.http.page import Page
@@ -79,15 +81,17 @@ async def resources() -> AsyncIterator[None]:
 
 settings = Settings.load()
 limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
-handlers: dict[str, Any] = {
-    "GetUser": get_user,
-    "ProcessImage": process_image,
-    "GetStreamImage": Handled(handler=get_stream_image, pieces=True),
-    "ImageStreamReply": Pipeline(store_one, size=lambda request: len(request.image)),
-    "GetUserBidiStream": get_user_bidi_stream,
+handlers = {
+    "GetUser": Handled(handler=get_user, needs="none"),
+    "ProcessImage": Handled(handler=process_image, needs="none"),
+    "GetStreamImage": Handled(handler=get_stream_image, needs="none", pieces=True),
+    "ImageStreamReply": Handled(
+        handler=Pipeline(store_one, size=lambda request: len(request.image)), needs="none"
+    ),
+    "GetUserBidiStream": Handled(handler=get_user_bidi_stream, needs="none"),
 }
 router = Router(service(USUARIO, handlers, limit), images=images, page=Page(), details=packed)
-app = Front(router, settings, resources=resources, on_drain=lambda: None)
+app = Front(router, settings, access=Access((), nobody=EVERYBODY), resources=resources, on_drain=lambda: None)
 
 if __name__ == "__main__":
     from tests.transport.application import supervise

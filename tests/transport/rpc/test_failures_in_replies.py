@@ -16,7 +16,7 @@ from tests.support.clients import node
 from tests.support.paths import ROOT, WEB
 
 PICTURE = b"".join(bitmap(20, 10))
-FILES = [f"conexiones/v1/{name}.proto" for name in ("errors", "images", "uploads")]
+FILES = [f"conexiones/v1/{name}.proto" for name in ("access", "errors", "images", "uploads")]
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ async def handler(request: Any, call: Any) -> Any:
     raise NotImplementedError
 
 
-def handlers() -> dict[str, Any]:
-    return dict.fromkeys(USUARIO.methods_by_name, handler)
+def handlers() -> dict[str, Handled]:
+    return dict.fromkeys(USUARIO.methods_by_name, Handled(handler=handler, needs="none"))
 
 
 def test_a_route_for_each_method() -> None:
@@ -31,7 +31,7 @@ def test_a_route_for_each_method() -> None:
 
 
 def test_exemptions_stand_at_the_route() -> None:
-    given = {**handlers(), "GetUser": Handled(handler=handler, exempt={"drain"})}
+    given = {**handlers(), "GetUser": Handled(handler=handler, needs="none", exempt={"drain"})}
     found = service(USUARIO.full_name, given, LIMIT)
     exempt = {route.method: route.exempt for route in found.values() if route.exempt}
     assert exempt == {"GetUser": {"drain"}}
@@ -48,7 +48,7 @@ def test_a_handler_that_is_missing(name: str) -> None:
 @pytest.mark.parametrize("name", ["GetUsers", "getUser", "get_user", ""])
 def test_a_handler_too_many(name: str) -> None:
     with pytest.raises(ValueError, match=USUARIO.full_name):
-        service(USUARIO.full_name, {**handlers(), name: handler}, LIMIT)
+        service(USUARIO.full_name, {**handlers(), name: Handled(handler=handler, needs="none")}, LIMIT)
 
 
 def test_a_service_that_is_not_known() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from conexiones.errors import Cancelled, ConexionesError
+from conexiones.principals import EVERYBODY, Need, Principal
 from conexiones.shares import Caller, client_of
 from conexiones.transport.chain.body import Body
 from conexiones.transport.chain.memory import Lease
@@ -49,12 +50,15 @@ class Answer(Protocol):
 class Route:
     """Where a path leads: the names of the service and the method, and the endpoint that serves the calls.
 
-    `brief`: its calls have one request and one reply.
+    `needs` is what a caller needs for it; `ticketed` says that a ticket is enough. `brief`: its calls have
+    one request and one reply.
     """
 
     service: str
     method: str
     endpoint: Endpoint
+    needs: Need
+    ticketed: bool = False
     exempt: frozenset[Exemption] = frozenset()
     brief: bool = False
 
@@ -63,7 +67,7 @@ class Call:
     """One call. Times are those of the event loop, which are those of time.monotonic.
 
     `headers` are as they came, with names in lower case. `peer` is the client's address and port.
-    `deadline` is None where the client has set none. `principal` is who calls, once a step of the chain has
+    `deadline` is None where the client has set none. `principal` is who calls, once the access step has
     found out. `outgoing` is None until `sends` makes it. `gone` says that the client has gone away. A
     handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end. `turn`
     is that of a call with one request and one reply, which is taken when the request is there.
@@ -125,7 +129,7 @@ class Call:
         self.deadline = None if seconds is None else self.start_time + seconds
         self.replies: Replies | None = None
         self.outgoing: Outgoing | None = None
-        self.principal: object = None
+        self.principal: Principal = EVERYBODY
         self.error: ConexionesError | None = None
         self.gone = False
         self.http_status: int | None = None
@@ -150,14 +154,20 @@ class Call:
 
     @property
     def caller(self) -> Caller:
-        """Who has shares: the principal or, where it is not known, the address; and the connection. The
-        address and port of the connection, since a client may have others."""
-        if self._caller is None or self.principal is not None:
+        """Who has shares: the owner for whom the principal stores or, where there is none, the address; and
+        the connection. The address and port of the connection, since a client may have others."""
+        if self._caller is None:
             host, port = self.peer or ("", 0)
             connection = f"{host} {port}" if port else self.header(CONNECTION).decode("latin-1")
-            client = client_of(host) if self.principal is None else f"principal {self.principal}"
-            self._caller = Caller(client, connection)
+            self._caller = Caller(client_of(host), connection)
         return self._caller
+
+    def comes_from(self, principal: Principal) -> None:
+        """Sets who calls. Whoever has a token, certificate or JWT has shares by it, wherever it calls from;
+        the holders of tickets and links are others than those who made them, and have shares by address."""
+        self.principal = principal
+        if principal.owner and principal.terms is None:
+            self._caller = Caller(f"owner {principal.owner}", self.caller.connection)
 
     def release(self) -> None:
         """Gives back the memory of the message that is worked on, and the turn, before the handler waits for

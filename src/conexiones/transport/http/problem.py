@@ -3,7 +3,7 @@
 import json
 import math
 
-from conexiones.errors import ConexionesError
+from conexiones.errors import ConexionesError, Unauthenticated
 from conexiones.transport.chain.call import Call
 from conexiones.transport.rpc.status import http_status
 
@@ -49,6 +49,8 @@ class HttpAnswer:
             (b"x-content-type-options", b"nosniff"),
             *call.reply_headers,
         ]
+        if isinstance(error, Unauthenticated):
+            headers.append((b"www-authenticate", b'Bearer realm="conexiones"'))
         if error.retry_after is not None:
             headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
         await call.respond(status, headers, text)

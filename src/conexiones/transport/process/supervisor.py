@@ -15,6 +15,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Supervisor:
     def __init__(self, settings: Settings, *, app: str) -> None:
         self._app = app
         self._address = _checked(settings)
-        self._settings = fitted(settings)
+        self._settings = fitted(with_auth(settings, self._address))
         self._ended: asyncio.Future[int]
         self._idle: asyncio.Event
 
@@ -204,7 +205,22 @@ def _checked(settings: Settings) -> Address:
         raise StartError(
             f"{address} is open to other machines: give --tls-cert and --tls-key, or say --insecure."
         )
+    if not address.is_loopback and settings.auth == "none" and not settings.insecure:
+        raise StartError(
+            f"{address} is open to other machines, and --auth none lets everybody in: say --auth required, or"
+            " --insecure."
+        )
+    if settings.anonymous_scopes and with_auth(settings, address).auth == "none":
+        raise StartError("--anonymous-scopes needs --auth required: without it everybody has all scopes.")
     return address
+
+
+def with_auth(settings: Settings, address: Address) -> Settings:
+    """The settings with the default of `auth` for that address."""
+    if settings.auth:
+        return settings
+    everybody = address.is_loopback or settings.insecure
+    return replace(settings, auth="none" if everybody else "required")
 
 
 def _die_with(parent: int) -> Callable[[], None]:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, cast
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
+from conexiones.principals import Need
 from conexiones.transport.chain.call import Call, Exemption, Route
 from conexiones.transport.chain.replies import Large
 from conexiones.transport.rpc.envelopes import Requests
@@ -19,10 +20,12 @@ Handler: TypeAlias = Callable[[Any, Any], Awaitable[Any] | AsyncIterator[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handled:
-    """A handler, and what is special about its method. `pieces` is that of Requests; `large` says that its
-    replies are."""
+    """A handler, what a caller needs for its method, and what else is special about it. `ticketed` is that of
+    Route, `pieces` that of Requests; `large` says that its replies are."""
 
     handler: Handler
+    needs: Need
+    ticketed: bool = False
     pieces: bool = False
     large: Large | None = None
     exempt: Iterable[Exemption] = ()
@@ -82,7 +85,7 @@ class MessageLimit:
 
 
 def service(
-    full_name: str, handlers: Mapping[str, Handler | Handled], limit: MessageLimit, *, prompt: bool = False
+    full_name: str, handlers: Mapping[str, Handled], limit: MessageLimit, *, prompt: bool = False
 ) -> dict[str, Route]:
     """The routes of a service by their paths, "/package.Service/Method". ValueError unless there is exactly
     one handler for each method that its descriptor has. `prompt` is that of Outbox."""
@@ -90,8 +93,7 @@ def service(
     if set(handlers) != set(descriptor.methods_by_name):
         raise ValueError(f"the methods of {full_name} are {list(descriptor.methods_by_name)}")
     routes = {}
-    for name, handler in handlers.items():
-        handled = handler if isinstance(handler, Handled) else Handled(handler=handler)
+    for name, handled in handlers.items():
         method = descriptor.methods_by_name[name]
         requests = Requests.of(
             message_factory.GetMessageClass(method.input_type),
@@ -104,6 +106,8 @@ def service(
             service=full_name,
             method=name,
             endpoint=endpoint,
+            needs=handled.needs,
+            ticketed=handled.ticketed,
             exempt=frozenset(handled.exempt),
             brief=not endpoint.streams,
         )

@@ -27,7 +27,7 @@ async def test_a_read_ends_with_its_caller(tmp_path: Path) -> None:
 
     catalog = SqliteCatalog(tmp_path / "catalog.db")
     await catalog.open()
-    reading = asyncio.create_task(catalog._read(search))
+    reading = asyncio.create_task(catalog.read(search))
     assert await asyncio.to_thread(begun.wait, DEADLINE)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):

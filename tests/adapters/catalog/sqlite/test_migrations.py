@@ -167,8 +167,9 @@ class Step(tuple):
                 os.kill(os.getpid(), signal.SIGKILL)
             yield statement
 migrations.STEPS[migrations.newest() + 1] = Step((
-    "CREATE TABLE copied (name TEXT NOT NULL PRIMARY KEY, pow INTEGER NOT NULL, image_id TEXT,"
-    " create_time INTEGER NOT NULL, update_time INTEGER NOT NULL, colour TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE copied (owner TEXT NOT NULL, name TEXT NOT NULL, pow INTEGER NOT NULL, image_id TEXT,"
+    " create_time INTEGER NOT NULL, update_time INTEGER NOT NULL, colour TEXT NOT NULL,"
+    " PRIMARY KEY (owner, name)) WITHOUT ROWID",
     "INSERT INTO copied SELECT *, 'blue' FROM users",
     "DROP TABLE users",
     "ALTER TABLE copied RENAME TO users",

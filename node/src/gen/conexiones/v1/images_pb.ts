@@ -4,15 +4,15 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file conexiones/v1/images.proto.
  */
 export const file_conexiones_v1_images: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb25leGlvbmVzL3YxL2ltYWdlcy5wcm90bxINY29uZXhpb25lcy52MSKcAgoFSW1hZ2USCgoCaWQYASABKAkSDgoGZm9ybWF0GAIgASgJEg0KBXdpZHRoGAMgASgFEg4KBmhlaWdodBgEIAEoBRIOCgZmcmFtZXMYBSABKAUSDgoGcGl4ZWxzGAYgASgDEhIKCnNpemVfYnl0ZXMYByABKAMSDgoGc2hhMjU2GAggASgMEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR1c2VyGAogASgJEgwKBGV0YWcYCyABKAkSFAoMY29udGVudF90eXBlGAwgASgJEiMKBWZhY3RzGA0gASgLMhQuY29uZXhpb25lcy52MS5GYWN0cxIMCgRuYW1lGA4gASgJIoQBCgVGYWN0cxIPCgdwcm9ibGVtGAEgASgJEhMKC2NvbG9yX3NwYWNlGAIgASgJEhcKD2JpdHNfcGVyX3NhbXBsZRgDIAEoBRIRCgloYXNfYWxwaGEYBCABKAgSFgoOZG9taW5hbnRfY29sb3IYBSABKAkSEQoJYmx1cl9oYXNoGAYgASgJIvACCglSZW5kaXRpb24SDQoFd2lkdGgYASABKAUSDgoGaGVpZ2h0GAIgASgFEikKA2ZpdBgDIAEoDjIcLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uLkZpdBIvCgZmb3JtYXQYBCABKA4yHy5jb25leGlvbmVzLnYxLlJlbmRpdGlvbi5Gb3JtYXQSDwoHcXVhbGl0eRgFIAEoBRIQCghhbmltYXRlZBgGIAEoCBIUCgxrZWVwX3Byb2ZpbGUYByABKAgiSgoDRml0EhMKD0ZJVF9VTlNQRUNJRklFRBAAEg4KCkZJVF9JTlNJREUQARINCglGSVRfQ09WRVIQAhIPCgtGSVRfQ09OVEFJThADImMKBkZvcm1hdBIWChJGT1JNQVRfVU5TUEVDSUZJRUQQABIPCgtGT1JNQVRfSlBFRxABEg4KCkZPUk1BVF9QTkcQAhIPCgtGT1JNQVRfV0VCUBADEg8KC0ZPUk1BVF9BVklGEAQilgEKDVJlbmRpdGlvbkluZm8SDgoGZm9ybWF0GAEgASgJEg0KBXdpZHRoGAIgASgFEg4KBmhlaWdodBgDIAEoBRIOCgZmcmFtZXMYBCABKAUSEgoKc2l6ZV9ieXRlcxgFIAEoAxIOCgZzaGEyNTYYBiABKAwSDAoEZXRhZxgHIAEoCRIUCgxjb250ZW50X3R5cGUYCCABKAkikwEKD1JlbmRpdGlvbkxpbWl0cxIQCghtYXhfc2lkZRgBIAEoBRISCgptYXhfcGl4ZWxzGAIgASgDEhMKC21heF9xdWFsaXR5GAMgASgFEhMKC21heF9zZWNvbmRzGAQgASgBEjAKB2Zvcm1hdHMYBSADKA4yHy5jb25leGlvbmVzLnYxLlJlbmRpdGlvbi5Gb3JtYXQiHQoPR2V0SW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJIjcKEEdldEltYWdlUmVzcG9uc2USIwoFaW1hZ2UYASABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlIsQBChFMaXN0SW1hZ2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIMCgR1c2VyGAMgASgJEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRuYW1lGAYgASgJEg4KBnNoYTI1NhgHIAMoDCJTChJMaXN0SW1hZ2VzUmVzcG9uc2USJAoGaW1hZ2VzGAEgAygLMhQuY29uZXhpb25lcy52MS5JbWFnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIAoSRGVsZXRlSW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJIhUKE0RlbGV0ZUltYWdlUmVzcG9uc2UifwoURG93bmxvYWRJbWFnZVJlcXVlc3QSCgoCaWQYASABKAkSDgoGb2Zmc2V0GAIgASgDEg0KBWxpbWl0GAMgASgDEg8KB2lmX2V0YWcYBCABKAkSKwoJcmVuZGl0aW9uGAUgASgLMhguY29uZXhpb25lcy52MS5SZW5kaXRpb24imwEKFURvd25sb2FkSW1hZ2VSZXNwb25zZRIjCgVpbWFnZRgBIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2USDgoGb2Zmc2V0GAIgASgDEgwKBGRhdGEYAyABKAwSDgoGY3JjMzJjGAQgASgHEi8KCXJlbmRpdGlvbhgFIAEoCzIcLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uSW5mbyI4ChJXYXRjaEltYWdlc1JlcXVlc3QSFAoMcmVzdW1lX3Rva2VuGAEgASgJEgwKBHVzZXIYAiABKAki9QEKE1dhdGNoSW1hZ2VzUmVzcG9uc2USFAoMcmVzdW1lX3Rva2VuGAEgASgJEiYKBnN0b3JlZBgCIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2VIABIUCgpkZWxldGVkX2lkGAMgASgJSAASLQoJaGVhcnRiZWF0GAQgASgLMhguY29uZXhpb25lcy52MS5IZWFydGJlYXRIABInCgZyZXN5bmMYBSABKAsyFS5jb25leGlvbmVzLnYxLlJlc3luY0gAEikKCWRlc2NyaWJlZBgGIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2VIAEIHCgVldmVudCILCglIZWFydGJlYXQiCAoGUmVzeW5jMroDCgxJbWFnZVNlcnZpY2USSwoIR2V0SW1hZ2USHi5jb25leGlvbmVzLnYxLkdldEltYWdlUmVxdWVzdBofLmNvbmV4aW9uZXMudjEuR2V0SW1hZ2VSZXNwb25zZRJRCgpMaXN0SW1hZ2VzEiAuY29uZXhpb25lcy52MS5MaXN0SW1hZ2VzUmVxdWVzdBohLmNvbmV4aW9uZXMudjEuTGlzdEltYWdlc1Jlc3BvbnNlElQKC0RlbGV0ZUltYWdlEiEuY29uZXhpb25lcy52MS5EZWxldGVJbWFnZVJlcXVlc3QaIi5jb25leGlvbmVzLnYxLkRlbGV0ZUltYWdlUmVzcG9uc2USXAoNRG93bmxvYWRJbWFnZRIjLmNvbmV4aW9uZXMudjEuRG93bmxvYWRJbWFnZVJlcXVlc3QaJC5jb25leGlvbmVzLnYxLkRvd25sb2FkSW1hZ2VSZXNwb25zZTABElYKC1dhdGNoSW1hZ2VzEiEuY29uZXhpb25lcy52MS5XYXRjaEltYWdlc1JlcXVlc3QaIi5jb25leGlvbmVzLnYxLldhdGNoSW1hZ2VzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Chpjb25leGlvbmVzL3YxL2ltYWdlcy5wcm90bxINY29uZXhpb25lcy52MSKrAgoFSW1hZ2USCgoCaWQYASABKAkSDgoGZm9ybWF0GAIgASgJEg0KBXdpZHRoGAMgASgFEg4KBmhlaWdodBgEIAEoBRIOCgZmcmFtZXMYBSABKAUSDgoGcGl4ZWxzGAYgASgDEhIKCnNpemVfYnl0ZXMYByABKAMSDgoGc2hhMjU2GAggASgMEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR1c2VyGAogASgJEgwKBGV0YWcYCyABKAkSFAoMY29udGVudF90eXBlGAwgASgJEiMKBWZhY3RzGA0gASgLMhQuY29uZXhpb25lcy52MS5GYWN0cxIMCgRuYW1lGA4gASgJEg0KBW93bmVyGA8gASgJIoQBCgVGYWN0cxIPCgdwcm9ibGVtGAEgASgJEhMKC2NvbG9yX3NwYWNlGAIgASgJEhcKD2JpdHNfcGVyX3NhbXBsZRgDIAEoBRIRCgloYXNfYWxwaGEYBCABKAgSFgoOZG9taW5hbnRfY29sb3IYBSABKAkSEQoJYmx1cl9oYXNoGAYgASgJIvACCglSZW5kaXRpb24SDQoFd2lkdGgYASABKAUSDgoGaGVpZ2h0GAIgASgFEikKA2ZpdBgDIAEoDjIcLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uLkZpdBIvCgZmb3JtYXQYBCABKA4yHy5jb25leGlvbmVzLnYxLlJlbmRpdGlvbi5Gb3JtYXQSDwoHcXVhbGl0eRgFIAEoBRIQCghhbmltYXRlZBgGIAEoCBIUCgxrZWVwX3Byb2ZpbGUYByABKAgiSgoDRml0EhMKD0ZJVF9VTlNQRUNJRklFRBAAEg4KCkZJVF9JTlNJREUQARINCglGSVRfQ09WRVIQAhIPCgtGSVRfQ09OVEFJThADImMKBkZvcm1hdBIWChJGT1JNQVRfVU5TUEVDSUZJRUQQABIPCgtGT1JNQVRfSlBFRxABEg4KCkZPUk1BVF9QTkcQAhIPCgtGT1JNQVRfV0VCUBADEg8KC0ZPUk1BVF9BVklGEAQilgEKDVJlbmRpdGlvbkluZm8SDgoGZm9ybWF0GAEgASgJEg0KBXdpZHRoGAIgASgFEg4KBmhlaWdodBgDIAEoBRIOCgZmcmFtZXMYBCABKAUSEgoKc2l6ZV9ieXRlcxgFIAEoAxIOCgZzaGEyNTYYBiABKAwSDAoEZXRhZxgHIAEoCRIUCgxjb250ZW50X3R5cGUYCCABKAkikwEKD1JlbmRpdGlvbkxpbWl0cxIQCghtYXhfc2lkZRgBIAEoBRISCgptYXhfcGl4ZWxzGAIgASgDEhMKC21heF9xdWFsaXR5GAMgASgFEhMKC21heF9zZWNvbmRzGAQgASgBEjAKB2Zvcm1hdHMYBSADKA4yHy5jb25leGlvbmVzLnYxLlJlbmRpdGlvbi5Gb3JtYXQiHQoPR2V0SW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJIjcKEEdldEltYWdlUmVzcG9uc2USIwoFaW1hZ2UYASABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlItMBChFMaXN0SW1hZ2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIMCgR1c2VyGAMgASgJEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRuYW1lGAYgASgJEg4KBnNoYTI1NhgHIAMoDBINCgVvd25lchgIIAEoCSJTChJMaXN0SW1hZ2VzUmVzcG9uc2USJAoGaW1hZ2VzGAEgAygLMhQuY29uZXhpb25lcy52MS5JbWFnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIAoSRGVsZXRlSW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJIhUKE0RlbGV0ZUltYWdlUmVzcG9uc2UifwoURG93bmxvYWRJbWFnZVJlcXVlc3QSCgoCaWQYASABKAkSDgoGb2Zmc2V0GAIgASgDEg0KBWxpbWl0GAMgASgDEg8KB2lmX2V0YWcYBCABKAkSKwoJcmVuZGl0aW9uGAUgASgLMhguY29uZXhpb25lcy52MS5SZW5kaXRpb24imwEKFURvd25sb2FkSW1hZ2VSZXNwb25zZRIjCgVpbWFnZRgBIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2USDgoGb2Zmc2V0GAIgASgDEgwKBGRhdGEYAyABKAwSDgoGY3JjMzJjGAQgASgHEi8KCXJlbmRpdGlvbhgFIAEoCzIcLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uSW5mbyJHChJXYXRjaEltYWdlc1JlcXVlc3QSFAoMcmVzdW1lX3Rva2VuGAEgASgJEgwKBHVzZXIYAiABKAkSDQoFb3duZXIYAyABKAki9QEKE1dhdGNoSW1hZ2VzUmVzcG9uc2USFAoMcmVzdW1lX3Rva2VuGAEgASgJEiYKBnN0b3JlZBgCIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2VIABIUCgpkZWxldGVkX2lkGAMgASgJSAASLQoJaGVhcnRiZWF0GAQgASgLMhguY29uZXhpb25lcy52MS5IZWFydGJlYXRIABInCgZyZXN5bmMYBSABKAsyFS5jb25leGlvbmVzLnYxLlJlc3luY0gAEikKCWRlc2NyaWJlZBgGIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2VIAEIHCgVldmVudCILCglIZWFydGJlYXQiCAoGUmVzeW5jIogBChNTaWduSW1hZ2VVcmxSZXF1ZXN0EgoKAmlkGAEgASgJEisKCXJlbmRpdGlvbhgCIAEoCzIYLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uEhAKCGRvd25sb2FkGAMgASgIEiYKA3R0bBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJVChRTaWduSW1hZ2VVcmxSZXNwb25zZRIMCgRwYXRoGAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDKTBAoMSW1hZ2VTZXJ2aWNlEksKCEdldEltYWdlEh4uY29uZXhpb25lcy52MS5HZXRJbWFnZVJlcXVlc3QaHy5jb25leGlvbmVzLnYxLkdldEltYWdlUmVzcG9uc2USUQoKTGlzdEltYWdlcxIgLmNvbmV4aW9uZXMudjEuTGlzdEltYWdlc1JlcXVlc3QaIS5jb25leGlvbmVzLnYxLkxpc3RJbWFnZXNSZXNwb25zZRJUCgtEZWxldGVJbWFnZRIhLmNvbmV4aW9uZXMudjEuRGVsZXRlSW1hZ2VSZXF1ZXN0GiIuY29uZXhpb25lcy52MS5EZWxldGVJbWFnZVJlc3BvbnNlElwKDURvd25sb2FkSW1hZ2USIy5jb25leGlvbmVzLnYxLkRvd25sb2FkSW1hZ2VSZXF1ZXN0GiQuY29uZXhpb25lcy52MS5Eb3dubG9hZEltYWdlUmVzcG9uc2UwARJWCgtXYXRjaEltYWdlcxIhLmNvbmV4aW9uZXMudjEuV2F0Y2hJbWFnZXNSZXF1ZXN0GiIuY29uZXhpb25lcy52MS5XYXRjaEltYWdlc1Jlc3BvbnNlMAESVwoMU2lnbkltYWdlVXJsEiIuY29uZXhpb25lcy52MS5TaWduSW1hZ2VVcmxSZXF1ZXN0GiMuY29uZXhpb25lcy52MS5TaWduSW1hZ2VVcmxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * An image as stored.
@@ -113,6 +113,14 @@ export type Image = Message<"conexiones.v1.Image"> & {
    * @generated from field: string name = 14;
    */
   name: string;
+
+  /**
+   * Who stored the image, such as "token:backend"; empty if that is nobody in particular, and for callers who see only
+   * what is theirs.
+   *
+   * @generated from field: string owner = 15;
+   */
+  owner: string;
 };
 
 /**
@@ -517,6 +525,13 @@ export type ListImagesRequest = Message<"conexiones.v1.ListImagesRequest"> & {
    * @generated from field: repeated bytes sha256 = 7;
    */
   sha256: Uint8Array[];
+
+  /**
+   * Only images of this owner.
+   *
+   * @generated from field: string owner = 8;
+   */
+  owner: string;
 };
 
 /**
@@ -692,6 +707,13 @@ export type WatchImagesRequest = Message<"conexiones.v1.WatchImagesRequest"> & {
    * @generated from field: string user = 2;
    */
   user: string;
+
+  /**
+   * Only images of this owner.
+   *
+   * @generated from field: string owner = 3;
+   */
+  owner: string;
 };
 
 /**
@@ -792,6 +814,69 @@ export const ResyncSchema: GenMessage<Resync> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_images, 16);
 
 /**
+ * @generated from message conexiones.v1.SignImageUrlRequest
+ */
+export type SignImageUrlRequest = Message<"conexiones.v1.SignImageUrlRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The rendition that the link opens; absent for the original.
+   *
+   * @generated from field: conexiones.v1.Rendition rendition = 2;
+   */
+  rendition?: Rendition | undefined;
+
+  /**
+   * Whether browsers save the image instead of showing it.
+   *
+   * @generated from field: bool download = 3;
+   */
+  download: boolean;
+
+  /**
+   * How long the link works: 1 second to 7 days; absent for an hour.
+   *
+   * @generated from field: google.protobuf.Duration ttl = 4;
+   */
+  ttl?: Duration | undefined;
+};
+
+/**
+ * Describes the message conexiones.v1.SignImageUrlRequest.
+ * Use `create(SignImageUrlRequestSchema)` to create a new message.
+ */
+export const SignImageUrlRequestSchema: GenMessage<SignImageUrlRequest> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_images, 17);
+
+/**
+ * @generated from message conexiones.v1.SignImageUrlResponse
+ */
+export type SignImageUrlResponse = Message<"conexiones.v1.SignImageUrlResponse"> & {
+  /**
+   * The path and the query of the link, which begin with "/images/". The scheme, host and port before them are those at
+   * which the server is reached.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expire_time = 2;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message conexiones.v1.SignImageUrlResponse.
+ * Use `create(SignImageUrlResponseSchema)` to create a new message.
+ */
+export const SignImageUrlResponseSchema: GenMessage<SignImageUrlResponse> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_images, 18);
+
+/**
  * The stored images, whichever call stored them.
  *
  * @generated from service conexiones.v1.ImageService
@@ -847,6 +932,17 @@ export const ImageService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchImagesRequestSchema;
     output: typeof WatchImagesResponseSchema;
+  },
+  /**
+   * Makes a link that opens this image, or one rendition of it, over plain HTTP without a credential. It ends when it
+   * expires, or when the token that signed it does.
+   *
+   * @generated from rpc conexiones.v1.ImageService.SignImageUrl
+   */
+  signImageUrl: {
+    methodKind: "unary";
+    input: typeof SignImageUrlRequestSchema;
+    output: typeof SignImageUrlResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_conexiones_v1_images, 0);

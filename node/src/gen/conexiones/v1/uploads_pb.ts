@@ -4,6 +4,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Access } from "./access_pb.js";
+import { file_conexiones_v1_access } from "./access_pb.js";
 import type { Failure } from "./errors_pb.js";
 import { file_conexiones_v1_errors } from "./errors_pb.js";
 import type { Image, RenditionLimits } from "./images_pb.js";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conexiones/v1/uploads.proto.
  */
 export const file_conexiones_v1_uploads: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb25leGlvbmVzL3YxL3VwbG9hZHMucHJvdG8SDWNvbmV4aW9uZXMudjEiowQKBlVwbG9hZBIKCgJpZBgBIAEoCRIqCgVzdGF0ZRgCIAEoDjIbLmNvbmV4aW9uZXMudjEuVXBsb2FkLlN0YXRlEhYKDmNvbW1pdHRlZF9zaXplGAMgASgDEhcKCnNpemVfYnl0ZXMYBCABKANIAIgBARIUCgx3cml0ZXJfZXBvY2gYBSABKAMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIwoFaW1hZ2UYCSABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlEicKB2ZhaWx1cmUYCiABKAsyFi5jb25leGlvbmVzLnYxLkZhaWx1cmUSDAoEdXNlchgLIAEoCRIMCgRuYW1lGAwgASgJIo0BCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEg4KClNUQVRFX09QRU4QARIPCgtTVEFURV9SRUFEWRACEhIKDlNUQVRFX1JFSkVDVEVEEAMSEAoMU1RBVEVfRkFJTEVEEAQSEwoPU1RBVEVfQ0FOQ0VMTEVEEAUSEQoNU1RBVEVfRVhQSVJFRBAGQg0KC19zaXplX2J5dGVzIhIKEEdldExpbWl0c1JlcXVlc3QiowMKEUdldExpbWl0c1Jlc3BvbnNlEhcKD21heF9pbWFnZV9ieXRlcxgBIAEoAxISCgptYXhfcGl4ZWxzGAIgASgDEhkKEW1heF9tZXNzYWdlX2J5dGVzGAMgASgDEhcKD21heF9jaHVua19ieXRlcxgEIAEoAxIdChVwcmVmZXJyZWRfY2h1bmtfYnl0ZXMYBSABKAMSLgoLaWRsZV9leHBpcnkYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMdG90YWxfZXhwaXJ5GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDnNlcnZlcl92ZXJzaW9uGAggASgJEi8KC3NlcnZlcl90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBtYXhfb3Blbl91cGxvYWRzGAogASgDEhYKDm1heF9vcGVuX2J5dGVzGAsgASgDEjIKCnJlbmRpdGlvbnMYDCABKAsyHi5jb25leGlvbmVzLnYxLlJlbmRpdGlvbkxpbWl0cyJtChNDcmVhdGVVcGxvYWRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCgpzaXplX2J5dGVzGAMgASgDSACIAQESDAoEbmFtZRgEIAEoCUINCgtfc2l6ZV9ieXRlcyI9ChRDcmVhdGVVcGxvYWRSZXNwb25zZRIlCgZ1cGxvYWQYASABKAsyFS5jb25leGlvbmVzLnYxLlVwbG9hZCJ6ChFXcml0ZUNodW5rUmVxdWVzdBIRCgl1cGxvYWRfaWQYASABKAkSFAoMd3JpdGVyX2Vwb2NoGAIgASgDEg4KBm9mZnNldBgDIAEoAxIMCgRkYXRhGAQgASgMEhMKBmNyYzMyYxgFIAEoB0gAiAEBQgkKB19jcmMzMmMiQgoSV3JpdGVDaHVua1Jlc3BvbnNlEhYKDmNvbW1pdHRlZF9zaXplGAEgASgDEhQKDHdyaXRlcl9lcG9jaBgCIAEoAyJlChJXcml0ZVN0cmVhbVJlcXVlc3QSEQoJdXBsb2FkX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoAxIMCgRkYXRhGAMgASgMEhMKBmNyYzMyYxgEIAEoB0gAiAEBQgkKB19jcmMzMmMiQwoTV3JpdGVTdHJlYW1SZXNwb25zZRIWCg5jb21taXR0ZWRfc2l6ZRgBIAEoAxIUCgx3cml0ZXJfZXBvY2gYAiABKAMiHgoQR2V0VXBsb2FkUmVxdWVzdBIKCgJpZBgBIAEoCSI6ChFHZXRVcGxvYWRSZXNwb25zZRIlCgZ1cGxvYWQYASABKAsyFS5jb25leGlvbmVzLnYxLlVwbG9hZCJFChNGaW5pc2hVcGxvYWRSZXF1ZXN0EgoKAmlkGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAMSDgoGc2hhMjU2GAMgASgMIj0KFEZpbmlzaFVwbG9hZFJlc3BvbnNlEiUKBnVwbG9hZBgBIAEoCzIVLmNvbmV4aW9uZXMudjEuVXBsb2FkIiEKE0NhbmNlbFVwbG9hZFJlcXVlc3QSCgoCaWQYASABKAkiPQoUQ2FuY2VsVXBsb2FkUmVzcG9uc2USJQoGdXBsb2FkGAEgASgLMhUuY29uZXhpb25lcy52MS5VcGxvYWQy5wQKDVVwbG9hZFNlcnZpY2USTgoJR2V0TGltaXRzEh8uY29uZXhpb25lcy52MS5HZXRMaW1pdHNSZXF1ZXN0GiAuY29uZXhpb25lcy52MS5HZXRMaW1pdHNSZXNwb25zZRJXCgxDcmVhdGVVcGxvYWQSIi5jb25leGlvbmVzLnYxLkNyZWF0ZVVwbG9hZFJlcXVlc3QaIy5jb25leGlvbmVzLnYxLkNyZWF0ZVVwbG9hZFJlc3BvbnNlElEKCldyaXRlQ2h1bmsSIC5jb25leGlvbmVzLnYxLldyaXRlQ2h1bmtSZXF1ZXN0GiEuY29uZXhpb25lcy52MS5Xcml0ZUNodW5rUmVzcG9uc2USWAoLV3JpdGVTdHJlYW0SIS5jb25leGlvbmVzLnYxLldyaXRlU3RyZWFtUmVxdWVzdBoiLmNvbmV4aW9uZXMudjEuV3JpdGVTdHJlYW1SZXNwb25zZSgBMAESTgoJR2V0VXBsb2FkEh8uY29uZXhpb25lcy52MS5HZXRVcGxvYWRSZXF1ZXN0GiAuY29uZXhpb25lcy52MS5HZXRVcGxvYWRSZXNwb25zZRJXCgxGaW5pc2hVcGxvYWQSIi5jb25leGlvbmVzLnYxLkZpbmlzaFVwbG9hZFJlcXVlc3QaIy5jb25leGlvbmVzLnYxLkZpbmlzaFVwbG9hZFJlc3BvbnNlElcKDENhbmNlbFVwbG9hZBIiLmNvbmV4aW9uZXMudjEuQ2FuY2VsVXBsb2FkUmVxdWVzdBojLmNvbmV4aW9uZXMudjEuQ2FuY2VsVXBsb2FkUmVzcG9uc2ViBnByb3RvMw", [file_conexiones_v1_errors, file_conexiones_v1_images, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Chtjb25leGlvbmVzL3YxL3VwbG9hZHMucHJvdG8SDWNvbmV4aW9uZXMudjEisgQKBlVwbG9hZBIKCgJpZBgBIAEoCRIqCgVzdGF0ZRgCIAEoDjIbLmNvbmV4aW9uZXMudjEuVXBsb2FkLlN0YXRlEhYKDmNvbW1pdHRlZF9zaXplGAMgASgDEhcKCnNpemVfYnl0ZXMYBCABKANIAIgBARIUCgx3cml0ZXJfZXBvY2gYBSABKAMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIwoFaW1hZ2UYCSABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlEicKB2ZhaWx1cmUYCiABKAsyFi5jb25leGlvbmVzLnYxLkZhaWx1cmUSDAoEdXNlchgLIAEoCRIMCgRuYW1lGAwgASgJEg0KBW93bmVyGA0gASgJIo0BCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEg4KClNUQVRFX09QRU4QARIPCgtTVEFURV9SRUFEWRACEhIKDlNUQVRFX1JFSkVDVEVEEAMSEAoMU1RBVEVfRkFJTEVEEAQSEwoPU1RBVEVfQ0FOQ0VMTEVEEAUSEQoNU1RBVEVfRVhQSVJFRBAGQg0KC19zaXplX2J5dGVzIhIKEEdldExpbWl0c1JlcXVlc3QiygMKEUdldExpbWl0c1Jlc3BvbnNlEhcKD21heF9pbWFnZV9ieXRlcxgBIAEoAxISCgptYXhfcGl4ZWxzGAIgASgDEhkKEW1heF9tZXNzYWdlX2J5dGVzGAMgASgDEhcKD21heF9jaHVua19ieXRlcxgEIAEoAxIdChVwcmVmZXJyZWRfY2h1bmtfYnl0ZXMYBSABKAMSLgoLaWRsZV9leHBpcnkYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMdG90YWxfZXhwaXJ5GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDnNlcnZlcl92ZXJzaW9uGAggASgJEi8KC3NlcnZlcl90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBtYXhfb3Blbl91cGxvYWRzGAogASgDEhYKDm1heF9vcGVuX2J5dGVzGAsgASgDEjIKCnJlbmRpdGlvbnMYDCABKAsyHi5jb25leGlvbmVzLnYxLlJlbmRpdGlvbkxpbWl0cxIlCgZhY2Nlc3MYDSABKAsyFS5jb25leGlvbmVzLnYxLkFjY2VzcyJtChNDcmVhdGVVcGxvYWRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCgpzaXplX2J5dGVzGAMgASgDSACIAQESDAoEbmFtZRgEIAEoCUINCgtfc2l6ZV9ieXRlcyI9ChRDcmVhdGVVcGxvYWRSZXNwb25zZRIlCgZ1cGxvYWQYASABKAsyFS5jb25leGlvbmVzLnYxLlVwbG9hZCJ6ChFXcml0ZUNodW5rUmVxdWVzdBIRCgl1cGxvYWRfaWQYASABKAkSFAoMd3JpdGVyX2Vwb2NoGAIgASgDEg4KBm9mZnNldBgDIAEoAxIMCgRkYXRhGAQgASgMEhMKBmNyYzMyYxgFIAEoB0gAiAEBQgkKB19jcmMzMmMiQgoSV3JpdGVDaHVua1Jlc3BvbnNlEhYKDmNvbW1pdHRlZF9zaXplGAEgASgDEhQKDHdyaXRlcl9lcG9jaBgCIAEoAyJlChJXcml0ZVN0cmVhbVJlcXVlc3QSEQoJdXBsb2FkX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoAxIMCgRkYXRhGAMgASgMEhMKBmNyYzMyYxgEIAEoB0gAiAEBQgkKB19jcmMzMmMiQwoTV3JpdGVTdHJlYW1SZXNwb25zZRIWCg5jb21taXR0ZWRfc2l6ZRgBIAEoAxIUCgx3cml0ZXJfZXBvY2gYAiABKAMiHgoQR2V0VXBsb2FkUmVxdWVzdBIKCgJpZBgBIAEoCSI6ChFHZXRVcGxvYWRSZXNwb25zZRIlCgZ1cGxvYWQYASABKAsyFS5jb25leGlvbmVzLnYxLlVwbG9hZCJFChNGaW5pc2hVcGxvYWRSZXF1ZXN0EgoKAmlkGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAMSDgoGc2hhMjU2GAMgASgMIj0KFEZpbmlzaFVwbG9hZFJlc3BvbnNlEiUKBnVwbG9hZBgBIAEoCzIVLmNvbmV4aW9uZXMudjEuVXBsb2FkIiEKE0NhbmNlbFVwbG9hZFJlcXVlc3QSCgoCaWQYASABKAkiPQoUQ2FuY2VsVXBsb2FkUmVzcG9uc2USJQoGdXBsb2FkGAEgASgLMhUuY29uZXhpb25lcy52MS5VcGxvYWQihAEKE0NyZWF0ZVRpY2tldFJlcXVlc3QSJgoDdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhEKCW1heF9ieXRlcxgCIAEoAxISCgptYXhfaW1hZ2VzGAMgASgDEg8KB2Zvcm1hdHMYBCADKAkSDQoFb3duZXIYBSABKAkiYwoUQ3JlYXRlVGlja2V0UmVzcG9uc2USCgoCaWQYASABKAkSDgoGc2VjcmV0GAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLABQoNVXBsb2FkU2VydmljZRJOCglHZXRMaW1pdHMSHy5jb25leGlvbmVzLnYxLkdldExpbWl0c1JlcXVlc3QaIC5jb25leGlvbmVzLnYxLkdldExpbWl0c1Jlc3BvbnNlElcKDENyZWF0ZVVwbG9hZBIiLmNvbmV4aW9uZXMudjEuQ3JlYXRlVXBsb2FkUmVxdWVzdBojLmNvbmV4aW9uZXMudjEuQ3JlYXRlVXBsb2FkUmVzcG9uc2USUQoKV3JpdGVDaHVuaxIgLmNvbmV4aW9uZXMudjEuV3JpdGVDaHVua1JlcXVlc3QaIS5jb25leGlvbmVzLnYxLldyaXRlQ2h1bmtSZXNwb25zZRJYCgtXcml0ZVN0cmVhbRIhLmNvbmV4aW9uZXMudjEuV3JpdGVTdHJlYW1SZXF1ZXN0GiIuY29uZXhpb25lcy52MS5Xcml0ZVN0cmVhbVJlc3BvbnNlKAEwARJOCglHZXRVcGxvYWQSHy5jb25leGlvbmVzLnYxLkdldFVwbG9hZFJlcXVlc3QaIC5jb25leGlvbmVzLnYxLkdldFVwbG9hZFJlc3BvbnNlElcKDEZpbmlzaFVwbG9hZBIiLmNvbmV4aW9uZXMudjEuRmluaXNoVXBsb2FkUmVxdWVzdBojLmNvbmV4aW9uZXMudjEuRmluaXNoVXBsb2FkUmVzcG9uc2USVwoMQ2FuY2VsVXBsb2FkEiIuY29uZXhpb25lcy52MS5DYW5jZWxVcGxvYWRSZXF1ZXN0GiMuY29uZXhpb25lcy52MS5DYW5jZWxVcGxvYWRSZXNwb25zZRJXCgxDcmVhdGVUaWNrZXQSIi5jb25leGlvbmVzLnYxLkNyZWF0ZVRpY2tldFJlcXVlc3QaIy5jb25leGlvbmVzLnYxLkNyZWF0ZVRpY2tldFJlc3BvbnNlYgZwcm90bzM", [file_conexiones_v1_access, file_conexiones_v1_errors, file_conexiones_v1_images, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message conexiones.v1.Upload
@@ -101,6 +103,13 @@ export type Upload = Message<"conexiones.v1.Upload"> & {
    * @generated from field: string name = 12;
    */
   name: string;
+
+  /**
+   * Who created the upload, as in `Image.owner`.
+   *
+   * @generated from field: string owner = 13;
+   */
+  owner: string;
 };
 
 /**
@@ -270,6 +279,13 @@ export type GetLimitsResponse = Message<"conexiones.v1.GetLimitsResponse"> & {
    * @generated from field: conexiones.v1.RenditionLimits renditions = 12;
    */
   renditions?: RenditionLimits | undefined;
+
+  /**
+   * Who the caller is, its own limits and its use of them.
+   *
+   * @generated from field: conexiones.v1.Access access = 13;
+   */
+  access?: Access | undefined;
 };
 
 /**
@@ -587,6 +603,85 @@ export const CancelUploadResponseSchema: GenMessage<CancelUploadResponse> = /*@_
   messageDesc(file_conexiones_v1_uploads, 14);
 
 /**
+ * @generated from message conexiones.v1.CreateTicketRequest
+ */
+export type CreateTicketRequest = Message<"conexiones.v1.CreateTicketRequest"> & {
+  /**
+   * How long the ticket works: 1 second to 24 hours; absent for an hour.
+   *
+   * @generated from field: google.protobuf.Duration ttl = 1;
+   */
+  ttl?: Duration | undefined;
+
+  /**
+   * The bytes of all images that may be stored with it, at least 1; 0 for the largest image.
+   *
+   * @generated from field: int64 max_bytes = 2;
+   */
+  maxBytes: bigint;
+
+  /**
+   * How many images may be stored with it; 0 for one.
+   *
+   * @generated from field: int64 max_images = 3;
+   */
+  maxImages: bigint;
+
+  /**
+   * The formats that these images may have, such as "JPEG"; none for all that the server accepts.
+   *
+   * @generated from field: repeated string formats = 4;
+   */
+  formats: string[];
+
+  /**
+   * To whom the images belong; empty for the owner of what the caller stores. Callers who see only what belongs to them
+   * may name no other.
+   *
+   * @generated from field: string owner = 5;
+   */
+  owner: string;
+};
+
+/**
+ * Describes the message conexiones.v1.CreateTicketRequest.
+ * Use `create(CreateTicketRequestSchema)` to create a new message.
+ */
+export const CreateTicketRequestSchema: GenMessage<CreateTicketRequest> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_uploads, 15);
+
+/**
+ * @generated from message conexiones.v1.CreateTicketResponse
+ */
+export type CreateTicketResponse = Message<"conexiones.v1.CreateTicketResponse"> & {
+  /**
+   * With this id, RevokeToken ends the ticket.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * What whoever stores sends, as `authorization: Bearer …`. It begins with "cnt_".
+   *
+   * @generated from field: string secret = 2;
+   */
+  secret: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message conexiones.v1.CreateTicketResponse.
+ * Use `create(CreateTicketResponseSchema)` to create a new message.
+ */
+export const CreateTicketResponseSchema: GenMessage<CreateTicketResponse> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_uploads, 16);
+
+/**
  * Takes images of any size, over connections that break and to servers that restart.
  *
  * The state of an upload is one number, `committed_size`: how many of its bytes are durable. It never decreases. A
@@ -666,6 +761,17 @@ export const UploadService: GenService<{
     methodKind: "unary";
     input: typeof CancelUploadRequestSchema;
     output: typeof CancelUploadResponseSchema;
+  },
+  /**
+   * Makes a ticket: a short-lived credential with which somebody else may store images, and do nothing else. A backend
+   * hands it to its browser.
+   *
+   * @generated from rpc conexiones.v1.UploadService.CreateTicket
+   */
+  createTicket: {
+    methodKind: "unary";
+    input: typeof CreateTicketRequestSchema;
+    output: typeof CreateTicketResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_conexiones_v1_uploads, 0);

@@ -93,10 +93,10 @@ class SqliteCatalog:
             self._presence.check()
 
     async def add_image(self, image: ImageRecord) -> None:
-        await self._write(image, transactions.insert_images, [transactions.image_row(image)])
+        await self.write(image, transactions.insert_images, [transactions.image_row(image)])
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
-        return await self._read(transactions.get_image, image_id)
+        return await self.read(transactions.get_image, image_id)
 
     async def list_images(
         self,
@@ -110,81 +110,81 @@ class SqliteCatalog:
         digests: Collection[bytes] = (),
     ) -> list[ImageRecord]:
         wanted = Wanted(before=before, user=user, start=start, end=end, name=name, digests=tuple(digests))
-        return await self._read(transactions.images_page, wanted, limit)
+        return await self.read(transactions.images_page, wanted, limit)
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """As in the port. The `update_time` of the user whose image it was moves."""
-        return await self._write(None, transactions.delete_image, image_id, now)
+        return await self.write(None, transactions.delete_image, image_id, now)
 
     async def put_user(
-        self, name: str, *, pow: int | None, image: ImageRecord | None, now: int
+        self, name: str, *, owner: str = "", pow: int | None, image: ImageRecord | None, now: int
     ) -> UserRecord:
         """As in the port. `update_time` moves when `pow` or `image` is given."""
-        return await self._write(image, transactions.upsert_user, name, pow, image, now)
+        return await self.write(image, transactions.upsert_user, owner, name, pow, image, now)
 
-    async def get_user(self, name: str) -> UserRecord | None:
-        return await self._read(transactions.get_user, name)
+    async def get_user(self, name: str, *, owner: str = "") -> UserRecord | None:
+        return await self.read(transactions.get_user, owner, name)
 
     async def has_digest(self, digest: bytes) -> bool:
-        return await self._read(transactions.has_digest, digest)
+        return await self.read(transactions.has_digest, digest)
 
     async def identity(self) -> int:
-        return await self._read(transactions.identity)
+        return await self.read(transactions.identity)
 
     async def set_identity(self, identity: int) -> None:
-        await self._write(None, transactions.set_identity, identity)
+        await self.write(None, transactions.set_identity, identity)
 
     async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
-        return await self._read(transactions.facts_of, digests)
+        return await self.read(transactions.facts_of, digests)
 
     async def put_facts(self, digest: bytes, facts: Facts, *, now: int) -> None:
-        await self._write(None, transactions.put_facts, digest, facts, now)
+        await self.write(None, transactions.put_facts, digest, facts, now)
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
-        return await self._read(transactions.undescribed, before, limit)
+        return await self.read(transactions.undescribed, before, limit)
 
     async def counts(self) -> Counts:
-        return await self._read(transactions.counts)
+        return await self.read(transactions.counts)
 
     async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
-        return await self._write(None, transactions.create_upload, upload, quota)
+        return await self.write(None, transactions.create_upload, upload, quota)
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None:
-        return await self._read(transactions.get_upload, upload_id)
+        return await self.read(transactions.get_upload, upload_id)
 
     async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
         """As in the port. `update_time` moves."""
-        return await self._write(None, transactions.claim_upload, upload_id, now)
+        return await self.write(None, transactions.claim_upload, upload_id, now)
 
     async def advance_upload(
         self, upload_id: str, *, epoch: int, size: int, now: int, quota: UploadQuota | None = None
     ) -> UploadRecord | None:
-        return await self._write(None, transactions.advance_upload, upload_id, epoch, size, now, quota)
+        return await self.write(None, transactions.advance_upload, upload_id, epoch, size, now, quota)
 
     async def end_upload(
         self, upload_id: str, *, state: UploadState, image: ImageRecord | None, failure: str | None, now: int
     ) -> UploadRecord | None:
-        return await self._write(image, transactions.end_upload, upload_id, state, image, failure, now)
+        return await self.write(image, transactions.end_upload, upload_id, state, image, failure, now)
 
     async def expire_uploads(self, terms: UploadTerms, *, now: int) -> list[str]:
-        return await self._write(None, room.expire, terms, now)
+        return await self.write(None, room.expire, terms, now)
 
     async def make_room(
         self, upload: UploadRecord, *, quota: UploadQuota, terms: UploadTerms, now: int
     ) -> list[str]:
-        return await self._write(None, room.make_room, upload, quota, terms, now)
+        return await self.write(None, room.make_room, upload, quota, terms, now)
 
     async def forget_uploads(self, *, ended_before: int) -> int:
-        return await self._write(None, transactions.forget_uploads, ended_before)
+        return await self.write(None, transactions.forget_uploads, ended_before)
 
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
-        return await self._read(transactions.events_after, after, limit)
+        return await self.read(transactions.events_after, after, limit)
 
     async def event_range(self) -> tuple[int, int]:
-        return await self._read(transactions.event_range)
+        return await self.read(transactions.event_range)
 
     async def forget_events(self, *, keep: int) -> None:
-        await self._write(None, transactions.forget_events, keep)
+        await self.write(None, transactions.forget_events, keep)
 
     async def changed(self, after: int) -> None:
         """As in the port. `close` ends the wait with StorageUnavailable."""
@@ -194,7 +194,7 @@ class SqliteCatalog:
             await self._news.wait()
         raise StorageUnavailable
 
-    async def _read(
+    async def read(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *given: P.args, **named: P.kwargs
     ) -> T:
         """A read whose caller is cancelled is broken off: a search may take seconds."""
@@ -225,7 +225,7 @@ class SqliteCatalog:
         except sqlite3.Error as error:
             raise storage_error(error) from error
 
-    def _write(
+    def write(
         self,
         image: ImageRecord | None,
         work: Callable[Concatenate[sqlite3.Connection, P], T],

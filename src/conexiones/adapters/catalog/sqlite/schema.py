@@ -100,6 +100,113 @@ STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE images ADD COLUMN name TEXT",
         "ALTER TABLE uploads ADD COLUMN name TEXT",
     ),
+    7: (  # owners, credentials, and what owners have; what was there before belongs to nobody
+        "ALTER TABLE images ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX images_by_owner ON images (owner, id) WHERE owner <> ''",
+        "ALTER TABLE events ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+        # Names of users are unique for each owner, and request ids for each owner and ticket.
+        """
+        CREATE TABLE new_users (
+            owner TEXT NOT NULL,
+            name TEXT NOT NULL,
+            pow INTEGER NOT NULL,
+            image_id TEXT,
+            create_time INTEGER NOT NULL,
+            update_time INTEGER NOT NULL,
+            PRIMARY KEY (owner, name),
+            FOREIGN KEY(image_id) REFERENCES images (id)
+        ) WITHOUT ROWID
+        """,
+        """
+        INSERT INTO new_users (owner, name, pow, image_id, create_time, update_time)
+        SELECT '', name, pow, image_id, create_time, update_time FROM users
+        """,
+        "DROP TABLE users",
+        "ALTER TABLE new_users RENAME TO users",
+        "CREATE INDEX users_by_image ON users (image_id)",
+        """
+        CREATE TABLE new_uploads (
+            id TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            request_id TEXT NOT NULL,
+            state TEXT NOT NULL,
+            committed_size INTEGER NOT NULL,
+            declared_size INTEGER,
+            writer_epoch INTEGER NOT NULL,
+            client TEXT NOT NULL,
+            user TEXT,
+            image_id TEXT,
+            failure TEXT,
+            create_time INTEGER NOT NULL,
+            update_time INTEGER NOT NULL,
+            name TEXT,
+            ticket TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (id),
+            UNIQUE (owner, ticket, request_id)
+        ) WITHOUT ROWID
+        """,
+        """
+        INSERT INTO new_uploads (id, owner, request_id, state, committed_size, declared_size, writer_epoch,
+            client, user, image_id, failure, create_time, update_time, name)
+        SELECT id, '', request_id, state, committed_size, declared_size, writer_epoch,
+            client, user, image_id, failure, create_time, update_time, name FROM uploads
+        """,
+        "DROP TABLE uploads",
+        "ALTER TABLE new_uploads RENAME TO uploads",
+        "CREATE INDEX uploads_by_state ON uploads (state, update_time)",
+        """
+        CREATE INDEX uploads_open
+        ON uploads (state, client, update_time, create_time, declared_size, committed_size)
+        WHERE state = 'OPEN'
+        """,
+        # What images of an owner there are, counted in the transactions that add and delete them.
+        """
+        CREATE TABLE usage (
+            owner TEXT NOT NULL,
+            images INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            PRIMARY KEY (owner)
+        ) WITHOUT ROWID
+        """,
+        # What was stored with a ticket, also if it was deleted since.
+        """
+        CREATE TABLE spent (
+            ticket TEXT NOT NULL,
+            images INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            PRIMARY KEY (ticket)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE credentials (
+            id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            digest BLOB NOT NULL,
+            name TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            scopes TEXT NOT NULL,
+            own INTEGER NOT NULL,
+            create_time INTEGER NOT NULL,
+            expire_time INTEGER,
+            revoke_time INTEGER,
+            use_time INTEGER,
+            parent TEXT NOT NULL,
+            allowance TEXT NOT NULL,
+            terms TEXT NOT NULL,
+            PRIMARY KEY (id),
+            UNIQUE (digest)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX credentials_by_parent ON credentials (parent) WHERE parent <> ''",
+        """
+        CREATE TABLE link_keys (
+            id TEXT NOT NULL,
+            secret BLOB NOT NULL,
+            create_time INTEGER NOT NULL,
+            PRIMARY KEY (id)
+        ) WITHOUT ROWID
+        """,
+    ),
 }
 """Version → the statements that make its tables from those of the version before. A released step never
 changes. A new file is made by all of them."""
@@ -110,10 +217,13 @@ CREATE TEMP VIEW stored_images AS SELECT * FROM images;
 CREATE TEMP TRIGGER store INSTEAD OF INSERT ON stored_images BEGIN
     -- All columns have to be named here: the value of any other would be lost without an error.
     INSERT INTO images (id, digest, size, format, width, height, frames, user, create_time,
-        name)
+        name, owner)
     VALUES (NEW.id, NEW.digest, NEW.size, NEW.format, NEW.width, NEW.height, NEW.frames, NEW.user,
-        NEW.create_time, NEW.name);
-    INSERT INTO events (kind, image_id, user, time) VALUES ('STORED', NEW.id, NEW.user, NEW.create_time);
+        NEW.create_time, NEW.name, NEW.owner);
+    INSERT INTO events (kind, image_id, user, time, owner)
+    VALUES ('STORED', NEW.id, NEW.user, NEW.create_time, NEW.owner);
+    INSERT INTO usage (owner, images, bytes) SELECT NEW.owner, 1, NEW.size WHERE NEW.owner <> ''
+    ON CONFLICT (owner) DO UPDATE SET images = images + 1, bytes = bytes + excluded.bytes;
 END;
 """
 

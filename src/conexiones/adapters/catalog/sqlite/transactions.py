@@ -32,7 +32,7 @@ def _columns(record: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(record))
 
 
-_EVENT = ("kind", "image_id", "user", "time")
+_EVENT = ("kind", "image_id", "user", "time", "owner")
 _NAMES = {record: _columns(record) for record in (ImageRecord, UserRecord, UploadRecord, EventRecord)}
 _IMAGE, _UPLOAD, _FACTS = _NAMES[ImageRecord], _NAMES[UploadRecord], _columns(Facts)
 image_row = attrgetter(*_IMAGE)
@@ -46,9 +46,9 @@ def _select(record: type, table: str) -> str:
 
 
 _GET_IMAGE = f"{_select(ImageRecord, 'images')} WHERE id = ?"
-_GET_USER = f"{_select(UserRecord, 'users')} WHERE name = ?"
+_GET_USER = f"{_select(UserRecord, 'users')} WHERE owner = ? AND name = ?"
 _GET_UPLOAD = f"{_select(UploadRecord, 'uploads')} WHERE id = ?"
-_GET_REQUEST = f"{_select(UploadRecord, 'uploads')} WHERE request_id = ?"
+_GET_REQUEST = f"{_select(UploadRecord, 'uploads')} WHERE owner = ? AND ticket = ? AND request_id = ?"
 _GET_EVENTS = f"{_select(EventRecord, 'events')} WHERE sequence > ? ORDER BY sequence LIMIT ?"
 
 _NEWEST_EVENT = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
@@ -61,11 +61,11 @@ SELECT (SELECT count(*) FROM images), (SELECT coalesce(sum(size), 0) FROM images
 
 # The row is written even if nothing changes, as RETURNING gives only rows that are written.
 _UPSERT_USER = f"""
-INSERT INTO users (name, pow, image_id, create_time, update_time) VALUES (?1, ?2, ?3, ?4, ?5)
-ON CONFLICT (name) DO UPDATE SET
-    pow = iif(?6, excluded.pow, pow),
+INSERT INTO users (owner, name, pow, image_id, create_time, update_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (owner, name) DO UPDATE SET
+    pow = iif(?7, excluded.pow, pow),
     image_id = coalesce(excluded.image_id, image_id),
-    update_time = iif(?7, excluded.update_time, update_time)
+    update_time = iif(?8, excluded.update_time, update_time)
 RETURNING {", ".join(_columns(UserRecord))}
 """  # noqa: S608 (our own names)
 
@@ -83,13 +83,15 @@ _FORGET_UPLOADS = """
 DELETE FROM uploads WHERE state IN ('READY', 'REJECTED', 'FAILED', 'CANCELLED', 'EXPIRED') AND update_time < ?
 """
 
+_RETURN_USE = "UPDATE usage SET images = images - 1, bytes = bytes - ? WHERE owner = ?"
+
 _GET_FACTS = f"SELECT digest, {', '.join(_FACTS)} FROM facts WHERE digest IN "  # noqa: S608 (our own names)
 _PUT_FACTS = f"""
 INSERT OR REPLACE INTO facts (digest, {", ".join(_FACTS)}) VALUES (?{", ?" * len(_FACTS)})
 """  # noqa: S608 (our own names)
 _DESCRIBED = """
-INSERT INTO events (kind, image_id, user, time)
-SELECT 'DESCRIBED', id, user, ? FROM images WHERE digest = ? ORDER BY id
+INSERT INTO events (kind, image_id, user, time, owner)
+SELECT 'DESCRIBED', id, user, ?, owner FROM images WHERE digest = ? ORDER BY id
 """
 # The problems that are named here may be passing ones: another attempt, or a newer version, may succeed.
 _UNDESCRIBED = f"""
@@ -160,22 +162,28 @@ def delete_image(connection: sqlite3.Connection, image_id: str, now: int) -> Ima
         connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
         if not has_digest(connection, image.digest):
             connection.execute("DELETE FROM facts WHERE digest = ?", (image.digest,))
-        _insert_rows(connection, "events", _EVENT, [("DELETED", image.id, image.user, now)])
+        _insert_rows(connection, "events", _EVENT, [("DELETED", image.id, image.user, now, image.owner)])
+        connection.execute(_RETURN_USE, (image.size, image.owner))
     return image
 
 
 def upsert_user(
-    connection: sqlite3.Connection, name: str, pow: int | None, image: ImageRecord | None, now: int
+    connection: sqlite3.Connection,
+    owner: str,
+    name: str,
+    pow: int | None,
+    image: ImageRecord | None,
+    now: int,
 ) -> UserRecord:
     if image is not None:
         insert_images(connection, [image_row(image)])
     changed = pow is not None or image is not None
-    values = (name, pow or 0, image.id if image else None, now, now, pow is not None, changed)
+    values = (owner, name, pow or 0, image.id if image else None, now, now, pow is not None, changed)
     return _found(UserRecord, connection.execute(_UPSERT_USER, values).fetchall())[0]
 
 
-def get_user(connection: sqlite3.Connection, name: str) -> UserRecord | None:
-    return _first(UserRecord, connection.execute(_GET_USER, (name,)))
+def get_user(connection: sqlite3.Connection, owner: str, name: str) -> UserRecord | None:
+    return _first(UserRecord, connection.execute(_GET_USER, (owner, name)))
 
 
 # Facts.
@@ -208,7 +216,8 @@ def _facts(row: list[object]) -> Facts:
 def create_upload(
     connection: sqlite3.Connection, upload: UploadRecord, quota: UploadQuota | None
 ) -> UploadRecord:
-    begun = _first(UploadRecord, connection.execute(_GET_REQUEST, (upload.request_id,)))
+    asked = (upload.owner, upload.ticket, upload.request_id)
+    begun = _first(UploadRecord, connection.execute(_GET_REQUEST, asked))
     if begun is not None:
         return begun
     if quota is not None:

@@ -22,54 +22,59 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63onexiones/v1/images.proto\x12\rconexiones.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x02\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x05\x12\x0e\n\x06pixels\x18\x06 \x01(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\n \x01(\t\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x0c \x01(\t\x12#\n\x05\x66\x61\x63ts\x18\r \x01(\x0b\x32\x14.conexiones.v1.Facts\x12\x0c\n\x04name\x18\x0e \x01(\t\"\x84\x01\n\x05\x46\x61\x63ts\x12\x0f\n\x07problem\x18\x01 \x01(\t\x12\x13\n\x0b\x63olor_space\x18\x02 \x01(\t\x12\x17\n\x0f\x62its_per_sample\x18\x03 \x01(\x05\x12\x11\n\thas_alpha\x18\x04 \x01(\x08\x12\x16\n\x0e\x64ominant_color\x18\x05 \x01(\t\x12\x11\n\tblur_hash\x18\x06 \x01(\t\"\xf0\x02\n\tRendition\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12)\n\x03\x66it\x18\x03 \x01(\x0e\x32\x1c.conexiones.v1.Rendition.Fit\x12/\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1f.conexiones.v1.Rendition.Format\x12\x0f\n\x07quality\x18\x05 \x01(\x05\x12\x10\n\x08\x61nimated\x18\x06 \x01(\x08\x12\x14\n\x0ckeep_profile\x18\x07 \x01(\x08\"J\n\x03\x46it\x12\x13\n\x0f\x46IT_UNSPECIFIED\x10\x00\x12\x0e\n\nFIT_INSIDE\x10\x01\x12\r\n\tFIT_COVER\x10\x02\x12\x0f\n\x0b\x46IT_CONTAIN\x10\x03\"c\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_JPEG\x10\x01\x12\x0e\n\nFORMAT_PNG\x10\x02\x12\x0f\n\x0b\x46ORMAT_WEBP\x10\x03\x12\x0f\n\x0b\x46ORMAT_AVIF\x10\x04\"\x96\x01\n\rRenditionInfo\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x04 \x01(\x05\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06sha256\x18\x06 \x01(\x0c\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x08 \x01(\t\"\x93\x01\n\x0fRenditionLimits\x12\x10\n\x08max_side\x18\x01 \x01(\x05\x12\x12\n\nmax_pixels\x18\x02 \x01(\x03\x12\x13\n\x0bmax_quality\x18\x03 \x01(\x05\x12\x13\n\x0bmax_seconds\x18\x04 \x01(\x01\x12\x30\n\x07\x66ormats\x18\x05 \x03(\x0e\x32\x1f.conexiones.v1.Rendition.Format\"\x1d\n\x0fGetImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\"7\n\x10GetImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.conexiones.v1.Image\"\xc4\x01\n\x11ListImagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0e\n\x06sha256\x18\x07 \x03(\x0c\"S\n\x12ListImagesResponse\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.conexiones.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12\x44\x65leteImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteImageResponse\"\x7f\n\x14\x44ownloadImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x0f\n\x07if_etag\x18\x04 \x01(\t\x12+\n\trendition\x18\x05 \x01(\x0b\x32\x18.conexiones.v1.Rendition\"\x9b\x01\n\x15\x44ownloadImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.conexiones.v1.Image\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\x12/\n\trendition\x18\x05 \x01(\x0b\x32\x1c.conexiones.v1.RenditionInfo\"8\n\x12WatchImagesRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\"\xf5\x01\n\x13WatchImagesResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12&\n\x06stored\x18\x02 \x01(\x0b\x32\x14.conexiones.v1.ImageH\x00\x12\x14\n\ndeleted_id\x18\x03 \x01(\tH\x00\x12-\n\theartbeat\x18\x04 \x01(\x0b\x32\x18.conexiones.v1.HeartbeatH\x00\x12\'\n\x06resync\x18\x05 \x01(\x0b\x32\x15.conexiones.v1.ResyncH\x00\x12)\n\tdescribed\x18\x06 \x01(\x0b\x32\x14.conexiones.v1.ImageH\x00\x42\x07\n\x05\x65vent\"\x0b\n\tHeartbeat\"\x08\n\x06Resync2\xba\x03\n\x0cImageService\x12K\n\x08GetImage\x12\x1e.conexiones.v1.GetImageRequest\x1a\x1f.conexiones.v1.GetImageResponse\x12Q\n\nListImages\x12 .conexiones.v1.ListImagesRequest\x1a!.conexiones.v1.ListImagesResponse\x12T\n\x0b\x44\x65leteImage\x12!.conexiones.v1.DeleteImageRequest\x1a\".conexiones.v1.DeleteImageResponse\x12\\\n\rDownloadImage\x12#.conexiones.v1.DownloadImageRequest\x1a$.conexiones.v1.DownloadImageResponse0\x01\x12V\n\x0bWatchImages\x12!.conexiones.v1.WatchImagesRequest\x1a\".conexiones.v1.WatchImagesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63onexiones/v1/images.proto\x12\rconexiones.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x02\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x05\x12\x0e\n\x06pixels\x18\x06 \x01(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\n \x01(\t\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x0c \x01(\t\x12#\n\x05\x66\x61\x63ts\x18\r \x01(\x0b\x32\x14.conexiones.v1.Facts\x12\x0c\n\x04name\x18\x0e \x01(\t\x12\r\n\x05owner\x18\x0f \x01(\t\"\x84\x01\n\x05\x46\x61\x63ts\x12\x0f\n\x07problem\x18\x01 \x01(\t\x12\x13\n\x0b\x63olor_space\x18\x02 \x01(\t\x12\x17\n\x0f\x62its_per_sample\x18\x03 \x01(\x05\x12\x11\n\thas_alpha\x18\x04 \x01(\x08\x12\x16\n\x0e\x64ominant_color\x18\x05 \x01(\t\x12\x11\n\tblur_hash\x18\x06 \x01(\t\"\xf0\x02\n\tRendition\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12)\n\x03\x66it\x18\x03 \x01(\x0e\x32\x1c.conexiones.v1.Rendition.Fit\x12/\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1f.conexiones.v1.Rendition.Format\x12\x0f\n\x07quality\x18\x05 \x01(\x05\x12\x10\n\x08\x61nimated\x18\x06 \x01(\x08\x12\x14\n\x0ckeep_profile\x18\x07 \x01(\x08\"J\n\x03\x46it\x12\x13\n\x0f\x46IT_UNSPECIFIED\x10\x00\x12\x0e\n\nFIT_INSIDE\x10\x01\x12\r\n\tFIT_COVER\x10\x02\x12\x0f\n\x0b\x46IT_CONTAIN\x10\x03\"c\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_JPEG\x10\x01\x12\x0e\n\nFORMAT_PNG\x10\x02\x12\x0f\n\x0b\x46ORMAT_WEBP\x10\x03\x12\x0f\n\x0b\x46ORMAT_AVIF\x10\x04\"\x96\x01\n\rRenditionInfo\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x0e\n\x06\x66rames\x18\x04 \x01(\x05\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06sha256\x18\x06 \x01(\x0c\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x08 \x01(\t\"\x93\x01\n\x0fRenditionLimits\x12\x10\n\x08max_side\x18\x01 \x01(\x05\x12\x12\n\nmax_pixels\x18\x02 \x01(\x03\x12\x13\n\x0bmax_quality\x18\x03 \x01(\x05\x12\x13\n\x0bmax_seconds\x18\x04 \x01(\x01\x12\x30\n\x07\x66ormats\x18\x05 \x03(\x0e\x32\x1f.conexiones.v1.Rendition.Format\"\x1d\n\x0fGetImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\"7\n\x10GetImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.conexiones.v1.Image\"\xd3\x01\n\x11ListImagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0e\n\x06sha256\x18\x07 \x03(\x0c\x12\r\n\x05owner\x18\x08 \x01(\t\"S\n\x12ListImagesResponse\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.conexiones.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12\x44\x65leteImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteImageResponse\"\x7f\n\x14\x44ownloadImageRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x0f\n\x07if_etag\x18\x04 \x01(\t\x12+\n\trendition\x18\x05 \x01(\x0b\x32\x18.conexiones.v1.Rendition\"\x9b\x01\n\x15\x44ownloadImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.conexiones.v1.Image\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\x12/\n\trendition\x18\x05 \x01(\x0b\x32\x1c.conexiones.v1.RenditionInfo\"G\n\x12WatchImagesRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\"\xf5\x01\n\x13WatchImagesResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12&\n\x06stored\x18\x02 \x01(\x0b\x32\x14.conexiones.v1.ImageH\x00\x12\x14\n\ndeleted_id\x18\x03 \x01(\tH\x00\x12-\n\theartbeat\x18\x04 \x01(\x0b\x32\x18.conexiones.v1.HeartbeatH\x00\x12\'\n\x06resync\x18\x05 \x01(\x0b\x32\x15.conexiones.v1.ResyncH\x00\x12)\n\tdescribed\x18\x06 \x01(\x0b\x32\x14.conexiones.v1.ImageH\x00\x42\x07\n\x05\x65vent\"\x0b\n\tHeartbeat\"\x08\n\x06Resync\"\x88\x01\n\x13SignImageUrlRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\trendition\x18\x02 \x01(\x0b\x32\x18.conexiones.v1.Rendition\x12\x10\n\x08\x64ownload\x18\x03 \x01(\x08\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"U\n\x14SignImageUrlResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x93\x04\n\x0cImageService\x12K\n\x08GetImage\x12\x1e.conexiones.v1.GetImageRequest\x1a\x1f.conexiones.v1.GetImageResponse\x12Q\n\nListImages\x12 .conexiones.v1.ListImagesRequest\x1a!.conexiones.v1.ListImagesResponse\x12T\n\x0b\x44\x65leteImage\x12!.conexiones.v1.DeleteImageRequest\x1a\".conexiones.v1.DeleteImageResponse\x12\\\n\rDownloadImage\x12#.conexiones.v1.DownloadImageRequest\x1a$.conexiones.v1.DownloadImageResponse0\x01\x12V\n\x0bWatchImages\x12!.conexiones.v1.WatchImagesRequest\x1a\".conexiones.v1.WatchImagesResponse0\x01\x12W\n\x0cSignImageUrl\x12\".conexiones.v1.SignImageUrlRequest\x1a#.conexiones.v1.SignImageUrlResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'conexiones.v1.images_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMAGE']._serialized_start=79
-  _globals['_IMAGE']._serialized_end=363
-  _globals['_FACTS']._serialized_start=366
-  _globals['_FACTS']._serialized_end=498
-  _globals['_RENDITION']._serialized_start=501
-  _globals['_RENDITION']._serialized_end=869
-  _globals['_RENDITION_FIT']._serialized_start=694
-  _globals['_RENDITION_FIT']._serialized_end=768
-  _globals['_RENDITION_FORMAT']._serialized_start=770
-  _globals['_RENDITION_FORMAT']._serialized_end=869
-  _globals['_RENDITIONINFO']._serialized_start=872
-  _globals['_RENDITIONINFO']._serialized_end=1022
-  _globals['_RENDITIONLIMITS']._serialized_start=1025
-  _globals['_RENDITIONLIMITS']._serialized_end=1172
-  _globals['_GETIMAGEREQUEST']._serialized_start=1174
-  _globals['_GETIMAGEREQUEST']._serialized_end=1203
-  _globals['_GETIMAGERESPONSE']._serialized_start=1205
-  _globals['_GETIMAGERESPONSE']._serialized_end=1260
-  _globals['_LISTIMAGESREQUEST']._serialized_start=1263
-  _globals['_LISTIMAGESREQUEST']._serialized_end=1459
-  _globals['_LISTIMAGESRESPONSE']._serialized_start=1461
-  _globals['_LISTIMAGESRESPONSE']._serialized_end=1544
-  _globals['_DELETEIMAGEREQUEST']._serialized_start=1546
-  _globals['_DELETEIMAGEREQUEST']._serialized_end=1578
-  _globals['_DELETEIMAGERESPONSE']._serialized_start=1580
-  _globals['_DELETEIMAGERESPONSE']._serialized_end=1601
-  _globals['_DOWNLOADIMAGEREQUEST']._serialized_start=1603
-  _globals['_DOWNLOADIMAGEREQUEST']._serialized_end=1730
-  _globals['_DOWNLOADIMAGERESPONSE']._serialized_start=1733
-  _globals['_DOWNLOADIMAGERESPONSE']._serialized_end=1888
-  _globals['_WATCHIMAGESREQUEST']._serialized_start=1890
-  _globals['_WATCHIMAGESREQUEST']._serialized_end=1946
-  _globals['_WATCHIMAGESRESPONSE']._serialized_start=1949
-  _globals['_WATCHIMAGESRESPONSE']._serialized_end=2194
-  _globals['_HEARTBEAT']._serialized_start=2196
-  _globals['_HEARTBEAT']._serialized_end=2207
-  _globals['_RESYNC']._serialized_start=2209
-  _globals['_RESYNC']._serialized_end=2217
-  _globals['_IMAGESERVICE']._serialized_start=2220
-  _globals['_IMAGESERVICE']._serialized_end=2662
+  _globals['_IMAGE']._serialized_start=111
+  _globals['_IMAGE']._serialized_end=410
+  _globals['_FACTS']._serialized_start=413
+  _globals['_FACTS']._serialized_end=545
+  _globals['_RENDITION']._serialized_start=548
+  _globals['_RENDITION']._serialized_end=916
+  _globals['_RENDITION_FIT']._serialized_start=741
+  _globals['_RENDITION_FIT']._serialized_end=815
+  _globals['_RENDITION_FORMAT']._serialized_start=817
+  _globals['_RENDITION_FORMAT']._serialized_end=916
+  _globals['_RENDITIONINFO']._serialized_start=919
+  _globals['_RENDITIONINFO']._serialized_end=1069
+  _globals['_RENDITIONLIMITS']._serialized_start=1072
+  _globals['_RENDITIONLIMITS']._serialized_end=1219
+  _globals['_GETIMAGEREQUEST']._serialized_start=1221
+  _globals['_GETIMAGEREQUEST']._serialized_end=1250
+  _globals['_GETIMAGERESPONSE']._serialized_start=1252
+  _globals['_GETIMAGERESPONSE']._serialized_end=1307
+  _globals['_LISTIMAGESREQUEST']._serialized_start=1310
+  _globals['_LISTIMAGESREQUEST']._serialized_end=1521
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=1523
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=1606
+  _globals['_DELETEIMAGEREQUEST']._serialized_start=1608
+  _globals['_DELETEIMAGEREQUEST']._serialized_end=1640
+  _globals['_DELETEIMAGERESPONSE']._serialized_start=1642
+  _globals['_DELETEIMAGERESPONSE']._serialized_end=1663
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_start=1665
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_end=1792
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_start=1795
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_end=1950
+  _globals['_WATCHIMAGESREQUEST']._serialized_start=1952
+  _globals['_WATCHIMAGESREQUEST']._serialized_end=2023
+  _globals['_WATCHIMAGESRESPONSE']._serialized_start=2026
+  _globals['_WATCHIMAGESRESPONSE']._serialized_end=2271
+  _globals['_HEARTBEAT']._serialized_start=2273
+  _globals['_HEARTBEAT']._serialized_end=2284
+  _globals['_RESYNC']._serialized_start=2286
+  _globals['_RESYNC']._serialized_end=2294
+  _globals['_SIGNIMAGEURLREQUEST']._serialized_start=2297
+  _globals['_SIGNIMAGEURLREQUEST']._serialized_end=2433
+  _globals['_SIGNIMAGEURLRESPONSE']._serialized_start=2435
+  _globals['_SIGNIMAGEURLRESPONSE']._serialized_end=2520
+  _globals['_IMAGESERVICE']._serialized_start=2523
+  _globals['_IMAGESERVICE']._serialized_end=3054
 # @@protoc_insertion_point(module_scope)

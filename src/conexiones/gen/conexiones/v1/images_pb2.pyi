@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -11,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Image(_message.Message):
-    __slots__ = ("id", "format", "width", "height", "frames", "pixels", "size_bytes", "sha256", "create_time", "user", "etag", "content_type", "facts", "name")
+    __slots__ = ("id", "format", "width", "height", "frames", "pixels", "size_bytes", "sha256", "create_time", "user", "etag", "content_type", "facts", "name", "owner")
     ID_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +27,7 @@ class Image(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     id: str
     format: str
     width: int
@@ -40,7 +42,8 @@ class Image(_message.Message):
     content_type: str
     facts: Facts
     name: str
-    def __init__(self, id: _Optional[str] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., pixels: _Optional[int] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user: _Optional[str] = ..., etag: _Optional[str] = ..., content_type: _Optional[str] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+    owner: str
+    def __init__(self, id: _Optional[str] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., pixels: _Optional[int] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user: _Optional[str] = ..., etag: _Optional[str] = ..., content_type: _Optional[str] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class Facts(_message.Message):
     __slots__ = ("problem", "color_space", "bits_per_sample", "has_alpha", "dominant_color", "blur_hash")
@@ -145,7 +148,7 @@ class GetImageResponse(_message.Message):
     def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class ListImagesRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "user", "start_time", "end_time", "name", "sha256")
+    __slots__ = ("page_size", "page_token", "user", "start_time", "end_time", "name", "sha256", "owner")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +156,7 @@ class ListImagesRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     user: str
@@ -160,7 +164,8 @@ class ListImagesRequest(_message.Message):
     end_time: _timestamp_pb2.Timestamp
     name: str
     sha256: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., user: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., sha256: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    owner: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., user: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., sha256: _Optional[_Iterable[bytes]] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class ListImagesResponse(_message.Message):
     __slots__ = ("images", "next_page_token")
@@ -209,12 +214,14 @@ class DownloadImageResponse(_message.Message):
     def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32c: _Optional[int] = ..., rendition: _Optional[_Union[RenditionInfo, _Mapping]] = ...) -> None: ...
 
 class WatchImagesRequest(_message.Message):
-    __slots__ = ("resume_token", "user")
+    __slots__ = ("resume_token", "user", "owner")
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     resume_token: str
     user: str
-    def __init__(self, resume_token: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
+    owner: str
+    def __init__(self, resume_token: _Optional[str] = ..., user: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class WatchImagesResponse(_message.Message):
     __slots__ = ("resume_token", "stored", "deleted_id", "heartbeat", "resync", "described")
@@ -239,3 +246,23 @@ class Heartbeat(_message.Message):
 class Resync(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class SignImageUrlRequest(_message.Message):
+    __slots__ = ("id", "rendition", "download", "ttl")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RENDITION_FIELD_NUMBER: _ClassVar[int]
+    DOWNLOAD_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    rendition: Rendition
+    download: bool
+    ttl: _duration_pb2.Duration
+    def __init__(self, id: _Optional[str] = ..., rendition: _Optional[_Union[Rendition, _Mapping]] = ..., download: _Optional[bool] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class SignImageUrlResponse(_message.Message):
+    __slots__ = ("path", "expire_time")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, path: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

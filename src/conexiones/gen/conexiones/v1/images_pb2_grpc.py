@@ -60,6 +60,11 @@ class ImageServiceStub:
                 request_serializer=conexiones_dot_v1_dot_images__pb2.WatchImagesRequest.SerializeToString,
                 response_deserializer=conexiones_dot_v1_dot_images__pb2.WatchImagesResponse.FromString,
                 _registered_method=True)
+        self.SignImageUrl = channel.unary_unary(
+                '/conexiones.v1.ImageService/SignImageUrl',
+                request_serializer=conexiones_dot_v1_dot_images__pb2.SignImageUrlRequest.SerializeToString,
+                response_deserializer=conexiones_dot_v1_dot_images__pb2.SignImageUrlResponse.FromString,
+                _registered_method=True)
 
 
 class ImageServiceServicer:
@@ -102,6 +107,14 @@ class ImageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SignImageUrl(self, request, context):
+        """Makes a link that opens this image, or one rendition of it, over plain HTTP without a credential. It ends when it
+        expires, or when the token that signed it does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ImageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +142,11 @@ def add_ImageServiceServicer_to_server(servicer, server):
                     servicer.WatchImages,
                     request_deserializer=conexiones_dot_v1_dot_images__pb2.WatchImagesRequest.FromString,
                     response_serializer=conexiones_dot_v1_dot_images__pb2.WatchImagesResponse.SerializeToString,
+            ),
+            'SignImageUrl': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignImageUrl,
+                    request_deserializer=conexiones_dot_v1_dot_images__pb2.SignImageUrlRequest.FromString,
+                    response_serializer=conexiones_dot_v1_dot_images__pb2.SignImageUrlResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +285,33 @@ class ImageService:
             '/conexiones.v1.ImageService/WatchImages',
             conexiones_dot_v1_dot_images__pb2.WatchImagesRequest.SerializeToString,
             conexiones_dot_v1_dot_images__pb2.WatchImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignImageUrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/conexiones.v1.ImageService/SignImageUrl',
+            conexiones_dot_v1_dot_images__pb2.SignImageUrlRequest.SerializeToString,
+            conexiones_dot_v1_dot_images__pb2.SignImageUrlResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,19 +1,21 @@
 import datetime
 
+from conexiones.gen.conexiones.v1 import access_pb2 as _access_pb2
 from conexiones.gen.conexiones.v1 import errors_pb2 as _errors_pb2
 from conexiones.gen.conexiones.v1 import images_pb2 as _images_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Upload(_message.Message):
-    __slots__ = ("id", "state", "committed_size", "size_bytes", "writer_epoch", "create_time", "update_time", "expire_time", "image", "failure", "user", "name")
+    __slots__ = ("id", "state", "committed_size", "size_bytes", "writer_epoch", "create_time", "update_time", "expire_time", "image", "failure", "user", "name", "owner")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Upload.State]
@@ -42,6 +44,7 @@ class Upload(_message.Message):
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: Upload.State
     committed_size: int
@@ -54,14 +57,15 @@ class Upload(_message.Message):
     failure: _errors_pb2.Failure
     user: str
     name: str
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[Upload.State, str]] = ..., committed_size: _Optional[int] = ..., size_bytes: _Optional[int] = ..., writer_epoch: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., image: _Optional[_Union[_images_pb2.Image, _Mapping]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., user: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+    owner: str
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[Upload.State, str]] = ..., committed_size: _Optional[int] = ..., size_bytes: _Optional[int] = ..., writer_epoch: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., image: _Optional[_Union[_images_pb2.Image, _Mapping]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class GetLimitsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetLimitsResponse(_message.Message):
-    __slots__ = ("max_image_bytes", "max_pixels", "max_message_bytes", "max_chunk_bytes", "preferred_chunk_bytes", "idle_expiry", "total_expiry", "server_version", "server_time", "max_open_uploads", "max_open_bytes", "renditions")
+    __slots__ = ("max_image_bytes", "max_pixels", "max_message_bytes", "max_chunk_bytes", "preferred_chunk_bytes", "idle_expiry", "total_expiry", "server_version", "server_time", "max_open_uploads", "max_open_bytes", "renditions", "access")
     MAX_IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +78,7 @@ class GetLimitsResponse(_message.Message):
     MAX_OPEN_UPLOADS_FIELD_NUMBER: _ClassVar[int]
     MAX_OPEN_BYTES_FIELD_NUMBER: _ClassVar[int]
     RENDITIONS_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_FIELD_NUMBER: _ClassVar[int]
     max_image_bytes: int
     max_pixels: int
     max_message_bytes: int
@@ -86,7 +91,8 @@ class GetLimitsResponse(_message.Message):
     max_open_uploads: int
     max_open_bytes: int
     renditions: _images_pb2.RenditionLimits
-    def __init__(self, max_image_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., preferred_chunk_bytes: _Optional[int] = ..., idle_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_version: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_open_uploads: _Optional[int] = ..., max_open_bytes: _Optional[int] = ..., renditions: _Optional[_Union[_images_pb2.RenditionLimits, _Mapping]] = ...) -> None: ...
+    access: _access_pb2.Access
+    def __init__(self, max_image_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., preferred_chunk_bytes: _Optional[int] = ..., idle_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_version: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_open_uploads: _Optional[int] = ..., max_open_bytes: _Optional[int] = ..., renditions: _Optional[_Union[_images_pb2.RenditionLimits, _Mapping]] = ..., access: _Optional[_Union[_access_pb2.Access, _Mapping]] = ...) -> None: ...
 
 class CreateUploadRequest(_message.Message):
     __slots__ = ("request_id", "user", "size_bytes", "name")
@@ -187,3 +193,27 @@ class CancelUploadResponse(_message.Message):
     UPLOAD_FIELD_NUMBER: _ClassVar[int]
     upload: Upload
     def __init__(self, upload: _Optional[_Union[Upload, _Mapping]] = ...) -> None: ...
+
+class CreateTicketRequest(_message.Message):
+    __slots__ = ("ttl", "max_bytes", "max_images", "formats", "owner")
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    FORMATS_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    ttl: _duration_pb2.Duration
+    max_bytes: int
+    max_images: int
+    formats: _containers.RepeatedScalarFieldContainer[str]
+    owner: str
+    def __init__(self, ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_bytes: _Optional[int] = ..., max_images: _Optional[int] = ..., formats: _Optional[_Iterable[str]] = ..., owner: _Optional[str] = ...) -> None: ...
+
+class CreateTicketResponse(_message.Message):
+    __slots__ = ("id", "secret", "expire_time")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    secret: str
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., secret: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -73,6 +73,11 @@ class UploadServiceStub:
                 request_serializer=conexiones_dot_v1_dot_uploads__pb2.CancelUploadRequest.SerializeToString,
                 response_deserializer=conexiones_dot_v1_dot_uploads__pb2.CancelUploadResponse.FromString,
                 _registered_method=True)
+        self.CreateTicket = channel.unary_unary(
+                '/conexiones.v1.UploadService/CreateTicket',
+                request_serializer=conexiones_dot_v1_dot_uploads__pb2.CreateTicketRequest.SerializeToString,
+                response_deserializer=conexiones_dot_v1_dot_uploads__pb2.CreateTicketResponse.FromString,
+                _registered_method=True)
 
 
 class UploadServiceServicer:
@@ -133,6 +138,14 @@ class UploadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateTicket(self, request, context):
+        """Makes a ticket: a short-lived credential with which somebody else may store images, and do nothing else. A backend
+        hands it to its browser.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UploadServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -170,6 +183,11 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.CancelUpload,
                     request_deserializer=conexiones_dot_v1_dot_uploads__pb2.CancelUploadRequest.FromString,
                     response_serializer=conexiones_dot_v1_dot_uploads__pb2.CancelUploadResponse.SerializeToString,
+            ),
+            'CreateTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTicket,
+                    request_deserializer=conexiones_dot_v1_dot_uploads__pb2.CreateTicketRequest.FromString,
+                    response_serializer=conexiones_dot_v1_dot_uploads__pb2.CreateTicketResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -365,6 +383,33 @@ class UploadService:
             '/conexiones.v1.UploadService/CancelUpload',
             conexiones_dot_v1_dot_uploads__pb2.CancelUploadRequest.SerializeToString,
             conexiones_dot_v1_dot_uploads__pb2.CancelUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/conexiones.v1.UploadService/CreateTicket',
+            conexiones_dot_v1_dot_uploads__pb2.CreateTicketRequest.SerializeToString,
+            conexiones_dot_v1_dot_uploads__pb2.CreateTicketResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,109 @@
+"""Credentials and the keys of links in the catalog's file. Each function runs in one transaction, which it
+may share with others."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from conexiones.ports.access import Credential, LinkKey, Usage
+from conexiones.principals import Allowance, Terms
+
+_COLUMNS = (
+    "id",
+    "kind",
+    "digest",
+    "name",
+    "owner",
+    "scopes",
+    "own",
+    "create_time",
+    "expire_time",
+    "revoke_time",
+    "use_time",
+    "parent",
+    "allowance",
+    "terms",
+)
+_ALL = f"SELECT {', '.join(_COLUMNS)} FROM credentials ORDER BY create_time, id"  # noqa: S608 (our own names)
+_ADD = f"INSERT INTO credentials ({', '.join(_COLUMNS)}) VALUES ({','.join('?' * len(_COLUMNS))})"  # noqa: S608
+_REVOKE = "UPDATE credentials SET revoke_time = ?1 WHERE revoke_time IS NULL AND (id = ?2 OR parent = ?2)"
+_ENDED = "expire_time < ?1 OR revoke_time < ?1"
+
+
+def all_credentials(connection: sqlite3.Connection) -> list[Credential]:
+    return [_credential(row) for row in connection.execute(_ALL)]
+
+
+def add_credential(connection: sqlite3.Connection, credential: Credential) -> None:
+    values = {
+        **{name: getattr(credential, name) for name in _COLUMNS},
+        "scopes": " ".join(sorted(credential.scopes)),
+        "own": int(credential.own),
+        "allowance": json.dumps(asdict(credential.allowance)),
+        "terms": _written(credential.terms),
+    }
+    connection.execute(_ADD, tuple(values.values()))
+
+
+def revoke_credential(connection: sqlite3.Connection, credential_id: str, now: int) -> None:
+    connection.execute(_REVOKE, (now, credential_id))
+
+
+def use_credentials(connection: sqlite3.Connection, hours: dict[str, int]) -> None:
+    connection.executemany(
+        "UPDATE credentials SET use_time = ? WHERE id = ?", [(hour, each) for each, hour in hours.items()]
+    )
+
+
+def forget_credentials(connection: sqlite3.Connection, ended_before: int) -> None:
+    connection.execute(
+        f"DELETE FROM spent WHERE ticket IN (SELECT id FROM credentials WHERE {_ENDED})",  # noqa: S608
+        (ended_before,),
+    )
+    connection.execute(f"DELETE FROM credentials WHERE {_ENDED}", (ended_before,))  # noqa: S608
+
+
+def link_keys(connection: sqlite3.Connection) -> list[LinkKey]:
+    rows = connection.execute("SELECT id, secret, create_time FROM link_keys ORDER BY create_time, id")
+    return [LinkKey(id=id, secret=secret, create_time=time) for id, secret, time in rows]
+
+
+def add_link_key(connection: sqlite3.Connection, key: LinkKey) -> None:
+    connection.execute("INSERT INTO link_keys VALUES (?, ?, ?)", (key.id, key.secret, key.create_time))
+
+
+def forget_link_keys(connection: sqlite3.Connection, created_before: int) -> None:
+    connection.execute("DELETE FROM link_keys WHERE create_time < ?", (created_before,))
+
+
+def usage_of(connection: sqlite3.Connection, owner: str) -> Usage:
+    stored = connection.execute("SELECT bytes, images FROM usage WHERE owner = ?", (owner,)).fetchall()
+    ((uploads,),) = connection.execute(
+        "SELECT count(*) FROM uploads WHERE state = 'OPEN' AND owner = ?", (owner,)
+    ).fetchall()
+    size, images = stored[0] if stored else (0, 0)
+    return Usage(stored_bytes=size, stored_images=images, open_uploads=uploads)
+
+
+def _credential(row: Sequence[Any]) -> Credential:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["scopes"] = frozenset(values["scopes"].split())
+    values["own"] = bool(values["own"])
+    values["allowance"] = Allowance(**json.loads(values["allowance"]))
+    values["terms"] = _read(values["terms"])
+    return Credential(**values)
+
+
+def _written(terms: Terms | None) -> str:
+    if terms is None:
+        return ""
+    return json.dumps({"bytes": terms.bytes, "images": terms.images, "formats": sorted(terms.formats)})
+
+
+def _read(text: str) -> Terms | None:
+    if not text:
+        return None
+    values = json.loads(text)
+    return Terms(bytes=values["bytes"], images=values["images"], formats=frozenset(values["formats"]))

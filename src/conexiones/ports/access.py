@@ -1,0 +1,80 @@
+"""Credentials, the keys of links, and what owners have, as rows."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from conexiones.principals import Allowance, Scope, Terms
+
+CredentialKind = Literal["token", "ticket", "session"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A credential that the server has given out. Times are in microseconds since the epoch, UTC.
+
+    `digest` is the SHA-256 of its secret. `parent` is the id of the token with which a ticket or a session
+    was made, and with which it ends; empty for a token. `use_time` is the beginning of an hour. `terms` are
+    those of a ticket.
+    """
+
+    id: str
+    kind: CredentialKind
+    digest: bytes
+    name: str
+    owner: str
+    scopes: frozenset[Scope]
+    own: bool
+    create_time: int
+    expire_time: int | None = None
+    revoke_time: int | None = None
+    use_time: int | None = None
+    parent: str = ""
+    allowance: Allowance
+    terms: Terms | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkKey:
+    """A key that signs links: 32 random bytes."""
+
+    id: str
+    secret: bytes
+    create_time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an owner has."""
+
+    stored_bytes: int = 0
+    stored_images: int = 0
+    open_uploads: int = 0
+
+
+class Credentials(Protocol):
+    """Credentials and keys. What a method returned is durable. Methods raise StorageFull and
+    StorageUnavailable, and then nothing is written."""
+
+    async def all(self) -> list[Credential]:
+        """All credentials that are kept, oldest first."""
+
+    async def add(self, credential: Credential) -> None: ...
+
+    async def revoke(self, credential_id: str, *, now: int) -> None:
+        """Sets the `revoke_time` of the credential and of all that have it as their parent, where it is not
+        set."""
+
+    async def used(self, hours: dict[str, int]) -> None:
+        """Sets the `use_time` of credentials, by their ids."""
+
+    async def forget(self, *, ended_before: int) -> None:
+        """Removes credentials that were revoked or have expired before."""
+
+    async def keys(self) -> list[LinkKey]:
+        """All keys, oldest first."""
+
+    async def add_key(self, key: LinkKey) -> None: ...
+
+    async def forget_keys(self, *, created_before: int) -> None: ...
+
+    async def usage(self, owner: str) -> Usage: ...

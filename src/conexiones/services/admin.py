@@ -1,0 +1,56 @@
+"""conexiones.v1.AdminService: see proto/conexiones/v1/access.proto for what each call promises."""
+
+from conexiones.domain.access import Directory, Links
+from conexiones.errors import InvalidField
+from conexiones.gen.conexiones.v1.access_pb2 import (
+    CreateTokenRequest,
+    CreateTokenResponse,
+    ListTokensRequest,
+    ListTokensResponse,
+    RevokeTokenRequest,
+    RevokeTokenResponse,
+    RotateLinkKeyRequest,
+    RotateLinkKeyResponse,
+)
+from conexiones.services.access_messages import allowance, scopes, seconds, token_message
+from conexiones.services.context import Context
+
+_PAGE, _MAX_PAGE = 100, 1000
+
+
+class AdminService:
+    def __init__(self, directory: Directory, links: Links) -> None:
+        self._directory = directory
+        self._links = links
+
+    async def create_token(self, request: CreateTokenRequest, call: Context, /) -> CreateTokenResponse:
+        issued = await self._directory.create_token(
+            request.name,
+            scopes(request.scopes),
+            own=request.own,
+            seconds=seconds(request.ttl, field="ttl") if request.HasField("ttl") else None,
+            allowance=allowance(request.quota, self._directory.allowance),
+        )
+        return CreateTokenResponse(token=token_message(issued.credential), secret=issued.secret)
+
+    async def list_tokens(self, request: ListTokensRequest, call: Context, /) -> ListTokensResponse:
+        if request.page_size < 0:
+            raise InvalidField(field="page_size", takes="0 or more")
+        size = min(request.page_size or _PAGE, _MAX_PAGE)
+        tokens = self._directory.tokens(ended=request.ended, name=request.name)
+        if request.page_token:
+            last = next((at for at, one in enumerate(tokens) if one.id == request.page_token), None)
+            if last is None:
+                raise InvalidField(field="page_token", takes="the token of a page of the same list")
+            tokens = tokens[last + 1 :]
+        page = tokens[:size]
+        return ListTokensResponse(
+            tokens=[token_message(token) for token in page],
+            next_page_token=page[-1].id if len(tokens) > size else "",
+        )
+
+    async def revoke_token(self, request: RevokeTokenRequest, call: Context, /) -> RevokeTokenResponse:
+        return RevokeTokenResponse(token=token_message(await self._directory.revoke(request.id)))
+
+    async def rotate_link_key(self, request: RotateLinkKeyRequest, call: Context, /) -> RotateLinkKeyResponse:
+        return RotateLinkKeyResponse(key_id=await self._links.rotate(end_links=request.end_links))

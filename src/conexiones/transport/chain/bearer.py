@@ -1,0 +1,36 @@
+"""The token in the Authorization header (RFC 6750)."""
+
+from collections.abc import Callable
+
+from conexiones.errors import TokenMistyped
+from conexiones.principals import Principal
+from conexiones.transport.chain.call import Call
+
+HEADER = b"authorization"
+
+
+class Bearer:
+    """A Source of callers: `find` gives who has a token or a ticket, and `signed` who has a JWT, which Envoy
+    has verified. Without `signed` no JWT is good."""
+
+    def __init__(
+        self, find: Callable[[str], Principal], *, signed: Callable[[Call], Principal] | None = None
+    ) -> None:
+        self._find = find
+        self._signed = signed
+
+    def __call__(self, call: Call) -> Principal | None:
+        """Raises an error of the branch Unauthenticated."""
+        value = call.header(HEADER)
+        if not value:
+            if any(name == HEADER for name, _ in call.headers):
+                raise TokenMistyped
+            return None
+        if sum(name == HEADER for name, _ in call.headers) > 1:
+            raise TokenMistyped  # which of them counts is not for the server to choose
+        scheme, _, token = value.decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            raise TokenMistyped
+        if self._signed and token.count(".") == 2:
+            return self._signed(call)
+        return self._find(token)
