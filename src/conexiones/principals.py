@@ -12,6 +12,10 @@ Need = Scope | Literal["any", "none"]
 """What a method needs: a scope, any credential at all, or nothing, so that everybody may call it."""
 
 
+LINK = "link"
+"""The subject of whoever opens a signed link."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
     """How much an owner may have, and how much a caller may do in a second; None for no limit."""

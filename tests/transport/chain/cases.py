@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 from pyqwest import Client, Response
 
-from conexiones.gen.conexiones.v1 import uploads_pb2
+from conexiones.gen.conexiones.v1 import access_pb2, uploads_pb2
 from conexiones.gen.user_pb2 import GetUserReply, GetUserRequest
 from tests.support.paths import ROOT
 from tests.transport.chain.recorded import CASE
@@ -112,6 +112,14 @@ class Caller:
         request = GetUserRequest(image=content)
         stored = await self.prepare("/user.UsuarioServicio/ProcessImage", request, GetUserReply)
         return str(stored.image_info.id)
+
+    async def token(self) -> str:
+        created = await self.prepare(
+            "/conexiones.v1.AdminService/CreateToken",
+            access_pb2.CreateTokenRequest(name="one", scopes=["SCOPE_READ"]),
+            access_pb2.CreateTokenResponse,
+        )
+        return str(created.token.id)
 
     async def upload(self, *, full: bool = False) -> str:
         created = await self.prepare(

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthListRequest
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 
-from conexiones.gen.conexiones.v1 import images_pb2, status_pb2, uploads_pb2
+from conexiones.gen.conexiones.v1 import access_pb2, images_pb2, status_pb2, uploads_pb2
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.routes import SERVICES
 from conexiones.services import reflection
@@ -52,7 +52,12 @@ def with_upload(message: Callable[[str], Message], *, full: bool = False) -> Req
     return give
 
 
+async def revoked_token(client: Caller) -> list[Message]:
+    return [access_pb2.RevokeTokenRequest(id=await client.token())]
+
+
 UPLOADS, IMAGES = "/conexiones.v1.UploadService", "/conexiones.v1.ImageService"
+ADMIN = "/conexiones.v1.AdminService"
 HEALTH, USUARIO = "/grpc.health.v1.Health", "/user.UsuarioServicio"
 
 SOUND: dict[str, Requests] = {
@@ -77,6 +82,12 @@ SOUND: dict[str, Requests] = {
         full=True,
     ),
     f"{UPLOADS}/CancelUpload": with_upload(lambda one: uploads_pb2.CancelUploadRequest(id=one)),
+    f"{UPLOADS}/CreateTicket": always(uploads_pb2.CreateTicketRequest()),
+    f"{IMAGES}/SignImageUrl": with_image(lambda one: images_pb2.SignImageUrlRequest(id=one)),
+    f"{ADMIN}/CreateToken": always(access_pb2.CreateTokenRequest(name="one", scopes=["SCOPE_READ"])),
+    f"{ADMIN}/ListTokens": always(access_pb2.ListTokensRequest()),
+    f"{ADMIN}/RevokeToken": revoked_token,
+    f"{ADMIN}/RotateLinkKey": always(access_pb2.RotateLinkKeyRequest()),
     f"{IMAGES}/GetImage": with_image(lambda one: images_pb2.GetImageRequest(id=one)),
     f"{IMAGES}/ListImages": always(images_pb2.ListImagesRequest()),
     f"{IMAGES}/DeleteImage": with_image(lambda one: images_pb2.DeleteImageRequest(id=one)),

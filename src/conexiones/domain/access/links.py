@@ -7,6 +7,7 @@ HMAC-SHA-256 over all of these and the method. Whoever changes any of it has no 
 import base64
 import hashlib
 import hmac
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from conexiones import errors
 from conexiones.domain.access.directory import Directory
 from conexiones.domain.ids import now
 from conexiones.ports.access import Credentials, LinkKey
-from conexiones.principals import Principal
+from conexiones.principals import LINK, Principal
 
 MAX_SECONDS = 7 * 24 * 3600
 """The longest time that a link works."""
@@ -61,14 +62,14 @@ class Links:
         latest. Raises InvalidField."""
         if not 1 <= seconds <= MAX_SECONDS:
             raise errors.InvalidField(field="ttl", takes=f"1 to {MAX_SECONDS} seconds")
-        expires = now() / 1e6 + seconds
+        expires = math.ceil(now() / 1e6 + seconds)
         if maker.expires is not None:
-            expires = min(expires, maker.expires)
+            expires = min(expires, math.ceil(maker.expires))
         key = self._keys[-1]
-        added = [("expires", str(int(expires))), ("by", self._directory.token_of(maker)), ("key", key.id)]
+        added = [("expires", str(expires)), ("by", self._directory.token_of(maker)), ("key", key.id)]
         query = [*sorted(options), *added]
         query.append(("signature", _signature(key, path, query)))
-        return Link(f"{path}?{urlencode(query)}", int(expires))
+        return Link(f"{path}?{urlencode(query)}", expires)
 
     def opened(self, path: str, query: str) -> tuple[Principal, str]:
         """Who may open a link, for as long as it works, and its query without what makes it a link.
@@ -97,7 +98,7 @@ class Links:
         if values["by"]:
             self._check_maker(values["by"])
         principal = Principal(
-            subject="link", scopes=frozenset({"read"}), credential=values["by"], expires=float(expires)
+            subject=LINK, scopes=frozenset({"read"}), credential=values["by"], expires=float(expires)
         )
         return principal, urlencode(options)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from conexiones.errors import (
     ConexionesError,
+    LinkExpired,
     LinkInvalid,
     NoCredentials,
     ScopeMissing,
@@ -16,7 +17,7 @@ from conexiones.errors import (
     TokenRevoked,
     TokenUnknown,
 )
-from conexiones.principals import Need, Principal
+from conexiones.principals import LINK, Need, Principal
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.guesses import Guesses
 from conexiones.transport.chain.on_loop import OnLoop
@@ -78,7 +79,8 @@ class Access(OnLoop):
         if principal.expires is not None:
             # Wall clocks are set, and a timer of months is of no use.
             left = min(principal.expires - time.time(), 10**7)
-            timer = self.loop.call_later(max(0.0, left), self._end, task, TokenExpired)
+            over = LinkExpired if principal.subject == LINK else TokenExpired
+            timer = self.loop.call_later(max(0.0, left), self._end, task, over)
         tasks.add(task)
         try:
             await rest(call)

@@ -1,0 +1,186 @@
+"""Who may call, on a server that asks for credentials: tokens, scopes, links, and how open calls end."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from email.message import Message
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import grpc
+import grpc.aio
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+
+from conexiones.domain.access import TOKEN, mint
+from conexiones.gen.conexiones.v1.access_pb2 import CreateTokenRequest, ListTokensRequest, RevokeTokenRequest
+from conexiones.gen.conexiones.v1.access_pb2_grpc import AdminServiceStub
+from conexiones.gen.conexiones.v1.images_pb2 import (
+    DeleteImageRequest,
+    GetImageRequest,
+    SignImageUrlRequest,
+    WatchImagesRequest,
+)
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
+from conexiones.gen.conexiones.v1.uploads_pb2 import GetLimitsRequest
+from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
+from conexiones.gen.user_pb2 import GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+from conexiones.testing import Server
+from tests.support.bitmaps import bitmap
+from tests.support.failures import detail, reason
+from tests.support.waiting import DEADLINE
+
+IMAGE = b"".join(bitmap(20, 10))
+
+
+class Callers:
+    """Calls a server, each time with the secret that is given."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.address = server.address
+        self.admin = (folder / "admin-token").read_text().strip()
+        self.channel = grpc.insecure_channel(server.address)
+
+    def call(self, stub: Any, method: str, request: Any, secret: str | None) -> Any:
+        metadata = [] if secret is None else [("authorization", f"Bearer {secret}")]
+        return getattr(stub(self.channel), method)(request, metadata=metadata, timeout=DEADLINE)
+
+    def token(self, *scopes: str, **more: Any) -> tuple[str, str]:
+        """The id and the secret of a new token."""
+        request = CreateTokenRequest(name="somebody", scopes=[f"SCOPE_{one}" for one in scopes], **more)
+        made = self.call(AdminServiceStub, "CreateToken", request, self.admin)
+        return made.token.id, made.secret
+
+    def limits(self, secret: str | None) -> Any:
+        return self.call(UploadServiceStub, "GetLimits", GetLimitsRequest(), secret)
+
+    def image(self) -> str:
+        request = GetUserRequest(image=IMAGE)
+        return str(self.call(UsuarioServicioStub, "ProcessImage", request, self.admin).image_info.id)
+
+    def link(self, **more: Any) -> str:
+        request = SignImageUrlRequest(**more)
+        return str(self.call(ImageServiceStub, "SignImageUrl", request, self.admin).path)
+
+
+@pytest.fixture
+def callers(start: Callable[..., Server], tmp_path: Path) -> Iterator[Callers]:
+    made = Callers(start(tmp_path, auth="required"), tmp_path)
+    with made.channel:
+        yield made
+
+
+def fetched(address: str, path: str) -> tuple[int, Message, bytes]:
+    """The status, the headers and the body that plain HTTP gives."""
+    host, _, port = address.rpartition(":")
+    with closing(HTTPConnection(host, int(port), timeout=DEADLINE)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+
+def refused(call: Callable[..., Any], *given: Any) -> str:
+    with pytest.raises(grpc.RpcError) as error:
+        call(*given)
+    return reason(error.value)
+
+
+def test_who_has_which_secret(callers: Callers) -> None:
+    assert refused(callers.limits, None) == "NO_CREDENTIALS"
+    assert refused(callers.limits, callers.admin[:-1]) == "TOKEN_MISTYPED"
+    assert refused(callers.limits, mint(TOKEN)) == "TOKEN_UNKNOWN"
+    assert callers.limits(callers.admin).access.subject == "token:admin"
+    token, secret = callers.token("READ", own=True)
+    access = callers.limits(secret).access
+    assert (access.subject, access.own, list(access.scopes)) == ("token:somebody", True, [1])
+    callers.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=token), callers.admin)
+    assert refused(callers.limits, secret) == "TOKEN_REVOKED"
+    _, secret = callers.token("READ", ttl={"nanos": 1})
+    assert refused(callers.limits, secret) == "TOKEN_EXPIRED"
+    unknown = RevokeTokenRequest(id="0")
+    assert refused(callers.call, AdminServiceStub, "RevokeToken", unknown, callers.admin) == "TOKEN_NOT_FOUND"
+
+
+def test_scopes(callers: Callers) -> None:
+    image = callers.image()
+    _, reader = callers.token("READ")
+    assert callers.call(ImageServiceStub, "GetImage", GetImageRequest(id=image), reader).image.id == image
+    with pytest.raises(grpc.RpcError) as error:
+        callers.call(ImageServiceStub, "DeleteImage", DeleteImageRequest(id=image), reader)
+    info = detail(error.value, ErrorInfo())
+    assert (info.reason, info.metadata["scope"]) == ("SCOPE_MISSING", "delete")
+
+
+def test_whoever_guesses_is_slowed_down(callers: Callers) -> None:
+    _, fresh = callers.token("READ")
+    seen = {refused(callers.limits, mint(TOKEN)) for _ in range(30)}
+    assert seen == {"TOKEN_UNKNOWN", "RATE_EXCEEDED"}
+    # What was right before goes on; what was not used yet may be a guess.
+    assert callers.limits(callers.admin)
+    assert refused(callers.limits, fresh) == "RATE_EXCEEDED"
+
+
+def test_a_link_opens_one_image_as_it_was_signed(callers: Callers) -> None:
+    image, other = callers.image(), callers.image()
+    link = callers.link(id=image)
+    status, _, body = fetched(callers.address, link)
+    assert (status, body) == (200, IMAGE)
+    path, _, query = link.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    changed = [
+        f"/images/{other}?{query}",
+        f"{link}&width=8",
+        f"{path}?{urlencode([(name, value[:-1] if name == 'expires' else value) for name, value in pairs])}",
+        *(f"{path}?{urlencode([pair for pair in pairs if pair[0] != name])}" for name, _ in pairs[:-1]),
+        f"{link}A",
+    ]
+    for one in changed:
+        status, _, body = fetched(callers.address, one)
+        assert (status, b"LINK_INVALID" in body) == (401, True), one
+    status, headers, body = fetched(callers.address, path)
+    assert (status, b"NO_CREDENTIALS" in body) == (401, True)
+    assert headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_link_ends(callers: Callers) -> None:
+    """By its time, and with the token that signed it."""
+    image = callers.image()
+    token, secret = callers.token("READ", ttl={"seconds": 1000})
+    link = callers.call(ImageServiceStub, "SignImageUrl", SignImageUrlRequest(id=image), secret).path
+    assert fetched(callers.address, link)[0] == 200
+    callers.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=token), callers.admin)
+    status, _, body = fetched(callers.address, link)
+    assert (status, b"TOKEN_REVOKED" in body) == (401, True)
+    short = callers.link(id=image, ttl={"seconds": 1})
+    # An answer under way is broken off.
+    while (found := fetched(callers.address, short))[0] != 401:
+        pass
+    assert b"LINK_EXPIRED" in found[2]
+
+
+async def test_an_open_stream_ends_with_its_token(callers: Callers) -> None:
+    token, secret = callers.token("READ")
+    async with grpc.aio.insecure_channel(callers.address) as channel:
+        metadata = [("authorization", f"Bearer {secret}")]
+        watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest(), metadata=metadata)
+        await anext(aiter(watch))
+        revoke = RevokeTokenRequest(id=token)
+        await asyncio.to_thread(callers.call, AdminServiceStub, "RevokeToken", revoke, callers.admin)
+        async with asyncio.timeout(DEADLINE):
+            assert await watch.code() == grpc.StatusCode.UNAUTHENTICATED
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await anext(aiter(watch))
+    assert reason(error.value) == "TOKEN_REVOKED"
+
+
+def test_tokens_are_listed(callers: Callers) -> None:
+    ids = [callers.token("READ")[0] for _ in range(3)]
+    request = ListTokensRequest(page_size=2, name="somebody")
+    page = callers.call(AdminServiceStub, "ListTokens", request, callers.admin)
+    request.page_token = page.next_page_token
+    rest = callers.call(AdminServiceStub, "ListTokens", request, callers.admin)
+    assert [one.id for one in (*page.tokens, *rest.tokens)] == ids[::-1]
+    assert not rest.next_page_token
