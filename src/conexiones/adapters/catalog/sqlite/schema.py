@@ -2,6 +2,12 @@
 
 import sqlite3
 
+JUDGE_OF_FACTS = (
+    # 1 stands for all versions of the program that did not say which judge they had.
+    "ALTER TABLE facts ADD COLUMN judge INTEGER NOT NULL DEFAULT 1",
+    "CREATE INDEX facts_by_judge ON facts (judge)",
+)
+
 # INTEGER holds 64 bits in SQLite. A table without a rowid is the tree of its primary key: one tree less to
 # write for each row, and each index has the primary key as its last column.
 STEPS: dict[int, tuple[str, ...]] = {
@@ -100,6 +106,7 @@ STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE images ADD COLUMN name TEXT",
         "ALTER TABLE uploads ADD COLUMN name TEXT",
     ),
+    7: JUDGE_OF_FACTS,
 }
 """Version → the statements that make its tables from those of the version before. A released step never
 changes. A new file is made by all of them."""
