@@ -210,7 +210,7 @@ async def test_names_that_are_no_utf_8(client: AsyncClient, photograph: bytes, t
     image = await client.upload(path, resume=True)
     assert image.name == "\ufffd\ufffd.jpg"
     await client.download(image.id, path)
-    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    assert names(tmp_path) == [path.name]
     for name in ("\udcff.jpg", "a\ud83e"):
         with pytest.raises(errors.InvalidField) as refused:
             await client.upload(path, name=name)
