@@ -29,7 +29,7 @@ class Blobs(Protocol):
 
     def removing(self, digest: bytes) -> AbstractAsyncContextManager[None]:
         """The context of a call of the catalog's `delete_image`: when it ends, `delete` is done. Should a
-        crash come in between, the next start does it."""
+        crash come in between, or the call be cancelled, or `delete` fail, the next start does it."""
 
     async def delete(self, digest: bytes) -> None:
         """Deletes a blob unless the catalog or an upload refers to it. A blob that is not there is no error.

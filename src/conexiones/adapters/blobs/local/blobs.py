@@ -105,9 +105,11 @@ class LocalBlobs:
         await self._folder.run(self._mark, marker)
         try:
             yield
-            await self.delete(digest)
-        finally:
+        except ConexionesError:  # then no row was deleted
             await self._folder.run(marker.unlink)
+            raise
+        await self.delete(digest)
+        await self._folder.run(marker.unlink)
 
     async def delete(self, digest: bytes) -> None:
         """As in the port; durable."""
