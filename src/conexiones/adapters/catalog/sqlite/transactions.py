@@ -102,11 +102,12 @@ WHERE (facts.digest IS NULL OR facts.problem IN ('SECONDS', 'MEMORY', 'CRASH', '
 AND (?1 IS NULL OR id < ?1)
 ORDER BY id DESC LIMIT ?2
 """
-# The first condition is false at once, by the index, where nothing is left to do.
+# The first condition is false at once, by the index, where nothing is left to do. All blobs, as x'', are
+# greater than any text.
 _JUDGED_BEFORE = f"""
 {_select(ImageRecord, "images")} JOIN facts ON facts.digest = images.digest
 WHERE EXISTS (SELECT 1 FROM facts WHERE judge < ?1) AND facts.judge < ?1
-AND (?2 IS NULL OR id < ?2)
+AND id < coalesce(?2, x'')
 ORDER BY id DESC LIMIT ?3
 """  # noqa: S608 (our own names)
 
