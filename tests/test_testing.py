@@ -14,6 +14,7 @@ from conexiones import Client
 from conexiones.errors import ConexionesError
 from conexiones.testing import Server, ServerError, hostile_samples, samples, serve
 from tests.support.paths import ROOT
+from tests.support.waiting import DEADLINE
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(), re.DOTALL)
 
@@ -24,7 +25,7 @@ def test_the_examples_run(example: str) -> None:
         [sys.executable, "-W", "error", "-c", example],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=4 * DEADLINE,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -61,7 +62,7 @@ def test_a_server_ends_with_its_owner_whatever_kills_that(way: str) -> None:
         owner.kill()
         owner.wait()
         try:
-            assert psutil.wait_procs(family, timeout=60)[1] == []
+            assert psutil.wait_procs(family, timeout=DEADLINE)[1] == []
         finally:
             for child in children:
                 with suppress(psutil.NoSuchProcess):

@@ -32,7 +32,7 @@ export interface DownloadOptions {
   /** Aborts the download at once; `signal.reason` is thrown. */
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
-  /** Keep the bytes that came when the download of a file fails, and continue from there the next time. */
+  /** Continue with the bytes that an earlier download to the same path left when it ended early. */
   resume?: boolean | undefined;
   /** Milliseconds for the whole download. Without it, a download may take any time as long as there is progress. */
   deadlineMs?: number | undefined;

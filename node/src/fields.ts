@@ -18,7 +18,11 @@ export type Checks<T> = { readonly [Name in keyof Required<T>]: Check };
 
 const LARGEST_INT32 = 2 ** 31 - 1;
 
-export const text = kind((value) => typeof value === "string", ["text", "un texto"]);
+/** Text that UTF-8 can hold: half of a surrogate pair would arrive as another character. */
+export const text = kind(
+  (value) => typeof value === "string" && !/\p{Cs}/u.test(value),
+  ["text of whole characters", "un texto de caracteres completos"],
+);
 export const flag = kind((value) => typeof value === "boolean", ["true or false", "true o false"]);
 export const listener = kind((value) => typeof value === "function", ["a function", "una función"]);
 export const bytes = kind(types.isUint8Array, ["bytes, as a Uint8Array", "bytes, en un Uint8Array"]);

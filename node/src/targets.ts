@@ -2,7 +2,8 @@
 // a path can name is written to.
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { lstat, open, rename, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Writable } from "node:stream";
@@ -65,36 +66,54 @@ async function downloadPath(rpc: Rpc, id: string, path: string, options: Setting
 }
 
 /**
- * Downloads into a part file beside the file, which then takes its name and its permissions. With `resume`, the name of
- * the part file contains the image's id, the rendition and the range, so that a part file is only ever resumed by the
- * same download.
+ * Downloads into a part file beside the file, which then takes its name and its permissions. If the download ends early,
+ * what has come is in a part file whose name contains the image's id, the rendition and the range, so that only the same
+ * download ever resumes it. Without `resume`, the part file has a name of its own until then: several downloads to one
+ * path do not meet.
  */
 async function downloadFile(rpc: Rpc, id: string, { path, mode }: Place, options: Settings): Promise<Received> {
   const { offset = 0, limit = 0, resume = false, rendition } = options;
+  // The id becomes part of a name. What is no id brings no bytes, which would be kept under that name.
   if (resume && !/^[0-9a-zA-Z-]+$/.test(id)) throw new TypeError(`${JSON.stringify(id)} is no id of an image.`);
   const range = offset || limit ? `.${offset}+${limit}` : "";
   const form = rendition ? `.${renditionName(rendition)}` : "";
-  const part = beside(path, `.${resume ? id + form + range : randomUUID()}.part`);
+  const kept = beside(path, `.${id}${form}${range}.part`);
+  const part = resume ? kept : beside(path, `.${randomUUID()}.part`);
   const handle = await openPart(part, resume, path);
   let received: Received;
-  let size = 0;
+  let file: Stats | undefined;
   try {
     try {
       received = await download(rpc, id, await FileSink.over(handle), options);
       if (mode !== undefined) await handle.chmod(mode);
       await handle.sync();
     } finally {
-      size = (await handle.stat()).size;
+      file = await handle.stat();
       await handle.close();
     }
+    if (resume && !(await isStill(part, file))) throw new Error(`Another download to ${path} replaced its part file.`);
     await rename(part, path);
   } catch (error) {
     // An empty part file cannot be resumed.
-    if (!resume || size === 0) await rm(part, { force: true });
+    if (!file?.size) await rm(part, { force: true });
+    else if (!resume) await keep(part, kept, file.size);
     throw error;
   }
   await syncFolder(dirname(path));
   return received;
+}
+
+/** Gives a part file the name under which it is resumed, unless more is there already. */
+async function keep(part: string, kept: string, size: number): Promise<void> {
+  const before = await lstat(kept).catch(() => undefined);
+  if (before && (!before.isFile() || before.size >= size)) await rm(part, { force: true });
+  else await rename(part, kept);
+}
+
+/** Whether a path names that file. */
+async function isStill(path: string, { dev, ino }: Stats): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  return found?.dev === dev && found.ino === ino;
 }
 
 /** Throws the error of the part file as one of the file that the caller named. */

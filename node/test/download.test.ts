@@ -118,20 +118,24 @@ describe("what breaks", () => {
     assert.deepEqual(await readdir(place), []);
   });
 
-  it("its signal: at once, and nothing is left", async () => {
+  it("its signal: at once, and nothing is left of nothing", async () => {
     const place = await folder();
-    const controller = new AbortController();
-    const options = { signal: controller.signal, onProgress: () => controller.abort() };
-    await assert.rejects(conexiones.download(image.id, join(place, "image"), options), { name: "AbortError" });
+    const target = join(place, "image");
+    const options = { signal: AbortSignal.abort() };
+    await assert.rejects(conexiones.download(image.id, target, options), { name: "AbortError" });
+    const network = await brokenNetwork(0, Infinity);
+    const lonely = client({ address: network.address });
+    const early = { signal: AbortSignal.timeout(20) };
+    await assert.rejects(lonely.download(image.id, target, early), { name: "TimeoutError" });
     assert.deepEqual(await readdir(place), []);
   });
 });
 
 describe("resume", () => {
-  const interrupted = async (place: string) => {
+  const interrupted = async (place: string, resume = true, most = 2 * MiB) => {
     const controller = new AbortController();
-    const onProgress = ({ bytes }: Progress) => bytes > 2 * MiB && controller.abort();
-    const options = { resume: true, signal: controller.signal, onProgress };
+    const onProgress = ({ bytes }: Progress) => bytes > most && controller.abort();
+    const options = { resume, signal: controller.signal, onProgress };
     await assert.rejects(conexiones.download(image.id, join(place, "image"), options), { name: "AbortError" });
     const [part, ...others] = await readdir(place);
     assert.deepEqual([part, others], [`image.${image.id}.part`, []]);
@@ -151,6 +155,53 @@ describe("resume", () => {
     await interrupted(place);
     const [first] = await resumed(place);
     assert.ok((first ?? 0) > 2 * MiB);
+  });
+
+  it("goes on with what came without it", async () => {
+    const place = await folder();
+    const came = await readFile(await interrupted(place, false));
+    assert.ok(came.length > 2 * MiB);
+    assert.ok(bytes.subarray(0, came.length).equals(came));
+    const [first] = await resumed(place);
+    assert.equal(first, came.length);
+  });
+
+  it("goes on with the most that came", async () => {
+    const place = await folder();
+    const most = (await readFile(await interrupted(place, false, 4 * MiB))).length;
+    assert.equal((await readFile(await interrupted(place, false, 2 * MiB))).length, most);
+    const more = (await readFile(await interrupted(place, false, 6 * MiB))).length;
+    assert.ok(more > most);
+    const [first] = await resumed(place);
+    assert.equal(first, more);
+  });
+
+  it("is of one range", async () => {
+    const place = await folder();
+    const target = join(place, "image");
+    const controller = new AbortController();
+    const options = { offset: MiB, signal: controller.signal, onProgress: () => controller.abort() };
+    await assert.rejects(conexiones.download(image.id, target, options), { name: "AbortError" });
+    const part = `image.${image.id}.${MiB}+0.part`;
+    assert.deepEqual(await readdir(place), [part]);
+    const begun = (await readFile(join(place, part))).length;
+    const seen: number[] = [];
+    const again = { resume: true, onProgress: ({ bytes }: Progress) => seen.push(bytes) };
+    await conexiones.download(image.id, target, { ...again, offset: MiB });
+    assert.deepEqual([seen[0], await readdir(place)], [begun, ["image"]]);
+    assert.ok(bytes.subarray(MiB).equals(await readFile(target)));
+  });
+
+  it("is not in the way of others: downloads to one path do not meet", async () => {
+    const place = await folder();
+    const target = join(place, "image");
+    const stopped = new AbortController();
+    const some = { signal: stopped.signal, onProgress: ({ bytes }: Progress) => bytes > 4 * MiB && stopped.abort() };
+    const aborted = assert.rejects(conexiones.download(image.id, target, some), { name: "AbortError" });
+    await Promise.all([1, 2, 3].map(() => conexiones.download(image.id, target)));
+    await aborted;
+    assert.ok(bytes.equals(await readFile(target)));
+    assert.deepEqual((await readdir(place)).sort(), ["image", `image.${image.id}.part`]);
   });
 
   it("begins again where that was damaged meanwhile", async () => {

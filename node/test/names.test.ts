@@ -43,6 +43,22 @@ describe("the name of a file", () => {
     for (const name of ["two\nlines.jpg", "ñ".repeat(128)]) await assert.rejects(named(photograph, { name }), { field: "name" });
   });
 
+  it("may have any characters, and is never cut within one", async () => {
+    const strange = ["Ma\u0301laga.jpg", "👨‍👩‍👧🏽.jpg", "foto\u202Egpj.jpg", "\u200Fصورة.jpg", "\u{10FFFF}\uFFFF.jpg", "\u200B", " .jpg"];
+    for (const name of strange) {
+      assert.equal(await named(photograph, { name }), name);
+      assert.equal(await named(new File([photograph], name)), name);
+    }
+    assert.equal(await named(new File([photograph], "🦤".repeat(100))), "🦤".repeat(63));
+    // Half of a surrogate pair is no character.
+    for (const name of ["\uD83E.jpg", "a\uDD24"]) {
+      const fault = { reason: "INVALID_FIELD", field: "name" };
+      await assert.rejects(named(photograph, { name }), fault);
+      await assert.rejects(conexiones.getUser({ name }), fault);
+      assert.equal(await named(new File([photograph], name)), name.replace(/\p{Cs}/u, "\uFFFD"));
+    }
+  });
+
   it("is in every description", async () => {
     const user = randomUUID();
     const { id, name } = await conexiones.upload(elephant, { user });

@@ -26,9 +26,9 @@ from conexiones.settings import PREFIX, table, variable
 
 __all__ = ["Sample", "Server", "ServerError", "hostile_samples", "samples", "serve"]
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 """How long the server may take to become ready."""
-STOP_SECONDS = 30.0
+STOP_SECONDS = 90.0
 """How long the server may take to end."""
 
 

@@ -1,6 +1,8 @@
 """`conexiones doctor` finds each fault that it checks for; each is brought about here."""
 
+import fcntl
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from contextlib import closing
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -132,6 +134,27 @@ def test_who_has_the_port(shared: Server) -> None:
         assert "(process " in other.says
     assert port("127.0.0.1:0").state == "ok"
     assert (port("nonsense").state, port("192.0.2.1:50051").state) == ("FAIL", "FAIL")
+
+
+def test_who_has_the_port_while_its_files_come_and_go() -> None:
+    done = Event()
+
+    def open_and_close() -> None:
+        while not done.is_set():
+            for descriptor in [os.dup(2) for _ in range(100)]:
+                os.close(descriptor)
+
+    busy = Thread(target=open_and_close)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        last = fcntl.fcntl(taken, fcntl.F_DUPFD, 500)  # behind those that come and go
+    with socket.socket(fileno=last) as taken:
+        busy.start()
+        try:
+            found = {port(f"127.0.0.1:{taken.getsockname()[1]}").says for _ in range(20)}
+        finally:
+            done.set()
+            busy.join()
+    assert all(f"(process {os.getpid()})" in says for says in found), found
 
 
 def test_nobody_answers() -> None:

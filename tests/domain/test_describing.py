@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,17 @@ from PIL import Image
 
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from conexiones.domain.decoding import is_large
+from conexiones.domain.decoding import JUDGE, is_large
 from conexiones.domain.describing import Describing
+from conexiones.domain.formats import ImageHeader
 from conexiones.domain.images import Images
 from conexiones.ports.records import Facts, ImageRecord
 from conexiones.shares import Caller
 from tests.adapters.decoder.workers import Pool, encoded, pool
 from tests.domain.conftest import LIMITS
+from tests.domain.formats.test_refused_formats import camera
 from tests.support import corpus_heic
+from tests.support.orientations import entry, exif, with_exif
 from tests.support.waiting import DEADLINE, idle
 
 ANA, BEA = Caller("ana", "1"), Caller("bea", "1")
@@ -31,6 +35,7 @@ class Gallery:
     def __init__(self, catalog: SqliteCatalog, images: Images, store: LocalStore, prompt: Pool, quiet: Pool):
         self.catalog = catalog
         self.images = images
+        self._staging = store.staging
         self.prompt = prompt
         self.describing = Describing(catalog, catalog, store.blobs, prompt=prompt, quiet=quiet, limits=LIMITS)
 
@@ -54,6 +59,20 @@ class Gallery:
                     if event.kind == "DESCRIBED":
                         ids.append(event.image_id)
         return ids
+
+    async def as_read_earlier(self, data: bytes, header: ImageHeader) -> ImageRecord:
+        """An image of which an earlier version said that, without facts. This one need not accept it."""
+        staged = self._staging.stage()
+        await staged.write(data)
+
+        async def add(digest: bytes) -> ImageRecord:
+            image = self.images.record(digest, len(data), header, user=None)
+            await self.catalog.add_image(image)
+            return image
+
+        image = await staged.publish(add)
+        await staged.settle()
+        return image
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -134,7 +153,7 @@ async def test_what_another_version_could_not_decode_is_described_again(gallery:
         heic = await gallery.images.add(corpus_heic.encoded("plain"))
         unknown = await gallery.images.add(corpus_heic.sequence(*[corpus_heic.picture().data] * 2))
         assert await gallery.described(2)
-    await gallery.catalog.put_facts(heic.digest, Facts(problem="UNSUPPORTED"), now=0)
+    await gallery.catalog.put_facts(heic, Facts(problem="UNSUPPORTED"), judge=JUDGE, now=0)
     async with gallery.running():
         small = await gallery.small(1)
         # Of what is still not decoded there is no event: it has the facts that it had.
@@ -143,3 +162,69 @@ async def test_what_another_version_could_not_decode_is_described_again(gallery:
     known = await gallery.describing.known([heic, unknown])
     assert known[heic.digest].problem == ""
     assert known[unknown.digest].problem == "UNSUPPORTED"
+
+
+CORRUPT = Facts(problem="CORRUPT")
+TURNED = with_exif("JPEG", Image.new("RGB", (60, 40), "red"), b"Exif\0\0" + exif(">", entry(">", 4, 6)))
+"""A JPEG that is turned by a LONG, which makes it 40 × 60."""
+AS_STORED = ImageHeader(format="JPEG", width=60, height=40)
+
+
+async def test_what_an_earlier_version_said_is_corrected(gallery: Gallery) -> None:
+    turned = await gallery.as_read_earlier(TURNED, AS_STORED)
+    twin = await gallery.as_read_earlier(TURNED, AS_STORED)
+    right = await gallery.small(1)
+    async with gallery.running():
+        await gallery.described(3)
+    facts = (await gallery.describing.known([right]))[right.digest]
+    await gallery.catalog.put_facts(turned, CORRUPT, judge=JUDGE - 1, now=0)
+    await gallery.catalog.put_facts(right, facts, judge=JUDGE - 1, now=0)
+    _, before = await gallery.catalog.event_range()
+    async with gallery.running(), asyncio.timeout(DEADLINE):
+        await gallery.catalog.changed(before)
+    # The newest is judged first, and has no event as nothing of it changed.
+    events = await gallery.catalog.events(after=before, limit=100)
+    assert [(event.kind, event.image_id) for event in events] == [
+        ("DESCRIBED", turned.id),
+        ("DESCRIBED", twin.id),
+    ]
+    for image in (turned, twin):
+        assert await gallery.catalog.get_image(image.id) == replace(image, width=40, height=60)
+    known = await gallery.describing.known([turned, right])
+    assert known[turned.digest].color_space == "RGB"
+    assert known[right.digest] == facts
+    assert await gallery.catalog.judged_before(JUDGE, before=None, limit=1) == []
+
+
+async def test_what_an_earlier_version_had_not_described_is_corrected(gallery: Gallery) -> None:
+    image = await gallery.as_read_earlier(TURNED, AS_STORED)
+    async with gallery.running():
+        await gallery.described(1)
+    assert await gallery.catalog.get_image(image.id) == replace(image, width=40, height=60)
+
+
+async def test_what_is_new_is_described_before_anything_is_judged_again(gallery: Gallery) -> None:
+    old = [await gallery.small(shade) for shade in range(5)]
+    for image in old:
+        await gallery.catalog.put_facts(image, CORRUPT, judge=JUDGE - 1, now=0)
+    large, small = await gallery.large(1), await gallery.small(9)
+    async with gallery.running():
+        order = await gallery.described(12)
+    assert order[5:] == [small.id, large.id, *(image.id for image in reversed(old))]
+
+
+async def test_new_bytes_that_were_known_are_judged_by_this_version(gallery: Gallery) -> None:
+    old = await gallery.as_read_earlier(TURNED, AS_STORED)
+    await gallery.catalog.put_facts(old, CORRUPT, judge=JUDGE - 1, now=0)
+    image = await gallery.images.add(TURNED)
+    assert (await gallery.describing.of(image, caller=ANA)).problem == ""
+    assert await gallery.catalog.get_image(old.id) == replace(old, width=40, height=60)
+
+
+async def test_raw_images_that_were_taken_for_tiff_are_unsupported(gallery: Gallery) -> None:
+    raw = await gallery.as_read_earlier(camera(b"NIKON\0"), ImageHeader(format="TIFF", width=8, height=8))
+    await gallery.catalog.put_facts(raw, Facts(color_space="RGB"), judge=JUDGE - 1, now=0)
+    async with gallery.running():
+        await gallery.described(2)
+    assert await gallery.describing.known([raw]) == {raw.digest: Facts(problem="UNSUPPORTED")}
+    assert await gallery.catalog.get_image(raw.id) == raw

@@ -20,6 +20,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
     WriteChunkRequest,
 )
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
+from conexiones.sdk.results import Described
 from conexiones.testing import Server
 from tests.folders.made import COMMITTED, HERE, UNFINISHED, events, newest_token, shown
 from tests.support.waiting import DEADLINE
@@ -45,8 +46,7 @@ def test_a_folder_reads_the_same_and_goes_on(
 ) -> None:
     state = json.loads((HERE / f"folder-{number}.json").read_text())
     uploads = {name: upload["id"] for name, upload in state["uploads"].items()}
-    # What that version could not decode, this one may: then it describes it anew after its start.
-    again = {image["id"] for image in state["images"] if image["facts"]["problem"] == "UNSUPPORTED"}
+    again = {image["id"] for image in state["images"] if said_otherwise(image)}
 
     def old(found: list[list[str]]) -> list[list[str]]:
         return [event for event in found if event[1] != "Described" or event[2] not in again]
@@ -77,6 +77,41 @@ def test_a_folder_reads_the_same_and_goes_on(
         (stored, *_) = old(events(client, after=tokens[-1], until=newest_token(channel)))
         assert stored[1:] == ["Stored", image_id]
         assert int(tokens[-1]) < int(stored[0]) <= int(tokens[-1]) + 1 + len(again)
+
+
+def said_otherwise(image: dict[str, Any]) -> bool:
+    """Whether this version finds other facts of an image, some time after its start: it decodes more, and
+    knows which GIFs are transparent."""
+    return image["facts"]["problem"] == "UNSUPPORTED" or image["format"] == "GIF"
+
+
+def test_what_an_earlier_version_said_is_corrected_after_the_start(
+    tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    """Of all images of the folder the size was read as if nothing were turned, and none could be decoded."""
+    data_dir = unpacked(3, tmp_path)
+    with closing(sqlite3.connect(data_dir / "catalog.sqlite3")) as connection:
+        connection.execute("UPDATE images SET width = height, height = width, frames = 9")
+        connection.execute("UPDATE facts SET problem = 'CORRUPT', color_space = '', blur_hash = ''")
+        connection.commit()
+    state = json.loads((HERE / "folder-3.json").read_text())
+    uploads = {name: upload["id"] for name, upload in state["uploads"].items()}
+    left = {image["id"] for image in state["images"]}
+    server = start(data_dir)
+    with Client(server.address) as client, grpc.insecure_channel(server.address) as channel:
+        last, *_ = reversed(state["events"])
+        for event in client.watch(resume_token=last[0]):
+            assert isinstance(event, Described)
+            left -= {event.image.id}
+            if not left:
+                break
+        again = shown(client, channel, names=list(state["users"]), uploads=uploads)
+    assert again["users"] == state["users"]
+    for found, before in zip(again["images"], state["images"], strict=True):
+        if said_otherwise(before):
+            assert found.pop("facts")["problem"] == ""
+            del before["facts"]
+        assert found == before
 
 
 def finished(uploads: UploadServiceStub, open_upload: str, name: str) -> Upload:

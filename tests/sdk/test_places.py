@@ -204,6 +204,19 @@ async def test_a_part_is_never_anything_but_a_file(client: AsyncClient, stored: 
     assert secret.read_bytes() == b"secret"
 
 
+async def test_names_that_are_no_utf_8(client: AsyncClient, photograph: bytes, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xfe.jpg")
+    path.write_bytes(photograph)
+    image = await client.upload(path, resume=True)
+    assert image.name == "\ufffd\ufffd.jpg"
+    await client.download(image.id, path)
+    assert names(tmp_path) == [path.name]
+    for name in ("\udcff.jpg", "a\ud83e"):
+        with pytest.raises(errors.InvalidField) as refused:
+            await client.upload(path, name=name)
+        assert refused.value.field == "name"
+
+
 async def test_long_names(client: AsyncClient, photograph: bytes, tmp_path: Path) -> None:
     path = tmp_path / LONG
     path.write_bytes(photograph)

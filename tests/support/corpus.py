@@ -364,7 +364,7 @@ def broken() -> dict[str, tuple[bytes, type[ImageError]]]:
         "gif without trailer": gif[:-1],
         "webp short": images()["WEBP lossy"][:-1],
         "tiff without directory": images()["TIFF strips"][:-20],
-        "bmp last row": images()["BMP 24 bit"][:-1],
+        "bmp last row": images()["BMP 24 bit"][:-4],
         "avif half": images()["AVIF 8 bit"][: len(images()["AVIF 8 bit"]) // 2],
         "heif short": images()["HEIF plain"][:-1],
         "only a signature": b"\x89PNG\r\n\x1a\n",

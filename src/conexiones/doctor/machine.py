@@ -76,6 +76,14 @@ def port(text: str) -> Finding:
     return Finding("port", "ok", f"{address} is free")
 
 
+def _target(link: Path) -> str:
+    """What a descriptor is; "" if it was closed since it was listed."""
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
+
+
 def _listener(port: int) -> str:
     """The program that listens on a TCP port; "" if this user may not see it."""
     sockets = set()
@@ -88,7 +96,7 @@ def _listener(port: int) -> str:
                     sockets.add(f"socket:[{cells[9]}]")
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if any(str(fd.readlink()) in sockets for fd in (process / "fd").iterdir()):
+            if any(_target(fd) in sockets for fd in (process / "fd").iterdir()):
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 name = (
                     "a conexiones server"

@@ -6,14 +6,16 @@ process only. Another process would describe it at the same time, to the same en
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 
-from conexiones.domain.decoding import Flights, is_large
+from conexiones.domain.decoding import JUDGE, Flights, is_large
+from conexiones.domain.formats import probe
 from conexiones.domain.ids import now
 from conexiones.domain.images import Limits
-from conexiones.errors import BlobCorrupt, NoPreview
+from conexiones.errors import BlobCorrupt, ImageError, NoPreview, UnsupportedFormat
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog, Descriptions
 from conexiones.ports.decoder import Decoder, Turn
@@ -43,6 +45,10 @@ class Describing:
     there, newest first, and follows the events of new ones at the same time. Large work waits until all that
     is small is done, or at most as long as other large work took. `run` decodes with `quiet`, which leaves
     the processor to `prompt`, the decoder for calls that wait.
+
+    While nothing of that is left, `run` judges again what an earlier version judged (JUDGE): it corrects the
+    format, width, height and frames of the images, and their facts. Ids, bytes and their entity tags stay.
+    What is no longer accepted stays stored as it was; its facts say why it is not shown.
     """
 
     def __init__(
@@ -62,10 +68,13 @@ class Describing:
         self._limits = limits
         self._flights: Flights[Facts] = Flights(prompt)
         self._quietly: dict[bytes, asyncio.Task[None]] = {}
-        self._large_left: deque[str] = deque()  # ids of images whose description is large work
+        # Ids of images whose description is large work, and whether an earlier version may have stored them.
+        self._large_left: deque[tuple[str, bool]] = deque()
         self._large_came = asyncio.Event()
         self._large_missed = False  # whether there are more than those
+        self._small_work = 0  # loops that are at small work
         self._small_done = asyncio.Event()  # set while no small work is left
+        self._large_done = asyncio.Event()  # set while no large work is left
 
     async def known(self, images: Iterable[ImageRecord]) -> dict[bytes, Facts]:
         """The facts of those images that have been described, by digest."""
@@ -73,7 +82,8 @@ class Describing:
         return await self._descriptions.facts(digests) if digests else {}
 
     async def of(self, image: ImageRecord, *, caller: Caller = SERVER) -> Facts:
-        """The facts of a stored image, which is described now if it was not. They may be a problem.
+        """The facts of an image that was stored by this version, perhaps a moment ago. It is described now if
+        it was not. They may be a problem.
 
         Raises ServerBusy. If all who wait for it have gone, it is left to `run`.
         """
@@ -90,43 +100,79 @@ class Describing:
         """Describes the images that are there and those that come, until it is cancelled."""
         _, newest = await self._catalog.event_range()
         self._large_left.clear()
+        self._small_done.clear()
+        self._large_done.clear()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow(newest, group.create_task(self._catch_up())))
+            group.create_task(self._catch_up())
+            group.create_task(self._follow(newest))
             group.create_task(self._describe_large())
+            group.create_task(self._judge_again())
+
+    @contextmanager
+    def _at_small_work(self) -> Iterator[None]:
+        self._small_work += 1
+        self._small_done.clear()
+        try:
+            yield
+        finally:
+            self._small_work -= 1
+            if not self._small_work:
+                self._small_done.set()
 
     async def _catch_up(self) -> None:
         before = None
-        while images := await self._descriptions.undescribed(before=before, limit=_BATCH):
+        with self._at_small_work():
+            while images := await self._descriptions.undescribed(before=before, limit=_BATCH):
+                for image in images:
+                    await self._take(image, earlier=True)
+                before = images[-1].id
+
+    async def _judge_again(self) -> None:
+        before = None
+        while images := await self._descriptions.judged_before(JUDGE, before=before, limit=_BATCH):
             for image in images:
-                await self._take(image)
+                while not (self._small_done.is_set() and self._large_done.is_set()):
+                    await self._small_done.wait()
+                    await self._large_done.wait()
+                if not await self._up_to_date(image):
+                    begin = asyncio.get_running_loop().time()
+                    await self._find_quietly(image, earlier=True)
+                    # Nobody waits for this, so that half of the time is left to others.
+                    took = asyncio.get_running_loop().time() - begin
+                    await asyncio.sleep(min(REST_SECONDS, took))
             before = images[-1].id
 
-    async def _follow(self, at: int, catching_up: "asyncio.Task[None]") -> None:
+    async def _follow(self, at: int) -> None:
         while True:
-            if catching_up.done():
-                self._small_done.set()
             await self._catalog.changed(at)
-            self._small_done.clear()
-            oldest, newest = await self._catalog.event_range()
-            if at < oldest:
-                # So many events came that the catalog has forgotten some of them already.
-                at = newest
-                await self._catch_up()
-                continue
-            for event in await self._catalog.events(after=at, limit=_BATCH):
-                at = event.sequence
-                if event.kind != "STORED":
-                    continue
-                image = await self._catalog.get_image(event.image_id)
-                if image and not await self.known([image]):
-                    await self._take(image)
+            with self._at_small_work():
+                at = await self._take_new(at)
 
-    async def _take(self, image: ImageRecord) -> None:
-        """Describes an image, or leaves it for later if that is large work."""
+    async def _take_new(self, at: int) -> int:
+        """Describes the images of the next events after `at`, and gives the sequence of the last one."""
+        oldest, newest = await self._catalog.event_range()
+        if at < oldest:
+            # So many events came that the catalog has forgotten some of them already.
+            await self._catch_up()
+            return newest
+        for event in await self._catalog.events(after=at, limit=_BATCH):
+            at = event.sequence
+            if event.kind != "STORED":
+                continue
+            image = await self._catalog.get_image(event.image_id)
+            if image and not await self._up_to_date(image):
+                await self._take(image)
+        return at
+
+    async def _take(self, image: ImageRecord, *, earlier: bool = False) -> None:
+        """Describes an image, or leaves it for later if that is large work. `earlier` says that an earlier
+        version may have stored it, and said something else of it."""
         if not is_large(image):
-            await self._find_quietly(image)
-        elif len(self._large_left) < _LARGE_LEFT:
-            self._large_left.append(image.id)
+            await self._find_quietly(image, earlier=earlier)
+            return
+        self._large_done.clear()
+        if len(self._large_left) < _LARGE_LEFT:
+            self._large_left.append((image.id, earlier))
             self._large_came.set()
         else:
             self._large_missed = True
@@ -142,12 +188,14 @@ class Describing:
                     await self._look_for_large()
                 else:
                     self._large_came.clear()
+                    self._large_done.set()
                     await self._large_came.wait()
-            image = await self._catalog.get_image(self._large_left.popleft())
+            image_id, earlier = self._large_left.popleft()
+            image = await self._catalog.get_image(image_id)
             if image is None:
                 continue
             begin = loop.time()
-            await self._find_quietly(image)
+            await self._find_quietly(image, earlier=earlier)
             with suppress(TimeoutError):
                 async with asyncio.timeout(loop.time() - begin):
                     await self._small_done.wait()
@@ -160,12 +208,12 @@ class Describing:
             known = await self.known(images)
             for image in images:
                 if is_large(image) and image.digest not in known:
-                    await self._take(image)
+                    await self._take(image, earlier=True)
             if self._large_missed:
                 return
             before = images[-1].id
 
-    async def _find_quietly(self, image: ImageRecord) -> None:
+    async def _find_quietly(self, image: ImageRecord, *, earlier: bool) -> None:
         """Finds the facts. While many images come in, it leaves most of the time to storing them."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
@@ -176,11 +224,13 @@ class Describing:
                 taken_over = True
                 await asyncio.shield(under_way)
                 continue
-            if taken_over and await self.known([image]):
+            if taken_over and await self._up_to_date(image):
                 break
             task = self._quietly.get(image.digest)
             if task is None:
-                task = self._quietly[image.digest] = asyncio.create_task(self._describe_quietly(image))
+                task = self._quietly[image.digest] = asyncio.create_task(
+                    self._describe_quietly(image, earlier=earlier)
+                )
                 task.add_done_callback(lambda task: self._forget(image.digest, task))
             try:
                 await asyncio.wait((task,))
@@ -199,23 +249,49 @@ class Describing:
         if self._quietly.get(digest) is task:
             del self._quietly[digest]
 
-    async def _describe_quietly(self, image: ImageRecord) -> None:
+    async def _describe_quietly(self, image: ImageRecord, *, earlier: bool) -> None:
+        if earlier:
+            try:
+                image = await self._judged(image)
+            except UnsupportedFormat:
+                await self._put(image, Facts(problem="UNSUPPORTED"))
+                return
         if not await self._beyond_limits(image):
             with closing(await self._quiet.turn(large=is_large(image))) as turn:
                 await self._describe(image, turn)
 
     async def _found(self, image: ImageRecord) -> Facts | None:
         """The facts, as far as they need no decoder."""
-        known = await self.known([image])
+        known = await self._descriptions.facts({image.digest}, judge=JUDGE)
         return known.get(image.digest) or await self._beyond_limits(image)
+
+    async def _up_to_date(self, image: ImageRecord) -> bool:
+        """Whether this version found the facts, or one that says the same."""
+        return bool(await self._descriptions.facts({image.digest}, judge=JUDGE))
+
+    async def _judged(self, image: ImageRecord) -> ImageRecord:
+        """An image as it would be stored today. What would be refused is as it was. Raises
+        UnsupportedFormat."""
+        try:
+            header = await self._blobs.inspect(image.digest, probe)
+        except UnsupportedFormat:
+            raise
+        except (ImageError, BlobCorrupt):
+            return image
+        return replace(
+            image, format=header.format, width=header.width, height=header.height, frames=header.frames
+        )
 
     async def _beyond_limits(self, image: ImageRecord) -> Facts | None:
         """The facts of an image that has too many pixels to be decoded; of others None."""
         if image.width * image.height <= self._limits.decode_pixels:
             return None
         facts = Facts(problem="PIXELS")
-        await self._descriptions.put_facts(image.digest, facts, now=now())
+        await self._put(image, facts)
         return facts
+
+    async def _put(self, image: ImageRecord, facts: Facts) -> None:
+        await self._descriptions.put_facts(image, facts, judge=JUDGE, now=now())
 
     async def _promptly(self, image: ImageRecord, turn: Turn) -> Facts:
         if quietly := self._quietly.pop(image.digest, None):
@@ -231,9 +307,7 @@ class Describing:
         except BlobCorrupt:
             # The bytes are damaged, or were deleted a moment ago; then `put_facts` does nothing.
             facts = Facts(problem="CORRUPT")
-        if facts.problem and (await self.known([image])).get(image.digest) == facts:
-            return facts  # Nothing changed that an event would tell of.
-        await self._descriptions.put_facts(image.digest, facts, now=now())
+        await self._put(image, facts)
         return facts
 
     async def close(self) -> None:

@@ -1,5 +1,6 @@
 """The rules of stored images: finding, reading and deleting them."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -91,10 +92,21 @@ class Gallery:
         return page, _token(page[-1].id, filter) if len(found) > size else ""
 
     async def delete(self, image_id: str) -> None:
-        """Deletes an image, and also its bytes and renditions if no other image has the same bytes."""
+        """Deletes an image, and also its bytes and renditions if no other image has the same bytes. Is done
+        whole once it has begun, even if the caller is cancelled."""
         image = await self.get(image_id)
+        deleting = asyncio.ensure_future(self._delete(image))
+        try:
+            await asyncio.shield(deleting)
+        except asyncio.CancelledError:
+            await asyncio.wait((deleting,))
+            if not deleting.cancelled():
+                deleting.exception()  # nobody waits for it
+            raise
+
+    async def _delete(self, image: ImageRecord) -> None:
         async with self._blobs.removing(image.digest):
-            if await self._catalog.delete_image(image_id, now=now()) is None:
+            if await self._catalog.delete_image(image.id, now=now()) is None:
                 raise errors.ImageNotFound(field="id")
         await self._renditions.forget(image.digest)
 

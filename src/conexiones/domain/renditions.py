@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
-from conexiones.domain.decoding import Flights, is_large
+from conexiones.domain.decoding import JUDGE, Flights, is_large
 from conexiones.domain.images import Limits
 from conexiones.domain.ranges import pieces
 from conexiones.errors import InvalidField, NoPreview, NoRendition
@@ -44,9 +44,6 @@ _FORMAT_OF: Final[dict[ImageFormat, RenditionFormat]] = {
 """Image format → format of its rendition if the request names none. For others it is PNG, as lossless."""
 
 _ANIMATED = ("GIF", "WEBP", "AVIF")
-
-_VERSION = b"1"
-"""Version of how renditions are made. With another one, those that are kept are no longer found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,5 +180,5 @@ def _one_of(words: Sequence[str]) -> str:
 
 
 def _name(recipe: Recipe) -> str:
-    """The name under which a rendition is kept."""
-    return hashlib.sha256(_VERSION + repr(astuple(recipe)).encode()).hexdigest()[:32]
+    """The name under which a rendition is kept. Those that another JUDGE made are not found."""
+    return hashlib.sha256(f"{JUDGE}{astuple(recipe)!r}".encode()).hexdigest()[:32]

@@ -1,9 +1,13 @@
 """Immutable bytes by their digest."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from conexiones.ports.staging import Content
+
+T = TypeVar("T")
 
 
 class Blobs(Protocol):
@@ -18,9 +22,14 @@ class Blobs(Protocol):
     def local(self, digest: bytes) -> AbstractAsyncContextManager[Path]:
         """A local file of the bytes while the context lasts, to be read only."""
 
+    async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
+        """Gives judge(content), run in a thread, and raises what the judge raises. The content must not
+        outlive the call, and is checked as it is looked at. Of many bytes it is never all in memory at
+        once."""
+
     def removing(self, digest: bytes) -> AbstractAsyncContextManager[None]:
         """The context of a call of the catalog's `delete_image`: when it ends, `delete` is done. Should a
-        crash come in between, the next start does it."""
+        crash come in between, or the call be cancelled, or `delete` fail, the next start does it."""
 
     async def delete(self, digest: bytes) -> None:
         """Deletes a blob unless the catalog or an upload refers to it. A blob that is not there is no error.

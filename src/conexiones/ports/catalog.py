@@ -136,17 +136,23 @@ class Catalog(Protocol):
 class Descriptions(Protocol):
     """The facts of images, by the digest of their bytes: beside a Catalog, in the same transactions.
 
-    Facts are removed with the last image that has the bytes.
+    Facts are removed with the last image that has the bytes. Each have the number of the judge that found
+    them: a newer version of the program may say something else of the same bytes, and then has a greater one.
     """
 
-    async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
-        """The facts that are known, of at most 1,000 digests."""
+    async def facts(self, digests: Collection[bytes], *, judge: int = 0) -> dict[bytes, Facts]:
+        """The facts that are known, of at most 1,000 digests, from judges of at least that number."""
 
-    async def put_facts(self, digest: bytes, facts: Facts, *, now: int) -> None:
-        """Sets the facts, and appends an event for every image that has the bytes. If there is no such image
-        it does nothing."""
+    async def put_facts(self, image: ImageRecord, facts: Facts, *, judge: int, now: int) -> None:
+        """Sets the facts of the image's bytes and their judge. Sets format, width, height and frames of every
+        image that has the bytes to those of `image`. If any of that is news, except for the judge, it appends
+        an event for every such image. If there is no such image it does nothing."""
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
         """At most `limit` images without facts, or with a problem that may be a passing one (SECONDS, MEMORY,
         CRASH; UNSUPPORTED, until another version decodes more): newest first by id, those with ids less than
         `before`."""
+
+    async def judged_before(self, judge: int, *, before: str | None, limit: int) -> list[ImageRecord]:
+        """At most `limit` images whose facts are from judges of smaller numbers, newest first by id, those
+        with ids less than `before`."""

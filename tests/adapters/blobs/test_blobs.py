@@ -33,6 +33,27 @@ async def test_bytes_come_back_as_they_were(store: Store, size: int) -> None:
         assert path.read_bytes() == data
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_blobs_are_inspected(store: Store, size: int) -> None:
+    data = content(size)
+    staged = await fill(store.staging.stage(), data)
+    digest = await staged.publish(tell_nobody)
+    await staged.settle()
+
+    def judge(found: Content) -> tuple[int, int, bytes]:
+        return len(found), found[size // 2], found[:]
+
+    assert await store.blobs.inspect(digest, judge) == (size, data[size // 2], data)
+
+    def refuse(found: Content) -> None:
+        raise NotAnImage
+
+    with pytest.raises(NotAnImage):
+        await store.blobs.inspect(digest, refuse)
+    with pytest.raises(BlobCorrupt):
+        await store.blobs.inspect(bytes(32), judge)
+
+
 async def test_one_fragment_may_be_any_size(store: Store) -> None:
     data = content(64 * MIB)
     staged = store.staging.stage()

@@ -13,7 +13,7 @@ from conexiones.errors import NoPreview
 from conexiones.ports.records import Facts, Recipe
 from tests.adapters.decoder.similarity import distance, opened
 from tests.adapters.decoder.workers import Pool, pool, quarters
-from tests.support.tiffs import Entry, rational, short, tiff
+from tests.support.tiffs import Entry, directory, rational, short, tiff
 
 SIZE = (40, 30)
 PICTURE = quarters(*SIZE)
@@ -256,6 +256,27 @@ async def test_what_is_not_known_is_unsupported(decoder: Pool, tmp_path: Path, n
             await task
         causes.append(caught.value.facts["cause"])
     assert causes == ["UNSUPPORTED", "UNSUPPORTED"]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["DNG", "below"])
+async def test_the_thumbnail_of_a_raw_image_is_not_taken_for_it(
+    decoder: Pool, tmp_path: Path, kind: str, order: str
+) -> None:
+    """Earlier versions stored such files, with the size of the thumbnail."""
+    path = tmp_path / "image.tif"
+    thumbnail = [PICTURE.tobytes()]
+    if kind == "DNG":
+        path.write_bytes(tiff(SIZE, thumbnail, (50706, 1, 4, b"\1\4\0\0"), order=order))
+    else:
+        at = 1 << 16
+        entry = (330, 4, 1, struct.pack(order + "I", at))
+        data = tiff(SIZE, thumbnail, entry, order=order).ljust(at, b"\0")
+        path.write_bytes(data + directory(order, [short(order, 262, 32803)], at))
+    for task in (decoder.describe(path, format="TIFF"), seen(decoder, path)):
+        with pytest.raises(NoPreview) as caught:
+            await task
+        assert caught.value.facts["cause"] == "UNSUPPORTED"
 
 
 async def test_values_that_are_not_known_do_not_matter(decoder: Pool, tmp_path: Path) -> None:

@@ -110,11 +110,20 @@ def cuts(name: str, data: bytes) -> list[int]:
     return sorted({*chosen, *range(700), *range(len(data) - 300, len(data))})
 
 
+def padding(name: str, data: bytes) -> int:
+    """The bytes at the end that nobody needs. In a BMP they fill up the last row."""
+    if not name.startswith("BMP") or "rle" in name:
+        return PADDING.get(name, 0)
+    core = data[14] == 12
+    (depth,) = struct.unpack_from("<H", data, 24 if core else 28)
+    return (-probe(data).width * depth % 32) // 8
+
+
 @images
 def test_every_truncation_is_refused(name: str) -> None:
     data = IMAGES[name]
     for cut in cuts(name, data):
-        if cut >= len(data) - PADDING.get(name, 0):
+        if cut >= len(data) - padding(name, data):
             assert probe(data[:cut]) == probe(data)
             continue
         with pytest.raises((TruncatedImage, CorruptImage, NotAnImage, UnsupportedFormat)):

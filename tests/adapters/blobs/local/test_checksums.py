@@ -150,6 +150,14 @@ async def test_no_range_gives_a_byte_of_a_damaged_block(store: LocalStore, blob:
         assert given == DATA[offset:until]
 
 
+async def test_whoever_inspects_a_blob_sees_no_damaged_block(store: LocalStore, blob: Path) -> None:
+    digest = await stored(store)
+    flip(blob, 2 * MIB + 3)
+    assert await store.blobs.inspect(digest, lambda found: found[: 2 * MIB]) == DATA[: 2 * MIB]
+    with pytest.raises(BlobCorrupt):
+        await store.blobs.inspect(digest, lambda found: found[2 * MIB])
+
+
 @pytest.mark.parametrize("size", [2, MIB])
 async def test_a_range_of_a_blob_of_one_block_is_checked_by_its_digest(
     store: LocalStore, tmp_path: Path, size: int

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
+from conexiones.errors import BlobCorrupt, ImageNotFound, StorageFull, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.staging import Staged
@@ -71,6 +71,35 @@ async def test_the_same_bytes_are_kept_once(store: LocalStore, tmp_path: Path) -
     digests = await asyncio.gather(*(stored(store, bytes(2 * MIB)) for _ in range(16)))
     assert len(set(digests)) == 1
     assert len(tree(tmp_path / "files")) == 1
+
+
+async def test_a_blob_whose_deletion_was_cut_goes_with_the_next_start(
+    tmp_path: Path, catalog: Catalog, image: Make
+) -> None:
+    """The row may have been deleted, or not: whoever was cancelled does not know."""
+    root = tmp_path / "files"
+    for deleted in (True, False):
+        store = LocalStore(root, catalog)
+        await store.open()
+        digest = await stored(store, bytes(MIB + 1))
+        await catalog.add_image(image("1", digest=digest))
+
+        async def cut(error: BaseException, deleted: bool) -> None:
+            async with store.blobs.removing(digest):  # noqa: B023 (called in this round)
+                if deleted:
+                    await catalog.delete_image("1", now=1)
+                raise error
+
+        with pytest.raises(asyncio.CancelledError):
+            await cut(asyncio.CancelledError(), deleted)
+        await store.close()
+        await store.open()
+        assert set(stored_blobs(root)) == (set() if deleted else {digest.hex()})
+        assert list((root / "incoming").iterdir()) == []
+        with pytest.raises(ImageNotFound):
+            await cut(ImageNotFound(field="id"), False)
+        assert list((root / "incoming").iterdir()) == []
+        await store.close()
 
 
 async def test_where_it_cannot_be_opened_it_says_so(tmp_path: Path, catalog: SqliteCatalog) -> None:

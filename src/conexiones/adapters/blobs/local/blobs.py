@@ -5,23 +5,28 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
+from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.segment_index import Record
 from conexiones.adapters.system.disk import sync_folder, write_durably
 from conexiones.adapters.system.threads import to_end
+from conexiones.direct_file import DirectFile
 from conexiones.errors import BlobCorrupt, ConexionesError
+from conexiones.ports.staging import Content
 
 log = logging.getLogger(__name__)
 
 PIECE = 256 << 10
 """Bytes of the largest piece that is given, by default."""
+
+T = TypeVar("T")
 
 
 class LocalBlobs:
@@ -86,6 +91,13 @@ class LocalBlobs:
         finally:
             await folder.run(path.unlink, missing_ok=True)
 
+    async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
+        folder = self._folder
+        record = await folder.run(folder.segments.find, digest)
+        if record is not None:
+            return await folder.run(judge, await folder.run(folder.segments.read, record))
+        return await folder.run(self._inspect, digest, judge)
+
     @asynccontextmanager
     async def removing(self, digest: bytes) -> AsyncIterator[None]:
         # A marker like that of an upload: should the rest not come about, the next start sees to the blob.
@@ -93,9 +105,11 @@ class LocalBlobs:
         await self._folder.run(self._mark, marker)
         try:
             yield
-            await self.delete(digest)
-        finally:
+        except ConexionesError:  # then no row was deleted
             await self._folder.run(marker.unlink)
+            raise
+        await self.delete(digest)
+        await self._folder.run(marker.unlink)
 
     async def delete(self, digest: bytes) -> None:
         """As in the port; durable."""
@@ -134,6 +148,23 @@ class LocalBlobs:
             os.close(descriptor)
             raise BlobCorrupt
         return _Blob(descriptor, size, checksums)
+
+    def _inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
+        blob = self._open(digest)
+        os.close(blob.descriptor)
+        try:
+            file = DirectFile(self._folder.path(digest))
+        except FileNotFoundError as cause:  # deleted a moment ago
+            raise BlobCorrupt from cause
+        try:
+            check = blob.checksums.check if blob.checksums else lambda _number, _data: None
+            view = FileView(file, blob.size, check)
+            try:
+                return judge(view)
+            finally:
+                view.close()
+        finally:
+            file.close()
 
     def _mark(self, marker: Path) -> None:
         try:

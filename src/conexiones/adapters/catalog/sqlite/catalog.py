@@ -134,14 +134,17 @@ class SqliteCatalog:
     async def set_identity(self, identity: int) -> None:
         await self.write(None, transactions.set_identity, identity)
 
-    async def facts(self, digests: Collection[bytes]) -> dict[bytes, Facts]:
-        return await self.read(transactions.facts_of, digests)
+    async def facts(self, digests: Collection[bytes], *, judge: int = 0) -> dict[bytes, Facts]:
+        return await self.read(transactions.facts_of, digests, judge)
 
-    async def put_facts(self, digest: bytes, facts: Facts, *, now: int) -> None:
-        await self.write(None, transactions.put_facts, digest, facts, now)
+    async def put_facts(self, image: ImageRecord, facts: Facts, *, judge: int, now: int) -> None:
+        await self.write(None, transactions.put_facts, image, facts, judge, now)
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
         return await self.read(transactions.undescribed, before, limit)
+
+    async def judged_before(self, judge: int, *, before: str | None, limit: int) -> list[ImageRecord]:
+        return await self.read(transactions.judged_before, judge, before, limit)
 
     async def counts(self) -> Counts:
         return await self.read(transactions.counts)

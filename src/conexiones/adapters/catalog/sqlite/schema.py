@@ -2,6 +2,12 @@
 
 import sqlite3
 
+JUDGE_OF_FACTS = (
+    # 1 stands for all versions of the program that did not say which judge they had.
+    "ALTER TABLE facts ADD COLUMN judge INTEGER NOT NULL DEFAULT 1",
+    "CREATE INDEX facts_by_judge ON facts (judge)",
+)
+
 # INTEGER holds 64 bits in SQLite. A table without a rowid is the tree of its primary key: one tree less to
 # write for each row, and each index has the primary key as its last column.
 STEPS: dict[int, tuple[str, ...]] = {
@@ -100,7 +106,8 @@ STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE images ADD COLUMN name TEXT",
         "ALTER TABLE uploads ADD COLUMN name TEXT",
     ),
-    7: (  # owners, credentials, and what owners have; what was there before belongs to nobody
+    7: JUDGE_OF_FACTS,
+    8: (  # owners, credentials, and what owners have; what was there before belongs to nobody
         "ALTER TABLE images ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
         "CREATE INDEX images_by_owner ON images (owner, id) WHERE owner <> ''",
         "ALTER TABLE events ADD COLUMN owner TEXT NOT NULL DEFAULT ''",

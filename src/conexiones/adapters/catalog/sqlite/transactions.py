@@ -87,8 +87,12 @@ _RETURN_USE = "UPDATE usage SET images = images - 1, bytes = bytes - ? WHERE own
 
 _GET_FACTS = f"SELECT digest, {', '.join(_FACTS)} FROM facts WHERE digest IN "  # noqa: S608 (our own names)
 _PUT_FACTS = f"""
-INSERT OR REPLACE INTO facts (digest, {", ".join(_FACTS)}) VALUES (?{", ?" * len(_FACTS)})
+INSERT OR REPLACE INTO facts (digest, judge, {", ".join(_FACTS)}) VALUES (?, ?{", ?" * len(_FACTS)})
 """  # noqa: S608 (our own names)
+_CORRECT_IMAGES = """
+UPDATE images SET format = ?1, width = ?2, height = ?3, frames = ?4
+WHERE digest = ?5 AND (format, width, height, frames) IS NOT (?1, ?2, ?3, ?4)
+"""
 _DESCRIBED = """
 INSERT INTO events (kind, image_id, user, time, owner)
 SELECT 'DESCRIBED', id, user, ?, owner FROM images WHERE digest = ? ORDER BY id
@@ -100,6 +104,14 @@ WHERE (facts.digest IS NULL OR facts.problem IN ('SECONDS', 'MEMORY', 'CRASH', '
 AND (?1 IS NULL OR id < ?1)
 ORDER BY id DESC LIMIT ?2
 """
+# The first condition is false at once, by the index, where nothing is left to do. All blobs, as x'', are
+# greater than any text.
+_JUDGED_BEFORE = f"""
+{_select(ImageRecord, "images")} JOIN facts ON facts.digest = images.digest
+WHERE EXISTS (SELECT 1 FROM facts WHERE judge < ?1) AND facts.judge < ?1
+AND id < coalesce(?2, x'')
+ORDER BY id DESC LIMIT ?3
+"""  # noqa: S608 (our own names)
 
 
 def _found(record: type[R], rows: Iterable[Sequence[Any]]) -> list[R]:
@@ -189,19 +201,34 @@ def get_user(connection: sqlite3.Connection, owner: str, name: str) -> UserRecor
 # Facts.
 
 
-def facts_of(connection: sqlite3.Connection, digests: Collection[bytes]) -> dict[bytes, Facts]:
-    rows = connection.execute(f"{_GET_FACTS} ({','.join('?' * len(digests))})", tuple(digests))
+def facts_of(
+    connection: sqlite3.Connection, digests: Collection[bytes], judge: int = 0
+) -> dict[bytes, Facts]:
+    asked = f"{_GET_FACTS} ({','.join('?' * len(digests))}) AND judge >= ?"
+    rows = connection.execute(asked, (*digests, judge))
     return {digest: _facts(values) for digest, *values in rows}
 
 
-def put_facts(connection: sqlite3.Connection, digest: bytes, facts: Facts, now: int) -> None:
-    if has_digest(connection, digest):
-        connection.execute(_PUT_FACTS, (digest, *_facts_row(facts)))
+def put_facts(connection: sqlite3.Connection, image: ImageRecord, facts: Facts, judge: int, now: int) -> None:
+    digest = image.digest
+    if not has_digest(connection, digest):
+        return
+    shape = (image.format, image.width, image.height, image.frames)
+    corrected = connection.execute(_CORRECT_IMAGES, (*shape, digest)).rowcount > 0
+    news = corrected or facts_of(connection, [digest]).get(digest) != facts
+    connection.execute(_PUT_FACTS, (digest, judge, *_facts_row(facts)))
+    if news:
         connection.execute(_DESCRIBED, (now, digest))
 
 
 def undescribed(connection: sqlite3.Connection, before: str | None, limit: int) -> list[ImageRecord]:
     return _found(ImageRecord, connection.execute(_UNDESCRIBED, (before, limit)))
+
+
+def judged_before(
+    connection: sqlite3.Connection, judge: int, before: str | None, limit: int
+) -> list[ImageRecord]:
+    return _found(ImageRecord, connection.execute(_JUDGED_BEFORE, (judge, before, limit)))
 
 
 def _facts(row: list[object]) -> Facts:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from io import BufferedReader
 from typing import Any, BinaryIO, Literal
 
 import pyvips
@@ -195,7 +196,7 @@ def _bitmap(descriptor: int, limit: int) -> Any:
     It is read in bands, so that it takes the memory of its pixels only once: 3 or 4 bytes for each.
     """
     try:
-        with os.fdopen(descriptor, "rb", closefd=False) as data, BmpImagePlugin.BmpImageFile(data) as file:
+        with BufferedReader(repairs.Bitmap(descriptor)) as data, BmpImagePlugin.BmpImageFile(data) as file:
             check_pixels(*file.size, limit)
             mode = "RGBA" if file.has_transparency_data else "RGB"
             pixels = bytearray(file.width * file.height * len(mode))

@@ -1,9 +1,11 @@
 """Small faults of files that other readers forgive, mended for the libraries of libvips."""
 
+import io
 import os
 import re
 import struct
 import zlib
+from typing import Any
 
 # libjpeg gives a warning both if half of the picture is lost and if a stray byte stands between two segments.
 # Pixels are missing after the warnings that match here (jerror.h of libjpeg-turbo). The others are common in
@@ -25,6 +27,31 @@ _PIXEL_TAGS = frozenset(
     | {332, 338, 339, 347, 529, 530, 532, 34675}
 )
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
+
+
+class Bitmap(io.FileIO):
+    """A BMP that never says to have more colours than its depth allows, as some do and as Pillow refuses. All
+    other readers take the palette as far as it counts."""
+
+    _USED_AT = 46  # of BITMAPINFOHEADER and the later ones: the number of colours
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "rb", closefd=False)
+        head = os.pread(descriptor, self._USED_AT + 4, 0)
+        self._mended = b""
+        if len(head) == self._USED_AT + 4 and int.from_bytes(head[14:18], "little") >= 40:
+            depth, used = struct.unpack("<H16xI", head[28:])
+            if depth <= 8 and used > 1 << depth:
+                self._mended = struct.pack("<I", 1 << depth)
+
+    def readinto(self, buffer: Any, /) -> int:
+        at = self.tell()
+        view = memoryview(buffer).cast("B")
+        length = super().readinto(view) or 0
+        for place, byte in enumerate(self._mended, self._USED_AT - at):
+            if 0 <= place < length:
+                view[place] = byte
+        return length
 
 
 def has_all_pixels(error: str) -> bool:

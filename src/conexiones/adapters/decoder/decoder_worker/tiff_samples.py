@@ -27,14 +27,16 @@ class Place(NamedTuple):
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _INK_SET, _EXTRA, _FORMAT = 258, 259, 262, 277, 332, 338, 339
 _COEFFICIENTS, _SUBSAMPLING, _REFERENCES = 529, 530, 532
+_SUB_IFDS, _DNG_VERSION = 330, 50706
 _NEEDED = frozenset(
     {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _INK_SET, _EXTRA, _FORMAT}
-    | {_COEFFICIENTS, _SUBSAMPLING, _REFERENCES}
+    | {_COEFFICIENTS, _SUBSAMPLING, _REFERENCES, _SUB_IFDS, _DNG_VERSION}
 )
 _MOST_VALUES = 16  # of a tag that are looked at
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _LOG_LUV = 32845
+_RAW = (32803, 34892)  # a colour filter array, and linear raw (DNG 1.7)
 _COLOURS: Final = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3}
 """Photometric interpretation → the samples of a pixel that are colours. LogLuv is all libvips' own."""
 
@@ -50,7 +52,9 @@ _LAB_BITS = {_UNSIGNED: (8, 16), _SIGNED: (8, 16)}
 """Format of samples → the bits that they may have; and the same for L*a*b*."""
 
 # The types of fields of numbers, as struct has them. 5 and 10 are fractions.
-_KINDS = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 16: "Q"}
+_KINDS = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
+_KINDS |= {13: "I", 16: "Q", 18: "Q"}
+_OFFSETS = (13, 18)  # types of offsets of directories, and of nothing else
 
 _RANGES = ((0.0, 1.0), (16.0, 255.0), (4096.0, 65535.0))
 """A floating-point image has one of these as white if its largest sample is between the two numbers."""
@@ -61,8 +65,9 @@ def conversion(descriptor: int) -> Conversion | None:
 
     Raises Refused where neither libvips nor this module knows what is meant.
     """
-    tags, places = first_directory(descriptor)
+    tags, places = directory(descriptor)
     photometric = _one(tags, _PHOTOMETRIC, -1)
+    _refuse_raw(descriptor, tags)
     if photometric == _LOG_LUV:
         return None
     _check(tags, photometric)
@@ -86,6 +91,17 @@ def conversion(descriptor: int) -> Conversion | None:
     if kind == _UNSIGNED:
         return Conversion(_in_turn([*steps, lambda image: _deep((image >> 16).cast("ushort"))]))
     return Conversion(lambda load: _from_float(_in_turn(steps), load, alpha=samples > colours))
+
+
+def _refuse_raw(descriptor: int, tags: Tags) -> None:
+    """Raises Refused for the raw image of a camera, whose first page is a thumbnail. Such files are not
+    stored any more, but earlier versions took them for TIFF."""
+    if tags.get(_DNG_VERSION):
+        raise Refused("UNSUPPORTED", "DNG")
+    for at in tags.get(_SUB_IFDS, []):
+        below, _ = directory(descriptor, int(at))
+        if _one(below, _PHOTOMETRIC, -1) in _RAW:
+            raise Refused("UNSUPPORTED", "a raw image")
 
 
 def _check(tags: Tags, photometric: int) -> None:
@@ -199,9 +215,9 @@ def _one(tags: Tags, tag: int, default: int) -> int:
     return int(tags[tag][0]) if tags.get(tag) else default
 
 
-def first_directory(descriptor: int) -> tuple[Tags, dict[int, Place]]:
+def directory(descriptor: int, below: int = 0) -> tuple[Tags, dict[int, Place]]:
     """The values of the tags that matter here, as far as they can be read, and the places of those that are
-    one number."""
+    one number. With `below` it is the directory that begins there."""
     head = os.pread(descriptor, 16, 0)
     order = "<" if head[:1] == b"I" else ">"
     try:
@@ -211,6 +227,7 @@ def first_directory(descriptor: int) -> tuple[Tags, dict[int, Place]]:
         else:
             (at,) = struct.unpack_from(order + "I", head, 4)
             counter, entry = order + "H", struct.Struct(order + "HHI4s")
+        at = below or at
         length = struct.calcsize(counter)
         (count,) = struct.unpack(counter, os.pread(descriptor, length, at))
         entries = os.pread(descriptor, min(count, 0xFFFF) * entry.size, at + length)
@@ -220,7 +237,9 @@ def first_directory(descriptor: int) -> tuple[Tags, dict[int, Place]]:
     places: dict[int, Place] = {}
     whole = entries[: len(entries) // entry.size * entry.size]
     for index, (tag, kind, number, value) in enumerate(entry.iter_unpack(whole)):
-        if tag in _NEEDED and tag not in tags and kind in _KINDS:
+        if kind not in _KINDS or (kind in _OFFSETS and tag != _SUB_IFDS):
+            continue
+        if tag in _NEEDED and tag not in tags:
             tags[tag] = _values(descriptor, order, kind, min(number, _MOST_VALUES), value)
             places[tag] = Place(at + length + (index + 1) * entry.size - len(value), order + _KINDS[kind])
     return tags, places

@@ -1,0 +1,43 @@
+"""Deleting images, on the real store."""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+from conexiones.adapters.blobs.local.store import LocalStore
+from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
+from conexiones.adapters.decoder.pool import VipsDecoder
+from conexiones.adapters.renditions.cache import FileRenditions
+from conexiones.domain.gallery import Gallery
+from conexiones.domain.images import Images
+from conexiones.domain.renditions import Renditions
+from tests.adapters.stored import stored_blobs
+from tests.domain.conftest import LIMITS
+from tests.support.bitmaps import bitmap
+
+
+async def test_a_deletion_that_is_cancelled_leaves_no_blob_without_an_image(tmp_path: Path) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.sqlite3")
+    store = LocalStore(tmp_path, catalog, writer=catalog.writer)
+    cache = FileRenditions(tmp_path, limit=1 << 20)
+    # Never opened: nothing is decoded.
+    decoder = VipsDecoder(workers=1, decode_pixels=1, decode_seconds=1, decode_memory=1)
+    for part in (catalog, store, cache):
+        await part.open()
+    images = Images(catalog, store.staging, store.blobs, decoder, LIMITS)
+    gallery = Gallery(catalog, store.blobs, Renditions(catalog, store.blobs, decoder, cache, LIMITS))
+    kept = set()
+    for steps in range(40):
+        image = await images.add(b"".join(bitmap(400, 300, seed=steps)))  # a file of its own
+        deleting = asyncio.create_task(gallery.delete(image.id))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        deleting.cancel()
+        with suppress(asyncio.CancelledError):
+            await deleting
+        if await catalog.get_image(image.id):
+            kept.add(image.digest.hex())
+        assert set(stored_blobs(tmp_path)) == kept
+    assert list((tmp_path / "incoming").iterdir()) == []
+    for part in (cache, store, catalog):
+        await part.close()
