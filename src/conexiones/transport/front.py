@@ -21,7 +21,7 @@ from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
 from conexiones.transport.chain.unread import read_the_rest
 from conexiones.transport.process.control import Control
-from conexiones.transport.process.crowd import Crowd
+from conexiones.transport.process.crowd import Crowd, watches
 from conexiones.transport.router import Router
 
 _log = logging.getLogger("conexiones.front")
@@ -69,8 +69,7 @@ class Front:
         )
         limits = Limits(memory, replies, patience)
         self._flush_seconds = settings.stall_seconds
-        behind = settings.trusted_proxies or settings.proxy_protocol
-        self._crowd = None if behind else Crowd(settings.max_connections)
+        self._crowd = Crowd(settings.max_connections) if watches(settings) else None
         self._cut = Cut()
         self._serve = chain(
             [Entry(), *steps, guard, log, self._cut, Deadline(), self._admission, limits, read_the_rest]
