@@ -91,7 +91,6 @@ class Front:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        asyncio.get_running_loop().set_exception_handler(_drop_harmless)
         async with AsyncExitStack() as stack:
             tasks: list[asyncio.Task[None]] = []
             self._control = await Control.of_supervisor()
@@ -137,13 +136,3 @@ class Front:
     def _idle(self) -> None:
         if self._control:
             self._control.say("idle")
-
-
-def _drop_harmless(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Keeps the InvalidStateError of a receive() or send() of pyvoy that was cancelled out of the log: it has
-    no effect."""
-    if isinstance(context.get("exception"), asyncio.InvalidStateError):
-        callback = repr(context)
-        if any(name in callback for name in ("RecvFuture", "Future.set_exception", "Future.set_result")):
-            return
-    loop.default_exception_handler(context)
