@@ -88,7 +88,7 @@ def measure(
             time.sleep(times.alone)
             result.memory["alone"] = memory.take() // MIB
             begins.append(time.monotonic())
-            result.did = _attack(row, server, images, times.during)
+            result.did = _attack(row, server, images, ca, times.during)
             begins.append(time.monotonic())
             result.memory["peak"] = memory.take() // MIB
             time.sleep(times.after)
@@ -104,9 +104,12 @@ def measure(
     return result
 
 
-def _attack(row: Row, server: Server, images: dict[str, str], seconds: float) -> dict[str, float]:
+def _attack(
+    row: Row, server: Server, images: dict[str, str], ca: Path | None, seconds: float
+) -> dict[str, float]:
     """Runs the greedy client for so long, and gives its tally."""
     target = {"host": "127.0.0.1", "port": server.port, "source": row.source, "images": images}
+    target["ca"] = str(ca or "")
     with _running("greedy", row.name) as greedy:
         assert greedy.stdin
         assert greedy.stdout

@@ -12,7 +12,7 @@ from PIL import Image
 
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.samples import samples
-from tests.support.attacks import connections, downloads, h2, heavy, messages, pictures, slow, uploads
+from tests.support.attacks import connections, downloads, h2, h3, heavy, messages, pictures, slow, uploads
 from tests.support.attacks.link import message
 from tests.support.attacks.target import Attack, Tally, Target, many
 
@@ -367,6 +367,11 @@ def _rows() -> list[Row]:
     f("priority-flood", "PRIORITY without end", _framed, by=h2.priority_flood)
     f("empty-data", "empty DATA without end", _framed, by=h2.empty_data_flood)
     f("no-window", "100 requests for the page with a window of 1", _framed, by=h2.no_window)
+
+    q = partial(add, "HTTP/3, from the good client's address", source=GOOD, tls=True)
+    q("h3-users", "GetUser, 10 connections with 10 calls each", h3.users)
+    q("h3-silent-streams", "400 silent ImageStreamReply on 4 connections", h3.silent_streams)
+    q("h3-unread", "400 downloads of 100 MB on 4 connections that are never read", h3.unread)
 
     s = partial(add, "slow requests")
     s("slow-headers", "200 requests whose headers come byte by byte", _framed, by=slow.slow_headers)

@@ -1,7 +1,10 @@
 """Calls end before the event loop that they run on."""
 
 import asyncio
+import logging
 from typing import Any
+
+import pytest
 
 from conexiones.transport.single_loop import SingleLoop
 
@@ -114,3 +117,39 @@ async def test_a_call_that_is_cancelled_by_itself_says_so() -> None:
     await single({"type": "lifespan"}, receive, send)
     (ended,) = await asyncio.gather(single({"type": "http"}, receive, send), return_exceptions=True)
     assert isinstance(ended, asyncio.CancelledError)
+
+
+@pytest.mark.parametrize("loops", [1, 2])
+def test_what_pyvoy_does_to_a_cancelled_call_is_not_logged(
+    caplog: pytest.LogCaptureFixture, loops: int
+) -> None:
+    """On neither of its loops: it sets the result of a send() that nobody waits for any more."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+
+    async def receive() -> Any:
+        return {"type": "lifespan.shutdown"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    async def live(single: SingleLoop) -> None:
+        await single({"type": "lifespan"}, receive, send)
+        loop = asyncio.get_running_loop()
+        cancelled = loop.create_future()
+        cancelled.cancel()
+        loop.call_soon(cancelled.set_exception, OSError())
+        loop.call_soon(_fail)
+        await asyncio.sleep(0)
+
+    single = SingleLoop(app)
+    with caplog.at_level(logging.ERROR), asyncio.Runner() as first, asyncio.Runner() as second:
+        for runner in (first, second)[:loops]:
+            runner.run(live(single))
+    assert len(caplog.records) == loops
+    assert all("_fail" in record.message for record in caplog.records)
+
+
+def _fail() -> None:
+    raise asyncio.InvalidStateError

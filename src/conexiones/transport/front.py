@@ -22,7 +22,7 @@ from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
 from conexiones.transport.chain.unread import read_the_rest
 from conexiones.transport.process.control import Control
-from conexiones.transport.process.crowd import Crowd
+from conexiones.transport.process.crowd import Crowd, watches
 from conexiones.transport.router import Router
 
 _log = logging.getLogger("conexiones.front")
@@ -71,8 +71,7 @@ class Front:
         )
         limits = Limits(memory, replies, patience)
         self._flush_seconds = settings.stall_seconds
-        behind = settings.trusted_proxies or settings.proxy_protocol
-        self._crowd = None if behind else Crowd(settings.max_connections)
+        self._crowd = Crowd(settings.max_connections) if watches(settings) else None
         self._cut = Cut()
         self._serve = chain(
             [
@@ -105,7 +104,6 @@ class Front:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        asyncio.get_running_loop().set_exception_handler(_drop_harmless)
         async with AsyncExitStack() as stack:
             tasks: list[asyncio.Task[None]] = []
             self._control = await Control.of_supervisor()
@@ -151,13 +149,3 @@ class Front:
     def _idle(self) -> None:
         if self._control:
             self._control.say("idle")
-
-
-def _drop_harmless(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Keeps the InvalidStateError of a receive() or send() of pyvoy that was cancelled out of the log: it has
-    no effect."""
-    if isinstance(context.get("exception"), asyncio.InvalidStateError):
-        callback = repr(context)
-        if any(name in callback for name in ("RecvFuture", "Future.set_exception", "Future.set_result")):
-            return
-    loop.default_exception_handler(context)

@@ -38,6 +38,7 @@ class SingleLoop:
             with self._lock:
                 self._loop = self._loop or here
         if scope["type"] == "lifespan":
+            here.set_exception_handler(_drop_harmless)
             calls = self._calls[here] = set()
             await (self._app if self._loop is here else _empty_lifespan)(scope, _ending(receive, calls), send)
         elif self._loop is here:
@@ -99,3 +100,13 @@ def _carried(
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(*args), loop))
 
     return carried
+
+
+def _drop_harmless(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Keeps the InvalidStateError of a receive() or send() of pyvoy that was cancelled out of the log: it has
+    no effect."""
+    if isinstance(context.get("exception"), asyncio.InvalidStateError):
+        callback = repr(context)
+        if any(name in callback for name in ("RecvFuture", "Future.set_exception", "Future.set_result")):
+            return
+    loop.default_exception_handler(context)

@@ -12,6 +12,7 @@ from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
 from conexiones.ports.staging import Content, Staged
+from conexiones.shares import Caller
 from tests.adapters.blobs.contents import (
     MIB,
     Store,
@@ -421,21 +422,27 @@ def test_buffers_are_given_back_after_the_last_upload() -> None:
     buffers = Buffers(1 << 18, memory=192 * MIB, uploads=100)
     buffers.users = 2
 
+    clients = [Caller(str(number)) for number in range(64)]
+
     def all_units() -> list[memoryview]:
-        return list(iter(buffers.take, None))
+        return [unit for client in clients if (unit := buffers.take(client)) is not None]
+
+    def give(units: list[memoryview]) -> None:
+        for client, unit in zip(clients, units, strict=True):
+            buffers.give(client, unit)
 
     units = all_units()
     assert len(units) == 64
+    assert buffers.take(Caller("another")) is None
     for unit in units:
         unit[0] = 1
-        buffers.give(unit)
+    give(units)
     del units, unit
     buffers.leave()
     units = all_units()
     assert all(unit[0] for unit in units)
-    for unit in units:
-        buffers.give(unit)
-    del units, unit
+    give(units)
+    del units
     buffers.leave()
     units = all_units()
     assert len(units) == 64

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import grpc
 import pytest
@@ -11,12 +12,21 @@ import pytest
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
-from tests.support.attacks.connections import half_request, idle_http2
+from conexiones.transport.process.crowd import _level
+from tests.support.attacks import http1
+from tests.support.attacks.connections import half_request, idle, idle_http2
+from tests.support.attacks.messages import GET_USER, JSON
 from tests.support.attacks.target import Tally, Target
+from tests.support.processes import envoy
 from tests.support.waiting import DEADLINE, until
 
 OWN = [("grpc.use_local_subchannel_pool", 1)]
 """A channel with a connection of its own."""
+
+RUSH = 1000
+
+ESTABLISHED = 1
+"""A state of TCP, the first byte of TCP_INFO."""
 
 
 @pytest.fixture
@@ -57,6 +67,67 @@ async def test_who_has_a_share_keeps_it(small: Server) -> None:
             connection.setblocking(False)
         await until(lambda: sum(_closed(connection) for connection in greedy) >= 10)
         assert not any(_closed(connection) for connection in modest)
+
+
+@pytest.mark.skipif(
+    int(Path("/proc/sys/net/core/somaxconn").read_text()) <= RUSH, reason="net.core.somaxconn is too small"
+)
+async def test_a_client_that_comes_behind_a_rush_is_served(start: Callable[..., Server]) -> None:
+    """A thousand connections come while the server accepts none. None of them waits for the kernel's second
+    try, and the one behind them is not turned away."""
+    server = start()
+    front = envoy(server.pid)
+    with ExitStack() as stack:
+        front.suspend()
+        try:
+            rush = [_begun(server, "127.0.0.2", stack) for _ in range(RUSH)]
+            await until(lambda: all(map(_established, rush)))
+            last = _begun(server, "127.0.0.1", stack)
+            await until(lambda: _established(last))
+        finally:
+            front.resume()
+        last.setblocking(True)
+        last.sendall(http1.request(GET_USER, JSON, b'{"name":"Ana"}'))
+        answer = await asyncio.to_thread(last.recv, 15)
+        assert answer == b"HTTP/1.1 200 OK"
+
+
+async def test_new_clients_find_a_place_among_many(small: Server) -> None:
+    """The attack has 50 addresses with two connections each, more in all than there may be."""
+    target, tally = Target(host="127.0.0.1", port=small.port), Tally()
+    attacking = asyncio.create_task(idle(target, tally, count=100, clients=50))
+    try:
+        await until(lambda: tally["closed"] >= 50)
+        for _ in range(5):
+            async with grpc.aio.insecure_channel(small.address, options=OWN) as channel:
+                reply = await UsuarioServicioStub(channel).GetUser(
+                    GetUserRequest(name="Ana"), timeout=DEADLINE
+                )
+                assert reply.user.name == "Ana"
+        assert not attacking.done()
+    finally:
+        attacking.cancel()
+
+
+@pytest.mark.parametrize(
+    ("counts", "limit", "level"),
+    [((5,), 10, 5), ((20,), 10, 10), ((900, 900), 1000, 500), ((20,) * 100, 700, 7), ((1, 1, 1), 2, 1)],
+)
+def test_what_each_may_have(counts: tuple[int, ...], limit: int, level: int) -> None:
+    assert _level(counts, limit) == level
+
+
+def _begun(server: Server, source: str, stack: ExitStack) -> socket.socket:
+    """A connection that the kernel is about to establish."""
+    connection = stack.enter_context(socket.socket())
+    connection.bind((source, 0))
+    connection.setblocking(False)
+    connection.connect_ex(("127.0.0.1", server.port))
+    return connection
+
+
+def _established(connection: socket.socket) -> bool:
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
 
 
 def _closed(connection: socket.socket) -> bool:

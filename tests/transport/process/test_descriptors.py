@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conexiones.settings import Settings
-from conexiones.transport.process.descriptors import CALL, CONNECTION, FLOOR, OWN, UPLOAD, fitted
+from conexiones.transport.process.descriptors import CALL, CONNECTION, FLOOR, MORE, OWN, UPLOAD, fitted, left
 from conexiones.transport.process.start_error import StartError
 
 
@@ -28,6 +28,14 @@ def test_what_fits_stays(caplog: pytest.LogCaptureFixture) -> None:
     small = Settings(max_connections=20, max_calls=20, max_open_uploads=20)
     assert fitted(small, FLOOR) == small
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("limit", [3500, 4096, 100_000])
+def test_what_is_left_is_for_a_rush(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    settings = Settings()
+    promised = settings.max_connections + CALL * settings.max_calls + UPLOAD * settings.max_open_uploads
+    assert left(settings) == min(MORE, max(0, limit - OWN - promised))
 
 
 def test_below_the_floor_it_does_not_start(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from conexiones.settings import Settings
+from conexiones.transport.process import descriptors
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.envoy import configuration
 from conexiones.transport.process.routes import source
@@ -108,3 +109,21 @@ def test_the_heap_has_a_bound_and_is_given_back() -> None:
     for manager in found:
         assert manager["stream_flush_timeout"] == "30.0s"  # or a finished reply could lie there for ever
         assert manager["http2_protocol_options"]["initial_stream_window_size"] == 64 << 10
+
+
+def test_new_connections_have_more_room_than_may_stay() -> None:
+    """Unless nobody would close those that are too many."""
+    for settings, more in (
+        ({}, descriptors.MORE),
+        ({"trusted_proxies": 1}, 0),
+        ({"proxy_protocol": True}, 0),
+    ):
+        config, _ = managers(max_connections=500, **settings)
+        (most,) = (
+            monitor["typed_config"]["max_active_downstream_connections"]
+            for monitor in config["overload_manager"]["resource_monitors"]
+            if monitor["name"].endswith("max_connections")
+        )
+        assert most == 500 + more
+        (listener,) = config["static_resources"]["listeners"]
+        assert listener["tcp_backlog_size"] >= most

@@ -25,8 +25,12 @@ class Box(NamedTuple):
     end: int
 
 
-def boxes(format: ImageFormat, file: Reader, position: int, end: int) -> Iterator[Box]:
-    """The boxes between two positions. Bytes at the end that are too few for a box header are ignored."""
+def boxes(format: ImageFormat, file: Reader, position: int, end: int, *, more: bool = False) -> Iterator[Box]:
+    """The boxes between two positions. Bytes at the end that are too few for a box header are ignored.
+
+    `more`: there may be more of the container than is there, so that a box which ends where its container
+    ends does so past `end`.
+    """
     while position + 8 <= end:
         file.spend(_BOX_PARTS)
         size, kind = file.unpack(_HEADER, position)
@@ -35,7 +39,7 @@ def boxes(format: ImageFormat, file: Reader, position: int, end: int) -> Iterato
             (size,) = file.unpack(_LARGE, start)
             start += 8
         elif size == 0:
-            size = end - position  # The box ends where its container ends.
+            size = end - position + more  # The box ends where its container ends.
         if position + size < start:
             raise CorruptImage(format=format)
         yield Box(kind, start, position + size)

@@ -48,7 +48,7 @@ def peek(format: ImageFormat, head: Reader, *, full: bool) -> ImageHeader:
     size = head.size
     found: dict[bytes, Box] = {}
     needed = {b"meta", b"moov"} if _is_sequence(head) else {b"meta"}
-    for box in boxes(format, head, 0, size):
+    for box in boxes(format, head, 0, size, more=True):
         if box.end > size:
             break
         found.setdefault(box.kind, box)

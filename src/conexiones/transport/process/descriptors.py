@@ -14,6 +14,9 @@ CONNECTION, CALL, UPLOAD = 1, 2, 2
 """Descriptors that each of them takes at most. A call that sends an image in fragments, and an upload that is
 written, have their file open twice; a call that reads one has it open once."""
 
+MORE = 1000
+"""Descriptors for connections that come in numbers, beyond those that are promised, if there are so many."""
+
 FLOOR = 256
 """With fewer descriptors the server does not start."""
 
@@ -26,22 +29,19 @@ def fitted(settings: Settings, hard: int | None = None) -> Settings:
     It raises the soft limit of this process, which the others inherit. `hard` is the hard limit, by default
     that of this process. Raises StartError.
     """
-    promised = (
-        CONNECTION * settings.max_connections + CALL * settings.max_calls + UPLOAD * settings.max_open_uploads
-    )
-    needed = OWN + promised
+    needed = _needed(settings)
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard is None:
-        hard = needed if most == resource.RLIM_INFINITY else most
-        if soft != resource.RLIM_INFINITY and soft < min(hard, needed):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, needed), most))
+        hard = needed + MORE if most == resource.RLIM_INFINITY else most
+        if soft != resource.RLIM_INFINITY and soft < min(hard, needed + MORE):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, needed + MORE), most))
     if hard < FLOOR:
         raise StartError(
             f"The hard limit of {hard} file descriptors (ulimit -Hn) is below the {FLOOR} that it takes."
         )
     if hard >= needed:
         return settings
-    share = (hard - OWN) / promised
+    share = (hard - OWN) / (needed - OWN)
     less = replace(
         settings,
         max_connections=max(1, int(settings.max_connections * share)),
@@ -58,3 +58,18 @@ def fitted(settings: Settings, hard: int | None = None) -> Settings:
         less.max_open_uploads,
     )
     return less
+
+
+def left(settings: Settings) -> int:
+    """How many of MORE descriptors there are for this process and those that it starts."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MORE if soft == resource.RLIM_INFINITY else min(MORE, max(0, soft - _needed(settings)))
+
+
+def _needed(settings: Settings) -> int:
+    return (
+        OWN
+        + CONNECTION * settings.max_connections
+        + CALL * settings.max_calls
+        + UPLOAD * settings.max_open_uploads
+    )

@@ -12,7 +12,7 @@ from pyvoy import PyvoyServer
 from conexiones.budgets import Budgets
 from conexiones.settings import Settings
 from conexiones.transport.chain.call import CONNECTION
-from conexiones.transport.process import admin, routes, tls
+from conexiones.transport.process import admin, crowd, routes, tls
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.local_replies import local_reply_config
 from conexiones.transport.process.pressure import overload_manager
@@ -24,8 +24,10 @@ HEADERS_SECONDS = 5
 HEADERS_KIB = 16
 """The most that the headers of a request may have together."""
 
-BACKLOG = 256
-"""Connections that may wait to be accepted. Those beyond try again after a second, as TCP does."""
+BACKLOG = 4096
+"""Connections that may wait to be accepted, as far as the kernel allows it (net.core.somaxconn). Those beyond
+try again after a second, as TCP does, whoever they are. In the line, a new client waits for those in front of
+it to be accepted, which takes some 100 µs each."""
 
 HANDSHAKE_SECONDS = 10
 """Time that a TLS handshake may take."""
@@ -94,14 +96,15 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
     config["static_resources"].setdefault("clusters", []).append(_NOWHERE)
     budgets = settings.budgets
     config["layered_runtime"] = {"layers": [{"name": "ours", "static_layer": _RUNTIME}]}
-    config["overload_manager"] = overload_manager(folder, settings.max_connections, budgets.heap)
+    config["overload_manager"] = overload_manager(
+        folder, settings.max_connections + crowd.burst(settings), budgets.heap
+    )
     config["memory_allocator_manager"] = _ALLOCATOR
     for listener in config["static_resources"]["listeners"]:
         listener["per_connection_buffer_limit_bytes"] = budgets.window
         if "udp_listener_config" not in listener:
             # With SO_REUSEPORT a second server would start silently and share the traffic.
             listener["enable_reuse_port"] = False
-            # What waits here is served in its order: others wait behind the connections of a flood.
             listener["tcp_backlog_size"] = BACKLOG
             # So few that thousands of new connections do not hold up those that are there.
             listener["max_connections_to_accept_per_socket_event"] = 4

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from conexiones.errors import ServerBusy
+from conexiones.transport.chain.call import CONNECTION
 from conexiones.transport.process.local_replies import LocalReply, replies
 
 FILTER = "envoy.filters.http.lua"
@@ -16,6 +17,9 @@ how many calls are served is decided there."""
 FORGET_SECOND = 200
 """So many calls that a client has abandoned are forgotten each second. Python looks at each in some 50 µs."""
 
+PLACES = 16
+"""Calls without an answer that a connection may have, whatever the share of its client is."""
+
 _PROGRAM = Path(__file__).with_suffix(".lua")
 
 
@@ -24,7 +28,10 @@ def unanswered(max_calls: int) -> dict[str, Any]:
     without an answer as are served at a time, and fewer if others have some."""
     limit = max(LEAST, max_calls)
     busy = ",\n".join(map(_reply, replies(ServerBusy(limit=limit))))
-    head = f"local LIMIT, FORGET = {limit}, {FORGET_SECOND}\nlocal BUSY = {{\n{busy}\n}}\n"
+    head = (
+        f"local LIMIT, PLACES, FORGET = {limit}, {PLACES}, {FORGET_SECOND}\n"
+        f"local CONNECTION = {_quoted(CONNECTION.decode())}\nlocal BUSY = {{\n{busy}\n}}\n"
+    )
     return {
         "name": FILTER,
         "disabled": True,

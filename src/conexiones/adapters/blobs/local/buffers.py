@@ -4,9 +4,12 @@ The buffers are aligned for O_DIRECT. Memory that is touched for the first time 
 buffer that was used stays in a pool while there are uploads.
 """
 
+import threading
 from collections import deque
 from mmap import mmap
 from weakref import WeakSet
+
+from conexiones.shares import Caller, Shares
 
 MEMORY = 192 << 20
 UPLOADS = 1000
@@ -35,7 +38,8 @@ class Buffers:
 
     A third of the memory is for uploads that stay in memory, and a third is the pool. Of the rest each upload
     may have a small unit outside the pool, however many uploads there are: as long as it has no more bytes,
-    and when the pool is empty and it holds nothing of it.
+    and when it finds no unit in the pool and holds none. Of the pool each client has a share: one whose
+    uploads stand still with units that are not full leaves some for the others.
     """
 
     def __init__(self, small: int, *, memory: int = MEMORY, uploads: int = UPLOADS) -> None:
@@ -46,6 +50,8 @@ class Buffers:
         self._small_unit = max(least, min(most, 1 << (third // uploads).bit_length() - 1))
         self._memory = third
         self._units = max(1, third // UNIT)
+        self._shares = Shares(self._units)
+        self._lock = threading.Lock()  # for the shares
         self._small = small
         self._least = min(self._small_unit, small)
         self._large: WeakSet[object] = WeakSet()  # the uploads that have had more than that in memory
@@ -67,12 +73,14 @@ class Buffers:
         share = self._units // max(1, self.users) // (OUTSTANDING + 1)
         return max(1, min(BATCH, share))
 
-    def take(self) -> memoryview | None:
-        """A unit, whose content is undefined, or None if all are in use."""
+    def take(self, caller: Caller) -> memoryview | None:
+        """A unit, whose content is undefined, or None if all are in use, or enough by that client."""
+        with self._lock:
+            if not self._shares.free(1) or self._shares.full(caller.client):
+                return None
+            self._shares.take(caller, 1)
         if self._free:
             return self._free.pop()
-        if self._made == self._units:
-            return None
         self._made += 1
         return memoryview(mmap(-1, UNIT))
 
@@ -91,8 +99,11 @@ class Buffers:
                 self._made -= 1
             self._free_small.clear()
 
-    def give(self, unit: memoryview) -> None:
+    def give(self, caller: Caller, unit: memoryview) -> None:
+        """Takes back a unit, or a small one, of the caller."""
         if len(unit) == UNIT:
             self._free.append(unit)
+            with self._lock:
+                self._shares.give(caller, 1)
         elif self.users:
             self._free_small.append(unit)

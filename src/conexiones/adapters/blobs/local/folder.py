@@ -17,7 +17,7 @@ from conexiones.adapters.system.threads import Outcome, finish
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports.catalog import Catalog
-from conexiones.shares import Caller, acting_for
+from conexiones.shares import Caller, Turns, acting_for
 
 THREADS = 8
 
@@ -39,6 +39,9 @@ class Folder:
         self.segments = Segments(root / "segments", self.counts)
         self.carrier: WriterClient | None = None
         """The writer of the catalog, while images can be made durable in one step with their blobs."""
+        self.writing = Turns(2 * THREADS, each=THREADS)
+        """For those who have bytes for the disk. With hundreds of uploads, all of them would go on whenever
+        any does, and everybody else would wait for all of them in the event loop."""
         self._threads: FairThreads | None = None
         self._presence: Presence | None = None
 

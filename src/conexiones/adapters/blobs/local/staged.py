@@ -91,12 +91,13 @@ class LocalStaged:
 
     async def write(self, data: bytes | memoryview) -> None:
         self._size += len(data)
-        if self._memory is not None:
-            if self._buffers.may_stay(self, self._size):
-                self._gather(data)
-                return
-            await self._begin()
-        await self._fill(data)
+        if self._memory is not None and self._buffers.may_stay(self, self._size):
+            self._gather(data)
+            return
+        async with self._folder.writing:
+            if self._memory is not None:
+                await self._begin()
+            await self._fill(data)
 
     def _gather(self, data: bytes | memoryview) -> None:
         if not self._memory:
@@ -135,7 +136,7 @@ class LocalStaged:
         if batch is not None and (len(batch.units) >= buffers.batch() or len(batch.units[-1]) < UNIT):
             await self._hand_over()
             batch = None
-        while (unit := buffers.take()) is None:
+        while (unit := buffers.take(self._caller)) is None:
             if batch is not None:
                 await self._hand_over()
                 batch = None
@@ -312,7 +313,7 @@ class LocalStaged:
 
     def _release(self, batch: Batch) -> None:
         for unit in batch.units:
-            self._buffers.give(unit)
+            self._buffers.give(self._caller, unit)
 
     # For threads.
 
