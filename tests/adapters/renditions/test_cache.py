@@ -73,25 +73,6 @@ async def test_what_was_added_is_there_also_after_a_restart(tmp_path: Path) -> N
     async with cache(tmp_path) as renditions:
         assert await renditions.get(ONE, "aa") is None
         assert await content(await put(renditions, "aa")) == DATA
-
-
-async def test_damage_while_the_server_runs_is_noticed(tmp_path: Path) -> None:
-    """In the first block before anything is given, in another one before any of that block is."""
-    data = Random(0).randbytes(2 * BLOCK + 5)
-    async with cache(tmp_path) as renditions:
-        for at in (0, BLOCK - 1, BLOCK, 2 * BLOCK + 4):
-            (await put(renditions, "aa", data=data)).close()
-            [path] = files(tmp_path)
-            path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + path.read_bytes()[at + 1 :])
-            file, given = await renditions.get(ONE, "aa"), b""
-            if file is not None:
-                with pytest.raises(StorageUnavailable):  # noqa: PT012 (what was given before counts too)
-                    async for piece in file.read():
-                        given += piece
-                file.close()
-            assert given == data[: at // BLOCK * BLOCK]
-            assert await renditions.get(ONE, "aa") is None
-            assert files(tmp_path) == []
         file = await renditions.get(ONE, "aa")
         assert file
         assert (file.rendered.format, file.rendered.width, file.rendered.size) == ("PNG", 3, len(DATA))
@@ -169,6 +150,25 @@ async def test_what_is_damaged_is_never_given(tmp_path: Path, harm: str) -> None
         assert files(tmp_path) == []
         assert await renditions.digests() == []
         assert await content(await put(renditions, "aa")) == DATA
+
+
+async def test_damage_while_the_server_runs_is_noticed(tmp_path: Path) -> None:
+    """In the first block before anything is given, in another one before any of that block is."""
+    data = Random(0).randbytes(2 * BLOCK + 5)
+    async with cache(tmp_path) as renditions:
+        for at in (0, BLOCK - 1, BLOCK, 2 * BLOCK + 4):
+            (await put(renditions, "aa", data=data)).close()
+            [path] = files(tmp_path)
+            path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + path.read_bytes()[at + 1 :])
+            file, given = await renditions.get(ONE, "aa"), b""
+            if file is not None:
+                with pytest.raises(StorageUnavailable):  # noqa: PT012 (what was given before counts too)
+                    async for piece in file.read():
+                        given += piece
+                file.close()
+            assert given == data[: at // BLOCK * BLOCK]
+            assert await renditions.get(ONE, "aa") is None
+            assert files(tmp_path) == []
 
 
 async def test_one_that_fails_leaves_nothing(tmp_path: Path) -> None:
