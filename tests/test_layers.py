@@ -97,7 +97,7 @@ FOREIGN: dict[str, set[str]] = {
     "google": {"services", "transport", "app", "sdk", "gen"},
     "click": {"cli", "commands"},
     "rich": {"commands"},
-    "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs.local"},
+    "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs.local", "adapters.renditions"},
     "cryptography": {"certificates"},
 }
 

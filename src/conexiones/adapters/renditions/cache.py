@@ -4,17 +4,16 @@
                                           of the image's digest
     root/renditions/incoming/<random>     a rendition that is being made
 
-Files are 0600 and folders 0700. Nothing is fsynced, because all of it can be made again. So a file that an
-earlier process left is checked against its SHA-256 before its first use, and removed if a crash tore it. The
-time of the last use is the file's modification time. Only one process may use the root at a time: which files
+Files are 0600 and folders 0700. Nothing is fsynced, because all of it can be made again. The bytes of a file
+are checked whenever they are read: one that a crash has torn, or the disk has damaged, is removed. The time
+of the last use is the file's modification time. Only one process may use the root at a time: which files
 there are, and their sizes, is read at the start and then kept in memory.
 
 A file has the bytes of the rendition, and after them a trailer that says what it is: JSON (the fields of
-Rendered), its length in 4 bytes, big-endian, and MAGIC.
+Rendered, and the CRC-32C of each BLOCK bytes as `crcs`), its length in 4 bytes, big-endian, and MAGIC.
 """
 
 import asyncio
-import hashlib
 import json
 import logging
 import os
@@ -26,7 +25,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
+
+import google_crc32c
 
 from conexiones.adapters.system.fair_threads import FairThreads
 from conexiones.adapters.system.threads import finish
@@ -40,7 +41,10 @@ THREADS = 4
 PIECE = 256 << 10
 """Bytes of the largest piece that is read, by default."""
 
-MAGIC = b"conexi\x001"
+BLOCK = 256 << 10
+"""Bytes that have a checksum of their own."""
+
+MAGIC = b"conexi\x002"
 
 TOUCH_SECONDS = 60
 """The time of the last use, which is the file's modification time, is as exact as this."""
@@ -54,30 +58,46 @@ Key = tuple[bytes, str]
 _FILE = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{1,64})")
 
 
+class _Open(NamedTuple):
+    """A file that is open for reading, and the checksums of its blocks."""
+
+    rendered: Rendered
+    descriptor: int
+    crcs: list[int]
+
+
 class KeptFile:
     """A RenditionFile that reads from an open descriptor. `run` runs a function in a thread; `largest` is the
-    most bytes of a piece."""
+    most bytes of a piece. `on_damage` is awaited when the bytes are not those that were kept."""
 
     def __init__(
-        self, rendered: Rendered, descriptor: int, run: Callable[..., Awaitable[bytes]], largest: int
+        self,
+        file: _Open,
+        run: Callable[..., Awaitable[bytes]],
+        largest: int,
+        on_damage: Callable[[], Awaitable[None]],
     ) -> None:
-        self.rendered = rendered
+        self.rendered = file.rendered
+        self._file = file
         self._largest = largest
-        self._descriptor = descriptor
         self._run = run
+        self._on_damage = on_damage
 
     async def read(self, offset: int = 0) -> AsyncIterator[bytes]:
         while offset < self.rendered.size:
-            length = min(self._largest, self.rendered.size - offset)
-            piece = await self._run(os.pread, self._descriptor, length, offset)
-            if not piece:
-                raise StorageUnavailable
-            offset += len(piece)
-            yield piece
-            del piece  # the reader may take long to come back
+            try:
+                block = await self._run(_read_block, self._file, offset // BLOCK)
+            except ValueError as error:
+                await self._on_damage()
+                raise StorageUnavailable from error
+            start = offset % BLOCK
+            offset += len(block) - start
+            for at in range(start, len(block), self._largest):
+                yield block[at : at + self._largest]
+            del block  # the reader may take long to come back
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        os.close(self._file.descriptor)
 
 
 class FileRenditions:
@@ -92,7 +112,6 @@ class FileRenditions:
         # Only the thread of the event loop uses these.
         self._sizes: OrderedDict[Key, int] = OrderedDict()  # bytes of files, the least recently used first
         self._names: dict[bytes, set[str]] = {}
-        self._checked: set[Key] = set()  # files whose bytes this process has written or checked
         self._total = 0
 
     async def open(self) -> None:
@@ -111,20 +130,26 @@ class FileRenditions:
             await asyncio.to_thread(pool.shutdown)
         self._sizes.clear()
         self._names.clear()
-        self._checked.clear()
         self._total = 0
 
     async def get(self, digest: bytes, name: str) -> RenditionFile | None:
         key = (digest, name)
         if key not in self._sizes:
             return None
-        file = await self._run(_opened, self._path(key), key not in self._checked)
+        file = await self._run(_opened, self._path(key))
         if file is None:
             self._discount(key)
-        elif key in self._sizes:
+            return None
+        if key in self._sizes:
             self._sizes.move_to_end(key)
-            self._checked.add(key)
-        return None if file is None else KeptFile(*file, self._run, self._piece)
+        return self._kept(key, file)
+
+    def _kept(self, key: Key, file: _Open) -> KeptFile:
+        async def remove() -> None:
+            log.warning("a damaged rendition, %s, is removed", self._path(key).name)
+            await self._remove([key])
+
+        return KeptFile(file, self._run, self._piece, remove)
 
     async def add(
         self, digest: bytes, name: str, make: Callable[[Path], Awaitable[Rendered]]
@@ -133,13 +158,12 @@ class FileRenditions:
         path = self._incoming / secrets.token_hex(16)
         try:
             rendered = await make(path)
-            descriptor, size = await self._run(_complete, path, self._path(key), rendered)
+            opened, size = await self._run(_complete, path, self._path(key), rendered)
         except BaseException:
             await self._run(path.unlink, missing_ok=True)
             raise
         self._count(key, size)
-        self._checked.add(key)
-        file = KeptFile(rendered, descriptor, self._run, self._piece)
+        file = self._kept(key, opened)
         try:
             await self._shrink()
         except BaseException:
@@ -163,7 +187,6 @@ class FileRenditions:
         if key not in self._sizes:
             return
         self._total -= self._sizes.pop(key)
-        self._checked.discard(key)
         names = self._names[key[0]]
         names.discard(key[1])
         if not names:
@@ -216,39 +239,39 @@ class FileRenditions:
 # For threads.
 
 
-def _complete(path: Path, final: Path, rendered: Rendered) -> tuple[int, int]:
-    """Appends the trailer to a new file and renames it. Gives an open descriptor of it, and its size."""
-    fields = asdict(rendered) | {"sha256": rendered.sha256.hex()}
-    text = json.dumps(fields).encode()
+def _complete(path: Path, final: Path, rendered: Rendered) -> tuple[_Open, int]:
+    """Appends the trailer to a new file and renames it. Gives the open file, and its size."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     try:
+        crcs = [
+            google_crc32c.value(os.pread(descriptor, min(BLOCK, rendered.size - start), start))
+            for start in range(0, rendered.size, BLOCK)
+        ]
+        fields = asdict(rendered) | {"sha256": rendered.sha256.hex(), "crcs": crcs}
+        text = json.dumps(fields).encode()
         trailer = text + len(text).to_bytes(4) + MAGIC
         while trailer:
             trailer = trailer[os.write(descriptor, trailer) :]
         path.rename(final)
-        return descriptor, os.fstat(descriptor).st_size
+        return _Open(rendered, descriptor, crcs), os.fstat(descriptor).st_size
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def _opened(path: Path, check: bool) -> tuple[Rendered, int] | None:
-    """What a file holds, and an open descriptor of it.
-
-    None if there is none, or a damaged one, which is removed. With `check` its bytes are compared with their
-    SHA-256.
-    """
+def _opened(path: Path) -> _Open | None:
+    """A file, whose first block was checked. None if there is none, or a damaged one, which is removed."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        rendered = _read_trailer(descriptor)
-        if check:
-            _check_bytes(descriptor, rendered)
+        file = _Open(*_read_trailer(descriptor))
+        if file.rendered.size:
+            _read_block(file, 0)
         if time.time() - os.fstat(descriptor).st_mtime > TOUCH_SECONDS:
             os.utime(descriptor)
-        return rendered, descriptor
+        return file
     except (ValueError, KeyError, TypeError) as error:
         os.close(descriptor)
         log.warning("a damaged rendition, %s, is made again: %r", path.name, error)
@@ -259,8 +282,8 @@ def _opened(path: Path, check: bool) -> tuple[Rendered, int] | None:
         raise
 
 
-def _read_trailer(descriptor: int) -> Rendered:
-    """Raises ValueError, KeyError or TypeError if the trailer is not as `_complete` wrote it."""
+def _read_trailer(descriptor: int) -> tuple[Rendered, int, list[int]]:
+    """The fields of _Open. Raises ValueError, KeyError or TypeError if the trailer is not one."""
     size = os.fstat(descriptor).st_size
     tail = os.pread(descriptor, 4 + len(MAGIC), max(0, size - 4 - len(MAGIC)))
     length = int.from_bytes(tail[:4])
@@ -268,19 +291,20 @@ def _read_trailer(descriptor: int) -> Rendered:
     if tail[4:] != MAGIC or start < 0:
         raise ValueError("no trailer")
     fields = json.loads(os.pread(descriptor, length, start))
+    crcs = [int(crc) for crc in fields.pop("crcs")]
     rendered = Rendered(**fields | {"sha256": bytes.fromhex(fields["sha256"])})
-    if rendered.size != start:
-        raise ValueError(f"{start} bytes, not {rendered.size}")
-    return rendered
+    if rendered.size != start or len(crcs) != -(-start // BLOCK):
+        raise ValueError(f"{start} bytes with {len(crcs)} checksums, not {rendered.size}")
+    return rendered, descriptor, crcs
 
 
-def _check_bytes(descriptor: int, rendered: Rendered) -> None:
-    """Raises ValueError if the bytes have another SHA-256."""
-    sha = hashlib.sha256()
-    for offset in range(0, rendered.size, PIECE):
-        sha.update(os.pread(descriptor, min(PIECE, rendered.size - offset), offset))
-    if sha.digest() != rendered.sha256:
-        raise ValueError("other bytes")
+def _read_block(file: _Open, number: int) -> bytes:
+    """The block of that number, counted from 0. Raises ValueError if it is damaged."""
+    start = number * BLOCK
+    data = os.pread(file.descriptor, min(BLOCK, file.rendered.size - start), start)
+    if google_crc32c.value(data) != file.crcs[number]:
+        raise ValueError(f"other bytes behind {start}")
+    return data
 
 
 def _remove(paths: list[Path]) -> None:

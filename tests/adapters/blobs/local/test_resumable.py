@@ -73,13 +73,13 @@ async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Ca
             await staged.commit()
             await staged.commit()
             assert calls == ["pwritev", "pwritev", "fdatasync"]  # bytes, checksums (at once durable), bytes
-        calls.clear()
-        await staged.publish(tell_nobody)
-        # The marker and its folder, the bytes, the blob and its folder.
-        assert calls == ["link", "fsync", "fsync", "link", "fsync"]
         twin = store.staging.stage()  # keeps the blob, so that the file has two names
         await twin.write(b"11")
         await twin.publish(tell_nobody)
+        calls.clear()
+        await staged.publish(tell_nobody)
+        # The marker and its folder, the bytes, the blob in place of the twin's, and its folder.
+        assert calls == ["link", "fsync", "fsync", "link", "link", "replace", "fsync"]
         await staged.release()
         calls.clear()
         staged = await store.staging.resume("a", 2)
@@ -132,8 +132,8 @@ async def test_a_copy_that_fails_leaves_the_upload_as_it_was(
     await staged.commit()
     twin = store.staging.stage()
     await twin.write(b"123")
-    await staged.publish(tell_nobody)
     digest = await twin.publish(tell_nobody)
+    await staged.publish(tell_nobody)
     await staged.release()
 
     def fail(*_: object) -> None:

@@ -80,7 +80,7 @@ class Appender:
         parts: list[bytes | memoryview] = []
         for blob in blobs:
             known = self._recent.get(blob.digest) or indexed.get(blob.digest)
-            if blob.digest in records or self._is_there(known):
+            if blob.digest in records or self._is_there(known, blob):
                 places.append(None)
                 continue
             place = Place(self._end.segment, offset)
@@ -124,18 +124,20 @@ class Appender:
                 os.pwritev(self._file.descriptor, [bytes(end - start)], start, os.RWF_DSYNC)
                 self._zeroed = end
 
-    def _is_there(self, record: Record | None) -> bool:
-        """Whether the blob is stored where the index says. The index may be out of date, so the head of the
-        record is read too."""
-        if record is None:
+    def _is_there(self, record: Record | None, blob: Blob) -> bool:
+        """Whether the blob is stored where the index says, undamaged. The index may be out of date, and the
+        disk may have changed the bytes: then the blob is stored again."""
+        if record is None or record.size != blob.size:
             return False
         with suppress(OSError):
             descriptor = os.open(self._path(record.place.segment), os.O_RDONLY | os.O_CLOEXEC)
             try:
-                head = os.pread(descriptor, HEAD.size, record.place.offset)
+                whole = os.pread(descriptor, HEAD.size + record.size, record.place.offset)
             finally:
                 os.close(descriptor)
-            return read_head(head) == (record.size, record.digest)
+            if read_head(whole[: HEAD.size]) != (record.size, record.digest):
+                return False
+            return whole[HEAD.size :] == self._memory[blob.start : blob.start + blob.size]
         return False
 
     def _abandon(self, file: DirectFile) -> None:

@@ -22,7 +22,7 @@ from conexiones.adapters.blobs.local.buffers import OUTSTANDING, UNIT, Buffers
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
-from conexiones.adapters.system.disk import sync_file, sync_folder, write_durably
+from conexiones.adapters.system.disk import sync_folder, write_durably
 from conexiones.adapters.system.threads import finish, to_end
 from conexiones.direct_file import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
@@ -384,16 +384,14 @@ class LocalStaged:
         self._path = self._path.rename(marker)
 
     def _link(self, marker: Path, blob: Path) -> None:
-        """Makes the blob visible, durably; whoever linked it, this returns only when it is."""
+        """Makes the blob visible, durably. These bytes take the place of those that are there: they are known
+        to be good, whatever the disk has done to the others. Who reads those goes on reading them."""
         try:
             blob.hardlink_to(marker)
         except FileExistsError:
-            if blob.stat().st_size == self._size:
-                sync_file(blob)
-            else:  # something else damaged it, and this upload heals it
-                whole = self._folder.incoming / f"{self._name}.whole"
-                whole.hardlink_to(marker)
-                whole.replace(blob)
+            whole = self._folder.incoming / f"{self._name}.whole"
+            whole.hardlink_to(marker)
+            whole.replace(blob)
         sync_folder(blob.parent)
 
     def _settle(self, digest: bytes) -> bool:
