@@ -75,7 +75,7 @@ class ImageService:
             start=micros(request.start_time, field="start_time") if request.HasField("start_time") else None,
             end=micros(request.end_time, field="end_time") if request.HasField("end_time") else None,
             name=request.name or None,
-            digests=tuple(request.sha256),
+            digests=request.sha256,
         )
         takes_long = request.page_size > _PART or wanted.name
         async with self._pages if takes_long else nullcontext():

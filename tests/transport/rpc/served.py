@@ -23,6 +23,7 @@ from conexiones.transport.http.page import Page
 from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import Handled, MessageLimit, service
 from conexiones.transport.rpc.pipeline import Pipeline
+from conexiones.transport.single_loop import SingleLoop
 
 
 def adorn(call: Call) -> None:
@@ -91,7 +92,8 @@ handlers = {
     "GetUserBidiStream": Handled(handler=get_user_bidi_stream, needs="none"),
 }
 router = Router(service(USUARIO, handlers, limit), images=images, page=Page(), details=packed)
-app = Front(router, settings, access=Access((), nobody=EVERYBODY), resources=resources, on_drain=lambda: None)
+access = Access((), nobody=EVERYBODY)
+app = SingleLoop(Front(router, settings, access=access, resources=resources, on_drain=lambda: None))
 
 if __name__ == "__main__":
     from tests.transport.application import supervise

@@ -15,7 +15,7 @@ from conexiones.gen.conexiones.v1.images_pb2 import ListImagesRequest
 from conexiones.gen.conexiones.v1.uploads_pb2 import WriteChunkRequest, WriteStreamRequest
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.transport.rpc.codecs import JSON, PROTOBUF, Codec
-from conexiones.transport.rpc.payloads import LEAST, MOST_REST, Carried, Payload, from_base64
+from conexiones.transport.rpc.payloads import LEAST, MOST_JSON_REST, Carried, Payload, from_base64
 
 CONTENT = random.Random(7).randbytes(3 * LEAST + 1)
 USER = GetUserRequest(name="Ana", pow=-7, image=CONTENT)
@@ -109,8 +109,8 @@ def test_a_text_that_is_not_utf8_is_named() -> None:
 def test_what_is_long_besides_the_payload_is_refused(codec: Codec) -> None:
     """Reading it would keep all other calls waiting."""
     for message in (
-        GetUserRequest(name="a" * MOST_REST),
-        GetUserRequest(name="a" * MOST_REST, image=CONTENT),
+        GetUserRequest(name="a" * MOST_JSON_REST),
+        GetUserRequest(name="a" * MOST_JSON_REST, image=CONTENT),
     ):
         with pytest.raises(MalformedMessage):
             decoded(encoded(message, codec), codec)
@@ -154,9 +154,19 @@ def test_json_in_every_spelling(text: str) -> None:
     assert bytes(JSON.decode(behind, GetUserRequest, PAYLOAD).image) == CONTENT
 
 
-def test_json_with_escapes_is_read_by_the_library() -> None:
-    found = decoded(json.dumps({"image": TEXT}).replace("/", "\\/").encode(), JSON)
-    assert (type(found), found.image) == (GetUserRequest, CONTENT)
+@pytest.mark.parametrize("escapes", [{"/": "\\/"}, {"+": "\\u002B"}, {"=": "\\u003d", "/": "\\u002f"}])
+def test_json_with_the_escapes_of_other_libraries(escapes: dict[str, str]) -> None:
+    text = json.dumps({"image": TEXT})
+    for char, escape in escapes.items():
+        text = text.replace(char, escape)
+    found = decoded(text.encode(), JSON)
+    assert (type(found), bytes(found.image)) == (Carried, CONTENT)
+
+
+def test_json_with_escapes_that_nobody_needs_is_read_by_the_library() -> None:
+    short = TEXT[: 4 * LEAST]
+    found = decoded(json.dumps({"image": short}).replace("A", "\\u0041").encode(), JSON)
+    assert (type(found), found.image) == (GetUserRequest, base64.b64decode(short))
 
 
 def test_json_in_which_another_field_looks_like_it() -> None:

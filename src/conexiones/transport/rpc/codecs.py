@@ -4,7 +4,7 @@ fault."""
 import re
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -17,6 +17,7 @@ from conexiones.gen.user_pb2 import Error
 from conexiones.services.payload import WithPayload
 from conexiones.transport.rpc.payloads import (
     LEAST,
+    MOST_JSON_REST,
     MOST_REST,
     Carried,
     Payload,
@@ -27,9 +28,15 @@ from conexiones.transport.rpc.payloads import (
 
 _OBJECT = re.compile(rb"\s*\{")
 
-MAX_JSON_MARKS = 100_000
-"""Commas, brackets and braces in a JSON message. A message of ours has few; without a limit, a MiB of
-`[[],[],…` would cost a hundred MiB of Python objects."""
+MAX_JSON_MARKS = 5_000
+"""Commas, brackets and braces in a JSON message. One of ours has a thousand at most, for the digests of a
+list; each takes two microseconds."""
+
+_FEW_JSON_MARKS = 250
+"""Of a message with more of them, the reading takes so long that it is for a thread."""
+
+_LONG_JSON = 256 << 10
+"""The same of its bytes."""
 
 
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -38,8 +45,9 @@ Data: TypeAlias = bytes | bytearray | memoryview
 class Codec(ABC):
     """One format."""
 
-    threaded: ClassVar[bool] = False
-    """Whether a long message is to be decoded in a thread. It gives way to other threads."""
+    def takes_long(self, data: Data) -> bool:
+        """Whether a message is to be decoded in a thread, which gives way to others."""
+        return False
 
     @abstractmethod
     def encode(self, message: Message | WithPayload) -> list[bytes]:
@@ -49,7 +57,7 @@ class Codec(ABC):
     def decode(self, data: Data, message: type[Message], payload: Payload | None = None) -> Message | Carried:
         """The message; with a large payload it may be a Carried, whose content is a view of the data.
 
-        Raises InvalidUtf8, and MalformedMessage, also if more than MOST_REST bytes are not the payload.
+        Raises InvalidUtf8, and MalformedMessage, also if too many bytes are not the payload.
         """
 
 
@@ -73,7 +81,8 @@ class JsonCodec(Codec):
     has registered its type, and the whole reply could not be read by others. Other fields say the same.
     """
 
-    threaded = True
+    def takes_long(self, data: Data) -> bool:
+        return len(data) >= _LONG_JSON or _marks(bytes(data)) > _FEW_JSON_MARKS
 
     def encode(self, message: Message | WithPayload) -> list[bytes]:
         whole = message.whole() if isinstance(message, WithPayload) else message
@@ -143,10 +152,10 @@ def _from_protobuf(data: Data, message: type[Message]) -> Message:
 
 def _from_json(data: Data, message: type[Message]) -> Message:
     malformed = MalformedMessage(type=message.DESCRIPTOR.full_name)
-    if len(data) > MOST_REST:
+    if len(data) > MOST_JSON_REST:
         raise malformed
     data = bytes(data)
-    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_MARKS:
+    if _marks(data) > MAX_JSON_MARKS:
         raise malformed
     if not _OBJECT.match(data):  # Parse would take `[]`, or a string, for a message without fields
         raise malformed
@@ -156,6 +165,10 @@ def _from_json(data: Data, message: type[Message]) -> Message:
         raise InvalidUtf8 from error
     except (ParseError, ValueError, TypeError, RecursionError) as error:
         raise malformed from error
+
+
+def _marks(data: bytes) -> int:
+    return sum(data.count(mark) for mark in (b",", b"[", b"{"))
 
 
 def _invalid_text_field(descriptor: Any, data: bytes) -> str | None:

@@ -283,8 +283,8 @@ class Envelopes:
             before, content = _sole(data[:_LONGEST])
             if content and before + content == len(data):
                 return Sole(bytes(data[before:]) if is_short and not self._pieces else data[before:])
-        if self._codec.threaded and not is_short:
-            return Undecoded(data, is_compressed=False)
+        if self._codec.takes_long(data):
+            return Undecoded(bytes(data) if is_short else data, is_compressed=False)
         requests = self._requests
         return self._codec.decode(bytes(data) if is_short else data, requests.message, requests.payload)
 

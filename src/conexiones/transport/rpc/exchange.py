@@ -13,7 +13,7 @@ from conexiones.transport.chain.call import Call
 from conexiones.transport.chain.memory import COPIES
 from conexiones.transport.rpc.codecs import Codec, Data
 from conexiones.transport.rpc.compression import INFLATION, inflate, is_compressed
-from conexiones.transport.rpc.envelopes import SHORT, Envelopes, Requests, Sole, Undecoded, envelope, whole
+from conexiones.transport.rpc.envelopes import Envelopes, Requests, Sole, Undecoded, envelope, whole
 from conexiones.transport.rpc.payloads import Carried
 from conexiones.transport.rpc.status import Details
 
@@ -72,7 +72,7 @@ class Exchange(ABC):
         if is_compressed and data:
             data = await self._inflated(data, kind)
         codec = self._codec
-        if codec.threaded and len(data) >= SHORT:
+        if codec.takes_long(data):
             return await asyncio.to_thread(codec.decode, data, kind.message, kind.payload)
         return codec.decode(data, kind.message, kind.payload)
 

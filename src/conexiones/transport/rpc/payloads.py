@@ -16,8 +16,12 @@ from google.protobuf.message import Message
 LEAST = 16 << 10
 """Bytes from which a payload is worth to be carried."""
 
-MOST_REST = 1 << 20
-"""The most bytes of a message besides its payload. Reading them takes all other calls' time."""
+MOST_REST = 64 << 10
+"""The most bytes of a message besides its payload. Reading them takes all other calls' time: two
+milliseconds, where each two bytes are an element of a list."""
+
+MOST_JSON_REST = 128 << 10
+"""The same in JSON, whose numbers and bytes are longer."""
 
 _FIELDS = 16
 """Fields of a message up to which its payload is looked for."""
@@ -31,8 +35,13 @@ _VARINT_BYTES = 10
 _PIECE = 256 << 10
 """Characters of base64 that are decoded at a time; other threads run between two pieces."""
 
+_CODES = {b"/": (b"2f", b"2F"), b"+": (b"2b", b"2B"), b"=": (b"3d", b"3D")}
+_BACKSLASH = re.compile(rb"\\")
 _QUOTE = re.compile(rb'"')
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_ESCAPED = ((rb"\/", b"/"), *((rb"\u00" + code, char) for char, codes in _CODES.items() for code in codes))
+"""What libraries of JSON escape in base64: PHP's the slash, .NET's the plus, Gson the equals sign."""
+
 _MARK_BYTES = 12  # whose base64 needs no padding
 
 
@@ -95,9 +104,7 @@ def cut_protobuf(data: memoryview, payload: Payload) -> tuple[bytes, memoryview]
         except IndexError:
             return None
         if number == payload.number:
-            if content is not None:
-                return None
-            content = data[begin:end]
+            content = data[begin:end]  # of several, the last one counts
             rest.append(data[kept:at])
             kept = end
         at = end
@@ -167,9 +174,11 @@ def cut_json(data: memoryview, payload: Payload) -> CutJson | None:
 
 
 def from_base64(text: memoryview) -> bytearray | None:
-    """The bytes of base64, standard or URL-safe, padded or not. None if it is not base64. To be called in a
-    thread if the text is long."""
+    """The bytes of base64, standard or URL-safe, padded or not, as it stands in JSON. None if it is not
+    base64. To be called in a thread if the text is long."""
     found = bytearray()
+    if (whole := _unescaped(text)) is not None:
+        text = memoryview(whole)
     for begin in range(0, len(text), _PIECE):
         piece = bytes(text[begin : begin + _PIECE]).translate(_URL_SAFE)
         if begin + _PIECE >= len(text):
@@ -178,4 +187,14 @@ def from_base64(text: memoryview) -> bytearray | None:
             found += binascii.a2b_base64(piece, strict_mode=True)
         except binascii.Error:
             return None
+    return found
+
+
+def _unescaped(text: memoryview) -> bytes | None:
+    """The text without escapes; None if it has none."""
+    if not _BACKSLASH.search(text):
+        return None
+    found = bytes(text)
+    for escape, char in _ESCAPED:
+        found = found.replace(escape, char)
     return found
