@@ -121,6 +121,29 @@ async def test_small_work_that_outgrows_its_place() -> None:
     assert line.got == ["1", "2", "large"]
 
 
+async def test_who_had_the_workers_for_long_is_behind_others() -> None:
+    line = Line(1)
+    await line.come(ANA, "1", "2", "3")
+    line.held["1"].since -= 5
+    await line.done("1")
+    await line.come(BEA, *map(str, range(4, 9)))
+    assert await line.rest() == ["4", "5", "6", "7", "8", "3"]
+
+
+async def test_small_work_of_a_client_that_was_misjudged_counts_as_large() -> None:
+    """So it never has the last worker, however much of it waits already."""
+    line = Line(2)
+    await line.come(ANA, *map(str, range(10)))
+    line.places.misjudged(line.held["0"])
+    await line.done("0")
+    assert line.got == ["0", "1", "2"]
+    assert line.held["2"].large
+    await line.done("1")
+    assert line.got == ["0", "1", "2"]
+    await line.come(BEA, "bea")
+    assert line.got[3:] == ["bea"]
+
+
 async def test_a_wait_ends() -> None:
     line = Line(1, wait_seconds=0.05)
     await line.come(ANA, "first")

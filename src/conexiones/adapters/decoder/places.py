@@ -1,11 +1,15 @@
 """Who may have a decoder next. Belongs to one event loop, and knows nothing of processes.
 
-Clients take turns, and in each client its connections do. Small and large work waits in a line each, which
-take turns, too. A worker that large work has is gone for seconds, so there are limits to that:
+It is the turn of the client that has had the workers for the shortest time of late, and of those who had them
+about as long of the one that was served longest ago; in each client its connections take turns. Small and
+large work waits in a line each, which take turns, too. A worker that large work has is gone for seconds, so
+there are limits to that:
 
 - With two workers or more, large work never has the last one: that is kept for small work.
 - With four workers or more, the large work of one client leaves one of the others to other clients.
 - With one worker, small work comes first after large work, for as long as the large work took.
+- How large work is, is an estimate. All work of a client counts as large for SLOW_SECONDS after a piece of it
+  was thought small and was not.
 
 So small work waits for one piece of large work at most, and a client for one piece of another's work, if
 nobody else waits.
@@ -21,6 +25,15 @@ from conexiones.shares import SERVER, Caller, FairLine
 
 _REMEMBERED = 4096
 """Clients and connections of which it is known when they were served last."""
+
+_HALF_LIFE = 10.0
+"""Seconds until half of what a client has had no longer counts."""
+
+_ABOUT = 1.0
+"""Clients that have had workers about as long, in seconds, are equal."""
+
+SLOW_SECONDS = 30.0
+"""How long all work of a client counts as large after a piece of it was thought small and was not."""
 
 
 @dataclass(eq=False, slots=True)
@@ -51,6 +64,8 @@ class Places:
         # Lines for small (False) and large work.
         self._lines: dict[bool, FairLine[_Waiting]] = {False: FairLine(), True: FairLine()}
         self._served: OrderedDict[tuple[bool, str | Caller], int] = OrderedDict()  # when, by a count
+        self._slow: OrderedDict[str, float] = OrderedDict()  # until when the work of a client counts as large
+        self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()  # seconds of workers, and when
         self._count = 0
         self._large_next = False  # whose turn it is, where small and large work wait
         self._small_until = 0.0  # with one worker: until then small work comes first
@@ -85,10 +100,23 @@ class Places:
     def give(self, place: Place) -> None:
         """Gives a place back."""
         self._held.remove(place)
+        self._use(place)
         if place.large and self._workers == 1:
             now = asyncio.get_running_loop().time()
             self._small_until = now + (now - place.since)
         self._serve()
+
+    def _is_large(self, caller: Caller, waiting: _Waiting) -> bool:
+        """Whether work counts as large now."""
+        if waiting.large:
+            return True
+        until = self._slow.get(caller.client)
+        if until is None:
+            return False
+        if until > asyncio.get_running_loop().time():
+            return True
+        del self._slow[caller.client]
+        return False
 
     def outgrow(self, place: Place) -> bool:
         """Counts what was small as large from now on. False if there may be no more large work: then it has
@@ -97,6 +125,28 @@ class Places:
             return False
         place.large = True
         return True
+
+    def _use(self, place: Place) -> None:
+        client, now = place.caller.client, asyncio.get_running_loop().time()
+        self._used[client] = (self._used_by(client) + now - place.since, now)
+        self._used.move_to_end(client)
+        if len(self._used) > _REMEMBERED:
+            self._used.popitem(last=False)
+
+    def _used_by(self, client: str) -> float:
+        """How long a client has had workers, where half is forgotten after each _HALF_LIFE."""
+        seconds, when = self._used.get(client, (0.0, 0.0))
+        if not seconds:
+            return 0.0
+        return float(seconds * 0.5 ** ((asyncio.get_running_loop().time() - when) / _HALF_LIFE))
+
+    def misjudged(self, place: Place) -> None:
+        """What was thought small is much work. For a while, all work of its client counts as large."""
+        if place.caller != SERVER:
+            self._slow[place.caller.client] = asyncio.get_running_loop().time() + SLOW_SECONDS
+            self._slow.move_to_end(place.caller.client)
+            if len(self._slow) > _REMEMBERED:
+                self._slow.popitem(last=False)
 
     def close(self) -> None:
         """Sends away all who wait."""
@@ -111,33 +161,43 @@ class Places:
     def _serve(self) -> None:
         while len(self._held) < self._workers and (found := next(self._candidates(), None)):
             caller, waiting = found
+            large = self._is_large(caller, waiting)
             self._lines[waiting.large].remove(caller, waiting, served=True)
             waiting.in_line = False
-            self._remember(caller, large=waiting.large)
-            self._large_next = not waiting.large
-            place = Place(caller, waiting.large, asyncio.get_running_loop().time())
+            self._remember(caller, large=large)
+            self._large_next = not large
+            place = Place(caller, large, asyncio.get_running_loop().time())
             self._held.add(place)
             waiting.granted.set_result(place)
 
     def _candidates(self) -> Iterator[tuple[Caller, _Waiting]]:
         """Those who may have a place now, in the order of their turns."""
-        small = self._turns(large=False)
-        large = [turn for turn in self._turns(large=True) if self._room_for_large(turn[0])]
+        waiting = [turn for line in self._lines.values() for turn in line.turns()]
+        small = self._turns([turn for turn in waiting if not self._is_large(*turn)], large=False)
+        large = self._turns(
+            [turn for turn in waiting if self._is_large(*turn) and self._room_for_large(turn[0])], large=True
+        )
         if self._workers == 1:
             large_first = self._large_next and asyncio.get_running_loop().time() >= self._small_until
         else:
             large_first = self._large_next
         yield from large + small if large_first else small + large
 
-    def _turns(self, *, large: bool) -> list[tuple[Caller, _Waiting]]:
-        """The turns in one line: first those whose client was served longest ago, or never. Of one that was
-        alone for a while, FairLine does not know that others that come then are next.
+    def _turns(self, waiting: list[tuple[Caller, _Waiting]], *, large: bool) -> list[tuple[Caller, _Waiting]]:
+        """Turns in their order. Of a client that was alone for a while, FairLine does not know that others
+        that come then are next.
 
         One that was cancelled a moment ago is about to leave the line, and has no turn.
         """
-        turns = [turn for turn in self._lines[large].turns() if not turn[1].granted.done()]
+        turns = [turn for turn in waiting if not turn[1].granted.done()]
         served = self._served
-        turns.sort(key=lambda turn: (served.get((large, turn[0].client), 0), served.get((large, turn[0]), 0)))
+        turns.sort(
+            key=lambda turn: (
+                round(self._used_by(turn[0].client) / _ABOUT),
+                served.get((large, turn[0].client), 0),
+                served.get((large, turn[0]), 0),
+            )
+        )
         return turns
 
     def _remember(self, caller: Caller, *, large: bool) -> None:

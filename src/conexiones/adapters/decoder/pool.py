@@ -31,6 +31,12 @@ SMALL_SECONDS = 2.0
 stopped, and waits once more, as large work. Small work that nobody waits for any more may go on for as long
 as this: starting another worker would cost more."""
 
+LOOK_SECONDS = 0.5
+"""How often the processor time of small work is looked at."""
+
+MUCH_SECONDS = 0.75
+"""Small work that has taken more processor time was no small work."""
+
 WAIT_SECONDS = 120.0
 """How long a call waits for a worker, unless the constructor says otherwise."""
 
@@ -167,6 +173,16 @@ class VipsDecoder:
         """Has an eye on small work, which a worker has begun."""
         if not place.large:
             self._loop.call_later(SMALL_SECONDS, self._outgrown, seat, place, job)
+            self._loop.call_later(LOOK_SECONDS, self._look, seat, place, job, seat.processor_seconds())
+
+    def _look(self, seat: Seat, place: Place, job: Job, before: float) -> None:
+        """By the processor time, since on a busy machine everything takes long."""
+        if job.reply.done():
+            return
+        if seat.processor_seconds() - before > MUCH_SECONDS:
+            self._places.misjudged(place)
+        else:
+            self._loop.call_later(LOOK_SECONDS, self._look, seat, place, job, before)
 
     def _outgrown(self, seat: Seat, place: Place, job: Job) -> None:
         if job.reply.done():

@@ -127,6 +127,11 @@ class Seat:
             if self._job is job and self._worker:
                 self._worker.kill()
 
+    def processor_seconds(self) -> float:
+        """What the worker has used of a processor; 0 without a worker."""
+        with self._lock:
+            return self._worker.processor_seconds() if self._worker else 0.0
+
     def close(self) -> None:
         """Ends the worker at once, and the thread soon."""
         with self._lock:

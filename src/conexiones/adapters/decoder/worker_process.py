@@ -94,6 +94,15 @@ class WorkerProcess:
     def alive(self) -> bool:
         return not self._ended and self._process.poll() is None
 
+    def processor_seconds(self) -> float:
+        """What the process has used of a processor. Safe to call from any thread."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return 0.0
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """Kills the process, which makes an `ask` under way fail. Safe to call from any thread."""
         self._process.kill()
