@@ -155,6 +155,12 @@ def _taken(values: Mapping[str, Any]) -> int:
     return taken
 
 
+LEAST_STREAMS, MOST_STREAMS = 32, 128
+"""Calls that a connection may have open at a time: one more for each STREAMS_FOR bytes of memory."""
+
+STREAMS_FOR = 16 * MIB
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
     """The budgets that are no settings, in bytes. They follow from the memory and the settings that fit it.
@@ -167,6 +173,8 @@ class Budgets:
     window: the window of a stream. A call may hold another one like it that Envoy has taken in; that is
         counted for half of the calls, since few fill both. Should more do so, Envoy resets some (`heap`).
     connection_window: of all streams of a connection.
+    streams: how many calls a connection may have open at a time; that is no size. Envoy takes in what clients
+        begin, up to so many on each connection, before it is decided how many are served.
     """
 
     uploads: int
@@ -174,6 +182,7 @@ class Budgets:
     piece: int
     window: int
     connection_window: int
+    streams: int
     heap: int
     has_background: bool
 
@@ -188,6 +197,7 @@ class Budgets:
             piece=min(LARGEST_PIECE, window),
             window=window,
             connection_window=8 * window,
+            streams=max(LEAST_STREAMS, min(MOST_STREAMS, memory // STREAMS_FOR)),
             heap=HEAP + int(rest * sum(_SHARES.values())),
             has_background=_has_background(memory),
         )

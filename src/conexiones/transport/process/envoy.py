@@ -209,14 +209,14 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
     if manager.get("codec_type") == "HTTP3":
         manager["http3_protocol_options"] = {
             "quic_protocol_options": {
-                "max_concurrent_streams": 100,
+                "max_concurrent_streams": min(100, budgets.streams),
                 "initial_stream_window_size": budgets.window,
                 "initial_connection_window_size": budgets.connection_window,
             }
         }
         return
     manager["http2_protocol_options"] = {
-        "max_concurrent_streams": 128,
+        "max_concurrent_streams": budgets.streams,
         "initial_stream_window_size": budgets.window,
         "initial_connection_window_size": budgets.connection_window,
         # SETTINGS_MAX_FRAME_SIZE, for which Envoy has no field. Parts of a frame are passed on as they come.

@@ -22,7 +22,7 @@ _INJECTED = "envoy.resource_monitors.injected_resource"
 _SCALE = "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig"
 _FILE = "pressure"
 _STATS = "http.ingress_http.downstream_"
-_ACTIVE, _RESETS = f"{_STATS}cx_active", f"{_STATS}rq_rx_reset"
+_ACTIVE, _RESETS, _CALLS = f"{_STATS}cx_active", f"{_STATS}rq_rx_reset", f"{_STATS}rq_active"
 
 CALM, FULL = 0.6, 0.85
 """Timeouts shrink from the first of these shares of the connections on, and are shortest from the second."""
@@ -30,11 +30,14 @@ CALM, FULL = 0.6, 0.85
 SHORTEST_SECONDS = 1
 """How long a connection may ask for nothing while the server is full."""
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.1
 """Time between two looks at Envoy's statistics."""
 
 MANY_RESETS = 100
 """So many calls that were reset between two looks are told."""
+
+MANY_CALLS = 500
+"""So many calls that Envoy has open are told, too."""
 
 log = logging.getLogger("conexiones.pressure")
 
@@ -142,7 +145,7 @@ class Pressure:
             with suppress(OSError, ValueError, KeyError):
                 found = await self._statistics()
                 resets, self._resets = found[_RESETS] - self._resets, found[_RESETS]
-                if resets >= MANY_RESETS:
+                if resets >= MANY_RESETS or found[_CALLS] >= MANY_CALLS:
                     self._on_resets()
                 pressure = min(1.0, found[_ACTIVE] / self._max_connections)
                 # While there is no need, the file is left alone.
@@ -151,6 +154,6 @@ class Pressure:
 
     async def _statistics(self) -> dict[str, int]:
         """The connections and the calls that were reset. Raises OSError and ValueError."""
-        text = await admin.ask(self._folder, f"/stats?filter=^{_STATS}(cx_active|rq_rx_reset)$")
+        text = await admin.ask(self._folder, f"/stats?filter=^{_STATS}(cx_active|rq_active|rq_rx_reset)$")
         rows = (line.split(": ") for line in text.decode().splitlines())
         return {name: int(value) for name, value in rows}
