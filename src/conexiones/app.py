@@ -31,6 +31,7 @@ from conexiones.services.health import HealthService
 from conexiones.services.image_files import ImageFiles
 from conexiones.services.images import ImageService
 from conexiones.services.reflection import ReflectionService
+from conexiones.services.sessions import Sessions
 from conexiones.services.status import StatusService
 from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
@@ -39,11 +40,13 @@ from conexiones.transport.chain.access import Access, Source
 from conexiones.transport.chain.bearer import Bearer
 from conexiones.transport.chain.certificate import CertificateSource
 from conexiones.transport.chain.link import LinkSource
+from conexiones.transport.chain.session import SessionSource
 from conexiones.transport.chain.steps import Step
 from conexiones.transport.front import Front
 from conexiones.transport.http.hosts import Hosts
 from conexiones.transport.http.images import PREFIX, ImagesOverHttp
 from conexiones.transport.http.page import Page
+from conexiones.transport.http.session import SessionsOverHttp
 from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import MessageLimit
 
@@ -187,18 +190,29 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         origins=settings.cors_origins or (),
         secure=settings.tls_cert is not None,
     )
-    router = Router(rpcs, images=files, page=page, details=packed, hosts=hosts)
-    access = _access(settings, directory, links)
+    sessions = Sessions(directory)
+    secure = settings.tls_cert is not None
+    session = SessionSource(sessions.find, is_own=hosts.is_own, secure=secure)
+    asks = settings.auth == "required"
+    router = Router(
+        rpcs,
+        images=files,
+        page=page,
+        details=packed,
+        hosts=hosts,
+        sessions=SessionsOverHttp(sessions, session).routes if asks else None,
+    )
+    access = _access(settings, directory, links, session)
     directory.on_end = access.end
     return Front(router, settings, access=access, resources=resources, on_drain=drain, steps=steps)
 
 
-def _access(settings: Settings, directory: Directory, links: Links) -> Access:
+def _access(settings: Settings, directory: Directory, links: Links, session: SessionSource) -> Access:
     """How callers show who they are."""
     sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX)]
     if settings.auth != "required":
         return Access(sources, nobody=EVERYBODY)
-    sources.append(Bearer(directory.principal))
+    sources += [Bearer(directory.principal), session]
     if settings.tls_client_ca:
         sources.append(CertificateSource(_any_certificate))
     scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))

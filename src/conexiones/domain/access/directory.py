@@ -148,7 +148,11 @@ class Directory:
         )
 
     async def create_session(self, maker: Principal) -> Issued:
-        """Makes a session of the page, which may do what the token may with which it was made."""
+        """Makes a session of the page, which may do what the token may with which it was made. Raises
+        NoCredentials if `maker` came with no token, and QuotaExceeded."""
+        token = self._by_id.get(maker.credential)
+        if token is None or token.kind != "token":
+            raise errors.NoCredentials
         return await self._issue_child(
             "session",
             maker,

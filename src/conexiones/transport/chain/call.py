@@ -66,7 +66,8 @@ class Route:
 class Call:
     """One call. Times are those of the event loop, which are those of time.monotonic.
 
-    `headers` are as they came, with names in lower case. `peer` is the client's address and port.
+    `headers` are as they came, with names in lower case. `peer` is the client's address and port. `scheme`
+    is "http" or "https", as the client used it: behind proxies that are trusted, as these say.
     `deadline` is None where the client has set none. `principal` is who calls, once the access step has
     found out. `outgoing` is None until `sends` makes it. `gone` says that the client has gone away. A
     handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end. `turn`
@@ -97,6 +98,7 @@ class Call:
         "reply_headers",
         "reply_trailers",
         "route",
+        "scheme",
         "start_time",
         "turn",
         "verb",
@@ -121,6 +123,7 @@ class Call:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.verb: str = scope["method"]
+        self.scheme: str = scope.get("scheme", "http")
         self.peer: tuple[str, int] | None = scope.get("client")
         self.route = route
         self.protocol = protocol
