@@ -8,13 +8,14 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { WatchImagesResponseSchema } from "#gen/conexiones/v1/images_pb";
 import type { WatchImagesResponse } from "#gen/conexiones/v1/images_pb";
 
-import { delayAfter, pause } from "../calls";
+import { refused, signedIn } from "../access/session";
+import { delayAfter, needsSignIn, pause, problem } from "../calls";
 import { images } from "../rpc";
 
 /** How long a connection may be silent before it counts as lost: two heartbeats of the server, and a little more. */
 const SILENCE_MS = 45_000;
 
-export type State = "connecting" | "live" | "offline";
+export type State = "connecting" | "live" | "offline" | "signedOut";
 
 export interface Listener {
   event: (event: WatchImagesResponse) => void;
@@ -65,7 +66,15 @@ export class Watch {
           this.#hear(event);
           if (event.event.case !== "heartbeat") this.#channel?.postMessage(toBinary(WatchImagesResponseSchema, event));
         }
-      } catch {
+      } catch (error) {
+        const found = problem(error);
+        if (needsSignIn(found)) {
+          if (this.#state === "live") refused(); // the session has ended
+          this.#become("signedOut");
+          await signedIn();
+          attempts = -1;
+          continue;
+        }
         // If the server's data were replaced, it would refuse this token for ever.
         if (attempts > 2) this.#token = "";
       } finally {

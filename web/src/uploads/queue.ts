@@ -1,5 +1,6 @@
 // All uploads of this window. A few run at a time, and the others wait for their turn.
-import { delayAfter, pause } from "../calls";
+import { signedIn } from "../access/session";
+import { delayAfter, needsSignIn, pause, problem } from "../calls";
 import { uploads as service } from "../rpc";
 import { MAX_FILES } from "./sources";
 import type { Source } from "./sources";
@@ -166,8 +167,9 @@ async function expiry(): Promise<Expiry> {
       try {
         const { idleExpiry, totalExpiry } = await service.getLimits({});
         return { idle: milliseconds(idleExpiry), total: milliseconds(totalExpiry) };
-      } catch {
-        await pause(delayAfter(attempts), new AbortController().signal);
+      } catch (error) {
+        if (needsSignIn(problem(error))) await signedIn();
+        else await pause(delayAfter(attempts), new AbortController().signal);
       }
     }
   })();
