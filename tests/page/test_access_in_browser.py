@@ -20,6 +20,7 @@ from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.page.browser import Browser, large
 from tests.page.pictures import landscape
+from tests.support.chromium import served
 from tests.support.waiting import DEADLINE
 
 MB = 10**6
@@ -48,6 +49,9 @@ class Guarded:
     def images(self) -> list[Any]:
         """Newest first."""
         return list(self._call(ImageServiceStub, "ListImages", ListImagesRequest(page_size=100)).images)
+
+    def user(self, name: str) -> Any:
+        return self._call(UsuarioServicioStub, "GetUser", GetUserRequest(name=name)).user
 
     def _call(self, stub: Any, method: str, request: Any) -> Any:
         with grpc.insecure_channel(self.server.address) as channel:
@@ -165,6 +169,20 @@ def test_a_gallery_that_everybody_sees(browser: Browser, start: Callable[..., Se
     assert found["hidden"]
     with urlopen(found["link"]) as answer:
         assert "signature" not in answer.url
+
+
+def test_another_page_does_nothing_with_the_session(
+    browser: Browser, start: Callable[..., Server], tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text("<!DOCTYPE html><meta charset=utf-8><title>Another</title>")
+    with served(tmp_path) as other:
+        guarded = Guarded(start(auth="required", cors_origins=other))
+        token = guarded.token("READ", "WRITE").secret
+        image = guarded.images()[0].id
+        found = browser.play("otherOrigin", guarded.server, other=other, token=token, image=image, count=3)
+    assert found == {"form": "opaque", "shown": False, "token": 200}
+    assert guarded.user("Eve").pow == 0
+    assert guarded.user("Ana").name == "Ana"
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])

@@ -166,7 +166,46 @@ export async function anonymous({ given, open }) {
   await page.getByRole("button", { name: "Sign in" }).click();
   await signIn(page, given.token);
   await page.locator(".bar .primary").waitFor();
+  await page.setViewportSize({ width: 360, height: 740 });
+  expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
   return { notice, link, hidden: await page.locator(".notice").isHidden() };
+}
+
+/** A page of another origin on the same host, which may call with a token, tries to use the session of the browser. */
+export async function otherOrigin({ given, context }) {
+  const own = await context.browser().newContext();
+  try {
+    const page = await own.newPage();
+    await page.goto(given.url);
+    await signIn(page, given.token);
+    await tiles(page, given.count);
+    const other = await own.newPage();
+    await other.goto(given.other);
+    return await other.evaluate(
+      async ({ url, token, image }) => {
+        const call = async (more) => {
+          const request = { method: "POST", body: JSON.stringify({ name: "Eve", pow: 2 }), ...more };
+          const reply = await fetch(`${url}/user.UsuarioServicio/GetUser`, request).catch(() => undefined);
+          return reply && (reply.type === "opaque" ? "opaque" : reply.status);
+        };
+        const json = { "content-type": "application/json" };
+        const shown = await new Promise((resolve) => {
+          const picture = Object.assign(new Image(), { onload: () => resolve(true), onerror: () => resolve(false) });
+          picture.src = `${url}/images/${image}`;
+        });
+        return {
+          session: await call({ headers: json, credentials: "include" }),
+          form: await call({ mode: "no-cors", credentials: "include", headers: { "content-type": "text/plain" } }),
+          shown,
+          signOut: (await fetch(`${url}/session`, { method: "DELETE", credentials: "include" }).catch(() => undefined))?.status,
+          token: await call({ headers: { ...json, authorization: `Bearer ${token}` }, body: JSON.stringify({ name: "Ana" }) }),
+        };
+      },
+      { url: given.url, token: given.token, image: given.image },
+    );
+  } finally {
+    await own.close();
+  }
 }
 
 /** Looks for what stands in the way of a screen reader, and for what is wider than the window. */
