@@ -133,8 +133,9 @@ async function extend(towards: number): Promise<void> {
       try {
         return await listing.extend(towards);
       } catch (error) {
-        if (needsSignIn(problem(error))) return; // then the list is loaded again
-        await pause(delayAfter(attempts), new AbortController().signal);
+        const found = problem(error);
+        if (needsSignIn(found)) return; // then the list is loaded again
+        await pause(Math.max(found.retryAfter, delayAfter(attempts)), new AbortController().signal);
       }
     }
   } finally {
@@ -165,7 +166,7 @@ async function list(): Promise<void> {
         failed.hidden = listed;
         say(failed.querySelector(".why") as Element, found.message);
       }
-      await pause(delayAfter(attempts), new AbortController().signal);
+      await pause(Math.max(found.retryAfter, delayAfter(attempts)), new AbortController().signal);
     }
   }
 }

@@ -331,3 +331,14 @@ def test_a_server_that_asks_for_nothing_has_no_sessions(shared: Server) -> None:
     with closing(HTTPConnection("127.0.0.1", shared.port, timeout=DEADLINE)) as connection:
         connection.request("POST", "/session")
         assert connection.getresponse().status == 404
+
+
+def test_sessions_outlive_the_server(start: Callable[..., Server]) -> None:
+    """One that has ended does not come back, however the server ends."""
+    server = start(auth="required")
+    site = Site(server)
+    ended, kept = site.sign_in().cookie, site.sign_in().cookie
+    site.ask("DELETE", "/session", {"cookie": ended, "origin": site.origin})
+    server.kill()
+    server.start()
+    assert (site.may(ended), site.may(kept)) == (False, True)

@@ -52,6 +52,7 @@ export class Watch {
     this.#leads = true;
     for (let attempts = 0; ; attempts++) {
       const silence = new AbortController();
+      let asked = 0; // milliseconds that the server asks to wait
       let timer: ReturnType<typeof setTimeout> | undefined;
       const alive = () => {
         clearTimeout(timer);
@@ -69,19 +70,19 @@ export class Watch {
       } catch (error) {
         const found = problem(error);
         if (needsSignIn(found)) {
-          if (this.#state === "live") refused(); // the session has ended
           this.#become("signedOut");
           await signedIn();
           attempts = -1;
           continue;
         }
+        asked = found.retryAfter;
         // If the server's data were replaced, it would refuse this token for ever.
         if (attempts > 2) this.#token = "";
       } finally {
         clearTimeout(timer);
       }
       this.#become("offline");
-      await pause(delayAfter(attempts), new AbortController().signal);
+      await pause(Math.max(asked, delayAfter(attempts)), new AbortController().signal);
     }
   }
 
@@ -94,6 +95,8 @@ export class Watch {
 
   #become(state: State): void {
     if (state === this.#state) return;
+    // The session has ended, for all windows.
+    if (state === "signedOut" && this.#state === "live") refused();
     this.#state = state;
     this.#listener.state(state);
     if (this.#leads) this.#tell();
