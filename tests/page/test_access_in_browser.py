@@ -158,6 +158,25 @@ def test_an_upload_goes_on_after_its_token_was_revoked(
         assert guarded.images()[0].sha256 == hashlib.file_digest(content, "sha256").digest()
 
 
+def test_nobody_sees_what_another_person_was_uploading(
+    browser: Browser, guarded: Guarded, tmp_path: Path, photograph: bytes
+) -> None:
+    file = large(tmp_path / "film.jpg", photograph, 60 * MB)
+    picture = tmp_path / "picture.jpg"
+    picture.write_bytes(landscape(8))
+    browser.play(
+        "twoPeople",
+        guarded.server,
+        token=guarded.token("READ", "WRITE").secret,
+        other=guarded.token("READ", "WRITE", name="eva").secret,
+        file=str(file),
+        picture=str(picture),
+        remarks=True,
+    )
+    with file.open("rb") as content:
+        assert guarded.images()[0].sha256 == hashlib.file_digest(content, "sha256").digest()
+
+
 def test_one_window_signs_in_and_out_for_all(browser: Browser, guarded: Guarded) -> None:
     browser.play("windows", guarded.server, token=guarded.token("READ").secret, count=3, remarks=True)
 

@@ -97,6 +97,41 @@ export async function readOnly({ given, open }) {
   return { notice, buttons, link, program, said: await page.locator(".share .hint").innerText() };
 }
 
+/** An upload is paused, and another person signs in: only whoever has begun it finds it again. */
+export async function twoPeople({ given, open }) {
+  const page = await open();
+  page.on("dialog", (dialog) => dialog.accept());
+  await signIn(page, given.token);
+  const paused = page.evaluate(async () => {
+    await new Promise((resolve) => {
+      new MutationObserver((_, observer) => {
+        if ((document.querySelector(".upload progress")?.value ?? 0) < 100) return;
+        observer.disconnect();
+        [...document.querySelectorAll(".upload button")].find((one) => one.ariaLabel === "Pause").click();
+        resolve();
+      }).observe(document.body, { subtree: true, childList: true, attributes: true });
+    });
+  });
+  await upload(page, [given.file]);
+  await paused;
+  const out = async () => {
+    await page.locator(".account").click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.locator("dialog.ask[open]").waitFor();
+  };
+  await out();
+  await signIn(page, given.other);
+  await page.locator(".upload").waitFor({ state: "detached" });
+  await upload(page, [given.picture]);
+  await stored(page, 1);
+  expect(await page.locator(".upload").count(), 1);
+  await out();
+  await signIn(page, given.token);
+  await page.locator('.upload[data-state="interrupted"]').waitFor();
+  await page.locator("[data-again]").setInputFiles(given.file);
+  await stored(page, 1);
+}
+
 /** Uploads on a page that may see nothing. */
 export async function writeOnly({ given, open }) {
   const page = await open();

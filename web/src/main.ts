@@ -322,7 +322,7 @@ async function route(): Promise<void> {
 
 // Uploads
 
-const queue = new Queue(() => tray.render());
+const queue = new Queue(() => access.subject, () => tray.render());
 const tray = new Tray(queue, entitle);
 
 async function add(sources: AsyncIterable<Source> | Iterable<Source>): Promise<void> {

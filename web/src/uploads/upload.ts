@@ -55,11 +55,11 @@ export class Upload {
     this.#begun = true;
   }
 
-  /** A new upload of a file. */
-  static of(file: File, handle: FileSystemFileHandle | undefined, changed: (upload: Upload, before: State) => void): Upload {
+  /** A new upload of a file, by whoever is signed in. */
+  static of(file: File, handle: FileSystemFileHandle | undefined, by: string, changed: (upload: Upload, before: State) => void): Upload {
     const { name, size, lastModified: modified } = file;
     const now = Date.now();
-    const facts = { name, sentName: fileName(name), size, modified, begun: now, touched: now, committed: 0 };
+    const facts = { name, sentName: fileName(name), size, modified, by, begun: now, touched: now, committed: 0 };
     return new Upload({ requestId: newId(), ...facts, saved: undefined, handle }, file, changed);
   }
 
