@@ -20,6 +20,7 @@ from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.page.browser import Browser, large
 from tests.page.pictures import landscape
+from tests.support.certificates import authority, tls
 from tests.support.chromium import served
 from tests.support.waiting import DEADLINE
 
@@ -188,6 +189,21 @@ def test_a_gallery_that_everybody_sees(browser: Browser, start: Callable[..., Se
     assert found["hidden"]
     with urlopen(found["link"]) as answer:
         assert "signature" not in answer.url
+
+
+def test_over_tls(browser: Browser, start: Callable[..., Server], tmp_path: Path) -> None:
+    picture = tmp_path / "picture.jpg"
+    picture.write_bytes(landscape(0))
+    server = start(auth="required", **tls(authority(tmp_path / "certs")))
+    token = (server.data_dir / "admin-token").read_text().strip()
+    secure = f"https://localhost:{server.port}/"
+    found = browser.play("overTls", server, secure=secure, token=token, picture=str(picture))
+    assert found == {
+        "name": "__Host-conexiones_session",
+        "secure": True,
+        "httpOnly": True,
+        "sameSite": "Strict",
+    }
 
 
 def test_another_page_does_nothing_with_the_session(

@@ -206,6 +206,24 @@ export async function anonymous({ given, open }) {
   return { notice, link, hidden: await page.locator(".notice").isHidden() };
 }
 
+/** Signs in over TLS, uploads an image and looks at it. Gives the cookie. */
+export async function overTls({ given, context }) {
+  const own = await context.browser().newContext({ ignoreHTTPSErrors: true });
+  try {
+    const page = await own.newPage();
+    await page.goto(given.secure);
+    await signIn(page, given.token);
+    await upload(page, [given.picture]);
+    await stored(page, 1);
+    await tiles(page, 1);
+    await page.locator(".tile.shown").waitFor();
+    const [{ name, secure, httpOnly, sameSite }] = await own.cookies();
+    return { name, secure, httpOnly, sameSite };
+  } finally {
+    await own.close();
+  }
+}
+
 /** A page of another origin on the same host, which may call with a token, tries to use the session of the browser. */
 export async function otherOrigin({ given, context }) {
   const own = await context.browser().newContext();
