@@ -55,7 +55,7 @@ def test_files(tmp_path: Path) -> None:
     }
     assert (found["rules"].says, found["jwt"].says) == (
         f"{rules} has 1 for certificates",
-        f"{keys} has 2 for signatures",
+        f"{keys} has 6 for signatures",
     )
     rules.write_text("?")
     keys.unlink()

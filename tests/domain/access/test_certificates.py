@@ -5,6 +5,7 @@ import pytest
 from conexiones.domain.access import certificates as module
 from conexiones.domain.access.certificates import Certificates, Rules, name_of
 from conexiones.principals import Allowance, Certificate
+from tests.support.paths import ROOT
 
 
 def rules(*texts: str) -> Rules:
@@ -34,6 +35,7 @@ def matches(rule: str, **names: object) -> bool:
         ("CN=a.c", "CN=abc", False),
         ("*", "CN=a,O=b", True),
         ("*", "", False),
+        ("*", f"CN={'a' * 2000}", False),
     ],
 )
 def test_subjects(pattern: str, subject: str, right: bool) -> None:
@@ -78,6 +80,14 @@ def test_all_that_a_rule_names_has_to_match() -> None:
     assert matches(both, subject="CN=a", uris=("spiffe://b/", "spiffe://a/c"))
     assert not matches(both, subject="CN=a")
     assert not matches(both, uris=("spiffe://a/c",))
+
+
+def test_the_example_of_the_documentation() -> None:
+    text = (ROOT / "docs" / "access.md").read_text("utf-8")
+    found = Rules.parse(text.split("```toml\n")[1].split("```")[0])
+    assert found.principal(Certificate(subject="CN=camera-7,O=Acme")).allowance.stored_bytes == 10 << 30
+    backend = found.principal(Certificate(uris=("spiffe://acme.example/backend/a",)))
+    assert (backend.owner, backend.own) == ("token:backend", False)
 
 
 def test_the_first_rule_that_matches_counts() -> None:
@@ -144,6 +154,7 @@ def test_defaults() -> None:
         ("[[rule]]\nsubject='a'\nscopes=[['read']]", "rule 1: scopes takes"),
         ("[[rule]]\nsubject='a'\nscopes=[]\n[[rule]]\nuri=1\nscopes=[]", "rule 2: uri takes a text"),
         ("[[rule]]\nsubject=''\nscopes=[]", "rule 1: subject takes a text"),
+        ("[[rule]]\nsubject='*a*b*c*d*'\nscopes=[]", r"subject takes at most 4 \*"),
         ("[[rule]]\nsubject='a'\nscopes=[]\nown='yes'", "own takes true or false"),
         ("[[rule]]\nsubject='a'\nscopes=[]\nowner=''", "owner takes a text"),
         ("[[rule]]\nsubject='a'\nscopes=[]\nowns=true", "it has no owns"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conexiones.domain.access.jwt import Claims
+from conexiones.domain.access.jwt import LAST_TIME, Claims
 from conexiones.errors import TokenExpired, TokenUnknown
 
 LATER = int(time.time()) + 10**6
@@ -49,6 +49,10 @@ def test_who_has_no_name_is_nobody(subject: Any) -> None:
 def test_all_expire(expires: Any) -> None:
     with pytest.raises(TokenUnknown):
         Claims().principal({"sub": "ana", "exp": expires})
+
+
+def test_one_for_a_very_long_time() -> None:
+    assert Claims().principal({"sub": "ana", "exp": 10**30}).expires == LAST_TIME
 
 
 def test_one_that_has_expired() -> None:

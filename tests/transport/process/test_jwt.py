@@ -28,7 +28,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.testing import Server, serve
 from tests.support.certificates import authority, tls
 from tests.support.failures import reason
-from tests.support.issuer import Issuer, encoded
+from tests.support.issuer import ALGORITHMS, Issuer, encoded
 from tests.support.waiting import DEADLINE, until
 
 PATH = "/conexiones.v1.UploadService/GetLimits"
@@ -68,7 +68,7 @@ def let_in(server: Server, jwt: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("alg", ["RS256", "ES256"])
+@pytest.mark.parametrize("alg", ALGORITHMS)
 def test_who_has_one(server: Server, issuer: Issuer, alg: str) -> None:
     expires = int(time.time()) + 1000
     jwt = issuer.jwt(alg=alg, sub="Ana María", scope="openid read write", exp=expires)

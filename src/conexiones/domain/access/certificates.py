@@ -26,6 +26,9 @@ from conexiones.principals import SCOPES, Allowance, Certificate, Principal
 
 MAX_RULES = 10_000
 
+MAX_STARS, MAX_NAME = 4, 1024
+"""The most `*` in a pattern, and characters in a name: the time to look for a match grows with both."""
+
 MAX_CERTIFICATES = 100_000
 """Certificates whose principals are remembered. To remember one more, the calls of the oldest are ended."""
 
@@ -57,7 +60,8 @@ class _Rule:
         found = None
         for kind in _KINDS:
             if pattern := self.patterns.get(kind):
-                match = next(filter(pattern.fullmatch, _names(certificate, kind)), None)
+                names = (name for name in _names(certificate, kind) if len(name) <= MAX_NAME)
+                match = next(filter(pattern.fullmatch, names), None)
                 if match is None:
                     return None
                 found = found or match
@@ -173,6 +177,8 @@ def _rule(rule: dict[str, Any], default: Allowance) -> _Rule:
 def _pattern(kind: str, text: object) -> re.Pattern[str]:
     if not isinstance(text, str) or not text:
         raise ValueError(f"{kind} takes a text, in which * stands for any characters")
+    if text.count("*") > MAX_STARS:
+        raise ValueError(f"{kind} takes at most {MAX_STARS} *")
     if text == "*":
         return re.compile(".+", re.DOTALL)
     if kind == "dns":

@@ -12,6 +12,9 @@ from conexiones.principals import SCOPES, Allowance, Principal
 MAX_SUBJECT = 256
 """The longest subject, in characters."""
 
+LAST_TIME = 253_402_300_799.0
+"""The end of the year 9999, after which timestamps of protobuf end, too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
@@ -41,6 +44,6 @@ class Claims:
             scopes=frozenset(scope for scope in SCOPES if scope in words),
             own=self.own,
             owner=f"jwt:{subject}",
-            expires=float(expires),
+            expires=min(float(expires), LAST_TIME),
             allowance=self.allowance,
         )
