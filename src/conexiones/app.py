@@ -26,7 +26,7 @@ from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
 from conexiones.ports.records import UploadQuota
-from conexiones.principals import EVERYBODY, SCOPES, Allowance, Certificate, Principal
+from conexiones.principals import EVERYBODY, SCOPES, Certificate, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
 from conexiones.services.details import packed
@@ -121,7 +121,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     links = Links(credentials, directory)
     certificates, rules = Certificates(), None
     if settings.certificate_rules:
-        rules = _rules(settings.certificate_rules, certificates, directory.allowance)
+        rules = _rules(settings.certificate_rules, certificates, directory)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
@@ -245,11 +245,15 @@ def _any_certificate(certificate: Certificate) -> Principal:
     return Principal(subject=f"certificate:{name_of(certificate)}", scopes=frozenset(SCOPES))
 
 
-def _rules(path: Path, certificates: Certificates, allowance: Allowance) -> WatchedFiles:
+def _rules(path: Path, certificates: Certificates, directory: Directory) -> WatchedFiles:
     """The file with the rules for certificates, which are put in force when it is read."""
 
     async def load() -> None:
-        certificates.replace(await asyncio.to_thread(read_rules, path, allowance))
+        for subject in certificates.replace(await asyncio.to_thread(read_rules, path, directory.allowance)):
+            try:
+                await directory.revoke_made_by(subject)
+            except ConexionesError:
+                log.exception("What %s has made is revoked only until the next start", subject)
 
     return WatchedFiles([path], load, what="certificate rules")
 

@@ -16,7 +16,7 @@ log = logging.getLogger("conexiones.files")
 
 class WatchedFiles:
     """Files, and `load`, which reads them and raises ValueError, with a sentence for the operator, if they
-    are bad: then what was read before goes on. `what` names the files in the log.
+    are bad, or OSError: then what was read before goes on. `what` names the files in the log.
 
     With `every`, in seconds, `load` is also called at intervals, for what is no file.
     """
@@ -50,7 +50,7 @@ class WatchedFiles:
                 continue
             try:
                 await self.load()
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 # Not when it is first seen: another file that belongs to it may not have been replaced yet.
                 if versions == refused or asked:
                     if asked or said != str(error):

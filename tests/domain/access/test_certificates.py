@@ -176,7 +176,7 @@ def test_a_change_ends_the_calls_of_those_who_lose() -> None:
     held = Certificates(rules('subject = "CN=*"\nscopes = ["read", "write"]'), on_end=ended.append)
     found = {name: held.principal(Certificate(subject=f"CN={name}")) for name in "abcde"}
     assert len({one.credential for one in found.values()}) == 5
-    held.replace(
+    losers = held.replace(
         rules(
             'subject = "CN=a"\nscopes = ["read"]',
             'subject = "CN=b"\nscopes = ["read", "write"]\nown = true',
@@ -184,6 +184,7 @@ def test_a_change_ends_the_calls_of_those_who_lose() -> None:
             'subject = "CN=d"\nscopes = ["read", "write", "delete"]',
         )
     )
+    assert losers == {found[name].subject for name in "abce"}
     assert set(ended) == {found[name].credential for name in "abce"}
     assert held.principal(Certificate(subject="CN=d")).scopes == {"read", "write", "delete"}
     assert held.principal(Certificate(subject="CN=a")).credential == found["a"].credential

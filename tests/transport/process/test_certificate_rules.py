@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import pytest
 from conexiones.gen.conexiones.v1.access_pb2 import Access
 from conexiones.gen.conexiones.v1.images_pb2 import ListImagesRequest, WatchImagesRequest, WatchImagesResponse
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
-from conexiones.gen.conexiones.v1.uploads_pb2 import GetLimitsRequest
+from conexiones.gen.conexiones.v1.uploads_pb2 import CreateTicketRequest, GetLimitsRequest
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
-from conexiones.testing import Server
+from conexiones.testing import Server, serve
 from tests.support.bitmaps import bitmap
 from tests.support.certificates import Authority, mtls
 from tests.support.failures import failure, reason
@@ -74,6 +74,16 @@ def server(start: Callable[..., Server], ca: Authority, rules: Path) -> Server:
     return start(auth="required", certificate_rules=str(rules), **mtls(ca.folder))
 
 
+@pytest.fixture(scope="module")
+def unchanged(ca: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same for tests that change no rules."""
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "rules.toml").write_text(RULES)
+    rules = str(folder / "rules.toml")
+    with serve(folder / "data", auth="required", certificate_rules=rules, **mtls(ca.folder)) as server:
+        yield server
+
+
 def called(server: Server, ca: Authority, who: str, call: Callable[[grpc.Channel], Any]) -> Any:
     with grpc.secure_channel(f"localhost:{server.port}", ca.credentials(who)) as channel:
         return call(channel)
@@ -119,22 +129,22 @@ def stored(server: Server, ca: Authority, who: str) -> str:
     )
 
 
-def test_who_has_which_certificate(server: Server, ca: Authority) -> None:
-    assert "certificates go by their rules" in server.log
-    camera = access(server, ca, "camera")
+def test_who_has_which_certificate(unchanged: Server, ca: Authority) -> None:
+    assert "certificates go by their rules" in unchanged.log
+    camera = access(unchanged, ca, "camera")
     assert (camera.subject, camera.owner, camera.own) == (*["certificate:CN=camera-1,O=Acme"] * 2, False)
     assert (list(camera.scopes), camera.quota.stored_images) == ([1, 2], 100)
-    backend = access(server, ca, "backend")
+    backend = access(unchanged, ca, "backend")
     assert (backend.subject, backend.owner) == (
         "certificate:spiffe://acme.example/backend/a",
         "token:backend",
     )
-    host = access(server, ca, "host")
+    host = access(unchanged, ca, "host")
     assert (host.subject, host.own, list(host.scopes)) == ("certificate:one.acme.example", True, [1])
-    assert lists(server, ca, "camera") is None
+    assert lists(unchanged, ca, "camera") is None
     request = GetUserRequest(image=IMAGE)
     assert called(
-        server,
+        unchanged,
         ca,
         "host",
         lambda channel: failure(UsuarioServicioStub(channel).ProcessImage, request),
@@ -150,25 +160,25 @@ def test_who_has_which_certificate(server: Server, ca: Authority) -> None:
         ("nameless", "(without a name)"),
     ],
 )
-def test_who_matches_no_rule_may_do_nothing(server: Server, ca: Authority, who: str, subject: str) -> None:
-    found = access(server, ca, who)
+def test_who_matches_no_rule_may_do_nothing(unchanged: Server, ca: Authority, who: str, subject: str) -> None:
+    found = access(unchanged, ca, who)
     assert list(found.scopes) == []
     assert found.subject.replace("\\=", "=") == f"certificate:{subject}".replace("\\=", "=")
-    assert lists(server, ca, who) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+    assert lists(unchanged, ca, who) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
 
 
-def test_headers_change_nothing(server: Server, ca: Authority) -> None:
+def test_headers_change_nothing(unchanged: Server, ca: Authority) -> None:
     pem = "-----BEGIN"
     for value in ('Subject="CN=camera-1,O=Acme"', f'Hash=0;Cert="{pem}";Subject="CN=camera-1,O=Acme"'):
-        found = access(server, ca, "host", ("x-forwarded-client-cert", value), ("x-conexiones-jwt", "e30"))
+        found = access(unchanged, ca, "host", ("x-forwarded-client-cert", value), ("x-conexiones-jwt", "e30"))
         assert found.subject == "certificate:one.acme.example"
 
 
-def test_a_token_comes_before_the_certificate(server: Server, ca: Authority) -> None:
-    secret = (server.data_dir / "admin-token").read_text().strip()
-    assert access(server, ca, "nameless", ("authorization", f"Bearer {secret}")).subject == "token:admin"
+def test_a_token_comes_before_the_certificate(unchanged: Server, ca: Authority) -> None:
+    secret = (unchanged.data_dir / "admin-token").read_text().strip()
+    assert access(unchanged, ca, "nameless", ("authorization", f"Bearer {secret}")).subject == "token:admin"
     with pytest.raises(grpc.RpcError) as error:
-        access(server, ca, "camera", ("authorization", "Bearer cnx_wrong"))
+        access(unchanged, ca, "camera", ("authorization", "Bearer cnx_wrong"))
     assert reason(error.value) == "TOKEN_MISTYPED"
 
 
@@ -210,6 +220,22 @@ async def test_whose_rights_are_taken_is_cut_off(server: Server, ca: Authority, 
             if image in str(event):
                 break
     assert "Traceback" not in server.log
+
+
+async def test_tickets_end_with_the_rights_of_their_maker(server: Server, ca: Authority, rules: Path) -> None:
+    def ticket(channel: grpc.Channel) -> str:
+        request = CreateTicketRequest(max_bytes=1000, max_images=1)
+        return str(UploadServiceStub(channel).CreateTicket(request, timeout=DEADLINE).secret)
+
+    secret = called(server, ca, "camera", ticket)
+    show = ("authorization", f"Bearer {secret}")
+    assert access(server, ca, "nameless", show).owner == "certificate:CN=camera-1,O=Acme"
+    put(rules, RULES.replace("camera-*", "camera-2"))
+    os.kill(server.pid, signal.SIGHUP)
+    await until(lambda: "read again" in server.log)
+    with pytest.raises(grpc.RpcError) as error:
+        access(server, ca, "nameless", show)
+    assert reason(error.value) == "TOKEN_REVOKED"
 
 
 async def test_rules_are_read_again_when_they_change(server: Server, ca: Authority, rules: Path) -> None:

@@ -127,13 +127,17 @@ class Certificates:
         number = hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return replace(self.rules.principal(certificate), credential=f"certificate-{number}")
 
-    def replace(self, rules: Rules) -> None:
-        """Puts other rules in force, and ends the calls of those who lose by them."""
+    def replace(self, rules: Rules) -> set[str]:
+        """Puts other rules in force, and ends the calls of those who lose by them. Gives their subjects: what
+        they made of their rights is to end, too."""
         self.rules = rules
+        losers = set()
         for certificate, before in list(self._known.items()):
             after = self._known[certificate] = self._judged(certificate)
             if not _keeps(before, after):
                 self.on_end(before.credential)
+                losers.add(before.subject)
+        return losers
 
 
 def name_of(certificate: Certificate) -> str:

@@ -271,6 +271,11 @@ class Directory:
                 self.on_end(each)
         return self._by_id[credential_id]
 
+    async def revoke_made_by(self, subject: str) -> None:
+        """Ends the tickets and sessions that were made by whoever has a certificate and no token."""
+        for each in list(self._children.get(subject, ())):
+            await self.revoke(each)
+
     def tokens(self, *, ended: bool, name: str = "") -> list[Credential]:
         """The tokens, newest first; also those that have ended, if asked for."""
         found = [
