@@ -68,17 +68,19 @@ def serve(**flags: str | None) -> None:
         settings = Settings.load(flags=flags)
         logs.configure(settings.log_level)
         supervisor = Supervisor(settings, app="conexiones.asgi:app")
-        status = asyncio.run(supervisor.run(lambda address: _ready(settings, str(address))))
+        status = asyncio.run(supervisor.run(lambda address: _ready(supervisor.settings, str(address))))
     except (SettingsError, StartError) as error:
         _fail(str(error))
     sys.exit(status)
 
 
 def _ready(settings: Settings, address: str) -> None:
+    from conexiones.transport.process.access_mode import says
+
     security = "mTLS" if settings.tls_client_ca else "TLS" if settings.tls_cert else "plaintext"
     click.echo(
         f"Conexiones gRPC {__version__} listens on {address} ({security};"
-        f" gRPC, gRPC-Web, Connect), data in {settings.data_dir}"
+        f" gRPC, gRPC-Web, Connect), data in {settings.data_dir}; {says(settings)}"
     )
 
 

@@ -37,12 +37,23 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """Whom a client's certificate names: its subject as in RFC 4514, such as "CN=camera,O=Acme", empty if it
+    has none; and the URIs and the DNS names among its alternative names."""
+
+    subject: str = ""
+    uris: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who calls.
 
     `subject` is empty for a caller who has shown no credential. `owner` is to whom belongs what the caller
     stores, empty for nobody; with `own` the caller sees and touches nothing else. `credential` is the id of
-    the token, ticket or session, empty for others. `expires` is in seconds since the epoch.
+    what may be taken away: a token, a ticket, a session or a certificate of which rules say more; empty for
+    others. `expires` is in seconds since the epoch.
     """
 
     subject: str = ""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import grpc
 
 from conexiones import __version__
+from conexiones.doctor.access import check_callers
 from conexiones.doctor.findings import Finding
 from conexiones.doctor.handshake import Handshake
 from conexiones.errors import ConexionesError
@@ -33,6 +34,7 @@ def check_connection(options: Options) -> Iterator[Finding]:
     yield health
     if health.state == "FAIL":
         return
+    yield from check_callers(options)
     with Client(
         options.address,
         tls=options.tls,

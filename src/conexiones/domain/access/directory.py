@@ -263,14 +263,22 @@ class Directory:
             raise errors.TokenNotFound(field="id")
         time = now()
         # First in memory: what is refused too early is no harm, and what was durable first could be used
-        # until this process has heard of it.
-        for each in (credential_id, *self._children.get(credential_id, ())):
-            credential = self._by_id[each]
-            if credential.revoke_time is None:
-                self._keep(replace(credential, revoke_time=time))
+        # until this process has heard of it. Calls end last, since this one may be among them.
+        family = (credential_id, *self._children.get(credential_id, ()))
+        ended = [each for each in family if self._by_id[each].revoke_time is None]
+        for each in ended:
+            self._keep(replace(self._by_id[each], revoke_time=time))
+        try:
+            await self._credentials.revoke(credential_id, now=time)
+        finally:
+            for each in ended:
                 self.on_end(each)
-        await self._credentials.revoke(credential_id, now=time)
         return self._by_id[credential_id]
+
+    async def revoke_made_by(self, subject: str) -> None:
+        """Ends the tickets and sessions that were made by whoever has a certificate and no token."""
+        for each in list(self._children.get(subject, ())):
+            await self.revoke(each)
 
     def tokens(self, *, ended: bool, name: str = "") -> list[Credential]:
         """The tokens, newest first; also those that have ended, if asked for."""

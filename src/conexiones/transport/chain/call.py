@@ -33,9 +33,12 @@ header from requests, so that clients cannot set it."""
 
 CONNECTION = b"x-conexiones-connection"
 """The header with Envoy's number of the connection. It counts where proxies are trusted, and the address that
-they tell has no port: then Envoy replaces what clients set."""
+they tell has no port. Envoy removes from requests what clients set of our headers."""
 
-_SUBJECT = re.compile(r'Subject="([^"]*)"')
+OURS = "x-conexiones-"
+"""How the names of headers begin that Envoy alone may set."""
+
+_SUBJECT = re.compile(r'(?:^|;)Subject="((?:[^"\\]|\\.)*)"')
 
 
 class Answer(Protocol):
