@@ -10,8 +10,10 @@
     │   └── SourceChanged           the source is not what it was when the upload began
     ├── Unimplemented
     │   └── ServerTooOld            the server did not know a field of the request, and sent something else
-    ├── PermissionDenied            PERMISSION_DENIED, from a proxy in between
-    ├── Unauthenticated             UNAUTHENTICATED, from a proxy in between
+    ├── PermissionDenied
+    │   └── PermissionDenied        from a proxy in between
+    ├── Unauthenticated
+    │   └── Unauthenticated         from a proxy in between
     └── UnknownError                UNKNOWN, or a code that gRPC does not define
 
 If a newer server sends a reason that this client does not know, the error is of the branch of its code, for
@@ -77,12 +79,12 @@ class _Said:
     spanish = "{frase}"
 
 
-class PermissionDenied(_Said, ConexionesError):
-    code = Code.PERMISSION_DENIED
+class PermissionDenied(_Said, errors.PermissionDenied):
+    pass
 
 
-class Unauthenticated(_Said, ConexionesError):
-    code = Code.UNAUTHENTICATED
+class Unauthenticated(_Said, errors.Unauthenticated):
+    pass
 
 
 class UnknownError(_Said, ConexionesError):
@@ -212,6 +214,7 @@ def worth_retrying(error: ConexionesError) -> bool:
         | errors.DeadlineExceeded
         | errors.UploadIncomplete
         | errors.TooManyUploads
+        | errors.RateExceeded
         | errors.UploadBytesExceeded,
     )
 

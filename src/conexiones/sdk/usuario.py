@@ -6,13 +6,14 @@ from typing import Any, TypeVar
 
 import grpc
 
+from conexiones import errors
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, Link, ours
 from conexiones.sdk.failures import ConnectionLost, from_rpc
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
-from conexiones.sdk.sources import AnySource, open_source
+from conexiones.sdk.sources import AnySource, Source, open_source
 from conexiones.sdk.stream_status import StreamStatus
 
 T = TypeVar("T")
@@ -24,25 +25,36 @@ FRAGMENT_BYTES = 256 << 10
 
 async def stream_image(connection: Connection, source: AnySource, chunk_size: int) -> Greeting:
     opened = open_source(source, hashing=False)
+    backoff = connection.backoff()
     try:
-        async with connection.use() as link:
-            call = link.usuario.GetStreamImage()
-            status = StreamStatus(call)
+        while True:
+            sent = await connection.sending()
             try:
-                await _send_fragments(call, opened, chunk_size, connection.options.timeout)
-                async with asyncio.timeout(connection.options.timeout):
-                    reply = await ours(call)
-            except grpc.aio.AioRpcError as error:
-                raise from_rpc(await status.of(error)) from error
-            except TimeoutError:
-                connection.renew(link)
-                raise ConnectionLost(why="nothing came") from None
-            finally:
-                call.cancel()
-                del call, status
+                return results.greeting(await _one_stream(connection, opened, chunk_size))
+            except (errors.RateExceeded, errors.Unauthenticated) as error:
+                if not await connection.worth_another(error, sent) or not opened.again:
+                    raise
+                await backoff.pause(error, reached=True)
     finally:
         opened.close()
-    return results.greeting(reply)
+
+
+async def _one_stream(connection: Connection, opened: Source, chunk_size: int) -> Any:
+    async with connection.use() as link:
+        call = link.usuario.GetStreamImage()
+        status = StreamStatus(call)
+        try:
+            await _send_fragments(call, opened, chunk_size, connection.options.timeout)
+            async with asyncio.timeout(connection.options.timeout):
+                return await ours(call)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(await status.of(error)) from error
+        except TimeoutError:
+            connection.renew(link)
+            raise ConnectionLost(why="nothing came") from None
+        finally:
+            call.cancel()
+            del call, status
 
 
 async def _send_fragments(call: Any, source: Any, chunk_size: int, seconds: float) -> None:
@@ -93,6 +105,7 @@ async def _exchange(
 ) -> AsyncGenerator[Reply, None]:
     """Sends the items and yields one reply to each. An exception of `items` ends the stream and is raised
     here."""
+    sent = await connection.sending()
     async with connection.use() as link:
         call = method(link)()
         status = StreamStatus(call)
@@ -112,6 +125,9 @@ async def _exchange(
                 if reply is grpc.aio.EOF:
                     return
                 yield result(reply)
+        except errors.Unauthenticated as error:
+            await connection.worth_another(error, sent)  # the next stream sends the token that the file has
+            raise
         finally:
             call.cancel()
             for task in (sending, reading):
