@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "shares": set(),
     "principals": {"errors"},
     "secret_form": set(),
+    "local_servers": {"addresses"},
     "ports": {"image_formats", "principals", "shares"},
     "gen": set(),
     "direct_file": set(),
@@ -32,6 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "services": {"domain", "ports", "errors", "gen", "image_formats", "principals", "shares"},
     "transport": {
         "addresses",
+        "local_servers",
         "principals",
         "services",
         "settings",
@@ -56,12 +58,12 @@ ROOMS: dict[str, set[str]] = {
     "routes": {"services", "transport"},
     "asgi": {"app", "settings", "transport"},
     "cli": {"commands", "certificates", "settings", "transport", "sdk", "errors"},
-    "commands": {"doctor", "sdk", "settings", "errors", "image_formats"},
+    "commands": {"doctor", "sdk", "settings", "errors", "image_formats", "local_servers"},
     "doctor": {"addresses", "samples", "sdk", "settings", "transport", "errors"},
     "certificates": set(),
     "sdk": {"addresses", "gen", "errors", "direct_file", "secret_form"},
     "samples": {"image_formats"},
-    "testing": {"samples", "settings", "sdk"},
+    "testing": {"local_servers", "samples", "settings", "sdk"},
     "__init__": {"sdk", "errors"},
     "__main__": {"cli"},
 }
@@ -70,7 +72,7 @@ ROOMS: dict[str, set[str]] = {
 # adapters.system and adapters.writer, and app.py gives the rest to each.
 ROOMS |= {
     "adapters": set(),
-    "adapters.system": {"shares"},
+    "adapters.system": {"local_servers", "shares"},
     "adapters.writer": {"adapters.system", "shares"},
     "adapters.catalog": set(),
     "adapters.catalog.sqlite": {"adapters.system", "adapters.writer", "ports", "principals", "shares"},

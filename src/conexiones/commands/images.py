@@ -1,39 +1,18 @@
 """`conexiones ls`, `rm`, `watch` and `hello`."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from conexiones.commands.client_command import command, failed
+from conexiones.commands.kinds import Moment
 from conexiones.commands.text import described, json_fields, line, plain, row
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image
-
-_AGE = re.compile(r"(\d+)([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-class Moment(click.ParamType[datetime]):
-    """A time in ISO 8601 (local time if it has no zone), or an age such as 90s, 15m, 12h, 7d or 2w."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            if age := _AGE.fullmatch(value):
-                return datetime.now().astimezone() - timedelta(**{_UNITS[age[2]]: int(age[1])})
-            return datetime.fromisoformat(value).astimezone()
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is neither a time such as 2026-01-31T12:00 nor an age such as 12h.", param, ctx
-            )
 
 
 @command("ls")

@@ -148,6 +148,10 @@ def _size(path: Path) -> int | None:
         return None
 
 
+class _NotLet(Exception):
+    """The server has refused whoever sends, not what is sent."""
+
+
 class Sending:
     """Sends the files, several at a time, and reports on each."""
 
@@ -173,10 +177,13 @@ class Sending:
             while (one := await queue.get()) is not None:
                 await self._one(one)
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(find())
-            for _ in range(concurrency):
-                group.create_task(send())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(find())
+                for _ in range(concurrency):
+                    group.create_task(send())
+        except* _NotLet:
+            pass
 
     async def _one(self, one: Found | OSError) -> None:
         if isinstance(one, OSError):
@@ -187,6 +194,8 @@ class Sending:
             await self._send(one)
 
     async def _send(self, one: Found) -> None:
+        from conexiones.errors import ScopeMissing, Unauthenticated
+
         standard = one.text == "-"
         bar = self.bars.add("stdin" if standard else plain(one.path.name), _size(one.path))
         self._under_way.add(one.path)
@@ -194,6 +203,8 @@ class Sending:
             image = await self._client.upload(one.path, user=self._user, resume=True, progress=bar)
         except Exception as error:
             self._fail(error, one.text, one.path)
+            if isinstance(error, Unauthenticated | ScopeMissing):
+                raise _NotLet from error  # no other file would be taken either
             return
         finally:
             bar.close()

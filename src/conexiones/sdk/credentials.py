@@ -1,8 +1,6 @@
 """The token that a client shows, and where it may be sent."""
 
-import ipaddress
 import re
-import socket
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 import grpc
 
 from conexiones import errors
-from conexiones.addresses import split
+from conexiones.addresses import loopback, split
 from conexiones.errors import ConexionesError
 from conexiones.sdk.threads import beside
 from conexiones.secret_form import is_secret
@@ -125,8 +123,8 @@ def plain_target(address: str) -> str:
     send the token elsewhere. Raises ValueError if the address is not one of this machine.
     """
     host, port = split(address)
-    found = _found(host, port)
-    if not found or not all(ipaddress.ip_address(one).is_loopback for one in found):
+    found = loopback(address)
+    if not found:
         raise ValueError(
             f"The token would go to {address} without encryption, where others can read it: turn TLS on, or"
             " say insecure_token."
@@ -135,10 +133,3 @@ def plain_target(address: str) -> str:
         return f"dns:///{address}"
     four = [one for one in found if ":" not in one]
     return f"ipv4:{four[0]}:{port}" if four else f"ipv6:[{found[0]}]:{port}"
-
-
-def _found(host: str, port: int) -> list[str]:
-    try:
-        return [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except (OSError, UnicodeError):
-        return []
