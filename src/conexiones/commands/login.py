@@ -28,9 +28,7 @@ async def login(client: "AsyncClient", server: str, secret: "Secret") -> int:
         click.echo(f"conexiones: {plain(server)} asks for no token, so that none is kept.", err=True)
         return 1
     path = Logins(os.environ).keep(server, secret)
-    click.echo(
-        f"{plain(access.subject)} may {_scopes(access)} at {plain(server)}; kept in {plain(str(path))}."
-    )
+    click.echo(f"{plain(access.subject)} may {_scopes(access)}. The token is kept in {plain(str(path))}.")
     return 0
 
 
