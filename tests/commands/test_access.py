@@ -138,8 +138,30 @@ def test_files_are_not_tried_one_by_one_by_who_is_not_let_in(other: Shell, guard
     ):
         (line,) = said(other("put", "images", "--concurrency", "1", status=1, CONEXIONES_TOKEN=token))
         assert line == f"conexiones: images/0.jpg: {why}"
-    (line,) = said(other("rm", "x", status=1, CONEXIONES_TOKEN=reader))
+    (line,) = said(other("rm", "x", "y", "z", status=1, CONEXIONES_TOKEN=reader))
     assert line.startswith("conexiones: x: The credential does not have the scope `delete`")
+
+
+def test_a_file_that_cannot_be_read_is_named_once(other: Shell) -> None:
+    for name in ("one.jpg", "two.jpg"):
+        (other.folder / name).write_bytes(b"no image")
+    for environ, words in (({"CONEXIONES_TOKEN_FILE": "none"}, ()), ({}, ("--token-file", "none"))):
+        other.environ |= environ
+        ran = other("put", "one.jpg", "two.jpg", *words, status=1)
+        assert said(ran) == ["conexiones: none: No such file or directory."]
+    (line,) = said(other("ls", "--token-file", "one.jpg", status=1))
+    assert line == (
+        "conexiones: This is not a whole token: a character is wrong or missing. (It is that of one.jpg.)"
+    )
+
+
+def test_a_pipe_gives_its_token_once(other: Shell, guarded: Server) -> None:
+    id, secret = admin.create(guarded, "read", name="piped")
+    other.environ["SECRET"] = secret
+    assert b"token:piped" in other.bash('conexiones whoami --token-file <(echo "$SECRET")').stdout
+    admin.revoke(guarded, id)
+    ran = other.bash('conexiones whoami --token-file <(echo "$SECRET")', status=1)
+    assert b"The credential was revoked." in ran.stderr
 
 
 def test_login_keeps_a_token_for_one_server(other: Shell, guarded: Server) -> None:

@@ -216,6 +216,13 @@ def sentence(error: Exception) -> str:
     raise error
 
 
+def lets_nobody(error: Exception) -> bool:
+    """Whether the server refuses who calls, and not what is asked for: nothing else would succeed either."""
+    from conexiones.errors import ScopeMissing, Unauthenticated
+
+    return isinstance(error, Unauthenticated | ScopeMissing)
+
+
 @contextmanager
 def interruptible(last_words: Callable[[], str]) -> Iterator[None]:
     """After Ctrl-C, says what has become of it, unless that is nothing."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from conexiones.commands.client_command import command, failed
+from conexiones.commands.client_command import command, failed, lets_nobody
 from conexiones.commands.kinds import Moment
 from conexiones.commands.text import described, json_fields, line, plain, row
 
@@ -63,6 +63,8 @@ async def rm(client: "AsyncClient", ids: tuple[str, ...]) -> int:
         except Exception as error:
             failed(error, id)
             status = 1
+            if lets_nobody(error):
+                break
     return status
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conexiones.commands.bars import Bars
-from conexiones.commands.client_command import command, failure, interruptible
+from conexiones.commands.client_command import command, failure, interruptible, lets_nobody
 from conexiones.commands.text import described, json_fields, line, plain
 
 if TYPE_CHECKING:
@@ -194,8 +194,6 @@ class Sending:
             await self._send(one)
 
     async def _send(self, one: Found) -> None:
-        from conexiones.errors import ScopeMissing, Unauthenticated
-
         standard = one.text == "-"
         bar = self.bars.add("stdin" if standard else plain(one.path.name), _size(one.path))
         self._under_way.add(one.path)
@@ -203,8 +201,8 @@ class Sending:
             image = await self._client.upload(one.path, user=self._user, resume=True, progress=bar)
         except Exception as error:
             self._fail(error, one.text, one.path)
-            if isinstance(error, Unauthenticated | ScopeMissing):
-                raise _NotLet from error  # no other file would be taken either
+            if lets_nobody(error):
+                raise _NotLet from error
             return
         finally:
             bar.close()

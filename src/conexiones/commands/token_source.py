@@ -1,7 +1,9 @@
 """Where a command's token comes from."""
 
+import errno
 import getpass
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,11 +39,11 @@ def options(address: str, token_file: str | None, *, encrypted: bool) -> tuple[s
         return address, {"token": given(token_file).reveal()}
     if token_file is not None:
         _note(token_file)
-        return address, {"token_file": token_file}
+        return address, _of_file(token_file)
     if found := token_from(os.environ, address):
         named = next((name for name in ("TOKEN", "TOKEN_FILE") if os.environ.get(f"CONEXIONES_{name}")), "")
         _note(f"CONEXIONES_{named}" if named else f"conexiones login {address}")
-        return address, found
+        return address, _of_file(found["token_file"]) if "token_file" in found else found
     if local := local_servers.admin_token(address, _data_folders()):
         exact, path = local
         _note(str(path))
@@ -50,6 +52,17 @@ def options(address: str, token_file: str | None, *, encrypted: bool) -> tuple[s
         return (address if encrypted else exact), {"token_file": path}
     _note("")
     return address, {}
+
+
+def _of_file(path: str | Path) -> dict[str, Any]:
+    """The option of a client for a file with a token. Raises OSError if it cannot be read, once for a command
+    that makes many calls."""
+    found = Path(path).stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return {"token_file": path}
 
 
 def _note(source: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conexiones.commands.client_command import SCOPES, command, failed
+from conexiones.commands.client_command import SCOPES, command, failed, lets_nobody
 from conexiones.commands.groups import Commands
 from conexiones.commands.kinds import Size, Span, Words
 from conexiones.commands.text import age, line, plain, record_fields
@@ -105,6 +105,8 @@ async def revoke(client: "AsyncClient", tokens: tuple[str, ...]) -> int:
         except Exception as error:
             failed(error, asked)
             status = 1
+            if lets_nobody(error):
+                break
     return status
 
 

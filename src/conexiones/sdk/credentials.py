@@ -11,6 +11,7 @@ import grpc
 from conexiones import errors
 from conexiones.addresses import loopback, split
 from conexiones.errors import ConexionesError
+from conexiones.sdk.places import is_regular
 from conexiones.sdk.threads import beside
 from conexiones.secret_form import is_secret
 
@@ -75,8 +76,8 @@ class Shown:
     async def renewed(self, error: ConexionesError, sent: Secret | None) -> bool:
         """Whether the call that failed may be made again, since there is another token than the one that was
         sent with it."""
-        if self._file is None or not isinstance(error, _CHANGED):
-            return False
+        if self._file is None or not isinstance(error, _CHANGED) or not is_regular(Path(self._file)):
+            return False  # a pipe gives its token once
         if self.secret == sent:
             try:
                 self.secret = await beside(read, self._file)

@@ -165,9 +165,12 @@ def from_told(told: Error | Failure) -> ConexionesError:
     """The error that a reply tells. The fields say all of it; older servers have only the details."""
     if not told.mensaje:
         return from_fields(told.code, told.reason, told.message, told.details)
-    return _rebuilt(
+    error = _rebuilt(
         told.code, told.reason, told.message, field=told.field, facts=told.facts, mensaje=told.mensaje
     )
+    if told.HasField("retry_delay"):
+        error.retry_after = told.retry_delay.seconds + told.retry_delay.nanos / 1e9
+    return error
 
 
 def _rebuilt(
