@@ -16,6 +16,7 @@ import pytest
 from conexiones import AsyncClient, Client, errors
 from conexiones.sdk import NewUser, Quota, Stored
 from conexiones.sdk.credentials import Secret
+from conexiones.sdk.failures import worth_retrying
 from conexiones.sdk.logins import Logins
 from conexiones.sdk.resume import StateFile
 from conexiones.secret_form import TOKEN, made_of
@@ -304,6 +305,23 @@ def refusal(guesser: Client) -> errors.RateExceeded:
             pass
         except errors.RateExceeded as refused:
             return refused
+
+
+def test_what_waiting_helps_against() -> None:
+    facts: dict[str, int | str] = {
+        "limit": 1,
+        "actual": 2,
+        "unit": "bytes",
+        "seconds": 1,
+        "scope": "read",
+        "format": "PNG",
+    }
+    for kind in (*errors.Unauthenticated.__subclasses__(), *errors.PermissionDenied.__subclasses__()):
+        if kind.reason:
+            assert not worth_retrying(kind(field="", **facts))
+    assert worth_retrying(errors.RateExceeded(field="", **facts))
+    assert not worth_retrying(errors.QuotaExceeded(field="", **facts))
+    assert not worth_retrying(errors.TicketUsedUp(field="", **facts))
 
 
 def test_the_environment_and_the_kept_login(guarded: Server, tmp_path: Path) -> None:
