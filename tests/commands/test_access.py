@@ -21,7 +21,7 @@ from conexiones.secret_form import TOKEN, made_of
 from conexiones.testing import Server, serve
 from tests.commands.shell import CLI, Shell, ended, lines, said
 from tests.support import admin
-from tests.support.certificates import authority, tls
+from tests.support.certificates import authority, mtls, tls
 from tests.support.paths import ROOT
 
 PHOTOGRAPH = str(ROOT / "client" / "image" / "elephant.jpg")
@@ -153,6 +153,18 @@ def test_a_file_that_cannot_be_read_is_named_once(other: Shell) -> None:
     assert line == (
         "conexiones: This is not a whole token: a character is wrong or missing. (It is that of one.jpg.)"
     )
+
+
+def test_a_token_and_an_image_on_one_standard_input(other: Shell, guarded: Server, photograph: bytes) -> None:
+    _, secret = admin.create(guarded, "write")
+    ran = other("put", "--json", "-", "--token-file", "-", text=f"{secret}\n".encode() + photograph)
+    assert lines(ran)[0]["size_bytes"] == len(photograph)
+
+
+def test_what_is_no_token_on_standard_input(other: Shell, guarded: Server, photograph: bytes) -> None:
+    for text in (photograph, b"", b"\n", b"a" * 10**6):
+        (line,) = said(other("login", guarded.address, status=1, text=text))
+        assert line.startswith("conexiones: This is not a whole token")
 
 
 def test_a_pipe_gives_its_token_once(other: Shell, guarded: Server) -> None:
@@ -373,6 +385,19 @@ def test_over_tls(tmp_path: Path) -> None:
         other = shell_of(server, tmp_path / "other", tmp_path)
         other("login", name, "--ca", ca, text=secret.encode())
         assert b"token:new" in other("whoami", "--ca", ca, "--address", name).stdout
+
+
+def test_a_certificate_says_who_calls(tmp_path: Path) -> None:
+    authority(tmp_path)
+    way = [f"--{name}={tmp_path / file}" for name, file in (("ca", "ca.pem"), ("cert", "client.pem"))]
+    way.append(f"--key={tmp_path / 'client.key'}")
+    with guarded_at(tmp_path, **mtls(tmp_path)) as server:
+        owner = shell_of(server, tmp_path, tmp_path)
+        (who,) = lines(owner("whoami", "--json", *way))
+        assert who["subject"].startswith("certificate:")
+        token_file = str(server.data_dir / "admin-token")
+        (who,) = lines(owner("whoami", "--json", *way, "--token-file", token_file))
+        assert who["subject"] == "token:admin"
 
 
 def lines_of_new(shell: Shell, ca: str) -> tuple[str, str]:

@@ -125,7 +125,9 @@ def command(name: str, *, server: bool = False) -> Callable[[Command], click.Com
                         rest["server"], rest["secret"] = address, token_source.given(token_file or "-")
                         return with_client(AsyncClient(address, **way, token=rest["secret"].reveal()))
                     encrypted = bool(way["tls"] or way["ca"] or cert)
-                    place, token = token_source.options(address, token_file, encrypted=encrypted)
+                    place, token = token_source.options(
+                        address, token_file, encrypted=encrypted, certified=bool(cert)
+                    )
                     return with_client(AsyncClient(place, **way, **token))
                 except ValueError as error:
                     raise _Wrong(str(error)) from error

@@ -86,7 +86,9 @@ def _options(server: str, way: dict[str, Any]) -> "Options":
     from conexiones.sdk.credentials import Secret, read
 
     encrypted = any(way[name] for name in ("tls", "ca", "cert"))
-    place, shown = token_source.options(server, way.pop("token_file"), encrypted=encrypted)
+    place, shown = token_source.options(
+        server, way.pop("token_file"), encrypted=encrypted, certified=bool(way["cert"])
+    )
     token = Secret(shown["token"]) if "token" in shown else None
     if "token_file" in shown:
         token = read(shown["token_file"])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from conexiones.sdk.credentials import Secret
 
 STANDARD_INPUT = "-"
+_MAX_LINE = 64 << 10
 _SOURCE = "conexiones.token"
 """The key in click's context."""
 
@@ -27,9 +28,12 @@ def source() -> str:
     return context.meta.get(_SOURCE, "") if context else ""
 
 
-def options(address: str, token_file: str | None, *, encrypted: bool) -> tuple[str, dict[str, Any]]:
+def options(
+    address: str, token_file: str | None, *, encrypted: bool, certified: bool = False
+) -> tuple[str, dict[str, Any]]:
     """The address to call, and the options of a client for the token: that of --token-file, of the
-    environment, of `conexiones login`, or of a server of this user at that address of this machine.
+    environment, of `conexiones login`, or of a server of this user at that address of this machine. Who shows
+    a certificate is not made somebody else by the last of these.
 
     Raises OSError and ValueError; TokenMistyped if what is typed is no token.
     """
@@ -44,7 +48,7 @@ def options(address: str, token_file: str | None, *, encrypted: bool) -> tuple[s
         named = next((name for name in ("TOKEN", "TOKEN_FILE") if os.environ.get(f"CONEXIONES_{name}")), "")
         _note(f"CONEXIONES_{named}" if named else f"conexiones login {address}")
         return address, _of_file(found["token_file"]) if "token_file" in found else found
-    if local := local_servers.admin_token(address, _data_folders()):
+    if not certified and (local := local_servers.admin_token(address, _data_folders())):
         exact, path = local
         _note(str(path))
         # Without TLS, nothing but the exact address says that it is this server which answers: who else is on
@@ -81,10 +85,13 @@ def _typed() -> str:
     """The token that is typed, without being shown, or the first line of standard input; what follows is left
     there."""
     if sys.stdin is not None and sys.stdin.isatty():
-        return getpass.getpass("Token: ", sys.stderr)
+        try:
+            return getpass.getpass("Token: ", sys.stderr)
+        except EOFError:
+            return ""
     line = bytearray()
     if sys.stdin is not None:
-        while (one := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
+        while len(line) < _MAX_LINE and (one := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
             line += one
     return line.decode("ascii", errors="replace")
 
