@@ -5,12 +5,14 @@ import logging
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import grpc
 import pytest
 
 from conexiones import AsyncClient, Client, errors
@@ -19,7 +21,7 @@ from conexiones.sdk.credentials import Secret
 from conexiones.sdk.failures import worth_retrying
 from conexiones.sdk.logins import Logins
 from conexiones.sdk.resume import StateFile
-from conexiones.secret_form import TOKEN, made_of
+from conexiones.secret_form import TICKET, TOKEN, made_of
 from conexiones.testing import Server, serve
 from tests.support import admin
 from tests.support.waiting import DEADLINE
@@ -351,6 +353,37 @@ def test_the_environment_and_the_kept_login(guarded: Server, tmp_path: Path) -> 
 
 
 # Where a token goes, and where it does not
+
+
+class Heard(grpc.GenericRpcHandler):
+    """A server that knows no call, and the credentials that came with each."""
+
+    def __init__(self) -> None:
+        self.credentials: list[str | bytes] = []
+
+    def service(self, details: grpc.HandlerCallDetails) -> None:
+        self.credentials += [value for name, value in details.invocation_metadata if name == "authorization"]
+
+
+@pytest.mark.parametrize("token", [UNKNOWN, made_of(TICKET, b"\1" * 32), JWT])
+def test_what_is_sent_with_every_kind_of_call(token: str) -> None:
+    heard = Heard()
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[heard])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with Client(f"127.0.0.1:{port}", token=token) as client:
+            calls: list[Callable[[], object]] = [
+                *(client.limits, client.rotate_link_key, lambda: client.get_user("Ana")),
+                *(lambda: client.stream_image(b"x"), lambda: list(client.image_stream([b"x"]))),
+                *(lambda: client.download("x"), lambda: list(client.watch()), lambda: client.upload(b"x")),
+            ]
+            for call in calls:
+                with pytest.raises(errors.Unimplemented):
+                    call()
+    finally:
+        server.stop(None).wait()
+    assert heard.credentials == [f"Bearer {token}"] * len(calls)
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])

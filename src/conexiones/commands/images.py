@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option("--until", type=Moment(), help="Created before this time.")
 @click.option("--name", default="", show_default=False, help="Only those whose name has this text in it.")
+@click.option("--owner", default="", show_default=False, help="Only what belongs to it, such as token:shop.")
 @click.option("--limit", type=click.IntRange(min=1), help="The largest number of images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each image, on a line.")
 async def ls(
@@ -30,6 +31,7 @@ async def ls(
     since: datetime | None,
     until: datetime | None,
     name: str,
+    owner: str,
     limit: int | None,
     as_json: bool,
 ) -> int:
@@ -41,7 +43,8 @@ async def ls(
     count = 0
     now = datetime.now(UTC)
     size = min(limit or 200, 200)
-    async for image in client.images(user=user, start=since, end=until, name=name, page_size=size):
+    found = client.images(user=user, start=since, end=until, name=name, owner=owner, page_size=size)
+    async for image in found:
         if as_json:
             line(**json_fields(image))
         else:
@@ -70,13 +73,15 @@ async def rm(client: "AsyncClient", ids: tuple[str, ...]) -> int:
 
 @command("watch")
 @click.option("--user", default="", show_default=False, help="Only this user's.")
+@click.option("--owner", default="", show_default=False, help="Only what belongs to it, such as token:shop.")
 @click.option("--token", default="", show_default=False, help="Continue after the event with this token.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event, on a line.")
-async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> int:
+async def watch(client: "AsyncClient", user: str, owner: str, token: str, as_json: bool) -> int:
     """Report images as they are stored, described and deleted, until interrupted."""
     from conexiones.sdk import Deleted, Described, Stored
 
-    async for event in client.watch(token, user=user, ready=None if as_json else _once_ready()):
+    ready = None if as_json else _once_ready()
+    async for event in client.watch(token, user=user, owner=owner, ready=ready):
         if isinstance(event, Stored):
             if as_json:
                 line(event="stored", token=event.token, image=json_fields(event.image))
