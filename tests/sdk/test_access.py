@@ -288,14 +288,23 @@ async def test_a_download_ends_with_its_token(guarded: Server, scan: bytes, tmp_
     assert target.read_bytes() == scan
 
 
-def test_who_is_refused_for_guessing_waits(start: Callable[..., Server]) -> None:
+def test_who_is_refused_for_guessing_waits(start: Callable[..., Server], photograph: bytes) -> None:
     """A token that is right, behind an address from which too many wrong ones came: the client waits as long
     as the server says, if its patience allows."""
     server = start(auth="required")
-    with Client(server.address, token=UNKNOWN, patience=0) as guesser:
-        assert refusal(guesser).retry_after > 0
-    with Client(server.address, token=server.token, timeout=30) as patient:
-        assert patient.get_user("Ana").user.name == "Ana"
+    calls: list[Callable[[Client], object]] = [
+        lambda client: client.get_user("Ana"),
+        lambda client: client.stream_image(photograph),
+        lambda client: [reply.image.format for reply in client.image_stream(iter([photograph] * 9))],
+        lambda client: [reply.user.name for reply in client.user_stream([NewUser(name="Ana")])],
+        lambda client: client.upload(photograph),
+    ]
+    for call in calls:
+        _, secret = admin.create(server, "write")  # unknown to that address, so it may be a guess
+        with Client(server.address, token=UNKNOWN, patience=0) as guesser:
+            assert refusal(guesser).retry_after > 0
+        with Client(server.address, token=secret, timeout=30) as patient:
+            assert call(patient)
 
 
 def refusal(guesser: Client) -> errors.RateExceeded:

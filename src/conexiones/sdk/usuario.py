@@ -1,7 +1,8 @@
 """The streams of the tutorial's service, UsuarioServicio."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import grpc
@@ -11,6 +12,7 @@ from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, Link, ours
 from conexiones.sdk.failures import ConnectionLost, from_rpc
+from conexiones.sdk.items import Items
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
 from conexiones.sdk.sources import AnySource, Source, open_source
@@ -104,8 +106,32 @@ async def _exchange(
     result: Callable[[Any], Reply],
 ) -> AsyncGenerator[Reply, None]:
     """Sends the items and yields one reply to each. An exception of `items` ends the stream and is raised
-    here."""
-    sent = await connection.sending()
+    here. A stream that is refused as a whole, for now, begins again."""
+    source = Items(items)
+    backoff = connection.backoff()
+    try:
+        while True:
+            sent = await connection.sending()
+            try:
+                async with aclosing(_one_exchange(connection, method, source, message)) as replies:
+                    async for reply in replies:
+                        source.answered()
+                        yield result(reply)
+                return
+            except (errors.RateExceeded, errors.Unauthenticated) as error:
+                if not await connection.worth_another(error, sent) or not source.rewind():
+                    raise
+                await backoff.pause(error, reached=True)
+    finally:
+        await source.close()
+
+
+async def _one_exchange(
+    connection: Connection,
+    method: Callable[[Link], Any],
+    items: Items[T],
+    message: Callable[[T], Any],
+) -> AsyncGenerator[Any, None]:
     async with connection.use() as link:
         call = method(link)()
         status = StreamStatus(call)
@@ -124,10 +150,7 @@ async def _exchange(
                 reply = await reading
                 if reply is grpc.aio.EOF:
                     return
-                yield result(reply)
-        except errors.Unauthenticated as error:
-            await connection.worth_another(error, sent)  # the next stream sends the token that the file has
-            raise
+                yield reply
         finally:
             call.cancel()
             for task in (sending, reading):
@@ -139,9 +162,9 @@ async def _exchange(
             del call, status, sending, reading, task
 
 
-async def _send(call: Any, items: Iterable[T] | AsyncIterable[T], message: Callable[[T], Any]) -> None:
+async def _send(call: Any, items: Items[T], message: Callable[[T], Any]) -> None:
     try:
-        async for item in _each(items):
+        async for item in items:
             await call.write(message(item))
         await call.done_writing()
     finally:
@@ -162,13 +185,3 @@ def _by_stream(sending: "asyncio.Task[None]") -> bool:
     return sending.cancelled() or isinstance(
         sending.exception(), grpc.RpcError | asyncio.InvalidStateError | ConnectionLost
     )
-
-
-async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-        return
-    iterator, end = iter(items), object()
-    while (found := await asyncio.to_thread(next, iterator, end)) is not end:
-        yield found  # type: ignore[misc]
