@@ -334,7 +334,9 @@ def test_a_link_and_a_ticket(owner: Shell, other: Shell, guarded: Server, photog
     ]
     (made,) = lines(owner("ticket", "create", "--json"))
     owner("token", "revoke", made["id"])
-    assert b"was revoked" in other("put", "images", status=1, CONEXIONES_TOKEN=made["secret"]).stderr
+    ended_ticket = other("put", "images", status=1, CONEXIONES_TOKEN=made["secret"])
+    # The server soon forgets tickets that have ended.
+    assert re.search(rb"was revoked|does not know", ended_ticket.stderr)
 
 
 def test_put_with_a_token_that_may_only_write(other: Shell, guarded: Server, photograph: bytes) -> None:
