@@ -18,7 +18,8 @@ _LIMITS = "/conexiones.v1.UploadService/GetLimits"
 
 def check_mode(settings: Settings) -> Iterator[Finding]:
     """Findings about the settings and files that say who may call a server here."""
-    from conexiones.transport.process.access_mode import ADMIN_TOKEN, check_access, says, with_auth
+    from conexiones.local_servers import ADMIN_TOKEN
+    from conexiones.transport.process.access_mode import check_access, says, with_auth
     from conexiones.transport.process.address import Address
     from conexiones.transport.process.start_error import StartError
 

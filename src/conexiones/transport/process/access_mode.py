@@ -2,13 +2,11 @@
 
 from dataclasses import replace
 
+from conexiones.local_servers import ADMIN_TOKEN
 from conexiones.settings import Settings
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.jwt_keys import is_private, is_url
 from conexiones.transport.process.start_error import StartError
-
-ADMIN_TOKEN = "admin-token"  # noqa: S105 (the name of a file)
-"""The file in the data folder with the first token of the administrator."""
 
 
 def with_auth(settings: Settings, address: Address) -> Settings:

