@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from conexiones import errors
 from conexiones.domain.access.secrets import SESSION, TICKET, TOKEN, digest, is_secret, mint
 from conexiones.domain.ids import now
-from conexiones.ports.access import Credential, CredentialKind, Credentials, Usage
+from conexiones.ports.access import Credential, CredentialKind, Credentials
 from conexiones.principals import SCOPES, Allowance, Principal, Scope, Terms
 
 HOUR = 3600 * 1_000_000
@@ -45,8 +45,9 @@ class Issued:
 
 
 class Directory:
-    """`allowance` is what a token has that says nothing of its own. `on_end` is told the id of each
-    credential that was revoked: its calls are to end."""
+    """`allowance` has the limits of tokens that say nothing of their own. They are not kept with a token, so
+    that another start of the server can set others. `on_end` is told the id of each credential that was
+    revoked: its calls are to end."""
 
     def __init__(self, credentials: Credentials, *, allowance: Allowance | None = None) -> None:
         self._credentials = credentials
@@ -124,7 +125,7 @@ class Directory:
             scopes=frozenset(scopes),
             own=own,
             seconds=seconds,
-            allowance=allowance or self.allowance,
+            allowance=allowance or Allowance(),
         )
 
     async def create_ticket(
@@ -244,7 +245,7 @@ class Directory:
             owner=credential.owner,
             credential=credential.id,
             expires=None if credential.expire_time is None else credential.expire_time / 1e6,
-            allowance=credential.allowance,
+            allowance=credential.allowance.or_else(self.allowance),
             terms=credential.terms,
         )
 
@@ -283,9 +284,6 @@ class Directory:
     def has_admin(self) -> bool:
         """Whether there is a token that may make others."""
         return any("admin" in token.scopes for token in self.tokens(ended=False))
-
-    async def usage(self, owner: str) -> Usage:
-        return await self._credentials.usage(owner)
 
     async def sweep(self) -> None:
         """Notes when tokens were used, and forgets those that ended long ago. Call it at intervals."""
