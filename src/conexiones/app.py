@@ -23,7 +23,7 @@ from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError
 from conexiones.ports.records import UploadQuota
-from conexiones.principals import EVERYBODY, SCOPES, Principal
+from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
 from conexiones.services.details import packed
@@ -113,7 +113,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         )
     cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
     credentials = SqliteCredentials(catalog)
-    directory = Directory(credentials)
+    directory = Directory(credentials, allowance=_allowance(settings))
     links = Links(credentials, directory)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
@@ -193,6 +193,15 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     return Front(router, settings, access=access, resources=resources, on_drain=drain, steps=steps)
 
 
+def _allowance(settings: Settings) -> Allowance:
+    """The limits of callers with an owner whose credential says nothing of its own."""
+    return Allowance(
+        stored_bytes=settings.quota_bytes,
+        stored_images=settings.quota_images,
+        open_uploads=settings.quota_uploads,
+    )
+
+
 def _access(settings: Settings, directory: Directory, links: Links) -> Access:
     """How callers show who they are."""
     sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX)]
@@ -200,7 +209,7 @@ def _access(settings: Settings, directory: Directory, links: Links) -> Access:
         return Access(sources, nobody=EVERYBODY)
     sources.append(Bearer(directory.principal))
     if settings.tls_client_ca:
-        sources.append(CertificateSource(_any_certificate))
+        sources.append(CertificateSource(lambda subject: directory.with_defaults(_any_certificate(subject))))
     scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
     return Access(sources, nobody=Principal(scopes=scopes))
 

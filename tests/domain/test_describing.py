@@ -69,7 +69,7 @@ class Gallery:
         await staged.write(data)
 
         async def add(digest: bytes) -> ImageRecord:
-            image = self.images.record(digest, len(data), header, user=None)
+            image = self.images.record(digest, len(data), header, owner="", user=None)
             await self.catalog.add_image(image)
             return image
 
@@ -221,7 +221,7 @@ async def test_what_is_new_is_described_before_anything_is_judged_again(gallery:
 async def test_new_bytes_that_were_known_are_judged_by_this_version(gallery: Gallery) -> None:
     old = await gallery.as_read_earlier(TURNED, AS_STORED)
     await gallery.catalog.put_facts(old, CORRUPT, judge=JUDGE - 1, now=0)
-    image = await gallery.images.add(TURNED)
+    image = await gallery.images.add(TURNED, by=EVERYBODY)
     assert (await gallery.describing.of(image, caller=ANA)).problem == ""
     assert await gallery.catalog.get_image(old.id) == replace(old, width=40, height=60)
 

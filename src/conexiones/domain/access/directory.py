@@ -64,6 +64,11 @@ class Directory:
         for credential in await self._credentials.all():
             self._keep(credential)
 
+    def with_defaults(self, principal: Principal) -> Principal:
+        """A caller that no credential of the directory stands for, with the limits of those that say nothing
+        of their own."""
+        return replace(principal, allowance=principal.allowance.or_else(self.allowance))
+
     def principal(self, secret: str) -> Principal:
         """Who has that token or ticket. Raises TokenMistyped, TokenUnknown, TokenExpired and TokenRevoked."""
         return self._found(secret, session=False)
