@@ -17,6 +17,7 @@ from conexiones.gen.conexiones.v1.status_pb2_grpc import StatusServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2 import (
     CreateTicketRequest,
     CreateUploadRequest,
+    GetLimitsRequest,
     WriteChunkRequest,
 )
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
@@ -91,3 +92,9 @@ class Caller:
             connection.request("GET", path, headers=dict(self.metadata))
             answer = connection.getresponse()
             return answer.status, answer.read()
+
+    @property
+    def usage(self) -> tuple[int, int, int]:
+        """The images, the bytes and the open uploads that the caller is told to have."""
+        usage = self.call(self.uploads.GetLimits, GetLimitsRequest()).access.usage
+        return usage.stored_images, usage.stored_bytes, usage.open_uploads
