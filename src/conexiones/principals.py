@@ -48,6 +48,11 @@ def _check_quota(limit: int | None, actual: int, unit: str) -> None:
         raise QuotaExceeded(limit=limit, actual=actual, unit=unit)
 
 
+SPARE_UPLOADS = 4
+"""Uploads that may be open with a ticket beyond the images that may still be stored with it: those that were
+begun again after a failure."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What may be stored with a ticket, in all. No formats stand for all of them."""
@@ -55,6 +60,10 @@ class Terms:
     bytes: int
     images: int
     formats: frozenset[str] = frozenset()
+
+    def check_open(self, uploads: int, *, spent: int) -> None:
+        """Whether so many uploads may be open when `spent` images are stored. Raises QuotaExceeded."""
+        _check_quota(self.images - spent + SPARE_UPLOADS, uploads, "uploads")
 
     def check_spent(self, *, images: int, bytes: int) -> None:
         """Whether so many images, of so many bytes in all, may be stored. Raises TicketUsedUp."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from conexiones.errors import ConexionesError, QuotaExceeded, TicketUsedUp
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import Charge, Counts, ImageRecord, UploadRecord, Usage
-from conexiones.principals import Allowance, Terms
+from conexiones.principals import SPARE_UPLOADS, Allowance, Terms
 from tests.adapters.backends import CatalogBackend
 
 Make = Callable[..., ImageRecord]
@@ -170,6 +171,15 @@ async def test_an_upload_that_has_ended_is_charged_once(
         assert again
         assert again.image_id == "a"
     assert (await catalog.usage("ana", ticket="t")).ticket_images == 1
+
+
+async def test_uploads_that_may_be_open_with_a_ticket(catalog: Catalog, upload: MakeUpload) -> None:
+    for i in range(2 + SPARE_UPLOADS):
+        await catalog.create_upload(upload(f"{i}", owner="ana", ticket="t"), charge=TICKET)
+    with pytest.raises(QuotaExceeded) as uploads:
+        await catalog.create_upload(upload("x", owner="ana", ticket="t"), charge=TICKET)
+    assert uploads.value.facts == {"limit": 2 + SPARE_UPLOADS, "actual": 3 + SPARE_UPLOADS, "unit": "uploads"}
+    await catalog.create_upload(upload("x", owner="ana", ticket="u"), charge=replace(TICKET, ticket="u"))
 
 
 async def test_uploads_that_may_be_open(catalog: Catalog, upload: MakeUpload) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from conexiones import errors
 from conexiones.domain.access.secrets import SESSION, TICKET, TOKEN, digest, is_secret, mint
 from conexiones.domain.ids import now
+from conexiones.domain.names import check_text
 from conexiones.ports.access import Credential, CredentialKind, Credentials
 from conexiones.principals import SCOPES, Allowance, Principal, Scope, Terms
 
@@ -140,6 +141,7 @@ class Directory:
         maker's token. Raises InvalidField, QuotaExceeded."""
         if not 0 < seconds <= MAX_TICKET_SECONDS:
             raise errors.InvalidField(field="ttl", takes=f"1 to {MAX_TICKET_SECONDS} seconds")
+        check_text(owner, field="owner")
         if owner and not maker.sees(owner):
             raise errors.InvalidField(field="owner", takes="no other owner than the caller's own")
         return await self._issue_child(

@@ -95,7 +95,11 @@ def create_upload_charged(
     begun = begun_upload(connection, upload)
     if begun is not None:
         return begun
-    charge.check(_stored(connection, upload.owner, charge.ticket), upload.declared_size or 0)
+    found = _stored(connection, upload.owner, charge.ticket)
+    charge.check(found, upload.declared_size or 0)
+    if charge.terms:
+        uploads = _number(connection, _OPEN_WITH_TICKET, charge.ticket)
+        charge.terms.check_open(uploads + 1, spent=found.ticket_images)
     if upload.owner:
         charge.allowance.check_open(_number(connection, _OPEN, upload.owner) + 1)
     return create_upload(connection, upload, quota)
