@@ -11,6 +11,9 @@ from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import Charge, Usage
 from conexiones.principals import Allowance, Principal
 
+NOTHING = Usage()
+UNLIMITED = Allowance()
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -43,7 +46,7 @@ async def room_of(
     ticket = by.ticket if ticket is None else ticket
     charge = charge_of(by, owner=owner, ticket=ticket)
     if charge is None or not charge.limits_images:
-        return Room(by, None, Usage())
+        return Room(by, None, NOTHING)
     room = Room(by, charge, await catalog.usage(owner, ticket=ticket))
     room.check_size(size)
     return room
@@ -52,6 +55,8 @@ async def room_of(
 def charge_of(by: Principal, *, owner: str, ticket: str) -> Charge | None:
     """The limits on what belongs to that owner and is stored with that ticket; None if there are none."""
     # The limits of another owner are not known here, and what belongs to nobody is not counted.
-    allowance = by.allowance if owner and owner == by.owner else Allowance()
+    allowance = by.allowance if owner and owner == by.owner else UNLIMITED
+    if not ticket and (allowance is UNLIMITED or allowance == UNLIMITED):
+        return None
     charge = Charge(allowance=allowance, ticket=ticket, terms=by.terms)
     return charge if charge.limits_images or allowance.open_uploads is not None else None

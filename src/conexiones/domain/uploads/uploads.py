@@ -19,7 +19,7 @@ from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Images
 from conexiones.domain.names import UserName, file_name
-from conexiones.domain.quotas import Room, charge_of, room_of
+from conexiones.domain.quotas import NOTHING, Room, charge_of, room_of
 from conexiones.domain.uploads.outcome import known, still_open
 from conexiones.domain.uploads.places import Places
 from conexiones.domain.uploads.writer import HeldUpload, UploadWriter
@@ -282,7 +282,7 @@ class Uploads:
         """The room for the image of an open upload, which is not asked for where nothing can limit it. Raises
         UploadNotFound, UploadEnded, QuotaExceeded, TicketUsedUp."""
         if not by.own and charge_of(by, owner=by.owner, ticket=by.ticket) is None:
-            return Room(by, None, Usage())
+            return Room(by, None, NOTHING)
         return await self._room(still_open(known(await self._catalog.get_upload(upload_id), by)), by)
 
     async def _room(self, upload: UploadRecord, by: Principal, *, size: int = 0) -> Room:
