@@ -26,7 +26,7 @@ from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
 from conexiones.ports.records import UploadQuota
-from conexiones.principals import EVERYBODY, SCOPES, Certificate, Principal
+from conexiones.principals import EVERYBODY, SCOPES, Allowance, Certificate, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
 from conexiones.services.details import packed
@@ -120,7 +120,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         )
     cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
     credentials = SqliteCredentials(catalog)
-    directory = Directory(credentials)
+    directory = Directory(credentials, allowance=_allowance(settings))
     links = Links(credentials, directory)
     certificates, rules = Certificates(), None
     if settings.certificate_rules:
@@ -226,6 +226,15 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     )
 
 
+def _allowance(settings: Settings) -> Allowance:
+    """The limits of callers with an owner whose credential says nothing of its own."""
+    return Allowance(
+        stored_bytes=settings.quota_bytes,
+        stored_images=settings.quota_images,
+        open_uploads=settings.quota_uploads,
+    )
+
+
 def _access(
     settings: Settings,
     directory: Directory,
@@ -243,8 +252,9 @@ def _access(
         # Imported here, since the library takes 16 MB.
         from conexiones.transport.chain.certificate import CertificateSource
 
-        find = certificates.principal if settings.certificate_rules else _any_certificate
-        sources.append(CertificateSource(find))
+        sources.append(
+            CertificateSource(certificates.principal if settings.certificate_rules else _any_certificate)
+        )
     scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
     return Access(sources, nobody=Principal(scopes=scopes))
 

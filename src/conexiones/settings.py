@@ -183,6 +183,16 @@ class Settings:
         "false",
         "Allow listening without TLS, or without credentials, on an address other than loopback.",
     )
+    quota_bytes: int | None = _setting(
+        _size,
+        "",
+        "Bytes that the images of each owner may have together, unless its token says otherwise; without it"
+        " any number. What is stored without an owner does not count.",
+    )
+    quota_images: int | None = _setting(_count, "", "The same for the number of images of each owner.")
+    quota_uploads: int | None = _setting(
+        _count, "", "The same for the number of resumable uploads that each owner may have open at a time."
+    )
     cors_origins: tuple[str, ...] = _setting(
         _words,
         "",

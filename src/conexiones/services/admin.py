@@ -11,7 +11,9 @@ from conexiones.gen.conexiones.v1.access_pb2 import (
     RevokeTokenResponse,
     RotateLinkKeyRequest,
     RotateLinkKeyResponse,
+    Token,
 )
+from conexiones.ports.access import Credential
 from conexiones.services.access_messages import allowance, scopes, seconds, token_message
 from conexiones.services.context import Context
 
@@ -29,9 +31,9 @@ class AdminService:
             scopes(request.scopes),
             own=request.own,
             seconds=seconds(request.ttl, field="ttl") if request.HasField("ttl") else None,
-            allowance=allowance(request.quota, self._directory.allowance),
+            allowance=allowance(request.quota),
         )
-        return CreateTokenResponse(token=token_message(issued.credential), secret=issued.secret)
+        return CreateTokenResponse(token=self._message(issued.credential), secret=issued.secret)
 
     async def list_tokens(self, request: ListTokensRequest, call: Context, /) -> ListTokensResponse:
         if request.page_size < 0:
@@ -45,12 +47,15 @@ class AdminService:
             tokens = tokens[last + 1 :]
         page = tokens[:size]
         return ListTokensResponse(
-            tokens=[token_message(token) for token in page],
+            tokens=[self._message(token) for token in page],
             next_page_token=page[-1].id if len(tokens) > size else "",
         )
 
     async def revoke_token(self, request: RevokeTokenRequest, call: Context, /) -> RevokeTokenResponse:
-        return RevokeTokenResponse(token=token_message(await self._directory.revoke(request.id)))
+        return RevokeTokenResponse(token=self._message(await self._directory.revoke(request.id)))
 
     async def rotate_link_key(self, request: RotateLinkKeyRequest, call: Context, /) -> RotateLinkKeyResponse:
         return RotateLinkKeyResponse(key_id=await self._links.rotate(end_links=request.end_links))
+
+    def _message(self, credential: Credential) -> Token:
+        return token_message(credential, self._directory.allowance)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from conexiones import errors
 from conexiones.domain.access.secrets import SESSION, TICKET, TOKEN, digest, is_secret, mint
 from conexiones.domain.ids import now
-from conexiones.ports.access import Credential, CredentialKind, Credentials, Usage
+from conexiones.domain.names import check_text
+from conexiones.ports.access import Credential, CredentialKind, Credentials
 from conexiones.principals import SCOPES, Allowance, Principal, Scope, Terms
 
 HOUR = 3600 * 1_000_000
@@ -45,8 +46,9 @@ class Issued:
 
 
 class Directory:
-    """`allowance` is what a token has that says nothing of its own. `on_end` is told the id of each
-    credential that was revoked: its calls are to end."""
+    """`allowance` has the limits of tokens that say nothing of their own. They are not kept with a token, so
+    that another start of the server can set others. `on_end` is told the id of each credential that was
+    revoked: its calls are to end."""
 
     def __init__(self, credentials: Credentials, *, allowance: Allowance | None = None) -> None:
         self._credentials = credentials
@@ -62,6 +64,11 @@ class Directory:
         """Reads all credentials. Raises StorageUnavailable."""
         for credential in await self._credentials.all():
             self._keep(credential)
+
+    def with_defaults(self, principal: Principal) -> Principal:
+        """A caller that no credential of the directory stands for, with the limits of those that say nothing
+        of their own."""
+        return replace(principal, allowance=principal.allowance.or_else(self.allowance))
 
     def principal(self, secret: str) -> Principal:
         """Who has that token or ticket. Raises TokenMistyped, TokenUnknown, TokenExpired and TokenRevoked."""
@@ -124,7 +131,7 @@ class Directory:
             scopes=frozenset(scopes),
             own=own,
             seconds=seconds,
-            allowance=allowance or self.allowance,
+            allowance=allowance or Allowance(),
         )
 
     async def create_ticket(
@@ -134,6 +141,7 @@ class Directory:
         maker's token. Raises InvalidField, QuotaExceeded."""
         if not 0 < seconds <= MAX_TICKET_SECONDS:
             raise errors.InvalidField(field="ttl", takes=f"1 to {MAX_TICKET_SECONDS} seconds")
+        check_text(owner, field="owner")
         if owner and not maker.sees(owner):
             raise errors.InvalidField(field="owner", takes="no other owner than the caller's own")
         return await self._issue_child(
@@ -248,7 +256,7 @@ class Directory:
             owner=credential.owner,
             credential=credential.id,
             expires=None if credential.expire_time is None else credential.expire_time / 1e6,
-            allowance=credential.allowance,
+            allowance=credential.allowance.or_else(self.allowance),
             terms=credential.terms,
         )
 
@@ -295,9 +303,6 @@ class Directory:
     def has_admin(self) -> bool:
         """Whether there is a token that may make others."""
         return any("admin" in token.scopes for token in self.tokens(ended=False))
-
-    async def usage(self, owner: str) -> Usage:
-        return await self._credentials.usage(owner)
 
     async def sweep(self) -> None:
         """Notes when tokens were used, and forgets those that ended long ago. Call it at intervals."""

@@ -50,7 +50,8 @@ class ImagesOverHttp:
             raise MalformedRequest
         image_id = call.path.removeprefix(PREFIX)
         accepted = negotiated(_text(call, b"accept"))
-        async with self._files.open(image_id, call.query.decode(), accepted, call.caller) as file:
+        query = call.query.decode()
+        async with self._files.open(image_id, query, accepted, call.caller, call.principal) as file:
             if none_match(_text(call, b"if-none-match"), file.etag):
                 await call.respond(304, self._headers(file, call.principal), b"")
                 return
