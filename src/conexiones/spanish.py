@@ -14,6 +14,7 @@ _WORDS = {
     r"^at most (\d+) digests of (\d+) bytes each$": r"como máximo \1 resúmenes de \2 bytes cada uno",
     r"^at least one byte$": "al menos un byte",
     r"^at least (\d+)$": r"al menos \1",
+    r"^less than (\d+ GiB)$": r"menos de \1",
     r"^(-?\d+) to (-?\d+)\b": r"de \1 a \2",
     r"^text in UTF-8$": "texto en UTF-8",
     r"^another type$": "otro tipo",

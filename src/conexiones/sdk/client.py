@@ -345,22 +345,23 @@ class AsyncClient:
 
     # The tutorial's calls
 
-    async def get_user(self, name: str, pow: int = 0, image: bytes = b"") -> Greeting:
-        """Registers or updates a user. `image` is the bytes of a whole image file.
+    async def get_user(self, name: str, pow: int = 0, image: bytes | None = None) -> Greeting:
+        """Registers or updates a user. `image` is the bytes of a whole image file; without it, the stored
+        image stays.
 
         Raises EmptyName, NameTooLong, and an ImageError if the image is refused.
         """
-        request = made(GetUserRequest, name=name, pow=pow, image=image)
         reply = await self._connection.unary(
             lambda link: link.usuario.GetUser,
-            request,
+            usuario.user_request(name, pow, image),
             # Repeating the call could store the image twice.
             again=not image,
         )
         return results.greeting(reply)
 
     async def process_image(self, image: bytes, name: str = "") -> Greeting:
-        """Stores and describes one whole image, which belongs to the user `name` if given.
+        """Stores and describes one whole image. `name` is that of the user to whom it will belong; this call
+        has none for the file.
 
         Not retried after a lost connection, because that could store the image twice.
         """
