@@ -51,7 +51,7 @@ def test_a_number_out_of_range_names_its_option(shell: Shell, number: str) -> No
         (("rm",), "id"),
         (("get",), "id"),
         (("get", "-o", "-"), "id"),
-        (("watch", "--token"), "resume_token"),
+        (("watch", "--token"), "token"),
         (("watch", "--user"), "user"),
         (("put", "a.jpg", "--user"), "user"),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from conexiones.commands.given import given, in_options
 from conexiones.commands.text import plain
 
 USAGE = 2
@@ -32,6 +33,7 @@ _SECURITY = (
         envvar="CONEXIONES_CA",
         show_envvar=True,
         type=click.Path(dir_okay=False),
+        callback=given,
         help="The CA to trust (PEM).",
     ),
     click.option(
@@ -39,6 +41,7 @@ _SECURITY = (
         envvar="CONEXIONES_CERT",
         show_envvar=True,
         type=click.Path(dir_okay=False),
+        callback=given,
         help="Client certificate (PEM).",
     ),
     click.option(
@@ -46,6 +49,7 @@ _SECURITY = (
         envvar="CONEXIONES_KEY",
         show_envvar=True,
         type=click.Path(dir_okay=False),
+        callback=given,
         help="Key of --cert (PEM).",
     ),
 )
@@ -173,7 +177,7 @@ def sentence(error: Exception) -> str:
     if isinstance(error, Unreachable):
         return f"{error.message} (conexiones doctor --server {error.facts['address']} says more.)"
     if isinstance(error, ConexionesError):
-        return error.message
+        return in_options(error)
     if isinstance(error, OSError):
         name = f"{plain(str(error.filename))}: " if error.filename else ""
         return f"{name}{error.strerror or error}."

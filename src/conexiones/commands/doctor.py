@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conexiones.commands.client_command import security
+from conexiones.commands.given import given
 from conexiones.commands.text import line
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 @click.command("doctor", context_settings={"show_default": True})
 @click.option("--server", metavar="HOST:PORT", help="Also check the connection to this server.")
-@click.option("--data-dir", metavar="FOLDER", help="Check this folder instead of the configured one.")
+@click.option(
+    "--data-dir",
+    metavar="FOLDER",
+    callback=given,
+    help="Check this folder instead of the configured one.",
+)
 @security
 @click.option(
     "--timeout",

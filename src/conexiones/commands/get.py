@@ -11,6 +11,8 @@ import click
 
 from conexiones.commands.bars import Bars
 from conexiones.commands.client_command import command, interruptible
+from conexiones.commands.given import given
+from conexiones.commands.places import target_refused
 from conexiones.commands.text import described, json_fields, line, plain
 from conexiones.image_formats import extension
 
@@ -27,6 +29,7 @@ STANDARD_OUTPUT = "/dev/fd/1"
     "--output",
     metavar="FILE|FOLDER",
     type=click.Path(allow_dash=True),
+    callback=given,
     help="Where to write to; - for standard output. By default a file in this folder, named by the id (for a"
     " rendition, also its size) and the format.",
 )
@@ -66,7 +69,7 @@ async def get(
     number = descriptor(target)
     if number is not None and os.isatty(number):
         raise click.UsageError("An image is nothing for a terminal: redirect it, or give -o FILE.")
-    if output == "" or (number == 1 and sys.stdout is None):
+    if number == 1 and sys.stdout is None:
         raise click.UsageError("There is nothing to write to: give -o FILE.")
 
     def last_words() -> str:
@@ -98,6 +101,8 @@ async def get(
 
 async def _file(client: "AsyncClient", id: str, output: str | None, rendition: "Rendition | None") -> Path:
     """The path to write to: what was asked for, or in that folder a file with the default name."""
+    if output and (refused := target_refused(output)):
+        raise refused
     target = Path(output or ".")
     if target.is_dir():  # noqa: ASYNC240 (nothing else waits yet)
         return target / await _name(client, id, rendition)
