@@ -31,8 +31,9 @@ def make(folder: Path, hosts: Iterable[str], *, replace: bool = False) -> dict[P
     host.
     """
     for name in FILES:
-        if not replace and os.path.lexists(folder / name):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder / name))
+        path = folder / name
+        if not replace and (path.exists() or path.is_symlink()):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     names = [_host(host) for host in hosts]
     now = datetime.now(UTC) - timedelta(minutes=5)  # the clocks of clients may be a little behind
     ca_key = ec.generate_private_key(ec.SECP256R1())

@@ -22,7 +22,6 @@ URL = "http://127.0.0.1:1/a.jpg"
         ("put", "a.jpg", ""),
         ("put", "a.jpg", "--user", ""),
         ("put", "a.jpg", "--user="),
-        ("get", "id", "-o", ""),
         ("hello", "Ada", "--image", ""),
         ("ls", "--user", ""),
         ("ls", "--name", ""),

@@ -11,7 +11,6 @@ import click
 
 from conexiones.commands.bars import Bars
 from conexiones.commands.client_command import command, interruptible
-from conexiones.commands.given import given
 from conexiones.commands.places import target_refused
 from conexiones.commands.text import described, json_fields, line, plain
 from conexiones.image_formats import extension
@@ -29,7 +28,6 @@ STANDARD_OUTPUT = "/dev/fd/1"
     "--output",
     metavar="FILE|FOLDER",
     type=click.Path(allow_dash=True),
-    callback=given,
     help="Where to write to; - for standard output. By default a file in this folder, named by the id (for a"
     " rendition, also its size) and the format.",
 )
@@ -69,7 +67,7 @@ async def get(
     number = descriptor(target)
     if number is not None and os.isatty(number):
         raise click.UsageError("An image is nothing for a terminal: redirect it, or give -o FILE.")
-    if number == 1 and sys.stdout is None:
+    if output == "" or (number == 1 and sys.stdout is None):
         raise click.UsageError("There is nothing to write to: give -o FILE.")
 
     def last_words() -> str:

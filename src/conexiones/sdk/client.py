@@ -20,9 +20,11 @@ from conexiones.gen.conexiones.v1.images_pb2 import DeleteImageRequest, GetImage
 from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLimitsRequest, GetUploadRequest
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.sdk import downloads, events, results, usuario
+from conexiones.sdk.argument_types import check_time
 from conexiones.sdk.connection import Connection, Options
+from conexiones.sdk.places import refuse_url
 from conexiones.sdk.renditions import Rendition, RenditionInfo
-from conexiones.sdk.requests import made
+from conexiones.sdk.requests import identified, made
 from conexiones.sdk.results import (
     Event,
     Greeting,
@@ -181,6 +183,8 @@ class AsyncClient:
             raise
         finally:
             opened.close()
+            if state and state.new and not self._connection.reached:
+                state.remove()  # no server knows of this upload
         if state:
             state.remove()
         return image
@@ -188,14 +192,14 @@ class AsyncClient:
     async def get_upload(self, id: str) -> Upload:
         """An upload in its present state. Raises UploadNotFound."""
         reply = await self._connection.unary(
-            lambda link: link.uploads.GetUpload, made(GetUploadRequest, id=id)
+            lambda link: link.uploads.GetUpload, identified(GetUploadRequest, id)
         )
         return results.upload(reply.upload)
 
     async def cancel_upload(self, id: str) -> Upload:
         """Cancels an upload. Raises UploadNotFound, UploadEnded."""
         reply = await self._connection.unary(
-            lambda link: link.uploads.CancelUpload, made(CancelUploadRequest, id=id)
+            lambda link: link.uploads.CancelUpload, identified(CancelUploadRequest, id)
         )
         return results.upload(reply.upload)
 
@@ -268,6 +272,8 @@ class AsyncClient:
         progress: called in the event loop with the number of bytes received and the total. The number falls
             where the download has to start again: a part was of another image, or a rendition was made anew.
 
+        A URL as the target is a ValueError.
+
         Every frame is checked by its CRC-32C, and a whole image or rendition by its SHA-256. Raises
         ImageNotFound, BlobCorrupt, ChecksumMismatch, NoProgress, and whatever writing raises. With a
         rendition it also raises InvalidField and NoRendition, and EtagMismatch if the rendition has different
@@ -277,13 +283,15 @@ class AsyncClient:
         if target is None:
             return await downloads.into_bytes(self._connection, wanted, progress)
         if isinstance(target, str | PathLike):
+            refuse_url(target)
             path = Path(target)
             return await downloads.into_path(self._connection, wanted, path, resume=resume, progress=progress)
         return await downloads.into_file(self._connection, wanted, target, progress=progress)
 
     async def image(self, id: str) -> Image:
         """One image. Raises ImageNotFound."""
-        reply = await self._connection.unary(lambda link: link.images.GetImage, made(GetImageRequest, id=id))
+        request = identified(GetImageRequest, id)
+        reply = await self._connection.unary(lambda link: link.images.GetImage, request)
         return results.image(reply.image)
 
     async def images(
@@ -302,6 +310,8 @@ class AsyncClient:
 
         Times without a time zone are local times.
         """
+        check_time("start", start)
+        check_time("end", end)
         request = made(ListImagesRequest, user=user or "", page_size=page_size, name=name or "")
         if sha256 is not None:
             request.sha256.extend(bytes.fromhex(one) if isinstance(one, str) else one for one in sha256)
@@ -322,7 +332,9 @@ class AsyncClient:
     async def delete(self, id: str) -> None:
         """Deletes an image. Raises ImageNotFound."""
         await self._connection.unary(
-            lambda link: link.images.DeleteImage, made(DeleteImageRequest, id=id), done=errors.ImageNotFound
+            lambda link: link.images.DeleteImage,
+            identified(DeleteImageRequest, id),
+            done=errors.ImageNotFound,
         )
 
     async def watch(

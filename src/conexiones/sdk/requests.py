@@ -33,6 +33,18 @@ def made(kind: type[M], **fields: Any) -> M:
         raise
 
 
+def identified(kind: type[M], id: str) -> M:
+    """The message with this id, which cannot be None. Raises InvalidField."""
+    return made(kind, id=text("id", id))
+
+
+def text(field: str, value: str) -> str:
+    """Raises InvalidField for what is no text, such as None."""
+    if not isinstance(value, str):
+        raise InvalidField(field=field, takes=_TAKES[FieldDescriptor.CPPTYPE_STRING])
+    return value
+
+
 def _fits(kind: type[Message], name: str, value: object) -> bool:
     try:
         kind(**{name: value})
