@@ -145,6 +145,15 @@ def test_a_list_fits_the_terminal(shell: Shell, somebody: str, columns: str, wid
     assert (name in listed[1]) == (width == 400)
 
 
+def test_a_list_tells_names_from_users(shell: Shell, somebody: str) -> None:
+    (shell.folder / "named.bmp").write_bytes(image(1))
+    shell("put", "named.bmp", "--user", somebody)
+    shell("put", "-", "--user", somebody, text=image(2))
+    named, unnamed = sorted(shell("ls", "--user", somebody, COLUMNS="200").stdout.decode().splitlines())
+    assert named.endswith(f"  named.bmp  @{somebody}")
+    assert unnamed.endswith(f"  @{somebody}")
+
+
 def test_what_is_no_file_is_said_once(shell: Shell) -> None:
     (shell.folder / "dangling").symlink_to("none")
     ran = shell("put", "nothere.bmp", "a/b.bmp", "dangling", "http://host/a.jpg", status=1)

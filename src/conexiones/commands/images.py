@@ -11,7 +11,7 @@ import click
 from conexiones.commands.client_command import command, failed
 from conexiones.commands.given import given
 from conexiones.commands.places import STANDARD_INPUT, Refused, refuse_terminal, url_refused
-from conexiones.commands.text import described, json_fields, line, plain, row
+from conexiones.commands.text import described, json_fields, line, names, row
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image
@@ -64,8 +64,8 @@ async def ls(
 ) -> int:
     """List images, newest first.
 
-    Each line has the id, the format, the size, the age, the name of the file and the user. The last two are
-    cut where the terminal ends (at 80 columns without one); programs take --json.
+    Each line has the id, the format, the size, the age, the name of the file and, after an @, the user. The
+    last two are cut where the terminal ends (at 80 columns without one); programs take --json.
     """
     count = 0
     now = datetime.now(UTC)
@@ -114,8 +114,9 @@ async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> 
             if as_json:
                 line(event="stored", token=event.token, image=json_fields(event.image))
             else:
-                told = "  ".join(plain(text) for text in (event.image.name, event.image.user) if text)
-                click.echo(f"stored     {described(event.image, event.image.id)}  {told}".rstrip())
+                click.echo(
+                    f"stored     {described(event.image, event.image.id)}  {names(event.image)}".rstrip()
+                )
         elif isinstance(event, Described):
             if as_json:
                 line(event="described", token=event.token, image=json_fields(event.image))
