@@ -1,6 +1,5 @@
 """What the paths of commands may name besides files."""
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -18,13 +17,20 @@ class Refused(OSError):
 
 def url_refused(text: str, command: str) -> Refused | None:
     """The error for a URL, with what sends what it gives; None for a path, which may look like one."""
-    if not _URL.match(text) or os.path.exists(text):  # noqa: PTH110 (a name that is too long is none)
+    if not _URL.match(text) or _exists(text):
         return None
     if text[:5].lower() == "file:":
         return Refused(0, "This is a URL: give the path of the file", text)
     if text[:5].lower() == "data:":
         return Refused(0, f"This is a URL. Decode it, and send its bytes: conexiones {command}", text[:5])
     return Refused(0, f"This is a URL. Send what it gives: curl -fL URL | conexiones {command}", text)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # too long a name is none
+        return False
 
 
 def target_refused(text: str) -> Refused | None:

@@ -44,7 +44,10 @@ def descriptor(path: Path) -> int | None:
 
 def is_url(text: str) -> bool:
     """Whether it is a URL, such as those of `http:`, `file:` and `data:`, and not the path of a file."""
-    return bool(_URL.match(text)) and not os.path.exists(text)  # noqa: PTH110 (too long a name is none)
+    try:
+        return bool(_URL.match(text)) and not Path(text).exists()
+    except OSError:  # too long a name is none
+        return True
 
 
 def refuse_url(target: str | os.PathLike[str]) -> None:
