@@ -211,11 +211,25 @@ function fail(sentence) {
   process.exit(1);
 }
 
+// What is wrong with the address, if it is a URL, as of a browser.
+function wrongAddress() {
+  const [, scheme, host] = /^([^:]*):\/\/(?:[^/?#]*@)?([^/?#]*)/.exec(address) ?? [];
+  if (scheme === undefined) return undefined;
+  const place = /:\d+$/.test(host) ? host : `${host || 'localhost'}:50051`;
+  const tls = ['https', 'grpcs'].includes(scheme.toLowerCase()) ? ' y --tls' : '';
+  return `La dirección ${address} es una URL: indique HOST:PUERTO, por ejemplo --address ${place}${tls}.`;
+}
+
 async function main() {
+  // Whoever read the output has gone, as in «client_node.js | head».
+  process.stdout.on('error', ({ code }) => process.exit(code === 'EPIPE' ? 1 : 2));
   if (!(timeout > 0)) fail('--timeout es un número de segundos.');
-  if (!fs.statSync(imagePath, { throwIfNoEntry: false })?.isFile()) {
-    fail(`No hay ninguna imagen en ${imagePath}: indique otra como primer argumento.`);
-  }
+  const wrong = wrongAddress();
+  if (wrong) fail(wrong);
+  const file = fs.statSync(imagePath, { throwIfNoEntry: false });
+  if (!file?.isFile()) fail(`No hay ninguna imagen en ${imagePath}: indique otra como primer argumento.`);
+  // In the message of GetUser, no bytes would mean that there is no image.
+  if (!file.size) fail(`INVALID_ARGUMENT EMPTY_IMAGE: La imagen ${imagePath} está vacía.`);
   const client = new UsuarioServicio(address, credentials());
   const techniques = [
     ['Texto (GetUser)', text],

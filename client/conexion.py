@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -80,9 +81,14 @@ def arguments(description: str) -> argparse.Namespace:
     options = parser.parse_args()
     if bool(options.cert) != bool(options.key):
         sys.exit("Indique --cert y --key juntos.")
+    if wrong := _wrong_address(options.address):
+        sys.exit(wrong)
     options.token = _token(options)
     if not options.image.is_file():
         sys.exit(f"No hay ninguna imagen en {options.image}: indique otra como primer argumento.")
+    if not options.image.stat().st_size:
+        # In the message of GetUser, no bytes would mean that there is no image.
+        sys.exit(f"INVALID_ARGUMENT EMPTY_IMAGE: La imagen {options.image} está vacía.")
     return options
 
 
@@ -132,12 +138,29 @@ class _WithToken(
     intercept_stream_unary = intercept_stream_stream = _send
 
 
+def _wrong_address(address: str) -> str:
+    """What is wrong with the address, if it is a URL, as of a browser."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return ""
+    place = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")[2] or "localhost"
+    if not re.search(r":\d+$", place):
+        place += ":50051"
+    tls = " y --tls" if scheme.lower() in {"https", "grpcs"} else ""
+    return f"La dirección {address} es una URL: indique HOST:PUERTO, por ejemplo --address {place}{tls}."
+
+
 @contextmanager
 def connect(options: argparse.Namespace) -> Iterator[grpc.Channel]:
     """A channel to the server. An error in the block ends the program with one sentence."""
     try:
         with _channel(options) as channel:
             yield grpc.intercept_channel(channel, _WithToken(options.token)) if options.token else channel
+            sys.stdout.flush()  # here, where a reader that has gone is handled
+    except BrokenPipeError:
+        # Whoever read the output has gone, as in «usuario.py | head». What is left of it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except grpc.RpcError as error:
         sys.exit(str(fault_of(error) or _no_answer(error, options.address)))
     except OSError as error:

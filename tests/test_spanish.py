@@ -38,6 +38,7 @@ RULES = {
     "the token of an event": ((), "el token de un evento"),
     "1 to {} characters": ((128,), "de 1 a 128 caracteres"),
     "at least 1": ((), "al menos 1"),
+    "less than 2 GiB": ((), "menos de 2 GiB"),
     "32 bytes, or none": ((), "32 bytes, o ninguno"),
     "1 to {} with the fit {}": ((8, "COVER"), "de 1 a 8 con fit COVER"),
     "false unless the format is WEBP": ((), "false si format no es WEBP"),

@@ -1,10 +1,11 @@
 // The tutorial's calls, under the names of its contract.
 import { create } from "@bufbuild/protobuf";
 
-import { errorOfParts } from "./errors.js";
+import { Code, errorOfParts, ImageError } from "./errors.js";
 import type { ConexionesError } from "./errors.js";
 import { bytes, check, int32, invalid, milliseconds, signal, text, whole } from "./fields.js";
 import type { Checks } from "./fields.js";
+import { LocalizedMessageSchema } from "./gen/google/rpc/error_details_pb.js";
 import { GetImageSchema, GetUserRequestSchema, UsuarioServicio } from "./gen/user_pb.js";
 import type { Error as ErrorMessage, GetImage, GetUserReply, GetUserRequest } from "./gen/user_pb.js";
 import { imageInfo, user } from "./images.js";
@@ -19,7 +20,7 @@ export interface UserRequest {
   name: string;
   /** An int32. 0, the default, leaves the stored number as it is. */
   pow?: number | undefined;
-  /** The bytes of a whole image file. Without it, the stored image stays. */
+  /** The bytes of a whole image file, of which there must be some. Without it, the stored image stays. */
   image?: Uint8Array | undefined;
 }
 
@@ -177,10 +178,17 @@ function iteratorOf<T>(items: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> 
   return iterator;
 }
 
-/** Throws INVALID_FIELD. */
+/** Throws INVALID_FIELD, and EMPTY_IMAGE for an image of no bytes, which on its way would look like none. */
 export function checkUser(user: UserRequest): void {
   check(user, USER, "user");
   text("name", user.name);
+  if (user.image?.length !== 0) return;
+  throw new ImageError({
+    code: Code.INVALID_ARGUMENT,
+    reason: "EMPTY_IMAGE",
+    message: "The image is empty.",
+    details: [create(LocalizedMessageSchema, { locale: "es", message: "La imagen está vacía." })],
+  });
 }
 
 function userRequest(user: UserRequest): GetUserRequest {

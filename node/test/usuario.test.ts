@@ -17,6 +17,13 @@ describe("the tutorial's calls", () => {
     assert.deepEqual([again.user?.pow, again.image?.id], [-7, image?.id]);
   });
 
+  it("an image that is given is not empty", async () => {
+    const fault = { name: "ImageError", reason: "EMPTY_IMAGE", mensaje: "La imagen está vacía." };
+    await assert.rejects(conexiones.getUser({ name: "Ada", image: new Uint8Array() }), fault);
+    const users = conexiones.userStream([{ name: "Ada", image: new Uint8Array() }]);
+    await assert.rejects(users.next(), fault);
+  });
+
   it("getUser, refused: code, reason, field, facts, sentences", async () => {
     const fault = { name: "ConexionesError", code: Code.INVALID_ARGUMENT, reason: "EMPTY_NAME", field: "name" };
     await assert.rejects(conexiones.getUser({ name: "" }), { ...fault, facts: { limit: "256" } });

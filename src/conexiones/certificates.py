@@ -1,5 +1,6 @@
 """Makes a certificate authority and certificates for development, for `conexiones certs`."""
 
+import errno
 import ipaddress
 import os
 import re
@@ -15,17 +16,25 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 _VALID = timedelta(days=825)
 """The longest validity that all clients accept."""
 
+FILES = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
 
 _NAME = re.compile(r"(\*\.)?[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*\.?")
 
 
-def make(folder: Path, hosts: Iterable[str]) -> dict[Path, str]:
-    """Writes PEM files into the folder, replacing files of the same names; returns their paths and purposes.
+def make(folder: Path, hosts: Iterable[str], *, replace: bool = False) -> dict[Path, str]:
+    """Writes PEM files into the folder; returns their paths and purposes.
+
+    Raises FileExistsError, before it writes anything, if one of them is there and is not to be replaced.
 
     The keys are P-256 and readable by their owner only. The certificates are valid for 825 days. The CA's key
     is not kept, so nothing else can ever be signed with it. Raises OSError, and ValueError for what is no
     host.
     """
+    for name in FILES:
+        path = folder / name
+        if not replace and (path.exists() or path.is_symlink()):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    names = [_host(host) for host in hosts]
     now = datetime.now(UTC) - timedelta(minutes=5)  # the clocks of clients may be a little behind
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("Conexiones development CA")
@@ -54,9 +63,7 @@ def make(folder: Path, hosts: Iterable[str]) -> dict[Path, str]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made: dict[Path, str] = {}
     made[_write(folder / "ca.pem", ca)] = "the CA: for clients, and for the server's --tls-client-ca"
-    server, server_key = signed(
-        "Conexiones server", ExtendedKeyUsageOID.SERVER_AUTH, [_host(host) for host in hosts]
-    )
+    server, server_key = signed("Conexiones server", ExtendedKeyUsageOID.SERVER_AUTH, names)
     made[_write(folder / "server.pem", server)] = "for the server's --tls-cert"
     made[_write_key(folder / "server.key", server_key)] = "for the server's --tls-key"
     client, client_key = signed(

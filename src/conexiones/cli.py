@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -11,6 +11,7 @@ from conexiones import __version__
 from conexiones.commands.completion import completion
 from conexiones.commands.doctor import doctor
 from conexiones.commands.get import get
+from conexiones.commands.given import given
 from conexiones.commands.groups import Commands
 from conexiones.commands.images import hello, ls, rm, watch
 from conexiones.commands.login import login, logout, whoami
@@ -34,14 +35,16 @@ def _settings_flags(command: "click.decorators.FC") -> "click.decorators.FC":
     """Adds a flag for every row of the table of settings."""
     for row in reversed(table()):
         default = row.metadata["text"]
+        either = default in ("true", "false")
         says = row.metadata["says"].replace("`", "")
+        # A setting that is true or false may be given without a value, which then is true.
+        kind: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if either else {}
         click.option(
             flag(row),
             row.name,
-            is_flag=default == "false",
-            flag_value="true" if default == "false" else None,
-            default=None,
-            metavar=None if default == "false" else "VALUE",
+            **kind,
+            metavar="[VALUE]" if either else "VALUE",
+            callback=given,
             help=f"{says} [{variable(row)}{f'; default {default}' if default else ''}]",
         )(command)
     return command
@@ -78,7 +81,7 @@ def _ready(settings: Settings, address: str) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False), callback=given)
 @click.option(
     "--host",
     "hosts",
@@ -87,14 +90,27 @@ def _ready(settings: Settings, address: str) -> None:
     show_default=True,
     help="A name or IP address of the server; may be given several times.",
 )
-def certs(folder: Path, hosts: tuple[str, ...]) -> None:
-    """Make a development CA, and certificates for a server and a client, in FOLDER."""
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace the files of an earlier run. What trusts its CA will not trust the new one.",
+)
+def certs(folder: str, hosts: tuple[str, ...], replace: bool) -> None:
+    """Make a development CA, and certificates for a server and a client, in FOLDER.
+
+    The files of an earlier run are replaced only with --replace.
+    """
     try:
         from conexiones.certificates import make
     except ModuleNotFoundError as error:
         _fail(f"This needs the package {error.name}. {_SERVER_EXTRA}")
     try:
-        made = make(folder, hosts)
+        made = make(Path(folder), hosts, replace=replace)
+    except FileExistsError as error:
+        _fail(
+            f"{error.filename} is there already: give another folder, or --replace for new certificates that"
+            " need the new CA."
+        )
     except ValueError as error:
         _fail(str(error))
     except OSError as error:

@@ -30,7 +30,8 @@ def _text(value: str) -> str:
 
 
 def _flag(value: str) -> bool:
-    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False}
     try:
         return words[value.lower()]
     except KeyError:

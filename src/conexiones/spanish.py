@@ -21,6 +21,7 @@ _WORDS = {
     r" seconds or more$": " segundos o más",
     r" seconds$": " segundos",
     r"^at least (\d+)$": r"al menos \1",
+    r"^less than (\d+ GiB)$": r"menos de \1",
     r"^(-?\d+) to (-?\d+)\b": r"de \1 a \2",
     r"^text in UTF-8$": "texto en UTF-8",
     r"^another type$": "otro tipo",

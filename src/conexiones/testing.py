@@ -184,17 +184,22 @@ class Server:
 
 
 @contextmanager
-def serve(data_dir: Path | None = None, **settings: str) -> Iterator[Server]:
+def serve(data_dir: Path | None = None, **settings: object) -> Iterator[Server]:
     """Starts a server, by default on a free port and with an empty data folder that is removed at the end.
 
-    `settings` are those of `conexiones serve` by name, as text: `serve(max_pixels="1000")`.
-    Raises ServerError with the server's output if it does not start, and TypeError for an unknown setting.
+    `settings` are those of `conexiones serve` by name, as text, numbers or paths:
+    `serve(max_pixels=1000, decode_memory="1GiB")`. Raises ServerError with the server's output if it does not
+    start, and TypeError for an unknown setting, and for a value of another type.
     """
     unknown = settings.keys() - {row.name for row in table()}
     if unknown:
         raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+    for name, value in settings.items():
+        if not isinstance(value, str | int | float | os.PathLike):
+            raise TypeError(f"{name} takes text, a number or a path, not {type(value).__name__}")
+    texts = {name: str(value) for name, value in settings.items()}
     with tempfile.TemporaryDirectory(prefix="conexiones-test-") as folder:
-        server = Server(data_dir or Path(folder) / "data", settings)
+        server = Server(data_dir or Path(folder) / "data", texts)
         server.start()
         with server:
             yield server

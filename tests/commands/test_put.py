@@ -75,9 +75,32 @@ def test_folders_with_nothing_to_send(shell: Shell) -> None:
     assert shell("put", "empty", "--quiet").stderr == b""
 
 
-def test_one_file_twice_is_one_upload(shell: Shell, album: Path) -> None:
-    del album
-    assert len(lines(shell("put", "album/a.bmp", "album/a.bmp", "--json"))) == 1
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("album/a.bmp", "album/a.bmp"),
+        ("album", "album"),
+        ("album", "./album/a.bmp", "album/../album/b.bmp"),
+        ("album/deeper/c.bmp", "album"),
+        ("album", "album/deeper"),
+        ("{here}/album", "album", "{here}/album/a.bmp"),
+        ("linked", "album", "a link.bmp"),
+        ("hard.bmp", "album"),
+    ],
+)
+def test_one_file_twice_is_one_upload(
+    shell: Shell, album: Path, somebody: str, arguments: tuple[str, ...], shared: Server
+) -> None:
+    (shell.folder / "linked").symlink_to(album)
+    (shell.folder / "a link.bmp").symlink_to(album / "a.bmp")
+    (shell.folder / "hard.bmp").hardlink_to(album / "a.bmp")
+    paths = [one.format(here=shell.folder) for one in arguments]
+    sent = lines(shell("put", *paths, "--json", "--user", somebody))
+    wanted = 1 if paths == ["album/a.bmp"] * 2 else 3
+    assert not any(row["skipped"] for row in sent)
+    with Client(shared.address) as client:
+        assert len(sent) == len(list(client.images(user=somebody))) == wanted
+    assert not list(album.glob("**/*.conexiones-upload"))
 
 
 def test_names_go_with_the_images(shell: Shell, somebody: str, shared: Server) -> None:
@@ -120,6 +143,15 @@ def test_a_list_fits_the_terminal(shell: Shell, somebody: str, columns: str, wid
         assert len(line) + line.count("漢") <= width
     assert ("…" in listed[1]) == (70 < width < 300)  # the narrowest has no room for names
     assert (name in listed[1]) == (width == 400)
+
+
+def test_a_list_tells_names_from_users(shell: Shell, somebody: str) -> None:
+    (shell.folder / "named.bmp").write_bytes(image(1))
+    shell("put", "named.bmp", "--user", somebody)
+    shell("put", "-", "--user", somebody, text=image(2))
+    named, unnamed = sorted(shell("ls", "--user", somebody, COLUMNS="200").stdout.decode().splitlines())
+    assert named.endswith(f"  named.bmp  @{somebody}")
+    assert unnamed.endswith(f"  @{somebody}")
 
 
 def test_what_is_no_file_is_said_once(shell: Shell) -> None:

@@ -62,7 +62,7 @@ def test_a_number_out_of_range_names_its_option(shell: Shell, number: str) -> No
         (("rm",), "id"),
         (("get",), "id"),
         (("get", "-o", "-"), "id"),
-        (("watch", "--token"), "resume_token"),
+        (("watch", "--token"), "token"),
         (("watch", "--user"), "user"),
         (("put", "a.jpg", "--user"), "user"),
     ],
@@ -93,6 +93,10 @@ def test_tls_that_does_not_fit(tmp_path: Path, shared: Server) -> None:
             (("--tls",), "its certificate is of a CA that is not trusted here: give ca"),
             (("--ca", str(other / "ca.pem")), "its certificate is of a CA that is not trusted here: give ca"),
             (("--ca", ca), "it may want a client certificate: give cert and key"),
+            (
+                ("--ca", ca, "--cert", str(tmp_path / "client.pem"), "--key", str(other / "client.key")),
+                "cert and key do not belong together: give the key of that certificate",
+            ),
         ):
             (line,) = said(there("ls", *words, status=1))
             assert line.startswith(f"conexiones: No server answers at {there.address}: {why}. ("), words

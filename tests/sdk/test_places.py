@@ -1,6 +1,7 @@
 """Downloads to, and uploads from, whatever a path can name."""
 
 import asyncio
+import io
 import os
 import socket
 import stat
@@ -303,9 +304,28 @@ async def test_a_socket_is_read(client: AsyncClient, photograph: bytes, tmp_path
 
 
 async def test_what_is_no_source_is_said(client: AsyncClient, tmp_path: Path) -> None:
-    for url in ("http://host/a.jpg", "HTTPS://host/a.jpg"):
+    for url in (
+        "http://host/a.jpg",
+        "HTTPS://host/a.jpg",
+        "file:///a.jpg",
+        "file:a.jpg",
+        "data:,a",
+        "ftp://h/a",
+    ):
         with pytest.raises(ValueError, match=f"{url} is a URL, and a source is a path or bytes"):
             await client.upload(url)
+        with pytest.raises(ValueError, match=f"{url} is a URL, and a source is a path or bytes"):
+            await client.stream_image(url)
+    with pytest.raises(ValueError, match="decode it, and give the bytes"):
+        await client.upload("data:image/png;base64," + "A" * 9000)
+    for url in ("http://host/a.jpg", f"file://{tmp_path}/a.jpg"):
+        with pytest.raises(ValueError, match=f"{url} is a URL, and a target is a path or a binary file"):
+            await client.download("id", url)
+    for text in (io.StringIO("text"), (tmp_path / "text").open("w")):
+        with text, pytest.raises(TypeError, match="source is a file that is open as text"):
+            await client.upload(text)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="source is a path, bytes"):
+        await client.upload(None)  # type: ignore[arg-type]
     with pytest.raises(IsADirectoryError):
         await client.upload(tmp_path, resume=True)
     (tmp_path / "link").symlink_to("none")

@@ -1,8 +1,10 @@
 """Values that cannot be: refused at once, by the client itself, with the name of the field or option."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from math import inf, nan
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from conexiones import AsyncClient, Client, errors
 from conexiones.sdk import NewUser
 from conexiones.sdk.failures import from_fields
+from conexiones.sdk.resume import StateFile
 from conexiones.testing import Server
 
 NOWHERE = "127.0.0.1:1"
@@ -33,6 +36,12 @@ CALLS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda client: client.process_image(b"", "\udcff"), "name"),
     (lambda client: client.image("\udcff"), "id"),
     (lambda client: client.delete(7), "id"),
+    (lambda client: client.delete(None), "id"),
+    (lambda client: client.image(None), "id"),
+    (lambda client: client.get_upload(None), "id"),
+    (lambda client: client.cancel_upload(None), "id"),
+    (lambda client: client.download(None), "id"),
+    (lambda client: client.process_image(bytes(2 << 30)), "image"),
     (lambda client: client.get_upload("\udcff"), "id"),
     (lambda client: client.cancel_upload("\udcff"), "id"),
     (lambda client: client.download("\udcff"), "id"),
@@ -84,6 +93,43 @@ async def test_a_user_of_a_stream_that_cannot_be(shared: Server) -> None:
 def test_a_client_that_cannot_be(kind: type, address: str, options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         kind(address, **options)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("option", ["address", "ca", "cert", "timeout", "retries", "patience"])
+def test_an_option_of_another_type_is_named(kind: type, option: str) -> None:
+    with pytest.raises(TypeError, match=f"^{option} is "):
+        kind(**{option: b"5"})
+
+
+@pytest.mark.parametrize("argument", ["start", "end"])
+@pytest.mark.parametrize("value", ["2026-01-01", 5])
+def test_a_time_is_a_datetime(argument: str, value: object) -> None:
+    with Client(NOWHERE) as client, pytest.raises(TypeError, match=f"^{argument} is a datetime, not "):
+        next(client.images(**{argument: value}))  # type: ignore[arg-type]
+
+
+async def test_an_image_that_is_given_is_not_empty(shared: Server) -> None:
+    async with AsyncClient(shared.address) as client:
+        with pytest.raises(errors.EmptyImage):
+            await client.get_user("Ana", image=b"")
+        with pytest.raises(errors.EmptyImage):
+            await all_of(client.user_stream([NewUser(name="Ana", image=b"")]))
+
+
+async def test_no_state_is_left_of_an_upload_that_no_server_knows(tmp_path: Path, photograph: bytes) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(photograph)
+    async with AsyncClient(NOWHERE, patience=0) as client:
+        with pytest.raises(errors.ConexionesError):
+            await client.upload(path, resume=True)
+        assert os.listdir(tmp_path) == ["a.jpg"]  # noqa: PTH208 (the async rules refuse Path.iterdir)
+        # That of an upload which was begun earlier stays.
+        state = StateFile.of(path, None)
+        state.begin(path, address=NOWHERE, user="", name="a.jpg")
+        with pytest.raises(errors.ConexionesError):
+            await client.upload(path, resume=True)
+        assert state.path.exists()
 
 
 async def test_a_full_server_is_waited_for_within_the_patience(

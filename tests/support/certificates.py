@@ -18,7 +18,7 @@ HOSTS = ("localhost", "127.0.0.1", "::1")
 
 def authority(folder: Path, *hosts: str) -> Path:
     """Makes a CA, and certificates of a server for `hosts` and of a client, in the folder. Gives it back."""
-    make(folder, hosts or HOSTS)
+    make(folder, hosts or HOSTS, replace=True)
     return folder
 
 

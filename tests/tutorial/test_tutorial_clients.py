@@ -285,6 +285,46 @@ def test_files_that_do_not_fit(certs: Path, tls: Server, client: str) -> None:
 
 
 @every_client
+def test_an_empty_image_is_none_to_send(running: Server, tmp_path: Path, client: str) -> None:
+    (tmp_path / "zero.jpg").write_bytes(b"")
+    done = run(client, "--address", running.address, tmp_path / "zero.jpg")
+    assert complaint(done) == f"INVALID_ARGUMENT EMPTY_IMAGE: La imagen {tmp_path / 'zero.jpg'} está vacía."
+
+
+@every_client
+@pytest.mark.parametrize(
+    ("url", "instead"),
+    [
+        ("http://localhost:50051", "localhost:50051"),
+        ("HTTP://localhost/x", "localhost:50051"),
+        ("https://ana@host:1/?x", "host:1 y --tls"),
+    ],
+)
+def test_a_url_is_no_address(client: str, url: str, instead: str) -> None:
+    says = f"La dirección {url} es una URL: indique HOST:PUERTO, por ejemplo --address {instead}."
+    assert complaint(run(client, "--address", url)) == says
+    assert complaint(run(client, CONEXIONES_ADDRESS=url)) == says
+
+
+@every_client
+def test_a_reader_that_has_gone_is_nothing_to_tell(running: Server, client: str) -> None:
+    program = (node(),) if client == NODE else (sys.executable,)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*program, client, "--address", running.address],
+        cwd=CLIENT,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@every_client
 def test_missing_package(tmp_path: Path, client: str) -> None:
     if client == NODE:
         alone = tmp_path / NODE  # with no node_modules beside it, or above it

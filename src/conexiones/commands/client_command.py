@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conexiones.commands import token_source
+from conexiones.commands.given import given, in_options
 from conexiones.commands.text import plain
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _SECURITY = (
         envvar="CONEXIONES_CA",
         show_envvar=True,
         type=click.Path(dir_okay=False),
+        callback=given,
         help="The CA to trust (PEM).",
     ),
     click.option(
@@ -44,6 +46,7 @@ _SECURITY = (
         envvar="CONEXIONES_CERT",
         show_envvar=True,
         type=click.Path(dir_okay=False),
+        callback=given,
         help="Client certificate (PEM).",
     ),
     click.option(
@@ -51,11 +54,13 @@ _SECURITY = (
         envvar="CONEXIONES_KEY",
         show_envvar=True,
         type=click.Path(dir_okay=False),
+        callback=given,
         help="Key of --cert (PEM).",
     ),
     click.option(
         "--token-file",
         type=click.Path(dir_okay=False, allow_dash=True),
+        callback=given,
         help="A file that has the token; - for standard input. Otherwise the token in CONEXIONES_TOKEN, that"
         " in the file CONEXIONES_TOKEN_FILE, that of `conexiones login`, or, if a server of this user on this"
         " machine is called, its first token.",
@@ -211,7 +216,7 @@ def sentence(error: Exception) -> str:
     if isinstance(error, Unauthenticated) and (source := token_source.source()):
         return f"{error.message} (It is that of {plain(source)}.)"
     if isinstance(error, ConexionesError):
-        return error.message
+        return in_options(error)
     if isinstance(error, OSError):
         name = f"{plain(str(error.filename))}: " if error.filename else ""
         return f"{name}{error.strerror or error}."

@@ -10,6 +10,7 @@ import click
 
 from conexiones.commands import token_source
 from conexiones.commands.client_command import security, sentence
+from conexiones.commands.given import given
 from conexiones.commands.text import line
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 @click.command("doctor", context_settings={"show_default": True})
 @click.option("--server", metavar="HOST:PORT", help="Also check the connection to this server.")
-@click.option("--data-dir", metavar="FOLDER", help="Check this folder instead of the configured one.")
+@click.option(
+    "--data-dir",
+    metavar="FOLDER",
+    callback=given,
+    help="Check this folder instead of the configured one.",
+)
 @security
 @click.option(
     "--timeout",

@@ -11,6 +11,7 @@ import click
 
 from conexiones.commands.bars import Bars
 from conexiones.commands.client_command import command, interruptible
+from conexiones.commands.places import target_refused
 from conexiones.commands.text import described, json_fields, line, plain
 from conexiones.image_formats import extension
 
@@ -98,6 +99,8 @@ async def get(
 
 async def _file(client: "AsyncClient", id: str, output: str | None, rendition: "Rendition | None") -> Path:
     """The path to write to: what was asked for, or in that folder a file with the default name."""
+    if output and (refused := target_refused(output)):
+        raise refused
     target = Path(output or ".")
     if target.is_dir():  # noqa: ASYNC240 (nothing else waits yet)
         return target / await _name(client, id, rendition)

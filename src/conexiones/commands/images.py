@@ -1,28 +1,42 @@
 """`conexiones ls`, `rm`, `watch` and `hello`."""
 
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from conexiones.commands.client_command import command, failed, lets_nobody
+from conexiones.commands.given import given
 from conexiones.commands.kinds import Moment
-from conexiones.commands.text import described, json_fields, line, plain, row
+from conexiones.commands.places import STANDARD_INPUT, Refused, refuse_terminal, url_refused
+from conexiones.commands.text import described, json_fields, line, names, row
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image
 
 
 @command("ls")
-@click.option("--user", default="", show_default=False, help="Only this user's.")
+@click.option("--user", default="", show_default=False, callback=given, help="Only this user's.")
 @click.option(
     "--since", type=Moment(), help="Created at this time or later: 2026-01-31T12:00, or 12h for an age."
 )
 @click.option("--until", type=Moment(), help="Created before this time.")
-@click.option("--name", default="", show_default=False, help="Only those whose name has this text in it.")
-@click.option("--owner", default="", show_default=False, help="Only what belongs to it, such as token:shop.")
+@click.option(
+    "--name",
+    default="",
+    show_default=False,
+    callback=given,
+    help="Only those whose name has this text in it.",
+)
+@click.option(
+    "--owner",
+    default="",
+    show_default=False,
+    callback=given,
+    help="Only what belongs to it, such as token:shop.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="The largest number of images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each image, on a line.")
 async def ls(
@@ -37,8 +51,8 @@ async def ls(
 ) -> int:
     """List images, newest first.
 
-    Each line has the id, the format, the size, the age, the name of the file and the user. The last two are
-    cut where the terminal ends (at 80 columns without one); programs take --json.
+    Each line has the id, the format, the size, the age, the name of the file and, after an @, the user. The
+    last two are cut where the terminal ends (at 80 columns without one); programs take --json.
     """
     count = 0
     now = datetime.now(UTC)
@@ -60,7 +74,7 @@ async def ls(
 async def rm(client: "AsyncClient", ids: tuple[str, ...]) -> int:
     """Delete images."""
     status = 0
-    for id in ids:
+    for id in dict.fromkeys(ids):
         try:
             await client.delete(id)
         except Exception as error:
@@ -72,9 +86,21 @@ async def rm(client: "AsyncClient", ids: tuple[str, ...]) -> int:
 
 
 @command("watch")
-@click.option("--user", default="", show_default=False, help="Only this user's.")
-@click.option("--owner", default="", show_default=False, help="Only what belongs to it, such as token:shop.")
-@click.option("--token", default="", show_default=False, help="Continue after the event with this token.")
+@click.option("--user", default="", show_default=False, callback=given, help="Only this user's.")
+@click.option(
+    "--owner",
+    default="",
+    show_default=False,
+    callback=given,
+    help="Only what belongs to it, such as token:shop.",
+)
+@click.option(
+    "--token",
+    default="",
+    show_default=False,
+    callback=given,
+    help="Continue after the event with this token.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event, on a line.")
 async def watch(client: "AsyncClient", user: str, owner: str, token: str, as_json: bool) -> int:
     """Report images as they are stored, described and deleted, until interrupted."""
@@ -86,8 +112,9 @@ async def watch(client: "AsyncClient", user: str, owner: str, token: str, as_jso
             if as_json:
                 line(event="stored", token=event.token, image=json_fields(event.image))
             else:
-                told = "  ".join(plain(text) for text in (event.image.name, event.image.user) if text)
-                click.echo(f"stored     {described(event.image, event.image.id)}  {told}".rstrip())
+                click.echo(
+                    f"stored     {described(event.image, event.image.id)}  {names(event.image)}".rstrip()
+                )
         elif isinstance(event, Described):
             if as_json:
                 line(event="described", token=event.token, image=json_fields(event.image))
@@ -137,16 +164,20 @@ def _shown(image: "Image") -> str:
     default=0,
     help="A number to remember and to square.",
 )
-@click.option("--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A small image.")
+@click.option(
+    "--image",
+    type=click.Path(allow_dash=True),
+    metavar="FILE",
+    callback=given,
+    help="An image that fits into one message, usually of 64 MiB; - for standard input.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The user as a JSON object, on a line.")
-async def hello(client: "AsyncClient", name: str, pow: int, image: Path | None, as_json: bool) -> int:
+async def hello(client: "AsyncClient", name: str, pow: int, image: str | None, as_json: bool) -> int:
     """Register or update the user NAME, and print the greeting.
 
     This is the tutorial's GetUser.
     """
-    from conexiones.sdk.threads import beside
-
-    data = await beside(image.read_bytes) if image else b""
+    data = await _image(client, name, image) if image else None
     greeting = await client.get_user(name, pow, data)
     if as_json and greeting.user:
         user = greeting.user
@@ -160,3 +191,22 @@ async def hello(client: "AsyncClient", name: str, pow: int, image: Path | None, 
     else:
         click.echo(greeting.message)
     return 0
+
+
+async def _image(client: "AsyncClient", user: str, text: str) -> bytes:
+    """The bytes of an image that is sent in one message. Raises OSError, also for what is too large."""
+    from conexiones.sdk.sources import open_source
+
+    refuse_terminal(text)
+    if text != "-" and (refused := url_refused(text, f"hello {shlex.quote(user)} --image -")):
+        raise refused
+    most = (await client.limits()).max_message_bytes
+    source = open_source(STANDARD_INPUT if text == "-" else text, hashing=False)
+    try:
+        data = (await source.chunk(0, most + 1)).data
+    finally:
+        source.close()
+    if len(data) > most:
+        why = f"It is larger than one message may be ({most} bytes). Send it with: conexiones put --user"
+        raise Refused(0, f"{why} {shlex.quote(user)} {shlex.quote(text)}", text)
+    return data

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import re
-import sys
+import stat
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ import click
 
 from conexiones.commands.bars import Bars
 from conexiones.commands.client_command import command, failure, interruptible, lets_nobody
+from conexiones.commands.given import given
+from conexiones.commands.places import STANDARD_INPUT, refuse_terminal, url_refused
 from conexiones.commands.text import described, json_fields, line, plain
 
 if TYPE_CHECKING:
@@ -20,13 +22,10 @@ if TYPE_CHECKING:
 
 OUR_SUFFIXES = (".conexiones-upload", ".part")
 """Endings of the files that transfers leave while they are incomplete."""
-STANDARD_INPUT = "/dev/fd/0"
 
 BATCH_FILES = 200
 BATCH_BYTES = 256 << 20
 """Files of a folder are hashed, and asked for, so many at a time: the first is sent before all are hashed."""
-
-_URL = re.compile(r"https?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +35,6 @@ class Found:
     text: str
     path: Path
     there: "Image | None" = None
-
-
-class Refused(OSError):
-    """A path that is not sent. The `filename` is that path, `strerror` says why."""
 
 
 def walk(folder: Path) -> Iterator[Path | OSError]:
@@ -64,31 +59,42 @@ class Search:
         self._client = client
         self._user = user
         self._again = again
+        self._seen: set[tuple[int, int] | Path] = set()
         self.empty: list[str] = []
         """Folders in which there is nothing to send."""
 
     async def all(self, paths: tuple[str, ...]) -> AsyncIterator[Found | OSError]:
-        seen: set[Path] = set()
         for text in paths:
             path = Path(STANDARD_INPUT if text == "-" else text)
-            if _URL.match(text) and not path.exists():  # noqa: ASYNC240 (looking at a name is quick)
-                yield Refused(0, "This is a URL. Send what it gives: curl -fL URL | conexiones put -", text)
-            elif path.is_dir():  # noqa: ASYNC240
+            if refused := url_refused(text, "put -"):
+                yield refused
+            elif path.is_dir():  # noqa: ASYNC240 (looking at a name is quick)
                 async for found in self._below(path):
                     yield found
-            elif path not in seen or text == "-":
-                # The same file twice would be one upload with two writers.
-                seen.add(path)
+            elif text == "-" or self._is_new(path):
                 yield Found(text, path)
+
+    def _is_new(self, path: Path) -> bool:
+        """Whether it is not a file that was found before, under whatever path: the same file twice would be
+        one upload with two writers, or be stored twice."""
+        which: tuple[int, int] | Path = path
+        with suppress(OSError):
+            found = path.stat()
+            # The same pipe or device may give other bytes each time.
+            which = (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else path
+        new = which not in self._seen
+        self._seen.add(which)
+        return new
 
     async def _below(self, folder: Path) -> AsyncIterator[Found | OSError]:
         nothing = True
         files = walk(folder)
         while batch := await asyncio.to_thread(_some, files):
             nothing = False
-            paths = [one for one in batch if isinstance(one, Path)]
-            there = {} if self._again else await self._there(paths)
-            for one in batch:
+            news = [one for one in batch if isinstance(one, OSError) or self._is_new(one)]
+            paths = [one for one in news if isinstance(one, Path)]
+            there = {} if self._again or not paths else await self._there(paths)
+            for one in news:
                 yield one if isinstance(one, OSError) else Found(str(one), one, there.get(one))
         if nothing:
             self.empty.append(str(folder))
@@ -243,8 +249,21 @@ class Sending:
 
 
 @command("put")
-@click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER…", type=click.Path(allow_dash=True))
-@click.option("--user", default="", show_default=False, help="The user to whom the images will belong.")
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="FILE|FOLDER…",
+    type=click.Path(allow_dash=True),
+    callback=given,
+)
+@click.option(
+    "--user",
+    default="",
+    show_default=False,
+    callback=given,
+    help="The user to whom the images will belong.",
+)
 @click.option("--again", is_flag=True, help="Also send files of folders that the server has already.")
 @click.option(
     "--concurrency", type=click.IntRange(1, 64), default=4, help="How many images to send at the same time."
@@ -263,14 +282,15 @@ async def put(
     """Upload images: files, all files in folders, or - for standard input.
 
     Each image keeps the name of its file. Hidden files in folders are left out, and so are files in folders
-    that the server has already, by their SHA-256 (with --user, those of that user); --again sends them too.
+    that the server has already, by their SHA-256 (with --user, those of that user); --again sends them too. A
+    file that several of the arguments name is sent once.
 
     After an interruption, the same command resumes the uploads. For this, an upload is recorded in a file
     beside the image, "<name>.conexiones-upload", until it is done. What can be read only once, such as a
     pipe, is sent without it, and so is a file in a folder that cannot be written to.
     """
-    if "-" in paths and (sys.stdin is None or sys.stdin.isatty()):
-        raise click.UsageError("There is no image in what is typed: redirect a file or a pipe to -.")
+    for text in paths:
+        refuse_terminal(text)
     search = Search(client, user, again=again)
     sending = Sending(client, user, quiet=quiet, as_json=as_json)
     with interruptible(sending.last_words), sending.bars:

@@ -73,6 +73,11 @@ def described(image: "Image | RenditionInfo", id: str) -> str:
     return f"{id}  {image.format:<5} {shape:>15}  {bytes_(image.size_bytes):>9}"
 
 
+def names(image: "Image") -> str:
+    """The name of the file and, after an @, the user, where there are such."""
+    return "  ".join(plain(text) for text in (image.name, image.user and f"@{image.user}") if text)
+
+
 def row(image: "Image", now: datetime) -> str:
     """An image on one line of a list. It fits the terminal, or 80 columns where there is none: the name and
     the user are cut."""
@@ -84,7 +89,7 @@ def row(image: "Image", now: datetime) -> str:
     created = image.create_time.astimezone()
     when = f"{created:%Y-%m-%d %H:%M:%S}" if columns >= WIDE_COLUMNS else f"{age(created, now):>6}"
     fixed = f"{image.id}  {image.format:<4} {shape:>11} {bytes_(image.size_bytes, digits=0):>6} {when}"
-    rest = "  ".join(plain(text) for text in (image.name, image.user) if text)
+    rest = names(image)
     room = max(columns - cell_len(fixed) - 2, 0)
     if cell_len(rest) > room:
         rest = set_cell_size(rest, room - 1).rstrip() + "…" if room else ""

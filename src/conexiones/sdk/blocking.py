@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -51,7 +52,14 @@ _background = _Background()
 forks.in_child(_background.forget)
 
 
+class _Exiting(RuntimeError):
+    """The interpreter shuts down, and the thread of the loop has stopped: waiting for it would never end."""
+
+
 def _wait(work: Coroutine[Any, Any, T]) -> T:
+    if sys.is_finalizing():
+        work.close()
+        raise _Exiting("The program is ending: the client can make no calls any more.")
     try:
         forks.check()
     except forks.ForkedInCall:
@@ -112,8 +120,9 @@ def _iterating(
             while (item := _wait(following())) is not None:
                 yield item[0]
         finally:
-            # A child that cannot make calls has none to end either.
-            with suppress(forks.ForkedInCall):
+            # A child that cannot make calls has none to end either. As the interpreter shuts down, calls end
+            # with the process.
+            with suppress(forks.ForkedInCall, _Exiting):
                 _wait(items.aclose())
 
     return call
@@ -149,7 +158,7 @@ class Client:
 
     def close(self) -> None:
         """See AsyncClient.close."""
-        with suppress(forks.ForkedInCall):
+        with suppress(forks.ForkedInCall, _Exiting):
             _wait(self._client.close())
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -20,11 +20,13 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLim
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.sdk import downloads, events, results, usuario
 from conexiones.sdk.access_calls import AccessCalls
+from conexiones.sdk.argument_types import check_time
 from conexiones.sdk.connection import Connection, Options
 from conexiones.sdk.credentials import Secret
 from conexiones.sdk.environ import ADDRESS, options_from, token_from
+from conexiones.sdk.places import refuse_url
 from conexiones.sdk.renditions import Rendition, RenditionInfo
-from conexiones.sdk.requests import made
+from conexiones.sdk.requests import identified, made
 from conexiones.sdk.results import (
     Event,
     Greeting,
@@ -200,6 +202,8 @@ class AsyncClient(AccessCalls):
             raise
         finally:
             opened.close()
+            if state and state.new and not self._connection.reached:
+                state.remove()  # no server knows of this upload
         if state:
             state.remove()
         return image
@@ -207,14 +211,14 @@ class AsyncClient(AccessCalls):
     async def get_upload(self, id: str) -> Upload:
         """An upload in its present state. Raises UploadNotFound."""
         reply = await self._connection.unary(
-            lambda link: link.uploads.GetUpload, made(GetUploadRequest, id=id)
+            lambda link: link.uploads.GetUpload, identified(GetUploadRequest, id)
         )
         return results.upload(reply.upload)
 
     async def cancel_upload(self, id: str) -> Upload:
         """Cancels an upload. Raises UploadNotFound, UploadEnded."""
         reply = await self._connection.unary(
-            lambda link: link.uploads.CancelUpload, made(CancelUploadRequest, id=id)
+            lambda link: link.uploads.CancelUpload, identified(CancelUploadRequest, id)
         )
         return results.upload(reply.upload)
 
@@ -287,6 +291,8 @@ class AsyncClient(AccessCalls):
         progress: called in the event loop with the number of bytes received and the total. The number falls
             where the download has to start again: a part was of another image, or a rendition was made anew.
 
+        A URL as the target is a ValueError.
+
         Every frame is checked by its CRC-32C, and a whole image or rendition by its SHA-256. Raises
         ImageNotFound, BlobCorrupt, ChecksumMismatch, NoProgress, and whatever writing raises. With a
         rendition it also raises InvalidField and NoRendition, and EtagMismatch if the rendition has different
@@ -296,13 +302,15 @@ class AsyncClient(AccessCalls):
         if target is None:
             return await downloads.into_bytes(self._connection, wanted, progress)
         if isinstance(target, str | PathLike):
+            refuse_url(target)
             path = Path(target)
             return await downloads.into_path(self._connection, wanted, path, resume=resume, progress=progress)
         return await downloads.into_file(self._connection, wanted, target, progress=progress)
 
     async def image(self, id: str) -> Image:
         """One image. Raises ImageNotFound."""
-        reply = await self._connection.unary(lambda link: link.images.GetImage, made(GetImageRequest, id=id))
+        request = identified(GetImageRequest, id)
+        reply = await self._connection.unary(lambda link: link.images.GetImage, request)
         return results.image(reply.image)
 
     async def images(
@@ -323,6 +331,8 @@ class AsyncClient(AccessCalls):
 
         Times without a time zone are local times.
         """
+        check_time("start", start)
+        check_time("end", end)
         request = made(
             ListImagesRequest, user=user or "", page_size=page_size, name=name or "", owner=owner or ""
         )
@@ -345,7 +355,9 @@ class AsyncClient(AccessCalls):
     async def delete(self, id: str) -> None:
         """Deletes an image. Raises ImageNotFound."""
         await self._connection.unary(
-            lambda link: link.images.DeleteImage, made(DeleteImageRequest, id=id), done=errors.ImageNotFound
+            lambda link: link.images.DeleteImage,
+            identified(DeleteImageRequest, id),
+            done=errors.ImageNotFound,
         )
 
     async def watch(
@@ -372,22 +384,23 @@ class AsyncClient(AccessCalls):
 
     # The tutorial's calls
 
-    async def get_user(self, name: str, pow: int = 0, image: bytes = b"") -> Greeting:
-        """Registers or updates a user. `image` is the bytes of a whole image file.
+    async def get_user(self, name: str, pow: int = 0, image: bytes | None = None) -> Greeting:
+        """Registers or updates a user. `image` is the bytes of a whole image file; without it, the stored
+        image stays.
 
         Raises EmptyName, NameTooLong, and an ImageError if the image is refused.
         """
-        request = made(GetUserRequest, name=name, pow=pow, image=image)
         reply = await self._connection.unary(
             lambda link: link.usuario.GetUser,
-            request,
+            usuario.user_request(name, pow, image),
             # Repeating the call could store the image twice.
             again=not image,
         )
         return results.greeting(reply)
 
     async def process_image(self, image: bytes, name: str = "") -> Greeting:
-        """Stores and describes one whole image, which belongs to the user `name` if given.
+        """Stores and describes one whole image. `name` is that of the user to whom it will belong; this call
+        has none for the file.
 
         Not retried after a lost connection, because that could store the image twice.
         """

@@ -20,6 +20,7 @@ from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.sdk import forks, reasons
+from conexiones.sdk.argument_types import check_options
 from conexiones.sdk.backoff import Backoff
 from conexiones.sdk.credentials import Secret, Showing, Shown, plain_target
 from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, translated, worth_retrying
@@ -53,9 +54,9 @@ MAX_SECONDS = 10**8
 class Options:
     """The options of a client. Times are in seconds; `ca`, `cert` and `key` are paths of PEM files.
 
-    Raises ValueError for an address that is none, for a `cert` without its `key` (gRPC would abort the
-    process), for a number that is out of range, and for a token that would leave the machine without
-    encryption. `patience` may be infinite.
+    Raises TypeError for a value of another type. Raises ValueError for an address that is none, for a `cert`
+    without its `key` (gRPC would abort the process), for a number that is out of range, and for a token that
+    would leave the machine without encryption. `patience` may be infinite.
     """
 
     address: str
@@ -71,6 +72,7 @@ class Options:
     insecure_token: bool = False
 
     def __post_init__(self) -> None:
+        check_options(self)
         if bool(self.cert) != bool(self.key):
             raise ValueError("cert and key go together.")
         split(self.address)
@@ -169,7 +171,10 @@ class Connection:
     async def unreachable(self, error: ConnectionLost) -> Unreachable:
         """The error for a server that has never answered, with the reason in plain words."""
         address, why = self.options.address, str(error.facts["why"])
-        words = reasons.plainly(why) if self.options.encrypted else await reasons.of_plaintext(why, address)
+        if self.options.encrypted:
+            words = reasons.plainly(why, self.options.cert, self.options.key)
+        else:
+            words = await reasons.of_plaintext(why, address)
         return Unreachable(address=address, why=words)
 
     @asynccontextmanager

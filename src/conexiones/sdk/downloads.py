@@ -23,7 +23,7 @@ from conexiones.sdk.frames import Frame
 from conexiones.sdk.parts import Part
 from conexiones.sdk.places import Sink, regular
 from conexiones.sdk.renditions import Rendition, RenditionInfo
-from conexiones.sdk.requests import made
+from conexiones.sdk.requests import made, text
 from conexiones.sdk.results import Image
 from conexiones.sdk.threads import beside
 from conexiones.sdk.uploads import Progress
@@ -62,7 +62,11 @@ class Wanted:
     def request(self) -> DownloadImageRequest:
         rendition = renditions.message(self.rendition) if self.rendition is not None else None
         return made(
-            DownloadImageRequest, id=self.id, offset=self.offset, limit=self.limit, rendition=rendition
+            DownloadImageRequest,
+            id=text("id", self.id),
+            offset=self.offset,
+            limit=self.limit,
+            rendition=rendition,
         )
 
 

@@ -25,14 +25,19 @@ _POLLER = "_poll_wrapper"
 _NATIVE = {"event_engine", "grpc_global_tim", "grpc_shutdown", "lifeguard", "timer_manager"}
 """Names, on Linux, of threads of gRPC that Python does not know. They end a little later."""
 
-_HANDLERS = "GRPC_ENABLE_FORK_SUPPORT"
-if _HANDLERS not in os.environ:
-    # gRPC's own handlers of forks sometimes crash a child that was forked in a call. It reads this variable
-    # when it is loaded: here, unless the program has loaded it before.
-    os.environ[_HANDLERS] = "0"
-    import grpc  # noqa: F401 (only loaded)
+_AT_LOADING = {
+    # gRPC's own handlers of forks sometimes crash a child that was forked in a call.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+    # Errors are raised, once; its own log would say many lines for every attempt to connect.
+    "GRPC_VERBOSITY": "NONE",
+}
+_ours = {name: value for name, value in _AT_LOADING.items() if name not in os.environ}
+os.environ.update(_ours)
+# It reads these variables when it is loaded: here, unless the program has loaded it before.
+import grpc  # noqa: E402, F401 (only loaded)
 
-    del os.environ[_HANDLERS]
+for _name in _ours:
+    del os.environ[_name]
 
 END_SECONDS = 1.0
 """How long a fork waits for the threads of gRPC to end. They take milliseconds, unless the program itself

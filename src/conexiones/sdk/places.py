@@ -14,6 +14,9 @@ from typing import BinaryIO, cast
 
 MAX_NAME_BYTES = 255
 """The longest name of a file, of all usual file systems."""
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|(data|file):", re.IGNORECASE)
+_SHOWN = 100
+"""Characters of a URL that an error has."""
 _LINKS = 40
 """Links that are followed, as by Linux."""
 
@@ -37,6 +40,25 @@ def descriptor(path: Path) -> int | None:
             return None
         path = folder / place.readlink()
     return None
+
+
+def is_url(text: str) -> bool:
+    """Whether it is a URL, such as those of `http:`, `file:` and `data:`, and not the path of a file."""
+    try:
+        return bool(_URL.match(text)) and not Path(text).exists()
+    except OSError:  # too long a name is none
+        return True
+
+
+def refuse_url(target: str | os.PathLike[str]) -> None:
+    """Raises ValueError for a URL as the target of a download."""
+    text = os.fspath(target)
+    if _URL.match(text) and not Path(text).parent.is_dir():
+        raise ValueError(f"{shortened(text)} is a URL, and a target is a path or a binary file.")
+
+
+def shortened(url: str) -> str:
+    return url if len(url) <= _SHOWN else f"{url[:_SHOWN]}…"
 
 
 def is_regular(path: Path) -> bool:

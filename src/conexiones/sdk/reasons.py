@@ -4,10 +4,13 @@ import asyncio
 import re
 import ssl
 from contextlib import suppress
+from os import PathLike
+from typing import TypeAlias
 
 from conexiones.addresses import split
 
 PROBE_SECONDS = 2.0
+File: TypeAlias = str | PathLike[str]
 
 _WORDS = (
     (r"CERTIFICATE_VERIFY_FAILED.*expired", "its certificate has expired"),
@@ -19,14 +22,29 @@ _WORDS = (
     (r"security handshaker", "ca, cert or key is not the PEM file that it should be"),
     (r"errors? resolving|lookup failed|Domain name not found", "its host is not known"),
 )
+_NOT_PEM = re.compile("security handshaker")
 _CUT = re.compile(r"Socket closed|reset by peer|Broken pipe|hung up", re.IGNORECASE)
 
 
-def plainly(why: str) -> str:
+def plainly(why: str, cert: File | None = None, key: File | None = None) -> str:
+    """`cert` and `key` are the files of the client's own certificate."""
+    if cert and key and _NOT_PEM.search(why) and _do_not_fit(cert, key):
+        return "cert and key do not belong together: give the key of that certificate"
     for pattern, words in _WORDS:
         if re.search(pattern, why, re.DOTALL):
             return words
     return why
+
+
+def _do_not_fit(cert: File, key: File) -> bool:
+    try:
+        # A key with a password is none for gRPC; this must not ask for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=lambda: "")
+    except ssl.SSLError as error:
+        return error.reason == "KEY_VALUES_MISMATCH"
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 async def of_plaintext(why: str, address: str) -> str:

@@ -9,6 +9,9 @@ from conexiones.errors import InvalidField
 
 M = TypeVar("M", bound=Message)
 
+MOST_BYTES = (2 << 30) - (1 << 20)
+"""A message has less than 2 GiB. With more, gRPC would send an empty one."""
+
 _TAKES = {
     FieldDescriptor.CPPTYPE_INT32: f"{-(2**31)} to {2**31 - 1}",
     FieldDescriptor.CPPTYPE_INT64: f"{-(2**63)} to {2**63 - 1}",
@@ -18,6 +21,9 @@ _TAKES = {
 
 def made(kind: type[M], **fields: Any) -> M:
     """The message with these fields; None leaves one out. Raises InvalidField."""
+    for name, value in fields.items():
+        if isinstance(value, bytes) and len(value) > MOST_BYTES:
+            raise InvalidField(field=name, takes="less than 2 GiB")
     try:
         return kind(**fields)
     except (ValueError, TypeError) as error:
@@ -25,6 +31,18 @@ def made(kind: type[M], **fields: Any) -> M:
             if not _fits(kind, name, value):
                 raise InvalidField(field=name, takes=_takes(kind, name)) from error
         raise
+
+
+def identified(kind: type[M], id: str) -> M:
+    """The message with this id, which cannot be None. Raises InvalidField."""
+    return made(kind, id=text("id", id))
+
+
+def text(field: str, value: str) -> str:
+    """Raises InvalidField for what is no text, such as None."""
+    if not isinstance(value, str):
+        raise InvalidField(field=field, takes=_TAKES[FieldDescriptor.CPPTYPE_STRING])
+    return value
 
 
 def _fits(kind: type[Message], name: str, value: object) -> bool:

@@ -207,11 +207,11 @@ class UserReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """One user to send in a stream: `image` is the bytes of a whole image file, or empty."""
+    """One user to send in a stream: `image` is the bytes of a whole image file, or None."""
 
     name: str
     pow: int = 0
-    image: bytes = b""
+    image: bytes | None = None
 
 
 def time(stamp: Timestamp) -> datetime:

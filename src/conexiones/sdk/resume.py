@@ -38,6 +38,8 @@ class StateFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.new = False
+        """Whether this process has begun the upload."""
 
     @classmethod
     def of(cls, source: Path, folder: Path | None) -> "StateFile":
@@ -59,6 +61,7 @@ class StateFile:
             if old in (same, replace(same, name=None)):
                 return old
         self._write(new)
+        self.new = True
         return new
 
     def renew(self, begun: Begun) -> str:

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import io
 import os
-import re
 import select
 import stat
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -28,7 +27,6 @@ AnySource: TypeAlias = (
 
 PIECE_BYTES = 256 << 10
 """Bytes that are read at a time from what can be read only once."""
-_URL = re.compile(r"https?://", re.IGNORECASE)
 
 REHASH_BYTES = 8 << 20
 """Bytes that are hashed at a time when nothing is sent. Cancelling has to wait for one such piece."""
@@ -87,6 +85,8 @@ def open_source(source: AnySource, *, hashing: bool) -> Source:
         return _of_path(Path(source), str(source), hashing=hashing)
     if isinstance(source, bytes | bytearray | memoryview):
         return Seekable(io.BytesIO(source), hashing=hashing, owned=True)
+    if isinstance(source, io.TextIOBase):
+        raise TypeError('source is a file that is open as text: open it in the mode "rb".')
     if hasattr(source, "read"):
         file = cast(BinaryIO, source)
         if _seekable(file):
@@ -96,7 +96,7 @@ def open_source(source: AnySource, *, hashing: bool) -> Source:
         return Stream(aiter(source), hashing=hashing)
     if isinstance(source, Iterable):
         return Stream(iter(source), hashing=hashing)
-    raise TypeError(f"a path, bytes, a binary file or an iterable of bytes is needed, not {type(source)}")
+    raise TypeError(f"source is a path, bytes, a binary file or an iterable of bytes, not {type(source)}")
 
 
 def name_of(source: AnySource) -> str:
@@ -110,11 +110,9 @@ def name_of(source: AnySource) -> str:
 
 
 def _of_path(path: Path, text: str, *, hashing: bool) -> Source:
-    if _URL.match(text) and not path.exists():
-        raise ValueError(
-            f"{text} is a URL, and a source is a path or bytes: download it, for example with curl, and give"
-            " the file."
-        )
+    if places.is_url(text):
+        url = places.shortened(text)
+        raise ValueError(f"{url} is a URL, and a source is a path or bytes: {_instead(text)}.")
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "This is a folder", str(path))
     if places.is_regular(path):
@@ -126,6 +124,15 @@ def _of_path(path: Path, text: str, *, hashing: bool) -> Source:
         return Stream(_pieces(file), hashing=hashing)
     path.stat()  # raises if nothing is there
     return Stream(_pieces(path), hashing=hashing)
+
+
+def _instead(url: str) -> str:
+    """What to give instead of a URL."""
+    if url[:5].lower() == "file:":
+        return "give the path of the file"
+    if url[:5].lower() == "data:":
+        return "decode it, and give the bytes"
+    return "download it, for example with curl, and give the file"
 
 
 def _pieces(place: Path | BinaryIO) -> Iterator[bytes]:

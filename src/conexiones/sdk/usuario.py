@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import grpc
 
 from conexiones import errors
+from conexiones.errors import EmptyImage
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, Link, ours
@@ -81,7 +82,7 @@ def image_stream(
         connection,
         lambda link: link.usuario.ImageStreamReply,
         images,
-        lambda image: GetImage(image=image),
+        lambda image: made(GetImage, image=image),
         results.image_reply,
     )
 
@@ -93,9 +94,17 @@ def user_stream(
         connection,
         lambda link: link.usuario.GetUserBidiStream,
         users,
-        lambda user: made(GetUserRequest, name=user.name, pow=user.pow, image=user.image),
+        lambda user: user_request(user.name, user.pow, user.image),
         results.user_reply,
     )
+
+
+def user_request(name: str, pow: int, image: bytes | None) -> GetUserRequest:
+    """Raises InvalidField, and EmptyImage for an image of no bytes, which on its way would look like none."""
+    request = made(GetUserRequest, name=name, pow=pow, image=image)
+    if image is not None and not request.image:
+        raise EmptyImage
+    return request
 
 
 async def _exchange(

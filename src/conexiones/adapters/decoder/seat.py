@@ -256,9 +256,10 @@ class Seat:
             return ServerDraining()
         if job.stopped and job.again:
             return GaveWay()
-        expected = cause in REFUSALS or job.stopped or job.abandoned
+        level = logging.INFO if cause in REFUSALS else logging.WARNING
         log.log(
-            logging.INFO if expected else logging.WARNING,
+            # If nobody waits for it any more, nothing has failed.
+            logging.DEBUG if job.stopped or job.abandoned else level,
             "no %s of %s (%s, %s): %r",
             job.task,
             job.path,
