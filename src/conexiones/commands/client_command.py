@@ -173,7 +173,7 @@ def sentence(error: Exception) -> str:
     if isinstance(error, Unreachable):
         return f"{error.message} (conexiones doctor --server {error.facts['address']} says more.)"
     if isinstance(error, ConexionesError):
-        return error.message
+        return plain(error.message)
     if isinstance(error, OSError):
         name = f"{plain(str(error.filename))}: " if error.filename else ""
         return f"{name}{error.strerror or error}."
