@@ -3,10 +3,14 @@
 This is the only such table in Python; the page has its own in web/src/image.ts.
 """
 
+import re
 from typing import Literal, get_args
 
 ImageFormat = Literal["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIF"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
+
+_SIMPLE = re.compile("[A-Za-z0-9]{1,8}")
+_NO_ID = re.compile("[^A-Za-z0-9-]")
 
 _EXTENSIONS: dict[str, str] = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
 """Of the formats whose extension is not simply their name in lower case."""
@@ -19,8 +23,16 @@ _EXTENSIONS_OF_IMAGES = frozenset(
 
 
 def extension(format: str) -> str:
-    """The file extension, without a dot. A client may ask for a format that only a newer server knows."""
+    """The file extension, without a dot. A client may ask for a format that only a newer server knows; what
+    cannot be one becomes "bin", since a path is made of it."""
+    if not _SIMPLE.fullmatch(format):
+        return "bin"
     return _EXTENSIONS.get(format, format.lower())
+
+
+def file_id(id: str) -> str:
+    """An id as a part of a file's name: what is no id becomes harmless."""
+    return _NO_ID.sub("_", id) or "_"
 
 
 def file_name(name: str, format: str, *, converted: bool) -> str:

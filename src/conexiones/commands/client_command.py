@@ -216,7 +216,7 @@ def sentence(error: Exception) -> str:
     if isinstance(error, Unauthenticated) and (source := token_source.source()):
         return f"{error.message} (It is that of {plain(source)}.)"
     if isinstance(error, ConexionesError):
-        return in_options(error)
+        return plain(in_options(error))
     if isinstance(error, OSError):
         name = f"{plain(str(error.filename))}: " if error.filename else ""
         return f"{name}{error.strerror or error}."

@@ -11,7 +11,7 @@ import click
 from conexiones.commands import token_source
 from conexiones.commands.client_command import security, sentence
 from conexiones.commands.given import given
-from conexiones.commands.text import line
+from conexiones.commands.text import line, plain
 
 if TYPE_CHECKING:
     from conexiones.doctor.findings import Finding
@@ -52,9 +52,9 @@ def doctor(*, server: str | None, data_dir: str | None, as_json: bool, **way: An
             line(**asdict(finding))
             continue
         state = click.style(f"{finding.state:<4}", fg=_COLOURS[finding.state])
-        click.echo(f"{state}  {finding.check:<11}  {finding.says}")
+        click.echo(f"{state}  {finding.check:<11}  {plain(finding.says)}")
         if finding.mend:
-            click.echo(f"{'':<19}{finding.mend}")
+            click.echo(f"{'':<19}{plain(finding.mend)}")
     sys.exit(1 if failed else 0)
 
 

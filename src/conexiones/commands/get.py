@@ -13,7 +13,7 @@ from conexiones.commands.bars import Bars
 from conexiones.commands.client_command import command, interruptible
 from conexiones.commands.places import target_refused
 from conexiones.commands.text import described, json_fields, line, plain
-from conexiones.image_formats import extension
+from conexiones.image_formats import extension, file_id
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image, Rendition, RenditionInfo
@@ -113,7 +113,7 @@ async def _name(client: "AsyncClient", id: str, rendition: "Rendition | None") -
     """The default file name for an image, or for a rendition, whose name also has its size."""
     if rendition is None:
         found = await client.image(id)
-        return f"{found.id}.{extension(found.format)}"
+        return f"{file_id(id)}.{extension(found.format)}"
     # Its size is known when its first byte is downloaded. The server caches the rendition for the rest.
     made = await client.download(id, io.BytesIO(), rendition=rendition, limit=1)
-    return f"{id}-{made.width}x{made.height}.{extension(made.format)}"
+    return f"{file_id(id)}-{made.width}x{made.height}.{extension(made.format)}"

@@ -119,12 +119,12 @@ async def watch(client: "AsyncClient", user: str, owner: str, token: str, as_jso
             if as_json:
                 line(event="described", token=event.token, image=json_fields(event.image))
             else:
-                click.echo(f"described  {event.image.id}  {_shown(event.image)}")
+                click.echo(f"described  {plain(event.image.id)}  {plain(_shown(event.image))}")
         elif isinstance(event, Deleted):
             if as_json:
                 line(event="deleted", token=event.token, id=event.id)
             else:
-                click.echo(f"deleted    {event.id}")
+                click.echo(f"deleted    {plain(event.id)}")
         elif as_json:
             line(event="resync", token=event.token)
         else:
@@ -189,7 +189,7 @@ async def hello(client: "AsyncClient", name: str, pow: int, image: str | None, a
             image_id=user.image_id,
         )
     else:
-        click.echo(greeting.message)
+        click.echo(plain(greeting.message))
     return 0
 
 

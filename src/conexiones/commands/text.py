@@ -35,7 +35,7 @@ def plain(text: str) -> str:
 
 def line(**values: Any) -> None:
     """Prints one JSON object on one line."""
-    text = json.dumps(values, ensure_ascii=False)
+    text = _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(values, ensure_ascii=False))
     # Names of files may have bytes that are no text; as escapes, programs get them back.
     click.echo(text if text.isascii() or _encodable(text) else json.dumps(values))
 
@@ -70,7 +70,7 @@ def described(image: "Image | RenditionInfo", id: str) -> str:
     """An image, or a rendition of one, on one line, for people."""
     frames = f" × {image.frames}" if image.frames > 1 else ""
     shape = f"{image.width} × {image.height}{frames}"
-    return f"{id}  {image.format:<5} {shape:>15}  {bytes_(image.size_bytes):>9}"
+    return f"{plain(id)}  {plain(image.format):<5} {shape:>15}  {bytes_(image.size_bytes):>9}"
 
 
 def names(image: "Image") -> str:
@@ -88,7 +88,8 @@ def row(image: "Image", now: datetime) -> str:
     shape = f"{image.width}×{image.height}{frames}"
     created = image.create_time.astimezone()
     when = f"{created:%Y-%m-%d %H:%M:%S}" if columns >= WIDE_COLUMNS else f"{age(created, now):>6}"
-    fixed = f"{image.id}  {image.format:<4} {shape:>11} {bytes_(image.size_bytes, digits=0):>6} {when}"
+    size = bytes_(image.size_bytes, digits=0)
+    fixed = f"{plain(image.id)}  {plain(image.format):<4} {shape:>11} {size:>6} {when}"
     rest = names(image)
     room = max(columns - cell_len(fixed) - 2, 0)
     if cell_len(rest) > room:

@@ -348,7 +348,7 @@ class AsyncClient(AccessCalls):
             page = await self._connection.unary(lambda link: link.images.ListImages, request)
             for found in page.images:
                 yield results.image(found)
-            if not page.next_page_token:
+            if not page.next_page_token or not page.images:
                 return
             request.page_token = page.next_page_token
 

@@ -2,6 +2,7 @@
 calls, with deadlines and retries."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -308,7 +309,8 @@ class Connection:
                     raise
                 # A server that is draining or busy has not begun the call, so any call may be repeated.
                 refused = isinstance(error, errors.ServerBusy | errors.ServerDraining)
-                if not left or not (again or refused) or loop.time() >= end:
+                late = loop.time() + (error.retry_after or 0) >= end
+                if not left or not (again or refused) or late:
                     if isinstance(error, ConnectionLost) and not self.reached:
                         raise await self.unreachable(error) from error
                     raise
@@ -330,6 +332,22 @@ async def ours(call: Any) -> Any:
         raise ConnectionLost(why="the call was cancelled below") from None
     finally:
         del call
+
+
+class Patience:
+    """The time within which something useful has to come, however much comes that is not."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.begin()
+
+    def begin(self) -> None:
+        """Something useful came: the time begins anew."""
+        self._since = time.monotonic()
+
+    @property
+    def left(self) -> float:
+        return max(0.001, self._since + self._seconds - time.monotonic())
 
 
 async def next_message(call: Any, seconds: float) -> Any:

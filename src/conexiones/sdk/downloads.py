@@ -17,7 +17,7 @@ from conexiones import errors
 from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, DownloadImageResponse
 from conexiones.sdk import renditions, results
-from conexiones.sdk.connection import Connection, next_message
+from conexiones.sdk.connection import Connection, Patience, next_message
 from conexiones.sdk.failures import ConnectionLost, ServerTooOld, Stalled
 from conexiones.sdk.frames import Frame
 from conexiones.sdk.parts import Part
@@ -122,17 +122,20 @@ class Range:
                 request.limit = self._end - self._offset
         async with self._connection.use() as link:
             call = link.download(request)
+            patience = Patience(self._connection.options.timeout)
             try:
                 while True:
-                    message = await next_message(call, self._connection.options.timeout)
+                    message = await next_message(call, patience.left)
                     if message is grpc.aio.EOF:
                         break
                     frame = Frame(message)
                     self._connection.reached = True
                     if self._end is None:
-                        self._begin(frame.message)
+                        self._end = self._begin(frame.message)
+                        patience.begin()
                     if frame.data:
-                        self._check(frame)
+                        patience.begin()
+                        self._check(frame, self._end)
                         self._offset += len(frame.data)
                         self._backoff.progress()
                         yield frame.data
@@ -147,20 +150,26 @@ class Range:
         if self._end is None or self._offset < self._end:
             raise ConnectionLost(why="the image ended early")
 
-    def _begin(self, frame: DownloadImageResponse) -> None:
+    def _begin(self, frame: DownloadImageResponse) -> int:
+        """Where the wanted bytes end."""
         if self._wanted.rendition is None:
             self._received = results.image(frame.image)
         elif frame.HasField("rendition"):
             self._received = renditions.info(frame.rendition)
         else:
             raise ServerTooOld
-        # If the offset was negative, this frame says where the bytes begin.
-        self._offset = frame.offset
         size = self._received.size_bytes
-        self._end = min(size, self._offset + self._wanted.limit) if self._wanted.limit else size
+        asked = self._wanted.offset
+        begin = asked if asked >= 0 else max(0, size + asked)
+        if frame.offset != begin:
+            raise errors.OffsetMismatch(expected=begin, actual=frame.offset)
+        self._offset = begin
+        return min(size, begin + self._wanted.limit) if self._wanted.limit else size
 
-    def _check(self, frame: Frame) -> None:
+    def _check(self, frame: Frame, end: int) -> None:
         message, actual = frame.message, google_crc32c.value(frame.data)
+        if self._offset + len(frame.data) > end:
+            raise ConnectionLost(why="more bytes came than the image has")
         if message.offset != self._offset:
             raise errors.OffsetMismatch(expected=self._offset, actual=message.offset)
         if actual != message.crc32c:

@@ -181,7 +181,7 @@ def _rebuilt(
         # A checksum is the only fact that may consist of digits and yet is no number.
         numbers = not issubclass(kind, errors.ChecksumMismatch)
         read: dict[str, int | str] = {
-            name: int(fact) if numbers and re.fullmatch(r"-?\d+", fact) else fact
+            name: int(fact) if numbers and re.fullmatch(r"-?[0-9]{1,19}", fact) else fact
             for name, fact in facts.items()
         }
         try:

@@ -76,8 +76,9 @@ class User:
 
 
 class UploadState(Enum):
-    """The state of an upload. All states but OPEN are final."""
+    """The state of an upload. All states but OPEN are final. UNKNOWN is one that only a newer server has."""
 
+    UNKNOWN = 0
     OPEN = 1
     READY = 2
     REJECTED = 3
@@ -214,8 +215,22 @@ class NewUser:
     image: bytes | None = None
 
 
+# In any zone they are times that Python has, too.
+_EARLIEST, _LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+
 def time(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)
+    try:
+        return stamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):  # no time that Python has, from a server that is not in order
+        return _LATEST if stamp.seconds > 0 else _EARLIEST
+
+
+def _state(number: int) -> UploadState:
+    try:
+        return UploadState(number)
+    except ValueError:
+        return UploadState.UNKNOWN
 
 
 def span(duration: Duration) -> timedelta:
@@ -287,7 +302,7 @@ def user(found: user_pb2.User) -> User:
 def upload(found: uploads_pb2.Upload) -> Upload:
     return Upload(
         id=found.id,
-        state=UploadState(found.state),
+        state=_state(found.state),
         committed_size=found.committed_size,
         size_bytes=found.size_bytes if found.HasField("size_bytes") else None,
         writer_epoch=found.writer_epoch,

@@ -69,6 +69,8 @@ class Uploader:
         self._timeout = connection.options.timeout
         self._committed = 0
         self._id = ""
+        self._size: int | None = None
+        self._digest = b""
         self._reading: asyncio.Task[Chunk] | None = None
         self._reading_at = 0
         # How many streams were opened and never answered. Such a stream may reach the server late, and fence
@@ -101,10 +103,19 @@ class Uploader:
 
     async def _to_its_end(self, upload: Upload) -> Image:
         if upload.state is not UploadState.OPEN:
-            return settled(upload)
+            return self._checked(settled(upload))
         self._id = upload.id
         self._committed_to(upload.committed_size)
-        return settled(await self._retrying(self._attempt))
+        return self._checked(settled(await self._retrying(self._attempt)))
+
+    def _checked(self, image: Image) -> Image:
+        """Raises ChecksumMismatch if that is not an image of the bytes that were sent."""
+        size = self._source.size if self._size is None else self._size
+        if (self._digest and image.sha256 != self._digest) or (size is not None and image.size_bytes != size):
+            raise errors.ChecksumMismatch(
+                algorithm="SHA-256", expected=(self._digest or b"").hex(), actual=image.sha256.hex()
+            )
+        return image
 
     async def _retrying(self, step: Callable[[], Awaitable[T]]) -> T:
         while True:
@@ -131,10 +142,9 @@ class Uploader:
 
     async def _attempt(self) -> Upload:
         try:
-            size = await self._send()
-            request = FinishUploadRequest(
-                id=self._id, size_bytes=size, sha256=self._sha256 or await self._source.digest()
-            )
+            self._size = await self._send()
+            self._digest = self._sha256 or await self._source.digest()
+            request = FinishUploadRequest(id=self._id, size_bytes=self._size, sha256=self._digest)
             reply = await self._connection.once(lambda link: link.uploads.FinishUpload, request)
         except errors.UploadEnded:
             # It was refused for its first bytes, or another process finished it: ask for the outcome.
@@ -204,6 +214,9 @@ class Uploader:
             self._reading.cancel()
 
     def _committed_to(self, committed: int) -> None:
+        size = self._source.size
+        if size is not None and committed > size:  # the server is not in order
+            raise errors.SizeExceeded(field="committed_size", limit=size, actual=committed)
         if committed > self._committed:
             self._committed = committed
             self._backoff.progress()
@@ -240,7 +253,14 @@ class _WriteStream:
                     response: WriteStreamResponse | Any = await ours(self._call.read())
                     if response is grpc.aio.EOF:
                         return
-                    self.answered = True
+                    if not self.answered:  # it may have bytes of an earlier stream
+                        self.answered = True
+                        self._sent = max(self._sent, response.committed_size)
+                    elif response.committed_size > self._sent:
+                        self._call.cancel()
+                        raise ConnectionLost(why="more was acknowledged than had been sent")
+                    elif response.committed_size <= self._committed:
+                        continue  # that says nothing, and is no reason to wait for longer
                     self._committed = response.committed_size
                     self._acknowledged(self._committed)
                     self._news.set()
