@@ -11,7 +11,7 @@ from conexiones.commands.client_command import command, failed, lets_nobody
 from conexiones.commands.given import given
 from conexiones.commands.kinds import Moment
 from conexiones.commands.places import STANDARD_INPUT, Refused, refuse_terminal, url_refused
-from conexiones.commands.text import described, json_fields, line, names, row
+from conexiones.commands.text import described, json_fields, line, names, plain, row
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image
