@@ -32,7 +32,7 @@ export interface Server {
   /** Whether it has ever answered. */
   readonly reached: boolean;
   /** Whether a call that failed for its token may be made again, because there is another token by now. */
-  renewed(error: unknown): Promise<boolean>;
+  renewed(error: unknown): boolean;
 }
 
 /** Exponential backoff with jitter, until `patienceMs` brought no progress. */
@@ -68,7 +68,7 @@ export class Backoff {
    */
   async pause(error: unknown, retryable = false): Promise<void> {
     this.#signal.throwIfAborted();
-    if (await this.#server.renewed(error)) return;
+    if (this.#server.renewed(error)) return;
     if (!(error instanceof ConexionesError) || !(retryable || isRetryable(error))) throw error;
     if (error instanceof UnreachableError) this.#unreachable = error;
     this.#since ??= Date.now();

@@ -64,8 +64,8 @@ export class Rpc {
   }
 
   /** Whether a call that failed for its token may be made again, because there is another token by now. */
-  async renewed(error: unknown): Promise<boolean> {
-    return await this.#shown.renewed(error);
+  renewed(error: unknown): boolean {
+    return this.#shown.renewed(error);
   }
 
   /** The channel for a call that is about to begin. Throws the signal's reason. */
@@ -94,7 +94,7 @@ export class Rpc {
         if (signal?.aborted || !(error instanceof ConexionesError)) return error;
         if (!isLost(error)) {
           this.reached = true;
-          this.#shown.failed(error, sent);
+          await this.#shown.failed(error, sent);
           return error;
         }
         this.#renew(client);

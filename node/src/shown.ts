@@ -11,8 +11,8 @@ export class Shown {
   readonly #file: string | undefined;
   #secret: Secret | undefined;
   #reading: Promise<void> | undefined;
-  /** With each error for a stale token, whether there is another token than the one that was sent. */
-  readonly #renewals = new WeakMap<ConexionesError, Promise<boolean>>();
+  /** Errors for a stale token, after which there was another one than was sent. */
+  readonly #renewed = new WeakSet<ConexionesError>();
 
   /** Reads the file. Throws the error of the file system, and TOKEN_MISTYPED. */
   constructor(secret: Secret | undefined, file: string | undefined) {
@@ -31,23 +31,20 @@ export class Shown {
     return metadata;
   }
 
-  /** To be told of every error of a call that had sent this token. Begins to read the file again if that may help. */
-  failed(error: ConexionesError, sent: Secret | undefined): void {
-    if (this.#file !== undefined && isStale(error)) this.#renewals.set(error, this.#renew(this.#file, sent));
+  /** To be told of every error of a call that had sent this token. Reads the file again if that may help. */
+  async failed(error: ConexionesError, sent: Secret | undefined): Promise<void> {
+    if (this.#file === undefined || !isStale(error)) return;
+    if (this.#secret?.equals(sent)) {
+      // Many calls may fail at once: one of them reads.
+      this.#reading ??= this.#read(this.#file).finally(() => (this.#reading = undefined));
+      await this.#reading;
+    }
+    if (!this.#secret?.equals(sent)) this.#renewed.add(error);
   }
 
   /** Whether a call that failed may be made again, since there is another token by now. */
-  async renewed(error: unknown): Promise<boolean> {
-    return isStale(error) && ((await this.#renewals.get(error)) ?? false);
-  }
-
-  async #renew(file: string, sent: Secret | undefined): Promise<boolean> {
-    if (this.#secret?.equals(sent)) {
-      // Many calls may fail at once: one of them reads.
-      this.#reading ??= this.#read(file).finally(() => (this.#reading = undefined));
-      await this.#reading;
-    }
-    return this.#secret !== undefined && !this.#secret.equals(sent);
+  renewed(error: unknown): boolean {
+    return isStale(error) && this.#renewed.has(error);
   }
 
   async #read(file: string): Promise<void> {
