@@ -55,6 +55,5 @@ def test_what_is_no_token_is_not_shown(guarded: Server, token: str, tmp_path: Pa
     for wrong in (f"{token} {token}", f"{token}\n{token}", f"ñ{token}"):
         said = complaint(call(guarded.address, wrong))
         assert said == "CONEXIONES_TOKEN no es un token: tiene espacios u otros caracteres que no valen."
-    assert complaint(call(guarded.address, CONEXIONES_TOKEN_FILE=tmp_path / "none")).endswith(
-        "none: no existe."
-    )
+    missing = tmp_path / "none"
+    assert complaint(call(guarded.address, file=missing)) == f"No se puede usar {missing}: no existe."
