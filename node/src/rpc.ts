@@ -41,6 +41,8 @@ export class Rpc {
   readonly #open: () => grpc.Client;
   #client: grpc.Client;
   #closed = false;
+  /** Calls under way. A channel that is closed would end those that wait for its connection. */
+  #calls = 0;
 
   constructor(
     address: string,
@@ -60,7 +62,17 @@ export class Rpc {
   /** Ends the connection when the calls in flight have ended. New calls throw. */
   close(): void {
     this.#closed = true;
-    this.#client.close();
+    if (this.#calls === 0) this.#client.close();
+  }
+
+  /** Counts a call until it has ended. */
+  #counted<C extends { on(event: "status", listener: () => void): unknown }>(call: C): C {
+    this.#calls += 1;
+    call.on("status", () => {
+      this.#calls -= 1;
+      if (this.#calls === 0 && this.#closed) this.#client.close();
+    });
+    return call;
   }
 
   /** Whether a call that failed for its token may be made again, because there is another token by now. */
@@ -127,7 +139,7 @@ export class Rpc {
         withDeadline(options),
         settle(resolve, reject, options.signal),
       );
-      cancelWith(call, options.signal);
+      cancelWith(this.#counted(call), options.signal);
     });
     try {
       const message = await reply;
@@ -155,7 +167,7 @@ export class Rpc {
         withDeadline(options),
         settle(resolve, reject, options.signal),
       );
-      cancelWith(call, options.signal);
+      cancelWith(this.#counted(call), options.signal);
     });
     const answer = reply.then(
       (message) => {
@@ -190,7 +202,7 @@ export class Rpc {
       metadata,
       withDeadline(options),
     );
-    return new ServerStream(call, options.signal, watcher);
+    return new ServerStream(this.#counted(call), options.signal, watcher);
   }
 
   bidi<I extends DescMessage, O extends DescMessage>(
@@ -205,7 +217,7 @@ export class Rpc {
       metadata,
       withDeadline(options),
     );
-    return new BidiStream(call, options.signal, watcher);
+    return new BidiStream(this.#counted(call), options.signal, watcher);
   }
 }
 
