@@ -2,6 +2,7 @@
 'use strict';
 
 const fs = require('node:fs');
+const net = require('node:net');
 const path = require('node:path');
 const { pipeline } = require('node:stream');
 const { parseArgs, promisify } = require('node:util');
@@ -25,6 +26,8 @@ const { env } = process;
 const options = readArguments();
 const imagePath = options.image || env.CONEXIONES_IMAGE || path.join(__dirname, 'image', 'elephant.jpg');
 const address = options.address || env.CONEXIONES_ADDRESS || 'localhost:50051';
+// No argument has the token, because lists of processes show arguments.
+const token = (env.CONEXIONES_TOKEN || (env.CONEXIONES_TOKEN_FILE ? String(read(env.CONEXIONES_TOKEN_FILE)) : '')).trim();
 const timeout = Number(options.timeout || env.CONEXIONES_TIMEOUT || 60) * 1000;
 
 const FRAGMENT_BYTES = 64 * 1024;
@@ -187,14 +190,42 @@ function readArguments() {
   }
 }
 
-function credentials() {
+function connect() {
   const file = (name) => options[name] || env[`CONEXIONES_${name.toUpperCase()}`];
   const [ca, key, cert] = ['ca', 'key', 'cert'].map(file);
-  const tls = options.tls || ['1', 'true', 'yes'].includes(env.CONEXIONES_TLS?.toLowerCase());
   if (!cert !== !key) fail('Indique --cert y --key juntos.');
-  if (!tls && !ca && !cert) return grpc.credentials.createInsecure();
+  if (token && !/^[\w.~+/=-]+$/.test(token)) fail('CONEXIONES_TOKEN no es un token: tiene espacios u otros caracteres que no valen.');
+  const settings = { interceptors: token ? [withToken] : [] };
+  if (!options.tls && !isTrue(env.CONEXIONES_TLS) && !ca && !cert) {
+    if (token && !isNear(address) && !isTrue(env.CONEXIONES_INSECURE_TOKEN)) {
+      fail(`El token iría sin cifrar a ${address}: indique --tls o --ca.`);
+    }
+    if (token) settings['grpc.enable_http_proxy'] = 0; // a proxy would read it
+    return new UsuarioServicio(address, grpc.credentials.createInsecure(), settings);
+  }
   // Without a CA of its own, the certificate of the server must come from one of the system's.
-  return grpc.credentials.createSsl(...[ca, key, cert].map((path) => (path ? read(path) : null)));
+  const security = grpc.credentials.createSsl(...[ca, key, cert].map((path) => (path ? read(path) : null)));
+  return new UsuarioServicio(address, security, settings);
+}
+
+// Sends the token with a call.
+function withToken(call, next) {
+  return new grpc.InterceptingCall(next(call), {
+    start(metadata, listener, start) {
+      metadata.set('authorization', `Bearer ${token}`);
+      start(metadata, listener);
+    },
+  });
+}
+
+// Whether what is sent to the address does not leave this machine.
+function isNear(address) {
+  const host = address.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return host.toLowerCase() === 'localhost' || host === '::1' || (net.isIPv4(host) && host.startsWith('127.'));
+}
+
+function isTrue(value) {
+  return ['1', 'true', 'yes'].includes(value?.toLowerCase());
 }
 
 function read(file) {
@@ -230,7 +261,7 @@ async function main() {
   if (!file?.isFile()) fail(`No hay ninguna imagen en ${imagePath}: indique otra como primer argumento.`);
   // In the message of GetUser, no bytes would mean that there is no image.
   if (!file.size) fail(`INVALID_ARGUMENT EMPTY_IMAGE: La imagen ${imagePath} está vacía.`);
-  const client = new UsuarioServicio(address, credentials());
+  const client = connect();
   const techniques = [
     ['Texto (GetUser)', text],
     ['Imagen completa (ProcessImage)', wholeImage],

@@ -1,12 +1,15 @@
 // The address of a server: HOST:PORT, as the command line and the Python SDK take it, or a name that grpc-js resolves.
-import { isIPv6 } from "node:net";
+import { BlockList, isIP, isIPv6 } from "node:net";
 
 import { invalid } from "./fields.js";
+
+/** The server that is meant where none is named. */
+export const ADDRESS = "localhost:50051";
 
 /** The schemes of names that grpc-js resolves itself, such as unix:/run/conexiones.sock. */
 const RESOLVED = /^(?:dns|ipv4|ipv6|unix|unix-abstract|xds):(?!\d+$)/;
 const URL = /^([a-z][a-z0-9+.-]*):\/\/(?:[^/?#]*@)?([^/?#]*)/i;
-const EXAMPLE = "localhost:50051";
+const EXAMPLE = ADDRESS;
 
 /** What is wrong with an address, in English and in Spanish, and what may be meant. */
 type Fault = readonly [english: string, spanish: string, example: string];
@@ -53,3 +56,34 @@ function form(address: string): Fault {
 }
 
 const NO_BRACKETS = ["an IPv6 address needs brackets", "una dirección IPv6 lleva corchetes"] as const;
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
+LOOPBACK.addAddress("::1", "ipv6");
+
+/**
+ * Whether what is sent to the address does not leave this machine, whatever a name server says. Of names only
+ * "localhost" is sure to stay.
+ */
+export function staysHere(address: string): boolean {
+  if (/^unix(?:-abstract)?:/.test(address)) return true;
+  const ips = /^ipv[46]:(.*)$/.exec(address);
+  const places = ips ? (ips[1] ?? "").split(",").map(placeOf) : [hostAndPort(address)];
+  return places.every((place) => place !== undefined && isLoopback(place.host));
+}
+
+/** Host and port of HOST:PORT, and of a name for DNS; undefined for other names. An IPv6 address has no brackets. */
+export function hostAndPort(address: string): { host: string; port: number } | undefined {
+  const bare = RESOLVED.test(address) ? /^dns:(?:\/\/\/)?([^/]*)$/.exec(address)?.[1] : address;
+  return bare === undefined ? undefined : placeOf(bare);
+}
+
+function placeOf(text: string): { host: string; port: number } | undefined {
+  const found = /^(?:\[([^\]]*)\]|([^:]*)):(\d+)$/.exec(text);
+  return found ? { host: found[1] ?? found[2] ?? "", port: Number(found[3]) } : undefined;
+}
+
+function isLoopback(host: string): boolean {
+  const version = isIP(host);
+  return version === 0 ? host.toLowerCase() === "localhost" : LOOPBACK.check(host, version === 4 ? "ipv4" : "ipv6");
+}

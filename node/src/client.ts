@@ -3,16 +3,20 @@ import { readFileSync } from "node:fs";
 
 import * as grpc from "@grpc/grpc-js";
 
-import { checkAddress } from "./address.js";
+import type { AccessScope, Access, NewToken, Ticket, Token } from "./access.js";
+import { ADDRESS, checkAddress, staysHere } from "./address.js";
 import { Backoff, retrying, timesOf } from "./backoff.js";
 import type { Times } from "./backoff.js";
 import { DOWNLOAD } from "./download.js";
 import type { DownloadOptions } from "./download.js";
-import { NotFoundError } from "./errors.js";
-import { check, flag, milliseconds, pem, text } from "./fields.js";
+import { optionsFrom, tokenFrom } from "./environ.js";
+import { isRefused, NotFoundError } from "./errors.js";
+import { check, flag, milliseconds, pem, refused, text } from "./fields.js";
 import type { Checks } from "./fields.js";
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import { UploadService } from "./gen/conexiones/v1/uploads_pb.js";
+import * as grants from "./grants.js";
+import type { LinkOptions, RotateOptions, TicketOptions, TokenOptions, TokensOptions } from "./grants.js";
 import { image } from "./images.js";
 import type { Image } from "./images.js";
 import { list } from "./listing.js";
@@ -21,6 +25,8 @@ import type { Rendition, RenditionInfo } from "./renditions.js";
 import { CALL, Rpc } from "./rpc.js";
 import type { CallOptions } from "./rpc.js";
 import { Scope } from "./scope.js";
+import { Secret } from "./secrets.js";
+import { Shown } from "./shown.js";
 import type { UploadSource } from "./sources.js";
 import * as status from "./status.js";
 import type { Limits, Upload } from "./status.js";
@@ -33,8 +39,8 @@ import { watch } from "./watch.js";
 import type { WatchEvent, WatchOptions } from "./watch.js";
 
 export interface ClientOptions {
-  /** HOST:PORT of the server. */
-  address: string;
+  /** HOST:PORT of the server. Default "localhost:50051". */
+  address?: string | undefined;
   /** TLS, trusting the system's CAs; implied by `ca` and by `cert`. */
   tls?: boolean | undefined;
   /** The CA to trust instead of the system's: PEM, or the path of a PEM file. */
@@ -43,6 +49,15 @@ export interface ClientOptions {
   cert?: string | Buffer | undefined;
   /** The private key of `cert`: PEM, or the path of a PEM file. */
   key?: string | Buffer | undefined;
+  /** A token, a ticket or a JWT, which is sent with every call. */
+  token?: string | undefined;
+  /**
+   * The path of a file that has the token. It is read now, and again when the server says that the token has expired,
+   * was revoked or is not known; the call is then made once more if there is another token in it.
+   */
+  tokenFile?: string | undefined;
+  /** Send the token without TLS to other machines, too, where others can read it. */
+  insecureToken?: boolean | undefined;
   /** Milliseconds that a unary call may take, and that a stream may bring nothing. Default 30,000. */
   timeoutMs?: number | undefined;
   /** Milliseconds without progress after which uploads, downloads and watching give up. Default 120,000. */
@@ -50,7 +65,8 @@ export interface ClientOptions {
 }
 
 const CLIENT: Checks<ClientOptions> = {
-  ...{ address: checkAddress, tls: flag, ca: pem, cert: pem, key: pem, timeoutMs: milliseconds, patienceMs: milliseconds },
+  ...{ address: checkAddress, tls: flag, ca: pem, cert: pem, key: pem, token: text, tokenFile: text },
+  ...{ insecureToken: flag, timeoutMs: milliseconds, patienceMs: milliseconds },
 };
 const TIMEOUT_MS = 30_000;
 const PATIENCE_MS = 120_000;
@@ -60,13 +76,23 @@ export class Client {
   readonly #rpc: Rpc;
   readonly #times: Times;
 
-  /** Throws INVALID_FIELD for an address that is none, and for other options that make no sense. */
-  constructor(options: ClientOptions | string) {
-    const given = typeof options === "string" ? { address: options } : options;
-    check(given, CLIENT);
-    const { address, timeoutMs = TIMEOUT_MS, patienceMs = PATIENCE_MS, ...security } = given;
-    checkAddress("address", address);
-    this.#rpc = new Rpc(address, credentials(security), {
+  /**
+   * Throws INVALID_FIELD for an address that is none, for a token that would go to another machine without encryption,
+   * and for other options that make no sense; TOKEN_MISTYPED for a token with a typing error; and the error of the file
+   * system if a file cannot be read.
+   */
+  constructor(options?: ClientOptions | string, further: Omit<ClientOptions, "address"> = {}) {
+    check(further, CLIENT);
+    const given = typeof options === "string" ? { ...further, address: options } : { ...further, ...options };
+    if (options !== undefined) check(typeof options === "string" ? given : options, CLIENT);
+    const { address = ADDRESS, timeoutMs = TIMEOUT_MS, patienceMs = PATIENCE_MS, ...rest } = given;
+    const { token, tokenFile, insecureToken = false, ...security } = rest;
+    const encrypted = isEncrypted(security);
+    if (token !== undefined && tokenFile !== undefined) throw new TypeError("Give token or tokenFile, not both.");
+    const near = (token ?? tokenFile) !== undefined && !encrypted && !insecureToken;
+    if (near && !staysHere(address)) throw exposed(token === undefined ? "tokenFile" : "token", address);
+    const shown = new Shown(token === undefined ? undefined : new Secret(token), tokenFile);
+    this.#rpc = new Rpc(address, credentials(security), { encrypted, cert: security.cert !== undefined }, shown, {
       // Large enough for replies with previews, and for servers that send larger frames than ours.
       "grpc.max_receive_message_length": 64 << 20,
       // Reconnect soon after the server is back. The pauses between attempts are made by Backoff.
@@ -79,29 +105,25 @@ export class Client {
       "grpc-node.flow_control_window": 4 << 20,
       // gRPC's transparent retries copy every message, and this SDK makes its own.
       "grpc.enable_retries": 0,
+      // A proxy would read the token.
+      ...(near && { "grpc.enable_http_proxy": 0 }),
     });
     this.#times = { timeoutMs, patienceMs };
   }
 
   /**
-   * A client with the options in CONEXIONES_ADDRESS, CONEXIONES_TLS, CONEXIONES_CA, CONEXIONES_CERT, CONEXIONES_KEY and
-   * CONEXIONES_TIMEOUT (seconds). `options` take precedence.
+   * A client with the options in CONEXIONES_ADDRESS, CONEXIONES_TLS, CONEXIONES_CA, CONEXIONES_CERT, CONEXIONES_KEY,
+   * CONEXIONES_TIMEOUT (seconds), CONEXIONES_TOKEN, CONEXIONES_TOKEN_FILE and CONEXIONES_INSECURE_TOKEN. Without a token
+   * among them, the one that `conexiones login` keeps for that server. `options` take precedence.
    */
-  static fromEnviron(options: Partial<ClientOptions> = {}, environ: NodeJS.ProcessEnv = process.env): Client {
-    const seconds = environ["CONEXIONES_TIMEOUT"];
-    if (seconds && !(Number(seconds) > 0)) throw new RangeError("CONEXIONES_TIMEOUT is a number of seconds.");
-    return new Client({
-      address: environ["CONEXIONES_ADDRESS"] || "localhost:50051",
-      tls: ["1", "true", "yes"].includes(environ["CONEXIONES_TLS"]?.toLowerCase() ?? ""),
-      ca: environ["CONEXIONES_CA"] || undefined,
-      cert: environ["CONEXIONES_CERT"] || undefined,
-      key: environ["CONEXIONES_KEY"] || undefined,
-      timeoutMs: seconds ? Number(seconds) * 1000 : undefined,
-      ...options,
-    });
+  static fromEnviron(options: ClientOptions = {}, environ: NodeJS.ProcessEnv = process.env): Client {
+    check(options, CLIENT);
+    const given = { ...optionsFrom(environ), ...options };
+    const hasToken = (options.token ?? options.tokenFile) !== undefined;
+    return new Client({ ...given, ...(hasToken ? {} : tokenFrom(environ, given.address ?? ADDRESS)) });
   }
 
-  /** Closes the connection when the calls in flight have ended. */
+  /** Closes the connection when the calls in flight have ended. New calls throw. */
   close(): void {
     this.#rpc.close();
   }
@@ -130,7 +152,7 @@ export class Client {
     return status.upload(reply.upload);
   }
 
-  /** What the server accepts. */
+  /** What the server accepts, and what it knows of this client. */
   async limits(options: CallOptions = {}): Promise<Limits> {
     const method = UploadService.method.getLimits;
     return status.limits(await this.#unary(options, (call) => this.#rpc.unary(method, {}, call)));
@@ -204,8 +226,7 @@ export class Client {
   async getUser(request: usuario.UserRequest, options: CallOptions = {}): Promise<usuario.UserReply> {
     usuario.checkUser(request);
     // Retrying could store the image twice.
-    if (request.image?.length) return await usuario.getUser(this.#rpc, request, { ...this.#times, ...options });
-    return await this.#unary(options, (call) => usuario.getUser(this.#rpc, request, call));
+    return await this.#unary(options, (call) => usuario.getUser(this.#rpc, request, call), !request.image?.length);
   }
 
   /** Stores one image that fits into one message, for the user `user` if given. upload() takes images of any size. */
@@ -213,7 +234,8 @@ export class Client {
     bytes: Uint8Array,
     options: usuario.ProcessOptions = {},
   ): Promise<usuario.UserReply> {
-    return await usuario.processImage(this.#rpc, bytes, { ...this.#times, ...options });
+    const { user, ...rest } = options;
+    return await this.#unary(rest, (call) => usuario.processImage(this.#rpc, bytes, { user, ...call }), false);
   }
 
   /** Stores one image of any size, sent as fragments on one stream. Unlike upload(), it cannot be resumed. */
@@ -221,7 +243,7 @@ export class Client {
     source: UploadSource,
     options: usuario.StreamOptions = {},
   ): Promise<usuario.UserReply> {
-    return await usuario.streamImage(this.#rpc, source, options);
+    return await usuario.streamImage(this.#rpc, source, options, this.#times);
   }
 
   /** Sends whole images, and yields one reply for each, in order. */
@@ -240,15 +262,64 @@ export class Client {
     return usuario.userStream(this.#rpc, users, options);
   }
 
-  /** An idempotent call: retried until its timeout is over. */
-  async #unary<T>(options: CallOptions, call: (options: CallOptions) => Promise<T>): Promise<T> {
+  /** Who this client is for the server, with its limits and its use of them. */
+  async access(options: CallOptions = {}): Promise<Access | undefined> {
+    return (await this.limits(options)).access;
+  }
+
+  /**
+   * Makes a token of a name (1 to 64 letters, digits, and any of . _ - @ and /). Several tokens may have one name, and what
+   * is stored with them has one owner. Needs the scope `admin`. Not retried, because that could make two.
+   */
+  async createToken(name: string, scopes: readonly AccessScope[], options: TokenOptions = {}): Promise<NewToken> {
+    return await grants.createToken(this.#rpc, (...call) => this.#unary(...call, false), name, scopes, options);
+  }
+
+  /** Tokens, newest first. Pages are fetched as you loop. Needs the scope `admin`. */
+  tokens(options: TokensOptions = {}): AsyncGenerator<Token, void, undefined> {
+    return grants.tokens(this.#rpc, (...call) => this.#unary(...call), options);
+  }
+
+  /**
+   * Ends a token, a ticket or a session, and all that was made with it, within a second. Needs the scope `admin`. Throws
+   * NotFoundError.
+   */
+  async revokeToken(id: string, options: CallOptions = {}): Promise<Token> {
+    return await grants.revokeToken(this.#rpc, (...call) => this.#unary(...call), id, options);
+  }
+
+  /**
+   * Makes a new key, with which links are signed from now on, and returns its id. With `endLinks`, all links that were
+   * signed before end now. Needs the scope `admin`.
+   */
+  async rotateLinkKey(options: RotateOptions = {}): Promise<string> {
+    return await grants.rotateLinkKey(this.#rpc, (...call) => this.#unary(...call), options);
+  }
+
+  /** Makes a ticket, with which somebody else may store images and do nothing else. Needs the scope `write`. */
+  async createTicket(options: TicketOptions = {}): Promise<Ticket> {
+    return await grants.createTicket(this.#rpc, (...call) => this.#unary(...call), options);
+  }
+
+  /**
+   * A URL that opens an image, or with the options of a Rendition that rendition of it, without a credential, until it
+   * expires or the token that signed it ends. Needs the scope `read`. Throws NotFoundError.
+   */
+  async imageLink(id: string, options: LinkOptions = {}): Promise<string> {
+    return await grants.imageLink(this.#rpc, (...call) => this.#unary(...call), id, options);
+  }
+
+  /** A call, retried until its timeout is over; if it is not `idempotent`, only when the server did not begin it. */
+  async #unary<T>(options: CallOptions, call: (options: CallOptions) => Promise<T>, idempotent = true): Promise<T> {
     check(options, CALL);
     const { signal, timeoutMs = this.#times.timeoutMs } = options;
     const start = Date.now();
     const scope = new Scope(signal, undefined);
     try {
-      return await retrying(new Backoff(this.#rpc, timeoutMs, scope.signal, start), () =>
-        call({ signal: scope.signal, timeoutMs: Math.max(1, start + timeoutMs - Date.now()) }),
+      return await retrying(
+        new Backoff(this.#rpc, timeoutMs, scope.signal, start),
+        () => call({ signal: scope.signal, timeoutMs: Math.max(1, start + timeoutMs - Date.now()) }),
+        idempotent ? undefined : isRefused,
       );
     } finally {
       scope.close();
@@ -256,9 +327,23 @@ export class Client {
   }
 }
 
-function credentials({ tls, ca, cert, key }: Omit<ClientOptions, "address">): grpc.ChannelCredentials {
+type Certificates = Pick<ClientOptions, "tls" | "ca" | "cert" | "key">;
+
+function isEncrypted({ tls, ca, cert }: Certificates): boolean {
+  return Boolean(tls || ca || cert);
+}
+
+/** The error for a token that must not be sent. */
+function exposed(field: string, address: string): Error {
+  return refused(field, [
+    `The token would go to ${address} without encryption, where others can read it: turn TLS on, or set insecureToken.`,
+    `El token iría a ${address} sin cifrar y otros podrían leerlo: active TLS, o ponga insecureToken.`,
+  ]);
+}
+
+function credentials({ ca, cert, key, ...rest }: Certificates): grpc.ChannelCredentials {
   if (!cert !== !key) throw new TypeError("cert and key go together.");
-  if (!tls && !ca && !cert) return grpc.credentials.createInsecure();
+  if (!isEncrypted({ ca, cert, ...rest })) return grpc.credentials.createInsecure();
   return grpc.credentials.createSsl(pemOf(ca), pemOf(key), pemOf(cert));
 }
 

@@ -1,13 +1,15 @@
 // The errors of the server, rebuilt from the details that travel with a gRPC status.
 //
 // ConexionesError
+// ├── AccessError       the server does not know who calls, or the caller may not do this; `reason` says which
 // ├── ImageError        the image was refused; `reason` says why
-// ├── NotFoundError     there is no image or upload with this id
+// ├── NotFoundError     there is no image, upload or token with this id
 // └── UnavailableError  the server did not answer, or cannot serve the call now: retrying later may help
+//     └── UnreachableError  no server has ever answered at the address; the facts are `address` and `why`
 //
 // Programs should decide by `reason`, which never changes (docs/errors.md lists all reasons). It is empty if the
 // error is not the server's: the connection was lost, or a proxy answered.
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { status as Code, Metadata } from "@grpc/grpc-js";
@@ -16,6 +18,7 @@ import type { ServiceError } from "@grpc/grpc-js";
 import * as v1 from "./gen/conexiones/v1/errors_pb.js";
 import * as rpc from "./gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "./gen/google/rpc/status_pb.js";
+import type { Why } from "./reasons.js";
 
 export { Code };
 
@@ -93,6 +96,7 @@ export type Detail =
   | rpc.LocalizedMessage
   | rpc.BadRequest
   | rpc.RetryInfo
+  | rpc.QuotaFailure
   | v1.ImageProblem
   | v1.MessageTooLarge
   | v1.OffsetMismatch
@@ -104,6 +108,7 @@ const DETAILS = [
   rpc.LocalizedMessageSchema,
   rpc.BadRequestSchema,
   rpc.RetryInfoSchema,
+  rpc.QuotaFailureSchema,
   v1.ImageProblemSchema,
   v1.MessageTooLargeSchema,
   v1.OffsetMismatchSchema,
@@ -165,14 +170,28 @@ export class ConexionesError extends Error {
   }
 }
 
+export class AccessError extends ConexionesError {}
 export class ImageError extends ConexionesError {}
 export class NotFoundError extends ConexionesError {}
 export class UnavailableError extends ConexionesError {}
+
+export class UnreachableError extends UnavailableError {
+  /** Whether another attempt of the same client would fail for the same reason. */
+  readonly certain: boolean;
+
+  constructor(address: string, { words, certain }: Why, cause: unknown) {
+    const [message, spanish] = [`No server answers at ${address}: ${words}.`, `Ningún servidor responde en ${address}: ${words}.`];
+    const details = [create(rpc.LocalizedMessageSchema, { locale: "es", message: spanish })];
+    super({ code: Code.UNAVAILABLE, message, facts: { address, why: words }, details, cause });
+    this.certain = certain;
+  }
+}
 
 /** An error of the class that belongs to its code and details. */
 export function makeError(fields: ErrorFields): ConexionesError {
   const about = (type: string) => fields.details?.some((detail) => detail.$typeName === type);
   if (about("conexiones.v1.ImageProblem")) return new ImageError(fields);
+  if (fields.code === Code.UNAUTHENTICATED || fields.code === Code.PERMISSION_DENIED) return new AccessError(fields);
   if (fields.code === Code.NOT_FOUND) return new NotFoundError(fields);
   if (fields.code === Code.UNAVAILABLE) return new UnavailableError(fields);
   return new ConexionesError(fields);
@@ -230,6 +249,7 @@ const RETRYABLE = new Set<Reason>([
   // The server asks to be tried again later.
   "TOO_MANY_UPLOADS",
   "UPLOAD_BYTES_EXCEEDED",
+  "RATE_EXCEEDED",
   // The deadline of a single call, which the server may notice first. When the whole operation is out of time, its
   // signal is aborted.
   "DEADLINE_EXCEEDED",
@@ -240,8 +260,22 @@ export function isLost(error: ConexionesError): boolean {
   return error.reason === "" && LOST.has(error.code);
 }
 
+/** Reasons for which a token that was good before is refused. Another one may be in its file by now. */
+const STALE = new Set<Reason>(["TOKEN_EXPIRED", "TOKEN_REVOKED", "TOKEN_UNKNOWN"]);
+
+/** Whether the token of the call is no longer good, or never was. */
+export function isStale(error: unknown): error is ConexionesError {
+  return error instanceof ConexionesError && STALE.has(error.reason);
+}
+
+/** Whether the server refused a call before it began, so that it may be repeated even if it is not idempotent. */
+export function isRefused(error: unknown): boolean {
+  return isStale(error) || (error instanceof ConexionesError && error.reason === "RATE_EXCEEDED");
+}
+
 /** Whether a retry, from the offset that the server has, may succeed. */
 export function isRetryable(error: ConexionesError): boolean {
+  if (error instanceof UnreachableError) return !error.certain;
   if (error.reason === "") return isLost(error);
   return error.code === Code.UNAVAILABLE || RETRYABLE.has(error.reason);
 }

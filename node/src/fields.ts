@@ -31,6 +31,16 @@ export const milliseconds = kind(
   (value) => typeof value === "number" && value > 0,
   ["a number of milliseconds above 0", "un número de milisegundos mayor que 0"],
 );
+/** What a Duration of protobuf can carry, about 10,000 years. */
+const LONGEST_MS = 3e14;
+export const duration = kind(
+  (value) => typeof value === "number" && value > 0 && value <= LONGEST_MS,
+  [`a number of milliseconds above 0, at most ${LONGEST_MS}`, `un número de milisegundos mayor que 0, ${LONGEST_MS} como máximo`],
+);
+export const texts = kind(
+  (value) => Array.isArray(value) && value.every((one) => typeof one === "string"),
+  ["an array of texts", "un array de textos"],
+);
 export const date = kind((value) => types.isDate(value) && !Number.isNaN(value.getTime()), ["a valid Date", "un Date válido"]);
 export const signal = kind(
   (value) => typeof value === "object" && value !== null && "aborted" in value && "addEventListener" in value,
@@ -54,22 +64,26 @@ export function whole(least: number, most = Number.MAX_SAFE_INTEGER): Check {
   );
 }
 
-/** Checks every option that is given. */
-export function check<T extends object>(given: T, checks: Checks<T>, what = "options"): void {
+/** Checks every option that is given. The errors name the field with `prefix` before it. */
+export function check<T extends object>(given: T, checks: Checks<T>, what = "options", prefix = ""): void {
   options(what, given);
   for (const [field, one] of Object.entries<Check>(checks)) {
     const value = (given as Record<string, unknown>)[field];
-    if (value !== undefined) one(field, value);
+    if (value !== undefined) one(`${prefix}${field}`, value);
   }
 }
 
 export function invalid(field: string, [english, spanish]: Takes): Error {
-  const message = `\`${field}\` takes ${english}.`;
+  return refused(field, [`\`${field}\` takes ${english}.`, `\`${field}\` admite ${spanish}.`], { takes: english });
+}
+
+/** INVALID_FIELD with a sentence of its own. */
+export function refused(field: string, [message, mensaje]: Takes, facts: Record<string, string> = {}): Error {
   const details = [
     create(BadRequestSchema, { fieldViolations: [{ field, description: message, reason: "INVALID_FIELD" }] }),
-    create(LocalizedMessageSchema, { locale: "es", message: `\`${field}\` admite ${spanish}.` }),
+    create(LocalizedMessageSchema, { locale: "es", message: mensaje }),
   ];
-  return makeError({ code: Code.INVALID_ARGUMENT, reason: "INVALID_FIELD", message, facts: { takes: english }, details });
+  return makeError({ code: Code.INVALID_ARGUMENT, reason: "INVALID_FIELD", message, facts, details });
 }
 
 function kind(fits: (value: unknown) => boolean, takes: Takes): Check {

@@ -51,6 +51,8 @@ export interface Image extends ImageInfo {
   contentType: string;
   /** The name of the file that it was uploaded from; "" if it was not given. */
   name: string;
+  /** Who stored it, such as "token:backend"; "" for callers who see only what is theirs. */
+  owner: string;
 }
 
 export interface User {
@@ -94,8 +96,8 @@ function facts({ problem, colorSpace, bitsPerSample, hasAlpha, dominantColor, bl
 
 export function image(message: ImageMessage | undefined): Image {
   if (!message) throw new TypeError("The server sent a reply without its image.");
-  const { user, etag, contentType, name } = message;
-  return { ...imageInfo(message), user, etag, contentType, name };
+  const { user, etag, contentType, name, owner } = message;
+  return { ...imageInfo(message), user, etag, contentType, name, owner };
 }
 
 export function user(message: UserMessage): User {

@@ -1,8 +1,19 @@
+export type { Access, AccessScope, NewToken, Quota, Ticket, Token, Usage } from "./access.js";
 export { Client } from "./client.js";
 export type { ClientOptions } from "./client.js";
 export type { DownloadOptions } from "./download.js";
-export { Code, ConexionesError, ImageError, NotFoundError, REASONS, UnavailableError } from "./errors.js";
+export {
+  AccessError,
+  Code,
+  ConexionesError,
+  ImageError,
+  NotFoundError,
+  REASONS,
+  UnavailableError,
+  UnreachableError,
+} from "./errors.js";
 export type { Detail, Reason } from "./errors.js";
+export type { LinkOptions, RotateOptions, TicketOptions, TokenOptions, TokensOptions } from "./grants.js";
 export type { Facts, Image, ImageInfo, Progress, User } from "./images.js";
 export type { ListOptions } from "./listing.js";
 export type { Rendition, RenditionInfo, RenditionLimits } from "./renditions.js";

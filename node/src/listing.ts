@@ -20,12 +20,14 @@ export interface ListOptions {
   name?: string | undefined;
   /** Only images of these bytes: at most 1,000 digests, each of 32 bytes or in hexadecimal. Of no digests there are none. */
   sha256?: readonly (Uint8Array | string)[] | undefined;
+  /** Only images of this owner, such as "token:backend". */
+  owner?: string | undefined;
   /** How many images to fetch with one request; at most 1,000. */
   pageSize?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
-const LIST: Checks<ListOptions> = { user: text, start: date, end: date, name: text, sha256: digests, pageSize: int32, signal };
+const LIST: Checks<ListOptions> = { user: text, start: date, end: date, name: text, sha256: digests, owner: text, pageSize: int32, signal };
 const MOST_DIGESTS = 1_000;
 
 /** How the client makes a unary call that may be repeated. */
@@ -34,10 +36,10 @@ type Unary = <T>(options: CallOptions, call: (options: CallOptions) => Promise<T
 /** Images, newest first. */
 export async function* list(rpc: Rpc, unary: Unary, options: ListOptions): AsyncGenerator<Image, void> {
   check(options, LIST);
-  const { user = "", start, end, name = "", sha256, pageSize = 0, signal } = options;
+  const { user = "", start, end, name = "", sha256, owner = "", pageSize = 0, signal } = options;
   if (sha256?.length === 0) return;
   const filter = {
-    ...{ user, name, pageSize, sha256: sha256?.map(digestOf) ?? [] },
+    ...{ user, name, owner, pageSize, sha256: sha256?.map(digestOf) ?? [] },
     ...(start && { startTime: timestampFromDate(start) }),
     ...(end && { endTime: timestampFromDate(end) }),
   };

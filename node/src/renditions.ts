@@ -76,7 +76,7 @@ export function renditionLimits(message: RenditionLimitsMessage): RenditionLimit
   return { maxSide, maxPixels: Number(maxPixels), maxQuality, maxSeconds, formats: formats.map((format) => Format[format]) };
 }
 
-const RENDITION: Checks<Rendition> = {
+export const RENDITION: Checks<Rendition> = {
   ...{ width: int32, height: int32, fit: word(FITS), format: word(FORMATS), quality: int32, animated: flag, keepProfile: flag },
 };
 

@@ -11,9 +11,13 @@ import type {
 } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 
-import { ConexionesError, errorOfCall, isLost } from "./errors.js";
+import { Code, ConexionesError, errorOfCall, isLost, UnreachableError } from "./errors.js";
 import { milliseconds, signal } from "./fields.js";
 import type { Checks } from "./fields.js";
+import { whyUnreachable } from "./reasons.js";
+import type { Security } from "./reasons.js";
+import { unlessAborted } from "./scope.js";
+import type { Shown } from "./shown.js";
 
 export interface CallOptions {
   /** Cancels the call at once, which then throws `signal.reason`. */
@@ -30,20 +34,58 @@ type Schema<M> = M extends DescMessage ? M : never;
 /** One channel, replaced when it is dead, and the four kinds of calls. Safe to use for many calls at once. */
 export class Rpc {
   readonly address: string;
+  readonly security: Security;
   /** Whether the server has ever answered. */
   reached = false;
+  readonly #shown: Shown;
   readonly #open: () => grpc.Client;
   #client: grpc.Client;
+  #closed = false;
+  /** Calls under way. A channel that is closed would end those that wait for its connection. */
+  #calls = 0;
 
-  constructor(address: string, credentials: grpc.ChannelCredentials, options: grpc.ChannelOptions) {
+  constructor(
+    address: string,
+    credentials: grpc.ChannelCredentials,
+    security: Security,
+    shown: Shown,
+    options: grpc.ChannelOptions,
+  ) {
     this.address = address;
+    this.security = security;
+    this.#shown = shown;
     // Clients of one process would otherwise share connections, and a new client could get the dead one.
     this.#open = () => new grpc.Client(address, credentials, { ...options, "grpc.use_local_subchannel_pool": 1 });
     this.#client = this.#open();
   }
 
+  /** Ends the connection when the calls in flight have ended. New calls throw. */
   close(): void {
-    this.#client.close();
+    this.#closed = true;
+    if (this.#calls === 0) this.#client.close();
+  }
+
+  /** Counts a call until it has ended. */
+  #counted<C extends { on(event: "status", listener: () => void): unknown }>(call: C): C {
+    this.#calls += 1;
+    call.on("status", () => {
+      this.#calls -= 1;
+      if (this.#calls === 0 && this.#closed) this.#client.close();
+    });
+    return call;
+  }
+
+  /** Whether a call that failed for its token may be made again, because there is another token by now. */
+  renewed(error: unknown): boolean {
+    return this.#shown.renewed(error);
+  }
+
+  /** The channel for a call that is about to begin. Throws the signal's reason. */
+  #begin({ signal, timeoutMs }: CallOptions): { client: grpc.Client; metadata: grpc.Metadata; watcher: Watcher } {
+    signal?.throwIfAborted();
+    if (this.#closed) throw new Error("The client is closed.");
+    const client = this.#client;
+    return { client, metadata: this.#shown.metadata(), watcher: this.#watched(client, signal, timeoutMs) };
   }
 
   /**
@@ -51,21 +93,34 @@ export class Rpc {
    * dead, or hang in its handshake, without an error for a long time.
    */
   #renew(client: grpc.Client): void {
-    if (this.#client !== client) return;
+    if (this.#client !== client || this.#closed) return;
     this.#client = this.#open();
     client.close();
   }
 
-  #watched(client: grpc.Client, signal: AbortSignal | undefined): Watcher {
+  #watched(client: grpc.Client, signal: AbortSignal | undefined, timeoutMs: number | undefined): Watcher {
+    const sent = this.#shown.secret;
     return {
       answered: () => (this.reached = true),
-      failed: (error) => {
-        if (signal?.aborted || !(error instanceof ConexionesError)) return;
-        if (isLost(error)) this.#renew(client);
-        else this.reached = true;
+      failed: async (error) => {
+        if (signal?.aborted || !(error instanceof ConexionesError)) return error;
+        if (!isLost(error)) {
+          this.reached = true;
+          await this.#shown.failed(error, sent);
+          return error;
+        }
+        this.#renew(client);
+        return await this.#explained(error, signal, timeoutMs);
       },
       abandoned: () => this.#renew(client),
     };
+  }
+
+  /** The error of a lost call, which says more if the server has never answered. Throws the signal's reason. */
+  async #explained(error: ConexionesError, signal: AbortSignal | undefined, timeoutMs?: number): Promise<ConexionesError> {
+    if (this.reached || error.code !== Code.UNAVAILABLE) return error;
+    const finding = whyUnreachable(error.message, this.address, this.security, timeoutMs);
+    return new UnreachableError(this.address, await (signal ? unlessAborted(finding, signal) : finding), error);
   }
 
   async unary<I extends DescMessage, O extends DescMessage>(
@@ -73,28 +128,25 @@ export class Rpc {
     request: MessageInitShape<I>,
     options: CallOptions = {},
   ): Promise<MessageShape<O>> {
-    options.signal?.throwIfAborted();
-    const client = this.#client;
-    const watcher = this.#watched(client, options.signal);
+    const { client, metadata, watcher } = this.#begin(options);
     const reply = new Promise<MessageShape<O>>((resolve, reject) => {
       const call = client.makeUnaryRequest(
         pathOf(method),
         encoder(method.input as Schema<I>),
         decoder(method.output as Schema<O>),
         create(method.input as Schema<I>, request as never) as MessageShape<I>,
-        new grpc.Metadata(),
+        metadata,
         withDeadline(options),
         settle(resolve, reject, options.signal),
       );
-      cancelWith(call, options.signal);
+      cancelWith(this.#counted(call), options.signal);
     });
     try {
       const message = await reply;
       watcher.answered();
       return message;
     } catch (error) {
-      watcher.failed(error);
-      throw error;
+      throw await watcher.failed(error);
     }
   }
 
@@ -104,24 +156,27 @@ export class Rpc {
     write: (call: grpc.ClientWritableStream<MessageShape<I>>) => Promise<void>,
     options: CallOptions = {},
   ): Promise<MessageShape<O>> {
-    options.signal?.throwIfAborted();
-    const client = this.#client;
-    const watcher = this.#watched(client, options.signal);
+    const { client, metadata, watcher } = this.#begin(options);
     let call: grpc.ClientWritableStream<MessageShape<I>> | undefined;
     const reply = new Promise<MessageShape<O>>((resolve, reject) => {
       call = client.makeClientStreamRequest(
         pathOf(method),
         encoder(method.input as Schema<I>),
         decoder(method.output as Schema<O>),
-        new grpc.Metadata(),
+        metadata,
         withDeadline(options),
         settle(resolve, reject, options.signal),
       );
-      cancelWith(call, options.signal);
+      cancelWith(this.#counted(call), options.signal);
     });
-    reply.then(
-      () => watcher.answered(),
-      (error: unknown) => watcher.failed(error),
+    const answer = reply.then(
+      (message) => {
+        watcher.answered();
+        return message;
+      },
+      async (error: unknown) => {
+        throw await watcher.failed(error);
+      },
     );
     const open = call as grpc.ClientWritableStream<MessageShape<I>>;
     const writing = write(open).catch((error: unknown) => {
@@ -130,7 +185,7 @@ export class Rpc {
     });
     // A reply counts even if it interrupted the writer. If the source failed, its error counts, and not that of the
     // call that was cancelled for it.
-    return await Promise.race([reply, writing.then(() => reply)]);
+    return await Promise.race([answer, writing.then(() => answer)]);
   }
 
   serverStream<I extends DescMessage, O extends DescMessage>(
@@ -138,40 +193,39 @@ export class Rpc {
     request: MessageInitShape<I>,
     options: CallOptions = {},
   ): ServerStream<MessageShape<O>> {
-    options.signal?.throwIfAborted();
-    const client = this.#client;
+    const { client, metadata, watcher } = this.#begin(options);
     const call = client.makeServerStreamRequest(
       pathOf(method),
       encoder(method.input as Schema<I>),
       decoder(method.output as Schema<O>),
       create(method.input as Schema<I>, request as never) as MessageShape<I>,
-      new grpc.Metadata(),
+      metadata,
       withDeadline(options),
     );
-    return new ServerStream(call, options.signal, this.#watched(client, options.signal));
+    return new ServerStream(this.#counted(call), options.signal, watcher);
   }
 
   bidi<I extends DescMessage, O extends DescMessage>(
     method: DescMethodBiDiStreaming<I, O>,
     options: CallOptions = {},
   ): BidiStream<MessageShape<I>, MessageShape<O>> {
-    options.signal?.throwIfAborted();
-    const client = this.#client;
+    const { client, metadata, watcher } = this.#begin(options);
     const call = client.makeBidiStreamRequest<MessageShape<I>, MessageShape<O>>(
       pathOf(method),
       encoder(method.input as Schema<I>),
       decoder(method.output as Schema<O>),
-      new grpc.Metadata(),
+      metadata,
       withDeadline(options),
     );
-    return new BidiStream(call, options.signal, this.#watched(client, options.signal));
+    return new BidiStream(this.#counted(call), options.signal, watcher);
   }
 }
 
 /** Learns from calls whether their connection works. */
 interface Watcher {
   answered(): void;
-  failed(error: unknown): void;
+  /** Resolves with the error to be thrown. */
+  failed(error: unknown): Promise<unknown>;
   abandoned(): void;
 }
 
@@ -208,9 +262,7 @@ export class ServerStream<O> {
       }
     } catch (error) {
       this.#signal?.throwIfAborted();
-      const known = errorOfCall(error);
-      this.#watcher.failed(known);
-      throw known;
+      throw await this.#watcher.failed(errorOfCall(error));
     } finally {
       this.#call.cancel();
     }

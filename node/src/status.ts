@@ -1,6 +1,8 @@
 // The state of an upload, and the limits of the server, as plain objects with numbers and dates.
 import type { Duration } from "@bufbuild/protobuf/wkt";
 
+import { access } from "./access.js";
+import type { Access } from "./access.js";
 import { errorOfParts } from "./errors.js";
 import type { ConexionesError } from "./errors.js";
 import { Upload_State } from "./gen/conexiones/v1/uploads_pb.js";
@@ -25,6 +27,8 @@ export interface Upload {
   user: string;
   /** The name that the image will have; "" if it was not given. */
   name: string;
+  /** Who created it, as in `Image.owner`. */
+  owner: string;
   createTime: Date;
   updateTime: Date;
   expireTime: Date;
@@ -58,15 +62,17 @@ export interface Limits {
   maxOpenBytes: number;
   /** Undefined if the server makes no renditions. */
   renditions: RenditionLimits | undefined;
+  /** Who this client is, its own limits and its use of them; undefined if the server is too old to say. */
+  access: Access | undefined;
 }
 
 export function upload(message: UploadMessage | undefined): Upload {
   if (!message) throw new TypeError("The server sent a reply without its upload.");
   const { id, state, committedSize, sizeBytes, writerEpoch, user, name, createTime, updateTime, expireTime } = message;
-  const { image: stored, failure } = message;
+  const { image: stored, failure, owner } = message;
   return {
     ...{ id, state: Upload_State[state] as UploadState, committedSize: Number(committedSize) },
-    ...{ sizeBytes: sizeBytes === undefined ? undefined : Number(sizeBytes), writerEpoch: Number(writerEpoch), user, name },
+    ...{ sizeBytes: sizeBytes === undefined ? undefined : Number(sizeBytes), writerEpoch: Number(writerEpoch), user, name, owner },
     ...{ createTime: date(createTime), updateTime: date(updateTime), expireTime: date(expireTime) },
     image: stored && image(stored),
     failure: failure && errorOfParts(failure.code, failure.message, failure.details),
@@ -87,6 +93,7 @@ export function limits(message: GetLimitsResponse): Limits {
     maxOpenUploads: Number(message.maxOpenUploads),
     maxOpenBytes: Number(message.maxOpenBytes),
     renditions: message.renditions && renditionLimits(message.renditions),
+    access: message.access && access(message.access),
   };
 }
 

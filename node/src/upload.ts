@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { Backoff, retrying, timesOf } from "./backoff.js";
 import type { Times } from "./backoff.js";
 import { Digest, KnownDigest } from "./digest.js";
-import { ConexionesError, Code, errorOfParts, isRetryable } from "./errors.js";
+import { AccessError, ConexionesError, Code, errorOfParts, isRetryable } from "./errors.js";
 import { check, digest, flag, listener, milliseconds, signal, text, whole } from "./fields.js";
 import type { Checks } from "./fields.js";
 import { Upload_State, UploadService } from "./gen/conexiones/v1/uploads_pb.js";
@@ -272,7 +272,7 @@ class Uploading {
   async #giveUp(id: string, error: unknown): Promise<void> {
     if (this.#resume) {
       // An interrupted upload can be resumed; one that the server refused cannot.
-      if (error instanceof ConexionesError && !isRetryable(error) && !INTERRUPTED.has(error.reason)) {
+      if (error instanceof ConexionesError && !isRetryable(error) && !isInterrupted(error)) {
         await this.#resume.remove();
       }
       return;
@@ -292,6 +292,11 @@ class Expired extends Error {
 
 /** Reasons for which an upload was stopped, although the server did not refuse it. */
 const INTERRUPTED = new Set<string>(["DEADLINE_EXCEEDED", "CANCELLED", "WRITER_FENCED"]);
+
+/** Whether the same upload may go on later: with another token, or when there is room in the quota. */
+function isInterrupted(error: ConexionesError): boolean {
+  return error instanceof AccessError || error.reason === "QUOTA_EXCEEDED" || INTERRUPTED.has(error.reason);
+}
 
 function isLost(state: Upload_State): boolean {
   return [Upload_State.FAILED, Upload_State.CANCELLED, Upload_State.EXPIRED].includes(state);

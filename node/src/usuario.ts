@@ -1,7 +1,9 @@
 // The tutorial's calls, under the names of its contract.
 import { create } from "@bufbuild/protobuf";
+import type { ClientWritableStream } from "@grpc/grpc-js";
 
-import { Code, errorOfParts, ImageError } from "./errors.js";
+import { Backoff, retrying } from "./backoff.js";
+import { Code, errorOfParts, ImageError, isRefused } from "./errors.js";
 import type { ConexionesError } from "./errors.js";
 import { bytes, check, int32, invalid, milliseconds, signal, text, whole } from "./fields.js";
 import type { Checks } from "./fields.js";
@@ -12,7 +14,7 @@ import { imageInfo, user } from "./images.js";
 import type { ImageInfo, User } from "./images.js";
 import { CALL, written } from "./rpc.js";
 import type { BidiStream, CallOptions, Rpc } from "./rpc.js";
-import type { UploadSource } from "./sources.js";
+import type { Source, UploadSource } from "./sources.js";
 import { withSource } from "./upload.js";
 
 export interface UserRequest {
@@ -85,24 +87,26 @@ export async function streamImage(
   rpc: Rpc,
   from: UploadSource,
   options: StreamOptions,
+  { patienceMs }: { patienceMs: number },
 ): Promise<UserReply> {
   const { chunkSize = FRAGMENT_BYTES, timeoutMs } = options;
   return await withSource(from, options, STREAM, async (source, signal) => {
-    const reply = await rpc.clientStream(
-      method.getStreamImage,
-      async (call) => {
-        for (let offset = 0; ; ) {
-          const image = await source.read(offset, chunkSize);
-          if (image.length === 0 || !(await written(call, create(GetImageSchema, { image })))) break;
-          offset += image.length;
-          source.release(offset);
-        }
-        call.end();
-      },
-      { timeoutMs, signal },
-    );
-    return userReply(reply);
+    const attempt = () =>
+      rpc.clientStream(method.getStreamImage, (call) => writeFragments(call, source, chunkSize), { timeoutMs, signal });
+    // Retrying what the server has begun could store the image twice.
+    const repeatable = (error: unknown) => source.again && isRefused(error);
+    return userReply(await retrying(new Backoff(rpc, patienceMs, signal), attempt, repeatable));
   });
+}
+
+async function writeFragments(call: ClientWritableStream<GetImage>, source: Source, chunkSize: number): Promise<void> {
+  for (let offset = 0; ; ) {
+    const image = await source.read(offset, chunkSize);
+    if (image.length === 0 || !(await written(call, create(GetImageSchema, { image })))) break;
+    offset += image.length;
+    source.release(offset);
+  }
+  call.end();
 }
 
 export async function* imageStream(

@@ -14,6 +14,8 @@ export interface WatchOptions {
   resumeToken?: string | undefined;
   /** Only images of this user. */
   user?: string | undefined;
+  /** Only images of this owner, such as "token:backend". */
+  owner?: string | undefined;
   /** Ends watching; `signal.reason` is thrown. */
   signal?: AbortSignal | undefined;
   /** Called for every heartbeat of the server: when it begins to listen, and every 20 seconds without an event. */
@@ -34,7 +36,7 @@ export type WatchEvent =
   | { kind: "resync"; resumeToken: string };
 
 const WATCH: Checks<WatchOptions> = {
-  ...{ resumeToken: text, user: text, signal, onHeartbeat: listener, silenceMs: milliseconds, patienceMs: milliseconds },
+  ...{ resumeToken: text, user: text, owner: text, signal, onHeartbeat: listener, silenceMs: milliseconds, patienceMs: milliseconds },
 };
 
 /** The time of two heartbeats, and a little more. */
@@ -45,13 +47,13 @@ export async function* watch(
   options: WatchOptions & { patienceMs: number },
 ): AsyncGenerator<WatchEvent, void, undefined> {
   check(options, WATCH);
-  const { user = "", onHeartbeat, silenceMs = SILENCE_MS, patienceMs } = options;
+  const { user = "", owner = "", onHeartbeat, silenceMs = SILENCE_MS, patienceMs } = options;
   const scope = new Scope(options.signal, undefined);
   const backoff = new Backoff(rpc, patienceMs, scope.signal);
   let resumeToken = options.resumeToken ?? "";
   try {
     for (;;) {
-      const request = { resumeToken, user };
+      const request = { resumeToken, user, owner };
       const stream = rpc.serverStream(ImageService.method.watchImages, request, { signal: scope.signal });
       const listen = () => setTimeout(() => stream.abandon(), Math.min(silenceMs, LONGEST_TIMER_MS));
       let silence = listen();

@@ -15,6 +15,7 @@ import type { Progress, UploadSource } from "conexiones";
 
 import { UploadService } from "../src/gen/conexiones/v1/uploads_pb.js";
 import { Rpc } from "../src/rpc.js";
+import { Shown } from "../src/shown.js";
 import { address, bmp, brokenNetwork, client, elephant, folder, hex, MiB, photograph, pieces, sha256 } from "./support.js";
 
 const conexiones = client();
@@ -197,7 +198,7 @@ describe("an upload", () => {
 
   it("can be looked at and given up", async () => {
     // upload() does not reveal the id of an upload in progress, so the test takes it from the protocol.
-    const rpc = new Rpc(address, credentials.createInsecure(), {});
+    const rpc = new Rpc(address, credentials.createInsecure(), { encrypted: false, cert: false }, new Shown(undefined, undefined), {});
     const request = { requestId: randomUUID(), user: "Eva", sizeBytes: 1_000_000n };
     const { upload: begun } = await rpc.unary(UploadService.method.createUpload, request);
     rpc.close();

@@ -22,7 +22,7 @@ DESTROYED = {
     "a stream that is ended meanwhile": GONE,
     "a stream that never drains, aborted": {"AbortError"},
     "a stream that never ends, aborted": {"AbortError"},
-    "a source that fails before it is read": {"UnavailableError"},
+    "a source that fails before it is read": {"UnreachableError"},
     "a source that was aborted before": {"AbortError"},
     "a source with a wrong option": {"INVALID_FIELD"},
 }
