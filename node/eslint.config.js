@@ -21,6 +21,8 @@ const page = [
   "document",
   "getComputedStyle",
   "history",
+  "localStorage",
+  "sessionStorage",
   "indexedDB",
   "innerHeight",
   "innerWidth",
