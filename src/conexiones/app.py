@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from conexiones.adapters.blobs.local.store import LocalStore
@@ -23,7 +24,7 @@ from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError
 from conexiones.ports.records import UploadQuota
-from conexiones.principals import EVERYBODY, SCOPES, Principal
+from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
 from conexiones.services.details import packed
@@ -113,7 +114,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         )
     cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
     credentials = SqliteCredentials(catalog)
-    directory = Directory(credentials)
+    directory = Directory(credentials, allowance=_allowance(settings))
     links = Links(credentials, directory)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
@@ -193,16 +194,24 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     return Front(router, settings, access=access, resources=resources, on_drain=drain, steps=steps)
 
 
+def _allowance(settings: Settings) -> Allowance:
+    """The limits of callers with an owner whose credential says nothing of its own."""
+    return Allowance(calls_per_second=settings.rate_calls, bytes_per_second=settings.rate_bytes)
+
+
 def _access(settings: Settings, directory: Directory, links: Links) -> Access:
     """How callers show who they are."""
-    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX)]
+    anonymous = Allowance(
+        calls_per_second=settings.anonymous_rate_calls, bytes_per_second=settings.anonymous_rate_bytes
+    )
+    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX, allowance=anonymous)]
     if settings.auth != "required":
-        return Access(sources, nobody=EVERYBODY)
+        return Access(sources, nobody=replace(EVERYBODY, allowance=anonymous))
     sources.append(Bearer(directory.principal))
     if settings.tls_client_ca:
         sources.append(CertificateSource(_any_certificate))
     scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
-    return Access(sources, nobody=Principal(scopes=scopes))
+    return Access(sources, nobody=Principal(scopes=scopes, allowance=anonymous))
 
 
 def _any_certificate(subject: str) -> Principal:

@@ -18,6 +18,7 @@ from conexiones.transport.chain.limits import Limits
 from conexiones.transport.chain.log import log
 from conexiones.transport.chain.memory import Memory
 from conexiones.transport.chain.patience import Patience
+from conexiones.transport.chain.rates import Rates
 from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
 from conexiones.transport.chain.unread import read_the_rest
@@ -80,6 +81,7 @@ class Front:
                 guard,
                 log,
                 access,
+                Rates(),
                 self._cut,
                 Deadline(),
                 self._admission,

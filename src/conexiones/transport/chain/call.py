@@ -12,6 +12,7 @@ from conexiones.principals import EVERYBODY, Need, Principal
 from conexiones.shares import Caller, client_of
 from conexiones.transport.chain.body import Body
 from conexiones.transport.chain.memory import Lease
+from conexiones.transport.chain.pace import Pace
 from conexiones.transport.chain.replies import FREE, Large, Outgoing, Replies
 from conexiones.transport.chain.turn import Turn
 
@@ -78,6 +79,7 @@ class Call:
     __slots__ = (
         "_caller",
         "_index",
+        "_pace",
         "_send",
         "answer",
         "body",
@@ -137,6 +139,7 @@ class Call:
         self.reply_headers: Headers = []
         self.reply_trailers: Headers = []
         self._caller: Caller | None = None
+        self._pace: Pace | None = None
         self._index = index
         self._send = send
 
@@ -169,6 +172,10 @@ class Call:
         if principal.owner and principal.terms is None:
             self._caller = Caller(f"owner {principal.owner}", self.caller.connection)
 
+    def pace_by(self, pace: Pace) -> None:
+        """Has the bytes of the call wait for the rate of its caller from now on."""
+        self._pace = self.body.pace = pace
+
     def release(self) -> None:
         """Gives back the memory of the message that is worked on, and the turn, before the handler waits for
         something."""
@@ -189,6 +196,8 @@ class Call:
 
     async def send(self, message: Any) -> None:
         """ASGI's send(). If the client has gone away, sets `gone` and raises Cancelled."""
+        if self._pace is not None and (body := message.get("body")):
+            self._pace.sent(len(body))
         try:
             await self._send(message)
         except OSError as error:
@@ -205,6 +214,9 @@ class Call:
         """Sends a piece of the body, behind which others come. It waits until Envoy has room, and keeps no
         copy of the piece while it does. Raises what `send` raises, and ClientStalled."""
         outgoing, size = self.sends(), len(data)
+        if self._pace is not None:
+            await self._rest(self._pace, size)
+            self._pace.sent(size)
         taking = self._send({"type": "http.response.body", "body": data, "more_body": True})
         del data
         if outgoing is not None:
@@ -222,9 +234,29 @@ class Call:
             if outgoing is not None:
                 outgoing.took(size)
 
+    async def _rest(self, pace: Pace, size: int) -> None:
+        """Waits for the pace. Raises ClientStalled if others need the memory meanwhile."""
+        seconds = pace.due_to_send(size)
+        if not seconds:
+            return
+        outgoing = self.sends()
+        if outgoing is not None:
+            outgoing.begin(resting=True)
+        try:
+            await pace.rest(size, seconds)
+        except asyncio.CancelledError:
+            if outgoing is None or (ending := outgoing.ended()) is None:
+                raise
+            raise ending from None
+        finally:
+            if outgoing is not None:
+                outgoing.rested()
+
     async def room_for(self, size: int) -> None:
-        """Waits for memory for a reply of that size. To be called before the response begins. Raises
-        ServerBusy."""
+        """Waits for memory for a reply of that size, and for the rate of its caller. To be called before the
+        response begins. Raises ServerBusy, ClientStalled."""
+        if size > FREE and self._pace is not None:
+            await self._rest(self._pace, size)
         if size > FREE and (outgoing := self.sends()) is not None:
             await outgoing.hold_for(size)
 
