@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from conexiones.adapters.audit.file import AuditFile
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.access import SqliteCredentials
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
@@ -23,6 +24,7 @@ from conexiones.domain.uploads import Uploads
 from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError
+from conexiones.ports.audit import AuditEntry
 from conexiones.ports.records import UploadQuota
 from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
@@ -37,6 +39,7 @@ from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
 from conexiones.transport.chain.access import Access, Source
+from conexiones.transport.chain.audit import Audit
 from conexiones.transport.chain.bearer import Bearer
 from conexiones.transport.chain.certificate import CertificateSource
 from conexiones.transport.chain.link import LinkSource
@@ -130,6 +133,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     gallery = Gallery(catalog, store.blobs, renditions)
     watching = Watching(catalog)
     page = Page()
+    audit = AuditFile(settings.audit_log) if settings.audit_log else None
     health = HealthService(SERVICES)
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
     rpcs = routes(
@@ -153,13 +157,16 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
         async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
+            if audit:
+                await audit.open()
+                stack.push_async_callback(audit.close)
             await asyncio.to_thread(store.refuse_without, settings.data_dir / CATALOG)
             stack.push_async_callback(catalog.close)
             await catalog.open()
             await directory.open()
             await links.open()
             if settings.auth == "required":
-                await _first_admin(directory, settings.data_dir)
+                await _first_admin(directory, settings.data_dir, audit)
             stack.push_async_callback(store.close)
             await store.open()
             stack.push_async_callback(cache.close)
@@ -191,7 +198,16 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     router = Router(rpcs, images=files, page=page, details=packed, hosts=hosts)
     access = _access(settings, directory, links)
     directory.on_end = access.end
-    return Front(router, settings, access=access, resources=resources, on_drain=drain, steps=steps)
+    return Front(
+        router,
+        settings,
+        access=access,
+        resources=resources,
+        on_drain=drain,
+        on_hangup=audit.open_again if audit else lambda: None,
+        audit=Audit(audit) if audit else None,
+        steps=steps,
+    )
 
 
 def _allowance(settings: Settings) -> Allowance:
@@ -220,7 +236,7 @@ def _any_certificate(subject: str) -> Principal:
     return Principal(subject=f"certificate:{subject}", scopes=frozenset(SCOPES))
 
 
-async def _first_admin(directory: Directory, folder: Path) -> None:
+async def _first_admin(directory: Directory, folder: Path, audit: AuditFile | None) -> None:
     """Makes the first token of the administrator. It is in its file before it is in the catalog: a start that
     is killed in between goes on with the token in the file. Raises OSError."""
     if directory.has_admin():
@@ -229,7 +245,9 @@ async def _first_admin(directory: Directory, folder: Path) -> None:
     if not is_secret(secret):
         secret = mint(TOKEN)
         await asyncio.to_thread(admin_token.write, folder, secret)
-    await directory.create_token("admin", SCOPES, secret=secret)
+    made = (await directory.create_token("admin", SCOPES, secret=secret)).credential
+    if audit:
+        audit.write(AuditEntry(time=made.create_time, event="token.created", kind="token", id=made.id))
 
 
 async def _watch(catalog: SqliteCatalog, store: LocalStore, *, on_gone: Callable[[], None]) -> None:

@@ -176,6 +176,12 @@ class Settings:
     anonymous_rate_bytes: int | None = _setting(
         _size, "", "Bytes a second that all such callers at one address may send and get together."
     )
+    audit_log: Path | None = _setting(
+        _path,
+        "",
+        "A file to which a JSON line is appended for each change and for each call that is refused access."
+        " SIGHUP opens it again.",
+    )
     cors_origins: tuple[str, ...] = _setting(
         _words,
         "",
@@ -250,7 +256,8 @@ class Settings:
     log_level: str = _setting(
         _level,
         "info",
-        "The least severe level to log: debug, info, warning or error. `trace` adds Envoy's own debugging.",
+        "The least severe level to log: debug, info, warning or error. `trace` adds Envoy's own debugging,"
+        " without the headers of requests.",
     )
 
     @classmethod

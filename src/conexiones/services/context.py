@@ -21,5 +21,10 @@ class Context(Protocol):
     def subject(self) -> str: ...
     @property
     def principal(self) -> Principal: ...
+    def changed(self, event: str, object_id: str, outcome: str = "OK") -> None:
+        """The call has changed something, which is durable: for the audit log. `event` is the kind of the
+        object and what happened to it, such as "image.stored"; `outcome` is the reason of an error, if it has
+        come to nothing."""
+
     def release(self) -> None:
         """The handler has dropped the large field of its request, whose memory goes to others."""

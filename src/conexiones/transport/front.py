@@ -9,6 +9,7 @@ from typing import Any
 from conexiones.settings import Settings
 from conexiones.transport.chain.access import Access
 from conexiones.transport.chain.admission import Admission
+from conexiones.transport.chain.audit import Audit
 from conexiones.transport.chain.call import Receive, Send
 from conexiones.transport.chain.cut import Cut
 from conexiones.transport.chain.deadline import Deadline
@@ -32,7 +33,8 @@ _log = logging.getLogger("conexiones.front")
 class Front:
     """`resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins.
 
-    `access` finds out who calls. `steps` are further steps of the chain, around all others.
+    `access` finds out who calls; `audit` writes down what they change, and who is refused. `steps` are
+    further steps of the chain, around all others. `on_hangup` is called when the supervisor gets SIGHUP.
     """
 
     def __init__(
@@ -43,11 +45,14 @@ class Front:
         access: Access,
         resources: Callable[[], AbstractAsyncContextManager[None]],
         on_drain: Callable[[], None],
+        on_hangup: Callable[[], None] = lambda: None,
+        audit: Audit | None = None,
         steps: Sequence[Step] = (),
     ) -> None:
         self._router = router
         self._resources = resources
         self._on_drain = on_drain
+        self._on_hangup = on_hangup
         self._control: Control | None = None
         patience = Patience(
             stall_seconds=settings.stall_seconds,
@@ -80,6 +85,7 @@ class Front:
                 *steps,
                 guard,
                 log,
+                *([audit] if audit else ()),
                 access,
                 Rates(),
                 self._cut,
@@ -141,6 +147,8 @@ class Front:
                 self.drain()
             elif event["event"] == "cut":
                 self._cut.all()
+            elif event["event"] == "hangup":
+                self._on_hangup()
 
     def drain(self) -> None:
         """Admits no more calls, and tells the supervisor when those under way have ended."""

@@ -21,6 +21,9 @@ Send = Callable[[Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Endpoint = Callable[["Call"], Awaitable[None]]
 
+OnChange = Callable[["Call", str, str, str], None]
+"""Takes the call, what has happened, the id of what it has happened to, and the outcome."""
+
 Kind = Literal["grpc", "connect", "connect-stream", "http"]
 """The protocols. gRPC-Web is not among them, because Envoy turns it into gRPC."""
 
@@ -73,7 +76,7 @@ class Call:
     handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end. `turn`
     is that of a call with one request and one reply, which is taken when the request is there.
     `http_status` replaces the HTTP status of an error, in protocols whose errors have one. `error` is what
-    the call has failed with; the guard sets it.
+    the call has failed with; the guard sets it. `on_change` is told what the call changes.
     """
 
     __slots__ = (
@@ -89,6 +92,7 @@ class Call:
         "headers",
         "http_status",
         "memory",
+        "on_change",
         "outgoing",
         "path",
         "peer",
@@ -133,6 +137,7 @@ class Call:
         self.outgoing: Outgoing | None = None
         self.principal: Principal = EVERYBODY
         self.error: ConexionesError | None = None
+        self.on_change: OnChange | None = None
         self.gone = False
         self.http_status: int | None = None
         self.turn: Turn | None = None
@@ -171,6 +176,11 @@ class Call:
         self.principal = principal
         if principal.owner and principal.terms is None:
             self._caller = Caller(f"owner {principal.owner}", self.caller.connection)
+
+    def changed(self, event: str, object_id: str, outcome: str = "OK") -> None:
+        """Says that the call has changed something, for the audit log. See Context."""
+        if self.on_change is not None:
+            self.on_change(self, event, object_id, outcome)
 
     def pace_by(self, pace: Pace) -> None:
         """Has the bytes of the call wait for the rate of its caller from now on."""

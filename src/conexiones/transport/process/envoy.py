@@ -49,19 +49,14 @@ _PROXY_PROTOCOL = {
     "typed_config": {"@type": f"{TYPE}filters.listener.proxy_protocol.v3.ProxyProtocol"},
 }
 
-_NUMBER_CONNECTIONS = {
-    "name": "envoy.http.early_header_mutation.header_mutation",
-    "typed_config": {
-        "@type": f"{TYPE}http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        "mutations": [
-            {
-                "append": {
-                    "header": {"key": CONNECTION.decode(), "value": "%CONNECTION_ID%"},
-                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                }
-            }
-        ],
-    },
+# Envoy gives each request an id, unless it has one. No client chooses its own: only proxies that are trusted.
+_REMOVE_REQUEST_ID = {"remove": "x-request-id"}
+
+_NUMBER_CONNECTION = {
+    "append": {
+        "header": {"key": CONNECTION.decode(), "value": "%CONNECTION_ID%"},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
 }
 
 # A cluster that no request reaches, since pyvoy's filter answers all of them. Envoy's CORS filter wants a
@@ -200,8 +195,8 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
     # The client is the peer, or what the proxies that are trusted say; clients cannot add to that.
     manager["use_remote_address"] = True
     manager["xff_num_trusted_hops"] = settings.trusted_proxies
-    if settings.trusted_proxies:
-        manager["early_header_mutation_extensions"] = [_NUMBER_CONNECTIONS]
+    mutation = _NUMBER_CONNECTION if settings.trusted_proxies else _REMOVE_REQUEST_ID
+    manager["early_header_mutation_extensions"] = [_early(mutation)]
     # Envoy removes the header that clients send. With a client CA it sets its own for verified certificates.
     if settings.tls_client_ca:
         manager["forward_client_cert_details"] = "SANITIZE_SET"
@@ -222,6 +217,17 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
         # SETTINGS_MAX_FRAME_SIZE, for which Envoy has no field. Parts of a frame are passed on as they come.
         "custom_settings_parameters": [{"identifier": 5, "value": 2**18}],
         "connection_keepalive": {"interval": "30s", "timeout": "20s"},
+    }
+
+
+def _early(mutation: dict[str, Any]) -> dict[str, Any]:
+    """A change of the headers of requests before anything else looks at them."""
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": f"{TYPE}http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": [mutation],
+        },
     }
 
 

@@ -3,7 +3,7 @@
 It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until both
 processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain: new calls
 are refused, and those in flight have `grace_seconds`; a second signal ends the server at once. SIGHUP reads
-the certificates again; a server without certificates drains.
+the certificates again, and opens the audit log again; a server that has neither drains.
 """
 
 import asyncio
@@ -43,6 +43,9 @@ _CUT_SECONDS = 1.0
 
 _EXIT_SECONDS = 5.0
 """Time that Envoy has to exit after it was told to, before it gets SIGKILL."""
+
+_TELLS_HEADERS = ("http", "rbac", "jwt", "lua", "quic", "quic_stream")
+"""Parts of Envoy that would log the headers of requests with `trace`, and so tokens, cookies and links."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -86,8 +89,9 @@ class Supervisor:
                 background.append(asyncio.create_task(self._listen(line)))
                 background.append(asyncio.create_task(pressure.watch()))
                 background.append(asyncio.create_task(routes.watch()))
+                if settings.tls_cert or settings.audit_log:
+                    loop.add_signal_handler(signal.SIGHUP, _on_hangup(secrets, line))
                 if settings.tls_cert:
-                    loop.add_signal_handler(signal.SIGHUP, secrets.again)
                     background.append(asyncio.create_task(secrets.watch()))
                 on_ready(address)
                 ended = asyncio.create_task(process.wait())
@@ -126,6 +130,8 @@ class Supervisor:
             "--disable-hot-restart",
             "--log-level",
             "debug" if self._settings.log_level == "trace" else "warning",
+            "--component-log-level",
+            ",".join(f"{component}:warning" for component in _TELLS_HEADERS),
             "--drain-time-s",
             str(max(1, round(self._settings.grace_seconds))),
             "--drain-strategy",
@@ -243,6 +249,16 @@ def _on_signal(stop: asyncio.Event, process: asyncio.subprocess.Process) -> Call
         stop.set()
 
     return on_signal
+
+
+def _on_hangup(secrets: Secrets, line: control.Control) -> Callable[[], None]:
+    """The handler of SIGHUP: files that were replaced are opened again."""
+
+    def on_hangup() -> None:
+        secrets.again()
+        line.say("hangup")
+
+    return on_hangup
 
 
 async def _first(process: asyncio.subprocess.Process, wait: Any, seconds: float | None = None) -> None:
