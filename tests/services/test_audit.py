@@ -190,6 +190,9 @@ def test_refusals(audited: Audited) -> None:
     assert who["SCOPE_MISSING"] == who["RATE_EXCEEDED"]
     assert who["SCOPE_MISSING"] == {"subject": "token:somebody", "credential": token}
     assert who["TOKEN_UNKNOWN"] == {"subject": "", "credential": ""}
+    audited.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=token), audited.admin)
+    refused(audited.limits, secret)
+    assert audited.lines(12)[-1]["principal"] == {"subject": "", "credential": token}
 
 
 def test_each_call_has_an_id_that_the_client_does_not_choose(audited: Audited) -> None:

@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
+from dataclasses import replace
 
 from conexiones.errors import (
     ConexionesError,
@@ -81,7 +82,11 @@ class Audit(OnLoop):
         image = call.path.removeprefix(_PREFIX) if call.path.startswith(_PREFIX) else ""
         kind = "image" if image else ""
         self._log.write(
-            _entry(call, event="refused", kind=kind, id=image, outcome=error.reason, left_out=left_out)
+            replace(
+                _entry(call, event="refused", kind=kind, id=image, outcome=error.reason),
+                credential=call.principal.credential or getattr(error, "credential", ""),
+                left_out=left_out,
+            )
         )
 
     def _tell(self) -> None:
@@ -94,7 +99,7 @@ class Audit(OnLoop):
             )
 
 
-def _entry(call: Call, *, event: str, kind: str, id: str, outcome: str, left_out: int = 0) -> AuditEntry:
+def _entry(call: Call, *, event: str, kind: str, id: str, outcome: str) -> AuditEntry:
     host, port = call.peer or ("", 0)
     principal = call.principal
     return AuditEntry(
@@ -108,7 +113,6 @@ def _entry(call: Call, *, event: str, kind: str, id: str, outcome: str, left_out
         credential=principal.credential,
         peer=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         request_id=_request_id(call),
-        left_out=left_out,
     )
 
 
