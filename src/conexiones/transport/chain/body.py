@@ -17,7 +17,7 @@ class Body:
     """Read by one task at a time. `on_end` is called when the body has ended.
 
     `end_wait` ends the wait for the client: whoever watches the clients (patience.py) decides when. With a
-    `pace`, reads wait for that first, which is no stall of the client.
+    `pace`, pieces wait for that, which is no stall of the client.
     """
 
     __slots__ = (
@@ -64,8 +64,6 @@ class Body:
         task = self._reader = asyncio.current_task()
         self._since = time.monotonic()
         try:
-            if self.pace is not None and (seconds := self.pace.due_to_read()):
-                await self._rest(self.pace, seconds)
             event = await self._receive()
         except asyncio.CancelledError:
             error, self._ending = self._ending, None
@@ -85,18 +83,28 @@ class Body:
         self._waited += time.monotonic() - self._since
         self._came += len(piece)
         if self.pace is not None:
-            self.pace.came(len(piece))
+            try:
+                if seconds := self.pace.due(len(piece)):
+                    await self._rest(self.pace, len(piece), seconds)
+            finally:
+                self.pace.moved(len(piece))  # it has come, even if nobody wants it any more
         return piece
 
-    async def _rest(self, pace: Pace, seconds: float) -> None:
-        self._resting = True
+    async def _rest(self, pace: Pace, size: int, seconds: float) -> None:
+        """Keeps a piece that has come until it is paid for. Raises what `end_wait` was given."""
+        task = self._reader = asyncio.current_task()
+        self._since, self._resting = time.monotonic(), True
         try:
-            await pace.rest_to_read(seconds)
+            await pace.rest(size, seconds)
+        except asyncio.CancelledError:
+            error, self._ending = self._ending, None
+            if error is None or task is None:
+                raise
+            task.uncancel()
+            raise error from None
         finally:
-            self._resting = False
-        now = time.monotonic()
-        self._rested += now - self._since
-        self._since = now
+            self._reader, self._resting = None, False
+            self._rested += time.monotonic() - self._since
 
     async def discard(self, most: int, *, pause: float) -> int | None:
         """Drops what still comes, until nothing has come for `pause` seconds, or `most` bytes have come, and

@@ -207,7 +207,7 @@ class Call:
     async def send(self, message: Any) -> None:
         """ASGI's send(). If the client has gone away, sets `gone` and raises Cancelled."""
         if self._pace is not None and (body := message.get("body")):
-            self._pace.sent(len(body))
+            self._pace.moved(len(body))
         try:
             await self._send(message)
         except OSError as error:
@@ -226,7 +226,7 @@ class Call:
         outgoing, size = self.sends(), len(data)
         if self._pace is not None:
             await self._rest(self._pace, size)
-            self._pace.sent(size)
+            self._pace.moved(size)
         taking = self._send({"type": "http.response.body", "body": data, "more_body": True})
         del data
         if outgoing is not None:
@@ -246,7 +246,7 @@ class Call:
 
     async def _rest(self, pace: Pace, size: int) -> None:
         """Waits for the pace. Raises ClientStalled if others need the memory meanwhile."""
-        seconds = pace.due_to_send(size)
+        seconds = pace.due(size)
         if not seconds:
             return
         outgoing = self.sends()

@@ -24,7 +24,7 @@ class Bucket:
     """A token bucket: it holds `burst` at most, and gets `rate` in a second. Its level may be negative: what
     came was more than there was.
 
-    `promised` is what those wait for who wait.
+    `promised` is what those wait for who wait: it may come in addition to the burst.
     """
 
     __slots__ = ("_least", "_time", "burst", "level", "promised", "rate")
@@ -40,7 +40,7 @@ class Bucket:
     def fill(self, rate: float) -> None:
         """Adds what has come in since the last time, of which there is `rate` in a second from now on."""
         now = time.monotonic()
-        self.level = min(self.burst, self.level + (now - self._time) * self.rate)
+        self.level = min(self.burst + self.promised, self.level + (now - self._time) * self.rate)
         self._time = now
         if rate != self.rate:
             self.rate, self.burst = rate, max(self._least, rate * BURST_SECONDS)
@@ -66,36 +66,18 @@ class Bucket:
 
 
 class Pace:
-    """The pace of one call: its bytes are charged to the bucket of its caller, and the call waits until they
-    are paid for. Belongs to one event loop."""
+    """The pace of one call: its bytes are charged to the bucket of its caller, and wait until they are paid
+    for. Belongs to one event loop."""
 
-    __slots__ = ("_ahead", "_bucket", "_came", "_last")
+    __slots__ = ("_bucket", "_moved")
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._came = 0  # bytes in both directions
-        self._last = 0  # bytes of the piece that was read last
-        self._ahead = 0  # what was charged already for the next one, which may have about as many
+        self._moved = 0  # bytes in both directions
 
-    def due_to_read(self) -> float:
-        """Seconds for which the next piece has to wait. What comes then is told to `came`."""
-        return self.due_to_send(self._last) if not self._ahead else 0.0
-
-    async def rest_to_read(self, seconds: float) -> None:
-        """Waits for them."""
-        await self.rest(self._last, seconds)
-        self._ahead = self._last
-        self._bucket.level -= self._ahead
-
-    def came(self, size: int) -> None:
-        """A piece of the request has come."""
-        self._bucket.level -= size - self._ahead
-        self._ahead, self._last = 0, size
-        self._came += size
-
-    def due_to_send(self, size: int) -> float:
-        """Seconds for which so many bytes have to wait before they go out."""
-        if self._came < FREE:
+    def due(self, size: int) -> float:
+        """Seconds for which so many bytes have to wait before they go on."""
+        if self._moved + size <= FREE:
             return 0.0
         bucket = self._bucket
         bucket.fill(bucket.rate)
@@ -107,9 +89,10 @@ class Pace:
         try:
             await asyncio.sleep(seconds)
         finally:
+            self._bucket.fill(self._bucket.rate)
             self._bucket.promised -= size
 
-    def sent(self, size: int) -> None:
-        """A reply goes out, or a piece of it."""
+    def moved(self, size: int) -> None:
+        """Bytes have come, or go out."""
         self._bucket.level -= size
-        self._came += size
+        self._moved += size
