@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ try:
     from google.rpc.error_details_pb2 import ErrorInfo, LocalizedMessage
     from google.rpc.status_pb2 import Status
 
+    from conexiones.addresses import loopback
     from conexiones.gen import user_pb2
 except ModuleNotFoundError as error:
     sys.exit(f"Falta el paquete {error.name}: ejecute «make demo» una vez, o use .venv/bin/python.")
@@ -69,6 +70,7 @@ def arguments(description: str) -> argparse.Namespace:
     }.items():
         variable = f"CONEXIONES_{name.upper()}"
         add(f"--{name}", type=Path, default=default(variable) or None, help=f"{text} [{variable}]")
+    # No argument has the token: lists of processes show those.
     add(
         "--timeout",
         type=float,
@@ -78,9 +80,56 @@ def arguments(description: str) -> argparse.Namespace:
     options = parser.parse_args()
     if bool(options.cert) != bool(options.key):
         sys.exit("Indique --cert y --key juntos.")
+    options.token = _token(options)
     if not options.image.is_file():
         sys.exit(f"No hay ninguna imagen en {options.image}: indique otra como primer argumento.")
     return options
+
+
+def _token(options: argparse.Namespace) -> str:
+    """The token in CONEXIONES_TOKEN, or in the file CONEXIONES_TOKEN_FILE; empty if there is none. Ends the
+    program if it would leave the machine without encryption."""
+    token, file = (os.environ.get(f"CONEXIONES_{name}", "").strip() for name in ("TOKEN", "TOKEN_FILE"))
+    if file and not token:
+        try:
+            token = Path(file).read_text().strip()
+        except OSError as error:
+            sys.exit(_file_problem(error))
+    insecure = os.environ.get("CONEXIONES_INSECURE_TOKEN", "").lower() in {"1", "true", "yes"}
+    if token and not (_encrypted(options) or insecure or _is_near(options.address)):
+        sys.exit(f"El token iría sin cifrar a {options.address}: indique --tls o --ca.")
+    return token
+
+
+def _encrypted(options: argparse.Namespace) -> bool:
+    return bool(options.tls or options.ca or options.cert)
+
+
+def _is_near(address: str) -> bool:
+    """Whether it is an address of this machine."""
+    try:
+        return bool(loopback(address))
+    except ValueError:
+        return False
+
+
+class _WithToken(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Sends a token with every call."""
+
+    def __init__(self, token: str) -> None:
+        self._metadata = [("authorization", f"Bearer {token}")]
+
+    def _send(self, call: Callable[..., object], details: grpc.ClientCallDetails, request: object) -> object:
+        details = details._replace(metadata=[*(details.metadata or ()), *self._metadata])
+        return call(details, request)
+
+    intercept_unary_unary = intercept_unary_stream = _send
+    intercept_stream_unary = intercept_stream_stream = _send
 
 
 @contextmanager
@@ -88,7 +137,7 @@ def connect(options: argparse.Namespace) -> Iterator[grpc.Channel]:
     """A channel to the server. An error in the block ends the program with one sentence."""
     try:
         with _channel(options) as channel:
-            yield channel
+            yield grpc.intercept_channel(channel, _WithToken(options.token)) if options.token else channel
     except grpc.RpcError as error:
         sys.exit(str(fault_of(error) or _no_answer(error, options.address)))
     except OSError as error:
@@ -103,7 +152,9 @@ def _channel(options: argparse.Namespace) -> grpc.Channel:
     # No options for message sizes are needed: sending has no limit by default, and replies are far smaller
     # than the default limit of 4 MiB. This option limits an attempt to connect to 10 seconds instead of 20.
     settings = [("grpc.min_reconnect_backoff_ms", 10_000)]
-    if not (options.tls or options.ca or options.cert):
+    if not _encrypted(options):
+        if options.token:
+            settings.append(("grpc.enable_http_proxy", 0))  # a proxy would read it
         return grpc.insecure_channel(options.address, settings)
     ca, key, cert = (path and path.read_bytes() for path in (options.ca, options.key, options.cert))
     return grpc.secure_channel(options.address, grpc.ssl_channel_credentials(ca, key, cert), settings)

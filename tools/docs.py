@@ -6,9 +6,11 @@ python tools/docs.py --check   prints which pages are out of date, and exits wit
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import api_page
+from click import Group
 from click.testing import CliRunner
 
 from conexiones.cli import main as cli
@@ -37,13 +39,20 @@ def settings() -> str:
 
 def commands() -> str:
     lines = ["# The command line", "", "This is what `--help` says of each command.", ""]
-    for name in ("", *sorted(cli.commands)):
-        words = name.split()
+    for words in ([], *subcommands(cli)):
         ran = CliRunner().invoke(
             cli, [*words, "--help"], prog_name="conexiones", terminal_width=100, env=NO_ENVIRONMENT
         )
         lines += [f"## `{' '.join(['conexiones', *words])}`", "", "```", ran.output.rstrip("\n"), "```", ""]
     return "\n".join(lines)
+
+
+def subcommands(group: Group) -> Iterator[list[str]]:
+    """The words of all commands, those within groups behind their group."""
+    for name, command in sorted(group.commands.items()):
+        yield [name]
+        if isinstance(command, Group):
+            yield from ([name, *words] for words in subcommands(command))
 
 
 PAGES = {"settings.md": settings, "cli.md": commands, "api.md": api_page.page}

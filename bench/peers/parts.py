@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from conexiones.ports.records import ImageRecord, UserRecord
+from conexiones.ports.records import Charge, ImageRecord, UserRecord
 from conexiones.ports.staging import Content, ResumableStaged, Staged
 
 APPENDED = "appended"
@@ -66,11 +66,18 @@ class OneShot:
 class Forgetful(SqliteCatalog):
     """A catalog that does not record the images and users it is given."""
 
-    async def add_image(self, image: ImageRecord) -> None:
+    async def add_image(self, image: ImageRecord, *, charge: Charge | None = None) -> None:
         pass
 
     async def put_user(
-        self, name: str, *, owner: str = "", pow: int | None, image: ImageRecord | None, now: int
+        self,
+        name: str,
+        *,
+        owner: str = "",
+        pow: int | None,
+        image: ImageRecord | None,
+        now: int,
+        charge: Charge | None = None,
     ) -> UserRecord:
         return UserRecord(
             name=name, pow=pow or 0, image_id=image.id if image else None, create_time=now, update_time=now

@@ -1,7 +1,8 @@
 """HOST:PORT, as people write it."""
 
 import re
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv6Address, ip_address
+from socket import SOCK_STREAM, getaddrinfo
 
 _SCHEME = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _ENCRYPTED = {"https", "grpcs"}
@@ -32,6 +33,17 @@ def split(text: str, *, any_port: bool = False) -> tuple[str, int]:
     if len(port) > 9 or not least <= int(port) <= 65535:
         raise ValueError(f"The address {text!r} has the port {port[:9]}: ports are {least} to 65535.")
     return host, int(port)
+
+
+def loopback(text: str) -> list[str]:
+    """The IP addresses of a host that is this machine; empty if any of them is another one's, or if the host
+    is not known. Names are looked up. Raises ValueError for an address that is none."""
+    host, port = split(text)
+    try:
+        found = [str(one[4][0]) for one in getaddrinfo(host, port, type=SOCK_STREAM)]
+    except (OSError, UnicodeError):
+        return []
+    return list(dict.fromkeys(found)) if all(ip_address(one).is_loopback for one in found) else []
 
 
 def _parts(text: str) -> tuple[str, str]:

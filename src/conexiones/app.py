@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from conexiones.adapters.audit.file import AuditFile
@@ -14,7 +15,10 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.adapters.system import admin_token
+from conexiones.certificate_rules import read_rules
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
+from conexiones.domain.access.certificates import Certificates, name_of
+from conexiones.domain.access.jwt import Claims
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
@@ -23,10 +27,10 @@ from conexiones.domain.status import Status
 from conexiones.domain.uploads import Uploads
 from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
-from conexiones.errors import ConexionesError
+from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
 from conexiones.ports.audit import AuditEntry
 from conexiones.ports.records import UploadQuota
-from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal
+from conexiones.principals import EVERYBODY, SCOPES, Allowance, Certificate, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
 from conexiones.services.details import packed
@@ -34,6 +38,7 @@ from conexiones.services.health import HealthService
 from conexiones.services.image_files import ImageFiles
 from conexiones.services.images import ImageService
 from conexiones.services.reflection import ReflectionService
+from conexiones.services.sessions import Sessions
 from conexiones.services.status import StatusService
 from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
@@ -41,15 +46,18 @@ from conexiones.settings import Settings
 from conexiones.transport.chain.access import Access, Source
 from conexiones.transport.chain.audit import Audit
 from conexiones.transport.chain.bearer import Bearer
-from conexiones.transport.chain.certificate import CertificateSource
+from conexiones.transport.chain.jwt import Jwt
 from conexiones.transport.chain.link import LinkSource
+from conexiones.transport.chain.session import SessionSource
 from conexiones.transport.chain.steps import Step
 from conexiones.transport.front import Front
 from conexiones.transport.http.hosts import Hosts
 from conexiones.transport.http.images import PREFIX, ImagesOverHttp
 from conexiones.transport.http.page import Page
+from conexiones.transport.http.session import SessionsOverHttp
 from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import MessageLimit
+from conexiones.watched_files import WatchedFiles
 
 CATALOG = "catalog.sqlite3"
 """The name of the catalog's file in the data folder."""
@@ -119,6 +127,9 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     credentials = SqliteCredentials(catalog)
     directory = Directory(credentials, allowance=_allowance(settings))
     links = Links(credentials, directory)
+    certificates, rules = Certificates(), None
+    if settings.certificate_rules:
+        rules = _rules(settings.certificate_rules, certificates, directory)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
@@ -133,7 +144,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     gallery = Gallery(catalog, store.blobs, renditions)
     watching = Watching(catalog)
     page = Page()
-    audit = AuditFile(settings.audit_log) if settings.audit_log else None
+    audit = _AuditLog(settings)
     health = HealthService(SERVICES)
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
     rpcs = routes(
@@ -156,17 +167,17 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
+        if rules:
+            await rules.load()
         async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
-            if audit:
-                await audit.open()
-                stack.push_async_callback(audit.close)
+            await audit.open(stack)
             await asyncio.to_thread(store.refuse_without, settings.data_dir / CATALOG)
             stack.push_async_callback(catalog.close)
             await catalog.open()
             await directory.open()
             await links.open()
             if settings.auth == "required":
-                await _first_admin(directory, settings.data_dir, audit)
+                await _first_admin(directory, settings.data_dir, audit.file, again=settings.new_admin_token)
             stack.push_async_callback(store.close)
             await store.open()
             stack.push_async_callback(cache.close)
@@ -184,6 +195,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     tasks.create_task(_describe(describing)),
                     tasks.create_task(_watch(catalog, store, on_gone=health.drain)),
                 ]
+                if rules:
+                    background.append(tasks.create_task(rules.watch()))
                 yield
                 for task in background:
                     task.cancel()
@@ -195,27 +208,71 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         origins=settings.cors_origins or (),
         secure=settings.tls_cert is not None,
     )
-    router = Router(rpcs, images=files, page=page, details=packed, hosts=hosts)
-    access = _access(settings, directory, links)
-    directory.on_end = access.end
+    sessions = Sessions(directory)
+    secure = settings.tls_cert is not None
+    session = SessionSource(sessions.find, is_own=hosts.is_own, secure=secure)
+    asks = settings.auth == "required"
+    router = Router(
+        rpcs,
+        images=files,
+        page=page,
+        details=packed,
+        hosts=hosts,
+        sessions=SessionsOverHttp(sessions, session).routes if asks else None,
+    )
+    access = _access(settings, directory, links, certificates, session)
+    directory.on_end = certificates.on_end = access.end
     return Front(
         router,
         settings,
         access=access,
         resources=resources,
         on_drain=drain,
-        on_hangup=audit.open_again if audit else lambda: None,
-        audit=Audit(audit) if audit else None,
+        on_reload=partial(_reload, rules, audit.file),
+        audit=audit.step,
         steps=steps,
     )
 
 
+class _AuditLog:
+    """The audit log and its step of the chain, None without the setting."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.file = AuditFile(settings.audit_log) if settings.audit_log else None
+        self.step = Audit(self.file) if self.file else None
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        if self.file:
+            await self.file.open()
+            stack.push_async_callback(self.file.close)
+
+
+def _reload(rules: WatchedFiles | None, audit: AuditFile | None) -> None:
+    """Reads files again, or opens them again, that were replaced."""
+    if rules:
+        rules.again()
+    if audit:
+        audit.open_again()
+
+
 def _allowance(settings: Settings) -> Allowance:
     """The limits of callers with an owner whose credential says nothing of its own."""
-    return Allowance(calls_per_second=settings.rate_calls, bytes_per_second=settings.rate_bytes)
+    return Allowance(
+        stored_bytes=settings.quota_bytes,
+        stored_images=settings.quota_images,
+        open_uploads=settings.quota_uploads,
+        calls_per_second=settings.rate_calls,
+        bytes_per_second=settings.rate_bytes,
+    )
 
 
-def _access(settings: Settings, directory: Directory, links: Links) -> Access:
+def _access(
+    settings: Settings,
+    directory: Directory,
+    links: Links,
+    certificates: Certificates,
+    session: SessionSource,
+) -> Access:
     """How callers show who they are."""
     anonymous = Allowance(
         calls_per_second=settings.anonymous_rate_calls, bytes_per_second=settings.anonymous_rate_bytes
@@ -223,31 +280,74 @@ def _access(settings: Settings, directory: Directory, links: Links) -> Access:
     sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX, allowance=anonymous)]
     if settings.auth != "required":
         return Access(sources, nobody=replace(EVERYBODY, allowance=anonymous))
-    sources.append(Bearer(directory.principal))
+    signed = Jwt(_claims(settings, directory).principal) if settings.jwt_issuer else None
+    sources += [Bearer(directory.principal, signed=signed), session]
     if settings.tls_client_ca:
-        sources.append(CertificateSource(_any_certificate))
+        # Imported here, since the library takes 16 MB.
+        from conexiones.transport.chain.certificate import CertificateSource
+
+        sources.append(
+            CertificateSource(certificates.principal if settings.certificate_rules else _any_certificate)
+        )
     scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
     return Access(sources, nobody=Principal(scopes=scopes, allowance=anonymous))
 
 
-def _any_certificate(subject: str) -> Principal:
+def _claims(settings: Settings, directory: Directory) -> Claims:
+    """What the claims of JWTs say."""
+    return Claims(
+        subject=settings.jwt_subject_claim,
+        scopes=settings.jwt_scopes_claim,
+        own=settings.jwt_own,
+        allowance=directory.allowance,
+    )
+
+
+def _any_certificate(certificate: Certificate) -> Principal:
     """Who has a certificate where no rules say more: it may do everything, and what it stores belongs to
     nobody in particular."""
-    return Principal(subject=f"certificate:{subject}", scopes=frozenset(SCOPES))
+    return Principal(subject=f"certificate:{name_of(certificate)}", scopes=frozenset(SCOPES))
 
 
-async def _first_admin(directory: Directory, folder: Path, audit: AuditFile | None) -> None:
-    """Makes the first token of the administrator. It is in its file before it is in the catalog: a start that
-    is killed in between goes on with the token in the file. Raises OSError."""
-    if directory.has_admin():
+def _rules(path: Path, certificates: Certificates, directory: Directory) -> WatchedFiles:
+    """The file with the rules for certificates, which are put in force when it is read."""
+
+    async def load() -> None:
+        for subject in certificates.replace(await asyncio.to_thread(read_rules, path, directory.allowance)):
+            try:
+                await directory.revoke_made_by(subject)
+            except ConexionesError:
+                log.exception("What %s has made is revoked only until the next start", subject)
+
+    return WatchedFiles([path], load, what="certificate rules")
+
+
+async def _first_admin(directory: Directory, folder: Path, audit: AuditFile | None, *, again: bool) -> None:
+    """Makes the first token of the administrator, or with `again` another one if the one in the file is gone.
+    It is in its file before it is in the catalog: a start that is killed in between goes on with the token in
+    the file. Raises OSError."""
+    if directory.has_admin() and not again:
         return
     secret = await asyncio.to_thread(admin_token.read, folder)
-    if not is_secret(secret):
+    works, known = _works(directory, secret)
+    if works:
+        return
+    if known or not is_secret(secret):
         secret = mint(TOKEN)
         await asyncio.to_thread(admin_token.write, folder, secret)
     made = (await directory.create_token("admin", SCOPES, secret=secret)).credential
     if audit:
         audit.write(AuditEntry(time=made.create_time, event="token.created", kind="token", id=made.id))
+
+
+def _works(directory: Directory, secret: str) -> tuple[bool, bool]:
+    """Whether a token is one of an administrator that works, and whether it was ever given out."""
+    try:
+        return "admin" in directory.principal(secret).scopes, True
+    except (TokenExpired, TokenRevoked):
+        return False, True
+    except Unauthenticated:
+        return False, False
 
 
 async def _watch(catalog: SqliteCatalog, store: LocalStore, *, on_gone: Callable[[], None]) -> None:

@@ -11,23 +11,16 @@ from conexiones import __version__
 from conexiones.commands.completion import completion
 from conexiones.commands.doctor import doctor
 from conexiones.commands.get import get
+from conexiones.commands.groups import Commands
 from conexiones.commands.images import hello, ls, rm, watch
+from conexiones.commands.login import login, logout, whoami
 from conexiones.commands.put import put
 from conexiones.commands.text import lenient_output
+from conexiones.commands.tokens import link, ticket, token
 from conexiones.settings import Settings, SettingsError, flag, table, variable
 
 # No index has the project, so its name would find nothing there.
 _SERVER_EXTRA = "In a clone of the project: pip install '.[server]'."
-
-
-class Commands(click.Group):
-    """Lists the commands with whole sentences, however narrow the terminal is."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, command.get_short_help_str(1000)) for name, command in sorted(self.commands.items())]
-            )
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -68,17 +61,19 @@ def serve(**flags: str | None) -> None:
         settings = Settings.load(flags=flags)
         logs.configure(settings.log_level)
         supervisor = Supervisor(settings, app="conexiones.asgi:app")
-        status = asyncio.run(supervisor.run(lambda address: _ready(settings, str(address))))
+        status = asyncio.run(supervisor.run(lambda address: _ready(supervisor.settings, str(address))))
     except (SettingsError, StartError) as error:
         _fail(str(error))
     sys.exit(status)
 
 
 def _ready(settings: Settings, address: str) -> None:
+    from conexiones.transport.process.access_mode import says
+
     security = "mTLS" if settings.tls_client_ca else "TLS" if settings.tls_cert else "plaintext"
     click.echo(
         f"Conexiones gRPC {__version__} listens on {address} ({security};"
-        f" gRPC, gRPC-Web, Connect), data in {settings.data_dir}"
+        f" gRPC, gRPC-Web, Connect), data in {settings.data_dir}; {says(settings)}"
     )
 
 
@@ -108,7 +103,11 @@ def certs(folder: Path, hosts: tuple[str, ...]) -> None:
         click.echo(f"{path}  {purpose}")
 
 
-for client_command in (put, get, ls, rm, watch, hello, doctor, completion):
+for client_command in (
+    *(put, get, ls, rm, watch, hello, link),
+    *(login, logout, whoami, token, ticket),
+    *(doctor, completion),
+):
     main.add_command(client_command)
 
 

@@ -93,6 +93,10 @@ def _auth(value: str) -> str:
     return value.lower()
 
 
+def _keys(value: str) -> str:
+    return value if re.match("https?://", value, re.IGNORECASE) else str(_path(value))
+
+
 def _scopes(value: str) -> tuple[str, ...]:
     scopes = _words(value.lower())
     if not set(scopes) <= set(SCOPES):
@@ -156,10 +160,48 @@ class Settings:
         "What callers without a credential may do if others need one, such as `read` for a public gallery;"
         " separated by commas.",
     )
+    new_admin_token: bool = _setting(
+        _flag,
+        "false",
+        "Make a new token for the administrator if the one in the data folder's file `admin-token` is missing"
+        " or does not work.",
+    )
+    certificate_rules: Path | None = _setting(
+        _path,
+        "",
+        "Rules (TOML) that say what the holder of which client certificate may do. Without them, every"
+        " certificate of `tls_client_ca` has all scopes.",
+    )
+    jwt_issuer: str | None = _setting(
+        _text, "", "The issuer (`iss`) whose JWTs let callers in. With `jwt_audience` and `jwt_keys`."
+    )
+    jwt_audience: tuple[str, ...] = _setting(
+        _words, "", "Audiences (`aud`), one of which a JWT has to have; separated by commas."
+    )
+    jwt_keys: str | None = _setting(_keys, "", "The issuer's keys, a JWK set: a file, or an https URL.")
+    jwt_subject_claim: str = _setting(_text, "sub", "The claim that says who has a JWT.")
+    jwt_scopes_claim: str = _setting(
+        _text,
+        "scope",
+        "The claim with the scopes, as a list or separated by spaces. Others than ours are ignored.",
+    )
+    jwt_own: bool = _setting(
+        _flag, "true", "Whether callers with a JWT see and touch only what they have stored."
+    )
     insecure: bool = _setting(
         _flag,
         "false",
         "Allow listening without TLS, or without credentials, on an address other than loopback.",
+    )
+    quota_bytes: int | None = _setting(
+        _size,
+        "",
+        "Bytes that the images of each owner may have together, unless its token says otherwise; without it"
+        " any number. What is stored without an owner does not count.",
+    )
+    quota_images: int | None = _setting(_count, "", "The same for the number of images of each owner.")
+    quota_uploads: int | None = _setting(
+        _count, "", "The same for the number of resumable uploads that each owner may have open at a time."
     )
     rate_calls: float | None = _setting(
         _rate,

@@ -20,9 +20,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
+from conexiones.local_servers import ADMIN_TOKEN
 from conexiones.samples import Sample, hostile_samples, samples
 from conexiones.settings import PREFIX, table, variable
+
+if TYPE_CHECKING:
+    from conexiones.sdk import Client
 
 __all__ = ["Sample", "Server", "ServerError", "hostile_samples", "samples", "serve"]
 
@@ -67,7 +72,8 @@ class ServerError(Exception):
 class Server:
     """A running server. It can be stopped, killed and started again, on the same port and with the same data.
 
-    address: HOST:PORT. data_dir: its data folder. log: all of its output so far.
+    address: HOST:PORT. data_dir: its data folder. log: all of its output so far. token: with the setting
+    `auth="required"`, the first token, which may do everything; otherwise "".
     """
 
     def __init__(
@@ -91,6 +97,17 @@ class Server:
     @property
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
+
+    @property
+    def token(self) -> str:
+        path = self.data_dir / ADMIN_TOKEN
+        return path.read_text().strip() if path.exists() else ""
+
+    def client(self, **options: Any) -> "Client":
+        """A client of the server, with its token; `options` are those of `conexiones.Client`."""
+        from conexiones.sdk import Client
+
+        return Client(self.address, **{"token": self.token or None, **options})
 
     def start(self) -> None:
         """Starts the server and waits until it is ready. Raises ServerError."""

@@ -3,8 +3,10 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -14,7 +16,16 @@ from tests.commands.shell import NOBODY, Shell, said
 from tests.support.certificates import authority, mtls
 from tests.support.paths import ROOT
 
-COMMANDS = sorted(main.commands)
+
+def names(group: click.Group, before: str = "") -> Iterator[str]:
+    """All commands, also those within groups, by the words with which they are called."""
+    for name, command in sorted(group.commands.items()):
+        yield f"{before}{name}"
+        if isinstance(command, click.Group):
+            yield from names(command, f"{before}{name} ")
+
+
+COMMANDS = list(names(main))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conexiones.secret_form import TOKEN, made_of
 from conexiones.testing import Server
 from tests.support.paths import ROOT
 
@@ -18,6 +19,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "sdk-python.md").
 def test_an_example_runs(shared: Server, photograph: bytes, tmp_path: Path, number: int) -> None:
     text = EXAMPLES[number].replace("localhost:50051", shared.address)
     text = text.replace("Client()", f'Client("{shared.address}")')
+    text = text.replace("cnx_…", made_of(TOKEN, b"7" * 32))
     # Watching never ends by itself, so the example lists images instead.
     text = text.replace("client.watch()", "client.images(user='nobody')")
     (tmp_path / "example.py").write_text(text)

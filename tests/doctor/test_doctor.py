@@ -23,7 +23,7 @@ from conexiones.sdk.connection import Options
 from conexiones.testing import Server, serve
 from tests.support.certificates import authority, mtls, tls
 
-STEPS = ["name", "tcp", "http/2", "health", "version", "limits", "clock", "round trip"]
+STEPS = ["name", "tcp", "http/2", "health", "callers", "version", "limits", "clock", "round trip"]
 
 
 def found(address: str, *, timeout: float = 10.0, **way: Any) -> list[Finding]:
@@ -61,6 +61,7 @@ def test_all_is_well(shared: Server, tmp_path: Path) -> None:
         "envoy",
         "images",
         "sandbox",
+        "access",
         "data",
         "space",
         "port",

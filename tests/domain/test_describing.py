@@ -18,6 +18,7 @@ from conexiones.domain.describing import Describing
 from conexiones.domain.formats import ImageHeader
 from conexiones.domain.images import Images
 from conexiones.ports.records import Facts, ImageRecord
+from conexiones.principals import EVERYBODY
 from conexiones.shares import Caller
 from tests.adapters.decoder.workers import Pool, encoded, pool
 from tests.domain.conftest import LIMITS
@@ -40,11 +41,13 @@ class Gallery:
         self.describing = Describing(catalog, catalog, store.blobs, prompt=prompt, quiet=quiet, limits=LIMITS)
 
     async def small(self, shade: int) -> ImageRecord:
-        return await self.images.add(encoded(Image.new("RGB", (20, 20), (shade, 0, 0)), "PNG"))
+        return await self.images.add(encoded(Image.new("RGB", (20, 20), (shade, 0, 0)), "PNG"), by=EVERYBODY)
 
     async def large(self, shade: int) -> ImageRecord:
         black = pyvips.Image.black(5000, 5000)
-        image = await self.images.add((black + shade).cast("uchar").pngsave_buffer(compression=1))
+        image = await self.images.add(
+            (black + shade).cast("uchar").pngsave_buffer(compression=1), by=EVERYBODY
+        )
         assert is_large(image)
         return image
 
@@ -66,7 +69,7 @@ class Gallery:
         await staged.write(data)
 
         async def add(digest: bytes) -> ImageRecord:
-            image = self.images.record(digest, len(data), header, user=None)
+            image = self.images.record(digest, len(data), header, owner="", user=None)
             await self.catalog.add_image(image)
             return image
 
@@ -150,8 +153,10 @@ async def test_large_images_that_find_no_place_in_memory_are_looked_up(
 
 async def test_what_another_version_could_not_decode_is_described_again(gallery: Gallery) -> None:
     async with gallery.running():
-        heic = await gallery.images.add(corpus_heic.encoded("plain"))
-        unknown = await gallery.images.add(corpus_heic.sequence(*[corpus_heic.picture().data] * 2))
+        heic = await gallery.images.add(corpus_heic.encoded("plain"), by=EVERYBODY)
+        unknown = await gallery.images.add(
+            corpus_heic.sequence(*[corpus_heic.picture().data] * 2), by=EVERYBODY
+        )
         assert await gallery.described(2)
     await gallery.catalog.put_facts(heic, Facts(problem="UNSUPPORTED"), judge=JUDGE, now=0)
     async with gallery.running():
@@ -216,7 +221,7 @@ async def test_what_is_new_is_described_before_anything_is_judged_again(gallery:
 async def test_new_bytes_that_were_known_are_judged_by_this_version(gallery: Gallery) -> None:
     old = await gallery.as_read_earlier(TURNED, AS_STORED)
     await gallery.catalog.put_facts(old, CORRUPT, judge=JUDGE - 1, now=0)
-    image = await gallery.images.add(TURNED)
+    image = await gallery.images.add(TURNED, by=EVERYBODY)
     assert (await gallery.describing.of(image, caller=ANA)).problem == ""
     assert await gallery.catalog.get_image(old.id) == replace(old, width=40, height=60)
 

@@ -11,6 +11,7 @@ from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images
 from conexiones.domain.renditions import Renditions
+from conexiones.principals import EVERYBODY
 from tests.adapters.stored import stored_blobs
 from tests.domain.conftest import LIMITS
 from tests.support.bitmaps import bitmap
@@ -28,8 +29,8 @@ async def test_a_deletion_that_is_cancelled_leaves_no_blob_without_an_image(tmp_
     gallery = Gallery(catalog, store.blobs, Renditions(catalog, store.blobs, decoder, cache, LIMITS))
     kept = set()
     for steps in range(40):
-        image = await images.add(b"".join(bitmap(400, 300, seed=steps)))  # a file of its own
-        deleting = asyncio.create_task(gallery.delete(image.id))
+        image = await images.add(b"".join(bitmap(400, 300, seed=steps)), by=EVERYBODY)  # a file of its own
+        deleting = asyncio.create_task(gallery.delete(image.id, by=EVERYBODY))
         for _ in range(steps):
             await asyncio.sleep(0)
         deleting.cancel()

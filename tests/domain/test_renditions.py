@@ -12,6 +12,7 @@ from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.domain.images import Images
 from conexiones.domain.renditions import Renditions, Wanted
 from conexiones.ports.records import ImageRecord
+from conexiones.principals import EVERYBODY
 from tests.adapters.decoder.workers import encoded, pool
 from tests.domain.conftest import LIMITS
 
@@ -26,7 +27,7 @@ async def renditions(tmp_path: Path) -> AsyncIterator[tuple[Renditions, ImageRec
         for part in (catalog, store, cache):
             await part.open()
         images = Images(catalog, store.staging, store.blobs, decoder, LIMITS)
-        image = await images.add(encoded(Image.new("RGB", (60, 40), "red"), "PNG"))
+        image = await images.add(encoded(Image.new("RGB", (60, 40), "red"), "PNG"), by=EVERYBODY)
         yield Renditions(catalog, store.blobs, decoder, cache, LIMITS), image
         for part in (cache, store, catalog):
             await part.close()

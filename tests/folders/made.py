@@ -28,6 +28,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.samples import samples
 from conexiones.sdk.results import Deleted, Event, Facts, Image, Resync, Upload
 from conexiones.testing import serve
+from tests.folders import owned as owned_things
 from tests.support.bitmaps import bitmap
 from tests.support.waiting import DEADLINE
 
@@ -45,8 +46,8 @@ FROM_THE_START = "0"
 """The resume token before the first event."""
 
 
-def fill(address: str) -> dict[str, Any]:
-    """Gives a new server users, images and uploads, and says what it shows of them afterwards."""
+def fill(address: str) -> dict[str, str]:
+    """Gives a new server users, images and uploads, and gives the ids of the uploads."""
     small = {sample.name: sample.data for sample in samples()}
     with Client(address) as client, grpc.insecure_channel(address) as channel:
         client.get_user("ana", 3, small.pop("photo.jpg"))
@@ -68,15 +69,20 @@ def fill(address: str) -> dict[str, Any]:
         for name, size in {"ready": len(FINISHED), "rejected": 2000}.items():
             uploads.FinishUpload(FinishUploadRequest(id=begun[name], size_bytes=size), timeout=DEADLINE)
         client.cancel_upload(begun["cancelled"])
-        described: set[str] = set()
-        wanted = {image.id for image in client.images()}
-        for event in client.watch(resume_token=FROM_THE_START):
-            if not isinstance(event, Deleted | Resync) and event.image.facts:
-                described.add(event.image.id)
-            if wanted <= described:
-                break
-        assert twin.id in described, "its bytes were known, and so were its facts"
-        return shown(client, channel, names=["ana", "Ñandú 🦤", "sin imagen"], uploads=begun)
+        assert twin.id in described(client), "its bytes were known, and so were its facts"
+        return begun
+
+
+def described(client: Client) -> set[str]:
+    """The ids of all images, once all of them have been described."""
+    wanted = {image.id for image in client.images()}
+    found: set[str] = set()
+    for event in client.watch(resume_token=FROM_THE_START):
+        if not isinstance(event, Deleted | Resync) and event.image.facts:
+            found.add(event.image.id)
+        if wanted <= found:
+            break
+    return found
 
 
 def _begin(uploads: UploadServiceStub, request_id: str, data: bytes, *, size: int | None = None) -> str:
@@ -184,7 +190,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
         with serve(data_dir) as server:
-            state = fill(server.address)
+            uploads = fill(server.address)
+        with serve(data_dir, auth="required") as server:
+            owned = owned_things.fill(server)
+        with (
+            serve(data_dir) as server,
+            Client(server.address) as client,
+            grpc.insecure_channel(server.address) as channel,
+        ):
+            described(client)
+            state = shown(client, channel, names=["ana", "Ñandú 🦤", "sin imagen"], uploads=uploads)
+        state["owned"] = owned
         with tarfile.open(HERE / f"folder-{number}.tar.xz", "x:xz", preset=9) as archive:
             archive.add(data_dir, "data")
     (HERE / f"folder-{number}.json").write_text(json.dumps(state, indent=1, ensure_ascii=False) + "\n")

@@ -22,10 +22,11 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.sdk.results import Described
 from conexiones.testing import Server
+from tests.folders import owned
 from tests.folders.made import COMMITTED, HERE, UNFINISHED, events, newest_token, shown
 from tests.support.waiting import DEADLINE
 
-NUMBERS = [1, 2, 3]
+NUMBERS = [1, 2, 3, 4]
 
 
 def unpacked(number: int, into: Path) -> Path:
@@ -45,6 +46,7 @@ def test_a_folder_reads_the_same_and_goes_on(
     number: int, tmp_path: Path, start: Callable[..., Server]
 ) -> None:
     state = json.loads((HERE / f"folder-{number}.json").read_text())
+    state.pop("owned", None)  # another test's
     uploads = {name: upload["id"] for name, upload in state["uploads"].items()}
     again = {image["id"] for image in state["images"] if said_otherwise(image)}
 
@@ -112,6 +114,17 @@ def test_what_an_earlier_version_said_is_corrected_after_the_start(
             assert found.pop("facts")["problem"] == ""
             del before["facts"]
         assert found == before
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_owners_have_what_they_had(number: int, tmp_path: Path, start: Callable[..., Server]) -> None:
+    state = json.loads((HERE / f"folder-{number}.json").read_text())
+    server = start(unpacked(number, tmp_path), auth="required")
+    if "owned" in state:
+        owned.check(server, state["owned"])
+        server.stop()
+        server.start()
+    owned.belongs_to_nobody(server, {image["id"] for image in state["images"]}, list(state["users"]))
 
 
 def finished(uploads: UploadServiceStub, open_upload: str, name: str) -> Upload:

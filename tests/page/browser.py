@@ -13,8 +13,8 @@ from tests.support.paths import ROOT, WEB
 SHOTS = ROOT / "artifacts" / "page"
 """The folder of screenshots, for a person to look at; git ignores it."""
 
-# What the browser itself logs of a request that was refused or found no server. The page is not at fault.
-REMARKS = ("error: Failed to load resource: ",)
+# What the browser itself logs of a request that was refused or found no server, and of a sign-out.
+REMARKS = ("error: Failed to load resource: ", "info: Clear-Site-Data header on ")
 
 
 class Browser:

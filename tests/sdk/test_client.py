@@ -204,7 +204,7 @@ async def test_what_a_stream_is_fed_with_raises(client: AsyncClient, photograph:
 FACTS: dict[str, int | str] = {
     "limit": 7, "actual": 8, "expected": 9, "format": "PNG", "type": "X", "takes": "this", "pow": 3,
     "cause": "PIXELS", "state": "READY", "streaming_method": "/a/b", "algorithm": "SHA-256", "epoch": 3,
-    "address": "here", "unit": "bytes",
+    "address": "here", "unit": "bytes", "scope": "read", "seconds": 60,
 }  # fmt: skip
 
 

@@ -18,13 +18,13 @@ const browser = await chromium.launch({
   ],
 });
 try {
-  for (const { url, base, calls } of runs) {
+  for (const { url, base, calls, headers } of runs) {
     const page = await browser.newPage();
     const said = [];
     page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => said.push(`error: ${error}`));
     await page.goto(url);
-    const answers = calls && (await page.evaluate((given) => window.run(...given), [base, calls]));
+    const answers = calls && (await page.evaluate((given) => window.run(...given), [base, calls, headers]));
     if (!calls) await page.waitForFunction(() => document.body.textContent.trim());
     const shown = (await page.textContent("body")).trim();
     await page.close();

@@ -28,13 +28,13 @@ type Client = (path: string, request: Uint8Array) => Promise<Answer>;
 const NOTHING: Answer = { code: 0, message: "", status: "", details: [], reply: "" };
 
 Object.assign(window, {
-  async run(base: string, calls: Call[]): Promise<Record<string, Answer[]>> {
+  async run(base: string, calls: Call[], headers: Record<string, string> = {}): Promise<Record<string, Answer[]>> {
     const clients: Record<string, Client> = {
-      "grpc-web text": official(base, "text"),
-      "grpc-web binary": official(base, "binary"),
-      "connect-web JSON": connect(createConnectTransport({ baseUrl: base })),
-      "connect-web protobuf": connect(createConnectTransport({ baseUrl: base, useBinaryFormat: true })),
-      "connect-web gRPC-Web": connect(createGrpcWebTransport({ baseUrl: base })),
+      "grpc-web text": official(base, "text", headers),
+      "grpc-web binary": official(base, "binary", headers),
+      "connect-web JSON": connect(createConnectTransport({ baseUrl: base }), headers),
+      "connect-web protobuf": connect(createConnectTransport({ baseUrl: base, useBinaryFormat: true }), headers),
+      "connect-web gRPC-Web": connect(createGrpcWebTransport({ baseUrl: base }), headers),
     };
     const answers: Record<string, Answer[]> = {};
     for (const [name, client] of Object.entries(clients)) {
@@ -46,7 +46,7 @@ Object.assign(window, {
 });
 
 /** The official client. It needs no generated code: it accepts any two functions that encode and decode messages. */
-function official(base: string, format: "text" | "binary"): Client {
+function official(base: string, format: "text" | "binary", headers: Record<string, string>): Client {
   const client = new grpcWeb.GrpcWebClientBase({ format });
   return async (path, request) => {
     const descriptor = new grpcWeb.MethodDescriptor<Message, GetUserReply>(
@@ -59,7 +59,7 @@ function official(base: string, format: "text" | "binary"): Client {
     );
     const message = fromBinary(GetUserRequestSchema, request);
     try {
-      return served(await client.unaryCall(base + path, message, {}, descriptor));
+      return served(await client.unaryCall(base + path, message, headers, descriptor));
     } catch (error) {
       if (!(error instanceof grpcWeb.RpcError)) throw error;
       const status = error.metadata["grpc-status-details-bin"] ?? "";
@@ -68,12 +68,12 @@ function official(base: string, format: "text" | "binary"): Client {
   };
 }
 
-function connect(transport: Transport): Client {
+function connect(transport: Transport, headers: Record<string, string>): Client {
   const client = createClient(UsuarioServicio, transport);
   return async (path, request) => {
     const message = fromBinary(GetUserRequestSchema, request);
     try {
-      return served(await (path.endsWith("/GetUser") ? client.getUser(message) : client.processImage(message)));
+      return served(await (path.endsWith("/GetUser") ? client.getUser(message, { headers }) : client.processImage(message, { headers })));
     } catch (thrown) {
       const { code, rawMessage, details } = ConnectError.from(thrown);
       const wire = details.filter((detail) => "type" in detail);

@@ -1,14 +1,30 @@
 // What all calls have in common, in the page and in its workers: the transport, failures, and waiting before a retry.
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
 import { ErrorInfoSchema, LocalizedMessageSchema, RetryInfoSchema } from "#gen/google/rpc/error_details_pb";
 
+import { refused } from "./access/session";
 import { language } from "./language";
 
+export { needsSignIn } from "./access/session";
+export { delayAfter, pause } from "./pauses";
+
 export const baseUrl = location.origin;
-/** Binary gRPC-Web, at the origin of the page. */
-export const transport = createGrpcWebTransport({ baseUrl });
+
+/** Tells the page when the server asks for a session. Streams fail only while they are read: who reads them tells it. */
+const careful: Interceptor = (next) => async (request) => {
+  try {
+    return await next(request);
+  } catch (error) {
+    if (ConnectError.from(error).code === Code.Unauthenticated) refused();
+    throw error;
+  }
+};
+
+/** Binary gRPC-Web, at the origin of the page, whose cookie the browser sends along. */
+export const transport = createGrpcWebTransport({ baseUrl, interceptors: [careful] });
 
 /** The error of a call. */
 export interface Problem {
@@ -29,11 +45,13 @@ const RETRYABLE = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Interna
 /** The server has no room for one more upload of this client, until others have ended. */
 export const NO_ROOM: ReadonlySet<string> = new Set(["TOO_MANY_UPLOADS", "UPLOAD_BYTES_EXCEEDED"]);
 /** Reasons that are worth a retry, besides all of UNAVAILABLE. */
-const REASONS = new Set([...NO_ROOM, "CHECKSUM_MISMATCH", "CLIENT_STALLED"]);
+const REASONS = new Set([...NO_ROOM, "RATE_EXCEEDED", "CHECKSUM_MISMATCH", "CLIENT_STALLED"]);
 
 export function problem(thrown: unknown): Problem {
   const error = ConnectError.from(thrown);
-  const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? "";
+  const { reason: told = "", metadata = {} } = error.findDetails(ErrorInfoSchema)[0] ?? {};
+  // A quota of open uploads has room again when others have ended. Any other quota has to be made room in.
+  const reason = told === "QUOTA_EXCEEDED" && metadata["unit"] === "uploads" ? "TOO_MANY_UPLOADS" : told;
   // A reason means that the server itself has answered, so only some of its errors are worth a retry.
   const retryable = reason
     ? error.code === Code.Unavailable || REASONS.has(reason)
@@ -42,26 +60,4 @@ export function problem(thrown: unknown): Problem {
   const { seconds = 0n, nanos = 0 } = error.findDetails(RetryInfoSchema)[0]?.retryDelay ?? {};
   const retryAfter = Number(seconds) * 1000 + nanos / 1e6;
   return { code: error.code, reason, message: local ?? error.rawMessage, retryable, retryAfter, error };
-}
-
-/** Milliseconds to wait before the next attempt: exponential backoff with jitter, at most 5 s. */
-export function delayAfter(attempts: number): number {
-  return Math.min(5_000, 250 * 2 ** attempts) * (0.5 + Math.random() / 2);
-}
-
-/** Waits, but no longer than until the browser's network is back. Rejects when aborted. */
-export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  await new Promise<void>((resolve) => {
-    const over = () => {
-      clearTimeout(timer);
-      removeEventListener("online", over);
-      signal.removeEventListener("abort", over);
-      resolve();
-    };
-    const timer = setTimeout(over, milliseconds);
-    addEventListener("online", over);
-    signal.addEventListener("abort", over);
-  });
-  signal.throwIfAborted();
 }

@@ -8,8 +8,9 @@ export interface Command {
   text: string;
 }
 
-/** Programs that fetch the image from this page's server, into a file in the current folder. */
-export function commands({ id, format }: Image, { origin, host, protocol }: Location): Command[] {
+/** Programs that fetch the image from this page's server, into a file in the current folder. They take a token from the
+ *  variable CONEXIONES_TOKEN, which all but curl do by themselves. */
+export function commands({ id, format }: Image, { origin, host, protocol }: Location, withToken: boolean): Command[] {
   const file = `${id}.${extension(format)}`;
   // The address always has a port, because the default port of gRPC is not that of browsers.
   const tls = protocol === "https:";
@@ -35,6 +36,6 @@ export function commands({ id, format }: Image, { origin, host, protocol }: Loca
       ].join("\n"),
     },
     { name: "CLI", text: `conexiones get ${id} --output ${file} --address ${address}${tls ? " --tls" : ""}` },
-    { name: "curl", text: `curl --fail --output ${file} ${origin}/images/${id}` },
+    { name: "curl", text: `curl --fail${withToken ? ' --header "authorization: Bearer $CONEXIONES_TOKEN"' : ""} --output ${file} ${origin}/images/${id}` },
   ];
 }

@@ -44,9 +44,11 @@ export class Deletion {
       await images.deleteImage({ id });
       this.#listing.remove(id);
     } catch (error) {
-      if (problem(error).reason === "IMAGE_NOT_FOUND") return this.#listing.remove(id), undefined;
+      const { reason, message } = problem(error);
+      if (reason === "IMAGE_NOT_FOUND") return this.#listing.remove(id), undefined;
       this.#listing.unhide(id);
-      toast(t("deleteFailed"), { label: t("again"), run: () => this.begin(id) });
+      // A reason is the server's own, and its sentence says what can be done.
+      toast(reason ? `${t("deleteFailed")} ${message}` : t("deleteFailed"), { label: t("again"), run: () => this.begin(id) });
     }
   }
 }

@@ -1,6 +1,8 @@
 // The view of one image: the image, its facts, its downloads, the programs that fetch it, and its deletion.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
+import type { Access } from "./access/access";
+import { share } from "./access/share";
 import { captured } from "./capture";
 import { commands } from "./commands";
 import { button, h, icon, say } from "./dom";
@@ -33,11 +35,13 @@ export class Details {
   readonly #previous: HTMLButtonElement;
   readonly #next: HTMLButtonElement;
   readonly #actions: Actions;
+  readonly #access: Access;
   #image: Image | undefined;
   #program = 0;
 
-  constructor(actions: Actions) {
+  constructor(actions: Actions, access: Access) {
     this.#actions = actions;
+    this.#access = access;
     this.#previous = button("left", t("previous"), () => actions.step(-1), { kind: "turn left" });
     this.#next = button("right", t("next"), () => actions.step(1), { kind: "turn right" });
     const zoom = h(
@@ -78,8 +82,11 @@ export class Details {
     // If only the facts are new, the rest stays as it is, so that choices made by the user are kept.
     if (!another && program) {
       this.#side.querySelector(".facts")?.replaceWith(this.#facts(image));
-      if (image.facts?.problem) this.#side.querySelector(".renditions")?.remove();
-    } else this.#side.replaceChildren(this.#facts(image), this.#downloads(image), this.#programs(image), this.#deletion(image));
+      if (image.facts?.problem) {
+        this.#side.querySelector(".renditions")?.remove();
+        this.#side.querySelector(".share")?.replaceWith(share(image, this.#access.subject !== ""));
+      }
+    } else this.#side.replaceChildren(this.#facts(image), this.#downloads(image), share(image, this.#access.subject !== ""), this.#programs(image), this.#deletion(image));
   }
 
   /** Says that the image was deleted or never existed. */
@@ -168,7 +175,8 @@ export class Details {
   }
 
   #programs(image: Image): HTMLElement {
-    const all = commands(image, location);
+    const withToken = this.#access.subject !== "";
+    const all = commands(image, location, withToken);
     const code = h("code");
     const tabs = all.map(({ name }, i) =>
       h("button", { type: "button", class: "tab", onclick: () => choose(i), "data-program": name }, name),
@@ -186,12 +194,13 @@ export class Details {
       h("div", { class: "titled" }, h("h3", null, t("fetchIt")), copy),
       h("div", { class: "row", role: "group", "aria-label": t("language") }, ...tabs),
       h("pre", { tabindex: 0 }, code),
+      withToken && h("p", { class: "hint" }, t("tokenVariable")),
     );
   }
 
   #deletion(image: Image): HTMLElement {
     const remove = button("delete", t("delete"), () => this.#actions.remove(image), { shown: true, kind: "danger" });
-    return h("section", { class: "end" }, remove);
+    return h("section", { class: "end", "data-needs": "delete" }, remove);
   }
 
   #key(event: KeyboardEvent): void {

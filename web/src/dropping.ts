@@ -9,10 +9,10 @@ const FIELDS = "input, textarea, select";
 
 const curtain = h("div", { class: "curtain", "aria-hidden": "true" }, h("p", null, icon("up"), t("drop")));
 
-/** Calls `add` with the files. What else is dropped is ignored, so that it never replaces the page. */
-export function takeDrops(add: (sources: AsyncIterable<Source>) => void): void {
+/** Calls `add` with the files, if there `may` be any. What else is dropped is ignored, so that it never replaces the page. */
+export function takeDrops(add: (sources: AsyncIterable<Source>) => void, may: () => boolean): void {
   let depth = 0;
-  const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
+  const carriesFiles = (event: DragEvent) => may() && (event.dataTransfer?.types.includes("Files") ?? false);
   const inField = (event: Event) => (event.target as Element | null)?.closest?.(FIELDS) ?? undefined;
   const drape = (to: number) => {
     depth = Math.max(0, to);
@@ -34,7 +34,7 @@ export function takeDrops(add: (sources: AsyncIterable<Source>) => void): void {
     if (event.dataTransfer && carriesFiles(event)) add(transferred(event.dataTransfer));
   });
   addEventListener("paste", (event) => {
-    if (!event.clipboardData?.types.includes("Files")) return;
+    if (!event.clipboardData?.types.includes("Files") || !may()) return;
     event.preventDefault();
     add(transferred(event.clipboardData));
   });

@@ -5,10 +5,14 @@ import "./styles/uploads.css";
 import "./styles/panels.css";
 import "./styles/narrow.css";
 
-import { delayAfter, pause, problem } from "./calls";
+import { Access, tokenInAddress } from "./access/access";
+import { Account } from "./access/account";
+import { Ask } from "./access/ask";
+import { Notice } from "./access/notice";
+import { delayAfter, needsSignIn, pause, problem } from "./calls";
 import { Deletion } from "./deletion";
 import { Details } from "./details";
-import { button, h, icon, say } from "./dom";
+import { button, h, icon, say, set } from "./dom";
 import { takeDrops } from "./dropping";
 import { Grid } from "./gallery/grid";
 import { Listing } from "./gallery/listing";
@@ -29,17 +33,64 @@ import { Tray } from "./uploads/tray";
 
 document.documentElement.lang = language;
 
+// Who the page is to the server
+
+const brought = tokenInAddress();
+const access = new Access({
+  changed() {
+    // The style hides what the scopes do not allow. When a session has ended, all stays as it was behind the dialog.
+    if (access.message || shownTo === undefined) document.body.dataset["scopes"] = access.scopes.join(" ");
+    account.draw();
+    notice.draw(access);
+    if (access.subject) ask.close();
+    if (!access.message) return;
+    if (missed || (shownTo !== undefined && shownTo !== who())) again();
+    shownTo = who();
+    if (!recalled && access.may("write")) {
+      recalled = true;
+      void queue.recall();
+    }
+  },
+  ask: (ended) => ask.show({ needed: access.scopes.length === 0, ended }),
+});
+const ask = new Ask((token) => access.signIn(token));
+const account = new Account(access, () => ask.show({ needed: false, ended: false }));
+const notice = new Notice();
+/** For whom the gallery was listed; undefined before the server has said it. */
+let shownTo: string | undefined;
+/** Whether the images could not be listed because nobody was signed in. */
+let missed = false;
+let recalled = false;
+const who = () => `${access.subject} ${access.scopes.join(" ")}`;
+addEventListener("hashchange", () => void signInWith(tokenInAddress()));
+
+/** Signs in with a token that a link has brought. If the server refuses it, whoever was signed in still is. */
+async function signInWith(token: string): Promise<void> {
+  const why = token && (await access.signIn(token));
+  if (!why) return;
+  await access.check();
+  ask.refuse(why);
+}
+
+/** Shows what there is for whoever has signed in. */
+function again(): void {
+  missed = false;
+  serverIsBack();
+  void list().then(() => route());
+  void recount();
+}
+
 // The gallery
 
-const count = h("span", { class: "count", "aria-live": "polite" });
-const live = h("span", { class: "live", "data-state": "connecting", role: "status" });
+const count = h("span", { class: "count", "aria-live": "polite", "data-needs": "read" });
+const live = h("span", { class: "live", "data-state": "connecting", role: "status", "data-needs": "read" });
 const fresh = h("button", { type: "button", class: "fresh", hidden: true, onclick: () => scrollTo({ top: 0, behavior: "smooth" }) });
 const empty = h(
   "div",
   { class: "empty", hidden: true },
   icon("image"),
   h("p", { class: "large" }, t("empty")),
-  h("p", null, t("emptyHint")),
+  h("p", { "data-needs": "write" }, t("emptyHint")),
 );
 const none = h("p", { class: "empty", hidden: true });
 const failed = h("div", { class: "empty", role: "alert", hidden: true }, h("p", { class: "large" }, t("listFailed")), h("p", { class: "why" }));
@@ -49,7 +100,7 @@ let listed = false;
 const search = new Search(() => void list());
 const listing = new Listing(async (pageToken, pageSize) => await images.listImages({ pageToken, pageSize, name: search.text }), changed);
 const deletion = new Deletion(listing);
-const grid = new Grid(listing, (towards) => void extend(towards), (id) => deletion.begin(id));
+const grid = new Grid(listing, (towards) => void extend(towards), (id) => access.may("delete") && deletion.begin(id));
 
 function changed(): void {
   const { text } = search;
@@ -81,8 +132,10 @@ async function extend(towards: number): Promise<void> {
     for (let attempts = 0; ; attempts++) {
       try {
         return await listing.extend(towards);
-      } catch {
-        await pause(delayAfter(attempts), new AbortController().signal);
+      } catch (error) {
+        const found = problem(error);
+        if (needsSignIn(found)) return; // then the list is loaded again
+        await pause(Math.max(found.retryAfter, delayAfter(attempts)), new AbortController().signal);
       }
     }
   } finally {
@@ -104,10 +157,16 @@ async function list(): Promise<void> {
       changed();
       return;
     } catch (error) {
+      const found = problem(error);
       if (superseded(generation)) return;
-      failed.hidden = listed;
-      say(failed.querySelector(".why") as Element, problem(error).message);
-      await pause(delayAfter(attempts), new AbortController().signal);
+      if (needsSignIn(found)) {
+        // What the server has said of the page last may be older than this answer.
+        if (!access.may("read")) return (missed = true), undefined;
+      } else {
+        failed.hidden = listed;
+        say(failed.querySelector(".why") as Element, found.message);
+      }
+      await pause(Math.max(found.retryAfter, delayAfter(attempts)), new AbortController().signal);
     }
   }
 }
@@ -201,12 +260,13 @@ const details = new Details({
     show(image);
   },
   remove(image) {
+    if (!access.may("delete")) return;
     const at = listing.indexOf(image.id);
     leave();
     deletion.begin(image.id);
     if (at >= 0) grid.focus(at);
   },
-});
+}, access);
 const tryIt = new Try(() => leave());
 const navigation = new Navigation(() => void route());
 
@@ -252,6 +312,7 @@ async function route(): Promise<void> {
       return;
     } catch (error) {
       if (location.hash !== hash) return;
+      if (needsSignIn(problem(error))) return; // then `again` comes here
       if (!problem(error).retryable) return details.missing();
       details.away();
       await pause(delayAfter(attempts), new AbortController().signal);
@@ -261,7 +322,7 @@ async function route(): Promise<void> {
 
 // Uploads
 
-const queue = new Queue(() => tray.render());
+const queue = new Queue(() => access.subject, () => tray.render());
 const tray = new Tray(queue, entitle);
 
 async function add(sources: AsyncIterable<Source> | Iterable<Source>): Promise<void> {
@@ -272,7 +333,7 @@ async function add(sources: AsyncIterable<Source> | Iterable<Source>): Promise<v
   else if (document.querySelector("dialog[open]")) toast(t("adding", { n: taken }));
 }
 
-takeDrops((sources) => void add(sources));
+takeDrops((sources) => void add(sources), () => access.may("write"));
 addEventListener("beforeunload", (event) => {
   if (queue.count(UNDER_WAY) > 0) event.preventDefault();
 });
@@ -283,6 +344,14 @@ for (const input of [files, folder]) input.addEventListener("change", () => void
 
 // The page as a whole
 
+const adding = [
+  button("folder", t("addFolder"), () => folder.click(), { shown: true, kind: "quiet" }),
+  button("add", t("add"), () => files.click(), { shown: true, kind: "primary" }),
+];
+for (const one of adding) set(one, "data-needs", "write");
+set(search.element, "data-needs", "read");
+set(tray.element, "data-needs", "write");
+
 const bar = h(
   "header",
   { class: "bar" },
@@ -292,13 +361,14 @@ const bar = h(
   h("span", { class: "space" }),
   search.element,
   button("try", t("tryIt"), () => void navigation.open("#/try"), { shown: true, kind: "quiet" }),
-  button("folder", t("addFolder"), () => folder.click(), { shown: true, kind: "quiet" }),
-  button("add", t("add"), () => files.click(), { shown: true, kind: "primary" }),
+  ...adding,
+  account.button,
   files,
   folder,
 );
 
-const below = h("div", { class: "below" }, tray.element, h("main", { id: "gallery" }, fresh, grid.element, empty, none, failed));
+const gallery = h("div", { "data-needs": "read" }, grid.element, empty, none, failed);
+const below = h("div", { class: "below" }, tray.element, h("main", { id: "gallery" }, notice.element, fresh, gallery));
 
 /** Tells the style how many pixels at the top of the window are covered, and where the uploads begin. */
 function cover(): void {
@@ -321,9 +391,15 @@ document.body.append(
   toasts,
   details.element,
   tryIt.element,
+  account.element,
+  ask.element,
 );
 
-void watch.run();
-void list().then(() => route());
-void recount();
-void queue.recall();
+async function begin(): Promise<void> {
+  await signInWith(brought);
+  if (!access.known) void access.check();
+  void watch.run();
+  void list().then(() => route());
+  void recount();
+}
+void begin();

@@ -1,5 +1,6 @@
 // Loads the picture of an image into an element. A server that is away is told from an image that cannot be shown:
 // the one is tried again until it answers, the other says its cause.
+import { refused } from "./access/session";
 import { delayAfter } from "./calls";
 
 export interface Listener {
@@ -101,6 +102,10 @@ async function why(url: string): Promise<string> {
     }
     const { reason = "", facts = {} } = (await reply.json()) as { reason?: string; facts?: { cause?: string } };
     if (reason === "NO_RENDITION") return facts.cause ?? "";
+    if (reply.status === 401) {
+      refused();
+      return "away";
+    }
     // Other refusals stay as they are, but for those of a server that is busy, shuts down or has lost its storage.
     return reason && reply.status !== 429 && reply.status < 500 || reason === "BLOB_CORRUPT" ? "" : "away";
   } catch {

@@ -31,7 +31,7 @@ export class Try {
       h(
         "div",
         { class: "columns" },
-        h("section", null, h("p", { class: "intro" }, t("tryIntro")), ...this.#form()),
+        h("section", { "data-needs": "write" }, h("p", { class: "intro" }, t("tryIntro")), ...this.#form()),
         h("section", { class: "server" }, h("h3", null, t("server")), this.#state),
       ),
     );

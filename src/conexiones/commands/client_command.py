@@ -7,14 +7,19 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from conexiones.commands import token_source
 from conexiones.commands.text import plain
+
+if TYPE_CHECKING:
+    from conexiones.sdk import AsyncClient
 
 USAGE = 2
 """The exit status of a command that is wrong in itself."""
+SCOPES = ("read", "write", "delete", "admin")
 SETTINGS: dict[str, Any] = {"show_default": True}
 
 Command = Callable[..., Coroutine[Any, Any, int]]
@@ -48,6 +53,30 @@ _SECURITY = (
         type=click.Path(dir_okay=False),
         help="Key of --cert (PEM).",
     ),
+    click.option(
+        "--token-file",
+        type=click.Path(dir_okay=False, allow_dash=True),
+        help="A file that has the token; - for standard input. Otherwise the token in CONEXIONES_TOKEN, that"
+        " in the file CONEXIONES_TOKEN_FILE, that of `conexiones login`, or, if a server of this user on this"
+        " machine is called, its first token.",
+    ),
+    click.option(
+        "--insecure-token",
+        envvar="CONEXIONES_INSECURE_TOKEN",
+        show_envvar=True,
+        is_flag=True,
+        help="Send the token without TLS, where others can read it.",
+    ),
+)
+
+_TIMEOUT = click.option(
+    "--timeout",
+    envvar="CONEXIONES_TIMEOUT",
+    show_envvar=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=30.0,
+    help="How long a call may take, and a stream may be silent.",
 )
 
 _OPTIONS = (
@@ -60,16 +89,9 @@ _OPTIONS = (
         help="The server.",
     ),
     *_SECURITY,
-    click.option(
-        "--timeout",
-        envvar="CONEXIONES_TIMEOUT",
-        show_envvar=True,
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="SECONDS",
-        default=30.0,
-        help="How long a call may take, and a stream may be silent.",
-    ),
+    _TIMEOUT,
 )
+_OF_SERVER = (*_SECURITY, _TIMEOUT)
 
 
 def security(work: "click.decorators.FC") -> "click.decorators.FC":
@@ -79,54 +101,66 @@ def security(work: "click.decorators.FC") -> "click.decorators.FC":
     return work
 
 
-def command(name: str) -> Callable[[Command], click.Command]:
-    """Makes a command of a coroutine that takes a client and returns the exit status."""
+def command(name: str, *, server: bool = False) -> Callable[[Command], click.Command]:
+    """Makes a command of a coroutine that takes a client and returns the exit status. With `server`, the
+    server is an argument, which the coroutine takes, too, with the token that is given for it."""
 
     def decorate(work: Command) -> click.Command:
         @wraps(work)
-        def run(
-            *,
-            address: str,
-            tls: bool,
-            ca: str | None,
-            cert: str | None,
-            key: str | None,
-            timeout: float,
-            **rest: Any,
-        ) -> None:
+        def run(*, address: str, cert: str | None, key: str | None, timeout: float, **rest: Any) -> None:
             if bool(cert) != bool(key):
                 raise click.UsageError("--cert and --key go together.")
             # One sentence is printed for an error; gRPC's own log would only obscure it.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+            way = {name: rest.pop(name) for name in ("tls", "ca", "insecure_token")}
+            way |= {"cert": cert, "key": key, "timeout": timeout}
+            token_file = rest.pop("token_file")
 
-            async def with_client() -> int:
+            def begin() -> Coroutine[Any, Any, int]:
                 # Imported here, so that Ctrl-C during the import is handled like any other.
                 from conexiones.sdk import AsyncClient
 
                 try:
-                    made = AsyncClient(address, tls=tls, ca=ca, cert=cert, key=key, timeout=timeout)
+                    if server:
+                        rest["server"], rest["secret"] = address, token_source.given(token_file or "-")
+                        return with_client(AsyncClient(address, **way, token=rest["secret"].reveal()))
+                    encrypted = bool(way["tls"] or way["ca"] or cert)
+                    place, token = token_source.options(
+                        address, token_file, encrypted=encrypted, certified=bool(cert)
+                    )
+                    return with_client(AsyncClient(place, **way, **token))
                 except ValueError as error:
-                    click.echo(f"conexiones: {error}", err=True)
-                    return USAGE
+                    raise _Wrong(str(error)) from error
+
+            async def with_client(made: "AsyncClient") -> int:
                 async with made as client:
                     return await work(client, **rest)
 
-            sys.exit(_status(with_client))
+            sys.exit(_status(begin))
 
         wrapped: Any = run
-        for option in reversed(_OPTIONS):
+        for option in reversed(_OF_SERVER if server else _OPTIONS):
             wrapped = option(wrapped)
+        if server:
+            wrapped = click.argument("address", metavar="SERVER")(wrapped)
         return click.command(name, context_settings=SETTINGS)(wrapped)
 
     return decorate
 
 
-def _status(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+class _Wrong(Exception):
+    """An option cannot be what it is. The text says why."""
+
+
+def _status(begin: Callable[[], Coroutine[Any, Any, int]]) -> int:
     try:
-        status = asyncio.run(work())
+        status = asyncio.run(begin())
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except _Wrong as error:
+        click.echo(f"conexiones: {error}", err=True)
+        return USAGE
     except click.UsageError:
         raise  # click shows it, with the command's usage
     except Exception as error:
@@ -167,17 +201,28 @@ def failure(error: Exception, what: str = "") -> str:
 
 
 def sentence(error: Exception) -> str:
-    from conexiones.errors import ConexionesError
+    from conexiones.errors import ConexionesError, NoCredentials, Unauthenticated
     from conexiones.sdk import Unreachable
 
     if isinstance(error, Unreachable):
         return f"{error.message} (conexiones doctor --server {error.facts['address']} says more.)"
+    if isinstance(error, NoCredentials):
+        return "The server wants a token: conexiones login, --token-file or CONEXIONES_TOKEN gives it one."
+    if isinstance(error, Unauthenticated) and (source := token_source.source()):
+        return f"{error.message} (It is that of {plain(source)}.)"
     if isinstance(error, ConexionesError):
         return error.message
     if isinstance(error, OSError):
         name = f"{plain(str(error.filename))}: " if error.filename else ""
         return f"{name}{error.strerror or error}."
     raise error
+
+
+def lets_nobody(error: Exception) -> bool:
+    """Whether the server refuses who calls, and not what is asked for: nothing else would succeed either."""
+    from conexiones.errors import ScopeMissing, Unauthenticated
+
+    return isinstance(error, Unauthenticated | ScopeMissing)
 
 
 @contextmanager

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conexiones.commands.client_command import security
+from conexiones.commands import token_source
+from conexiones.commands.client_command import security, sentence
 from conexiones.commands.text import line
 
 if TYPE_CHECKING:
     from conexiones.doctor.findings import Finding
+    from conexiones.sdk.connection import Options
 
 _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
@@ -66,11 +68,28 @@ def _findings(server: str | None, data_dir: str | None, way: dict[str, Any]) -> 
         yield finding
     if server is not None and loads:
         from conexiones.doctor.connection import check_connection
-        from conexiones.sdk.connection import Options
+        from conexiones.errors import TokenMistyped
 
         try:
-            options = Options(address=server, retries=0, patience=way["timeout"], **way)
+            options = _options(server, way)
         except ValueError as error:
             yield Finding("name", "FAIL", str(error), "Give --server HOST:PORT.")
+        except (OSError, TokenMistyped) as error:
+            yield Finding("access", "FAIL", sentence(error), "Give another token.")
         else:
             yield from check_connection(options)
+
+
+def _options(server: str, way: dict[str, Any]) -> "Options":
+    """Raises OSError, TokenMistyped, and ValueError if the server, or the way to it, cannot be meant."""
+    from conexiones.sdk.connection import Options
+    from conexiones.sdk.credentials import Secret, read
+
+    encrypted = any(way[name] for name in ("tls", "ca", "cert"))
+    place, shown = token_source.options(
+        server, way.pop("token_file"), encrypted=encrypted, certified=bool(way["cert"])
+    )
+    token = Secret(shown["token"]) if "token" in shown else None
+    if "token_file" in shown:
+        token = read(shown["token_file"])
+    return Options(address=place, retries=0, patience=way["timeout"], token=token, **way)

@@ -1,39 +1,18 @@
 """`conexiones ls`, `rm`, `watch` and `hello`."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from conexiones.commands.client_command import command, failed
+from conexiones.commands.client_command import command, failed, lets_nobody
+from conexiones.commands.kinds import Moment
 from conexiones.commands.text import described, json_fields, line, plain, row
 
 if TYPE_CHECKING:
     from conexiones.sdk import AsyncClient, Image
-
-_AGE = re.compile(r"(\d+)([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-class Moment(click.ParamType[datetime]):
-    """A time in ISO 8601 (local time if it has no zone), or an age such as 90s, 15m, 12h, 7d or 2w."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            if age := _AGE.fullmatch(value):
-                return datetime.now().astimezone() - timedelta(**{_UNITS[age[2]]: int(age[1])})
-            return datetime.fromisoformat(value).astimezone()
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is neither a time such as 2026-01-31T12:00 nor an age such as 12h.", param, ctx
-            )
 
 
 @command("ls")
@@ -43,6 +22,7 @@ class Moment(click.ParamType[datetime]):
 )
 @click.option("--until", type=Moment(), help="Created before this time.")
 @click.option("--name", default="", show_default=False, help="Only those whose name has this text in it.")
+@click.option("--owner", default="", show_default=False, help="Only what belongs to it, such as token:shop.")
 @click.option("--limit", type=click.IntRange(min=1), help="The largest number of images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each image, on a line.")
 async def ls(
@@ -51,6 +31,7 @@ async def ls(
     since: datetime | None,
     until: datetime | None,
     name: str,
+    owner: str,
     limit: int | None,
     as_json: bool,
 ) -> int:
@@ -62,7 +43,8 @@ async def ls(
     count = 0
     now = datetime.now(UTC)
     size = min(limit or 200, 200)
-    async for image in client.images(user=user, start=since, end=until, name=name, page_size=size):
+    found = client.images(user=user, start=since, end=until, name=name, owner=owner, page_size=size)
+    async for image in found:
         if as_json:
             line(**json_fields(image))
         else:
@@ -84,18 +66,22 @@ async def rm(client: "AsyncClient", ids: tuple[str, ...]) -> int:
         except Exception as error:
             failed(error, id)
             status = 1
+            if lets_nobody(error):
+                break
     return status
 
 
 @command("watch")
 @click.option("--user", default="", show_default=False, help="Only this user's.")
+@click.option("--owner", default="", show_default=False, help="Only what belongs to it, such as token:shop.")
 @click.option("--token", default="", show_default=False, help="Continue after the event with this token.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event, on a line.")
-async def watch(client: "AsyncClient", user: str, token: str, as_json: bool) -> int:
+async def watch(client: "AsyncClient", user: str, owner: str, token: str, as_json: bool) -> int:
     """Report images as they are stored, described and deleted, until interrupted."""
     from conexiones.sdk import Deleted, Described, Stored
 
-    async for event in client.watch(token, user=user, ready=None if as_json else _once_ready()):
+    ready = None if as_json else _once_ready()
+    async for event in client.watch(token, user=user, owner=owner, ready=ready):
         if isinstance(event, Stored):
             if as_json:
                 line(event="stored", token=event.token, image=json_fields(event.image))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conexiones.commands.bars import Bars
-from conexiones.commands.client_command import command, failure, interruptible
+from conexiones.commands.client_command import command, failure, interruptible, lets_nobody
 from conexiones.commands.text import described, json_fields, line, plain
 
 if TYPE_CHECKING:
@@ -148,6 +148,10 @@ def _size(path: Path) -> int | None:
         return None
 
 
+class _NotLet(Exception):
+    """The server has refused whoever sends, not what is sent."""
+
+
 class Sending:
     """Sends the files, several at a time, and reports on each."""
 
@@ -173,10 +177,13 @@ class Sending:
             while (one := await queue.get()) is not None:
                 await self._one(one)
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(find())
-            for _ in range(concurrency):
-                group.create_task(send())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(find())
+                for _ in range(concurrency):
+                    group.create_task(send())
+        except* _NotLet:
+            pass
 
     async def _one(self, one: Found | OSError) -> None:
         if isinstance(one, OSError):
@@ -194,6 +201,8 @@ class Sending:
             image = await self._client.upload(one.path, user=self._user, resume=True, progress=bar)
         except Exception as error:
             self._fail(error, one.text, one.path)
+            if lets_nobody(error):
+                raise _NotLet from error
             return
         finally:
             bar.close()

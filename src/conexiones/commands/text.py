@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from conexiones.sdk import Image, RenditionInfo
+    from conexiones.sdk import Access, Image, RenditionInfo, Token
 
 WIDE_COLUMNS = 110
 """A terminal of this width shows times in full, a narrower one ages."""
@@ -55,6 +56,14 @@ def json_fields(image: "Image | RenditionInfo") -> dict[str, Any]:
     if "create_time" in found:
         found["create_time"] = found["create_time"].isoformat()
     return found
+
+
+def record_fields(record: "Access | Token", scopes: Iterable[str]) -> dict[str, Any]:
+    """Somebody's access, or a token, as fields of a JSON object."""
+    from dataclasses import asdict
+
+    found = asdict(record) | {"scopes": [scope for scope in scopes if scope in record.scopes]}
+    return {name: one.isoformat() if isinstance(one, datetime) else one for name, one in found.items()}
 
 
 def described(image: "Image | RenditionInfo", id: str) -> str:

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 import grpc
 
 from conexiones import __version__
+from conexiones.doctor.access import check_callers
 from conexiones.doctor.findings import Finding
 from conexiones.doctor.handshake import Handshake
-from conexiones.errors import ConexionesError
+from conexiones.errors import ConexionesError, Unauthenticated
 from conexiones.sdk import Client, Limits
+from conexiones.sdk.access import SCOPES
 from conexiones.sdk.connection import Options
 
 _ROUNDS = 10
@@ -33,12 +35,15 @@ def check_connection(options: Options) -> Iterator[Finding]:
     yield health
     if health.state == "FAIL":
         return
+    yield from check_callers(options)
     with Client(
         options.address,
         tls=options.tls,
         ca=options.ca,
         cert=options.cert,
         key=options.key,
+        token=options.token.reveal() if options.token else None,
+        insecure_token=options.insecure_token,
         timeout=options.timeout,
         retries=0,
     ) as client:
@@ -84,6 +89,9 @@ def _answers(client: Client) -> Iterator[Finding]:
             if limits.server_time:
                 # The server read its clock about half way through the round trip.
                 skews.append((limits.server_time - clock).total_seconds() - times[-1] / 2)
+    except Unauthenticated as error:
+        yield Finding("access", "FAIL", error.message, "Give a token: conexiones login, or --token-file.")
+        return
     except ConexionesError as error:
         yield Finding("limits", "FAIL", error.message, "See the server's log.")
         return
@@ -94,6 +102,9 @@ def _answers(client: Client) -> Iterator[Finding]:
         f"images to {limits.max_image_bytes / 1e9:.1f} GB and {limits.max_pixels / 1e6:.0f} megapixels,"
         f" messages to {limits.max_message_bytes / 1e6:.1f} MB",
     )
+    if limits.access and limits.access.subject:
+        scopes = ", ".join(scope for scope in SCOPES if scope in limits.access.scopes)
+        yield Finding("access", "ok", f"{limits.access.subject} may {scopes}")
     if skews:
         skew = min(skews, key=abs)
         difference = f"the server's clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from conexiones.doctor import machine
+from conexiones.doctor.access import check_mode
 from conexiones.doctor.findings import Finding
 from conexiones.samples import samples
 from conexiones.settings import Settings, SettingsError
@@ -49,6 +50,7 @@ def check_installation(settings: Settings | SettingsError) -> Iterator[Finding]:
         yield Finding("settings", "FAIL", str(settings), "Correct the variable: docs/settings.md.")
         return
     yield from _certificates(settings)
+    yield from check_mode(settings)
     yield from _data(settings)
     yield machine.port(settings.address)
 

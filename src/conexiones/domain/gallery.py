@@ -15,6 +15,7 @@ from conexiones.domain.renditions import Renditions
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
+from conexiones.principals import Principal
 
 PAGE = 100
 """Images of a page if the request names no number."""
@@ -32,13 +33,15 @@ DIGEST_BYTES = 32
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """Which images to list: those of a user, created from `start` until before `end` (microseconds), whose
-    name contains `name`, and whose bytes have one of the digests. Raises InvalidField."""
+    name contains `name`, whose bytes have one of the digests, and which belong to `owner`. Raises
+    InvalidField."""
 
     user: str | None = None
     start: int | None = None
     end: int | None = None
     name: str | None = None
     digests: Sequence[bytes] = ()
+    owner: str | None = None
 
     def __post_init__(self) -> None:
         check_text(self.name or "", field="name")
@@ -47,38 +50,46 @@ class Filter:
                 field="sha256", takes=f"at most {MAX_DIGESTS} digests of {DIGEST_BYTES} bytes each"
             )
 
-    @property
-    def mark(self) -> bytes:
-        """Distinguishes this filter from others in the token of a page."""
+    def mark(self, owner: str | None) -> bytes:
+        """Distinguishes this filter from others in the token of a page, where only what belongs to `owner`
+        is listed; None for all."""
         given: tuple[object, ...] = (self.user, self.start, self.end)
         if self.name or self.digests:  # tokens of lists without them are as they always were
             given += (self.name, sorted({*self.digests}))
+        if owner is not None:
+            given += ("owner", owner)
         return hashlib.sha256(repr(given).encode()).digest()[:6]
 
 
 class Gallery:
-    """Stored images. Methods that take an id raise ImageNotFound for one that is not known."""
+    """Stored images. Methods that take an id raise ImageNotFound for one that is not known, and for one that
+    belongs to others than the caller sees."""
 
     def __init__(self, catalog: Catalog, blobs: Blobs, renditions: Renditions) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._renditions = renditions
 
-    async def get(self, image_id: str) -> ImageRecord:
+    async def get(self, image_id: str, *, by: Principal) -> ImageRecord:
         image = await self._catalog.get_image(image_id)
-        if image is None:
+        if image is None or not by.sees(image.owner):
             raise errors.ImageNotFound(field="id")
         return image
 
-    async def page(self, filter: Filter, *, size: int, token: str) -> tuple[list[ImageRecord], str]:
-        """A page of images, newest first, and the token of the next page, which is empty if there is none.
+    async def page(
+        self, filter: Filter, *, size: int, token: str, by: Principal
+    ) -> tuple[list[ImageRecord], str]:
+        """A page of the images that the caller sees, newest first, and the token of the next page, which is
+        empty if there is none.
 
         Raises InvalidField.
         """
         if size < 0:
             raise errors.InvalidField(field="page_size", takes="0 or more")
         size = min(size or PAGE, MAX_PAGE)
-        before = _position(token, filter) if token else None
+        owner = owner_seen(by, filter.owner)
+        mark = filter.mark(owner)
+        before = _position(token, mark) if token else None
         found = await self._catalog.list_images(
             limit=size + 1,
             before=before,
@@ -87,14 +98,15 @@ class Gallery:
             end=filter.end,
             name=filter.name,
             digests=filter.digests,
+            owner=owner,
         )
         page = found[:size]
-        return page, _token(page[-1].id, filter) if len(found) > size else ""
+        return page, _token(page[-1].id, mark) if len(found) > size else ""
 
-    async def delete(self, image_id: str) -> None:
+    async def delete(self, image_id: str, *, by: Principal) -> None:
         """Deletes an image, and also its bytes and renditions if no other image has the same bytes. Is done
         whole once it has begun, even if the caller is cancelled."""
-        image = await self.get(image_id)
+        image = await self.get(image_id, by=by)
         deleting = asyncio.ensure_future(self._delete(image))
         try:
             await asyncio.shield(deleting)
@@ -124,14 +136,22 @@ def etag(sha256: bytes) -> str:
     return f'"{sha256.hex()}"'
 
 
-def _token(image_id: str, filter: Filter) -> str:
-    return base64.urlsafe_b64encode(filter.mark + image_id.encode()).decode()
+def owner_seen(by: Principal, wanted: str | None) -> str | None:
+    """To whom belongs what a caller gets that asks for what belongs to `wanted`; None for all, and empty for
+    nothing. Whoever is not told of owners cannot find out by asking for them."""
+    if not wanted:
+        return by.view
+    return wanted if by.knows_owners or (by.owner and wanted == by.owner) else ""
 
 
-def _position(token: str, filter: Filter) -> str:
+def _token(image_id: str, mark: bytes) -> str:
+    return base64.urlsafe_b64encode(mark + image_id.encode()).decode()
+
+
+def _position(token: str, mark: bytes) -> str:
     try:
         raw = base64.urlsafe_b64decode(token.encode())
-        if raw[:6] == filter.mark:
+        if raw[:6] == mark:
             return raw[6:].decode("ascii")
     except (binascii.Error, UnicodeError):
         pass

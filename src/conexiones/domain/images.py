@@ -9,6 +9,7 @@ from conexiones.domain.decoding import is_large
 from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, ImageHeader, glance, peek, probe
 from conexiones.domain.ids import Ids, now
 from conexiones.domain.names import UserName
+from conexiones.domain.quotas import Room, room_of
 from conexiones.errors import (
     EmptyImage,
     EmptyStream,
@@ -20,8 +21,9 @@ from conexiones.errors import (
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.decoder import Decoder
-from conexiones.ports.records import ImageRecord
+from conexiones.ports.records import Charge, ImageRecord
 from conexiones.ports.staging import Staged, Staging
+from conexiones.principals import Principal
 from conexiones.shares import SERVER, Caller, Turns
 
 PREVIEW_SIDE = 256
@@ -39,6 +41,9 @@ _SHORT = 128 << 10
 _FIELD = "image"
 
 T = TypeVar("T")
+
+Add = Callable[[ImageRecord, Charge | None], Awaitable[T]]
+"""Adds an image to the catalog, within the limits of the charge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,45 +72,50 @@ class Images:
         self._ids = Ids()
         self._judging = Turns(_JUDGED, each=_JUDGED_EACH)
 
-    async def add(self, data: bytes | memoryview, *, user: UserName | None = None) -> ImageRecord:
-        """Stores one whole image. Raises an ImageError if the bytes are no image, or over the limits."""
-        image, _ = await self.admit(data, user=user, add=self._catalog.add_image)
+    async def add(
+        self, data: bytes | memoryview, *, by: Principal, user: UserName | None = None
+    ) -> ImageRecord:
+        """Stores one whole image. Raises an ImageError if the bytes are no image, or over the limits, and
+        QuotaExceeded, TicketUsedUp or FormatNotGranted if the caller may not store it."""
+        image, _ = await self.admit(data, by=by, user=user, add=self._add)
         return image
 
     async def admit(
-        self, data: bytes | memoryview, *, user: UserName | None, add: Callable[[ImageRecord], Awaitable[T]]
+        self, data: bytes | memoryview, *, by: Principal, user: UserName | None, add: Add[T]
     ) -> tuple[ImageRecord, T]:
         """Makes the bytes of one whole image durable, and awaits `add`, which adds the record to the catalog.
 
-        If `add` raises, the bytes are dropped. Raises an ImageError.
+        If `add` raises, the bytes are dropped. Raises what the method `add` raises.
         """
         staged = self._staging.stage()
         try:
             if not data:
                 raise EmptyImage
             self.check_size(len(data))
+            room = await room_of(self._catalog, by, size=len(data))
             if len(data) > _SHORT:
-                Head(self).see(data)  # what is no image is refused before it is written
+                room.check_header(Head(self).see(data))  # what is refused, is so before it is written
             await staged.write(data)
-            return await self._publish(staged, user, add)
+            return await self._publish(staged, room, user, add)
         except ImageError as error:
             error.field = _FIELD
             raise
         finally:
             await staged.discard()
 
-    async def receive(self, fragments: AsyncIterator[bytes | memoryview]) -> ImageRecord:
+    async def receive(self, fragments: AsyncIterator[bytes | memoryview], *, by: Principal) -> ImageRecord:
         """Takes in one image in fragments of any size, and stores it after the last one.
 
-        Raises an ImageError as soon as the bytes so far show that the image cannot be stored. If the
+        Raises what `add` raises, as soon as the bytes so far show that the image cannot be stored. If the
         iterator raises, or the caller is cancelled, nothing is stored.
         """
         staged = self._staging.stage()
         try:
-            await self._take_in(staged, fragments)
+            room = await room_of(self._catalog, by)
+            await self._take_in(staged, fragments, room)
             if not staged.size:
                 raise EmptyStream
-            image, _ = await self._publish(staged, None, self._catalog.add_image)
+            image, _ = await self._publish(staged, room, None, self._add)
             return image
         except ImageError as error:
             error.field = _FIELD
@@ -129,24 +139,31 @@ class Images:
                 return await turn.preview(path, format=image.format, side=PREVIEW_SIDE)
 
     async def _publish(
-        self, staged: Staged, user: UserName | None, add: Callable[[ImageRecord], Awaitable[T]]
+        self, staged: Staged, room: Room, user: UserName | None, add: Add[T]
     ) -> tuple[ImageRecord, T]:
         header = await self.judge(staged)
+        room.check_header(header)
 
         async def add_record(digest: bytes) -> tuple[ImageRecord, T]:
-            image = self.record(digest, staged.size, header, user=user)
-            return image, await add(image)
+            image = self.record(digest, staged.size, header, owner=room.by.owner, user=user)
+            return image, await add(image, room.charge)
 
         added = await staged.publish(add_record)
         await staged.settle()
         return added
 
-    async def _take_in(self, staged: Staged, fragments: AsyncIterator[bytes | memoryview]) -> None:
+    async def _add(self, image: ImageRecord, charge: Charge | None) -> None:
+        await self._catalog.add_image(image, charge=charge)
+
+    async def _take_in(
+        self, staged: Staged, fragments: AsyncIterator[bytes | memoryview], room: Room
+    ) -> None:
         """Stages the fragments. Judges the first bytes as soon as there are enough of them."""
         head = Head(self)
         async for fragment in fragments:
             self.check_size(staged.size + len(fragment))
-            head.see(fragment)
+            room.check_size(staged.size + len(fragment))
+            room.check_header(head.see(fragment))
             await staged.write(fragment)
             del fragment  # not kept while waiting for the next one
 
@@ -165,6 +182,7 @@ class Images:
         size: int,
         header: ImageHeader,
         *,
+        owner: str,
         user: UserName | None,
         name: str | None = None,
     ) -> ImageRecord:
@@ -180,6 +198,7 @@ class Images:
             user=user.text if user else None,
             create_time=now(),
             name=name,
+            owner=owner,
         )
 
     def check_size(self, size: int) -> None:
@@ -205,20 +224,22 @@ class Head:
         self._head: bytearray | None = bytearray()
         self._enough = HEAD_BYTES  # the number of bytes at which to look next
 
-    def see(self, data: bytes | memoryview) -> None:
-        """Takes the next bytes of the stream. Raises an ImageError if they show that it cannot be stored."""
+    def see(self, data: bytes | memoryview) -> ImageHeader | None:
+        """Takes the next bytes of the stream, and gives the header when they have shown it. Raises an
+        ImageError if they show that it cannot be stored."""
         head = self._head
         if head is None:
-            return
+            return None
         head += data[: PEEK_BYTES - len(head)]
         if len(head) < self._enough or _may_be_markup(head):
-            return
+            return None
         header = peek(bytes(head))
         if header:
             self._images.checked(header)
         if header or len(head) == PEEK_BYTES:
             self._head = None
         self._enough = min(len(head) * 4, PEEK_BYTES)
+        return header
 
 
 def _may_be_markup(head: bytearray) -> bool:

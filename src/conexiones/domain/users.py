@@ -8,6 +8,7 @@ from conexiones.domain.names import UserName
 from conexiones.errors import PowOverflow
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UserRecord
+from conexiones.principals import Principal
 
 _INT32 = range(-(2**31), 2**31)
 
@@ -27,22 +28,26 @@ class Users:
         self._catalog = catalog
         self._images = images
 
-    async def register(self, name: str, *, pow: int, image: bytes | memoryview) -> Registered:
-        """Registers or updates a user. A pow other than 0 and a non-empty image replace what is stored.
+    async def register(self, name: str, *, pow: int, image: bytes | memoryview, by: Principal) -> Registered:
+        """Registers or updates a user of the caller's owner; others may have users of the same name. A pow
+        other than 0 and a non-empty image replace what is stored.
 
-        Raises EmptyName, NameTooLong or an ImageError; then nothing has changed.
+        Raises EmptyName, NameTooLong, an ImageError, or QuotaExceeded; then nothing has changed.
         """
         user_name = UserName(name)
         if image:
             record, user = await self._images.admit(
                 image,
+                by=by,
                 user=user_name,
-                add=lambda record: self._catalog.put_user(
-                    user_name.text, pow=pow or None, image=record, now=now()
+                add=lambda record, charge: self._catalog.put_user(
+                    user_name.text, owner=by.owner, pow=pow or None, image=record, now=now(), charge=charge
                 ),
             )
             return Registered(user, record)
-        user = await self._catalog.put_user(user_name.text, pow=pow or None, image=None, now=now())
+        user = await self._catalog.put_user(
+            user_name.text, owner=by.owner, pow=pow or None, image=None, now=now()
+        )
         stored = await self._catalog.get_image(user.image_id) if user.image_id else None
         return Registered(user, stored)
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from conexiones import errors
+from conexiones.domain.gallery import owner_seen
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import EventKind, ImageRecord
+from conexiones.ports.records import EventKind, EventRecord, ImageRecord
+from conexiones.principals import Principal
 from conexiones.shares import Turns
 
 HEARTBEAT_SECONDS = 20.0
@@ -53,11 +55,17 @@ class Watching:
         """Says that the catalog is about to close, upon which watchers end with ServerDraining."""
         self._draining = True
 
-    async def watch(self, *, token: str, user: str | None) -> AsyncIterator[Event]:
-        """The events from now on, or those after the event of that token; of one user's images, or of all.
+    async def watch(
+        self, *, token: str, user: str | None, owner: str | None = None, by: Principal
+    ) -> AsyncIterator[Event]:
+        """The events from now on, or those after the event of that token, of the images that the caller sees;
+        of one user's, or of those of all.
 
-        It never ends by itself. Raises ServerDraining at the end of the server, and InvalidField.
+        Tokens are numbers of events: they tell how many there were, whoever's they are, and nothing else. It
+        never ends by itself. Raises ServerDraining at the end of the server, and InvalidField.
         """
+        clock = asyncio.get_running_loop().time
+        wanted = _Wanted(user, owner_seen(by, owner))
         oldest, newest = await self._catalog.event_range()
         at = newest
         if token:
@@ -66,16 +74,21 @@ class Watching:
                 at = newest
                 yield Event("RESYNC", str(at))
         yield Event("HEARTBEAT", str(at))
+        heard = clock()
         while True:
-            if not await self._changed(at):
+            # Events of others do not put the heartbeat off.
+            if not await self._changed(at, until=heard + HEARTBEAT_SECONDS):
                 yield Event("HEARTBEAT", str(at))
+                heard = clock()
                 continue
             async with self._reading:
-                at, news = await self._read(at, user)
+                at, news = await self._read(at, wanted)
             for event in news:
                 yield event
+            if news:
+                heard = clock()
 
-    async def _read(self, at: int, user: str | None) -> tuple[int, list[Event]]:
+    async def _read(self, at: int, wanted: "_Wanted") -> tuple[int, list[Event]]:
         """The next events for a watcher that has seen those until `at`, and until which they are."""
         oldest, newest = await self._catalog.event_range()
         if at < oldest:
@@ -84,7 +97,7 @@ class Watching:
         found: list[Event] = []
         for event in await self._catalog.events(after=at, limit=_BATCH):
             at = event.sequence
-            if user is not None and event.user != user:
+            if not wanted.has(event):
                 continue
             if event.kind == "DELETED":
                 found.append(Event("DELETED", str(at), deleted_id=event.image_id))
@@ -93,10 +106,12 @@ class Watching:
             # Without the image, the event of its deletion follows.
         return at, found
 
-    async def _changed(self, at: int) -> bool:
+    async def _changed(self, at: int, *, until: float) -> bool:
         """Waits for an event after that one; False if it is time for a heartbeat. Raises ServerDraining."""
+        if asyncio.get_running_loop().time() >= until:
+            return False
         try:
-            async with asyncio.timeout(HEARTBEAT_SECONDS):
+            async with asyncio.timeout_at(until):
                 await self._catalog.changed(at)
         except TimeoutError:
             return False
@@ -109,6 +124,19 @@ class Watching:
     async def sweep(self) -> None:
         """Forgets old events. Call it at intervals."""
         await self._catalog.forget_events(keep=KEEP_EVENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The events that a watcher hears of: of a user's images, and of an owner's; None for those of all."""
+
+    user: str | None
+    owner: str | None
+
+    def has(self, event: EventRecord) -> bool:
+        if self.owner is not None and (not event.owner or event.owner != self.owner):
+            return False
+        return self.user is None or event.user == self.user
 
 
 def _sequence(token: str) -> int:

@@ -1,4 +1,4 @@
-"""Credentials, the keys of links, and what owners have, as rows."""
+"""Credentials and the keys of links, as rows."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -42,15 +42,6 @@ class LinkKey:
     create_time: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What an owner has."""
-
-    stored_bytes: int = 0
-    stored_images: int = 0
-    open_uploads: int = 0
-
-
 class Credentials(Protocol):
     """Credentials and keys. What a method returned is durable. Methods raise StorageFull and
     StorageUnavailable, and then nothing is written."""
@@ -76,5 +67,3 @@ class Credentials(Protocol):
     async def add_key(self, key: LinkKey) -> None: ...
 
     async def forget_keys(self, *, created_before: int) -> None: ...
-
-    async def usage(self, owner: str) -> Usage: ...

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from conexiones.ports.records import (
+    Charge,
     Counts,
     EventRecord,
     Facts,
@@ -12,6 +13,7 @@ from conexiones.ports.records import (
     UploadRecord,
     UploadState,
     UploadTerms,
+    Usage,
     UserRecord,
 )
 
@@ -23,10 +25,12 @@ class Catalog(Protocol):
     one transaction; a write whose caller is cancelled is done whole or not at all, and the caller can ask
     which. Adding an image, by whichever method, and deleting one appends an event in the same transaction.
 
-    Methods raise StorageFull and StorageUnavailable, and then nothing is written.
+    Methods raise StorageFull and StorageUnavailable, and then nothing is written. Those that add an image
+    with a `charge` raise QuotaExceeded and TicketUsedUp, with nothing written either: they count what there
+    is in the transaction that adds the image, so that the limits hold for calls at once too.
     """
 
-    async def add_image(self, image: ImageRecord) -> None:
+    async def add_image(self, image: ImageRecord, *, charge: Charge | None = None) -> None:
         """Adds an image whose blob is durable, or becomes so in one step with it. StorageUnavailable if its
         id is there already; one digest may have many images."""
 
@@ -42,17 +46,26 @@ class Catalog(Protocol):
         end: int | None,
         name: str | None = None,
         digests: Collection[bytes] = (),
+        owner: str | None = None,
     ) -> list[ImageRecord]:
         """At most `limit` images, newest first by id: those with ids less than `before`, of that user, with
-        `start` <= create_time < `end`, whose name contains `name` in whatever case, and which have one of the
-        at most 1,000 digests. None, or no digest, does not filter."""
+        `start` <= create_time < `end`, whose name contains `name` in whatever case, which have one of the
+        at most 1,000 digests, and which belong to that owner; an empty one has none. None, or no digest, does
+        not filter."""
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """Deletes an image and gives what it was, or None if it is not there. A user whose image it was has
         none then."""
 
     async def put_user(
-        self, name: str, *, owner: str = "", pow: int | None, image: ImageRecord | None, now: int
+        self,
+        name: str,
+        *,
+        owner: str = "",
+        pow: int | None,
+        image: ImageRecord | None,
+        now: int,
+        charge: Charge | None = None,
     ) -> UserRecord:
         """Registers or updates a user of an owner and gives it as it is then. None leaves what is stored.
 
@@ -71,14 +84,21 @@ class Catalog(Protocol):
     async def set_identity(self, identity: int) -> None:
         """Gives the catalog a number of 31 bits, not 0. The store of its blobs has the same."""
 
-    async def counts(self) -> Counts:
-        """How much there is. The more there is, the longer it takes."""
+    async def counts(self, *, owner: str | None = None) -> Counts:
+        """How much there is, of all or of an owner. The more there is, the longer it takes."""
 
-    async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
+    async def usage(self, owner: str, *, ticket: str = "") -> Usage:
+        """What an owner has, and what was stored with a ticket. Of a ticket, only the uploads count as open
+        that were begun with it. Nothing is counted for the empty owner, nor for the empty ticket."""
+
+    async def create_upload(
+        self, upload: UploadRecord, *, quota: UploadQuota | None = None, charge: Charge | None = None
+    ) -> UploadRecord:
         """Adds an upload and gives it, or gives the one of its owner and ticket that has its request_id.
 
-        Raises TooManyUploads or UploadBytesExceeded, and adds nothing, if its client's share of the quota has
-        no room for it. That holds for calls at once too.
+        Raises QuotaExceeded or TicketUsedUp if there is no room by `charge` for one more open upload, or for
+        an image of its declared size, and TooManyUploads or UploadBytesExceeded if its client's share of the
+        quota has no room for it; then it adds nothing. That holds for calls at once too.
         """
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None: ...
@@ -97,7 +117,14 @@ class Catalog(Protocol):
         """
 
     async def end_upload(
-        self, upload_id: str, *, state: UploadState, image: ImageRecord | None, failure: str | None, now: int
+        self,
+        upload_id: str,
+        *,
+        state: UploadState,
+        image: ImageRecord | None,
+        failure: str | None,
+        now: int,
+        charge: Charge | None = None,
     ) -> UploadRecord | None:
         """Ends an OPEN upload, adds its image in the same transaction, and gives the upload as it is then. An
         upload that has ended already is left as it is, and the image is not added."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 from conexiones.errors import PreviewProblem
 from conexiones.image_formats import ImageFormat
-from conexiones.principals import Terms
+from conexiones.principals import Allowance, Terms
 
 UploadState = Literal["OPEN", "READY", "REJECTED", "FAILED", "CANCELLED", "EXPIRED"]
 EventKind = Literal["STORED", "DESCRIBED", "DELETED"]
@@ -122,14 +122,36 @@ class UploadRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
-    """The limits that an image has to be within when it is stored: of what its owner has, and of the ticket
-    with which it is stored, whose id is `ticket`; empty without one. None is no limit."""
+class Usage:
+    """What an owner has, and what was stored with a ticket."""
 
-    stored_bytes: int | None = None
-    stored_images: int | None = None
+    stored_bytes: int = 0
+    stored_images: int = 0
+    open_uploads: int = 0
+    ticket_bytes: int = 0
+    ticket_images: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """The limits that an image has to be within when it is stored: those of its owner, and the terms of the
+    ticket with which it is stored, whose id is `ticket`; empty without one."""
+
+    allowance: Allowance
     ticket: str = ""
     terms: Terms | None = None
+
+    @property
+    def limits_images(self) -> bool:
+        """Whether anything has to be counted when an image is added."""
+        limits = (self.allowance.stored_bytes, self.allowance.stored_images)
+        return self.ticket != "" or any(limit is not None for limit in limits)
+
+    def check(self, usage: Usage, size: int) -> None:
+        """Whether one more image of that size is within the limits. Raises QuotaExceeded, TicketUsedUp."""
+        if self.terms:
+            self.terms.check_spent(images=usage.ticket_images + 1, bytes=usage.ticket_bytes + size)
+        self.allowance.check_stored(images=usage.stored_images + 1, bytes=usage.stored_bytes + size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

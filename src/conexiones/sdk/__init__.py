@@ -1,5 +1,6 @@
 """The Python client of Conexiones gRPC: `AsyncClient`, and `Client` for code without asyncio."""
 
+from conexiones.sdk.access import Access, NewToken, Quota, Scope, Ticket, Token, Usage
 from conexiones.sdk.blocking import Client
 from conexiones.sdk.client import AsyncClient
 from conexiones.sdk.failures import (
@@ -33,6 +34,7 @@ from conexiones.sdk.results import (
 )
 
 __all__ = [
+    "Access",
     "AsyncClient",
     "Client",
     "ConnectionLost",
@@ -45,21 +47,27 @@ __all__ = [
     "Image",
     "ImageReply",
     "Limits",
+    "NewToken",
     "NewUser",
     "NoProgress",
     "PermissionDenied",
+    "Quota",
     "Rendition",
     "RenditionInfo",
     "RenditionLimits",
     "Resync",
+    "Scope",
     "ServerTooOld",
     "SourceChanged",
     "Stored",
+    "Ticket",
+    "Token",
     "Unauthenticated",
     "UnknownError",
     "Unreachable",
     "Upload",
     "UploadState",
+    "Usage",
     "User",
     "UserReply",
 ]

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from conexiones.sdk import forks
-from conexiones.sdk.client import AsyncClient, PathOrText, options_from
+from conexiones.sdk.client import AsyncClient, PathOrText
+from conexiones.sdk.environ import options_from
 from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.results import Image
 from conexiones.sdk.uploads import Progress
@@ -122,7 +123,7 @@ class Client:
     """AsyncClient for code without asyncio.
 
     Safe to use from several threads, and, if no call is in flight at a fork, from several processes. Pickled,
-    it is the options: what is unpickled connects by itself. `progress` and `ready` are called in the client's
+    it is the options without the token: see AsyncClient. `progress` and `ready` are called in the client's
     own thread, and must not call the client.
     """
 
@@ -153,12 +154,19 @@ class Client:
 
     def __reduce__(self) -> tuple[Any, ...]:
         make, options = self._client.__reduce__()
-        return partial(type(self), **make.keywords), options
+        return partial(make.func, type(self), **make.keywords), options
 
     upload = _blocking(AsyncClient.upload)
     get_upload = _blocking(AsyncClient.get_upload)
     cancel_upload = _blocking(AsyncClient.cancel_upload)
     limits = _blocking(AsyncClient.limits)
+    access = _blocking(AsyncClient.access)
+    create_token = _blocking(AsyncClient.create_token)
+    tokens = _iterating(AsyncClient.tokens)
+    revoke_token = _blocking(AsyncClient.revoke_token)
+    rotate_link_key = _blocking(AsyncClient.rotate_link_key)
+    image_link = _blocking(AsyncClient.image_link)
+    create_ticket = _blocking(AsyncClient.create_ticket)
     image = _blocking(AsyncClient.image)
     images = _iterating(AsyncClient.images)
     delete = _blocking(AsyncClient.delete)

@@ -7,11 +7,10 @@ from contextlib import aclosing
 from dataclasses import fields
 from datetime import datetime
 from functools import partial
-from math import inf
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, overload
+from typing import Any, BinaryIO, Self, TypeVar, overload
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -20,7 +19,10 @@ from conexiones.gen.conexiones.v1.images_pb2 import DeleteImageRequest, GetImage
 from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLimitsRequest, GetUploadRequest
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.sdk import downloads, events, results, usuario
+from conexiones.sdk.access_calls import AccessCalls
 from conexiones.sdk.connection import Connection, Options
+from conexiones.sdk.credentials import Secret
+from conexiones.sdk.environ import ADDRESS, options_from, token_from
 from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import (
@@ -40,34 +42,45 @@ from conexiones.sdk.uploads import CHUNK_BYTES, Progress, Uploader
 PathOrText = str | PathLike[str]
 PAGE_SIZE = 200
 
+T = TypeVar("T")
 
-class AsyncClient:
+
+class AsyncClient(AccessCalls):
     """A client of one server. Safe to use from many tasks of one event loop. It connects on first use.
 
     address: HOST:PORT.
     tls: encrypt, trusting the system's CAs; implied by `ca` and `cert`.
     ca: PEM file of the CA to trust instead of the system's.
     cert, key: PEM files of the client's own certificate and private key, for mTLS.
+    token: a token, a ticket or a JWT, which is sent with every call.
+    token_file: a file that has the token. It is read with the first call, and again when the server says that
+        the token has expired, was revoked or is not known: then the call is made once more if there is
+        another token in it.
+    insecure_token: send the token without TLS to other machines, too.
     timeout: seconds that a unary call may take, and that a stream may bring nothing.
     retries: how often a unary call that may safely be repeated is retried after a lost connection.
     patience: seconds without progress after which uploads, downloads and watching give up.
 
     Every call raises errors of `conexiones.errors`, or of `conexiones.sdk.failures`, which belong to the same
     tree. ConnectionLost means that the server cannot be reached. An address that is none, a `cert` without
-    its `key` and a number out of range are a ValueError at once.
+    its `key`, a number out of range, and a token that would go to another machine without encryption are a
+    ValueError at once; a token with a typing error is TokenMistyped at once.
 
-    Where the event loop has ended, another one may use the client. Pickled, it is the options: what is
-    unpickled connects by itself.
+    Where the event loop has ended, another one may use the client. Pickled, it is the options without the
+    `token`: what is unpickled connects by itself, and takes the token of its own environment.
     """
 
     def __init__(
         self,
-        address: str = "localhost:50051",
+        address: str = ADDRESS,
         *,
         tls: bool = False,
         ca: PathOrText | None = None,
         cert: PathOrText | None = None,
         key: PathOrText | None = None,
+        token: str | None = None,
+        token_file: PathOrText | None = None,
+        insecure_token: bool = False,
         timeout: float = 30.0,
         retries: int = 4,
         patience: float = 120.0,
@@ -82,13 +95,18 @@ class AsyncClient:
                 timeout=timeout,
                 retries=retries,
                 patience=patience,
+                token=None if token is None else Secret(token),
+                token_file=token_file,
+                insecure_token=insecure_token,
             )
         )
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Self:
         """A client with the options in the environment variables: CONEXIONES_ADDRESS, CONEXIONES_TLS ("1" or
-        "true"), CONEXIONES_CA, CONEXIONES_CERT, CONEXIONES_KEY and CONEXIONES_TIMEOUT.
+        "true"), CONEXIONES_CA, CONEXIONES_CERT, CONEXIONES_KEY, CONEXIONES_TIMEOUT, CONEXIONES_TOKEN,
+        CONEXIONES_TOKEN_FILE and CONEXIONES_INSECURE_TOKEN. Without a token among them, the one that
+        `conexiones login` keeps for that server.
 
         Raises ValueError for a timeout that is not a number of seconds.
         """
@@ -96,9 +114,10 @@ class AsyncClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = self._connection.options
-        return partial(
-            type(self), **{field.name: getattr(options, field.name) for field in fields(options)}
-        ), ()
+        kept = {field.name: getattr(options, field.name) for field in fields(options)}
+        # What is pickled is often written to a disk, and a token does not belong there.
+        left_out = kept.pop("token") is not None
+        return partial(_unpickled, type(self), left_out=left_out, **kept), ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -294,15 +313,19 @@ class AsyncClient:
         end: datetime | None = None,
         name: str | None = None,
         sha256: Iterable[bytes | str] | None = None,
+        owner: str | None = None,
         page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[Image]:
         """Images, newest first, fetched page by page: optionally only those of one user, created at `start`
         or later, and before `end`, whose name contains `name` in whatever case, or whose bytes have one of
-        the digests `sha256`, at most 1,000 of 32 bytes each or in hexadecimal.
+        the digests `sha256`, at most 1,000 of 32 bytes each or in hexadecimal, or which belong to `owner`,
+        such as "token:backend".
 
         Times without a time zone are local times.
         """
-        request = made(ListImagesRequest, user=user or "", page_size=page_size, name=name or "")
+        request = made(
+            ListImagesRequest, user=user or "", page_size=page_size, name=name or "", owner=owner or ""
+        )
         if sha256 is not None:
             request.sha256.extend(bytes.fromhex(one) if isinstance(one, str) else one for one in sha256)
             if not request.sha256:
@@ -330,15 +353,19 @@ class AsyncClient:
         resume_token: str | None = None,
         *,
         user: str | None = None,
+        owner: str | None = None,
         ready: Callable[[str], object] | None = None,
     ) -> AsyncIterator[Event]:
         """Events of images from now on, or after `resume_token`, which is the `token` of the last event seen.
 
         Reconnects by itself and continues after the last event. A `Resync` means that events are missing.
+        Optionally only events of images of one user or owner.
         `ready` is called with a token for every heartbeat of the server: at the beginning, which means that
         no later event will be missed, and whenever there are no events for a while.
         """
-        happening = events.watch(self._connection, token=resume_token or "", user=user or "", ready=ready)
+        happening = events.watch(
+            self._connection, token=resume_token or "", user=user or "", owner=owner or "", ready=ready
+        )
         async with aclosing(happening):
             async for event in happening:
                 yield event
@@ -387,28 +414,9 @@ class AsyncClient:
                 yield reply
 
 
-def options_from(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The options that the environment has, for a client's constructor."""
-    found: dict[str, Any] = {
-        name: environ[f"CONEXIONES_{name.upper()}"]
-        for name in ("address", "ca", "cert", "key")
-        if environ.get(f"CONEXIONES_{name.upper()}")
-    }
-    if environ.get("CONEXIONES_TLS", "").lower() in {"1", "true", "yes", "on"}:
-        found["tls"] = True
-    if seconds := environ.get("CONEXIONES_TIMEOUT"):
-        found["timeout"] = _seconds(seconds)
-    return found
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < inf:
-        raise ValueError("CONEXIONES_TIMEOUT is a number of seconds.")
-    return seconds
+def _unpickled(kind: type[T], *, left_out: bool, **options: Any) -> T:
+    """The client with these options, and with the token of this process if its own was left out."""
+    return kind(**options, **(token_from(os.environ, options["address"]) if left_out else {}))
 
 
 def _stamp(time: datetime) -> Timestamp:

@@ -14,13 +14,15 @@ import grpc
 from conexiones import errors
 from conexiones.addresses import split
 from conexiones.errors import ConexionesError
+from conexiones.gen.conexiones.v1.access_pb2_grpc import AdminServiceStub
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.sdk import forks, reasons
 from conexiones.sdk.backoff import Backoff
-from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, translated
+from conexiones.sdk.credentials import Secret, Showing, Shown, plain_target
+from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, translated, worth_retrying
 
 T = TypeVar("T")
 
@@ -52,7 +54,8 @@ class Options:
     """The options of a client. Times are in seconds; `ca`, `cert` and `key` are paths of PEM files.
 
     Raises ValueError for an address that is none, for a `cert` without its `key` (gRPC would abort the
-    process), and for a number that is out of range. `patience` may be infinite.
+    process), for a number that is out of range, and for a token that would leave the machine without
+    encryption. `patience` may be infinite.
     """
 
     address: str
@@ -63,11 +66,18 @@ class Options:
     timeout: float
     retries: int
     patience: float
+    token: Secret | None = None
+    token_file: str | PathLike[str] | None = None
+    insecure_token: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.cert) != bool(self.key):
             raise ValueError("cert and key go together.")
         split(self.address)
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("Give token or token_file, not both.")
+        if self._stays:
+            plain_target(self.address)
         if not 0 < self.timeout <= MAX_SECONDS:
             raise ValueError(f"timeout is a number of seconds, above 0 and at most {MAX_SECONDS:,}.")
         if not self.patience >= 0:
@@ -77,8 +87,22 @@ class Options:
 
     @property
     def target(self) -> str:
-        """The address for gRPC, which takes some names of hosts, such as "dns", for a scheme."""
-        return f"dns:///{self.address}"
+        """The address for gRPC, which takes some names of hosts, such as "dns", for a scheme. Raises
+        ValueError."""
+        return plain_target(self.address) if self._stays else f"dns:///{self.address}"
+
+    @property
+    def _stays(self) -> bool:
+        """Whether there is a token that must not leave the machine."""
+        shows = self.token is not None or self.token_file is not None
+        return shows and not self.encrypted and not self.insecure_token
+
+    @property
+    def channel(self) -> list[tuple[str, Any]]:
+        """The options of a channel."""
+        # A proxy would read the token.
+        near = [("grpc.enable_http_proxy", 0), ("grpc.default_authority", self.address)]
+        return [*_OPTIONS, *(near if self._stays else [])]
 
     @property
     def encrypted(self) -> bool:
@@ -94,12 +118,14 @@ class Options:
 
 @dataclass(slots=True, eq=False)
 class Link:
-    """A channel and the stubs over it."""
+    """A channel and the stubs over it, whose calls show the token."""
 
     channel: grpc.aio.Channel
+    shown: Shown
     loop: asyncio.AbstractEventLoop
     uploads: Any = field(init=False)
     images: Any = field(init=False)
+    admin: Any = field(init=False)
     usuario: Any = field(init=False)
     download: Any = field(init=False)
     """DownloadImage, whose messages are not deserialized: see frames.py."""
@@ -109,16 +135,17 @@ class Link:
     """Replaced by another link; the channel is closed when its last call ends."""
 
     def __post_init__(self) -> None:
-        stubs: list[Any] = [UploadServiceStub, ImageServiceStub, UsuarioServicioStub]
-        self.uploads, self.images, self.usuario = (stub(self.channel) for stub in stubs)
-        self.download = self.channel.unary_stream(
+        showing = Showing(self.channel, self.shown)
+        stubs: list[Any] = [UploadServiceStub, ImageServiceStub, UsuarioServicioStub, AdminServiceStub]
+        self.uploads, self.images, self.usuario, self.admin = (stub(showing) for stub in stubs)
+        self.download = showing.unary_stream(
             "/conexiones.v1.ImageService/DownloadImage",
             request_serializer=DownloadImageRequest.SerializeToString,
         )
 
     def drop(self) -> None:
         """Closes the channel without waiting, by letting go of all that refers to it."""
-        self.uploads = self.images = self.usuario = self.download = None
+        self.uploads = self.images = self.usuario = self.admin = self.download = None
         del self.channel
 
 
@@ -130,6 +157,7 @@ class Connection:
         self.options = options
         self.reached = False
         """Whether the server has ever answered."""
+        self._shown = Shown(options.token, options.token_file)
         self._link: Link | None = None
         self._busy: set[Link] = set()
         self._closed = False
@@ -147,7 +175,9 @@ class Connection:
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Link]:
         """The link for one call. Raises RuntimeError after close(), in another event loop than the one that
-        uses it, and, as ForkedInCall, in a child that cannot use gRPC."""
+        uses it, and, as ForkedInCall, in a child that cannot use gRPC; OSError and TokenMistyped if the file
+        of the token cannot be read."""
+        await self._shown.ready()
         link = self._begin()
         try:
             yield link
@@ -172,7 +202,7 @@ class Connection:
                 self._link.drop()
                 self._link = None
             if self._link is None:
-                self._link = Link(self._open(), loop)
+                self._link = Link(self._open(), self._shown, loop)
             self._link.calls += 1
             self._busy.add(self._link)
             return self._link
@@ -205,11 +235,31 @@ class Connection:
     def _open(self) -> grpc.aio.Channel:
         credentials = self.options.credentials()
         if credentials is None:
-            return grpc.aio.insecure_channel(self.options.target, options=_OPTIONS)
-        return grpc.aio.secure_channel(self.options.target, credentials, options=_OPTIONS)
+            return grpc.aio.insecure_channel(self.options.target, options=self.options.channel)
+        return grpc.aio.secure_channel(self.options.target, credentials, options=self.options.channel)
+
+    async def sending(self) -> Secret | None:
+        """The token that calls show now. Raises OSError and TokenMistyped if its file cannot be read."""
+        await self._shown.ready()
+        return self._shown.secret
+
+    async def worth_another(self, error: ConexionesError, sent: Secret | None) -> bool:
+        """Whether a failed call, or what is left of a transfer, may succeed if it is tried again: by itself,
+        or because the file of the token has another one than was sent."""
+        return worth_retrying(error) or await self._shown.renewed(error, sent)
 
     async def once(self, method: Callable[[Link], Any], request: Any, seconds: float | None = None) -> Any:
-        """One attempt at a unary call, of at most `seconds` (by default the client's timeout)."""
+        """One attempt at a unary call, of at most `seconds` (by default the client's timeout); two if the
+        token was replaced in its file meanwhile."""
+        sent = await self.sending()
+        try:
+            return await self._attempt(method, request, seconds)
+        except errors.Unauthenticated as error:
+            if not await self._shown.renewed(error, sent):
+                raise
+        return await self._attempt(method, request, seconds)
+
+    async def _attempt(self, method: Callable[[Link], Any], request: Any, seconds: float | None) -> Any:
         async with self.use() as link:
             try:
                 with translated():
@@ -237,9 +287,15 @@ class Connection:
         loop = asyncio.get_running_loop()
         end = loop.time() + self.options.timeout
         backoff = self.backoff()
-        for left in range(self.options.retries, -1, -1):
+        left = self.options.retries
+        while True:
             try:
                 return await self.once(method, request, max(0.001, end - loop.time()))
+            except errors.RateExceeded as error:
+                # It was refused before it began. The wait is no part of the call's time.
+                begun = loop.time()
+                await backoff.pause(error, reached=True)
+                end += loop.time() - begun
             except ConexionesError as error:
                 if done and left < self.options.retries and isinstance(error, done):
                     return None
@@ -252,7 +308,7 @@ class Connection:
                         raise await self.unreachable(error) from error
                     raise
                 await backoff.pause(error, reached=True)
-        raise AssertionError("unreachable")
+                left -= 1
 
 
 async def ours(call: Any) -> Any:

@@ -18,7 +18,7 @@ from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, DownloadImageResponse
 from conexiones.sdk import renditions, results
 from conexiones.sdk.connection import Connection, next_message
-from conexiones.sdk.failures import ConnectionLost, ServerTooOld, Stalled, worth_retrying
+from conexiones.sdk.failures import ConnectionLost, ServerTooOld, Stalled
 from conexiones.sdk.frames import Frame
 from conexiones.sdk.parts import Part
 from conexiones.sdk.places import Sink, regular
@@ -96,13 +96,14 @@ class Range:
         rendition had to be made again after a lost connection and has different bytes.
         """
         while True:
+            sent = await self._connection.sending()
             try:
                 async with aclosing(self._one_call()) as pieces:
                     async for piece in pieces:
                         yield piece
                 return
             except ConexionesError as error:
-                if not worth_retrying(error):
+                if not await self._connection.worth_another(error, sent):
                     raise
                 if self._end is not None and self._offset >= self._end:
                     return  # every byte has come; only the status of the call was lost

@@ -8,7 +8,7 @@ from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest, WatchImagesResponse
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, next_message
-from conexiones.sdk.failures import ConnectionLost, Stalled, worth_retrying
+from conexiones.sdk.failures import ConnectionLost, Stalled
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Deleted, Described, Event, Resync, Stored
 
@@ -18,15 +18,16 @@ seconds."""
 
 
 async def watch(
-    connection: Connection, *, token: str, user: str, ready: Callable[[str], object] | None
+    connection: Connection, *, token: str, user: str, owner: str, ready: Callable[[str], object] | None
 ) -> AsyncGenerator[Event, None]:
-    """See AsyncClient.watch. An empty `token` means from now on; an empty `user` means all users."""
-    made(WatchImagesRequest, resume_token=token, user=user)  # refuses what cannot be sent
+    """See AsyncClient.watch. An empty `token` means from now on; an empty `user` or `owner` means all."""
+    made(WatchImagesRequest, resume_token=token, user=user, owner=owner)  # refuses what cannot be sent
     backoff = connection.backoff()
     while True:
+        sent = await connection.sending()
         try:
             async with connection.use() as link:
-                call = link.images.WatchImages(WatchImagesRequest(resume_token=token, user=user))
+                call = link.images.WatchImages(WatchImagesRequest(resume_token=token, user=user, owner=owner))
                 try:
                     while (said := await next_message(call, SILENCE_SECONDS)) is not grpc.aio.EOF:
                         connection.reached = True
@@ -45,7 +46,7 @@ async def watch(
                     del call
             raise ConnectionLost(why="the server ended the stream")
         except ConexionesError as error:
-            if not worth_retrying(error):
+            if not await connection.worth_another(error, sent):
                 raise
             await backoff.pause(error, reached=connection.reached)
 

@@ -10,8 +10,10 @@
     │   └── SourceChanged           the source is not what it was when the upload began
     ├── Unimplemented
     │   └── ServerTooOld            the server did not know a field of the request, and sent something else
-    ├── PermissionDenied            PERMISSION_DENIED, from a proxy in between
-    ├── Unauthenticated             UNAUTHENTICATED, from a proxy in between
+    ├── PermissionDenied
+    │   └── PermissionDenied        from a proxy in between
+    ├── Unauthenticated
+    │   └── Unauthenticated         from a proxy in between
     └── UnknownError                UNKNOWN, or a code that gRPC does not define
 
 If a newer server sends a reason that this client does not know, the error is of the branch of its code, for
@@ -77,12 +79,12 @@ class _Said:
     spanish = "{frase}"
 
 
-class PermissionDenied(_Said, ConexionesError):
-    code = Code.PERMISSION_DENIED
+class PermissionDenied(_Said, errors.PermissionDenied):
+    pass
 
 
-class Unauthenticated(_Said, ConexionesError):
-    code = Code.UNAUTHENTICATED
+class Unauthenticated(_Said, errors.Unauthenticated):
+    pass
 
 
 class UnknownError(_Said, ConexionesError):
@@ -163,9 +165,12 @@ def from_told(told: Error | Failure) -> ConexionesError:
     """The error that a reply tells. The fields say all of it; older servers have only the details."""
     if not told.mensaje:
         return from_fields(told.code, told.reason, told.message, told.details)
-    return _rebuilt(
+    error = _rebuilt(
         told.code, told.reason, told.message, field=told.field, facts=told.facts, mensaje=told.mensaje
     )
+    if told.HasField("retry_delay"):
+        error.retry_after = told.retry_delay.seconds + told.retry_delay.nanos / 1e9
+    return error
 
 
 def _rebuilt(
@@ -212,6 +217,7 @@ def worth_retrying(error: ConexionesError) -> bool:
         | errors.DeadlineExceeded
         | errors.UploadIncomplete
         | errors.TooManyUploads
+        | errors.RateExceeded
         | errors.UploadBytesExceeded,
     )
 

@@ -11,7 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from conexiones.errors import ConexionesError
 from conexiones.gen import user_pb2
 from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
-from conexiones.sdk import renditions
+from conexiones.sdk import access, renditions
+from conexiones.sdk.access import Access
 from conexiones.sdk.failures import from_told
 from conexiones.sdk.renditions import RenditionLimits
 
@@ -56,6 +57,8 @@ class Image:
     content_type: str = ""
     name: str = ""
     """The name of the file that it was uploaded from, if that was given."""
+    owner: str = ""
+    """Who stored it, such as "token:backend"; "" for callers who see only what is theirs."""
     facts: Facts | None = field(default=None, compare=False)
     """None until the image was decoded, soon after it was stored. Ignored when images are compared."""
 
@@ -105,6 +108,8 @@ class Upload:
     """Set in the states REJECTED and FAILED."""
     name: str = ""
     """The name that the image will have; empty if it was not given."""
+    owner: str = ""
+    """Who created it, as in `Image.owner`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +134,8 @@ class Limits:
     with the bytes received if these are more; 0 if the server has no limit."""
     renditions: RenditionLimits | None
     """None if the server makes no renditions."""
+    access: Access | None = None
+    """Who this client is, its limits and its use of them; None if the server is too old to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +237,7 @@ def image(found: images_pb2.Image) -> Image:
         etag=found.etag,
         content_type=found.content_type,
         name=found.name,
+        owner=found.owner,
         facts=_facts(found.facts) if found.HasField("facts") else None,
     )
 
@@ -290,6 +298,7 @@ def upload(found: uploads_pb2.Upload) -> Upload:
         image=image(found.image) if found.HasField("image") else None,
         failure=from_told(found.failure) if found.HasField("failure") else None,
         name=found.name,
+        owner=found.owner,
     )
 
 
@@ -307,6 +316,7 @@ def limits(found: uploads_pb2.GetLimitsResponse) -> Limits:
         max_open_uploads=found.max_open_uploads,
         max_open_bytes=found.max_open_bytes,
         renditions=renditions.limits(found.renditions) if found.HasField("renditions") else None,
+        access=access.access(found.access) if found.HasField("access") else None,
     )
 
 

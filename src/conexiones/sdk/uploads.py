@@ -17,7 +17,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
 )
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, ours
-from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc, release, worth_retrying
+from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc, release
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Image, Upload, UploadState
 from conexiones.sdk.resume import new_id
@@ -108,6 +108,7 @@ class Uploader:
 
     async def _retrying(self, step: Callable[[], Awaitable[T]]) -> T:
         while True:
+            sent = await self._connection.sending()
             try:
                 return await step()
             except ConexionesError as error:
@@ -117,7 +118,7 @@ class Uploader:
                     self._chunk_size = max(1024, min(self._chunk_size // 2, limit - 1024))
                 elif isinstance(error, errors.WriterFenced) and self._unanswered_streams:
                     self._unanswered_streams -= 1
-                elif not worth_retrying(error):
+                elif not await self._connection.worth_another(error, sent):
                     raise
                 await self._backoff.pause(error, reached=self._connection.reached)
 

@@ -1,18 +1,21 @@
 """The streams of the tutorial's service, UsuarioServicio."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import grpc
 
+from conexiones import errors
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, Link, ours
 from conexiones.sdk.failures import ConnectionLost, from_rpc
+from conexiones.sdk.items import Items
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
-from conexiones.sdk.sources import AnySource, open_source
+from conexiones.sdk.sources import AnySource, Source, open_source
 from conexiones.sdk.stream_status import StreamStatus
 
 T = TypeVar("T")
@@ -24,25 +27,36 @@ FRAGMENT_BYTES = 256 << 10
 
 async def stream_image(connection: Connection, source: AnySource, chunk_size: int) -> Greeting:
     opened = open_source(source, hashing=False)
+    backoff = connection.backoff()
     try:
-        async with connection.use() as link:
-            call = link.usuario.GetStreamImage()
-            status = StreamStatus(call)
+        while True:
+            sent = await connection.sending()
             try:
-                await _send_fragments(call, opened, chunk_size, connection.options.timeout)
-                async with asyncio.timeout(connection.options.timeout):
-                    reply = await ours(call)
-            except grpc.aio.AioRpcError as error:
-                raise from_rpc(await status.of(error)) from error
-            except TimeoutError:
-                connection.renew(link)
-                raise ConnectionLost(why="nothing came") from None
-            finally:
-                call.cancel()
-                del call, status
+                return results.greeting(await _one_stream(connection, opened, chunk_size))
+            except (errors.RateExceeded, errors.Unauthenticated) as error:
+                if not await connection.worth_another(error, sent) or not opened.again:
+                    raise
+                await backoff.pause(error, reached=True)
     finally:
         opened.close()
-    return results.greeting(reply)
+
+
+async def _one_stream(connection: Connection, opened: Source, chunk_size: int) -> Any:
+    async with connection.use() as link:
+        call = link.usuario.GetStreamImage()
+        status = StreamStatus(call)
+        try:
+            await _send_fragments(call, opened, chunk_size, connection.options.timeout)
+            async with asyncio.timeout(connection.options.timeout):
+                return await ours(call)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(await status.of(error)) from error
+        except TimeoutError:
+            connection.renew(link)
+            raise ConnectionLost(why="nothing came") from None
+        finally:
+            call.cancel()
+            del call, status
 
 
 async def _send_fragments(call: Any, source: Any, chunk_size: int, seconds: float) -> None:
@@ -92,7 +106,32 @@ async def _exchange(
     result: Callable[[Any], Reply],
 ) -> AsyncGenerator[Reply, None]:
     """Sends the items and yields one reply to each. An exception of `items` ends the stream and is raised
-    here."""
+    here. A stream that is refused as a whole, for now, begins again."""
+    source = Items(items)
+    backoff = connection.backoff()
+    try:
+        while True:
+            sent = await connection.sending()
+            try:
+                async with aclosing(_one_exchange(connection, method, source, message)) as replies:
+                    async for reply in replies:
+                        source.answered()
+                        yield result(reply)
+                return
+            except (errors.RateExceeded, errors.Unauthenticated) as error:
+                if not await connection.worth_another(error, sent) or not source.rewind():
+                    raise
+                await backoff.pause(error, reached=True)
+    finally:
+        await source.close()
+
+
+async def _one_exchange(
+    connection: Connection,
+    method: Callable[[Link], Any],
+    items: Items[T],
+    message: Callable[[T], Any],
+) -> AsyncGenerator[Any, None]:
     async with connection.use() as link:
         call = method(link)()
         status = StreamStatus(call)
@@ -111,7 +150,7 @@ async def _exchange(
                 reply = await reading
                 if reply is grpc.aio.EOF:
                     return
-                yield result(reply)
+                yield reply
         finally:
             call.cancel()
             for task in (sending, reading):
@@ -123,9 +162,9 @@ async def _exchange(
             del call, status, sending, reading, task
 
 
-async def _send(call: Any, items: Iterable[T] | AsyncIterable[T], message: Callable[[T], Any]) -> None:
+async def _send(call: Any, items: Items[T], message: Callable[[T], Any]) -> None:
     try:
-        async for item in _each(items):
+        async for item in items:
             await call.write(message(item))
         await call.done_writing()
     finally:
@@ -146,13 +185,3 @@ def _by_stream(sending: "asyncio.Task[None]") -> bool:
     return sending.cancelled() or isinstance(
         sending.exception(), grpc.RpcError | asyncio.InvalidStateError | ConnectionLost
     )
-
-
-async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-        return
-    iterator, end = iter(items), object()
-    while (found := await asyncio.to_thread(next, iterator, end)) is not end:
-        yield found  # type: ignore[misc]

@@ -11,7 +11,9 @@ from conexiones.gen.conexiones.v1.access_pb2 import (
     RevokeTokenResponse,
     RotateLinkKeyRequest,
     RotateLinkKeyResponse,
+    Token,
 )
+from conexiones.ports.access import Credential
 from conexiones.services.access_messages import allowance, scopes, seconds, token_message
 from conexiones.services.context import Context
 
@@ -29,10 +31,10 @@ class AdminService:
             scopes(request.scopes),
             own=request.own,
             seconds=seconds(request.ttl, field="ttl") if request.HasField("ttl") else None,
-            allowance=allowance(request.quota, self._directory.allowance),
+            allowance=allowance(request.quota),
         )
         call.changed("token.created", issued.credential.id)
-        return CreateTokenResponse(token=token_message(issued.credential), secret=issued.secret)
+        return CreateTokenResponse(token=self._message(issued.credential), secret=issued.secret)
 
     async def list_tokens(self, request: ListTokensRequest, call: Context, /) -> ListTokensResponse:
         if request.page_size < 0:
@@ -46,14 +48,14 @@ class AdminService:
             tokens = tokens[last + 1 :]
         page = tokens[:size]
         return ListTokensResponse(
-            tokens=[token_message(token) for token in page],
+            tokens=[self._message(token) for token in page],
             next_page_token=page[-1].id if len(tokens) > size else "",
         )
 
     async def revoke_token(self, request: RevokeTokenRequest, call: Context, /) -> RevokeTokenResponse:
         credential = await self._directory.revoke(request.id)
         call.changed(f"{credential.kind}.revoked", credential.id)
-        return RevokeTokenResponse(token=token_message(credential))
+        return RevokeTokenResponse(token=self._message(credential))
 
     async def rotate_link_key(self, request: RotateLinkKeyRequest, call: Context, /) -> RotateLinkKeyResponse:
         key_id = await self._links.rotate(end_links=request.end_links)
@@ -61,3 +63,6 @@ class AdminService:
         if request.end_links:
             call.changed("link_key.revoked", "others")
         return RotateLinkKeyResponse(key_id=key_id)
+
+    def _message(self, credential: Credential) -> Token:
+        return token_message(credential, self._directory.allowance)

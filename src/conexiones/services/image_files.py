@@ -12,6 +12,7 @@ from conexiones.domain.renditions import MAX_QUALITY, MAX_SIDE, Renditions, Want
 from conexiones.errors import ImageNotFound, InvalidField
 from conexiones.image_formats import extension, file_name, media_type
 from conexiones.ports.records import ImageRecord
+from conexiones.principals import Principal
 from conexiones.shares import Caller
 
 NAMES = ("width", "height", "fit", "format", "quality", "animated", "profile", "download")
@@ -48,8 +49,10 @@ class ImageFiles:
         self._renditions = renditions
 
     @asynccontextmanager
-    async def open(self, image_id: str, query: str, accepted: str, caller: Caller) -> AsyncIterator[File]:
-        """The file that `caller` asks for, which can be read inside the `async with`. `accepted` is the
+    async def open(
+        self, image_id: str, query: str, accepted: str, caller: Caller, by: Principal
+    ) -> AsyncIterator[File]:
+        """The file that a caller asks for, which can be read inside the `async with`. `accepted` is the
         format that the client prefers, or "".
 
         Raises ImageNotFound, InvalidField with the name of the parameter, NoRendition, ServerBusy.
@@ -61,7 +64,7 @@ class ImageFiles:
         asked = options.keys() - {"download"}
         chosen = bool(asked) and options.get("format", "auto") == "auto" and not _flag(options, "animated")
         wanted = _wanted(options, accepted if chosen else "")
-        image = await self._gallery.get(image_id)
+        image = await self._gallery.get(image_id, by=by)
 
         def file(format: str, size: int, sha256: bytes, read: Read) -> File:
             converted = format != image.format

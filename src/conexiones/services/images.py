@@ -33,6 +33,7 @@ from conexiones.gen.conexiones.v1.images_pb2 import (
     WatchImagesResponse,
 )
 from conexiones.ports.records import ImageRecord
+from conexiones.principals import Principal
 from conexiones.services.access_messages import seconds
 from conexiones.services.context import Context
 from conexiones.services.image_files import link_options
@@ -67,7 +68,8 @@ class ImageService:
         self._pages = Turns(_PAGES, each=1)
 
     async def get_image(self, request: GetImageRequest, call: Context, /) -> GetImageResponse:
-        return GetImageResponse(image=await self._message(await self._gallery.get(request.id)))
+        image = await self._gallery.get(request.id, by=call.principal)
+        return GetImageResponse(image=await self._message(image, call.principal))
 
     async def list_images(self, request: ListImagesRequest, call: Context, /) -> ListImagesResponse:
         wanted = Filter(
@@ -76,19 +78,24 @@ class ImageService:
             end=micros(request.end_time, field="end_time") if request.HasField("end_time") else None,
             name=request.name or None,
             digests=request.sha256,
+            owner=request.owner or None,
         )
         takes_long = request.page_size > _PART or wanted.name
         async with self._pages if takes_long else nullcontext():
-            page, token = await self._gallery.page(wanted, size=request.page_size, token=request.page_token)
+            page, token = await self._gallery.page(
+                wanted, size=request.page_size, token=request.page_token, by=call.principal
+            )
             facts = await self._describing.known(page)
             reply = ListImagesResponse(next_page_token=token)
             for start in range(0, len(page), _PART):
-                reply.images.extend(image_message(image, facts) for image in page[start : start + _PART])
+                reply.images.extend(
+                    image_message(image, facts, by=call.principal) for image in page[start : start + _PART]
+                )
                 await asyncio.sleep(0)
         return reply
 
     async def sign_image_url(self, request: SignImageUrlRequest, call: Context, /) -> SignImageUrlResponse:
-        image = await self._gallery.get(request.id)
+        image = await self._gallery.get(request.id, by=call.principal)
         wanted = _wanted(request.rendition) if request.HasField("rendition") else None
         options = link_options(wanted, image, download=request.download)
         link = self._links.sign(
@@ -101,15 +108,15 @@ class ImageService:
         return SignImageUrlResponse(path=link.path, expire_time=timestamp(link.expires * 1_000_000))
 
     async def delete_image(self, request: DeleteImageRequest, call: Context, /) -> DeleteImageResponse:
-        await self._gallery.delete(request.id)
+        await self._gallery.delete(request.id, by=call.principal)
         call.changed("image.deleted", request.id)
         return DeleteImageResponse()
 
     async def download_image(
         self, request: DownloadImageRequest, call: Context, /
     ) -> AsyncIterator[DownloadImageResponse | WithPayload]:
-        image = await self._gallery.get(request.id)
-        first = DownloadImageResponse(image=await self._message(image))
+        image = await self._gallery.get(request.id, by=call.principal)
+        first = DownloadImageResponse(image=await self._message(image, call.principal))
         if not request.HasField("rendition"):
             pieces = self._gallery.read(image, offset=request.offset, limit=request.limit)
             async for frame in _frames(request, first, image.digest, image.size, pieces):
@@ -127,13 +134,19 @@ class ImageService:
     async def watch_images(
         self, request: WatchImagesRequest, call: Context, /
     ) -> AsyncIterator[WatchImagesResponse]:
-        async for event in self._watching.watch(token=request.resume_token, user=request.user or None):
+        events = self._watching.watch(
+            token=request.resume_token,
+            user=request.user or None,
+            owner=request.owner or None,
+            by=call.principal,
+        )
+        async for event in events:
             reply = WatchImagesResponse(resume_token=event.token)
             match event.kind:
                 case "STORED" if event.image:
-                    reply.stored.CopyFrom(await self._message(event.image))
+                    reply.stored.CopyFrom(await self._message(event.image, call.principal))
                 case "DESCRIBED" if event.image:
-                    reply.described.CopyFrom(await self._message(event.image))
+                    reply.described.CopyFrom(await self._message(event.image, call.principal))
                 case "DELETED":
                     reply.deleted_id = event.deleted_id
                 case "RESYNC":
@@ -142,8 +155,8 @@ class ImageService:
                     reply.heartbeat.CopyFrom(Heartbeat())
             yield reply
 
-    async def _message(self, image: ImageRecord) -> Image:
-        return image_message(image, await self._describing.known([image]))
+    async def _message(self, image: ImageRecord, by: Principal) -> Image:
+        return image_message(image, await self._describing.known([image]), by=by)
 
 
 async def _frames(

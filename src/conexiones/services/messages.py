@@ -13,6 +13,7 @@ from conexiones.gen.conexiones.v1.images_pb2 import Image, RenditionInfo
 from conexiones.gen.conexiones.v1.uploads_pb2 import Upload
 from conexiones.image_formats import media_type
 from conexiones.ports.records import Facts, ImageRecord, Rendered, UploadRecord
+from conexiones.principals import Principal
 from conexiones.services.details import as_failure
 
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
@@ -31,8 +32,8 @@ def micros(time: Timestamp, *, field: str) -> int:
     return int(time.seconds) * 1_000_000 + time.nanos // 1000
 
 
-def image_message(image: ImageRecord, facts: Mapping[bytes, Facts]) -> Image:
-    """The message of an image. `facts` are the known ones, by digest."""
+def image_message(image: ImageRecord, facts: Mapping[bytes, Facts], *, by: Principal) -> Image:
+    """The message of an image for a caller. `facts` are the known ones, by digest."""
     known = facts.get(image.digest)
     return Image(
         id=image.id,
@@ -49,6 +50,7 @@ def image_message(image: ImageRecord, facts: Mapping[bytes, Facts]) -> Image:
         content_type=media_type(image.format),
         facts=FactsMessage(**asdict(known)) if known else None,
         name=image.name or "",
+        owner=image.owner if by.knows_owners else "",
     )
 
 
@@ -66,9 +68,14 @@ def rendition_message(rendered: Rendered) -> RenditionInfo:
 
 
 def upload_message(
-    upload: UploadRecord, image: ImageRecord | None, facts: Mapping[bytes, Facts], *, expiry: int
+    upload: UploadRecord,
+    image: ImageRecord | None,
+    facts: Mapping[bytes, Facts],
+    *,
+    expiry: int,
+    by: Principal,
 ) -> Upload:
-    """The message of an upload, and of its image if it has one. `expiry` is in microseconds."""
+    """The message of an upload for a caller, and of its image if it has one. `expiry` is in microseconds."""
     error = failure(upload)
     return Upload(
         id=upload.id,
@@ -79,8 +86,9 @@ def upload_message(
         create_time=timestamp(upload.create_time),
         update_time=timestamp(upload.update_time),
         expire_time=timestamp(expiry),
-        image=image_message(image, facts) if image else None,
+        image=image_message(image, facts, by=by) if image else None,
         failure=as_failure(error) if error else None,
         user=upload.user or "",
         name=upload.name or "",
+        owner=upload.owner if by.knows_owners else "",
     )

@@ -12,7 +12,7 @@ class StatusService:
         self._status = status
 
     async def get_status(self, request: GetStatusRequest, call: Context, /) -> GetStatusResponse:
-        counts = await self._status.counts()
+        counts = await self._status.counts(by=call.principal)
         return GetStatusResponse(
             version=__version__,
             start_time=timestamp(self._status.start_time),

@@ -91,7 +91,7 @@ class UploadService:
                 max_seconds=self._limits.decode_seconds,
                 formats=[f"FORMAT_{format}" for format in FORMATS],
             ),
-            access=access_message(call.principal, await self._directory.usage(call.principal.owner)),
+            access=access_message(call.principal, await self._uploads.usage(by=call.principal)),
         )
 
     async def create_ticket(self, request: CreateTicketRequest, call: Context, /) -> CreateTicketResponse:
@@ -120,6 +120,7 @@ class UploadService:
         begun = now()
         upload = await self._uploads.create(
             request.request_id,
+            by=call.principal,
             client=call.caller.client,
             user=request.user,
             name=request.name,
@@ -127,12 +128,13 @@ class UploadService:
         )
         if upload.create_time >= begun:  # not one that the same request has begun before
             call.changed("upload.created", upload.id)
-        return CreateUploadResponse(upload=await self._message(upload))
+        return CreateUploadResponse(upload=await self._message(upload, call))
 
     async def write_chunk(self, request: WriteChunkRequest, call: Context, /) -> WriteChunkResponse:
         if not request.data:
             raise InvalidField(field="data", takes="at least one byte")
-        async with self._uploads.writer(request.upload_id, request.writer_epoch) as writer:
+        writing = self._uploads.writer(request.upload_id, request.writer_epoch, by=call.principal)
+        async with writing as writer:
             await writer.write(*_chunk(request))
             return WriteChunkResponse(committed_size=await writer.commit(), writer_epoch=writer.epoch)
 
@@ -142,7 +144,7 @@ class UploadService:
         first = await anext(requests, None)
         if first is None:
             raise InvalidField(field="upload_id", takes="the id of an upload")
-        async with self._uploads.writer(first.upload_id) as writer:
+        async with self._uploads.writer(first.upload_id, by=call.principal) as writer:
             chunks = _chunks(first, requests)
             del first
             async with aclosing(ChunkFlow(writer).run(chunks)) as sizes:
@@ -150,29 +152,32 @@ class UploadService:
                     yield WriteStreamResponse(committed_size=committed, writer_epoch=writer.epoch)
 
     async def get_upload(self, request: GetUploadRequest, call: Context, /) -> GetUploadResponse:
-        return GetUploadResponse(upload=await self._message(await self._uploads.get(request.id)))
+        upload = await self._uploads.get(request.id, by=call.principal)
+        return GetUploadResponse(upload=await self._message(upload, call))
 
     async def finish_upload(self, request: FinishUploadRequest, call: Context, /) -> FinishUploadResponse:
         begun = now()
-        upload = await self._uploads.finish(request.id, size=request.size_bytes, sha256=request.sha256)
+        upload = await self._uploads.finish(
+            request.id, size=request.size_bytes, sha256=request.sha256, by=call.principal
+        )
         if upload.update_time >= begun:
             error = failure(upload)
             call.changed("upload.finished", upload.id, error.reason if error else "OK")
             if upload.image_id:
                 call.changed("image.stored", upload.image_id)
-        return FinishUploadResponse(upload=await self._message(upload))
+        return FinishUploadResponse(upload=await self._message(upload, call))
 
     async def cancel_upload(self, request: CancelUploadRequest, call: Context, /) -> CancelUploadResponse:
         begun = now()
-        upload = await self._uploads.cancel(request.id)
+        upload = await self._uploads.cancel(request.id, by=call.principal)
         if upload.update_time >= begun:
             call.changed("upload.cancelled", upload.id)
-        return CancelUploadResponse(upload=await self._message(upload))
+        return CancelUploadResponse(upload=await self._message(upload, call))
 
-    async def _message(self, upload: UploadRecord) -> Upload:
+    async def _message(self, upload: UploadRecord, call: Context) -> Upload:
         image = await self._uploads.image(upload)
         facts = await self._describing.known([image] if image else [])
-        return upload_message(upload, image, facts, expiry=self._uploads.expiry(upload))
+        return upload_message(upload, image, facts, expiry=self._uploads.expiry(upload), by=call.principal)
 
 
 async def _chunks(

@@ -6,7 +6,16 @@ from conexiones.domain.describing import Describing
 from conexiones.domain.images import Images
 from conexiones.domain.names import UserName
 from conexiones.domain.users import Registered, Users, square, square32
-from conexiones.errors import ConexionesError, InvalidArgument, NoPreview, PowOverflow, ServerBusy
+from conexiones.errors import (
+    ConexionesError,
+    FormatNotGranted,
+    InvalidArgument,
+    NoPreview,
+    PowOverflow,
+    QuotaExceeded,
+    ServerBusy,
+    TicketUsedUp,
+)
 from conexiones.gen.user_pb2 import (
     GetAllReply,
     GetImage,
@@ -21,6 +30,9 @@ from conexiones.services.context import Context
 from conexiones.services.details import as_message
 from conexiones.services.messages import timestamp
 
+REFUSALS = (InvalidArgument, QuotaExceeded, TicketUsedUp, FormatNotGranted)
+"""The errors of one message of a stream, which goes on after it."""
+
 
 class UsuarioService:
     def __init__(self, users: Users, images: Images, describing: Describing) -> None:
@@ -29,7 +41,9 @@ class UsuarioService:
         self._describing = describing
 
     async def get_user(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
-        found = await self._users.register(request.name, pow=request.pow, image=request.image)
+        found = await self._users.register(
+            request.name, pow=request.pow, image=request.image, by=call.principal
+        )
         _tell(call, found, stored=bool(request.image))
         return GetUserReply(
             message=_greeting(found),
@@ -38,7 +52,7 @@ class UsuarioService:
         )
 
     async def process_image(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
-        image = await self._images.add(request.image, user=UserName.optional(request.name))
+        image = await self._images.add(request.image, by=call.principal, user=UserName.optional(request.name))
         call.changed("image.stored", image.id)
         _drop_image(request, call)
         try:
@@ -48,7 +62,7 @@ class UsuarioService:
         return GetUserReply(message=f"Imagen procesada: {_in_words(image)}.", image_info=_image(image, facts))
 
     async def get_stream_image(self, requests: AsyncIterator[GetImage], call: Context, /) -> GetUserReply:
-        image = await self._images.receive(_fragments(requests))
+        image = await self._images.receive(_fragments(requests), by=call.principal)
         call.changed("image.stored", image.id)
         return GetUserReply(message=f"Imagen recibida: {_in_words(image)}.", image_info=_image(image))
 
@@ -63,8 +77,9 @@ class UsuarioService:
     async def store_one(self, request: GetImage, call: Context, /) -> GetImageReply:
         """The reply to one image of ImageStreamReply."""
         try:
-            image = await self._images.add(request.image)
-        except InvalidArgument as error:
+            image = await self._images.add(request.image, by=call.principal)
+        except REFUSALS as error:
+            call.refused(error)
             return GetImageReply(message=f"Imagen rechazada. {error.mensaje}", error=as_message(error))
         call.changed("image.stored", image.id)
         return GetImageReply(message=f"Imagen recibida: {_in_words(image)}.", image_info=_image(image))
@@ -72,8 +87,11 @@ class UsuarioService:
     async def _exchange(self, request: GetUserRequest, call: Context) -> GetAllReply:
         errors: list[ConexionesError] = []
         try:
-            found = await self._users.register(request.name, pow=request.pow, image=request.image)
-        except InvalidArgument as error:
+            found = await self._users.register(
+                request.name, pow=request.pow, image=request.image, by=call.principal
+            )
+        except REFUSALS as error:
+            call.refused(error)
             return GetAllReply(
                 name=request.name,
                 errors=[as_message(error)],

@@ -31,10 +31,11 @@ _log = logging.getLogger("conexiones.front")
 
 
 class Front:
-    """`resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins.
+    """`resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins,
+    and `on_reload` when the supervisor wants files to be read again.
 
     `access` finds out who calls; `audit` writes down what they change, and who is refused. `steps` are
-    further steps of the chain, around all others. `on_hangup` is called when the supervisor gets SIGHUP.
+    further steps of the chain, around all others.
     """
 
     def __init__(
@@ -45,14 +46,14 @@ class Front:
         access: Access,
         resources: Callable[[], AbstractAsyncContextManager[None]],
         on_drain: Callable[[], None],
-        on_hangup: Callable[[], None] = lambda: None,
+        on_reload: Callable[[], None] = lambda: None,
         audit: Audit | None = None,
         steps: Sequence[Step] = (),
     ) -> None:
         self._router = router
         self._resources = resources
         self._on_drain = on_drain
-        self._on_hangup = on_hangup
+        self._on_reload = on_reload
         self._control: Control | None = None
         patience = Patience(
             stall_seconds=settings.stall_seconds,
@@ -147,8 +148,8 @@ class Front:
                 self.drain()
             elif event["event"] == "cut":
                 self._cut.all()
-            elif event["event"] == "hangup":
-                self._on_hangup()
+            elif event["event"] == "reload":
+                self._on_reload()
 
     def drain(self) -> None:
         """Admits no more calls, and tells the supervisor when those under way have ended."""

@@ -16,6 +16,7 @@ from conexiones.transport.http.hosts import Hosts
 from conexiones.transport.http.images import PREFIX
 from conexiones.transport.http.page import Page
 from conexiones.transport.http.problem import HttpAnswer
+from conexiones.transport.http.session import PATH as SESSION
 from conexiones.transport.rpc.method import Method
 from conexiones.transport.rpc.protocols import Dialect, dialect
 from conexiones.transport.rpc.status import Details
@@ -25,7 +26,8 @@ class Router:
     """Routes of RPCs are by exact path, "/package.Service/Method"; `images` has all paths below /images/.
 
     A request that is wrong as a whole gets a route that refuses it. So every request becomes a call, and goes
-    through the chain. Without `hosts`, Host and Origin are not looked at.
+    through the chain. Without `hosts`, Host and Origin are not looked at. `sessions` has the routes of
+    /session by verb; without them there is no such path.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Router:
         page: Page,
         details: Details,
         hosts: Hosts | None = None,
+        sessions: Mapping[str, Route] | None = None,
     ) -> None:
         self._rpcs = rpcs
         self._images = Route(service="http", method="images", endpoint=images, needs="read")
@@ -46,6 +49,7 @@ class Router:
         self._has_page = page.has
         self._details = details
         self._hosts = hosts
+        self._sessions = sessions
 
     def call(self, scope: Any, receive: Receive, send: Send) -> Call:
         """The call of a request, an ASGI scope of HTTP."""
@@ -62,6 +66,9 @@ class Router:
                 return _http(scope, receive, send, route=self._images, index=index)
             if scope["method"] in {"GET", "HEAD"} and self._has_page(path):
                 return _http(scope, receive, send, route=self._page, index=index)
+            if path == SESSION and self._sessions:
+                found = self._sessions.get(scope["method"]) or _other_verb(self._sessions)
+                return _http(scope, receive, send, route=found, index=index)
         spoken = dialect(index.get(b"content-type", b""))
         route, seconds = self._rpcs.get(path), None
         if refused is not None:
@@ -92,6 +99,11 @@ def _checked(
         return route, spoken.seconds(index)
     except MalformedRequest:
         return _refusal(route, MalformedRequest), None
+
+
+def _other_verb(routes: Mapping[str, Route]) -> Route:
+    allowed = ", ".join(sorted(routes))
+    return _refusal(next(iter(routes.values())), MalformedRequest, 405, [(b"allow", allowed.encode())])
 
 
 def _http(scope: Any, receive: Receive, send: Send, *, route: Route, index: dict[bytes, bytes]) -> Call:

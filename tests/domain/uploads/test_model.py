@@ -17,6 +17,7 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.uploads import Uploads, UploadWriter
+from conexiones.principals import EVERYBODY
 from tests.support.bitmaps import bitmap
 
 CONTENT = b"".join(bitmap(40, 24))  # 2,934 bytes
@@ -32,7 +33,7 @@ class Machine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.opened = False
         self.open()
-        self.id = self.run(self.uploads.create("request", user="", size=None)).id
+        self.id = self.run(self.uploads.create("request", by=EVERYBODY, user="", size=None)).id
         self.state, self.committed, self.written = "OPEN", 0, 0
         self.image = None
 
@@ -77,7 +78,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         stack = AsyncExitStack()
-        entering = stack.enter_async_context(self.uploads.writer(self.id))
+        entering = stack.enter_async_context(self.uploads.writer(self.id, by=EVERYBODY))
         if self.state != "OPEN":
             self.expect(errors.UploadEnded, entering)
             return
@@ -122,7 +123,7 @@ class Machine(RuleBasedStateMachine):
     def finish(self, off: int, right: bool) -> None:
         size = self.written + off
         digest = hashlib.sha256(CONTENT[: self.written]).digest() if right else bytes(32)
-        finishing = self.uploads.finish(self.id, size=size, sha256=digest)
+        finishing = self.uploads.finish(self.id, size=size, sha256=digest, by=EVERYBODY)
         if self.state in {"CANCELLED", "EXPIRED"}:
             self.expect(errors.UploadEnded, finishing)
             return
@@ -144,7 +145,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def cancel(self) -> None:
-        cancelling = self.uploads.cancel(self.id)
+        cancelling = self.uploads.cancel(self.id, by=EVERYBODY)
         if self.state in {"OPEN", "CANCELLED"}:
             assert self.run(cancelling).state == "CANCELLED"
             self.state = "CANCELLED"
@@ -160,7 +161,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_row_is_the_model(self) -> None:
         if hasattr(self, "uploads"):
-            upload = self.run(self.uploads.get(self.id))
+            upload = self.run(self.uploads.get(self.id, by=EVERYBODY))
             assert (upload.state, upload.committed_size) == (self.state, self.committed)
 
 

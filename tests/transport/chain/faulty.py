@@ -9,13 +9,14 @@ from typing import Any
 
 import conexiones.app
 from conexiones.domain.users import Users
+from conexiones.principals import Principal
 from conexiones.settings import Settings
 
 SECRET = "the secret of /etc/shadow"
 
 
 class FaultyUsers(Users):
-    async def register(self, name: str, *, pow: int, image: bytes | memoryview) -> Any:
+    async def register(self, name: str, *, pow: int, image: bytes | memoryview, by: Principal) -> Any:
         match name:
             case "SystemExit":
                 sys.exit(SECRET)
@@ -31,7 +32,7 @@ class FaultyUsers(Users):
                 raise GeneratorExit(SECRET)
             case "CancelledError":
                 raise asyncio.CancelledError(SECRET)
-        return await super().register(name, pow=pow, image=image)
+        return await super().register(name, pow=pow, image=image, by=by)
 
 
 conexiones.app.Users = FaultyUsers  # type: ignore[attr-defined]  # not a name that it exports

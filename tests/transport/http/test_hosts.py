@@ -123,3 +123,35 @@ def test_grpc_web_hears_of_it_in_its_own_form(shared: Server) -> None:
     web: Headers = {"content-type": "application/grpc-web+proto", "origin": "http://evil.example"}
     answer = curl(shared.address, GET_USER, b"\0\0\0\0\0", web)
     assert (answer.status, answer.headers["grpc-status"]) == (200, "7")
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "scheme", "own"),
+    [
+        ("http://localhost:50051", "localhost:50051", "http", True),
+        ("http://LOCALHOST:50051", "localhost:50051", "http", True),
+        ("http://127.0.0.1", "127.0.0.1:80", "http", True),
+        ("https://[::1]", "[::1]:443", "https", True),
+        # Another scheme, port or host is another page, even if browsers take it for the same site.
+        ("https://localhost:50051", "localhost:50051", "http", False),
+        ("http://localhost:3000", "localhost:50051", "http", False),
+        ("http://localhost", "localhost:50051", "http", False),
+        ("http://app.localhost:50051", "localhost:50051", "http", False),
+        ("http://127.0.0.1:50051", "localhost:50051", "http", False),
+        ("https://app.example:8443", "localhost:50051", "https", False),
+        ("null", "localhost:50051", "http", False),
+        ("null", "", "http", False),
+        ("http://", "", "http", False),
+        # Behind a proxy that ends TLS, or changes the Host.
+        ("https://images.example", "images.example", "http", True),
+        ("https://images.example", "127.0.0.1:50051", "http", True),
+        ("http://images.example", "127.0.0.1:50051", "http", False),
+        ("https://images.example:8443", "127.0.0.1:50051", "http", False),
+        # The browser has seen the port, so that there is no proxy.
+        ("https://images.example", "images.example:50051", "http", False),
+        ("https://other.example", "other.example", "http", False),
+    ],
+)
+def test_whose_page_it_is(origin: str, host: str, scheme: str, own: bool) -> None:
+    hosts = ours("images.example", origins=("https://app.example:8443", "*"))
+    assert hosts.is_own(origin.encode(), host.encode(), scheme) is own

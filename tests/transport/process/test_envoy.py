@@ -52,6 +52,18 @@ def test_every_listener(settings) -> None:
     assert config["overload_manager"]["resource_monitors"]
 
 
+@pytest.mark.parametrize("proxies", [0, 1])
+def test_every_listener_removes_our_headers_and_verifies_jwts(proxies: int) -> None:
+    _, found = managers(**TLS, jwt_issuer="a", jwt_keys="/keys", trusted_proxies=proxies)
+    assert [manager.get("codec_type") for manager in found].count("HTTP3") == 1
+    for manager in found:
+        (early,) = manager["early_header_mutation_extensions"]
+        removed, *added = early["typed_config"]["mutations"]
+        assert removed == {"remove_on_match": {"key_matcher": {"prefix": "x-conexiones-"}}}
+        assert len(added) == proxies
+        assert [entry["name"] for entry in manager["http_filters"]][-2:] == ["jwt", "pyvoy"]
+
+
 def test_http3_is_off_with_mtls() -> None:
     _, found = managers(**TLS, tls_client_ca=Path("/ca"))
     assert [manager.get("codec_type") for manager in found] == [None]

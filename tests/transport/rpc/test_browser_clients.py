@@ -12,9 +12,14 @@ import grpc
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 
+from conexiones.gen.conexiones.v1.images_pb2 import ListImagesRequest
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
+from conexiones.gen.conexiones.v1.uploads_pb2 import CreateTicketRequest
+from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
+from tests.support.bitmaps import bitmap
 from tests.support.calls import GET_USER, PROCESS_IMAGE, SETTINGS, bad, good, user
 from tests.support.chromium import browse, served
 from tests.support.clients import Call, Outcome, grpc_outcome, grpcio, node, readable, unpacked
@@ -67,10 +72,10 @@ def origin(page: Path) -> Iterator[str]:
         yield origin
 
 
-def run(origin: str, server: Server, calls: list[Call]) -> dict[str, Any]:
+def run(origin: str, server: Server, calls: list[Call], **headers: str) -> dict[str, Any]:
     """What the page has to do, as `browse` takes it."""
     requests = [{"path": call.path, "request": base64.b64encode(call.messages[0]).decode()} for call in calls]
-    return {"url": f"{origin}/", "base": f"http://{server.address}", "calls": requests}
+    return {"url": f"{origin}/", "base": f"http://{server.address}", "calls": requests, "headers": headers}
 
 
 def outcome(answer: dict[str, Any], call: Call) -> Outcome:
@@ -130,3 +135,23 @@ def test_pages_of_any_origin_may_be_let_in(start: Callable[..., Server], origin:
     [found] = browse(run(origin, start(cors_origins="*"), ONE))
     assert {name: answer["code"] for name, [answer] in found["answers"].items()} == dict.fromkeys(CLIENTS, 0)
     assert found["said"] == []
+
+
+def test_a_page_of_another_origin_stores_with_a_ticket(start: Callable[..., Server], origin: str) -> None:
+    """A backend hands the ticket to its page, which may store as many images, and do nothing else."""
+    server = start(auth="required", cors_origins=origin)
+    token = (server.data_dir / "admin-token").read_text().strip()
+    metadata = [("authorization", f"Bearer {token}")]
+    with grpc.insecure_channel(server.address) as channel:
+        asked = CreateTicketRequest(max_images=len(CLIENTS), max_bytes=10**6, formats=["BMP"])
+        ticket = UploadServiceStub(channel).CreateTicket(asked, metadata=metadata).secret
+        image = GetUserRequest(image=b"".join(bitmap(20, 10))).SerializeToString()
+        calls = [Call(name="", path=PROCESS_IMAGE, messages=(image,)), *ONE]
+        found, nobody = browse(
+            run(origin, server, calls, authorization=f"Bearer {ticket}"), run(origin, server, calls)
+        )
+        for name in CLIENTS:
+            assert [answer["code"] for answer in found["answers"][name]] == [0, 7], name
+            assert [answer["code"] for answer in nobody["answers"][name]] == [16, 16], name
+        stored = ImageServiceStub(channel).ListImages(ListImagesRequest(), metadata=metadata).images
+    assert [image.format for image in stored] == ["BMP"] * len(CLIENTS)

@@ -8,13 +8,14 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { WatchImagesResponseSchema } from "#gen/conexiones/v1/images_pb";
 import type { WatchImagesResponse } from "#gen/conexiones/v1/images_pb";
 
-import { delayAfter, pause } from "../calls";
+import { refused, signedIn } from "../access/session";
+import { delayAfter, needsSignIn, pause, problem } from "../calls";
 import { images } from "../rpc";
 
 /** How long a connection may be silent before it counts as lost: two heartbeats of the server, and a little more. */
 const SILENCE_MS = 45_000;
 
-export type State = "connecting" | "live" | "offline";
+export type State = "connecting" | "live" | "offline" | "signedOut";
 
 export interface Listener {
   event: (event: WatchImagesResponse) => void;
@@ -51,6 +52,7 @@ export class Watch {
     this.#leads = true;
     for (let attempts = 0; ; attempts++) {
       const silence = new AbortController();
+      let asked = 0; // milliseconds that the server asks to wait
       let timer: ReturnType<typeof setTimeout> | undefined;
       const alive = () => {
         clearTimeout(timer);
@@ -65,14 +67,22 @@ export class Watch {
           this.#hear(event);
           if (event.event.case !== "heartbeat") this.#channel?.postMessage(toBinary(WatchImagesResponseSchema, event));
         }
-      } catch {
+      } catch (error) {
+        const found = problem(error);
+        if (needsSignIn(found)) {
+          this.#become("signedOut");
+          await signedIn();
+          attempts = -1;
+          continue;
+        }
+        asked = found.retryAfter;
         // If the server's data were replaced, it would refuse this token for ever.
         if (attempts > 2) this.#token = "";
       } finally {
         clearTimeout(timer);
       }
       this.#become("offline");
-      await pause(delayAfter(attempts), new AbortController().signal);
+      await pause(Math.max(asked, delayAfter(attempts)), new AbortController().signal);
     }
   }
 
@@ -85,6 +95,8 @@ export class Watch {
 
   #become(state: State): void {
     if (state === this.#state) return;
+    // The session has ended, for all windows.
+    if (state === "signedOut" && this.#state === "live") refused();
     this.#state = state;
     this.#listener.state(state);
     if (this.#leads) this.#tell();

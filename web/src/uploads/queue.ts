@@ -1,5 +1,6 @@
 // All uploads of this window. A few run at a time, and the others wait for their turn.
-import { delayAfter, pause } from "../calls";
+import { signedIn } from "../access/session";
+import { delayAfter, needsSignIn, pause, problem } from "../calls";
 import { uploads as service } from "../rpc";
 import { MAX_FILES } from "./sources";
 import type { Source } from "./sources";
@@ -28,13 +29,16 @@ export class Queue {
   /** Each upload is in the set of its state. A set keeps the order in which they came. */
   readonly #sets = new Map<State, Set<Upload>>();
   readonly #pool = new Pool(CONCURRENT_UPLOADS);
+  readonly #who: () => string;
   readonly #changed: () => void;
   readonly #note = (upload: Upload, before: State) => {
     if (this.#sets.get(before)?.delete(upload)) this.#of(upload.state).add(upload);
     this.#changed();
   };
 
-  constructor(changed: () => void) {
+  /** `who` is signed in, empty for nobody. */
+  constructor(who: () => string, changed: () => void) {
+    this.#who = who;
     this.#changed = changed;
   }
 
@@ -63,7 +67,7 @@ export class Queue {
 
   /** Adds the uploads that earlier pages left unfinished. */
   async recall(): Promise<void> {
-    for (const remembered of await recall(await expiry())) {
+    for (const remembered of await recall(await expiry(), this.#who())) {
       if (!(await busyElsewhere(remembered.requestId))) this.#add(new Upload(remembered, undefined, this.#note));
     }
     this.#changed();
@@ -77,7 +81,7 @@ export class Queue {
       taken += 1;
       const interrupted = [...this.#of("interrupted")].find((upload) => upload.isOf(file));
       if (interrupted) interrupted.attach(file);
-      else this.#add(Upload.of(file, handle, this.#note));
+      else this.#add(Upload.of(file, handle, this.#who(), this.#note));
       this.advance();
       if (taken % FILES_AT_ONCE === 0) await new Promise((resolve) => setTimeout(resolve));
     }
@@ -166,8 +170,9 @@ async function expiry(): Promise<Expiry> {
       try {
         const { idleExpiry, totalExpiry } = await service.getLimits({});
         return { idle: milliseconds(idleExpiry), total: milliseconds(totalExpiry) };
-      } catch {
-        await pause(delayAfter(attempts), new AbortController().signal);
+      } catch (error) {
+        if (needsSignIn(problem(error))) await signedIn();
+        else await pause(delayAfter(attempts), new AbortController().signal);
       }
     }
   })();

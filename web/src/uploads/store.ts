@@ -11,6 +11,8 @@ export interface Remembered {
   size: number;
   /** The modification time of the file, in milliseconds since 1970. Name, size and this identify the file. */
   modified: number;
+  /** Who was signed in, empty if nobody was; undefined in uploads that an older page began. */
+  by?: string;
   /** When the upload began, in milliseconds since 1970. */
   begun: number;
   /** When the server last took bytes, likewise; undefined in uploads that an older page began. */
@@ -67,13 +69,13 @@ export async function forget(requestId: string): Promise<void> {
   await run("readwrite", (store) => store.delete(requestId));
 }
 
-/** The remembered uploads that the server has not expired yet, oldest first. */
-export async function recall({ idle, total }: Expiry): Promise<Remembered[]> {
+/** The remembered uploads of whoever is signed in that the server has not expired yet, oldest first. */
+export async function recall({ idle, total }: Expiry, who: string): Promise<Remembered[]> {
   const all = (await run<Remembered[]>("readonly", (store) => store.getAll())) ?? [];
   const now = Date.now();
   const expired = ({ begun, touched = begun }: Remembered) => now - begun > total || now - touched > idle;
   await Promise.all(all.filter(expired).map(({ requestId }) => forget(requestId)));
-  return all.filter((one) => !expired(one)).sort((a, b) => a.begun - b.begun);
+  return all.filter((one) => !expired(one) && (one.by ?? who) === who).sort((a, b) => a.begun - b.begun);
 }
 
 /** 128 random bits as text. `crypto.randomUUID` exists only in secure contexts. */

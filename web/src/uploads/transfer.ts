@@ -1,18 +1,20 @@
 // Sends one file over lost connections and restarts of the server, until its upload has ended. Only for workers: a
 // `fetch` with a body of megabytes blocks the thread that calls it.
-import { createClient } from "@connectrpc/connect";
+import { Code, createClient } from "@connectrpc/connect";
 
 import { OffsetMismatchSchema } from "#gen/conexiones/v1/errors_pb";
 import { Upload_State, UploadService } from "#gen/conexiones/v1/uploads_pb";
 import type { Upload as Message } from "#gen/conexiones/v1/uploads_pb";
 
+import { signedIn } from "../access/session";
 import { delayAfter, NO_ROOM, pause, problem, transport } from "../calls";
 import { language } from "../language";
 import { FileFailure, Reader } from "./reader";
 import { forget, newId, remember } from "./store";
 import type { Remembered } from "./store";
 
-export type Phase = "checking" | "sending" | "finishing" | "unreachable" | "busy";
+/** "locked": it goes on when somebody has signed in. "slowed": it went over the rate of the credential. */
+export type Phase = "checking" | "sending" | "finishing" | "unreachable" | "busy" | "locked" | "slowed";
 
 export type Outcome =
   | { state: "ready"; imageId: string }
@@ -112,7 +114,17 @@ export class Transfer {
       case "WRITER_FENCED":
         return { state: "elsewhere" };
     }
+    if (cause.code === Code.Unauthenticated) {
+      this.#listener.phase("locked");
+      await signedIn(this.#signal).catch(() => undefined);
+      return undefined;
+    }
     if (!retryable) return refused;
+    if (reason === "RATE_EXCEEDED") {
+      this.#listener.phase("slowed");
+      await pause(Math.max(retryAfter, delayAfter(attempts)), this.#signal).catch(() => undefined);
+      return undefined;
+    }
     this.#chunk = Math.max(SMALLEST_CHUNK, this.#chunk >> 1);
     this.#listener.phase(NO_ROOM.has(reason) || reason === "SERVER_BUSY" ? "busy" : "unreachable");
     await pause(Math.max(retryAfter, delayAfter(attempts)), this.#signal).catch(() => undefined);

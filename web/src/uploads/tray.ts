@@ -235,7 +235,9 @@ function describe(upload: Upload): string {
     case "unreachable":
       return t("unreachable");
     case "busy":
-      return t("busy");
+    case "locked":
+    case "slowed":
+      return t(upload.state);
     case "paused":
       return t("paused", { done, total });
     case "interrupted":

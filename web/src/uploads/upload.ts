@@ -1,4 +1,5 @@
 // One upload, as the page sees it: its state and what the user can do with it. A worker sends it (transfer.ts).
+import { refused } from "../access/session";
 import { uploads as service } from "../rpc";
 import { t } from "../i18n";
 import { fileName } from "./names";
@@ -18,10 +19,12 @@ export type State =
   | "refused"
   | "cancelled";
 
-export const ACTIVE: readonly State[] = ["checking", "sending", "finishing", "unreachable", "busy"];
+export const ACTIVE: readonly State[] = ["checking", "sending", "finishing", "unreachable", "busy", "locked", "slowed"];
 /** It goes on when the user says so. */
 export const STOPPED: readonly State[] = ["paused", "interrupted", "elsewhere"];
 export const FAILED: readonly State[] = ["refused", "cancelled"];
+
+const MOVING = new Set<Phase>(["checking", "sending", "finishing"]);
 
 /** How long the call that cancels may take. */
 const TIMEOUT_MS = 60_000;
@@ -52,11 +55,11 @@ export class Upload {
     this.#begun = true;
   }
 
-  /** A new upload of a file. */
-  static of(file: File, handle: FileSystemFileHandle | undefined, changed: (upload: Upload, before: State) => void): Upload {
+  /** A new upload of a file, by whoever is signed in. */
+  static of(file: File, handle: FileSystemFileHandle | undefined, by: string, changed: (upload: Upload, before: State) => void): Upload {
     const { name, size, lastModified: modified } = file;
     const now = Date.now();
-    const facts = { name, sentName: fileName(name), size, modified, begun: now, touched: now, committed: 0 };
+    const facts = { name, sentName: fileName(name), size, modified, by, begun: now, touched: now, committed: 0 };
     return new Upload({ requestId: newId(), ...facts, saved: undefined, handle }, file, changed);
   }
 
@@ -177,7 +180,8 @@ export class Upload {
 
   #reach(phase: Phase): void {
     if (phase === "sending" && this.state !== "sending") this.rate.start(this.committed);
-    else if (phase === "unreachable" || phase === "busy") this.rate.stop();
+    else if (!MOVING.has(phase)) this.rate.stop();
+    if (phase === "locked" && this.state !== "locked") refused();
     this.#become(phase);
   }
 

@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 from conexiones.adapters.system.disk import sync_file, sync_folder
-
-NAME = "admin-token"
+from conexiones.local_servers import ADMIN_TOKEN as NAME
 
 
 def read(folder: Path) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from conexiones import errors
 from conexiones.domain.access.secrets import SESSION, TICKET, TOKEN, digest, is_secret, mint
 from conexiones.domain.ids import now
-from conexiones.ports.access import Credential, CredentialKind, Credentials, Usage
+from conexiones.domain.names import check_text
+from conexiones.ports.access import Credential, CredentialKind, Credentials
 from conexiones.principals import SCOPES, Allowance, Principal, Scope, Terms
 
 HOUR = 3600 * 1_000_000
@@ -45,8 +46,9 @@ class Issued:
 
 
 class Directory:
-    """`allowance` is what a token has that says nothing of its own. `on_end` is told the id of each
-    credential that was revoked: its calls are to end."""
+    """`allowance` has the limits of tokens that say nothing of their own. They are not kept with a token, so
+    that another start of the server can set others. `on_end` is told the id of each credential that was
+    revoked: its calls are to end."""
 
     def __init__(self, credentials: Credentials, *, allowance: Allowance | None = None) -> None:
         self._credentials = credentials
@@ -62,6 +64,11 @@ class Directory:
         """Reads all credentials. Raises StorageUnavailable."""
         for credential in await self._credentials.all():
             self._keep(credential)
+
+    def with_defaults(self, principal: Principal) -> Principal:
+        """A caller that no credential of the directory stands for, with the limits of those that say nothing
+        of their own."""
+        return replace(principal, allowance=principal.allowance.or_else(self.allowance))
 
     def principal(self, secret: str) -> Principal:
         """Who has that token or ticket. Raises TokenMistyped, TokenUnknown, TokenExpired and TokenRevoked."""
@@ -124,7 +131,7 @@ class Directory:
             scopes=frozenset(scopes),
             own=own,
             seconds=seconds,
-            allowance=allowance or self.allowance,
+            allowance=allowance or Allowance(),
         )
 
     async def create_ticket(
@@ -134,6 +141,7 @@ class Directory:
         maker's token. Raises InvalidField, QuotaExceeded."""
         if not 0 < seconds <= MAX_TICKET_SECONDS:
             raise errors.InvalidField(field="ttl", takes=f"1 to {MAX_TICKET_SECONDS} seconds")
+        check_text(owner, field="owner")
         if owner and not maker.sees(owner):
             raise errors.InvalidField(field="owner", takes="no other owner than the caller's own")
         return await self._issue_child(
@@ -148,7 +156,11 @@ class Directory:
         )
 
     async def create_session(self, maker: Principal) -> Issued:
-        """Makes a session of the page, which may do what the token may with which it was made."""
+        """Makes a session of the page, which may do what the token may with which it was made. Raises
+        NoCredentials if `maker` came with no token, and QuotaExceeded."""
+        token = self._by_id.get(maker.credential)
+        if token is None or token.kind != "token":
+            raise errors.NoCredentials
         return await self._issue_child(
             "session",
             maker,
@@ -244,7 +256,7 @@ class Directory:
             owner=credential.owner,
             credential=credential.id,
             expires=None if credential.expire_time is None else credential.expire_time / 1e6,
-            allowance=credential.allowance,
+            allowance=credential.allowance.or_else(self.allowance),
             terms=credential.terms,
         )
 
@@ -259,14 +271,22 @@ class Directory:
             raise errors.TokenNotFound(field="id")
         time = now()
         # First in memory: what is refused too early is no harm, and what was durable first could be used
-        # until this process has heard of it.
-        for each in (credential_id, *self._children.get(credential_id, ())):
-            credential = self._by_id[each]
-            if credential.revoke_time is None:
-                self._keep(replace(credential, revoke_time=time))
+        # until this process has heard of it. Calls end last, since this one may be among them.
+        family = (credential_id, *self._children.get(credential_id, ()))
+        ended = [each for each in family if self._by_id[each].revoke_time is None]
+        for each in ended:
+            self._keep(replace(self._by_id[each], revoke_time=time))
+        try:
+            await self._credentials.revoke(credential_id, now=time)
+        finally:
+            for each in ended:
                 self.on_end(each)
-        await self._credentials.revoke(credential_id, now=time)
         return self._by_id[credential_id]
+
+    async def revoke_made_by(self, subject: str) -> None:
+        """Ends the tickets and sessions that were made by whoever has a certificate and no token."""
+        for each in list(self._children.get(subject, ())):
+            await self.revoke(each)
 
     def tokens(self, *, ended: bool, name: str = "") -> list[Credential]:
         """The tokens, newest first; also those that have ended, if asked for."""
@@ -283,9 +303,6 @@ class Directory:
     def has_admin(self) -> bool:
         """Whether there is a token that may make others."""
         return any("admin" in token.scopes for token in self.tokens(ended=False))
-
-    async def usage(self, owner: str) -> Usage:
-        return await self._credentials.usage(owner)
 
     async def sweep(self) -> None:
         """Notes when tokens were used, and forgets those that ended long ago. Call it at intervals."""

@@ -58,15 +58,18 @@ class Links:
     def sign(
         self, maker: Principal, path: str, options: Sequence[tuple[str, str]], *, seconds: float
     ) -> Link:
-        """A link to that path, whose query has the options. It ends with the maker's credential at the
-        latest. Raises InvalidField."""
+        """A link to that path, whose query has the options. It ends with the maker's token at the latest.
+        Raises InvalidField."""
         if not 1 <= seconds <= MAX_SECONDS:
             raise errors.InvalidField(field="ttl", takes=f"1 to {MAX_SECONDS} seconds")
         expires = math.ceil(now() / 1e6 + seconds)
-        if maker.expires is not None:
-            expires = min(expires, math.ceil(maker.expires))
+        by = self._directory.token_of(maker)
+        # A link outlives the session in which it was made, and ends with the token.
+        end = self._directory.principal_of(by).expires if by else maker.expires
+        if end is not None:
+            expires = min(expires, math.ceil(end))
         key = self._keys[-1]
-        added = [("expires", str(expires)), ("by", self._directory.token_of(maker)), ("key", key.id)]
+        added = [("expires", str(expires)), ("by", by), ("key", key.id)]
         query = [*sorted(options), *added]
         query.append(("signature", _signature(key, path, query)))
         return Link(f"{path}?{urlencode(query)}", expires)

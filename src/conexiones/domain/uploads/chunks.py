@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 from typing import NamedTuple
 
 from conexiones.domain.uploads.writer import UploadWriter
-from conexiones.errors import ConexionesError, ImageError
+from conexiones.errors import ConexionesError, FormatNotGranted, ImageError
 
 ACK_BYTES = 8 << 20
 """Bytes that are written but not committed, from which on a commit begins."""
@@ -55,7 +55,7 @@ class ChunkFlow:
                 self._wake.clear()
                 self._stop_timer()
                 writer.check()
-                if isinstance(self._error, ImageError):
+                if isinstance(self._error, ImageError | FormatNotGranted):
                     raise self._error  # the upload is rejected, so there is nothing to commit
                 if self._written > writer.committed:
                     yield await writer.commit()

@@ -4,11 +4,12 @@ import json
 
 from conexiones import errors
 from conexiones.ports.records import UploadRecord
+from conexiones.principals import Principal
 
 
-def known(upload: UploadRecord | None) -> UploadRecord:
-    """The upload that the catalog gave. Raises UploadNotFound."""
-    if upload is None:
+def known(upload: UploadRecord | None, by: Principal | None = None) -> UploadRecord:
+    """The upload that the catalog gave, if the caller sees it; None for any caller. Raises UploadNotFound."""
+    if upload is None or (by and not by.sees_upload(upload.owner, upload.ticket)):
         raise errors.UploadNotFound(field="id")
     return upload
 

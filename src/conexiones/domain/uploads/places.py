@@ -6,7 +6,7 @@ from dataclasses import replace
 from conexiones.domain.ids import now
 from conexiones.errors import TooManyUploads, UploadBytesExceeded
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import UploadQuota, UploadRecord, UploadTerms
+from conexiones.ports.records import Charge, UploadQuota, UploadRecord, UploadTerms
 
 
 class Places:
@@ -29,15 +29,15 @@ class Places:
         self._terms = terms
         self._ended = ended
 
-    async def create(self, upload: UploadRecord) -> UploadRecord:
-        """As in the catalog. Raises TooManyUploads, UploadBytesExceeded."""
+    async def create(self, upload: UploadRecord, charge: Charge | None) -> UploadRecord:
+        """As in the catalog. Raises TooManyUploads, UploadBytesExceeded, QuotaExceeded, TicketUsedUp."""
         catalog, quota = self._catalog, self._quota
         try:
-            return await catalog.create_upload(upload, quota=quota)
+            return await catalog.create_upload(upload, quota=quota, charge=charge)
         except (TooManyUploads, UploadBytesExceeded):
             if not await self._make_room(upload):
                 raise
-            return await catalog.create_upload(upload, quota=quota)
+            return await catalog.create_upload(upload, quota=quota, charge=charge)
 
     async def advance(self, upload_id: str, *, epoch: int, size: int) -> UploadRecord | None:
         """As in the catalog. Raises UploadBytesExceeded."""

@@ -19,12 +19,21 @@ from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Images
 from conexiones.domain.names import UserName, file_name
+from conexiones.domain.quotas import NOTHING, Room, charge_of, room_of
 from conexiones.domain.uploads.outcome import known, still_open
 from conexiones.domain.uploads.places import Places
 from conexiones.domain.uploads.writer import HeldUpload, UploadWriter
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, UploadState, UploadTerms
+from conexiones.ports.records import (
+    ImageRecord,
+    UploadQuota,
+    UploadRecord,
+    UploadState,
+    UploadTerms,
+    Usage,
+)
 from conexiones.ports.staging import ResumableStaged, Staging
+from conexiones.principals import Principal
 from conexiones.shares import Turns
 
 IDLE_SECONDS = 24 * 3600
@@ -59,7 +68,8 @@ _MAX_HELD = 256
 
 
 class Uploads:
-    """Uploads of images. Methods that take an id raise UploadNotFound.
+    """Uploads of images. Methods that take an id raise UploadNotFound for one that is not known, and for one
+    that the caller does not see: before anything is held or locked of it.
 
     `quota` limits all open uploads together, and gives each client a share. Without it only the disk limits
     them. `quiet_seconds` takes the place of QUIET_SECONDS; 0 is that of IDLE_SECONDS.
@@ -89,12 +99,20 @@ class Uploads:
         self._clearing: set[asyncio.Task[None]] = set()
 
     async def create(
-        self, request_id: str, *, client: str = "", user: str, size: int | None, name: str = ""
+        self,
+        request_id: str,
+        *,
+        by: Principal,
+        client: str = "",
+        user: str,
+        size: int | None,
+        name: str = "",
     ) -> UploadRecord:
         """Begins an upload of a client, or gives the one that the same request began. `client` is the key of
         who has the share of the quota, `size` is None if it is not known, `name` is that of the file.
 
-        Raises InvalidField, NameTooLong, ImageTooLarge, RequestIdReused, TooManyUploads, UploadBytesExceeded.
+        Raises InvalidField, NameTooLong, ImageTooLarge, RequestIdReused, TooManyUploads, UploadBytesExceeded,
+        and QuotaExceeded or TicketUsedUp if the caller has no room for it as things stand.
         """
         if not 1 <= len(request_id) <= MAX_REQUEST_ID:
             raise errors.InvalidField(field="request_id", takes=f"1 to {MAX_REQUEST_ID} characters")
@@ -121,14 +139,21 @@ class Uploads:
             create_time=time,
             update_time=time,
             name=named,
+            owner=by.owner,
+            ticket=by.ticket,
         )
-        upload = await self._places.create(wanted)
+        charge = charge_of(by, owner=wanted.owner, ticket=wanted.ticket)
+        upload = await self._places.create(wanted, charge)
         if _asked(upload) != _asked(wanted):
             raise errors.RequestIdReused(field="request_id")
         return upload
 
-    async def get(self, upload_id: str) -> UploadRecord:
-        return known(await self._catalog.get_upload(upload_id))
+    async def get(self, upload_id: str, *, by: Principal) -> UploadRecord:
+        return known(await self._catalog.get_upload(upload_id), by)
+
+    async def usage(self, *, by: Principal) -> Usage:
+        """What the caller's owner has, and what was stored with its ticket."""
+        return await self._catalog.usage(by.owner, ticket=by.ticket)
 
     async def image(self, upload: UploadRecord) -> ImageRecord | None:
         """The image of a READY upload, unless it was deleted since. None for an upload in another state."""
@@ -144,11 +169,12 @@ class Uploads:
         return latest if upload.committed_size else min(latest, upload.create_time + terms.quiet)
 
     @asynccontextmanager
-    async def writer(self, upload_id: str, epoch: int = 0) -> AsyncIterator[UploadWriter]:
+    async def writer(self, upload_id: str, epoch: int = 0, *, by: Principal) -> AsyncIterator[UploadWriter]:
         """The writer of that epoch again, or for 0 a new one, which takes the upload from any other.
 
-        Raises WriterFenced, UploadEnded.
+        Raises WriterFenced, UploadEnded, and QuotaExceeded or TicketUsedUp if there is no room for an image.
         """
+        room = await self._room_to_write(upload_id, by)
         async with self._locked(upload_id) as held:
             if epoch == 0:
                 upload, _ = await self._claim(held)
@@ -160,22 +186,24 @@ class Uploads:
                 await self._open(held, upload)
             held.users += 1  # the lock is held for one step at a time, the writer lives for many
         try:
-            yield UploadWriter(held, upload)
+            yield UploadWriter(held, upload, room)
         finally:
             self._leave(held)
 
-    async def finish(self, upload_id: str, *, size: int, sha256: bytes) -> UploadRecord:
+    async def finish(self, upload_id: str, *, size: int, sha256: bytes, by: Principal) -> UploadRecord:
         """Checks the bytes, publishes the image, and gives the outcome: READY, REJECTED, or FAILED if the
         bytes are not those that were committed.
 
         For an upload that was finished before, or has FAILED, it gives that outcome again. `sha256` is 32
-        bytes, or empty if it is not known. Raises UploadIncomplete and SizeExceeded, after which the upload
-        is still open, and UploadEnded for one that was cancelled or has expired.
+        bytes, or empty if it is not known. Raises UploadIncomplete, SizeExceeded, QuotaExceeded and
+        TicketUsedUp, after which the upload is still open, and UploadEnded for one that was cancelled or has
+        expired.
         """
         if sha256 and len(sha256) != 32:
             raise errors.InvalidField(field="sha256", takes="32 bytes, or none")
+        await self._check_seen(upload_id, by)
         async with self._locked(upload_id) as held:
-            upload = await self.get(upload_id)
+            upload = await self.get(upload_id, by=by)
             if upload.state in {"READY", "REJECTED", "FAILED"}:
                 return upload
             upload, staged = await self._claim(held)
@@ -185,9 +213,10 @@ class Uploads:
                 raise errors.SizeExceeded(field="size_bytes", limit=size, actual=upload.committed_size)
             async with held.release_on_error():
                 try:
+                    room = await self._room(upload, by, size=size)  # before all bytes are read
                     async with self._finishing if staged.size >= _LONG else nullcontext():
-                        image, upload = await self._publish(staged, upload, sha256)
-                except (errors.ImageError, errors.ChecksumMismatch) as error:
+                        image, upload = await self._publish(staged, upload, sha256, room)
+                except (errors.ImageError, errors.FormatNotGranted, errors.ChecksumMismatch) as error:
                     return await held.reject(error)
                 except errors.BlobCorrupt as error:
                     return await held.fail(error)
@@ -198,8 +227,9 @@ class Uploads:
             raise errors.UploadEnded(state=upload.state)  # meanwhile
         return upload
 
-    async def cancel(self, upload_id: str) -> UploadRecord:
+    async def cancel(self, upload_id: str, *, by: Principal) -> UploadRecord:
         """Ends an upload without an image. Raises UploadEnded if it has ended otherwise."""
+        await self._check_seen(upload_id, by)
         return await self._give_up(upload_id, "CANCELLED")
 
     async def sweep(self) -> None:
@@ -216,26 +246,48 @@ class Uploads:
                 await held.release()
 
     async def _publish(
-        self, staged: ResumableStaged, upload: UploadRecord, sha256: bytes
+        self, staged: ResumableStaged, upload: UploadRecord, sha256: bytes, room: Room
     ) -> tuple[ImageRecord, UploadRecord]:
         """The image of the staged bytes, which is stored if the upload has become READY by it, and the upload
         as it is then."""
         if not staged.size:
             raise errors.EmptyStream
         header = await self._images.judge(staged)
+        room.check_header(header)
 
         async def end(digest: bytes) -> tuple[ImageRecord, UploadRecord]:
             if sha256 and digest != sha256:
                 raise errors.ChecksumMismatch(algorithm="SHA-256", expected=sha256.hex(), actual=digest.hex())
             image = self._images.record(
-                digest, staged.size, header, user=UserName.optional(upload.user), name=upload.name
+                digest,
+                staged.size,
+                header,
+                owner=upload.owner,
+                user=UserName.optional(upload.user),
+                name=upload.name,
             )
             ended = await self._catalog.end_upload(
-                upload.id, state="READY", image=image, failure=None, now=now()
+                upload.id, state="READY", image=image, failure=None, now=now(), charge=room.charge
             )
             return image, known(ended)
 
         return await staged.publish(end)
+
+    async def _check_seen(self, upload_id: str, by: Principal) -> None:
+        """Raises UploadNotFound for an upload that is there, but not for the caller."""
+        if by.own:
+            await self.get(upload_id, by=by)
+
+    async def _room_to_write(self, upload_id: str, by: Principal) -> Room:
+        """The room for the image of an open upload, which is not asked for where nothing can limit it. Raises
+        UploadNotFound, UploadEnded, QuotaExceeded, TicketUsedUp."""
+        if not by.own and charge_of(by, owner=by.owner, ticket=by.ticket) is None:
+            return Room(by, None, NOTHING)
+        return await self._room(still_open(known(await self._catalog.get_upload(upload_id), by)), by)
+
+    async def _room(self, upload: UploadRecord, by: Principal, *, size: int = 0) -> Room:
+        """The room for the image of an upload. Raises QuotaExceeded, TicketUsedUp."""
+        return await room_of(self._catalog, by, size=size, owner=upload.owner, ticket=upload.ticket)
 
     async def _give_up(self, upload_id: str, state: UploadState) -> UploadRecord:
         async with self._locked(upload_id) as held:

@@ -9,6 +9,7 @@ import google_crc32c
 from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Head, Images
+from conexiones.domain.quotas import Room
 from conexiones.domain.uploads.outcome import as_json, known, still_open
 from conexiones.domain.uploads.places import Places
 from conexiones.ports.catalog import Catalog
@@ -145,8 +146,9 @@ class UploadWriter:
     `committed` is the durable size as far as this writer knows. `fenced` is set when it has lost the upload.
     """
 
-    def __init__(self, held: HeldUpload, upload: UploadRecord) -> None:
+    def __init__(self, held: HeldUpload, upload: UploadRecord, room: Room) -> None:
         self._held = held
+        self._room = room
         self._limit = upload.declared_size
         self.epoch = upload.writer_epoch
         self.committed = upload.committed_size
@@ -156,7 +158,8 @@ class UploadWriter:
         """Appends a chunk and gives the size with it, which is not durable before `commit`.
 
         Raises WriterFenced, UploadEnded, OffsetMismatch, ChecksumMismatch (the chunk is dropped),
-        SizeExceeded, or an ImageError, after which the upload is REJECTED.
+        SizeExceeded, QuotaExceeded, TicketUsedUp, or an ImageError or FormatNotGranted, after which the
+        upload is REJECTED.
         """
         held = self._held
         async with held.lock:
@@ -174,11 +177,12 @@ class UploadWriter:
             size = offset + len(data)
             if self._limit is not None and size > self._limit:
                 raise errors.SizeExceeded(field="data", limit=self._limit, actual=size)
+            self._room.check_size(size)
             try:
                 held.images.check_size(size)
                 if held.head:
-                    held.head.see(data)
-            except errors.ImageError as error:
+                    self._room.check_header(held.head.see(data))
+            except (errors.ImageError, errors.FormatNotGranted) as error:
                 error.field = "data"
                 await held.reject(error)
                 raise

@@ -98,9 +98,12 @@ class Access(OnLoop):
                 self._tasks.pop(principal.credential, None)
 
     def end(self, credential: str) -> None:
-        """Ends the calls that came with a credential, which was revoked."""
+        """Ends the calls that came with a credential, which was revoked; the one that has revoked it
+        is answered."""
+        revoking = asyncio.current_task()
         for task in self._tasks.get(credential, ()):
-            self._end(task, TokenRevoked)
+            if task is not revoking:
+                self._end(task, TokenRevoked)
 
     def _end(self, task: asyncio.Task[None], error: Callable[[], ConexionesError]) -> None:
         if task not in self._ended:

@@ -49,7 +49,7 @@ class Audit(OnLoop):
         self._timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
-        call.on_change = self.changed
+        call.auditing = self
         try:
             await rest(call)
         except REFUSED as error:
@@ -62,7 +62,9 @@ class Audit(OnLoop):
         self._log.write(_entry(call, event=event, kind=kind, id=object_id, outcome=outcome))
 
     def refused(self, call: Call, error: ConexionesError) -> None:
-        """A call was refused."""
+        """A call, or a message of it, has failed: with one of REFUSED it was refused access."""
+        if not isinstance(error, REFUSED):
+            return
         client = client_of(call.peer[0] if call.peer else "")
         bucket = self._refused.get(client)
         if bucket is None:

@@ -14,7 +14,7 @@ class Bearer:
     has verified. Without `signed` no JWT is good."""
 
     def __init__(
-        self, find: Callable[[str], Principal], *, signed: Callable[[Call], Principal] | None = None
+        self, find: Callable[[str], Principal], *, signed: Callable[[Call, str], Principal] | None = None
     ) -> None:
         self._find = find
         self._signed = signed
@@ -32,5 +32,5 @@ class Bearer:
         if scheme.lower() != "bearer":
             raise TokenMistyped
         if self._signed and token.count(".") == 2:
-            return self._signed(call)
+            return self._signed(call, token)
         return self._find(token)

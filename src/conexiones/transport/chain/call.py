@@ -21,9 +21,6 @@ Send = Callable[[Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Endpoint = Callable[["Call"], Awaitable[None]]
 
-OnChange = Callable[["Call", str, str, str], None]
-"""Takes the call, what has happened, the id of what it has happened to, and the outcome."""
-
 Kind = Literal["grpc", "connect", "connect-stream", "http"]
 """The protocols. gRPC-Web is not among them, because Envoy turns it into gRPC."""
 
@@ -37,9 +34,19 @@ header from requests, so that clients cannot set it."""
 
 CONNECTION = b"x-conexiones-connection"
 """The header with Envoy's number of the connection. It counts where proxies are trusted, and the address that
-they tell has no port: then Envoy replaces what clients set."""
+they tell has no port. Envoy removes from requests what clients set of our headers."""
 
-_SUBJECT = re.compile(r'Subject="([^"]*)"')
+OURS = "x-conexiones-"
+"""How the names of headers begin that Envoy alone may set."""
+
+_SUBJECT = re.compile(r'(?:^|;)Subject="((?:[^"\\]|\\.)*)"')
+
+
+class Auditing(Protocol):
+    """Who is told what calls change, and which are refused."""
+
+    def changed(self, call: "Call", event: str, object_id: str, outcome: str) -> None: ...
+    def refused(self, call: "Call", error: ConexionesError) -> None: ...
 
 
 class Answer(Protocol):
@@ -70,13 +77,14 @@ class Route:
 class Call:
     """One call. Times are those of the event loop, which are those of time.monotonic.
 
-    `headers` are as they came, with names in lower case. `peer` is the client's address and port.
+    `headers` are as they came, with names in lower case. `peer` is the client's address and port. `scheme`
+    is "http" or "https", as the client used it: behind proxies that are trusted, as these say.
     `deadline` is None where the client has set none. `principal` is who calls, once the access step has
     found out. `outgoing` is None until `sends` makes it. `gone` says that the client has gone away. A
     handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end. `turn`
     is that of a call with one request and one reply, which is taken when the request is there.
     `http_status` replaces the HTTP status of an error, in protocols whose errors have one. `error` is what
-    the call has failed with; the guard sets it. `on_change` is told what the call changes.
+    the call has failed with; the guard sets it. `auditing` is told what the call changes.
     """
 
     __slots__ = (
@@ -85,6 +93,7 @@ class Call:
         "_pace",
         "_send",
         "answer",
+        "auditing",
         "body",
         "deadline",
         "error",
@@ -92,7 +101,6 @@ class Call:
         "headers",
         "http_status",
         "memory",
-        "on_change",
         "outgoing",
         "path",
         "peer",
@@ -103,6 +111,7 @@ class Call:
         "reply_headers",
         "reply_trailers",
         "route",
+        "scheme",
         "start_time",
         "turn",
         "verb",
@@ -127,6 +136,7 @@ class Call:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.verb: str = scope["method"]
+        self.scheme: str = scope.get("scheme", "http")
         self.peer: tuple[str, int] | None = scope.get("client")
         self.route = route
         self.protocol = protocol
@@ -137,7 +147,7 @@ class Call:
         self.outgoing: Outgoing | None = None
         self.principal: Principal = EVERYBODY
         self.error: ConexionesError | None = None
-        self.on_change: OnChange | None = None
+        self.auditing: Auditing | None = None
         self.gone = False
         self.http_status: int | None = None
         self.turn: Turn | None = None
@@ -179,8 +189,13 @@ class Call:
 
     def changed(self, event: str, object_id: str, outcome: str = "OK") -> None:
         """Says that the call has changed something, for the audit log. See Context."""
-        if self.on_change is not None:
-            self.on_change(self, event, object_id, outcome)
+        if self.auditing is not None:
+            self.auditing.changed(self, event, object_id, outcome)
+
+    def refused(self, error: ConexionesError) -> None:
+        """Says that a message of the call was refused, for the audit log. See Context."""
+        if self.auditing is not None:
+            self.auditing.refused(self, error)
 
     def pace_by(self, pace: Pace) -> None:
         """Has the bytes of the call wait for the rate of its caller from now on."""

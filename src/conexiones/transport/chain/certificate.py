@@ -1,17 +1,54 @@
 """The certificate of a client, which Envoy has verified (mTLS)."""
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
 
-from conexiones.principals import Principal
-from conexiones.transport.chain.call import Call
+from cryptography import x509
+
+from conexiones.principals import Certificate, Principal
+from conexiones.transport.chain.call import CERTIFICATE, Call
+
+# Envoy removes the header from requests and writes one of its own, so that it has one element:
+# Hash=…;Cert="percent-encoded PEM";Subject="…". The certificate itself is read, because Envoy puts names
+# between delimiters that names may contain.
+_CERT = re.compile(rb'(?:Hash=[0-9a-f]*;)?Cert="([^"]*)"')
 
 
 class CertificateSource:
-    """A Source of callers: `find` gives who has the certificate of a subject."""
+    """A Source of callers: `find` gives who has a certificate."""
 
-    def __init__(self, find: Callable[[str], Principal]) -> None:
+    def __init__(self, find: Callable[[Certificate], Principal]) -> None:
         self._find = find
 
     def __call__(self, call: Call) -> Principal | None:
-        subject = call.subject
-        return self._find(subject) if subject else None
+        header = call.header(CERTIFICATE)
+        return self._find(_certificate(header)) if header else None
+
+
+@lru_cache(maxsize=1024)
+def _certificate(header: bytes) -> Certificate:
+    found = _CERT.match(header)
+    if found is None:
+        return Certificate()
+    try:
+        return read(unquote_to_bytes(found[1]))
+    except ValueError:
+        # Envoy's library takes certificates that this one does not; whoever has one is nobody in particular.
+        return Certificate()
+
+
+def read(pem: bytes) -> Certificate:
+    """The names of a certificate. Raises ValueError."""
+    certificate = x509.load_pem_x509_certificate(pem)
+    uris: list[str] = []
+    names: list[str] = []
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        pass
+    else:
+        uris = found.get_values_for_type(x509.UniformResourceIdentifier)
+        names = found.get_values_for_type(x509.DNSName)
+    return Certificate(subject=certificate.subject.rfc4514_string(), uris=tuple(uris), names=tuple(names))

@@ -42,6 +42,21 @@ class Hosts:
         if origin is not None and not self._may_call(origin, index.get(b"host", b"")):
             raise UnknownOrigin
 
+    def is_own(self, origin: bytes, host: bytes, scheme: str) -> bool:
+        """Whether an Origin is that of the server itself, as browsers see it. `host` is the Host header of
+        the request, and `scheme` the one that the browser used, as far as the server knows.
+
+        A proxy that is not trusted may end TLS, or change the Host. What it is reached at is then known from
+        the names, with the port of https.
+        """
+        given, seen = origin.decode("latin-1"), host.decode("latin-1")
+        found = _split(given)
+        if found[0] in _PORTS and found[1] and found == _split(f"{scheme}://{seen}"):
+            return True
+        name = _split("//" + seen)[1]
+        through_proxy = not _port_named(host) or name not in self._names
+        return through_proxy and found[1] in self._names and found == ("https", found[1], _PORTS["https"])
+
     def _is_ours(self, host: bytes) -> bool:
         name = _split("//" + host.decode("latin-1"))[1]
         return name in self._hosts or name.endswith(".localhost") or _is_address(name)
@@ -55,6 +70,10 @@ class Hosts:
             return False
         # Scheme and port are not compared with those of the names: a balancer may have its own.
         return name in self._names or (name, port) == _split(f"{scheme}://{host.decode('latin-1')}")[1:]
+
+
+def _port_named(host: bytes) -> bool:
+    return host.decode("latin-1").rpartition("]")[2].rpartition(":")[1] != ""
 
 
 def _split(url: str) -> tuple[str, str, int | None]:

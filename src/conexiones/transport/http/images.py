@@ -4,9 +4,11 @@ Whatever was stored, its media type is that of an image, browsers must not guess
 is opened as a page can run nothing and load nothing.
 """
 
+import time
 from contextlib import aclosing
 
 from conexiones.errors import MalformedRequest, OffsetOutOfRange
+from conexiones.principals import LINK, Principal
 from conexiones.services.image_files import File, ImageFiles
 from conexiones.transport.chain.call import Call, Headers
 from conexiones.transport.http.conditions import byte_range, negotiated, none_match
@@ -27,6 +29,9 @@ SAFE = [
 CACHE = b"private, max-age=31536000, immutable"
 """The bytes at an address never change. `private`, since a shared cache would give them to anyone."""
 
+LINK_CACHE = "private, max-age={seconds}, immutable"
+"""Of what a signed link opened: nobody keeps it for longer than the link works."""
+
 
 class ImagesOverHttp:
     """The endpoint of all paths below PREFIX. With `shared`, pages of other origins may show the images."""
@@ -45,9 +50,10 @@ class ImagesOverHttp:
             raise MalformedRequest
         image_id = call.path.removeprefix(PREFIX)
         accepted = negotiated(_text(call, b"accept"))
-        async with self._files.open(image_id, call.query.decode(), accepted, call.caller) as file:
+        query = call.query.decode()
+        async with self._files.open(image_id, query, accepted, call.caller, call.principal) as file:
             if none_match(_text(call, b"if-none-match"), file.etag):
-                await call.respond(304, self._headers(file), b"")
+                await call.respond(304, self._headers(file, call.principal), b"")
                 return
             head = call.verb == "HEAD"
             asked, condition = _text(call, b"range"), _text(call, b"if-range")
@@ -64,7 +70,7 @@ class ImagesOverHttp:
             await call.room_for_all("stream")
         kind = "attachment" if file.attached else "inline"
         headers = [
-            *self._headers(file),
+            *self._headers(file, call.principal),
             (b"content-type", file.content_type.encode()),
             (b"content-length", str(end - start).encode()),
             (b"content-disposition", disposition(kind, file.name, or_else=file.id_name)),
@@ -89,10 +95,14 @@ class ImagesOverHttp:
                     await sending
         await call.send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _headers(self, file: File) -> Headers:
+    def _headers(self, file: File, principal: Principal) -> Headers:
+        cache = CACHE
+        if principal.subject == LINK and principal.expires is not None:
+            left = max(0, int(principal.expires - time.time()))
+            cache = LINK_CACHE.format(seconds=left).encode()
         return [
             (b"etag", file.etag.encode()),
-            (b"cache-control", CACHE),
+            (b"cache-control", cache),
             (b"accept-ranges", b"bytes"),
             *([(b"vary", b"accept")] if file.chosen else []),
             *self._safe,

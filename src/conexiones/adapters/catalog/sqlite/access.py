@@ -2,7 +2,7 @@
 
 from conexiones.adapters.catalog.sqlite import credentials
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from conexiones.ports.access import Credential, LinkKey, Usage
+from conexiones.ports.access import Credential, LinkKey
 
 
 class SqliteCredentials:
@@ -34,6 +34,3 @@ class SqliteCredentials:
 
     async def forget_keys(self, *, created_before: int) -> None:
         await self._catalog.write(None, credentials.forget_link_keys, created_before)
-
-    async def usage(self, owner: str) -> Usage:
-        return await self._catalog.read(credentials.usage_of, owner)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from conexiones.adapters.catalog.sqlite import room, transactions
+from conexiones.adapters.catalog.sqlite import charges, room, transactions
 from conexiones.adapters.catalog.sqlite.commits import Commits
 from conexiones.adapters.catalog.sqlite.file import connect
 from conexiones.adapters.catalog.sqlite.interruptible import Interruptible
@@ -27,6 +27,7 @@ from conexiones.adapters.system.threads import Outcome, to_end
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import (
+    Charge,
     Counts,
     EventRecord,
     Facts,
@@ -35,6 +36,7 @@ from conexiones.ports.records import (
     UploadRecord,
     UploadState,
     UploadTerms,
+    Usage,
     UserRecord,
 )
 from conexiones.shares import Turns
@@ -92,7 +94,10 @@ class SqliteCatalog:
         if self._open:
             self._presence.check()
 
-    async def add_image(self, image: ImageRecord) -> None:
+    async def add_image(self, image: ImageRecord, *, charge: Charge | None = None) -> None:
+        if charge is not None:
+            await self.write(image, charges.add_charged, image, charge)
+            return
         await self.write(image, transactions.insert_images, [transactions.image_row(image)])
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
@@ -108,8 +113,17 @@ class SqliteCatalog:
         end: int | None,
         name: str | None = None,
         digests: Collection[bytes] = (),
+        owner: str | None = None,
     ) -> list[ImageRecord]:
-        wanted = Wanted(before=before, user=user, start=start, end=end, name=name, digests=tuple(digests))
+        wanted = Wanted(
+            before=before,
+            user=user,
+            start=start,
+            end=end,
+            name=name,
+            digests=tuple(digests),
+            owner=owner,
+        )
         return await self.read(transactions.images_page, wanted, limit)
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
@@ -117,9 +131,18 @@ class SqliteCatalog:
         return await self.write(None, transactions.delete_image, image_id, now)
 
     async def put_user(
-        self, name: str, *, owner: str = "", pow: int | None, image: ImageRecord | None, now: int
+        self,
+        name: str,
+        *,
+        owner: str = "",
+        pow: int | None,
+        image: ImageRecord | None,
+        now: int,
+        charge: Charge | None = None,
     ) -> UserRecord:
         """As in the port. `update_time` moves when `pow` or `image` is given."""
+        if image is not None and charge is not None:
+            return await self.write(image, charges.upsert_user_charged, owner, name, pow, image, now, charge)
         return await self.write(image, transactions.upsert_user, owner, name, pow, image, now)
 
     async def get_user(self, name: str, *, owner: str = "") -> UserRecord | None:
@@ -146,10 +169,17 @@ class SqliteCatalog:
     async def judged_before(self, judge: int, *, before: str | None, limit: int) -> list[ImageRecord]:
         return await self.read(transactions.judged_before, judge, before, limit)
 
-    async def counts(self) -> Counts:
-        return await self.read(transactions.counts)
+    async def counts(self, *, owner: str | None = None) -> Counts:
+        return await self.read(transactions.counts, owner)
 
-    async def create_upload(self, upload: UploadRecord, *, quota: UploadQuota | None = None) -> UploadRecord:
+    async def usage(self, owner: str, *, ticket: str = "") -> Usage:
+        return await self.read(charges.usage, owner, ticket)
+
+    async def create_upload(
+        self, upload: UploadRecord, *, quota: UploadQuota | None = None, charge: Charge | None = None
+    ) -> UploadRecord:
+        if charge is not None:
+            return await self.write(None, charges.create_upload_charged, upload, quota, charge)
         return await self.write(None, transactions.create_upload, upload, quota)
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None:
@@ -165,8 +195,19 @@ class SqliteCatalog:
         return await self.write(None, transactions.advance_upload, upload_id, epoch, size, now, quota)
 
     async def end_upload(
-        self, upload_id: str, *, state: UploadState, image: ImageRecord | None, failure: str | None, now: int
+        self,
+        upload_id: str,
+        *,
+        state: UploadState,
+        image: ImageRecord | None,
+        failure: str | None,
+        now: int,
+        charge: Charge | None = None,
     ) -> UploadRecord | None:
+        if image is not None and charge is not None:
+            return await self.write(
+                image, charges.end_upload_charged, upload_id, state, image, failure, now, charge
+            )
         return await self.write(image, transactions.end_upload, upload_id, state, image, failure, now)
 
     async def expire_uploads(self, terms: UploadTerms, *, now: int) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from conexiones.ports.access import Credential, LinkKey, Usage
+from conexiones.ports.access import Credential, LinkKey
 from conexiones.principals import Allowance, Terms
 
 _COLUMNS = (
@@ -76,15 +76,6 @@ def add_link_key(connection: sqlite3.Connection, key: LinkKey) -> None:
 
 def forget_link_keys(connection: sqlite3.Connection, created_before: int) -> None:
     connection.execute("DELETE FROM link_keys WHERE create_time < ?", (created_before,))
-
-
-def usage_of(connection: sqlite3.Connection, owner: str) -> Usage:
-    stored = connection.execute("SELECT bytes, images FROM usage WHERE owner = ?", (owner,)).fetchall()
-    ((uploads,),) = connection.execute(
-        "SELECT count(*) FROM uploads WHERE state = 'OPEN' AND owner = ?", (owner,)
-    ).fetchall()
-    size, images = stored[0] if stored else (0, 0)
-    return Usage(stored_bytes=size, stored_images=images, open_uploads=uploads)
 
 
 def _credential(row: Sequence[Any]) -> Credential:

@@ -163,7 +163,7 @@ STEPS: dict[int, tuple[str, ...]] = {
         "CREATE INDEX uploads_by_state ON uploads (state, update_time)",
         """
         CREATE INDEX uploads_open
-        ON uploads (state, client, update_time, create_time, declared_size, committed_size)
+        ON uploads (state, client, update_time, create_time, declared_size, committed_size, owner, ticket)
         WHERE state = 'OPEN'
         """,
         # What images of an owner there are, counted in the transactions that add and delete them.

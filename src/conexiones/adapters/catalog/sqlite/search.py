@@ -22,12 +22,14 @@ class Wanted:
     end: int | None
     name: str | None
     digests: tuple[bytes, ...]
+    owner: str | None = None
 
     def conditions(self) -> tuple[str, list[object]]:
         """The clauses behind FROM images, and the values of their parameters.
 
         Without `user`, times and digests the table itself is in order; otherwise SQLite picks an index. It
-        would not be that of the digests wherever their rows still have to be sorted, unless it is named.
+        would not be that of the digests wherever their rows still have to be sorted, unless it is named. That
+        of the owner is named so that it takes no longer the more others have of a user.
         """
         given: dict[str, object | None] = {
             _NAMED: None if self.name is None else folded(self.name),
@@ -35,10 +37,11 @@ class Wanted:
             "user = ?": self.user,
             "create_time >= ?": self.start,
             "create_time < ?": self.end,
+            "owner = ? AND owner <> ''": self.owner,
         }
         filters = {text: value for text, value in given.items() if value is not None}
         values, texts = list(filters.values()), list(filters)
-        index = ""
+        index = "" if self.owner is None else "INDEXED BY images_by_owner"
         if self.digests:
             index = "INDEXED BY images_by_digest"
             texts.append(f"digest IN ({','.join('?' * len(self.digests))})")

@@ -58,6 +58,12 @@ _COUNTS = """
 SELECT (SELECT count(*) FROM images), (SELECT coalesce(sum(size), 0) FROM images),
     (SELECT count(*) FROM users), (SELECT count(*) FROM uploads WHERE state = 'OPEN')
 """
+_COUNTS_OF_OWNER = """
+SELECT coalesce((SELECT images FROM usage WHERE owner = ?1), 0),
+    coalesce((SELECT bytes FROM usage WHERE owner = ?1), 0),
+    (SELECT count(*) FROM users WHERE owner = ?1 AND owner <> ''),
+    (SELECT count(*) FROM uploads WHERE state = 'OPEN' AND owner = ?1 AND owner <> '')
+"""
 
 # The row is written even if nothing changes, as RETURNING gives only rows that are written.
 _UPSERT_USER = f"""
@@ -154,8 +160,9 @@ def has_digest(connection: sqlite3.Connection, digest: bytes) -> bool:
     return bool(asked.fetchall()[0][0])
 
 
-def counts(connection: sqlite3.Connection) -> Counts:
-    ((images, image_bytes, users, open_uploads),) = connection.execute(_COUNTS).fetchall()
+def counts(connection: sqlite3.Connection, owner: str | None) -> Counts:
+    asked = (_COUNTS, ()) if owner is None else (_COUNTS_OF_OWNER, (owner,))
+    ((images, image_bytes, users, open_uploads),) = connection.execute(*asked).fetchall()
     return Counts(images=images, image_bytes=image_bytes, users=users, open_uploads=open_uploads)
 
 
@@ -175,7 +182,8 @@ def delete_image(connection: sqlite3.Connection, image_id: str, now: int) -> Ima
         if not has_digest(connection, image.digest):
             connection.execute("DELETE FROM facts WHERE digest = ?", (image.digest,))
         _insert_rows(connection, "events", _EVENT, [("DELETED", image.id, image.user, now, image.owner)])
-        connection.execute(_RETURN_USE, (image.size, image.owner))
+        if image.owner:
+            connection.execute(_RETURN_USE, (image.size, image.owner))
     return image
 
 
@@ -240,11 +248,16 @@ def _facts(row: list[object]) -> Facts:
 # Uploads.
 
 
+def begun_upload(connection: sqlite3.Connection, upload: UploadRecord) -> UploadRecord | None:
+    """The upload that the same request began before."""
+    asked = (upload.owner, upload.ticket, upload.request_id)
+    return _first(UploadRecord, connection.execute(_GET_REQUEST, asked))
+
+
 def create_upload(
     connection: sqlite3.Connection, upload: UploadRecord, quota: UploadQuota | None
 ) -> UploadRecord:
-    asked = (upload.owner, upload.ticket, upload.request_id)
-    begun = _first(UploadRecord, connection.execute(_GET_REQUEST, asked))
+    begun = begun_upload(connection, upload)
     if begun is not None:
         return begun
     if quota is not None:

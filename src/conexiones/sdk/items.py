@@ -1,0 +1,84 @@
+"""What a stream of the tutorial's service is fed with."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_END: Any = object()
+
+
+class Items(Generic[T]):
+    """The items of an iterable, asynchronous or not. Those that were taken before the first reply are kept,
+    so that a stream that was refused as a whole can begin again. There are few: the server's window bounds
+    how much is sent before that.
+
+    One task iterates at a time. If it is cancelled, nothing is lost of what the iterable gives.
+    """
+
+    def __init__(self, items: Iterable[T] | AsyncIterable[T]) -> None:
+        self._source = _each(items)
+        self._coming: asyncio.Task[Any] | None = None
+        self._kept: list[T] = []
+        self._again: list[T] = []
+        self._answered = False
+
+    def __aiter__(self) -> "Items[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        item = self._again.pop(0) if self._again else await self._next()
+        if not self._answered:
+            self._kept.append(item)
+        return item
+
+    async def _next(self) -> T:
+        if self._coming is None:
+            self._coming = asyncio.ensure_future(self._one())
+            self._coming.add_done_callback(_seen)
+        item: T = await asyncio.shield(self._coming)
+        self._coming = None
+        if item is _END:
+            raise StopAsyncIteration
+        return item
+
+    async def _one(self) -> Any:
+        """An item, or _END."""
+        try:
+            return await anext(self._source)
+        except StopAsyncIteration:
+            return _END
+
+    def answered(self) -> None:
+        """The server has replied: from now on nothing is kept."""
+        self._answered = True
+        self._kept = []
+
+    def rewind(self) -> bool:
+        """Begins again with the first item. False if there was a reply already."""
+        if self._answered:
+            return False
+        self._again, self._kept = self._kept + self._again, []
+        return True
+
+    async def close(self) -> None:
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.wait({self._coming})
+
+
+async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+        return
+    iterator, end = iter(items), object()
+    while (found := await asyncio.to_thread(next, iterator, end)) is not end:
+        yield found  # type: ignore[misc]
+
+
+def _seen(task: "asyncio.Task[Any]") -> None:
+    """Marks an exception as retrieved, which asyncio would otherwise log if nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()

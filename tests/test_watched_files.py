@@ -1,0 +1,87 @@
+"""Files that are read again when they change."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from conexiones import watched_files
+from conexiones.watched_files import WatchedFiles
+from tests.support.waiting import until
+
+
+class Reader:
+    """Reads a number from a file."""
+
+    def __init__(self, path: Path, every: float | None = None) -> None:
+        self.path = path
+        self.seen: list[int] = []
+        self.tries = 0
+        self.files = WatchedFiles([path], self.load, what="numbers", every=every)
+
+    async def load(self) -> None:
+        self.tries += 1
+        self.seen.append(int(await asyncio.to_thread(self.path.read_text)))
+
+
+@asynccontextmanager
+async def watched(reader: Reader) -> AsyncIterator[None]:
+    task = asyncio.create_task(reader.files.watch())
+    await asyncio.sleep(0)  # it has looked at the files
+    yield
+    assert not task.done()
+    task.cancel()
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    monkeypatch.setattr(watched_files, "WATCH_SECONDS", 0.01)
+    (tmp_path / "numbers").write_text("1")
+    return Reader(tmp_path / "numbers")
+
+
+async def test_a_change_is_seen(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "conexiones.files")
+    async with watched(reader):
+        reader.path.write_text("22")
+        await until(lambda: reader.seen == [22])
+        reader.path.with_name("new").write_text("33")
+        reader.path.with_name("new").rename(reader.path)
+        await until(lambda: reader.seen == [22, 33])
+    assert caplog.text.count("The numbers were read again") == 2
+
+
+async def test_somebody_asks(reader: Reader) -> None:
+    async with watched(reader):
+        reader.files.again()
+        await until(lambda: reader.seen == [1])
+
+
+async def test_what_is_bad_is_said_once_and_tried_when_it_changes(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watched(reader):
+        reader.path.write_text("bad")
+        await until(lambda: caplog.text.count("The old ones go on.") == 1)
+        tries = reader.tries
+        reader.path.unlink()
+        await until(lambda: caplog.text.count("The old ones go on.") == 2)
+        assert reader.tries > tries
+        reader.path.write_text("4")
+        await until(lambda: reader.seen == [4])
+
+
+async def test_what_is_read_at_intervals_complains_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "conexiones.files")
+    reader = Reader(tmp_path / "numbers", every=0.01)
+    async with watched(reader):
+        await until(lambda: reader.tries > 5)
+        assert caplog.text.count("The old ones go on.") == 1
+        reader.path.write_text("5")
+        await until(lambda: reader.seen[:2] == [5, 5])
+    assert caplog.text.count("The numbers were read again") == 1

@@ -1,0 +1,48 @@
+"""The tutorial's clients in Python, before a server that asks for a token."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conexiones.testing import Server, serve
+from tests.tutorial.test_tutorial_clients import complaint, run
+
+PYTHON = ("client_user.py", "usuario.py", "usuario_prueba.py")
+each = pytest.mark.parametrize("client", PYTHON)
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Server]:
+    with serve(auth="required") as server:
+        yield server
+
+
+@each
+def test_a_client_takes_the_token_from_the_environment(guarded: Server, tmp_path: Path, client: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{guarded.token}\n")
+    for name, value in (("CONEXIONES_TOKEN", guarded.token), ("CONEXIONES_TOKEN_FILE", str(file))):
+        done = run(client, "--address", guarded.address, **{name: value})  # type: ignore[arg-type]
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "¡Hola, Ada!" in done.stdout
+        assert guarded.token not in done.stdout
+
+
+@each
+def test_without_a_token_it_says_what_is_missing(guarded: Server, client: str) -> None:
+    done = run(client, "--address", guarded.address)
+    assert done.returncode == 1
+    assert "UNAUTHENTICATED NO_CREDENTIALS: Esta llamada necesita una credencial" in done.stderr
+
+
+@each
+def test_a_token_does_not_leave_the_machine_without_encryption(guarded: Server, client: str) -> None:
+    for address in ("192.0.2.1:50051", "no.such.host.invalid:50051", "nothing"):
+        done = run(client, "--address", address, CONEXIONES_TOKEN=guarded.token)
+        assert complaint(done) == f"El token iría sin cifrar a {address}: indique --tls o --ca."
+
+
+def test_a_file_that_is_not_there(guarded: Server) -> None:
+    done = run("client_user.py", "--address", guarded.address, CONEXIONES_TOKEN_FILE="/nowhere")
+    assert complaint(done) == "No se puede usar /nowhere: no existe."
