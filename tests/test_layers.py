@@ -87,6 +87,7 @@ ROOMS: dict[str, set[str]] = {
 # adapters.system and adapters.writer, and app.py gives the rest to each.
 ROOMS |= {
     "adapters": set(),
+    "adapters.audit": {"ports"},
     "adapters.system": {"local_servers", "shares"},
     "adapters.writer": {"adapters.system", "shares"},
     "adapters.catalog": set(),
@@ -98,6 +99,7 @@ ROOMS |= {
 }
 for name in ("process", "chain", "rpc", "http"):
     ROOMS[f"transport.{name}"] = {*ROOMS["transport"], "transport"}
+ROOMS["transport.chain"].add("ports")  # for the audit log, which is written where access is decided
 
 # Foreign packages, and the only rooms that may import them.
 FOREIGN: dict[str, set[str]] = {

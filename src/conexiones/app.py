@@ -4,8 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from conexiones.adapters.audit.file import AuditFile
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.access import SqliteCredentials
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
@@ -25,6 +28,7 @@ from conexiones.domain.uploads import Uploads
 from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
+from conexiones.ports.audit import AuditEntry
 from conexiones.ports.records import UploadQuota
 from conexiones.principals import EVERYBODY, SCOPES, Allowance, Certificate, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
@@ -40,6 +44,7 @@ from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
 from conexiones.transport.chain.access import Access, Source
+from conexiones.transport.chain.audit import Audit
 from conexiones.transport.chain.bearer import Bearer
 from conexiones.transport.chain.jwt import Jwt
 from conexiones.transport.chain.link import LinkSource
@@ -139,6 +144,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     gallery = Gallery(catalog, store.blobs, renditions)
     watching = Watching(catalog)
     page = Page()
+    audit = _AuditLog(settings)
     health = HealthService(SERVICES)
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
     rpcs = routes(
@@ -164,13 +170,14 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         if rules:
             await rules.load()
         async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
+            await audit.open(stack)
             await asyncio.to_thread(store.refuse_without, settings.data_dir / CATALOG)
             stack.push_async_callback(catalog.close)
             await catalog.open()
             await directory.open()
             await links.open()
             if settings.auth == "required":
-                await _first_admin(directory, settings.data_dir, again=settings.new_admin_token)
+                await _first_admin(directory, settings.data_dir, audit.file, again=settings.new_admin_token)
             stack.push_async_callback(store.close)
             await store.open()
             stack.push_async_callback(cache.close)
@@ -221,9 +228,31 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         access=access,
         resources=resources,
         on_drain=drain,
-        on_reload=rules.again if rules else lambda: None,
+        on_reload=partial(_reload, rules, audit.file),
+        audit=audit.step,
         steps=steps,
     )
+
+
+class _AuditLog:
+    """The audit log and its step of the chain, None without the setting."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.file = AuditFile(settings.audit_log) if settings.audit_log else None
+        self.step = Audit(self.file) if self.file else None
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        if self.file:
+            await self.file.open()
+            stack.push_async_callback(self.file.close)
+
+
+def _reload(rules: WatchedFiles | None, audit: AuditFile | None) -> None:
+    """Reads files again, or opens them again, that were replaced."""
+    if rules:
+        rules.again()
+    if audit:
+        audit.open_again()
 
 
 def _allowance(settings: Settings) -> Allowance:
@@ -232,6 +261,8 @@ def _allowance(settings: Settings) -> Allowance:
         stored_bytes=settings.quota_bytes,
         stored_images=settings.quota_images,
         open_uploads=settings.quota_uploads,
+        calls_per_second=settings.rate_calls,
+        bytes_per_second=settings.rate_bytes,
     )
 
 
@@ -243,9 +274,12 @@ def _access(
     session: SessionSource,
 ) -> Access:
     """How callers show who they are."""
-    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX)]
+    anonymous = Allowance(
+        calls_per_second=settings.anonymous_rate_calls, bytes_per_second=settings.anonymous_rate_bytes
+    )
+    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX, allowance=anonymous)]
     if settings.auth != "required":
-        return Access(sources, nobody=EVERYBODY)
+        return Access(sources, nobody=replace(EVERYBODY, allowance=anonymous))
     signed = Jwt(_claims(settings, directory).principal) if settings.jwt_issuer else None
     sources += [Bearer(directory.principal, signed=signed), session]
     if settings.tls_client_ca:
@@ -256,7 +290,7 @@ def _access(
             CertificateSource(certificates.principal if settings.certificate_rules else _any_certificate)
         )
     scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
-    return Access(sources, nobody=Principal(scopes=scopes))
+    return Access(sources, nobody=Principal(scopes=scopes, allowance=anonymous))
 
 
 def _claims(settings: Settings, directory: Directory) -> Claims:
@@ -288,7 +322,7 @@ def _rules(path: Path, certificates: Certificates, directory: Directory) -> Watc
     return WatchedFiles([path], load, what="certificate rules")
 
 
-async def _first_admin(directory: Directory, folder: Path, *, again: bool) -> None:
+async def _first_admin(directory: Directory, folder: Path, audit: AuditFile | None, *, again: bool) -> None:
     """Makes the first token of the administrator, or with `again` another one if the one in the file is gone.
     It is in its file before it is in the catalog: a start that is killed in between goes on with the token in
     the file. Raises OSError."""
@@ -301,7 +335,9 @@ async def _first_admin(directory: Directory, folder: Path, *, again: bool) -> No
     if known or not is_secret(secret):
         secret = mint(TOKEN)
         await asyncio.to_thread(admin_token.write, folder, secret)
-    await directory.create_token("admin", SCOPES, secret=secret)
+    made = (await directory.create_token("admin", SCOPES, secret=secret)).credential
+    if audit:
+        audit.write(AuditEntry(time=made.create_time, event="token.created", kind="token", id=made.id))
 
 
 def _works(directory: Directory, secret: str) -> tuple[bool, bool]:

@@ -64,6 +64,16 @@ def _size(value: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def _rate(value: str) -> float:
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = -1.0
+    if not 0.001 <= rate <= 1e9:
+        raise ValueError("takes a number a second, such as 100 or 0.5")
+    return rate
+
+
 def _seconds(value: str) -> float:
     try:
         seconds = float(value)
@@ -194,6 +204,27 @@ class Settings:
     quota_uploads: int | None = _setting(
         _count, "", "The same for the number of resumable uploads that each owner may have open at a time."
     )
+    rate_calls: float | None = _setting(
+        _rate,
+        "",
+        "Calls a second that a caller may make whose token says nothing of it; by default, any number. Five"
+        " seconds' worth may come at once.",
+    )
+    rate_bytes: int | None = _setting(
+        _size, "", "Bytes a second that such a caller may send and get together, such as 4MiB."
+    )
+    anonymous_rate_calls: float | None = _setting(
+        _rate, "", "Calls a second that all callers at one address may make who show no token, or a link."
+    )
+    anonymous_rate_bytes: int | None = _setting(
+        _size, "", "Bytes a second that all such callers at one address may send and get together."
+    )
+    audit_log: Path | None = _setting(
+        _path,
+        "",
+        "A file to which a JSON line is appended for each change and for each call that is refused access."
+        " SIGHUP opens it again.",
+    )
     cors_origins: tuple[str, ...] = _setting(
         _words,
         "",
@@ -268,7 +299,8 @@ class Settings:
     log_level: str = _setting(
         _level,
         "info",
-        "The least severe level to log: debug, info, warning or error. `trace` adds Envoy's own debugging.",
+        "The least severe level to log: debug, info, warning or error. `trace` adds Envoy's own debugging,"
+        " without the headers of requests.",
     )
 
     @classmethod

@@ -1,7 +1,8 @@
 """`make attack`: measures what a good client sees while a greedy one attacks the server.
 
 It writes the figures of each row to build/attack/ROW.json, and all of them into docs/security.md. With names
-of rows, only these are measured, and the page is left alone. The exit status is 1 if a row breaks the
+of rows, only these are measured, and the page is left alone. With --tokens both clients come from one address
+with tokens of their own: shares are by owner then. The exit status is 1 if a row breaks the
 promise.
 """
 
@@ -28,8 +29,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT, help="the folder for the figures")
     parser.add_argument("--set", action="append", default=[], help="a setting of the server, NAME=VALUE")
     parser.add_argument("--seconds", default="3,6,3", help="how long: alone, during, after")
+    parser.add_argument("--tokens", action="store_true", help="one address, a token for each client")
     parser.add_argument("--page", action="store_true", help="write the page from the figures that are there")
     options = parser.parse_args()
+    if options.tokens and not options.rows:
+        parser.error("--tokens needs names of rows: the page has the figures by address")
+    if options.tokens and any(ROWS[row].tls for row in options.rows if row in ROWS):
+        parser.error("--tokens has no rows with TLS")
     if unknown := set(options.rows) - ROWS.keys():
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -40,7 +46,13 @@ def main() -> int:
         settings = dict(setting.split("=", 1) for setting in options.set)
         for name in options.rows or ROWS:
             try:
-                result = measure(ROWS[name], times=times, checkout=options.checkout, settings=settings)
+                result = measure(
+                    ROWS[name],
+                    times=times,
+                    checkout=options.checkout,
+                    settings=settings,
+                    by_token=options.tokens,
+                )
             except RuntimeError as error:
                 print(f"{name}: not measured. {error}", flush=True)
                 kept = False

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,7 @@ from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.samples import samples
 from conexiones.sdk.client import AsyncClient
 from conexiones.sdk.renditions import Rendition
+from tests.attack import tokens
 from tests.support.attacks.pictures import numbered
 from tests.support.bitmaps import bitmap
 from tests.support.failures import reason
@@ -46,12 +48,15 @@ Work = Callable[[], Awaitable[object]]
 
 
 class Good:
-    """The good client of a server, which has a JPEG under `image`. `ca`: the file of its CA if it has TLS."""
+    """The good client of a server, which has a JPEG under `image`. `ca`: the file of its CA if it has TLS.
+    With a `token` it uploads and downloads without the SDK, and tries nothing again."""
 
-    def __init__(self, address: str, image: str, ca: str | None = None) -> None:
+    def __init__(self, address: str, image: str, ca: str | None = None, *, token: str = "") -> None:
         self._address = address
         self._ca = ca
         self._image = image
+        self._token = token
+        self._metadata = tokens.metadata(token)
         self._numbers = itertools.count(time.time_ns())
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
@@ -66,14 +71,20 @@ class Good:
             AsyncClient(self._address, ca=self._ca, timeout=SECONDS, patience=2 * SECONDS) as client,
         ):
             stub = UsuarioServicioStub(channel)
-            works = {
-                "GetUser": lambda: stub.GetUser(GetUserRequest(name="Ana"), timeout=SECONDS),
+            with_token = {"metadata": self._metadata, "timeout": SECONDS}
+            without_sdk = tokens.WithToken(channel, self._token, seconds=2 * SECONDS)
+            works: dict[str, Work] = {
+                "GetUser": lambda: stub.GetUser(GetUserRequest(name="Ana"), **with_token),
                 "new client": self._new_client,
-                "ProcessImage": lambda: stub.ProcessImage(self._picture(), timeout=SECONDS),
-                "rendition": lambda: client.download(self._image, rendition=self._rendition()),
+                "ProcessImage": lambda: stub.ProcessImage(self._picture(), **with_token),
+                "rendition": lambda: client.download(self._image, rendition=_rendition(*self._size())),
             }
+            upload: Callable[[bytes], Awaitable[object]] = partial(client.upload, deadline=2 * SECONDS)
+            if self._token:
+                works["rendition"] = lambda: without_sdk.rendition(self._image, *self._size())
+                upload = without_sdk.upload
             times = (self._at_times(kind, work) for kind, work in works.items())
-            await asyncio.gather(*times, self._uploads(client))
+            await asyncio.gather(*times, self._uploads(upload))
             await asyncio.gather(*self._tasks)
 
     async def _pause(self, seconds: float) -> None:
@@ -90,12 +101,12 @@ class Good:
             task.add_done_callback(self._tasks.discard)
             await self._pause(begin + number * EVERY[kind] - time.monotonic())
 
-    async def _uploads(self, client: AsyncClient) -> None:
+    async def _uploads(self, upload: Callable[[bytes], Awaitable[object]]) -> None:
         plain = b"".join(bitmap(UPLOAD_SIDE, UPLOAD_SIDE))
         while not self._ending.is_set():
             # The resolution in the header makes it another image.
             unique = plain[:38] + (next(self._numbers) % 2**63).to_bytes(8, "little") + plain[46:]
-            await self._timed("upload", partial(client.upload, unique, deadline=2 * SECONDS))
+            await self._timed("upload", partial(upload, unique))
             await self._pause(EVERY["upload"])
 
     def _channel(self) -> grpc.aio.Channel:
@@ -106,15 +117,16 @@ class Good:
 
     async def _new_client(self) -> None:
         async with self._channel() as channel:
-            await UsuarioServicioStub(channel).GetUser(GetUserRequest(name="Zoé"), timeout=SECONDS)
+            stub = UsuarioServicioStub(channel)
+            await stub.GetUser(GetUserRequest(name="Zoé"), metadata=self._metadata, timeout=SECONDS)
 
     def _picture(self) -> GetUserRequest:
         return GetUserRequest(image=numbered(samples()[0].data, next(self._numbers) % 2**63))
 
-    def _rendition(self) -> Rendition:
-        """One that the server has not made before."""
+    def _size(self) -> tuple[int, int]:
+        """That of a rendition which the server has not made before."""
         number = next(self._numbers)
-        return Rendition(width=100 + number % 400, height=100 + number // 400 % 400, fit="cover")
+        return 100 + number % 400, 100 + number // 400 % 400
 
     async def _timed(self, kind: str, work: Work) -> None:
         begin, error = time.monotonic(), ""
@@ -129,8 +141,12 @@ class Good:
         print(json.dumps([kind, begin, time.monotonic() - begin, error]), flush=True)
 
 
+def _rendition(width: int, height: int) -> Rendition:
+    return Rendition(width=width, height=height, fit="cover")
+
+
 async def main(address: str, image: str, ca: str | None = None) -> None:
-    good = Good(address, image, ca)
+    good = Good(address, image, ca, token=os.environ.get(tokens.VARIABLE, ""))
     working = asyncio.create_task(good.run())
     # A read in a thread would keep the process if the work fails.
     asyncio.get_running_loop().add_reader(sys.stdin, good.end)

@@ -14,6 +14,7 @@ import resource
 import sys
 
 from tests.attack.rows import ROWS
+from tests.support.attacks.credentials import TOKEN
 from tests.support.attacks.target import Tally, Target
 
 LONGEST = 120.0
@@ -25,6 +26,7 @@ MEMORY = 6 << 30
 
 async def main(name: str) -> None:
     target = Target(**json.loads(sys.stdin.readline()))
+    TOKEN.set(target.token)
     tally: Tally = Tally()
     attack = ROWS[name].prepare()
     print("begins", flush=True)

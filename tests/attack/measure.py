@@ -1,5 +1,6 @@
 """One row: a server of its own, the good client all the while, and the greedy one in the middle."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,9 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+import grpc.aio
+
 from bench.processes import Meter
 from conexiones.sdk.blocking import Client
 from conexiones.testing import Server
+from tests.attack import tokens
 from tests.attack.rows import Row, picture
 from tests.support import certificates
 from tests.support.bitmaps import bitmap
@@ -71,15 +75,23 @@ class Result:
 
 
 def measure(
-    row: Row, *, times: Times, checkout: Path = ROOT, settings: dict[str, str] | None = None
+    row: Row,
+    *,
+    times: Times,
+    checkout: Path = ROOT,
+    settings: dict[str, str] | None = None,
+    by_token: bool = False,
 ) -> Result:
-    """Raises RuntimeError if a program of the measurement itself failed."""
+    """With `by_token`, both clients come from one address, each with a token of its own. Raises RuntimeError
+    if a program of the measurement itself failed."""
     result = Result(row.name)
-    with _serving(checkout, {**row.settings, **(settings or {})}, tls=row.tls) as (server, ca):
-        images = _stored(server.address, ca)
+    required = {"auth": "required"} if by_token else {}
+    with _serving(checkout, {**row.settings, **required, **(settings or {})}, tls=row.tls) as (server, ca):
+        own, theirs = tokens.made(server.address, server.data_dir, "good", "greedy") if by_token else ("", "")
+        images = asyncio.run(_stored_with(server.address, own)) if own else _stored(server.address, ca)
         trusted = [str(ca)] if ca else []
         with (
-            _running("good", server.address, images["photo"], *trusted) as good,
+            _running("good", server.address, images["photo"], *trusted, token=own) as good,
             Meter(server.pid, every=0.25) as memory,
         ):
             lines = _Lines(good)
@@ -88,7 +100,7 @@ def measure(
             time.sleep(times.alone)
             result.memory["alone"] = memory.take() // MIB
             begins.append(time.monotonic())
-            result.did = _attack(row, server, images, ca, times.during)
+            result.did = _attack(row, server, images, ca, times.during, token=theirs)
             begins.append(time.monotonic())
             result.memory["peak"] = memory.take() // MIB
             time.sleep(times.after)
@@ -105,11 +117,12 @@ def measure(
 
 
 def _attack(
-    row: Row, server: Server, images: dict[str, str], ca: Path | None, seconds: float
+    row: Row, server: Server, images: dict[str, str], ca: Path | None, seconds: float, *, token: str
 ) -> dict[str, float]:
     """Runs the greedy client for so long, and gives its tally."""
-    target = {"host": "127.0.0.1", "port": server.port, "source": row.source, "images": images}
-    target["ca"] = str(ca or "")
+    source = "127.0.0.1" if token else row.source
+    target = {"host": "127.0.0.1", "port": server.port, "source": source, "images": images}
+    target |= {"ca": str(ca or ""), "token": token}
     with _running("greedy", row.name) as greedy:
         assert greedy.stdin
         assert greedy.stdout
@@ -167,24 +180,34 @@ def _serving(checkout: Path, settings: dict[str, str], *, tls: bool) -> Iterator
 
 def _stored(address: str, ca: Path | None) -> dict[str, str]:
     """The ids of the images that attacks and the good client use."""
-    photo = (ROOT / "client" / "image" / "elephant.jpg").read_bytes()
     with Client(address, ca=ca) as client:
-        return {
-            "photo": client.upload(photo).id,
-            "small": client.upload(photo[:2] + b"\xff\xfe\0\4ok" + photo[2:]).id,
-            "large": client.upload(picture(5000)).id,
-            "huge": client.upload(b"".join(bitmap(5774, 5774))).id,
-        }
+        return {name: client.upload(data).id for name, data in _images()}
+
+
+async def _stored_with(address: str, token: str) -> dict[str, str]:
+    """The same with a token."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        client = tokens.WithToken(channel, token, seconds=60)
+        return {name: (await client.upload(data)).image.id for name, data in _images()}
+
+
+def _images() -> Iterator[tuple[str, bytes]]:
+    photo = (ROOT / "client" / "image" / "elephant.jpg").read_bytes()
+    yield "photo", photo
+    yield "small", photo[:2] + b"\xff\xfe\0\4ok" + photo[2:]
+    yield "large", picture(5000)
+    yield "huge", b"".join(bitmap(5774, 5774))
 
 
 @contextmanager
-def _running(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def _running(program: str, *arguments: str, token: str = "") -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", f"tests.attack.{program}", *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, tokens.VARIABLE: token},
     )
     with process:
         try:

@@ -7,9 +7,13 @@ from conexiones.errors.serving import PermissionDenied, ResourceExhausted
 
 
 class Unauthenticated(ConexionesError):
-    """Who calls is not known. No answer says more of a secret than whoever has the whole of it may know."""
+    """Who calls is not known. No answer says more of a secret than whoever has the whole of it may know.
+
+    credential: the id of a token, ticket or session that is good no more, for the audit log alone.
+    """
 
     code = Code.UNAUTHENTICATED
+    credential = ""
 
 
 class NoCredentials(Unauthenticated):

@@ -33,6 +33,7 @@ class AdminService:
             seconds=seconds(request.ttl, field="ttl") if request.HasField("ttl") else None,
             allowance=allowance(request.quota),
         )
+        call.changed("token.created", issued.credential.id)
         return CreateTokenResponse(token=self._message(issued.credential), secret=issued.secret)
 
     async def list_tokens(self, request: ListTokensRequest, call: Context, /) -> ListTokensResponse:
@@ -52,10 +53,16 @@ class AdminService:
         )
 
     async def revoke_token(self, request: RevokeTokenRequest, call: Context, /) -> RevokeTokenResponse:
-        return RevokeTokenResponse(token=self._message(await self._directory.revoke(request.id)))
+        credential = await self._directory.revoke(request.id)
+        call.changed(f"{credential.kind}.revoked", credential.id)
+        return RevokeTokenResponse(token=self._message(credential))
 
     async def rotate_link_key(self, request: RotateLinkKeyRequest, call: Context, /) -> RotateLinkKeyResponse:
-        return RotateLinkKeyResponse(key_id=await self._links.rotate(end_links=request.end_links))
+        key_id = await self._links.rotate(end_links=request.end_links)
+        call.changed("link_key.created", key_id)
+        if request.end_links:
+            call.changed("link_key.revoked", "others")
+        return RotateLinkKeyResponse(key_id=key_id)
 
     def _message(self, credential: Credential) -> Token:
         return token_message(credential, self._directory.allowance)

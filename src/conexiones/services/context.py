@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from conexiones.errors import ConexionesError
 from conexiones.principals import Principal
 from conexiones.shares import Caller
 
@@ -21,5 +22,14 @@ class Context(Protocol):
     def subject(self) -> str: ...
     @property
     def principal(self) -> Principal: ...
+    def changed(self, event: str, object_id: str, outcome: str = "OK") -> None:
+        """The call has changed something, which is durable: for the audit log. `event` is the kind of the
+        object and what happened to it, such as "image.stored"; `outcome` is the reason of an error, if it has
+        come to nothing."""
+
+    def refused(self, error: ConexionesError) -> None:
+        """A message of the call has failed with an error that does not end the call: for the audit log, which
+        has it if it refuses access."""
+
     def release(self) -> None:
         """The handler has dropped the large field of its request, whose memory goes to others."""

@@ -104,10 +104,12 @@ class ImageService:
             options,
             seconds=seconds(request.ttl, field="ttl") if request.HasField("ttl") else LINK_SECONDS,
         )
+        call.changed("link.signed", image.id)
         return SignImageUrlResponse(path=link.path, expire_time=timestamp(link.expires * 1_000_000))
 
     async def delete_image(self, request: DeleteImageRequest, call: Context, /) -> DeleteImageResponse:
         await self._gallery.delete(request.id, by=call.principal)
+        call.changed("image.deleted", request.id)
         return DeleteImageResponse()
 
     async def download_image(

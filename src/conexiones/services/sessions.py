@@ -16,6 +16,7 @@ class Begun:
     secret: str
     seconds: int
     told: dict[str, object]
+    id: str
 
 
 class Sessions:
@@ -36,7 +37,7 @@ class Sessions:
             "own": principal.own,
             "seconds": seconds,
         }
-        return Begun(issued.secret, seconds, told)
+        return Begun(issued.secret, seconds, told, made.id)
 
     def find(self, secret: str) -> Principal | None:
         """Who has the session; None if it is not good, or not any more."""

@@ -9,9 +9,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from conexiones import __version__
 from conexiones.domain.access import TICKET_SECONDS, Directory
 from conexiones.domain.describing import Describing
+from conexiones.domain.ids import now
 from conexiones.domain.images import Limits
 from conexiones.domain.renditions import FORMATS, MAX_QUALITY, MAX_SIDE
-from conexiones.domain.uploads import IDLE_SECONDS, TOTAL_SECONDS, Chunk, ChunkFlow, Uploads
+from conexiones.domain.uploads import IDLE_SECONDS, TOTAL_SECONDS, Chunk, ChunkFlow, Uploads, failure
 from conexiones.errors import InvalidField
 from conexiones.gen.conexiones.v1.images_pb2 import RenditionLimits
 from conexiones.gen.conexiones.v1.uploads_pb2 import (
@@ -69,8 +70,8 @@ class UploadService:
 
     async def get_limits(self, request: GetLimitsRequest, call: Context, /) -> GetLimitsResponse:
         largest = self._max_message_bytes - _MESSAGE_OVERHEAD
-        now = Timestamp()
-        now.GetCurrentTime()
+        time = Timestamp()
+        time.GetCurrentTime()
         return GetLimitsResponse(
             max_image_bytes=self._limits.max_image_bytes,
             max_pixels=self._limits.max_pixels,
@@ -82,7 +83,7 @@ class UploadService:
             max_open_uploads=self._quota.uploads,
             max_open_bytes=self._quota.bytes,
             server_version=__version__,
-            server_time=now,
+            server_time=time,
             renditions=RenditionLimits(
                 max_side=MAX_SIDE,
                 max_pixels=self._limits.decode_pixels,
@@ -111,10 +112,12 @@ class UploadService:
             owner=request.owner,
         )
         ticket = issued.credential
+        call.changed("ticket.created", ticket.id)
         expires = None if ticket.expire_time is None else timestamp(ticket.expire_time)
         return CreateTicketResponse(id=ticket.id, secret=issued.secret, expire_time=expires)
 
     async def create_upload(self, request: CreateUploadRequest, call: Context, /) -> CreateUploadResponse:
+        begun = now()
         upload = await self._uploads.create(
             request.request_id,
             by=call.principal,
@@ -123,6 +126,8 @@ class UploadService:
             name=request.name,
             size=request.size_bytes if request.HasField("size_bytes") else None,
         )
+        if upload.create_time >= begun:  # not one that the same request has begun before
+            call.changed("upload.created", upload.id)
         return CreateUploadResponse(upload=await self._message(upload, call))
 
     async def write_chunk(self, request: WriteChunkRequest, call: Context, /) -> WriteChunkResponse:
@@ -151,13 +156,22 @@ class UploadService:
         return GetUploadResponse(upload=await self._message(upload, call))
 
     async def finish_upload(self, request: FinishUploadRequest, call: Context, /) -> FinishUploadResponse:
+        begun = now()
         upload = await self._uploads.finish(
             request.id, size=request.size_bytes, sha256=request.sha256, by=call.principal
         )
+        if upload.update_time >= begun:
+            error = failure(upload)
+            call.changed("upload.finished", upload.id, error.reason if error else "OK")
+            if upload.image_id:
+                call.changed("image.stored", upload.image_id)
         return FinishUploadResponse(upload=await self._message(upload, call))
 
     async def cancel_upload(self, request: CancelUploadRequest, call: Context, /) -> CancelUploadResponse:
+        begun = now()
         upload = await self._uploads.cancel(request.id, by=call.principal)
+        if upload.update_time >= begun:
+            call.changed("upload.cancelled", upload.id)
         return CancelUploadResponse(upload=await self._message(upload, call))
 
     async def _message(self, upload: UploadRecord, call: Context) -> Upload:

@@ -44,6 +44,7 @@ class UsuarioService:
         found = await self._users.register(
             request.name, pow=request.pow, image=request.image, by=call.principal
         )
+        _tell(call, found, stored=bool(request.image))
         return GetUserReply(
             message=_greeting(found),
             user=_user(found.user),
@@ -52,6 +53,7 @@ class UsuarioService:
 
     async def process_image(self, request: GetUserRequest, call: Context, /) -> GetUserReply:
         image = await self._images.add(request.image, by=call.principal, user=UserName.optional(request.name))
+        call.changed("image.stored", image.id)
         _drop_image(request, call)
         try:
             facts = await self._describing.of(image, caller=call.caller)
@@ -61,6 +63,7 @@ class UsuarioService:
 
     async def get_stream_image(self, requests: AsyncIterator[GetImage], call: Context, /) -> GetUserReply:
         image = await self._images.receive(_fragments(requests), by=call.principal)
+        call.changed("image.stored", image.id)
         return GetUserReply(message=f"Imagen recibida: {_in_words(image)}.", image_info=_image(image))
 
     async def get_user_bidi_stream(
@@ -76,7 +79,9 @@ class UsuarioService:
         try:
             image = await self._images.add(request.image, by=call.principal)
         except REFUSALS as error:
+            call.refused(error)
             return GetImageReply(message=f"Imagen rechazada. {error.mensaje}", error=as_message(error))
+        call.changed("image.stored", image.id)
         return GetImageReply(message=f"Imagen recibida: {_in_words(image)}.", image_info=_image(image))
 
     async def _exchange(self, request: GetUserRequest, call: Context) -> GetAllReply:
@@ -86,11 +91,13 @@ class UsuarioService:
                 request.name, pow=request.pow, image=request.image, by=call.principal
             )
         except REFUSALS as error:
+            call.refused(error)
             return GetAllReply(
                 name=request.name,
                 errors=[as_message(error)],
                 message=f"Solicitud rechazada. {error.mensaje}",
             )
+        _tell(call, found, stored=bool(request.image))
         _drop_image(request, call)
         result, preview = 0, b""
         try:
@@ -110,6 +117,13 @@ class UsuarioService:
             errors=[as_message(error) for error in errors],
             message=" ".join([_greeting(found), *(error.mensaje for error in errors)]),
         )
+
+
+def _tell(call: Context, found: Registered, *, stored: bool) -> None:
+    """Tells the audit log of a user, and of the image if it was `stored` with it."""
+    if stored and found.image:
+        call.changed("image.stored", found.image.id)
+    call.changed("user.registered", found.user.name)
 
 
 def _drop_image(request: GetUserRequest, call: Context) -> None:

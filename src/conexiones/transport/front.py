@@ -9,6 +9,7 @@ from typing import Any
 from conexiones.settings import Settings
 from conexiones.transport.chain.access import Access
 from conexiones.transport.chain.admission import Admission
+from conexiones.transport.chain.audit import Audit
 from conexiones.transport.chain.call import Receive, Send
 from conexiones.transport.chain.cut import Cut
 from conexiones.transport.chain.deadline import Deadline
@@ -18,6 +19,7 @@ from conexiones.transport.chain.limits import Limits
 from conexiones.transport.chain.log import log
 from conexiones.transport.chain.memory import Memory
 from conexiones.transport.chain.patience import Patience
+from conexiones.transport.chain.rates import Rates
 from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
 from conexiones.transport.chain.unread import read_the_rest
@@ -32,7 +34,8 @@ class Front:
     """`resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins,
     and `on_reload` when the supervisor wants files to be read again.
 
-    `access` finds out who calls. `steps` are further steps of the chain, around all others.
+    `access` finds out who calls; `audit` writes down what they change, and who is refused. `steps` are
+    further steps of the chain, around all others.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Front:
         resources: Callable[[], AbstractAsyncContextManager[None]],
         on_drain: Callable[[], None],
         on_reload: Callable[[], None] = lambda: None,
+        audit: Audit | None = None,
         steps: Sequence[Step] = (),
     ) -> None:
         self._router = router
@@ -82,7 +86,9 @@ class Front:
                 *steps,
                 guard,
                 log,
+                *([audit] if audit else ()),
                 access,
+                Rates(),
                 self._cut,
                 Deadline(),
                 self._admission,

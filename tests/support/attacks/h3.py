@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pyqwest import Client, HTTPTransport, HTTPVersion
 
+from tests.support.attacks import credentials
 from tests.support.attacks.messages import GET_USER, IMAGE_STREAM_REPLY, JSON
 from tests.support.attacks.target import BACK_OFF, Tally, Target, many
 
@@ -29,7 +30,7 @@ async def silent_streams(target: Target, tally: Tally, *, connections: int = 4, 
         yield b""
 
     async def once(client: Client) -> None:
-        headers = {"content-type": "application/grpc", "te": "trailers"}
+        headers = {"content-type": "application/grpc", "te": "trailers", **credentials.headers()}
         url = f"https://{target.address}{IMAGE_STREAM_REPLY}"
         async with client.stream("POST", url, headers, nothing()) as answer:
             async for _ in answer.content:
@@ -43,7 +44,7 @@ async def unread(target: Target, tally: Tally, *, connections: int = 4, streams:
 
     async def once(client: Client) -> None:
         url = f"https://{target.address}/images/{target.images['huge']}"
-        async with client.stream("GET", url) as answer:
+        async with client.stream("GET", url, credentials.headers()) as answer:
             tally["served" if answer.status == 200 else "refused"] += 1
             await asyncio.Event().wait()
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo
 
+from tests.support.attacks import credentials
 from tests.support.attacks.target import Connection, Tally
 
 _KEPT = 1 << 14
@@ -16,7 +17,8 @@ _KEPT = 1 << 14
 
 def request(path: str, headers: Mapping[str, str], body: bytes = b"", *, verb: str = "POST") -> bytes:
     """A whole request. A content-length among the headers is sent in place of the right one."""
-    sent = {"host": "localhost", **({"content-length": str(len(body))} if verb == "POST" else {}), **headers}
+    length = {"content-length": str(len(body))} if verb == "POST" else {}
+    sent = {"host": "localhost", **length, **credentials.headers(), **headers}
     lines = [f"{verb} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items()), "", ""]
     return "\r\n".join(lines).encode("latin-1") + body
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
 
+from tests.support.attacks import credentials
 from tests.support.attacks.target import Connection, Tally, Target, again, many
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -125,7 +126,9 @@ class Link:
         if verb == "POST":
             pairs += [("content-type", "application/grpc"), ("te", "trailers")]
         flags = END_HEADERS | (END_STREAM if end else 0)
-        await self.send(frame(HEADERS, flags, stream.number, block([*pairs, *headers])))
+        await self.send(
+            frame(HEADERS, flags, stream.number, block([*pairs, *headers, *credentials.headers().items()]))
+        )
         return stream
 
     async def call(self, path: str, data: bytes, *headers: tuple[str, str]) -> str:

@@ -24,7 +24,7 @@ class Target:
     """A server, and the address from which the attack comes. Raises ValueError unless both are of loopback.
 
     images: ids of images that the server has, by the names that tests/attack gives them. ca: the file of the
-    server's CA, if it has TLS.
+    server's CA, if it has TLS. token: the token with which it comes, if the server asks for one.
     """
 
     host: str
@@ -32,6 +32,7 @@ class Target:
     source: str = "127.0.0.2"
     images: dict[str, str] = field(default_factory=dict)
     ca: str = ""
+    token: str = ""
 
     def __post_init__(self) -> None:
         for address in (self.host, self.source):

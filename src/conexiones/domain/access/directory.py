@@ -95,9 +95,9 @@ class Directory:
     def _checked(self, credential: Credential) -> Principal:
         time = now()
         if credential.revoke_time is not None:
-            raise errors.TokenRevoked
+            raise _ended(errors.TokenRevoked(), credential)
         if credential.expire_time is not None and credential.expire_time <= time:
-            raise errors.TokenExpired
+            raise _ended(errors.TokenExpired(), credential)
         hour = time - time % HOUR
         if credential.use_time != hour:
             self._used[credential.id] = hour
@@ -331,6 +331,12 @@ class Directory:
             siblings.discard(credential.id)
             if not siblings:
                 del self._children[family]
+
+
+def _ended(error: errors.Unauthenticated, credential: Credential) -> errors.Unauthenticated:
+    """The error, which knows of which credential it is."""
+    error.credential = credential.id
+    return error
 
 
 def _family(credential: Credential) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from conexiones.errors import Cancelled, ClientStalled, ConexionesError, StreamIdle
+from conexiones.transport.chain.pace import Pace
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 """Seconds between two checks whether a client is still there. They double from the first to the last."""
@@ -15,7 +16,8 @@ FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 class Body:
     """Read by one task at a time. `on_end` is called when the body has ended.
 
-    `end_wait` ends the wait for the client: whoever watches the clients (patience.py) decides when.
+    `end_wait` ends the wait for the client: whoever watches the clients (patience.py) decides when. With a
+    `pace`, pieces wait for that, which is no stall of the client.
     """
 
     __slots__ = (
@@ -24,11 +26,14 @@ class Body:
         "_pending",
         "_reader",
         "_receive",
+        "_rested",
+        "_resting",
         "_since",
         "_waited",
         "_within",
         "ended",
         "on_end",
+        "pace",
     )
 
     def __init__(self, receive: Callable[[], Awaitable[Any]]) -> None:
@@ -40,9 +45,11 @@ class Body:
         self._ending: ConexionesError | None = None
         self._since = 0.0
         self._within = False
-        # Of the message that is coming in: bytes, and seconds waited for them.
+        self.pace: Pace | None = None
+        self._resting = False  # it waits for the pace
+        # Of the message that is coming in: bytes, and seconds waited for them, and for the pace.
         self._came = 0
-        self._waited = 0.0
+        self._waited, self._rested = 0.0, 0.0
 
     async def read(self, *, within: bool = False) -> bytes | None:
         """The next piece, perhaps an empty one; None after the last. `within` says that a message has begun.
@@ -52,7 +59,7 @@ class Body:
         if self.ended:
             return None
         if not within or not self._within:
-            self._came, self._waited = 0, 0.0
+            self._came, self._waited, self._rested = 0, 0.0, 0.0
         self._within = within
         task = self._reader = asyncio.current_task()
         self._since = time.monotonic()
@@ -75,7 +82,29 @@ class Body:
         piece: bytes = event["body"]
         self._waited += time.monotonic() - self._since
         self._came += len(piece)
+        if self.pace is not None:
+            try:
+                if seconds := self.pace.due(len(piece)):
+                    await self._rest(self.pace, len(piece), seconds)
+            finally:
+                self.pace.moved(len(piece))  # it has come, even if nobody wants it any more
         return piece
+
+    async def _rest(self, pace: Pace, size: int, seconds: float) -> None:
+        """Keeps a piece that has come until it is paid for. Raises what `end_wait` was given."""
+        task = self._reader = asyncio.current_task()
+        self._since, self._resting = time.monotonic(), True
+        try:
+            await pace.rest(size, seconds)
+        except asyncio.CancelledError:
+            error, self._ending = self._ending, None
+            if error is None or task is None:
+                raise
+            task.uncancel()
+            raise error from None
+        finally:
+            self._reader, self._resting = None, False
+            self._rested += time.monotonic() - self._since
 
     async def discard(self, most: int, *, pause: float) -> int | None:
         """Drops what still comes, until nothing has come for `pause` seconds, or `most` bytes have come, and
@@ -94,7 +123,7 @@ class Body:
 
     def silence(self) -> float | None:
         """Seconds for which nothing came between two messages, so that nothing is asked; else None."""
-        if self._reader is None or self._within:
+        if self._reader is None or self._within or self._resting:
             return None
         return time.monotonic() - self._since
 
@@ -102,7 +131,7 @@ class Body:
         """Ends the wait for a client that is silent for too long, or sends a message too slowly: it has
         `stall_seconds`, and a second more for every `least_rate` bytes that came. 0 of `idle_seconds`: a
         stream may be idle for any length of time."""
-        if self._reader is None:
+        if self._reader is None or self._resting:
             return
         waits = time.monotonic() - self._since
         if not self._within:
@@ -112,10 +141,10 @@ class Body:
             self.end_wait(ClientStalled(limit=math.ceil(stall_seconds)))
 
     def progress(self) -> tuple[float, int]:
-        """Of the message that is coming in: the seconds for which its client was waited for, and its bytes
-        so far."""
+        """Of the message that is coming in: the seconds for which its client or its pace was waited for, and
+        its bytes so far."""
         waits = time.monotonic() - self._since if self._reader is not None else 0.0
-        return self._waited + waits, self._came
+        return self._waited + self._rested + waits, self._came
 
     def end_wait(self, error: ConexionesError) -> None:
         """Has the read that waits now raise the error. If none does, nothing happens."""

@@ -12,6 +12,7 @@ from conexiones.principals import EVERYBODY, Need, Principal
 from conexiones.shares import Caller, client_of
 from conexiones.transport.chain.body import Body
 from conexiones.transport.chain.memory import Lease
+from conexiones.transport.chain.pace import Pace
 from conexiones.transport.chain.replies import FREE, Large, Outgoing, Replies
 from conexiones.transport.chain.turn import Turn
 
@@ -39,6 +40,13 @@ OURS = "x-conexiones-"
 """How the names of headers begin that Envoy alone may set."""
 
 _SUBJECT = re.compile(r'(?:^|;)Subject="((?:[^"\\]|\\.)*)"')
+
+
+class Auditing(Protocol):
+    """Who is told what calls change, and which are refused."""
+
+    def changed(self, call: "Call", event: str, object_id: str, outcome: str) -> None: ...
+    def refused(self, call: "Call", error: ConexionesError) -> None: ...
 
 
 class Answer(Protocol):
@@ -76,14 +84,16 @@ class Call:
     handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end. `turn`
     is that of a call with one request and one reply, which is taken when the request is there.
     `http_status` replaces the HTTP status of an error, in protocols whose errors have one. `error` is what
-    the call has failed with; the guard sets it.
+    the call has failed with; the guard sets it. `auditing` is told what the call changes.
     """
 
     __slots__ = (
         "_caller",
         "_index",
+        "_pace",
         "_send",
         "answer",
+        "auditing",
         "body",
         "deadline",
         "error",
@@ -137,12 +147,14 @@ class Call:
         self.outgoing: Outgoing | None = None
         self.principal: Principal = EVERYBODY
         self.error: ConexionesError | None = None
+        self.auditing: Auditing | None = None
         self.gone = False
         self.http_status: int | None = None
         self.turn: Turn | None = None
         self.reply_headers: Headers = []
         self.reply_trailers: Headers = []
         self._caller: Caller | None = None
+        self._pace: Pace | None = None
         self._index = index
         self._send = send
 
@@ -175,6 +187,20 @@ class Call:
         if principal.owner and principal.terms is None:
             self._caller = Caller(f"owner {principal.owner}", self.caller.connection)
 
+    def changed(self, event: str, object_id: str, outcome: str = "OK") -> None:
+        """Says that the call has changed something, for the audit log. See Context."""
+        if self.auditing is not None:
+            self.auditing.changed(self, event, object_id, outcome)
+
+    def refused(self, error: ConexionesError) -> None:
+        """Says that a message of the call was refused, for the audit log. See Context."""
+        if self.auditing is not None:
+            self.auditing.refused(self, error)
+
+    def pace_by(self, pace: Pace) -> None:
+        """Has the bytes of the call wait for the rate of its caller from now on."""
+        self._pace = self.body.pace = pace
+
     def release(self) -> None:
         """Gives back the memory of the message that is worked on, and the turn, before the handler waits for
         something."""
@@ -195,6 +221,8 @@ class Call:
 
     async def send(self, message: Any) -> None:
         """ASGI's send(). If the client has gone away, sets `gone` and raises Cancelled."""
+        if self._pace is not None and (body := message.get("body")):
+            self._pace.moved(len(body))
         try:
             await self._send(message)
         except OSError as error:
@@ -211,6 +239,9 @@ class Call:
         """Sends a piece of the body, behind which others come. It waits until Envoy has room, and keeps no
         copy of the piece while it does. Raises what `send` raises, and ClientStalled."""
         outgoing, size = self.sends(), len(data)
+        if self._pace is not None:
+            await self._rest(self._pace, size)
+            self._pace.moved(size)
         taking = self._send({"type": "http.response.body", "body": data, "more_body": True})
         del data
         if outgoing is not None:
@@ -228,9 +259,29 @@ class Call:
             if outgoing is not None:
                 outgoing.took(size)
 
+    async def _rest(self, pace: Pace, size: int) -> None:
+        """Waits for the pace. Raises ClientStalled if others need the memory meanwhile."""
+        seconds = pace.due(size)
+        if not seconds:
+            return
+        outgoing = self.sends()
+        if outgoing is not None:
+            outgoing.begin(resting=True)
+        try:
+            await pace.rest(size, seconds)
+        except asyncio.CancelledError:
+            if outgoing is None or (ending := outgoing.ended()) is None:
+                raise
+            raise ending from None
+        finally:
+            if outgoing is not None:
+                outgoing.rested()
+
     async def room_for(self, size: int) -> None:
-        """Waits for memory for a reply of that size. To be called before the response begins. Raises
-        ServerBusy."""
+        """Waits for memory for a reply of that size, and for the rate of its caller. To be called before the
+        response begins. Raises ServerBusy, ClientStalled."""
+        if size > FREE and self._pace is not None:
+            await self._rest(self._pace, size)
         if size > FREE and (outgoing := self.sends()) is not None:
             await outgoing.hold_for(size)
 

@@ -57,7 +57,19 @@ class Replies:
 class Outgoing:
     """The replies of one call on their way. They are sent by one task at a time."""
 
-    __slots__ = ("_body", "_ending", "_held", "_replies", "_sender", "_sent", "_since", "_waited", "caller")
+    __slots__ = (
+        "_body",
+        "_ending",
+        "_held",
+        "_replies",
+        "_rested",
+        "_resting",
+        "_sender",
+        "_sent",
+        "_since",
+        "_waited",
+        "caller",
+    )
 
     def __init__(self, replies: Replies, caller: Caller, body: "Body") -> None:
         self.caller = caller
@@ -68,6 +80,7 @@ class Outgoing:
         self._ending: ConexionesError | None = None
         self._since = 0.0
         self._sent, self._waited = 0, 0.0  # bytes that the client, or Envoy, took, and the seconds for that
+        self._resting, self._rested = False, 0.0  # whether it waits for its pace, and the seconds for that
 
     async def hold(self, large: Large) -> None:
         """Waits for memory for replies of that kind, before any of them is made. Raises ServerBusy."""
@@ -86,10 +99,16 @@ class Outgoing:
         self._held += more
         budget.holders.add(self)
 
-    def begin(self) -> None:
-        """The task waits from now on until the client takes something."""
+    def begin(self, *, resting: bool = False) -> None:
+        """The task waits from now on until the client takes something, or first for its pace."""
         self._sender = asyncio.current_task()
+        self._resting = resting
         self._since = time.monotonic()
+
+    def rested(self) -> None:
+        """The wait for its pace is over."""
+        self._sender, self._resting = None, False
+        self._rested += time.monotonic() - self._since
 
     def took(self, size: int) -> None:
         """The client has taken so many bytes, or has gone."""
@@ -107,17 +126,17 @@ class Outgoing:
     def check(self, *, stall_seconds: float, least_rate: float) -> None:
         """Ends the wait for a client that takes nothing for `stall_seconds`, or reads too slowly: it has so
         many seconds in all, and one more for every `least_rate` bytes that it took."""
-        if self._sender is not None:
+        if self._sender is not None and not self._resting:
             waits = time.monotonic() - self._since
             if waits > stall_seconds or self._waited + waits > stall_seconds + self._sent / least_rate:
                 self._end_wait(self._sender, stall_seconds)
 
     def hurry(self) -> None:
-        """As in Holder: ends the wait for a client that reads too slowly. It may pause for as long as it has
-        read ahead, since many clients read in bursts."""
+        """As in Holder: ends the wait for a client that reads too slowly, or has a pace that is too slow. It
+        may pause for as long as it has read ahead, since many clients read in bursts."""
         if self._sender is not None:
             waits = time.monotonic() - self._since
-            if self._waited + waits > HURRY_SECONDS + self._sent / HURRY_RATE:
+            if self._waited + self._rested + waits > HURRY_SECONDS + self._sent / HURRY_RATE:
                 self._end_wait(self._sender, HURRY_SECONDS)
 
     def _end_wait(self, sender: "asyncio.Task[object]", seconds: float) -> None:

@@ -43,6 +43,8 @@ class SessionsOverHttp:
         begun = await self._sessions.begin(call.principal)
         if before is not None:
             await self._sessions.end(before)
+            call.changed("session.ended", before.credential)
+        call.changed("session.created", begun.id)
         headers = [(b"content-type", b"application/json"), self._cookie(call, begun.secret, begun.seconds)]
         await _answer(call, 200, headers, json.dumps(begun.told).encode())
 
@@ -50,6 +52,7 @@ class SessionsOverHttp:
         found = self._source(call)
         if found is not None:
             await self._sessions.end(found)
+            call.changed("session.ended", found.credential)
         # The images that the browser keeps were for whoever has signed out.
         await _answer(call, 204, [(b"clear-site-data", b'"cache"'), self._cookie(call, "", 0)], b"")
 

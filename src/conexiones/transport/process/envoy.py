@@ -214,6 +214,9 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
 def _our_headers(settings: Settings) -> dict[str, Any]:
     """Removes headers of ours from requests before anything else sees them, and adds the right ones."""
     mutations: list[dict[str, Any]] = [{"remove_on_match": {"key_matcher": {"prefix": OURS}}}]
+    if not settings.trusted_proxies:
+        # Envoy gives each request an id, unless it has one. No client chooses its own.
+        mutations.append({"remove": "x-request-id"})
     if settings.trusted_proxies:
         number = {"key": CONNECTION.decode(), "value": "%CONNECTION_ID%"}
         mutations.append({"append": {"header": number, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}})

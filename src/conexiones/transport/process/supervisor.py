@@ -3,7 +3,8 @@
 It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until both
 processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain: new calls
 are refused, and those in flight have `grace_seconds`; a second signal ends the server at once. SIGHUP reads
-certificates, their rules and the keys of JWTs again; a server that has none of these drains.
+certificates, their rules and the keys of JWTs again, and opens the audit log again; a server that has none of
+these drains.
 """
 
 import asyncio
@@ -47,6 +48,9 @@ _CUT_SECONDS = 1.0
 _EXIT_SECONDS = 5.0
 """Time that Envoy has to exit after it was told to, before it gets SIGKILL."""
 
+_TELLS_HEADERS = ("http", "rbac", "jwt", "lua", "quic", "quic_stream")
+"""Parts of Envoy that would log the headers of requests with `trace`, and so tokens, cookies and links."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -88,7 +92,7 @@ class Supervisor:
                 background.append(asyncio.create_task(self._listen(line)))
                 background.append(asyncio.create_task(pressure.watch()))
                 background.append(asyncio.create_task(routes.watch()))
-                if watched or settings.certificate_rules:
+                if watched or settings.certificate_rules or settings.audit_log:
                     loop.add_signal_handler(signal.SIGHUP, _on_reload(watched, line))
                 background += [asyncio.create_task(files.watch()) for files in watched]
                 on_ready(address)
@@ -128,6 +132,8 @@ class Supervisor:
             "--disable-hot-restart",
             "--log-level",
             "debug" if self.settings.log_level == "trace" else "warning",
+            "--component-log-level",
+            ",".join(f"{component}:warning" for component in _TELLS_HEADERS),
             "--drain-time-s",
             str(max(1, round(self.settings.grace_seconds))),
             "--drain-strategy",
