@@ -31,7 +31,8 @@ def _table() -> str:
 
 def _plain(router: Router) -> list[tuple[str, Route]]:
     """The routes of plain HTTP."""
-    return [("GET /images/{id}", router._images), ("GET /, GET /page/…", router._page)]
+    sessions = [(f"{verb} /session", route) for verb, route in (router._sessions or {}).items()]
+    return [("GET /images/{id}", router._images), ("GET /, GET /page/…", router._page), *sessions]
 
 
 def _row(what: str, route: Route) -> str:

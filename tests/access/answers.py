@@ -84,8 +84,7 @@ async def reason(response: Response, *, endless: bool = False) -> str:
         return _last(_decoded(body, text=text))
     if kind.startswith("application/grpc"):
         found = _of_grpc(dict(response.trailers.items()))
-        # pyqwest gives no trailers of HTTP/3. There a reply is only sent to whoever was let in, too.
-        return ("" if body else "no status") if found is None else found
+        return "no status" if found is None else found
     if response.status == 200:
         return ""
     answer = json.loads(body)

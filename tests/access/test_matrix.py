@@ -1,7 +1,8 @@
 """Who is let in: every method and path, by every way to call it, with every kind of credential, is compared
 with a table that was written by hand. -s shows how many calls that are, and how long they take.
 
-gRPC has no clients over HTTP/1.1. JWTs, the rules of certificates and what is whose have tests of their own.
+gRPC itself is called over HTTP/2 only. Sessions, JWTs, the rules of certificates and what is whose have tests
+of their own.
 """
 
 import asyncio
@@ -65,8 +66,8 @@ async def clients(certs: Path, *versions: str, **more: Any) -> AsyncIterator[Cli
 
 
 def versions_of(way: Way, versions: tuple[str, ...]) -> list[str]:
-    """gRPC itself needs trailers, which its clients never send over HTTP/1.1."""
-    return [version for version in versions if not (way.http2 and version == HTTP1)]
+    """gRPC itself goes over HTTP/2, as its clients do."""
+    return [version for version in versions if version == HTTP2 or not way.http2]
 
 
 def rpcs(shown: list[Shown], versions: tuple[str, ...]) -> Iterator[Call]:

@@ -61,6 +61,12 @@ def test_plain_http(router: Router) -> None:
         assert (found.needs, found.ticketed) == (page.needs, False), page
 
 
+def test_sessions(router: Router) -> None:
+    """A session is begun with a credential. Whoever signs out may have one that has ended."""
+    needs = {verb: route(router, verb, "/session").needs for verb in ("POST", "DELETE", "GET", "PUT")}
+    assert needs == {"POST": "any", "DELETE": "none", "GET": "none", "PUT": "none"}
+
+
 def test_every_route_says_what_it_needs(router: Router) -> None:
     found = [one for part in vars(router).values() for one in routes_in(part)]
     assert len(found) >= len(TABLE) + 2
