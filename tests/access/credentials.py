@@ -1,7 +1,7 @@
 """What callers can show, and what they are let into with it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conexiones.domain.access import TOKEN, mint
@@ -29,6 +29,7 @@ class Shown:
     known: bool = True
     ticket: bool = False
     link: bool = False
+    own: bool = False
 
     def outcomes(self, needs: str, *, ticketed: bool = False) -> frozenset[str]:
         """The reasons that a call may get which needs that, of which IN stands for none."""
@@ -105,7 +106,7 @@ async def made(call: Call, image: str) -> list[Shown]:
     return [
         *[await shown(f"{scope} only", scope) for scope in SCOPES],
         await shown("all scopes", *SCOPES),
-        await shown("all scopes, own", *SCOPES, own=True),
+        replace(await shown("all scopes, own", *SCOPES, own=True), own=True),
         Shown(name="expired", headers=bearer(late.secret), refused=frozenset({"TOKEN_EXPIRED"})),
         Shown(name="revoked", headers=bearer(gone.secret), refused=frozenset({"TOKEN_REVOKED"})),
         Shown(name="ticket", headers=bearer(ticket.secret), scopes=frozenset({"write"}), ticket=True),

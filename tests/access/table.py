@@ -93,6 +93,10 @@ class Page:
     status: int
     linked: bool = False
 
+    def status_for(self, *, own: bool) -> int:
+        """The status for whoever is let in. What belongs to others is not there for those with `own`."""
+        return 404 if own and self.path.startswith("/images/") and self.status == 200 else self.status
+
 
 def pages(image: str) -> list[Page]:
     """Every kind of path of plain HTTP, with an image that is there."""

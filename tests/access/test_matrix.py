@@ -102,7 +102,7 @@ def plain(found: list[Page], shown: list[Shown], versions: tuple[str, ...]) -> I
             one.headers,
             b"",
             frozenset(
-                page.status if outcome == IN else STATUS.get(outcome, 401)
+                page.status_for(own=one.own) if outcome == IN else STATUS.get(outcome, 401)
                 for outcome in one.outcomes_on(page)
             ),
             plain=True,
@@ -204,7 +204,12 @@ async def test_a_server_that_asks_nobody_lets_everybody_in(
     async with clients(certs, *VERSIONS) as found:
         call = admin(server, found[HTTP2], {})
         image = await stored(call)
-        everything: dict[str, Any] = {"scopes": frozenset(SCOPES), "refused": frozenset(), "ticket": False}
+        everything: dict[str, Any] = {
+            "scopes": frozenset(SCOPES),
+            "refused": frozenset(),
+            "ticket": False,
+            "own": False,
+        }
         shown = [replace(one, **everything) for one in (NOBODY, *NOT_GOOD, *await made(call, image))]
         calls = [*rpcs(shown, (HTTP2,)), *plain(pages(image), shown, tuple(VERSIONS))]
         await check(server, found, calls, record_property)
