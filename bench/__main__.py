@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from bench.measures import Results
 from bench.peers.server_process import ROOT
 from bench.report import publish
-from bench.rows import Bench, catalog, images, transfers, uploads, users
+from bench.rows import Bench, access, catalog, images, transfers, uploads, users
 
 ROWS: dict[str, Callable[[Bench], None]] = {
     "gibibyte": uploads.run_gibibyte,
@@ -27,6 +27,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "transfers": transfers.run,
     "fragments": uploads.run_fragments,
     "sizes": uploads.run_sizes,
+    "access": access.run,
 }
 
 BUILD = ROOT / "build" / "bench"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import access_table
 import api_page
 from click import Group
 from click.testing import CliRunner
@@ -55,7 +56,11 @@ def subcommands(group: Group) -> Iterator[list[str]]:
             yield from ([name, *words] for words in subcommands(command))
 
 
-PAGES = {"settings.md": settings, "cli.md": commands, "api.md": api_page.page}
+def access() -> str:
+    return access_table.page((DOCS / "access.md").read_text())
+
+
+PAGES = {"settings.md": settings, "cli.md": commands, "api.md": api_page.page, "access.md": access}
 
 
 def main() -> int:

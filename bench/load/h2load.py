@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +22,17 @@ class Load:
 
 
 def h2load(
-    address: str, path: str, body: Path, *, requests: int = 1, connections: int = 1, streams: int = 1
+    address: str,
+    path: str,
+    body: Path,
+    *,
+    requests: int = 1,
+    connections: int = 1,
+    streams: int = 1,
+    headers: Sequence[str] = (),
 ) -> Load:
-    """Makes `requests` gRPC calls, `streams` at a time on each connection. Raises Failed unless all succeed.
+    """Makes `requests` gRPC calls, `streams` at a time on each connection. `headers` are further ones, as
+    "name: value". Raises Failed unless all succeed.
 
     h2load does not report the gRPC status, which is in the trailers. So the caller has to check what was
     stored.
@@ -32,8 +41,9 @@ def h2load(
     if program is None:
         raise Failed("h2load is missing: apt install nghttp2-client")
     command = [program, "-n", str(requests), "-c", str(connections), "-m", str(streams), "-d", str(body)]
-    headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-    command += [*headers, f"http://{address}{path}"]
+    for header in ("content-type: application/grpc", "te: trailers", *headers):
+        command += ["-H", header]
+    command.append(f"http://{address}{path}")
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     return read(done.stdout + done.stderr, requests)
 

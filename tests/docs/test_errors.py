@@ -19,6 +19,7 @@ from tests.transport.rpc.test_protocols import BUSY, STALLED, provoked, wrong
 SERVICES = (
     "services/test_upload_service.py",
     "services/test_image_service.py",
+    "services/test_access.py",
     "server/test_renditions_served.py",
 )
 
@@ -33,9 +34,12 @@ ELSEWHERE = {
     "BLOB_CORRUPT",
     "CANCELLED",
     "INTERNAL",
+    "FORMAT_NOT_GRANTED",
+    "QUOTA_EXCEEDED",
+    "TICKET_USED_UP",
 }
 
-# Errors of conexiones.v1. The files in SERVICES provoke them, and name them.
+# Errors of conexiones.v1, and of access. The files in SERVICES provoke them, and name them.
 UPLOADS_AND_IMAGES = {
     "INVALID_FIELD",
     "SIZE_EXCEEDED",
@@ -52,6 +56,16 @@ UPLOADS_AND_IMAGES = {
     "UPLOAD_BYTES_EXCEEDED",
     "CHECKSUM_MISMATCH",
     "NO_RENDITION",
+    "NO_CREDENTIALS",
+    "TOKEN_MISTYPED",
+    "TOKEN_UNKNOWN",
+    "TOKEN_EXPIRED",
+    "TOKEN_REVOKED",
+    "LINK_INVALID",
+    "LINK_EXPIRED",
+    "SCOPE_MISSING",
+    "RATE_EXCEEDED",
+    "TOKEN_NOT_FOUND",
 }
 
 

@@ -10,6 +10,12 @@ from pathlib import Path
 import grpc
 import pytest
 
+from conexiones.gen.conexiones.v1.access_pb2 import (
+    CreateTokenRequest,
+    RevokeTokenRequest,
+    RotateLinkKeyRequest,
+)
+from conexiones.gen.conexiones.v1.access_pb2_grpc import AdminServiceStub
 from conexiones.gen.conexiones.v1.images_pb2 import DeleteImageRequest, GetImageRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2 import (
@@ -23,7 +29,7 @@ from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
-from tests.support.failures import failure
+from tests.support.failures import failure, reason
 from tests.support.waiting import DEADLINE
 
 FULL = (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL")
@@ -121,3 +127,36 @@ def test_a_full_disk_is_relieved_by_deleting(
         assert (server.data_dir / "ballast").stat().st_size == 1 << 20
         stub.ProcessImage(GetUserRequest(image=picture(5, 1000)), timeout=DEADLINE)
     assert server.stop() == 0
+
+
+def test_a_token_is_revoked_on_a_full_disk(start: Callable[..., Server], small_disk: Path) -> None:
+    """And links are ended, by another key."""
+    server = start(small_disk / "data", auth="required")
+    secret = (server.data_dir / "admin-token").read_text().strip()
+    filler = small_disk / "filler"
+    call = {"metadata": [("authorization", f"Bearer {secret}")], "timeout": DEADLINE}
+    request = CreateTokenRequest(name="a" * 64, scopes=["SCOPE_READ"])
+
+    def works(address: str, token: str) -> bool:
+        with grpc.insecure_channel(address) as channel:
+            images = ImageServiceStub(channel)
+            metadata = [("authorization", f"Bearer {token}")]
+            return (
+                failure(images.GetImage, GetImageRequest(id="none"), metadata=metadata)[1] != "TOKEN_REVOKED"
+            )
+
+    with grpc.insecure_channel(server.address) as channel:
+        admin = AdminServiceStub(channel)
+        made = admin.CreateToken(request, **call)
+        with pytest.raises(grpc.RpcError) as refused:  # noqa: PT012 (one of them is refused)
+            for _ in range(10_000):
+                fill(filler)
+                admin.CreateToken(request, **call)
+        assert (refused.value.code(), reason(refused.value)) == FULL
+        admin.RevokeToken(RevokeTokenRequest(id=made.token.id), **call)
+        admin.RotateLinkKey(RotateLinkKeyRequest(end_links=True), **call)
+        assert not works(server.address, made.secret)
+    server.kill()
+    server.start()
+    assert not works(server.address, made.secret)
+    assert works(server.address, secret)

@@ -1,6 +1,6 @@
 """Credentials and the keys of links, as rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from conexiones.principals import Allowance, Scope, Terms
@@ -19,7 +19,7 @@ class Credential:
 
     id: str
     kind: CredentialKind
-    digest: bytes
+    digest: bytes = field(repr=False)
     name: str
     owner: str
     scopes: frozenset[Scope]
@@ -38,7 +38,7 @@ class LinkKey:
     """A key that signs links: 32 random bytes."""
 
     id: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     create_time: int
 
 
@@ -58,8 +58,8 @@ class Credentials(Protocol):
     async def used(self, hours: dict[str, int]) -> None:
         """Sets the `use_time` of credentials, by their ids."""
 
-    async def forget(self, *, ended_before: int) -> None:
-        """Removes credentials that were revoked or have expired before."""
+    async def forget(self, *, tokens: int, others: int) -> None:
+        """Removes tokens, and tickets and sessions, that were revoked or have expired before these times."""
 
     async def keys(self) -> list[LinkKey]:
         """All keys, oldest first."""

@@ -42,10 +42,11 @@ class AdminService:
         size = min(request.page_size or _PAGE, _MAX_PAGE)
         tokens = self._directory.tokens(ended=request.ended, name=request.name)
         if request.page_token:
-            last = next((at for at, one in enumerate(tokens) if one.id == request.page_token), None)
+            # Also if the last token of the page before has ended since.
+            last = self._directory.place(request.page_token)
             if last is None:
                 raise InvalidField(field="page_token", takes="the token of a page of the same list")
-            tokens = tokens[last + 1 :]
+            tokens = [one for one in tokens if (one.create_time, one.id) < last]
         page = tokens[:size]
         return ListTokensResponse(
             tokens=[self._message(token) for token in page],

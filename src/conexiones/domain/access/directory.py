@@ -4,10 +4,11 @@ All of them are in memory, by the hash of their secret: a call with a token asks
 changes is durable before it counts.
 """
 
+import asyncio
 import re
 import secrets as random
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from conexiones import errors
 from conexiones.domain.access.secrets import SESSION, TICKET, TOKEN, digest, is_secret, mint
@@ -21,6 +22,9 @@ HOUR = 3600 * 1_000_000
 
 KEEP_SECONDS = 30 * 24 * 3600
 """Tokens that have ended are listed for this long."""
+
+KEEP_OTHERS_SECONDS = 24 * 3600
+"""Tickets and sessions that have ended are told from wrong ones for this long. There may be many of them."""
 
 MAX_TOKENS = 100_000
 """The most tokens that are kept."""
@@ -42,7 +46,7 @@ class Issued:
     """A credential that was just made, with its secret, which nobody has again."""
 
     credential: Credential
-    secret: str
+    secret: str = field(repr=False)
 
 
 class Directory:
@@ -58,6 +62,7 @@ class Directory:
         self._principals: dict[str, Principal] = {}
         self._children: dict[str, set[str]] = {}
         self._used: dict[str, int] = {}
+        self._revoking: dict[str, int] = {}  # what was revoked, and may not be durable yet
         self.on_end: Callable[[str], None] = lambda _: None
 
     async def open(self) -> None:
@@ -98,6 +103,9 @@ class Directory:
             raise _ended(errors.TokenRevoked(), credential)
         if credential.expire_time is not None and credential.expire_time <= time:
             raise _ended(errors.TokenExpired(), credential)
+        # A ticket that was made while its token was revoked may have no revoke_time of its own.
+        if credential.parent and self._is_orphan(credential):
+            raise _ended(errors.TokenRevoked(), credential)
         hour = time - time % HOUR
         if credential.use_time != hour:
             self._used[credential.id] = hour
@@ -186,12 +194,11 @@ class Directory:
         """Raises QuotaExceeded."""
         parent = self.token_of(maker)
         family = parent or maker.subject
-        self._forget_ended(family)
+        if len(self._children.get(family, ())) >= MAX_CHILDREN:
+            self._forget_ended(family)
         siblings = self._children.get(family, set())
         if len(siblings) >= MAX_CHILDREN:
             raise errors.QuotaExceeded(limit=MAX_CHILDREN, actual=len(siblings) + 1, unit=f"{kind}s")
-        if maker.expires is not None:
-            seconds = min(seconds, maker.expires - now() / 1e6)
         return await self._issue(
             kind,
             secret,
@@ -203,6 +210,7 @@ class Directory:
             allowance=maker.allowance,
             parent=parent,
             terms=terms,
+            end=maker.expires,
         )
 
     async def _issue(
@@ -218,8 +226,12 @@ class Directory:
         allowance: Allowance,
         parent: str = "",
         terms: Terms | None = None,
+        end: float | None = None,
     ) -> Issued:
+        """`end` is when it ends at the latest, in seconds since the epoch."""
         time = now()
+        ends = [] if seconds is None else [time + int(seconds * 1e6)]
+        ends += [] if end is None else [round(end * 1e6)]
         credential = Credential(
             id=random.token_hex(8),
             kind=kind,
@@ -229,16 +241,27 @@ class Directory:
             scopes=scopes,
             own=own,
             create_time=time,
-            expire_time=None if seconds is None else time + int(seconds * 1e6),
+            expire_time=min(ends, default=None),
             parent=parent,
             allowance=allowance,
             terms=terms,
         )
+        # Done whole, though the caller is cancelled: else there were one that is durable and not listed.
+        adding = asyncio.ensure_future(self._add(credential))
+        try:
+            await asyncio.shield(adding)
+        except asyncio.CancelledError:
+            await asyncio.wait((adding,))
+            if not adding.cancelled():
+                adding.exception()  # nobody waits for it
+            raise
+        return Issued(credential, secret)
+
+    async def _add(self, credential: Credential) -> None:
         await self._credentials.add(credential)
         self._keep(credential)
-        if parent and self._ended(self._by_id.get(parent)):
+        if self._is_orphan(credential):
             await self.revoke(credential.id)  # the token was revoked meanwhile
-        return Issued(credential, secret)
 
     def token_of(self, maker: Principal) -> str:
         """The id of the token with which everything ends that the caller makes; empty if it has none."""
@@ -265,11 +288,17 @@ class Directory:
             return True
         return credential.expire_time is not None and credential.expire_time <= now()
 
+    def _is_orphan(self, credential: Credential) -> bool:
+        """Whether it was made with a token that has ended."""
+        return bool(credential.parent) and self._ended(self._by_id.get(credential.parent))
+
     async def revoke(self, credential_id: str) -> Credential:
-        """Ends a credential and all that was made with it. Raises TokenNotFound."""
+        """Ends a credential and all that was made with it. Raises TokenNotFound, StorageFull and
+        StorageUnavailable; the credential has ended then, too, and `sweep` tries to make that durable."""
         if credential_id not in self._by_id:
             raise errors.TokenNotFound(field="id")
         time = now()
+        self._revoking.setdefault(credential_id, self._by_id[credential_id].revoke_time or time)
         # First in memory: what is refused too early is no harm, and what was durable first could be used
         # until this process has heard of it. Calls end last, since this one may be among them.
         family = (credential_id, *self._children.get(credential_id, ()))
@@ -281,12 +310,18 @@ class Directory:
         finally:
             for each in ended:
                 self.on_end(each)
+        self._revoking.pop(credential_id, None)
         return self._by_id[credential_id]
 
     async def revoke_made_by(self, subject: str) -> None:
         """Ends the tickets and sessions that were made by whoever has a certificate and no token."""
         for each in list(self._children.get(subject, ())):
             await self.revoke(each)
+
+    def place(self, credential_id: str) -> tuple[int, str] | None:
+        """Where a token is in the list of all, also if it has ended; None if there is no such token."""
+        found = self._by_id.get(credential_id)
+        return _place(found) if found is not None and found.kind == "token" else None
 
     def tokens(self, *, ended: bool, name: str = "") -> list[Credential]:
         """The tokens, newest first; also those that have ended, if asked for."""
@@ -297,7 +332,7 @@ class Directory:
         ]
         return [
             replace(one, use_time=self._used.get(one.id, one.use_time))
-            for one in sorted(found, key=lambda one: (one.create_time, one.id), reverse=True)
+            for one in sorted(found, key=_place, reverse=True)
         ]
 
     def has_admin(self) -> bool:
@@ -305,19 +340,23 @@ class Directory:
         return any("admin" in token.scopes for token in self.tokens(ended=False))
 
     async def sweep(self) -> None:
-        """Notes when tokens were used, and forgets those that ended long ago. Call it at intervals."""
+        """Notes when tokens were used, and forgets those that ended long ago. Call it at intervals. Raises
+        StorageFull, StorageUnavailable."""
+        for credential_id, time in list(self._revoking.items()):
+            await self._credentials.revoke(credential_id, now=time)
+            self._revoking.pop(credential_id, None)
         used, self._used = self._used, {}
         if used:
             for credential_id, hour in used.items():
                 if credential := self._by_id.get(credential_id):
                     self._keep(replace(credential, use_time=hour))
             await self._credentials.used(used)
-        before = now() - KEEP_SECONDS * 1_000_000
+        tokens, others = (now() - seconds * 1_000_000 for seconds in (KEEP_SECONDS, KEEP_OTHERS_SECONDS))
         for credential in list(self._by_id.values()):
-            short = credential.kind != "token"
-            if self._ended(credential) and (short or _end(credential) < before):
+            before = tokens if credential.kind == "token" else others
+            if self._ended(credential) and _end(credential) < before:
                 self._forget(credential)
-        await self._credentials.forget(ended_before=before)
+        await self._credentials.forget(tokens=tokens, others=others)
 
     def _forget_ended(self, family: str) -> None:
         for each in list(self._children.get(family, ())):
@@ -342,6 +381,11 @@ def _ended(error: errors.Unauthenticated, credential: Credential) -> errors.Unau
 def _family(credential: Credential) -> str:
     """What the tickets and sessions of one maker have in common: its token, or its subject if it has none."""
     return credential.parent or credential.name
+
+
+def _place(credential: Credential) -> tuple[int, str]:
+    """Its place in lists, which begin with the newest."""
+    return credential.create_time, credential.id
 
 
 def _end(credential: Credential) -> int:

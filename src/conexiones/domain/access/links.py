@@ -4,13 +4,14 @@ A link is the path and the query of an image, then when it expires, the token th
 HMAC-SHA-256 over all of these and the method. Whoever changes any of it has no link any more.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import math
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -37,7 +38,7 @@ _OPTIONS = 16
 class Link:
     """A link that was just signed. `expires` is in seconds since the epoch."""
 
-    path: str
+    path: str = field(repr=False)
     expires: int
 
 
@@ -48,6 +49,7 @@ class Links:
         self._credentials = credentials
         self._directory = directory
         self._keys: list[LinkKey] = []  # oldest first; the last one signs
+        self._rotating = asyncio.Lock()
 
     async def open(self) -> None:
         """Reads the keys, and makes the first one. Raises StorageFull, StorageUnavailable."""
@@ -114,13 +116,16 @@ class Links:
 
     async def rotate(self, *, end_links: bool = False) -> str:
         """Makes a new key, which signs from now on, and gives its id. Links of older keys work on, or end."""
-        key = LinkKey(id=secrets.token_hex(4), secret=secrets.token_bytes(_KEY_BYTES), create_time=now())
-        await self._credentials.add_key(key)
-        self._keys.append(key)
-        if end_links:
-            self._keys = [key]
-            await self._credentials.forget_keys(created_before=key.create_time)
-        return key.id
+        async with self._rotating:
+            # The order of keys is that of their times, also where a clock was set back.
+            time = max([now(), *(key.create_time + 1 for key in self._keys)])
+            key = LinkKey(id=secrets.token_hex(4), secret=secrets.token_bytes(_KEY_BYTES), create_time=time)
+            await self._credentials.add_key(key)
+            self._keys.append(key)
+            if end_links:
+                self._keys = [key]
+                await self._credentials.forget_keys(created_before=key.create_time)
+            return key.id
 
     async def sweep(self) -> None:
         """Makes a new key after KEY_SECONDS, and forgets those whose links have all expired. Call it at

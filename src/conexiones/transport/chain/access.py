@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from conexiones.errors import (
@@ -21,6 +22,9 @@ from conexiones.principals import LINK, Need, Principal
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.guesses import Guesses
 from conexiones.transport.chain.on_loop import OnLoop
+
+LOOK_SECONDS = 60.0
+"""Time between two looks at the clock whether the credential of an open call has expired."""
 
 
 class Source(Protocol):
@@ -75,12 +79,9 @@ class Access(OnLoop):
 
     async def _while_it_lasts(self, call: Call, principal: Principal, rest: Endpoint) -> None:
         task, tasks = self.task, self._tasks[principal.credential]
-        timer = None
-        if principal.expires is not None:
-            # Wall clocks are set, and a timer of months is of no use.
-            left = min(principal.expires - time.time(), 10**7)
-            over = LinkExpired if principal.subject == LINK else TokenExpired
-            timer = self.loop.call_later(max(0.0, left), self._end, task, over)
+        expiry = (
+            None if principal.expires is None else _Expiry(self.loop, principal, partial(self._end, task))
+        )
         tasks.add(task)
         try:
             await rest(call)
@@ -91,8 +92,8 @@ class Access(OnLoop):
         finally:
             if self._ended.pop(task, None):
                 task.uncancel()
-            if timer is not None:
-                timer.cancel()
+            if expiry is not None:
+                expiry.cancel()
             tasks.discard(task)
             if not tasks:
                 self._tasks.pop(principal.credential, None)
@@ -109,6 +110,35 @@ class Access(OnLoop):
         if task not in self._ended:
             self._ended[task] = error()
             task.cancel()
+
+
+class _Expiry:
+    """Calls `end` when a principal expires. It looks at the clock again and again, since that may be set."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        principal: Principal,
+        end: Callable[[Callable[[], ConexionesError]], None],
+    ) -> None:
+        self._loop = loop
+        self._expires = principal.expires or 0.0
+        self._error = LinkExpired if principal.subject == LINK else TokenExpired
+        self._end = end
+        self._set()
+
+    def _set(self) -> None:
+        left = self._expires - time.time()
+        self._timer = self._loop.call_later(max(0.0, min(left, LOOK_SECONDS)), self._look)
+
+    def _look(self) -> None:
+        if self._expires > time.time():
+            self._set()
+        else:
+            self._end(self._error)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
 
 
 def _check(principal: Principal, needs: Need, *, ticketed: bool) -> None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from conexiones.errors import RateExceeded
 from conexiones.principals import Principal
@@ -11,6 +12,9 @@ WRONG = 20
 """Wrong credentials that may come from one client in SECONDS."""
 
 SECONDS = 60.0
+
+_KNOWN = 100_000
+"""Credentials that are remembered as right; of more, those that came first are forgotten."""
 
 _CLIENTS = 10_000
 """Clients whose wrong credentials are remembered; of more, those that sent one last."""
@@ -23,14 +27,15 @@ class Guesses:
     who guesses learns nothing, and others behind the same address go on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._times: OrderedDict[str, float] = OrderedDict()  # when all of a client are forgotten
-        self._known: set[str] = set()
+        self._known: dict[str, None] = {}
 
     def wrong(self, client: str) -> None:
         """A wrong credential came. Raises RateExceeded if it was one too many."""
         self._check(client)
-        now = time.monotonic()
+        now = self._clock()
         self._times[client] = max(now, self._times.get(client, 0.0)) + SECONDS / WRONG
         self._times.move_to_end(client)
         if len(self._times) > _CLIENTS:
@@ -41,12 +46,12 @@ class Guesses:
         key = principal.credential or principal.subject
         if key not in self._known:
             self._check(client)
-            if len(self._known) >= _CLIENTS:
-                self._known.clear()
-            self._known.add(key)
+            if len(self._known) >= _KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = None
 
     def _check(self, client: str) -> None:
-        over = self._times.get(client, 0.0) - time.monotonic() - SECONDS + SECONDS / WRONG
+        over = self._times.get(client, 0.0) - self._clock() - SECONDS + SECONDS / WRONG
         if over > 0:
             error = RateExceeded(unit="credentials", limit=WRONG, seconds=round(SECONDS))
             error.retry_after = float(math.ceil(over))

@@ -23,8 +23,8 @@ class SqliteCredentials:
     async def used(self, hours: dict[str, int]) -> None:
         await self._catalog.write(None, credentials.use_credentials, hours)
 
-    async def forget(self, *, ended_before: int) -> None:
-        await self._catalog.write(None, credentials.forget_credentials, ended_before)
+    async def forget(self, *, tokens: int, others: int) -> None:
+        await self._catalog.write(None, credentials.forget_credentials, tokens, others)
 
     async def keys(self) -> list[LinkKey]:
         return await self._catalog.read(credentials.link_keys)

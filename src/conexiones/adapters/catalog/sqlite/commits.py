@@ -5,7 +5,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from conexiones.adapters.catalog.sqlite.credentials import revoke_credential
+from conexiones.adapters.catalog.sqlite.credentials import (
+    add_link_key,
+    forget_credentials,
+    forget_link_keys,
+    revoke_credential,
+)
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import transaction
 from conexiones.adapters.catalog.sqlite.transactions import (
@@ -24,8 +29,18 @@ from conexiones.adapters.writer.group_commit import Work
 from conexiones.adapters.writer.messages import Decided, Given, failed, failed_too
 from conexiones.errors import ConexionesError, StorageFull
 
-FREEING = frozenset({delete_image, forget_uploads, forget_events, revoke_credential})
-"""What is done even on a full disk: what frees space, and what takes rights away."""
+FREEING = frozenset(
+    {
+        delete_image,
+        forget_uploads,
+        forget_events,
+        revoke_credential,
+        forget_credentials,
+        add_link_key,
+        forget_link_keys,
+    }
+)
+"""What is done even on a full disk: what frees space, and what takes rights away. A new key ends links."""
 
 END_UPLOAD_IMAGE = 2
 """The number of the image among the arguments of `end_upload` behind the connection."""

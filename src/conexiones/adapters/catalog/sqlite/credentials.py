@@ -29,7 +29,8 @@ _COLUMNS = (
 _ALL = f"SELECT {', '.join(_COLUMNS)} FROM credentials ORDER BY create_time, id"  # noqa: S608 (our own names)
 _ADD = f"INSERT INTO credentials ({', '.join(_COLUMNS)}) VALUES ({','.join('?' * len(_COLUMNS))})"  # noqa: S608
 _REVOKE = "UPDATE credentials SET revoke_time = ?1 WHERE revoke_time IS NULL AND (id = ?2 OR parent = ?2)"
-_ENDED = "expire_time < ?1 OR revoke_time < ?1"
+_BEFORE = "iif(kind = 'token', ?1, ?2)"
+_ENDED = f"(expire_time < {_BEFORE} OR revoke_time < {_BEFORE})"
 
 
 def all_credentials(connection: sqlite3.Connection) -> list[Credential]:
@@ -57,12 +58,12 @@ def use_credentials(connection: sqlite3.Connection, hours: dict[str, int]) -> No
     )
 
 
-def forget_credentials(connection: sqlite3.Connection, ended_before: int) -> None:
+def forget_credentials(connection: sqlite3.Connection, tokens: int, others: int) -> None:
     connection.execute(
         f"DELETE FROM spent WHERE ticket IN (SELECT id FROM credentials WHERE {_ENDED})",  # noqa: S608
-        (ended_before,),
+        (tokens, others),
     )
-    connection.execute(f"DELETE FROM credentials WHERE {_ENDED}", (ended_before,))  # noqa: S608
+    connection.execute(f"DELETE FROM credentials WHERE {_ENDED}", (tokens, others))  # noqa: S608
 
 
 def link_keys(connection: sqlite3.Connection) -> list[LinkKey]:
