@@ -15,9 +15,30 @@ import uvloop
 from bench.peers.composed import compose
 from conexiones.gen.user_pb2 import GetImage, GetImageReply, GetUserReply, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioServicer, add_UsuarioServicioServicer_to_server
+from conexiones.principals import EVERYBODY
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
+from conexiones.shares import Caller
 from conexiones.transport.rpc.pipeline import Pipeline
+
+
+class Anybody:
+    """The context of a call, as far as our service asks for it."""
+
+    principal = EVERYBODY
+    caller = Caller("127.0.0.1")
+
+    def changed(self, event: str, object_id: str, outcome: str = "OK") -> None:
+        """Nothing is audited."""
+
+    def refused(self, error: Exception) -> None:
+        """Nothing is audited."""
+
+    def release(self) -> None:
+        """No budget of memory is kept."""
+
+
+ANYBODY: Any = Anybody()
 
 
 class Servicer(UsuarioServicioServicer):
@@ -30,15 +51,15 @@ class Servicer(UsuarioServicioServicer):
         )
 
     async def GetUser(self, request: GetUserRequest, context: Any) -> GetUserReply:  # noqa: N802
-        return await self._service.get_user(request, context)
+        return await self._service.get_user(request, ANYBODY)
 
     async def GetStreamImage(self, requests: AsyncIterator[GetImage], context: Any) -> GetUserReply:  # noqa: N802
-        return await self._service.get_stream_image(requests, context)
+        return await self._service.get_stream_image(requests, ANYBODY)
 
     async def ImageStreamReply(  # noqa: N802
         self, requests: AsyncIterator[GetImage], context: Any
     ) -> AsyncIterator[GetImageReply]:
-        async for reply in self._pipeline(requests, context):
+        async for reply in self._pipeline(requests, ANYBODY):
             yield reply
 
 

@@ -179,5 +179,6 @@ def test_thousands_of_guesses_over_the_wire(server: Server, admin: bytes) -> Non
             answer = line.getresponse()
             answer.read()
             seen.add(answer.status)
-    assert seen == {401, 429}
+    assert seen <= {401, 429}
+    assert 429 in seen
     assert asked(server, [(b"authorization", b"Bearer " + admin)]) == 200

@@ -82,7 +82,7 @@ def test_get_a_rendition(shell: Shell, photograph: bytes, tmp_path: Path) -> Non
     assert (made["file"], made["id"], made["format"], made["width"]) == ("small", id, "JPEG", 100)
     assert made["sha256"] == hashlib.sha256((tmp_path / "small").read_bytes()).hexdigest()
     refused = shell("get", id, "--fit", "cover", "--width", "10", status=1).stderr
-    assert refused == b"conexiones: `rendition.height` takes 1 to 8192 with the fit COVER.\n"
+    assert refused == b"conexiones: --height takes 1 to 8192 with the fit COVER.\n"
     assert b"Usage:" in shell("get", id, "--format", "gif", status=2).stderr
     assert {path.name for path in tmp_path.iterdir()} == {name, "small"}
 

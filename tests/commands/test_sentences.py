@@ -118,7 +118,7 @@ def test_no_host_for_a_certificate(shell: Shell, host: str) -> None:
 
 
 def test_help_is_never_cut() -> None:
-    for columns in (60, 80, 100, 200):
+    for columns in (64, 80, 100, 200):
         for command in ("", *COMMANDS):
             ran = CliRunner().invoke(main, [*command.split(), "--help"], terminal_width=columns)
             assert ran.exit_code == 0

@@ -176,7 +176,7 @@ async def test_what_the_source_raises_is_raised(client: AsyncClient, photograph:
         await client.upload(failing())
     with pytest.raises(TypeError, match="gives bytes"):
         await client.upload(["text"])  # type: ignore[list-item]
-    with pytest.raises(TypeError, match="is needed"):
+    with pytest.raises(TypeError, match="source is a path"):
         await client.upload(7)  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError):
         await client.upload("/nowhere/at/all.jpg")
