@@ -157,6 +157,22 @@ async def test_places_are_taken_in_turns_and_no_client_has_all() -> None:
     assert room.order == ["greedy", "greedy", "a", "greedy", "b", "greedy", "greedy"]
 
 
+async def test_a_place_that_becomes_free_as_the_first_gives_up_goes_to_those_behind_it() -> None:
+    room = Room(Turns(2, each=2))
+    held = [room.enter("one") for _ in range(2)]
+    await idle()
+    (first, _), *behind = (room.enter("one") for _ in range(3))
+    await idle()
+    for _, leave in held:
+        leave.set()
+    first.cancel()  # they leave before it knows
+    await idle()
+    assert room.order == ["one"] * 4
+    for _, leave in behind:
+        leave.set()
+    await asyncio.gather(*(task for task, _ in (*held, *behind)))
+
+
 async def test_a_turn_that_nobody_takes_goes_to_the_next() -> None:
     room = Room(Turns(1, each=1))
     async with room.turns:

@@ -223,6 +223,7 @@ class Turns:
         except asyncio.CancelledError:
             if turn.cancelled():
                 self._line.remove(caller, turn, served=False)
+                self._hand_out()  # places that became free meanwhile, for those behind it
             else:  # it was its turn, too late
                 self._give(caller)
             raise
@@ -239,11 +240,21 @@ class Turns:
         self._held[caller.client] -= 1
         if not self._held[caller.client]:
             del self._held[caller.client]
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._free and (found := self._first()) is not None:
+            caller, turn = found
+            self._line.remove(caller, turn, served=True)
+            self._take(caller)
+            turn.set_result(None)
+
+    def _first(self) -> tuple[Caller, asyncio.Future[None]] | None:
+        """Whose turn it is. One that was cancelled is passed over, with those behind it on its connection,
+        until it has left the line."""
         for client, heads in self._line.heads():
             if self._held[client] < self._each:
-                for next_caller, turn in heads:
+                for caller, turn in heads:
                     if not turn.done():
-                        self._line.remove(next_caller, turn, served=True)
-                        self._take(next_caller)
-                        turn.set_result(None)
-                        return
+                        return caller, turn
+        return None
