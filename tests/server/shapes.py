@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import gzip
 import json
+import math
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 import grpc
 import grpc.aio
 
+from conexiones.budgets import LEAST_STREAMS
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, ListImagesRequest
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
@@ -160,7 +162,9 @@ def _uploads(count: int, size: int) -> Shape:
         piece = b"".join(bitmap(560, 560))[:65536]
         rest = bytes(65536)
         async with AsyncExitStack() as stack:
-            channels = [await stack.enter_async_context(target.channel()) for _ in range(max(1, count // 50))]
+            # So no call waits for room on its connection: grpcio does not begin it when another is cancelled.
+            connections = math.ceil(count / LEAST_STREAMS)
+            channels = [await stack.enter_async_context(target.channel()) for _ in range(connections)]
 
             async def one(channel: grpc.aio.Channel) -> None:
                 call = UsuarioServicioStub(channel).GetStreamImage(timeout=60)
