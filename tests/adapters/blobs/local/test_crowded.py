@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 from conexiones.adapters.blobs.local.buffers import BATCH, OUTSTANDING, Buffers
 from conexiones.adapters.blobs.local.folder import THREADS, Folder
+from conexiones.adapters.blobs.local.staged import LocalStaged
 from conexiones.adapters.blobs.local.store import SMALL, LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.shares import Caller, act_for
 from tests.adapters.blobs.contents import MIB
+from tests.support.waiting import DEADLINE
 
 GREEDY = "192.0.2.1"
 
@@ -37,6 +40,24 @@ def test_a_buffer_that_is_given_back_is_free_for_anybody() -> None:
         unit = buffers.take(caller)
         assert unit is not None
         buffers.give(caller, unit)
+
+
+async def test_what_a_buffer_has_room_for_waits_for_nobody(tmp_path: Path, catalog: SqliteCatalog) -> None:
+    folder = Folder(tmp_path / "data", catalog)
+    folder.prepare()
+    folder.start_threads()
+    act_for(Caller(GREEDY))
+    staged = LocalStaged(folder, Buffers(SMALL), SMALL)
+    await staged.write(bytes(SMALL + 1))
+    async with AsyncExitStack() as turns:
+        for _ in range(THREADS):
+            await turns.enter_async_context(folder.writing)
+        async with asyncio.timeout(DEADLINE):
+            await staged.write(b"more")
+    await staged.discard()
+    threads = folder.take_threads()
+    assert threads is not None
+    threads.shutdown()
 
 
 async def test_a_client_creates_few_files_at_a_time(

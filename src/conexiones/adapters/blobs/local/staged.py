@@ -94,6 +94,9 @@ class LocalStaged:
         if self._memory is not None and self._buffers.may_stay(self, self._size):
             self._gather(data)
             return
+        if self._batch is not None and len(data) <= len(self._batch.room):
+            await self._fill(data)  # copies, and needs no turn for that
+            return
         async with self._folder.writing:
             if self._memory is not None:
                 await self._begin()
