@@ -123,7 +123,7 @@ export class Client {
     return new Client({ ...given, ...(hasToken ? {} : tokenFrom(environ, given.address ?? ADDRESS)) });
   }
 
-  /** Closes the connection when the calls in flight have ended. New calls throw. */
+  /** Ends watching, and the connection when the calls in flight have ended. New calls throw, as watching does. */
   close(): void {
     this.#rpc.close();
   }
@@ -217,7 +217,7 @@ export class Client {
     }
   }
 
-  /** Events of images, from now on or after a token. Reconnects by itself, and does not end by itself. */
+  /** Events of images, from now on or after a token. Reconnects by itself, and ends only with the client. */
   watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
     return watch(this.#rpc, { ...options, patienceMs: options.patienceMs ?? this.#times.patienceMs });
   }

@@ -43,6 +43,8 @@ export class Rpc {
   #closed = false;
   /** Calls under way. A channel that is closed would end those that wait for its connection. */
   #calls = 0;
+  /** What ends the calls that would go on forever. */
+  readonly #endless = new Set<(reason: Error) => void>();
 
   constructor(
     address: string,
@@ -59,10 +61,18 @@ export class Rpc {
     this.#client = this.#open();
   }
 
-  /** Ends the connection when the calls in flight have ended. New calls throw. */
+  /** Ends what would go on forever, and the connection when the calls in flight have ended. New calls throw. */
   close(): void {
     this.#closed = true;
+    for (const end of this.#endless) end(closed());
+    this.#endless.clear();
     if (this.#calls === 0) this.#client.close();
+  }
+
+  /** Has `end` called when the client is closed, unless the function that it returns was called before. */
+  untilClosed(end: (reason: Error) => void): () => void {
+    this.#endless.add(end);
+    return () => this.#endless.delete(end);
   }
 
   /** Counts a call until it has ended. */
@@ -83,7 +93,7 @@ export class Rpc {
   /** The channel for a call that is about to begin. Throws the signal's reason. */
   #begin({ signal, timeoutMs }: CallOptions): { client: grpc.Client; metadata: grpc.Metadata; watcher: Watcher } {
     signal?.throwIfAborted();
-    if (this.#closed) throw new Error("The client is closed.");
+    if (this.#closed) throw closed();
     const client = this.#client;
     return { client, metadata: this.#shown.metadata(), watcher: this.#watched(client, signal, timeoutMs) };
   }
@@ -219,6 +229,10 @@ export class Rpc {
     );
     return new BidiStream(this.#counted(call), options.signal, watcher);
   }
+}
+
+function closed(): Error {
+  return new Error("The client is closed.");
 }
 
 /** Learns from calls whether their connection works. */

@@ -49,6 +49,7 @@ export async function* watch(
   check(options, WATCH);
   const { user = "", owner = "", onHeartbeat, silenceMs = SILENCE_MS, patienceMs } = options;
   const scope = new Scope(options.signal, undefined);
+  const stay = rpc.untilClosed((reason) => scope.abort(reason));
   const backoff = new Backoff(rpc, patienceMs, scope.signal);
   let resumeToken = options.resumeToken ?? "";
   try {
@@ -78,6 +79,7 @@ export async function* watch(
       }
     }
   } finally {
+    stay();
     scope.close();
   }
 }
