@@ -146,6 +146,8 @@ async def _one_exchange(
         status = StreamStatus(call)
 
         sending = asyncio.create_task(_send(call, items, message))
+        # Should the program end first, nobody looks at what sending then fails with.
+        sending.add_done_callback(_seen)
         reading: asyncio.Task[Any] | None = None
         try:
             while True:
@@ -169,6 +171,11 @@ async def _one_exchange(
                     if not task.cancelled():
                         task.exception()
             del call, status, sending, reading, task
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def _send(call: Any, items: Items[T], message: Callable[[T], Any]) -> None:
