@@ -15,7 +15,7 @@ from conexiones.gen.conexiones.v1.images_pb2 import ListImagesRequest
 from conexiones.gen.conexiones.v1.uploads_pb2 import WriteChunkRequest, WriteStreamRequest
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.transport.rpc.codecs import JSON, PROTOBUF, Codec
-from conexiones.transport.rpc.payloads import LEAST, MOST_JSON_REST, Carried, Payload, from_base64
+from conexiones.transport.rpc.payloads import LEAST, MOST_SINGLE, Carried, Payload, from_base64
 
 CONTENT = random.Random(7).randbytes(3 * LEAST + 1)
 USER = GetUserRequest(name="Ana", pow=-7, image=CONTENT)
@@ -109,8 +109,8 @@ def test_a_text_that_is_not_utf8_is_named() -> None:
 def test_what_is_long_besides_the_payload_is_refused(codec: Codec) -> None:
     """Reading it would keep all other calls waiting."""
     for message in (
-        GetUserRequest(name="a" * MOST_JSON_REST),
-        GetUserRequest(name="a" * MOST_JSON_REST, image=CONTENT),
+        GetUserRequest(name="a" * MOST_SINGLE),
+        GetUserRequest(name="a" * MOST_SINGLE, image=CONTENT),
     ):
         with pytest.raises(MalformedMessage):
             decoded(encoded(message, codec), codec)

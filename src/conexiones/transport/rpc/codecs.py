@@ -19,6 +19,7 @@ from conexiones.transport.rpc.payloads import (
     LEAST,
     MOST_JSON_REST,
     MOST_REST,
+    MOST_SINGLE,
     Carried,
     Payload,
     cut_json,
@@ -138,7 +139,7 @@ JSON = JsonCodec()
 
 def _from_protobuf(data: Data, message: type[Message]) -> Message:
     descriptor = message.DESCRIPTOR
-    if len(data) > MOST_REST:
+    if len(data) > (MOST_REST if _has_list(descriptor) else MOST_SINGLE):
         raise MalformedMessage(type=descriptor.full_name)
     data = bytes(data)
     try:
@@ -152,7 +153,7 @@ def _from_protobuf(data: Data, message: type[Message]) -> Message:
 
 def _from_json(data: Data, message: type[Message]) -> Message:
     malformed = MalformedMessage(type=message.DESCRIPTOR.full_name)
-    if len(data) > MOST_JSON_REST:
+    if len(data) > (MOST_JSON_REST if _has_list(message.DESCRIPTOR) else MOST_SINGLE):
         raise malformed
     data = bytes(data)
     if _marks(data) > MAX_JSON_MARKS:
@@ -165,6 +166,11 @@ def _from_json(data: Data, message: type[Message]) -> Message:
         raise InvalidUtf8 from error
     except (ParseError, ValueError, TypeError, RecursionError) as error:
         raise malformed from error
+
+
+@cache
+def _has_list(descriptor: Descriptor) -> bool:
+    return any(field.is_repeated for field in descriptor.fields)
 
 
 def _marks(data: bytes) -> int:

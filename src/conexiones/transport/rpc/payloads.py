@@ -20,6 +20,9 @@ MOST_REST = 64 << 10
 """The most bytes of a message besides its payload. Reading them takes all other calls' time: two
 milliseconds, where each two bytes are an element of a list."""
 
+MOST_SINGLE = 1 << 20
+"""The same of a message without lists, in either format."""
+
 MOST_JSON_REST = 128 << 10
 """The same in JSON, whose numbers and bytes are longer."""
 
