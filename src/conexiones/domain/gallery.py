@@ -16,6 +16,7 @@ from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 from conexiones.principals import Principal
+from conexiones.whole import to_end
 
 PAGE = 100
 """Images of a page if the request names no number."""
@@ -107,14 +108,7 @@ class Gallery:
         """Deletes an image, and also its bytes and renditions if no other image has the same bytes. Is done
         whole once it has begun, even if the caller is cancelled."""
         image = await self.get(image_id, by=by)
-        deleting = asyncio.ensure_future(self._delete(image))
-        try:
-            await asyncio.shield(deleting)
-        except asyncio.CancelledError:
-            await asyncio.wait((deleting,))
-            if not deleting.cancelled():
-                deleting.exception()  # nobody waits for it
-            raise
+        await to_end(asyncio.ensure_future(self._delete(image)))
 
     async def _delete(self, image: ImageRecord) -> None:
         async with self._blobs.removing(image.digest):

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any, Generic, TypeVar
 
+from conexiones.sdk.threads import seen
+
 T = TypeVar("T")
 
 _END: Any = object()
@@ -36,7 +38,7 @@ class Items(Generic[T]):
     async def _next(self) -> T:
         if self._coming is None:
             self._coming = asyncio.ensure_future(self._one())
-            self._coming.add_done_callback(_seen)
+            self._coming.add_done_callback(seen)
         item: T = await asyncio.shield(self._coming)
         self._coming = None
         if item is _END:
@@ -76,9 +78,3 @@ async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     iterator, end = iter(items), object()
     while (found := await asyncio.to_thread(next, iterator, end)) is not end:
         yield found  # type: ignore[misc]
-
-
-def _seen(task: "asyncio.Task[Any]") -> None:
-    """Marks an exception as retrieved, which asyncio would otherwise log if nobody waits for it any more."""
-    if not task.cancelled():
-        task.exception()

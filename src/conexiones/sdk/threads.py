@@ -38,3 +38,10 @@ async def beside(work: Callable[..., T], *arguments: Any) -> T:
 
     threading.Thread(target=run, name="conexiones-beside", daemon=True).start()
     return await future
+
+
+def seen(task: "asyncio.Future[Any]") -> None:
+    """Marks the exception of a task as retrieved, so that asyncio does not log it if nobody awaits the
+    task."""
+    if not task.cancelled():
+        task.exception()

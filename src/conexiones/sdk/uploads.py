@@ -23,6 +23,7 @@ from conexiones.sdk.results import Image, Upload, UploadState
 from conexiones.sdk.resume import new_id
 from conexiones.sdk.sources import Chunk, Source
 from conexiones.sdk.stream_status import StreamStatus
+from conexiones.sdk.threads import seen
 
 T = TypeVar("T")
 
@@ -198,7 +199,7 @@ class Uploader:
             before = self._reading
             self._reading_at = offset
             self._reading = asyncio.create_task(self._read_after(before, offset))
-            self._reading.add_done_callback(_seen)
+            self._reading.add_done_callback(seen)
         return self._reading
 
     async def _read_after(self, before: "asyncio.Task[Chunk] | None", offset: int) -> Chunk:
@@ -244,7 +245,7 @@ class _WriteStream:
         self._news = asyncio.Event()
         self._limit = asyncio.timeout(timeout)
         self._acks = asyncio.create_task(self._read_acks())
-        self._acks.add_done_callback(_seen)
+        self._acks.add_done_callback(seen)
 
     async def _read_acks(self) -> None:
         try:
@@ -295,7 +296,7 @@ class _WriteStream:
         if not self._acks.done():
             self._wait_for(True)
         closing = asyncio.ensure_future(ours(self._call.done_writing()))
-        closing.add_done_callback(_seen)
+        closing.add_done_callback(seen)
         try:
             # The status of the call decides, and may come before the half-close is known to have been sent.
             await self._acks
@@ -319,7 +320,7 @@ class _WriteStream:
                 raise ConnectionLost(why="the server ended the stream")
         finally:
             if not keep and not work.done():
-                work.add_done_callback(_seen)
+                work.add_done_callback(seen)
                 work.cancel()
             if work.done() and not work.cancelled() and _of_grpc(work.exception()):
                 release(work.exception())
@@ -346,10 +347,3 @@ def settled(upload: Upload) -> Image:
 
 def _of_grpc(error: BaseException | None) -> bool:
     return isinstance(error, grpc.RpcError | asyncio.InvalidStateError | ConnectionLost)
-
-
-def _seen(task: "asyncio.Future[Any]") -> None:
-    """Marks the exception of a task as retrieved, so that asyncio does not log it if nobody awaits the
-    task."""
-    if not task.cancelled():
-        task.exception()

@@ -18,6 +18,7 @@ from conexiones.sdk.requests import made
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
 from conexiones.sdk.sources import AnySource, Source, open_source
 from conexiones.sdk.stream_status import StreamStatus
+from conexiones.sdk.threads import seen
 
 T = TypeVar("T")
 Reply = TypeVar("Reply")
@@ -147,7 +148,7 @@ async def _one_exchange(
 
         sending = asyncio.create_task(_send(call, items, message))
         # Should the program end first, nobody looks at what sending then fails with.
-        sending.add_done_callback(_seen)
+        sending.add_done_callback(seen)
         reading: asyncio.Task[Any] | None = None
         try:
             while True:
@@ -171,11 +172,6 @@ async def _one_exchange(
                     if not task.cancelled():
                         task.exception()
             del call, status, sending, reading, task
-
-
-def _seen(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()
 
 
 async def _send(call: Any, items: Items[T], message: Callable[[T], Any]) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from conexiones.adapters.system.disk import storage_error
+from conexiones.whole import to_end
 
 T = TypeVar("T")
 
@@ -26,30 +27,6 @@ class Outcome(asyncio.Future[T]):
         else:
             self.set_exception(error)
             self.exception()  # marks it as seen: asyncio logs exceptions that nobody looked at
-
-
-async def to_end(future: asyncio.Future[T]) -> T:
-    """The future's result. If the caller is cancelled, that is raised once the future is done.
-
-    Work in a thread cannot be stopped. This keeps it from going on behind a caller that has gone, on a
-    descriptor that was closed or a file that was removed.
-    """
-    cancelled: asyncio.CancelledError | None = None
-    try:
-        while not future.done():
-            try:
-                await asyncio.wait((future,))
-            except asyncio.CancelledError as caught:
-                cancelled = caught
-        if cancelled is None:
-            return future.result()
-        if not future.cancelled():
-            future.exception()  # marks it as seen: asyncio logs exceptions that nobody looked at
-        raise cancelled
-    finally:
-        # The future has the exception, whose trace has this frame: a circle that would keep all that the
-        # frames of the caller hold, such as a refused image, until the garbage collector comes by.
-        del future, cancelled
 
 
 async def finish(job: Future[T]) -> T:

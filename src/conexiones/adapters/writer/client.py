@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from conexiones.adapters.system.threads import Outcome, to_end
+from conexiones.adapters.system.threads import Outcome
 from conexiones.adapters.writer.group_commit import MAX_JOBS, BlobAppender, Database
 from conexiones.adapters.writer.line import Line
 from conexiones.adapters.writer.messages import Attach, Given, Order, Sent, Stored, Told, raised
 from conexiones.adapters.writer.process import NO_DATABASE, DatabaseToOpen, WriterProcess
 from conexiones.adapters.writer.ring import Ring
 from conexiones.errors import StorageUnavailable
+from conexiones.whole import to_end
 
 RESTART_SECONDS = 1.0
 """After a process could not be started, another attempt is made so much later."""

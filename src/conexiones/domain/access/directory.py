@@ -16,6 +16,7 @@ from conexiones.domain.ids import now
 from conexiones.domain.names import check_text
 from conexiones.ports.access import Credential, CredentialKind, Credentials
 from conexiones.principals import SCOPES, Allowance, Principal, Scope, Terms
+from conexiones.whole import to_end
 
 HOUR = 3600 * 1_000_000
 """In microseconds: how exactly the last use of a token is known."""
@@ -247,14 +248,7 @@ class Directory:
             terms=terms,
         )
         # Done whole, though the caller is cancelled: else there were one that is durable and not listed.
-        adding = asyncio.ensure_future(self._add(credential))
-        try:
-            await asyncio.shield(adding)
-        except asyncio.CancelledError:
-            await asyncio.wait((adding,))
-            if not adding.cancelled():
-                adding.exception()  # nobody waits for it
-            raise
+        await to_end(asyncio.ensure_future(self._add(credential)))
         return Issued(credential, secret)
 
     async def _add(self, credential: Credential) -> None:

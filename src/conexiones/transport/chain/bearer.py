@@ -22,12 +22,11 @@ class Bearer:
     def __call__(self, call: Call) -> Principal | None:
         """Raises an error of the branch Unauthenticated."""
         value = call.header(HEADER)
-        if not value:
-            if any(name == HEADER for name, _ in call.headers):
-                raise TokenMistyped
+        shown = [name for name, _ in call.headers].count(HEADER)
+        if not shown:
             return None
-        if sum(name == HEADER for name, _ in call.headers) > 1:
-            raise TokenMistyped  # which of them counts is not for the server to choose
+        if shown > 1 or not value:
+            raise TokenMistyped  # which of several counts is not for the server to choose
         scheme, _, token = value.decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             raise TokenMistyped

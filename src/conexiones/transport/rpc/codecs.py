@@ -83,7 +83,8 @@ class JsonCodec(Codec):
     """
 
     def takes_long(self, data: Data) -> bool:
-        return len(data) >= _LONG_JSON or _marks(bytes(data)) > _FEW_JSON_MARKS
+        size = len(data)  # a short one has no room for many marks
+        return size >= _LONG_JSON or (size > _FEW_JSON_MARKS and _marks(bytes(data)) > _FEW_JSON_MARKS)
 
     def encode(self, message: Message | WithPayload) -> list[bytes]:
         whole = message.whole() if isinstance(message, WithPayload) else message

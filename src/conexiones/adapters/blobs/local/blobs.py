@@ -16,10 +16,10 @@ from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.segment_index import Record
 from conexiones.adapters.system.disk import sync_folder, write_durably
-from conexiones.adapters.system.threads import to_end
 from conexiones.direct_file import DirectFile
 from conexiones.errors import BlobCorrupt, ConexionesError
 from conexiones.ports.staging import Content
+from conexiones.whole import to_end
 
 log = logging.getLogger(__name__)
 

@@ -32,9 +32,10 @@ from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.staged import Batch, LocalStaged
 from conexiones.adapters.system.disk import sync_folder
-from conexiones.adapters.system.threads import finish, to_end
+from conexiones.adapters.system.threads import finish
 from conexiones.direct_file import DirectFile
 from conexiones.errors import BlobCorrupt, StorageUnavailable
+from conexiones.whole import to_end
 
 PART = 64 << 20
 """Bytes of a file that are copied at a time."""

@@ -23,11 +23,12 @@ from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.system.disk import sync_folder, write_durably
-from conexiones.adapters.system.threads import finish, to_end
+from conexiones.adapters.system.threads import finish
 from conexiones.direct_file import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
 from conexiones.ports.staging import Content
 from conexiones.shares import acting_for
+from conexiones.whole import to_end
 
 INLINE = 128 << 10
 """Bytes up to which an upload in memory is inspected and hashed on the event loop: handing it to a thread

@@ -37,11 +37,11 @@ from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.identity import check_identity, refuse_without_catalog
 from conexiones.adapters.blobs.local.staging import LocalStaging, is_upload_id
 from conexiones.adapters.system.fair_threads import FairThreads
-from conexiones.adapters.system.threads import to_end
 from conexiones.adapters.writer.client import RESTART_SECONDS, WriterClient
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.staging import Staging
+from conexiones.whole import to_end
 
 SMALL = 256 << 10
 """Bytes up to which a blob goes into a segment."""

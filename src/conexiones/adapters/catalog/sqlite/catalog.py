@@ -23,7 +23,7 @@ from conexiones.adapters.catalog.sqlite.interruptible import Interruptible
 from conexiones.adapters.catalog.sqlite.search import Wanted
 from conexiones.adapters.system.disk import storage_error
 from conexiones.adapters.system.presence import Presence
-from conexiones.adapters.system.threads import Outcome, to_end
+from conexiones.adapters.system.threads import Outcome
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import (
@@ -40,6 +40,7 @@ from conexiones.ports.records import (
     UserRecord,
 )
 from conexiones.shares import Turns
+from conexiones.whole import to_end
 
 READERS = 4
 """Threads that read, each with a connection of its own. One of them is always left to other clients."""
