@@ -1,6 +1,7 @@
 """The processes of a server: which they are, and what they have taken so far."""
 
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -57,7 +58,10 @@ def _running(processes: Iterable[psutil.Process], program: str) -> list[psutil.P
 
 def _command(process: psutil.Process) -> str:
     try:
-        return " ".join(process.cmdline())
+        # A process has no command line for an instant when it starts, and for another one when it ends.
+        while not (command := process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.001)
+        return " ".join(command)
     except psutil.Error:  # it has ended
         return ""
 

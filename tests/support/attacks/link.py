@@ -104,14 +104,17 @@ class Link:
         cls, target: Target, tally: Tally, *, reads: bool = True, window: int = LARGEST_WINDOW
     ) -> Self:
         """Raises OSError."""
-        connection = await Connection.open(target)
         settings = frame(SETTINGS, 0, 0, struct.pack(">HI", _INITIAL_WINDOW_SIZE, window))
         wide = frame(WINDOW_UPDATE, 0, 0, (LARGEST_WINDOW - _DEFAULT_WINDOW).to_bytes(4))
-        await connection.send(PREFACE + settings + wide)
-        tally["connections"] += 1
-        link = cls(connection, tally, reads=reads, window=window)
-        if reads:
-            await link.wait()
+        link = cls(await Connection.open(target), tally, reads=reads, window=window)
+        try:
+            await link.send(PREFACE + settings + wide)
+            tally["connections"] += 1
+            if reads:
+                await link.wait()
+        except BaseException:
+            link.close()
+            raise
         return link
 
     async def begin(

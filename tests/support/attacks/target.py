@@ -113,6 +113,7 @@ async def many(count: int, one: Callable[[int], Coroutine[Any, Any, None]]) -> N
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def again(tally: Tally, once: Callable[[], Awaitable[None]]) -> None:
