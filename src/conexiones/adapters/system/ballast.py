@@ -2,20 +2,23 @@
 
     root/ballast    SIZE bytes that nobody reads
 
-Deleting an image writes too: to the logs of SQLite, and a marker. When that finds no space, the ballast is
-given up. Until it is back, nothing but what frees space is written: otherwise other writers would take the
-space before it helps. Whoever wants to write anything else tries to make the ballast again first.
+Deleting an image writes too: to the logs of SQLite, and a marker. When that finds no space, STEP bytes of the
+ballast are given up: not all at once, as another program may take what is free. Until the ballast is whole
+again, nothing but what frees space is written: otherwise other writers would take the space before it helps.
+Whoever wants to write anything else tries to make the ballast whole first.
 """
 
 import errno
 import os
 from pathlib import Path
-from threading import get_ident
 
 from conexiones.adapters.system.disk import FULL
 
 SIZE = 1 << 20
-"""Bytes. Deleting an image takes less than a tenth of it."""
+"""Bytes."""
+
+STEP = SIZE // 4
+"""Bytes. Deleting an image takes less than half of it."""
 
 _NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
@@ -29,27 +32,32 @@ class Ballast:
 
     @property
     def is_held(self) -> bool:
-        return self._path.exists()
+        """Whether it is whole."""
+        return self._size() >= SIZE
 
     def hold(self) -> None:
-        """Makes the ballast if it is not there. Raises OSError, ENOSPC if there is no space for it."""
+        """Makes the ballast whole if it is not. Raises OSError, ENOSPC if there is no space for it."""
         if self.is_held:
             return
-        new = self._path.with_name(f"ballast.{os.getpid()}.{get_ident()}")
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            before = os.fstat(descriptor).st_size
             try:
                 _allocate(descriptor)
-            finally:
-                os.close(descriptor)
-            new.replace(self._path)
-        except OSError:
-            new.unlink(missing_ok=True)
-            raise
+            except OSError:
+                os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
 
-    def give_up(self) -> None:
-        """Frees the space. A ballast that is not there is no error."""
-        self._path.unlink(missing_ok=True)
+    def give_up(self) -> bool:
+        """Frees some of the space. Gives whether there was any left."""
+        size = self._size()
+        if size > STEP:
+            os.truncate(self._path, size - STEP)
+        else:
+            self._path.unlink(missing_ok=True)
+        return size > 0
 
     def give_up_if_full(self, error: OSError) -> None:
         """After `error`, what frees space is to be tried again. Raises the error if that cannot help."""
@@ -58,9 +66,15 @@ class Ballast:
         self.give_up()
 
     def sweep(self) -> None:
-        """Removes what a crash left, when nobody else uses the folder."""
+        """Removes what a crash of an earlier version left, when nobody else uses the folder."""
         for left in self._path.parent.glob("ballast.*"):
             left.unlink()
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
 
 def _allocate(descriptor: int) -> None:

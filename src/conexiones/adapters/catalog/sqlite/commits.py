@@ -61,13 +61,12 @@ class Commits:
 
     def _open(self, path: Path) -> sqlite3.Connection:
         """Opens the file even on a full disk, so that something can be deleted."""
-        try:
-            return connect_to_write(path)
-        except (OSError, sqlite3.Error) as error:
-            if not isinstance(storage_error(error), StorageFull):
-                raise
-        self._ballast.give_up()
-        return connect_to_write(path)
+        while True:
+            try:
+                return connect_to_write(path)
+            except (OSError, sqlite3.Error) as error:
+                if not isinstance(storage_error(error), StorageFull) or not self._ballast.give_up():
+                    raise
 
     def close(self) -> None:
         self._connection.close()
@@ -104,12 +103,14 @@ class Commits:
 
     def _free(self, group: list[Work]) -> list[Decided]:
         """Does works that free space. A first attempt may fail, and empties the log on that occasion."""
-        decided: list[Decided] = []
-        for _ in range(2 if group else 0):
-            self._ballast.give_up()
+        if not group:
+            return []
+        self._ballast.give_up()
+        decided = self._commit(group)
+        more = True
+        while more and isinstance(decided[0].error, StorageFull):
+            more = self._ballast.give_up()
             decided = self._commit(group)
-            if not isinstance(decided[0].error, StorageFull):
-                break
         return decided
 
     def _check_there(self) -> None:
