@@ -120,7 +120,7 @@ FOREIGN: dict[str, set[str]] = {
     "pi_heif": {"doctor"},
     "_pi_heif": {"adapters.decoder"},
     "grpc": {"sdk", "gen", "doctor"},
-    "grpc_health": {"services"},
+    "grpc_health": {"services", "sdk"},
     "grpc_reflection": {"services"},
     "google": {"services", "transport", "app", "sdk", "gen"},
     "click": {"cli", "commands"},

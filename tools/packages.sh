@@ -44,6 +44,7 @@ look_for_programs() {
     # Ubuntu has no package with Chromium, only a snap.
     command -v chromium >/dev/null || grep -qsx ID=ubuntu /etc/os-release || optional+=(chromium)
     command -v curl >/dev/null || optional+=(curl)
+    command -v systemd-analyze >/dev/null || optional+=(systemd)
     command -v h2load >/dev/null || optional+=(nghttp2-client)
 }
 

@@ -13,7 +13,7 @@ from conexiones.commands.doctor import doctor
 from conexiones.commands.get import get
 from conexiones.commands.given import given
 from conexiones.commands.groups import Commands
-from conexiones.commands.images import hello, ls, rm, watch
+from conexiones.commands.images import health, hello, ls, rm, watch
 from conexiones.commands.login import login, logout, whoami
 from conexiones.commands.put import put
 from conexiones.commands.text import lenient_output
@@ -122,7 +122,7 @@ def certs(folder: str, hosts: tuple[str, ...], replace: bool) -> None:
 for client_command in (
     *(put, get, ls, rm, watch, hello, link),
     *(login, logout, whoami, token, ticket),
-    *(doctor, completion),
+    *(health, doctor, completion),
 ):
     main.add_command(client_command)
 

@@ -135,6 +135,13 @@ def test_usage_and_no_server(shell: Shell) -> None:
     assert re.fullmatch(r"conexiones: No server answers at .*\. \(.* says more\.\)\n", untrusted), untrusted
 
 
+def test_health(shell: Shell) -> None:
+    assert shell("health").stdout == b"SERVING\n"
+    assert shell("health", "--service", "user.UsuarioServicio").stdout == b"SERVING\n"
+    assert "conexiones:" in shell("health", "--service", "user.Nobody", status=1).stderr.decode()
+    assert "conexiones:" in shell("health", "--address", "127.0.0.1:1", status=1).stderr.decode()
+
+
 def test_hello(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photograph)
     said = shell("hello", "Ana", "--pow", "12", "--image", "a.jpg").stdout.decode()

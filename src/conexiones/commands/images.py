@@ -155,6 +155,25 @@ def _shown(image: "Image") -> str:
     return f"{facts.color_space}, {facts.bits_per_sample} bits{alpha}, {facts.dominant_color}"
 
 
+@command("health")
+@click.option(
+    "--service",
+    default="",
+    show_default=False,
+    callback=given,
+    help="Ask for this service, such as user.UsuarioServicio, and not for the whole server.",
+)
+async def health(client: "AsyncClient", service: str) -> int:
+    """Ask whether the server is healthy, as probes do.
+
+    Prints SERVING, or NOT_SERVING while the server drains or cannot store anything. The exit status is 0 only
+    for SERVING. It needs no token.
+    """
+    status = await client.health(service)
+    click.echo(status)
+    return 0 if status == "SERVING" else 1
+
+
 @command("hello")
 @click.argument("name")
 @click.option(

@@ -169,6 +169,7 @@ class Client:
     get_upload = _blocking(AsyncClient.get_upload)
     cancel_upload = _blocking(AsyncClient.cancel_upload)
     limits = _blocking(AsyncClient.limits)
+    health = _blocking(AsyncClient.health)
     access = _blocking(AsyncClient.access)
     create_token = _blocking(AsyncClient.create_token)
     tokens = _iterating(AsyncClient.tokens)

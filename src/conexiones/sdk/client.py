@@ -18,7 +18,7 @@ from conexiones import errors
 from conexiones.gen.conexiones.v1.images_pb2 import DeleteImageRequest, GetImageRequest, ListImagesRequest
 from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLimitsRequest, GetUploadRequest
 from conexiones.gen.user_pb2 import GetUserRequest
-from conexiones.sdk import downloads, events, results, usuario
+from conexiones.sdk import downloads, events, health, results, usuario
 from conexiones.sdk.access_calls import AccessCalls
 from conexiones.sdk.argument_types import check_time
 from conexiones.sdk.connection import Connection, Options
@@ -227,6 +227,12 @@ class AsyncClient(AccessCalls):
         return results.limits(
             await self._connection.unary(lambda link: link.uploads.GetLimits, GetLimitsRequest())
         )
+
+    async def health(self, service: str = "") -> str:
+        """What the server says of itself (grpc.health.v1), in one attempt: "SERVING", or "NOT_SERVING" while
+        it drains or cannot store anything. `service` is the full name of one of its services. Raises
+        UnknownService."""
+        return await health.check(self._connection, service)
 
     # Images
 

@@ -150,6 +150,8 @@ class Front:
                 self._cut.all()
             elif event["event"] == "reload":
                 self._on_reload()
+            elif event["event"] == "alive?":
+                control.say("alive")
 
     def drain(self) -> None:
         """Admits no more calls, and tells the supervisor when those under way have ended."""

@@ -14,9 +14,9 @@ VARIABLE = "CONEXIONES_CONTROL_FD"
 class Control:
     """One end of the line.
 
-    The application says {"event": "ready"}, {"event": "failed", "why": …} or {"event": "idle"};
-    the supervisor says {"event": "drain"}, {"event": "cut"} when the grace is over, and {"event": "reload"}
-    when files are to be read again.
+    The application says {"event": "ready"}, {"event": "failed", "why": …}, {"event": "idle"} or
+    {"event": "alive"}; the supervisor says {"event": "drain"}, {"event": "cut"} when the grace is over,
+    {"event": "reload"} when files are to be read again, and {"event": "alive?"}.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,7 +4,7 @@ It holds the lock on the data folder and hands it on to Envoy, so that the folde
 processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain: new calls
 are refused, and those in flight have `grace_seconds`; a second signal ends the server at once. SIGHUP reads
 certificates, their rules and the keys of JWTs again, and opens the audit log again; a server that has none of
-these drains.
+these drains, as most programs end with their terminal, unless a service manager has started it.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from conexiones.transport.process.jwt_keys import JwtKeys
 from conexiones.transport.process.pressure import Pressure
 from conexiones.transport.process.private_folder import private_folder
 from conexiones.transport.process.routes import Routes
+from conexiones.transport.process.service_manager import VARIABLES, ServiceManager
 from conexiones.transport.process.start_error import StartError, why
 from conexiones.transport.process.tls import Secrets
 from conexiones.watched_files import WatchedFiles
@@ -62,12 +63,13 @@ class Supervisor:
         self._app = app
         self._address = _checked(settings)
         self.settings = fitted(with_auth(settings, self._address))
-        self._ended: asyncio.Future[int]
+        self._manager = ServiceManager()
         self._idle: asyncio.Event
+        self._answered: asyncio.Event
 
     async def run(self, on_ready: Callable[[Address], None]) -> int:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
-        self._idle = asyncio.Event()
+        self._idle, self._answered = asyncio.Event(), asyncio.Event()
         settings = self.settings
         with private_folder() as folder, DataLock(settings.data_dir) as lock, ExitStack() as stack:
             ours, theirs = socket.socketpair()
@@ -92,10 +94,13 @@ class Supervisor:
                 background.append(asyncio.create_task(self._listen(line)))
                 background.append(asyncio.create_task(pressure.watch()))
                 background.append(asyncio.create_task(routes.watch()))
-                if watched or settings.certificate_rules or settings.audit_log:
-                    loop.add_signal_handler(signal.SIGHUP, _on_reload(watched, line))
+                if self._manager.is_there or watched or settings.certificate_rules or settings.audit_log:
+                    loop.add_signal_handler(signal.SIGHUP, self._on_reload(watched, line, address))
                 background += [asyncio.create_task(files.watch()) for files in watched]
                 on_ready(address)
+                self._manager.ready(_status(address))
+                if seconds := self._manager.watchdog_seconds:
+                    background.append(asyncio.create_task(self._watchdog(line, folder, seconds)))
                 ended = asyncio.create_task(process.wait())
                 asked = asyncio.create_task(stop.wait())
                 await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -117,6 +122,8 @@ class Supervisor:
         except RuntimeError as error:
             raise StartError(str(error)) from None
         variables[control.VARIABLE] = str(theirs.fileno())
+        for name in VARIABLES:  # they are for this process
+            variables.pop(name, None)
         try:
             address = self._address.probe(udp=http3(self.settings))
         except OSError as error:
@@ -176,11 +183,41 @@ class Supervisor:
         async for event in line.events():
             if event["event"] == "idle":
                 self._idle.set()
+            elif event["event"] == "alive":
+                self._answered.set()
+
+    async def _watchdog(self, line: control.Control, folder: Path, seconds: float) -> None:
+        """Tells the service manager that the server is alive, as long as Envoy and the application answer."""
+        while True:
+            self._answered.clear()
+            line.say("alive?")
+            with suppress(OSError):  # then the manager hears nothing
+                await admin.ask(folder, "/server_info")
+                await self._answered.wait()
+                self._manager.alive()
+            await asyncio.sleep(seconds / 3)
+
+    def _on_reload(
+        self, watched: Sequence[WatchedFiles], line: control.Control, address: Address
+    ) -> Callable[[], None]:
+        """The handler of SIGHUP: files are read again, also those of the application."""
+
+        def on_reload() -> None:
+            self._manager.reloading()
+            for files in watched:
+                files.again()
+            line.say("reload")
+            self._manager.ready(_status(address))
+
+        return on_reload
 
     async def _drain(self, process: asyncio.subprocess.Process, line: control.Control, folder: Path) -> None:
         """Refuses new calls, and lets calls in flight finish within the grace period."""
         grace = self.settings.grace_seconds
         log.info("Draining, for at most %g seconds", grace)
+        self._manager.stopping(
+            grace + _CUT_SECONDS + _EXIT_SECONDS, f"Draining, for at most {grace:g} seconds"
+        )
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 line.say("drain")
@@ -230,15 +267,8 @@ async def _files(settings: Settings, folder: Path) -> list[WatchedFiles]:
     return watched
 
 
-def _on_reload(watched: Sequence[WatchedFiles], line: control.Control) -> Callable[[], None]:
-    """The handler of SIGHUP: files are read again, also those of the application."""
-
-    def on_reload() -> None:
-        for files in watched:
-            files.again()
-        line.say("reload")
-
-    return on_reload
+def _status(address: Address) -> str:
+    return f"Listening on {address}"
 
 
 def _die_with(parent: int) -> Callable[[], None]:

@@ -1,0 +1,100 @@
+"""What a service manager is told, by a real server at a real socket."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from conexiones.testing import Server
+from conexiones.transport.process.service_manager import ServiceManager
+from tests.support.processes import envoy
+from tests.support.waiting import DEADLINE
+
+
+class Manager:
+    """Listens as systemd does."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+
+    def told(self, but: str = "WATCHDOG") -> dict[str, str]:
+        """What comes next, without what begins with `but`."""
+        while True:
+            found = dict(line.split("=", 1) for line in self._end.recv(4096).decode().splitlines())
+            if but not in found:
+                return found
+
+    def drop(self) -> None:
+        """Forgets what has come."""
+        self._end.setblocking(False)
+        try:
+            while self._end.recv(4096):
+                pass
+        except BlockingIOError:
+            self._end.settimeout(DEADLINE)
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+        end.bind(str(tmp_path / "notify"))
+        end.settimeout(DEADLINE)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "300000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        yield Manager(end)
+
+
+def test_the_life_of_a_server(manager: Manager, start: Callable[..., Server]) -> None:
+    server = start()
+    ready = {"READY": "1", "STATUS": f"Listening on {server.address}"}
+    assert manager.told() == ready
+    for _ in range(2):
+        assert manager.told(but="READY") == {"WATCHDOG": "1"}
+    os.kill(server.pid, signal.SIGHUP)
+    reloading = manager.told()
+    assert reloading.keys() == {"RELOADING", "MONOTONIC_USEC"}
+    assert manager.told() == ready
+    assert server.stop() == 0
+    stopping = manager.told()
+    assert stopping["STOPPING"] == "1"
+    assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 1_000_000
+
+
+def test_a_server_that_hangs_is_not_said_to_be_alive(manager: Manager, start: Callable[..., Server]) -> None:
+    server = start()
+    assert manager.told()["READY"] == "1"
+    front = envoy(server.pid)
+    front.suspend()
+    try:
+        manager.drop()  # what was said just before
+        manager._end.settimeout(2)
+        with pytest.raises(TimeoutError):
+            manager.told(but="")
+    finally:
+        front.resume()
+    manager._end.settimeout(DEADLINE)
+    assert manager.told(but="READY") == {"WATCHDOG": "1"}
+
+
+def test_what_is_not_for_this_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ServiceManager({}).ready("nobody listens")
+    assert not caplog.records
+    there = {"NOTIFY_SOCKET": str(tmp_path / "none"), "WATCHDOG_USEC": "2000000"}
+    assert ServiceManager(there).watchdog_seconds == 2
+    assert ServiceManager(there | {"WATCHDOG_PID": "1"}, pid=2).watchdog_seconds is None
+    assert ServiceManager(there | {"WATCHDOG_USEC": "soon"}).watchdog_seconds is None
+    assert ServiceManager({"WATCHDOG_USEC": "2000000"}).watchdog_seconds is None
+    ServiceManager(there).ready("nobody listens")
+    assert "was not told READY" in caplog.text
+
+
+def test_a_name_in_the_abstract_namespace() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+        end.bind("")  # the kernel finds a name
+        ServiceManager({"NOTIFY_SOCKET": "@" + end.getsockname()[1:].decode()}).alive()
+        end.settimeout(DEADLINE)
+        assert end.recv(100) == b"WATCHDOG=1"
