@@ -1,7 +1,6 @@
 """The unit of systemd: how it is rated, and that the server works under what it forbids."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from conexiones.sdk import Client, Rendition
 from conexiones.testing import Server
+from tests.support.clients import need
 from tests.support.paths import ROOT
 
 UNIT = ROOT / "deploy" / "systemd" / "conexiones.service"
