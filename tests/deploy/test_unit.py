@@ -14,9 +14,10 @@ from tests.support.paths import ROOT
 
 UNIT = ROOT / "deploy" / "systemd" / "conexiones.service"
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed"
-)
+
+@pytest.fixture(autouse=True)
+def _systemd() -> None:
+    need("systemd-analyze", "apt install systemd")
 
 
 def test_its_exposure_is_below_2() -> None:
