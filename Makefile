@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .NOTPARALLEL:
-.PHONY: help demo test conformance check bench faults foreign fuzz budget attack fresh generate lock clean
+.PHONY: help demo test conformance check bench faults foreign fuzz budget attack fresh dist generate lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name says; do printf 'make %-12s %s\n' "$$name" "$$says"; done
@@ -41,6 +41,12 @@ conformance: setup ## run suites that others wrote (Connect, gRPC interop, h2spe
 
 foreign: setup ## run clients in Go, Java, Rust and other languages that are installed; ARGS="go grpclib" runs some
 	@$(RUN) -m tests.foreign $(ARGS)
+
+dist: setup ## build the wheel, the sdist and Node's package into dist/, with bills of materials, and try them
+	@test -x build/release/bin/cyclonedx-py || $(RUN) -m venv build/release
+	@build/release/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/release.txt
+	@$(RUN) tools/dist.py
+	@$(RUN) -m pytest -q tests/release $(ARGS)
 
 check: setup ## lint, formatting, types, contracts unbroken, generated code up to date
 	@$(VENV)/bin/ruff check
