@@ -16,6 +16,7 @@ from . import gif_blocks, png_colours, repairs, tiff_samples
 from .conversions import Convert
 from .heif import Boxed, boxed
 from .refusals import Refused, check_pixels, refusal
+from .srgb_profiles import is_srgb
 
 LOADERS = {
     "JPEG": "Jpeg",
@@ -112,8 +113,8 @@ class File:
         return (height, width) if self.orientation >= 5 else (width, height)
 
     def thumbnail(self, width: int, height: int, *, srgb: bool = True, **how: Any) -> Any:
-        """The image scaled to fit into width × height, upright; with `srgb` in the colours of sRGB, if it has
-        a profile. Without one they are libvips' own, in which it scales, and `rgb` makes sRGB of these.
+        """The image scaled to fit into width × height, upright. With `srgb` its colours are those of sRGB if
+        it has a profile; if it has none, `rgb` makes them so.
 
         `how` are other options of libvips' thumbnail. Its pixels are read when they are needed, once and from
         top to bottom. Only then does damage show.
@@ -187,10 +188,13 @@ class File:
 def _into(image: Any, *, srgb: bool) -> dict[str, str]:
     """The options by which libvips' thumbnail converts the colours of an image to sRGB.
 
-    It is not asked to where there is nothing to convert: it would take all pixels to CIE XYZ and back, which
-    costs twice as much as reading and scaling a small JPEG, and gives the same samples.
+    It is not asked to where there is nothing to convert: without a profile it would take all pixels to CIE
+    XYZ and back, which costs twice as much as reading and scaling a small JPEG, and gives the same samples.
     """
-    return {"output_profile": "srgb"} if srgb and image.get_typeof("icc-profile-data") else {}
+    if not srgb or not image.get_typeof("icc-profile-data"):
+        return {}
+    right = (image.interpretation, image.format) == ("srgb", "uchar")
+    return {} if right and is_srgb(image.get("icc-profile-data")) else {"output_profile": "srgb"}
 
 
 def _orientation(header: Any, format: str) -> int:
