@@ -26,7 +26,7 @@ ANY = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A rendition: of the image at `path`, `width` pixels wide, in a format (JPEG, WEBP or AVIF)."""
+    """A rendition: of the image at `path`, `width` pixels wide, in a format (JPEG, PNG, WEBP or AVIF)."""
 
     path: str
     width: int
@@ -40,6 +40,8 @@ class Task:
         match self.format:
             case "JPEG":
                 data = image.jpegsave_buffer(Q=self.quality, optimize_coding=True, keep="none")
+            case "PNG":
+                data = image.pngsave_buffer(keep="none")
             case "WEBP":
                 data = image.webpsave_buffer(Q=self.quality, keep="none")
             case _:

@@ -217,7 +217,7 @@ def _weigh(
     if proxy:
         peers[IMGPROXY] = partial(_from_proxy, proxy, path.name, format)
     for name, make in peers.items():
-        results.add(weight(size, format), name, _bytes_for(wanted, original, make) / 1000, unit="kB")
+        results.add(weight(size, format), name, bytes_for(wanted, original, make) / 1000, unit="kB")
 
 
 def _from_proxy(proxy: ImgProxy, name: str, format: RenditionFormat, quality: int) -> bytes:
@@ -225,7 +225,7 @@ def _from_proxy(proxy: ImgProxy, name: str, format: RenditionFormat, quality: in
         return _answer(connection, proxy.target(name, SIDE, format, quality))
 
 
-def _bytes_for(wanted: float, original: pyvips.Image, make: Callable[[int], bytes]) -> float:
+def bytes_for(wanted: float, original: pyvips.Image, make: Callable[[int], bytes]) -> float:
     """The bytes of a rendition of that similarity, between those of two qualities; if none is as similar, the
     bytes of the best."""
     below, least = 0.0, 0
