@@ -81,7 +81,7 @@ ifneq ($(shell command -v go),)
 bench-peers: $(TUSD) $(IMGPROXY)
 $(IMGPROXY):
 	@if ! pkg-config --exists vips; then echo "imgproxy is left out: it needs libvips (apt install libvips-dev)" >&2; \
-	elif GOBIN="$(CURDIR)/$(@D)" go install github.com/imgproxy/imgproxy/v4/cli@v4.0.9; then mv "$(@D)/cli" $@; \
+	elif GOBIN="$(CURDIR)/$(@D)" go install github.com/imgproxy/imgproxy/v4/cli@v4.0.12; then mv "$(@D)/cli" $@; \
 	else echo "imgproxy cannot be built, so it is left out" >&2; fi
 $(TUSD):
 	@GOBIN="$(CURDIR)/$(@D)" go install github.com/tus/tusd/v2/cmd/tusd@v2.9.1 || echo "tusd cannot be built, so it is left out" >&2

@@ -34,7 +34,7 @@ _PARAMETERS = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}
 Tags = dict[bytes, bytes]
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def is_srgb(profile: bytes) -> bool:
     """Whether every 8-bit sample means in this profile what it means in sRGB, to within one level."""
     try:
