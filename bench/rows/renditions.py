@@ -26,7 +26,7 @@ from conexiones.sdk.blocking import Client
 OURS = "ours"
 IMGPROXY = "imgproxy"
 WORKERS = 2
-"""Our decoders, by default, and as many processes or threads of the others."""
+"""Our decoders, by default, and as many processes of libvips alone."""
 BARE = f"limit: libvips in {WORKERS} processes"
 MEMORY = "memory, renditions"
 
@@ -84,7 +84,7 @@ def run(bench: Bench) -> None:
         contenders = {OURS: Contender(partial(_by_ours, server, ids), server.cpu)}
         proxy: ImgProxy | None = None
         try:
-            proxy = stack.enter_context(imgproxy(images, workers=WORKERS))
+            proxy = stack.enter_context(imgproxy(images))
             contenders[IMGPROXY] = Contender(partial(_by_imgproxy, proxy), proxy.cpu)
         except Failed as missing:
             bench.results.note(str(missing))
