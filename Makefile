@@ -75,15 +75,20 @@ lock: setup ## pin all dependencies anew in requirements
 clean: ## remove what was set up and built
 	rm -rf $(VENV) build dist client/node_modules tests/web/node_modules node/node_modules node/dist web/node_modules bench/peers/node_modules artifacts .mypy_cache .pytest_cache .ruff_cache
 
-# The peers of the bench. Those that need Node.js or Go are left out without them, and the report says so.
+# The peers of the bench. Those that need Node.js, Go or libvips-dev are left out without them, and the report says so.
 TUSD := build/bench/bin/tusd
+IMGPROXY := build/bench/bin/imgproxy
 .PHONY: bench-peers
 bench-peers:
 bench-peers: setup
 	@tools/node.sh $(VENV) bench/peers
 	@if command -v npm >/dev/null; then npm run --prefix node --silent build; fi
 ifneq ($(shell command -v go),)
-bench-peers: $(TUSD)
+bench-peers: $(TUSD) $(IMGPROXY)
+$(IMGPROXY):
+	@if ! pkg-config --exists vips; then echo "imgproxy is left out: it needs libvips (apt install libvips-dev)" >&2; \
+	elif GOBIN="$(CURDIR)/$(@D)" go install github.com/imgproxy/imgproxy/v4/cli@v4.0.12; then mv "$(@D)/cli" $@; \
+	else echo "imgproxy cannot be built, so it is left out" >&2; fi
 $(TUSD):
 	@GOBIN="$(CURDIR)/$(@D)" go install github.com/tus/tusd/v2/cmd/tusd@v2.9.1 || echo "tusd cannot be built, so it is left out" >&2
 endif

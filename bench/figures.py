@@ -1,10 +1,10 @@
 """The figures to reach. Most are ratios within one run, so that they mean the same on any machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.measures import Results
-from bench.rows import catalog, images, transfers, uploads, users
+from bench.rows import catalog, images, renditions, transfers, uploads, users
 
 Compute = Callable[[Results], float]
 
@@ -55,6 +55,23 @@ def _peak(count: int) -> Compute:
 
 def _gibibyte(fragment: int, other: str) -> Compute:
     return ratio(uploads.ROW, uploads.ours_in(fragment), other)
+
+
+def _renditions() -> Iterator[Figure]:
+    """Each kind of rendition, against those who make them of the same bytes."""
+    for size, format in renditions.CELLS:
+        for other, rate in ((renditions.IMGPROXY, 1.0), (renditions.BARE, 0.9)):
+            yield Figure(
+                f"renditions per second, {size} JPEG to {format}, 4 at a time / {other}",
+                rate,
+                ratio(renditions.rate(size, format), renditions.OURS, other),
+                least=True,
+            )
+            yield Figure(
+                f"bytes of them for the same SSIM / {other}",
+                1.05,
+                ratio(renditions.weight(size, format), renditions.OURS, other),
+            )
 
 
 _KIB, _MIB = uploads.KIB, uploads.MIB
@@ -110,4 +127,5 @@ FIGURES = [
         2,
         ratio(transfers.DOWNLOAD, transfers.PYTHON, transfers.CURL),
     ),
+    *_renditions(),
 ]

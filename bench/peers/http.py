@@ -62,13 +62,13 @@ def nginx(folder: Path) -> Iterator[tuple[str, Path]]:
         raise Failed("nginx is missing: apt install nginx-light")
     files = folder / "files"
     files.mkdir(parents=True)
-    port = _free_port()
+    port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""
     config = folder / "nginx.conf"
     config.write_text(_NGINX.format(folder=folder, port=port, user=user))
     process = subprocess.Popen([program, "-p", folder, "-c", config, "-e", folder / "errors"])
     try:
-        _wait(port, process)
+        wait_for(port, process)
         yield f"http://127.0.0.1:{port}", files
     finally:
         process.terminate()
@@ -95,11 +95,11 @@ def tusd(folder: Path) -> Iterator[tuple[str, Path]]:
     if program is None:
         raise Failed("tusd is left out: it needs Go (apt install golang)")
     folder.mkdir(parents=True)
-    port = _free_port()
+    port = free_port()
     where = ["-host", "127.0.0.1", "-port", str(port), "-upload-dir", str(folder)]
     process = subprocess.Popen([program, *where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait(port, process)
+        wait_for(port, process)
         yield f"http://127.0.0.1:{port}/files/", folder
     finally:
         process.terminate()
@@ -130,12 +130,12 @@ def node() -> str:
     return program
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
-def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     """Waits until a program listens that does not print when it does."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:

@@ -58,6 +58,12 @@ def routes(
             "WriteStream": Handled(handler=uploads.write_stream, needs="write", ticketed=True),
             "GetUpload": Handled(handler=uploads.get_upload, needs="write", ticketed=True),
             "FinishUpload": Handled(handler=uploads.finish_upload, needs="write", ticketed=True),
+            "UploadImage": Handled(handler=uploads.upload_image, needs="write", ticketed=True),
+            "UploadImages": Handled(
+                handler=Pipeline(uploads.store_one, size=lambda request: len(request.image)),
+                needs="write",
+                ticketed=True,
+            ),
             "CreateTicket": Handled(handler=uploads.create_ticket, needs="write"),
             "CancelUpload": Handled(handler=uploads.cancel_upload, needs="write", ticketed=True),
         },

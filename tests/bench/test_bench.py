@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import pyvips
 
 from bench.figures import FIGURES, Figure, ratio
 from bench.images import Picture
@@ -14,9 +15,10 @@ from bench.limits import direct_write
 from bench.load import bulk, h2load
 from bench.load.streams import Plan, load
 from bench.measures import Results, Wrong, interleave
+from bench.peers.bare_vips import Task, bare_vips
 from bench.peers.server_process import Failed, ours
 from bench.report import exponent, publish
-from bench.rows import uploads
+from bench.rows import renditions, uploads
 from bench.rows.source import GET_STREAM_IMAGE, Source
 from bench.stored import compare, digests
 from conexiones.testing import serve
@@ -133,3 +135,23 @@ def test_a_quick_run_of_one_row(tmp_path: Path) -> None:
     page = (tmp_path / "performance.md").read_text()
     assert "quick run" in page
     assert "grpc.aio with uvloop and our store | ≥ 1.2 | " in page
+
+
+def test_bytes_are_compared_at_the_same_similarity() -> None:
+    path = str(ROOT / "client" / "image" / "elephant.jpg")
+
+    def made(quality: int) -> bytes:
+        return Task(path, 200, "JPEG", quality).made()
+
+    original = pyvips.Image.new_from_buffer(Task(path, 200, "PNG", 0).made(), "")
+    assert renditions.ssim(original, made(20)) < renditions.ssim(original, made(90)) < 1
+    wanted = renditions.ssim(original, made(82))
+    assert len(made(80)) < renditions.bytes_for(wanted, original, made) < len(made(85))
+    assert renditions.bytes_for(1, original, made) == len(made(100)), "none is as similar"
+
+
+def test_libvips_alone_makes_what_our_decoders_make() -> None:
+    path = str(ROOT / "client" / "image" / "elephant.jpg")
+    with bare_vips(1) as bare:
+        bare.make([Task(path, width, "JPEG", 80) for width in (60, 61)])
+        assert bare.cpu() > 0

@@ -1,6 +1,6 @@
 """Renditions that are kept, on the real store and with real decoders."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -11,18 +11,46 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.domain.images import Images
 from conexiones.domain.renditions import Renditions, Wanted
-from conexiones.ports.records import ImageRecord
+from conexiones.ports.records import ImageRecord, Rendered
+from conexiones.ports.renditions import RenditionFile
 from conexiones.principals import EVERYBODY
 from tests.adapters.decoder.workers import encoded, pool
 from tests.domain.conftest import LIMITS
 
 
+class Cache(FileRenditions):
+    """A cache in which `meanwhile` is awaited before a rendition that was made is there."""
+
+    async def meanwhile(self) -> None:
+        pass
+
+    async def add(
+        self, digest: bytes, name: str, make: Callable[[Path], Awaitable[Rendered]]
+    ) -> RenditionFile:
+        async def made(into: Path) -> Rendered:
+            rendered = await make(into)
+            await self.meanwhile()
+            return rendered
+
+        return await super().add(digest, name, made)
+
+
 @pytest.fixture
-async def renditions(tmp_path: Path) -> AsyncIterator[tuple[Renditions, ImageRecord]]:
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path, limit=1 << 20)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> SqliteCatalog:
+    return SqliteCatalog(tmp_path / "catalog.sqlite3")
+
+
+@pytest.fixture
+async def renditions(
+    tmp_path: Path, catalog: SqliteCatalog, cache: Cache
+) -> AsyncIterator[tuple[Renditions, ImageRecord]]:
     """Renditions, and a stored image."""
-    catalog = SqliteCatalog(tmp_path / "catalog.sqlite3")
     store = LocalStore(tmp_path, catalog, writer=catalog.writer)
-    cache = FileRenditions(tmp_path, limit=1 << 20)
     async with pool(decode_pixels=10**8) as decoder:
         for part in (catalog, store, cache):
             await part.open()
@@ -45,3 +73,20 @@ async def test_what_an_earlier_version_made_is_made_again(
     assert [await kept(), await kept()] == [1, 1]
     monkeypatch.setattr("conexiones.domain.renditions.JUDGE", 10**9)
     assert [await kept(), await kept()] == [2, 2]
+
+
+async def test_what_is_deleted_while_it_is_made_is_not_kept(
+    renditions: tuple[Renditions, ImageRecord], catalog: SqliteCatalog, cache: Cache
+) -> None:
+    made, image = renditions
+
+    async def delete() -> None:
+        await catalog.delete_image(image.id, now=1)
+        await made.forget(image.digest)
+
+    async with made.open(image, Wanted(width=30)):
+        assert await cache.digests() == [image.digest]
+    cache.meanwhile = delete  # type: ignore[method-assign]
+    async with made.open(image, Wanted(width=20)) as rendition:
+        assert rendition.rendered.width == 20
+        assert await cache.digests() == []

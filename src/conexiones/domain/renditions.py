@@ -85,6 +85,7 @@ class Renditions:
         self._cache = cache
         self._limits = limits
         self._flights: Flights[RenditionFile] = Flights(decoder, dropped=lambda file: file.close())
+        self._forgotten = 0  # how often `forget` was called
 
     @asynccontextmanager
     async def open(
@@ -109,6 +110,7 @@ class Renditions:
 
     async def forget(self, digest: bytes) -> None:
         """Drops the renditions of bytes that no image has any longer. Call it after each deletion."""
+        self._forgotten += 1
         if not await self._catalog.has_digest(digest):
             await self._cache.drop(digest)
 
@@ -122,12 +124,15 @@ class Renditions:
             async with self._blobs.local(image.digest) as path:
                 return await turn.render(path, into, format=image.format, recipe=recipe)
 
+        forgotten = self._forgotten
         try:
             made = await self._cache.add(image.digest, _name(recipe), make)
         except NoPreview as error:
             raise NoRendition(format=image.format, cause=error.cause) from error
-        # If the image was deleted in the meantime, `forget` was called before this rendition was there.
-        await self.forget(image.digest)
+        if forgotten != self._forgotten:
+            # Perhaps for this image, before this rendition was there. If it was deleted before that, there
+            # were no bytes to make it of, but for those of an upload under way, which `sweep` sees to.
+            await self.forget(image.digest)
         return made
 
     def _check_pixels(self, image: ImageRecord, recipe: Recipe) -> None:

@@ -29,6 +29,10 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
     GetUploadRequest,
     GetUploadResponse,
     Upload,
+    UploadImageRequest,
+    UploadImageResponse,
+    UploadImagesRequest,
+    UploadImagesResponse,
     WriteChunkRequest,
     WriteChunkResponse,
     WriteStreamRequest,
@@ -39,7 +43,7 @@ from conexiones.ports.records import UploadQuota, UploadRecord
 from conexiones.principals import Terms
 from conexiones.services.access_messages import access_message, seconds
 from conexiones.services.context import Context
-from conexiones.services.messages import timestamp, upload_message
+from conexiones.services.messages import image_message, timestamp, upload_message
 
 _MESSAGE_OVERHEAD = 4096
 """The most bytes of a message besides the data of its chunk."""
@@ -173,6 +177,19 @@ class UploadService:
         if upload.update_time >= begun:
             call.changed("upload.cancelled", upload.id)
         return CancelUploadResponse(upload=await self._message(upload, call))
+
+    async def upload_image(self, request: UploadImageRequest, call: Context, /) -> UploadImageResponse:
+        image = await self._uploads.store(request.image, by=call.principal)
+        call.changed("image.stored", image.id)
+        return UploadImageResponse(image=image_message(image, {}, by=call.principal))
+
+    async def store_one(self, request: UploadImagesRequest, call: Context, /) -> UploadImagesResponse:
+        """The response to one image of UploadImages."""
+        image = await self._uploads.store(request.image, by=call.principal)
+        call.changed("image.stored", image.id)
+        return UploadImagesResponse(
+            request_id=request.request_id, image=image_message(image, {}, by=call.principal)
+        )
 
     async def _message(self, upload: UploadRecord, call: Context) -> Upload:
         image = await self._uploads.image(upload)

@@ -37,6 +37,9 @@ FILE_BYTES = 512 << 20
 
 PIECE = 1 << 20
 
+AHEAD = 128 << 10
+"""How many bytes are received at once, if they are there: a whole reply, mostly."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -67,6 +70,7 @@ class WorkerProcess:
     def __init__(self, memory: int, nice: int) -> None:
         self._holds: list[str] | None = None
         self._ended = False
+        self._received = bytearray()  # beyond the last message
         self._socket, theirs = socket.socketpair()
         # A file in memory, because a full pipe that nobody reads would stop the worker.
         self._stderr = os.fdopen(os.memfd_create("decoder-stderr"), "rb", buffering=0)
@@ -194,12 +198,14 @@ class WorkerProcess:
         return length
 
     def _read(self, length: int, deadline: float) -> bytes:
-        data = bytearray()
+        data = self._received
         while len(data) < length:
             # A timeout of 0 would make the socket non-blocking.
             self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-            piece = self._socket.recv(length - len(data))
+            piece = self._socket.recv(max(length - len(data), AHEAD))
             if not piece:
                 raise ConnectionError("the worker ended")
             data += piece
-        return bytes(data)
+        taken = bytes(memoryview(data)[:length])
+        del data[:length]
+        return taken

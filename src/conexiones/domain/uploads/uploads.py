@@ -98,6 +98,10 @@ class Uploads:
         self._held: dict[str, HeldUpload] = {}
         self._clearing: set[asyncio.Task[None]] = set()
 
+    async def store(self, data: bytes | memoryview, *, by: Principal) -> ImageRecord:
+        """Stores a small image in one go."""
+        return await self._images.add(data, by=by)
+
     async def create(
         self,
         request_id: str,

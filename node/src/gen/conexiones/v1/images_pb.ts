@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conexiones/v1/images.proto.
  */
 export const file_conexiones_v1_images: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb25leGlvbmVzL3YxL2ltYWdlcy5wcm90bxINY29uZXhpb25lcy52MSKrAgoFSW1hZ2USCgoCaWQYASABKAkSDgoGZm9ybWF0GAIgASgJEg0KBXdpZHRoGAMgASgFEg4KBmhlaWdodBgEIAEoBRIOCgZmcmFtZXMYBSABKAUSDgoGcGl4ZWxzGAYgASgDEhIKCnNpemVfYnl0ZXMYByABKAMSDgoGc2hhMjU2GAggASgMEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR1c2VyGAogASgJEgwKBGV0YWcYCyABKAkSFAoMY29udGVudF90eXBlGAwgASgJEiMKBWZhY3RzGA0gASgLMhQuY29uZXhpb25lcy52MS5GYWN0cxIMCgRuYW1lGA4gASgJEg0KBW93bmVyGA8gASgJIoQBCgVGYWN0cxIPCgdwcm9ibGVtGAEgASgJEhMKC2NvbG9yX3NwYWNlGAIgASgJEhcKD2JpdHNfcGVyX3NhbXBsZRgDIAEoBRIRCgloYXNfYWxwaGEYBCABKAgSFgoOZG9taW5hbnRfY29sb3IYBSABKAkSEQoJYmx1cl9oYXNoGAYgASgJIvACCglSZW5kaXRpb24SDQoFd2lkdGgYASABKAUSDgoGaGVpZ2h0GAIgASgFEikKA2ZpdBgDIAEoDjIcLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uLkZpdBIvCgZmb3JtYXQYBCABKA4yHy5jb25leGlvbmVzLnYxLlJlbmRpdGlvbi5Gb3JtYXQSDwoHcXVhbGl0eRgFIAEoBRIQCghhbmltYXRlZBgGIAEoCBIUCgxrZWVwX3Byb2ZpbGUYByABKAgiSgoDRml0EhMKD0ZJVF9VTlNQRUNJRklFRBAAEg4KCkZJVF9JTlNJREUQARINCglGSVRfQ09WRVIQAhIPCgtGSVRfQ09OVEFJThADImMKBkZvcm1hdBIWChJGT1JNQVRfVU5TUEVDSUZJRUQQABIPCgtGT1JNQVRfSlBFRxABEg4KCkZPUk1BVF9QTkcQAhIPCgtGT1JNQVRfV0VCUBADEg8KC0ZPUk1BVF9BVklGEAQilgEKDVJlbmRpdGlvbkluZm8SDgoGZm9ybWF0GAEgASgJEg0KBXdpZHRoGAIgASgFEg4KBmhlaWdodBgDIAEoBRIOCgZmcmFtZXMYBCABKAUSEgoKc2l6ZV9ieXRlcxgFIAEoAxIOCgZzaGEyNTYYBiABKAwSDAoEZXRhZxgHIAEoCRIUCgxjb250ZW50X3R5cGUYCCABKAkikwEKD1JlbmRpdGlvbkxpbWl0cxIQCghtYXhfc2lkZRgBIAEoBRISCgptYXhfcGl4ZWxzGAIgASgDEhMKC21heF9xdWFsaXR5GAMgASgFEhMKC21heF9zZWNvbmRzGAQgASgBEjAKB2Zvcm1hdHMYBSADKA4yHy5jb25leGlvbmVzLnYxLlJlbmRpdGlvbi5Gb3JtYXQiHQoPR2V0SW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJIjcKEEdldEltYWdlUmVzcG9uc2USIwoFaW1hZ2UYASABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlItMBChFMaXN0SW1hZ2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIMCgR1c2VyGAMgASgJEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRuYW1lGAYgASgJEg4KBnNoYTI1NhgHIAMoDBINCgVvd25lchgIIAEoCSJTChJMaXN0SW1hZ2VzUmVzcG9uc2USJAoGaW1hZ2VzGAEgAygLMhQuY29uZXhpb25lcy52MS5JbWFnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIAoSRGVsZXRlSW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJIhUKE0RlbGV0ZUltYWdlUmVzcG9uc2UifwoURG93bmxvYWRJbWFnZVJlcXVlc3QSCgoCaWQYASABKAkSDgoGb2Zmc2V0GAIgASgDEg0KBWxpbWl0GAMgASgDEg8KB2lmX2V0YWcYBCABKAkSKwoJcmVuZGl0aW9uGAUgASgLMhguY29uZXhpb25lcy52MS5SZW5kaXRpb24imwEKFURvd25sb2FkSW1hZ2VSZXNwb25zZRIjCgVpbWFnZRgBIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2USDgoGb2Zmc2V0GAIgASgDEgwKBGRhdGEYAyABKAwSDgoGY3JjMzJjGAQgASgHEi8KCXJlbmRpdGlvbhgFIAEoCzIcLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uSW5mbyJHChJXYXRjaEltYWdlc1JlcXVlc3QSFAoMcmVzdW1lX3Rva2VuGAEgASgJEgwKBHVzZXIYAiABKAkSDQoFb3duZXIYAyABKAki9QEKE1dhdGNoSW1hZ2VzUmVzcG9uc2USFAoMcmVzdW1lX3Rva2VuGAEgASgJEiYKBnN0b3JlZBgCIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2VIABIUCgpkZWxldGVkX2lkGAMgASgJSAASLQoJaGVhcnRiZWF0GAQgASgLMhguY29uZXhpb25lcy52MS5IZWFydGJlYXRIABInCgZyZXN5bmMYBSABKAsyFS5jb25leGlvbmVzLnYxLlJlc3luY0gAEikKCWRlc2NyaWJlZBgGIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2VIAEIHCgVldmVudCILCglIZWFydGJlYXQiCAoGUmVzeW5jIogBChNTaWduSW1hZ2VVcmxSZXF1ZXN0EgoKAmlkGAEgASgJEisKCXJlbmRpdGlvbhgCIAEoCzIYLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uEhAKCGRvd25sb2FkGAMgASgIEiYKA3R0bBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJVChRTaWduSW1hZ2VVcmxSZXNwb25zZRIMCgRwYXRoGAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDKTBAoMSW1hZ2VTZXJ2aWNlEksKCEdldEltYWdlEh4uY29uZXhpb25lcy52MS5HZXRJbWFnZVJlcXVlc3QaHy5jb25leGlvbmVzLnYxLkdldEltYWdlUmVzcG9uc2USUQoKTGlzdEltYWdlcxIgLmNvbmV4aW9uZXMudjEuTGlzdEltYWdlc1JlcXVlc3QaIS5jb25leGlvbmVzLnYxLkxpc3RJbWFnZXNSZXNwb25zZRJUCgtEZWxldGVJbWFnZRIhLmNvbmV4aW9uZXMudjEuRGVsZXRlSW1hZ2VSZXF1ZXN0GiIuY29uZXhpb25lcy52MS5EZWxldGVJbWFnZVJlc3BvbnNlElwKDURvd25sb2FkSW1hZ2USIy5jb25leGlvbmVzLnYxLkRvd25sb2FkSW1hZ2VSZXF1ZXN0GiQuY29uZXhpb25lcy52MS5Eb3dubG9hZEltYWdlUmVzcG9uc2UwARJWCgtXYXRjaEltYWdlcxIhLmNvbmV4aW9uZXMudjEuV2F0Y2hJbWFnZXNSZXF1ZXN0GiIuY29uZXhpb25lcy52MS5XYXRjaEltYWdlc1Jlc3BvbnNlMAESVwoMU2lnbkltYWdlVXJsEiIuY29uZXhpb25lcy52MS5TaWduSW1hZ2VVcmxSZXF1ZXN0GiMuY29uZXhpb25lcy52MS5TaWduSW1hZ2VVcmxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Chpjb25leGlvbmVzL3YxL2ltYWdlcy5wcm90bxINY29uZXhpb25lcy52MSKrAgoFSW1hZ2USCgoCaWQYASABKAkSDgoGZm9ybWF0GAIgASgJEg0KBXdpZHRoGAMgASgFEg4KBmhlaWdodBgEIAEoBRIOCgZmcmFtZXMYBSABKAUSDgoGcGl4ZWxzGAYgASgDEhIKCnNpemVfYnl0ZXMYByABKAMSDgoGc2hhMjU2GAggASgMEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR1c2VyGAogASgJEgwKBGV0YWcYCyABKAkSFAoMY29udGVudF90eXBlGAwgASgJEiMKBWZhY3RzGA0gASgLMhQuY29uZXhpb25lcy52MS5GYWN0cxIMCgRuYW1lGA4gASgJEg0KBW93bmVyGA8gASgJIoQBCgVGYWN0cxIPCgdwcm9ibGVtGAEgASgJEhMKC2NvbG9yX3NwYWNlGAIgASgJEhcKD2JpdHNfcGVyX3NhbXBsZRgDIAEoBRIRCgloYXNfYWxwaGEYBCABKAgSFgoOZG9taW5hbnRfY29sb3IYBSABKAkSEQoJYmx1cl9oYXNoGAYgASgJIvACCglSZW5kaXRpb24SDQoFd2lkdGgYASABKAUSDgoGaGVpZ2h0GAIgASgFEikKA2ZpdBgDIAEoDjIcLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uLkZpdBIvCgZmb3JtYXQYBCABKA4yHy5jb25leGlvbmVzLnYxLlJlbmRpdGlvbi5Gb3JtYXQSDwoHcXVhbGl0eRgFIAEoBRIQCghhbmltYXRlZBgGIAEoCBIUCgxrZWVwX3Byb2ZpbGUYByABKAgiSgoDRml0EhMKD0ZJVF9VTlNQRUNJRklFRBAAEg4KCkZJVF9JTlNJREUQARINCglGSVRfQ09WRVIQAhIPCgtGSVRfQ09OVEFJThADImMKBkZvcm1hdBIWChJGT1JNQVRfVU5TUEVDSUZJRUQQABIPCgtGT1JNQVRfSlBFRxABEg4KCkZPUk1BVF9QTkcQAhIPCgtGT1JNQVRfV0VCUBADEg8KC0ZPUk1BVF9BVklGEAQilgEKDVJlbmRpdGlvbkluZm8SDgoGZm9ybWF0GAEgASgJEg0KBXdpZHRoGAIgASgFEg4KBmhlaWdodBgDIAEoBRIOCgZmcmFtZXMYBCABKAUSEgoKc2l6ZV9ieXRlcxgFIAEoAxIOCgZzaGEyNTYYBiABKAwSDAoEZXRhZxgHIAEoCRIUCgxjb250ZW50X3R5cGUYCCABKAkikwEKD1JlbmRpdGlvbkxpbWl0cxIQCghtYXhfc2lkZRgBIAEoBRISCgptYXhfcGl4ZWxzGAIgASgDEhMKC21heF9xdWFsaXR5GAMgASgFEhMKC21heF9zZWNvbmRzGAQgASgBEjAKB2Zvcm1hdHMYBSADKA4yHy5jb25leGlvbmVzLnYxLlJlbmRpdGlvbi5Gb3JtYXQiHQoPR2V0SW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJIjcKEEdldEltYWdlUmVzcG9uc2USIwoFaW1hZ2UYASABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlItMBChFMaXN0SW1hZ2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIMCgR1c2VyGAMgASgJEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRuYW1lGAYgASgJEg4KBnNoYTI1NhgHIAMoDBINCgVvd25lchgIIAEoCSJTChJMaXN0SW1hZ2VzUmVzcG9uc2USJAoGaW1hZ2VzGAEgAygLMhQuY29uZXhpb25lcy52MS5JbWFnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIAoSRGVsZXRlSW1hZ2VSZXF1ZXN0EgoKAmlkGAEgASgJIhUKE0RlbGV0ZUltYWdlUmVzcG9uc2UifwoURG93bmxvYWRJbWFnZVJlcXVlc3QSCgoCaWQYASABKAkSDgoGb2Zmc2V0GAIgASgDEg0KBWxpbWl0GAMgASgDEg8KB2lmX2V0YWcYBCABKAkSKwoJcmVuZGl0aW9uGAUgASgLMhguY29uZXhpb25lcy52MS5SZW5kaXRpb24imwEKFURvd25sb2FkSW1hZ2VSZXNwb25zZRIjCgVpbWFnZRgBIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2USDgoGb2Zmc2V0GAIgASgDEgwKBGRhdGEYAyABKAwSDgoGY3JjMzJjGAQgASgHEi8KCXJlbmRpdGlvbhgFIAEoCzIcLmNvbmV4aW9uZXMudjEuUmVuZGl0aW9uSW5mbyJHChJXYXRjaEltYWdlc1JlcXVlc3QSFAoMcmVzdW1lX3Rva2VuGAEgASgJEgwKBHVzZXIYAiABKAkSDQoFb3duZXIYAyABKAkingIKE1dhdGNoSW1hZ2VzUmVzcG9uc2USFAoMcmVzdW1lX3Rva2VuGAEgASgJEiYKBnN0b3JlZBgCIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2VIABIUCgpkZWxldGVkX2lkGAMgASgJSAASLQoJaGVhcnRiZWF0GAQgASgLMhguY29uZXhpb25lcy52MS5IZWFydGJlYXRIABInCgZyZXN5bmMYBSABKAsyFS5jb25leGlvbmVzLnYxLlJlc3luY0gAEikKCWRlc2NyaWJlZBgGIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2VIABInCgZldmVudHMYByABKAsyFS5jb25leGlvbmVzLnYxLkV2ZW50c0gAQgcKBWV2ZW50Ii4KBkV2ZW50cxIkCgZldmVudHMYASADKAsyFC5jb25leGlvbmVzLnYxLkV2ZW50InkKBUV2ZW50EiYKBnN0b3JlZBgBIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2VIABIUCgpkZWxldGVkX2lkGAIgASgJSAASKQoJZGVzY3JpYmVkGAMgASgLMhQuY29uZXhpb25lcy52MS5JbWFnZUgAQgcKBWV2ZW50IgsKCUhlYXJ0YmVhdCIICgZSZXN5bmMiiAEKE1NpZ25JbWFnZVVybFJlcXVlc3QSCgoCaWQYASABKAkSKwoJcmVuZGl0aW9uGAIgASgLMhguY29uZXhpb25lcy52MS5SZW5kaXRpb24SEAoIZG93bmxvYWQYAyABKAgSJgoDdHRsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlUKFFNpZ25JbWFnZVVybFJlc3BvbnNlEgwKBHBhdGgYASABKAkSLwoLZXhwaXJlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMpMECgxJbWFnZVNlcnZpY2USSwoIR2V0SW1hZ2USHi5jb25leGlvbmVzLnYxLkdldEltYWdlUmVxdWVzdBofLmNvbmV4aW9uZXMudjEuR2V0SW1hZ2VSZXNwb25zZRJRCgpMaXN0SW1hZ2VzEiAuY29uZXhpb25lcy52MS5MaXN0SW1hZ2VzUmVxdWVzdBohLmNvbmV4aW9uZXMudjEuTGlzdEltYWdlc1Jlc3BvbnNlElQKC0RlbGV0ZUltYWdlEiEuY29uZXhpb25lcy52MS5EZWxldGVJbWFnZVJlcXVlc3QaIi5jb25leGlvbmVzLnYxLkRlbGV0ZUltYWdlUmVzcG9uc2USXAoNRG93bmxvYWRJbWFnZRIjLmNvbmV4aW9uZXMudjEuRG93bmxvYWRJbWFnZVJlcXVlc3QaJC5jb25leGlvbmVzLnYxLkRvd25sb2FkSW1hZ2VSZXNwb25zZTABElYKC1dhdGNoSW1hZ2VzEiEuY29uZXhpb25lcy52MS5XYXRjaEltYWdlc1JlcXVlc3QaIi5jb25leGlvbmVzLnYxLldhdGNoSW1hZ2VzUmVzcG9uc2UwARJXCgxTaWduSW1hZ2VVcmwSIi5jb25leGlvbmVzLnYxLlNpZ25JbWFnZVVybFJlcXVlc3QaIy5jb25leGlvbmVzLnYxLlNpZ25JbWFnZVVybFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * An image as stored.
@@ -777,6 +777,14 @@ export type WatchImagesResponse = Message<"conexiones.v1.WatchImagesResponse"> &
      */
     value: Image;
     case: "described";
+  } | {
+    /**
+     * Several events, oldest first, for those who asked for `max_events`.
+     *
+     * @generated from field: conexiones.v1.Events events = 7;
+     */
+    value: Events;
+    case: "events";
   } | { case: undefined; value?: undefined };
 };
 
@@ -786,6 +794,64 @@ export type WatchImagesResponse = Message<"conexiones.v1.WatchImagesResponse"> &
  */
 export const WatchImagesResponseSchema: GenMessage<WatchImagesResponse> = /*@__PURE__*/
   messageDesc(file_conexiones_v1_images, 14);
+
+/**
+ * @generated from message conexiones.v1.Events
+ */
+export type Events = Message<"conexiones.v1.Events"> & {
+  /**
+   * @generated from field: repeated conexiones.v1.Event events = 1;
+   */
+  events: Event[];
+};
+
+/**
+ * Describes the message conexiones.v1.Events.
+ * Use `create(EventsSchema)` to create a new message.
+ */
+export const EventsSchema: GenMessage<Events> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_images, 15);
+
+/**
+ * @generated from message conexiones.v1.Event
+ */
+export type Event = Message<"conexiones.v1.Event"> & {
+  /**
+   * @generated from oneof conexiones.v1.Event.event
+   */
+  event: {
+    /**
+     * As in WatchImagesResponse.
+     *
+     * @generated from field: conexiones.v1.Image stored = 1;
+     */
+    value: Image;
+    case: "stored";
+  } | {
+    /**
+     * As in WatchImagesResponse.
+     *
+     * @generated from field: string deleted_id = 2;
+     */
+    value: string;
+    case: "deletedId";
+  } | {
+    /**
+     * As in WatchImagesResponse.
+     *
+     * @generated from field: conexiones.v1.Image described = 3;
+     */
+    value: Image;
+    case: "described";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message conexiones.v1.Event.
+ * Use `create(EventSchema)` to create a new message.
+ */
+export const EventSchema: GenMessage<Event> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_images, 16);
 
 /**
  * @generated from message conexiones.v1.Heartbeat
@@ -798,7 +864,7 @@ export type Heartbeat = Message<"conexiones.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 15);
+  messageDesc(file_conexiones_v1_images, 17);
 
 /**
  * @generated from message conexiones.v1.Resync
@@ -811,7 +877,7 @@ export type Resync = Message<"conexiones.v1.Resync"> & {
  * Use `create(ResyncSchema)` to create a new message.
  */
 export const ResyncSchema: GenMessage<Resync> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 16);
+  messageDesc(file_conexiones_v1_images, 18);
 
 /**
  * @generated from message conexiones.v1.SignImageUrlRequest
@@ -849,7 +915,7 @@ export type SignImageUrlRequest = Message<"conexiones.v1.SignImageUrlRequest"> &
  * Use `create(SignImageUrlRequestSchema)` to create a new message.
  */
 export const SignImageUrlRequestSchema: GenMessage<SignImageUrlRequest> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 17);
+  messageDesc(file_conexiones_v1_images, 19);
 
 /**
  * @generated from message conexiones.v1.SignImageUrlResponse
@@ -874,7 +940,7 @@ export type SignImageUrlResponse = Message<"conexiones.v1.SignImageUrlResponse">
  * Use `create(SignImageUrlResponseSchema)` to create a new message.
  */
 export const SignImageUrlResponseSchema: GenMessage<SignImageUrlResponse> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_images, 18);
+  messageDesc(file_conexiones_v1_images, 20);
 
 /**
  * The stored images, whichever call stored them.

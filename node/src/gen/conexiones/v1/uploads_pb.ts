@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conexiones/v1/uploads.proto.
  */
 export const file_conexiones_v1_uploads: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb25leGlvbmVzL3YxL3VwbG9hZHMucHJvdG8SDWNvbmV4aW9uZXMudjEisgQKBlVwbG9hZBIKCgJpZBgBIAEoCRIqCgVzdGF0ZRgCIAEoDjIbLmNvbmV4aW9uZXMudjEuVXBsb2FkLlN0YXRlEhYKDmNvbW1pdHRlZF9zaXplGAMgASgDEhcKCnNpemVfYnl0ZXMYBCABKANIAIgBARIUCgx3cml0ZXJfZXBvY2gYBSABKAMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIwoFaW1hZ2UYCSABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlEicKB2ZhaWx1cmUYCiABKAsyFi5jb25leGlvbmVzLnYxLkZhaWx1cmUSDAoEdXNlchgLIAEoCRIMCgRuYW1lGAwgASgJEg0KBW93bmVyGA0gASgJIo0BCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEg4KClNUQVRFX09QRU4QARIPCgtTVEFURV9SRUFEWRACEhIKDlNUQVRFX1JFSkVDVEVEEAMSEAoMU1RBVEVfRkFJTEVEEAQSEwoPU1RBVEVfQ0FOQ0VMTEVEEAUSEQoNU1RBVEVfRVhQSVJFRBAGQg0KC19zaXplX2J5dGVzIhIKEEdldExpbWl0c1JlcXVlc3QiygMKEUdldExpbWl0c1Jlc3BvbnNlEhcKD21heF9pbWFnZV9ieXRlcxgBIAEoAxISCgptYXhfcGl4ZWxzGAIgASgDEhkKEW1heF9tZXNzYWdlX2J5dGVzGAMgASgDEhcKD21heF9jaHVua19ieXRlcxgEIAEoAxIdChVwcmVmZXJyZWRfY2h1bmtfYnl0ZXMYBSABKAMSLgoLaWRsZV9leHBpcnkYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMdG90YWxfZXhwaXJ5GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDnNlcnZlcl92ZXJzaW9uGAggASgJEi8KC3NlcnZlcl90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBtYXhfb3Blbl91cGxvYWRzGAogASgDEhYKDm1heF9vcGVuX2J5dGVzGAsgASgDEjIKCnJlbmRpdGlvbnMYDCABKAsyHi5jb25leGlvbmVzLnYxLlJlbmRpdGlvbkxpbWl0cxIlCgZhY2Nlc3MYDSABKAsyFS5jb25leGlvbmVzLnYxLkFjY2VzcyJtChNDcmVhdGVVcGxvYWRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCgpzaXplX2J5dGVzGAMgASgDSACIAQESDAoEbmFtZRgEIAEoCUINCgtfc2l6ZV9ieXRlcyI9ChRDcmVhdGVVcGxvYWRSZXNwb25zZRIlCgZ1cGxvYWQYASABKAsyFS5jb25leGlvbmVzLnYxLlVwbG9hZCJ6ChFXcml0ZUNodW5rUmVxdWVzdBIRCgl1cGxvYWRfaWQYASABKAkSFAoMd3JpdGVyX2Vwb2NoGAIgASgDEg4KBm9mZnNldBgDIAEoAxIMCgRkYXRhGAQgASgMEhMKBmNyYzMyYxgFIAEoB0gAiAEBQgkKB19jcmMzMmMiQgoSV3JpdGVDaHVua1Jlc3BvbnNlEhYKDmNvbW1pdHRlZF9zaXplGAEgASgDEhQKDHdyaXRlcl9lcG9jaBgCIAEoAyJlChJXcml0ZVN0cmVhbVJlcXVlc3QSEQoJdXBsb2FkX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoAxIMCgRkYXRhGAMgASgMEhMKBmNyYzMyYxgEIAEoB0gAiAEBQgkKB19jcmMzMmMiQwoTV3JpdGVTdHJlYW1SZXNwb25zZRIWCg5jb21taXR0ZWRfc2l6ZRgBIAEoAxIUCgx3cml0ZXJfZXBvY2gYAiABKAMiHgoQR2V0VXBsb2FkUmVxdWVzdBIKCgJpZBgBIAEoCSI6ChFHZXRVcGxvYWRSZXNwb25zZRIlCgZ1cGxvYWQYASABKAsyFS5jb25leGlvbmVzLnYxLlVwbG9hZCJFChNGaW5pc2hVcGxvYWRSZXF1ZXN0EgoKAmlkGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAMSDgoGc2hhMjU2GAMgASgMIj0KFEZpbmlzaFVwbG9hZFJlc3BvbnNlEiUKBnVwbG9hZBgBIAEoCzIVLmNvbmV4aW9uZXMudjEuVXBsb2FkIiEKE0NhbmNlbFVwbG9hZFJlcXVlc3QSCgoCaWQYASABKAkiPQoUQ2FuY2VsVXBsb2FkUmVzcG9uc2USJQoGdXBsb2FkGAEgASgLMhUuY29uZXhpb25lcy52MS5VcGxvYWQihAEKE0NyZWF0ZVRpY2tldFJlcXVlc3QSJgoDdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhEKCW1heF9ieXRlcxgCIAEoAxISCgptYXhfaW1hZ2VzGAMgASgDEg8KB2Zvcm1hdHMYBCADKAkSDQoFb3duZXIYBSABKAkiYwoUQ3JlYXRlVGlja2V0UmVzcG9uc2USCgoCaWQYASABKAkSDgoGc2VjcmV0GAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLABQoNVXBsb2FkU2VydmljZRJOCglHZXRMaW1pdHMSHy5jb25leGlvbmVzLnYxLkdldExpbWl0c1JlcXVlc3QaIC5jb25leGlvbmVzLnYxLkdldExpbWl0c1Jlc3BvbnNlElcKDENyZWF0ZVVwbG9hZBIiLmNvbmV4aW9uZXMudjEuQ3JlYXRlVXBsb2FkUmVxdWVzdBojLmNvbmV4aW9uZXMudjEuQ3JlYXRlVXBsb2FkUmVzcG9uc2USUQoKV3JpdGVDaHVuaxIgLmNvbmV4aW9uZXMudjEuV3JpdGVDaHVua1JlcXVlc3QaIS5jb25leGlvbmVzLnYxLldyaXRlQ2h1bmtSZXNwb25zZRJYCgtXcml0ZVN0cmVhbRIhLmNvbmV4aW9uZXMudjEuV3JpdGVTdHJlYW1SZXF1ZXN0GiIuY29uZXhpb25lcy52MS5Xcml0ZVN0cmVhbVJlc3BvbnNlKAEwARJOCglHZXRVcGxvYWQSHy5jb25leGlvbmVzLnYxLkdldFVwbG9hZFJlcXVlc3QaIC5jb25leGlvbmVzLnYxLkdldFVwbG9hZFJlc3BvbnNlElcKDEZpbmlzaFVwbG9hZBIiLmNvbmV4aW9uZXMudjEuRmluaXNoVXBsb2FkUmVxdWVzdBojLmNvbmV4aW9uZXMudjEuRmluaXNoVXBsb2FkUmVzcG9uc2USVwoMQ2FuY2VsVXBsb2FkEiIuY29uZXhpb25lcy52MS5DYW5jZWxVcGxvYWRSZXF1ZXN0GiMuY29uZXhpb25lcy52MS5DYW5jZWxVcGxvYWRSZXNwb25zZRJXCgxDcmVhdGVUaWNrZXQSIi5jb25leGlvbmVzLnYxLkNyZWF0ZVRpY2tldFJlcXVlc3QaIy5jb25leGlvbmVzLnYxLkNyZWF0ZVRpY2tldFJlc3BvbnNlYgZwcm90bzM", [file_conexiones_v1_access, file_conexiones_v1_errors, file_conexiones_v1_images, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Chtjb25leGlvbmVzL3YxL3VwbG9hZHMucHJvdG8SDWNvbmV4aW9uZXMudjEisgQKBlVwbG9hZBIKCgJpZBgBIAEoCRIqCgVzdGF0ZRgCIAEoDjIbLmNvbmV4aW9uZXMudjEuVXBsb2FkLlN0YXRlEhYKDmNvbW1pdHRlZF9zaXplGAMgASgDEhcKCnNpemVfYnl0ZXMYBCABKANIAIgBARIUCgx3cml0ZXJfZXBvY2gYBSABKAMSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIwoFaW1hZ2UYCSABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlEicKB2ZhaWx1cmUYCiABKAsyFi5jb25leGlvbmVzLnYxLkZhaWx1cmUSDAoEdXNlchgLIAEoCRIMCgRuYW1lGAwgASgJEg0KBW93bmVyGA0gASgJIo0BCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEg4KClNUQVRFX09QRU4QARIPCgtTVEFURV9SRUFEWRACEhIKDlNUQVRFX1JFSkVDVEVEEAMSEAoMU1RBVEVfRkFJTEVEEAQSEwoPU1RBVEVfQ0FOQ0VMTEVEEAUSEQoNU1RBVEVfRVhQSVJFRBAGQg0KC19zaXplX2J5dGVzIhIKEEdldExpbWl0c1JlcXVlc3Qi4wMKEUdldExpbWl0c1Jlc3BvbnNlEhcKD21heF9pbWFnZV9ieXRlcxgBIAEoAxISCgptYXhfcGl4ZWxzGAIgASgDEhkKEW1heF9tZXNzYWdlX2J5dGVzGAMgASgDEhcKD21heF9jaHVua19ieXRlcxgEIAEoAxIdChVwcmVmZXJyZWRfY2h1bmtfYnl0ZXMYBSABKAMSLgoLaWRsZV9leHBpcnkYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMdG90YWxfZXhwaXJ5GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDnNlcnZlcl92ZXJzaW9uGAggASgJEi8KC3NlcnZlcl90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBtYXhfb3Blbl91cGxvYWRzGAogASgDEhYKDm1heF9vcGVuX2J5dGVzGAsgASgDEjIKCnJlbmRpdGlvbnMYDCABKAsyHi5jb25leGlvbmVzLnYxLlJlbmRpdGlvbkxpbWl0cxIlCgZhY2Nlc3MYDSABKAsyFS5jb25leGlvbmVzLnYxLkFjY2VzcxIXCg9tYXhfc21hbGxfYnl0ZXMYDiABKAMibQoTQ3JlYXRlVXBsb2FkUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBHVzZXIYAiABKAkSFwoKc2l6ZV9ieXRlcxgDIAEoA0gAiAEBEgwKBG5hbWUYBCABKAlCDQoLX3NpemVfYnl0ZXMiPQoUQ3JlYXRlVXBsb2FkUmVzcG9uc2USJQoGdXBsb2FkGAEgASgLMhUuY29uZXhpb25lcy52MS5VcGxvYWQiegoRV3JpdGVDaHVua1JlcXVlc3QSEQoJdXBsb2FkX2lkGAEgASgJEhQKDHdyaXRlcl9lcG9jaBgCIAEoAxIOCgZvZmZzZXQYAyABKAMSDAoEZGF0YRgEIAEoDBITCgZjcmMzMmMYBSABKAdIAIgBAUIJCgdfY3JjMzJjIkIKEldyaXRlQ2h1bmtSZXNwb25zZRIWCg5jb21taXR0ZWRfc2l6ZRgBIAEoAxIUCgx3cml0ZXJfZXBvY2gYAiABKAMiZQoSV3JpdGVTdHJlYW1SZXF1ZXN0EhEKCXVwbG9hZF9pZBgBIAEoCRIOCgZvZmZzZXQYAiABKAMSDAoEZGF0YRgDIAEoDBITCgZjcmMzMmMYBCABKAdIAIgBAUIJCgdfY3JjMzJjIkMKE1dyaXRlU3RyZWFtUmVzcG9uc2USFgoOY29tbWl0dGVkX3NpemUYASABKAMSFAoMd3JpdGVyX2Vwb2NoGAIgASgDIh4KEEdldFVwbG9hZFJlcXVlc3QSCgoCaWQYASABKAkiOgoRR2V0VXBsb2FkUmVzcG9uc2USJQoGdXBsb2FkGAEgASgLMhUuY29uZXhpb25lcy52MS5VcGxvYWQiRQoTRmluaXNoVXBsb2FkUmVxdWVzdBIKCgJpZBgBIAEoCRISCgpzaXplX2J5dGVzGAIgASgDEg4KBnNoYTI1NhgDIAEoDCI9ChRGaW5pc2hVcGxvYWRSZXNwb25zZRIlCgZ1cGxvYWQYASABKAsyFS5jb25leGlvbmVzLnYxLlVwbG9hZCIhChNDYW5jZWxVcGxvYWRSZXF1ZXN0EgoKAmlkGAEgASgJIj0KFENhbmNlbFVwbG9hZFJlc3BvbnNlEiUKBnVwbG9hZBgBIAEoCzIVLmNvbmV4aW9uZXMudjEuVXBsb2FkIoMBChJVcGxvYWRJbWFnZVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRINCgVpbWFnZRgCIAEoDBIMCgR1c2VyGAMgASgJEgwKBG5hbWUYBCABKAkSDgoGc2hhMjU2GAUgASgMEhMKBmNyYzMyYxgGIAEoB0gAiAEBQgkKB19jcmMzMmMiOgoTVXBsb2FkSW1hZ2VSZXNwb25zZRIjCgVpbWFnZRgBIAEoCzIULmNvbmV4aW9uZXMudjEuSW1hZ2UihAEKE1VwbG9hZEltYWdlc1JlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRINCgVpbWFnZRgCIAEoDBIMCgR1c2VyGAMgASgJEgwKBG5hbWUYBCABKAkSDgoGc2hhMjU2GAUgASgMEhMKBmNyYzMyYxgGIAEoB0gAiAEBQgkKB19jcmMzMmMihwEKFFVwbG9hZEltYWdlc1Jlc3BvbnNlEhIKCnJlcXVlc3RfaWQYASABKAkSJQoFaW1hZ2UYAiABKAsyFC5jb25leGlvbmVzLnYxLkltYWdlSAASKQoHZmFpbHVyZRgDIAEoCzIWLmNvbmV4aW9uZXMudjEuRmFpbHVyZUgAQgkKB291dGNvbWUihAEKE0NyZWF0ZVRpY2tldFJlcXVlc3QSJgoDdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhEKCW1heF9ieXRlcxgCIAEoAxISCgptYXhfaW1hZ2VzGAMgASgDEg8KB2Zvcm1hdHMYBCADKAkSDQoFb3duZXIYBSABKAkiYwoUQ3JlYXRlVGlja2V0UmVzcG9uc2USCgoCaWQYASABKAkSDgoGc2VjcmV0GAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLzBgoNVXBsb2FkU2VydmljZRJOCglHZXRMaW1pdHMSHy5jb25leGlvbmVzLnYxLkdldExpbWl0c1JlcXVlc3QaIC5jb25leGlvbmVzLnYxLkdldExpbWl0c1Jlc3BvbnNlElcKDENyZWF0ZVVwbG9hZBIiLmNvbmV4aW9uZXMudjEuQ3JlYXRlVXBsb2FkUmVxdWVzdBojLmNvbmV4aW9uZXMudjEuQ3JlYXRlVXBsb2FkUmVzcG9uc2USUQoKV3JpdGVDaHVuaxIgLmNvbmV4aW9uZXMudjEuV3JpdGVDaHVua1JlcXVlc3QaIS5jb25leGlvbmVzLnYxLldyaXRlQ2h1bmtSZXNwb25zZRJYCgtXcml0ZVN0cmVhbRIhLmNvbmV4aW9uZXMudjEuV3JpdGVTdHJlYW1SZXF1ZXN0GiIuY29uZXhpb25lcy52MS5Xcml0ZVN0cmVhbVJlc3BvbnNlKAEwARJOCglHZXRVcGxvYWQSHy5jb25leGlvbmVzLnYxLkdldFVwbG9hZFJlcXVlc3QaIC5jb25leGlvbmVzLnYxLkdldFVwbG9hZFJlc3BvbnNlElcKDEZpbmlzaFVwbG9hZBIiLmNvbmV4aW9uZXMudjEuRmluaXNoVXBsb2FkUmVxdWVzdBojLmNvbmV4aW9uZXMudjEuRmluaXNoVXBsb2FkUmVzcG9uc2USVwoMQ2FuY2VsVXBsb2FkEiIuY29uZXhpb25lcy52MS5DYW5jZWxVcGxvYWRSZXF1ZXN0GiMuY29uZXhpb25lcy52MS5DYW5jZWxVcGxvYWRSZXNwb25zZRJUCgtVcGxvYWRJbWFnZRIhLmNvbmV4aW9uZXMudjEuVXBsb2FkSW1hZ2VSZXF1ZXN0GiIuY29uZXhpb25lcy52MS5VcGxvYWRJbWFnZVJlc3BvbnNlElsKDFVwbG9hZEltYWdlcxIiLmNvbmV4aW9uZXMudjEuVXBsb2FkSW1hZ2VzUmVxdWVzdBojLmNvbmV4aW9uZXMudjEuVXBsb2FkSW1hZ2VzUmVzcG9uc2UoATABElcKDENyZWF0ZVRpY2tldBIiLmNvbmV4aW9uZXMudjEuQ3JlYXRlVGlja2V0UmVxdWVzdBojLmNvbmV4aW9uZXMudjEuQ3JlYXRlVGlja2V0UmVzcG9uc2ViBnByb3RvMw", [file_conexiones_v1_access, file_conexiones_v1_errors, file_conexiones_v1_images, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message conexiones.v1.Upload
@@ -286,6 +286,13 @@ export type GetLimitsResponse = Message<"conexiones.v1.GetLimitsResponse"> & {
    * @generated from field: conexiones.v1.Access access = 13;
    */
   access?: Access | undefined;
+
+  /**
+   * The largest image that UploadImage and UploadImages take; 0 from servers that do not have them.
+   *
+   * @generated from field: int64 max_small_bytes = 14;
+   */
+  maxSmallBytes: bigint;
 };
 
 /**
@@ -603,6 +610,177 @@ export const CancelUploadResponseSchema: GenMessage<CancelUploadResponse> = /*@_
   messageDesc(file_conexiones_v1_uploads, 14);
 
 /**
+ * @generated from message conexiones.v1.UploadImageRequest
+ */
+export type UploadImageRequest = Message<"conexiones.v1.UploadImageRequest"> & {
+  /**
+   * Made up by the client: at most 128 characters, preferably a UUID; the ids are those of CreateUpload too. A request
+   * with the same id stores nothing again and returns the same image, for 24 hours. If its other fields differ from the
+   * first time, it fails with ALREADY_EXISTS, REQUEST_ID_REUSED. Empty for an image that may be stored twice.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The bytes of the image.
+   *
+   * @generated from field: bytes image = 2;
+   */
+  image: Uint8Array;
+
+  /**
+   * The name of the user to whom the image will belong; empty for nobody.
+   *
+   * @generated from field: string user = 3;
+   */
+  user: string;
+
+  /**
+   * The name of the file, as in CreateUploadRequest.
+   *
+   * @generated from field: string name = 4;
+   */
+  name: string;
+
+  /**
+   * SHA-256 of `image`, 32 bytes long, if known. If it does not match, the image is refused with DATA_LOSS and
+   * ChecksumMismatch: send it again.
+   *
+   * @generated from field: bytes sha256 = 5;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * CRC-32C of `image`, if known, likewise. It is cheaper to compute.
+   *
+   * @generated from field: optional fixed32 crc32c = 6;
+   */
+  crc32c?: number | undefined;
+};
+
+/**
+ * Describes the message conexiones.v1.UploadImageRequest.
+ * Use `create(UploadImageRequestSchema)` to create a new message.
+ */
+export const UploadImageRequestSchema: GenMessage<UploadImageRequest> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_uploads, 15);
+
+/**
+ * @generated from message conexiones.v1.UploadImageResponse
+ */
+export type UploadImageResponse = Message<"conexiones.v1.UploadImageResponse"> & {
+  /**
+   * @generated from field: conexiones.v1.Image image = 1;
+   */
+  image?: Image | undefined;
+};
+
+/**
+ * Describes the message conexiones.v1.UploadImageResponse.
+ * Use `create(UploadImageResponseSchema)` to create a new message.
+ */
+export const UploadImageResponseSchema: GenMessage<UploadImageResponse> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_uploads, 16);
+
+/**
+ * @generated from message conexiones.v1.UploadImagesRequest
+ */
+export type UploadImagesRequest = Message<"conexiones.v1.UploadImagesRequest"> & {
+  /**
+   * Made up by the client: at most 128 characters, preferably a UUID; the ids are those of CreateUpload too. A request
+   * with the same id stores nothing again and returns the same image, for 24 hours. If its other fields differ from the
+   * first time, it fails with ALREADY_EXISTS, REQUEST_ID_REUSED. Empty for an image that may be stored twice.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The bytes of the image.
+   *
+   * @generated from field: bytes image = 2;
+   */
+  image: Uint8Array;
+
+  /**
+   * The name of the user to whom the image will belong; empty for nobody.
+   *
+   * @generated from field: string user = 3;
+   */
+  user: string;
+
+  /**
+   * The name of the file, as in CreateUploadRequest.
+   *
+   * @generated from field: string name = 4;
+   */
+  name: string;
+
+  /**
+   * SHA-256 of `image`, 32 bytes long, if known. If it does not match, the image is refused with DATA_LOSS and
+   * ChecksumMismatch: send it again.
+   *
+   * @generated from field: bytes sha256 = 5;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * CRC-32C of `image`, if known, likewise. It is cheaper to compute.
+   *
+   * @generated from field: optional fixed32 crc32c = 6;
+   */
+  crc32c?: number | undefined;
+};
+
+/**
+ * Describes the message conexiones.v1.UploadImagesRequest.
+ * Use `create(UploadImagesRequestSchema)` to create a new message.
+ */
+export const UploadImagesRequestSchema: GenMessage<UploadImagesRequest> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_uploads, 17);
+
+/**
+ * @generated from message conexiones.v1.UploadImagesResponse
+ */
+export type UploadImagesResponse = Message<"conexiones.v1.UploadImagesResponse"> & {
+  /**
+   * That of the request.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from oneof conexiones.v1.UploadImagesResponse.outcome
+   */
+  outcome: {
+    /**
+     * The image is stored.
+     *
+     * @generated from field: conexiones.v1.Image image = 2;
+     */
+    value: Image;
+    case: "image";
+  } | {
+    /**
+     * Why the image was not stored.
+     *
+     * @generated from field: conexiones.v1.Failure failure = 3;
+     */
+    value: Failure;
+    case: "failure";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message conexiones.v1.UploadImagesResponse.
+ * Use `create(UploadImagesResponseSchema)` to create a new message.
+ */
+export const UploadImagesResponseSchema: GenMessage<UploadImagesResponse> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_uploads, 18);
+
+/**
  * @generated from message conexiones.v1.CreateTicketRequest
  */
 export type CreateTicketRequest = Message<"conexiones.v1.CreateTicketRequest"> & {
@@ -648,7 +826,7 @@ export type CreateTicketRequest = Message<"conexiones.v1.CreateTicketRequest"> &
  * Use `create(CreateTicketRequestSchema)` to create a new message.
  */
 export const CreateTicketRequestSchema: GenMessage<CreateTicketRequest> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_uploads, 15);
+  messageDesc(file_conexiones_v1_uploads, 19);
 
 /**
  * @generated from message conexiones.v1.CreateTicketResponse
@@ -679,7 +857,7 @@ export type CreateTicketResponse = Message<"conexiones.v1.CreateTicketResponse">
  * Use `create(CreateTicketResponseSchema)` to create a new message.
  */
 export const CreateTicketResponseSchema: GenMessage<CreateTicketResponse> = /*@__PURE__*/
-  messageDesc(file_conexiones_v1_uploads, 16);
+  messageDesc(file_conexiones_v1_uploads, 20);
 
 /**
  * Takes images of any size, over connections that break and to servers that restart.
@@ -761,6 +939,28 @@ export const UploadService: GenService<{
     methodKind: "unary";
     input: typeof CancelUploadRequestSchema;
     output: typeof CancelUploadResponseSchema;
+  },
+  /**
+   * Stores one small image in one call: the same checks, the same promises, and no upload to resume. For images of at
+   * most `max_small_bytes` of GetLimits. What fails may be sent again with the same `request_id`.
+   *
+   * @generated from rpc conexiones.v1.UploadService.UploadImage
+   */
+  uploadImage: {
+    methodKind: "unary";
+    input: typeof UploadImageRequestSchema;
+    output: typeof UploadImageResponseSchema;
+  },
+  /**
+   * Stores small images one after the other. Each request has one response, in their order, and an image that is
+   * refused does not end the stream. When a stream breaks, send again, with the same request ids, what had no response.
+   *
+   * @generated from rpc conexiones.v1.UploadService.UploadImages
+   */
+  uploadImages: {
+    methodKind: "bidi_streaming";
+    input: typeof UploadImagesRequestSchema;
+    output: typeof UploadImagesResponseSchema;
   },
   /**
    * Makes a ticket: a short-lived credential with which somebody else may store images, and do nothing else. A backend

@@ -14,7 +14,6 @@ from typing import NamedTuple, TypeVar
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
-from conexiones.adapters.blobs.local.segment_index import Record
 from conexiones.adapters.system.disk import sync_folder, write_durably
 from conexiones.direct_file import DirectFile
 from conexiones.errors import BlobCorrupt, ConexionesError
@@ -78,18 +77,15 @@ class LocalBlobs:
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
         folder = self._folder
-        record = await folder.run(folder.segments.find, digest)
-        if record is None:
-            blob = await folder.run(self._open, digest)
-            await folder.close(partial(os.close, blob.descriptor))
-            yield folder.path(digest)
-            return
-        path = folder.incoming / secrets.token_hex(16)
+        copy = folder.incoming / secrets.token_hex(16)
+        copied: bool | None = None  # whether there is a copy; None: there may be a part of one
         try:
-            await folder.run(self._extract, record, path)
-            yield path
+            # All in one go: a decoder waits for it.
+            copied = await folder.run(self._copied, digest, copy)
+            yield copy if copied else folder.path(digest)
         finally:
-            await folder.run(path.unlink, missing_ok=True)
+            if copied is not False:
+                await folder.run(copy.unlink, missing_ok=True)
 
     async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         folder = self._folder
@@ -185,11 +181,17 @@ class LocalBlobs:
         finally:
             made.unlink(missing_ok=True)
 
-    def _extract(self, record: Record, path: Path) -> None:
+    def _copied(self, digest: bytes, path: Path) -> bool:
+        """Copies a small blob to that path. False for a large one, which is there, and has a file."""
+        record = self._folder.segments.find(digest)
+        if record is None:
+            os.close(self._open(digest).descriptor)
+            return False
         data = self._folder.segments.read(record)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+        return True
 
 
 class _Blob(NamedTuple):

@@ -16,6 +16,7 @@ from . import gif_blocks, png_colours, repairs, tiff_samples
 from .conversions import Convert
 from .heif import Boxed, boxed
 from .refusals import Refused, check_pixels, refusal
+from .srgb_profiles import is_srgb
 
 LOADERS = {
     "JPEG": "Jpeg",
@@ -112,33 +113,37 @@ class File:
         return (height, width) if self.orientation >= 5 else (width, height)
 
     def thumbnail(self, width: int, height: int, *, srgb: bool = True, **how: Any) -> Any:
-        """The image scaled to fit into width × height, upright.
+        """The image scaled to fit into width × height, upright. With `srgb` its colours are those of sRGB if
+        it has a profile; if it has none, `rgb` makes them so.
 
         `how` are other options of libvips' thumbnail. Its pixels are read when they are needed, once and from
         top to bottom. Only then does damage show.
         """
-        if srgb:
-            how["output_profile"] = "srgb"
         if self.orientation >= 5:
             width, height = height, width
-        return self._upright(self._scaled(width, height, no_rotate=True, **how))
+        return self._upright(self._scaled(width, height, srgb=srgb, no_rotate=True, **how))
 
-    def _scaled(self, width: int, height: int, **how: Any) -> Any:
+    def _scaled(self, width: int, height: int, *, srgb: bool, **how: Any) -> Any:
         """The image scaled as it is stored."""
+
+        def scaled(image: Any) -> Any:
+            return image.thumbnail_image(width, height=height, **how, **_into(image, srgb=srgb))
+
         if self._opened:
-            scaled = (image.thumbnail_image(width, height=height, **how) for image in self._opened.frames())
+            frames = map(scaled, self._opened.frames())
             if self.frames == 1:
-                return next(scaled)
+                return next(frames)
             # Copied one by one, so that no frame is kept in its full size.
-            return pyvips.Image.arrayjoin([image.copy_memory() for image in scaled], across=1)
+            return pyvips.Image.arrayjoin([frame.copy_memory() for frame in frames], across=1)
         if self._convert:
-            return self._convert(self._loaded).thumbnail_image(width, height=height, **how)
+            return scaled(self._convert(self._loaded))
         if self._format == "TIFF":
             # `thumbnail_source` would take what it holds for a smaller copy of the page: a half as large page
             # or child, which may be another picture.
-            return self._loaded().thumbnail_image(width, height=height, **how)
+            return scaled(self._loaded())
         # Not `thumbnail`, which takes what follows a bracket in a file name as options.
         # `thumbnail_source` forgets its own argument `fail_on` (libvips 8.18), so it goes to the loader.
+        how |= _into(self.header, srgb=srgb)
         return pyvips.Image.thumbnail_source(
             self._source(), width, height=height, option_string=self._options, **how
         )
@@ -178,6 +183,18 @@ class File:
         high = image.height // self.frames
         frames = [image.crop(0, at * high, image.width, high).autorot() for at in range(self.frames)]
         return pyvips.Image.arrayjoin(frames, across=1)
+
+
+def _into(image: Any, *, srgb: bool) -> dict[str, str]:
+    """The options by which libvips' thumbnail converts the colours of an image to sRGB.
+
+    It is not asked to where there is nothing to convert: without a profile it would take all pixels to CIE
+    XYZ and back, which costs twice as much as reading and scaling a small JPEG, and gives the same samples.
+    """
+    if not srgb or not image.get_typeof("icc-profile-data"):
+        return {}
+    right = (image.interpretation, image.format) == ("srgb", "uchar")
+    return {} if right and is_srgb(image.get("icc-profile-data")) else {"output_profile": "srgb"}
 
 
 def _orientation(header: Any, format: str) -> int:

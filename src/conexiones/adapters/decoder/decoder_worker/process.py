@@ -204,12 +204,16 @@ def main() -> None:
         os.lseek(2, 0, os.SEEK_SET)
         send(channel, b"")  # taken: if the process dies from here on, it is because of this request
         try:
-            for part in answer(json.loads(data), descriptor):
-                send(channel, part)
+            send(channel, *answer(json.loads(data), descriptor))
         finally:
             os.close(descriptor)
 
 
-def send(channel: socket.socket, message: bytes) -> None:
-    channel.sendall(len(message).to_bytes(4))
-    channel.sendall(message)
+def send(channel: socket.socket, *messages: bytes) -> None:
+    """Sends messages at once, as far as there is room: each piece that comes wakes a thread of the server."""
+    pieces = [piece for message in messages for piece in (len(message).to_bytes(4), message)]
+    sent = channel.sendmsg(pieces)
+    for piece in pieces:
+        if sent < len(piece):
+            channel.sendall(memoryview(piece)[sent:])
+        sent = max(0, sent - len(piece))

@@ -224,20 +224,38 @@ class WatchImagesRequest(_message.Message):
     def __init__(self, resume_token: _Optional[str] = ..., user: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class WatchImagesResponse(_message.Message):
-    __slots__ = ("resume_token", "stored", "deleted_id", "heartbeat", "resync", "described")
+    __slots__ = ("resume_token", "stored", "deleted_id", "heartbeat", "resync", "described", "events")
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STORED_FIELD_NUMBER: _ClassVar[int]
     DELETED_ID_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
     DESCRIBED_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
     resume_token: str
     stored: Image
     deleted_id: str
     heartbeat: Heartbeat
     resync: Resync
     described: Image
-    def __init__(self, resume_token: _Optional[str] = ..., stored: _Optional[_Union[Image, _Mapping]] = ..., deleted_id: _Optional[str] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., described: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    events: Events
+    def __init__(self, resume_token: _Optional[str] = ..., stored: _Optional[_Union[Image, _Mapping]] = ..., deleted_id: _Optional[str] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., described: _Optional[_Union[Image, _Mapping]] = ..., events: _Optional[_Union[Events, _Mapping]] = ...) -> None: ...
+
+class Events(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("stored", "deleted_id", "described")
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    DELETED_ID_FIELD_NUMBER: _ClassVar[int]
+    DESCRIBED_FIELD_NUMBER: _ClassVar[int]
+    stored: Image
+    deleted_id: str
+    described: Image
+    def __init__(self, stored: _Optional[_Union[Image, _Mapping]] = ..., deleted_id: _Optional[str] = ..., described: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ()

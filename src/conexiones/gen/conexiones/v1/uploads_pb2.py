@@ -29,7 +29,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onexiones/v1/uploads.proto\x12\rconexiones.v1\x1a\x1a\x63onexiones/v1/access.proto\x1a\x1a\x63onexiones/v1/errors.proto\x1a\x1a\x63onexiones/v1/images.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x04\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.conexiones.v1.Upload.State\x12\x16\n\x0e\x63ommitted_size\x18\x03 \x01(\x03\x12\x17\n\nsize_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0cwriter_epoch\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05image\x18\t \x01(\x0b\x32\x14.conexiones.v1.Image\x12\'\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32\x16.conexiones.v1.Failure\x12\x0c\n\x04user\x18\x0b \x01(\t\x12\x0c\n\x04name\x18\x0c \x01(\t\x12\r\n\x05owner\x18\r \x01(\t\"\x8d\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x12\n\x0eSTATE_REJECTED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x12\x11\n\rSTATE_EXPIRED\x10\x06\x42\r\n\x0b_size_bytes\"\x12\n\x10GetLimitsRequest\"\xca\x03\n\x11GetLimitsResponse\x12\x17\n\x0fmax_image_bytes\x18\x01 \x01(\x03\x12\x12\n\nmax_pixels\x18\x02 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fmax_chunk_bytes\x18\x04 \x01(\x03\x12\x1d\n\x15preferred_chunk_bytes\x18\x05 \x01(\x03\x12.\n\x0bidle_expiry\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0ctotal_expiry\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eserver_version\x18\x08 \x01(\t\x12/\n\x0bserver_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10max_open_uploads\x18\n \x01(\x03\x12\x16\n\x0emax_open_bytes\x18\x0b \x01(\x03\x12\x32\n\nrenditions\x18\x0c \x01(\x0b\x32\x1e.conexiones.v1.RenditionLimits\x12%\n\x06\x61\x63\x63\x65ss\x18\r \x01(\x0b\x32\x15.conexiones.v1.Access\"m\n\x13\x43reateUploadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04name\x18\x04 \x01(\tB\r\n\x0b_size_bytes\"=\n\x14\x43reateUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"z\n\x11WriteChunkRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x05 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"B\n\x12WriteChunkResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\"e\n\x12WriteStreamRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x04 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"C\n\x13WriteStreamResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\"\x1e\n\x10GetUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\":\n\x11GetUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"E\n\x13\x46inishUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"=\n\x14\x46inishUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"!\n\x13\x43\x61ncelUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14\x43\x61ncelUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"\x84\x01\n\x13\x43reateTicketRequest\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\x12\x12\n\nmax_images\x18\x03 \x01(\x03\x12\x0f\n\x07\x66ormats\x18\x04 \x03(\t\x12\r\n\x05owner\x18\x05 \x01(\t\"c\n\x14\x43reateTicketResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xc0\x05\n\rUploadService\x12N\n\tGetLimits\x12\x1f.conexiones.v1.GetLimitsRequest\x1a .conexiones.v1.GetLimitsResponse\x12W\n\x0c\x43reateUpload\x12\".conexiones.v1.CreateUploadRequest\x1a#.conexiones.v1.CreateUploadResponse\x12Q\n\nWriteChunk\x12 .conexiones.v1.WriteChunkRequest\x1a!.conexiones.v1.WriteChunkResponse\x12X\n\x0bWriteStream\x12!.conexiones.v1.WriteStreamRequest\x1a\".conexiones.v1.WriteStreamResponse(\x01\x30\x01\x12N\n\tGetUpload\x12\x1f.conexiones.v1.GetUploadRequest\x1a .conexiones.v1.GetUploadResponse\x12W\n\x0c\x46inishUpload\x12\".conexiones.v1.FinishUploadRequest\x1a#.conexiones.v1.FinishUploadResponse\x12W\n\x0c\x43\x61ncelUpload\x12\".conexiones.v1.CancelUploadRequest\x1a#.conexiones.v1.CancelUploadResponse\x12W\n\x0c\x43reateTicket\x12\".conexiones.v1.CreateTicketRequest\x1a#.conexiones.v1.CreateTicketResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onexiones/v1/uploads.proto\x12\rconexiones.v1\x1a\x1a\x63onexiones/v1/access.proto\x1a\x1a\x63onexiones/v1/errors.proto\x1a\x1a\x63onexiones/v1/images.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x04\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.conexiones.v1.Upload.State\x12\x16\n\x0e\x63ommitted_size\x18\x03 \x01(\x03\x12\x17\n\nsize_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0cwriter_epoch\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05image\x18\t \x01(\x0b\x32\x14.conexiones.v1.Image\x12\'\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32\x16.conexiones.v1.Failure\x12\x0c\n\x04user\x18\x0b \x01(\t\x12\x0c\n\x04name\x18\x0c \x01(\t\x12\r\n\x05owner\x18\r \x01(\t\"\x8d\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x12\n\x0eSTATE_REJECTED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x12\x11\n\rSTATE_EXPIRED\x10\x06\x42\r\n\x0b_size_bytes\"\x12\n\x10GetLimitsRequest\"\xe3\x03\n\x11GetLimitsResponse\x12\x17\n\x0fmax_image_bytes\x18\x01 \x01(\x03\x12\x12\n\nmax_pixels\x18\x02 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fmax_chunk_bytes\x18\x04 \x01(\x03\x12\x1d\n\x15preferred_chunk_bytes\x18\x05 \x01(\x03\x12.\n\x0bidle_expiry\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0ctotal_expiry\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eserver_version\x18\x08 \x01(\t\x12/\n\x0bserver_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10max_open_uploads\x18\n \x01(\x03\x12\x16\n\x0emax_open_bytes\x18\x0b \x01(\x03\x12\x32\n\nrenditions\x18\x0c \x01(\x0b\x32\x1e.conexiones.v1.RenditionLimits\x12%\n\x06\x61\x63\x63\x65ss\x18\r \x01(\x0b\x32\x15.conexiones.v1.Access\x12\x17\n\x0fmax_small_bytes\x18\x0e \x01(\x03\"m\n\x13\x43reateUploadRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04name\x18\x04 \x01(\tB\r\n\x0b_size_bytes\"=\n\x14\x43reateUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"z\n\x11WriteChunkRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x05 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"B\n\x12WriteChunkResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\"e\n\x12WriteStreamRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x04 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"C\n\x13WriteStreamResponse\x12\x16\n\x0e\x63ommitted_size\x18\x01 \x01(\x03\x12\x14\n\x0cwriter_epoch\x18\x02 \x01(\x03\"\x1e\n\x10GetUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\":\n\x11GetUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"E\n\x13\x46inishUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"=\n\x14\x46inishUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"!\n\x13\x43\x61ncelUploadRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14\x43\x61ncelUploadResponse\x12%\n\x06upload\x18\x01 \x01(\x0b\x32\x15.conexiones.v1.Upload\"\x83\x01\n\x12UploadImageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x06 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\":\n\x13UploadImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.conexiones.v1.Image\"\x84\x01\n\x13UploadImagesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12\x13\n\x06\x63rc32c\x18\x06 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"\x87\x01\n\x14UploadImagesResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05image\x18\x02 \x01(\x0b\x32\x14.conexiones.v1.ImageH\x00\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x16.conexiones.v1.FailureH\x00\x42\t\n\x07outcome\"\x84\x01\n\x13\x43reateTicketRequest\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\x12\x12\n\nmax_images\x18\x03 \x01(\x03\x12\x0f\n\x07\x66ormats\x18\x04 \x03(\t\x12\r\n\x05owner\x18\x05 \x01(\t\"c\n\x14\x43reateTicketResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xf3\x06\n\rUploadService\x12N\n\tGetLimits\x12\x1f.conexiones.v1.GetLimitsRequest\x1a .conexiones.v1.GetLimitsResponse\x12W\n\x0c\x43reateUpload\x12\".conexiones.v1.CreateUploadRequest\x1a#.conexiones.v1.CreateUploadResponse\x12Q\n\nWriteChunk\x12 .conexiones.v1.WriteChunkRequest\x1a!.conexiones.v1.WriteChunkResponse\x12X\n\x0bWriteStream\x12!.conexiones.v1.WriteStreamRequest\x1a\".conexiones.v1.WriteStreamResponse(\x01\x30\x01\x12N\n\tGetUpload\x12\x1f.conexiones.v1.GetUploadRequest\x1a .conexiones.v1.GetUploadResponse\x12W\n\x0c\x46inishUpload\x12\".conexiones.v1.FinishUploadRequest\x1a#.conexiones.v1.FinishUploadResponse\x12W\n\x0c\x43\x61ncelUpload\x12\".conexiones.v1.CancelUploadRequest\x1a#.conexiones.v1.CancelUploadResponse\x12T\n\x0bUploadImage\x12!.conexiones.v1.UploadImageRequest\x1a\".conexiones.v1.UploadImageResponse\x12[\n\x0cUploadImages\x12\".conexiones.v1.UploadImagesRequest\x1a#.conexiones.v1.UploadImagesResponse(\x01\x30\x01\x12W\n\x0c\x43reateTicket\x12\".conexiones.v1.CreateTicketRequest\x1a#.conexiones.v1.CreateTicketResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,35 +43,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETLIMITSREQUEST']._serialized_start=760
   _globals['_GETLIMITSREQUEST']._serialized_end=778
   _globals['_GETLIMITSRESPONSE']._serialized_start=781
-  _globals['_GETLIMITSRESPONSE']._serialized_end=1239
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=1241
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=1350
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=1352
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1413
-  _globals['_WRITECHUNKREQUEST']._serialized_start=1415
-  _globals['_WRITECHUNKREQUEST']._serialized_end=1537
-  _globals['_WRITECHUNKRESPONSE']._serialized_start=1539
-  _globals['_WRITECHUNKRESPONSE']._serialized_end=1605
-  _globals['_WRITESTREAMREQUEST']._serialized_start=1607
-  _globals['_WRITESTREAMREQUEST']._serialized_end=1708
-  _globals['_WRITESTREAMRESPONSE']._serialized_start=1710
-  _globals['_WRITESTREAMRESPONSE']._serialized_end=1777
-  _globals['_GETUPLOADREQUEST']._serialized_start=1779
-  _globals['_GETUPLOADREQUEST']._serialized_end=1809
-  _globals['_GETUPLOADRESPONSE']._serialized_start=1811
-  _globals['_GETUPLOADRESPONSE']._serialized_end=1869
-  _globals['_FINISHUPLOADREQUEST']._serialized_start=1871
-  _globals['_FINISHUPLOADREQUEST']._serialized_end=1940
-  _globals['_FINISHUPLOADRESPONSE']._serialized_start=1942
-  _globals['_FINISHUPLOADRESPONSE']._serialized_end=2003
-  _globals['_CANCELUPLOADREQUEST']._serialized_start=2005
-  _globals['_CANCELUPLOADREQUEST']._serialized_end=2038
-  _globals['_CANCELUPLOADRESPONSE']._serialized_start=2040
-  _globals['_CANCELUPLOADRESPONSE']._serialized_end=2101
-  _globals['_CREATETICKETREQUEST']._serialized_start=2104
-  _globals['_CREATETICKETREQUEST']._serialized_end=2236
-  _globals['_CREATETICKETRESPONSE']._serialized_start=2238
-  _globals['_CREATETICKETRESPONSE']._serialized_end=2337
-  _globals['_UPLOADSERVICE']._serialized_start=2340
-  _globals['_UPLOADSERVICE']._serialized_end=3044
+  _globals['_GETLIMITSRESPONSE']._serialized_end=1264
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=1266
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=1375
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=1377
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1438
+  _globals['_WRITECHUNKREQUEST']._serialized_start=1440
+  _globals['_WRITECHUNKREQUEST']._serialized_end=1562
+  _globals['_WRITECHUNKRESPONSE']._serialized_start=1564
+  _globals['_WRITECHUNKRESPONSE']._serialized_end=1630
+  _globals['_WRITESTREAMREQUEST']._serialized_start=1632
+  _globals['_WRITESTREAMREQUEST']._serialized_end=1733
+  _globals['_WRITESTREAMRESPONSE']._serialized_start=1735
+  _globals['_WRITESTREAMRESPONSE']._serialized_end=1802
+  _globals['_GETUPLOADREQUEST']._serialized_start=1804
+  _globals['_GETUPLOADREQUEST']._serialized_end=1834
+  _globals['_GETUPLOADRESPONSE']._serialized_start=1836
+  _globals['_GETUPLOADRESPONSE']._serialized_end=1894
+  _globals['_FINISHUPLOADREQUEST']._serialized_start=1896
+  _globals['_FINISHUPLOADREQUEST']._serialized_end=1965
+  _globals['_FINISHUPLOADRESPONSE']._serialized_start=1967
+  _globals['_FINISHUPLOADRESPONSE']._serialized_end=2028
+  _globals['_CANCELUPLOADREQUEST']._serialized_start=2030
+  _globals['_CANCELUPLOADREQUEST']._serialized_end=2063
+  _globals['_CANCELUPLOADRESPONSE']._serialized_start=2065
+  _globals['_CANCELUPLOADRESPONSE']._serialized_end=2126
+  _globals['_UPLOADIMAGEREQUEST']._serialized_start=2129
+  _globals['_UPLOADIMAGEREQUEST']._serialized_end=2260
+  _globals['_UPLOADIMAGERESPONSE']._serialized_start=2262
+  _globals['_UPLOADIMAGERESPONSE']._serialized_end=2320
+  _globals['_UPLOADIMAGESREQUEST']._serialized_start=2323
+  _globals['_UPLOADIMAGESREQUEST']._serialized_end=2455
+  _globals['_UPLOADIMAGESRESPONSE']._serialized_start=2458
+  _globals['_UPLOADIMAGESRESPONSE']._serialized_end=2593
+  _globals['_CREATETICKETREQUEST']._serialized_start=2596
+  _globals['_CREATETICKETREQUEST']._serialized_end=2728
+  _globals['_CREATETICKETRESPONSE']._serialized_start=2730
+  _globals['_CREATETICKETRESPONSE']._serialized_end=2829
+  _globals['_UPLOADSERVICE']._serialized_start=2832
+  _globals['_UPLOADSERVICE']._serialized_end=3715
 # @@protoc_insertion_point(module_scope)

@@ -65,7 +65,7 @@ class GetLimitsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetLimitsResponse(_message.Message):
-    __slots__ = ("max_image_bytes", "max_pixels", "max_message_bytes", "max_chunk_bytes", "preferred_chunk_bytes", "idle_expiry", "total_expiry", "server_version", "server_time", "max_open_uploads", "max_open_bytes", "renditions", "access")
+    __slots__ = ("max_image_bytes", "max_pixels", "max_message_bytes", "max_chunk_bytes", "preferred_chunk_bytes", "idle_expiry", "total_expiry", "server_version", "server_time", "max_open_uploads", "max_open_bytes", "renditions", "access", "max_small_bytes")
     MAX_IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,7 @@ class GetLimitsResponse(_message.Message):
     MAX_OPEN_BYTES_FIELD_NUMBER: _ClassVar[int]
     RENDITIONS_FIELD_NUMBER: _ClassVar[int]
     ACCESS_FIELD_NUMBER: _ClassVar[int]
+    MAX_SMALL_BYTES_FIELD_NUMBER: _ClassVar[int]
     max_image_bytes: int
     max_pixels: int
     max_message_bytes: int
@@ -92,7 +93,8 @@ class GetLimitsResponse(_message.Message):
     max_open_bytes: int
     renditions: _images_pb2.RenditionLimits
     access: _access_pb2.Access
-    def __init__(self, max_image_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., preferred_chunk_bytes: _Optional[int] = ..., idle_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_version: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_open_uploads: _Optional[int] = ..., max_open_bytes: _Optional[int] = ..., renditions: _Optional[_Union[_images_pb2.RenditionLimits, _Mapping]] = ..., access: _Optional[_Union[_access_pb2.Access, _Mapping]] = ...) -> None: ...
+    max_small_bytes: int
+    def __init__(self, max_image_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., preferred_chunk_bytes: _Optional[int] = ..., idle_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total_expiry: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_version: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_open_uploads: _Optional[int] = ..., max_open_bytes: _Optional[int] = ..., renditions: _Optional[_Union[_images_pb2.RenditionLimits, _Mapping]] = ..., access: _Optional[_Union[_access_pb2.Access, _Mapping]] = ..., max_small_bytes: _Optional[int] = ...) -> None: ...
 
 class CreateUploadRequest(_message.Message):
     __slots__ = ("request_id", "user", "size_bytes", "name")
@@ -193,6 +195,54 @@ class CancelUploadResponse(_message.Message):
     UPLOAD_FIELD_NUMBER: _ClassVar[int]
     upload: Upload
     def __init__(self, upload: _Optional[_Union[Upload, _Mapping]] = ...) -> None: ...
+
+class UploadImageRequest(_message.Message):
+    __slots__ = ("request_id", "image", "user", "name", "sha256", "crc32c")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    CRC32C_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    image: bytes
+    user: str
+    name: str
+    sha256: bytes
+    crc32c: int
+    def __init__(self, request_id: _Optional[str] = ..., image: _Optional[bytes] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., sha256: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
+
+class UploadImageResponse(_message.Message):
+    __slots__ = ("image",)
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    image: _images_pb2.Image
+    def __init__(self, image: _Optional[_Union[_images_pb2.Image, _Mapping]] = ...) -> None: ...
+
+class UploadImagesRequest(_message.Message):
+    __slots__ = ("request_id", "image", "user", "name", "sha256", "crc32c")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    CRC32C_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    image: bytes
+    user: str
+    name: str
+    sha256: bytes
+    crc32c: int
+    def __init__(self, request_id: _Optional[str] = ..., image: _Optional[bytes] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., sha256: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
+
+class UploadImagesResponse(_message.Message):
+    __slots__ = ("request_id", "image", "failure")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    image: _images_pb2.Image
+    failure: _errors_pb2.Failure
+    def __init__(self, request_id: _Optional[str] = ..., image: _Optional[_Union[_images_pb2.Image, _Mapping]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ...) -> None: ...
 
 class CreateTicketRequest(_message.Message):
     __slots__ = ("ttl", "max_bytes", "max_images", "formats", "owner")

@@ -73,6 +73,16 @@ class UploadServiceStub:
                 request_serializer=conexiones_dot_v1_dot_uploads__pb2.CancelUploadRequest.SerializeToString,
                 response_deserializer=conexiones_dot_v1_dot_uploads__pb2.CancelUploadResponse.FromString,
                 _registered_method=True)
+        self.UploadImage = channel.unary_unary(
+                '/conexiones.v1.UploadService/UploadImage',
+                request_serializer=conexiones_dot_v1_dot_uploads__pb2.UploadImageRequest.SerializeToString,
+                response_deserializer=conexiones_dot_v1_dot_uploads__pb2.UploadImageResponse.FromString,
+                _registered_method=True)
+        self.UploadImages = channel.stream_stream(
+                '/conexiones.v1.UploadService/UploadImages',
+                request_serializer=conexiones_dot_v1_dot_uploads__pb2.UploadImagesRequest.SerializeToString,
+                response_deserializer=conexiones_dot_v1_dot_uploads__pb2.UploadImagesResponse.FromString,
+                _registered_method=True)
         self.CreateTicket = channel.unary_unary(
                 '/conexiones.v1.UploadService/CreateTicket',
                 request_serializer=conexiones_dot_v1_dot_uploads__pb2.CreateTicketRequest.SerializeToString,
@@ -138,6 +148,22 @@ class UploadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadImage(self, request, context):
+        """Stores one small image in one call: the same checks, the same promises, and no upload to resume. For images of at
+        most `max_small_bytes` of GetLimits. What fails may be sent again with the same `request_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadImages(self, request_iterator, context):
+        """Stores small images one after the other. Each request has one response, in their order, and an image that is
+        refused does not end the stream. When a stream breaks, send again, with the same request ids, what had no response.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateTicket(self, request, context):
         """Makes a ticket: a short-lived credential with which somebody else may store images, and do nothing else. A backend
         hands it to its browser.
@@ -183,6 +209,16 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.CancelUpload,
                     request_deserializer=conexiones_dot_v1_dot_uploads__pb2.CancelUploadRequest.FromString,
                     response_serializer=conexiones_dot_v1_dot_uploads__pb2.CancelUploadResponse.SerializeToString,
+            ),
+            'UploadImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadImage,
+                    request_deserializer=conexiones_dot_v1_dot_uploads__pb2.UploadImageRequest.FromString,
+                    response_serializer=conexiones_dot_v1_dot_uploads__pb2.UploadImageResponse.SerializeToString,
+            ),
+            'UploadImages': grpc.stream_stream_rpc_method_handler(
+                    servicer.UploadImages,
+                    request_deserializer=conexiones_dot_v1_dot_uploads__pb2.UploadImagesRequest.FromString,
+                    response_serializer=conexiones_dot_v1_dot_uploads__pb2.UploadImagesResponse.SerializeToString,
             ),
             'CreateTicket': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTicket,
@@ -383,6 +419,60 @@ class UploadService:
             '/conexiones.v1.UploadService/CancelUpload',
             conexiones_dot_v1_dot_uploads__pb2.CancelUploadRequest.SerializeToString,
             conexiones_dot_v1_dot_uploads__pb2.CancelUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/conexiones.v1.UploadService/UploadImage',
+            conexiones_dot_v1_dot_uploads__pb2.UploadImageRequest.SerializeToString,
+            conexiones_dot_v1_dot_uploads__pb2.UploadImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadImages(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/conexiones.v1.UploadService/UploadImages',
+            conexiones_dot_v1_dot_uploads__pb2.UploadImagesRequest.SerializeToString,
+            conexiones_dot_v1_dot_uploads__pb2.UploadImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,
