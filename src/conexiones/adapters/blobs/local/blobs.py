@@ -5,8 +5,8 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -16,6 +16,7 @@ from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.segment_index import Record
 from conexiones.adapters.system.disk import sync_folder, write_durably
+from conexiones.adapters.system.threads import finish
 from conexiones.direct_file import DirectFile
 from conexiones.errors import BlobCorrupt, ConexionesError
 from conexiones.ports.staging import Content
@@ -44,17 +45,22 @@ class LocalBlobs:
         Without checksums, which blobs of earlier versions do not have, only the latter is checked. Those
         checksums are made on that occasion.
         """
-        folder = self._folder
-        record = await folder.run(folder.segments.find, digest)
-        if record is not None:
-            if offset > record.size:
+        found = self.cached(digest) or await self._find(digest)
+        if isinstance(found, bytes):
+            if offset > len(found):
                 raise BlobCorrupt
-            data = await folder.run(folder.segments.read, record)
-            while offset < record.size:
-                yield data[offset : offset + self._piece]
+            while offset < len(found):
+                yield found[offset : offset + self._piece]
                 offset += self._piece
             return
-        blob = await folder.run(self._open, digest)
+        async with aclosing(self._pieces(found, digest, offset)) as pieces:
+            async for piece in pieces:
+                yield piece
+                del piece  # the next one comes in its place
+
+    async def _pieces(self, blob: "_Blob", digest: bytes, offset: int) -> AsyncGenerator[bytes, None]:
+        """Those of a large blob, which is closed at the end."""
+        folder = self._folder
         try:
             if offset > blob.size:
                 raise BlobCorrupt
@@ -74,6 +80,9 @@ class LocalBlobs:
                 offset = start
         finally:
             await folder.close(partial(os.close, blob.descriptor))
+
+    def cached(self, digest: bytes) -> bytes | None:
+        return self._folder.cache.get(digest)
 
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
@@ -131,7 +140,25 @@ class LocalBlobs:
         except ConexionesError:
             log.warning("The checksums of %s could not be kept", digest.hex(), exc_info=True)
 
+    async def _find(self, digest: bytes) -> "bytes | _Blob":
+        with self._folder.cache.reading(digest) as reading:
+            job = self._folder.submit(self._found, digest)
+            try:
+                found = await finish(job)
+            except asyncio.CancelledError:
+                if job.exception() is None and isinstance(late := job.result(), _Blob):
+                    await self._folder.close(partial(os.close, late.descriptor))
+                raise
+            if isinstance(found, bytes):
+                reading.keep(found, len(found))
+            return found
+
     # For threads.
+
+    def _found(self, digest: bytes) -> "bytes | _Blob":
+        """A small blob, checked, or a large one, open."""
+        record = self._folder.segments.find(digest)
+        return self._open(digest) if record is None else self._folder.segments.read(record)
 
     def _open(self, digest: bytes) -> "_Blob":
         """A large blob. Its checksums are looked for first: they are there before it, and go after it."""

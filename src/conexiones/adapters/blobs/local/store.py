@@ -37,6 +37,7 @@ from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.identity import check_identity, refuse_without_catalog
 from conexiones.adapters.blobs.local.staging import LocalStaging, is_upload_id
 from conexiones.adapters.system.fair_threads import FairThreads
+from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.adapters.writer.client import RESTART_SECONDS, WriterClient
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
@@ -55,7 +56,7 @@ class LocalStore:
     """A Staging and a Blobs in the folder `root`, which is created if it is not there.
 
     Images on their way in have at most `memory` bytes, while there are no more than `uploads` at a time.
-    Blobs are read in pieces of at most `piece` bytes.
+    Blobs are read in pieces of at most `piece` bytes, and small ones are kept in `cache`.
 
     `writer` is the writer of the catalog, if it has one that can carry blobs: a small image then becomes
     durable in one step with its row. The catalog starts it before the store is opened, and stops it after the
@@ -74,8 +75,9 @@ class LocalStore:
         memory: int = MEMORY,
         uploads: int = UPLOADS,
         piece: int = PIECE,
+        cache: MemoryCache[bytes] | None = None,
     ) -> None:
-        self._folder = Folder(root, catalog)
+        self._folder = Folder(root, catalog, cache)
         self.staging: Staging = LocalStaging(
             self._folder, Buffers(small, memory=memory, uploads=uploads), small=small
         )
@@ -164,6 +166,7 @@ class LocalStore:
     async def _close(self, threads: FairThreads) -> None:
         folder = self._folder
         folder.carrier = None
+        folder.cache.clear()
         self._writer.on_replaced = lambda: None
         if self._reopening is not None:
             self._reopening.cancel()
