@@ -171,6 +171,37 @@ async def test_a_range_of_a_blob_of_one_block_is_checked_by_its_digest(
         await whole(store, digest, 1)
 
 
+@pytest.mark.parametrize("size", [MIB, SIZE])
+async def test_damage_is_noticed_in_a_blob_that_was_read_whole_before(
+    store: LocalStore, tmp_path: Path, size: int
+) -> None:
+    data = content(size)
+    digest = await stored(store, data)
+    for _ in range(3):
+        assert await whole(store, digest) == data
+    path = tmp_path / "files" / "blobs" / digest.hex()[:2] / digest.hex()
+    flip(path, size - 1)
+    for offset in (0, size - 1):
+        with pytest.raises(BlobCorrupt):
+            await whole(store, digest, offset)
+    flip(path, size - 1)
+    assert await whole(store, digest) == data
+
+
+async def test_another_file_with_checksums_of_its_own_is_not_the_blob_that_was_read_before(
+    store: LocalStore, blob: Path
+) -> None:
+    digest = await stored(store)
+    assert await whole(store, digest) == DATA
+    other = content(SIZE, seed=2)
+    for path, data in ((blob, other), (blob.with_name(f"{blob.name}.crc32c"), checksums_of(other))):
+        fresh = path.with_name("fresh")
+        fresh.write_bytes(data)
+        fresh.replace(path)
+    with pytest.raises(BlobCorrupt):
+        await whole(store, digest)
+
+
 async def test_a_blob_that_was_cut_is_noticed_from_any_offset(store: LocalStore, blob: Path) -> None:
     digest = await stored(store)
     cut(blob, 2 * MIB)
