@@ -1,5 +1,6 @@
 """Damage on the disk: of the committed bytes of an upload, and of large blobs."""
 
+import asyncio
 import os
 import random
 from collections.abc import Callable
@@ -200,6 +201,23 @@ async def test_another_file_with_checksums_of_its_own_is_not_the_blob_that_was_r
         fresh.replace(path)
     with pytest.raises(BlobCorrupt):
         await whole(store, digest)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_read_that_is_cancelled_leaves_no_file_open(
+    store: LocalStore, tmp_path: Path, deleted: bool
+) -> None:
+    for steps in range(25):
+        data = content(SIZE, seed=steps)
+        digest = await stored(store, data)
+        reading = asyncio.create_task(whole(store, digest))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if deleted:
+            await store.blobs.delete(digest)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        assert open_files(tmp_path / "files") == []
 
 
 async def test_a_blob_that_was_cut_is_noticed_from_any_offset(store: LocalStore, blob: Path) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
@@ -45,7 +45,7 @@ class LocalBlobs:
         Without checksums, which blobs of earlier versions do not have, only the SHA-256 of the whole is
         checked, before the last block is given. Those checksums are made on that occasion.
         """
-        found = self.cached(digest) or await self._find(digest)
+        found = self.cached(digest) or await self._find(digest, offset)
         if isinstance(found, bytes):
             if offset > len(found):
                 raise BlobCorrupt
@@ -53,24 +53,30 @@ class LocalBlobs:
                 yield found[offset : offset + self._piece]
                 offset += self._piece
             return
-        async with aclosing(self._pieces(found, offset)) as pieces:
+        async with aclosing(self._pieces(found)) as pieces:
             async for piece in pieces:
                 yield piece
                 del piece  # the next one comes in its place
 
-    async def _pieces(self, blob: LargeBlob, offset: int) -> AsyncGenerator[bytes, None]:
+    async def _pieces(self, found: "_Opened") -> AsyncGenerator[bytes, None]:
         """Those of a large blob, which is closed at the end."""
-        folder = self._folder
+        folder, blob, blocks = self._folder, found.blob, found.blocks
+        pieces = found.pieces
+        del found
         try:
-            blocks = Blocks(blob, offset, self._hashed, piece=self._piece)
-            while not blocks.ended:
-                pieces = deque(await folder.run(blocks.next))
+            while True:
                 if blocks.made is not None and blob.size > BLOCK_BYTES:
                     await to_end(asyncio.ensure_future(self._keep_checksums(blob.digest, blocks.made)))
                 while pieces:  # none of them is kept here once it was given
                     yield pieces.popleft()
+                if blocks.ended:
+                    return
+                pieces.extend(await folder.run(blocks.next))
         finally:
-            await folder.close(blob.close)
+            if blob.closes_fast():
+                blob.close()
+            else:
+                await folder.close(blob.close)
 
     def cached(self, digest: bytes) -> bytes | None:
         return self._folder.cache.get(digest)
@@ -80,8 +86,7 @@ class LocalBlobs:
         folder = self._folder
         record = await folder.run(folder.segments.find, digest)
         if record is None:
-            blob = await folder.run(self._open, digest)
-            await folder.close(blob.close)
+            await folder.run(self._check_there, digest)
             yield folder.path(digest)
             return
         path = folder.incoming / secrets.token_hex(16)
@@ -131,15 +136,15 @@ class LocalBlobs:
         except ConexionesError:
             log.warning("The checksums of %s could not be kept", digest.hex(), exc_info=True)
 
-    async def _find(self, digest: bytes) -> bytes | LargeBlob:
-        """A small blob, checked, or a large one, open."""
+    async def _find(self, digest: bytes, offset: int) -> "bytes | _Opened":
+        """A small blob, checked, or a large one, open, of which the block with the offset was read."""
         with self._folder.cache.reading(digest) as reading:
-            job = self._folder.submit(self._found, digest)
+            job = self._folder.submit(self._found, digest, offset)
             try:
                 found = await finish(job)
             except asyncio.CancelledError:
-                if job.exception() is None and isinstance(late := job.result(), LargeBlob):
-                    await self._folder.close(late.close)
+                if job.exception() is None and isinstance(late := job.result(), _Opened):
+                    late.blob.close()
                 raise
             if isinstance(found, bytes):
                 reading.keep(found, len(found))
@@ -147,9 +152,17 @@ class LocalBlobs:
 
     # For threads.
 
-    def _found(self, digest: bytes) -> bytes | LargeBlob:
+    def _found(self, digest: bytes, offset: int) -> "bytes | _Opened":
         record = self._folder.segments.find(digest)
-        return self._open(digest) if record is None else self._folder.segments.read(record)
+        if record is not None:
+            return self._folder.segments.read(record)
+        blob = self._open(digest)
+        try:
+            blocks = Blocks(blob, offset, self._hashed, piece=self._piece)
+            return _Opened(blob, blocks, deque(() if blocks.ended else blocks.next()))
+        except BaseException:
+            blob.close()
+            raise
 
     def _open(self, digest: bytes) -> LargeBlob:
         folder = self._folder
@@ -158,6 +171,9 @@ class LocalBlobs:
         except FileNotFoundError as cause:
             folder.check_there()
             raise BlobCorrupt from cause
+
+    def _check_there(self, digest: bytes) -> None:
+        self._open(digest).close()
 
     def _inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         blob = self._open(digest)
@@ -200,3 +216,11 @@ class LocalBlobs:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+
+
+class _Opened(NamedTuple):
+    """A large blob that is open, and the pieces of the first block."""
+
+    blob: LargeBlob
+    blocks: Blocks
+    pieces: deque[bytes]

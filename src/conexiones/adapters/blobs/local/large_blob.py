@@ -91,6 +91,10 @@ class LargeBlob(NamedTuple):
     def close(self) -> None:
         os.close(self.descriptor)
 
+    def closes_fast(self) -> bool:
+        """Whether the file has a name: closing one that was deleted frees its space."""
+        return os.fstat(self.descriptor).st_nlink > 0
+
 
 class Blocks:
     """Reads a blob from an offset to its end, each block in pieces of at most `piece` bytes. Used by one

@@ -19,11 +19,11 @@ To publish, a file is renamed to its marker, fsynced, and linked under its diges
 part. The marker is removed when the catalog refers to the blob. So the next start need not look at all blobs:
 each marker that a crash left names a blob of which the catalog may not know.
 
-Whatever is read of a blob is checked before it is given: small blobs by their SHA-256 (they may stay in memory
-then), and others block by block. The first time that a process reads a large blob from the beginning to the
-end, it checks the SHA-256, too; and again if the file has changed since. Blobs of one block have a checksum in
-memory from then on. Blobs that a version without checksums stored get them when they are first read whole;
-until then other ranges of them are not checked.
+Whatever is read of a blob is checked before it is given: small blobs by their SHA-256 (then they may stay in
+memory), and others block by block. The first time that a process reads a large blob from the beginning to
+the end, it checks the SHA-256, too; and again if the file has changed since. From then on, blobs of one block
+have a checksum in memory. Blobs that a version without checksums stored get them when they are first read
+whole; until then other ranges of them are not checked.
 """
 
 import asyncio
