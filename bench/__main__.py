@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from bench.measures import Results
 from bench.peers.server_process import ROOT
 from bench.report import publish
-from bench.rows import Bench, access, catalog, images, renditions, transfers, uploads, users
+from bench.rows import Bench, access, catalog, images, reads, renditions, transfers, uploads, users
 
 ROWS: dict[str, Callable[[Bench], None]] = {
     "gibibyte": uploads.run_gibibyte,
@@ -29,6 +29,8 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "sizes": uploads.run_sizes,
     "access": access.run,
     "renditions": renditions.run,
+    "hot": reads.run_hot,
+    "originals": reads.run_originals,
 }
 
 BUILD = ROOT / "build" / "bench"

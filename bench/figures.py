@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.measures import Results
-from bench.rows import catalog, images, renditions, transfers, uploads, users
+from bench.rows import catalog, images, reads, renditions, transfers, uploads, users
 
 Compute = Callable[[Results], float]
 
@@ -109,6 +109,22 @@ FIGURES = [
         ratio(users.ROW, users.OURS, uploads.AIO),
         least=True,
     ),
+    *(
+        Figure(
+            f"{what} per second, asked for before, with a token / GetUser with one",
+            1,
+            ratio(reads.HOT, what, reads.GET_USER),
+            least=True,
+        )
+        for what in (reads.ORIGINAL, reads.RENDITION, reads.SAME, reads.HEAD)
+    ),
+    Figure(
+        "originals of 2 MB, bytes per second / nginx",
+        0.7,
+        ratio(reads.MEGABYTES, reads.OURS, reads.NGINX),
+        least=True,
+    ),
+    Figure("original of 1 GiB, the same", 0.7, ratio(reads.GIBIBYTE, reads.OURS, reads.NGINX), least=True),
     Figure(
         "10 KB images per second, 1,000,000 images in the catalog / empty catalog",
         0.9,

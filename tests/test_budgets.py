@@ -18,6 +18,7 @@ def test_what_is_given_out_fits_the_memory(memory: int) -> None:
         settings.message_budget
         + budgets.uploads
         + budgets.replies
+        + budgets.hot
         + settings.max_calls * 2 * budgets.window
         + settings.decode_memory * settings.decode_workers
     )

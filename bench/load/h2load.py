@@ -1,4 +1,4 @@
-"""Load by h2load, an HTTP/2 client in C that sends bodies from a file."""
+"""Load by h2load, a client of HTTP/2 and HTTP/1.1 in C: gRPC calls with bodies from a file, and GETs."""
 
 import re
 import shutil
@@ -37,15 +37,37 @@ def h2load(
     h2load does not report the gRPC status, which is in the trailers. So the caller has to check what was
     stored.
     """
+    options = ["-m", str(streams), "-d", str(body)]
+    headers = ("content-type: application/grpc", "te: trailers", *headers)
+    return read(_run(f"http://{address}{path}", requests, connections, options, headers), requests)
+
+
+def gets(
+    url: str,
+    *,
+    requests: int,
+    connections: int,
+    streams: int | None,
+    headers: Sequence[str] = (),
+    method: str = "GET",
+) -> Load:
+    """Makes requests without a body, `streams` at a time on each connection over HTTP/2, or one over HTTP/1.1
+    where that is None. Raises Failed unless the status of all is 200 to 399."""
+    options = ["--h1"] if streams is None else ["-m", str(streams)]
+    if method != "GET":
+        headers = (f":method: {method}", *headers)
+    return read(_run(url, requests, connections, options, headers), requests)
+
+
+def _run(url: str, requests: int, connections: int, options: Sequence[str], headers: Sequence[str]) -> str:
     program = shutil.which("h2load")
     if program is None:
         raise Failed("h2load is missing: apt install nghttp2-client")
-    command = [program, "-n", str(requests), "-c", str(connections), "-m", str(streams), "-d", str(body)]
-    for header in ("content-type: application/grpc", "te: trailers", *headers):
+    command = [program, "-n", str(requests), "-c", str(connections), *options]
+    for header in headers:
         command += ["-H", header]
-    command.append(f"http://{address}{path}")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    return read(done.stdout + done.stderr, requests)
+    done = subprocess.run([*command, url], capture_output=True, text=True, check=False, timeout=600)
+    return done.stdout + done.stderr
 
 
 def read(text: str, requests: int) -> Load:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from conexiones.adapters.audit.file import AuditFile
 from conexiones.adapters.blobs.local.store import LocalStore
@@ -15,6 +16,7 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.adapters.system import admin_token
+from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.certificate_rules import read_rules
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
 from conexiones.domain.access.certificates import Certificates, name_of
@@ -62,6 +64,9 @@ from conexiones.watched_files import WatchedFiles
 CATALOG = "catalog.sqlite3"
 """The name of the catalog's file in the data folder."""
 
+HOT_BYTES = 16 << 10
+"""For each so many bytes of images that are kept in memory, the row of one is kept, too, of about a KiB."""
+
 ACCESS_SWEEP_SECONDS = 30.0
 """The same for credentials, whose last use is noted."""
 
@@ -92,8 +97,9 @@ log = logging.getLogger("conexiones.app")
 def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     """The application. Building it does no I/O: its parts are opened and closed by its lifespan. `steps` are
     further steps of the chain, around all others."""
-    catalog = SqliteCatalog(settings.data_dir / CATALOG)
     budgets = settings.budgets
+    hot: MemoryCache[Any] = MemoryCache(budgets.hot)
+    catalog = SqliteCatalog(settings.data_dir / CATALOG, recent=budgets.hot // HOT_BYTES)
     store = LocalStore(
         settings.data_dir,
         catalog,
@@ -101,6 +107,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         memory=budgets.uploads,
         uploads=settings.max_calls,
         piece=budgets.piece,
+        cache=hot,
     )
     decoder = VipsDecoder(
         workers=settings.decode_workers,
@@ -123,7 +130,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             ready=0,
             nice=BACKGROUND_NICE,
         )
-    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
+    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece, cache=hot)
     credentials = SqliteCredentials(catalog)
     directory = Directory(credentials, allowance=_allowance(settings))
     links = Links(credentials, directory)

@@ -1,7 +1,7 @@
 """What a server does with its memory: one bound for all of its processes, and the budgets that follow.
 
     bound    = processes + budgets
-    budgets  = calls, connections, messages, uploads, replies, and what is left to the decoders
+    budgets  = calls, connections, messages, uploads, replies, hot images, and what is left to the decoders
 
 Each budget has a share of what the processes leave, and a limit above which more memory would be of no use. A
 setting that the operator has given stays as it is, and takes its part from the decoders.
@@ -48,8 +48,9 @@ _FOR_BACKGROUND = 1024 * MIB
 LEAST_WINDOW, LARGEST_WINDOW = 64 << 10, MIB
 """Bytes of the window of a stream. RFC 9113 begins with 64 KiB."""
 
-LARGEST_PIECE = 256 << 10
-"""Bytes of a piece of a download. Larger ones are no faster."""
+PIECE, LARGEST_PIECE = 256 << 10, 512 << 10
+"""Bytes of a piece of a download. The larger one, where there is memory for it, takes a twentieth less of the
+processor."""
 
 HEAP = 32 * MIB
 """What Envoy's allocator hands out while nobody calls."""
@@ -61,12 +62,14 @@ _SHARES = {
     "messages": 0.2,
     "uploads": 0.08,
     "replies": 0.11,
+    "hot": 0.02,
 }
 """The parts of what the processes leave. What is left of that, and what a budget has no use for, is for the
 decoders."""
 
 _MOST_FOR_UPLOADS = 192 * MIB
 _MOST_FOR_REPLIES = 384 * MIB
+_MOST_FOR_HOT = 96 * MIB
 
 
 class DoesNotFit(ValueError):
@@ -151,6 +154,7 @@ def _taken(values: Mapping[str, Any]) -> int:
         + values["message_budget"]
         + budgets.uploads
         + budgets.replies
+        + budgets.hot
     )
     return taken
 
@@ -167,6 +171,7 @@ class Budgets:
 
     uploads: buffers of all images on their way to the disk.
     replies: pieces of downloads, and other large replies, on their way to clients.
+    hot: small images and renditions that were asked for of late.
     piece: a piece of a download.
     has_background: whether there is a decoder for work in the background. Without it, that waits for others.
     heap: what Envoy's allocator, which Python inside has too, may hand out: all but the decoders' budgets.
@@ -179,6 +184,7 @@ class Budgets:
 
     uploads: int
     replies: int
+    hot: int
     piece: int
     window: int
     connection_window: int
@@ -194,7 +200,8 @@ class Budgets:
         return cls(
             uploads=min(_MOST_FOR_UPLOADS, int(rest * _SHARES["uploads"])),
             replies=min(_MOST_FOR_REPLIES, int(rest * _SHARES["replies"])),
-            piece=min(LARGEST_PIECE, window),
+            hot=min(_MOST_FOR_HOT, int(rest * _SHARES["hot"])),
+            piece=min(max(PIECE, window // 2), LARGEST_PIECE, window),
             window=window,
             connection_window=8 * window,
             streams=max(LEAST_STREAMS, min(MOST_STREAMS, memory // STREAMS_FOR)),

@@ -116,6 +116,10 @@ class Gallery:
                 raise errors.ImageNotFound(field="id")
         await self._renditions.forget(image.digest)
 
+    def cached(self, image: ImageRecord) -> bytes | None:
+        """All of the bytes if they are in memory."""
+        return self._blobs.cached(image.digest)
+
     def read(self, image: ImageRecord, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """The bytes of a range with their offsets, in pieces.
 

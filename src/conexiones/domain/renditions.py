@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, get_args
 
@@ -21,7 +21,7 @@ from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.decoder import Decoder, Turn
 from conexiones.ports.records import Fit, ImageRecord, Recipe, Rendered, RenditionFormat
-from conexiones.ports.renditions import RenditionCache, RenditionFile
+from conexiones.ports.renditions import CachedRendition, RenditionCache, RenditionFile
 from conexiones.shares import SERVER, Caller
 
 FITS: Final[dict[str, Fit]] = {fit: fit for fit in get_args(Fit)}
@@ -86,6 +86,12 @@ class Renditions:
         self._limits = limits
         self._flights: Flights[RenditionFile] = Flights(decoder, dropped=lambda file: file.close())
         self._forgotten = 0  # how often `forget` was called
+
+    def cached(self, image: ImageRecord, wanted: Wanted, *, within: str = "") -> CachedRendition | None:
+        """A rendition of a stored image if it is in memory. Raises InvalidField and NoRendition."""
+        recipe = resolved(image, wanted, within=within)
+        self._check_pixels(image, recipe)
+        return self._cache.cached(image.digest, _name(recipe))
 
     @asynccontextmanager
     async def open(
@@ -186,4 +192,9 @@ def _one_of(words: Sequence[str]) -> str:
 
 def _name(recipe: Recipe) -> str:
     """The name under which a rendition is kept. Those that another JUDGE made are not found."""
-    return hashlib.sha256(f"{JUDGE}{astuple(recipe)!r}".encode()).hexdigest()[:32]
+    return _name_by(JUDGE, recipe)
+
+
+@lru_cache(maxsize=1024)
+def _name_by(judge: int, recipe: Recipe) -> str:
+    return hashlib.sha256(f"{judge}{astuple(recipe)!r}".encode()).hexdigest()[:32]

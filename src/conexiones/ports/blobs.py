@@ -19,6 +19,10 @@ class Blobs(Protocol):
     def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
         """The bytes from an offset on, in pieces of at most 1 MiB."""
 
+    def cached(self, digest: bytes) -> bytes | None:
+        """All of the bytes if they are in memory, as those of small blobs are that were read of late. A blob
+        that was deleted is not."""
+
     def local(self, digest: bytes) -> AbstractAsyncContextManager[Path]:
         """A local file of the bytes while the context lasts, to be read only."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from conexiones.ports.records import Rendered
 
@@ -23,11 +23,22 @@ class RenditionFile(Protocol):
         """Lets the rendition go. Nobody may be reading it."""
 
 
+class CachedRendition(NamedTuple):
+    """A rendition, and all of its bytes."""
+
+    rendered: Rendered
+    content: bytes
+
+
 class RenditionCache(Protocol):
     """Renditions by the digest of the image and a name; the least recently used are dropped first.
 
     Nothing is durable, as all of it can be made again. What `get` gives is whole and undamaged.
     """
+
+    def cached(self, digest: bytes, name: str) -> CachedRendition | None:
+        """The kept rendition of that name if it is in memory, as small ones are that were given of late. One
+        that was dropped is not."""
 
     async def get(self, digest: bytes, name: str) -> RenditionFile | None:
         """The kept rendition of that name (1 to 64 hexadecimal digits), or None."""

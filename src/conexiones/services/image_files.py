@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import parse_qsl
 
 from conexiones.domain.gallery import Gallery, etag
@@ -28,7 +28,8 @@ class File:
     """A file to be served. `chosen` says that the client's Accept header decided its format. `id_name` is a
     name of the id and an extension; `name` is made from that of the file it came from, empty if it had none.
 
-    `read` takes an offset and a limit, 0 for none, and gives pieces with their offsets.
+    `read` takes an offset and a limit, 0 for none, and gives pieces with their offsets. `content` are all of
+    the bytes, if they are in memory.
     """
 
     id_name: str
@@ -39,6 +40,7 @@ class File:
     attached: bool
     chosen: bool
     read: Read
+    content: bytes | None = None
 
 
 class ImageFiles:
@@ -59,14 +61,10 @@ class ImageFiles:
         """
         if not _ID.fullmatch(image_id):
             raise ImageNotFound(field="id")
-        options = _parsed(query)
-        attached = _flag(options, "download")
-        asked = options.keys() - {"download"}
-        chosen = bool(asked) and options.get("format", "auto") == "auto" and not _flag(options, "animated")
-        wanted = _wanted(options, accepted if chosen else "")
+        asked = _asked(query, accepted)
         image = await self._gallery.get(image_id, by=by)
 
-        def file(format: str, size: int, sha256: bytes, read: Read) -> File:
+        def file(format: str, size: int, sha256: bytes, read: Read, content: bytes | None = None) -> File:
             converted = format != image.format
             return File(
                 id_name=f"{image.id}.{extension(format)}",
@@ -74,17 +72,22 @@ class ImageFiles:
                 content_type=media_type(format),
                 size=size,
                 etag=etag(sha256),
-                attached=attached,
-                chosen=chosen,
+                attached=asked.attached,
+                chosen=asked.chosen,
                 read=read,
+                content=content,
             )
 
-        if not asked:
-            yield file(image.format, image.size, image.digest, partial(self._gallery.read, image))
-            return
-        async with self._renditions.open(image, wanted, caller=caller) as rendition:
-            rendered = rendition.rendered
-            yield file(rendered.format, rendered.size, rendered.sha256, rendition.read)
+        if asked.wanted is None:
+            read, content = partial(self._gallery.read, image), self._gallery.cached(image)
+            yield file(image.format, image.size, image.digest, read, content)
+        elif cached := self._renditions.cached(image, asked.wanted):
+            rendered, content = cached
+            yield file(rendered.format, rendered.size, rendered.sha256, partial(_read, content), content)
+        else:
+            async with self._renditions.open(image, asked.wanted, caller=caller) as rendition:
+                rendered = rendition.rendered
+                yield file(rendered.format, rendered.size, rendered.sha256, rendition.read)
 
 
 def link_options(wanted: Wanted | None, image: ImageRecord, *, download: bool) -> list[tuple[str, str]]:
@@ -101,6 +104,30 @@ def link_options(wanted: Wanted | None, image: ImageRecord, *, download: bool) -
     if recipe.keep_profile:
         options.append(("profile", "keep"))
     return options
+
+
+async def _read(content: bytes, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
+    yield offset, content[offset : offset + limit if limit else None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a query asks for: as in File, and which rendition, None for the original."""
+
+    attached: bool
+    chosen: bool
+    wanted: Wanted | None
+
+
+@lru_cache(maxsize=512)  # of what is asked for often; a query has at most a KiB
+def _asked(query: str, accepted: str) -> _Asked:
+    """Raises InvalidField."""
+    options = _parsed(query)
+    attached = _flag(options, "download")
+    rendition = bool(options.keys() - {"download"})
+    chosen = rendition and options.get("format", "auto") == "auto" and not _flag(options, "animated")
+    wanted = _wanted(options, accepted if chosen else "")
+    return _Asked(attached, chosen, wanted if rendition else None)
 
 
 def _parsed(query: str) -> dict[str, str]:

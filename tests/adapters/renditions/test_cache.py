@@ -15,6 +15,7 @@ from random import Random
 import pytest
 
 from conexiones.adapters.renditions.cache import BLOCK, FileRenditions
+from conexiones.adapters.system.memory_cache import LARGEST, MemoryCache
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Rendered
 from conexiones.ports.renditions import RenditionFile
@@ -24,8 +25,8 @@ DATA = bytes(range(256)) * 40
 
 
 @asynccontextmanager
-async def cache(root: Path, limit: int = 1 << 20) -> AsyncIterator[FileRenditions]:
-    cache = FileRenditions(root, limit=limit)
+async def cache(root: Path, limit: int = 1 << 20, *, memory: int = 0) -> AsyncIterator[FileRenditions]:
+    cache = FileRenditions(root, limit=limit, cache=MemoryCache(memory))
     await cache.open()
     try:
         yield cache
@@ -237,3 +238,42 @@ async def test_kill_9(tmp_path: Path) -> None:
         names = [f"{number:02x}" for number in range(22)]
         assert await kept(renditions, *names) == names[:20]
         assert len(files(tmp_path)) == 20
+
+
+async def test_small_ones_that_were_given_of_late_are_in_memory(tmp_path: Path) -> None:
+    async with cache(tmp_path, memory=1 << 20) as renditions:
+        for name, data in (("aa", DATA), ("bb", bytes(LARGEST + 1))):
+            (await put(renditions, name, data=data)).close()
+            assert renditions.cached(ONE, name) is None
+            assert await content(await renditions.get(ONE, name), 5) == data[5:]
+        found = renditions.cached(ONE, "aa")
+        assert found
+        assert (found.rendered.size, found.content) == (len(DATA), DATA)
+        assert (renditions.cached(ONE, "bb"), renditions.cached(OTHER, "aa")) == (None, None)
+        await renditions.drop(ONE)
+        assert renditions.cached(ONE, "aa") is None
+
+
+async def test_what_is_in_memory_counts_as_used_on_the_disk(tmp_path: Path) -> None:
+    async with cache(tmp_path, limit=3 * len(DATA) + 1000, memory=1 << 20) as renditions:
+        for name in ("aa", "bb"):
+            (await put(renditions, name)).close()
+        assert await kept(renditions, "aa", "bb") == ["aa", "bb"]
+        assert renditions.cached(ONE, "aa")
+        for name in ("cc", "dd"):
+            (await put(renditions, name)).close()
+            assert renditions.cached(ONE, "aa")
+        assert renditions.cached(ONE, "bb") is None, "it left the disk, and the memory with it"
+
+
+async def test_what_is_dropped_while_it_is_read_does_not_stay_in_memory(tmp_path: Path) -> None:
+    async with cache(tmp_path, memory=1 << 20) as renditions:
+        for _ in range(20):
+            (await put(renditions, "aa")).close()
+            reading = [asyncio.create_task(renditions.get(ONE, "aa")) for _ in range(4)]
+            await asyncio.sleep(0)
+            await renditions.drop(ONE)
+            for file in await asyncio.gather(*reading):
+                if file:
+                    file.close()
+            assert renditions.cached(ONE, "aa") is None

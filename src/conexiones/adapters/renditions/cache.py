@@ -7,7 +7,8 @@
 Files are 0600 and folders 0700. Nothing is fsynced, because all of it can be made again. The bytes of a file
 are checked whenever they are read: one that a crash has torn, or the disk has damaged, is removed. The time
 of the last use is the file's modification time. Only one process may use the root at a time: which files
-there are, and their sizes, is read at the start and then kept in memory.
+there are, and their sizes, is read at the start and then kept in memory. So are the bytes of small ones that
+were given of late.
 
 A file has the bytes of the rendition, and after them a trailer that says what it is: JSON (the fields of
 Rendered, and the CRC-32C of each BLOCK bytes as `crcs`), its length in 4 bytes, big-endian, and MAGIC.
@@ -30,10 +31,11 @@ from typing import NamedTuple, ParamSpec, TypeVar
 import google_crc32c
 
 from conexiones.adapters.system.fair_threads import FairThreads
+from conexiones.adapters.system.memory_cache import LARGEST, MemoryCache
 from conexiones.adapters.system.threads import finish
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Rendered
-from conexiones.ports.renditions import RenditionFile
+from conexiones.ports.renditions import CachedRendition, RenditionFile
 from conexiones.shares import acting_for
 
 THREADS = 4
@@ -59,11 +61,20 @@ _FILE = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{1,64})")
 
 
 class _Open(NamedTuple):
-    """A file that is open for reading, and the checksums of its blocks."""
+    """A file that is open for reading, and the checksums of its blocks. `content` are all of the bytes of a
+    small one."""
 
     rendered: Rendered
     descriptor: int
     crcs: list[int]
+    content: bytes | None = None
+
+
+class _Shown(NamedTuple):
+    """A rendition in memory, and when its file was last used, by time.monotonic."""
+
+    rendition: CachedRendition
+    used: float
 
 
 class KeptFile:
@@ -84,6 +95,10 @@ class KeptFile:
         self._on_damage = on_damage
 
     async def read(self, offset: int = 0) -> AsyncIterator[bytes]:
+        content = self._file.content
+        if content is not None and offset < len(content):
+            yield content[offset:]
+            return
         while offset < self.rendered.size:
             try:
                 block = await self._run(_read_block, self._file, offset // BLOCK)
@@ -101,13 +116,19 @@ class KeptFile:
 
 
 class FileRenditions:
-    """A RenditionCache below the folder `root`, of at most `limit` bytes. Belongs to one event loop."""
+    """A RenditionCache below the folder `root`, of at most `limit` bytes. Belongs to one event loop.
 
-    def __init__(self, root: Path, *, limit: int, piece: int = PIECE) -> None:
+    The bytes of small ones that were given of late are in `cache`, too.
+    """
+
+    def __init__(
+        self, root: Path, *, limit: int, piece: int = PIECE, cache: MemoryCache[_Shown] | None = None
+    ) -> None:
         self._root = root / "renditions"
         self._incoming = self._root / "incoming"
         self._limit = limit
         self._piece = piece
+        self._cache: MemoryCache[_Shown] = cache or MemoryCache(0)
         self._pool: FairThreads | None = None
         # Only the thread of the event loop uses these.
         self._sizes: OrderedDict[Key, int] = OrderedDict()  # bytes of files, the least recently used first
@@ -128,6 +149,8 @@ class FileRenditions:
         pool, self._pool = self._pool, None
         if pool is not None:
             await asyncio.to_thread(pool.shutdown)
+        for key in self._sizes:
+            self._cache.drop(key)
         self._sizes.clear()
         self._names.clear()
         self._total = 0
@@ -136,13 +159,25 @@ class FileRenditions:
         key = (digest, name)
         if key not in self._sizes:
             return None
-        file = await self._run(_opened, self._path(key))
-        if file is None:
-            self._discount(key)
-            return None
+        with self._cache.reading(key) as reading:
+            file = await self._run(_opened, self._path(key))
+            if file is None:
+                self._discount(key)
+                return None
+            if file.content is not None:
+                shown = _Shown(CachedRendition(file.rendered, file.content), time.monotonic())
+                reading.keep(shown, len(file.content))
         if key in self._sizes:
             self._sizes.move_to_end(key)
         return self._kept(key, file)
+
+    def cached(self, digest: bytes, name: str) -> CachedRendition | None:
+        key = (digest, name)
+        shown = self._cache.get(key)
+        if shown is None or time.monotonic() - shown.used > TOUCH_SECONDS:
+            return None  # `get` notes in the file that it was used
+        self._sizes.move_to_end(key)
+        return shown.rendition
 
     def _kept(self, key: Key, file: _Open) -> KeptFile:
         async def remove() -> None:
@@ -184,6 +219,7 @@ class FileRenditions:
         self._total += size
 
     def _discount(self, key: Key) -> None:
+        self._cache.drop(key)
         if key not in self._sizes:
             return
         self._total -= self._sizes.pop(key)
@@ -267,8 +303,9 @@ def _opened(path: Path) -> _Open | None:
         return None
     try:
         file = _Open(*_read_trailer(descriptor))
-        if file.rendered.size:
-            _read_block(file, 0)
+        first = _read_block(file, 0) if file.rendered.size else b""
+        if len(first) == file.rendered.size <= LARGEST:
+            file = file._replace(content=first)
         if time.time() - os.fstat(descriptor).st_mtime > TOUCH_SECONDS:
             os.utime(descriptor)
         return file

@@ -1,6 +1,7 @@
 """What the headers of a request ask for, by RFC 9110: conditions, ranges, content negotiation."""
 
 import re
+from functools import lru_cache
 
 from conexiones.image_formats import media_type
 
@@ -42,8 +43,13 @@ def negotiated(accept: str) -> str:
 
     A wildcard does not count: a client that sends only that may not know these formats.
     """
+    return _negotiated(accept[:_MAX_ACCEPT]) if accept else ""
+
+
+@lru_cache(maxsize=128)  # there are few browsers
+def _negotiated(accept: str) -> str:
     likes = {}
-    for part in accept[:_MAX_ACCEPT].lower().split(","):
+    for part in accept.lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
         likes[media] = _weight(parameters)
     best, found = 0.0, ""

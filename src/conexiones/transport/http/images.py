@@ -5,12 +5,14 @@ is opened as a page can run nothing and load nothing.
 """
 
 import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from conexiones.errors import MalformedRequest, OffsetOutOfRange
 from conexiones.principals import LINK, Principal
 from conexiones.services.image_files import File, ImageFiles
 from conexiones.transport.chain.call import Call, Headers
+from conexiones.transport.chain.replies import FREE
 from conexiones.transport.http.conditions import byte_range, negotiated, none_match
 from conexiones.transport.http.disposition import disposition
 from conexiones.transport.http.problem import HttpAnswer
@@ -28,6 +30,9 @@ SAFE = [
 
 CACHE = b"private, max-age=31536000, immutable"
 """The bytes at an address never change. `private`, since a shared cache would give them to anyone."""
+
+SMALL = FREE
+"""Bytes of the largest file that is sent as a whole, without memory being held for it."""
 
 LINK_CACHE = "private, max-age={seconds}, immutable"
 """Of what a signed link opened: nobody keeps it for longer than the link works."""
@@ -66,8 +71,6 @@ class ImagesOverHttp:
 
     async def _send(self, call: Call, file: File, part: tuple[int, int] | None) -> None:
         start, end = part or (0, file.size)
-        if call.verb != "HEAD":
-            await call.room_for_all("stream")
         kind = "attachment" if file.attached else "inline"
         headers = [
             *self._headers(file, call.principal),
@@ -77,23 +80,14 @@ class ImagesOverHttp:
         ]
         if part:
             headers.append((b"content-range", f"bytes {start}-{end - 1}/{file.size}".encode()))
-        if isinstance(call.answer, HttpAnswer):
-            call.answer.begun = True
-        await call.send(
-            {
-                "type": "http.response.start",
-                "status": 206 if part else 200,
-                "headers": headers,
-                "trailers": False,
-            }
-        )
-        if call.verb != "HEAD":
-            async with aclosing(file.read(start, end - start)) as pieces:
-                async for _, data in pieces:
-                    sending = call.send_piece(data)
-                    del data
-                    await sending
-        await call.send({"type": "http.response.body", "body": b"", "more_body": False})
+        status = 206 if part else 200
+        if call.verb == "HEAD" or start == end:
+            await call.respond(status, headers, b"")
+        elif file.size <= SMALL:
+            await call.respond(status, headers, await _content(file, start, end))
+        else:
+            await call.room_for_all("stream")
+            await _stream(call, status, headers, file.read(start, end - start))
 
     def _headers(self, file: File, principal: Principal) -> Headers:
         cache = CACHE
@@ -107,6 +101,27 @@ class ImagesOverHttp:
             *([(b"vary", b"accept")] if file.chosen else []),
             *self._safe,
         ]
+
+
+async def _content(file: File, start: int, end: int) -> bytes:
+    if file.content is not None:
+        return file.content[start:end]
+    async with aclosing(file.read(start, end - start)) as pieces:
+        return b"".join([data async for _, data in pieces])
+
+
+async def _stream(
+    call: Call, status: int, headers: Headers, pieces: AsyncGenerator[tuple[int, bytes], None]
+) -> None:
+    if isinstance(call.answer, HttpAnswer):
+        call.answer.begun = True
+    await call.send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
+    async with aclosing(pieces):
+        async for _, data in pieces:
+            sending = call.send_piece(data)
+            del data
+            await sending
+    await call.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _text(call: Call, name: bytes) -> str:

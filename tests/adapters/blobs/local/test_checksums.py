@@ -1,5 +1,6 @@
 """Damage on the disk: of the committed bytes of an upload, and of large blobs."""
 
+import asyncio
 import os
 import random
 from collections.abc import Callable
@@ -169,6 +170,54 @@ async def test_a_range_of_a_blob_of_one_block_is_checked_by_its_digest(
     flip(blob, 0)
     with pytest.raises(BlobCorrupt):
         await whole(store, digest, 1)
+
+
+@pytest.mark.parametrize("size", [MIB, SIZE])
+async def test_damage_is_noticed_in_a_blob_that_was_read_whole_before(
+    store: LocalStore, tmp_path: Path, size: int
+) -> None:
+    data = content(size)
+    digest = await stored(store, data)
+    for _ in range(3):
+        assert await whole(store, digest) == data
+    path = tmp_path / "files" / "blobs" / digest.hex()[:2] / digest.hex()
+    flip(path, size - 1)
+    for offset in (0, size - 1):
+        with pytest.raises(BlobCorrupt):
+            await whole(store, digest, offset)
+    flip(path, size - 1)
+    assert await whole(store, digest) == data
+
+
+async def test_another_file_with_checksums_of_its_own_is_not_the_blob_that_was_read_before(
+    store: LocalStore, blob: Path
+) -> None:
+    digest = await stored(store)
+    assert await whole(store, digest) == DATA
+    other = content(SIZE, seed=2)
+    for path, data in ((blob, other), (blob.with_name(f"{blob.name}.crc32c"), checksums_of(other))):
+        fresh = path.with_name("fresh")
+        fresh.write_bytes(data)
+        fresh.replace(path)
+    with pytest.raises(BlobCorrupt):
+        await whole(store, digest)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_read_that_is_cancelled_leaves_no_file_open(
+    store: LocalStore, tmp_path: Path, deleted: bool
+) -> None:
+    for steps in range(25):
+        data = content(SIZE, seed=steps)
+        digest = await stored(store, data)
+        reading = asyncio.create_task(whole(store, digest))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if deleted:
+            await store.blobs.delete(digest)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        assert open_files(tmp_path / "files") == []
 
 
 async def test_a_blob_that_was_cut_is_noticed_from_any_offset(store: LocalStore, blob: Path) -> None:

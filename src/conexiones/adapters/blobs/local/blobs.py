@@ -1,20 +1,21 @@
 """The Blobs of a data folder."""
 
 import asyncio
-import hashlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
+from conexiones.adapters.blobs.local.large_blob import Blocks, Hashed, LargeBlob
 from conexiones.adapters.system.disk import sync_folder, write_durably
+from conexiones.adapters.system.threads import finish
 from conexiones.direct_file import DirectFile
 from conexiones.errors import BlobCorrupt, ConexionesError
 from conexiones.ports.staging import Content
@@ -35,44 +36,49 @@ class LocalBlobs:
         """Blobs are given in pieces of at most `piece` bytes."""
         self._folder = folder
         self._piece = piece
+        self._hashed = Hashed()
 
     async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
-        """As in the port. Each block is checked before it is given, and the last piece of what is read from
-        its first block on is given only if the whole has the digest.
+        """As in the port. Of a large blob, each block is checked before it is given (large_blob.py).
 
-        Without checksums, which blobs of earlier versions do not have, only the latter is checked. Those
-        checksums are made on that occasion.
+        Without checksums, which blobs of earlier versions do not have, only the SHA-256 of the whole is
+        checked, before the last block is given. Those checksums are made on that occasion.
         """
-        folder = self._folder
-        record = await folder.run(folder.segments.find, digest)
-        if record is not None:
-            if offset > record.size:
+        found = self.cached(digest) or await self._find(digest, offset)
+        if isinstance(found, bytes):
+            if offset > len(found):
                 raise BlobCorrupt
-            data = await folder.run(folder.segments.read, record)
-            while offset < record.size:
-                yield data[offset : offset + self._piece]
+            while offset < len(found):
+                yield found[offset : offset + self._piece]
                 offset += self._piece
             return
-        blob = await folder.run(self._open, digest)
+        async with aclosing(self._pieces(found)) as pieces:
+            async for piece in pieces:
+                yield piece
+                del piece  # the next one comes in its place
+
+    async def _pieces(self, found: "_Opened") -> AsyncGenerator[bytes, None]:
+        """Those of a large blob, which is closed at the end."""
+        folder, blob, blocks = self._folder, found.blob, found.blocks
+        pieces = found.pieces
+        del found
         try:
-            if offset > blob.size:
-                raise BlobCorrupt
-            start = offset - offset % BLOCK_BYTES
-            checks = _Checks(blob, whole=start == 0)
-            while start < blob.size and offset < blob.size:
-                block = await folder.run(_read_block, blob, start, checks)
-                skip, start = offset - start, start + len(block)
-                if checks.sha is not None and start == blob.size:
-                    if checks.sha.digest() != digest:
-                        raise BlobCorrupt
-                    if checks.made is not None:
-                        await to_end(asyncio.ensure_future(self._keep_checksums(digest, checks.made)))
-                for at in range(skip, len(block), self._piece):
-                    yield block[at : at + self._piece]
-                del block  # the next one comes in its place
-                offset = start
+            while True:
+                if blocks.made is not None and blob.size > BLOCK_BYTES:
+                    await to_end(asyncio.ensure_future(self._keep_checksums(blob.digest, blocks.made)))
+                while pieces:  # none of them is kept here once it was given
+                    yield pieces.popleft()
+                if blocks.ended:
+                    return
+                pieces.extend(await folder.run(blocks.next))
         finally:
-            await folder.close(partial(os.close, blob.descriptor))
+            if blob.closes_fast():
+                blob.close()
+            else:
+                await folder.close(blob.close)
+
+    def cached(self, digest: bytes) -> bytes | None:
+        return self._folder.cache.get(digest)
 
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
@@ -127,27 +133,48 @@ class LocalBlobs:
         except ConexionesError:
             log.warning("The checksums of %s could not be kept", digest.hex(), exc_info=True)
 
+    async def _find(self, digest: bytes, offset: int) -> "bytes | _Opened":
+        """A small blob, checked, or a large one, open, of which the block with the offset was read."""
+        with self._folder.cache.reading(digest) as reading:
+            job = self._folder.submit(self._found, digest, offset)
+            try:
+                found = await finish(job)
+            except asyncio.CancelledError:
+                if job.exception() is None and isinstance(late := job.result(), _Opened):
+                    late.blob.close()
+                raise
+            if isinstance(found, bytes):
+                reading.keep(found, len(found))
+            return found
+
     # For threads.
 
-    def _open(self, digest: bytes) -> "_Blob":
-        """A large blob. Its checksums are looked for first: they are there before it, and go after it."""
-        checksums = None
-        with suppress(FileNotFoundError):
-            checksums = Checksums.unpack(self._folder.checksums_path(digest).read_bytes())
+    def _found(self, digest: bytes, offset: int) -> "bytes | _Opened":
+        record = self._folder.segments.find(digest)
+        if record is not None:
+            return self._folder.segments.read(record)
+        blob = self._open(digest)
         try:
-            descriptor = os.open(self._folder.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+            blocks = Blocks(blob, offset, self._hashed, piece=self._piece)
+            return _Opened(blob, blocks, deque(() if blocks.ended else blocks.next()))
+        except BaseException:
+            blob.close()
+            raise
+
+    def _open(self, digest: bytes) -> LargeBlob:
+        folder = self._folder
+        try:
+            return LargeBlob.open(digest, folder.path(digest), folder.checksums_path(digest))
         except FileNotFoundError as cause:
-            self._folder.check_there()
+            folder.check_there()
             raise BlobCorrupt from cause
-        size = os.fstat(descriptor).st_size
-        if checksums is not None and checksums.size != size:
-            os.close(descriptor)
-            raise BlobCorrupt
-        return _Blob(descriptor, size, checksums)
+
+    def _check_there(self, digest: bytes) -> None:
+        self._open(digest).close()
 
     def _inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         blob = self._open(digest)
-        os.close(blob.descriptor)
+        blob.close()
         try:
             file = DirectFile(self._folder.path(digest))
         except FileNotFoundError as cause:  # deleted a moment ago
@@ -185,7 +212,7 @@ class LocalBlobs:
         """Copies a small blob to that path. False for a large one, which is there, and has a file."""
         record = self._folder.segments.find(digest)
         if record is None:
-            os.close(self._open(digest).descriptor)
+            self._check_there(digest)
             return False
         data = self._folder.segments.read(record)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -194,34 +221,9 @@ class LocalBlobs:
         return True
 
 
-class _Blob(NamedTuple):
-    """A large blob that is open for reading."""
+class _Opened(NamedTuple):
+    """A large blob that is open, and the pieces of the first block."""
 
-    descriptor: int
-    size: int
-    checksums: Checksums | None
-
-
-class _Checks:
-    """What the blocks of a blob are checked by as they are read: their checksums if they are known, and the
-    SHA-256 if all of them are read. `made` are the checksums that are made of all if they are missing."""
-
-    def __init__(self, blob: _Blob, *, whole: bool) -> None:
-        self.known = blob.checksums
-        self.sha = hashlib.sha256() if whole else None
-        missing = self.known is None and blob.size > BLOCK_BYTES
-        self.made = Checksums() if whole and missing else None
-
-
-def _read_block(blob: _Blob, start: int, checks: _Checks) -> bytes:
-    """The block that begins there. Raises BlobCorrupt."""
-    block = os.pread(blob.descriptor, BLOCK_BYTES, start)
-    if len(block) != min(BLOCK_BYTES, blob.size - start):
-        raise BlobCorrupt
-    if checks.known is not None:
-        checks.known.check(start // BLOCK_BYTES, block)
-    if checks.made is not None:
-        checks.made.add(block)
-    if checks.sha is not None:
-        checks.sha.update(block)
-    return block
+    blob: LargeBlob
+    blocks: Blocks
+    pieces: deque[bytes]

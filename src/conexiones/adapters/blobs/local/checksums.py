@@ -3,6 +3,7 @@
 import ctypes
 import struct
 from array import array
+from collections.abc import Iterable
 
 import google_crc32c
 
@@ -54,10 +55,17 @@ class Checksums:
 
     def check(self, number: int, data: bytes | memoryview) -> None:
         """Raises BlobCorrupt if that is not all of the block of that number, counted from 0."""
+        self.check_pieces(number, (data,))
+
+    def check_pieces(self, number: int, pieces: Iterable[bytes | memoryview]) -> None:
+        """The same for a block in pieces."""
         whole = number < len(self.blocks)
-        if len(data) != (BLOCK_BYTES if whole else self.size % BLOCK_BYTES):
+        size = found = 0
+        for data in pieces:
+            size += len(data)
+            found = crc32c(data, found)
+        if size != (BLOCK_BYTES if whole else self.size % BLOCK_BYTES):
             raise BlobCorrupt
-        found = crc32c(data)
         if number < self.first_known:
             self.blocks[number] = found
         elif found != (self.blocks[number] if whole else self.tail):

@@ -12,6 +12,7 @@ from conexiones.adapters.blobs.local.segments import Segments
 from conexiones.adapters.system.ballast import Ballast
 from conexiones.adapters.system.disk import sync_folder
 from conexiones.adapters.system.fair_threads import FairThreads
+from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome, finish
 from conexiones.adapters.writer.client import WriterClient
@@ -28,12 +29,14 @@ T = TypeVar("T")
 class Folder:
     """Before `start_threads` and after `take_threads`, what needs the disk raises StorageUnavailable."""
 
-    def __init__(self, root: Path, catalog: Catalog) -> None:
+    def __init__(self, root: Path, catalog: Catalog, cache: MemoryCache[bytes] | None = None) -> None:
         self.root = root
         self.blobs = root / "blobs"
         self.incoming = root / "incoming"
         self.uploads = root / "uploads"
         self.catalog = catalog
+        self.cache: MemoryCache[bytes] = cache or MemoryCache(0)
+        """Small blobs that were read of late, by their digests."""
         self.counts = ReferenceCounts()
         self.ballast = Ballast(root)
         self.segments = Segments(root / "segments", self.counts)
@@ -116,6 +119,8 @@ class Folder:
                 self.counts.abandon(digest)
                 raise
             done = await finish(job)
+        if not in_catalog:
+            self.cache.drop(digest)
 
     async def _make_deletable(self, digest: bytes) -> None:
         try:

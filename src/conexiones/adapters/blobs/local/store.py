@@ -19,10 +19,11 @@ To publish, a file is renamed to its marker, fsynced, and linked under its diges
 part. The marker is removed when the catalog refers to the blob. So the next start need not look at all blobs:
 each marker that a crash left names a blob of which the catalog may not know.
 
-Whatever is read of a blob is checked before it is given: small blobs and those of one block by their SHA-256,
-others block by block, and by their SHA-256 too when they are read from the beginning to the end. Blobs that
-a version without checksums stored get them when they are first read whole; until then other ranges of them
-are not checked.
+Whatever is read of a blob is checked before it is given: small blobs by their SHA-256 (then they may stay in
+memory), and others block by block. The first time that a process reads a large blob from the beginning to
+the end, it checks the SHA-256, too; and again if the file has changed since. From then on, blobs of one block
+have a checksum in memory. Blobs that a version without checksums stored get them when they are first read
+whole; until then other ranges of them are not checked.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.identity import check_identity, refuse_without_catalog
 from conexiones.adapters.blobs.local.staging import LocalStaging, is_upload_id
 from conexiones.adapters.system.fair_threads import FairThreads
+from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.adapters.writer.client import RESTART_SECONDS, WriterClient
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
@@ -55,7 +57,7 @@ class LocalStore:
     """A Staging and a Blobs in the folder `root`, which is created if it is not there.
 
     Images on their way in have at most `memory` bytes, while there are no more than `uploads` at a time.
-    Blobs are read in pieces of at most `piece` bytes.
+    Blobs are read in pieces of at most `piece` bytes, and small ones are kept in `cache`.
 
     `writer` is the writer of the catalog, if it has one that can carry blobs: a small image then becomes
     durable in one step with its row. The catalog starts it before the store is opened, and stops it after the
@@ -74,8 +76,9 @@ class LocalStore:
         memory: int = MEMORY,
         uploads: int = UPLOADS,
         piece: int = PIECE,
+        cache: MemoryCache[bytes] | None = None,
     ) -> None:
-        self._folder = Folder(root, catalog)
+        self._folder = Folder(root, catalog, cache)
         self.staging: Staging = LocalStaging(
             self._folder, Buffers(small, memory=memory, uploads=uploads), small=small
         )
@@ -164,6 +167,7 @@ class LocalStore:
     async def _close(self, threads: FairThreads) -> None:
         folder = self._folder
         folder.carrier = None
+        folder.cache.clear()
         self._writer.on_replaced = lambda: None
         if self._reopening is not None:
             self._reopening.cancel()

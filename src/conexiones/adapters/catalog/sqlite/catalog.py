@@ -20,6 +20,7 @@ from conexiones.adapters.catalog.sqlite import charges, room, transactions
 from conexiones.adapters.catalog.sqlite.commits import Commits
 from conexiones.adapters.catalog.sqlite.file import connect
 from conexiones.adapters.catalog.sqlite.interruptible import Interruptible
+from conexiones.adapters.catalog.sqlite.recent_images import IMAGES, RecentImages
 from conexiones.adapters.catalog.sqlite.search import Wanted
 from conexiones.adapters.system.disk import storage_error
 from conexiones.adapters.system.presence import Presence
@@ -59,12 +60,14 @@ class SqliteCatalog:
     `writer` belongs to the catalog, which starts and stops it. A store of blobs may use it too, between
     `open` and `close`: an image whose bytes it carries is then added together with them.
 
-    Only one process uses the file, so `changed` watches what this process commits and nothing else. Where
-    several processes shared a catalog, a watcher would have to be told of the others' commits.
+    Only one process uses the file, so `changed` watches what this process commits and nothing else, and
+    `recent` images that were read of late are kept in memory. Where several processes shared a catalog, they
+    would have to be told of each other's commits.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, recent: int = IMAGES) -> None:
         self._path = path
+        self._recent = RecentImages(recent)
         self._turns = Turns(READERS, each=READERS - 1)
         self._open = False
         self.writer = WriterClient(Commits, path)
@@ -87,6 +90,7 @@ class SqliteCatalog:
         """Finishes the writes that wait, and closes the file."""
         if self._open:
             self._open = False
+            self._recent.clear()
             await to_end(asyncio.ensure_future(self._stop()))
             self._wake()
 
@@ -102,7 +106,13 @@ class SqliteCatalog:
         await self.write(image, transactions.insert_images, [transactions.image_row(image)])
 
     async def get_image(self, image_id: str) -> ImageRecord | None:
-        return await self.read(transactions.get_image, image_id)
+        image = self._recent.image(image_id)
+        if image is None or not self._open:
+            mark = self._recent.mark
+            image = await self.read(transactions.get_image, image_id)
+            if image is not None:
+                self._recent.keep_image(image, mark)
+        return image
 
     async def list_images(
         self,
@@ -129,7 +139,14 @@ class SqliteCatalog:
 
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """As in the port. The `update_time` of the user whose image it was moves."""
-        return await self.write(None, transactions.delete_image, image_id, now)
+        try:
+            image = await self.write(None, transactions.delete_image, image_id, now)
+        except BaseException:
+            self._recent.clear()  # it may be deleted all the same
+            raise
+        if image is not None:
+            self._recent.deleted(image)
+        return image
 
     async def put_user(
         self,
@@ -159,10 +176,21 @@ class SqliteCatalog:
         await self.write(None, transactions.set_identity, identity)
 
     async def facts(self, digests: Collection[bytes], *, judge: int = 0) -> dict[bytes, Facts]:
-        return await self.read(transactions.facts_of, digests, judge)
+        sole = next(iter(digests)) if len(digests) == 1 else b""
+        known = self._recent.facts(sole) if self._open and not judge else None
+        if known is not None:
+            return {sole: known}
+        mark = self._recent.mark
+        found = await self.read(transactions.facts_of, digests, judge)
+        if sole in found:
+            self._recent.keep_facts(sole, found[sole], mark)
+        return found
 
     async def put_facts(self, image: ImageRecord, facts: Facts, *, judge: int, now: int) -> None:
-        await self.write(None, transactions.put_facts, image, facts, judge, now)
+        try:
+            await self.write(None, transactions.put_facts, image, facts, judge, now)
+        finally:
+            self._recent.described(image.digest)
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
         return await self.read(transactions.undescribed, before, limit)
