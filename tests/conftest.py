@@ -1,7 +1,7 @@
 """Fixtures for all tests: servers, and clients of them.
 
-Starting a server takes about a second of CPU. So a test uses `shared`, with names and images of its own,
-unless it needs settings (`start`), or stops the server or counts what is on it (`server`).
+Starting a server takes about a second of CPU. So a test uses `shared`, with names and images of its own, or
+`sharing` if it needs settings. One that stops the server or counts what is on it uses `server`, or `start`.
 """
 
 import os
@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -70,22 +71,48 @@ def server(start: Callable[..., Server]) -> Server:
     return start()
 
 
-_SHARED = pytest.StashKey[Server]()
+KEPT = 6
+"""Servers with settings that one process of the tests keeps. The one that was not used for longest goes."""
+
+_SHARED = pytest.StashKey[dict[str, Server]]()
 
 
 @pytest.fixture(scope="session")
 def shared(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server for all tests of this process that use only what they stored themselves."""
     with serve(decode_seconds=DECODE_SECONDS) as server:
-        request.session.stash[_SHARED] = server
+        request.session.stash.setdefault(_SHARED, {})[""] = server
         yield server
 
 
+@pytest.fixture(scope="session")
+def sharing(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
+    """Gives the server that all tests of this process share which need these settings."""
+    servers = request.session.stash.setdefault(_SHARED, {})
+    with ExitStack() as ended:
+        kept: dict[str, ExitStack] = {}  # the one that was used last is the last
+
+        def give(**settings: Any) -> Server:
+            key = repr(sorted(settings.items()))
+            if key not in kept:
+                if len(kept) == KEPT:
+                    oldest = next(iter(kept))
+                    kept.pop(oldest).close()
+                    del servers[oldest]
+                own = ended.enter_context(ExitStack())
+                servers[key] = own.enter_context(serve(**{"decode_seconds": DECODE_SECONDS, **settings}))
+                kept[key] = own
+            kept[key] = kept.pop(key)
+            return servers[key]
+
+        yield give
+
+
 @pytest.fixture(autouse=True)
-def _the_shared_server_is_alive(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that ends the shared server fails itself, and not the tests after it."""
+def _the_shared_servers_are_alive(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that ends a shared server fails itself, and not the tests after it."""
     yield
-    if server := request.session.stash.get(_SHARED, None):
+    for server in request.session.stash.get(_SHARED, {}).values():
         assert psutil.Process(server.pid).status() != psutil.STATUS_ZOMBIE
 
 
