@@ -9,9 +9,9 @@ TIMES = int(os.environ.get("CONEXIONES_EXAMPLES", "1"))
 EVERY_STEP = TIMES > 1
 
 
-def kills(few: int = 2) -> int:
+def kills() -> int:
     """How often something is killed."""
-    return int(os.environ.get("CONEXIONES_KILLS", few))
+    return int(os.environ.get("CONEXIONES_KILLS", "2"))
 
 
 def examples(few: int) -> int:

@@ -19,12 +19,12 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from tests.adapters.blobs.contents import everything, tell_nobody
 from tests.adapters.blobs.local.crash_worker import RESUMED, bytes_of
 from tests.adapters.stored import stored_blobs
-from tests.support.lengths import EVERY_STEP, kills, stride
+from tests.support.lengths import EVERY_STEP, examples, stride
 from tests.support.paths import ROOT
 
 WORKER = ("-m", "tests.adapters.blobs.local.crash_worker")
-ROUNDS = kills(12)
-RESUMABLE_ROUNDS = kills(15)
+ROUNDS = examples(12)
+RESUMABLE_ROUNDS = examples(15)
 STRIDE = 3
 """One of so many changes is tried at a time; `make faults` tries all of them."""
 
