@@ -20,6 +20,7 @@ import pytest
 
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
+from tests.support.costs import Costs
 from tests.support.node import built
 from tests.support.paths import ROOT
 
@@ -35,6 +36,7 @@ DECODE_SECONDS = "60"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shuffle", metavar="SEED", help="shuffle the modules, and the tests of each")
+    parser.addoption("--costs", action="store_true", help="show the CPU seconds of modules and tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -46,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (place(str(item.path)), place(item.nodeid)))
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """What the tests start would inherit it."""
     # Without bytecode, servers and commands compile what they import each time: a fifth of a server's start.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -54,6 +56,8 @@ def pytest_configure() -> None:
     # A shell starts background jobs with SIGINT ignored.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("--costs"):
+        config.pluginmanager.register(Costs())
 
 
 @pytest.fixture
