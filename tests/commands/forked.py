@@ -67,6 +67,8 @@ class _Forks:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                # gRPC reads it when it is imported. Commands set it before, which some show that run `anew`.
+                env={**os.environ, "GRPC_VERBOSITY": "NONE"},
                 pass_fds=[theirs.fileno()],
             )
 
