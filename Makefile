@@ -19,17 +19,21 @@ demo: setup ## start the server, send it a photograph from Python and from Node.
 test: programs setup ## run all tests, in three processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
 	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=3 --dist=worksteal)
 
-faults: programs setup ## run hundreds of transfers over a bad network, and kill servers; CONEXIONES_FAULT_RUNS and _SEED choose
+faults: programs setup ## run hundreds of transfers over a bad network, kill servers, and make up thousands of steps; CONEXIONES_FAULT_RUNS and _SEED choose
 	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} CONEXIONES_KILLS=$${CONEXIONES_KILLS:-10} \
-	CONEXIONES_FILM_BYTES=$${CONEXIONES_FILM_BYTES:-300000000} $(RUN) -m pytest -q $(ARGS) \
-	tests/sdk/test_bad_network.py tests/server/test_killed_under_clients.py \
+	CONEXIONES_EXAMPLES=$${CONEXIONES_EXAMPLES:-20} CONEXIONES_FILM_BYTES=$${CONEXIONES_FILM_BYTES:-300000000} \
+	$(RUN) -m pytest -q $(ARGS) tests/sdk/test_bad_network.py tests/server/test_killed_under_clients.py \
+	tests/server/test_durability.py tests/services/test_upload_service.py tests/access/test_killed.py \
+	tests/adapters/blobs/local/test_crash.py tests/adapters/blobs/local/test_store.py \
+	tests/domain/uploads/test_model.py tests/domain/test_quotas_model.py \
 	tests/page/test_in_browser.py::test_an_upload_goes_on_when_the_server_is_killed_in_the_middle
 
 fuzz: setup ## make up inputs for SECONDS (600), TARGETS="formats rpcs" or all; what was learnt is kept in build/fuzz
 	@$(RUN) -m tests.fuzz $(or $(SECONDS),600) $(TARGETS)
 
 budget: setup ## measure the memory of server and SDKs while 4 GiB go up and come back, and of shapes of traffic
-	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_memory_budgets.py -q -s $(ARGS)
+	@CONEXIONES_PEAK_BYTES=$${CONEXIONES_PEAK_BYTES:-4294967296} $(RUN) -m pytest tests/sdk/test_memory_budgets.py \
+	tests/server/test_memory.py::test_a_long_stream -q -s $(ARGS)
 	@$(RUN) -m tests.server.shapes
 
 attack: setup ## measure what a good client sees during attacks, into docs/security.md; ARGS="idle trickle" runs some

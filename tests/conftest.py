@@ -1,13 +1,16 @@
 """Fixtures for all tests: servers, and clients of them.
 
-Starting a server takes about a second of CPU. So a test uses `shared`, with names and images of its own,
-unless it needs settings (`start`), or stops the server or counts what is on it (`server`).
+Starting a server takes about a second of CPU. So a test uses `shared`, with names and images of its own, or
+`sharing` if it needs settings. One that stops the server or counts what is on it uses `server`, or `start`.
 """
 
+import os
 import random
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -17,6 +20,7 @@ import pytest
 
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
+from tests.support.costs import Costs
 from tests.support.node import built
 from tests.support.paths import ROOT
 
@@ -32,6 +36,7 @@ DECODE_SECONDS = "60"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shuffle", metavar="SEED", help="shuffle the modules, and the tests of each")
+    parser.addoption("--costs", action="store_true", help="show the CPU seconds of modules and tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -43,10 +48,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (place(str(item.path)), place(item.nodeid)))
 
 
-def pytest_configure() -> None:
-    """A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that."""
+def pytest_configure(config: pytest.Config) -> None:
+    """What the tests start would inherit it."""
+    # Without bytecode, servers and commands compile what they import each time: a fifth of a server's start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    # A shell starts background jobs with SIGINT ignored.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("--costs"):
+        config.pluginmanager.register(Costs())
 
 
 @pytest.fixture
@@ -64,22 +75,48 @@ def server(start: Callable[..., Server]) -> Server:
     return start()
 
 
-_SHARED = pytest.StashKey[Server]()
+KEPT = 6
+"""Servers with settings that one process of the tests keeps. The one that was not used for longest goes."""
+
+_SHARED = pytest.StashKey[dict[str, Server]]()
 
 
 @pytest.fixture(scope="session")
 def shared(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server for all tests of this process that use only what they stored themselves."""
     with serve(decode_seconds=DECODE_SECONDS) as server:
-        request.session.stash[_SHARED] = server
+        request.session.stash.setdefault(_SHARED, {})[""] = server
         yield server
 
 
+@pytest.fixture(scope="session")
+def sharing(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
+    """Gives the server that all tests of this process share which need these settings."""
+    servers = request.session.stash.setdefault(_SHARED, {})
+    with ExitStack() as ended:
+        kept: dict[str, ExitStack] = {}  # the one that was used last is the last
+
+        def give(**settings: Any) -> Server:
+            key = repr(sorted(settings.items()))
+            if key not in kept:
+                if len(kept) == KEPT:
+                    oldest = next(iter(kept))
+                    kept.pop(oldest).close()
+                    del servers[oldest]
+                own = ended.enter_context(ExitStack())
+                servers[key] = own.enter_context(serve(**{"decode_seconds": DECODE_SECONDS, **settings}))
+                kept[key] = own
+            kept[key] = kept.pop(key)
+            return servers[key]
+
+        yield give
+
+
 @pytest.fixture(autouse=True)
-def _the_shared_server_is_alive(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that ends the shared server fails itself, and not the tests after it."""
+def _the_shared_servers_are_alive(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that ends a shared server fails itself, and not the tests after it."""
     yield
-    if server := request.session.stash.get(_SHARED, None):
+    for server in request.session.stash.get(_SHARED, {}).values():
         assert psutil.Process(server.pid).status() != psutil.STATUS_ZOMBIE
 
 

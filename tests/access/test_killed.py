@@ -2,7 +2,6 @@
 revoked comes back, and nothing that was acknowledged is lost."""
 
 import asyncio
-import os
 import random
 import sys
 import threading
@@ -18,10 +17,11 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import CreateTicketRequest, GetLim
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.testing import serve
 from tests.support.failures import reason
+from tests.support.lengths import kills
 from tests.support.processes import writers
 from tests.support.waiting import DEADLINE, until
 
-KILLS = int(os.environ.get("CONEXIONES_KILLS", "3"))
+KILLS = kills()
 
 
 class Known:

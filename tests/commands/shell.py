@@ -9,8 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.commands import forked
+
 CLI = [sys.executable, "-m", "conexiones"]
 NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+INTERPRETER = ("PYTHON", "LANG", "LC_")
+"""What begins the names of variables that an interpreter reads when it starts."""
 
 
 class Shell:
@@ -24,6 +30,15 @@ class Shell:
     def __call__(
         self, *arguments: str, status: int = 0, text: bytes = b"", **environ: str
     ) -> subprocess.CompletedProcess[bytes]:
+        """Runs a command in a forked process (tests/commands/forked.py)."""
+        if any(name.startswith(INTERPRETER) for name in environ):
+            return self.anew(*arguments, status=status, text=text, **environ)
+        return _checked(forked.run(arguments, self.folder, self.environ | environ, text), status)
+
+    def anew(
+        self, *arguments: str, status: int = 0, text: bytes = b"", **environ: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs a command as users do, in an interpreter of its own."""
         return self._ran([*CLI, *arguments], status, text, environ)
 
     def bash(
@@ -45,10 +60,7 @@ class Shell:
             capture_output=True,
             check=False,
         )
-        assert ran.returncode == status, ran.stderr.decode()
-        assert b"Traceback" not in ran.stderr
-        assert b"Exception ignored" not in ran.stderr
-        return ran
+        return _checked(ran, status)
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
@@ -58,6 +70,13 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+
+def _checked(ran: "subprocess.CompletedProcess[bytes]", status: int) -> "subprocess.CompletedProcess[bytes]":
+    assert ran.returncode == status, ran.stderr.decode()
+    assert b"Traceback" not in ran.stderr
+    assert b"Exception ignored" not in ran.stderr
+    return ran
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""The client's commands as users run them: output, exit status, interruption."""
+"""The client's commands: output, exit status, interruption. Of each, some run in an interpreter of their own,
+as users run them (`anew`)."""
 
 import fcntl
 import hashlib
@@ -37,7 +38,7 @@ def test_put_ls_get_rm(shell: Shell, photograph: bytes, tmp_path: Path, somebody
     (tmp_path / "album" / "a.jpg").write_bytes(photograph)
     (tmp_path / "album" / "deeper" / "b.bmp").write_bytes(b"".join(bitmap(100, 100)))
     (tmp_path / "album" / ".hidden").write_bytes(b"none")
-    put = lines(shell("put", "album", "--user", somebody, "--json"))
+    put = lines(shell.anew("put", "album", "--user", somebody, "--json"))
     assert {(row["file"], row["format"]) for row in put} == {
         ("album/a.jpg", "JPEG"),
         ("album/deeper/b.bmp", "BMP"),
@@ -45,20 +46,20 @@ def test_put_ls_get_rm(shell: Shell, photograph: bytes, tmp_path: Path, somebody
     assert shell("put", "album", "--quiet").stdout == b""
     said = shell("put", "album/a.jpg", "--user", somebody).stdout.decode()
     assert re.fullmatch(r"[0-9a-f-]{36}  JPEG +1280 × 853 +317\.6 kB  album/a\.jpg\n", said)
-    listed = lines(shell("ls", "--user", somebody, "--json"))
+    listed = lines(shell.anew("ls", "--user", somebody, "--json"))
     assert len(listed) == 3
     assert ids(lines(shell("ls", "--user", somebody, "--json", "--limit", "2"))) == ids(listed[:2])
     assert ids(lines(shell("ls", "--user", somebody, "--json", "--since", "1h"))) == ids(listed)
     assert lines(shell("ls", "--user", somebody, "--json", "--until", "2020-01-01")) == []
     assert shell("ls", "--user", somebody).stdout.count(b"\n") == 3
     id = said[:36]
-    shell("get", id)
+    shell.anew("get", id)
     assert (tmp_path / f"{id}.jpg").read_bytes() == photograph
     assert shell("get", id, "-o", "-").stdout == photograph
     assert lines(shell("get", id, "-o", "c.jpg", "--json"))[0]["id"] == id
     assert (tmp_path / "c.jpg").read_bytes() == photograph
-    assert shell("rm", id).stdout == b""
-    gone = shell("rm", id, NOBODY, status=1).stderr.decode().splitlines()
+    assert shell.anew("rm", id).stdout == b""
+    gone = shell.anew("rm", id, NOBODY, status=1).stderr.decode().splitlines()
     assert gone == [f"conexiones: {one}: There is no image with this id." for one in (id, NOBODY)]
     assert shell("get", id, status=1).stderr == b"conexiones: There is no image with this id.\n"
 
@@ -131,7 +132,7 @@ def test_usage_and_no_server(shell: Shell) -> None:
     )
     assert b"No such file" in shell("ls", "--ca", "none.pem", status=1).stderr
     # The sentence is alone: gRPC's own log lines about TLS are not printed.
-    untrusted = shell("ls", "--tls", status=1).stderr.decode()
+    untrusted = shell.anew("ls", "--tls", status=1).stderr.decode()
     assert re.fullmatch(r"conexiones: No server answers at .*\. \(.* says more\.\)\n", untrusted), untrusted
 
 
@@ -144,7 +145,7 @@ def test_health(shell: Shell) -> None:
 
 def test_hello(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photograph)
-    said = shell("hello", "Ana", "--pow", "12", "--image", "a.jpg").stdout.decode()
+    said = shell.anew("hello", "Ana", "--pow", "12", "--image", "a.jpg").stdout.decode()
     assert said.startswith("¡Hola, Ana! Tu pow es 12 y su cuadrado es 144.")
     assert lines(shell("hello", "Ana", "--json"))[0]["pow_squared"] == 144
     assert "name" in shell("hello", "", status=1).stderr.decode()
@@ -152,7 +153,7 @@ def test_hello(shell: Shell, photograph: bytes, tmp_path: Path) -> None:
 
 def test_completion(shell: Shell) -> None:
     for name in ("bash", "zsh", "fish"):
-        assert b"_CONEXIONES_COMPLETE" in shell("completion", name).stdout
+        assert b"_CONEXIONES_COMPLETE" in shell.anew("completion", name).stdout
 
 
 def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server, photograph: bytes) -> None:

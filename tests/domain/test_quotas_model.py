@@ -26,6 +26,7 @@ from conexiones.principals import EVERYBODY, Allowance, Principal, Scope, Terms
 from tests.adapters.stored import stored_blobs
 from tests.domain.conftest import LIMITS
 from tests.support.bitmaps import bitmap
+from tests.support.lengths import examples
 from tests.support.processes import own_writers
 
 PICTURES = [b"".join(bitmap(20, rows)) for rows in (2, 5, 9)]
@@ -222,4 +223,4 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 
 TestQuotas = Machine.TestCase
-TestQuotas.settings = settings(max_examples=15, stateful_step_count=20)
+TestQuotas.settings = settings(max_examples=examples(5), stateful_step_count=20)

@@ -1,6 +1,7 @@
 """One Chromium that plays the scenarios of tests/web/scenarios.mjs on the page."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.support.clients import need, node
 from tests.support.paths import ROOT, WEB
 
 SHOTS = ROOT / "artifacts" / "page"
-"""The folder of screenshots, for a person to look at; git ignores it."""
+"""The folder of screenshots, for a person to look at; git ignores it. CONEXIONES_SHOTS=1 has them taken."""
 
 # What the browser itself logs of a request that was refused or found no server, and of a sign-out.
 REMARKS = ("error: Failed to load resource: ", "info: Clear-Site-Data header on ")
@@ -40,6 +41,8 @@ class Browser:
         may say that it did not reach the server.
         """
         url = f"http://{server.address}"
+        if not os.environ.get("CONEXIONES_SHOTS"):
+            given.pop("shot", None)
         self._send({"scenario": scenario, "url": url, "shots": str(SHOTS), **given})
         while True:
             line = json.loads(self._receive())

@@ -1,6 +1,6 @@
 """The memory of the server and of each SDK while one large image goes up and comes back.
 
-CONEXIONES_PEAK_BYTES sets the size (256 MiB); `make budget` takes 4 GiB.
+CONEXIONES_PEAK_BYTES sets the size (192 MiB); `make budget` takes 4 GiB.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.support.node import PROGRAMS, run
 from tests.support.processes import Meter
 
 MIB = 1 << 20
-SIZE = int(os.environ.get("CONEXIONES_PEAK_BYTES", str(256 * MIB)))
+SIZE = int(os.environ.get("CONEXIONES_PEAK_BYTES", str(192 * MIB)))
 SECONDS = 60 + SIZE // (4 * MIB)
 SERVER, PYTHON, NODE = 300 * MIB, 150 * MIB, 200 * MIB
 

@@ -256,6 +256,7 @@ SHAPES: dict[str, Shape] = {
     "the page's files 900 times, never read": _unread("/", lambda _: b"", window=0, method="GET"),
     "500 downloads over HTTP/1.1 that are never read": _http1_downloads(500),
     "500 downloads over HTTP/1.1, a byte a second": _http1_downloads(500, rate=1),
+    "64 uploads of 8 MiB at once": _uploads(64, 8 * MIB),
     "64 uploads of 16 MiB at once": _uploads(64, 16 * MIB),
     "1,000 uploads of 512 KiB at once": _uploads(1000, MIB // 2),
     "12 messages of 63 MB at once": _messages(12),

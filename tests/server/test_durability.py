@@ -21,10 +21,11 @@ from conexiones.testing import Server
 from tests.adapters.stored import stored_blobs
 from tests.support.bitmaps import bitmap
 from tests.support.failures import failure
+from tests.support.lengths import kills
 from tests.support.processes import writers
 from tests.support.waiting import DEADLINE, until
 
-ROUNDS = 6
+KILLS = kills()
 
 
 class Client(threading.Thread):
@@ -108,7 +109,7 @@ async def test_nothing_acknowledged_is_lost_by_a_kill(server: Server, killed: st
         return count() >= enough
 
     try:
-        for _ in range(ROUNDS):
+        for _ in range(KILLS):
             enough = count() + 10
             await until(partial(reached, enough))
             # No event: the kill has to come at any moment of the clients' work.
@@ -123,7 +124,7 @@ async def test_nothing_acknowledged_is_lost_by_a_kill(server: Server, killed: st
             await asyncio.to_thread(client.end)
     assert [client.failures for client in clients] == [[]] * len(clients)
     acknowledged = {key: value for client in clients for key, value in client.acknowledged.items()}
-    assert len(acknowledged) >= ROUNDS * 10
+    assert len(acknowledged) >= KILLS * 10
     server.kill()
 
     catalog, store = await stored(server.data_dir)
@@ -137,7 +138,7 @@ async def test_nothing_acknowledged_is_lost_by_a_kill(server: Server, killed: st
     finally:
         await store.close()
         await catalog.close()
-    print(f"{len(acknowledged)} images acknowledged over {ROUNDS} kills, none lost")
+    print(f"{len(acknowledged)} images acknowledged over {KILLS} kills, none lost")
 
 
 @pytest.fixture

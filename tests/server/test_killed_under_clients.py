@@ -15,11 +15,12 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import CreateUploadRequest
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
+from tests.support.lengths import kills
 from tests.support.node import PROGRAMS
 from tests.support.paths import ROOT
 from tests.support.waiting import DEADLINE
 
-KILLS = int(os.environ.get("CONEXIONES_KILLS", "3"))
+KILLS = kills()
 SEED = int(os.environ.get("CONEXIONES_SEED", "7"))
 WIDTH, HEIGHT = 4000, 2500  # 30 MB
 

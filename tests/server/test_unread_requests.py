@@ -31,14 +31,20 @@ def in_json(data: bytes) -> bytes:
     return json.dumps({"image": base64.b64encode(data).decode()}).encode()
 
 
-BODIES: dict[tuple[str, str], bytes] = {
-    ("application/grpc", UNARY): enveloped(GetUserRequest(image=bytes(MANY)).SerializeToString()),
-    ("application/grpc", STREAM): 2 * enveloped(GetImage(image=bytes(MANY)).SerializeToString()),
-    ("application/proto", UNARY): GetUserRequest(image=bytes(MANY)).SerializeToString(),
-    ("application/json", UNARY): in_json(bytes(MANY)),
-    ("application/connect+json", STREAM): 2 * enveloped(in_json(bytes(MANY))),
-    ("application/connect+proto", STREAM): enveloped(GetImage(image=bytes(MANY)).SerializeToString()),
+BODIES: dict[tuple[str, str], Callable[[], bytes]] = {
+    ("application/grpc", UNARY): lambda: enveloped(GetUserRequest(image=bytes(MANY)).SerializeToString()),
+    ("application/grpc", STREAM): lambda: 2 * enveloped(GetImage(image=bytes(MANY)).SerializeToString()),
+    ("application/proto", UNARY): lambda: GetUserRequest(image=bytes(MANY)).SerializeToString(),
+    ("application/json", UNARY): lambda: in_json(bytes(MANY)),
+    ("application/connect+json", STREAM): lambda: 2 * enveloped(in_json(bytes(MANY))),
+    ("application/connect+proto", STREAM): lambda: enveloped(GetImage(image=bytes(MANY)).SerializeToString()),
 }
+
+
+@pytest.fixture
+def strict(sharing: Callable[..., Server]) -> Server:
+    """A server that takes messages of at most a MiB."""
+    return sharing(max_message_bytes="1MiB")
 
 
 def answered(server: Server, path: str, kind: str, body: Path) -> bytes:
@@ -48,11 +54,10 @@ def answered(server: Server, path: str, kind: str, body: Path) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "path"), BODIES)
-def test_over_http2(start: Callable[..., Server], tmp_path: Path, kind: str, path: str) -> None:
-    server = start(max_message_bytes="1MiB")
+def test_over_http2(strict: Server, tmp_path: Path, kind: str, path: str) -> None:
     body = tmp_path / "body"
-    body.write_bytes(BODIES[kind, path])
-    assert b"The message is larger than the limit of 1048576 bytes" in answered(server, path, kind, body)
+    body.write_bytes(BODIES[kind, path]())
+    assert b"The message is larger than the limit of 1048576 bytes" in answered(strict, path, kind, body)
 
 
 @pytest.mark.parametrize(
@@ -82,15 +87,14 @@ def test_other_errors_over_http2(
         ("text/plain", "/nowhere", b"UNKNOWN_METHOD"),
     ],
 )
-def test_over_http1(start: Callable[..., Server], kind: str, path: str, expected: bytes) -> None:
+def test_over_http1(strict: Server, kind: str, path: str, expected: bytes) -> None:
     """The client sends all before it reads anything."""
-    server = start(max_message_bytes="1MiB")
-    body = BODIES.get((kind, path), bytes(MANY))
+    body = BODIES.get((kind, path), lambda: bytes(MANY))()
     head = (
         f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", strict.port), timeout=DEADLINE)) as connection:
         connection.sendall(head.encode() + body)
         answer = b""
         while piece := connection.recv(1 << 16):

@@ -51,7 +51,8 @@ class Callers:
 
     def token(self, *scopes: str, **more: Any) -> tuple[str, str]:
         """The id and the secret of a new token."""
-        request = CreateTokenRequest(name="somebody", scopes=[f"SCOPE_{one}" for one in scopes], **more)
+        values: dict[str, Any] = {"name": "somebody", "scopes": [f"SCOPE_{one}" for one in scopes], **more}
+        request = CreateTokenRequest(**values)
         made = self.call(AdminServiceStub, "CreateToken", request, self.admin)
         return made.token.id, made.secret
 
@@ -68,8 +69,18 @@ class Callers:
 
 
 @pytest.fixture
-def callers(start: Callable[..., Server], tmp_path: Path) -> Iterator[Callers]:
-    made = Callers(start(tmp_path, auth="required"), tmp_path)
+def callers(sharing: Callable[..., Server]) -> Iterator[Callers]:
+    server = sharing(auth="required")
+    made = Callers(server, server.data_dir)
+    with made.channel:
+        yield made
+
+
+@pytest.fixture
+def alone(start: Callable[..., Server]) -> Iterator[Callers]:
+    """The same of a server of its own, for a test that guesses, which is slowed down, or that counts."""
+    server = start(auth="required")
+    made = Callers(server, server.data_dir)
     with made.channel:
         yield made
 
@@ -115,19 +126,19 @@ def test_scopes(callers: Callers) -> None:
     assert (info.reason, info.metadata["scope"]) == ("SCOPE_MISSING", "delete")
 
 
-def test_whoever_guesses_is_slowed_down(callers: Callers) -> None:
-    _, fresh = callers.token("READ")
-    seen = {refused(callers.limits, mint(TOKEN)) for _ in range(30)}
+def test_whoever_guesses_is_slowed_down(alone: Callers) -> None:
+    _, fresh = alone.token("READ")
+    seen = {refused(alone.limits, mint(TOKEN)) for _ in range(30)}
     assert seen == {"TOKEN_UNKNOWN", "RATE_EXCEEDED"}
     # What was right before goes on; what was not used yet may be a guess.
-    assert callers.limits(callers.admin)
-    assert refused(callers.limits, fresh) == "RATE_EXCEEDED"
+    assert alone.limits(alone.admin)
+    assert refused(alone.limits, fresh) == "RATE_EXCEEDED"
 
 
-def test_a_link_opens_one_image_as_it_was_signed(callers: Callers) -> None:
-    image, other = callers.image(), callers.image()
-    link = callers.link(id=image)
-    status, _, body = fetched(callers.address, link)
+def test_a_link_opens_one_image_as_it_was_signed(alone: Callers) -> None:
+    image, other = alone.image(), alone.image()
+    link = alone.link(id=image)
+    status, _, body = fetched(alone.address, link)
     assert (status, body) == (200, IMAGE)
     path, _, query = link.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
@@ -139,9 +150,9 @@ def test_a_link_opens_one_image_as_it_was_signed(callers: Callers) -> None:
         f"{link}A",
     ]
     for one in changed:
-        status, _, body = fetched(callers.address, one)
+        status, _, body = fetched(alone.address, one)
         assert (status, json.loads(body)["reason"]) == (401, "LINK_INVALID"), one
-    status, headers, body = fetched(callers.address, path)
+    status, headers, body = fetched(alone.address, path)
     assert (status, b"NO_CREDENTIALS" in body) == (401, True)
     assert headers["www-authenticate"].startswith("Bearer")
 
@@ -177,14 +188,14 @@ async def test_an_open_stream_ends_with_its_token(callers: Callers) -> None:
     assert reason(error.value) == "TOKEN_REVOKED"
 
 
-def test_tokens_are_listed(callers: Callers) -> None:
-    ids = [callers.token("READ")[0] for _ in range(3)]
+def test_tokens_are_listed(alone: Callers) -> None:
+    ids = [alone.token("READ")[0] for _ in range(3)]
     request = ListTokensRequest(page_size=2, name="somebody")
-    page = callers.call(AdminServiceStub, "ListTokens", request, callers.admin)
+    page = alone.call(AdminServiceStub, "ListTokens", request, alone.admin)
     # The next page begins behind this one, though its last token has ended and there is a new one.
-    callers.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=ids[1]), callers.admin)
-    callers.token("READ")
+    alone.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=ids[1]), alone.admin)
+    alone.token("READ")
     request.page_token = page.next_page_token
-    rest = callers.call(AdminServiceStub, "ListTokens", request, callers.admin)
+    rest = alone.call(AdminServiceStub, "ListTokens", request, alone.admin)
     assert [one.id for one in (*page.tokens, *rest.tokens)] == ids[::-1]
     assert not rest.next_page_token

@@ -221,19 +221,19 @@ def test_many_refusals_of_one_client_are_counted(audited: Audited) -> None:
     """So that nobody fills the disk with them."""
     host, _, port = audited.address.rpartition(":")
     with closing(HTTPConnection(host, int(port), timeout=DEADLINE)) as connection:
-        for _ in range(3000):
+        for _ in range(1000):
             connection.request("GET", "/images/x")
             connection.getresponse().read()
 
     def counted() -> int:
         written = map(json.loads, audited.path.read_bytes().splitlines())
         lines = [one for one in written if one["event"] == "refused"]
-        assert len(lines) < 3000
+        assert len(lines) < 1000
         return len([one for one in lines if one["outcome"] != "LEFT_OUT"]) + sum(
             one.get("left_out", 0) for one in lines
         )
 
-    wait(lambda: counted() == 3000)
+    wait(lambda: counted() == 1000)
 
 
 def test_sighup_opens_it_again(audited: Audited) -> None:

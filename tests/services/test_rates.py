@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -37,9 +36,9 @@ IMAGE = b"".join(bitmap(900, 900))
 
 
 @pytest.fixture
-def callers(start: Callable[..., Server], tmp_path: Path) -> Iterator[Callers]:
-    server = start(
-        tmp_path,
+def callers(sharing: Callable[..., Server]) -> Iterator[Callers]:
+    # Rates are those of names, so that each test has names of its own.
+    server = sharing(
         auth="required",
         anonymous_scopes="read",
         anonymous_rate_calls="0.001",
@@ -47,7 +46,7 @@ def callers(start: Callable[..., Server], tmp_path: Path) -> Iterator[Callers]:
         stall_seconds="1",
         least_rate="1GiB",
     )
-    made = Callers(server, tmp_path)
+    made = Callers(server, server.data_dir)
     with made.channel:
         yield made
 
@@ -65,8 +64,8 @@ def posted(address: str, method: str, secret: str | None) -> tuple[int, Any, Any
 
 def test_calls(callers: Callers) -> None:
     quota = Quota(calls_per_second=0.001)
-    _, secret = callers.token("READ", quota=quota)
-    _, rotated = callers.token("READ", quota=quota)
+    _, secret = callers.token("READ", name="caller", quota=quota)
+    _, rotated = callers.token("READ", name="caller", quota=quota)
     assert callers.limits(secret).access.quota == Quota(calls_per_second=0.001)
     with pytest.raises(grpc.RpcError) as error:
         callers.limits(rotated)
@@ -105,7 +104,7 @@ def pieces() -> Iterator[GetImage]:
 
 def test_a_long_upload_keeps_to_the_rate(callers: Callers) -> None:
     """It is slower than `stall_seconds` and `least_rate` allow a client to be, and ends well all the same."""
-    _, secret = callers.token("WRITE", "READ", quota=Quota(bytes_per_second=RATE))
+    _, secret = callers.token("WRITE", "READ", name="sender", quota=Quota(bytes_per_second=RATE))
     metadata = [("authorization", f"Bearer {secret}")]
     started = time.monotonic()
     sending = UsuarioServicioStub(callers.channel).GetStreamImage.future(
@@ -122,7 +121,7 @@ def test_a_long_download_keeps_to_the_rate(callers: Callers) -> None:
     image = UsuarioServicioStub(callers.channel).GetStreamImage(
         pieces(), metadata=[("authorization", f"Bearer {callers.admin}")], timeout=DEADLINE
     )
-    _, secret = callers.token("READ", quota=Quota(bytes_per_second=RATE))
+    _, secret = callers.token("READ", name="receiver", quota=Quota(bytes_per_second=RATE))
     metadata = [("authorization", f"Bearer {secret}")]
     started = time.monotonic()
     download = ImageServiceStub(callers.channel).DownloadImage(
@@ -141,7 +140,7 @@ def test_a_long_download_keeps_to_the_rate(callers: Callers) -> None:
 
 def test_many_bytes_in_one_message(callers: Callers) -> None:
     """Then the next call is refused until they are paid for."""
-    _, secret = callers.token("WRITE", quota=Quota(bytes_per_second=1))
+    _, secret = callers.token("WRITE", name="hurried", quota=Quota(bytes_per_second=1))
     metadata = [("authorization", f"Bearer {secret}")]
     request = GetUserRequest(image=b"".join(bitmap(150, 150)))  # 67 KB: more than the least burst
     refusals = (done(callers, request, metadata) for _ in itertools.count())

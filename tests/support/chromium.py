@@ -1,13 +1,15 @@
 """A real browser, and a web server for the pages that it opens."""
 
+import atexit
 import json
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from select import select
 from typing import Any
 
 from tests.support.clients import SECONDS, need, node
@@ -32,15 +34,42 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
+class _Chromium:
+    """The browser of all tests of this process, which costs more to start than most of what is done in it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [node(), "browser.mjs"], cwd=WEB, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._send({"executable": need("chromium", "apt install chromium")})
+
+    def run(self, run: dict[str, Any]) -> dict[str, Any]:
+        self._send(run)
+        assert self._process.stdout
+        there, _, _ = select([self._process.stdout], [], [], 2 * SECONDS)
+        if not there or not (line := self._process.stdout.readline()):
+            _chromium.cache_clear()
+            self._process.kill()
+            raise AssertionError("The browser is gone, or does not end.")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _send(self, message: Any) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.flush()
+
+
+@cache
+def _chromium() -> _Chromium:
+    chromium = _Chromium()
+    atexit.register(chromium.close)
+    return chromium
+
+
 def browse(*runs: dict[str, Any]) -> list[dict[str, Any]]:
     """Opens a page for each run: see web/browser.mjs for what goes in and out."""
-    given = {"executable": need("chromium", "apt install chromium"), "runs": runs}
-    ran = subprocess.run(
-        [node(), "browser.mjs"],
-        cwd=WEB,
-        input=json.dumps(given).encode(),
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=2 * SECONDS,
-    )
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    return [_chromium().run(run) for run in runs]

@@ -1,10 +1,11 @@
-// Reads runs as JSON from standard input. For each, it opens a page in Chromium that sends the calls, and prints one line
-// of JSON: the replies of each client, the text of the page, and the messages of the console. A run without calls waits
-// until the page shows something.
-import { text } from "node:stream/consumers";
+// Reads lines of JSON from standard input: first where Chromium is, then runs. For each run, it opens a page in a window
+// of its own that sends the calls, and prints one line of JSON: the replies of each client, the text of the page, and the
+// messages of the console. A run without calls waits until the page shows something.
+import { createInterface } from "node:readline/promises";
 import { chromium } from "playwright-core";
 
-const { executable, runs } = JSON.parse(await text(process.stdin));
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const { executable } = JSON.parse((await lines.next()).value);
 const browser = await chromium.launch({
   executablePath: executable,
   args: [
@@ -18,8 +19,10 @@ const browser = await chromium.launch({
   ],
 });
 try {
-  for (const { url, base, calls, headers } of runs) {
-    const page = await browser.newPage();
+  for await (const line of lines) {
+    const { url, base, calls, headers } = JSON.parse(line);
+    const context = await browser.newContext();
+    const page = await context.newPage();
     const said = [];
     page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => said.push(`error: ${error}`));
@@ -27,7 +30,7 @@ try {
     const answers = calls && (await page.evaluate((given) => window.run(...given), [base, calls, headers]));
     if (!calls) await page.waitForFunction(() => document.body.textContent.trim());
     const shown = (await page.textContent("body")).trim();
-    await page.close();
+    await context.close();
     console.log(JSON.stringify({ answers, shown, said }));
   }
 } finally {

@@ -19,6 +19,7 @@ from conexiones.domain.images import Images, Limits
 from conexiones.domain.uploads import Uploads, UploadWriter
 from conexiones.principals import EVERYBODY
 from tests.support.bitmaps import bitmap
+from tests.support.lengths import examples
 
 CONTENT = b"".join(bitmap(40, 24))  # 2,934 bytes
 LIMITS = Limits(max_image_bytes=10_000, max_pixels=10_000, decode_pixels=10_000, decode_seconds=10)
@@ -166,4 +167,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestUploads = Machine.TestCase
-TestUploads.settings = settings(max_examples=25, stateful_step_count=25)
+TestUploads.settings = settings(max_examples=examples(8), stateful_step_count=25)

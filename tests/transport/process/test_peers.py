@@ -17,6 +17,9 @@ from tests.support.waiting import DEADLINE
 from tests.transport.application import serving
 
 Told = dict[str, Any]
+Secured = tuple[str, int, bytes]
+"""The address of a server as URLs have it, its port, and the CA of its certificate."""
+
 FORGED = {"x-forwarded-for": "192.0.2.1", "x-envoy-external-address": "192.0.2.1", "x-real-ip": "192.0.2.1"}
 FORGED |= {"forwarded": "for=192.0.2.1", "x-conexiones-connection": "forged"}
 
@@ -29,26 +32,30 @@ def telling(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         )
 
 
+@pytest.fixture(scope="module", params=["127.0.0.1", "[::1]"])
+def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    folder = tmp_path_factory.mktemp("peers")
+    certs = authority(folder / "certs")
+    settings = {"address": f"{request.param}:0", **tls(certs)}
+    with serving("tests.transport.process.peers", folder / "data", **settings) as server:
+        yield request.param, server.port, (certs / "ca.pem").read_bytes()
+
+
 async def ask(transport: HTTPTransport, url: str, **headers: str) -> Told:
     answer = await Client(transport).get(f"{url}/", headers)
     told: Told = json.loads(answer.content)
     return told
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("version", [HTTPVersion.HTTP1, HTTPVersion.HTTP2, HTTPVersion.HTTP3])
-async def test_it_is_the_peer(
-    telling: Callable[..., Server], tmp_path: Path, host: str, version: HTTPVersion
-) -> None:
-    certs = authority(tmp_path / "certs")
-    at = f"[{host}]" if ":" in host else host
-    server = telling(address=f"{at}:0", **tls(certs))
-    ca = (certs / "ca.pem").read_bytes()
+async def test_it_is_the_peer(secured: Secured, version: HTTPVersion) -> None:
+    at, port, ca = secured
+    host = at.strip("[]")
     async with (
         HTTPTransport(tls_ca_cert=ca, http_version=version) as one,
         HTTPTransport(tls_ca_cert=ca, http_version=version) as other,
     ):
-        url = f"https://{at}:{server.port}"
+        url = f"https://{at}:{port}"
         told = [await ask(transport, url, **FORGED) for transport in (one, one, other)]
     assert {answer["peer"][0] for answer in told} == {host}
     assert {answer["client"] for answer in told} == {"::/64" if ":" in host else host}

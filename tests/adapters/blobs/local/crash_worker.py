@@ -2,11 +2,13 @@
 
     … flood ROOT SEED LARGEST     uploads images of at most LARGEST bytes until it is killed
     … resume ROOT SEED            begins resumable uploads and goes on with them until it is killed
-    … steps ROOT                  does the same few uploads in ROOT/0, ROOT/1 and so on. Each time it dies
+    … steps ROOT FIRST BY         does the same few uploads in ROOT/0, ROOT/1 and so on. Each time it dies
                                   one change to the folders of the blobs later, or in the middle of that
                                   change if it is a write, until it is not killed any more. Then it does
-                                  the same with the changes of its writing process, which kills it too
-    … uploads ROOT                the same with one resumable upload, which is resumed in between
+                                  the same with the changes of its writing process, which kills it too.
+                                  Of the changes it takes the one with the number FIRST, and then each
+                                  that is BY further
+    … uploads ROOT FIRST BY       the same with one resumable upload, which is resumed in between
 
 Acknowledges each image that is stored with a line: its id and its digest. Contents repeat, so that equal
 bytes come in at once; some uploads are discarded after publish, as if the catalog had failed. For resumable
@@ -243,20 +245,20 @@ async def resumed(root: Path) -> None:
     await uploads.close()
 
 
-def upload_steps(root: Path) -> None:
+def upload_steps(root: Path, first: int, by: int) -> None:
     """As `steps`, with `resumed`."""
     step = 0
-    while killed_at(root / str(step), "server", step, "uploads", do=resumed):
+    while killed_at(root / str(step), "server", first + step * by, "uploads", do=resumed):
         step += 1
 
 
-def steps(root: Path) -> None:
+def steps(root: Path, first: int, by: int) -> None:
     """Each step in a fork, which saves the start of Python. No thread is there when it is made."""
     step = 0
     for who in ("server", "writer"):
-        nth = 0
+        nth = first
         while killed_at(root / str(step), who, nth):
-            nth, step = nth + 1, step + 1
+            nth, step = nth + by, step + 1
         step += 1
 
 
@@ -288,6 +290,6 @@ if __name__ == "__main__":
     elif sys.argv[1] == "resume":
         asyncio.run(resume(Path(sys.argv[2]), int(sys.argv[3])))
     elif sys.argv[1] == "uploads":
-        upload_steps(Path(sys.argv[2]))
+        upload_steps(Path(sys.argv[2]), *map(int, sys.argv[3:]))
     else:
-        steps(Path(sys.argv[2]))
+        steps(Path(sys.argv[2]), *map(int, sys.argv[3:]))
