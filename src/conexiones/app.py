@@ -221,8 +221,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         sessions=SessionsOverHttp(sessions, session).routes if asks else None,
     )
     access = _access(settings, directory, links, certificates, session)
-    directory.on_end = certificates.on_end = access.end
-    return Front(
+    front = Front(
         router,
         settings,
         access=access,
@@ -232,6 +231,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         audit=audit.step,
         steps=steps,
     )
+    directory.on_end = certificates.on_end = front.end_calls
+    return front
 
 
 class _AuditLog:

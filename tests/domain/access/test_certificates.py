@@ -173,7 +173,7 @@ def test_what_is_wrong_is_said(text: str, says: str) -> None:
 
 def test_a_change_ends_the_calls_of_those_who_lose() -> None:
     ended: list[str] = []
-    held = Certificates(rules('subject = "CN=*"\nscopes = ["read", "write"]'), on_end=ended.append)
+    held = Certificates(rules('subject = "CN=*"\nscopes = ["read", "write"]'), on_end=ended.extend)
     found = {name: held.principal(Certificate(subject=f"CN={name}")) for name in "abcde"}
     assert len({one.credential for one in found.values()}) == 5
     losers = held.replace(
@@ -194,6 +194,6 @@ def test_certificates_that_are_remembered_are_bounded(monkeypatch: pytest.Monkey
     """What is forgotten would miss a change of the rules: so its calls end."""
     monkeypatch.setattr(module, "MAX_CERTIFICATES", 2)
     ended: list[str] = []
-    held = Certificates(rules('subject = "*"\nscopes = ["read"]'), on_end=ended.append)
+    held = Certificates(rules('subject = "*"\nscopes = ["read"]'), on_end=ended.extend)
     found = [held.principal(Certificate(subject=f"CN={number}")) for number in range(4)]
     assert ended == [one.credential for one in found[:2]]

@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -107,11 +107,11 @@ class Rules:
 
 @dataclass(slots=True)
 class Certificates:
-    """The rules in force, and the certificates that came. `on_end` is told the `credential` of each principal
-    whose rights are no longer what they were: its calls are to end."""
+    """The rules in force, and the certificates that came. `on_end` is told the `credential` of the principals
+    whose rights are no longer what they were: their calls are to end."""
 
     rules: Rules = Rules(())
-    on_end: Callable[[str], None] = lambda _: None
+    on_end: Callable[[Collection[str]], None] = lambda _: None
     _known: dict[Certificate, Principal] = field(default_factory=dict)
 
     def principal(self, certificate: Certificate) -> Principal:
@@ -119,7 +119,7 @@ class Certificates:
         if known is None:
             known = self._known[certificate] = self._judged(certificate)
             if len(self._known) > MAX_CERTIFICATES:
-                self.on_end(self._known.pop(next(iter(self._known))).credential)
+                self.on_end({self._known.pop(next(iter(self._known))).credential})
         return known
 
     def _judged(self, certificate: Certificate) -> Principal:
@@ -131,12 +131,13 @@ class Certificates:
         """Puts other rules in force, and ends the calls of those who lose by them. Gives their subjects: what
         they made of their rights is to end, too."""
         self.rules = rules
-        losers = set()
+        losers, ended = set(), set()
         for certificate, before in list(self._known.items()):
             after = self._known[certificate] = self._judged(certificate)
             if not _keeps(before, after):
-                self.on_end(before.credential)
+                ended.add(before.credential)
                 losers.add(before.subject)
+        self.on_end(ended)
         return losers
 
 

@@ -5,6 +5,7 @@ changes is durable before it counts.
 """
 
 import asyncio
+import math
 import re
 import secrets as random
 from collections.abc import Callable, Collection
@@ -52,8 +53,8 @@ class Issued:
 
 class Directory:
     """`allowance` has the limits of tokens that say nothing of their own. They are not kept with a token, so
-    that another start of the server can set others. `on_end` is told the id of each credential that was
-    revoked: its calls are to end."""
+    that another start of the server can set others. `on_end` is told the ids of credentials that were revoked
+    together: their calls are to end."""
 
     def __init__(self, credentials: Credentials, *, allowance: Allowance | None = None) -> None:
         self._credentials = credentials
@@ -61,10 +62,12 @@ class Directory:
         self._by_id: dict[str, Credential] = {}
         self._by_digest: dict[bytes, Credential] = {}
         self._principals: dict[str, Principal] = {}
+        # Tokens that were good, by digest, and until when they are without another look.
+        self._good: dict[bytes, tuple[Principal, int]] = {}
         self._children: dict[str, set[str]] = {}
         self._used: dict[str, int] = {}
         self._revoking: dict[str, int] = {}  # what was revoked, and may not be durable yet
-        self.on_end: Callable[[str], None] = lambda _: None
+        self.on_end: Callable[[Collection[str]], None] = lambda _: None
 
     async def open(self) -> None:
         """Reads all credentials. Raises StorageUnavailable."""
@@ -78,15 +81,23 @@ class Directory:
 
     def principal(self, secret: str) -> Principal:
         """Who has that token or ticket. Raises TokenMistyped, TokenUnknown, TokenExpired and TokenRevoked."""
-        return self._found(secret, session=False)
+        key = digest(secret)
+        good = self._good.get(key)
+        if good is not None and now() < good[1]:
+            return good[0]
+        principal = self._found(key, secret, session=False)
+        if not self._by_digest[key].parent:
+            ends = math.inf if principal.expires is None else principal.expires * 1e6
+            self._good[key] = principal, int(min(now() // HOUR * HOUR + HOUR, ends))
+        return principal
 
     def session(self, secret: str) -> Principal:
         """Who has that session of the page. Raises what `principal` raises."""
-        return self._found(secret, session=True)
+        return self._found(digest(secret), secret, session=True)
 
-    def _found(self, secret: str, *, session: bool) -> Principal:
+    def _found(self, key: bytes, secret: str, *, session: bool) -> Principal:
         # Looked up first: the checksum takes longer, and matters only where the secret is not known.
-        credential = self._by_digest.get(digest(secret))
+        credential = self._by_digest.get(key)
         if credential is None or (credential.kind == "session") != session:
             raise errors.TokenUnknown if is_secret(secret) else errors.TokenMistyped
         return self._checked(credential)
@@ -264,6 +275,7 @@ class Directory:
 
     def _keep(self, credential: Credential) -> None:
         self._by_id[credential.id] = self._by_digest[credential.digest] = credential
+        self._good.pop(credential.digest, None)
         if credential.kind != "token":
             self._children.setdefault(_family(credential), set()).add(credential.id)
         self._principals[credential.id] = Principal(
@@ -302,8 +314,7 @@ class Directory:
         try:
             await self._credentials.revoke(credential_id, now=time)
         finally:
-            for each in ended:
-                self.on_end(each)
+            self.on_end(set(ended))
         self._revoking.pop(credential_id, None)
         return self._by_id[credential_id]
 
@@ -359,6 +370,7 @@ class Directory:
 
     def _forget(self, credential: Credential) -> None:
         del self._by_id[credential.id], self._by_digest[credential.digest], self._principals[credential.id]
+        self._good.pop(credential.digest, None)
         family = _family(credential)
         if siblings := self._children.get(family):
             siblings.discard(credential.id)
