@@ -17,7 +17,7 @@ from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.adapters.system import admin_token
 from conexiones.certificate_rules import read_rules
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
-from conexiones.domain.access.certificates import Certificates, name_of
+from conexiones.domain.access.certificates import Certificates
 from conexiones.domain.access.jwt import Claims
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Gallery
@@ -30,7 +30,7 @@ from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
 from conexiones.ports.audit import AuditEntry
 from conexiones.ports.records import UploadQuota
-from conexiones.principals import EVERYBODY, SCOPES, Allowance, Certificate, Principal
+from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
 from conexiones.services.details import packed
@@ -177,6 +177,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             await directory.open()
             await links.open()
             if settings.auth == "required":
+                await _end_made(directory, certificates if settings.tls_client_ca else None)
                 await _first_admin(directory, settings.data_dir, audit.file, again=settings.new_admin_token)
             stack.push_async_callback(store.close)
             await store.open()
@@ -287,9 +288,7 @@ def _access(
         # Imported here, since the library takes 16 MB.
         from conexiones.transport.chain.certificate import CertificateSource
 
-        sources.append(
-            CertificateSource(certificates.principal if settings.certificate_rules else _any_certificate)
-        )
+        sources.append(CertificateSource(certificates.principal))
     scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
     return Access(sources, nobody=Principal(scopes=scopes, allowance=anonymous))
 
@@ -304,23 +303,25 @@ def _claims(settings: Settings, directory: Directory) -> Claims:
     )
 
 
-def _any_certificate(certificate: Certificate) -> Principal:
-    """Who has a certificate where no rules say more: it may do everything, and what it stores belongs to
-    nobody in particular."""
-    return Principal(subject=f"certificate:{name_of(certificate)}", scopes=frozenset(SCOPES))
-
-
 def _rules(path: Path, certificates: Certificates, directory: Directory) -> WatchedFiles:
     """The file with the rules for certificates, which are put in force when it is read."""
 
     async def load() -> None:
-        for subject in certificates.replace(await asyncio.to_thread(read_rules, path, directory.allowance)):
-            try:
-                await directory.revoke_made_by(subject)
-            except ConexionesError:
-                log.exception("What %s has made is revoked only until the next start", subject)
+        certificates.replace(await asyncio.to_thread(read_rules, path, directory.allowance))
+        await _end_made(directory, certificates)
 
     return WatchedFiles([path], load, what="certificate rules")
+
+
+async def _end_made(directory: Directory, certificates: Certificates | None) -> None:
+    """Ends what the holders of certificates have made who have lost rights by other rules: all of them, if
+    no certificates are taken any more."""
+    for one in directory.held_certificates():
+        if certificates is None or not certificates.keeps(one):
+            try:
+                await directory.revoke(one.credential)
+            except ConexionesError:
+                log.exception("What a certificate has made is revoked, and that is not durable yet")
 
 
 async def _first_admin(directory: Directory, folder: Path, audit: AuditFile | None, *, again: bool) -> None:

@@ -1,7 +1,7 @@
 """Signed links: each opens one image, or one rendition of it, for whoever has it.
 
-A link is the path and the query of an image, then when it expires, the token that signed it, the key, and an
-HMAC-SHA-256 over all of these and the method. Whoever changes any of it has no link any more.
+A link is the path and the query of an image, then when it expires, the credential that signed it, the key,
+and an HMAC-SHA-256 over all of these and the method. Whoever changes any of it has no link any more.
 """
 
 import asyncio
@@ -57,15 +57,15 @@ class Links:
         if not self._keys:
             await self.rotate()
 
-    def sign(
+    async def sign(
         self, maker: Principal, path: str, options: Sequence[tuple[str, str]], *, seconds: float
     ) -> Link:
-        """A link to that path, whose query has the options. It ends with the maker's token at the latest.
-        Raises InvalidField."""
+        """A link to that path, whose query has the options. It ends when the maker's credential does.
+        Raises InvalidField, QuotaExceeded, StorageFull and StorageUnavailable."""
         if not 1 <= seconds <= MAX_SECONDS:
             raise errors.InvalidField(field="ttl", takes=f"1 to {MAX_SECONDS} seconds")
         expires = math.ceil(now() / 1e6 + seconds)
-        by = self._directory.token_of(maker)
+        by = await self._directory.maker(maker)
         # A link outlives the session in which it was made, and ends with the token.
         end = self._directory.principal_of(by).expires if by else maker.expires
         if end is not None:

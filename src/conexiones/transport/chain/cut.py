@@ -45,7 +45,8 @@ class Cut(OnLoop):
             raise self._ended[task] from None
         finally:
             del self._open[task]
-            if self._ended and self._ended.pop(task, None):
+            if task in self._ended:
+                del self._ended[task]
                 task.uncancel()
 
     def all(self) -> None:
