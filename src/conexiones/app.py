@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from conexiones.domain.access.certificates import Certificates
 from conexiones.domain.access.jwt import Claims
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Gallery
+from conexiones.domain.ids import now
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.renditions import Renditions
 from conexiones.domain.status import Status
@@ -125,11 +126,13 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         )
     cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece)
     credentials = SqliteCredentials(catalog)
-    directory = Directory(credentials, allowance=_allowance(settings))
+    nobody = _nobody(settings)
+    directory = Directory(credentials, allowance=_allowance(settings), nobody=nobody)
     links = Links(credentials, directory)
+    audit = _AuditLog(settings)
     certificates, rules = Certificates(), None
     if settings.certificate_rules:
-        rules = _rules(settings.certificate_rules, certificates, directory)
+        rules = _rules(settings.certificate_rules, certificates, directory, audit)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
@@ -139,12 +142,12 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     images = Images(catalog, store.staging, store.blobs, decoder, limits)
     quota = UploadQuota(uploads=settings.max_open_uploads, bytes=settings.max_open_bytes)
     uploads = Uploads(catalog, store.staging, images, quota, quiet_seconds=settings.upload_idle_seconds)
+    uploads.on_expired = partial(audit.note, "upload.expired")
     describing = Describing(catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits)
     renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
     gallery = Gallery(catalog, store.blobs, renditions)
     watching = Watching(catalog)
     page = Page()
-    audit = _AuditLog(settings)
     health = HealthService(SERVICES)
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
     rpcs = routes(
@@ -167,18 +170,18 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
-        if rules:
-            await rules.load()
         async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
             await audit.open(stack)
+            if rules:
+                await rules.load()
             await asyncio.to_thread(store.refuse_without, settings.data_dir / CATALOG)
             stack.push_async_callback(catalog.close)
             await catalog.open()
             await directory.open()
             await links.open()
             if settings.auth == "required":
-                await _end_made(directory, certificates if settings.tls_client_ca else None)
-                await _first_admin(directory, settings.data_dir, audit.file, again=settings.new_admin_token)
+                await _end_made(directory, certificates if settings.tls_client_ca else None, audit)
+                await _first_admin(directory, settings.data_dir, audit, again=settings.new_admin_token)
             stack.push_async_callback(store.close)
             await store.open()
             stack.push_async_callback(cache.close)
@@ -221,7 +224,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         hosts=hosts,
         sessions=SessionsOverHttp(sessions, session).routes if asks else None,
     )
-    access = _access(settings, directory, links, certificates, session)
+    access = Access(_sources(settings, directory, links, certificates, session), nobody=nobody)
     front = Front(
         router,
         settings,
@@ -233,6 +236,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         steps=steps,
     )
     directory.on_end = certificates.on_end = front.end_calls
+    links.on_end = front.end_links
     return front
 
 
@@ -247,6 +251,14 @@ class _AuditLog:
         if self.file:
             await self.file.open()
             stack.push_async_callback(self.file.close)
+
+    def note(self, event: str, ids: Iterable[str]) -> None:
+        """Writes down what the server has changed by itself: the kind of the objects is in `event` before the
+        dot."""
+        if self.file:
+            kind = event.partition(".")[0]
+            for each in ids:
+                self.file.write(AuditEntry(time=now(), event=event, kind=kind, id=each))
 
 
 def _reload(rules: WatchedFiles | None, audit: AuditFile | None) -> None:
@@ -268,20 +280,29 @@ def _allowance(settings: Settings) -> Allowance:
     )
 
 
-def _access(
+def _nobody(settings: Settings) -> Principal:
+    """Who calls without a credential."""
+    allowance = Allowance(
+        calls_per_second=settings.anonymous_rate_calls, bytes_per_second=settings.anonymous_rate_bytes
+    )
+    if settings.auth != "required":
+        return replace(EVERYBODY, allowance=allowance)
+    scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
+    return Principal(scopes=scopes, allowance=allowance)
+
+
+def _sources(
     settings: Settings,
     directory: Directory,
     links: Links,
     certificates: Certificates,
     session: SessionSource,
-) -> Access:
+) -> list[Source]:
     """How callers show who they are."""
-    anonymous = Allowance(
-        calls_per_second=settings.anonymous_rate_calls, bytes_per_second=settings.anonymous_rate_bytes
-    )
-    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX, allowance=anonymous)]
+    allowance = directory.nobody.allowance
+    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX, allowance=allowance)]
     if settings.auth != "required":
-        return Access(sources, nobody=replace(EVERYBODY, allowance=anonymous))
+        return sources
     signed = Jwt(_claims(settings, directory).principal) if settings.jwt_issuer else None
     sources += [Bearer(directory.principal, signed=signed), session]
     if settings.tls_client_ca:
@@ -289,8 +310,7 @@ def _access(
         from conexiones.transport.chain.certificate import CertificateSource
 
         sources.append(CertificateSource(certificates.principal))
-    scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
-    return Access(sources, nobody=Principal(scopes=scopes, allowance=anonymous))
+    return sources
 
 
 def _claims(settings: Settings, directory: Directory) -> Claims:
@@ -303,28 +323,32 @@ def _claims(settings: Settings, directory: Directory) -> Claims:
     )
 
 
-def _rules(path: Path, certificates: Certificates, directory: Directory) -> WatchedFiles:
+def _rules(path: Path, certificates: Certificates, directory: Directory, audit: _AuditLog) -> WatchedFiles:
     """The file with the rules for certificates, which are put in force when it is read."""
 
     async def load() -> None:
-        certificates.replace(await asyncio.to_thread(read_rules, path, directory.allowance))
-        await _end_made(directory, certificates)
+        rules = await asyncio.to_thread(read_rules, path, directory.allowance)
+        certificates.replace(rules)
+        audit.note("certificate_rules.read", [rules.id])
+        await _end_made(directory, certificates, audit)
 
     return WatchedFiles([path], load, what="certificate rules")
 
 
-async def _end_made(directory: Directory, certificates: Certificates | None) -> None:
+async def _end_made(directory: Directory, certificates: Certificates | None, audit: _AuditLog) -> None:
     """Ends what the holders of certificates have made who have lost rights by other rules: all of them, if
     no certificates are taken any more."""
     for one in directory.held_certificates():
         if certificates is None or not certificates.keeps(one):
+            for each in directory.family(one.credential):
+                audit.note(f"{each.kind}.revoked", [each.id])
             try:
                 await directory.revoke(one.credential)
             except ConexionesError:
                 log.exception("What a certificate has made is revoked, and that is not durable yet")
 
 
-async def _first_admin(directory: Directory, folder: Path, audit: AuditFile | None, *, again: bool) -> None:
+async def _first_admin(directory: Directory, folder: Path, audit: _AuditLog, *, again: bool) -> None:
     """Makes the first token of the administrator, or with `again` another one if the one in the file is gone.
     It is in its file before it is in the catalog: a start that is killed in between goes on with the token in
     the file. Raises OSError."""
@@ -338,8 +362,7 @@ async def _first_admin(directory: Directory, folder: Path, audit: AuditFile | No
         secret = mint(TOKEN)
         await asyncio.to_thread(admin_token.write, folder, secret)
     made = (await directory.create_token("admin", SCOPES, secret=secret)).credential
-    if audit:
-        audit.write(AuditEntry(time=made.create_time, event="token.created", kind="token", id=made.id))
+    audit.note("token.created", [made.id])
 
 
 def _works(directory: Directory, secret: str) -> tuple[bool, bool]:

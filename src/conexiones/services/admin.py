@@ -1,7 +1,7 @@
 """conexiones.v1.AdminService: see proto/conexiones/v1/access.proto for what each call promises."""
 
 from conexiones.domain.access import Directory, Links
-from conexiones.errors import InvalidField
+from conexiones.errors import InvalidField, StorageFull, StorageUnavailable
 from conexiones.gen.conexiones.v1.access_pb2 import (
     CreateTokenRequest,
     CreateTokenResponse,
@@ -54,8 +54,15 @@ class AdminService:
         )
 
     async def revoke_token(self, request: RevokeTokenRequest, call: Context, /) -> RevokeTokenResponse:
-        credential = await self._directory.revoke(request.id)
-        call.changed(f"{credential.kind}.revoked", credential.id)
+        family, outcome = self._directory.family(request.id), "OK"
+        try:
+            credential = await self._directory.revoke(request.id)
+        except (StorageFull, StorageUnavailable) as error:  # they have ended all the same
+            outcome = error.reason
+            raise
+        finally:
+            for one in family:
+                call.changed(f"{one.kind}.revoked", one.id, outcome)
         return RevokeTokenResponse(token=self._message(credential))
 
     async def rotate_link_key(self, request: RotateLinkKeyRequest, call: Context, /) -> RotateLinkKeyResponse:

@@ -157,6 +157,10 @@ class Front:
         """Ends the calls that came with one of these credentials, which were revoked."""
         self._cut.revoked(credentials)
 
+    def end_links(self) -> None:
+        """Ends the calls that came by a signed link."""
+        self._cut.links()
+
     def drain(self) -> None:
         """Admits no more calls, and tells the supervisor when those under way have ended."""
         _log.debug("Draining")

@@ -6,10 +6,10 @@ from urllib.parse import parse_qsl, quote
 import pytest
 
 from conexiones import errors
-from conexiones.domain.access import Links, links
+from conexiones.domain.access import Directory, Links, links
 from conexiones.domain.access.certificates import Certificates, Rules
 from conexiones.domain.ids import now
-from conexiones.principals import Certificate, Principal, Terms
+from conexiones.principals import EVERYBODY, Certificate, Principal, Scope, Terms
 from tests.domain.access.kept import kept
 
 OPTIONS = [("width", "8"), ("name", "a b&c=ñ"), ("download", "")]
@@ -110,7 +110,12 @@ async def test_keys_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         second = (await found.sign(NOBODY, "/images/1", [], seconds=60)).path
         assert f"key={key}" in second
         assert found.opened(*pair(first))
+        ended: list[bool] = []
+        found.on_end = lambda: ended.append(True)
+        await found.rotate()
+        assert not ended
         await found.rotate(end_links=True)
+        assert ended
         third = (await found.sign(NOBODY, "/images/1", [], seconds=60)).path
         again = Links(credentials, directory)
         await again.open()
@@ -119,6 +124,30 @@ async def test_keys_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
                 with pytest.raises(errors.LinkInvalid):
                     each.opened(*pair(one))
             assert each.opened(*pair(third))
+
+
+@pytest.mark.parametrize("scopes", [{"read"}, {"write"}])
+async def test_what_nobody_made_ends_with_what_nobody_may(tmp_path: Path, scopes: set[Scope]) -> None:
+    """Where a credential is asked for that was not before."""
+    async with kept(tmp_path) as (credentials, directory):
+        found = Links(credentials, directory)
+        await found.open()
+        link = await found.sign(EVERYBODY, "/images/1", [], seconds=3600)
+        ticket = await directory.create_ticket(EVERYBODY, seconds=3600, terms=Terms(bytes=1, images=1))
+        assert found.opened(*pair(link.path))[0].credential == ""
+        assert directory.principal(ticket.secret)
+        again = Directory(credentials, nobody=Principal(scopes=frozenset(scopes)))
+        await again.open()
+        found = Links(credentials, again)
+        await found.open()
+        if "read" in scopes:
+            assert found.opened(*pair(link.path))
+            with pytest.raises(errors.TokenRevoked):
+                again.principal(ticket.secret)
+        else:
+            assert again.principal(ticket.secret)
+            with pytest.raises(errors.LinkInvalid):
+                found.opened(*pair(link.path))
 
 
 async def test_what_a_jwt_made_ends_with_it(tmp_path: Path) -> None:

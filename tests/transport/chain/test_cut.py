@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conexiones.errors import LinkExpired, ServerDraining, TokenExpired, TokenRevoked
+from conexiones.errors import LinkExpired, LinkInvalid, ServerDraining, TokenExpired, TokenRevoked
 from conexiones.principals import LINK, Principal
 from conexiones.transport.chain import cut
 from conexiones.transport.chain.call import Call
@@ -90,6 +90,28 @@ async def test_calls_end_when_their_credential_is_revoked() -> None:
     step.all()
     with pytest.raises(ServerDraining):
         await calls[3]
+
+
+async def test_calls_by_links_end_together() -> None:
+    step, begun = Cut(), asyncio.Semaphore(0)
+
+    async def rest(_: Call) -> None:
+        begun.release()
+        await asyncio.Event().wait()
+
+    calls = [
+        asyncio.create_task(step(call_of(Principal(subject=subject, credential="1")), rest))
+        for subject in (LINK, "token:link")
+    ]
+    for _ in calls:
+        await begun.acquire()
+    step.links()
+    with pytest.raises(LinkInvalid):
+        await calls[0]
+    assert list(step._open) == calls[1:]
+    step.all()
+    with pytest.raises(ServerDraining):
+        await calls[1]
 
 
 async def test_the_call_that_revokes_its_own_credential_is_answered() -> None:

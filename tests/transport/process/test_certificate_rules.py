@@ -1,6 +1,7 @@
 """Rules for certificates, with real ones: who their holders are, and what becomes of open streams."""
 
 import asyncio
+import json
 import os
 import signal
 import ssl
@@ -78,7 +79,8 @@ def rules(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(start: Callable[..., Server], ca: Authority, rules: Path) -> Server:
-    return start(auth="required", certificate_rules=str(rules), **mtls(ca.folder))
+    audit = str(rules.with_name("audit.log"))
+    return start(auth="required", certificate_rules=str(rules), audit_log=audit, **mtls(ca.folder))
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +254,17 @@ async def test_tickets_and_links_end_with_their_makers_rights(
         access(server, ca, "nameless", show)
     assert reason(error.value) == "TOKEN_REVOKED"
     assert opened(server, ca, path) == 401
+    audit = rules.with_name("audit.log")
+    await until(lambda: '"ticket.revoked"' in audit.read_text())
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    read = [line["object"]["id"] for line in lines if line["event"] == "certificate_rules.read"]
+    assert len(set(read)) == 2
+    signed, made = [line["principal"] for line in lines if line["event"] in ("link.signed", "ticket.created")]
+    assert signed == made
+    assert [line["event"] for line in lines if line["event"].endswith(".revoked")] == [
+        "certificate.revoked",
+        "ticket.revoked",
+    ]
 
 
 def opened(server: Server, ca: Authority, path: str) -> int:

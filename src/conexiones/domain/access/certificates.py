@@ -70,7 +70,10 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
+    """`id` tells rules from others: it is the beginning of the SHA-256 of their text."""
+
     rules: tuple[_Rule, ...]
+    id: str = ""
 
     @classmethod
     def parse(cls, text: str, *, allowance: Allowance | None = None) -> "Rules":
@@ -93,7 +96,7 @@ class Rules:
                 found.append(_rule(rule, allowance or Allowance()))
             except ValueError as error:
                 raise ValueError(f"rule {number}: {error}") from None
-        return cls(tuple(found))
+        return cls(tuple(found), hashlib.sha256(text.encode()).hexdigest()[:16])
 
     def principal(self, certificate: Certificate) -> Principal:
         """Who has a certificate. One that matches no rule is known, and may do nothing."""

@@ -17,7 +17,7 @@ from conexiones.domain.access.secrets import SESSION, TICKET, TOKEN, digest, is_
 from conexiones.domain.ids import now
 from conexiones.domain.names import check_text
 from conexiones.ports.access import Credential, CredentialKind, Credentials
-from conexiones.principals import SCOPES, Allowance, Principal, Scope, Terms
+from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal, Scope, Terms
 from conexiones.whole import to_end
 
 HOUR = 3600 * 1_000_000
@@ -54,11 +54,14 @@ class Issued:
 
 class Directory:
     """`allowance` has the limits of tokens that say nothing of their own. They are not kept with a token, so
-    that another start of the server can set others. `on_end` is told the ids of credentials that were revoked
-    together: their calls are to end."""
+    that another start of the server can set others. `nobody` is who shows no credential. `on_end` is told the
+    ids of credentials that were revoked together: their calls are to end."""
 
-    def __init__(self, credentials: Credentials, *, allowance: Allowance | None = None) -> None:
+    def __init__(
+        self, credentials: Credentials, *, allowance: Allowance | None = None, nobody: Principal = EVERYBODY
+    ) -> None:
         self._credentials = credentials
+        self.nobody = nobody
         self.allowance = allowance or Allowance()
         self._by_id: dict[str, Credential] = {}
         self._by_digest: dict[bytes, Credential] = {}
@@ -88,7 +91,7 @@ class Directory:
         if good is not None and now() < good[1]:
             return good[0]
         principal = self._found(key, secret, session=False)
-        if not self._by_digest[key].parent:
+        if self._by_digest[key].kind == "token":
             ends = math.inf if principal.expires is None else principal.expires * 1e6
             self._good[key] = principal, int(min(now() // HOUR * HOUR + HOUR, ends))
         return principal
@@ -118,7 +121,7 @@ class Directory:
         if credential.expire_time is not None and credential.expire_time <= time:
             raise _ended(errors.TokenExpired(), credential)
         # A ticket that was made while its token was revoked may have no revoke_time of its own.
-        if credential.parent and self._is_orphan(credential):
+        if credential.kind != "token" and self._is_orphan(credential):
             raise _ended(errors.TokenRevoked(), credential)
         hour = time - time % HOUR
         if credential.use_time != hour:
@@ -329,8 +332,17 @@ class Directory:
         return credential.expire_time is not None and credential.expire_time <= now()
 
     def _is_orphan(self, credential: Credential) -> bool:
-        """Whether it was made with a token that has ended."""
-        return bool(credential.parent) and self._ended(self._by_id.get(credential.parent))
+        """Whether it was made with a credential that has ended, or by nobody, who may not write any more."""
+        if credential.parent:
+            return self._ended(self._by_id.get(credential.parent))
+        return credential.kind == "ticket" and not credential.name and "write" not in self.nobody.scopes
+
+    def family(self, credential_id: str) -> list[Credential]:
+        """A credential, and what was made with it and still works. Raises TokenNotFound."""
+        if credential_id not in self._by_id:
+            raise errors.TokenNotFound(field="id")
+        made = [self._by_id[each] for each in self._children.get(credential_id, ())]
+        return [self._by_id[credential_id], *(one for one in made if not self._ended(one))]
 
     async def revoke(self, credential_id: str) -> Credential:
         """Ends a credential and all that was made with it. Raises TokenNotFound, StorageFull and

@@ -4,7 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable, Collection
 
-from conexiones.errors import ConexionesError, LinkExpired, ServerDraining, TokenExpired, TokenRevoked
+from conexiones.errors import (
+    ConexionesError,
+    LinkExpired,
+    LinkInvalid,
+    ServerDraining,
+    TokenExpired,
+    TokenRevoked,
+)
 from conexiones.principals import LINK
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.on_loop import OnLoop
@@ -18,7 +25,8 @@ LEAST_SECONDS = 0.1
 
 class Cut(OnLoop):
     """A step of the chain, behind that which finds out who calls: after `all`, calls end with ServerDraining,
-    whatever they wait for; after `revoked`, and when their credential expires, with an error that says so.
+    whatever they wait for; after `revoked` or `links`, and when their credential expires, with an error
+    that says so.
     Belongs to one event loop."""
 
     def __init__(self) -> None:
@@ -29,7 +37,7 @@ class Cut(OnLoop):
         self._next = float("inf")  # the expiry for which the timer is set, in seconds since the epoch
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
-        """Raises ServerDraining, TokenRevoked, TokenExpired and LinkExpired."""
+        """Raises ServerDraining, TokenRevoked, TokenExpired, LinkExpired and LinkInvalid."""
         if self._over:
             raise ServerDraining
         task = self.task
@@ -62,6 +70,12 @@ class Cut(OnLoop):
         for task, call in self._open.items():
             if call.principal.credential in credentials and task is not revoking:
                 self._end(task, TokenRevoked)
+
+    def links(self) -> None:
+        """Ends the calls that came by a signed link."""
+        for task, call in self._open.items():
+            if call.principal.subject == LINK:
+                self._end(task, LinkInvalid)
 
     def _end(self, task: asyncio.Task[None], error: Callable[[], ConexionesError]) -> None:
         if task not in self._ended:
