@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from conexiones.errors import Cancelled, ConexionesError
@@ -40,6 +41,12 @@ OURS = "x-conexiones-"
 """How the names of headers begin that Envoy alone may set."""
 
 _SUBJECT = re.compile(r'(?:^|;)Subject="((?:[^"\\]|\\.)*)"')
+
+
+@lru_cache(4096)
+def _key(owner: str) -> str:
+    """The key of a client that has shares as an owner. It is the same object each time: its hash is known."""
+    return f"owner {owner}"
 
 
 class Auditing(Protocol):
@@ -197,7 +204,7 @@ class Call:
         the holders of tickets and links are others than those who made them, and have shares by address."""
         self.principal = principal
         if principal.owner and principal.terms is None:
-            self._caller = Caller(f"owner {principal.owner}", self._connection)
+            self._caller = Caller(_key(principal.owner), self._connection)
 
     def changed(self, event: str, object_id: str, outcome: str = "OK") -> None:
         """Says that the call has changed something, for the audit log. See Context."""
