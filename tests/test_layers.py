@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "direct_file": set(),
     "addresses": set(),
     "domain": {"ports", "errors", "exif", "image_formats", "principals", "secret_form", "shares", "whole"},
-    "services": {"domain", "ports", "errors", "gen", "image_formats", "principals", "shares"},
+    "services": {"domain", "ports", "errors", "gen", "image_formats", "principals", "shares", "whole"},
     "transport": {
         "addresses",
         "local_servers",

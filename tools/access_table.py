@@ -36,5 +36,6 @@ def _plain(router: Router) -> list[tuple[str, Route]]:
 
 
 def _row(what: str, route: Route) -> str:
-    needs = _WORDS.get(route.needs, f"`{route.needs}`")
+    # The handler of this one tells a token from other credentials, which is more than the route says.
+    needs = "a token" if what == "POST /session" else _WORDS.get(route.needs, f"`{route.needs}`")
     return f"| `{what}` | {needs} | {'yes' if route.ticketed else ''} |"

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,10 +19,11 @@ from conexiones.adapters.system import admin_token
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.certificate_rules import read_rules
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
-from conexiones.domain.access.certificates import Certificates, name_of
+from conexiones.domain.access.certificates import Certificates
 from conexiones.domain.access.jwt import Claims
 from conexiones.domain.describing import Describing
 from conexiones.domain.gallery import Gallery
+from conexiones.domain.ids import now
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.renditions import Renditions
 from conexiones.domain.status import Status
@@ -32,7 +33,7 @@ from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
 from conexiones.ports.audit import AuditEntry
 from conexiones.ports.records import UploadQuota
-from conexiones.principals import EVERYBODY, SCOPES, Allowance, Certificate, Principal
+from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
 from conexiones.services.details import packed
@@ -132,11 +133,13 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         )
     cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece, cache=hot)
     credentials = SqliteCredentials(catalog)
-    directory = Directory(credentials, allowance=_allowance(settings))
+    nobody = _nobody(settings)
+    directory = Directory(credentials, allowance=_allowance(settings), nobody=nobody)
     links = Links(credentials, directory)
+    audit = _AuditLog(settings)
     certificates, rules = Certificates(), None
     if settings.certificate_rules:
-        rules = _rules(settings.certificate_rules, certificates, directory)
+        rules = _rules(settings.certificate_rules, certificates, directory, audit)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
@@ -146,12 +149,12 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     images = Images(catalog, store.staging, store.blobs, decoder, limits)
     quota = UploadQuota(uploads=settings.max_open_uploads, bytes=settings.max_open_bytes)
     uploads = Uploads(catalog, store.staging, images, quota, quiet_seconds=settings.upload_idle_seconds)
+    uploads.on_expired = partial(audit.note, "upload.expired")
     describing = Describing(catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits)
     renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
     gallery = Gallery(catalog, store.blobs, renditions)
     watching = Watching(catalog)
     page = Page()
-    audit = _AuditLog(settings)
     health = HealthService(SERVICES)
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
     rpcs = routes(
@@ -174,17 +177,18 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
-        if rules:
-            await rules.load()
         async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
             await audit.open(stack)
+            if rules:
+                await rules.load()
             await asyncio.to_thread(store.refuse_without, settings.data_dir / CATALOG)
             stack.push_async_callback(catalog.close)
             await catalog.open()
             await directory.open()
             await links.open()
             if settings.auth == "required":
-                await _first_admin(directory, settings.data_dir, audit.file, again=settings.new_admin_token)
+                await _end_made(directory, certificates if settings.tls_client_ca else None, audit)
+                await _first_admin(directory, settings.data_dir, audit, again=settings.new_admin_token)
             stack.push_async_callback(store.close)
             await store.open()
             stack.push_async_callback(cache.close)
@@ -227,9 +231,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         hosts=hosts,
         sessions=SessionsOverHttp(sessions, session).routes if asks else None,
     )
-    access = _access(settings, directory, links, certificates, session)
-    directory.on_end = certificates.on_end = access.end
-    return Front(
+    access = Access(_sources(settings, directory, links, certificates, session), nobody=nobody)
+    front = Front(
         router,
         settings,
         access=access,
@@ -239,6 +242,9 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         audit=audit.step,
         steps=steps,
     )
+    directory.on_end = certificates.on_end = front.end_calls
+    links.on_end = front.end_links
+    return front
 
 
 class _AuditLog:
@@ -252,6 +258,14 @@ class _AuditLog:
         if self.file:
             await self.file.open()
             stack.push_async_callback(self.file.close)
+
+    def note(self, event: str, ids: Iterable[str]) -> None:
+        """Writes down what the server has changed by itself: the kind of the objects is in `event` before the
+        dot."""
+        if self.file:
+            kind = event.partition(".")[0]
+            for each in ids:
+                self.file.write(AuditEntry(time=now(), event=event, kind=kind, id=each))
 
 
 def _reload(rules: WatchedFiles | None, audit: AuditFile | None) -> None:
@@ -273,31 +287,37 @@ def _allowance(settings: Settings) -> Allowance:
     )
 
 
-def _access(
+def _nobody(settings: Settings) -> Principal:
+    """Who calls without a credential."""
+    allowance = Allowance(
+        calls_per_second=settings.anonymous_rate_calls, bytes_per_second=settings.anonymous_rate_bytes
+    )
+    if settings.auth != "required":
+        return replace(EVERYBODY, allowance=allowance)
+    scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
+    return Principal(scopes=scopes, allowance=allowance)
+
+
+def _sources(
     settings: Settings,
     directory: Directory,
     links: Links,
     certificates: Certificates,
     session: SessionSource,
-) -> Access:
+) -> list[Source]:
     """How callers show who they are."""
-    anonymous = Allowance(
-        calls_per_second=settings.anonymous_rate_calls, bytes_per_second=settings.anonymous_rate_bytes
-    )
-    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX, allowance=anonymous)]
+    allowance = directory.nobody.allowance
+    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX, allowance=allowance)]
     if settings.auth != "required":
-        return Access(sources, nobody=replace(EVERYBODY, allowance=anonymous))
+        return sources
     signed = Jwt(_claims(settings, directory).principal) if settings.jwt_issuer else None
     sources += [Bearer(directory.principal, signed=signed), session]
     if settings.tls_client_ca:
         # Imported here, since the library takes 16 MB.
         from conexiones.transport.chain.certificate import CertificateSource
 
-        sources.append(
-            CertificateSource(certificates.principal if settings.certificate_rules else _any_certificate)
-        )
-    scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
-    return Access(sources, nobody=Principal(scopes=scopes, allowance=anonymous))
+        sources.append(CertificateSource(certificates.principal))
+    return sources
 
 
 def _claims(settings: Settings, directory: Directory) -> Claims:
@@ -310,26 +330,32 @@ def _claims(settings: Settings, directory: Directory) -> Claims:
     )
 
 
-def _any_certificate(certificate: Certificate) -> Principal:
-    """Who has a certificate where no rules say more: it may do everything, and what it stores belongs to
-    nobody in particular."""
-    return Principal(subject=f"certificate:{name_of(certificate)}", scopes=frozenset(SCOPES))
-
-
-def _rules(path: Path, certificates: Certificates, directory: Directory) -> WatchedFiles:
+def _rules(path: Path, certificates: Certificates, directory: Directory, audit: _AuditLog) -> WatchedFiles:
     """The file with the rules for certificates, which are put in force when it is read."""
 
     async def load() -> None:
-        for subject in certificates.replace(await asyncio.to_thread(read_rules, path, directory.allowance)):
-            try:
-                await directory.revoke_made_by(subject)
-            except ConexionesError:
-                log.exception("What %s has made is revoked only until the next start", subject)
+        rules = await asyncio.to_thread(read_rules, path, directory.allowance)
+        certificates.replace(rules)
+        audit.note("certificate_rules.read", [rules.id])
+        await _end_made(directory, certificates, audit)
 
     return WatchedFiles([path], load, what="certificate rules")
 
 
-async def _first_admin(directory: Directory, folder: Path, audit: AuditFile | None, *, again: bool) -> None:
+async def _end_made(directory: Directory, certificates: Certificates | None, audit: _AuditLog) -> None:
+    """Ends what the holders of certificates have made who have lost rights by other rules: all of them, if
+    no certificates are taken any more."""
+    for one in directory.held_certificates():
+        if certificates is None or not certificates.keeps(one):
+            for each in directory.family(one.credential):
+                audit.note(f"{each.kind}.revoked", [each.id])
+            try:
+                await directory.revoke(one.credential)
+            except ConexionesError:
+                log.exception("What a certificate has made is revoked, and that is not durable yet")
+
+
+async def _first_admin(directory: Directory, folder: Path, audit: _AuditLog, *, again: bool) -> None:
     """Makes the first token of the administrator, or with `again` another one if the one in the file is gone.
     It is in its file before it is in the catalog: a start that is killed in between goes on with the token in
     the file. Raises OSError."""
@@ -343,8 +369,7 @@ async def _first_admin(directory: Directory, folder: Path, audit: AuditFile | No
         secret = mint(TOKEN)
         await asyncio.to_thread(admin_token.write, folder, secret)
     made = (await directory.create_token("admin", SCOPES, secret=secret)).credential
-    if audit:
-        audit.write(AuditEntry(time=made.create_time, event="token.created", kind="token", id=made.id))
+    audit.note("token.created", [made.id])
 
 
 def _works(directory: Directory, secret: str) -> tuple[bool, bool]:

@@ -17,7 +17,7 @@ from conexiones.commands.images import health, hello, ls, rm, watch
 from conexiones.commands.login import login, logout, whoami
 from conexiones.commands.put import put
 from conexiones.commands.text import lenient_output
-from conexiones.commands.tokens import link, ticket, token
+from conexiones.commands.tokens import link, link_key, ticket, token
 from conexiones.settings import Settings, SettingsError, flag, table, variable
 
 # No index has the project, so its name would find nothing there.
@@ -121,7 +121,7 @@ def certs(folder: str, hosts: tuple[str, ...], replace: bool) -> None:
 
 for client_command in (
     *(put, get, ls, rm, watch, hello, link),
-    *(login, logout, whoami, token, ticket),
+    *(login, logout, whoami, token, ticket, link_key),
     *(health, doctor, completion),
 ):
     main.add_command(client_command)

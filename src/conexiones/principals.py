@@ -76,11 +76,13 @@ class Terms:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """Whom a client's certificate names: its subject as in RFC 4514, such as "CN=camera,O=Acme", empty if it
-    has none; and the URIs and the DNS names among its alternative names."""
+    has none; and the URIs and the DNS names among its alternative names. `expires` is in seconds since the
+    epoch."""
 
     subject: str = ""
     uris: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    expires: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +91,8 @@ class Principal:
 
     `subject` is empty for a caller who has shown no credential. `owner` is to whom belongs what the caller
     stores, empty for nobody; with `own` the caller sees and touches nothing else. `credential` is the id of
-    what may be taken away: a token, a ticket, a session or a certificate of which rules say more; empty for
-    others. `expires` is in seconds since the epoch.
+    what may be taken away: a token, a ticket, a session or a certificate; empty for others. `expires` is in
+    seconds since the epoch. `certificate` is what the caller has shown, if it was one.
     """
 
     subject: str = ""
@@ -101,6 +103,7 @@ class Principal:
     expires: float | None = None
     allowance: Allowance = field(default_factory=Allowance)
     terms: Terms | None = None
+    certificate: Certificate | None = None
 
     @property
     def view(self) -> str | None:

@@ -4,10 +4,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pyqwest import Client
+
 from conexiones.domain.access import TOKEN, mint
 from conexiones.gen.conexiones.v1 import access_pb2, images_pb2, uploads_pb2
 from conexiones.principals import SCOPES, Scope
 from tests.access.table import Page
+from tests.support.issuer import Issuer
 
 IN = ""
 """The caller is let in."""
@@ -62,13 +65,65 @@ def damaged(secret: str) -> str:
 
 NOBODY = Shown(name="nobody", known=False)
 
+JWT_OF_NOBODY = Shown(
+    name="a JWT of nobody", headers=bearer("e30.e30.e30"), refused=GUESSED | {"TOKEN_MISTYPED"}
+)
+
 NOT_GOOD = [
     Shown(name="wrong", headers=bearer(mint(TOKEN)), refused=GUESSED | {"TOKEN_UNKNOWN"}),
     Shown(name="mistyped", headers=bearer(damaged(mint(TOKEN))), refused=GUESSED | {"TOKEN_MISTYPED"}),
-    Shown(name="a JWT of nobody", headers=bearer("e30.e30.e30"), refused=GUESSED | {"TOKEN_MISTYPED"}),
+    JWT_OF_NOBODY,
     Shown(name="Basic", headers={"authorization": "Basic YTpi"}, refused=GUESSED | {"TOKEN_MISTYPED"}),
     Shown(name="empty", headers={"authorization": ""}, refused=GUESSED | {"TOKEN_MISTYPED"}),
 ]
+
+NOT_GOOD_WITH_ISSUER = [
+    replace(one, refused=GUESSED | {"TOKEN_UNKNOWN"}) if one is JWT_OF_NOBODY else one for one in NOT_GOOD
+]
+"""The same on a server that takes JWTs of an issuer."""
+
+
+def jwts(issuer: Issuer) -> list[Shown]:
+    """JWTs that the issuer has signed. Their holders see only what is theirs."""
+    return [
+        *[
+            Shown(
+                name=f"JWT, {scope}",
+                headers=bearer(issuer.jwt(alg="ES256", scope=scope)),
+                scopes=frozenset(scope.split()),
+                own=True,
+            )
+            for scope in ("read write", "delete admin")
+        ],
+        Shown(
+            name="JWT, expired",
+            headers=bearer(issuer.jwt(alg="ES256", scope="read write", exp=1)),
+            refused=GUESSED | {"TOKEN_EXPIRED", "TOKEN_UNKNOWN"},
+        ),
+        Shown(
+            name="JWT of another issuer",
+            headers=bearer(Issuer().jwt(alg="ES256", scope="read write")),
+            refused=GUESSED | {"TOKEN_UNKNOWN"},
+        ),
+    ]
+
+
+async def sessions(client: Client, url: str, token: Shown) -> list[Shown]:
+    """Sessions of the page at `url` that were begun with a token: one that is good, and one that has ended,
+    which is as if nothing was shown."""
+
+    async def begun() -> dict[str, str]:
+        answer = await client.execute("POST", f"{url}/session", token.headers)
+        assert answer.status == 200
+        return {"cookie": answer.headers["set-cookie"].partition(";")[0], "origin": url}
+
+    good, ended = await begun(), await begun()
+    assert (await client.execute("DELETE", f"{url}/session", ended)).status == 204
+    return [
+        replace(token, name=f"session, {token.name}", headers=good),
+        Shown(name="session, ended", headers=ended, known=False),
+    ]
+
 
 Call = Callable[[str, Any, Any], Awaitable[Any]]
 """Makes a call of an administrator: the path, the request, and the class of the reply."""

@@ -1,8 +1,8 @@
 """Who is let in: every method and path, by every way to call it, with every kind of credential, is compared
 with a table that was written by hand. -s shows how many calls that are, and how long they take.
 
-gRPC itself is called over HTTP/2 only. Sessions, JWTs, the rules of certificates and what is whose have tests
-of their own.
+gRPC itself is called over HTTP/2 and HTTP/3. What pages of other origins may call, and what is whose, have
+tests of their own.
 """
 
 import asyncio
@@ -21,10 +21,21 @@ from conexiones.gen.user_pb2 import GetUserReply, GetUserRequest
 from conexiones.principals import SCOPES
 from conexiones.testing import Server
 from tests.access.answers import reason
-from tests.access.credentials import IN, NOBODY, NOT_GOOD, Shown, bearer, made
+from tests.access.credentials import (
+    IN,
+    NOBODY,
+    NOT_GOOD,
+    NOT_GOOD_WITH_ISSUER,
+    Shown,
+    bearer,
+    jwts,
+    made,
+    sessions,
+)
 from tests.access.table import TABLE, Page, Row, pages
 from tests.support.bitmaps import bitmap
-from tests.support.certificates import authority, mtls, tls
+from tests.support.certificates import Authority, authority, mtls, tls
+from tests.support.issuer import Issuer
 from tests.transport.chain.every_method import methods, path_of, ways_of
 from tests.transport.chain.ways import WAYS, Way
 
@@ -66,8 +77,8 @@ async def clients(certs: Path, *versions: str, **more: Any) -> AsyncIterator[Cli
 
 
 def versions_of(way: Way, versions: tuple[str, ...]) -> list[str]:
-    """gRPC itself goes over HTTP/2, as its clients do."""
-    return [version for version in versions if version == HTTP2 or not way.http2]
+    """gRPC itself is not called over HTTP/1.1, as its clients do not."""
+    return [version for version in versions if version != HTTP1 or not way.http2]
 
 
 def rpcs(shown: list[Shown], versions: tuple[str, ...]) -> Iterator[Call]:
@@ -79,6 +90,11 @@ def rpcs(shown: list[Shown], versions: tuple[str, ...]) -> Iterator[Call]:
 
 def rpc(path: str, row: Row, way: Way, version: str, shown: Shown) -> Call:
     outcomes = shown.outcomes(row.needs, ticketed=row.ticketed)
+    allowed = {row.answer if outcome == IN else outcome for outcome in outcomes}
+    if IN in outcomes and way.http2 and version == HTTP3:
+        # This client has no trailers over HTTP/3, in which gRPC says how a call ended. Whoever is refused is
+        # told so in the headers.
+        allowed.add("no status")
     return Call(
         f"{path} by {way.name} over {version}: {shown.name}",
         version,
@@ -86,7 +102,7 @@ def rpc(path: str, row: Row, way: Way, version: str, shown: Shown) -> Call:
         f"{path}?{shown.query}" if shown.query else path,
         {**way.headers(), **shown.headers},
         way.body([row.request]),
-        frozenset(row.answer if outcome == IN else outcome for outcome in outcomes),
+        frozenset(allowed),
         endless=row.endless,
     )
 
@@ -162,16 +178,20 @@ Record = Callable[[str, object], None]
 
 
 async def test_who_is_let_in(start: Callable[..., Server], tmp_path: Path, record_property: Record) -> None:
-    certs = authority(tmp_path / "certs")
-    server = start(auth="required", **tls(certs))
+    certs, issuer, keys = authority(tmp_path / "certs"), Issuer(), tmp_path / "keys.json"
+    keys.write_text(issuer.document())
+    server = start(auth="required", **issuer.settings(keys), **tls(certs))
     secret = (server.data_dir / "admin-token").read_text().strip()
     async with clients(certs, *VERSIONS) as found:
         call = admin(server, found[HTTP2], bearer(secret))
         image = await stored(call)
-        shown = [NOBODY, *await made(call, image)]
+        tokens = await made(call, image)
+        reader = next(one for one in tokens if one.name == "read only")
+        page = await sessions(found[HTTP1], f"https://127.0.0.1:{server.port}", reader)
         every = tuple(VERSIONS)
         # Those that are good come first: what has never come before is taken for a guess after wrong ones.
-        for some in (shown, NOT_GOOD):
+        *good, expired, foreign = jwts(issuer)
+        for some in ([NOBODY, *tokens, *page, *good], [*NOT_GOOD_WITH_ISSUER, expired, foreign]):
             calls = [*rpcs(some, every), *plain(pages(image), some, every)]
             await check(server, found, calls, record_property)
 
@@ -215,26 +235,67 @@ async def test_a_server_that_asks_nobody_lets_everybody_in(
         await check(server, found, calls, record_property)
 
 
+RULES = """
+[[rule]]
+subject = "CN=client"
+scopes = ["read", "write", "delete", "admin"]
+
+[[rule]]
+subject = "CN=reader"
+scopes = ["read"]
+"""
+
+SAMPLE = {
+    "/user.UsuarioServicio/GetUser",
+    "/user.UsuarioServicio/ProcessImage",
+    "/conexiones.v1.UploadService/GetLimits",
+    "/conexiones.v1.ImageService/ListImages",
+    "/conexiones.v1.ImageService/DeleteImage",
+    "/conexiones.v1.AdminService/ListTokens",
+    "/grpc.health.v1.Health/Check",
+}
+"""A method of each need, with a ticket and without."""
+
+
 async def test_who_is_let_in_with_a_certificate(
     start: Callable[..., Server], tmp_path: Path, record_property: Record
 ) -> None:
-    """Without rules a certificate lets into everything. Whoever also shows a token has the scopes of that."""
-    certs = authority(tmp_path / "certs")
-    server = start(auth="required", **mtls(certs))
-    secret = (server.data_dir / "admin-token").read_text().strip()
-    key, certificate = ((certs / name).read_bytes() for name in ("client.key", "client.pem"))
+    """By the rules, and without rules into everything. Whoever also shows a token has the scopes of that: it
+    does not depend on the method, so that is tried with a sample of them."""
+    ca, rules = Authority(tmp_path / "certs"), tmp_path / "rules.toml"
+    rules.write_text(RULES)
+    scopes: dict[str, frozenset[str]] = {
+        "client": frozenset(SCOPES),
+        "reader": frozenset({"read"}),
+        "stranger": frozenset(),
+    }
     versions = (HTTP1, HTTP2)
-    async with clients(certs, *versions, tls_key=key, tls_cert=certificate) as found:
-        call = admin(server, found[HTTP2], bearer(secret))
+    async with AsyncExitStack() as stack:
+        holders = {}
+        for name in scopes:
+            files = ca.sign(name, f"CN={name}")
+            pair = {key: file.read_bytes() for key, file in zip(("tls_cert", "tls_key"), files, strict=True)}
+            holders[name] = await stack.enter_async_context(clients(ca.folder, *versions, **pair))
+        server = start(tmp_path / "rules", auth="required", certificate_rules=str(rules), **mtls(ca.folder))
+        call = admin(server, holders["client"][HTTP2], {})
         image = await stored(call)
-        alone = replace(NOBODY, name="a certificate", known=True, scopes=frozenset(SCOPES))
-        shown = [
-            one if one.known else replace(one, known=True, scopes=alone.scopes)
+        for name, found in holders.items():
+            alone = [replace(NOBODY, name=f"certificate of {name}", known=True, scopes=scopes[name])]
+            calls = [*rpcs(alone, versions), *plain(pages(image), alone, versions)]
+            await check(server, found, calls, record_property)
+        tokens = [
+            one if one.known else replace(one, known=True, scopes=scopes["reader"])
             for one in await made(call, image)
         ]
-        for some in ([alone, *shown], NOT_GOOD):
-            calls = [*rpcs(some, versions), *plain(pages(image), some, versions)]
-            await check(server, found, calls, record_property)
+        for some in (tokens, NOT_GOOD):
+            calls = [one for one in rpcs(some, versions) if one.path.partition("?")[0] in SAMPLE]
+            calls += plain(pages(image), some, versions)
+            await check(server, holders["reader"], calls, record_property)
+        server = start(tmp_path / "data", auth="required", **mtls(ca.folder))
+        image = await stored(admin(server, holders["stranger"][HTTP2], {}))
+        alone = [replace(NOBODY, name="any certificate", known=True, scopes=frozenset(SCOPES))]
+        calls = [*rpcs(alone, versions), *plain(pages(image), alone, versions)]
+        await check(server, holders["stranger"], calls, record_property)
 
 
 async def stored(call: Any) -> str:

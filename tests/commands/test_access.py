@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import psutil
@@ -107,6 +108,7 @@ def test_others_do_not_find_it(other: Shell, guarded: Server) -> None:
         ("token", "ls"),
         ("token", "create", "x", "--scopes", "read"),
         ("ticket", "create"),
+        ("link-key", "rotate"),
         ("whoami",),
     ],
 )
@@ -337,6 +339,19 @@ def test_a_link_and_a_ticket(owner: Shell, other: Shell, guarded: Server, photog
     ended_ticket = other("put", "images", status=1, CONEXIONES_TOKEN=made["secret"])
     # The server soon forgets tickets that have ended.
     assert re.search(rb"was revoked|does not know", ended_ticket.stderr)
+
+
+def test_links_end_when_their_key_does(owner: Shell) -> None:
+    (image,) = lines(owner("put", "--json", PHOTOGRAPH))
+    link = owner("link", image["id"]).stdout.decode().strip()
+    key = owner("link-key", "rotate").stdout.decode().strip()
+    with urlopen(link) as reply:
+        assert reply.status == 200
+    other_key = owner("link-key", "rotate", "--end-links").stdout.decode().strip()
+    with pytest.raises(HTTPError, match="401"):
+        urlopen(link)
+    assert len({key, other_key}) == 2
+    assert f"key={other_key}" in owner("link", image["id"]).stdout.decode()
 
 
 def test_put_with_a_token_that_may_only_write(other: Shell, guarded: Server, photograph: bytes) -> None:

@@ -63,6 +63,21 @@ def test_files(tmp_path: Path) -> None:
     assert (found["rules"].state, found["jwt"].state) == ("FAIL", "FAIL")
 
 
+def test_the_audit_log(tmp_path: Path) -> None:
+    there, new = tmp_path / "there.log", tmp_path / "new.log"
+    there.write_text("{}\n")
+    for path, state in (
+        (there, "ok"),
+        (new, "ok"),
+        (tmp_path / "no" / "audit.log", "FAIL"),
+        (tmp_path, "FAIL"),
+    ):
+        assert mode(tmp_path / "data", audit_log=str(path))["audit"].state == state
+    assert there.read_text() == "{}\n"
+    assert not new.exists()
+    assert "audit" not in mode(tmp_path)
+
+
 @pytest.mark.parametrize(("bits", "state"), [(0o600, "ok"), (0o400, "ok"), (0o640, "FAIL"), (0o604, "FAIL")])
 def test_who_may_read_the_token_of_the_administrator(tmp_path: Path, bits: int, state: str) -> None:
     (tmp_path / "admin-token").touch()

@@ -135,6 +135,39 @@ def test_what_a_page_shows_that_may_only_write(browser: Browser, guarded: Guarde
     assert guarded.images()[0].sha256 == hashlib.sha256(landscape(7)).digest()
 
 
+@pytest.mark.parametrize(
+    ("locale", "says", "rows"),
+    [
+        (
+            "en-US",
+            "You may have 1 images, not 2",
+            ("1 of 1", "0 of 2", "At most", "500 calls a second", "10 MB a second"),
+        ),
+        ("es-ES", "Puedes tener 1 imágenes, no 2", ("1 de 1", "Como máximo", "500 llamadas por segundo")),
+    ],
+)
+def test_what_a_page_says_of_quotas_and_rates(
+    browser: Browser, guarded: Guarded, tmp_path: Path, locale: str, says: str, rows: tuple[str, ...]
+) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in (7, 8)]
+    for number, file in enumerate(files):
+        file.write_bytes(landscape(number))
+    quota = {"stored_images": 1, "open_uploads": 2, "calls_per_second": 500, "bytes_per_second": 10 * MB}
+    token = guarded.token("READ", "WRITE", own=True, quota=quota).secret
+    found = browser.play(
+        "pastQuota",
+        guarded.server,
+        token=token,
+        files=[str(file) for file in files],
+        locale=locale,
+        shot=f"access-{locale[:2]}",
+        remarks=True,
+    )
+    assert says in found["said"]
+    for row in rows:
+        assert row in found["account"].replace("\xa0", " ")
+
+
 def test_an_upload_goes_on_after_its_token_was_revoked(
     browser: Browser, guarded: Guarded, tmp_path: Path, photograph: bytes
 ) -> None:

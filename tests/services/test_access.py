@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from email.message import Message
@@ -16,7 +17,12 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 
 from conexiones.domain.access import TOKEN, mint
-from conexiones.gen.conexiones.v1.access_pb2 import CreateTokenRequest, ListTokensRequest, RevokeTokenRequest
+from conexiones.gen.conexiones.v1.access_pb2 import (
+    CreateTokenRequest,
+    ListTokensRequest,
+    RevokeTokenRequest,
+    RotateLinkKeyRequest,
+)
 from conexiones.gen.conexiones.v1.access_pb2_grpc import AdminServiceStub
 from conexiones.gen.conexiones.v1.images_pb2 import (
     DeleteImageRequest,
@@ -186,6 +192,24 @@ async def test_an_open_stream_ends_with_its_token(callers: Callers) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await anext(aiter(watch))
     assert reason(error.value) == "TOKEN_REVOKED"
+
+
+def test_a_download_that_a_link_has_opened_ends_with_the_link(alone: Callers) -> None:
+    request = GetUserRequest(image=b"".join(bitmap(4000, 1500)))
+    image = alone.call(UsuarioServicioStub, "ProcessImage", request, alone.admin).image_info
+    link, host = alone.link(id=image.id), alone.address.rpartition(":")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # so that little is on its way
+        connection.settimeout(DEADLINE)
+        connection.connect((host[0], int(host[2])))
+        connection.sendall(f"GET {link} HTTP/1.1\r\nHost: {alone.address}\r\n\r\n".encode())
+        came = len(connection.recv(1 << 16))
+        rotate = RotateLinkKeyRequest(end_links=True)
+        alone.call(AdminServiceStub, "RotateLinkKey", rotate, alone.admin)
+        while piece := connection.recv(1 << 20):
+            came += len(piece)
+    assert 0 < came < image.size_bytes
+    assert fetched(alone.address, link)[0] == 401
 
 
 def test_tokens_are_listed(alone: Callers) -> None:

@@ -165,6 +165,69 @@ def test_changes_of_access(audited: Audited) -> None:
     assert made_by[2] == {"subject": "token:somebody", "credential": token}
 
 
+def test_what_ends_with_a_token_has_a_line_each(audited: Audited) -> None:
+    token, secret = audited.token("WRITE")
+    tickets = [
+        audited.call(UploadServiceStub, "CreateTicket", CreateTicketRequest(), secret).id for _ in range(3)
+    ]
+    audited.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=tickets[0]), audited.admin)
+    audited.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=token), audited.admin)
+    revoked = [event for event in audited.events(8) if event[0].endswith("revoked")]
+    assert revoked[:2] == [
+        ("ticket.revoked", f"{ADMIN}/RevokeToken", tickets[0], "OK"),
+        ("token.revoked", f"{ADMIN}/RevokeToken", token, "OK"),
+    ]
+    assert sorted(revoked[2:]) == sorted(
+        ("ticket.revoked", f"{ADMIN}/RevokeToken", ticket, "OK") for ticket in tickets[1:]
+    )
+
+
+def test_sessions(audited: Audited) -> None:
+    """One that is begun, one that takes its place, and signing out."""
+    host, _, port = audited.address.rpartition(":")
+    origin = f"http://{audited.address}"
+    with closing(HTTPConnection(host, int(port), timeout=DEADLINE)) as connection:
+
+        def ask(verb: str, **headers: str) -> str:
+            connection.request(verb, "/session", headers={"origin": origin, **headers})
+            answer = connection.getresponse()
+            answer.read()
+            return (answer.headers["set-cookie"] or "").partition(";")[0]
+
+        first = ask("POST", authorization=f"Bearer {audited.admin}")
+        second = ask("POST", authorization=f"Bearer {audited.admin}", cookie=first)
+        ask("DELETE", cookie=second)
+        ask("DELETE", cookie=second)
+    lines = audited.lines(5)[1:]
+    assert [(line["event"], line["method"]) for line in lines] == [
+        ("session.created", "http/sign in"),
+        ("session.ended", "http/sign in"),
+        ("session.created", "http/sign in"),
+        ("session.ended", "http/sign out"),
+    ]
+    ids = [line["object"]["id"] for line in lines]
+    assert (ids[0], ids[2]) == (ids[1], ids[3])
+    text = audited.path.read_text()
+    assert first.partition("=")[2] not in text
+    assert second.partition("=")[2] not in text
+
+
+def test_a_message_of_a_stream_that_is_refused_has_a_line(audited: Audited) -> None:
+    token, secret = audited.token("WRITE", quota=Quota(stored_images=1))
+    stub = UsuarioServicioStub(audited.channel)
+    options: dict[str, Any] = {"metadata": metadata(secret), "timeout": DEADLINE}
+    images = iter([GetImage(image=IMAGE), GetImage(image=IMAGE), GetImage(image=b"no image")])
+    assert len(list(stub.ImageStreamReply(images, **options))) == 3
+    users = iter([GetUserRequest(name="Eva", image=IMAGE), GetUserRequest(name="Eva")])
+    assert len(list(stub.GetUserBidiStream(users, **options))) == 2
+    refusals = [line for line in audited.lines(6) if line["event"] == "refused"]
+    assert [(line["method"], line["outcome"]) for line in refusals] == [
+        (f"{USUARIO}/ImageStreamReply", "QUOTA_EXCEEDED"),
+        (f"{USUARIO}/GetUserBidiStream", "QUOTA_EXCEEDED"),
+    ]
+    assert all(line["principal"]["credential"] == token for line in refusals)
+
+
 def test_refusals(audited: Audited) -> None:
     token, secret = audited.token("READ", quota=Quota(calls_per_second=0.001))
     limits = f"{UPLOADS}/GetLimits"

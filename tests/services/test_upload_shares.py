@@ -1,8 +1,10 @@
 """The shares of open uploads through a whole server: what one client leaves to others, and for how long."""
 
+import json
 import queue
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -69,8 +71,9 @@ def test_it_is_said_when_an_upload_expires(channel: grpc.Channel, somebody: str)
     assert last - datetime.now(UTC) < timedelta(minutes=1)
 
 
-async def test_an_idle_upload_yields_to_who_needs_its_room(start: Start) -> None:
-    server = start(max_open_uploads="1", upload_idle_seconds="0.1")
+async def test_an_idle_upload_yields_to_who_needs_its_room(start: Start, tmp_path: Path) -> None:
+    audit = tmp_path / "audit.log"
+    server = start(max_open_uploads="1", upload_idle_seconds="0.1", audit_log=str(audit))
     with grpc.insecure_channel(server.address) as channel:
         uploads = UploadServiceStub(channel)
         idle = created(uploads, "idle")
@@ -93,3 +96,8 @@ async def test_an_idle_upload_yields_to_who_needs_its_room(start: Start) -> None
         found = uploads.GetUpload(GetUploadRequest(id=idle.id), timeout=DEADLINE).upload
         assert (found.state, found.committed_size) == (Upload.STATE_EXPIRED, 100)
         await until(lambda: not (server.data_dir / "uploads" / idle.id).exists())
+    await until(lambda: '"upload.expired"' in audit.read_text())
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    (expired,) = [line for line in lines if line["event"] == "upload.expired"]
+    assert expired["object"] == {"kind": "upload", "id": idle.id}
+    assert expired["principal"] == {"subject": "", "credential": ""}, "the server has done it by itself"

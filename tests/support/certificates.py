@@ -51,13 +51,15 @@ class Authority:
         uris: Sequence[str] = (),
         dns: Sequence[str] = (),
         addresses: Sequence[str] = (),
+        lasts: timedelta = timedelta(days=1),
     ) -> tuple[Path, Path]:
         """Makes a certificate and its key: the subject as in RFC 4514. Gives their files."""
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
         names += [x509.DNSName(name) for name in dns]
         names += [x509.IPAddress(ip_address(address)) for address in addresses]
         key = ec.generate_private_key(ec.SECP256R1())
-        return self._write(file, self._certificate(_name(subject), key.public_key(), names), key)
+        certificate = self._certificate(_name(subject), key.public_key(), names, lasts=lasts)
+        return self._write(file, certificate, key)
 
     def credentials(self, file: str) -> grpc.ChannelCredentials:
         ca, key, cert = (
@@ -72,6 +74,7 @@ class Authority:
         names: Sequence[x509.GeneralName] = (),
         *,
         ca: bool = False,
+        lasts: timedelta = timedelta(days=1),
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = (
@@ -81,7 +84,7 @@ class Authority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_after(now + lasts)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
         if names:

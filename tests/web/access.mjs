@@ -143,6 +143,22 @@ export async function writeOnly({ given, open }) {
   return await page.locator(".notice").innerText();
 }
 
+/** Uploads two files where there is room for one, and says what the page tells of it. */
+export async function pastQuota({ given, open }) {
+  const page = await open();
+  await signIn(page, given.token);
+  await upload(page, [given.files[0]]);
+  await stored(page, 1);
+  await upload(page, [given.files[1]]);
+  const refused = page.locator('.upload[data-state="refused"]');
+  await refused.waitFor();
+  const said = await refused.locator(".state").innerText();
+  await page.locator(".account").click();
+  await page.locator("dialog.who[open] progress").first().waitFor();
+  await shot(page, given, "quota");
+  return { said, account: await page.locator("dialog.who").innerText() };
+}
+
 /** The token is revoked while a file is being uploaded. With another token of its name everything goes on. */
 export async function revoked({ given, open, ask }) {
   const page = await open();

@@ -116,6 +116,20 @@ describe("a link", () => {
   });
 });
 
+describe("a quota", () => {
+  it("ends an upload at once, with what it allows", async () => {
+    const { secret } = await token(["read", "write", "delete"], { quota: { storedImages: 1, storedBytes: 1_000_000 } });
+    const full = client({ token: secret });
+    const { id } = await full.upload(photograph);
+    await assert.rejects(full.upload(bmp(1000)), { reason: "QUOTA_EXCEEDED", facts: { limit: "1", actual: "2", unit: "images" } });
+    const access = await full.access();
+    assert.equal(access?.usage.storedImages, 1);
+    await full.delete(id);
+    await assert.rejects(full.upload(bmp(1_000_000)), { reason: "QUOTA_EXCEEDED" });
+    assert.ok(await full.upload(bmp(1000)));
+  });
+});
+
 describe("a ticket", () => {
   it("stores one image, and does nothing else", async () => {
     const backend = client({ token: (await token(["read", "write"])).secret });
@@ -129,6 +143,27 @@ describe("a ticket", () => {
     }
     await admin.revokeToken(ticket.id);
     await assert.rejects(browser.upload(photograph), { reason: "TOKEN_REVOKED" });
+  });
+
+  it("is used up when it has stored what it is for", async () => {
+    const backend = client({ token: (await token(["read", "write"])).secret });
+    const { secret } = await backend.createTicket({ maxImages: 1, formats: ["BMP"] });
+    const browser = client({ token: secret });
+    await assert.rejects(browser.upload(photograph), { name: "AccessError", reason: "FORMAT_NOT_GRANTED" });
+    await browser.upload(bmp(1000));
+    await assert.rejects(browser.upload(bmp(2000)), { reason: "TICKET_USED_UP", facts: { limit: "1", actual: "2", unit: "images" } });
+  });
+
+  it("stores for the owner that it names", async () => {
+    const name = names();
+    const { secret } = await admin.createTicket({ owner: `token:${name}` });
+    const { id } = await client({ token: secret }).upload(photograph);
+    assert.equal((await admin.image(id)).owner, `token:${name}`);
+    const owned: string[] = [];
+    for await (const image of admin.images({ owner: `token:${name}` })) owned.push(image.id);
+    assert.deepEqual(owned, [id]);
+    const other = client({ token: (await token(["read"], { own: true })).secret });
+    await assert.rejects(other.image(id), { reason: "IMAGE_NOT_FOUND" });
   });
 
   it("ends when it says", async () => {

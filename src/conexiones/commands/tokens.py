@@ -1,4 +1,4 @@
-"""`conexiones token`, `ticket` and `link`."""
+"""`conexiones token`, `ticket`, `link` and `link-key`."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -178,6 +178,23 @@ async def link(client: "AsyncClient", id: str, **asked: Any) -> int:
     return 0
 
 
+@click.group("link-key", cls=Commands)
+def link_key() -> None:
+    """Replace the key that signs links. It needs a token with the scope admin."""
+
+
+@command("rotate")
+@click.option("--end-links", is_flag=True, help="End all links that were signed before, and their calls.")
+async def rotate(client: "AsyncClient", end_links: bool) -> int:
+    """Make a key that signs links from now on, and print its id.
+
+    Links that were signed before work on until they expire, unless --end-links ends them now. The server
+    makes another key every 30 days by itself.
+    """
+    click.echo(await client.rotate_link_key(end_links=end_links))
+    return 0
+
+
 def _row(token: "Token", now: datetime) -> str:
     scopes = ",".join(scope for scope in SCOPES if scope in token.scopes) + (" own" if token.own else "")
     used = age(token.use_time, now) if token.use_time else "never"
@@ -198,3 +215,4 @@ def _row(token: "Token", now: datetime) -> str:
 for one in (create, ls, revoke):
     token.add_command(one)
 ticket.add_command(create_ticket)
+link_key.add_command(rotate)

@@ -1,5 +1,6 @@
 """Checks who is let in: by the settings of a server here, and by a server that runs."""
 
+import os
 import stat
 from collections.abc import Iterator
 
@@ -39,6 +40,7 @@ def check_mode(settings: Settings) -> Iterator[Finding]:
         yield Finding("access", "ok", says(settings))
     yield from _rules(settings)
     yield from _keys(settings)
+    yield from _audit(settings)
     token = settings.data_dir / ADMIN_TOKEN
     try:
         mode = stat.S_IMODE(token.stat().st_mode)
@@ -77,6 +79,28 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         yield Finding("jwt", "FAIL", str(error), "Correct --jwt-keys; docs/access.md explains JWTs.")
     else:
         yield Finding("jwt", "ok", f"{settings.jwt_keys} has {count} for signatures")
+
+
+def _audit(settings: Settings) -> Iterator[Finding]:
+    """Whether the audit log can be written. One that is not there is not made: its folder is asked."""
+    path = settings.audit_log
+    if path is None:
+        return
+    why = ""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            why = "there is no such folder"
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            why = "no files can be made in that folder"
+    except OSError as error:
+        why = (error.strerror or "unknown").lower()
+    if why:
+        mend = "Correct --audit-log, or who may write there: the server does not start without."
+        yield Finding("audit", "FAIL", f"{path} cannot be written: {why}", mend)
+    else:
+        yield Finding("audit", "ok", f"{path} can be written")
 
 
 def check_callers(options: Options) -> Iterator[Finding]:

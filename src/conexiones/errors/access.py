@@ -79,14 +79,15 @@ _UNITS = {
     "tokens": "tokens",
     "tickets": "pases",
     "sessions": "sesiones",
+    "certificates": "certificados",
     "calls": "llamadas",
     "credentials": "credenciales equivocadas",
 }
 
 
 class QuotaExceeded(ResourceExhausted):
-    """`unit` is "bytes", "images", "uploads", "tokens", "tickets" or "sessions"; `actual` is what there would
-    be."""
+    """`unit` is "bytes", "images", "uploads", "tokens", "tickets", "sessions" or "certificates"; `actual` is
+    what there would be."""
 
     reason = "QUOTA_EXCEEDED"
     english = "You may have {limit} {unit}, not {actual}: delete some, or ask for a larger quota."

@@ -5,16 +5,20 @@ from typing import Literal, Protocol
 
 from conexiones.principals import Allowance, Scope, Terms
 
-CredentialKind = Literal["token", "ticket", "session"]
+CredentialKind = Literal["token", "ticket", "session", "certificate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
     """A credential that the server has given out. Times are in microseconds since the epoch, UTC.
 
-    `digest` is the SHA-256 of its secret. `parent` is the id of the token with which a ticket or a session
-    was made, and with which it ends; empty for a token. `use_time` is the beginning of an hour. `terms` are
-    those of a ticket.
+    `digest` is the SHA-256 of its secret. `parent` is the id of the credential with which a ticket or a
+    session was made, and with which it ends; empty for a token. `use_time` is the beginning of an hour.
+    `terms` are those of a ticket.
+
+    Client certificates are kept with the rights of their holders when these have made tickets or links, which
+    end when the holders lose their rights. Their `name` has what is in the certificate, and nobody knows the
+    secret.
     """
 
     id: str

@@ -98,7 +98,7 @@ class ImageService:
         image = await self._gallery.get(request.id, by=call.principal)
         wanted = _wanted(request.rendition) if request.HasField("rendition") else None
         options = link_options(wanted, image, download=request.download)
-        link = self._links.sign(
+        link = await self._links.sign(
             call.principal,
             f"/images/{image.id}",
             options,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
@@ -152,6 +152,14 @@ class Front:
                 self._on_reload()
             elif event["event"] == "alive?":
                 control.say("alive")
+
+    def end_calls(self, credentials: Collection[str]) -> None:
+        """Ends the calls that came with one of these credentials, which were revoked."""
+        self._cut.revoked(credentials)
+
+    def end_links(self) -> None:
+        """Ends the calls that came by a signed link."""
+        self._cut.links()
 
     def drain(self) -> None:
         """Admits no more calls, and tells the supervisor when those under way have ended."""

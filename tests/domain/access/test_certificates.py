@@ -3,8 +3,8 @@
 import pytest
 
 from conexiones.domain.access import certificates as module
-from conexiones.domain.access.certificates import Certificates, Rules, name_of
-from conexiones.principals import Allowance, Certificate
+from conexiones.domain.access.certificates import Certificates, Rules, name_of, read, written
+from conexiones.principals import SCOPES, Allowance, Certificate
 from tests.support.paths import ROOT
 
 
@@ -173,10 +173,10 @@ def test_what_is_wrong_is_said(text: str, says: str) -> None:
 
 def test_a_change_ends_the_calls_of_those_who_lose() -> None:
     ended: list[str] = []
-    held = Certificates(rules('subject = "CN=*"\nscopes = ["read", "write"]'), on_end=ended.append)
+    held = Certificates(rules('subject = "CN=*"\nscopes = ["read", "write"]'), on_end=ended.extend)
     found = {name: held.principal(Certificate(subject=f"CN={name}")) for name in "abcde"}
     assert len({one.credential for one in found.values()}) == 5
-    losers = held.replace(
+    held.replace(
         rules(
             'subject = "CN=a"\nscopes = ["read"]',
             'subject = "CN=b"\nscopes = ["read", "write"]\nown = true',
@@ -184,16 +184,34 @@ def test_a_change_ends_the_calls_of_those_who_lose() -> None:
             'subject = "CN=d"\nscopes = ["read", "write", "delete"]',
         )
     )
-    assert losers == {found[name].subject for name in "abce"}
     assert set(ended) == {found[name].credential for name in "abce"}
     assert held.principal(Certificate(subject="CN=d")).scopes == {"read", "write", "delete"}
     assert held.principal(Certificate(subject="CN=a")).credential == found["a"].credential
+
+
+def test_without_rules_the_holder_of_any_certificate_may_do_everything() -> None:
+    held = Certificates()
+    found = held.principal(Certificate(subject="CN=a", expires=5.0))
+    assert (found.subject, found.scopes, found.owner, found.own) == (
+        "certificate:CN=a",
+        frozenset(SCOPES),
+        "",
+        False,
+    )
+    assert found.credential
+    assert found.expires == 5.0
+
+
+def test_a_certificate_is_read_as_it_was_written() -> None:
+    one = Certificate(subject="CN=\u00e1\ud800", uris=("urn:a",), names=("b", "c"), expires=1.5)
+    assert read(written(one)) == one
+    assert written(one).isascii()
 
 
 def test_certificates_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is forgotten would miss a change of the rules: so its calls end."""
     monkeypatch.setattr(module, "MAX_CERTIFICATES", 2)
     ended: list[str] = []
-    held = Certificates(rules('subject = "*"\nscopes = ["read"]'), on_end=ended.append)
+    held = Certificates(rules('subject = "*"\nscopes = ["read"]'), on_end=ended.extend)
     found = [held.principal(Certificate(subject=f"CN={number}")) for number in range(4)]
     assert ended == [one.credential for one in found[:2]]

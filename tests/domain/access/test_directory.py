@@ -90,7 +90,7 @@ async def test_a_ticket_that_is_made_while_its_token_is_revoked_is_revoked(tmp_p
 async def test_everything_ends_with_its_token(tmp_path: Path) -> None:
     async with kept(tmp_path) as (_, found):
         ended: list[str] = []
-        found.on_end = ended.append
+        found.on_end = ended.extend
         token = await found.create_token("one", ["write"])
         who = maker(found, token)
         ticket = await found.create_ticket(who, seconds=60, terms=TERMS)
@@ -105,6 +105,38 @@ async def test_everything_ends_with_its_token(tmp_path: Path) -> None:
                 found.principal_of(one)
         with pytest.raises(errors.TokenRevoked):
             found.session(session.secret)
+
+
+async def test_a_token_that_was_good_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the hour that is remembered: when it expires, or is revoked, and when a ticket's token is."""
+    async with kept(tmp_path) as (_, found):
+        short, long = [await found.create_token("one", ["write"], seconds=seconds) for seconds in (60, None)]
+        ticket = await found.create_ticket(maker(found, long), seconds=60, terms=TERMS)
+        for secret in (short.secret, long.secret, ticket.secret):
+            assert found.principal(secret) is found.principal(secret)
+        end = short.credential.expire_time or 0
+        monkeypatch.setattr(directory, "now", lambda: end)
+        with pytest.raises(errors.TokenExpired):
+            found.principal(short.secret)
+        found.principal(long.secret)
+        monkeypatch.undo()
+        await found.revoke(long.credential.id)
+        for secret in (long.secret, ticket.secret):
+            with pytest.raises(errors.TokenRevoked):
+                found.principal(secret)
+
+
+async def test_the_last_use_is_noted_in_each_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with kept(tmp_path) as (credentials, found):
+        token = await found.create_token("one", ["read"])
+        for hour in (1, 1, 2):
+            monkeypatch.setattr(directory, "now", lambda hour=hour: hour * directory.HOUR + 5)
+            found.principal(token.secret)
+            await found.sweep()
+            (kept_one,) = await credentials.all()
+            assert kept_one.use_time == hour * directory.HOUR
 
 
 async def test_a_session_is_no_token_and_a_token_is_no_session(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Rules for certificates, with real ones: who their holders are, and what becomes of open streams."""
 
 import asyncio
+import json
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,12 @@ import grpc.aio
 import pytest
 
 from conexiones.gen.conexiones.v1.access_pb2 import Access
-from conexiones.gen.conexiones.v1.images_pb2 import ListImagesRequest, WatchImagesRequest, WatchImagesResponse
+from conexiones.gen.conexiones.v1.images_pb2 import (
+    ListImagesRequest,
+    SignImageUrlRequest,
+    WatchImagesRequest,
+    WatchImagesResponse,
+)
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2 import CreateTicketRequest, GetLimitsRequest
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
@@ -71,7 +79,8 @@ def rules(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(start: Callable[..., Server], ca: Authority, rules: Path) -> Server:
-    return start(auth="required", certificate_rules=str(rules), **mtls(ca.folder))
+    audit = str(rules.with_name("audit.log"))
+    return start(auth="required", certificate_rules=str(rules), audit_log=audit, **mtls(ca.folder))
 
 
 @pytest.fixture(scope="module")
@@ -222,12 +231,20 @@ async def test_whose_rights_are_taken_is_cut_off(server: Server, ca: Authority, 
     assert "Traceback" not in server.log
 
 
-async def test_tickets_end_with_the_rights_of_their_maker(server: Server, ca: Authority, rules: Path) -> None:
+async def test_tickets_and_links_end_with_their_makers_rights(
+    server: Server, ca: Authority, rules: Path
+) -> None:
     def ticket(channel: grpc.Channel) -> str:
         request = CreateTicketRequest(max_bytes=1000, max_images=1)
         return str(UploadServiceStub(channel).CreateTicket(request, timeout=DEADLINE).secret)
 
-    secret = called(server, ca, "camera", ticket)
+    def link(channel: grpc.Channel) -> str:
+        stub, stored = ImageServiceStub(channel), UsuarioServicioStub(channel)
+        image = stored.ProcessImage(GetUserRequest(image=IMAGE), timeout=DEADLINE).image_info
+        return str(stub.SignImageUrl(SignImageUrlRequest(id=image.id), timeout=DEADLINE).path)
+
+    secret, path = called(server, ca, "camera", ticket), called(server, ca, "camera", link)
+    assert opened(server, ca, path) == 200
     show = ("authorization", f"Bearer {secret}")
     assert access(server, ca, "nameless", show).owner == "certificate:CN=camera-1,O=Acme"
     put(rules, RULES.replace("camera-*", "camera-2"))
@@ -236,6 +253,27 @@ async def test_tickets_end_with_the_rights_of_their_maker(server: Server, ca: Au
     with pytest.raises(grpc.RpcError) as error:
         access(server, ca, "nameless", show)
     assert reason(error.value) == "TOKEN_REVOKED"
+    assert opened(server, ca, path) == 401
+    audit = rules.with_name("audit.log")
+    await until(lambda: '"ticket.revoked"' in audit.read_text())
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    read = [line["object"]["id"] for line in lines if line["event"] == "certificate_rules.read"]
+    assert len(set(read)) == 2
+    signed, made = [line["principal"] for line in lines if line["event"] in ("link.signed", "ticket.created")]
+    assert signed == made
+    assert [line["event"] for line in lines if line["event"].endswith(".revoked")] == [
+        "certificate.revoked",
+        "ticket.revoked",
+    ]
+
+
+def opened(server: Server, ca: Authority, path: str) -> int:
+    """The status of a link, which somebody opens who has a certificate that may do nothing."""
+    context = ssl.create_default_context(cafile=str(ca.folder / "ca.pem"))
+    context.load_cert_chain(ca.folder / "nameless.pem", ca.folder / "nameless.key")
+    with closing(HTTPSConnection("localhost", server.port, context=context, timeout=DEADLINE)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status
 
 
 async def test_rules_are_read_again_when_they_change(server: Server, ca: Authority, rules: Path) -> None:

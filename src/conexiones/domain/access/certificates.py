@@ -18,8 +18,8 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from conexiones.principals import SCOPES, Allowance, Certificate, Principal
@@ -70,7 +70,10 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
+    """`id` tells rules from others: it is the beginning of the SHA-256 of their text."""
+
     rules: tuple[_Rule, ...]
+    id: str = ""
 
     @classmethod
     def parse(cls, text: str, *, allowance: Allowance | None = None) -> "Rules":
@@ -93,7 +96,7 @@ class Rules:
                 found.append(_rule(rule, allowance or Allowance()))
             except ValueError as error:
                 raise ValueError(f"rule {number}: {error}") from None
-        return cls(tuple(found))
+        return cls(tuple(found), hashlib.sha256(text.encode()).hexdigest()[:16])
 
     def principal(self, certificate: Certificate) -> Principal:
         """Who has a certificate. One that matches no rule is known, and may do nothing."""
@@ -107,11 +110,12 @@ class Rules:
 
 @dataclass(slots=True)
 class Certificates:
-    """The rules in force, and the certificates that came. `on_end` is told the `credential` of each principal
-    whose rights are no longer what they were: its calls are to end."""
+    """The rules in force, and the certificates that came. Without rules the holder of each may do everything,
+    and what it stores belongs to nobody in particular. `on_end` is told the `credential` of the principals
+    whose rights are no longer what they were: their calls are to end."""
 
-    rules: Rules = Rules(())
-    on_end: Callable[[str], None] = lambda _: None
+    rules: Rules | None = None
+    on_end: Callable[[Collection[str]], None] = lambda _: None
     _known: dict[Certificate, Principal] = field(default_factory=dict)
 
     def principal(self, certificate: Certificate) -> Principal:
@@ -119,25 +123,45 @@ class Certificates:
         if known is None:
             known = self._known[certificate] = self._judged(certificate)
             if len(self._known) > MAX_CERTIFICATES:
-                self.on_end(self._known.pop(next(iter(self._known))).credential)
+                self.on_end({self._known.pop(next(iter(self._known))).credential})
         return known
 
     def _judged(self, certificate: Certificate) -> Principal:
-        names = json.dumps((certificate.subject, certificate.uris, certificate.names))
-        number = hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        return replace(self.rules.principal(certificate), credential=f"certificate-{number}")
+        if self.rules is None:
+            found = Principal(subject=f"certificate:{name_of(certificate)}", scopes=frozenset(SCOPES))
+        else:
+            found = self.rules.principal(certificate)
+        number = hashlib.sha256(written(certificate).encode()).hexdigest()[:32]
+        return replace(
+            found,
+            credential=f"certificate-{number}",
+            expires=certificate.expires,
+            certificate=certificate,
+        )
 
-    def replace(self, rules: Rules) -> set[str]:
-        """Puts other rules in force, and ends the calls of those who lose by them. Gives their subjects: what
-        they made of their rights is to end, too."""
+    def replace(self, rules: Rules) -> None:
+        """Puts other rules in force, and ends the calls of those who lose by them."""
         self.rules = rules
-        losers = set()
+        ended = set()
         for certificate, before in list(self._known.items()):
             after = self._known[certificate] = self._judged(certificate)
             if not _keeps(before, after):
-                self.on_end(before.credential)
-                losers.add(before.subject)
-        return losers
+                ended.add(before.credential)
+        self.on_end(ended)
+
+    def keeps(self, before: Principal) -> bool:
+        """Whether the holder of a certificate, who was that before, may still do what it might then."""
+        return before.certificate is not None and _keeps(before, self._judged(before.certificate))
+
+
+def written(certificate: Certificate) -> str:
+    """A certificate as text, which `read` reads."""
+    return json.dumps(asdict(certificate))
+
+
+def read(text: str) -> Certificate:
+    values = json.loads(text)
+    return Certificate(**{**values, "uris": tuple(values["uris"]), "names": tuple(values["names"])})
 
 
 def name_of(certificate: Certificate) -> str:

@@ -5,17 +5,19 @@ changes is durable before it counts.
 """
 
 import asyncio
+import math
 import re
 import secrets as random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from conexiones import errors
+from conexiones.domain.access import certificates
 from conexiones.domain.access.secrets import SESSION, TICKET, TOKEN, digest, is_secret, mint
 from conexiones.domain.ids import now
 from conexiones.domain.names import check_text
 from conexiones.ports.access import Credential, CredentialKind, Credentials
-from conexiones.principals import SCOPES, Allowance, Principal, Scope, Terms
+from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal, Scope, Terms
 from conexiones.whole import to_end
 
 HOUR = 3600 * 1_000_000
@@ -28,7 +30,7 @@ KEEP_OTHERS_SECONDS = 24 * 3600
 """Tickets and sessions that have ended are told from wrong ones for this long. There may be many of them."""
 
 MAX_TOKENS = 100_000
-"""The most tokens that are kept."""
+"""The most tokens that are kept, and the most certificates."""
 
 MAX_CHILDREN = 10_000
 """The most tickets and sessions that may be made with one token at a time."""
@@ -52,19 +54,25 @@ class Issued:
 
 class Directory:
     """`allowance` has the limits of tokens that say nothing of their own. They are not kept with a token, so
-    that another start of the server can set others. `on_end` is told the id of each credential that was
-    revoked: its calls are to end."""
+    that another start of the server can set others. `nobody` is who shows no credential. `on_end` is told the
+    ids of credentials that were revoked together: their calls are to end."""
 
-    def __init__(self, credentials: Credentials, *, allowance: Allowance | None = None) -> None:
+    def __init__(
+        self, credentials: Credentials, *, allowance: Allowance | None = None, nobody: Principal = EVERYBODY
+    ) -> None:
         self._credentials = credentials
+        self.nobody = nobody
         self.allowance = allowance or Allowance()
         self._by_id: dict[str, Credential] = {}
         self._by_digest: dict[bytes, Credential] = {}
         self._principals: dict[str, Principal] = {}
+        # Tokens that were good, by digest, and until when they are without another look.
+        self._good: dict[bytes, tuple[Principal, int]] = {}
         self._children: dict[str, set[str]] = {}
+        self._makers: dict[str, str] = {}  # certificates with which something was made → the newest one's id
         self._used: dict[str, int] = {}
         self._revoking: dict[str, int] = {}  # what was revoked, and may not be durable yet
-        self.on_end: Callable[[str], None] = lambda _: None
+        self.on_end: Callable[[Collection[str]], None] = lambda _: None
 
     async def open(self) -> None:
         """Reads all credentials. Raises StorageUnavailable."""
@@ -78,15 +86,23 @@ class Directory:
 
     def principal(self, secret: str) -> Principal:
         """Who has that token or ticket. Raises TokenMistyped, TokenUnknown, TokenExpired and TokenRevoked."""
-        return self._found(secret, session=False)
+        key = digest(secret)
+        good = self._good.get(key)
+        if good is not None and now() < good[1]:
+            return good[0]
+        principal = self._found(key, secret, session=False)
+        if self._by_digest[key].kind == "token":
+            ends = math.inf if principal.expires is None else principal.expires * 1e6
+            self._good[key] = principal, int(min(now() // HOUR * HOUR + HOUR, ends))
+        return principal
 
     def session(self, secret: str) -> Principal:
         """Who has that session of the page. Raises what `principal` raises."""
-        return self._found(secret, session=True)
+        return self._found(digest(secret), secret, session=True)
 
-    def _found(self, secret: str, *, session: bool) -> Principal:
+    def _found(self, key: bytes, secret: str, *, session: bool) -> Principal:
         # Looked up first: the checksum takes longer, and matters only where the secret is not known.
-        credential = self._by_digest.get(digest(secret))
+        credential = self._by_digest.get(key)
         if credential is None or (credential.kind == "session") != session:
             raise errors.TokenUnknown if is_secret(secret) else errors.TokenMistyped
         return self._checked(credential)
@@ -105,7 +121,7 @@ class Directory:
         if credential.expire_time is not None and credential.expire_time <= time:
             raise _ended(errors.TokenExpired(), credential)
         # A ticket that was made while its token was revoked may have no revoke_time of its own.
-        if credential.parent and self._is_orphan(credential):
+        if credential.kind != "token" and self._is_orphan(credential):
             raise _ended(errors.TokenRevoked(), credential)
         hour = time - time % HOUR
         if credential.use_time != hour:
@@ -129,9 +145,7 @@ class Directory:
             raise errors.InvalidField(field="scopes", takes=f"any of {', '.join(SCOPES)}, at least one")
         if seconds is not None and seconds <= 0:
             raise errors.InvalidField(field="ttl", takes="more than 0 seconds")
-        kept = sum(one.kind == "token" for one in self._by_id.values())
-        if kept >= MAX_TOKENS:
-            raise errors.QuotaExceeded(limit=MAX_TOKENS, actual=kept + 1, unit="tokens")
+        self._check_room("token", unit="tokens")
         return await self._issue(
             "token",
             secret or mint(TOKEN),
@@ -193,7 +207,7 @@ class Directory:
         terms: Terms | None = None,
     ) -> Issued:
         """Raises QuotaExceeded."""
-        parent = self.token_of(maker)
+        parent = await self.maker(maker)
         family = parent or maker.subject
         if len(self._children.get(family, ())) >= MAX_CHILDREN:
             self._forget_ended(family)
@@ -257,14 +271,49 @@ class Directory:
         if self._is_orphan(credential):
             await self.revoke(credential.id)  # the token was revoked meanwhile
 
-    def token_of(self, maker: Principal) -> str:
-        """The id of the token with which everything ends that the caller makes; empty if it has none."""
-        credential = self._by_id.get(maker.credential)
-        return (credential.parent or credential.id) if credential else ""
+    async def maker(self, principal: Principal) -> str:
+        """The id of the credential with which everything ends that the caller makes: its token, or its
+        certificate, which is kept from now on. Empty if it has neither. Raises QuotaExceeded,
+        StorageFull and StorageUnavailable."""
+        if principal.certificate is None:
+            credential = self._by_id.get(principal.credential)
+            return (credential.parent or credential.id) if credential else ""
+        name = certificates.written(principal.certificate)
+        kept = self._by_id.get(self._makers.get(name, ""))
+        # With other rights it is another one: what it makes of them ends when these are lost.
+        if kept and not self._ended(kept) and _same_rights(self._principals[kept.id], principal):
+            return kept.id
+        self._check_room("certificate", unit="certificates")
+        issued = await self._issue(
+            "certificate",
+            random.token_hex(),
+            name=name,
+            owner=principal.owner,
+            scopes=principal.scopes,
+            own=principal.own,
+            seconds=None,
+            allowance=principal.allowance,
+            end=principal.expires,
+        )
+        return issued.credential.id
+
+    def held_certificates(self) -> list[Principal]:
+        """The certificates with which something was made that may still work, as their holders were then."""
+        kept = [one for one in self._by_id.values() if one.kind == "certificate" and not self._ended(one)]
+        return [replace(self._principals[one.id], certificate=certificates.read(one.name)) for one in kept]
+
+    def _check_room(self, kind: CredentialKind, *, unit: str) -> None:
+        """Raises QuotaExceeded if there are as many of these as are kept."""
+        kept = sum(one.kind == kind for one in self._by_id.values())
+        if kept >= MAX_TOKENS:
+            raise errors.QuotaExceeded(limit=MAX_TOKENS, actual=kept + 1, unit=unit)
 
     def _keep(self, credential: Credential) -> None:
         self._by_id[credential.id] = self._by_digest[credential.digest] = credential
-        if credential.kind != "token":
+        self._good.pop(credential.digest, None)
+        if credential.kind == "certificate":
+            self._makers[credential.name] = credential.id
+        elif credential.kind != "token":
             self._children.setdefault(_family(credential), set()).add(credential.id)
         self._principals[credential.id] = Principal(
             subject=f"token:{credential.name}" if credential.kind == "token" else credential.name,
@@ -283,8 +332,17 @@ class Directory:
         return credential.expire_time is not None and credential.expire_time <= now()
 
     def _is_orphan(self, credential: Credential) -> bool:
-        """Whether it was made with a token that has ended."""
-        return bool(credential.parent) and self._ended(self._by_id.get(credential.parent))
+        """Whether it was made with a credential that has ended, or by nobody, who may not write any more."""
+        if credential.parent:
+            return self._ended(self._by_id.get(credential.parent))
+        return credential.kind == "ticket" and not credential.name and "write" not in self.nobody.scopes
+
+    def family(self, credential_id: str) -> list[Credential]:
+        """A credential, and what was made with it and still works. Raises TokenNotFound."""
+        if credential_id not in self._by_id:
+            raise errors.TokenNotFound(field="id")
+        made = [self._by_id[each] for each in self._children.get(credential_id, ())]
+        return [self._by_id[credential_id], *(one for one in made if not self._ended(one))]
 
     async def revoke(self, credential_id: str) -> Credential:
         """Ends a credential and all that was made with it. Raises TokenNotFound, StorageFull and
@@ -302,15 +360,9 @@ class Directory:
         try:
             await self._credentials.revoke(credential_id, now=time)
         finally:
-            for each in ended:
-                self.on_end(each)
+            self.on_end(set(ended))
         self._revoking.pop(credential_id, None)
         return self._by_id[credential_id]
-
-    async def revoke_made_by(self, subject: str) -> None:
-        """Ends the tickets and sessions that were made by whoever has a certificate and no token."""
-        for each in list(self._children.get(subject, ())):
-            await self.revoke(each)
 
     def place(self, credential_id: str) -> tuple[int, str] | None:
         """Where a token is in the list of all, also if it has ended; None if there is no such token."""
@@ -359,6 +411,9 @@ class Directory:
 
     def _forget(self, credential: Credential) -> None:
         del self._by_id[credential.id], self._by_digest[credential.digest], self._principals[credential.id]
+        self._good.pop(credential.digest, None)
+        if self._makers.get(credential.name) == credential.id:
+            del self._makers[credential.name]
         family = _family(credential)
         if siblings := self._children.get(family):
             siblings.discard(credential.id)
@@ -372,8 +427,12 @@ def _ended(error: errors.Unauthenticated, credential: Credential) -> errors.Unau
     return error
 
 
+def _same_rights(one: Principal, other: Principal) -> bool:
+    return (one.scopes, one.own, one.owner) == (other.scopes, other.own, other.owner)
+
+
 def _family(credential: Credential) -> str:
-    """What the tickets and sessions of one maker have in common: its token, or its subject if it has none."""
+    """What the tickets and sessions of one maker have in common: what they end with, or its subject."""
     return credential.parent or credential.name
 
 

@@ -1,7 +1,7 @@
 """Signed links: each opens one image, or one rendition of it, for whoever has it.
 
-A link is the path and the query of an image, then when it expires, the token that signed it, the key, and an
-HMAC-SHA-256 over all of these and the method. Whoever changes any of it has no link any more.
+A link is the path and the query of an image, then when it expires, the credential that signed it, the key,
+and an HMAC-SHA-256 over all of these and the method. Whoever changes any of it has no link any more.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
@@ -29,6 +29,12 @@ DEFAULT_SECONDS = 3600
 KEY_SECONDS = 30 * 24 * 3600
 """After this time another key signs."""
 
+_NOBODY: Final = "nobody"
+"""Stands in a link for the id of the credential that signed it, where none did."""
+
+_NO_ID: Final = ("", _NOBODY)
+"""What is no id there. It is empty for a JWT, with which the link expires."""
+
 _ADDED: Final = ("expires", "by", "key", "signature")
 _KEY_BYTES = 32
 _OPTIONS = 16
@@ -43,13 +49,15 @@ class Link:
 
 
 class Links:
-    """Signs links, and checks those that come. `open` has to be awaited before."""
+    """Signs links, and checks those that come. `open` has to be awaited before. `on_end` is called when all
+    links end that there are: what they have opened is to end, too."""
 
     def __init__(self, credentials: Credentials, directory: Directory) -> None:
         self._credentials = credentials
         self._directory = directory
         self._keys: list[LinkKey] = []  # oldest first; the last one signs
         self._rotating = asyncio.Lock()
+        self.on_end: Callable[[], None] = lambda: None
 
     async def open(self) -> None:
         """Reads the keys, and makes the first one. Raises StorageFull, StorageUnavailable."""
@@ -57,17 +65,17 @@ class Links:
         if not self._keys:
             await self.rotate()
 
-    def sign(
+    async def sign(
         self, maker: Principal, path: str, options: Sequence[tuple[str, str]], *, seconds: float
     ) -> Link:
-        """A link to that path, whose query has the options. It ends with the maker's token at the latest.
-        Raises InvalidField."""
+        """A link to that path, whose query has the options. It ends when the maker's credential does.
+        Raises InvalidField, QuotaExceeded, StorageFull and StorageUnavailable."""
         if not 1 <= seconds <= MAX_SECONDS:
             raise errors.InvalidField(field="ttl", takes=f"1 to {MAX_SECONDS} seconds")
         expires = math.ceil(now() / 1e6 + seconds)
-        by = self._directory.token_of(maker)
+        by = await self._directory.maker(maker) if maker.subject else _NOBODY
         # A link outlives the session in which it was made, and ends with the token.
-        end = self._directory.principal_of(by).expires if by else maker.expires
+        end = self._directory.principal_of(by).expires if by not in _NO_ID else maker.expires
         if end is not None:
             expires = min(expires, math.ceil(end))
         key = self._keys[-1]
@@ -100,10 +108,15 @@ class Links:
         expires = int(values["expires"])
         if expires <= now() / 1e6:
             raise errors.LinkExpired
-        if values["by"]:
-            self._check_maker(values["by"])
+        by = values["by"]
+        if by == _NOBODY:
+            if "read" not in self._directory.nobody.scopes:
+                raise errors.LinkInvalid  # they might read when it was signed, and may not now
+        elif by:
+            self._check_maker(by)
+        credential = "" if by in _NO_ID else by
         principal = Principal(
-            subject=LINK, scopes=frozenset({"read"}), credential=values["by"], expires=float(expires)
+            subject=LINK, scopes=frozenset({"read"}), credential=credential, expires=float(expires)
         )
         return principal, urlencode(options)
 
@@ -124,6 +137,7 @@ class Links:
             self._keys.append(key)
             if end_links:
                 self._keys = [key]
+                self.on_end()
                 await self._credentials.forget_keys(created_before=key.create_time)
             return key.id
 

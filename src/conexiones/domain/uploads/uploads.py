@@ -12,7 +12,7 @@ appended to files that only one process may have open.
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 
 from conexiones import errors
@@ -72,7 +72,8 @@ class Uploads:
     that the caller does not see: before anything is held or locked of it.
 
     `quota` limits all open uploads together, and gives each client a share. Without it only the disk limits
-    them. `quiet_seconds` takes the place of QUIET_SECONDS; 0 is that of IDLE_SECONDS.
+    them. `quiet_seconds` takes the place of QUIET_SECONDS; 0 is that of IDLE_SECONDS. `on_expired` is told
+    the ids of uploads that have expired.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Uploads:
         self._finishing = Turns(_FINISHING, each=_FINISHING_EACH)
         self._held: dict[str, HeldUpload] = {}
         self._clearing: set[asyncio.Task[None]] = set()
+        self.on_expired: Callable[[Sequence[str]], None] = lambda _: None
 
     async def store(self, data: bytes | memoryview, *, by: Principal) -> ImageRecord:
         """Stores a small image in one go."""
@@ -321,6 +323,7 @@ class Uploads:
     async def _clear(self, expired: list[str]) -> None:
         """Removes the bytes of uploads that have expired. What cannot be removed is left to the next
         start."""
+        self.on_expired(expired)
         for upload_id in expired:
             with suppress(errors.ConexionesError):
                 async with self._locked(upload_id) as held:

@@ -21,14 +21,11 @@ class Bearer:
 
     def __call__(self, call: Call) -> Principal | None:
         """Raises an error of the branch Unauthenticated."""
-        value = call.header(HEADER)
-        shown = [name for name, _ in call.headers].count(HEADER)
-        if not shown:
+        value = call.only_header(HEADER)
+        if value is None:
             return None
-        if shown > 1 or not value:
-            raise TokenMistyped  # which of several counts is not for the server to choose
         scheme, _, token = value.decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer":
+        if scheme.lower() != "bearer":  # nor is it if there are several: which counts is not ours to choose
             raise TokenMistyped
         if self._signed and token.count(".") == 2:
             return self._signed(call, token)

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from conexiones.errors import Cancelled, ConexionesError
@@ -40,6 +41,12 @@ OURS = "x-conexiones-"
 """How the names of headers begin that Envoy alone may set."""
 
 _SUBJECT = re.compile(r'(?:^|;)Subject="((?:[^"\\]|\\.)*)"')
+
+
+@lru_cache(4096)
+def _key(owner: str) -> str:
+    """The key of a client that has shares as an owner. It is the same object each time: its hash is known."""
+    return f"owner {owner}"
 
 
 class Auditing(Protocol):
@@ -170,22 +177,34 @@ class Call:
         """A header by its name in lower case, empty if there is none."""
         return self._index.get(name, b"")
 
+    def only_header(self, name: bytes) -> bytes | None:
+        """A header that counts only if there is one of it; None if there is none, and empty if there are
+        several."""
+        value = self._index.get(name)
+        # Headers of one name are rare, so those of this name are counted only where there are some.
+        if value is None or len(self._index) == len(self.headers):
+            return value
+        return value if sum(each == name for each, _ in self.headers) == 1 else b""
+
     @property
     def caller(self) -> Caller:
         """Who has shares: the owner for whom the principal stores or, where there is none, the address; and
         the connection. The address and port of the connection, since a client may have others."""
         if self._caller is None:
-            host, port = self.peer or ("", 0)
-            connection = f"{host} {port}" if port else self.header(CONNECTION).decode("latin-1")
-            self._caller = Caller(client_of(host), connection)
+            self._caller = Caller(client_of(self.peer[0] if self.peer else ""), self._connection)
         return self._caller
+
+    @property
+    def _connection(self) -> str:
+        host, port = self.peer or ("", 0)
+        return f"{host} {port}" if port else self.header(CONNECTION).decode("latin-1")
 
     def comes_from(self, principal: Principal) -> None:
         """Sets who calls. Whoever has a token, certificate or JWT has shares by it, wherever it calls from;
         the holders of tickets and links are others than those who made them, and have shares by address."""
         self.principal = principal
         if principal.owner and principal.terms is None:
-            self._caller = Caller(f"owner {principal.owner}", self.caller.connection)
+            self._caller = Caller(_key(principal.owner), self._connection)
 
     def changed(self, event: str, object_id: str, outcome: str = "OK") -> None:
         """Says that the call has changed something, for the audit log. See Context."""

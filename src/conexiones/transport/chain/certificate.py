@@ -1,12 +1,14 @@
 """The certificate of a client, which Envoy has verified (mTLS)."""
 
 import re
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
 
+from conexiones.errors import TokenExpired
 from conexiones.principals import Certificate, Principal
 from conexiones.transport.chain.call import CERTIFICATE, Call
 
@@ -17,14 +19,21 @@ _CERT = re.compile(rb'(?:Hash=[0-9a-f]*;)?Cert="([^"]*)"')
 
 
 class CertificateSource:
-    """A Source of callers: `find` gives who has a certificate."""
+    """A Source of callers: `find` gives who has a certificate. Envoy looks at its times when a connection
+    begins, and connections may last: so its end is looked at here, too."""
 
     def __init__(self, find: Callable[[Certificate], Principal]) -> None:
         self._find = find
 
     def __call__(self, call: Call) -> Principal | None:
+        """Raises TokenExpired."""
         header = call.header(CERTIFICATE)
-        return self._find(_certificate(header)) if header else None
+        if not header:
+            return None
+        found = self._find(_certificate(header))
+        if found.expires is not None and found.expires <= time.time():
+            raise TokenExpired
+        return found
 
 
 @lru_cache(maxsize=1024)
@@ -40,7 +49,7 @@ def _certificate(header: bytes) -> Certificate:
 
 
 def read(pem: bytes) -> Certificate:
-    """The names of a certificate. Raises ValueError."""
+    """The names of a certificate, and its end. Raises ValueError."""
     certificate = x509.load_pem_x509_certificate(pem)
     uris: list[str] = []
     names: list[str] = []
@@ -51,4 +60,9 @@ def read(pem: bytes) -> Certificate:
     else:
         uris = found.get_values_for_type(x509.UniformResourceIdentifier)
         names = found.get_values_for_type(x509.DNSName)
-    return Certificate(subject=certificate.subject.rfc4514_string(), uris=tuple(uris), names=tuple(names))
+    return Certificate(
+        subject=certificate.subject.rfc4514_string(),
+        uris=tuple(uris),
+        names=tuple(names),
+        expires=certificate.not_valid_after_utc.timestamp(),
+    )

@@ -41,6 +41,10 @@ class Guesses:
         if len(self._times) > _CLIENTS:
             self._times.popitem(last=False)
 
+    def knows(self, principal: Principal) -> bool:
+        """Whether that credential was right before."""
+        return (principal.credential or principal.subject) in self._known
+
     def right(self, client: str, principal: Principal) -> None:
         """A credential came that is right. Raises RateExceeded if it may have been guessed."""
         key = principal.credential or principal.subject
