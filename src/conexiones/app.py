@@ -24,7 +24,7 @@ from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.renditions import Renditions
 from conexiones.domain.status import Status
-from conexiones.domain.uploads import Uploads
+from conexiones.domain.uploads import SmallImages, Uploads
 from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
@@ -150,7 +150,13 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     rpcs = routes(
         usuario=UsuarioService(Users(catalog, images), images, describing),
         uploads=UploadService(
-            uploads, describing, limits, quota, directory, max_message_bytes=limit.max_bytes
+            uploads,
+            SmallImages(catalog, images),
+            describing,
+            limits,
+            quota,
+            directory,
+            max_message_bytes=limit.max_bytes,
         ),
         images=ImageService(gallery, watching, renditions, describing, links),
         status=StatusService(Status(catalog)),

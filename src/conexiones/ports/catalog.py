@@ -101,7 +101,17 @@ class Catalog(Protocol):
         quota has no room for it; then it adds nothing. That holds for calls at once too.
         """
 
+    async def add_stored(
+        self, upload: UploadRecord, image: ImageRecord, *, charge: Charge | None = None
+    ) -> UploadRecord:
+        """Adds an image and the READY upload with which it was stored, and gives that upload; or gives the
+        one of its owner and ticket that has its request_id, and adds nothing. `charge` is of the image, and
+        does not count for a request that is there already."""
+
     async def get_upload(self, upload_id: str) -> UploadRecord | None: ...
+
+    async def find_upload(self, request_id: str, *, owner: str, ticket: str) -> UploadRecord | None:
+        """The upload of an owner and ticket that has that request_id."""
 
     async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
         """Increases writer_epoch by one if the upload is OPEN, and gives the upload as it is then."""
@@ -144,8 +154,8 @@ class Catalog(Protocol):
         at most an equal part of the quota: that of each client if there were one more.
         """
 
-    async def forget_uploads(self, *, ended_before: int) -> int:
-        """Removes the uploads that ended (their update_time) before; gives how many."""
+    async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
+        """Removes at most `limit` of the uploads that ended (their update_time) before; gives how many."""
 
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
         """At most `limit` events of greater sequence, in order."""

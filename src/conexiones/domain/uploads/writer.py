@@ -167,7 +167,7 @@ class UploadWriter:
             staged = held.staged
             if offset != staged.size:
                 raise errors.OffsetMismatch(field="offset", expected=staged.size, actual=offset)
-            if crc32c is not None and (actual := _crc32c(data)) != crc32c:
+            if crc32c is not None and (actual := crc32c_of(data)) != crc32c:
                 raise errors.ChecksumMismatch(
                     field="data",
                     algorithm="CRC-32C",
@@ -204,7 +204,7 @@ class UploadWriter:
         self._held.check(self.epoch)
 
 
-def _crc32c(data: bytes | memoryview) -> int:
+def crc32c_of(data: bytes | memoryview) -> int:
     """The CRC-32C, of pieces one after the other: the library wants bytes, and a copy of many would take
     long."""
     found = 0

@@ -183,8 +183,19 @@ class SqliteCatalog:
             return await self.write(None, charges.create_upload_charged, upload, quota, charge)
         return await self.write(None, transactions.create_upload, upload, quota)
 
+    async def add_stored(
+        self, upload: UploadRecord, image: ImageRecord, *, charge: Charge | None = None
+    ) -> UploadRecord:
+        if charge is not None:
+            return await self.write(image, charges.add_stored_charged, upload, image, charge) or upload
+        rows = transactions.upload_row(upload), transactions.image_row(image)
+        return await self.write(image, transactions.add_stored, *rows) or upload
+
     async def get_upload(self, upload_id: str) -> UploadRecord | None:
         return await self.read(transactions.get_upload, upload_id)
+
+    async def find_upload(self, request_id: str, *, owner: str, ticket: str) -> UploadRecord | None:
+        return await self.read(transactions.find_upload, owner, ticket, request_id)
 
     async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
         """As in the port. `update_time` moves."""
@@ -219,8 +230,8 @@ class SqliteCatalog:
     ) -> list[str]:
         return await self.write(None, room.make_room, upload, quota, terms, now)
 
-    async def forget_uploads(self, *, ended_before: int) -> int:
-        return await self.write(None, transactions.forget_uploads, ended_before)
+    async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
+        return await self.write(None, transactions.forget_uploads, ended_before, limit)
 
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
         return await self.read(transactions.events_after, after, limit)

@@ -14,6 +14,8 @@ from conexiones.adapters.catalog.sqlite.transactions import (
     get_upload,
     image_row,
     insert_images,
+    insert_uploads,
+    upload_row,
     upsert_user,
 )
 from conexiones.ports.records import (
@@ -54,6 +56,17 @@ def add_charged(connection: sqlite3.Connection, image: ImageRecord, charge: Char
     _check(connection, image, charge)
     insert_images(connection, [image_row(image)])
     _spend(connection, image, charge)
+
+
+def add_stored_charged(
+    connection: sqlite3.Connection, upload: UploadRecord, image: ImageRecord, charge: Charge
+) -> UploadRecord | None:
+    """As `add_stored`."""
+    begun = begun_upload(connection, upload)
+    if begun is None:
+        add_charged(connection, image, charge)
+        insert_uploads(connection, [upload_row(upload)])
+    return begun
 
 
 def upsert_user_charged(

@@ -4,7 +4,7 @@ others."""
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields, replace
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from conexiones.adapters.catalog.sqlite.room import check_room
@@ -36,8 +36,9 @@ _EVENT = ("kind", "image_id", "user", "time", "owner")
 _NAMES = {record: _columns(record) for record in (ImageRecord, UserRecord, UploadRecord, EventRecord)}
 _IMAGE, _UPLOAD, _FACTS = _NAMES[ImageRecord], _NAMES[UploadRecord], _columns(Facts)
 image_row = attrgetter(*_IMAGE)
-_upload_row = attrgetter(*_UPLOAD)
+upload_row = attrgetter(*_UPLOAD)
 _facts_row = attrgetter(*_FACTS)
+_request_of = itemgetter(*map(_UPLOAD.index, ("owner", "ticket", "request_id")))
 
 
 def _select(record: type, table: str) -> str:
@@ -75,9 +76,6 @@ ON CONFLICT (owner, name) DO UPDATE SET
 RETURNING {", ".join(_columns(UserRecord))}
 """  # noqa: S608 (our own names)
 
-_CREATE_UPLOAD = f"""
-INSERT INTO uploads ({", ".join(_UPLOAD)}) VALUES ({",".join("?" * len(_UPLOAD))})
-"""  # noqa: S608 (our own names)
 _CLAIM_UPLOAD = """
 UPDATE uploads SET writer_epoch = writer_epoch + 1, update_time = ? WHERE id = ? AND state = 'OPEN'
 """
@@ -86,7 +84,10 @@ _END_UPLOAD = """
 UPDATE uploads SET state = ?, image_id = ?, failure = ?, update_time = ? WHERE id = ? AND state = 'OPEN'
 """
 _FORGET_UPLOADS = """
-DELETE FROM uploads WHERE state IN ('READY', 'REJECTED', 'FAILED', 'CANCELLED', 'EXPIRED') AND update_time < ?
+DELETE FROM uploads WHERE id IN (
+    SELECT id FROM uploads
+    WHERE state IN ('READY', 'REJECTED', 'FAILED', 'CANCELLED', 'EXPIRED') AND update_time < ? LIMIT ?
+)
 """
 
 _RETURN_USE = "UPDATE usage SET images = images - 1, bytes = bytes - ? WHERE owner = ?"
@@ -248,10 +249,15 @@ def _facts(row: list[object]) -> Facts:
 # Uploads.
 
 
+def find_upload(
+    connection: sqlite3.Connection, owner: str, ticket: str, request_id: str
+) -> UploadRecord | None:
+    return _first(UploadRecord, connection.execute(_GET_REQUEST, (owner, ticket, request_id)))
+
+
 def begun_upload(connection: sqlite3.Connection, upload: UploadRecord) -> UploadRecord | None:
     """The upload that the same request began before."""
-    asked = (upload.owner, upload.ticket, upload.request_id)
-    return _first(UploadRecord, connection.execute(_GET_REQUEST, asked))
+    return find_upload(connection, upload.owner, upload.ticket, upload.request_id)
 
 
 def create_upload(
@@ -262,8 +268,25 @@ def create_upload(
         return begun
     if quota is not None:
         check_room(connection, upload, quota)
-    connection.execute(_CREATE_UPLOAD, _upload_row(upload))
+    insert_uploads(connection, [upload_row(upload)])
     return upload
+
+
+def insert_uploads(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """The `upload_row` of each. Raises sqlite3.IntegrityError if one has the request of another."""
+    for start in range(0, len(rows), ROWS):
+        _insert_rows(connection, "uploads", _UPLOAD, rows[start : start + ROWS])
+
+
+def add_stored(
+    connection: sqlite3.Connection, upload: tuple[object, ...], image: tuple[object, ...]
+) -> UploadRecord | None:
+    """Adds the rows, and gives None; or gives the upload that the same request added before."""
+    begun = find_upload(connection, *_request_of(upload))
+    if begun is None:
+        insert_uploads(connection, [upload])
+        insert_images(connection, [image])
+    return begun
 
 
 def get_upload(connection: sqlite3.Connection, upload_id: str) -> UploadRecord | None:
@@ -304,8 +327,8 @@ def end_upload(
     return get_upload(connection, upload_id)
 
 
-def forget_uploads(connection: sqlite3.Connection, ended_before: int) -> int:
-    return connection.execute(_FORGET_UPLOADS, (ended_before,)).rowcount
+def forget_uploads(connection: sqlite3.Connection, ended_before: int, limit: int) -> int:
+    return connection.execute(_FORGET_UPLOADS, (ended_before, limit)).rowcount
 
 
 # Events.
