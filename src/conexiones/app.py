@@ -142,7 +142,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     describing = Describing(catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits)
     renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
     gallery = Gallery(catalog, store.blobs, renditions)
-    watching = Watching(catalog)
+    watching = Watching(catalog, catalog)
     page = Page()
     audit = _AuditLog(settings)
     health = HealthService(SERVICES)

@@ -160,6 +160,9 @@ class Catalog(Protocol):
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
         """At most `limit` events of greater sequence, in order."""
 
+    async def news(self, *, after: int, limit: int) -> list[tuple[EventRecord, ImageRecord | None]]:
+        """The same events, each with its image as it is now; None if that was deleted."""
+
     async def event_range(self) -> tuple[int, int]:
         """The sequence before the oldest event that is kept, and that of the newest; (n, n) if none is."""
 

@@ -717,7 +717,7 @@ export type WatchImagesRequest = Message<"conexiones.v1.WatchImagesRequest"> & {
 
   /**
    * With 1 or more, events come in `events`, at most so many in a response and never more than 100: those that are
-   * there at the same time come together, and none waits for others. 0: one in each response, in the field of its kind.
+   * there at the same time come together. 0: one in each response, in the field of its kind.
    *
    * @generated from field: int32 max_events = 4;
    */

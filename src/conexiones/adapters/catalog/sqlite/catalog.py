@@ -236,6 +236,9 @@ class SqliteCatalog:
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
         return await self.read(transactions.events_after, after, limit)
 
+    async def news(self, *, after: int, limit: int) -> list[tuple[EventRecord, ImageRecord | None]]:
+        return await self.read(transactions.news_after, after, limit)
+
     async def event_range(self) -> tuple[int, int]:
         return await self.read(transactions.event_range)
 

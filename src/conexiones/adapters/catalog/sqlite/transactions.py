@@ -51,6 +51,12 @@ _GET_USER = f"{_select(UserRecord, 'users')} WHERE owner = ? AND name = ?"
 _GET_UPLOAD = f"{_select(UploadRecord, 'uploads')} WHERE id = ?"
 _GET_REQUEST = f"{_select(UploadRecord, 'uploads')} WHERE owner = ? AND ticket = ? AND request_id = ?"
 _GET_EVENTS = f"{_select(EventRecord, 'events')} WHERE sequence > ? ORDER BY sequence LIMIT ?"
+_GET_NEWS = f"""
+SELECT {", ".join(f"events.{name}" for name in _NAMES[EventRecord])},
+    {", ".join(f"images.{name}" for name in _IMAGE)}
+FROM events LEFT JOIN images ON images.id = events.image_id
+WHERE sequence > ? ORDER BY sequence LIMIT ?
+"""  # noqa: S608 (our own names)
 
 _NEWEST_EVENT = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 # One statement, so that both numbers are of one snapshot.
@@ -336,6 +342,18 @@ def forget_uploads(connection: sqlite3.Connection, ended_before: int, limit: int
 
 def events_after(connection: sqlite3.Connection, after: int, limit: int) -> list[EventRecord]:
     return _found(EventRecord, connection.execute(_GET_EVENTS, (after, limit)))
+
+
+def news_after(
+    connection: sqlite3.Connection, after: int, limit: int
+) -> list[tuple[EventRecord, ImageRecord | None]]:
+    rows = connection.execute(_GET_NEWS, (after, limit)).fetchall()
+    events = _found(EventRecord, [row[: len(_NAMES[EventRecord])] for row in rows])
+    found = [row[len(_NAMES[EventRecord]) :] for row in rows]
+    images = iter(_found(ImageRecord, [row for row in found if row[0] is not None]))
+    return [
+        (event, None if row[0] is None else next(images)) for event, row in zip(events, found, strict=True)
+    ]
 
 
 def event_range(connection: sqlite3.Connection) -> tuple[int, int]:
