@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from bench.measures import Results
 from bench.peers.server_process import ROOT
 from bench.report import publish
-from bench.rows import Bench, access, catalog, images, transfers, uploads, users
+from bench.rows import Bench, access, catalog, images, small, transfers, uploads, users, watch
 
 ROWS: dict[str, Callable[[Bench], None]] = {
     "gibibyte": uploads.run_gibibyte,
@@ -28,6 +28,9 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "fragments": uploads.run_fragments,
     "sizes": uploads.run_sizes,
     "access": access.run,
+    "small": small.run,
+    "small-one": small.run_one,
+    "watch": watch.run,
 }
 
 BUILD = ROOT / "build" / "bench"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.measures import Results
-from bench.rows import catalog, images, transfers, uploads, users
+from bench.rows import catalog, images, transfers, uploads, users, watch
 
 Compute = Callable[[Results], float]
 
@@ -57,6 +57,10 @@ def _gibibyte(fragment: int, other: str) -> Compute:
     return ratio(uploads.ROW, uploads.ours_in(fragment), other)
 
 
+def _p95(watchers: int, rate: int) -> Compute:
+    return lambda results: results.median(watch.row(watchers, rate, watch.P95), watch.OURS)
+
+
 _KIB, _MIB = uploads.KIB, uploads.MIB
 _32 = images.small(32)
 
@@ -78,6 +82,11 @@ FIGURES = [
     ),
     Figure(
         "the same / our server without a store", 0.75, ratio(_32, images.OURS, uploads.STORELESS), least=True
+    ),
+    Figure(
+        "server's processor time for a 10 KB image, 32 streams / our server without a store",
+        1.9,
+        ratio(images.cost(_32), images.OURS, uploads.STORELESS),
     ),
     Figure(
         "100 KB images per second, 32 streams / our server without a store",
@@ -109,5 +118,14 @@ FIGURES = [
         "1 GiB download, Python SDK (durable) / curl from nginx",
         2,
         ratio(transfers.DOWNLOAD, transfers.PYTHON, transfers.CURL),
+    ),
+    *(
+        Figure(
+            f"from the acknowledgement of an image to its event, p95, {watch.shape(*work)}",
+            bound,
+            _p95(*work),
+            unit="ms",
+        )
+        for work, bound in {watch.ONE: 50, watch.MANY: 250}.items()
     ),
 ]

@@ -9,6 +9,7 @@ from conexiones.ports.records import (
     EventRecord,
     Facts,
     ImageRecord,
+    StoredBy,
     UploadQuota,
     UploadRecord,
     UploadState,
@@ -102,11 +103,11 @@ class Catalog(Protocol):
         """
 
     async def add_stored(
-        self, upload: UploadRecord, image: ImageRecord, *, charge: Charge | None = None
-    ) -> UploadRecord:
-        """Adds an image and the READY upload with which it was stored, and gives that upload; or gives the
-        one of its owner and ticket that has its request_id, and adds nothing. `charge` is of the image, and
-        does not count for a request that is there already."""
+        self, image: ImageRecord, by: StoredBy, *, charge: Charge | None = None
+    ) -> UploadRecord | None:
+        """Adds an image, and an upload that is READY with it and has its size, names, owner and time. If the
+        owner and the ticket have an upload with the same request_id, it gives that, and adds nothing; the
+        charge does not count then."""
 
     async def get_upload(self, upload_id: str) -> UploadRecord | None: ...
 

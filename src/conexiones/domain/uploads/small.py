@@ -14,7 +14,7 @@ from conexiones.domain.images import Images
 from conexiones.domain.names import UserName, file_name
 from conexiones.domain.uploads.writer import crc32c_of
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import Charge, ImageRecord, UploadRecord
+from conexiones.ports.records import Charge, ImageRecord, StoredBy, UploadRecord
 from conexiones.principals import Principal
 
 MAX_REQUEST_ID = 128
@@ -69,29 +69,30 @@ class SmallImages:
             if not request.request_id:
                 await self._catalog.add_image(image, charge=charge)
                 return
-            wanted = _outcome(request.request_id, image, client=client, ticket=ticket)
-            upload = await self._catalog.add_stored(wanted, image, charge=charge)
-            if upload.id != wanted.id:
-                raise _StoredBefore(upload)
+            # By its id an upload is the neighbour, in the catalog, of those that come before and after it.
+            stored_by = StoredBy(image.id.replace("-", ""), request.request_id, client, ticket)
+            before = await self._catalog.add_stored(image, stored_by, charge=charge)
+            if before is not None:
+                raise _StoredBefore(before)
 
         try:
             image, _ = await self._images.admit(request.data, by=by, user=user, name=name, add=add)
             return image, True
-        except _StoredBefore as found:
-            before = found.upload
+        except _StoredBefore as error:
+            found = error.upload
         except (errors.QuotaExceeded, errors.TicketUsedUp):
             # The same request may have been what used up the room.
-            upload = None
+            before = None
             if request.request_id:
-                upload = await self._catalog.find_upload(request.request_id, owner=owner, ticket=ticket)
-            if upload is None:
+                before = await self._catalog.find_upload(request.request_id, owner=owner, ticket=ticket)
+            if before is None:
                 raise
-            before = upload
+            found = before
         except (errors.ImageError, errors.FormatNotGranted):
             if request.sha256:  # damaged bytes may look like anything
                 _check_sha256(request, await _sha256(request.data))
             raise
-        return await self._same(request, before, user=user, name=name), False
+        return await self._same(request, found, user=user, name=name), False
 
     def _checked(self, request: SmallImage) -> tuple[UserName | None, str | None]:
         """The names of the user and of the file. Raises what is wrong with the request by itself."""
@@ -139,28 +140,6 @@ class _StoredBefore(Exception):
     def __init__(self, upload: UploadRecord) -> None:
         super().__init__()
         self.upload = upload
-
-
-def _outcome(request_id: str, image: ImageRecord, *, client: str, ticket: str) -> UploadRecord:
-    """The upload that remembers a request. Its id is that of the image, so that those of uploads which come
-    one after the other are neighbours in the catalog."""
-    return UploadRecord(
-        id=image.id.replace("-", ""),
-        request_id=request_id,
-        state="READY",
-        committed_size=image.size,
-        declared_size=image.size,
-        writer_epoch=0,
-        client=client,
-        user=image.user,
-        image_id=image.id,
-        failure=None,
-        create_time=image.create_time,
-        update_time=image.create_time,
-        name=image.name,
-        owner=image.owner,
-        ticket=ticket,
-    )
 
 
 async def _sha256(data: bytes | memoryview) -> bytes:

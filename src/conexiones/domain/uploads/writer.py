@@ -207,6 +207,8 @@ class UploadWriter:
 def crc32c_of(data: bytes | memoryview) -> int:
     """The CRC-32C, of pieces one after the other: the library wants bytes, and a copy of many would take
     long."""
+    if isinstance(data, bytes) and len(data) <= _PIECE:
+        return int(google_crc32c.value(data))
     found = 0
     for begin in range(0, len(data), _PIECE):
         found = google_crc32c.extend(found, bytes(data[begin : begin + _PIECE]))

@@ -11,11 +11,13 @@ from conexiones.adapters.catalog.sqlite.transactions import (
     begun_upload,
     create_upload,
     end_upload,
+    find_upload,
     get_upload,
     image_row,
     insert_images,
     insert_uploads,
-    upload_row,
+    request_of,
+    stored_upload_row,
     upsert_user,
 )
 from conexiones.ports.records import (
@@ -59,13 +61,14 @@ def add_charged(connection: sqlite3.Connection, image: ImageRecord, charge: Char
 
 
 def add_stored_charged(
-    connection: sqlite3.Connection, upload: UploadRecord, image: ImageRecord, charge: Charge
+    connection: sqlite3.Connection, image: ImageRecord, by: tuple[str, ...], charge: Charge
 ) -> UploadRecord | None:
     """As `add_stored`."""
-    begun = begun_upload(connection, upload)
+    upload = stored_upload_row(image_row(image), by)
+    begun = find_upload(connection, *request_of(upload))
     if begun is None:
         add_charged(connection, image, charge)
-        insert_uploads(connection, [upload_row(upload)])
+        insert_uploads(connection, [upload])
     return begun
 
 

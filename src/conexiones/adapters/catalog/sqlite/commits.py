@@ -23,6 +23,7 @@ from conexiones.adapters.catalog.sqlite.transactions import (
     insert_images,
     insert_uploads,
     newest_event,
+    stored_upload_row,
 )
 from conexiones.adapters.system.ballast import Ballast
 from conexiones.adapters.system.disk import storage_error
@@ -172,8 +173,8 @@ def _all_together(connection: sqlite3.Connection, group: list[Work]) -> list[Dec
     works are then done each for itself."""
     images = [row for work, given in group if work is insert_images for row in given[0]]
     stored = [given for work, given in group if work is add_stored]
-    insert_uploads(connection, [upload for upload, _ in stored])
-    insert_images(connection, images + [image for _, image in stored])
+    insert_uploads(connection, [stored_upload_row(image, by) for image, by in stored])
+    insert_images(connection, images + [image for image, _ in stored])
     return [Decided() if work in _QUICK else _done(connection, work, given) for work, given in group]
 
 

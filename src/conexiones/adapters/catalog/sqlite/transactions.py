@@ -38,7 +38,8 @@ _IMAGE, _UPLOAD, _FACTS = _NAMES[ImageRecord], _NAMES[UploadRecord], _columns(Fa
 image_row = attrgetter(*_IMAGE)
 upload_row = attrgetter(*_UPLOAD)
 _facts_row = attrgetter(*_FACTS)
-_request_of = itemgetter(*map(_UPLOAD.index, ("owner", "ticket", "request_id")))
+_of_image = itemgetter(*map(_IMAGE.index, ("id", "size", "user", "create_time", "name", "owner")))
+request_of = itemgetter(*map(_UPLOAD.index, ("owner", "ticket", "request_id")))
 
 
 def _select(record: type, table: str) -> str:
@@ -285,14 +286,25 @@ def insert_uploads(connection: sqlite3.Connection, rows: Sequence[tuple[object, 
 
 
 def add_stored(
-    connection: sqlite3.Connection, upload: tuple[object, ...], image: tuple[object, ...]
+    connection: sqlite3.Connection, image: tuple[Any, ...], by: tuple[str, ...]
 ) -> UploadRecord | None:
-    """Adds the rows, and gives None; or gives the upload that the same request added before."""
-    begun = find_upload(connection, *_request_of(upload))
+    """Adds an image, by its `image_row`, and its upload, by the fields of StoredBy, and gives None; or gives
+    the upload that has the same request."""
+    upload = stored_upload_row(image, by)
+    begun = find_upload(connection, *request_of(upload))
     if begun is None:
         insert_uploads(connection, [upload])
         insert_images(connection, [image])
     return begun
+
+
+def stored_upload_row(image: tuple[Any, ...], by: tuple[str, ...]) -> tuple[Any, ...]:
+    """The `upload_row` of an upload that is READY from the start."""
+    upload_id, request_id, client, ticket = by
+    image_id, size, user, time, name, owner = _of_image(image)
+    # In the order of the fields of UploadRecord.
+    ended = ("READY", size, size, 0, client, user, image_id, None, time, time, name, owner, ticket)
+    return (upload_id, request_id, *ended)
 
 
 def get_upload(connection: sqlite3.Connection, upload_id: str) -> UploadRecord | None:
