@@ -1,11 +1,15 @@
 """UploadImage and UploadImages: what is small, in one request that may be made again."""
 
+import base64
 import hashlib
+import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import google_crc32c
 import grpc
@@ -184,6 +188,33 @@ def test_how_large_small_is(uploads) -> None:
         assert "WriteStream" in str(caught.value.details())
         problem = detail(caught.value, errors_pb2.ImageProblem())
         assert (problem.limit, problem.actual, problem.unit) == (limit, size, "bytes")
+
+
+def test_in_json(serving: Server, uploads) -> None:
+    """Over Connect, where a long image is cut out of its message."""
+    content, name = picture(500, 400), str(uuid.uuid4())
+    fields = {"image": base64.b64encode(content).decode(), "requestId": name, "user": "Ana"}
+    fields["sha256"] = base64.b64encode(hashlib.sha256(content).digest()).decode()
+
+    def posted(body: dict[str, Any]) -> dict[str, Any]:
+        request = Request(
+            f"http://{serving.address}/conexiones.v1.UploadService/UploadImage",
+            json.dumps(body).encode(),
+            {"content-type": "application/json"},
+        )
+        try:
+            with urlopen(request, timeout=DEADLINE) as reply:
+                return json.load(reply)
+        except HTTPError as error:
+            with error:
+                return json.load(error)
+
+    image = posted(fields)["image"]
+    assert (image["width"], image["user"], image["sha256"]) == (500, "Ana", fields["sha256"])
+    assert posted(fields)["image"]["id"] == image["id"]
+    assert stored(uploads, new(request_id=name, image=content, user="Ana")).id == image["id"]
+    assert posted({**fields, "crc32c": 1})["code"] == "data_loss"
+    assert posted({**fields, "user": "Eva"})["code"] == "already_exists"
 
 
 def test_one_space_of_ids(uploads) -> None:
