@@ -23,8 +23,6 @@ MAX_REQUEST_ID = 128
 SMALL_BYTES = 1 << 20
 """The largest image that one request may bring. Whoever sends it again sends all of it."""
 
-_DIGEST_BYTES = 32
-
 _LONG = 128 << 10
 """Bytes from which on a thread hashes them."""
 
@@ -98,8 +96,8 @@ class SmallImages:
         """The names of the user and of the file. Raises what is wrong with the request by itself."""
         if len(request.request_id) > MAX_REQUEST_ID:
             raise errors.InvalidField(field="request_id", takes=f"0 to {MAX_REQUEST_ID} characters")
-        if request.sha256 and len(request.sha256) != _DIGEST_BYTES:
-            raise errors.InvalidField(field="sha256", takes=f"{_DIGEST_BYTES} bytes, or none")
+        if request.sha256 and len(request.sha256) != 32:
+            raise errors.InvalidField(field="sha256", takes="32 bytes, or none")
         user = UserName.optional(request.user, field="user")
         name = file_name(request.name)
         size = len(request.data)
