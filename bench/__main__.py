@@ -14,7 +14,19 @@ from tempfile import TemporaryDirectory
 from bench.measures import Results
 from bench.peers.server_process import ROOT
 from bench.report import publish
-from bench.rows import Bench, access, catalog, images, reads, renditions, transfers, uploads, users
+from bench.rows import (
+    Bench,
+    access,
+    catalog,
+    images,
+    reads,
+    renditions,
+    small,
+    transfers,
+    uploads,
+    users,
+    watch,
+)
 
 ROWS: dict[str, Callable[[Bench], None]] = {
     "gibibyte": uploads.run_gibibyte,
@@ -31,6 +43,9 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "renditions": renditions.run,
     "hot": reads.run_hot,
     "originals": reads.run_originals,
+    "small": small.run,
+    "small-one": small.run_one,
+    "watch": watch.run,
 }
 
 BUILD = ROOT / "build" / "bench"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.measures import Results
-from bench.rows import catalog, images, reads, renditions, transfers, uploads, users
+from bench.rows import catalog, images, reads, renditions, transfers, uploads, users, watch
 
 Compute = Callable[[Results], float]
 
@@ -74,6 +74,10 @@ def _renditions() -> Iterator[Figure]:
             )
 
 
+def _p95(watchers: int, rate: int) -> Compute:
+    return lambda results: results.median(watch.row(watchers, rate, watch.P95), watch.OURS)
+
+
 _KIB, _MIB = uploads.KIB, uploads.MIB
 _32 = images.small(32)
 
@@ -95,6 +99,11 @@ FIGURES = [
     ),
     Figure(
         "the same / our server without a store", 0.75, ratio(_32, images.OURS, uploads.STORELESS), least=True
+    ),
+    Figure(
+        "server's processor time for a 10 KB image, 32 streams / our server without a store",
+        1.9,
+        ratio(images.cost(_32), images.OURS, uploads.STORELESS),
     ),
     Figure(
         "100 KB images per second, 32 streams / our server without a store",
@@ -144,4 +153,13 @@ FIGURES = [
         ratio(transfers.DOWNLOAD, transfers.PYTHON, transfers.CURL),
     ),
     *_renditions(),
+    *(
+        Figure(
+            f"from the acknowledgement of an image to its event, p95, {watch.shape(*work)}",
+            bound,
+            _p95(*work),
+            unit="ms",
+        )
+        for work, bound in {watch.ONE: 50, watch.MANY: 250}.items()
+    ),
 ]

@@ -37,6 +37,7 @@ RULES = {
     "the token of a page of the same list": ((), "el token de una página de la misma lista"),
     "the token of an event": ((), "el token de un evento"),
     "1 to {} characters": ((128,), "de 1 a 128 caracteres"),
+    "0 to {} characters": ((128,), "de 0 a 128 caracteres"),
     "at least 1": ((), "al menos 1"),
     "less than 2 GiB": ((), "menos de 2 GiB"),
     "32 bytes, or none": ((), "32 bytes, o ninguno"),

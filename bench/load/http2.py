@@ -60,10 +60,11 @@ class Connection:
     """A connection with `count` calls of `path`, which begin when it is opened.
 
     largest: bytes of the largest frame that the server accepts. initial: bytes of a stream's initial window.
+    `source` is the address that it comes from, and by which it has shares; any if it is empty.
     """
 
-    def __init__(self, address: str, path: str, count: int) -> None:
-        self._address, self._path = address, path
+    def __init__(self, address: str, path: str, count: int, *, source: str = "") -> None:
+        self._address, self._path, self._source = address, path, source
         self.window = 65535
         self.streams = {number: Stream(number) for number in range(1, 2 * count, 2)}
         self.largest = FRAME
@@ -73,7 +74,8 @@ class Connection:
     def open(self) -> None:
         """Connects, and begins the calls."""
         host, _, port = self._address.rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=60)
+        source = (self._source, 0) if self._source else None
+        self.socket = socket.create_connection((host, int(port)), timeout=60, source_address=source)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         fields = {
             ":method": "POST",

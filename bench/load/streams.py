@@ -1,4 +1,4 @@
-"""Load on ImageStreamReply: many streams, each with a few images that await acknowledgement.
+"""Load on ImageStreamReply or UploadImages: many streams, each with a few images that await acknowledgement.
 
 `python -m bench.load.streams ADDRESS --size … --images … --streams …` prints a line when everything is built,
 waits for a line, sends, prints a line of JSON, and then checks the replies. Sending and receiving take some
@@ -20,18 +20,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+import google_crc32c
+
 from bench.images import Picture
 from bench.load.http2 import DATA, FRAME, Connection, Stream, frame_head
 from bench.peers.server_process import SOURCES, Failed, ServerProcess
+from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImagesRequest, UploadImagesResponse
 from conexiones.gen.user_pb2 import GetImage, GetImageReply
 
-PATH = "/user.UsuarioServicio/ImageStreamReply"
+PATHS = ("/user.UsuarioServicio/ImageStreamReply", "/conexiones.v1.UploadService/UploadImages")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What to send. `size` is the bytes of an image; `window` is how many images of a stream may await
-    acknowledgement at a time."""
+    acknowledgement at a time. With `ids`, images are sent by UploadImages, each with a request id and its
+    CRC-32C."""
 
     size: int
     images: int
@@ -39,6 +43,7 @@ class Plan:
     window: int = 16
     connections: int = 4
     seed: int = 0
+    ids: int = 0
 
     def share(self, stream: int) -> int:
         """How many images the stream sends."""
@@ -77,19 +82,34 @@ class _Sender:
         self._next = 0
         self._waiting: deque[float] = deque()
         data = plan.picture(index, 0).data
-        encoded = GetImage(image=data).SerializeToString()
-        self._before = b"\0" + struct.pack(">I", len(encoded)) + encoded[: len(encoded) - len(data)]
         head = plan.picture(index, 0).head
-        self._size = len(self._before) + len(data)
+        before = self._before(0)
+        self._size = len(before) + len(data)
         rest = data[len(head) :]
-        first = min(FRAME - len(self._before) - len(head), len(rest))
-        self._before = frame_head(min(FRAME, self._size), DATA, 0, stream.number) + self._before
+        first = min(FRAME - len(before) - len(head), len(rest))
+        begin = frame_head(min(FRAME, self._size), DATA, 0, stream.number)
         self._rest = rest[:first] + b"".join(
             frame_head(len(piece), DATA, 0, stream.number) + piece
             for piece in (rest[at : at + FRAME] for at in range(first, len(rest), FRAME))
         )
-        heads = (plan.picture(index, number).head for number in range(self._left))
-        self._heads = [self._before + head for head in heads]
+        self._heads = [
+            begin + self._before(number) + plan.picture(index, number).head for number in range(self._left)
+        ]
+
+    def _before(self, number: int) -> bytes:
+        """What comes before the bytes of an image, which are the last of its message: of the same length for
+        all images."""
+        picture = self._plan.picture(self._index, number)
+        fields = b""
+        if self._plan.ids:
+            name = f"{self._plan.seed:012}-{self._index:011}-{number:011}"  # as long as a UUID
+            crc32c = google_crc32c.value(picture.data)
+            fields = UploadImagesRequest(request_id=name, crc32c=crc32c).SerializeToString()
+            image = UploadImagesRequest(image=picture.data).SerializeToString()
+        else:
+            image = GetImage(image=picture.data).SerializeToString()
+        encoded = fields + image
+        return b"\0" + struct.pack(">I", len(encoded)) + encoded[: len(encoded) - picture.size]
 
     @property
     def finished(self) -> bool:
@@ -114,9 +134,15 @@ class _Sender:
         if len(self.replies) != len(self._heads):
             raise Failed(f"{len(self.replies)} of {len(self._heads)} images were acknowledged")
         for number, data in enumerate(self.replies):
-            reply = GetImageReply.FromString(data)
+            reply: GetImageReply | UploadImagesResponse
+            if self._plan.ids:
+                reply = UploadImagesResponse.FromString(data)
+                found = reply.image.sha256
+            else:
+                reply = GetImageReply.FromString(data)
+                found = reply.image_info.sha256
             wanted = self._plan.picture(self._index, number).digest if digests else b""
-            if reply.HasField("error") or reply.image_info.sha256 != wanted:
+            if found != wanted:
                 raise Failed(f"image {number} of stream {self._index} was answered {reply}")
 
 
@@ -130,7 +156,7 @@ class _Load:
         count = min(plan.connections, plan.streams)
         for number in range(count):
             indices = range(number, plan.streams, count)
-            connection = Connection(address, PATH, len(indices))
+            connection = Connection(address, PATHS[plan.ids], len(indices))
             self._connections.append(connection)
             for index, stream in zip(indices, connection.streams.values(), strict=True):
                 self._senders[stream] = _Sender(plan, index, connection, stream)

@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 from bench.peers.composed import compose
 from bench.peers.parts import APPENDED, Forgetful, OneShot, Whole
 from conexiones.adapters.blobs.local.store import LocalStore
-from conexiones.adapters.writer.client import WriterClient
 from conexiones.ports.catalog import Catalog
 
 GROUP = 1000
@@ -25,8 +25,8 @@ Item = tuple[bytes, asyncio.Future[None]]
 class AppendOnly(LocalStore):
     """Blobs that are appended to one file."""
 
-    def __init__(self, root: Path, catalog: Catalog, *, writer: WriterClient) -> None:
-        super().__init__(root, catalog, writer=writer)
+    def __init__(self, root: Path, catalog: Catalog, **options: Any) -> None:
+        super().__init__(root, catalog, **options)
         self.staging = OneShot(lambda: Whole(self))
 
     async def open(self) -> None:

@@ -2,19 +2,19 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from bench.peers.composed import compose
 from bench.peers.parts import OneShot, Whole
 from conexiones.adapters.blobs.local.store import LocalStore
-from conexiones.adapters.writer.client import WriterClient
 from conexiones.ports.catalog import Catalog
 
 
 class OneFileStore(LocalStore):
     """Blobs in files named by their digest."""
 
-    def __init__(self, root: Path, catalog: Catalog, *, writer: WriterClient) -> None:
-        super().__init__(root, catalog, writer=writer)
+    def __init__(self, root: Path, catalog: Catalog, **options: Any) -> None:
+        super().__init__(root, catalog, **options)
         self.staging = OneShot(lambda: Whole(self))
 
     async def keep(self, digest: bytes, data: bytes) -> None:

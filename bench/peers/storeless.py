@@ -4,12 +4,11 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from bench.peers.composed import compose
 from bench.peers.parts import Forgetful, OneShot
 from conexiones.adapters.blobs.local.store import LocalStore
-from conexiones.adapters.writer.client import WriterClient
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.staging import Content
 
@@ -88,8 +87,8 @@ class _Head:
 class Nothing(LocalStore):
     """A store that keeps no blobs."""
 
-    def __init__(self, root: Path, catalog: Catalog, *, writer: WriterClient) -> None:
-        super().__init__(root, catalog, writer=writer)
+    def __init__(self, root: Path, catalog: Catalog, **options: Any) -> None:
+        super().__init__(root, catalog, **options)
         self.staging = OneShot(Discarded)
 
 

@@ -27,7 +27,7 @@ from conexiones.domain.ids import now
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.renditions import Renditions
 from conexiones.domain.status import Status
-from conexiones.domain.uploads import Uploads
+from conexiones.domain.uploads import SmallImages, Uploads
 from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
@@ -153,14 +153,20 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     describing = Describing(catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits)
     renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
     gallery = Gallery(catalog, store.blobs, renditions)
-    watching = Watching(catalog)
+    watching = Watching(catalog, catalog)
     page = Page()
     health = HealthService(SERVICES)
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
     rpcs = routes(
         usuario=UsuarioService(Users(catalog, images), images, describing),
         uploads=UploadService(
-            uploads, describing, limits, quota, directory, max_message_bytes=limit.max_bytes
+            uploads,
+            SmallImages(catalog, images),
+            describing,
+            limits,
+            quota,
+            directory,
+            max_message_bytes=limit.max_bytes,
         ),
         images=ImageService(gallery, watching, renditions, describing, links),
         status=StatusService(Status(catalog)),

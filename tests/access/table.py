@@ -53,6 +53,8 @@ TABLE: dict[str, Row] = {
     f"{_UPLOADS}/WriteStream": Row(
         "write", uploads_pb2.WriteStreamRequest(upload_id=NOWHERE, data=b"x"), _NO_UPLOAD, ticketed=True
     ),
+    f"{_UPLOADS}/UploadImage": Row("write", uploads_pb2.UploadImageRequest(), "EMPTY_IMAGE", ticketed=True),
+    f"{_UPLOADS}/UploadImages": Row("write", uploads_pb2.UploadImagesRequest(image=b"none"), ticketed=True),
     f"{_UPLOADS}/GetUpload": Row(
         "write", uploads_pb2.GetUploadRequest(id=NOWHERE), _NO_UPLOAD, ticketed=True
     ),

@@ -12,7 +12,18 @@ from PIL import Image
 
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.samples import samples
-from tests.support.attacks import connections, downloads, h2, h3, heavy, messages, pictures, slow, uploads
+from tests.support.attacks import (
+    connections,
+    downloads,
+    h2,
+    h3,
+    heavy,
+    messages,
+    pictures,
+    slow,
+    small,
+    uploads,
+)
 from tests.support.attacks.link import message
 from tests.support.attacks.target import Attack, Tally, Target, many
 
@@ -131,6 +142,12 @@ def _rows() -> list[Row]:
         "the same in ImageStreamReply, not compressed",
         messages.refused_in_stream,
         compressed=False,
+    )
+    m(
+        "refused-in-small",
+        "the same in UploadImages, to which they are too large",
+        messages.refused_in_stream,
+        path=small.UPLOAD_IMAGES,
     )
     m("empty-messages", "empty messages without end, on 8 streams", messages.empty_messages)
     m("one-byte-fragments", "fragments of 1 byte without end, on 8 streams", messages.one_byte_fragments)
@@ -326,6 +343,15 @@ def _rows() -> list[Row]:
     u("made-and-cancelled", "uploads opened and cancelled, 16 at a time", uploads.made_and_cancelled)
     u("unfinished", "FinishUpload of incomplete uploads, 16 at a time", uploads.resumed)
     u("silent-writers", "200 WriteStream without bytes", uploads.silent_writers)
+    u("small-stored", "UploadImages with new ids, on 16 streams", small.stored, image=photo)
+    u(
+        "small-stored-same",
+        "the same from the good client's address",
+        small.stored,
+        image=photo,
+        source=GOOD,
+    )
+    u("small-reused", "UploadImage with one id for new images, 16 at a time", small.reused, image=photo)
     u("held-fragments", "400 GetStreamImage that stop after 900 kB", uploads.held_fragments)
 
     d = partial(add, "replies")

@@ -96,6 +96,7 @@ SHORT: dict[str, Short] = {
     "no-images-same": _short(4, size=8 * MIB),
     "refused-in-stream": _short(3, size=8 * MIB),
     "refused-in-bidi": _short(3, size=8 * MIB),
+    "refused-in-small": _short(3, size=8 * MIB),
     "empty-messages": _short(2000),
     "one-byte-fragments": _short(2000),
     "trickle": _short(2),
@@ -137,6 +138,8 @@ SHORT: dict[str, Short] = {
     "tiny-chunks": _short(16),
     "made-and-cancelled": _short(32),
     "unfinished": _short(16, "UPLOAD_INCOMPLETE"),
+    "small-stored": _short(100, streams=8),
+    "small-reused": _short(50, streams=8),
     "silent-writers": _short(10, streams=10),
     "held-fragments": _short(40, streams=10),
     "unread": _short(60, streams=20, connections=3),
@@ -256,7 +259,14 @@ def test_every_row_has_a_short_form() -> None:
     alike = {"nothing", "gzip-bomb-json", "refused-plain", "trickle-fast", "trickle-chunk", "decoded-same"}
     alike |= {"scans-stream", "frames-cut", "silent-fragments", "cancelled-images", "users-same"}
     alike |= {row.name for row in ROWS.values() if row.exempt or row.tls}
-    alike |= {"unread-window-1", "read-slowly", "rapid-reset-4", "hpack-bomb-4", "idle-many"}
+    alike |= {
+        "small-stored-same",
+        "unread-window-1",
+        "read-slowly",
+        "rapid-reset-4",
+        "hpack-bomb-4",
+        "idle-many",
+    }
     assert ROWS.keys() - SHORT.keys() == alike
     assert SHORT.keys() <= ROWS.keys()
 

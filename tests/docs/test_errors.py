@@ -18,6 +18,7 @@ from tests.transport.rpc.test_protocols import BUSY, STALLED, provoked, wrong
 
 SERVICES = (
     "services/test_upload_service.py",
+    "services/test_small_images.py",
     "services/test_image_service.py",
     "services/test_access.py",
     "server/test_renditions_served.py",
@@ -44,6 +45,8 @@ UPLOADS_AND_IMAGES = {
     "INVALID_FIELD",
     "SIZE_EXCEEDED",
     "IMAGE_NOT_FOUND",
+    "IMAGE_NOT_SMALL",
+    "IMAGE_DELETED",
     "UPLOAD_NOT_FOUND",
     "REQUEST_ID_REUSED",
     "OFFSET_MISMATCH",

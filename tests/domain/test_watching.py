@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.domain import watching
 from conexiones.domain.ids import Ids
-from conexiones.domain.watching import Event, Watching
+from conexiones.domain.watching import Watching
 from conexiones.ports.records import ImageRecord
 from conexiones.principals import EVERYBODY, Principal, Scope
 from tests.support.waiting import DEADLINE
@@ -51,11 +53,13 @@ async def heard(catalog: SqliteCatalog, by: Principal, until: str, **more: Any) 
     """The ids of all images that a watcher hears of from the first event on, until one of them."""
     found: list[str] = []
     async with asyncio.timeout(DEADLINE):
-        async for event in Watching(catalog).watch(token="0", user=None, by=by, **more):
-            if event.image or event.deleted_id:
-                found.append(event.image.id if event.image else f"-{event.deleted_id}")
-            if found[-1:] == [until]:
-                break
+        async with aclosing(Watching(catalog, catalog).watch(token="0", user=None, by=by, **more)) as watch:
+            async for news in watch:
+                found += [
+                    event.image.id if event.image else f"-{event.record.image_id}" for event in news.events
+                ]
+                if found[-1:] == [until]:
+                    break
     return found
 
 
@@ -81,14 +85,62 @@ async def test_events_of_others_are_no_more_than_numbers_and_put_no_heartbeat_of
     monkeypatch.setattr(watching, "HEARTBEAT_SECONDS", 0.01)
     coming = asyncio.create_task(_stored_without_end(catalog))
     async with asyncio.timeout(DEADLINE):
-        events = Watching(catalog).watch(token="", user=None, owner=owner, by=by)
-        tokens = [await anext(events) for _ in range(20)]
+        watch = Watching(catalog, catalog).watch(token="", user=None, owner=owner, by=by)
+        told = [await anext(watch) for _ in range(20)]
+        await watch.aclose()
     coming.cancel()
-    assert [event.kind for event in tokens] == ["HEARTBEAT"] * 20
-    assert tokens == [Event("HEARTBEAT", event.token) for event in tokens]
-    assert int(tokens[-1].token) > int(tokens[0].token)
+    assert [(news.kind, news.events) for news in told] == [("HEARTBEAT", ())] * 20
+    assert int(told[-1].token) > int(told[0].token)
 
 
 async def _stored_without_end(catalog: SqliteCatalog) -> None:
     while True:
         await asyncio.gather(*(stored(catalog, owner) for owner in ("token:eva", "", "guest")))
+
+
+async def test_watchers_who_keep_up_hear_the_same_which_is_read_once(catalog: SqliteCatalog) -> None:
+    together = Watching(catalog, catalog)
+    watches = [together.watch(token="", user=None, by=by) for by in (EVERYBODY, EVERYBODY, ANA, ANA)]
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*(anext(watch) for watch in watches))
+        waiting = [asyncio.ensure_future(anext(watch)) for watch in watches]
+        image = await stored(catalog, "token:ana")
+        one, other, mine, mine_too = await asyncio.gather(*waiting)
+        assert one is other
+        assert mine is mine_too
+        assert {event.image.id for event in (*one.events, *mine.events) if event.image} == {image}
+        for watch in watches:
+            await watch.aclose()
+
+
+async def test_whoever_joins_misses_nothing_and_makes_nobody_miss_anything(catalog: SqliteCatalog) -> None:
+    """Watchers come while images do, from the newest event and from older ones, and stay behind for a
+    while. Each hears of every event behind its token once, in order."""
+    watching = Watching(catalog, catalog)
+    last = 400
+    random = Random(5)
+
+    async def watch(token: str) -> None:
+        at = None
+        async with aclosing(watching.watch(token=token, user=None, by=EVERYBODY)) as watch:
+            async for news in watch:
+                assert news.kind in {"HEARTBEAT", "EVENTS"}
+                assert at is None or news.after == at or news.kind == "HEARTBEAT"
+                if news.kind == "EVENTS":
+                    sequences = [event.record.sequence for event in news.events]
+                    assert sequences == list(range(news.after + 1, news.until + 1))
+                    if random.random() < 0.1:
+                        await asyncio.wait_for(catalog.changed(news.until + 40), DEADLINE)
+                at = news.until
+                if at >= last:
+                    return
+
+    async def store() -> None:
+        for _ in range(0, last + 80, 8):
+            await asyncio.gather(*(stored(catalog) for _ in range(8)))
+
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        tasks.create_task(store())
+        for number in range(20):
+            await catalog.changed(number * 15)
+            tasks.create_task(watch("" if number % 3 else str(random.randrange(number * 15 + 1))))

@@ -22,6 +22,8 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
     CreateTicketRequest,
     CreateUploadRequest,
     FinishUploadRequest,
+    UploadImageRequest,
+    UploadImagesRequest,
     WriteChunkRequest,
 )
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
@@ -113,6 +115,27 @@ def test_changes_of_images_and_users(audited: Audited) -> None:
         assert len(line["principal"]["credential"]) == 16
         assert line["peer"].startswith("127.0.0.1:")
         assert line["object"]["kind"] == line["event"].partition(".")[0]
+
+
+def test_changes_by_small_images(audited: Audited) -> None:
+    request = UploadImageRequest(request_id="one", image=IMAGE)
+    stored = [
+        audited.call(UploadServiceStub, "UploadImage", request, audited.admin).image.id for _ in range(2)
+    ]
+    streamed = UploadImagesRequest(request_id="another", image=IMAGE)
+    replies = list(
+        UploadServiceStub(audited.channel).UploadImages(
+            iter([UploadImagesRequest(image=b"no image"), streamed, streamed]),
+            metadata=metadata(audited.admin),
+            timeout=DEADLINE,
+        )
+    )
+    assert [reply.failure.reason for reply in replies] == ["NOT_AN_IMAGE", "", ""]
+    # The same request again changes nothing.
+    assert audited.events(2) == [
+        ("image.stored", f"{UPLOADS}/UploadImage", stored[0], "OK"),
+        ("image.stored", f"{UPLOADS}/UploadImages", replies[1].image.id, "OK"),
+    ]
 
 
 def test_changes_of_uploads(audited: Audited) -> None:

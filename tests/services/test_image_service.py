@@ -216,6 +216,60 @@ async def test_watching(server: Server) -> None:
         assert (await told(resumed)).deleted_id == one
 
 
+async def test_events_come_together_for_those_who_ask(serving: Server, somebody: str) -> None:
+    """Watchers of one user, whose own events are told together, each in its own way."""
+    async with grpc.aio.insecure_channel(serving.address) as channel:
+        images, stub = ImageServiceStub(channel), UsuarioServicioStub(channel)
+        watches = {
+            most: images.WatchImages(WatchImagesRequest(user=somebody, max_events=most), timeout=DEADLINE)
+            for most in (0, 1, 3, 1000)
+        }
+        start = (await asyncio.gather(*(watch.read() for watch in watches.values())))[0].resume_token
+        requests = (
+            GetUserRequest(name=somebody, image=b"".join(bitmap(20, 10, seed=seed))) for seed in range(40)
+        )
+        found = await asyncio.gather(*(stub.ProcessImage(request) for request in requests))
+        ids = [reply.image_info.id for reply in found]
+        await images.DeleteImage(DeleteImageRequest(id=ids[0]))
+        for most, watch in watches.items():
+            heard, tokens = await stored_until_deletion(watch, most)
+            assert sorted(heard) == sorted(ids)
+            assert tokens == sorted(set(tokens))
+        # From the beginning, all that is there comes together, and a token in the middle goes on from there.
+        again = images.WatchImages(
+            WatchImagesRequest(user=somebody, max_events=1000, resume_token=start), timeout=DEADLINE
+        )
+        await again.read()
+        first = await again.read()
+        assert len(first.events.events) > 1
+        rest = images.WatchImages(
+            WatchImagesRequest(user=somebody, max_events=5, resume_token=first.resume_token), timeout=DEADLINE
+        )
+        heard, _ = await stored_until_deletion(rest, 5)
+        before = [event.stored.id for event in first.events.events if event.stored.id]
+        assert sorted(before + heard) == sorted(ids[1:])  # of the deleted one there is only that event
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await told(images.WatchImages(WatchImagesRequest(max_events=-1)))
+        assert reason(caught.value) == "INVALID_FIELD"
+
+
+async def stored_until_deletion(watch, most: int) -> tuple[list[str], list[int]]:
+    """The ids of stored images until the first deletion, and the tokens that came with them."""
+    heard: list[str] = []
+    tokens: list[int] = []
+    while True:
+        reply = await watch.read()
+        if reply.WhichOneof("event") == "heartbeat":
+            continue
+        tokens.append(int(reply.resume_token))
+        events = list(reply.events.events) if most else [reply]
+        assert 1 <= len(events) <= max(most, 1)
+        for event in events:
+            if event.deleted_id:
+                return heard, tokens
+            heard += [event.stored.id] if event.stored.id else []
+
+
 async def test_a_watcher_costs_nothing_while_nothing_happens(server: Server) -> None:
     """pyvoy's receive() never waits: a watcher that called it without a pause would use a whole core."""
     async with grpc.aio.insecure_channel(server.address) as channel:

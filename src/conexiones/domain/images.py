@@ -81,9 +81,16 @@ class Images:
         return image
 
     async def admit(
-        self, data: bytes | memoryview, *, by: Principal, user: UserName | None, add: Add[T]
+        self,
+        data: bytes | memoryview,
+        *,
+        by: Principal,
+        user: UserName | None,
+        name: str | None = None,
+        add: Add[T],
     ) -> tuple[ImageRecord, T]:
         """Makes the bytes of one whole image durable, and awaits `add`, which adds the record to the catalog.
+        `name` is that of its file.
 
         If `add` raises, the bytes are dropped. Raises what the method `add` raises.
         """
@@ -96,7 +103,7 @@ class Images:
             if len(data) > _SHORT:
                 room.check_header(Head(self).see(data))  # what is refused, is so before it is written
             await staged.write(data)
-            return await self._publish(staged, room, user, add)
+            return await self._publish(staged, room, user, add, name)
         except ImageError as error:
             error.field = _FIELD
             raise
@@ -139,13 +146,13 @@ class Images:
                 return await turn.preview(path, format=image.format, side=PREVIEW_SIDE)
 
     async def _publish(
-        self, staged: Staged, room: Room, user: UserName | None, add: Add[T]
+        self, staged: Staged, room: Room, user: UserName | None, add: Add[T], name: str | None = None
     ) -> tuple[ImageRecord, T]:
         header = await self.judge(staged)
         room.check_header(header)
 
         async def add_record(digest: bytes) -> tuple[ImageRecord, T]:
-            image = self.record(digest, staged.size, header, owner=room.by.owner, user=user)
+            image = self.record(digest, staged.size, header, owner=room.by.owner, user=user, name=name)
             return image, await add(image, room.charge)
 
         added = await staged.publish(add_record)

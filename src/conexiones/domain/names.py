@@ -43,6 +43,8 @@ class UserName:
 def file_name(text: str, *, field: str = "name") -> str | None:
     """The name of a file as it is kept: of a path only what follows the last slash or backslash. None where
     that names no file, as blanks and ".." do. Raises InvalidField."""
+    if not text:
+        return None
     name = re.split(r"[/\\]", text)[-1]
     check_text(name, field=field)
     return None if name.strip() in _NAMES_NO_FILE else name

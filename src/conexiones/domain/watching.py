@@ -1,14 +1,12 @@
 """The rules of watching: what a client hears of images as they come, are described and go."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import AsyncGenerator
 
 from conexiones import errors
 from conexiones.domain.gallery import owner_seen
-from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import EventKind, EventRecord, ImageRecord
+from conexiones.domain.news import Feed, Kind, News, View
+from conexiones.ports.catalog import Catalog, Descriptions
 from conexiones.principals import Principal
 from conexiones.shares import Turns
 
@@ -18,36 +16,21 @@ HEARTBEAT_SECONDS = 20.0
 KEEP_EVENTS = 100_000
 """The number of past events from which a watcher can resume."""
 
-_BATCH = 100
-"""Events that are in memory at a time, with their images, for each watcher."""
-
 _READING, _READING_EACH = 4, 2
-"""Watchers that read events at a time, of all clients and of each: with every event, all of them want to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a watcher is told: STORED and DESCRIBED come with the image, DELETED with its id.
-
-    RESYNC says that events were missed, and that the watcher has to list the images anew. `token` resumes
-    after this event.
-    """
-
-    kind: EventKind | Literal["HEARTBEAT", "RESYNC"]
-    token: str
-    image: ImageRecord | None = None
-    deleted_id: str = ""
+"""Watchers that read events for themselves at a time, of all clients and of each."""
 
 
 class Watching:
-    """Follows the catalog's events for any number of watchers, each of which reads them by itself.
+    """Follows the catalog's events for any number of watchers. Those that keep up hear what is read once for
+    all of them (news.py); the others read by themselves.
 
     Draining concerns the watchers of this process only. The events themselves are the catalog's, so a watcher
     can resume at another process with the same catalog.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, descriptions: Descriptions) -> None:
         self._catalog = catalog
+        self._feed = Feed(catalog, descriptions)
         self._draining = False
         self._reading = Turns(_READING, each=_READING_EACH)
 
@@ -57,7 +40,7 @@ class Watching:
 
     async def watch(
         self, *, token: str, user: str | None, owner: str | None = None, by: Principal
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[News, None]:
         """The events from now on, or those after the event of that token, of the images that the caller sees;
         of one user's, or of those of all.
 
@@ -65,46 +48,40 @@ class Watching:
         never ends by itself. Raises ServerDraining at the end of the server, and InvalidField.
         """
         clock = asyncio.get_running_loop().time
-        wanted = _Wanted(user, owner_seen(by, owner))
+        view = View(user, owner_seen(by, owner))
         oldest, newest = await self._catalog.event_range()
         at = newest
         if token:
             at = _sequence(token)
             if not oldest <= at <= newest:
                 at = newest
-                yield Event("RESYNC", str(at))
-        yield Event("HEARTBEAT", str(at))
+                yield _without_events("RESYNC", at)
+        yield _without_events("HEARTBEAT", at)
         heard = clock()
-        while True:
-            # Events of others do not put the heartbeat off.
-            if not await self._changed(at, until=heard + HEARTBEAT_SECONDS):
-                yield Event("HEARTBEAT", str(at))
-                heard = clock()
-                continue
-            async with self._reading:
-                at, news = await self._read(at, wanted)
-            for event in news:
-                yield event
-            if news:
-                heard = clock()
+        with self._feed.watched():
+            while True:
+                # Events of others do not put the heartbeat off.
+                if not await self._changed(at, until=heard + HEARTBEAT_SECONDS):
+                    yield _without_events("HEARTBEAT", at)
+                    heard = clock()
+                    continue
+                news = await self._next(at, view)
+                at = news.until
+                if news.events or news.kind == "RESYNC":
+                    yield news
+                    heard = clock()
 
-    async def _read(self, at: int, wanted: "_Wanted") -> tuple[int, list[Event]]:
-        """The next events for a watcher that has seen those until `at`, and until which they are."""
-        oldest, newest = await self._catalog.event_range()
-        if at < oldest:
-            # The watcher is so slow that the catalog has forgotten events which it has not seen.
-            return newest, [Event("RESYNC", str(newest))]
-        found: list[Event] = []
-        for event in await self._catalog.events(after=at, limit=_BATCH):
-            at = event.sequence
-            if not wanted.has(event):
-                continue
-            if event.kind == "DELETED":
-                found.append(Event("DELETED", str(at), deleted_id=event.image_id))
-            elif image := await self._catalog.get_image(event.image_id):
-                found.append(Event(event.kind, str(at), image=image))
-            # Without the image, the event of its deletion follows.
-        return at, found
+    async def _next(self, at: int, view: View) -> News:
+        """The next news for a watcher that has heard of everything until `at`."""
+        news = await self._feed.after(at)
+        if news is None:
+            async with self._reading:
+                oldest, newest = await self._catalog.event_range()
+                if at < oldest:
+                    # The watcher is so slow that the catalog has forgotten events which it has not heard of.
+                    return _without_events("RESYNC", newest)
+                news = await self._feed.read(at)
+        return news.seen(view, after=at) if news else _without_events("EVENTS", at)
 
     async def _changed(self, at: int, *, until: float) -> bool:
         """Waits for an event after that one; False if it is time for a heartbeat. Raises ServerDraining."""
@@ -126,17 +103,8 @@ class Watching:
         await self._catalog.forget_events(keep=KEEP_EVENTS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """The events that a watcher hears of: of a user's images, and of an owner's; None for those of all."""
-
-    user: str | None
-    owner: str | None
-
-    def has(self, event: EventRecord) -> bool:
-        if self.owner is not None and (not event.owner or event.owner != self.owner):
-            return False
-        return self.user is None or event.user == self.user
+def _without_events(kind: Kind, at: int) -> News:
+    return News(at, at, kind=kind)
 
 
 def _sequence(token: str) -> int:

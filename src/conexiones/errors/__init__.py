@@ -17,10 +17,12 @@ ConexionesError
 │       ├── CorruptImage          CORRUPT_IMAGE
 │       ├── TruncatedImage        TRUNCATED_IMAGE
 │       ├── ImageTooLarge         IMAGE_TOO_LARGE
+│       ├── ImageNotSmall         IMAGE_NOT_SMALL
 │       └── TooManyPixels         TOO_MANY_PIXELS
 ├── NotFound                      NOT_FOUND
 │   ├── UnknownService            UNKNOWN_SERVICE
 │   ├── ImageNotFound             IMAGE_NOT_FOUND
+│   ├── ImageDeleted              IMAGE_DELETED
 │   ├── UploadNotFound            UPLOAD_NOT_FOUND
 │   └── TokenNotFound             TOKEN_NOT_FOUND
 ├── AlreadyExists                 ALREADY_EXISTS
@@ -112,8 +114,10 @@ from conexiones.errors.requests import (
     EmptyStream,
     EtagMismatch,
     FailedPrecondition,
+    ImageDeleted,
     ImageError,
     ImageNotFound,
+    ImageNotSmall,
     ImageTooLarge,
     InvalidArgument,
     InvalidField,
@@ -190,8 +194,10 @@ __all__ = [
     "EtagMismatch",
     "FailedPrecondition",
     "FormatNotGranted",
+    "ImageDeleted",
     "ImageError",
     "ImageNotFound",
+    "ImageNotSmall",
     "ImageTooLarge",
     "Internal",
     "InvalidArgument",

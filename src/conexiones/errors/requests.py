@@ -111,6 +111,20 @@ class ImageTooLarge(ImageError):
     spanish = "La imagen supera el límite de {limit} bytes."
 
 
+class ImageNotSmall(ImageError):
+    """The image may be stored, but not by a call for small ones."""
+
+    reason = "IMAGE_NOT_SMALL"
+    english = (
+        "The image has {actual} bytes, and this call takes {limit} at most:"
+        " send it with CreateUpload and WriteStream."
+    )
+    spanish = (
+        "La imagen tiene {actual} bytes y esta llamada admite {limit} como máximo:"
+        " envíala con CreateUpload y WriteStream."
+    )
+
+
 class TooManyPixels(ImageError):
     """Width × height × frames is over the limit. Nothing was decoded to find out."""
 
@@ -133,6 +147,14 @@ class ImageNotFound(NotFound):
     reason = "IMAGE_NOT_FOUND"
     english = "There is no image with this id."
     spanish = "No hay ninguna imagen con este id."
+
+
+class ImageDeleted(NotFound):
+    """A request that was made again: its image was stored the first time, and is not there any more."""
+
+    reason = "IMAGE_DELETED"
+    english = "The image of this request_id was stored, and has been deleted since."
+    spanish = "La imagen de este request_id se guardó y se ha eliminado después."
 
 
 class UploadNotFound(NotFound):

@@ -9,6 +9,7 @@ from conexiones.ports.records import (
     EventRecord,
     Facts,
     ImageRecord,
+    StoredBy,
     UploadQuota,
     UploadRecord,
     UploadState,
@@ -101,7 +102,17 @@ class Catalog(Protocol):
         quota has no room for it; then it adds nothing. That holds for calls at once too.
         """
 
+    async def add_stored(
+        self, image: ImageRecord, by: StoredBy, *, charge: Charge | None = None
+    ) -> UploadRecord | None:
+        """Adds an image, and an upload that is READY with it and has its size, names, owner and time. If the
+        owner and the ticket have an upload with the same request_id, it gives that, and adds nothing; the
+        charge does not count then."""
+
     async def get_upload(self, upload_id: str) -> UploadRecord | None: ...
+
+    async def find_upload(self, request_id: str, *, owner: str, ticket: str) -> UploadRecord | None:
+        """The upload of an owner and ticket that has that request_id."""
 
     async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
         """Increases writer_epoch by one if the upload is OPEN, and gives the upload as it is then."""
@@ -144,11 +155,14 @@ class Catalog(Protocol):
         at most an equal part of the quota: that of each client if there were one more.
         """
 
-    async def forget_uploads(self, *, ended_before: int) -> int:
-        """Removes the uploads that ended (their update_time) before; gives how many."""
+    async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
+        """Removes at most `limit` of the uploads that ended (their update_time) before; gives how many."""
 
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
         """At most `limit` events of greater sequence, in order."""
+
+    async def news(self, *, after: int, limit: int) -> list[tuple[EventRecord, ImageRecord | None]]:
+        """The same events, each with its image as it is now; None if that was deleted."""
 
     async def event_range(self) -> tuple[int, int]:
         """The sequence before the oldest event that is kept, and that of the newest; (n, n) if none is."""

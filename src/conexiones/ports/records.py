@@ -1,7 +1,7 @@
 """The records that ports move. Times are in microseconds since the epoch, UTC."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from conexiones.errors import PreviewProblem
 from conexiones.image_formats import ImageFormat
@@ -119,6 +119,16 @@ class UploadRecord:
     name: str | None = None
     owner: str = ""
     ticket: str = ""
+
+
+class StoredBy(NamedTuple):
+    """The request that stores an image at once: what its upload has besides the image. `id` is that of the
+    upload; the others are as in UploadRecord."""
+
+    id: str
+    request_id: str
+    client: str
+    ticket: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

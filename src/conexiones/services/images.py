@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from typing import Any
 
 import google_crc32c
@@ -13,7 +13,7 @@ from conexiones.domain.gallery import Filter, Gallery, etag
 from conexiones.domain.ranges import span
 from conexiones.domain.renditions import Renditions, Wanted
 from conexiones.domain.watching import Watching
-from conexiones.errors import EtagMismatch
+from conexiones.errors import EtagMismatch, InvalidField
 from conexiones.gen.conexiones.v1.images_pb2 import (
     DeleteImageRequest,
     DeleteImageResponse,
@@ -21,12 +21,10 @@ from conexiones.gen.conexiones.v1.images_pb2 import (
     DownloadImageResponse,
     GetImageRequest,
     GetImageResponse,
-    Heartbeat,
     Image,
     ListImagesRequest,
     ListImagesResponse,
     Rendition,
-    Resync,
     SignImageUrlRequest,
     SignImageUrlResponse,
     WatchImagesRequest,
@@ -38,7 +36,8 @@ from conexiones.services.access_messages import seconds
 from conexiones.services.context import Context
 from conexiones.services.image_files import link_options
 from conexiones.services.messages import image_message, micros, rendition_message, timestamp
-from conexiones.services.payload import WithPayload
+from conexiones.services.payload import Shared, WithPayload
+from conexiones.services.reports import Reports
 from conexiones.shares import Turns
 
 _PART = 100
@@ -65,6 +64,7 @@ class ImageService:
         self._renditions = renditions
         self._describing = describing
         self._links = links
+        self._reports = Reports()
         self._pages = Turns(_PAGES, each=1)
 
     async def get_image(self, request: GetImageRequest, call: Context, /) -> GetImageResponse:
@@ -133,27 +133,20 @@ class ImageService:
 
     async def watch_images(
         self, request: WatchImagesRequest, call: Context, /
-    ) -> AsyncIterator[WatchImagesResponse]:
-        events = self._watching.watch(
+    ) -> AsyncIterator[WatchImagesResponse | Shared]:
+        most = request.max_events
+        if most < 0:
+            raise InvalidField(field="max_events", takes="0 or more")
+        watch = self._watching.watch(
             token=request.resume_token,
             user=request.user or None,
             owner=request.owner or None,
             by=call.principal,
         )
-        async for event in events:
-            reply = WatchImagesResponse(resume_token=event.token)
-            match event.kind:
-                case "STORED" if event.image:
-                    reply.stored.CopyFrom(await self._message(event.image, call.principal))
-                case "DESCRIBED" if event.image:
-                    reply.described.CopyFrom(await self._message(event.image, call.principal))
-                case "DELETED":
-                    reply.deleted_id = event.deleted_id
-                case "RESYNC":
-                    reply.resync.CopyFrom(Resync())
-                case _:
-                    reply.heartbeat.CopyFrom(Heartbeat())
-            yield reply
+        async with aclosing(watch) as all_news:
+            async for news in all_news:
+                for reply in self._reports.replies(news, most, by=call.principal):
+                    yield reply
 
     async def _message(self, image: ImageRecord, by: Principal) -> Image:
         return image_message(image, await self._describing.known([image]), by=by)

@@ -1,4 +1,7 @@
-"""Replies with their large field beside them: sending then copies it once, where protobuf copies it twice."""
+"""Replies that are more than a message: with their large field beside them, so that sending copies it once
+where protobuf copies it twice; or shared by many calls, so that they are encoded once."""
+
+from collections.abc import Callable, Hashable
 
 from google.protobuf.message import Message
 
@@ -24,6 +27,23 @@ class WithPayload:
     def whole(self) -> Message:
         """The message with the bytes in it."""
         return type(self._message).FromString(b"".join(self.parts()))
+
+
+class Shared:
+    """Stands for `message` in the replies of any number of calls. The message must not change any more."""
+
+    __slots__ = ("_encoded", "_message")
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._encoded: dict[Hashable, bytes] = {}
+
+    def encoded(self, way: Hashable, encode: Callable[[Message], bytes]) -> bytes:
+        """The message as `encode` gives it, which is called once for each `way` of encoding."""
+        found = self._encoded.get(way)
+        if found is None:
+            found = self._encoded[way] = encode(self._message)
+        return found
 
 
 def _varint(value: int) -> bytes:

@@ -12,9 +12,27 @@ from conexiones.domain.describing import Describing
 from conexiones.domain.ids import now
 from conexiones.domain.images import Limits
 from conexiones.domain.renditions import FORMATS, MAX_QUALITY, MAX_SIDE
-from conexiones.domain.uploads import IDLE_SECONDS, TOTAL_SECONDS, Chunk, ChunkFlow, Uploads, failure
-from conexiones.errors import InvalidField
-from conexiones.gen.conexiones.v1.images_pb2 import RenditionLimits
+from conexiones.domain.uploads import (
+    IDLE_SECONDS,
+    TOTAL_SECONDS,
+    Chunk,
+    ChunkFlow,
+    SmallImage,
+    SmallImages,
+    Uploads,
+    failure,
+)
+from conexiones.errors import (
+    ChecksumMismatch,
+    FormatNotGranted,
+    ImageDeleted,
+    InvalidArgument,
+    InvalidField,
+    QuotaExceeded,
+    RequestIdReused,
+    TicketUsedUp,
+)
+from conexiones.gen.conexiones.v1.images_pb2 import Image, RenditionLimits
 from conexiones.gen.conexiones.v1.uploads_pb2 import (
     CancelUploadRequest,
     CancelUploadResponse,
@@ -43,10 +61,22 @@ from conexiones.ports.records import UploadQuota, UploadRecord
 from conexiones.principals import Terms
 from conexiones.services.access_messages import access_message, seconds
 from conexiones.services.context import Context
+from conexiones.services.details import as_failure
 from conexiones.services.messages import image_message, timestamp, upload_message
 
+REFUSALS = (
+    InvalidArgument,
+    RequestIdReused,
+    ImageDeleted,
+    ChecksumMismatch,
+    QuotaExceeded,
+    TicketUsedUp,
+    FormatNotGranted,
+)
+"""The errors of one image of a stream, which goes on after it."""
+
 _MESSAGE_OVERHEAD = 4096
-"""The most bytes of a message besides the data of its chunk."""
+"""The most bytes of a message besides the data of its chunk, or besides its image."""
 
 _PREFERRED = 1 << 20
 """Bytes of a chunk. Larger ones are no faster."""
@@ -58,6 +88,7 @@ class UploadService:
     def __init__(
         self,
         uploads: Uploads,
+        small: SmallImages,
         describing: Describing,
         limits: Limits,
         quota: UploadQuota,
@@ -66,6 +97,7 @@ class UploadService:
         max_message_bytes: int,
     ) -> None:
         self._uploads = uploads
+        self._small = small
         self._describing = describing
         self._limits = limits
         self._quota = quota
@@ -96,6 +128,7 @@ class UploadService:
                 formats=[f"FORMAT_{format}" for format in FORMATS],
             ),
             access=access_message(call.principal, await self._uploads.usage(by=call.principal)),
+            max_small_bytes=min(self._small.max_bytes, self._limits.max_image_bytes, largest),
         )
 
     async def create_ticket(self, request: CreateTicketRequest, call: Context, /) -> CreateTicketResponse:
@@ -179,17 +212,30 @@ class UploadService:
         return CancelUploadResponse(upload=await self._message(upload, call))
 
     async def upload_image(self, request: UploadImageRequest, call: Context, /) -> UploadImageResponse:
-        image = await self._uploads.store(request.image, by=call.principal)
-        call.changed("image.stored", image.id)
-        return UploadImageResponse(image=image_message(image, {}, by=call.principal))
+        return UploadImageResponse(image=await self._store(request, call))
 
     async def store_one(self, request: UploadImagesRequest, call: Context, /) -> UploadImagesResponse:
         """The response to one image of UploadImages."""
-        image = await self._uploads.store(request.image, by=call.principal)
-        call.changed("image.stored", image.id)
-        return UploadImagesResponse(
-            request_id=request.request_id, image=image_message(image, {}, by=call.principal)
+        try:
+            image = await self._store(request, call)
+        except REFUSALS as error:
+            call.refused(error)
+            return UploadImagesResponse(request_id=request.request_id, failure=as_failure(error))
+        return UploadImagesResponse(request_id=request.request_id, image=image)
+
+    async def _store(self, request: UploadImageRequest | UploadImagesRequest, call: Context) -> Image:
+        wanted = SmallImage(
+            data=request.image,
+            request_id=request.request_id,
+            user=request.user,
+            name=request.name,
+            sha256=request.sha256,
+            crc32c=request.crc32c if request.HasField("crc32c") else None,
         )
+        image, is_new = await self._small.store(wanted, by=call.principal, client=call.caller.client)
+        if is_new:
+            call.changed("image.stored", image.id)
+        return image_message(image, {}, by=call.principal)
 
     async def _message(self, upload: UploadRecord, call: Context) -> Upload:
         image = await self._uploads.image(upload)

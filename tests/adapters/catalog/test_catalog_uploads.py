@@ -142,8 +142,8 @@ async def test_ended_ones_are_forgotten_and_open_ones_never(
         await catalog.create_upload(upload(state))
         await end(catalog, state, state, now=10 + i)
     await catalog.create_upload(upload("open"))
-    assert await catalog.forget_uploads(ended_before=10) == 0
-    assert await catalog.forget_uploads(ended_before=13) == 3
+    assert await catalog.forget_uploads(ended_before=10, limit=10) == 0
+    assert await catalog.forget_uploads(ended_before=13, limit=10) == 3
     await catalog.close()
     catalog = new_catalog()
     await catalog.open()

@@ -6,6 +6,7 @@ import gzip
 import zlib
 from functools import partial
 
+from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImagesRequest
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from tests.support.attacks import http1
 from tests.support.attacks.link import Link, message, on_link
@@ -127,7 +128,7 @@ async def refused_in_stream(
     size: int = 60 * MIB,
 ) -> None:
     """Messages of 60 MiB that are no image, on one stream after the other."""
-    kind = GetImage if path == IMAGE_STREAM_REPLY else GetUserRequest
+    kind = {IMAGE_STREAM_REPLY: GetImage, BIDI: GetUserRequest}.get(path, UploadImagesRequest)
     plain = kind(image=bytes(size)).SerializeToString()
     sent = message(gzip.compress(plain, 1), compressed=True) if compressed else message(plain)
 

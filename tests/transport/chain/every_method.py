@@ -58,6 +58,7 @@ async def revoked_token(client: Caller) -> list[Message]:
 
 UPLOADS, IMAGES = "/conexiones.v1.UploadService", "/conexiones.v1.ImageService"
 ADMIN = "/conexiones.v1.AdminService"
+ONE_IMAGE = "the image of every way"
 HEALTH, USUARIO = "/grpc.health.v1.Health", "/user.UsuarioServicio"
 
 SOUND: dict[str, Requests] = {
@@ -82,6 +83,11 @@ SOUND: dict[str, Requests] = {
         full=True,
     ),
     f"{UPLOADS}/CancelUpload": with_upload(lambda one: uploads_pb2.CancelUploadRequest(id=one)),
+    f"{UPLOADS}/UploadImage": always(uploads_pb2.UploadImageRequest(request_id=ONE_IMAGE, image=IMAGE)),
+    f"{UPLOADS}/UploadImages": always(
+        uploads_pb2.UploadImagesRequest(request_id=ONE_IMAGE, image=IMAGE),
+        uploads_pb2.UploadImagesRequest(image=b"no image"),
+    ),
     f"{UPLOADS}/CreateTicket": always(uploads_pb2.CreateTicketRequest()),
     f"{IMAGES}/SignImageUrl": with_image(lambda one: images_pb2.SignImageUrlRequest(id=one)),
     f"{ADMIN}/CreateToken": always(access_pb2.CreateTokenRequest(name="one", scopes=["SCOPE_READ"])),

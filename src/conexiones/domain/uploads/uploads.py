@@ -22,6 +22,7 @@ from conexiones.domain.names import UserName, file_name
 from conexiones.domain.quotas import NOTHING, Room, charge_of, room_of
 from conexiones.domain.uploads.outcome import known, still_open
 from conexiones.domain.uploads.places import Places
+from conexiones.domain.uploads.small import MAX_REQUEST_ID
 from conexiones.domain.uploads.writer import HeldUpload, UploadWriter
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import (
@@ -53,15 +54,15 @@ clients need it. One of a large announced size has to get as many as it takes to
 KEEP_SECONDS = 24 * 3600
 """The outcome of an upload can be asked for during this time after its end."""
 
-MAX_REQUEST_ID = 128
-"""The most characters of a request_id."""
-
 _LONG = 64 << 20
 """Bytes from which on finishing an upload takes long: all of them are hashed."""
 
 _FINISHING, _FINISHING_EACH = 4, 2
 """Uploads of so many bytes that are finished at a time, of all clients and of each. Smaller ones, and all
 other work with files, do not wait for them."""
+
+_FORGOTTEN = 500
+"""Outcomes that are forgotten in one transaction."""
 
 _MAX_HELD = 256
 """Uploads whose staged bytes stay open between two writers. Others are opened again for the next writer."""
@@ -99,10 +100,6 @@ class Uploads:
         self._held: dict[str, HeldUpload] = {}
         self._clearing: set[asyncio.Task[None]] = set()
         self.on_expired: Callable[[Sequence[str]], None] = lambda _: None
-
-    async def store(self, data: bytes | memoryview, *, by: Principal) -> ImageRecord:
-        """Stores a small image in one go."""
-        return await self._images.add(data, by=by)
 
     async def create(
         self,
@@ -241,7 +238,10 @@ class Uploads:
     async def sweep(self) -> None:
         """Ends the uploads that have expired and forgets those that ended long ago. Call it at intervals."""
         await self._clear(await self._places.expire())
-        await self._catalog.forget_uploads(ended_before=now() - KEEP_SECONDS * 1_000_000)
+        ended_before = now() - KEEP_SECONDS * 1_000_000
+        # There may be one for every small image of a day ago. All other writes wait while some are removed.
+        while await self._catalog.forget_uploads(ended_before=ended_before, limit=_FORGOTTEN) == _FORGOTTEN:
+            pass
 
     async def close(self) -> None:
         """Releases all staged bytes. Writers must have left before."""

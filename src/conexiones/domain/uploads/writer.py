@@ -167,7 +167,7 @@ class UploadWriter:
             staged = held.staged
             if offset != staged.size:
                 raise errors.OffsetMismatch(field="offset", expected=staged.size, actual=offset)
-            if crc32c is not None and (actual := _crc32c(data)) != crc32c:
+            if crc32c is not None and (actual := crc32c_of(data)) != crc32c:
                 raise errors.ChecksumMismatch(
                     field="data",
                     algorithm="CRC-32C",
@@ -204,9 +204,11 @@ class UploadWriter:
         self._held.check(self.epoch)
 
 
-def _crc32c(data: bytes | memoryview) -> int:
+def crc32c_of(data: bytes | memoryview) -> int:
     """The CRC-32C, of pieces one after the other: the library wants bytes, and a copy of many would take
     long."""
+    if isinstance(data, bytes) and len(data) <= _PIECE:
+        return int(google_crc32c.value(data))
     found = 0
     for begin in range(0, len(data), _PIECE):
         found = google_crc32c.extend(found, bytes(data[begin : begin + _PIECE]))

@@ -4,7 +4,10 @@ import json
 import math
 from collections.abc import AsyncIterator
 
+from google.protobuf.message import Message
+
 from conexiones.errors import ConexionesError, MalformedRequest
+from conexiones.services.payload import WithPayload
 from conexiones.transport.chain.call import Headers
 from conexiones.transport.rpc.codecs import Data
 from conexiones.transport.rpc.envelopes import Requests, envelope
@@ -64,7 +67,7 @@ class ConnectUnary(Exchange):
         memory.decoded()
         return gathered.whole()
 
-    def encoded(self, reply: Reply) -> bytes:
+    def _encode(self, reply: Message | WithPayload) -> bytes:
         return b"".join(self._codec.encode(reply))
 
     async def reply(self, reply: Reply) -> None:

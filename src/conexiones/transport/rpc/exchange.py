@@ -8,7 +8,7 @@ from typing import ClassVar, TypeAlias
 from google.protobuf.message import Message
 
 from conexiones.errors import ConexionesError, NotOneMessage
-from conexiones.services.payload import WithPayload
+from conexiones.services.payload import Shared, WithPayload
 from conexiones.transport.chain.call import Call
 from conexiones.transport.chain.memory import COPIES
 from conexiones.transport.rpc.codecs import Codec, Data
@@ -22,7 +22,7 @@ _MESSAGES = 256
 may take each without waiting for anything: every other call would stand still for seconds."""
 
 Request: TypeAlias = Message | Sole | Carried
-Reply: TypeAlias = Message | WithPayload
+Reply: TypeAlias = Message | WithPayload | Shared
 
 
 class Exchange(ABC):
@@ -91,9 +91,15 @@ class Exchange(ABC):
 
     # Replies
 
-    @abstractmethod
     def encoded(self, reply: Reply) -> bytes:
         """The bytes of a reply, in its envelope if the protocol has envelopes."""
+        if isinstance(reply, Shared):
+            return reply.encoded((type(self), self._codec), self._encode)
+        return self._encode(reply)
+
+    @abstractmethod
+    def _encode(self, reply: Message | WithPayload) -> bytes:
+        """The same of one that is not shared."""
 
     @abstractmethod
     async def reply(self, reply: Reply) -> None:
@@ -171,7 +177,7 @@ class Enveloped(Exchange):
             piece = await body.read(within=single or envelopes.within)
         envelopes.end()
 
-    def encoded(self, reply: Reply) -> bytes:
+    def _encode(self, reply: Message | WithPayload) -> bytes:
         return envelope(self._codec.encode(reply))
 
     async def begin(self) -> None:

@@ -29,6 +29,9 @@ MOST_JSON_REST = 128 << 10
 _FIELDS = 16
 """Fields of a message up to which its payload is looked for."""
 
+_SHORT = frozenset({"sha256"})
+"""Names of fields of bytes that are never long."""
+
 _VARINT, _BYTES = 0, 2
 _FIXED = (0, 8, 0, 0, 0, 4)
 """Bytes of the values of wire types that are always as long."""
@@ -50,7 +53,7 @@ _MARK_BYTES = 12  # whose base64 needs no padding
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The one field of bytes of a class of messages."""
+    """The one field of bytes of a class of messages that may be long."""
 
     name: str
     number: int
@@ -60,7 +63,11 @@ class Payload:
     @classmethod
     def of(cls, descriptor: Any) -> "Payload | None":
         """By the descriptor of the class. None if it has no such field, or several."""
-        found = [field for field in descriptor.fields if field.type == FieldDescriptor.TYPE_BYTES]
+        found = [
+            field
+            for field in descriptor.fields
+            if field.type == FieldDescriptor.TYPE_BYTES and field.name not in _SHORT
+        ]
         if len(found) != 1 or found[0].is_repeated or found[0].containing_oneof:
             return None
         return cls(found[0].name, found[0].number, re.compile(rb'"%b"\s*:\s*"' % found[0].json_name.encode()))

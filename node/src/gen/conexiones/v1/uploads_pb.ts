@@ -615,8 +615,9 @@ export const CancelUploadResponseSchema: GenMessage<CancelUploadResponse> = /*@_
 export type UploadImageRequest = Message<"conexiones.v1.UploadImageRequest"> & {
   /**
    * Made up by the client: at most 128 characters, preferably a UUID; the ids are those of CreateUpload too. A request
-   * with the same id stores nothing again and returns the same image, for 24 hours. If its other fields differ from the
-   * first time, it fails with ALREADY_EXISTS, REQUEST_ID_REUSED. Empty for an image that may be stored twice.
+   * with the same id stores nothing again and returns the same image, for 24 hours. If `image`, `user` or `name` is not
+   * that of the first time, it fails with ALREADY_EXISTS, REQUEST_ID_REUSED; if the image was deleted since, with
+   * NOT_FOUND, IMAGE_DELETED. Nothing is kept of a request that failed. Empty for an image that may be stored twice.
    *
    * @generated from field: string request_id = 1;
    */
@@ -671,6 +672,8 @@ export const UploadImageRequestSchema: GenMessage<UploadImageRequest> = /*@__PUR
  */
 export type UploadImageResponse = Message<"conexiones.v1.UploadImageResponse"> & {
   /**
+   * The image is stored. `facts` are not in it: GetImage has them as soon as they are known.
+   *
    * @generated from field: conexiones.v1.Image image = 1;
    */
   image?: Image | undefined;
@@ -689,8 +692,9 @@ export const UploadImageResponseSchema: GenMessage<UploadImageResponse> = /*@__P
 export type UploadImagesRequest = Message<"conexiones.v1.UploadImagesRequest"> & {
   /**
    * Made up by the client: at most 128 characters, preferably a UUID; the ids are those of CreateUpload too. A request
-   * with the same id stores nothing again and returns the same image, for 24 hours. If its other fields differ from the
-   * first time, it fails with ALREADY_EXISTS, REQUEST_ID_REUSED. Empty for an image that may be stored twice.
+   * with the same id stores nothing again and returns the same image, for 24 hours. If `image`, `user` or `name` is not
+   * that of the first time, it fails with ALREADY_EXISTS, REQUEST_ID_REUSED; if the image was deleted since, with
+   * NOT_FOUND, IMAGE_DELETED. Nothing is kept of a request that failed. Empty for an image that may be stored twice.
    *
    * @generated from field: string request_id = 1;
    */
@@ -756,7 +760,7 @@ export type UploadImagesResponse = Message<"conexiones.v1.UploadImagesResponse">
    */
   outcome: {
     /**
-     * The image is stored.
+     * The image is stored. `facts` are not in it, as in UploadImageResponse.
      *
      * @generated from field: conexiones.v1.Image image = 2;
      */
@@ -942,7 +946,8 @@ export const UploadService: GenService<{
   },
   /**
    * Stores one small image in one call: the same checks, the same promises, and no upload to resume. For images of at
-   * most `max_small_bytes` of GetLimits. What fails may be sent again with the same `request_id`.
+   * most `max_small_bytes` of GetLimits; a larger one fails with INVALID_ARGUMENT, IMAGE_NOT_SMALL. A call that was
+   * lost may be made again with the same `request_id`.
    *
    * @generated from rpc conexiones.v1.UploadService.UploadImage
    */
@@ -952,8 +957,10 @@ export const UploadService: GenService<{
     output: typeof UploadImageResponseSchema;
   },
   /**
-   * Stores small images one after the other. Each request has one response, in their order, and an image that is
-   * refused does not end the stream. When a stream breaks, send again, with the same request ids, what had no response.
+   * Stores small images. Each request has one response, in their order, sent as soon as its image and those before it
+   * are stored. A request that is wrong, or is refused, has a `failure` and does not end the stream; where the server
+   * cannot store, or cannot read a message, the stream ends with an error. When a stream breaks, send again, with the
+   * same request ids, what had no response.
    *
    * @generated from rpc conexiones.v1.UploadService.UploadImages
    */

@@ -33,6 +33,7 @@ from conexiones.ports.records import (
     EventRecord,
     Facts,
     ImageRecord,
+    StoredBy,
     UploadQuota,
     UploadRecord,
     UploadState,
@@ -211,8 +212,19 @@ class SqliteCatalog:
             return await self.write(None, charges.create_upload_charged, upload, quota, charge)
         return await self.write(None, transactions.create_upload, upload, quota)
 
+    async def add_stored(
+        self, image: ImageRecord, by: StoredBy, *, charge: Charge | None = None
+    ) -> UploadRecord | None:
+        request = tuple(by)  # takes less time to pickle
+        if charge is not None:
+            return await self.write(image, charges.add_stored_charged, image, request, charge)
+        return await self.write(image, transactions.add_stored, transactions.image_row(image), request)
+
     async def get_upload(self, upload_id: str) -> UploadRecord | None:
         return await self.read(transactions.get_upload, upload_id)
+
+    async def find_upload(self, request_id: str, *, owner: str, ticket: str) -> UploadRecord | None:
+        return await self.read(transactions.find_upload, owner, ticket, request_id)
 
     async def claim_upload(self, upload_id: str, *, now: int) -> UploadRecord | None:
         """As in the port. `update_time` moves."""
@@ -247,11 +259,14 @@ class SqliteCatalog:
     ) -> list[str]:
         return await self.write(None, room.make_room, upload, quota, terms, now)
 
-    async def forget_uploads(self, *, ended_before: int) -> int:
-        return await self.write(None, transactions.forget_uploads, ended_before)
+    async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
+        return await self.write(None, transactions.forget_uploads, ended_before, limit)
 
     async def events(self, *, after: int, limit: int) -> list[EventRecord]:
         return await self.read(transactions.events_after, after, limit)
+
+    async def news(self, *, after: int, limit: int) -> list[tuple[EventRecord, ImageRecord | None]]:
+        return await self.read(transactions.news_after, after, limit)
 
     async def event_range(self) -> tuple[int, int]:
         return await self.read(transactions.event_range)

@@ -11,9 +11,13 @@ from conexiones.adapters.catalog.sqlite.transactions import (
     begun_upload,
     create_upload,
     end_upload,
+    find_upload,
     get_upload,
     image_row,
     insert_images,
+    insert_uploads,
+    request_of,
+    stored_upload_row,
     upsert_user,
 )
 from conexiones.ports.records import (
@@ -54,6 +58,18 @@ def add_charged(connection: sqlite3.Connection, image: ImageRecord, charge: Char
     _check(connection, image, charge)
     insert_images(connection, [image_row(image)])
     _spend(connection, image, charge)
+
+
+def add_stored_charged(
+    connection: sqlite3.Connection, image: ImageRecord, by: tuple[str, ...], charge: Charge
+) -> UploadRecord | None:
+    """As `add_stored`."""
+    upload = stored_upload_row(image_row(image), by)
+    begun = find_upload(connection, *request_of(upload))
+    if begun is None:
+        add_charged(connection, image, charge)
+        insert_uploads(connection, [upload])
+    return begun
 
 
 def upsert_user_charged(

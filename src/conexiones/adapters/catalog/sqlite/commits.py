@@ -15,12 +15,15 @@ from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import transaction
 from conexiones.adapters.catalog.sqlite.transactions import (
     ROWS,
+    add_stored,
     delete_image,
     end_upload,
     forget_events,
     forget_uploads,
     insert_images,
+    insert_uploads,
     newest_event,
+    stored_upload_row,
 )
 from conexiones.adapters.system.ballast import Ballast
 from conexiones.adapters.system.disk import storage_error
@@ -41,6 +44,9 @@ FREEING = frozenset(
     }
 )
 """What is done even on a full disk: what frees space, and what takes rights away. A new key ends links."""
+
+_QUICK = frozenset({insert_images, add_stored})
+"""What is done for a whole group in as few statements as possible."""
 
 END_UPLOAD_IMAGE = 2
 """The number of the image among the arguments of `end_upload` behind the connection."""
@@ -164,10 +170,13 @@ def _frees(work: Work) -> bool:
 
 def _all_together(connection: sqlite3.Connection, group: list[Work]) -> list[Decided]:
     """The quick way, for a group of which nothing fails unexpectedly: all images in as few statements as
-    possible."""
-    rows = [row for work, given in group if work is insert_images for row in given[0]]
-    insert_images(connection, rows)
-    return [Decided() if work is insert_images else _done(connection, work, given) for work, given in group]
+    possible, and all small ones with their uploads. One whose request is there already fails the group, whose
+    works are then done each for itself."""
+    images = [row for work, given in group if work is insert_images for row in given[0]]
+    stored = [given for work, given in group if work is add_stored]
+    insert_uploads(connection, [stored_upload_row(image, by) for image, by in stored])
+    insert_images(connection, images + [image for image, _ in stored])
+    return [Decided() if work in _QUICK else _done(connection, work, given) for work, given in group]
 
 
 def _done(connection: sqlite3.Connection, work: Callable[..., object], given: Given) -> Decided:

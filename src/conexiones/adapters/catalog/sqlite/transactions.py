@@ -4,7 +4,7 @@ others."""
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields, replace
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from conexiones.adapters.catalog.sqlite.room import check_room
@@ -36,8 +36,10 @@ _EVENT = ("kind", "image_id", "user", "time", "owner")
 _NAMES = {record: _columns(record) for record in (ImageRecord, UserRecord, UploadRecord, EventRecord)}
 _IMAGE, _UPLOAD, _FACTS = _NAMES[ImageRecord], _NAMES[UploadRecord], _columns(Facts)
 image_row = attrgetter(*_IMAGE)
-_upload_row = attrgetter(*_UPLOAD)
+upload_row = attrgetter(*_UPLOAD)
 _facts_row = attrgetter(*_FACTS)
+_of_image = itemgetter(*map(_IMAGE.index, ("id", "size", "user", "create_time", "name", "owner")))
+request_of = itemgetter(*map(_UPLOAD.index, ("owner", "ticket", "request_id")))
 
 
 def _select(record: type, table: str) -> str:
@@ -50,6 +52,12 @@ _GET_USER = f"{_select(UserRecord, 'users')} WHERE owner = ? AND name = ?"
 _GET_UPLOAD = f"{_select(UploadRecord, 'uploads')} WHERE id = ?"
 _GET_REQUEST = f"{_select(UploadRecord, 'uploads')} WHERE owner = ? AND ticket = ? AND request_id = ?"
 _GET_EVENTS = f"{_select(EventRecord, 'events')} WHERE sequence > ? ORDER BY sequence LIMIT ?"
+_GET_NEWS = f"""
+SELECT {", ".join(f"events.{name}" for name in _NAMES[EventRecord])},
+    {", ".join(f"images.{name}" for name in _IMAGE)}
+FROM events LEFT JOIN images ON images.id = events.image_id
+WHERE sequence > ? ORDER BY sequence LIMIT ?
+"""  # noqa: S608 (our own names)
 
 _NEWEST_EVENT = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 # One statement, so that both numbers are of one snapshot.
@@ -75,9 +83,6 @@ ON CONFLICT (owner, name) DO UPDATE SET
 RETURNING {", ".join(_columns(UserRecord))}
 """  # noqa: S608 (our own names)
 
-_CREATE_UPLOAD = f"""
-INSERT INTO uploads ({", ".join(_UPLOAD)}) VALUES ({",".join("?" * len(_UPLOAD))})
-"""  # noqa: S608 (our own names)
 _CLAIM_UPLOAD = """
 UPDATE uploads SET writer_epoch = writer_epoch + 1, update_time = ? WHERE id = ? AND state = 'OPEN'
 """
@@ -86,7 +91,10 @@ _END_UPLOAD = """
 UPDATE uploads SET state = ?, image_id = ?, failure = ?, update_time = ? WHERE id = ? AND state = 'OPEN'
 """
 _FORGET_UPLOADS = """
-DELETE FROM uploads WHERE state IN ('READY', 'REJECTED', 'FAILED', 'CANCELLED', 'EXPIRED') AND update_time < ?
+DELETE FROM uploads WHERE id IN (
+    SELECT id FROM uploads
+    WHERE state IN ('READY', 'REJECTED', 'FAILED', 'CANCELLED', 'EXPIRED') AND update_time < ? LIMIT ?
+)
 """
 
 _RETURN_USE = "UPDATE usage SET images = images - 1, bytes = bytes - ? WHERE owner = ?"
@@ -248,10 +256,15 @@ def _facts(row: list[object]) -> Facts:
 # Uploads.
 
 
+def find_upload(
+    connection: sqlite3.Connection, owner: str, ticket: str, request_id: str
+) -> UploadRecord | None:
+    return _first(UploadRecord, connection.execute(_GET_REQUEST, (owner, ticket, request_id)))
+
+
 def begun_upload(connection: sqlite3.Connection, upload: UploadRecord) -> UploadRecord | None:
     """The upload that the same request began before."""
-    asked = (upload.owner, upload.ticket, upload.request_id)
-    return _first(UploadRecord, connection.execute(_GET_REQUEST, asked))
+    return find_upload(connection, upload.owner, upload.ticket, upload.request_id)
 
 
 def create_upload(
@@ -262,8 +275,36 @@ def create_upload(
         return begun
     if quota is not None:
         check_room(connection, upload, quota)
-    connection.execute(_CREATE_UPLOAD, _upload_row(upload))
+    insert_uploads(connection, [upload_row(upload)])
     return upload
+
+
+def insert_uploads(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """The `upload_row` of each. Raises sqlite3.IntegrityError if one has the request of another."""
+    for start in range(0, len(rows), ROWS):
+        _insert_rows(connection, "uploads", _UPLOAD, rows[start : start + ROWS])
+
+
+def add_stored(
+    connection: sqlite3.Connection, image: tuple[Any, ...], by: tuple[str, ...]
+) -> UploadRecord | None:
+    """Adds an image, by its `image_row`, and its upload, by the fields of StoredBy, and gives None; or gives
+    the upload that has the same request."""
+    upload = stored_upload_row(image, by)
+    begun = find_upload(connection, *request_of(upload))
+    if begun is None:
+        insert_uploads(connection, [upload])
+        insert_images(connection, [image])
+    return begun
+
+
+def stored_upload_row(image: tuple[Any, ...], by: tuple[str, ...]) -> tuple[Any, ...]:
+    """The `upload_row` of an upload that is READY from the start."""
+    upload_id, request_id, client, ticket = by
+    image_id, size, user, time, name, owner = _of_image(image)
+    # In the order of the fields of UploadRecord.
+    ended = ("READY", size, size, 0, client, user, image_id, None, time, time, name, owner, ticket)
+    return (upload_id, request_id, *ended)
 
 
 def get_upload(connection: sqlite3.Connection, upload_id: str) -> UploadRecord | None:
@@ -304,8 +345,8 @@ def end_upload(
     return get_upload(connection, upload_id)
 
 
-def forget_uploads(connection: sqlite3.Connection, ended_before: int) -> int:
-    return connection.execute(_FORGET_UPLOADS, (ended_before,)).rowcount
+def forget_uploads(connection: sqlite3.Connection, ended_before: int, limit: int) -> int:
+    return connection.execute(_FORGET_UPLOADS, (ended_before, limit)).rowcount
 
 
 # Events.
@@ -313,6 +354,18 @@ def forget_uploads(connection: sqlite3.Connection, ended_before: int) -> int:
 
 def events_after(connection: sqlite3.Connection, after: int, limit: int) -> list[EventRecord]:
     return _found(EventRecord, connection.execute(_GET_EVENTS, (after, limit)))
+
+
+def news_after(
+    connection: sqlite3.Connection, after: int, limit: int
+) -> list[tuple[EventRecord, ImageRecord | None]]:
+    rows = connection.execute(_GET_NEWS, (after, limit)).fetchall()
+    events = _found(EventRecord, [row[: len(_NAMES[EventRecord])] for row in rows])
+    found = [row[len(_NAMES[EventRecord]) :] for row in rows]
+    images = iter(_found(ImageRecord, [row for row in found if row[0] is not None]))
+    return [
+        (event, None if row[0] is None else next(images)) for event, row in zip(events, found, strict=True)
+    ]
 
 
 def event_range(connection: sqlite3.Connection) -> tuple[int, int]:

@@ -214,14 +214,16 @@ class DownloadImageResponse(_message.Message):
     def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32c: _Optional[int] = ..., rendition: _Optional[_Union[RenditionInfo, _Mapping]] = ...) -> None: ...
 
 class WatchImagesRequest(_message.Message):
-    __slots__ = ("resume_token", "user", "owner")
+    __slots__ = ("resume_token", "user", "owner", "max_events")
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
+    MAX_EVENTS_FIELD_NUMBER: _ClassVar[int]
     resume_token: str
     user: str
     owner: str
-    def __init__(self, resume_token: _Optional[str] = ..., user: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
+    max_events: int
+    def __init__(self, resume_token: _Optional[str] = ..., user: _Optional[str] = ..., owner: _Optional[str] = ..., max_events: _Optional[int] = ...) -> None: ...
 
 class WatchImagesResponse(_message.Message):
     __slots__ = ("resume_token", "stored", "deleted_id", "heartbeat", "resync", "described", "events")

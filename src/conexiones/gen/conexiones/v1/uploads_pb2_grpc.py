@@ -150,15 +150,18 @@ class UploadServiceServicer:
 
     def UploadImage(self, request, context):
         """Stores one small image in one call: the same checks, the same promises, and no upload to resume. For images of at
-        most `max_small_bytes` of GetLimits. What fails may be sent again with the same `request_id`.
+        most `max_small_bytes` of GetLimits; a larger one fails with INVALID_ARGUMENT, IMAGE_NOT_SMALL. A call that was
+        lost may be made again with the same `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UploadImages(self, request_iterator, context):
-        """Stores small images one after the other. Each request has one response, in their order, and an image that is
-        refused does not end the stream. When a stream breaks, send again, with the same request ids, what had no response.
+        """Stores small images. Each request has one response, in their order, sent as soon as its image and those before it
+        are stored. A request that is wrong, or is refused, has a `failure` and does not end the stream; where the server
+        cannot store, or cannot read a message, the stream ends with an error. When a stream breaks, send again, with the
+        same request ids, what had no response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
