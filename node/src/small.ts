@@ -136,9 +136,9 @@ export async function storeSmall(rpc: Rpc, small: Small, backoff: Backoff, call:
   }
 }
 
-/** Whether the server takes only smaller messages than it said. */
+/** Whether the server takes only smaller images by this call than it said. */
 export function isTooLarge(error: unknown): boolean {
-  return error instanceof ConexionesError && (error.reason === "MESSAGE_TOO_LARGE" || error.reason === "SIZE_EXCEEDED");
+  return error instanceof ConexionesError && (error.reason === "IMAGE_NOT_SMALL" || error.reason === "MESSAGE_TOO_LARGE");
 }
 
 /** Whether the server does not have the call. */
