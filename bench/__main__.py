@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from bench.measures import Results
 from bench.peers.server_process import ROOT
 from bench.report import publish
-from bench.rows import Bench, access, catalog, images, small, transfers, uploads, users, watch
+from bench.rows import Bench, access, catalog, images, node, page, small, transfers, uploads, users, watch
 
 ROWS: dict[str, Callable[[Bench], None]] = {
     "gibibyte": uploads.run_gibibyte,
@@ -31,6 +31,8 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "small": small.run,
     "small-one": small.run_one,
     "watch": watch.run,
+    "node": node.run,
+    "page": page.run,
 }
 
 BUILD = ROOT / "build" / "bench"

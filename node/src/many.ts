@@ -5,7 +5,7 @@ import { Backoff, timesOf } from "./backoff.js";
 import type { Times } from "./backoff.js";
 import { Bell } from "./bell.js";
 import { AccessError, ConexionesError, isLost } from "./errors.js";
-import { check, digest, invalid, milliseconds, signal, text } from "./fields.js";
+import { check, digest, invalid, milliseconds, signal, text, whole } from "./fields.js";
 import type { Checks } from "./fields.js";
 import type { Image } from "./images.js";
 import { Lane } from "./lane.js";
@@ -33,6 +33,8 @@ export interface UploadItem {
 export interface UploadManyOptions {
   /** The name of the user to whom the images will belong. */
   user?: string | undefined;
+  /** How many large images are uploaded at a time. Default 4. A stream of unknown size keeps up to 16 MiB in memory. */
+  concurrency?: number | undefined;
   /** Ends all at once; `signal.reason` is thrown. */
   signal?: AbortSignal | undefined;
   /** Milliseconds for all of them. Without it, they may take any time as long as there is progress. */
@@ -47,7 +49,9 @@ export type UploadResult<T> =
   | { index: number; item: T; image: undefined; error: Error };
 
 const ITEM: Checks<Omit<UploadItem, "source">> = { user: text, name: text, sha256: digest };
-const MANY: Checks<UploadManyOptions> = { user: text, signal, deadlineMs: milliseconds, patienceMs: milliseconds };
+const MANY: Checks<UploadManyOptions> = {
+  ...{ user: text, concurrency: whole(1), signal, deadlineMs: milliseconds, patienceMs: milliseconds },
+};
 
 /** Images that were taken and whose results the caller has not got yet. */
 const MOST_TAKEN = 512;
@@ -57,7 +61,7 @@ const MOST_BYTES = 16 << 20;
 const OPENING = 16;
 /** Streams of small images. The server works on several images of each. */
 const STREAMS = 4;
-/** Large images that are uploaded at a time. */
+/** Default number of large images that are uploaded at a time. */
 const LARGE = 4;
 /** Large images that are open and wait for their turn. Nothing more is taken while there are so many. */
 const LARGE_WAITING = 12;
@@ -73,7 +77,9 @@ export async function* uploadMany<T extends UploadSource | UploadItem>(
   check(options, MANY);
   const iterator = iteratorOf(items);
   const scope = new Scope(options.signal, options.deadlineMs);
-  const many = new Many(rpc, iterator, { user: options.user ?? "", ...timesOf(options, times) }, limit, scope);
+  const { user = "", concurrency = LARGE } = options;
+  const settings = { user, concurrency, ...timesOf(options, times) };
+  const many = new Many(rpc, iterator, settings, limit, scope);
   try {
     yield* many.results();
   } finally {
@@ -97,6 +103,8 @@ interface Taken<T> extends UploadItem {
   user: string;
 }
 
+type Settings = Times & { user: string; concurrency: number };
+
 class SmallTaken<T> extends Small {
   readonly taken: Taken<T>;
 
@@ -111,7 +119,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
   readonly bell = new Bell();
   readonly #rpc: Rpc;
   readonly #iterator: AsyncIterator<T> | Iterator<T>;
-  readonly #settings: Times & { user: string };
+  readonly #settings: Settings;
   readonly #limit: SmallLimit;
   readonly #scope: Scope;
   /** Rings when there is room for more. */
@@ -135,7 +143,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
   constructor(
     rpc: Rpc,
     iterator: AsyncIterator<T> | Iterator<T>,
-    settings: Times & { user: string },
+    settings: Settings,
     limit: SmallLimit,
     scope: Scope,
   ) {
@@ -217,7 +225,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
 
   #hasRoom(): boolean {
     return (
-      this.#taken < MOST_TAKEN && this.#opening < OPENING && this.#bytes < MOST_BYTES && this.#sending < LARGE + LARGE_WAITING
+      this.#taken < MOST_TAKEN && this.#opening < OPENING && this.#bytes < MOST_BYTES && this.#sending < this.#settings.concurrency + LARGE_WAITING
     );
   }
 
@@ -287,7 +295,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
     let source: Source | undefined;
     try {
       source = from instanceof Uint8Array ? await openSource(from) : from;
-      await this.#room.until(() => over.aborted || this.#large < LARGE);
+      await this.#room.until(() => over.aborted || this.#large < this.#settings.concurrency);
       over.throwIfAborted();
       this.#large += 1;
       try {

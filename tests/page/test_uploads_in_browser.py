@@ -31,7 +31,8 @@ def test_a_few_workers_send_all_files(
     files = [file(f"{number}.jpg", landscape(number)) for number in range(20)]
     found = browser.play("workers", server, files=files)
     assert found["made"] <= 3
-    assert not [path for path in found["sent"] if path.endswith(("/WriteChunk", "/FinishUpload"))]
+    of_workers = ("/UploadImage", "/WriteChunk", "/FinishUpload")
+    assert not [path for path in found["sent"] if path.endswith(of_workers)]
 
 
 def test_many_small_files_are_each_stored_once(

@@ -117,8 +117,8 @@ export async function remembered({ given, open }) {
 export async function burst({ given, context, open }) {
   await context.addInitScript(() => {
     window.longTasks = [];
-    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries())).observe({ type: "longtask" });
-    addEventListener("change", () => (window.begun = performance.now()), { capture: true });
+    new window.PerformanceObserver((list) => window.longTasks.push(...list.getEntries())).observe({ type: "longtask" });
+    window.addEventListener("change", () => (window.begun = performance.now()), { capture: true });
   });
   const page = await open();
   await page.getByText("No images yet").waitFor();
