@@ -119,6 +119,7 @@ FIGURES = [
         2,
         ratio(transfers.DOWNLOAD, transfers.PYTHON, transfers.CURL),
     ),
+    Figure("the same, Node SDK", 2, ratio(transfers.DOWNLOAD, transfers.NODE, transfers.CURL)),
     *(
         Figure(
             f"from the acknowledgement of an image to its event, p95, {watch.shape(*work)}",
@@ -128,7 +129,6 @@ FIGURES = [
         )
         for work, bound in {watch.ONE: 50, watch.MANY: 250}.items()
     ),
-    Figure("the same, Node SDK", 2, ratio(transfers.DOWNLOAD, transfers.NODE, transfers.CURL)),
     Figure(
         "10 KB images per second, Node SDK from files / ImageStreamReply from one Python process",
         0.6,
