@@ -19,6 +19,8 @@ from bench.rows import (
     access,
     catalog,
     images,
+    node,
+    page,
     reads,
     renditions,
     small,
@@ -46,6 +48,8 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "small": small.run,
     "small-one": small.run_one,
     "watch": watch.run,
+    "node": node.run,
+    "page": page.run,
 }
 
 BUILD = ROOT / "build" / "bench"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.measures import Results
-from bench.rows import catalog, images, reads, renditions, transfers, uploads, users, watch
+from bench.rows import catalog, images, node, page, reads, renditions, transfers, uploads, users, watch
 
 Compute = Callable[[Results], float]
 
@@ -152,6 +152,7 @@ FIGURES = [
         2,
         ratio(transfers.DOWNLOAD, transfers.PYTHON, transfers.CURL),
     ),
+    Figure("the same, Node SDK", 2, ratio(transfers.DOWNLOAD, transfers.NODE, transfers.CURL)),
     *_renditions(),
     *(
         Figure(
@@ -161,5 +162,18 @@ FIGURES = [
             unit="ms",
         )
         for work, bound in {watch.ONE: 50, watch.MANY: 250}.items()
+    ),
+    Figure(
+        "10 KB images per second, Node SDK from files / ImageStreamReply from one Python process",
+        0.6,
+        ratio(node.ROW, node.NODE, node.STREAMS),
+        least=True,
+    ),
+    Figure("200 files of 300 KB, the page / conexiones put", 1.5, ratio(page.ROW, page.PAGE, page.PUT)),
+    Figure(
+        "the same, longest task of the page's thread",
+        50,
+        lambda results: results.median(page.LONGEST, page.PAGE),
+        unit="ms",
     ),
 ]

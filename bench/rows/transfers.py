@@ -40,29 +40,32 @@ PYTHON = "Python SDK"
 NODE = "Node SDK"
 CURL = "curl, from nginx"
 
-MOVE = ROOT / "node" / "dist" / "test" / "programs" / "move.js"
+PROGRAMS = ROOT / "node" / "dist" / "test" / "programs"
+MOVE = PROGRAMS / "move.js"
 
 
 def run(bench: Bench) -> None:
-    """Upload by both SDKs and by h2load of the same calls; download by the Python SDK and by curl."""
+    """Upload by both SDKs and by h2load of the same calls; download by both SDKs and by curl."""
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         source = Source(folder, bench.size(GIB, 32 * MIB))
         server = stack.enter_context(ours(folder / "ours"))
-        put = [sys.executable, "-m", "bench.load.sdk", "put"]
+        python = [sys.executable, "-m", "bench.load.sdk"]
+        put = [*python, "put"]
         uploads: dict[str, Callable[[int], float]] = {
             H2LOAD: partial(_h2load, source, server),
             PYTHON: partial(_put, source, server, put),
         }
         node = shutil.which("node")
-        if node and MOVE.is_file():
-            uploads[NODE] = partial(_put, source, server, [node, str(MOVE), "put"])
+        move = [node, str(MOVE)] if node and MOVE.is_file() else []
+        if move:
+            uploads[NODE] = partial(_put, source, server, [*move, "put"])
         else:
             bench.results.note("The Node SDK is left out: make bench sets up what it needs")
         interleave(bench.results, UPLOAD, uploads, unit="s")
 
         picture = source.number(0)
-        image = str(_say(server, [*put, str(source.path)])["id"])
+        image = str(say(server, [*put, str(source.path)])["id"])
         url, files = stack.enter_context(http.nginx(folder / "nginx"))
         shutil.copyfile(source.path, files / "image.bmp")
 
@@ -72,11 +75,9 @@ def run(bench: Bench) -> None:
                     raise Wrong("what was downloaded is not what was stored")
             path.unlink()
 
-        def sdk(number: int) -> float:
+        def sdk(command: list[str], number: int) -> float:
             target = folder / "target"
-            seconds = _say(server, [sys.executable, "-m", "bench.load.sdk", "get", image, str(target)])[
-                "seconds"
-            ]
+            seconds = say(server, [*command, "get", image, str(target)])["seconds"]
             check(target)
             return float(seconds)
 
@@ -87,17 +88,20 @@ def run(bench: Bench) -> None:
             check(target)
             return float(seconds)
 
-        interleave(bench.results, DOWNLOAD, {PYTHON: sdk, CURL: from_nginx}, unit="s")
+        downloads: dict[str, Callable[[int], float]] = {PYTHON: partial(sdk, python), CURL: from_nginx}
+        if move:
+            downloads[NODE] = partial(sdk, move)
+        interleave(bench.results, DOWNLOAD, downloads, unit="s")
 
 
 def _put(source: Source, server: ServerProcess, command: list[str], number: int) -> float:
     source.number(number)
-    seconds = float(_say(server, [*command, str(source.path)])["seconds"])
+    seconds = float(say(server, [*command, str(source.path)])["seconds"])
     take_out(server, source.picture)
     return seconds
 
 
-def _say(server: ServerProcess, command: list[str]) -> dict[str, float | str]:
+def say(server: ServerProcess, command: list[str]) -> dict[str, float | str]:
     """Runs a client, and returns the last line of its output, which is JSON."""
     environ = {**os.environ, "PYTHONPATH": SOURCES, "CONEXIONES_ADDRESS": server.address}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)

@@ -21,12 +21,15 @@ import { image } from "./images.js";
 import type { Image } from "./images.js";
 import { list } from "./listing.js";
 import type { ListOptions } from "./listing.js";
+import { uploadMany } from "./many.js";
+import type { UploadItem, UploadManyOptions, UploadResult } from "./many.js";
 import type { Rendition, RenditionInfo } from "./renditions.js";
 import { CALL, Rpc } from "./rpc.js";
 import type { CallOptions } from "./rpc.js";
 import { Scope } from "./scope.js";
 import { Secret } from "./secrets.js";
 import { Shown } from "./shown.js";
+import { SmallLimit } from "./small.js";
 import type { UploadSource } from "./sources.js";
 import * as status from "./status.js";
 import type { Limits, Upload } from "./status.js";
@@ -75,6 +78,7 @@ const PATIENCE_MS = 120_000;
 export class Client {
   readonly #rpc: Rpc;
   readonly #times: Times;
+  readonly #small = new SmallLimit();
 
   /**
    * Throws INVALID_FIELD for an address that is none, for a token that would go to another machine without encryption,
@@ -129,11 +133,23 @@ export class Client {
   }
 
   /**
-   * Uploads an image of any size, and resumes by itself after lost connections and restarts of the server. Throws
-   * ImageError if the server refuses the image, which happens as soon as its first bytes show it.
+   * Uploads an image of any size, and resumes by itself after lost connections and restarts of the server. A small image
+   * takes one call. Throws ImageError if the server refuses the image, which happens as soon as its first bytes show it.
    */
   async upload(source: UploadSource, options: UploadOptions = {}): Promise<Image> {
-    return await upload(this.#rpc, source, options, this.#times);
+    return await upload(this.#rpc, source, options, this.#small, this.#times);
+  }
+
+  /**
+   * Uploads any number of images, and yields what became of each as soon as it is known, in any order. An image that is
+   * refused, or cannot be read, does not end it. Throws what `items` throws, after the results of all that it gave before,
+   * and what makes it impossible to store anything: that the server is gone for too long, or a token without the right.
+   */
+  uploadMany<T extends UploadSource | UploadItem>(
+    items: AsyncIterable<T> | Iterable<T>,
+    options: UploadManyOptions = {},
+  ): AsyncGenerator<UploadResult<T>, void, undefined> {
+    return uploadMany(this.#rpc, items, options, this.#small, this.#times);
   }
 
   /** An upload in its present state. Throws NotFoundError. */

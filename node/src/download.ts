@@ -121,7 +121,7 @@ class Downloading {
 
   async run(): Promise<Received> {
     await this.#continue();
-    while (!this.#description || this.#start + this.#received < this.#end) {
+    while (!this.#description || !this.#complete) {
       try {
         await this.#read();
       } catch (error) {
@@ -193,20 +193,27 @@ class Downloading {
     const stall = new Stall(timeoutMs, () => frames.abandon());
     try {
       for await (const frame of frames) {
-        stall.stop();
+        if (this.#complete) break; // more than all was asked for by nobody
+        if (frame.data.length > 0) stall.stop();
         await this.#take(frame);
-        stall.start();
+        if (frame.data.length > 0) stall.start(); // a frame without bytes is no reason to wait for longer
       }
     } catch (error) {
+      if (this.#complete) return; // there was nothing left to come
       if (!stall.happened || this.#signal.aborted) throw error;
       const message = `The server sent nothing within ${timeoutMs} ms.`;
       throw makeError({ code: Code.UNAVAILABLE, message, cause: error });
     } finally {
       stall.stop();
     }
-    if (!this.#description || this.#start + this.#received < this.#end) {
+    if (!this.#complete) {
       throw makeError({ code: Code.UNAVAILABLE, message: "The server ended the stream before all was sent." });
     }
+  }
+
+  /** Whether all bytes have come and are checked. */
+  get #complete(): boolean {
+    return this.#description !== undefined && this.#start + this.#received >= this.#end;
   }
 
   async #take(frame: DownloadImageResponse): Promise<void> {

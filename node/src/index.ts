@@ -16,6 +16,7 @@ export type { Detail, Reason } from "./errors.js";
 export type { LinkOptions, RotateOptions, TicketOptions, TokenOptions, TokensOptions } from "./grants.js";
 export type { Facts, Image, ImageInfo, Progress, User } from "./images.js";
 export type { ListOptions } from "./listing.js";
+export type { UploadItem, UploadManyOptions, UploadResult } from "./many.js";
 export type { Rendition, RenditionInfo, RenditionLimits } from "./renditions.js";
 export type { CallOptions } from "./rpc.js";
 export type { UploadSource } from "./sources.js";

@@ -47,6 +47,7 @@ export async function* list(rpc: Rpc, unary: Unary, options: ListOptions): Async
   do {
     const request = { ...filter, pageToken };
     const page = await unary({ signal }, (call) => rpc.unary(ImageService.method.listImages, request, call));
+    if (page.images.length === 0) return; // whatever its token says, or else it might go on forever
     for (const each of page.images) yield image(each);
     pageToken = page.nextPageToken;
   } while (pageToken);

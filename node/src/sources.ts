@@ -1,6 +1,6 @@
 // Where the bytes of an upload come from. All sources are read by offset.
 import { Blob } from "node:buffer";
-import { open } from "node:fs/promises";
+import { lstat, open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Readable } from "node:stream";
@@ -111,6 +111,9 @@ async function fetched(url: URL, signal?: AbortSignal): Promise<Response> {
 }
 
 async function openPath(path: string, signal?: AbortSignal): Promise<Source> {
+  // Most paths name a file itself, which needs no closer look. No link is one, and no descriptor of a process.
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isFile()) return await FileSource.open(path);
   const place = await placeOf(path);
   if (place.kind === "folder") throw isFolder(path);
   if (place.kind === "file" || place.kind === "missing") return await FileSource.open(path);

@@ -45,6 +45,8 @@ export interface Limits {
   maxMessageBytes: number;
   maxChunkBytes: number;
   preferredChunkBytes: number;
+  /** The largest image that is stored by one call; 0 if the server has no such call. */
+  maxSmallBytes: number;
   /** An open upload expires when no byte has come for this long. */
   idleExpiryMs: number;
   /** An open upload expires this long after it was created, even if bytes still come. */
@@ -86,6 +88,7 @@ export function limits(message: GetLimitsResponse): Limits {
     maxMessageBytes: Number(message.maxMessageBytes),
     maxChunkBytes: Number(message.maxChunkBytes),
     preferredChunkBytes: Number(message.preferredChunkBytes),
+    maxSmallBytes: Number(message.maxSmallBytes),
     idleExpiryMs: milliseconds(message.idleExpiry),
     totalExpiryMs: milliseconds(message.totalExpiry),
     serverVersion: message.serverVersion,

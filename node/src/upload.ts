@@ -9,11 +9,13 @@ import { check, digest, flag, listener, milliseconds, signal, text, whole } from
 import type { Checks } from "./fields.js";
 import { Upload_State, UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import type { Upload } from "./gen/conexiones/v1/uploads_pb.js";
-import { image } from "./images.js";
+import { image as imageOf } from "./images.js";
 import type { Image, Progress } from "./images.js";
 import { notResumable, ResumeFile } from "./resume.js";
 import type { CallOptions, Rpc } from "./rpc.js";
 import { Scope } from "./scope.js";
+import { checkStored, readSmall, Small, storeSmall } from "./small.js";
+import type { SmallLimit } from "./small.js";
 import { openSource } from "./sources.js";
 import type { Source, UploadSource } from "./sources.js";
 import { discard } from "./readables.js";
@@ -65,14 +67,47 @@ const RENEWALS = 3;
 const CANCEL_TIMEOUT_MS = 5_000;
 
 /** Uploads `from` and returns the image as stored. Throws ConexionesError, `signal.reason`, or the source's error. */
-export async function upload(rpc: Rpc, from: UploadSource, options: UploadOptions, times: Times): Promise<Image> {
+export async function upload(
+  rpc: Rpc,
+  from: UploadSource,
+  options: UploadOptions,
+  limit: SmallLimit,
+  times: Times,
+): Promise<Image> {
   return await withSource(from, options, UPLOAD, async (source, signal) => {
-    try {
-      return await new Uploading(rpc, source, { ...options, ...timesOf(options, times) }, signal).run();
-    } catch (error) {
-      throw error instanceof SourceFailure ? error.cause : error;
-    }
+    const settings = { ...options, ...timesOf(options, times) };
+    const small = await uploadSmall(rpc, source, settings, limit, signal);
+    return small ?? (await uploadLarge(rpc, source, settings, signal));
   });
+}
+
+/** Stores the source by one call; undefined if it is too large for that, or has to be resumable, or is of unknown size. */
+async function uploadSmall(
+  rpc: Rpc,
+  source: Source,
+  options: UploadOptions & Times,
+  limit: SmallLimit,
+  signal: AbortSignal,
+): Promise<Image | undefined> {
+  const { resume, user = "", name = source.name, sha256, chunkSize = Infinity, timeoutMs, patienceMs, onProgress } = options;
+  if (resume || !source.size || source.size > chunkSize) return undefined;
+  const call = { signal, timeoutMs };
+  const backoff = new Backoff(rpc, patienceMs, signal);
+  const bytes = await readSmall(source, await limit.get(rpc, backoff, call), signal);
+  if (!bytes) return undefined;
+  const stored = await storeSmall(rpc, new Small(bytes, { user, name, sha256 }), backoff, call);
+  if (stored) onProgress?.({ bytes: bytes.length, total: bytes.length });
+  else limit.forget();
+  return stored;
+}
+
+/** Uploads the source in chunks, over as many connections as it takes. */
+export async function uploadLarge(rpc: Rpc, source: Source, options: UploadOptions & Times, signal: AbortSignal): Promise<Image> {
+  try {
+    return await new Uploading(rpc, source, options, signal).run();
+  } catch (error) {
+    throw error instanceof SourceFailure ? error.cause : error;
+  }
 }
 
 /** Checks the options, opens the source, and closes it in the end, whatever happens. */
@@ -94,6 +129,12 @@ export async function withSource<T, O extends { signal?: AbortSignal | undefined
     else discard(from);
     scope?.close();
   }
+}
+
+/** What all of a source is. */
+interface Sent {
+  size: number;
+  sha256: Uint8Array;
 }
 
 class Uploading {
@@ -192,12 +233,13 @@ class Uploading {
   /** Writes and finishes the upload; retries, from the server's committed size, for as long as that may help. */
   async #send(id: string): Promise<Image> {
     for (;;) {
+      let finished: { upload: Upload; sent: Sent } | undefined;
       try {
         const sizeBytes = await this.#write(id);
         const sha256 = this.#digest.result();
         const request = { id, sizeBytes: BigInt(sizeBytes), sha256 };
         const reply = await this.#rpc.unary(UploadService.method.finishUpload, request, this.#call);
-        return this.#outcome(present(reply.upload));
+        finished = { upload: present(reply.upload), sent: { size: sizeBytes, sha256 } };
       } catch (error) {
         const reason = error instanceof ConexionesError ? error.reason : "";
         if (reason === "UPLOAD_NOT_FOUND") throw new Expired(error);
@@ -206,7 +248,9 @@ class Uploading {
         const late = reason === "WRITER_FENCED" && this.#unansweredStreams > 0;
         if (late) this.#unansweredStreams -= 1;
         await this.#backoff.pause(error, late);
+        continue;
       }
+      return this.#outcome(finished.upload, { sent: finished.sent });
     }
   }
 
@@ -246,11 +290,16 @@ class Uploading {
     const reply = await retrying(this.#backoff, () =>
       this.#rpc.unary(UploadService.method.getUpload, { id }, this.#call),
     );
-    return this.#outcome(present(reply.upload), error);
+    return this.#outcome(present(reply.upload), { otherwise: error });
   }
 
-  #outcome({ state, image: stored, failure }: Upload, otherwise?: ConexionesError): Image {
-    if (state === Upload_State.READY) return image(stored);
+  /** The image of an upload that has ended as it should. Throws CHECKSUM_MISMATCH if it is another than was sent. */
+  #outcome({ state, image, failure }: Upload, { otherwise, sent }: { otherwise?: ConexionesError; sent?: Sent } = {}): Image {
+    if (state === Upload_State.READY) {
+      const stored = imageOf(image);
+      checkStored(stored, { size: this.#source.size, sha256: undefined, ...sent });
+      return stored;
+    }
     if (failure) throw errorOfParts(failure.code, failure.message, failure.details);
     const message = `The upload has ended: it is ${Upload_State[state]}.`;
     const error = otherwise ?? new ConexionesError({ code: Code.FAILED_PRECONDITION, reason: "UPLOAD_ENDED", message });

@@ -110,7 +110,11 @@ export class WriteSession {
   async #listen(): Promise<void> {
     try {
       for await (const { committedSize } of this.#call) {
-        this.#committed = Number(committedSize);
+        const committed = Number(committedSize);
+        // What was acknowledged before says nothing, and is no reason to wait for longer.
+        if (this.#committed !== undefined && committed <= this.#committed) continue;
+        this.#check(committed);
+        this.#committed = committed;
         this.#options.source.release(this.#committed);
         this.#watch();
         this.#options.acknowledged(this.#committed);
@@ -121,6 +125,18 @@ export class WriteSession {
       const message = `The server acknowledged nothing within ${this.#options.timeoutMs} ms.`;
       throw makeError({ code: Code.UNAVAILABLE, message, cause: error });
     }
+  }
+
+  /** Throws if the server acknowledges bytes that it cannot have. */
+  #check(committed: number): void {
+    const { size = Infinity } = this.#options.source;
+    if (committed > size) {
+      const message = `The server has ${committed} bytes of an image that has ${size}.`;
+      throw makeError({ code: Code.INVALID_ARGUMENT, reason: "SIZE_EXCEEDED", message });
+    }
+    // The first acknowledgement is of the bytes that earlier streams have sent.
+    if (this.#committed === undefined || committed <= this.#offset) return;
+    throw makeError({ code: Code.UNAVAILABLE, message: "The server acknowledged more than was sent." });
   }
 
   /** Starts the timer anew if an acknowledgement is due. If none comes in time, the call is abandoned. */

@@ -60,6 +60,13 @@ export function bmpHeader(width: number, height: number): Buffer {
   return header;
 }
 
+/** All that an iterable gives. */
+export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
+
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }

@@ -26,6 +26,7 @@ from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.testing import Server
 from tests.support.addresses import ask
+from tests.support.bitmaps import bitmap
 from tests.support.certificates import authority, mtls
 from tests.support.clients import need
 from tests.support.node import PACKAGE, PROGRAMS, run
@@ -246,6 +247,12 @@ def test_the_examples_of_its_page_run(node: str, server: Server, photograph: byt
     small = run(node, "small.mjs", folder=tmp_path, **environ)
     assert small.startswith("WEBP 320 × 213 ")
     assert (tmp_path / "small.webp").read_bytes()[8:12] == b"WEBP"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.jpg").write_bytes(photograph)
+    (tmp_path / "folder" / "b.txt").write_bytes(b"no image at all")
+    many = run(node, "many.mjs", folder=tmp_path, **environ).splitlines()
+    assert next(line for line in many if "NOT_AN_IMAGE" not in line).startswith("folder/a.jpg 0")
+    assert "folder/b.txt NOT_AN_IMAGE" in many
     users = run(node, "users.mjs", folder=tmp_path, **environ)
     assert "format: 'JPEG'" in users
     assert "JPEG\nNOT_AN_IMAGE\nAda 144 " in users
@@ -347,6 +354,28 @@ def test_an_upload_goes_on_when_the_server_was_killed(
         after = moving.step()["bytes"]
         assert after > before
         assert moving.result()["sha256"] == digest(picture(64))
+
+
+def test_many_images_go_on_when_the_server_was_killed_and_none_is_stored_twice(
+    node: str, server: Server, tmp_path: Path
+) -> None:
+    for number in range(400):
+        (tmp_path / f"{number}.bmp").write_bytes(b"".join(bitmap(57, 57, seed=number)))
+    with subprocess.Popen(
+        [node, str(PROGRAMS / "many.js"), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CONEXIONES_ADDRESS": server.address},
+    ) as program:
+        assert program.stdout
+        assert json.loads(program.stdout.readline()) == {"first": True}
+        server.kill()
+        server.start()
+        said = json.loads(program.stdout.readline())
+    assert (said["stored"], said["failed"]) == (400, 0)
+    with Client(server.address) as client:
+        stored = sorted(image.name for image in client.images())
+    assert stored == sorted(path.name for path in tmp_path.iterdir())
 
 
 def test_a_stream_goes_on_when_the_server_was_killed(

@@ -5,9 +5,8 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from conexiones.testing import Server
 from tests.support.clients import need, node
 from tests.support.paths import ROOT, WEB
 
@@ -16,6 +15,13 @@ SHOTS = ROOT / "artifacts" / "page"
 
 # What the browser itself logs of a request that was refused or found no server, and of a sign-out.
 REMARKS = ("error: Failed to load resource: ", "info: Clear-Site-Data header on ")
+
+
+class Served(Protocol):
+    """A server of the tests, or of the bench."""
+
+    @property
+    def address(self) -> str: ...
 
 
 class Browser:
@@ -29,7 +35,7 @@ class Browser:
     def play(
         self,
         scenario: str,
-        server: Server,
+        server: Served,
         answers: Mapping[str, Callable[[], Any]] | None = None,
         *,
         remarks: bool = False,

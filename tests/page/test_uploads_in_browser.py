@@ -1,6 +1,7 @@
 """Uploads of the page, in a real browser. What becomes of them when the server is killed, or the page loaded
 again, is in test_in_browser.py."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,22 @@ def test_a_few_workers_send_all_files(
     files = [file(f"{number}.jpg", landscape(number)) for number in range(20)]
     found = browser.play("workers", server, files=files)
     assert found["made"] <= 3
-    assert not [path for path in found["sent"] if path.endswith(("/WriteChunk", "/FinishUpload"))]
+    of_workers = ("/UploadImage", "/WriteChunk", "/FinishUpload")
+    assert not [path for path in found["sent"] if path.endswith(of_workers)]
+
+
+def test_many_small_files_are_each_stored_once(
+    browser: Browser, server: Server, file: Callable[[str, bytes], str]
+) -> None:
+    pictures = [landscape(number, 160, 120) for number in range(40)]
+    files = [file(f"{number}.jpg", picture) for number, picture in enumerate(pictures)]
+    browser.play("burst", server, files=files)
+    with Client(server.address) as client:
+        stored = {image.name: image.sha256 for image in client.images()}
+        assert len(list(client.images())) == len(files)
+    assert stored == {
+        f"{number}.jpg": hashlib.sha256(picture).digest() for number, picture in enumerate(pictures)
+    }
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ export async function two({ given, context, open }) {
   await one.locator('.live[data-state="live"]').waitFor();
   await other.locator('.live[data-state="live"]').waitFor();
   const seen = other.locator(".grid li").first().waitFor().then(() => Date.now());
-  const finished = one.waitForResponse((response) => response.url().endsWith("/FinishUpload")).then(() => Date.now());
+  const finished = one.waitForResponse((response) => response.url().endsWith("/UploadImage")).then(() => Date.now());
   await upload(one, given.files);
   const [there, done] = [await seen, await finished];
   // The window that listens for both is closed, and the other takes over.

@@ -5,6 +5,8 @@ import "./styles/uploads.css";
 import "./styles/panels.css";
 import "./styles/narrow.css";
 
+import type { Event } from "#gen/conexiones/v1/images_pb";
+
 import { Access, tokenInAddress } from "./access/access";
 import { Account } from "./access/account";
 import { Ask } from "./access/ask";
@@ -197,44 +199,50 @@ function release(): void {
   held = 0;
   fresh.hidden = true;
   if (stale) void list();
-  else for (const image of waiting) listing.put(image);
+  else listing.together(() => waiting.forEach((image) => listing.put(image)));
   waiting.length = 0;
   stale = false;
   entitle();
 }
 addEventListener("scroll", release, { passive: true });
 
-const watch = new Watch({
-  event({ event }) {
-    switch (event.case) {
-      case "stored":
-        total += 1;
-        if (!search.matches(event.value)) return changed();
-        if (!scrolledDown() && !held) return listing.put(event.value);
-        held += 1;
-        if (waiting.length < MAX_WAITING) waiting.push(event.value);
-        else stale = true;
-        fresh.hidden = false;
-        say(fresh, t("fresh", { n: held }));
-        return entitle();
-      case "described": {
-        const at = waiting.findIndex(({ id }) => id === event.value.id);
-        if (at >= 0) waiting[at] = event.value;
-        else if (search.matches(event.value)) listing.put(event.value);
-        if (details.image?.id === event.value.id) show(event.value);
-        return;
-      }
-      case "deletedId": {
-        const id = event.value;
-        total = Math.max(0, total - 1);
-        const at = waiting.findIndex((image) => image.id === id);
-        if (at >= 0) waiting.splice(at, 1);
-        listing.remove(id);
-        if (details.image?.id === id) details.missing();
-        changed();
-        return;
-      }
+/** Takes one event over into the list, or keeps it for later. */
+function take(event: Event["event"]): void {
+  switch (event.case) {
+    case "stored":
+      total += 1;
+      if (!search.matches(event.value)) return;
+      if (!scrolledDown() && !held) return listing.put(event.value);
+      held += 1;
+      if (waiting.length < MAX_WAITING) waiting.push(event.value);
+      else stale = true;
+      fresh.hidden = false;
+      return say(fresh, t("fresh", { n: held }));
+    case "described": {
+      const at = waiting.findIndex(({ id }) => id === event.value.id);
+      if (at >= 0) waiting[at] = event.value;
+      else if (search.matches(event.value)) listing.put(event.value);
+      if (details.image?.id === event.value.id) show(event.value);
+      return;
     }
+    case "deletedId": {
+      const id = event.value;
+      total = Math.max(0, total - 1);
+      const at = waiting.findIndex((image) => image.id === id);
+      if (at >= 0) waiting.splice(at, 1);
+      listing.remove(id);
+      if (details.image?.id === id) details.missing();
+    }
+  }
+}
+
+/** Stored images that come at once from which on more may be expected. */
+const MANY = 4;
+
+const watch = new Watch({
+  events(events) {
+    if (events.filter((event) => event.case === "stored").length >= MANY) grid.hold();
+    listing.together(() => events.forEach(take));
   },
   state(state: State) {
     live.dataset["state"] = state;
@@ -373,13 +381,18 @@ const below = h("div", { class: "below" }, tray.element, h("main", { id: "galler
 /** Tells the style how many pixels at the top of the window are covered, and where the uploads begin. */
 function cover(): void {
   below.classList.toggle("beside", !tray.element.hidden && !tray.element.classList.contains("folded"));
-  const { style } = document.documentElement;
   const height = bar.offsetHeight;
   const { clientWidth } = document.documentElement;
   // Beside the gallery the uploads cover nothing; above it they do.
   const above = tray.element.hidden || tray.element.offsetWidth < clientWidth * 0.6 ? 0 : tray.element.offsetHeight;
-  style.setProperty("--bar", `${height}px`);
-  style.setProperty("--cover", `${height + above}px`);
+  measure("--bar", height);
+  measure("--cover", height + above);
+}
+
+/** Sets a variable of the style. If it does not change, nothing is styled anew. */
+function measure(name: string, pixels: number): void {
+  const { style } = document.documentElement;
+  if (style.getPropertyValue(name) !== `${pixels}px`) style.setProperty(name, `${pixels}px`);
 }
 const sizes = new ResizeObserver(cover);
 for (const one of [bar, tray.element]) sizes.observe(one);

@@ -12,6 +12,8 @@ const GAP = 6;
 const FAST_SCROLLING = 4;
 /** How soon after fast scrolling the grid is drawn again, with thumbnails. */
 const REDRAW_MS = 90;
+/** How long after many images came at once no thumbnails are loaded: those that come next would push them away. */
+const SETTLE_MS = 600;
 
 interface Geometry {
   columns: number;
@@ -39,6 +41,7 @@ export class Grid {
   #lastTop = 0;
   #lastTime = 0;
   #redraw: ReturnType<typeof setTimeout> | undefined;
+  #settled = 0;
 
   /** `extend` is called when images past the end of the list will be needed soon, with the index of the last of them.
    *  `remove` is called when the user deletes an image. */
@@ -59,6 +62,11 @@ export class Grid {
       const at = id ? this.#listing.indexOf(id) : -1;
       if (at >= 0) this.#focus = at;
     });
+  }
+
+  /** Loads no thumbnails for a moment, because more images come. */
+  hold(): void {
+    this.#settled = performance.now() + SETTLE_MS;
   }
 
   /** Draws in the next animation frame. */
@@ -188,14 +196,16 @@ export class Grid {
     return image && this.#tiles.get(image.id);
   }
 
-  /** Whether the page scrolls too fast to see thumbnails. If so, schedules another drawing for when that is over. */
+  /** Whether thumbnails would be gone before they are seen: the page scrolls too fast, or more images come. If so,
+   *  schedules another drawing for when that is over. */
   #fast(top: number): boolean {
     const time = performance.now();
     const speed = Math.abs(top - this.#lastTop) / Math.max(1, time - this.#lastTime);
     [this.#lastTop, this.#lastTime] = [top, time];
     clearTimeout(this.#redraw);
-    if (speed < FAST_SCROLLING) return false;
-    this.#redraw = setTimeout(() => this.render(), REDRAW_MS);
+    const wait = Math.max(speed < FAST_SCROLLING ? 0 : REDRAW_MS, this.#settled - time);
+    if (wait <= 0) return false;
+    this.#redraw = setTimeout(() => this.render(), wait);
     return true;
   }
 

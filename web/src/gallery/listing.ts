@@ -44,11 +44,27 @@ export class Listing {
   readonly #hidden = new Map<string, Image>();
   #total = 0;
   readonly #fetch: Fetch;
-  readonly #changed: () => void;
+  readonly #tell: () => void;
+  #together = false;
 
   constructor(fetch: Fetch, changed: () => void) {
     this.#fetch = fetch;
-    this.#changed = changed;
+    this.#tell = changed;
+  }
+
+  /** Makes many changes, which are told as one. */
+  together(changes: () => void): void {
+    this.#together = true;
+    try {
+      changes();
+    } finally {
+      this.#together = false;
+    }
+    this.#tell();
+  }
+
+  #changed(): void {
+    if (!this.#together) this.#tell();
   }
 
   /** How many images there are in all, as far as is known. It may be a little wrong. */

@@ -6,11 +6,16 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 
 import { WatchImagesResponseSchema } from "#gen/conexiones/v1/images_pb";
-import type { WatchImagesResponse } from "#gen/conexiones/v1/images_pb";
+import type { Event, WatchImagesResponse } from "#gen/conexiones/v1/images_pb";
 
 import { refused, signedIn } from "../access/session";
 import { delayAfter, needsSignIn, pause, problem } from "../calls";
 import { images } from "../rpc";
+
+/** The most events in one message. */
+const MAX_EVENTS = 100;
+/** How soon after some events further ones are told. */
+const TELL_MS = 250;
 
 /** How long a connection may be silent before it counts as lost: two heartbeats of the server, and a little more. */
 const SILENCE_MS = 45_000;
@@ -18,7 +23,8 @@ const SILENCE_MS = 45_000;
 export type State = "connecting" | "live" | "offline" | "signedOut";
 
 export interface Listener {
-  event: (event: WatchImagesResponse) => void;
+  /** Events, oldest first: all that came since the last time, which was some time ago. */
+  events: (events: Event["event"][]) => void;
   state: (state: State) => void;
   /** Events may have been missed: list the images again. */
   resync: () => void;
@@ -30,6 +36,8 @@ export class Watch {
   #token = "";
   #state: State = "connecting";
   #leads = false;
+  #untold: Event["event"][] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(listener: Listener) {
     this.#listener = listener;
@@ -60,7 +68,7 @@ export class Watch {
       };
       alive();
       try {
-        for await (const event of images.watchImages({ resumeToken: this.#token }, { signal: silence.signal })) {
+        for await (const event of images.watchImages({ resumeToken: this.#token, maxEvents: MAX_EVENTS }, { signal: silence.signal })) {
           alive();
           attempts = 0;
           this.#become("live");
@@ -86,11 +94,26 @@ export class Watch {
     }
   }
 
-  #hear(event: WatchImagesResponse): void {
+  #hear({ event, resumeToken }: WatchImagesResponse): void {
     // Without a token, events before this first one may have been missed.
-    if (event.event.case === "resync" || !this.#token) this.#listener.resync();
-    this.#token = event.resumeToken;
-    this.#listener.event(event);
+    if (event.case === "resync" || !this.#token) this.#listener.resync();
+    this.#token = resumeToken;
+    if (event.case === "events") this.#add(event.value.events.map((one) => one.event));
+    else if (event.case !== "heartbeat" && event.case !== "resync") this.#add([event]);
+  }
+
+  /** Tells events at once if none were told lately, and otherwise together with those that come meanwhile: each time, the
+   *  page is laid out and painted anew. */
+  #add(events: Event["event"][]): void {
+    this.#untold.push(...events);
+    if (this.#timer === undefined) this.#pass();
+  }
+
+  #pass(): void {
+    const events = this.#untold;
+    this.#untold = [];
+    this.#timer = events.length > 0 ? setTimeout(() => this.#pass(), TELL_MS) : undefined;
+    if (events.length > 0) this.#listener.events(events);
   }
 
   #become(state: State): void {

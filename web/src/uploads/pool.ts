@@ -1,4 +1,4 @@
-// The workers that send files. There are as many as transfers at a time, made when first needed and then used again.
+// The workers that send files, made when first needed and then used again.
 import { delayAfter, pause } from "../calls";
 import type { Remembered } from "./store";
 import type { Listener, Outcome } from "./transfer";
@@ -10,22 +10,25 @@ declare const UPLOAD_WORKER: string;
 /** How often a transfer begins again after its worker has failed. */
 const MOST_CRASHES = 3;
 
+/** How many transfers a worker has at a time: while one is being sent, the next is read. */
+const TRANSFERS = 2;
+
 export class Pool {
   readonly #size: number;
-  readonly #idle: Worker[] = [];
-  readonly #waiting: ((worker: Worker) => void)[] = [];
-  #made = 0;
+  /** The workers, and how many transfers each has. */
+  readonly #workers = new Map<Worker, number>();
+  readonly #waiting: (() => void)[] = [];
 
   constructor(size: number) {
     this.#size = size;
   }
 
-  /** Sends a file in a worker, as soon as one is free. Never rejects. After an abort nothing more is heard of it. */
+  /** Sends a file in a worker, as soon as one has room. Never rejects. After an abort nothing more is heard of it. */
   async send(remembered: Remembered, file: File, signal: AbortSignal, listener: Listener): Promise<Outcome> {
     for (let crashes = 0, attempts = 0; !signal.aborted; attempts++) {
       const worker = await this.#take();
       if (signal.aborted) return this.#give(worker), { state: "stopped" };
-      const found = await run(worker, { kind: "send", remembered, file }, signal, listener);
+      const found = await run(worker, { remembered, file }, signal, listener);
       if (!(found instanceof Event)) return this.#give(worker), found;
       this.#discard(worker);
       // Without a message, the script of the worker could not be loaded.
@@ -38,40 +41,62 @@ export class Pool {
   }
 
   async #take(): Promise<Worker> {
-    const idle = this.#idle.pop();
-    if (idle) return idle;
-    if (this.#made === this.#size) return await new Promise((resolve) => this.#waiting.push(resolve));
-    this.#made += 1;
+    for (;;) {
+      const worker = this.#free();
+      if (worker) {
+        this.#workers.set(worker, (this.#workers.get(worker) ?? 0) + 1);
+        return worker;
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  /** An idle worker, else a new one, else one that has room beside what it does. */
+  #free(): Worker | undefined {
+    const [least] = [...this.#workers].sort(([, one], [, other]) => one - other);
+    if (least?.[1] === 0) return least[0];
+    if (this.#workers.size < this.#size) return this.#make();
+    return least && least[1] < TRANSFERS ? least[0] : undefined;
+  }
+
+  #make(): Worker {
     const worker = new Worker(UPLOAD_WORKER, { type: "module" });
-    worker.addEventListener("error", () => {
-      const at = this.#idle.indexOf(worker);
-      if (at < 0) return; // who uses it hears of the error, too
-      this.#idle.splice(at, 1);
-      this.#discard(worker);
-    });
+    // Those who use it hear of the error, too.
+    worker.addEventListener("error", () => this.#discard(worker));
+    this.#workers.set(worker, 0);
     return worker;
   }
 
   #give(worker: Worker): void {
-    const next = this.#waiting.shift();
-    if (next) next(worker);
-    else this.#idle.push(worker);
+    const transfers = this.#workers.get(worker);
+    if (transfers !== undefined) this.#workers.set(worker, transfers - 1);
+    this.#waiting.shift()?.();
   }
 
   #discard(worker: Worker): void {
     worker.terminate();
-    this.#made -= 1;
-    if (this.#waiting.length > 0) void this.#take().then((another) => this.#give(another));
+    this.#workers.delete(worker);
+    this.#waiting.shift()?.();
   }
 }
 
+let keys = 0;
+
 /** Its outcome, or the event of an error of the worker. */
-async function run(worker: Worker, order: Order, signal: AbortSignal, listener: Listener): Promise<Outcome | Event> {
+async function run(
+  worker: Worker,
+  what: { remembered: Remembered; file: File },
+  signal: AbortSignal,
+  listener: Listener,
+): Promise<Outcome | Event> {
   const over = new AbortController();
-  const stop: Order = { kind: "stop" };
+  const key = ++keys;
+  const stop: Order = { kind: "stop", key };
+  const send: Order = { kind: "send", key, ...what };
   signal.addEventListener("abort", () => worker.postMessage(stop), { signal: over.signal });
   const found = await new Promise<Outcome | Event>((resolve) => {
     const hear = ({ data }: MessageEvent<Report>) => {
+      if (data.key !== key) return;
       if (data.kind === "over") resolve(data.outcome);
       else if (signal.aborted) return;
       else if (data.kind === "phase") listener.phase(data.phase);
@@ -79,7 +104,7 @@ async function run(worker: Worker, order: Order, signal: AbortSignal, listener: 
     };
     worker.addEventListener("message", hear, { signal: over.signal });
     worker.addEventListener("error", resolve, { signal: over.signal });
-    worker.postMessage(order);
+    worker.postMessage(send);
   });
   over.abort();
   return found;

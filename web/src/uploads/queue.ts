@@ -7,11 +7,13 @@ import type { Source } from "./sources";
 import { Pool } from "./pool";
 import { recall } from "./store";
 import type { Expiry } from "./store";
-import { ACTIVE, FAILED, STOPPED, Upload } from "./upload";
+import { ACTIVE, FAILED, SMALL, STOPPED, Upload } from "./upload";
 import type { State } from "./upload";
 
 /** Without TLS a browser opens six connections to a server, and thumbnails and the live feed need some of them. */
 const CONCURRENT_UPLOADS = 3;
+/** Small ones, of which a worker reads the next while it sends another. */
+const CONCURRENT_SMALL = 6;
 /** After this many files the page may do something else. */
 const FILES_AT_ONCE = 200;
 
@@ -91,7 +93,8 @@ export class Queue {
 
   /** Starts as many waiting uploads as may run. */
   advance(): void {
-    for (const upload of [...take(this.#of("waiting"), CONCURRENT_UPLOADS - this.count(ACTIVE))]) {
+    for (const upload of [...take(this.#of("waiting"), CONCURRENT_SMALL)]) {
+      if (this.count(ACTIVE) >= (upload.size <= SMALL ? CONCURRENT_SMALL : CONCURRENT_UPLOADS)) return;
       void upload.run(this.#pool).finally(() => this.advance());
     }
   }
@@ -153,7 +156,6 @@ export class Queue {
 }
 
 function* take<T>(all: Iterable<T>, most: number): Generator<T> {
-  if (most <= 0) return;
   for (const one of all) {
     yield one;
     if (--most === 0) return;

@@ -9,6 +9,7 @@ import type { Upload as Message } from "#gen/conexiones/v1/uploads_pb";
 import { signedIn } from "../access/session";
 import { delayAfter, NO_ROOM, pause, problem, transport } from "../calls";
 import { language } from "../language";
+import { crc32c } from "./crc32c";
 import { FileFailure, Reader } from "./reader";
 import { forget, newId, remember } from "./store";
 import type { Remembered } from "./store";
@@ -50,30 +51,59 @@ const SLOW_MS = 6_000;
 const TIMEOUT_MS = 60_000;
 
 const service = createClient(UploadService, transport);
-let limits: Promise<number> | undefined;
 
-/** Bytes of the largest chunk that the server takes. */
-async function largestChunk(): Promise<number> {
-  limits ??= service.getLimits({}).then(
-    ({ maxChunkBytes }) => Math.max(BLOCK, Math.min(LARGEST_CHUNK, Number(maxChunkBytes))),
+/** What the server takes, in bytes. */
+interface Limits {
+  /** The largest chunk. */
+  chunk: number;
+  /** The largest image that is stored by one call. */
+  small: number;
+}
+
+let known: Promise<Limits> | undefined;
+
+async function limits(): Promise<Limits> {
+  known ??= service.getLimits({}).then(
+    ({ maxChunkBytes, maxSmallBytes }) => ({
+      chunk: Math.max(BLOCK, Math.min(LARGEST_CHUNK, Number(maxChunkBytes))),
+      small: Number(maxSmallBytes),
+    }),
     (error: unknown) => {
-      limits = undefined;
+      known = undefined;
       throw error;
     },
   );
-  return await limits;
+  return await known;
 }
+
+let turn: Promise<unknown> = Promise.resolve();
+
+/** One call of this worker at a time, because a browser opens only a few connections to a server. */
+async function inTurn<T>(call: () => Promise<T>): Promise<T> {
+  const result = turn.then(call);
+  turn = result.catch(() => undefined);
+  return await result;
+}
+
+/** Why an image goes the long way although it is small: the server does not take it by one call, or an upload of it was
+ *  begun before. */
+const LONG_WAY = new Set(["IMAGE_NOT_SMALL", "MESSAGE_TOO_LARGE", "REQUEST_ID_REUSED"]);
 
 export class Transfer {
   readonly #remembered: Remembered;
+  readonly #file: Blob;
   readonly #reader: Reader;
   readonly #signal: AbortSignal;
   readonly #listener: Listener;
   #uploadId = "";
   #chunk = FIRST_CHUNK;
+  /** Whether the image goes in chunks, although it is small. */
+  #long = false;
+  #kept = false;
 
   constructor(remembered: Remembered, file: Blob, signal: AbortSignal, listener: Listener) {
     this.#remembered = remembered;
+    this.#file = file;
     this.#reader = new Reader(file, remembered.saved, signal);
     this.#signal = signal;
     this.#listener = listener;
@@ -81,11 +111,10 @@ export class Transfer {
 
   /** Sends, and retries for as long as that may help. Never rejects. */
   async run(): Promise<Outcome> {
-    await remember(this.#remembered);
     for (let attempts = 0; !this.#signal.aborted; attempts++) {
       const before = this.#remembered.committed;
       try {
-        return outcome(await this.#send());
+        return (await this.#sendWhole()) ?? outcome(await this.#send());
       } catch (error) {
         if (this.#signal.aborted) break;
         if (this.#remembered.committed > before) attempts = 0;
@@ -131,8 +160,28 @@ export class Transfer {
     return undefined;
   }
 
+  /** Stores a small image by one call. Undefined if the image has to go in chunks. Nothing is remembered for a later
+   *  page: there is nothing of which a part is stored. */
+  async #sendWhole(): Promise<Outcome | undefined> {
+    const { requestId, size, committed, sentName: name = "" } = this.#remembered;
+    if (this.#long || committed > 0 || size > (await limits()).small) return undefined;
+    const image = await whole(this.#file, size);
+    try {
+      const request = { requestId, image, name, crc32c: crc32c(image) };
+      const reply = await inTurn(() => service.uploadImage(request, { signal: this.#signal, timeoutMs: TIMEOUT_MS }));
+      return { state: "ready", imageId: reply.image?.id ?? "" };
+    } catch (error) {
+      const { code, reason } = problem(error);
+      if (!LONG_WAY.has(reason) && code !== Code.Unimplemented) throw error;
+      this.#long = true;
+      return undefined;
+    }
+  }
+
   /** Sends from the committed size to the end, and returns the upload as it ended. */
   async #send(): Promise<Message> {
+    if (!this.#kept) await remember(this.#remembered);
+    this.#kept = true;
     let upload = await this.#create();
     if ([Upload_State.FAILED, Upload_State.CANCELLED, Upload_State.EXPIRED].includes(upload.state)) {
       await this.#renew();
@@ -158,7 +207,7 @@ export class Transfer {
 
   /** Writes chunk after chunk. While one is being sent, the next is read. */
   async #write(uploadId: string): Promise<void> {
-    const largest = await largestChunk();
+    const { chunk: largest } = await limits();
     const { size } = this.#remembered;
     const read = (offset: number) => {
       const wanted = Math.min(this.#chunk, largest);
@@ -206,6 +255,13 @@ export class Transfer {
     this.#commit(0);
     await remember(this.#remembered);
   }
+}
+
+/** All bytes of the file. Throws FileFailure if it cannot be read, or has changed. */
+async function whole(file: Blob, size: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = await file.arrayBuffer().catch(() => undefined);
+  if (bytes?.byteLength !== size) throw new FileFailure();
+  return new Uint8Array(bytes);
 }
 
 function outcome({ state, image, failure }: Message): Outcome {

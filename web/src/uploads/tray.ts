@@ -10,7 +10,7 @@ import type { State, Upload } from "./upload";
 /** How many rows are in the document. Further uploads are only counted. */
 const MAX_ROWS = 60;
 /** The least time between two drawings. */
-const REDRAW_MS = 150;
+const REDRAW_MS = 200;
 
 /** The states in the order of the rows. */
 const ORDER: State[] = [...ACTIVE, ...STOPPED, "refused", "waiting", "ready", "cancelled"];
@@ -149,7 +149,8 @@ class Row {
   draw(): void {
     const upload = this.#upload;
     say(this.#text, describe(upload));
-    this.#bar.value = upload.size ? (1000 * upload.committed) / upload.size : 0;
+    const done = upload.size ? (1000 * upload.committed) / upload.size : 0;
+    if (this.#bar.value !== done) this.#bar.value = done;
     if (this.#drawn === upload.state) return;
     this.#drawn = upload.state;
     this.element.dataset["state"] = upload.state;

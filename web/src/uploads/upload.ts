@@ -28,6 +28,8 @@ const MOVING = new Set<Phase>(["checking", "sending", "finishing"]);
 
 /** How long the call that cancels may take. */
 const TIMEOUT_MS = 60_000;
+/** Bytes up to which an image is usually stored by one call, without being remembered. */
+export const SMALL = 1 << 20;
 
 export class Upload {
   /** Why the upload was refused: the server's stable reason, or "", and a sentence. */
@@ -43,6 +45,8 @@ export class Upload {
   #uploadId = "";
   /** Whether the server may know it. */
   #begun = false;
+  /** Whether it is remembered for a later page. */
+  #kept = false;
   readonly #changed: (upload: Upload, before: State) => void;
 
   /** `changed` is called after every change. Without a file, this is an upload of an earlier page, interrupted. */
@@ -52,7 +56,7 @@ export class Upload {
     this.#changed = changed;
     if (file) return;
     this.#state = "interrupted";
-    this.#begun = true;
+    this.#begun = this.#kept = true;
   }
 
   /** A new upload of a file, by whoever is signed in. */
@@ -114,7 +118,9 @@ export class Upload {
 
   async #run(pool: Pool, file: File, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    await alone(this.remembered.requestId, async (free) => {
+    // What no later page may know, no other window can have.
+    const lock = this.#kept || file.size > SMALL ? alone : unlocked;
+    await lock(this.remembered.requestId, async (free) => {
       if (signal.aborted) return;
       if (!free) return this.#become("elsewhere");
       this.#begun = true;
@@ -122,6 +128,7 @@ export class Upload {
         phase: (phase) => this.#reach(phase),
         progress: ({ requestId, committed, touched, saved, uploadId }) => {
           this.#uploadId = uploadId;
+          this.#kept = true;
           Object.assign(this.remembered, { requestId, committed, touched, saved });
           if (this.state === "sending") this.rate.reached(committed);
           this.#changed(this, this.state);
@@ -188,12 +195,12 @@ export class Upload {
   #settle(found: Outcome): void {
     switch (found.state) {
       case "ready":
-        void forget(this.remembered.requestId);
+        this.#forget();
         this.#file = undefined;
         this.imageId = found.imageId;
         return this.#become("ready");
       case "refused":
-        void forget(this.remembered.requestId);
+        this.#forget();
         return this.#refuse(found.reason, found.message);
       case "unreadable":
         this.#file = undefined;
@@ -203,6 +210,10 @@ export class Upload {
         this.rate.stop();
         return this.#become("elsewhere");
     }
+  }
+
+  #forget(): void {
+    if (this.#kept) void forget(this.remembered.requestId);
   }
 
   #refuse(reason: string, message: string): void {
@@ -216,6 +227,10 @@ export class Upload {
     this.#state = state;
     this.#changed(this, before);
   }
+}
+
+async function unlocked(_name: string, work: (free: boolean) => Promise<void> | void): Promise<void> {
+  await work(true);
 }
 
 /** Runs `work` under a lock of that name. `work` is told whether the lock was free or another window holds it. */

@@ -1,26 +1,32 @@
-// A worker that sends files, one at a time.
+// A worker that sends files.
 import { Transfer } from "./transfer";
 import type { Outcome, Phase, Progress } from "./transfer";
 import type { Remembered } from "./store";
 
-/** `stop` ends the transfer under way, whose outcome is then "stopped". */
-export type Order = { kind: "send"; remembered: Remembered; file: File } | { kind: "stop" };
+/** `key` tells one transfer of this worker from another. `stop` ends it, and its outcome is then "stopped". */
+export type Order = { kind: "send"; key: number; remembered: Remembered; file: File } | { kind: "stop"; key: number };
 
-export type Report =
+export type Report = { key: number } & (
   | { kind: "phase"; phase: Phase }
   | ({ kind: "progress" } & Progress)
-  | { kind: "over"; outcome: Outcome };
+  | { kind: "over"; outcome: Outcome }
+);
 
 const tell = (report: Report) => postMessage(report);
 
-let controller = new AbortController();
+const controllers = new Map<number, AbortController>();
 
 addEventListener("message", ({ data }: MessageEvent<Order>) => {
-  if (data.kind === "stop") return controller.abort();
-  controller = new AbortController();
+  const { key } = data;
+  if (data.kind === "stop") return controllers.get(key)?.abort();
+  const controller = new AbortController();
+  controllers.set(key, controller);
   const transfer = new Transfer(data.remembered, data.file, controller.signal, {
-    phase: (phase) => tell({ kind: "phase", phase }),
-    progress: (known) => tell({ kind: "progress", ...known }),
+    phase: (phase) => tell({ key, kind: "phase", phase }),
+    progress: (known) => tell({ key, kind: "progress", ...known }),
   });
-  void transfer.run().then((outcome) => tell({ kind: "over", outcome }));
+  void transfer.run().then((outcome) => {
+    controllers.delete(key);
+    tell({ key, kind: "over", outcome });
+  });
 });

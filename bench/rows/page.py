@@ -1,0 +1,74 @@
+"""Measures many files given to the page at once, against the command line with the same files."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from bench.images import Picture, write
+from bench.measures import Wrong, interleave
+from bench.peers.server_process import SOURCES, Failed, ServerProcess, ours
+from bench.rows import Bench
+from conexiones import Client
+from tests.page.browser import Browser
+
+ROW = "200 files of 300 KB given to the page"
+PAGE, PUT = "the page, in Chromium", "conexiones put"
+LONGEST = "longest task of the page's thread meanwhile"
+
+
+def run(bench: Bench) -> None:
+    """Seconds until all files are stored, each time on a new server, and the longest task in milliseconds."""
+    if shutil.which("chromium") is None:
+        bench.results.note("The page is left out: there is no chromium")
+        return
+    count = bench.size(200, 20)
+    with ExitStack() as stack:
+        browser = Browser()
+        stack.callback(browser.close)
+        contenders = {
+            PUT: partial(_put, bench, count),
+            PAGE: partial(_page, bench, count, browser),
+        }
+        interleave(bench.results, ROW, contenders, unit="s", warm=True)
+
+
+def _files(folder: Path, count: int, seed: int) -> list[Path]:
+    return [write(Picture(300_000, (seed + 2, n)), folder / f"{n}.bmp") for n in range(count)]
+
+
+def _put(bench: Bench, count: int, number: int) -> float:
+    with bench.folder() as folder, ours(folder / "data") as server:
+        (folder / "files").mkdir()
+        paths = _files(folder / "files", count, number)
+        command = [sys.executable, "-m", "conexiones", "put", *map(str, paths)]
+        environ = {**os.environ, "PYTHONPATH": SOURCES, "CONEXIONES_ADDRESS": server.address}
+        begin = time.perf_counter()
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
+        seconds = time.perf_counter() - begin
+        if done.returncode:
+            raise Failed(done.stderr)
+        _check(server, count)
+        return seconds
+
+
+def _page(bench: Bench, count: int, browser: Browser, number: int) -> float:
+    with bench.folder() as folder, ours(folder / "data") as server:
+        (folder / "files").mkdir()
+        paths = _files(folder / "files", count, number)
+        found = browser.play("burst", server, files=[str(path) for path in paths], timeout=600_000)
+        _check(server, count)
+        if number >= 0:
+            bench.results.add(LONGEST, PAGE, found["longest"], unit="ms")
+        return float(found["seconds"])
+
+
+def _check(server: ServerProcess, count: int) -> None:
+    with Client(server.address) as client:
+        found = sum(1 for _ in client.images())
+    if found != count:
+        raise Wrong(f"{found} images are stored, and {count} were sent")

@@ -1,0 +1,362 @@
+// Many images at once: small ones on a few streams, large ones beside them by uploads that resume.
+import { setMaxListeners } from "node:events";
+
+import { Backoff, timesOf } from "./backoff.js";
+import type { Times } from "./backoff.js";
+import { Bell } from "./bell.js";
+import { AccessError, ConexionesError, isLost } from "./errors.js";
+import { check, digest, invalid, milliseconds, signal, text, whole } from "./fields.js";
+import type { Checks } from "./fields.js";
+import type { Image } from "./images.js";
+import { Lane } from "./lane.js";
+import type { Work } from "./lane.js";
+import { discard } from "./readables.js";
+import type { Rpc } from "./rpc.js";
+import { Scope, unlessAborted } from "./scope.js";
+import { readSmall, Small } from "./small.js";
+import type { SmallLimit } from "./small.js";
+import { openSource } from "./sources.js";
+import type { Source, UploadSource } from "./sources.js";
+import { uploadLarge } from "./upload.js";
+
+/** One of many images, with what `upload()` takes as options for each. */
+export interface UploadItem {
+  source: UploadSource;
+  /** The name of the user to whom the image will belong. Default: that of all. */
+  user?: string | undefined;
+  /** The name of the file, as in `UploadOptions`. */
+  name?: string | undefined;
+  /** The digest of the source if known, as 32 bytes or in hexadecimal. */
+  sha256?: Uint8Array | string | undefined;
+}
+
+export interface UploadManyOptions {
+  /** The name of the user to whom the images will belong. */
+  user?: string | undefined;
+  /** How many large images are uploaded at a time. Default 4. A stream of unknown size keeps up to 16 MiB in memory. */
+  concurrency?: number | undefined;
+  /** Ends all at once; `signal.reason` is thrown. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds for all of them. Without it, they may take any time as long as there is progress. */
+  deadlineMs?: number | undefined;
+  /** Milliseconds without progress after which it gives up. Default: `patienceMs` of the client. */
+  patienceMs?: number | undefined;
+}
+
+/** What became of one image: it is stored, or `error` says why not. */
+export type UploadResult<T> =
+  | { index: number; item: T; image: Image; error: undefined }
+  | { index: number; item: T; image: undefined; error: Error };
+
+const ITEM: Checks<Omit<UploadItem, "source">> = { user: text, name: text, sha256: digest };
+const MANY: Checks<UploadManyOptions> = {
+  ...{ user: text, concurrency: whole(1), signal, deadlineMs: milliseconds, patienceMs: milliseconds },
+};
+
+/** Images that were taken and whose results the caller has not got yet. */
+const MOST_TAKEN = 512;
+/** Bytes of small images in memory, besides those of the ones that are being read. */
+const MOST_BYTES = 16 << 20;
+/** Sources that are opened and read at a time. */
+const OPENING = 16;
+/** Streams of small images. The server works on several images of each. */
+const STREAMS = 4;
+/** Default number of large images that are uploaded at a time. */
+const LARGE = 4;
+/** Large images that are open and wait for their turn. Nothing more is taken while there are so many. */
+const LARGE_WAITING = 12;
+
+/** Uploads the items, and yields what became of each, as soon as it is known. */
+export async function* uploadMany<T extends UploadSource | UploadItem>(
+  rpc: Rpc,
+  items: AsyncIterable<T> | Iterable<T>,
+  options: UploadManyOptions,
+  limit: SmallLimit,
+  times: Times,
+): AsyncGenerator<UploadResult<T>, void, undefined> {
+  check(options, MANY);
+  const iterator = iteratorOf(items);
+  const scope = new Scope(options.signal, options.deadlineMs);
+  const { user = "", concurrency = LARGE } = options;
+  const settings = { user, concurrency, ...timesOf(options, times) };
+  const many = new Many(rpc, iterator, settings, limit, scope);
+  try {
+    yield* many.results();
+  } finally {
+    await many.close();
+    scope.close();
+  }
+}
+
+function iteratorOf<T>(items: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> | Iterator<T> {
+  const found = items as Partial<AsyncIterable<T> & Iterable<T>> | undefined;
+  const whole = typeof items === "string" || ArrayBuffer.isView(items);
+  const iterator = whole ? undefined : (found?.[Symbol.asyncIterator]?.() ?? found?.[Symbol.iterator]?.());
+  if (!iterator) throw invalid("items", ["an iterable of sources", "un iterable de orígenes"]);
+  return iterator;
+}
+
+/** An item that was taken. */
+interface Taken<T> extends UploadItem {
+  index: number;
+  item: T;
+  user: string;
+}
+
+type Settings = Times & { user: string; concurrency: number };
+
+class SmallTaken<T> extends Small {
+  readonly taken: Taken<T>;
+
+  constructor(bytes: Uint8Array, name: string, taken: Taken<T>) {
+    super(bytes, { ...taken, name });
+    this.taken = taken;
+  }
+}
+
+class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
+  readonly queue: SmallTaken<T>[] = [];
+  readonly bell = new Bell();
+  readonly #rpc: Rpc;
+  readonly #iterator: AsyncIterator<T> | Iterator<T>;
+  readonly #settings: Settings;
+  readonly #limit: SmallLimit;
+  readonly #scope: Scope;
+  /** Rings when there is room for more. */
+  readonly #room = new Bell();
+  /** Rings when there is something to tell. */
+  readonly #news = new Bell();
+  readonly #tasks = new Set<Promise<void>>();
+  #results: UploadResult<T>[] = [];
+  #exhausted = false;
+  /** Why nothing more can be stored. */
+  #failure: { error: unknown } | undefined;
+  /** The error of the iterable of items, thrown after the results of all that it gave before. */
+  #last: { error: unknown } | undefined;
+  #taken = 0;
+  #bytes = 0;
+  #opening = 0;
+  #sending = 0;
+  #large = 0;
+  #lanes = 0;
+
+  constructor(
+    rpc: Rpc,
+    iterator: AsyncIterator<T> | Iterator<T>,
+    settings: Settings,
+    limit: SmallLimit,
+    scope: Scope,
+  ) {
+    this.#rpc = rpc;
+    this.#iterator = iterator;
+    this.#settings = settings;
+    this.#limit = limit;
+    this.#scope = scope;
+    setMaxListeners(0, scope.signal); // everything that is under way listens
+    scope.signal.addEventListener("abort", () => this.#fail(scope.signal.reason), { once: true });
+  }
+
+  /** Whether nothing more will come into the queue of small images. */
+  get complete(): boolean {
+    return this.#exhausted && this.#opening === 0;
+  }
+
+  async *results(): AsyncGenerator<UploadResult<T>, void, undefined> {
+    this.#run(this.#feed());
+    for (;;) {
+      await this.#news.until(() => this.#results.length > 0 || this.#failure !== undefined || (this.#exhausted && this.#taken === 0));
+      if (this.#scope.signal.aborted) throw this.#scope.signal.reason;
+      const results = this.#results;
+      this.#results = [];
+      for (const result of results) {
+        this.#taken -= 1;
+        this.#room.ring();
+        yield result;
+      }
+      if (results.length > 0) continue;
+      const failure = this.#failure ?? this.#last;
+      if (failure) throw failure.error;
+      return;
+    }
+  }
+
+  /** Ends what is under way, and waits for that. */
+  async close(): Promise<void> {
+    this.#scope.abort(new Error("The caller wants no more results."));
+    // Not awaited: a generator that is waiting for data of its own returns only when that has come.
+    if (!this.#exhausted) void (async () => await this.#iterator.return?.())().catch(() => undefined);
+    await Promise.all(this.#tasks);
+  }
+
+  stored({ taken: { index, item }, bytes }: SmallTaken<T>, image: Image): void {
+    this.#release(bytes);
+    this.#tell({ index, item, image, error: undefined });
+  }
+
+  refused({ taken, bytes }: SmallTaken<T>, error: unknown): void {
+    this.#release(bytes);
+    this.#refuse(taken, error);
+  }
+
+  unwanted({ taken, bytes }: SmallTaken<T>): void {
+    this.#limit.forget();
+    this.#run(this.#send(bytes, taken));
+  }
+
+  /** Takes one item after the other while there is room. */
+  async #feed(): Promise<void> {
+    const { signal: over } = this.#scope;
+    try {
+      for (let index = 0; ; index++) {
+        await this.#room.until(() => over.aborted || this.#hasRoom());
+        if (over.aborted) return;
+        const next = await unlessAborted(Promise.resolve(this.#iterator.next()), over);
+        if (next.done) break;
+        this.#taken += 1;
+        this.#opening += 1;
+        this.#run(this.#open(next.value, index));
+      }
+    } catch (error) {
+      this.#last = { error };
+    }
+    this.#exhausted = true;
+    this.#ringAll();
+  }
+
+  #hasRoom(): boolean {
+    return (
+      this.#taken < MOST_TAKEN && this.#opening < OPENING && this.#bytes < MOST_BYTES && this.#sending < this.#settings.concurrency + LARGE_WAITING
+    );
+  }
+
+  /** Opens an item, and lets it be sent. */
+  async #open(item: T, index: number): Promise<void> {
+    const taken = { index, item, ...given(item, this.#settings.user) };
+    let source: Source | undefined;
+    try {
+      source = await this.#opened(taken);
+      const small = await this.#small(source, taken);
+      if (small) {
+        this.#bytes += small.bytes.length;
+        this.queue.push(small);
+        if (this.#lanes < STREAMS) this.#run(this.#lane());
+        await source.close().catch(() => undefined); // all of it has been read
+      } else this.#run(this.#send(source, taken));
+    } catch (error) {
+      await source?.close().catch(() => undefined);
+      this.#refuse(taken, error);
+    } finally {
+      this.#opening -= 1;
+      this.#room.ring();
+      this.bell.ring();
+    }
+  }
+
+  async #opened(taken: Taken<T>): Promise<Source> {
+    const { signal: over } = this.#scope;
+    let opening: Promise<Source> | undefined;
+    try {
+      const { user, name, sha256 } = taken;
+      check({ user, name, sha256 }, ITEM, "item");
+      opening = openSource(taken.source, over);
+      return await unlessAborted(opening, over);
+    } catch (error) {
+      if (opening) opening.then((late) => late.close()).catch(() => undefined);
+      discard(taken.source);
+      throw error;
+    }
+  }
+
+  async #small(source: Source, taken: Taken<T>): Promise<SmallTaken<T> | undefined> {
+    const { signal: over } = this.#scope;
+    const { timeoutMs, patienceMs } = this.#settings;
+    const call = { signal: over, timeoutMs };
+    const most = await this.#limit.get(this.#rpc, new Backoff(this.#rpc, patienceMs, over), call);
+    const bytes = await readSmall(source, most, over);
+    return bytes && new SmallTaken(bytes, taken.name ?? source.name, taken);
+  }
+
+  /** Stores small images until nothing more comes. */
+  async #lane(): Promise<void> {
+    this.#lanes += 1;
+    try {
+      await new Lane(this.#rpc, this, this.#settings, this.#scope.signal).run();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#lanes -= 1;
+    }
+  }
+
+  /** Sends a large image when it has its turn. */
+  async #send(from: Source | Uint8Array, taken: Taken<T>): Promise<void> {
+    const { signal: over } = this.#scope;
+    this.#sending += 1;
+    let source: Source | undefined;
+    try {
+      source = from instanceof Uint8Array ? await openSource(from) : from;
+      await this.#room.until(() => over.aborted || this.#large < this.#settings.concurrency);
+      over.throwIfAborted();
+      this.#large += 1;
+      try {
+        const image = await uploadLarge(this.#rpc, source, { ...this.#settings, ...taken }, over);
+        this.#tell({ index: taken.index, item: taken.item, image, error: undefined });
+      } finally {
+        this.#large -= 1;
+      }
+    } catch (error) {
+      this.#refuse(taken, error);
+    } finally {
+      this.#sending -= 1;
+      if (from instanceof Uint8Array) this.#release(from);
+      await source?.close().catch(() => undefined);
+      this.#room.ring();
+    }
+  }
+
+  #release(bytes: Uint8Array): void {
+    this.#bytes -= bytes.length;
+    this.#room.ring();
+  }
+
+  /** The outcome of an item that is not stored, unless no other item could be stored either. */
+  #refuse({ index, item }: Taken<T>, error: unknown): void {
+    if (this.#scope.signal.aborted) return;
+    if (endsAll(error)) this.#fail(error);
+    else this.#tell({ index, item, image: undefined, error: error instanceof Error ? error : new Error(String(error)) });
+  }
+
+  #tell(result: UploadResult<T>): void {
+    this.#results.push(result);
+    this.#news.ring();
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#ringAll();
+  }
+
+  #ringAll(): void {
+    for (const bell of [this.#news, this.#room, this.bell]) bell.ring();
+  }
+
+  /** Keeps a promise that never rejects, until it has ended. */
+  #run(task: Promise<void>): void {
+    this.#tasks.add(task);
+    void task.finally(() => this.#tasks.delete(task));
+  }
+}
+
+/** Whether an error is of the connection or of the caller, and not of one image. */
+function endsAll(error: unknown): boolean {
+  if (!(error instanceof ConexionesError)) return false;
+  return isLost(error) || (error instanceof AccessError && error.reason !== "FORMAT_NOT_GRANTED");
+}
+
+function given(item: UploadSource | UploadItem, user: string): UploadItem & { user: string } {
+  return isItem(item) ? { ...item, user: item.user ?? user } : { source: item, user };
+}
+
+function isItem(item: UploadSource | UploadItem): item is UploadItem {
+  return typeof item === "object" && "source" in item && Object.getPrototypeOf(item) === Object.prototype;
+}
