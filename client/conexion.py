@@ -179,7 +179,8 @@ def _channel(options: argparse.Namespace) -> grpc.Channel:
         if options.token:
             settings.append(("grpc.enable_http_proxy", 0))  # a proxy would read it
         return grpc.insecure_channel(options.address, settings)
-    ca, key, cert = (path and path.read_bytes() for path in (options.ca, options.key, options.cert))
+    # For an empty file gRPC would trust the system's CAs, or abort the process.
+    ca, key, cert = (path and (path.read_bytes() or b"-") for path in (options.ca, options.key, options.cert))
     return grpc.secure_channel(options.address, grpc.ssl_channel_credentials(ca, key, cert), settings)
 
 

@@ -28,7 +28,8 @@ _PREFIX = "conexiones-"
 def noted(
     address: str, *, data_dir: Path, private: Path, environ: Mapping[str, str] = os.environ
 ) -> Iterator[None]:
-    """Notes a server while it runs. Where that cannot be written, it is not noted."""
+    """Notes a server while it has its port: to be left before that is closed, since others can take it then.
+    Where a note cannot be written, the server is not noted."""
     with suppress(OSError):
         (private / _ADDRESS).write_text(address)
     note = None
@@ -37,6 +38,8 @@ def noted(
     try:
         yield
     finally:
+        with suppress(OSError):
+            (private / _ADDRESS).unlink(missing_ok=True)
         with suppress(OSError):
             if note and _read(note) == str(data_dir):
                 note.unlink()

@@ -101,14 +101,19 @@ def test_tls_that_does_not_fit(tmp_path: Path, shared: Server) -> None:
             (line,) = said(there("ls", *words, status=1))
             assert line.startswith(f"conexiones: No server answers at {there.address}: {why}. ("), words
     here = Shell(tmp_path, shared.address)
+    no_pem = "ca, cert or key is not the PEM file that it should be"
     (tmp_path / "no.pem").write_text("nothing")
-    for words, why in (
+    (tmp_path / "empty.pem").write_text("")
+    for given, why in (
         (("--tls",), "it does not speak TLS: leave tls, ca and cert out"),
-        (("--ca", "no.pem"), "ca, cert or key is not the PEM file that it should be"),
+        (("--ca", "no.pem"), no_pem),
+        (("--ca", "empty.pem"), no_pem),
+        (("--cert", "empty.pem", "--key", "client.key"), no_pem),
+        (("--cert", "client.pem", "--key", "empty.pem"), no_pem),
         (("--address", "no.such.host.invalid:1"), "its host is not known"),
     ):
-        (line,) = said(here("ls", *words, status=1))
-        assert f": {why}. (" in line, words
+        (line,) = said(here("ls", *given, status=1))
+        assert f": {why}. (" in line, given
 
 
 @pytest.mark.parametrize("host", ["", "a b", "a/b", "-o\n", "\udcff", "..", "x" * 64 + ".es"])

@@ -20,7 +20,7 @@ def given(ctx: click.Context, param: click.Parameter, value: T) -> T:
     return value
 
 
-_OPTIONS = {"resume_token": "token", "start_time": "since", "end_time": "until"}
+_OPTIONS = {"resume_token": "token", "start_time": "since", "end_time": "until", "ttl": "expires"}
 """Fields of requests, and the options that they come from under another name."""
 
 

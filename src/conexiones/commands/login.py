@@ -76,7 +76,7 @@ async def whoami(client: "AsyncClient", as_json: bool) -> int:
         (usage.open_uploads, quota.open_uploads, "open uploads", str),
     ):
         of = "" if most is None else f" of {shown(most)}"
-        click.echo(f"{shown(used)}{of} {what}")
+        click.echo(f"{shown(used)}{of} {what.removesuffix('s') if (most or used) == 1 else what}")
     if rates := _rates(quota):
         click.echo(rates)
     return 0
@@ -84,7 +84,7 @@ async def whoami(client: "AsyncClient", as_json: bool) -> int:
 
 def _scopes(access: "Access") -> str:
     names = [scope for scope in SCOPES if scope in access.scopes]
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "nothing"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "do nothing"
 
 
 def _rates(quota: "Quota") -> str:

@@ -197,7 +197,7 @@ async def rotate(client: "AsyncClient", end_links: bool) -> int:
 
 def _row(token: "Token", now: datetime) -> str:
     scopes = ",".join(scope for scope in SCOPES if scope in token.scopes) + (" own" if token.own else "")
-    used = age(token.use_time, now) if token.use_time else "never"
+    used = _used(token.use_time, now) if token.use_time else "never"
     if token.revoke_time:
         ends = f"revoked {age(token.revoke_time, now)} ago"
     elif token.expire_time is None:
@@ -210,6 +210,11 @@ def _row(token: "Token", now: datetime) -> str:
         f"{token.id}  {plain(token.name):<16}  {scopes:<24}  {age(token.create_time, now):>6}  used {used:>6}"
     )
     return f"{told}  {ends}".rstrip()
+
+
+def _used(hour: datetime, now: datetime) -> str:
+    """When a token was used, of which the hour is known: that may have begun before the token was made."""
+    return "< 1 h" if now - hour < timedelta(hours=1) else age(hour, now)
 
 
 for one in (create, ls, revoke):

@@ -28,6 +28,8 @@ from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, transl
 
 T = TypeVar("T")
 
+_NO_PEM = b"-"
+
 _OPTIONS: list[tuple[str, Any]] = [
     # Channels of one process would otherwise share connections, and a new channel could get the dead one.
     ("grpc.use_local_subchannel_pool", 1),
@@ -115,7 +117,10 @@ class Options:
         """None for plaintext. Raises OSError if a file cannot be read."""
         if not self.encrypted:
             return None
-        ca, key, cert = (Path(file).read_bytes() if file else None for file in (self.ca, self.key, self.cert))
+        # For an empty file gRPC would trust the system's CAs, or abort the process.
+        ca, key, cert = (
+            (Path(file).read_bytes() or _NO_PEM) if file else None for file in (self.ca, self.key, self.cert)
+        )
         return grpc.ssl_channel_credentials(ca, key, cert)
 
 

@@ -203,6 +203,11 @@ async def test_a_token_has_a_bound_on_its_tickets(tmp_path: Path, monkeypatch: p
         await found.revoke(first.credential.id)
         assert await found.create_ticket(who, seconds=60, terms=TERMS)
 
+        other = maker(found, await found.create_token("other", ["write"]))
+        at_once = (found.create_ticket(other, seconds=60, terms=TERMS) for _ in range(5))
+        made = await asyncio.gather(*at_once, return_exceptions=True)
+        assert sum(isinstance(one, errors.QuotaExceeded) for one in made) == 3
+
 
 async def test_a_ticket_never_outlives_its_token(tmp_path: Path) -> None:
     async with kept(tmp_path) as (_, found):

@@ -117,6 +117,7 @@ def test_what_is_not_good(issuer: Issuer, start: Callable[..., Server], tmp_path
         "too early": issuer.jwt(nbf=later),
         "for ever": issuer.jwt(exp=None),
         "nobody": issuer.jwt(sub=None),
+        "something critical": issuer.jwt(header={"crit": ["b64"], "b64": True}),
         "no JWT": "a.b.c",
     }
     # So many wrong ones would be slowed down, as those of whoever guesses.

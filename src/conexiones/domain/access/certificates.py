@@ -43,7 +43,8 @@ _UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10
 _ANY = {"uri": r"[^/]*", "subject": r"(?:[^,+\\]|\\.)*", "dns": r"[^.]*"}
 
 # A URI has a scheme, and DNS names have only these characters: so one kind of name never passes for another.
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+# "." and ".." would lead a URI out of what a rule names (RFC 3986, section 5.2.4).
+_URI = re.compile(r"(?!.*/\.\.?(?:[/?#]|$))[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _DNS = re.compile(r"[A-Za-z0-9*_.-]+")
 
 

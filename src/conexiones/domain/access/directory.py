@@ -8,6 +8,7 @@ import asyncio
 import math
 import re
 import secrets as random
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
@@ -71,6 +72,7 @@ class Directory:
         self._children: dict[str, set[str]] = {}
         self._makers: dict[str, str] = {}  # certificates with which something was made → the newest one's id
         self._used: dict[str, int] = {}
+        self._making: Counter[str] = Counter()  # the children that are being made
         self._revoking: dict[str, int] = {}  # what was revoked, and may not be durable yet
         self.on_end: Callable[[Collection[str]], None] = lambda _: None
 
@@ -209,24 +211,32 @@ class Directory:
         """Raises QuotaExceeded."""
         parent = await self.maker(maker)
         family = parent or maker.subject
-        if len(self._children.get(family, ())) >= MAX_CHILDREN:
+        if self._siblings(family) >= MAX_CHILDREN:
             self._forget_ended(family)
-        siblings = self._children.get(family, set())
-        if len(siblings) >= MAX_CHILDREN:
-            raise errors.QuotaExceeded(limit=MAX_CHILDREN, actual=len(siblings) + 1, unit=f"{kind}s")
-        return await self._issue(
-            kind,
-            secret,
-            name=maker.subject,
-            owner=owner,
-            scopes=scopes,
-            own=own,
-            seconds=seconds,
-            allowance=maker.allowance,
-            parent=parent,
-            terms=terms,
-            end=maker.expires,
-        )
+        if (siblings := self._siblings(family)) >= MAX_CHILDREN:
+            raise errors.QuotaExceeded(limit=MAX_CHILDREN, actual=siblings + 1, unit=f"{kind}s")
+        self._making[family] += 1
+        try:
+            return await self._issue(
+                kind,
+                secret,
+                name=maker.subject,
+                owner=owner,
+                scopes=scopes,
+                own=own,
+                seconds=seconds,
+                allowance=maker.allowance,
+                parent=parent,
+                terms=terms,
+                end=maker.expires,
+            )
+        finally:
+            self._making[family] -= 1
+            self._making += Counter()  # forgets those of whom nothing is made
+
+    def _siblings(self, family: str) -> int:
+        """How many tickets and sessions a family has, with those that are being made."""
+        return len(self._children.get(family, ())) + self._making[family]
 
     async def _issue(
         self,

@@ -17,6 +17,9 @@ from conexiones.transport.chain.call import CERTIFICATE, Call
 # between delimiters that names may contain.
 _CERT = re.compile(rb'(?:Hash=[0-9a-f]*;)?Cert="([^"]*)"')
 
+_UNREADABLE = (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What `read` raises at certificates that Envoy's library takes and this one does not."""
+
 
 class CertificateSource:
     """A Source of callers: `find` gives who has a certificate. Envoy looks at its times when a connection
@@ -43,9 +46,8 @@ def _certificate(header: bytes) -> Certificate:
         return Certificate()
     try:
         return read(unquote_to_bytes(found[1]))
-    except ValueError:
-        # Envoy's library takes certificates that this one does not; whoever has one is nobody in particular.
-        return Certificate()
+    except _UNREADABLE:
+        return Certificate()  # whoever has it is nobody in particular
 
 
 def read(pem: bytes) -> Certificate:

@@ -15,7 +15,7 @@ from conexiones.transport.chain.call import Call
 PAYLOAD = b"x-conexiones-jwt"
 """The header in which Envoy forwards the payload of a JWT that is good. Envoy removes what clients set."""
 
-_FORM = re.compile(r"[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
+_FORM = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
 
 
 class Jwt:
@@ -30,12 +30,15 @@ class Jwt:
         payload = call.header(PAYLOAD).decode("latin-1")
         if form is None or not payload:
             # What a JWT says that is not good is not believed, but it may well say why.
-            raise TokenExpired if form and _has_expired(_claims(form[1])) else TokenUnknown
+            raise TokenExpired if form and _has_expired(_claims(form[2])) else TokenUnknown
+        if "crit" in _claims(form[1]):
+            # What the header calls critical, Envoy does not look at (RFC 7515, section 4.1.11).
+            raise TokenUnknown
         return self._find(_claims(payload))
 
 
 def _claims(payload: str) -> dict[str, Any]:
-    """The claims in a payload, none if it has none."""
+    """The claims in a payload, or the members of a header; none if it has none."""
     try:
         found = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (ValueError, binascii.Error, RecursionError):

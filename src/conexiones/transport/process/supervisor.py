@@ -71,7 +71,7 @@ class Supervisor:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
         self._idle, self._answered = asyncio.Event(), asyncio.Event()
         settings = self.settings
-        with private_folder() as folder, DataLock(settings.data_dir) as lock, ExitStack() as stack:
+        with private_folder() as folder, DataLock(settings.data_dir) as lock, ExitStack() as note:
             ours, theirs = socket.socketpair()
             lock.sweep(folder)
             routes = Routes(folder, settings)
@@ -86,7 +86,7 @@ class Supervisor:
             try:
                 address = await self._ready(process, line, folder)
                 if settings.auth == "required":
-                    stack.enter_context(noted(str(address), data_dir=settings.data_dir, private=folder))
+                    note.enter_context(noted(str(address), data_dir=settings.data_dir, private=folder))
                 stop = asyncio.Event()
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -105,6 +105,7 @@ class Supervisor:
                 asked = asyncio.create_task(stop.wait())
                 await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
                 asked.cancel()
+                note.close()  # while calls in flight finish, another program may take the port
                 if ended.done():
                     log.error("The server ended by itself, with status %s", ended.result())
                     return 1
