@@ -271,7 +271,7 @@ def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path, so
         pass
     assert isinstance(event, Deleted)
     assert event.id == image.id
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert next(told for told in blocking.watch(tokens[0]) if not isinstance(told, Described)) == event
     with pytest.raises(RuntimeError, match="by a callback"):
         blocking.upload(photograph, progress=lambda *_: blocking.limits())
