@@ -165,8 +165,6 @@ class Connection:
         """Whether the server has ever answered."""
         self.small_bytes = SMALL_BYTES
         """The largest image that the server is thought to take with a single call; 0 if it has none."""
-        self.small_known = False
-        """Whether the server has told that size, or that it is smaller."""
         self._shown = Shown(options.token, options.token_file)
         self._link: Link | None = None
         self._busy: set[Link] = set()

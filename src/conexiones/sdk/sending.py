@@ -55,8 +55,9 @@ async def _send(
     begun_before = resuming.begun(item.source, resume)
     opened = open_source(item.source, hashing=digest is None)
     try:
-        if not begun_before and await _is_small(connection, opened, chunk_size):
-            size = opened.size or 0
+        size = opened.size
+        most = min(connection.small_bytes, chunk_size or small.MOST_BYTES)
+        if size is not None and size <= most and not begun_before:
             one = await small.whole(
                 opened, size=size, sha256=digest, request_id=request_id, user=user, name=name
             )
@@ -81,13 +82,6 @@ async def _send(
         )
     finally:
         opened.close()
-
-
-async def _is_small(connection: Connection, source: Source, chunk_size: int | None) -> bool:
-    size = source.size
-    if size is None or not connection.small_bytes or (chunk_size is not None and size > chunk_size):
-        return False
-    return size <= await small.largest(connection, size)
 
 
 async def _resumable(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from conexiones import errors
 from conexiones.errors import ConexionesError
-from conexiones.gen.conexiones.v1.uploads_pb2 import GetLimitsRequest, UploadImageRequest
+from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImageRequest
 from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImagesRequest as StreamedRequest
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection
@@ -59,29 +59,17 @@ class Whole:
         )
 
 
-async def largest(connection: Connection, size: int) -> int:
-    """The size up to which images are sent with a single call. The server is asked for it only where `size`
-    depends on it."""
-    if not connection.small_known and connection.small_bytes < size <= MOST_BYTES:
-        try:
-            told = await connection.once(lambda link: link.uploads.GetLimits, GetLimitsRequest())
-        except ConexionesError:
-            return connection.small_bytes  # what is sent next says why
-        learn(connection, told.max_small_bytes)
-    return connection.small_bytes
-
-
 def learn(connection: Connection, max_small_bytes: int) -> None:
+    """Remembers the largest image that the server takes with a single call."""
     connection.small_bytes = min(max_small_bytes, MOST_BYTES)
-    connection.small_known = True
 
 
 def learn_from(connection: Connection, error: ConexionesError, size: int) -> bool:
     """Whether the error says that the server does not take an image of this size with a single call, which
-    the connection then knows."""
+    the connection then remembers."""
     if isinstance(error, errors.Unimplemented):
         learn(connection, 0)
-    elif isinstance(error, errors.MessageTooLarge):
+    elif isinstance(error, errors.MessageTooLarge | errors.ImageNotSmall):
         learn(connection, min(connection.small_bytes, size - 1))
     else:
         return False
