@@ -146,7 +146,8 @@ async def test_facts_are_told_when_they_are_known(client: AsyncClient) -> None:
     assert (await client.image(image.id)).facts == facts
     assert [one.facts async for one in client.images(user="Facta")] == [facts]
     # For bytes that are known the facts are there at once. ProcessImage waits for facts, and returns some.
-    assert (await client.upload(picture)).facts == facts
+    again = await client.upload(picture)
+    assert (await client.image(again.id)).facts == facts
     greeting = await client.process_image(picture)
     assert greeting.image
     assert greeting.image.facts == replace(facts, bits_per_sample=None, has_alpha=None)

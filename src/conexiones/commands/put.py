@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from conexiones.commands.bars import Bars
-from conexiones.commands.client_command import command, failure, interruptible, lets_nobody
+from conexiones.commands.bars import Bar, Bars
+from conexiones.commands.client_command import command, failure, interruptible
 from conexiones.commands.given import given
 from conexiones.commands.places import STANDARD_INPUT, refuse_terminal, url_refused
 from conexiones.commands.text import described, json_fields, line, plain
 
 if TYPE_CHECKING:
-    from conexiones.sdk import AsyncClient, Image
+    from conexiones.sdk import AsyncClient, Image, NewImage
 
 OUR_SUFFIXES = (".conexiones-upload", ".part")
 """Endings of the files that transfers leave while they are incomplete."""
@@ -104,7 +104,7 @@ class Search:
         from conexiones.errors import ConexionesError
         from conexiones.sdk.threads import beside
 
-        digests = {path: await beside(_digest, path) for path in paths}
+        digests = dict(zip(paths, await beside(_digests, paths), strict=True))
         wanted = {digest for digest in digests.values() if digest is not None}
         images: dict[bytes, Image] = {}
         try:
@@ -131,6 +131,10 @@ def _some(files: Iterator[Path | OSError]) -> list[Path | OSError]:
     return batch
 
 
+def _digests(paths: list[Path]) -> list[bytes | None]:
+    return [_digest(path) for path in paths]
+
+
 def _digest(path: Path) -> bytes | None:
     """The SHA-256 of a file; None if it cannot be read, or if its upload has been begun and is to go on."""
     import hashlib
@@ -154,12 +158,8 @@ def _size(path: Path) -> int | None:
         return None
 
 
-class _NotLet(Exception):
-    """The server has refused whoever sends, not what is sent."""
-
-
 class Sending:
-    """Sends the files, several at a time, and reports on each."""
+    """Sends the files, and reports on each."""
 
     def __init__(self, client: "AsyncClient", user: str, *, quiet: bool, as_json: bool) -> None:
         self.failures = 0
@@ -168,52 +168,58 @@ class Sending:
         self._user = user
         self._quiet = quiet
         self._as_json = as_json
-        self._under_way: set[Path] = set()
+        self._given = 0
+        # By their place among those that are given to the client.
+        self._under_way: dict[int, Found] = {}
+        self._bars: dict[int, Bar] = {}
 
     async def run(self, search: Search, paths: tuple[str, ...], concurrency: int) -> None:
-        queue: asyncio.Queue[Found | OSError | None] = asyncio.Queue(concurrency)
+        from conexiones.errors import ConexionesError
 
-        async def find() -> None:
-            async for one in search.all(paths):
-                await queue.put(one)
-            for _ in range(concurrency):
-                await queue.put(None)
-
-        async def send() -> None:
-            while (one := await queue.get()) is not None:
-                await self._one(one)
-
+        outcomes = self._client.upload_many(
+            self._images(search, paths), concurrency=concurrency, resume=True, progress=self._progress
+        )
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(find())
-                for _ in range(concurrency):
-                    group.create_task(send())
-        except* _NotLet:
-            pass
-
-    async def _one(self, one: Found | OSError) -> None:
-        if isinstance(one, OSError):
-            self._fail(one, str(one.filename))
-        elif one.there is not None:
-            self._say(one, one.there, " (there already)", skipped=True)
-        else:
-            await self._send(one)
-
-    async def _send(self, one: Found) -> None:
-        standard = one.text == "-"
-        bar = self.bars.add("stdin" if standard else plain(one.path.name), _size(one.path))
-        self._under_way.add(one.path)
-        try:
-            image = await self._client.upload(one.path, user=self._user, resume=True, progress=bar)
-        except Exception as error:
+            async for outcome in outcomes:
+                one = self._under_way.pop(outcome.index)
+                self._end_bar(outcome.index)
+                if outcome.image is not None:
+                    self._say(one, outcome.image, "", skipped=False)
+                elif outcome.error is not None:
+                    self._fail(outcome.error, one.text, one.path)
+        except ConexionesError as error:
+            # It concerns all files, and is said once.
+            first = min(self._under_way, default=None)
+            if first is None:
+                raise
+            one = self._under_way.pop(first)
             self._fail(error, one.text, one.path)
-            if lets_nobody(error):
-                raise _NotLet from error
-            return
-        finally:
-            bar.close()
-        self._under_way.discard(one.path)
-        self._say(one, image, "", skipped=False)
+
+    async def _images(self, search: Search, paths: tuple[str, ...]) -> "AsyncIterator[NewImage]":
+        """What is to be sent. Says what is not."""
+        from conexiones.sdk import NewImage
+
+        async for one in search.all(paths):
+            if isinstance(one, OSError):
+                self._fail(one, str(one.filename))
+            elif one.there is not None:
+                self._say(one, one.there, " (there already)", skipped=True)
+            else:
+                self._under_way[self._given] = one
+                self._given += 1
+                yield NewImage(source=one.path, user=self._user)
+
+    def _progress(self, index: int, done: int, total: int | None) -> None:
+        if index not in self._bars:
+            one = self._under_way[index]
+            name = "stdin" if one.text == "-" else plain(one.path.name)
+            self._bars[index] = self.bars.add(name, _size(one.path))
+        if done:
+            self._bars[index](done, total)
+
+    def _end_bar(self, index: int) -> None:
+        if index in self._bars:
+            self._bars.pop(index).close()
 
     def _say(self, one: Found, image: "Image", remark: str, *, skipped: bool) -> None:
         if self._as_json:
@@ -226,7 +232,6 @@ class Sending:
         from conexiones.sdk.resume import why_not
 
         self.failures += 1
-        self._under_way.discard(path or Path())
         said = failure(error, what)
         if path is not None and isinstance(error, NoProgress | ConnectionLost) and (why := why_not(path)):
             said += f" {why}, so that nothing of it can be resumed."
@@ -241,7 +246,7 @@ class Sending:
 
         if self._quiet:
             return ""
-        for path in sorted(self._under_way):
+        for path in sorted(one.path for one in self._under_way.values()):
             if why := why_not(path):
                 shown = "standard input" if str(path) == STANDARD_INPUT else plain(str(path))
                 return f"Interrupted. {why}, so {shown} has to be sent again from its beginning."
@@ -266,7 +271,10 @@ class Sending:
 )
 @click.option("--again", is_flag=True, help="Also send files of folders that the server has already.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 64), default=4, help="How many images to send at the same time."
+    "--concurrency",
+    type=click.IntRange(1, 64),
+    default=4,
+    help="How many large images to send at the same time.",
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but what fails.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each file, on a line.")

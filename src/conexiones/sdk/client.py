@@ -204,7 +204,7 @@ class AsyncClient(AccessCalls):
         concurrency: how many large images are sent at a time.
         resume: see `upload`; for large images at paths.
         progress: called in the event loop for large images: with the index of the image, the number of its
-            durable bytes and their total, None if unknown.
+            durable bytes and the total, None if unknown. When an image begins, these are 0 and None.
 
         An image that is refused, or a source that cannot be read, is the `error` of its outcome, and the
         others go on. What concerns all of them is raised, after the outcomes that there are: Unauthenticated

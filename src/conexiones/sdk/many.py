@@ -133,6 +133,7 @@ class Many:
             if self._progress:
                 self._progress(job.index, done, total)
 
+        progress(0, None)  # it begins
         image, failed = None, None
         try:
             image = await sending.send(
