@@ -66,7 +66,7 @@ class Bars:
         return Bar(self._progress, name, total)
 
     def say(self, text: str, *, err: bool = False) -> None:
-        """Prints a line on standard output or error, above the bars if they share the terminal."""
+        """Prints lines on standard output or error, above the bars if they share the terminal."""
         if self._progress and (err or sys.stdout.isatty()):
             self._progress.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
         else:

@@ -4,8 +4,9 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ from conexiones.commands.bars import Bar, Bars
 from conexiones.commands.client_command import command, failure, interruptible
 from conexiones.commands.given import given
 from conexiones.commands.places import STANDARD_INPUT, refuse_terminal, url_refused
-from conexiones.commands.text import described, json_fields, line, plain
+from conexiones.commands.text import described, json_fields, json_line, plain
 
 if TYPE_CHECKING:
-    from conexiones.sdk import AsyncClient, Image, NewImage
+    from conexiones.sdk import AsyncClient, Image, NewImage, Uploaded
 
 OUR_SUFFIXES = (".conexiones-upload", ".part")
 """Endings of the files that transfers leave while they are incomplete."""
@@ -169,24 +170,26 @@ class Sending:
         self._quiet = quiet
         self._as_json = as_json
         self._given = 0
+        self._said: list[tuple[bool, str]] = []
+        """Lines that are not printed yet; whether on standard error."""
         # By their place among those that are given to the client.
         self._under_way: dict[int, Found] = {}
         self._bars: dict[int, Bar] = {}
+        """Those of large images."""
 
     async def run(self, search: Search, paths: tuple[str, ...], concurrency: int) -> None:
         from conexiones.errors import ConexionesError
 
-        outcomes = self._client.upload_many(
+        # In batches, so that there is one write for all that is said of one.
+        batches = self._client._upload_batches(
             self._images(search, paths), concurrency=concurrency, resume=True, progress=self._progress
         )
         try:
-            async for outcome in outcomes:
-                one = self._under_way.pop(outcome.index)
-                self._end_bar(outcome.index)
-                if outcome.image is not None:
-                    self._say(one, outcome.image, "", skipped=False)
-                elif outcome.error is not None:
-                    self._fail(outcome.error, one.text, one.path)
+            async with aclosing(batches):
+                async for batch in batches:
+                    for outcome in batch:
+                        self._report(outcome)
+                    self._print()
         except ConexionesError as error:
             # It concerns all files, and is said once.
             first = min(self._under_way, default=None)
@@ -194,6 +197,22 @@ class Sending:
                 raise
             one = self._under_way.pop(first)
             self._fail(error, one.text, one.path)
+        finally:
+            self._print()
+
+    def _report(self, outcome: "Uploaded") -> None:
+        one = self._under_way.pop(outcome.index)
+        if outcome.index in self._bars:
+            self._bars.pop(outcome.index).close()
+        if outcome.image is not None:
+            self._say(one, outcome.image, "", skipped=False)
+        elif outcome.error is not None:
+            self._fail(outcome.error, one.text, one.path)
+
+    def _print(self) -> None:
+        said, self._said = self._said, []
+        for err, lines in groupby(said, key=lambda one: one[0]):
+            self.bars.say("\n".join(text for _, text in lines), err=err)
 
     async def _images(self, search: Search, paths: tuple[str, ...]) -> "AsyncIterator[NewImage]":
         """What is to be sent. Says what is not."""
@@ -202,8 +221,10 @@ class Sending:
         async for one in search.all(paths):
             if isinstance(one, OSError):
                 self._fail(one, str(one.filename))
+                self._print()
             elif one.there is not None:
                 self._say(one, one.there, " (there already)", skipped=True)
+                self._print()
             else:
                 self._under_way[self._given] = one
                 self._given += 1
@@ -217,15 +238,12 @@ class Sending:
         if done:
             self._bars[index](done, total)
 
-    def _end_bar(self, index: int) -> None:
-        if index in self._bars:
-            self._bars.pop(index).close()
-
     def _say(self, one: Found, image: "Image", remark: str, *, skipped: bool) -> None:
         if self._as_json:
-            line(file=one.text, **json_fields(image), skipped=skipped)
+            text = json_line(file=one.text, **json_fields(image), skipped=skipped)
+            self._said.append((False, text))
         elif not self._quiet:
-            self.bars.say(f"{described(image, image.id)}  {plain(one.text)}{remark}")
+            self._said.append((False, f"{described(image, image.id)}  {plain(one.text)}{remark}"))
 
     def _fail(self, error: Exception, what: str, path: Path | None = None) -> None:
         from conexiones.sdk import ConnectionLost, NoProgress
@@ -237,8 +255,9 @@ class Sending:
             said += f" {why}, so that nothing of it can be resumed."
         if self._as_json:
             message = said.removeprefix(f"conexiones: {plain(what)}: ")
-            line(file=what, error={"reason": getattr(error, "reason", ""), "message": message})
-        self.bars.say(said, err=True)
+            reason = getattr(error, "reason", "")
+            self._said.append((False, json_line(file=what, error={"reason": reason, "message": message})))
+        self._said.append((True, said))
 
     def last_words(self) -> str:
         """What is said after Ctrl-C."""
@@ -246,7 +265,7 @@ class Sending:
 
         if self._quiet:
             return ""
-        for path in sorted(one.path for one in self._under_way.values()):
+        for path in sorted(self._under_way[index].path for index in self._bars):
             if why := why_not(path):
                 shown = "standard input" if str(path) == STANDARD_INPUT else plain(str(path))
                 return f"Interrupted. {why}, so {shown} has to be sent again from its beginning."
