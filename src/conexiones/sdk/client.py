@@ -190,7 +190,7 @@ class AsyncClient(AccessCalls):
         concurrency: int = 4,
         resume: PathOrText | bool | None = None,
         progress: many.Progress | None = None,
-    ) -> AsyncIterator[Uploaded]:
+    ) -> AsyncGenerator[Uploaded, None]:
         """Sends many images, and yields the outcome of each as it comes, which is not their order.
 
         Small images share a few streams: this is many times faster than an `upload` for each. Large ones are

@@ -34,7 +34,9 @@ END_SECONDS = 1.0
 """How long the streams may take to end when all images have their outcomes."""
 
 _OF_ALL = (errors.Unauthenticated, errors.ScopeMissing, NoProgress, ConnectionLost)
-"""Errors that would meet every other image, too."""
+"""Errors of one image that would meet every other one, too."""
+_OF_THE_REST = (*_OF_ALL, errors.ResourceExhausted, errors.PermissionDenied)
+"""Errors of a stream that would meet every other one, too."""
 
 
 class Many:
@@ -170,7 +172,11 @@ class Many:
                 if self._refused_as_small(lane, error):
                     continue
                 if not await self.connection.worth_another(error, sent):
-                    raise
+                    if not lane.unanswered or isinstance(error, _OF_THE_REST):
+                        raise
+                    # Images are stored in their order, so it is the first that was not.
+                    lane.unanswered[0][0].alone = True
+                    continue
                 if backoff is None or lane.answered:
                     backoff = self.connection.backoff()
                 await backoff.pause(error, reached=self.connection.reached)
@@ -185,7 +191,7 @@ class Many:
         while (job := await self._reader.small.take()) is not None:
             if job.whole is None:
                 self._outcome(job, None, job.error)
-            elif len(job.whole.data) > self.connection.small_bytes:
+            elif job.alone or len(job.whole.data) > self.connection.small_bytes:
                 self._reader.large.put(job)
             else:
                 return job, job.whole

@@ -46,6 +46,8 @@ class Job:
     error: Exception | None = None
     backoff: Backoff | None = None
     """Since when it fails; None if it does not."""
+    alone: bool = False
+    """A stream failed at it: it gets a call of its own."""
 
 
 class Line:
@@ -215,7 +217,10 @@ class Reader:
     def _content(self, path: str) -> bytes | None:
         """All bytes of the file at the path; None if it is large, or no regular file, or if its upload was
         begun before. A link may name a descriptor, which is not for here."""
-        found = os.lstat(path)
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return None  # `upload` says what is wrong
         if not stat.S_ISREG(found.st_mode) or found.st_size > self._small_bytes() or self._begun(path):
             return None
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

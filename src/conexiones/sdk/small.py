@@ -111,7 +111,7 @@ async def send(connection: Connection, one: Whole) -> Image:
             except errors.DeadlineExceeded:
                 why = f"nothing came for {connection.options.timeout:g} seconds"
                 raise Stalled(why=why) from None
-            return one.checked(results.image(reply.image))
+            break
         except ConexionesError as error:
             if learn_from(connection, error, len(one.data)):
                 raise NotSmall from error
@@ -120,3 +120,4 @@ async def send(connection: Connection, one: Whole) -> Image:
             if not await connection.worth_another(error, sent):
                 raise
             await backoff.pause(error, reached=connection.reached)
+    return one.checked(results.image(reply.image))
