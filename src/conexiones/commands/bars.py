@@ -47,6 +47,10 @@ class Bars:
             auto_refresh=False,
         )
 
+    @property
+    def hidden(self) -> bool:
+        return self._progress is None
+
     def __enter__(self) -> "Bars":
         if self._progress:
             self._progress.start()

@@ -159,12 +159,42 @@ def _size(path: Path) -> int | None:
         return None
 
 
+class SmallBar:
+    """The one bar of all small images."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._bar: Bar | None = None
+        self._done = self._total = 0
+
+    def given(self, one: Found) -> None:
+        self._count(one, total=1)
+
+    def large(self, one: Found) -> None:
+        """It has a bar of its own."""
+        self._count(one, total=-1)
+
+    def done(self, one: Found) -> None:
+        self._count(one, done=1)
+
+    def _count(self, one: Found, *, done: int = 0, total: int = 0) -> None:
+        if self._bars.hidden:
+            return
+        size = _size(one.path) or 0
+        self._done += done * size
+        self._total += total * size
+        if self._bar is None:
+            self._bar = self._bars.add("small images", None)
+        self._bar(self._done, self._total)
+
+
 class Sending:
     """Sends the files, and reports on each."""
 
     def __init__(self, client: "AsyncClient", user: str, *, quiet: bool, as_json: bool) -> None:
         self.failures = 0
         self.bars = Bars(hidden=quiet or as_json)
+        self._small = SmallBar(self.bars)
         self._client = client
         self._user = user
         self._quiet = quiet
@@ -204,6 +234,8 @@ class Sending:
         one = self._under_way.pop(outcome.index)
         if outcome.index in self._bars:
             self._bars.pop(outcome.index).close()
+        else:
+            self._small.done(one)
         if outcome.image is not None:
             self._say(one, outcome.image, "", skipped=False)
         elif outcome.error is not None:
@@ -228,11 +260,13 @@ class Sending:
             else:
                 self._under_way[self._given] = one
                 self._given += 1
+                self._small.given(one)
                 yield NewImage(source=one.path, user=self._user)
 
     def _progress(self, index: int, done: int, total: int | None) -> None:
         if index not in self._bars:
             one = self._under_way[index]
+            self._small.large(one)
             name = "stdin" if one.text == "-" else plain(one.path.name)
             self._bars[index] = self.bars.add(name, _size(one.path))
         if done:
@@ -312,9 +346,10 @@ async def put(
     that the server has already, by their SHA-256 (with --user, those of that user); --again sends them too. A
     file that several of the arguments name is sent once.
 
-    After an interruption, the same command resumes the uploads. For this, an upload is recorded in a file
-    beside the image, "<name>.conexiones-upload", until it is done. What can be read only once, such as a
-    pipe, is sent without it, and so is a file in a folder that cannot be written to.
+    Small images share a few streams. After an interruption, the same command resumes the uploads of large
+    ones. For this, an upload is recorded in a file beside the image, "<name>.conexiones-upload", until it is
+    done. What can be read only once, such as a pipe, is sent without it, and so is a file in a folder that
+    cannot be written to.
     """
     for text in paths:
         refuse_terminal(text)
