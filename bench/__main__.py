@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from bench.measures import Results
 from bench.peers.server_process import ROOT
 from bench.report import publish
-from bench.rows import Bench, access, catalog, images, small, transfers, uploads, users, watch
+from bench.rows import Bench, access, catalog, folders, images, small, transfers, uploads, users, watch
 
 ROWS: dict[str, Callable[[Bench], None]] = {
     "gibibyte": uploads.run_gibibyte,
@@ -22,6 +22,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "users": users.run,
     "large": images.run_large,
     "ping-pong": images.run_ping_pong,
+    "folders": folders.run,
     "memory": uploads.run_memory,
     "catalog": catalog.run,
     "transfers": transfers.run,

@@ -11,3 +11,4 @@ pin() {
 
 pin --all-extras --group dev pyproject.toml -o requirements/dev.txt "$@"
 pin --group node -o requirements/node.txt "$@"
+pin --group s3 -o requirements/s3.txt "$@"
