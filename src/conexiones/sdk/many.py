@@ -60,6 +60,8 @@ class Many:
         self._progress = progress
         self._reader: Reader
         self._outcomes: list[Uploaded] = []
+        self._bytes = 0
+        """Those of the small images among the outcomes, whose sources these still have."""
         self._news: asyncio.Event
         self._done = 0
         self._failure: BaseException | None = None
@@ -112,10 +114,13 @@ class Many:
 
     def _take(self) -> list[Uploaded]:
         batch, self._outcomes = self._outcomes, []
-        self._reader.outcomes_taken(len(batch))
+        self._reader.outcomes_taken(len(batch), self._bytes)
+        self._bytes = 0
         return batch
 
     def _outcome(self, job: Job, image: Image | None, error: Exception | None = None) -> None:
+        if job.whole is not None:
+            self._bytes += len(job.whole.data)
         self._outcomes.append(Uploaded(index=job.index, source=job.given, image=image, error=error))
         self._done += 1
         self._news.set()
@@ -152,8 +157,6 @@ class Many:
             failed = error
         if whole is None:
             self._reader.finished()
-        else:
-            self._reader.answered(len(whole.data))
         self._outcome(job, image, failed)
 
     # Small images
@@ -202,16 +205,16 @@ class Many:
 
     def refuse(self, job: Job, error: Exception) -> None:
         """The image is not sent."""
-        self._answered(job, None, error)
+        self._outcome(job, None, error)
 
     def answered(self, job: Job, whole: Whole, response: UploadImagesResponse) -> None:
         """Raises what concerns all images."""
         self.connection.reached = True
         if response.HasField("image"):
             try:
-                self._answered(job, whole.checked(results.image(response.image)))
+                self._outcome(job, whole.checked(results.image(response.image)))
             except errors.ChecksumMismatch as other:
-                self._answered(job, None, other)
+                self._outcome(job, None, other)
             return
         error = from_told(response.failure)
         if isinstance(error, _OF_ALL):
@@ -221,7 +224,7 @@ class Many:
         elif not worth_retrying(error) or (
             isinstance(error, errors.ChecksumMismatch) and not whole.damaged(error)
         ):
-            self._answered(job, None, error)
+            self._outcome(job, None, error)
         else:
             task = self._begin(self._again(job, error))
             self._pausing.add(task)
@@ -233,15 +236,9 @@ class Many:
         try:
             await job.backoff.pause(error, reached=True)
         except ConexionesError as last:
-            self._answered(job, None, last)
+            self._outcome(job, None, last)
         else:
             self._reader.small.put_back([job])
-
-    def _answered(self, job: Job, image: Image | None, error: Exception | None = None) -> None:
-        if job.whole:
-            self._reader.answered(len(job.whole.data))
-            job.whole = None
-        self._outcome(job, image, error)
 
 
 class _Lane:

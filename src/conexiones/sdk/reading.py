@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
@@ -27,8 +28,10 @@ Sources: TypeAlias = "Iterable[AnySource | NewImage] | AsyncIterable[AnySource |
 MOST_IMAGES = 1024
 """Images that are taken from the iterable and whose outcome is not taken yet."""
 MOST_BYTES = 16 << 20
-"""Soft limit on the bytes of small images that are read and not yet answered: the image that crosses it is
-still read."""
+"""Soft limit on the bytes of small images that are read and whose outcome is not taken yet: the image that
+crosses it is still read."""
+SHORT_PATH_BYTES = 200
+"""The state file of such a path has its plain name: to look for it takes no time."""
 HANDED_OVER = 64
 """Items of an asynchronous iterable that wait for the thread."""
 
@@ -137,24 +140,19 @@ class Reader:
             self._closed = True
             self._room.notify()
 
-    def answered(self, size: int) -> None:
-        """The bytes of a small image are no longer held."""
-        with self._room:
-            self._bytes += size
-            # It is woken to read several images, not one.
-            if self._bytes >= MOST_BYTES // 2:
-                self._room.notify()
-
     def finished(self) -> None:
         """A large image has its outcome."""
         with self._room:
             self._large += 1
             self._room.notify()
 
-    def outcomes_taken(self, count: int) -> None:
+    def outcomes_taken(self, count: int, size: int) -> None:
+        """Somebody has the outcomes of so many images, the small ones among which have `size` bytes."""
         with self._room:
             self._images += count
-            if self._images >= MOST_IMAGES // 2:
+            self._bytes += size
+            # It is woken to read several images, not one.
+            if self._images >= MOST_IMAGES // 2 and self._bytes >= MOST_BYTES // 2:
                 self._room.notify()
 
     def _read(self, sources: "Iterable[AnySource | NewImage]") -> None:
@@ -198,7 +196,7 @@ class Reader:
         elif isinstance(source, str | PathLike):
             path = os.fspath(source)
             if item.name is None:
-                name = sendable(os.path.basename(path))  # noqa: PTH119 (a Path for each file takes longer)
+                name = sendable(Path(path).name)
             data = self._content(path)
         else:
             data = None
@@ -237,8 +235,8 @@ class Reader:
         return data
 
     def _begun(self, path: str) -> bool:
-        if self._resume is True and len(os.fsencode(path)) < 200:
-            return os.path.lexists(f"{path}{resuming.SUFFIX}")
+        if self._resume is True and len(os.fsencode(path)) < SHORT_PATH_BYTES:
+            return Path(f"{path}{resuming.SUFFIX}").exists()
         return resuming.begun(path, self._resume)
 
 
