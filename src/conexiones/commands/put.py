@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 OUR_SUFFIXES = (".conexiones-upload", ".part")
 """Endings of the files that transfers leave while they are incomplete."""
 
+PIECE_BYTES = 256 << 10
+"""Bytes of a file that are hashed at a time."""
+
 BATCH_FILES = 200
 BATCH_BYTES = 256 << 20
 """Files of a folder are hashed, and asked for, so many at a time: the first is sent before all are hashed."""
@@ -145,8 +148,11 @@ def _digest(path: Path) -> bytes | None:
     try:
         if StateFile.of(path, None).path.exists():
             return None
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        with path.open("rb", buffering=0) as file:
+            digest = hashlib.sha256(file.read(PIECE_BYTES))
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+            return digest.digest()
     except OSError:
         return None
 
