@@ -4,6 +4,7 @@ It holds the `request_id`, which is all that is needed: CreateUpload with the sa
 with the number of durable bytes, or the image if the upload has been finished since.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -100,9 +101,14 @@ class StateFile:
 
 
 def begun(source: AnySource, resume: Resume) -> bool:
-    """Whether an upload of the source may have been begun before. Raises ValueError: see `begin`."""
+    """Whether an upload of the source may have been begun before. Raises ValueError, as `begin` does, and
+    FileNotFoundError if `resume` is no folder, also for what is not recorded."""
     path = _recorded(source, resume)
-    return path is not None and _state(path, resume).path.exists()
+    if path is None:
+        return False
+    if isinstance(resume, str | PathLike) and not Path(resume).is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(resume))
+    return _state(path, resume).path.exists()
 
 
 def begin(
