@@ -93,7 +93,7 @@ async def test_one_bad_image_does_not_end_it(client: AsyncClient, tmp_path: Path
     data = small()
     bad: list[tuple[Any, type[Exception]]] = [
         (b"no image", errors.NotAnImage),
-        (b"", errors.EmptyImage),
+        (b"", errors.EmptyStream),
         (tmp_path / "none.bmp", FileNotFoundError),
         (tmp_path, IsADirectoryError),
         ("http://host/a.jpg", ValueError),

@@ -200,7 +200,7 @@ class Reader:
             data = self._content(path)
         else:
             data = None
-        if data is None:
+        if not data:  # what has no bytes is refused as `upload` refuses it
             return None
         told = bytes.fromhex(item.sha256) if isinstance(item.sha256, str) else item.sha256
         return Whole(

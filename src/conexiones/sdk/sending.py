@@ -57,7 +57,7 @@ async def _send(
     try:
         size = opened.size
         most = min(connection.small_bytes, chunk_size or small.MOST_BYTES)
-        if size is not None and size <= most and not begun_before:
+        if size and size <= most and not begun_before:  # what has no bytes is an empty stream
             one = await small.whole(
                 opened, size=size, sha256=digest, request_id=request_id, user=user, name=name
             )
@@ -66,7 +66,7 @@ async def _send(
             except small.NotSmall:
                 pass
             else:
-                if progress and size:
+                if progress:
                     progress(size, size)
                 return image
         return await _resumable(
