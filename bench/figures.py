@@ -4,7 +4,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.measures import Results
-from bench.rows import catalog, images, node, page, reads, renditions, transfers, uploads, users, watch
+from bench.rows import (
+    catalog,
+    folders,
+    images,
+    node,
+    page,
+    reads,
+    renditions,
+    transfers,
+    uploads,
+    users,
+    watch,
+)
 
 Compute = Callable[[Results], float]
 
@@ -147,9 +159,29 @@ FIGURES = [
         ratio(transfers.UPLOAD, transfers.PYTHON, transfers.H2LOAD),
     ),
     Figure("the same, Node SDK", 2, ratio(transfers.UPLOAD, transfers.NODE, transfers.H2LOAD)),
+    *(
+        Figure(
+            f"10,000 images of 10 KB in one folder, {name}: images per second",
+            2000,
+            lambda results, who=who: results.median(folders.ROW, who),  # type: ignore[misc]
+            least=True,
+            unit="images/s",
+        )
+        for name, who in (("conexiones put", folders.PUT), ("Python SDK", folders.MANY))
+    ),
+    *(
+        Figure(f"the same, {name} / {whom}", bound, ratio(folders.ROW, who, whom), least=True)
+        for name, who in (("conexiones put", folders.PUT), ("Python SDK", folders.MANY))
+        for whom, bound in ((folders.STREAM, 0.6), (folders.S3, 2))
+    ),
+    Figure(
+        "one 10 KB image by the Python SDK's upload, p50 / ping-pong of ImageStreamReply",
+        1.5,
+        ratio(folders.ONE, folders.UPLOAD, folders.PING_PONG),
+    ),
     Figure(
         "1 GiB download, Python SDK (durable) / curl from nginx",
-        2,
+        1.7,
         ratio(transfers.DOWNLOAD, transfers.PYTHON, transfers.CURL),
     ),
     Figure("the same, Node SDK", 2, ratio(transfers.DOWNLOAD, transfers.NODE, transfers.CURL)),

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -33,10 +34,16 @@ def test_the_examples_run(example: str) -> None:
         assert done.stdout == "¡Hola, Ada! Tu pow es 12 y su cuadrado es 144.\n"
 
 
-def test_its_data_goes_with_it() -> None:
+def test_a_start_that_fails_is_an_error_and_data_goes_with_the_server() -> None:
     with serve() as server:
         folder = server.data_dir
         assert (folder / "catalog.sqlite3").exists()
+        server.kill()
+        with socket.create_server(("127.0.0.1", server.port)), pytest.raises(ServerError) as failed:
+            server.start()
+        # What it says is about this start alone, and short.
+        assert str(server.port) in str(failed.value)
+        assert " listens on " not in str(failed.value)
     assert not folder.exists()
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sample", "Server", "ServerError", "hostile_samples", "samples", "serve"]
 
+LAST_LINES = 50
+"""Lines of its output that an error has."""
 START_SECONDS = 90.0
 """How long the server may take to become ready."""
 STOP_SECONDS = 90.0
@@ -66,7 +68,7 @@ _GUARD_SECONDS = 2.0
 
 
 class ServerError(Exception):
-    """The server did not start. The text is its output."""
+    """The server did not start. The text is what it said last."""
 
 
 class Server:
@@ -88,6 +90,7 @@ class Server:
         self._guard: subprocess.Popen[bytes]
         self._reader: threading.Thread
         self._known = threading.Event()
+        self._listens = False
 
     @property
     def pid(self) -> int:
@@ -110,10 +113,13 @@ class Server:
         return Client(self.address, **{"token": self.token or None, **options})
 
     def start(self) -> None:
-        """Starts the server and waits until it is ready. Raises ServerError."""
+        """Starts the server and waits until it is ready. Raises ServerError, also if it was started before,
+        and cannot be again."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         environ |= {variable(row): self._settings[row.name] for row in table() if row.name in self._settings}
         self._known.clear()
+        self._listens = False
+        before = len(self.log)
         self._process = subprocess.Popen(
             [sys.executable, *self._command],
             stdin=subprocess.DEVNULL,
@@ -138,9 +144,9 @@ class Server:
         )
         self._reader = threading.Thread(target=self._read, name="conexiones-server-log", daemon=True)
         self._reader.start()
-        if not self._known.wait(START_SECONDS) or not self.address:
+        if not self._known.wait(START_SECONDS) or not self._listens:
             self.kill()
-            raise ServerError(self.log)
+            raise ServerError("".join(self.log[before:].splitlines(keepends=True)[-LAST_LINES:]))
 
     def stop(self, *, signal: int = signal.SIGTERM) -> int:
         """Asks the server to end, waits until it has, and returns the exit status."""
@@ -170,6 +176,7 @@ class Server:
                 self.address = line.split(" listens on ")[1].split(" ")[0]
                 # When it is started again, it gets the same port.
                 self._settings["address"] = self.address
+                self._listens = True
                 self._known.set()
         self._known.set()
 

@@ -167,7 +167,7 @@ def test_watch_says_what_happens_until_interrupted(shell: Shell, shared: Server,
             token = tokens.get()
             second = client.upload(photograph)
             following.result()
-        events.close()  # type: ignore[attr-defined]
+        events.close()
         with shell.start("watch", "--json", "--token", token) as process, ended(process):
             assert process.stdout
             stored = client.upload(b"".join(bitmap(40, 30)) + os.urandom(16))  # bytes without known facts

@@ -55,6 +55,28 @@ def test_what_is_there_already_is_skipped(shell: Shell, album: Path, somebody: s
     assert (named["skipped"], named["id"] != first["album/b.bmp"]["id"]) == (False, True)
 
 
+def test_a_folder_of_many(shell: Shell, somebody: str) -> None:
+    folder = shell.folder / "many"
+    folder.mkdir()
+    for number in range(250):
+        (folder / f"{number:03}.bmp").write_bytes(image(number))
+    (folder / "large.bmp").write_bytes(image(0, width=60_000))
+    (folder / "no image.txt").write_bytes(b"no image")
+    put = ("put", "many", "--json", "--user", somebody)
+    ran = shell(*put, status=1)
+    rows = {row["file"]: row for row in lines(ran)}
+    assert len(rows) == 252
+    assert rows.pop("many/no image.txt")["error"]["reason"] == "NOT_AN_IMAGE"
+    assert all(file == f"many/{row['name']}" and not row["skipped"] for file, row in rows.items())
+    (line,) = said(ran)
+    assert line.startswith("conexiones: many/no image.txt: ")
+    assert len(list(folder.iterdir())) == 252
+    again = lines(shell(*put, status=1))
+    assert {row["file"]: row["id"] for row in again if row.get("skipped")} == {
+        file: row["id"] for file, row in rows.items()
+    }
+
+
 def test_an_image_that_was_deleted_is_sent_again(shell: Shell, album: Path, somebody: str) -> None:
     del album
     put = ("put", "album", "--json", "--user", somebody)

@@ -129,7 +129,7 @@ def in_a_call(address: str) -> None:
         in_child(partial(refused, client, address))
         call(client)  # nothing has become of the parent, and the event comes
         watching.join()
-        events.close()  # type: ignore[attr-defined]
+        events.close()
         in_child(partial(call, client))
 
 

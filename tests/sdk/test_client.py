@@ -146,7 +146,8 @@ async def test_facts_are_told_when_they_are_known(client: AsyncClient) -> None:
     assert (await client.image(image.id)).facts == facts
     assert [one.facts async for one in client.images(user="Facta")] == [facts]
     # For bytes that are known the facts are there at once. ProcessImage waits for facts, and returns some.
-    assert (await client.upload(picture)).facts == facts
+    again = await client.upload(picture)
+    assert (await client.image(again.id)).facts == facts
     greeting = await client.process_image(picture)
     assert greeting.image
     assert greeting.image.facts == replace(facts, bits_per_sample=None, has_alpha=None)
@@ -271,7 +272,7 @@ def test_without_asyncio(blocking: Client, photograph: bytes, tmp_path: Path, so
         pass
     assert isinstance(event, Deleted)
     assert event.id == image.id
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert next(told for told in blocking.watch(tokens[0]) if not isinstance(told, Described)) == event
     with pytest.raises(RuntimeError, match="by a callback"):
         blocking.upload(photograph, progress=lambda *_: blocking.limits())

@@ -47,6 +47,10 @@ class Bars:
             auto_refresh=False,
         )
 
+    @property
+    def hidden(self) -> bool:
+        return self._progress is None
+
     def __enter__(self) -> "Bars":
         if self._progress:
             self._progress.start()
@@ -66,7 +70,7 @@ class Bars:
         return Bar(self._progress, name, total)
 
     def say(self, text: str, *, err: bool = False) -> None:
-        """Prints a line on standard output or error, above the bars if they share the terminal."""
+        """Prints lines on standard output or error, above the bars if they share the terminal."""
         if self._progress and (err or sys.stdout.isatty()):
             self._progress.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
         else:

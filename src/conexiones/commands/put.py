@@ -4,24 +4,28 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from conexiones.commands.bars import Bars
-from conexiones.commands.client_command import command, failure, interruptible, lets_nobody
+from conexiones.commands.bars import Bar, Bars
+from conexiones.commands.client_command import command, failure, interruptible
 from conexiones.commands.given import given
 from conexiones.commands.places import STANDARD_INPUT, refuse_terminal, url_refused
-from conexiones.commands.text import described, json_fields, line, plain
+from conexiones.commands.text import described, json_fields, json_line, plain
 
 if TYPE_CHECKING:
-    from conexiones.sdk import AsyncClient, Image
+    from conexiones.sdk import AsyncClient, Image, NewImage, Uploaded
 
 OUR_SUFFIXES = (".conexiones-upload", ".part")
 """Endings of the files that transfers leave while they are incomplete."""
+
+PIECE_BYTES = 256 << 10
+"""Bytes of a file that are hashed at a time."""
 
 BATCH_FILES = 200
 BATCH_BYTES = 256 << 20
@@ -104,7 +108,7 @@ class Search:
         from conexiones.errors import ConexionesError
         from conexiones.sdk.threads import beside
 
-        digests = {path: await beside(_digest, path) for path in paths}
+        digests = dict(zip(paths, await beside(_digests, paths), strict=True))
         wanted = {digest for digest in digests.values() if digest is not None}
         images: dict[bytes, Image] = {}
         try:
@@ -131,6 +135,10 @@ def _some(files: Iterator[Path | OSError]) -> list[Path | OSError]:
     return batch
 
 
+def _digests(paths: list[Path]) -> list[bytes | None]:
+    return [_digest(path) for path in paths]
+
+
 def _digest(path: Path) -> bytes | None:
     """The SHA-256 of a file; None if it cannot be read, or if its upload has been begun and is to go on."""
     import hashlib
@@ -140,8 +148,11 @@ def _digest(path: Path) -> bytes | None:
     try:
         if StateFile.of(path, None).path.exists():
             return None
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        with path.open("rb", buffering=0) as file:
+            digest = hashlib.sha256(file.read(PIECE_BYTES))
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+            return digest.digest()
     except OSError:
         return None
 
@@ -154,86 +165,139 @@ def _size(path: Path) -> int | None:
         return None
 
 
-class _NotLet(Exception):
-    """The server has refused whoever sends, not what is sent."""
+class SmallBar:
+    """The one bar of all small images."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._bar: Bar | None = None
+        self._done = self._total = 0
+
+    def given(self, one: Found) -> None:
+        self._count(one, total=1)
+
+    def large(self, one: Found) -> None:
+        """It has a bar of its own."""
+        self._count(one, total=-1)
+
+    def done(self, one: Found) -> None:
+        self._count(one, done=1)
+
+    def _count(self, one: Found, *, done: int = 0, total: int = 0) -> None:
+        if self._bars.hidden:
+            return
+        size = _size(one.path) or 0
+        self._done += done * size
+        self._total += total * size
+        if self._bar is None:
+            self._bar = self._bars.add("small images", None)
+        self._bar(self._done, self._total)
 
 
 class Sending:
-    """Sends the files, several at a time, and reports on each."""
+    """Sends the files, and reports on each."""
 
     def __init__(self, client: "AsyncClient", user: str, *, quiet: bool, as_json: bool) -> None:
         self.failures = 0
         self.bars = Bars(hidden=quiet or as_json)
+        self._small = SmallBar(self.bars)
         self._client = client
         self._user = user
         self._quiet = quiet
         self._as_json = as_json
-        self._under_way: set[Path] = set()
+        self._given = 0
+        self._said: list[tuple[bool, str]] = []
+        """Lines that are not printed yet; whether on standard error."""
+        # By their place among those that are given to the client.
+        self._under_way: dict[int, Found] = {}
+        self._bars: dict[int, Bar] = {}
+        """Those of large images."""
 
     async def run(self, search: Search, paths: tuple[str, ...], concurrency: int) -> None:
-        queue: asyncio.Queue[Found | OSError | None] = asyncio.Queue(concurrency)
+        from conexiones.errors import ConexionesError
 
-        async def find() -> None:
-            async for one in search.all(paths):
-                await queue.put(one)
-            for _ in range(concurrency):
-                await queue.put(None)
-
-        async def send() -> None:
-            while (one := await queue.get()) is not None:
-                await self._one(one)
-
+        # In batches, so that there is one write for all that is said of one.
+        batches = self._client._upload_batches(
+            self._images(search, paths), concurrency=concurrency, resume=True, progress=self._progress
+        )
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(find())
-                for _ in range(concurrency):
-                    group.create_task(send())
-        except* _NotLet:
-            pass
-
-    async def _one(self, one: Found | OSError) -> None:
-        if isinstance(one, OSError):
-            self._fail(one, str(one.filename))
-        elif one.there is not None:
-            self._say(one, one.there, " (there already)", skipped=True)
-        else:
-            await self._send(one)
-
-    async def _send(self, one: Found) -> None:
-        standard = one.text == "-"
-        bar = self.bars.add("stdin" if standard else plain(one.path.name), _size(one.path))
-        self._under_way.add(one.path)
-        try:
-            image = await self._client.upload(one.path, user=self._user, resume=True, progress=bar)
-        except Exception as error:
+            async with aclosing(batches):
+                async for batch in batches:
+                    for outcome in batch:
+                        self._report(outcome)
+                    self._print()
+        except ConexionesError as error:
+            # It concerns all files, and is said once.
+            first = min(self._under_way, default=None)
+            if first is None:
+                raise
+            one = self._under_way.pop(first)
             self._fail(error, one.text, one.path)
-            if lets_nobody(error):
-                raise _NotLet from error
-            return
         finally:
-            bar.close()
-        self._under_way.discard(one.path)
-        self._say(one, image, "", skipped=False)
+            self._print()
+
+    def _report(self, outcome: "Uploaded") -> None:
+        one = self._under_way.pop(outcome.index)
+        if outcome.index in self._bars:
+            self._bars.pop(outcome.index).close()
+        else:
+            self._small.done(one)
+        if outcome.image is not None:
+            self._say(one, outcome.image, "", skipped=False)
+        elif outcome.error is not None:
+            self._fail(outcome.error, one.text, one.path)
+
+    def _print(self) -> None:
+        said, self._said = self._said, []
+        for err, lines in groupby(said, key=lambda one: one[0]):
+            self.bars.say("\n".join(text for _, text in lines), err=err)
+
+    async def _images(self, search: Search, paths: tuple[str, ...]) -> "AsyncIterator[NewImage]":
+        """What is to be sent. Says what is not."""
+        from conexiones.sdk import NewImage
+
+        async for one in search.all(paths):
+            if isinstance(one, OSError):
+                self._fail(one, str(one.filename))
+                self._print()
+            elif one.there is not None:
+                self._say(one, one.there, " (there already)", skipped=True)
+                self._print()
+            else:
+                self._under_way[self._given] = one
+                self._given += 1
+                self._small.given(one)
+                yield NewImage(source=one.path, user=self._user)
+
+    def _progress(self, index: int, done: int, total: int | None) -> None:
+        if index not in self._bars:
+            one = self._under_way[index]
+            self._small.large(one)
+            name = "stdin" if one.text == "-" else plain(one.path.name)
+            self._bars[index] = self.bars.add(name, _size(one.path))
+        if done:
+            self._bars[index](done, total)
 
     def _say(self, one: Found, image: "Image", remark: str, *, skipped: bool) -> None:
         if self._as_json:
-            line(file=one.text, **json_fields(image), skipped=skipped)
+            text = json_line(file=one.text, **json_fields(image), skipped=skipped)
+            self._said.append((False, text))
         elif not self._quiet:
-            self.bars.say(f"{described(image, image.id)}  {plain(one.text)}{remark}")
+            self._said.append((False, f"{described(image, image.id)}  {plain(one.text)}{remark}"))
 
     def _fail(self, error: Exception, what: str, path: Path | None = None) -> None:
         from conexiones.sdk import ConnectionLost, NoProgress
         from conexiones.sdk.resume import why_not
 
         self.failures += 1
-        self._under_way.discard(path or Path())
         said = failure(error, what)
         if path is not None and isinstance(error, NoProgress | ConnectionLost) and (why := why_not(path)):
             said += f" {why}, so that nothing of it can be resumed."
         if self._as_json:
             message = said.removeprefix(f"conexiones: {plain(what)}: ")
-            line(file=what, error={"reason": getattr(error, "reason", ""), "message": message})
-        self.bars.say(said, err=True)
+            reason = getattr(error, "reason", "")
+            self._said.append((False, json_line(file=what, error={"reason": reason, "message": message})))
+        self._said.append((True, said))
 
     def last_words(self) -> str:
         """What is said after Ctrl-C."""
@@ -241,7 +305,7 @@ class Sending:
 
         if self._quiet:
             return ""
-        for path in sorted(self._under_way):
+        for path in sorted(self._under_way[index].path for index in self._bars):
             if why := why_not(path):
                 shown = "standard input" if str(path) == STANDARD_INPUT else plain(str(path))
                 return f"Interrupted. {why}, so {shown} has to be sent again from its beginning."
@@ -266,7 +330,10 @@ class Sending:
 )
 @click.option("--again", is_flag=True, help="Also send files of folders that the server has already.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 64), default=4, help="How many images to send at the same time."
+    "--concurrency",
+    type=click.IntRange(1, 64),
+    default=4,
+    help="How many large images to send at the same time.",
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but what fails.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each file, on a line.")
@@ -285,9 +352,10 @@ async def put(
     that the server has already, by their SHA-256 (with --user, those of that user); --again sends them too. A
     file that several of the arguments name is sent once.
 
-    After an interruption, the same command resumes the uploads. For this, an upload is recorded in a file
-    beside the image, "<name>.conexiones-upload", until it is done. What can be read only once, such as a
-    pipe, is sent without it, and so is a file in a folder that cannot be written to.
+    Small images share a few streams. After an interruption, the same command resumes the uploads of large
+    ones. For this, an upload is recorded in a file beside the image, "<name>.conexiones-upload", until it is
+    done. What can be read only once, such as a pipe, is sent without it, and so is a file in a folder that
+    cannot be written to.
     """
     for text in paths:
         refuse_terminal(text)

@@ -35,9 +35,14 @@ def plain(text: str) -> str:
 
 def line(**values: Any) -> None:
     """Prints one JSON object on one line."""
+    click.echo(json_line(**values))
+
+
+def json_line(**values: Any) -> str:
+    """One JSON object on one line."""
     text = _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(values, ensure_ascii=False))
     # Names of files may have bytes that are no text; as escapes, programs get them back.
-    click.echo(text if text.isascii() or _encodable(text) else json.dumps(values))
+    return text if text.isascii() or _encodable(text) else json.dumps(values)
 
 
 def _encodable(text: str) -> bool:
@@ -50,9 +55,12 @@ def _encodable(text: str) -> bool:
 
 def json_fields(image: "Image | RenditionInfo") -> dict[str, Any]:
     """An image, or a rendition of one, as fields of a JSON object."""
-    from dataclasses import asdict
+    from dataclasses import asdict, fields
 
-    found = asdict(image) | {"sha256": image.sha256.hex()}
+    found = {field.name: getattr(image, field.name) for field in fields(image)}
+    found["sha256"] = image.sha256.hex()
+    if found.get("facts") is not None:
+        found["facts"] = asdict(found["facts"])
     if "create_time" in found:
         found["create_time"] = found["create_time"].isoformat()
     return found

@@ -28,10 +28,12 @@ from conexiones.sdk.results import (
     Resync,
     Stored,
     Upload,
+    Uploaded,
     UploadState,
     User,
     UserReply,
 )
+from conexiones.sdk.sources import NewImage
 
 __all__ = [
     "Access",
@@ -47,6 +49,7 @@ __all__ = [
     "Image",
     "ImageReply",
     "Limits",
+    "NewImage",
     "NewToken",
     "NewUser",
     "NoProgress",
@@ -67,6 +70,7 @@ __all__ = [
     "Unreachable",
     "Upload",
     "UploadState",
+    "Uploaded",
     "Usage",
     "User",
     "UserReply",

@@ -4,9 +4,9 @@ import asyncio
 import functools
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar, overload
@@ -105,9 +105,9 @@ def _blocking(
 
 def _iterating(
     method: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]],
-) -> "Callable[Concatenate[Client, P], Iterator[T]]":
+) -> "Callable[Concatenate[Client, P], Generator[T, None, None]]":
     @functools.wraps(method)
-    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
         items: Any = method(self._client, *args, **kwargs)
 
         async def following() -> tuple[T] | None:
@@ -124,6 +124,22 @@ def _iterating(
             # with the process.
             with suppress(forks.ForkedInCall, _Exiting):
                 _wait(items.aclose())
+
+    return call
+
+
+def _in_batches(
+    method: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]],
+    batches: Callable[Concatenate[AsyncClient, P], AsyncIterator[list[T]]],
+) -> "Callable[Concatenate[Client, P], Generator[T, None, None]]":
+    """The same as `_iterating(method)`: it takes from the loop all items that there are at a time."""
+    iterating = _iterating(batches)
+
+    @functools.wraps(method)
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+        with closing(iterating(self, *args, **kwargs)) as found:
+            for batch in found:
+                yield from batch
 
     return call
 
@@ -166,6 +182,7 @@ class Client:
         return partial(make.func, type(self), **make.keywords), options
 
     upload = _blocking(AsyncClient.upload)
+    upload_many = _in_batches(AsyncClient.upload_many, AsyncClient._upload_batches)
     get_upload = _blocking(AsyncClient.get_upload)
     cancel_upload = _blocking(AsyncClient.cancel_upload)
     limits = _blocking(AsyncClient.limits)

@@ -1,8 +1,7 @@
 """The client: every call of the server as a coroutine or an asynchronous iterator."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import fields
 from datetime import datetime
@@ -18,13 +17,14 @@ from conexiones import errors
 from conexiones.gen.conexiones.v1.images_pb2 import DeleteImageRequest, GetImageRequest, ListImagesRequest
 from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLimitsRequest, GetUploadRequest
 from conexiones.gen.user_pb2 import GetUserRequest
-from conexiones.sdk import downloads, events, health, results, usuario
+from conexiones.sdk import downloads, events, health, many, results, sending, small, usuario
 from conexiones.sdk.access_calls import AccessCalls
 from conexiones.sdk.argument_types import check_time
 from conexiones.sdk.connection import Connection, Options
 from conexiones.sdk.credentials import Secret
 from conexiones.sdk.environ import ADDRESS, options_from, token_from
 from conexiones.sdk.places import refuse_url
+from conexiones.sdk.reading import Sources
 from conexiones.sdk.renditions import Rendition, RenditionInfo
 from conexiones.sdk.requests import identified, made
 from conexiones.sdk.results import (
@@ -35,11 +35,11 @@ from conexiones.sdk.results import (
     Limits,
     NewUser,
     Upload,
+    Uploaded,
     UserReply,
 )
-from conexiones.sdk.resume import begin, new_id
-from conexiones.sdk.sources import AnySource, name_of, open_source
-from conexiones.sdk.uploads import CHUNK_BYTES, Progress, Uploader
+from conexiones.sdk.sources import AnySource, NewImage
+from conexiones.sdk.uploads import Progress
 
 PathOrText = str | PathLike[str]
 PAGE_SIZE = 200
@@ -172,41 +172,68 @@ class AsyncClient(AccessCalls):
         was cancelled, and whatever reading the source raises. An upload that expired, because nothing could
         be sent for too long, is begun anew if the source can be read again; otherwise it is UploadEnded too.
         """
-        digest = bytes.fromhex(sha256) if isinstance(sha256, str) else sha256
-        name = name_of(source) if name is None else name
-        address = self._connection.options.address
-        state, begun = begin(source, resume, address=address, user=user or "", name=name)
-        opened = open_source(source, hashing=digest is None)
-        uploader = Uploader(
+        item = NewImage(source=source, user=user, name=name, sha256=sha256)
+        return await sending.send(
             self._connection,
-            opened,
-            user=user or "",
-            name=(begun.name or "") if begun else name,
-            request_id=begun.request_id if begun else None,
-            renew=partial(state.renew, begun) if state and begun else new_id,
-            sha256=digest,
-            chunk_size=chunk_size or CHUNK_BYTES,
+            item,
             progress=progress,
+            resume=resume,
+            chunk_size=chunk_size,
+            deadline=deadline,
         )
-        try:
-            async with asyncio.timeout(deadline) as limit:
-                image = await uploader.run()
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise errors.DeadlineExceeded from error
-        except (errors.ImageError, errors.ChecksumMismatch):
-            # The image is refused, so there is nothing to resume.
-            if state:
-                state.remove()
-            raise
-        finally:
-            opened.close()
-            if state and state.new and not self._connection.reached:
-                state.remove()  # no server knows of this upload
-        if state:
-            state.remove()
-        return image
+
+    async def upload_many(
+        self,
+        sources: Sources,
+        *,
+        user: str | None = None,
+        concurrency: int = 4,
+        resume: PathOrText | bool | None = None,
+        progress: many.Progress | None = None,
+    ) -> AsyncGenerator[Uploaded, None]:
+        """Sends many images, and yields the outcome of each as it comes, which is not their order.
+
+        Small images share a few streams: this is many times faster than an `upload` for each. Large ones are
+        sent beside them, as `upload` does. All resume by themselves after a lost connection, and nothing is
+        stored twice.
+
+        sources: paths, bytes, and whatever else `upload` takes; or a NewImage, which has a user, a name or a
+            digest of its own. The iterable may be asynchronous. Any other is iterated in a thread, and is
+            not taken from faster than images are sent and outcomes are taken.
+        user: the name of the user to whom the images will belong, unless they have one of their own.
+        concurrency: how many large images are sent at a time.
+        resume: see `upload`; for large images at paths.
+        progress: called in the event loop for large images: with the index of the image, the number of its
+            durable bytes and the total, None if unknown. When an image begins, these are 0 and None.
+
+        An image that is refused, or a source that cannot be read, is the `error` of its outcome, and the
+        others go on. What concerns all of them is raised, after the outcomes that there are: Unauthenticated
+        and ScopeMissing, NoProgress and Unreachable, and what `sources` raises.
+
+        To stop early, leave the loop and close the iterator (`contextlib.aclosing`): what had no outcome yet
+        may be stored or not.
+        """
+        batches = self._upload_batches(
+            sources, user=user, concurrency=concurrency, resume=resume, progress=progress
+        )
+        async with aclosing(batches):
+            async for batch in batches:
+                for one in batch:
+                    yield one
+
+    def _upload_batches(
+        self,
+        sources: Sources,
+        *,
+        user: str | None = None,
+        concurrency: int = 4,
+        resume: PathOrText | bool | None = None,
+        progress: many.Progress | None = None,
+    ) -> AsyncGenerator[list[Uploaded], None]:
+        """`upload_many`, with all outcomes that there are at a time."""
+        return many.Many(
+            self._connection, user=user, concurrency=concurrency, resume=resume, progress=progress
+        ).batches(sources)
 
     async def get_upload(self, id: str) -> Upload:
         """An upload in its present state. Raises UploadNotFound."""
@@ -224,9 +251,9 @@ class AsyncClient(AccessCalls):
 
     async def limits(self) -> Limits:
         """What the server accepts."""
-        return results.limits(
-            await self._connection.unary(lambda link: link.uploads.GetLimits, GetLimitsRequest())
-        )
+        told = await self._connection.unary(lambda link: link.uploads.GetLimits, GetLimitsRequest())
+        small.learn(self._connection, told.max_small_bytes)
+        return results.limits(told)
 
     async def health(self, service: str = "") -> str:
         """What the server says of itself (grpc.health.v1), in one attempt: "SERVING", or "NOT_SERVING" while

@@ -49,6 +49,9 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
+SMALL_BYTES = 1 << 20
+"""An image of this size is sent with a single call, unless the server is known not to take it."""
+
 MAX_SECONDS = 10**8
 """The longest timeout, about three years: what gRPC can put in its header."""
 
@@ -165,6 +168,8 @@ class Connection:
         self.options = options
         self.reached = False
         """Whether the server has ever answered."""
+        self.small_bytes = SMALL_BYTES
+        """The largest image that the server is thought to take with a single call; 0 if it has none."""
         self._shown = Shown(options.token, options.token_file)
         self._link: Link | None = None
         self._busy: set[Link] = set()

@@ -15,6 +15,7 @@ from conexiones.sdk import access, renditions
 from conexiones.sdk.access import Access
 from conexiones.sdk.failures import from_told
 from conexiones.sdk.renditions import RenditionLimits
+from conexiones.sdk.sources import AnySource, NewImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,8 @@ class Limits:
     """None if the server makes no renditions."""
     access: Access | None = None
     """Who this client is, its limits and its use of them; None if the server is too old to say."""
+    max_small_bytes: int = 0
+    """The largest image that is sent with a single call; 0 if the server is too old to have that call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,19 @@ class UserReply:
     image: Image | None
     errors: tuple[ConexionesError, ...]
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """The outcome of one image of `upload_many`: the `image` as stored, or the `error` that refused it."""
+
+    index: int
+    """Its place among the sources, from 0."""
+    source: AnySource | NewImage
+    """What was given."""
+    image: Image | None
+    error: Exception | None
+    """That of a call, of `conexiones.errors`; or of the source, such as an OSError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +348,7 @@ def limits(found: uploads_pb2.GetLimitsResponse) -> Limits:
         max_open_bytes=found.max_open_bytes,
         renditions=renditions.limits(found.renditions) if found.HasField("renditions") else None,
         access=access.access(found.access) if found.HasField("access") else None,
+        max_small_bytes=found.max_small_bytes,
     )
 
 

@@ -4,6 +4,7 @@ It holds the `request_id`, which is all that is needed: CreateUpload with the sa
 with the number of durable bytes, or the image if the upload has been finished since.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -13,8 +14,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import TypeAlias
 
 from conexiones.sdk import places
+from conexiones.sdk.sources import AnySource
+
+Resume: TypeAlias = str | PathLike[str] | bool | None
+"""Where the state file of an upload is kept: see AsyncClient.upload."""
 
 SUFFIX = ".conexiones-upload"
 
@@ -94,28 +100,49 @@ class StateFile:
             raise
 
 
+def begun(source: AnySource, resume: Resume) -> bool:
+    """Whether an upload of the source may have been begun before. Raises ValueError, as `begin` does, and
+    FileNotFoundError if `resume` is no folder, also for what is not recorded."""
+    path = _recorded(source, resume)
+    if path is None:
+        return False
+    if isinstance(resume, str | PathLike) and not Path(resume).is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(resume))
+    return _state(path, resume).path.exists()
+
+
 def begin(
-    source: object, resume: str | PathLike[str] | bool | None, *, address: str, user: str, name: str
+    source: AnySource, resume: Resume, *, address: str, user: str, name: str
 ) -> tuple[StateFile | None, Begun | None]:
     """The upload of the source, and where it is recorded; None for both if it is not, see AsyncClient.upload.
 
     Raises ValueError if it cannot be because the source is no path, and OSError if the folder `resume` takes
     no file.
     """
-    if resume is None or resume is False:
+    path = _recorded(source, resume)
+    if path is None:
         return None, None
-    if not isinstance(source, str | PathLike):
-        raise ValueError("Only the upload of a path can be resumed by another process.")
-    path = Path(source)
-    if not places.is_regular(path):
-        return None, None
-    state = StateFile.of(path, None if resume is True else Path(resume))
+    state = _state(path, resume)
     try:
         return state, state.begin(path, address=address, user=user, name=name)
     except OSError:
         if resume is True:
             return None, None
         raise
+
+
+def _recorded(source: AnySource, resume: Resume) -> Path | None:
+    """The path of the source if its upload is recorded."""
+    if resume is None or resume is False:
+        return None
+    if not isinstance(source, str | PathLike):
+        raise ValueError("Only the upload of a path can be resumed by another process.")
+    path = Path(source)
+    return path if places.is_regular(path) else None
+
+
+def _state(path: Path, resume: Resume) -> StateFile:
+    return StateFile.of(path, Path(resume) if isinstance(resume, str | PathLike) else None)
 
 
 def why_not(source: Path) -> str:

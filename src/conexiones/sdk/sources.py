@@ -32,8 +32,22 @@ REHASH_BYTES = 8 << 20
 """Bytes that are hashed at a time when nothing is sent. Cancelling has to wait for one such piece."""
 
 
+INLINE_BYTES = 64 << 10
+"""Bytes in memory that are hashed at once, since a thread would take longer to begin."""
+
 NAME_BYTES = 255
 """The longest name of a file that the server takes, in UTF-8."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewImage:
+    """One image to send with `upload_many`. The fields are those of `upload`."""
+
+    source: AnySource
+    user: str | None = None
+    """None for the `user` of the call."""
+    name: str | None = None
+    sha256: bytes | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +118,14 @@ def name_of(source: AnySource) -> str:
     in a name is replaced."""
     if not isinstance(source, str | PathLike) or not places.is_regular(Path(source)):
         return ""
-    text = os.fsencode(Path(source).name).decode(errors="replace")
+    return sendable(Path(source).name)
+
+
+def sendable(name: str) -> str:
+    """The name of a file as the server takes it."""
+    if name.isascii() and name.isprintable() and len(name) <= NAME_BYTES:
+        return name
+    text = os.fsencode(name).decode(errors="replace")
     printable = "".join("_" if category(one) in {"Cc", "Zl", "Zp"} else one for one in text)
     return printable.encode()[:NAME_BYTES].decode(errors="ignore")
 
@@ -177,6 +198,8 @@ class Seekable:
         # The bytes that an earlier process sent are read only to be hashed.
         while self._hash and self._hashed < offset:
             await asyncio.to_thread(self._take, self._hashed, min(REHASH_BYTES, offset - self._hashed))
+        if isinstance(self._file, io.BytesIO) and min(size, self._end) <= INLINE_BYTES:
+            return self._take(offset, size)
         return await asyncio.to_thread(self._take, offset, size)
 
     def release(self, offset: int) -> None:
