@@ -27,10 +27,9 @@ Command = Callable[..., Coroutine[Any, Any, int]]
 
 _SECURITY = (
     click.option(
-        "--tls",
+        "--tls/--no-tls",
         envvar="CONEXIONES_TLS",
         show_envvar=True,
-        is_flag=True,
         help="Encrypt; --ca and --cert imply it.",
     ),
     click.option(
