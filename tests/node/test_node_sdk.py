@@ -149,8 +149,9 @@ FULL = """
 import { Client } from "conexiones";
 const client = Client.fromEnviron();
 const said = (error) => console.log(error.reason ?? error.name);
-await client.upload(Buffer.alloc(9), { patienceMs: 500 }).catch(said);
-await client.upload(Buffer.alloc(9), { signal: AbortSignal.timeout(500) }).catch(said);
+const large = Buffer.alloc(2_000_000);
+await client.upload(large, { patienceMs: 500 }).catch(said);
+await client.upload(large, { signal: AbortSignal.timeout(500) }).catch(said);
 client.close();
 """
 
@@ -325,7 +326,7 @@ def test_the_package_has_what_its_users_need_and_no_more(
     others = {name for name in names if not re.fullmatch(r"package/dist/src/[\w/]+(\.d\.ts|\.js)", name)}
     assert others == {"package/package.json", "package/README.md", "package/LICENSE"}
     assert "package/dist/src/index.d.ts" in names
-    assert (source / f"conexiones-{__version__}.tgz").stat().st_size < 100_000
+    assert (source / f"conexiones-{__version__}.tgz").stat().st_size < 120_000
 
     (tmp_path / "scan.tiff").write_bytes(photograph)
     code = re.findall(r"```js\n// \S+\n(.*?)```", (PACKAGE / "README.md").read_text(), re.DOTALL)
