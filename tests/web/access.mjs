@@ -154,7 +154,8 @@ export async function pastQuota({ given, open }) {
   await refused.waitFor();
   const said = await refused.locator(".state").innerText();
   await page.locator(".account").click();
-  await page.locator("dialog.who[open] progress").first().waitFor();
+  // It opens with what was in use when the page was loaded, and asks.
+  await page.locator("dialog.who[open]", { hasText: /1\s(of|de)\s1/ }).waitFor();
   await shot(page, given, "quota");
   return { said, account: await page.locator("dialog.who").innerText() };
 }
