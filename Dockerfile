@@ -19,7 +19,7 @@ RUN apt-get update \
     && install -d -o conexiones -g conexiones -m 700 /data
 COPY --from=build /opt/conexiones /opt/conexiones
 ENV PATH=/opt/conexiones/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1
-ENV CONEXIONES_ADDRESS=0.0.0.0:50051 CONEXIONES_DATA_DIR=/data
+ENV CONEXIONES_ADDRESS=0.0.0.0:50051 CONEXIONES_AUTH=required CONEXIONES_DATA_DIR=/data
 USER conexiones
 VOLUME /data
 EXPOSE 50051
