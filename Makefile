@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .NOTPARALLEL:
-.PHONY: help demo test conformance check bench faults foreign fuzz budget attack fresh dist generate lock clean
+.PHONY: help demo test conformance check bench faults foreign fuzz budget attack fresh dist container generate lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name says; do printf 'make %-12s %s\n' "$$name" "$$says"; done
@@ -51,6 +51,9 @@ dist: setup ## build the wheel, the sdist and Node's package into dist/, with bi
 	@build/release/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/release.txt
 	@$(RUN) tools/dist.py
 	@$(RUN) -m pytest -q tests/release $(ARGS)
+
+container: setup ## follow the steps of Dockerfile in a minimal Debian, and try what comes out (root and debootstrap needed)
+	@$(RUN) tools/container.py
 
 check: setup ## lint, formatting, types, contracts unbroken, generated code up to date
 	@$(VENV)/bin/ruff check
