@@ -11,7 +11,7 @@ import grpc
 
 from conexiones import errors
 from conexiones.errors import ConexionesError
-from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImagesResponse
+from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImagesRequest, UploadImagesResponse
 from conexiones.sdk import results, sending, small
 from conexiones.sdk.connection import Connection, Link, ours
 from conexiones.sdk.failures import ConnectionLost, NoProgress, Stalled, from_rpc, from_told, worth_retrying
@@ -284,7 +284,7 @@ class _Lane:
             while (found := await self._many.next_small()) is not None:
                 job, whole = found
                 try:
-                    request = whole.streamed()
+                    request = whole.request(UploadImagesRequest)
                 except errors.InvalidField as error:
                     self._many.refuse(job, error)
                     continue

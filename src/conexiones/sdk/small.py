@@ -3,11 +3,11 @@ the answer is lost, so that it is not stored twice."""
 
 import hashlib
 from dataclasses import dataclass
+from typing import TypeVar
 
 from conexiones import errors
 from conexiones.errors import ConexionesError
-from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImageRequest
-from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImagesRequest as StreamedRequest
+from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImageRequest, UploadImagesRequest
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection
 from conexiones.sdk.failures import Stalled
@@ -17,6 +17,9 @@ from conexiones.sdk.sources import Source
 
 MOST_BYTES = 8 << 20
 """No larger image is sent with a single call, whatever the server takes: all of it is in memory."""
+
+
+T = TypeVar("T", UploadImageRequest, UploadImagesRequest)
 
 
 class NotSmall(Exception):
@@ -46,10 +49,10 @@ class Whole:
         """Whether the bytes were damaged on their way, rather than are others than the caller says."""
         return error.facts.get("algorithm") != "SHA-256" or hashlib.sha256(self.data).digest() == self.sha256
 
-    def streamed(self) -> StreamedRequest:
-        """The message for UploadImages. Raises InvalidField."""
+    def request(self, kind: type[T]) -> T:
+        """The message for UploadImage or UploadImages, which have the same fields. Raises InvalidField."""
         return made(
-            StreamedRequest,
+            kind,
             request_id=self.request_id,
             image=self.data,
             user=self.user,
@@ -93,15 +96,7 @@ async def whole(
 
 async def send(connection: Connection, one: Whole) -> Image:
     """Raises the error that refuses the image, NoProgress, and NotSmall."""
-    request = made(
-        UploadImageRequest,
-        request_id=one.request_id,
-        image=one.data,
-        user=one.user,
-        name=one.name,
-        sha256=one.sha256,
-        crc32c=one.crc32c,
-    )
+    request = one.request(UploadImageRequest)
     backoff = connection.backoff()
     while True:
         sent = await connection.sending()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from conexiones import errors
 from conexiones.domain.images import Images
 from conexiones.domain.names import UserName, file_name
-from conexiones.domain.uploads.writer import crc32c_of
+from conexiones.domain.uploads.checksums import check_crc32c, check_sha256
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import Charge, ImageRecord, StoredBy, UploadRecord
 from conexiones.principals import Principal
@@ -63,7 +63,7 @@ class SmallImages:
         owner, ticket = by.owner, by.ticket
 
         async def add(image: ImageRecord, charge: Charge | None) -> None:
-            _check_sha256(request, image.digest)
+            check_sha256(image.digest, request.sha256, field=_FIELD)
             if not request.request_id:
                 await self._catalog.add_image(image, charge=charge)
                 return
@@ -88,7 +88,7 @@ class SmallImages:
             found = before
         except (errors.ImageError, errors.FormatNotGranted):
             if request.sha256:  # damaged bytes may look like anything
-                _check_sha256(request, await _sha256(request.data))
+                check_sha256(await _sha256(request.data), request.sha256, field=_FIELD)
             raise
         return await self._same(request, found, user=user, name=name), False
 
@@ -108,13 +108,8 @@ class SmallImages:
         except errors.ImageError as error:
             error.field = _FIELD
             raise
-        if size and request.crc32c is not None and (actual := crc32c_of(request.data)) != request.crc32c:
-            raise errors.ChecksumMismatch(
-                field=_FIELD,
-                algorithm="CRC-32C",
-                expected=f"{request.crc32c:08x}",
-                actual=f"{actual:08x}",
-            )
+        if size:
+            check_crc32c(request.data, request.crc32c, field=_FIELD)
         return user, name
 
     async def _same(
@@ -144,11 +139,3 @@ async def _sha256(data: bytes | memoryview) -> bytes:
     if len(data) < _LONG:
         return hashlib.sha256(data).digest()
     return (await asyncio.to_thread(hashlib.sha256, data)).digest()
-
-
-def _check_sha256(request: SmallImage, actual: bytes) -> None:
-    """Raises ChecksumMismatch if the request says something else."""
-    if request.sha256 and request.sha256 != actual:
-        raise errors.ChecksumMismatch(
-            field=_FIELD, algorithm="SHA-256", expected=request.sha256.hex(), actual=actual.hex()
-        )

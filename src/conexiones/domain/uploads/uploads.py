@@ -20,6 +20,7 @@ from conexiones.domain.ids import now
 from conexiones.domain.images import Images
 from conexiones.domain.names import UserName, file_name
 from conexiones.domain.quotas import NOTHING, Room, charge_of, room_of
+from conexiones.domain.uploads.checksums import check_sha256
 from conexiones.domain.uploads.outcome import known, still_open
 from conexiones.domain.uploads.places import Places
 from conexiones.domain.uploads.small import MAX_REQUEST_ID
@@ -262,8 +263,7 @@ class Uploads:
         room.check_header(header)
 
         async def end(digest: bytes) -> tuple[ImageRecord, UploadRecord]:
-            if sha256 and digest != sha256:
-                raise errors.ChecksumMismatch(algorithm="SHA-256", expected=sha256.hex(), actual=digest.hex())
+            check_sha256(digest, sha256)
             image = self._images.record(
                 digest,
                 staged.size,

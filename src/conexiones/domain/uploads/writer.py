@@ -4,19 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import google_crc32c
-
 from conexiones import errors
 from conexiones.domain.ids import now
 from conexiones.domain.images import Head, Images
 from conexiones.domain.quotas import Room
+from conexiones.domain.uploads.checksums import check_crc32c
 from conexiones.domain.uploads.outcome import as_json, known, still_open
 from conexiones.domain.uploads.places import Places
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import UploadRecord, UploadState
 from conexiones.ports.staging import ResumableStaged, Staging
-
-_PIECE = 256 << 10
 
 
 class HeldUpload:
@@ -167,13 +164,7 @@ class UploadWriter:
             staged = held.staged
             if offset != staged.size:
                 raise errors.OffsetMismatch(field="offset", expected=staged.size, actual=offset)
-            if crc32c is not None and (actual := crc32c_of(data)) != crc32c:
-                raise errors.ChecksumMismatch(
-                    field="data",
-                    algorithm="CRC-32C",
-                    expected=f"{crc32c:08x}",
-                    actual=f"{actual:08x}",
-                )
+            check_crc32c(data, crc32c, field="data")
             size = offset + len(data)
             if self._limit is not None and size > self._limit:
                 raise errors.SizeExceeded(field="data", limit=self._limit, actual=size)
@@ -202,14 +193,3 @@ class UploadWriter:
     def check(self) -> None:
         """Raises WriterFenced if another writer has the upload, and UploadEnded if it has ended."""
         self._held.check(self.epoch)
-
-
-def crc32c_of(data: bytes | memoryview) -> int:
-    """The CRC-32C, of pieces one after the other: the library wants bytes, and a copy of many would take
-    long."""
-    if isinstance(data, bytes) and len(data) <= _PIECE:
-        return int(google_crc32c.value(data))
-    found = 0
-    for begin in range(0, len(data), _PIECE):
-        found = google_crc32c.extend(found, bytes(data[begin : begin + _PIECE]))
-    return int(found)
