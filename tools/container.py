@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fresh import FILES, ROOT, SETTINGS, Failed, mirror
+from fresh import ROOT, SETTINGS, Failed, copy_settings, make_minimal, quietly
 
 SECONDS = 120.0
 """How long the server may take until it is healthy."""
@@ -72,7 +72,7 @@ def build(base: Path, work: Path) -> Stage:
             if image != "debian:trixie-slim":
                 raise Failed(f"{image} is not what was made here.")
             stage = stages[alias] = Stage(work / (alias or "last"))
-            run("cp", "-a", str(base), str(stage.folder))
+            quietly("cp", "-a", str(base), str(stage.folder))
         elif name == "RUN":
             inside(stage, rest)
         elif name == "COPY":
@@ -106,7 +106,7 @@ def inside(stage: Stage, line: str) -> None:
     passed |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **stage.environ}
     environ = [f"{name}={value}" for name, value in passed.items()]
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "env", "-i", *environ]
-    run(*command, "bash", "-c", INSIDE, "-", str(stage.folder), stage.workdir, line)
+    quietly(*command, "bash", "-c", INSIDE, "-", str(stage.folder), stage.workdir, line)
 
 
 def copy(stage: Stage, rest: str, stages: dict[str, Stage]) -> None:
@@ -176,28 +176,7 @@ def alone() -> None:
     new_network = 0x40000000
     if ctypes.CDLL(None, use_errno=True).unshare(new_network):
         raise Failed(os.strerror(ctypes.get_errno()))
-    run("ip", "link", "set", "lo", "up")
-
-
-def run(*command: str) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode:
-        raise Failed(f"{command[-1]}: status {done.returncode}\n{done.stdout}")
-
-
-def make_base(folder: Path) -> None:
-    address, proxies = mirror()
-    run("debootstrap", "--variant=minbase", "trixie", str(folder), address)
-    (folder / "etc/apt/apt.conf.d/90here").write_text("\n".join([*proxies, ""]))
-    for name in ("resolv.conf", "hosts"):
-        shutil.copy(Path("/etc", name), folder / "etc" / name)
-    authorities = Path("/usr/local/share/ca-certificates")
-    if authorities.is_dir():
-        shutil.copytree(authorities, folder / authorities.relative_to("/"), dirs_exist_ok=True)
-    for name in FILES:
-        if Path("/", name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(Path("/", name), folder / name)
+    quietly("ip", "link", "set", "lo", "up")
 
 
 def main() -> int:
@@ -207,7 +186,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="conexiones-container-"))
     try:
         folder.chmod(0o755)
-        make_base(folder / "base")
+        make_minimal(folder / "base", "trixie")
+        copy_settings(folder / "base", Path("/root"))
         stage = build(folder / "base", folder)
         size = subprocess.run(["du", "-sm", stage.folder], capture_output=True, text=True, check=True)
         print(f"{size.stdout.split()[0]} MB", flush=True)

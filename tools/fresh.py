@@ -69,6 +69,34 @@ def mirror() -> tuple[str, list[str]]:
     return found[0], [line for line in dump.splitlines() if re.match(r"Acquire::https?::Proxy", line)]
 
 
+def quietly(*command: str) -> None:
+    """Runs a command, of which only a failure is told. Raises Failed."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"{shlex.join(command)}: status {done.returncode}\n{done.stdout}")
+
+
+def make_minimal(folder: Path, suite: str, *how: str) -> None:
+    """A minimal Debian that reaches the network like this machine. `how` are options of debootstrap."""
+    address, proxies = mirror()
+    quietly("debootstrap", "--variant=minbase", *how, suite, str(folder), address)
+    (folder / "etc/apt/apt.conf.d/90proxies").write_text("\n".join([*proxies, ""]))
+    for name in ("resolv.conf", "hosts"):
+        shutil.copy(Path("/etc", name), folder / "etc" / name)
+    authorities = Path("/usr/local/share/ca-certificates")
+    if authorities.is_dir():
+        shutil.copytree(authorities, folder / authorities.relative_to("/"), dirs_exist_ok=True)
+
+
+def copy_settings(folder: Path, home: Path) -> None:
+    """Gives whoever has that home there this machine's settings of pip and npm."""
+    for name in FILES:
+        if Path("/", name).is_file():
+            there = folder / re.sub("^root", str(home.relative_to("/")), name)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(Path("/", name), there)
+
+
 class System:
     """A minimal Debian in `folder`, and the user who does all in a clone of this repository there."""
 
@@ -80,30 +108,20 @@ class System:
         self._first = 0
 
     def make(self, suite: str, cache: Path) -> None:
-        address, proxies = mirror()
-        how = ["--variant=minbase", f"--cache-dir={cache}"]
+        how = [f"--cache-dir={cache}"]
         if self._user != "root":
             how.append("--include=sudo")
-        self._quietly("debootstrap", *how, suite, str(self.folder), address)
+        make_minimal(self.folder, suite, *how)
         # A newcomer says yes.
-        self._write("etc/apt/apt.conf.d/90fresh", "\n".join(['APT::Get::Assume-Yes "true";', *proxies, ""]))
-        for name in ("resolv.conf", "hosts"):
-            shutil.copy(Path("/etc", name), self.folder / "etc" / name)
-        authorities = Path("/usr/local/share/ca-certificates")
-        if authorities.is_dir():
-            shutil.copytree(authorities, self.folder / authorities.relative_to("/"), dirs_exist_ok=True)
+        self._write("etc/apt/apt.conf.d/91fresh", 'APT::Get::Assume-Yes "true";\n')
         if self._user != "root":
-            self._quietly(
+            quietly(
                 "chroot", str(self.folder), "useradd", "--create-home", "--shell", "/bin/bash", self._user
             )
             self._write("etc/sudoers.d/fresh", f"{self._user} ALL=(ALL) NOPASSWD: ALL\n")
-        for name in FILES:
-            if Path("/", name).is_file():
-                there = self.folder / re.sub("^root", str(self.home.relative_to("/")), name)
-                there.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(Path("/", name), there)
-        self._quietly("git", "clone", "--no-hardlinks", str(ROOT), str(self.clone))
-        self._quietly("chroot", str(self.folder), "chown", "-R", f"{self._user}:", str(self.home))
+        copy_settings(self.folder, self.home)
+        quietly("git", "clone", "--no-hardlinks", str(ROOT), str(self.clone))
+        quietly("chroot", str(self.folder), "chown", "-R", f"{self._user}:", str(self.home))
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -142,14 +160,6 @@ class System:
 
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
-
-    @staticmethod
-    def _quietly(*command: str) -> None:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        if done.returncode:
-            raise Failed(f"{shlex.join(command)}: status {done.returncode}\n{done.stdout}")
 
 
 class Line:
