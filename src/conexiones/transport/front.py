@@ -23,6 +23,7 @@ from conexiones.transport.chain.rates import Rates
 from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
 from conexiones.transport.chain.unread import read_the_rest
+from conexiones.transport.process.accept_line import AcceptLine
 from conexiones.transport.process.control import Control
 from conexiones.transport.process.crowd import Crowd, watches
 from conexiones.transport.router import Router
@@ -79,6 +80,7 @@ class Front:
         limits = Limits(memory, replies, patience)
         self._flush_seconds = settings.stall_seconds
         self._crowd = Crowd(settings.max_connections) if watches(settings) else None
+        self._line = AcceptLine()
         self._cut = Cut()
         self._serve = chain(
             [
@@ -133,6 +135,7 @@ class Front:
                 return
             if self._control:
                 tasks.append(asyncio.create_task(self._listen(self._control)))
+                tasks.append(asyncio.create_task(self._line.watch()))
                 if self._crowd:
                     tasks.append(asyncio.create_task(self._crowd.watch()))
                 self._control.say("ready")

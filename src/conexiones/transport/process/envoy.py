@@ -12,7 +12,7 @@ from pyvoy import PyvoyServer
 from conexiones.budgets import Budgets
 from conexiones.settings import Settings
 from conexiones.transport.chain.call import CONNECTION, OURS
-from conexiones.transport.process import admin, crowd, jwt_keys, routes, tls
+from conexiones.transport.process import accept_line, admin, crowd, jwt_keys, routes, tls
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.local_replies import local_reply_config
 from conexiones.transport.process.pressure import overload_manager
@@ -23,11 +23,6 @@ HEADERS_SECONDS = 5
 
 HEADERS_KIB = 16
 """The most that the headers of a request may have together."""
-
-BACKLOG = 4096
-"""Connections that may wait to be accepted, as far as the kernel allows it (net.core.somaxconn). Those beyond
-try again after a second, as TCP does, whoever they are. In the line, a new client waits for those in front of
-it to be accepted, which takes some 100 µs each."""
 
 HANDSHAKE_SECONDS = 10
 """Time that a TLS handshake may take."""
@@ -90,7 +85,7 @@ def configuration(settings: Settings, address: Address, *, app: str, folder: Pat
         if "udp_listener_config" not in listener:
             # With SO_REUSEPORT a second server would start silently and share the traffic.
             listener["enable_reuse_port"] = False
-            listener["tcp_backlog_size"] = BACKLOG
+            listener["tcp_backlog_size"] = accept_line.LONGEST
             # So few that thousands of new connections do not hold up those that are there.
             listener["max_connections_to_accept_per_socket_event"] = 4
             for chain in listener["filter_chains"]:
