@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .NOTPARALLEL:
-.PHONY: help demo test conformance check bench faults foreign fuzz budget attack fresh dist container generate lock clean
+.PHONY: help demo test conformance check bench faults foreign fuzz budget attack soak fresh dist container generate lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name says; do printf 'make %-12s %s\n' "$$name" "$$says"; done
@@ -38,6 +38,9 @@ budget: setup ## measure the memory of server and SDKs while 4 GiB go up and com
 
 attack: setup ## measure what a good client sees during attacks, into docs/security.md; ARGS="idle trickle" runs some
 	@$(RUN) -m tests.attack $(ARGS)
+
+soak: setup ## work with one server for SOAK_MINUTES (30), and fail if memory, disk or times grow; the next run goes on with its data
+	@$(RUN) -m tests.soak --minutes $(or $(SOAK_MINUTES),30) $(ARGS)
 
 conformance: setup ## run suites that others wrote (Connect, gRPC interop, h2spec); needs Go; ARGS=--write writes docs
 	@if command -v go >/dev/null; then $(RUN) -m tests.conformance $(ARGS); \

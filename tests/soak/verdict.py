@@ -1,0 +1,62 @@
+"""Whether something grows that should not."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import median
+
+from tests.soak.minute import Minute
+
+WARM_PART = 0.25
+"""The part of a piece, its beginning, in which caches fill and processes start."""
+
+LEAST_MINUTES = 8
+"""Minutes of a piece behind that, below which a slope is only noise."""
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A series that has to stay level. It may grow over a piece by `part` of its median, or by `least`."""
+
+    name: str
+    value: Callable[[Minute], float]
+    part: float
+    least: float
+
+
+def watched(minutes: Sequence[Minute]) -> list[Watched]:
+    kinds = sorted({kind for minute in minutes for kind in minute.p50})
+    return [
+        Watched("memory", lambda minute: minute.memory, 0.1, 24 * MIB),
+        Watched("descriptors", lambda minute: minute.descriptors, 0.1, 16),
+        Watched("threads", lambda minute: minute.threads, 0.1, 4),
+        Watched("disk beyond the content", lambda minute: minute.disk - minute.content, 0.25, 64 * MIB),
+        *(Watched(f"p50 of {kind}", _p50(kind), 0.5, 0.01) for kind in kinds),
+    ]
+
+
+def broken(minutes: Sequence[Minute]) -> Iterator[str]:
+    """What a piece has shown that must not be: errors, and slopes."""
+    for minute in minutes:
+        for what, count in minute.errors.items():
+            yield f"minute {minute.minute}: {count} × {what}"
+    level = minutes[round(len(minutes) * WARM_PART) :]
+    if len(level) < LEAST_MINUTES:
+        return
+    for series in watched(level):
+        values = [series.value(minute) for minute in level]
+        grown = slope(values) * (len(values) - 1)
+        if grown > max(series.least, series.part * abs(median(values))):
+            yield f"{series.name} grows by {grown:.4g} in {len(values)} minutes, from {values[0]:.4g}"
+
+
+def slope(values: Sequence[float]) -> float:
+    """How much a series grows from one value to the next: the median of the slopes of all pairs (Theil and
+    Sen), which a few odd minutes do not change."""
+    return median((right - left) / (j - i) for (i, left), (j, right) in combinations(enumerate(values), 2))
+
+
+def _p50(kind: str) -> Callable[[Minute], float]:
+    return lambda minute: minute.p50.get(kind, 0.0)
