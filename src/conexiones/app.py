@@ -17,6 +17,7 @@ from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.adapters.system import admin_token
 from conexiones.adapters.system.memory_cache import MemoryCache
+from conexiones.adapters.telemetry.metrics_push import pushed
 from conexiones.adapters.telemetry.resource import attributes
 from conexiones.certificate_rules import read_rules
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
@@ -190,6 +191,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
         async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
+            await stack.enter_async_context(pushed(metrics))
             await audit.open(stack)
             if rules:
                 await rules.load()
