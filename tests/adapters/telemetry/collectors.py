@@ -84,6 +84,9 @@ def over_grpc() -> Iterator[Collector]:
         def Export(  # noqa: N802 (the name of the RPC)
             self, request: ExportMetricsServiceRequest, context: grpc.ServicerContext
         ) -> ExportMetricsServiceResponse:
+            collector.paths.append("Export")
+            if collector.away:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "away")
             collector.took(request)
             return ExportMetricsServiceResponse()
 

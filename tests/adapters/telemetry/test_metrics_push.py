@@ -41,6 +41,7 @@ def test_a_collector_gets_what_the_server_measures(
     environ: Callable[..., None],
     protocol: str,
     collecting: Callable[[], AbstractContextManager[Collector]],
+    photograph: bytes,
 ) -> None:
     with collecting() as collector:
         environ(
@@ -62,6 +63,10 @@ def test_a_collector_gets_what_the_server_measures(
         )
         while "rpc.server.call.duration" not in (found := collector.next_metrics()):
             pass
+        with grpc.insecure_channel(server.address) as channel:
+            # Starts a decoder: the library of gRPC would warn of a process that forks.
+            stub = user_pb2_grpc.UsuarioServicioStub(channel)
+            stub.ProcessImage(user_pb2.GetUserRequest(image=photograph), timeout=DEADLINE)
         assert server.stop() == 0
         assert re.findall("WARNING|ERROR|fork", server.log) == [], server.log
     (point,) = found["rpc.server.call.duration"].histogram.data_points
@@ -88,13 +93,21 @@ async def test_what_was_counted_last_is_pushed_at_the_end(environ: Callable[...,
         assert collector.paths == ["/v1/metrics"]
 
 
+@BOTH
 async def test_a_failure_is_logged_when_it_begins_and_when_it_is_over(
-    environ: Callable[..., None], caplog: pytest.LogCaptureFixture
+    environ: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+    protocol: str,
+    collecting: Callable[[], AbstractContextManager[Collector]],
 ) -> None:
     metrics = Metrics()
     metrics.counter("things", "{thing}", "Things.")
-    with over_http() as collector:
-        environ(EXPORTER_OTLP_ENDPOINT=collector.endpoint, METRIC_EXPORT_INTERVAL="1")
+    with collecting() as collector:
+        environ(
+            EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+            EXPORTER_OTLP_PROTOCOL=protocol,
+            METRIC_EXPORT_INTERVAL="1",
+        )
         collector.away = True
         async with pushed(metrics):
             await until(lambda: len(collector.paths) > 5)

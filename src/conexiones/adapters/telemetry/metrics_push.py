@@ -146,10 +146,11 @@ class _Exporting(threading.Thread):
         return "" if result is MetricExportResult.SUCCESS else self._said or "it failed"
 
     def _hear(self, record: logging.LogRecord) -> bool:
-        """Keeps what the exporter says in this thread from the log: it says it at each failure."""
+        """Keeps from the log what the exporter says in this thread, at each failure. What it says first has
+        the cause."""
         if record.thread != self.ident:
             return True
-        self._said = record.getMessage()
+        self._said = self._said or record.getMessage()
         return False
 
 
