@@ -92,6 +92,11 @@ def test_figures_of_ours_and_of_envoy_are_in_one_answer(watched: Server, somebod
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
+async def test_many_scrape_at_a_time(watched: Server) -> None:
+    asked = (asyncio.to_thread(ask, watched.admin_address, "/metrics") for _ in range(20))
+    assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+
+
 def test_promtool_finds_nothing_in_our_figures(watched: Server) -> None:
     """Envoy's have names that it would have otherwise, and no descriptions."""
     need("promtool", "apt install prometheus")

@@ -48,6 +48,7 @@ class AdminListener:
         self._hosts = _hosts(listening.place, settings)
         self._line: Control | None = None
         self._draining = False
+        self._one = asyncio.Lock()  # those who scrape take turns: figures take the application a millisecond
         self._paths: dict[str, Callable[[], Awaitable[Reply]]] = {
             "/metrics": self._metrics,
             "/livez": self._live,
@@ -110,10 +111,11 @@ class AdminListener:
     async def _metrics(self) -> Reply:
         if self._line is None:
             return _said(503, "not ok: the server starts")
-        told, envoy = await asyncio.gather(self._line.ask("figures"), self._of_envoy())
-        if told is None:
-            return _said(500, "not ok: see the log")
-        return Reply(200, await asyncio.to_thread(_exposition, told) + envoy, EXPOSITION)
+        async with self._one:
+            told, envoy = await asyncio.gather(self._line.ask("figures"), self._of_envoy())
+            if told is None:
+                return _said(500, "not ok: see the log")
+            return Reply(200, await asyncio.to_thread(_exposition, told) + envoy, EXPOSITION)
 
     async def _of_envoy(self) -> bytes:
         """Envoy's own figures; none if it does not answer."""
