@@ -147,6 +147,8 @@ def test_what_is_no_request_is_refused(watched: Server, request_bytes: bytes) ->
 
 def test_a_request_need_not_come_at_once_nor_end_with_its_headers(watched: Server) -> None:
     assert raw(watched, b"GET /livez HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\nok\n")
+    proxied = b"GET http://localhost/livez?a=http://b HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    assert raw(watched, proxied).endswith(b"\r\n\r\nok\n")
     body = b"POST /livez HTTP/1.1\r\nhost: localhost\r\ncontent-length: 500000\r\n\r\n" + bytes(500_000)
     assert raw(watched, body).startswith(b"HTTP/1.1 405 ")
 
@@ -248,6 +250,20 @@ def test_other_machines_reach_it_only_where_that_is_said(flags: dict[str, str], 
             checked(settings)
     else:
         assert (checked(settings) is None) == (not flags)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("unix:/run/a", "unix:/run/a"),
+        ("unix:///run/a", "unix:/run/a"),
+        ("unix:a", f"unix:{Path.cwd() / 'a'}"),
+        ("127.0.0.1:80", "127.0.0.1:80"),
+        ("[::1]:80", "[::1]:80"),
+    ],
+)
+def test_places(text: str, shown: str) -> None:
+    assert str(Place.parse(text)) == shown
 
 
 async def test_while_the_server_starts_it_is_alive_and_not_ready(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def test_what_is_written_is_what_was_measured() -> None:
     metrics.observe("size", "By", "Size.", lambda: 12345678901)
     told = json.loads(json.dumps(packed(metrics.read())))
     assert unpacked(told) == metrics.read()
-    text = exposition(unpacked(told), {"service.name": "a", "k8s.pod-name": "b"}).decode()
+    target = {"service.name": "a", "k8s.pod-name": "b", "1": "c", "__name__": "d", "ñ": "e\n"}
+    text = exposition(unpacked(told), target).decode()
     samples = {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -50,5 +51,12 @@ def test_what_is_written_is_what_was_measured() -> None:
         ("times_seconds_count",): 4,
         ("times_seconds_sum",): 4.5,
         ("size_bytes",): 12345678901,
-        ("target_info", ("k8s_pod_name", "b"), ("service_name", "a")): 1,
+        (
+            "target_info",
+            ("k8s_pod_name", "b"),
+            ("key_1", "c"),
+            ("key__", "e\n"),
+            ("key___name__", "d"),
+            ("service_name", "a"),
+        ): 1,
     }

@@ -79,4 +79,6 @@ def _summed(counts: Iterable[int]) -> Iterator[int]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+    """A name that Prometheus takes. Attributes of the resource have names that operators give."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return name if name[:1].isalpha() else f"key_{name}"

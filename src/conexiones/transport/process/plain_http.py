@@ -25,6 +25,9 @@ MOST = 64
 _LEFT_BYTES, _LEFT_SECONDS = 1 << 20, 1.0
 """What is still read of a client that goes on sending: if it were not, the client might not see its reply."""
 
+_ORIGIN = re.compile(rb"^https?://[^/?]*", re.IGNORECASE)
+"""What stands before the path where a client asks as one asks a proxy. Host has it, too."""
+
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([!-~]{1,8192}) HTTP/1\.([01])\r?\n")
 
 
@@ -121,7 +124,7 @@ def _parsed(head: bytes) -> Request:
     if len(hosts) > 1 or (not hosts and line[3] == b"1"):
         raise ValueError("not one Host")
     headers = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in found.items()}
-    path = line[2].partition(b"?")[0].decode()
+    path = _ORIGIN.sub(b"", line[2]).partition(b"?")[0].decode()
     return Request(line[1].decode(), path, f"1.{line[3].decode()}", headers)
 
 
