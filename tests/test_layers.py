@@ -126,6 +126,7 @@ ROOMS |= {
     },
     "adapters.decoder": {"adapters.system", "exif", "metrics", "ports", "image_formats", "shares"},
     "adapters.renditions": {"adapters.system", "metrics", "ports", "shares"},
+    "adapters.telemetry": {"metrics"},
 }
 for name in ("process", "chain", "rpc", "http"):
     ROOMS[f"transport.{name}"] = {*ROOMS["transport"], "transport"}
@@ -137,6 +138,8 @@ FOREIGN: dict[str, set[str]] = {
     "envoy": {"transport", "doctor"},
     "find_libpython": {"transport"},
     "sqlite3": {"adapters.catalog.sqlite", "adapters.blobs.local", "adapters.system"},
+    "opentelemetry": {"adapters.telemetry"},
+    "prometheus_client": {"transport.process"},
     "pyvips": {"adapters.decoder", "doctor"},
     "PIL": {"adapters.decoder", "doctor"},
     "pi_heif": {"doctor"},

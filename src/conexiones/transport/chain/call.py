@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from conexiones.errors import Cancelled, ConexionesError
+from conexiones.metrics import UNCOUNTED, Counter, Counters
 from conexiones.principals import EVERYBODY, Need, Principal
 from conexiones.shares import Caller, client_of
 from conexiones.transport.chain.body import Body
@@ -114,12 +115,16 @@ class Call:
         "principal",
         "protocol",
         "query",
+        "refusals",
         "replies",
         "reply_headers",
         "reply_trailers",
         "route",
         "scheme",
+        "sent",
+        "shown",
         "start_time",
+        "status",
         "turn",
         "verb",
     )
@@ -156,6 +161,10 @@ class Call:
         self.error: ConexionesError | None = None
         self.auditing: Auditing | None = None
         self.gone = False
+        self.shown = "none"
+        self.status = 0
+        self.sent: Counter = UNCOUNTED
+        self.refusals: Counters | None = None
         self.http_status: int | None = None
         self.turn: Turn | None = None
         self.reply_headers: Headers = []
@@ -213,6 +222,8 @@ class Call:
 
     def refused(self, error: ConexionesError) -> None:
         """Says that a message of the call was refused, for the audit log. See Context."""
+        if self.refusals is not None:
+            self.refusals.of(error.reason).value += 1
         if self.auditing is not None:
             self.auditing.refused(self, error)
 
@@ -240,8 +251,10 @@ class Call:
 
     async def send(self, message: Any) -> None:
         """ASGI's send(). If the client has gone away, sets `gone` and raises Cancelled."""
-        if self._pace is not None and (body := message.get("body")):
-            self._pace.moved(len(body))
+        if body := message.get("body"):
+            self.sent.value += len(body)
+            if self._pace is not None:
+                self._pace.moved(len(body))
         try:
             await self._send(message)
         except OSError as error:
@@ -261,6 +274,7 @@ class Call:
         if self._pace is not None:
             await self._rest(self._pace, size)
             self._pace.moved(size)
+        self.sent.value += size
         taking = self._send({"type": "http.response.body", "body": data, "more_body": True})
         del data
         if outgoing is not None:
@@ -312,6 +326,7 @@ class Call:
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Sends a whole HTTP response; without the body to HEAD. Raises what `send` and `room_for` raise."""
         content = b"" if self.verb == "HEAD" else body
+        self.status = status
         await self.room_for(len(content))
         await self.send(
             {"type": "http.response.start", "status": status, "headers": headers, "trailers": False}
