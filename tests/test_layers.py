@@ -77,7 +77,7 @@ ROOMS: dict[str, set[str]] = {
     "routes": {"services", "transport"},
     "asgi": {"app", "settings", "transport"},
     "cli": {"commands", "certificates", "settings", "transport", "sdk", "errors"},
-    "commands": {"doctor", "sdk", "settings", "errors", "image_formats", "local_servers"},
+    "commands": {"doctor", "sdk", "settings", "errors", "image_formats", "local_servers", "wire"},
     "doctor": {
         "addresses",
         "certificate_rules",
@@ -90,7 +90,8 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     "certificates": set(),
-    "sdk": {"addresses", "gen", "errors", "direct_file", "secret_form"},
+    "sdk": {"addresses", "gen", "errors", "direct_file", "secret_form", "wire"},
+    "wire": {"gen"},
     "samples": {"image_formats"},
     "testing": {"local_servers", "samples", "settings", "sdk"},
     "__init__": {"sdk", "errors"},
@@ -147,11 +148,12 @@ FOREIGN: dict[str, set[str]] = {
     "grpc": {"sdk", "gen", "doctor"},
     "grpc_health": {"services", "sdk"},
     "grpc_reflection": {"services"},
-    "google": {"services", "transport", "app", "sdk", "gen"},
+    "google": {"services", "transport", "app", "sdk", "gen", "wire"},
     "click": {"cli", "commands"},
     "rich": {"commands"},
     "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs.local", "adapters.renditions"},
     "cryptography": {"certificates", "transport.chain"},
+    "hpack": {"wire"},
 }
 
 # The domain is rules: what reads, writes, connects or waits for a clock is for adapters.
