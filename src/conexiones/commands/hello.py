@@ -40,8 +40,8 @@ MESSAGE_BYTES = 64 << 20
     type=click.Choice(PROTOCOLS),
     default="grpc",
     metavar="PROTOCOL",
-    help="grpc; grpc-web, as browsers call, or grpc-web-text, in base64; connect, with JSON, as curl calls, or"
-    " connect-proto, with protobuf.",
+    help="grpc; grpc-web, as browsers call, or grpc-web-text, in base64; connect, with JSON, as curl calls,"
+    " or connect-proto, with protobuf.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The user as a JSON object, on a line.")
 @wire_option
