@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -94,6 +95,27 @@ def test_the_same_as_json(shell: Shell) -> None:
 def test_a_first_look_needs_no_name(shell: Shell) -> None:
     assert b"Mundo" in shell("hello").stdout
     assert b'name: "Mundo"' in shell("hello", "--wire").stdout
+    assert b'name: "Marta"' in shell("hello", "--wire", "Marta").stdout
+    assert b"not one of" in shell("hello", "--wire=xml", status=2).stderr
+
+
+def test_colours_are_for_terminals(shell: Shell) -> None:
+    ours, theirs = pty.openpty()
+    command = [*CLI, "wire", "decode", "1007"]
+    for environ, there in (({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False)):
+        subprocess.run(command, env=shell.environ | environ, stdout=theirs, check=True)
+        assert (b"\x1b[" in os.read(ours, 4096)) == there
+    os.close(theirs)
+    os.close(ours)
+
+
+def test_a_token_is_never_shown(sharing: Callable[..., Server], tmp_path: Path) -> None:
+    server = sharing(auth="required")
+    shell = Shell(tmp_path, server.address)
+    for protocol in ("grpc", "connect"):
+        ran = shell("hello", "--wire", "--protocol", protocol, CONEXIONES_TOKEN=server.token)
+        assert b"authorization: Bearer (hidden)" in ran.stdout
+        assert server.token[4:12] not in ran.stdout.decode()
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "grpc-web", "connect"])

@@ -173,6 +173,10 @@ def test_secrets_are_hidden_with_their_bytes_and_those_of_what_they_are_in() -> 
         (name,) = found.fields
         assert name.value == "Bearer cnx_(hidden)"
         assert name.raw == b""
+    jwt = f"eyJ{'a' * 30}.eyJ{'b' * 30}.{'c' * 30}"
+    for data in (GetUserRequest(name=f"Bearer {jwt}").SerializeToString(), every(a_bytes=jwt.encode())):
+        assert jwt[6:20] not in repr(read(data))
+        assert b"aaaa".hex() not in repr(read(data))
     within = every(inner={"a_string": secret, "a_bytes": secret.encode()})
     for kind in (contract().message("Every"), None):
         found = Reader(contract()).read(within, kind)

@@ -54,7 +54,7 @@ def test_a_call_with_one_message_each_way(shared: Server, somebody: str) -> None
     ended = [event.sent for event in events if "END_STREAM" in event.part.flags]
     assert ended == [True, False]
     assert [event.at for event in events] == sorted(event.at for event in events)
-    assert {event.sent for event in events if event.part.kind == "CLOSED"} == {True, False}
+    assert of(events, "CLOSED", sent=True)
 
 
 def test_an_error_and_its_details(shared: Server) -> None:

@@ -110,10 +110,8 @@ def _is_file(path: Path) -> bool:
 
 def _show(parts: "Iterable[tuple[int, Part]]", *, as_json: bool) -> str:
     """Prints the parts. Gives what is wrong with the first that is wrong."""
-    import json
-
     from conexiones.wire.events import problem_of
-    from conexiones.wire.json_lines import part_object
+    from conexiones.wire.json_lines import one_line, part_object
     from conexiones.wire.text import Timeline, coloured, uncoloured
 
     timeline = Timeline(coloured if colours() else uncoloured)
@@ -122,7 +120,7 @@ def _show(parts: "Iterable[tuple[int, Part]]", *, as_json: bool) -> str:
         problem = problem or problem_of(part)
         if as_json:
             found = {"wire": part.kind} | ({"stream": stream} if stream else {}) | part_object(part)
-            click.echo(json.dumps(found, ensure_ascii=False))
+            click.echo(one_line(found))
         else:
             click.echo("\n".join(timeline.part(part, stream)), color=True)
     return problem

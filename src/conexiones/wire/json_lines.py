@@ -4,13 +4,21 @@ import json
 from typing import Any
 
 from conexiones.wire.events import Event, Field, Fields, Header, Message, Part, Value
+from conexiones.wire.text import ACTIVE
 
 _SAFE = 1 << 53
 """Numbers from here on are written as texts: JavaScript would round them."""
 
 
 def json_line(event: Event) -> str:
-    return json.dumps(event_object(event), ensure_ascii=False, allow_nan=False)
+    """The event on one line."""
+    return one_line(event_object(event))
+
+
+def one_line(found: dict[str, Any]) -> str:
+    """As JSON on one line, in which what would act on a terminal is an escape."""
+    text = json.dumps(found, ensure_ascii=False, allow_nan=False)
+    return ACTIVE.sub(lambda one: f"\\u{ord(one[0]):04x}", text)
 
 
 def event_object(event: Event) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from conexiones.wire.http1 import Http1
 from conexiones.wire.http2 import Http2
 
 Tell = Callable[[Event], None]
+BOTH = 2
+"""The sides of a connection."""
 
 
 class Recorder:
@@ -39,9 +41,13 @@ class Recorder:
 
     def closed(self, connection: int, sent: bool) -> None:
         """The client, or the server, has closed its side."""
-        for stream, part in self._connections[connection].end(sent):
+        one = self._connections[connection]
+        for stream, part in one.end(sent):
             self._say(connection, sent, stream, part)
         self._say(connection, sent, 0, Part(kind="CLOSED"))
+        one.closed += 1
+        if one.closed == BOTH:
+            del self._connections[connection]
 
     def _say(self, connection: int, sent: bool, stream: int, part: Part) -> None:
         at = time.monotonic() - self._begun
@@ -55,6 +61,8 @@ class _Connection:
         self._contract = contract
         self._begin = {True: b"", False: b""}
         self._speaks: Http1 | Http2 | None = None
+        self.closed = 0
+        """Sides that are closed."""
 
     def feed(self, sent: bool, data: bytes) -> Iterator[tuple[int, Part]]:
         if self._speaks is not None:

@@ -18,7 +18,7 @@ _MAX_DEPTH = 10
 """Messages within messages that are indented."""
 
 # What would act on a terminal, or on the direction of the text.
-_ACTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+ACTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _COLOURS = {"sent": "36", "received": "33", "kind": "1", "soft": "2", "problem": "31"}
 
 Paint = Callable[[str, str], str]
@@ -35,7 +35,7 @@ def uncoloured(text: str, colour: str) -> str:
 
 def plain(text: str) -> str:
     """A text of somebody else: what would act on a terminal is shown as an escape."""
-    return _ACTIVE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return ACTIVE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class Timeline:

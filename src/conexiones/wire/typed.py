@@ -14,7 +14,7 @@ _PAIRS = r"((?:[0-9a-f]{2}){1,2}(?: {1,2}(?:[0-9a-f]{2}){1,2}){0,15})"
 _DUMP = re.compile(rf"[0-9a-f]+: +{_PAIRS}(?: {{2,}}.*)?|[0-9a-f]+ +{_PAIRS} *\|.*", re.IGNORECASE)
 _OFFSET = re.compile(r"[0-9a-fA-F]{7,16}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}(?:[A-Za-z0-9+/_-]+={0,2})*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/][A-Za-z0-9+/=]*")
 
 
 def data_of(given: bytes, encoding: str = "auto", *, typed: bool = False) -> bytes:
