@@ -126,7 +126,7 @@ def _add(pool: DescriptorPool, files: Sequence[FileDescriptorProto]) -> None:
         ready = [file for file in waiting.values() if added.issuperset(set(file.dependency))]
         if not ready:
             missing = {name for file in waiting.values() for name in file.dependency} - added - waiting.keys()
-            raise TypeError(f"it imports {', '.join(sorted(missing)) or 'itself'}")
+            raise TypeError(f"it imports {', '.join(sorted(map(str, missing))) or 'itself'}")
         for file in ready:
             pool.Add(file)
             added.add(file.name)

@@ -147,14 +147,15 @@ class Reader:
 
     def _guessed(self, view: memoryview, size: int, depth: int) -> Field:
         """A field of which only the wire type is known: a text, a message or bytes, whatever it can be."""
-        if size and depth < MAX_DEPTH and len(view) == size and (text := _printable(view)) is None:
-            room = self._room
-            inner = self._fields(view, size, None, depth + 1)
-            if not inner.problem and not inner.left:
-                return Field(number=0, type="message?", size=size, inner=inner)
-            self._room = room
-        elif size and len(view) == size and text is not None:
-            return _text(view, size, "string?")
+        if size and len(view) == size:
+            if _printable(view):
+                return _text(view, size, "string?")
+            if depth < MAX_DEPTH:
+                room = self._room
+                inner = self._fields(view, size, None, depth + 1)
+                if not inner.problem and not inner.left:
+                    return Field(number=0, type="message?", size=size, inner=inner)
+                self._room = room
         return _bytes(view, size, "bytes?")
 
     def _group(
@@ -283,15 +284,15 @@ def _hides(field: Field) -> bool:
     )
 
 
-def _printable(view: memoryview) -> str | None:
-    """The text, if it is one that people can read."""
+def _printable(view: memoryview) -> bool:
+    """Whether it is a text that people can read."""
     if len(view) > MAX_TEXT:
-        return None
+        return False
     try:
         text = str(view, "utf-8")
     except UnicodeDecodeError:
-        return None
-    return text if all(one.isprintable() or one in "\n\r\t" for one in text) else None
+        return False
+    return all(one.isprintable() or one in "\n\r\t" for one in text)
 
 
 def _meaning(name: str, inner: Fields) -> str:
