@@ -259,6 +259,7 @@ def test_a_contract_of_ones_own(shell: Shell) -> None:
         (("--proto", "bad.proto"), "cannot be compiled: "),
         (("--proto", "/dev/null"), "/dev/null has no message."),
         (("--message", "Nothing"), "The contract has no message 'Nothing'."),
+        (("--message", "user.GetUserRequset"), "Near it are user.GetUserRequest, "),
     ):
         (line,) = said(shell("wire", "decode", "0801", *arguments, status=1))
         assert says in line

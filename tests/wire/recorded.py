@@ -25,9 +25,11 @@ async def recording(address: str, events: list[Event]) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-def record(address: str, call: Callable[[grpc.aio.Channel], Awaitable[Any]]) -> list[Event]:
-    """What goes over the wire during a call of gRPC. Nothing of it may be wrong."""
-    events: list[Event] = []
+def record(
+    address: str, call: Callable[[grpc.aio.Channel], Awaitable[Any]], into: list[Event] | None = None
+) -> list[Event]:
+    """What goes over the wire during a call of gRPC. Nothing of it may be wrong. `into` has it meanwhile."""
+    events: list[Event] = [] if into is None else into
 
     async def made() -> None:
         options = [("grpc.default_authority", address), ("grpc.use_local_subchannel_pool", 1)]

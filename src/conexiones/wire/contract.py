@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
@@ -87,12 +88,12 @@ class Contract:
         found = [one for one in self._names if one == name] or [
             one for one in self._names if one.endswith(f".{name}")
         ]
-        if len(found) != 1:
-            some = ", ".join(sorted(found or self._names)[:8])
-            why = "more than one message" if found else "no message"
-            raise Undecodable(
-                f"The contract has {why} {name!r}. Such are: {some}, …" if some else "It has none."
-            )
+        if len(found) > 1:
+            raise Undecodable(f"{name!r} may be any of {', '.join(sorted(found)[:8])}.")
+        if not found:
+            near = get_close_matches(name, self._names, 3, 0.4)
+            hint = f" Near it are {', '.join(near)}." if near else ""
+            raise Undecodable(f"The contract has no message {name!r}.{hint}")
         return self._pool.FindMessageTypeByName(found[0])
 
     def known(self, name: str) -> Descriptor | None:

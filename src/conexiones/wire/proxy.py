@@ -13,7 +13,7 @@ from conexiones.wire.recorder import Recorder
 
 PIECE_BYTES = 64 << 10
 CONNECT_SECONDS = 10.0
-END_SECONDS = 1.0
+END_SECONDS = 0.25
 """How long the end of a recording waits for the client's last bytes, such as its GOAWAY."""
 _MAX_PATH_BYTES = 90
 """A socket has room for 108, some of which is for its name."""

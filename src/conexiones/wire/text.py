@@ -189,7 +189,8 @@ def _simple(value: Value) -> str:
 def _raw(field: Field) -> str:
     """The bytes of a field; of a message only its tag and its length."""
     if field.inner is not None and field.size is not None:
-        return f"{field.raw[: field.length - field.size].hex(' ')} …"
+        head = field.raw[: field.length - field.size].hex(" ")
+        return f"{head} …" if field.size else head
     if field.length <= _SHOWN_BYTES + 4:
         return field.raw.hex(" ")
     return f"{field.raw[:_SHOWN_BYTES].hex(' ')} … {field.length:,} bytes"
