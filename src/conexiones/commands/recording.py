@@ -138,6 +138,8 @@ def _unreachable(options: "Options", error: Exception) -> Exception:
         why = "its host is not known"
     elif isinstance(error, TimeoutError):
         why = "nothing came"
+    elif isinstance(error, BrokenPipeError | ConnectionResetError) and options.encrypted and not options.cert:
+        why = "CERTIFICATE_REQUIRED"  # the server hung up before it was heard
     elif found := re.search(r"Errno (\d+)", why):
         why = os.strerror(int(found[1]))
     return Unreachable(address=options.address, why=plainly(why, options.cert, options.key))
