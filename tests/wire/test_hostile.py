@@ -202,3 +202,16 @@ def test_what_acts_on_a_terminal_is_shown_as_an_escape() -> None:
     (part,) = shown(data, "protobuf")
     lines = list(Timeline().part(part, 0))
     assert any('"\\x1b[2J\\u202eAna\\r"' in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *("[]", "1", '{"error": 1}', '{"details": 1}', "[" * 100_000, '{"a":' * 20_000),
+        '{"details": [1, {}, {"type": 1, "value": "\u00e9"}]}',
+        '{"error": {"details": [{"type": "\\ud800", "value": "AA"}]}}',
+    ],
+)
+def test_details_that_are_none(told: str) -> None:
+    for data in (envelope(told.encode(), 2), envelope(ANA) + envelope(told.encode(), 2)):
+        assert [part.details for part in shown(data, "connect") if part.kind == "END"] == [()]

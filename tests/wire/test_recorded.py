@@ -179,6 +179,10 @@ def test_an_error_over_http_1(shared: Server, protocol: str) -> None:
 
     events = record_http1(shared.address, call)
     assert "INVALID_ARGUMENT" in repr(events) or "invalid_argument" in repr(events)
+    last = [event.part for event in events if event.part.details or event.part.message][-1]
+    shown = last.details if protocol.startswith("connect") else last.message
+    for name in ("google.rpc.ErrorInfo", "google.rpc.LocalizedMessage", "EMPTY_NAME"):
+        assert name in repr(shown)
 
 
 class Local(HTTPConnection):

@@ -4,12 +4,13 @@ import base64
 import binascii
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from google.protobuf.descriptor import Descriptor
 
 from conexiones.wire.contract import Contract
+from conexiones.wire.details import of_connect, of_trailers
 from conexiones.wire.events import KEPT_BYTES, MAX_HEADER_BYTES, MAX_TEXT, Header, Message, Part
 from conexiones.wire.headers import noted
 from conexiones.wire.protobuf import Reader
@@ -184,9 +185,9 @@ class Body:
     def _end(self, flags: int, data: bytes) -> Part:
         """How a stream ends: for Connect in JSON, for gRPC-Web in lines of headers."""
         if flags & CONNECT_END:
-            return Part(kind="END", message=_json(data))
+            return Part(kind="END", message=_json(data), details=of_connect(data, self._contract))
         headers = _trailers(data)
-        return Part(kind="END", headers=headers, message=status_details(headers, self._contract))
+        return Part(kind="END", headers=headers, message=of_trailers(headers, self._contract))
 
     def _whole(self) -> list[Part]:
         """The message that is the whole body."""
@@ -199,7 +200,8 @@ class Body:
         if compressed:
             data, total, problem = self._decompressed(data, total)
         if self._form.error:
-            return [Part(kind="END", length=one.passed, facts=facts, message=_json(data), problem=problem)]
+            part = self._end(CONNECT_END, data)
+            return [replace(part, length=one.passed, facts=facts, problem=problem)]
         message = None if problem else self._message(data, total)
         return [Part(kind="MESSAGE", length=one.passed, facts=facts, message=message, problem=problem)]
 
@@ -244,16 +246,3 @@ def _trailers(data: bytes) -> tuple[Header, ...]:
     lines = data[:MAX_HEADER_BYTES].decode("utf-8", errors="replace").split("\r\n")
     pairs = (line.partition(":") for line in lines if line)
     return tuple(shown(noted(name.strip(), value.strip())) for name, _, value in pairs)
-
-
-def status_details(headers: Iterable[Header], contract: Contract) -> Message | None:
-    """The google.rpc.Status among trailers; None if there is none."""
-    value = next((one.value for one in headers if one.name == "grpc-status-details-bin"), "")
-    kind = contract.known("google.rpc.Status")
-    if not value or kind is None:
-        return None
-    try:
-        data = base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
-    except binascii.Error:
-        return None
-    return Message(type=kind.full_name, fields=Reader(contract).read(data, kind))

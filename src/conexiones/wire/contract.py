@@ -100,7 +100,7 @@ class Contract:
         """The message with this full name; None if the contract does not have it."""
         try:
             return self._pool.FindMessageTypeByName(name)
-        except KeyError:
+        except (KeyError, TypeError):  # the latter for what is no text
             return None
 
     def method(self, path: str) -> Method | None:
@@ -108,7 +108,7 @@ class Contract:
         service, _, name = path.partition("?")[0].lstrip("/").rpartition("/")
         try:
             found = self._pool.FindServiceByName(service).methods_by_name[name]
-        except KeyError:
+        except (KeyError, TypeError):
             return None
         return Method(found.input_type, found.output_type)
 

@@ -83,6 +83,7 @@ class Part:
         BODY, CHUNK and TRAILERS; MESSAGE, END (how a stream of gRPC-Web or Connect ends), OPEN, CLOSED and
         BROKEN.
     length: bytes of the frame's content, or of the message, without their prefix.
+    details: of an error of Connect, whose JSON has them in base64.
     """
 
     kind: str
@@ -91,6 +92,7 @@ class Part:
     facts: Mapping[str, int | str | bool] = field(default_factory=dict)
     headers: tuple[Header, ...] = ()
     message: Message | None = None
+    details: tuple[Message, ...] = ()
     problem: str = ""
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from google.protobuf.descriptor import Descriptor
 
-from conexiones.wire.bodies import Body, form_of, status_details
+from conexiones.wire.bodies import Body, form_of
 from conexiones.wire.contract import Contract
+from conexiones.wire.details import of_trailers
 from conexiones.wire.events import MAX_HEADER_BYTES, Header, Part
 from conexiones.wire.headers import noted
 from conexiones.wire.redaction import shown, without
@@ -110,7 +111,7 @@ class Http1:
                 length=length,
                 facts={"line": line},
                 headers=tuple(map(shown, headers)),
-                message=status_details(headers, self._contract),
+                message=of_trailers(headers, self._contract),
             ),
         )
         if sent:
@@ -196,7 +197,7 @@ class Http1:
             headers = _headers(lines)
             length = sum(map(len, lines)) + 2 * len(lines) + 2
             yield side.number, Part(kind="CHUNK", facts={"line": "0"})
-            message = status_details(headers, self._contract)
+            message = of_trailers(headers, self._contract)
             yield (
                 side.number,
                 Part(kind="TRAILERS", length=length, headers=tuple(map(shown, headers)), message=message),

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 import hpack
 from google.protobuf.descriptor import Descriptor
 
-from conexiones.wire.bodies import Body, form_of, status_details
+from conexiones.wire.bodies import Body, form_of
 from conexiones.wire.contract import Contract
+from conexiones.wire.details import of_trailers
 from conexiones.wire.events import MAX_HEADER_BYTES, Header, Part
 from conexiones.wire.frames import (
     CONTINUATION,
@@ -154,7 +155,7 @@ class Http2:
         first = sent not in stream.bodies
         values = {one.name: one.value for one in headers}
         part = frame.part({"role": _role(sent, values, first=first)})
-        message = status_details(headers, self._contract)
+        message = of_trailers(headers, self._contract)
         yield frame.stream, replace(part, headers=tuple(map(shown, headers)), message=message)
         if first and not values.get(":status", "").startswith("1"):
             self._begin(stream, sent, values)

@@ -38,6 +38,8 @@ def part_object(part: Part) -> dict[str, Any]:
         found["headers"] = [_header(header) for header in part.headers]
     if part.message is not None:
         found["message"] = _message(part.message)
+    if part.details:
+        found["details"] = [_message(detail) for detail in part.details]
     if part.problem:
         found["problem"] = part.problem
     return found

@@ -82,6 +82,9 @@ class Timeline:
             yield from self._header(header)
         if part.message is not None:
             yield from self._message(part.message)
+        for detail in part.details:
+            yield detail.type
+            yield from (f"  {row}" for row in self._message(detail))
         if part.problem:
             yield from self._problem(part.problem)
 
