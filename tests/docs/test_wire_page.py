@@ -17,7 +17,7 @@ OUTPUTS = re.findall(r"```\n((?:MESSAGE|      ms).*?)```", PAGE, re.DOTALL)
 def test_its_commands_run(shared: Server, tmp_path) -> None:
     for program in ("curl", "jq"):
         need(program, f"apt install {program}")
-    (tmp_path / "request.bin").write_bytes(envelope(GetUserRequest(name="Ana").SerializeToString()))
+    (tmp_path / "request.bin").write_bytes(envelope(GetUserRequest(name="Eva").SerializeToString()))
     shell = Shell(tmp_path, shared.address)
     ran = [shell.bash(block.replace("localhost:50051", shared.address)) for block in SHELL]
     call, _, programs, bytes_, replies = (one.stdout.decode() for one in ran)
@@ -27,6 +27,6 @@ def test_its_commands_run(shared: Server, tmp_path) -> None:
         # Times, lengths of headers and versions differ.
         if not re.search(r"\d [→←]| \(|date|authority|user-agent", line):
             assert line in shown, line
-    assert '["name","Ana","0a03416e61"]' in programs
+    assert '["name","Eva","0a03457661"]' in programs
     assert bytes_ == fields
     assert "grpc-status:0" in replies or "grpc-status: 0  (OK)" in replies
