@@ -123,6 +123,9 @@ LABELS: dict[str, Callable[[str], object]] = {
         "OK STOPPED ERROR PIXELS SECONDS MEMORY CORRUPT CRASH UNSUPPORTED"
         " READY REJECTED FAILED CANCELLED EXPIRED"
     ),
+    "commit": lambda value: re.fullmatch(r"[0-9a-f]*", value),
+    "schema": str.isdecimal,
+    "version": lambda value: re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+[a-z0-9.+]*", value),
     "part": words("catalog segments blobs uploads"),
     "pool": words("prompt background"),
     "process": words("supervisor server writer decoder"),

@@ -20,7 +20,6 @@ from conexiones.adapters.catalog.sqlite import charges, room, transactions
 from conexiones.adapters.catalog.sqlite.commits import Commits
 from conexiones.adapters.catalog.sqlite.file import connect
 from conexiones.adapters.catalog.sqlite.interruptible import Interruptible
-from conexiones.adapters.catalog.sqlite.migrations import newest
 from conexiones.adapters.catalog.sqlite.recent_images import IMAGES, RecentImages
 from conexiones.adapters.catalog.sqlite.search import Wanted
 from conexiones.adapters.system.disk import storage_error
@@ -75,9 +74,6 @@ class SqliteCatalog:
         self._recent = RecentImages(recent)
         self._turns = Turns(READERS, each=READERS - 1)
         observe_places(metrics, "catalog_reads", self._turns)
-        metrics.observe(
-            "conexiones.schema.version", "{version}", "The version of the catalog's tables.", newest
-        )
         self._open = False
         self.writer = WriterClient(Commits, path, metrics=metrics)
         self.writer.on_commit = self._committed
