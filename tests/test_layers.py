@@ -97,6 +97,9 @@ ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
+# What the catalogs share. None knows another.
+CATALOG_RULES = {f"adapters.catalog.{name}" for name in ("credential_rows", "division", "folding")}
+
 # The same of the rooms within rooms. A kind of adapter knows no other kind: what several need is in
 # adapters.system and adapters.writer, and app.py gives the rest to each.
 ROOMS |= {
@@ -104,8 +107,9 @@ ROOMS |= {
     "adapters.audit": {"ports"},
     "adapters.system": {"local_servers", "metrics", "shares", "whole"},
     "adapters.writer": {"adapters.system", "metrics", "shares", "whole"},
-    "adapters.catalog": set(),
+    "adapters.catalog": {"ports", "principals"},
     "adapters.catalog.sqlite": {
+        *CATALOG_RULES,
         "adapters.system",
         "adapters.writer",
         "metrics",
