@@ -118,6 +118,7 @@ ROOMS |= {
         "shares",
         "whole",
     },
+    "adapters.catalog.postgres": {*CATALOG_RULES, "adapters.system", "metrics", "ports", "shares", "whole"},
     "adapters.blobs": set(),
     "adapters.blobs.local": {
         "adapters.system",
@@ -144,6 +145,7 @@ FOREIGN: dict[str, set[str]] = {
     "sqlite3": {"adapters.catalog.sqlite", "adapters.blobs.local", "adapters.system"},
     "opentelemetry": {"adapters.telemetry"},
     "prometheus_client": {"transport.process"},
+    "asyncpg": {"adapters.catalog.postgres"},
     "pyvips": {"adapters.decoder", "doctor"},
     "PIL": {"adapters.decoder", "doctor"},
     "pi_heif": {"doctor"},

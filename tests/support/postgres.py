@@ -1,0 +1,151 @@
+"""PostgreSQL as the tests start it: Debian's, as a normal user, on a socket in a folder of its own."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+import psutil
+import pytest
+
+_CONFIGURATION = """
+listen_addresses = ''
+max_connections = 80
+shared_buffers = 32MB
+max_wal_senders = 0
+wal_level = minimal
+"""
+
+_schemas = count(1)
+
+
+class Engine:
+    """A server whose data are in `folder`. Each schema of it is the database of one catalog."""
+
+    def __init__(self, folder: Path, binaries: Path, user: str | None) -> None:
+        self.folder = folder
+        self._binaries = binaries
+        self._user = user
+        self._data = folder / "data"
+        self._old: list[str] = []
+
+    def create(self, *, fsync: bool) -> None:
+        flags = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions", "-N"]
+        self._run("initdb", "-D", str(self._data), *flags)
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.write(f"{_CONFIGURATION}fsync = {'on' if fsync else 'off'}\n")
+            file.write(f"unix_socket_directories = '{self.folder}'\n")
+
+    def start(self) -> None:
+        self._run("pg_ctl", "-D", str(self._data), "-l", str(self.folder / "log"), "-w", "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._run("pg_ctl", "-D", str(self._data), "-m", mode, "-w", "stop")
+
+    @property
+    def pid(self) -> int:
+        return int((self._data / "postmaster.pid").read_text().splitlines()[0])
+
+    def processes(self) -> list[psutil.Process]:
+        with suppress(FileNotFoundError, psutil.NoSuchProcess):
+            postmaster = psutil.Process(self.pid)
+            return [postmaster, *postmaster.children()]
+        return []
+
+    def kill(self) -> None:
+        """kill -9 of all its processes."""
+        processes = self.processes()
+        self._signal(processes, signal.SIGKILL)
+        psutil.wait_procs(processes)
+
+    def freeze(self) -> None:
+        self._signal(self.processes(), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(self.processes(), signal.SIGCONT)
+
+    def url(self, database: str = "postgres", *, user: str = "postgres", **options: str) -> str:
+        more = "".join(f"&{name}={value}" for name, value in options.items())
+        return f"postgresql://{user}@/{database}?host={self.folder}{more}"
+
+    def schema(self) -> str:
+        """The URL of an empty schema. Those that it has given before go."""
+        name = f"test_{next(_schemas)}"
+        drop = "".join(f"DROP SCHEMA {old} CASCADE;" for old in self._old)
+        self._old = [name]
+        self.sql(f"{drop} CREATE SCHEMA {name};")
+        return self.url(search_path=name)
+
+    def sql(self, statements: str, *, url: str = "") -> str:
+        """What psql prints, one row a line."""
+        # libpq does not know search_path as a part of the URL.
+        place, _, path = (url or self.url()).partition("&search_path=")
+        command = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", place]
+        text = f"SET search_path = {path}; {statements}" if path else statements
+        return subprocess.run(command, input=text, text=True, check=True, capture_output=True).stdout.strip()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        """As a normal user, since initdb and postgres refuse root."""
+        done = subprocess.run(
+            [str(self._binaries / program), *arguments],
+            user=self._user,
+            group=None if self._user is None else pwd.getpwnam(self._user).pw_gid,
+            extra_groups=None if self._user is None else [],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
+            stderr=subprocess.STDOUT if program == "initdb" else subprocess.DEVNULL,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stdout}")
+
+    @staticmethod
+    def _signal(processes: list[psutil.Process], number: int) -> None:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+def binaries() -> Path:
+    """Where initdb is. Skips the test if PostgreSQL is not installed, or fails it in CI."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if not found and (on_path := shutil.which("initdb")):
+        found = [Path(on_path)]
+    if not found:
+        refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        refuse("PostgreSQL is not installed: apt-get install postgresql")
+    return found[-1].parent
+
+
+@contextmanager
+def running(*, fsync: bool = False) -> Iterator[Engine]:
+    """A server that is gone afterwards. Without fsync it keeps what its processes, but not what the machine
+    survives."""
+    at = binaries()
+    user = None
+    if os.geteuid() == 0:
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        user = "postgres" if "postgres" in names else "nobody"
+    folder = Path(tempfile.mkdtemp(prefix="conexiones-pg-"))
+    try:
+        if user:
+            shutil.chown(folder, user)
+            folder.chmod(0o700)
+        engine = Engine(folder, at, user)
+        engine.create(fsync=fsync)
+        engine.start()
+        try:
+            yield engine
+        finally:
+            engine.thaw()
+            engine.kill()
+    finally:
+        shutil.rmtree(folder)
