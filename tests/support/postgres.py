@@ -6,13 +6,17 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+
+from tests.support.waiting import DEADLINE
 
 _CONFIGURATION = """
 listen_addresses = ''
@@ -74,6 +78,12 @@ class Engine:
         more = "".join(f"&{name}={value}" for name, value in options.items())
         return f"postgresql://{user}@/{database}?host={self.folder}{more}"
 
+    def database(self) -> str:
+        """The name of an empty database."""
+        name = f"test_{next(_schemas)}"
+        self.sql(f"CREATE DATABASE {name}")
+        return name
+
     def schema(self) -> str:
         """The URL of an empty schema. Those that it has given before go."""
         name = f"test_{next(_schemas)}"
@@ -90,13 +100,16 @@ class Engine:
         text = f"SET search_path = {path}; {statements}" if path else statements
         return subprocess.run(command, input=text, text=True, check=True, capture_output=True).stdout.strip()
 
+    def as_user(self) -> dict[str, Any]:
+        """How a program is started as the normal user: initdb and others refuse root."""
+        if self._user is None:
+            return {}
+        return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []}
+
     def _run(self, program: str, *arguments: str) -> None:
-        """As a normal user, since initdb and postgres refuse root."""
         done = subprocess.run(
             [str(self._binaries / program), *arguments],
-            user=self._user,
-            group=None if self._user is None else pwd.getpwnam(self._user).pw_gid,
-            extra_groups=None if self._user is None else [],
+            **self.as_user(),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
@@ -149,3 +162,45 @@ def running(*, fsync: bool = False) -> Iterator[Engine]:
             engine.kill()
     finally:
         shutil.rmtree(folder)
+
+
+_POOLER = """
+[databases]
+* = host={folder} port=5432 user=postgres
+[pgbouncer]
+listen_addr =
+listen_port = 6432
+unix_socket_dir = {folder}/pooler
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+max_client_conn = 100
+logfile = {folder}/pooler/log
+"""
+
+
+@contextmanager
+def pooler(engine: Engine) -> Iterator[Callable[[str], str]]:
+    """PgBouncer in transaction mode before the server. Gives a function from the name of a database to its
+    URL there."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        refuse("PgBouncer is not installed: apt-get install pgbouncer")
+    folder = engine.folder / "pooler"
+    folder.mkdir()
+    (folder / "ini").write_text(_POOLER.format(folder=engine.folder))
+    if user := engine.as_user().get("user"):
+        shutil.chown(folder, user)
+        shutil.chown(folder / "ini", user)
+    process = subprocess.Popen(
+        [str(program), "-q", str(folder / "ini")], stderr=subprocess.DEVNULL, **engine.as_user()
+    )
+    try:
+        end = time.monotonic() + DEADLINE
+        while not (folder / ".s.PGSQL.6432").exists() and time.monotonic() < end:
+            time.sleep(0.01)  # nothing announces it
+        yield lambda name: f"postgresql://postgres@/{name}?host={folder}&port=6432"
+    finally:
+        process.kill()
+        process.wait()
