@@ -1,7 +1,7 @@
 """Where the database is, as an operator names it, and what is wrong where it cannot be used."""
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import asyncpg  # type: ignore[import-untyped]  # see failures.py
 
@@ -34,6 +34,21 @@ class Address:
             sound = False
         if not sound:
             raise ValueError(NOT_UNDERSTOOD)
+
+    @property
+    def hosts(self) -> list[str]:
+        """A URL for each host that is named, separated by commas."""
+        parts = urlsplit(self.url)
+        login, at, hosts = parts.netloc.rpartition("@")
+        if "," in hosts:
+            return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(",")]
+        query = parse_qsl(parts.query)
+        named = dict(query).get("host", "")
+        if "," not in named:
+            return [self.url]
+        others = [(name, value) for name, value in query if name != "host"]
+        queries = (urlencode([*others, ("host", host)]) for host in named.split(","))
+        return [parts._replace(query=query).geturl() for query in queries]
 
     def __str__(self) -> str:
         """The URL without its password and its options, to be shown."""

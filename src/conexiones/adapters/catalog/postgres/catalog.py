@@ -77,7 +77,9 @@ class PostgresCatalog:
                 connection.terminate()
                 raise
         except Exception as error:
-            sentence = refusal(error.__cause__ or error, self._address)
+            # What closed a connection says more than that it was lost.
+            causes = [cause for cause in (error.__cause__, error) if cause is not None]
+            sentence = next(filter(None, (refusal(cause, self._address) for cause in causes)), None)
             if sentence is None:
                 raise
             raise ValueError(sentence) from error

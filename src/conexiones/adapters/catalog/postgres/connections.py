@@ -6,7 +6,7 @@ ConnectionLost at once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -56,18 +56,41 @@ class Connection(Protocol):
 
 
 async def connect(address: Address, *, seconds: float) -> Connection:
-    """A connection to a server that takes writes. Raises what the driver does; TimeoutError in time."""
+    """A connection to a server that takes writes: of several hosts, to the first that does. Raises what the
+    driver does; TimeoutError in time."""
+    attempts = [_connect(url, address.pooled, seconds) for url in address.hosts]
+    return await attempts[0] if len(attempts) == 1 else await _first(attempts)
+
+
+async def _first(attempts: list[Coroutine[None, None, Connection]]) -> Connection:
+    """The first connection of attempts at once. Whatever else comes of them is closed."""
+    tasks = [asyncio.create_task(attempt) for attempt in attempts]
+    waiting, first = set(tasks), None
+    try:
+        while waiting and first is None:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            first = next((task for task in done if not task.exception()), None)
+        return (first or tasks[-1]).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task, made in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
+            if task is not first and not isinstance(made, BaseException):
+                made.terminate()
+
+
+async def _connect(url: str, pooled: bool, seconds: float) -> Connection:
     settings = {"application_name": "conexiones"}
-    if not address.pooled:
+    if not pooled:
         settings["client_connection_check_interval"] = f"{LOOK_SECONDS}s"
     async with asyncio.timeout(seconds):
         connection: Connection = await asyncpg.connect(
-            address.url,
+            url,
             timeout=seconds,
             server_settings=settings,
             target_session_attrs="read-write",
             # Behind a pooler, what one transaction has prepared the next one does not find.
-            statement_cache_size=0 if address.pooled else 512,
+            statement_cache_size=0 if pooled else 512,
         )
         try:
             await connection.set_type_codec(  # type: ignore[attr-defined]  # not needed elsewhere
