@@ -30,13 +30,13 @@ _schemas = count(1)
 
 
 class Engine:
-    """A server whose data are in `folder`. Each schema of it is the database of one catalog."""
+    """A server whose socket is in `folder`. Each schema of it is the database of one catalog."""
 
-    def __init__(self, folder: Path, binaries: Path, user: str | None) -> None:
+    def __init__(self, folder: Path, data: Path, binaries: Path, user: str | None) -> None:
         self.folder = folder
         self._binaries = binaries
         self._user = user
-        self._data = folder / "data"
+        self._data = data
         self._old: list[str] = []
 
     def create(self, *, fsync: bool) -> None:
@@ -139,9 +139,9 @@ def binaries() -> Path:
 
 
 @contextmanager
-def running(*, fsync: bool = False) -> Iterator[Engine]:
+def running(*, fsync: bool = False, disk: Path | None = None) -> Iterator[Engine]:
     """A server that is gone afterwards. Without fsync it keeps what its processes, but not what the machine
-    survives."""
+    survives. Its data are in an empty folder on `disk`, if one is named."""
     at = binaries()
     user = None
     if os.geteuid() == 0:
@@ -149,10 +149,11 @@ def running(*, fsync: bool = False) -> Iterator[Engine]:
         user = "postgres" if "postgres" in names else "nobody"
     folder = Path(tempfile.mkdtemp(prefix="conexiones-pg-"))
     try:
-        if user:
-            shutil.chown(folder, user)
-            folder.chmod(0o700)
-        engine = Engine(folder, at, user)
+        for own in (folder, *filter(None, [disk])):
+            if user:
+                shutil.chown(own, user)
+            own.chmod(0o700)
+        engine = Engine(folder, (disk or folder) / "data", at, user)
         engine.create(fsync=fsync)
         engine.start()
         try:
