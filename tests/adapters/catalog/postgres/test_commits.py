@@ -1,6 +1,7 @@
 """What becomes of a group of writes of which one cannot be done, and of a commit that nobody answers."""
 
 import asyncio
+import random
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from conexiones.adapters.catalog.postgres.connections import Patience
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.catalog.postgres.cutting import Cut, Way
+from tests.adapters.catalog.postgres.load import Load, check
 from tests.support.postgres import Engine
 
 Make = Callable[..., ImageRecord]
@@ -146,6 +148,28 @@ async def test_while_an_outcome_is_unknown_nobody_is_told_anything_else(
     assert (await cut_off.get_upload("u")).state == ("READY" if done else "OPEN")
     await cut_off.add_image(image("2"))
     assert (await cut_off.counts()).images == 1 + done
+
+
+async def test_commits_that_are_lost_at_any_moment_are_whole(
+    cut_off: PostgresCatalog, way: Way, image: Make
+) -> None:
+    rng = random.Random(5)
+    load = Load(cut_off, image)
+    for _ in range(30):
+        await load.goes_on()
+        for _ in range(rng.randrange(200)):
+            await asyncio.sleep(0)
+        match rng.randrange(3):
+            case 0:
+                way.break_all()
+            case 1:
+                way.cut = "before the commit"
+            case _:
+                way.cut = "after the commit"
+    await load.goes_on()
+    await load.end()
+    await check(cut_off, load)
+    assert len(load.failed) < len(load.stored) / 10, "what is found out is no failure"
 
 
 async def test_connections_that_were_lost_are_made_again_without_an_error(
