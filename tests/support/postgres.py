@@ -22,9 +22,11 @@ _CONFIGURATION = """
 listen_addresses = ''
 max_connections = 80
 shared_buffers = 32MB
-max_wal_senders = 0
-wal_level = minimal
 """
+
+_ALONE = "max_wal_senders = 0\nwal_level = minimal\n"
+_FOLLOWED = "synchronous_standby_names = '*'\n"
+"""Of a server that acknowledges what its standby has, too."""
 
 _schemas = count(1)
 
@@ -39,12 +41,25 @@ class Engine:
         self._data = data
         self._old: list[str] = []
 
-    def create(self, *, fsync: bool) -> None:
+    def create(self, *, fsync: bool, followed: bool = False) -> None:
         flags = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions", "-N"]
         self._run("initdb", "-D", str(self._data), *flags)
         with (self._data / "postgresql.conf").open("a") as file:
             file.write(f"{_CONFIGURATION}fsync = {'on' if fsync else 'off'}\n")
             file.write(f"unix_socket_directories = '{self.folder}'\n")
+            file.write(_FOLLOWED if followed else _ALONE)
+
+    def follow(self, primary: "Engine") -> None:
+        """Becomes the standby of another server."""
+        source = f"host={primary.folder} user=postgres application_name=standby"
+        self._run("pg_basebackup", "-D", str(self._data), "-d", source, "-R", "-X", "stream", "-c", "fast")
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.write(f"unix_socket_directories = '{self.folder}'\nsynchronous_standby_names = ''\n")
+        self.start()
+
+    def promote(self) -> None:
+        """Becomes a primary."""
+        self._run("pg_ctl", "-D", str(self._data), "-w", "promote")
 
     def start(self) -> None:
         self._run("pg_ctl", "-D", str(self._data), "-l", str(self.folder / "log"), "-w", "start")
@@ -112,8 +127,8 @@ class Engine:
             **self.as_user(),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
-            stderr=subprocess.STDOUT if program == "initdb" else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,
+            stderr=subprocess.STDOUT if program != "pg_ctl" else subprocess.DEVNULL,
             text=True,
             check=False,
         )
@@ -142,6 +157,25 @@ def binaries() -> Path:
 def running(*, fsync: bool = False, disk: Path | None = None) -> Iterator[Engine]:
     """A server that is gone afterwards. Without fsync it keeps what its processes, but not what the machine
     survives. Its data are in an empty folder on `disk`, if one is named."""
+    with _engine(disk) as engine:
+        engine.create(fsync=fsync)
+        engine.start()
+        yield engine
+
+
+@contextmanager
+def with_standby() -> Iterator[tuple[Engine, Engine]]:
+    """A primary, and a standby that has all that the primary acknowledges."""
+    with _engine(None) as primary, _engine(None) as standby:
+        primary.create(fsync=False, followed=True)
+        primary.start()
+        standby.follow(primary)
+        yield primary, standby
+
+
+@contextmanager
+def _engine(disk: Path | None) -> Iterator[Engine]:
+    """What is in its folder, and runs there, is gone afterwards."""
     at = binaries()
     user = None
     if os.geteuid() == 0:
@@ -154,8 +188,6 @@ def running(*, fsync: bool = False, disk: Path | None = None) -> Iterator[Engine
                 shutil.chown(own, user)
             own.chmod(0o700)
         engine = Engine(folder, (disk or folder) / "data", at, user)
-        engine.create(fsync=fsync)
-        engine.start()
         try:
             yield engine
         finally:
