@@ -6,6 +6,7 @@ import pytest
 
 from conexiones.adapters.catalog.postgres import checks
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import ImageRecord
 from tests.support.postgres import Engine
 
@@ -71,6 +72,25 @@ async def test_a_database_that_does_not_do(postgres: Engine, place: dict[str, st
 async def test_a_database_in_another_encoding(postgres: Engine) -> None:
     postgres.sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     assert "ENCODING 'UTF8' is needed" in await refused(postgres.url("latin"))
+
+
+async def test_a_database_that_no_longer_keeps_what_it_is_given(
+    postgres: Engine, image: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a failover to a server with other settings."""
+    name = postgres.database()
+    catalog = PostgresCatalog(postgres.url(name))
+    await catalog.open()
+    await catalog.add_image(image("1"))
+    ends = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    postgres.sql(f"ALTER DATABASE {name} SET synchronous_commit = off; {ends}")
+    with pytest.raises(StorageUnavailable):
+        await catalog.add_image(image("2"))
+    assert "synchronous_commit = off" in caplog.text
+    assert await catalog.get_image("1") == image("1")
+    postgres.sql(f"ALTER DATABASE {name} RESET synchronous_commit")
+    await catalog.add_image(image("2"))
+    await catalog.close()
 
 
 async def test_a_server_that_is_too_old(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from conexiones.adapters.catalog.postgres import images
 from conexiones.adapters.catalog.postgres.address import Address
+from conexiones.adapters.catalog.postgres.checks import check_server
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.failures import (
     CONFLICTS,
@@ -275,7 +276,15 @@ class GroupCommit:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = None
-            self._connection = await connect(self._address, seconds=self._patience.connect)
+            connection = await connect(self._address, seconds=self._patience.connect)
+            try:
+                async with in_time(connection, self._patience.connect):
+                    await check_server(connection, self._address)  # it may be another one by now
+            except ValueError as error:
+                connection.terminate()
+                log.error("Nothing is stored: %s", error)
+                raise StorageUnavailable from error
+            self._connection = connection
         return self._connection
 
     def _drop(self) -> None:

@@ -6,6 +6,7 @@ are reads of one statement each, on one snapshot.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from conexiones.adapters.catalog.folding import folded
@@ -32,10 +33,11 @@ from conexiones.ports.records import (
 
 _IMAGE = (*NAMES[ImageRecord], "folded_name")
 _UPLOAD = NAMES[UploadRecord]
+_image_row, _upload_row = attrgetter(*NAMES[ImageRecord]), attrgetter(*_UPLOAD)
 
 _INSERT_IMAGES = f"INSERT INTO images ({quoted(_IMAGE)}) SELECT * FROM unnest({arrays(_IMAGE)})"  # noqa: S608
 # Of two rows with one request the first is taken, and none that has the request of another row.
-INSERT_UPLOADS = f"""
+_INSERT_UPLOADS = f"""
 INSERT INTO uploads ({quoted(_UPLOAD)}) SELECT * FROM unnest({arrays(_UPLOAD)})
 ON CONFLICT (owner, ticket, request_id) DO NOTHING RETURNING id
 """  # noqa: S608 (our own names)
@@ -124,10 +126,7 @@ async def insert_images(transaction: Transaction, images: Sequence[ImageRecord])
     """Adds images, with their events and what their owners have."""
     if not images:
         return
-    rows = [
-        (*(getattr(image, name) for name in NAMES[ImageRecord]), image.name and folded(image.name))
-        for image in images
-    ]
+    rows = [(*_image_row(image), image.name and folded(image.name)) for image in images]
     await transaction.connection.execute(_INSERT_IMAGES, *by_columns(rows))
     for image in images:
         transaction.tell("STORED", image.id, image.user, image.create_time, image.owner)
@@ -143,8 +142,7 @@ async def insert_uploads(transaction: Transaction, uploads: Sequence[UploadRecor
     """Adds those whose requests are new, and gives their ids."""
     if not uploads:
         return []
-    rows = [[getattr(upload, name) for name in _UPLOAD] for upload in uploads]
-    return await transaction.connection.fetch(INSERT_UPLOADS, *by_columns(rows))
+    return await transaction.connection.fetch(_INSERT_UPLOADS, *by_columns(map(_upload_row, uploads)))
 
 
 async def begun_upload(connection: Connection, upload: UploadRecord) -> UploadRecord:
@@ -253,8 +251,8 @@ async def images_page(
     """The newest images for which all filters hold: conditions in which $ stands for the value."""
     given = list(filters)
     conditions = " AND ".join(text.replace("$", f"${at}") for at, (text, _) in enumerate(given, 1)) or "true"
-    page = f"{_SELECT_IMAGE} WHERE {conditions} ORDER BY id DESC LIMIT {limit:d}"
-    return found(ImageRecord, await connection.fetch(page, *(value for _, value in given)))
+    page = f"{_SELECT_IMAGE} WHERE {conditions} ORDER BY id DESC LIMIT ${len(given) + 1}"
+    return found(ImageRecord, await connection.fetch(page, *(value for _, value in given), limit))
 
 
 async def get_user(connection: Connection, owner: str, name: str) -> UserRecord | None:
