@@ -16,6 +16,7 @@ from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.catalog.postgres.cutting import Cut, Way
 from tests.adapters.catalog.postgres.load import Load, check
 from tests.support.postgres import Engine
+from tests.support.waiting import until
 
 Make = Callable[..., ImageRecord]
 MakeUpload = Callable[..., UploadRecord]
@@ -107,6 +108,43 @@ async def test_a_server_that_stops_in_a_transaction_holds_nobody_up_for_good(
     await catalog.add_image(image("1"))
     assert await catalog.event_range() == (0, 1)
     stopped.terminate()
+
+
+async def test_what_a_killed_server_was_committing_is_decided_when_the_next_one_is_open(
+    catalog: PostgresCatalog, postgres: Engine, database: str, image: Make
+) -> None:
+    """Otherwise its bytes would be removed, as if nothing referred to them, before the row is there."""
+    killed = await asyncpg.connect(database)
+    await killed.execute(
+        "BEGIN; INSERT INTO images VALUES ('1', '\\x11', 1, 'PNG', 1, 1, 1, NULL, 1, NULL, '')"
+    )
+    await killed.execute("UPDATE event_head SET sequence = sequence + 1")
+    after = PostgresCatalog(database)
+    opening = asyncio.ensure_future(after.open())
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    await until(lambda: postgres.sql(waits) == "1")
+    await killed.execute("COMMIT")
+    await opening
+    assert await after.has_digest(b"\x11")
+    await after.close()
+    await killed.close()
+
+
+async def test_a_catalog_that_closed_without_knowing_knows_when_it_opens_again(
+    way: Way, image: Make, upload: MakeUpload
+) -> None:
+    catalog = PostgresCatalog(way.url, patience=HASTY)
+    await catalog.open()
+    way.cut, way.close_after_cut = "after the commit", True
+    adding = asyncio.ensure_future(catalog.add_image(image("1")))
+    await way.was_cut.wait()
+    await catalog.close()
+    with pytest.raises(StorageUnavailable):
+        await adding
+    way.closed = False
+    await catalog.open()
+    assert await catalog.has_digest(image("1").digest)
+    await catalog.close()
 
 
 @pytest.mark.parametrize("cut", ["before the commit", "after the commit"])

@@ -71,8 +71,9 @@ class PostgresCatalog:
                 async with in_time(connection, self._patience.read):
                     await check_server(connection, self._address)
                 await bring_up(connection, self._address)
-                self._newest = await images.newest_event(connection)
-                await self._commits.start(connection)
+                async with in_time(connection, self._patience.read):
+                    self._newest = await images.newest_decided(connection)
+                    await self._commits.start(connection)
             except BaseException:
                 connection.terminate()
                 raise

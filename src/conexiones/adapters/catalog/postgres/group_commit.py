@@ -105,6 +105,9 @@ class GroupCommit:
     async def start(self, connection: Connection) -> None:
         """Takes over a connection to begin with. Raises what the driver does."""
         await forget_writers(connection, self._writer)
+        if not self.settled.is_set():  # what was unknown when this was stopped
+            await came_about(connection, self._writer, self._number, self._patience)
+            self.settled.set()
         self._connection = connection
         self._taking = True
         self._running = asyncio.create_task(self._run())
