@@ -23,6 +23,7 @@ from bench.rows import (
     metrics,
     node,
     page,
+    postgres,
     reads,
     renditions,
     small,
@@ -54,6 +55,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "watch": watch.run,
     "node": node.run,
     "page": page.run,
+    "postgres": postgres.run,
 }
 
 BUILD = ROOT / "build" / "bench"

@@ -102,6 +102,9 @@ ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
+# What the catalogs share. None knows another.
+CATALOG_RULES = {f"adapters.catalog.{name}" for name in ("credential_rows", "division", "folding")}
+
 # The same of the rooms within rooms. A kind of adapter knows no other kind: what several need is in
 # adapters.system and adapters.writer, and app.py gives the rest to each.
 ROOMS |= {
@@ -109,8 +112,9 @@ ROOMS |= {
     "adapters.audit": {"ports"},
     "adapters.system": {"local_servers", "metrics", "shares", "whole"},
     "adapters.writer": {"adapters.system", "metrics", "shares", "whole"},
-    "adapters.catalog": set(),
+    "adapters.catalog": {"ports", "principals"},
     "adapters.catalog.sqlite": {
+        *CATALOG_RULES,
         "adapters.system",
         "adapters.writer",
         "metrics",
@@ -120,6 +124,7 @@ ROOMS |= {
         "waits",
         "whole",
     },
+    "adapters.catalog.postgres": {*CATALOG_RULES, "adapters.system", "metrics", "ports", "shares", "whole"},
     "adapters.blobs": set(),
     "adapters.blobs.local": {
         "adapters.system",
@@ -147,6 +152,7 @@ FOREIGN: dict[str, set[str]] = {
     "sqlite3": {"adapters.catalog.sqlite", "adapters.blobs.local", "adapters.system"},
     "opentelemetry": {"adapters.telemetry"},
     "prometheus_client": {"transport.process"},
+    "asyncpg": {"adapters.catalog.postgres"},
     "pyvips": {"adapters.decoder", "doctor"},
     "PIL": {"adapters.decoder", "doctor"},
     "pi_heif": {"doctor"},

@@ -47,6 +47,9 @@ look_for_programs() {
     command -v systemd-analyze >/dev/null || optional+=(systemd)
     command -v h2load >/dev/null || optional+=(nghttp2-client)
     command -v prometheus >/dev/null || optional+=(prometheus)
+    # Its other programs are in a folder that is not on the path.
+    command -v pg_createcluster >/dev/null || optional+=(postgresql)
+    command -v pgbouncer >/dev/null || optional+=(pgbouncer)
 }
 
 # The version of a package that apt would install; nothing if it knows none.

@@ -15,12 +15,13 @@ from tests.support.paths import ROOT
 BASICS = ("bash", "env", "dirname", "grep", "readlink", "sed", "printf", "touch", "rm")
 """Programs that every system has."""
 
-TESTED = ("chromium", "curl", "h2load", "prometheus", "systemd-analyze")
+TESTED = ("chromium", "curl", "h2load", "pg_createcluster", "pgbouncer", "prometheus", "systemd-analyze")
 """Programs without which tests are skipped."""
 
 RELEASE = Path("/etc/os-release")
 UBUNTU = RELEASE.exists() and "ID=ubuntu" in RELEASE.read_text().splitlines()
-PACKAGES = ("" if UBUNTU else "chromium ") + "curl systemd nghttp2-client prometheus"
+PACKAGES = "curl systemd nghttp2-client prometheus postgresql pgbouncer"
+PACKAGES = PACKAGES if UBUNTU else f"chromium {PACKAGES}"
 """Where they come from. Ubuntu has Chromium only as a snap."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

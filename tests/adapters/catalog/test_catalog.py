@@ -7,7 +7,7 @@ import pytest
 
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import ImageRecord, UserRecord
+from conexiones.ports.records import ImageRecord, StoredBy, UploadRecord, UserRecord
 from tests.adapters.backends import CatalogBackend
 
 Make = Callable[..., ImageRecord]
@@ -21,6 +21,26 @@ async def test_an_image_comes_back_as_it_was(catalog: Catalog, image: Make) -> N
     assert await catalog.get_image("1") == full
     assert await catalog.get_image("2") == image("2")
     assert await catalog.get_image("3") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["\0", "\x01", "a\0b\x01\x02\x03\0", "\x01\x02", "\U0001f9a4'\"\\{},NULL", " "]
+)
+async def test_any_text_comes_back_as_it_was(
+    catalog: Catalog, image: Make, upload: Callable[..., UploadRecord], text: str
+) -> None:
+    assert (await catalog.put_user(text, pow=1, image=image("1", user=text, name=text), now=1)).name == text
+    assert await catalog.get_user(text) == UserRecord(
+        name=text, pow=1, image_id="1", create_time=1, update_time=1
+    )
+    assert await catalog.get_user(f"{text}\x02") is None
+    listed = await catalog.list_images(limit=9, before=None, user=text, start=None, end=None)
+    assert listed == [image("1", user=text, name=text)]
+    begun = await catalog.create_upload(upload("u", request_id=text, client=text))
+    assert await catalog.find_upload(text, owner="", ticket="") == begun
+    stored = await catalog.add_stored(image("2"), StoredBy("v", text, "", ""))
+    assert stored == begun
+    assert [event.user for event in await catalog.events(after=0, limit=9)] == [text]
 
 
 async def test_a_digest_is_known_by_any_of_its_images(catalog: Catalog, image: Make) -> None:

@@ -18,6 +18,7 @@ from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.uploads import Uploads, UploadWriter
 from conexiones.principals import EVERYBODY
+from tests.adapters.backends import CatalogBackend
 from tests.support.bitmaps import bitmap
 from tests.support.lengths import examples
 
@@ -42,9 +43,7 @@ class Machine(RuleBasedStateMachine):
         return self.loop.run_until_complete(coroutine)
 
     def open(self) -> None:
-        root = Path(self.folder.name)
-        self.catalog = SqliteCatalog(root / "catalog.sqlite3")
-        self.store = LocalStore(root, self.catalog, writer=self.catalog.writer)
+        self.catalog, self.store = self.parts(Path(self.folder.name))
         self.run(self.catalog.open())
         self.run(self.store.open())
         decoder = VipsDecoder(workers=1, decode_pixels=1, decode_seconds=1, decode_memory=1)
@@ -53,6 +52,10 @@ class Machine(RuleBasedStateMachine):
         self.writers: list[tuple[UploadWriter, AsyncExitStack]] = []
         self.current = False  # whether the newest writer has the upload
         self.opened = True
+
+    def parts(self, root: Path) -> tuple[CatalogBackend, LocalStore]:
+        catalog = SqliteCatalog(root / "catalog.sqlite3")
+        return catalog, LocalStore(root, catalog, writer=catalog.writer)
 
     def close(self) -> None:
         for _, stack in self.writers:

@@ -1,51 +1,24 @@
 """Credentials and the keys of links in the catalog's file. Each function runs in one transaction, which it
 may share with others."""
 
-import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
+from conexiones.adapters.catalog.credential_rows import COLUMNS, credential_row, read_credential
 from conexiones.ports.access import Credential, LinkKey
-from conexiones.principals import Allowance, Terms
 
-_COLUMNS = (
-    "id",
-    "kind",
-    "digest",
-    "name",
-    "owner",
-    "scopes",
-    "own",
-    "create_time",
-    "expire_time",
-    "revoke_time",
-    "use_time",
-    "parent",
-    "allowance",
-    "terms",
-)
-_ALL = f"SELECT {', '.join(_COLUMNS)} FROM credentials ORDER BY create_time, id"  # noqa: S608 (our own names)
-_ADD = f"INSERT INTO credentials ({', '.join(_COLUMNS)}) VALUES ({','.join('?' * len(_COLUMNS))})"  # noqa: S608
+_ALL = f"SELECT {', '.join(COLUMNS)} FROM credentials ORDER BY create_time, id"  # noqa: S608 (our own names)
+_ADD = f"INSERT INTO credentials ({', '.join(COLUMNS)}) VALUES ({','.join('?' * len(COLUMNS))})"  # noqa: S608
 _REVOKE = "UPDATE credentials SET revoke_time = ?1 WHERE revoke_time IS NULL AND (id = ?2 OR parent = ?2)"
 _BEFORE = "iif(kind = 'token', ?1, ?2)"
 _ENDED = f"(expire_time < {_BEFORE} OR revoke_time < {_BEFORE})"
 
 
 def all_credentials(connection: sqlite3.Connection) -> list[Credential]:
-    return [_credential(row) for row in connection.execute(_ALL)]
+    return [read_credential(row) for row in connection.execute(_ALL)]
 
 
 def add_credential(connection: sqlite3.Connection, credential: Credential) -> None:
-    values = {
-        **{name: getattr(credential, name) for name in _COLUMNS},
-        "scopes": " ".join(sorted(credential.scopes)),
-        "own": int(credential.own),
-        "allowance": json.dumps(asdict(credential.allowance)),
-        "terms": _written(credential.terms),
-    }
-    connection.execute(_ADD, tuple(values.values()))
+    connection.execute(_ADD, credential_row(credential))
 
 
 def revoke_credential(connection: sqlite3.Connection, credential_id: str, now: int) -> None:
@@ -77,25 +50,3 @@ def add_link_key(connection: sqlite3.Connection, key: LinkKey) -> None:
 
 def forget_link_keys(connection: sqlite3.Connection, created_before: int) -> None:
     connection.execute("DELETE FROM link_keys WHERE create_time < ?", (created_before,))
-
-
-def _credential(row: Sequence[Any]) -> Credential:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values["scopes"] = frozenset(values["scopes"].split())
-    values["own"] = bool(values["own"])
-    values["allowance"] = Allowance(**json.loads(values["allowance"]))
-    values["terms"] = _read(values["terms"])
-    return Credential(**values)
-
-
-def _written(terms: Terms | None) -> str:
-    if terms is None:
-        return ""
-    return json.dumps({"bytes": terms.bytes, "images": terms.images, "formats": sorted(terms.formats)})
-
-
-def _read(text: str) -> Terms | None:
-    if not text:
-        return None
-    values = json.loads(text)
-    return Terms(bytes=values["bytes"], images=values["images"], formats=frozenset(values["formats"]))

@@ -1,8 +1,9 @@
 """Which images a list has: its filters as conditions of SQL."""
 
 import sqlite3
-import unicodedata
 from dataclasses import dataclass
+
+from conexiones.adapters.catalog.folding import folded
 
 # In most names all characters are ASCII, where lower() of SQLite is enough; Python is called for others only.
 _NAMED = """
@@ -47,11 +48,6 @@ class Wanted:
             texts.append(f"digest IN ({','.join('?' * len(self.digests))})")
             values += self.digests
         return f"{index} WHERE {' AND '.join(texts)}" if texts else "", values
-
-
-def folded(text: str) -> str:
-    """The text without differences of case, nor of how a character is composed (Unicode, D146)."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def add_functions(connection: sqlite3.Connection) -> None:

@@ -1,0 +1,107 @@
+"""Where the database is, as an operator names it, and what is wrong where it cannot be used."""
+
+from dataclasses import dataclass
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+import asyncpg  # type: ignore[import-untyped]  # see failures.py
+
+from conexiones.adapters.catalog.postgres.failures import ConnectionLost
+
+SCHEMES = ("postgresql", "postgres")
+
+NOT_UNDERSTOOD = (
+    "The URL of the database is not understood: it looks like postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
+    " with % and two hexadecimal digits for other characters than letters, digits and -._~ in a part."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A database by its URL, as libpq has it. With `pooled` a pooler such as PgBouncer stands before it, and
+    each transaction has another connection."""
+
+    url: str
+    pooled: bool = False
+
+    def __post_init__(self) -> None:
+        """ValueError, whose sentence names no password, if it is no such URL."""
+        try:
+            parts = urlsplit(self.url)
+            # Behind the hosts there is an "@" only if a password has characters that end its part.
+            sound = parts.scheme in SCHEMES and "@" not in parts.path + parts.query + parts.fragment
+            parse_qs(parts.query, strict_parsing=bool(parts.query))
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValueError(NOT_UNDERSTOOD)
+
+    @property
+    def hosts(self) -> list[str]:
+        """A URL for each host that is named, separated by commas."""
+        parts = urlsplit(self.url)
+        login, at, hosts = parts.netloc.rpartition("@")
+        if "," in hosts:
+            return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(",")]
+        query = parse_qsl(parts.query)
+        named = dict(query).get("host", "")
+        if "," not in named:
+            return [self.url]
+        others = [(name, value) for name, value in query if name != "host"]
+        queries = (urlencode([*others, ("host", host)]) for host in named.split(","))
+        return [parts._replace(query=query).geturl() for query in queries]
+
+    def __str__(self) -> str:
+        """The URL without its password and its options, to be shown."""
+        parts = urlsplit(self.url)
+        login, at, hosts = parts.netloc.rpartition("@")
+        user = login.partition(":")[0]
+        hosts = hosts or parse_qs(parts.query).get("host", [""])[0]
+        return f"{parts.scheme}://{user}{at}{hosts}{parts.path}"
+
+
+def refusal(error: BaseException, address: Address) -> str | None:
+    """One line for the operator that says why the database cannot be used; None if it is something else."""
+    for kinds, sentence in _SENTENCES.items():
+        if isinstance(error, kinds):
+            said = " ".join(str(error).split()) or type(error).__name__
+            return sentence.format(address=address, said=said.rstrip("."))
+    return None
+
+
+# The first that fits is taken: subclasses come first.
+_SENTENCES: dict[tuple[type[BaseException], ...], str] = {
+    (asyncpg.ClientConfigurationError,): "{address} cannot be used: {said}.",
+    (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError): (
+        "{address} does not let the user in: {said}."
+    ),
+    (asyncpg.InvalidCatalogNameError,): "{address} is not there: {said}. CREATE DATABASE makes it.",
+    (asyncpg.InvalidSchemaNameError,): (
+        "{address} has no schema for the tables: {said}. CREATE SCHEMA makes one."
+    ),
+    (asyncpg.InsufficientPrivilegeError,): (
+        "The user of {address} may not do what the catalog needs: {said}. GRANT CREATE ON SCHEMA lets it make"
+        " tables."
+    ),
+    (asyncpg.DuplicateTableError,): (
+        "{address} has tables of something else: {said}. Give the catalog a database of its own, or a schema"
+        " with ?search_path=NAME."
+    ),
+    (asyncpg.TargetServerAttributeNotMatched, asyncpg.ReadOnlySQLTransactionError): (
+        "{address} takes no writes: it is a standby, or set to read only. Name the primary, or all hosts of"
+        " the cluster separated by commas."
+    ),
+    (TimeoutError,): "{address} does not answer.",
+    (
+        OSError,
+        ConnectionLost,
+        asyncpg.PostgresConnectionError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.TooManyConnectionsError,
+        asyncpg.AdminShutdownError,
+    ): "{address} cannot be reached: {said}.",
+    (asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError, asyncpg.CantChangeRuntimeParamError): (
+        "{address} does not take what the URL sets: {said}."
+    ),
+    # What is left of the driver's own complaints, such as of certificates and files with passwords.
+    (asyncpg.InterfaceError, asyncpg.InternalClientError): "{address} cannot be used: {said}.",
+}

@@ -1,0 +1,68 @@
+"""How the tables come to be, and become those of this version: the files in migrations/, in order.
+
+All steps of one start are one transaction under an advisory lock: of several servers that start at once one
+takes them, the others wait for it, and a start that is killed leaves the tables as they were.
+"""
+
+import re
+from functools import cache
+from importlib import resources
+
+from conexiones.adapters.catalog.postgres import migrations
+from conexiones.adapters.catalog.postgres.address import Address
+from conexiones.adapters.catalog.postgres.connections import Connection
+
+LOCK = 0x436F6E65786D6967
+"""The advisory lock, as the bytes of "Conexmig"."""
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS migrations (version int PRIMARY KEY, name text NOT NULL, time timestamptz NOT NULL)
+"""
+
+
+@cache
+def steps() -> dict[int, tuple[str, str]]:
+    """Version → the name of its file, and its statements."""
+    found = {}
+    for file in resources.files(migrations).iterdir():
+        if match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name):
+            found[int(match[1])] = (file.name, file.read_text())
+    return dict(sorted(found.items()))
+
+
+async def bring_up(connection: Connection, address: Address) -> None:
+    """Creates the tables, or migrates those of an older version. ValueError, whose one line says what to do,
+    if a newer version has made them."""
+    version = await _version(connection)
+    _refuse_newer(version, address)
+    if version == max(steps()):
+        return  # whoever only uses the tables needs no right to create any
+    await connection.execute("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+    try:
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute(_TABLE)
+        version = await _version(connection)
+        _refuse_newer(version, address)
+        for number, (name, statements) in steps().items():
+            if number > version:
+                await connection.execute(statements)
+                await connection.execute("INSERT INTO migrations VALUES ($1, $2, now())", number, name)
+        await connection.execute("COMMIT")
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+
+
+async def _version(connection: Connection) -> int:
+    if await connection.fetchval("SELECT to_regclass('migrations')") is None:
+        return 0
+    return int(await connection.fetchval("SELECT coalesce(max(version), 0) FROM migrations"))
+
+
+def _refuse_newer(version: int, address: Address) -> None:
+    if version > max(steps()):
+        raise ValueError(
+            f"{address} has schema version {version}, and this server knows {max(steps())} at most: start the"
+            " newer server that wrote it."
+        )

@@ -1,0 +1,53 @@
+"""Hears of the events that other servers commit."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from conexiones.adapters.catalog.postgres.address import Address
+from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
+from conexiones.adapters.catalog.postgres.images import newest_event
+from conexiones.adapters.catalog.postgres.transaction import CHANNEL
+
+POLL_SECONDS = 1.0
+"""Time between two looks at the counter of events. It is what is believed: a notification, which a lost
+connection or a pooler may swallow, only makes the next look come at once."""
+
+log = logging.getLogger(__name__)
+
+
+async def follow(address: Address, patience: Patience, on_newest: Callable[[int], None]) -> None:
+    """Calls `on_newest` with the sequence of the newest event, again and again, until it is cancelled."""
+    reachable = True
+    while True:
+        try:
+            await _follow(address, patience, on_newest)
+        except Exception as error:
+            if reachable:
+                log.warning("Events of other servers are not heard of: %r", error)
+            reachable = False
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _follow(address: Address, patience: Patience, on_newest: Callable[[int], None]) -> None:
+    connection = await connect(address, seconds=patience.connect)
+    try:
+        told = asyncio.Event()
+        if not address.pooled:
+            async with in_time(connection, patience.read):
+                await connection.add_listener(CHANNEL, lambda *_: told.set())
+        while True:
+            told.clear()
+            await _look(connection, patience, on_newest)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await told.wait()
+    finally:
+        connection.terminate()
+
+
+async def _look(connection: Connection, patience: Patience, on_newest: Callable[[int], None]) -> None:
+    async with in_time(connection, patience.read):
+        newest = await newest_event(connection)
+    on_newest(newest)

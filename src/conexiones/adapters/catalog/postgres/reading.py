@@ -1,0 +1,100 @@
+"""The connections that read, and turns at them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+import asyncpg  # type: ignore[import-untyped]  # see failures.py
+
+from conexiones.adapters.catalog.postgres.address import Address
+from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
+from conexiones.adapters.catalog.postgres.failures import ConnectionLost, as_storage_error
+from conexiones.errors import StorageUnavailable
+from conexiones.shares import Turns
+
+READERS = 8
+"""Connections that read at most. One of them is always left to other clients."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Readers:
+    """Belongs to one event loop. Connections are made when they are needed. Before `open`, and after `close`,
+    every call raises StorageUnavailable."""
+
+    def __init__(self, address: Address, patience: Patience) -> None:
+        self._address = address
+        self._patience = patience
+        self._turns = Turns(READERS, each=READERS - 1)
+        self._idle: list[Connection] = []
+        self._open = False
+
+    def open(self) -> None:
+        self._open = True
+
+    def close(self) -> None:
+        """Cuts the connections that are idle. Reads that are under way go on."""
+        self._open = False
+        self._drop()
+
+    async def read(
+        self, work: Callable[Concatenate[Connection, P], Awaitable[T]], *given: P.args, **_: P.kwargs
+    ) -> T:
+        """What the function gives, which may be called twice. A read whose caller is cancelled is broken off:
+        a search may take seconds."""
+        if not self._open:
+            raise StorageUnavailable
+        end = asyncio.get_running_loop().time() + self._patience.read
+        try:
+            async with asyncio.timeout_at(end):
+                await self._turns.__aenter__()
+        except TimeoutError as error:
+            raise StorageUnavailable from error
+        try:
+            return await self._read(end, partial(_asked, work, given))
+        except Exception as error:
+            found = as_storage_error(error)
+            if found is error:
+                raise
+            raise found from error
+        finally:
+            await self._turns.__aexit__()
+
+    async def _read(self, end: float, ask: Callable[[Connection], Awaitable[T]]) -> T:
+        loop = asyncio.get_running_loop()
+        if self._idle:
+            try:
+                return await self._with(self._idle.pop(), end, ask)
+            except ConnectionLost:
+                if loop.time() >= end:
+                    raise
+                # The server has ended it while it was idle, and the others probably, too.
+                self._drop()
+        left = min(self._patience.connect, end - loop.time())
+        return await self._with(await connect(self._address, seconds=left), end, ask)
+
+    async def _with(self, connection: Connection, end: float, ask: Callable[[Connection], Awaitable[T]]) -> T:
+        try:
+            async with in_time(connection, end - asyncio.get_running_loop().time()):
+                return await ask(connection)
+        except (ConnectionLost, asyncpg.PostgresError):
+            raise
+        except Exception:  # a defect: whatever state the connection is in
+            connection.terminate()
+            raise
+        finally:
+            if self._open and not connection.is_closed():
+                self._idle.append(connection)
+            else:
+                connection.terminate()
+
+    def _drop(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.terminate()
+
+
+async def _asked(work: Callable[..., Awaitable[T]], given: tuple[object, ...], connection: Connection) -> T:
+    return await work(connection, *given)

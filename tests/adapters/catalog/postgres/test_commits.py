@@ -1,0 +1,232 @@
+"""What becomes of a group of writes of which one cannot be done, and of a commit that nobody answers."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+
+from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.catalog.postgres.connections import Patience
+from conexiones.errors import StorageUnavailable
+from conexiones.ports.records import ImageRecord, UploadRecord
+from tests.adapters.catalog.postgres.cutting import Cut, Way
+from tests.adapters.catalog.postgres.load import Load, check
+from tests.support.postgres import Engine
+from tests.support.waiting import until
+
+Make = Callable[..., ImageRecord]
+MakeUpload = Callable[..., UploadRecord]
+
+HASTY = Patience(connect=1, read=1, write=1, transaction=2, lock=0.5, idle=0.4)
+
+
+@pytest.fixture
+async def catalog(database: str) -> AsyncIterator[PostgresCatalog]:
+    catalog = PostgresCatalog(database, patience=HASTY)
+    await catalog.open()
+    yield catalog
+    await catalog.close()
+
+
+@pytest.fixture
+async def way(database: str) -> AsyncIterator[Way]:
+    with tempfile.TemporaryDirectory(prefix="way-") as folder:  # the names of sockets are short
+        way = Way(Path(folder), database)
+        await way.open()
+        yield way
+        await way.close()
+
+
+@pytest.fixture
+async def cut_off(way: Way) -> AsyncIterator[PostgresCatalog]:
+    """A catalog on a way that can be cut."""
+    catalog = PostgresCatalog(way.url, patience=HASTY)
+    await catalog.open()
+    yield catalog
+    way.closed = False
+    await catalog.close()
+
+
+async def test_what_waits_is_one_transaction(
+    catalog: PostgresCatalog, postgres: Engine, database: str, image: Make
+) -> None:
+    await asyncio.gather(*(catalog.add_image(image(f"{number}")) for number in range(300)))
+    assert int(postgres.sql("SELECT max(number) FROM writers", url=database)) <= 4
+
+
+async def test_one_that_cannot_be_done_does_not_harm_those_beside_it(
+    catalog: PostgresCatalog, image: Make, upload: MakeUpload
+) -> None:
+    await catalog.add_image(image("there"))
+    await catalog.create_upload(upload("u"))
+    outcomes = await asyncio.gather(
+        *(catalog.add_image(image(f"{number}")) for number in range(20)),
+        catalog.add_image(image("there")),
+        catalog.add_image(image("large", size=2**63)),  # no number of the database
+        catalog.put_user("ana", pow=1, image=image("there"), now=1),
+        catalog.put_user("eva", pow=1, image=None, now=1),
+        catalog.advance_upload("u", epoch=0, size=3, now=2),
+        return_exceptions=True,
+    )
+    assert outcomes[:20] == [None] * 20
+    assert isinstance(outcomes[20], StorageUnavailable)
+    assert isinstance(outcomes[21], asyncpg.DataError), "a defect of the caller is no failure of the storage"
+    assert isinstance(outcomes[22], StorageUnavailable)
+    assert (outcomes[23].name, outcomes[24].committed_size) == ("eva", 3)
+    assert await catalog.get_user("ana") is None
+    assert await catalog.event_range() == (0, 21)
+
+
+async def test_who_needs_what_is_held_fails_in_time_and_alone(
+    catalog: PostgresCatalog, database: str, image: Make
+) -> None:
+    await catalog.put_user("ana", pow=1, image=None, now=1)
+    stranger = await asyncpg.connect(database)
+    async with stranger.transaction():
+        await stranger.execute("SELECT FROM users WHERE name = 'ana' FOR UPDATE")
+        outcomes = await asyncio.gather(
+            *(catalog.add_image(image(f"{number}")) for number in range(10)),
+            catalog.put_user("ana", pow=2, image=None, now=2),
+            return_exceptions=True,
+        )
+    await stranger.close()
+    assert outcomes[:10] == [None] * 10
+    assert isinstance(outcomes[10], StorageUnavailable)
+    assert (await catalog.get_user("ana")).pow == 1
+
+
+async def test_a_server_that_stops_in_a_transaction_holds_nobody_up_for_good(
+    catalog: PostgresCatalog, database: str, image: Make
+) -> None:
+    stopped = await asyncpg.connect(database)
+    await stopped.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 300")
+    await stopped.execute("UPDATE event_head SET sequence = sequence + 1")
+    await catalog.add_image(image("1"))
+    assert await catalog.event_range() == (0, 1)
+    stopped.terminate()
+
+
+async def test_what_a_killed_server_was_committing_is_decided_when_the_next_one_is_open(
+    catalog: PostgresCatalog, postgres: Engine, database: str, image: Make
+) -> None:
+    """Otherwise its bytes would be removed, as if nothing referred to them, before the row is there."""
+    killed = await asyncpg.connect(database)
+    await killed.execute(
+        "BEGIN; INSERT INTO images VALUES ('1', '\\x11', 1, 'PNG', 1, 1, 1, NULL, 1, NULL, '')"
+    )
+    await killed.execute("UPDATE event_head SET sequence = sequence + 1")
+    after = PostgresCatalog(database)
+    opening = asyncio.ensure_future(after.open())
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    await until(lambda: postgres.sql(waits) == "1")
+    await killed.execute("COMMIT")
+    await opening
+    assert await after.has_digest(b"\x11")
+    await after.close()
+    await killed.close()
+
+
+async def test_a_catalog_that_closed_without_knowing_knows_when_it_opens_again(
+    way: Way, image: Make, upload: MakeUpload
+) -> None:
+    catalog = PostgresCatalog(way.url, patience=HASTY)
+    await catalog.open()
+    way.cut, way.close_after_cut = "after the commit", True
+    adding = asyncio.ensure_future(catalog.add_image(image("1")))
+    await way.was_cut.wait()
+    await catalog.close()
+    with pytest.raises(StorageUnavailable):
+        await adding
+    way.closed = False
+    await catalog.open()
+    assert await catalog.has_digest(image("1").digest)
+    await catalog.close()
+
+
+@pytest.mark.parametrize("cut", ["before the commit", "after the commit"])
+async def test_the_outcome_of_a_lost_commit_is_found_out(
+    cut_off: PostgresCatalog, way: Way, image: Make, cut: Cut
+) -> None:
+    await cut_off.add_image(image("before"))
+    way.cut = cut
+    await asyncio.gather(
+        cut_off.add_image(image("1")),
+        cut_off.put_user("ana", pow=1, image=image("2"), now=1),
+    )
+    assert way.was_cut.is_set()
+    assert [event.image_id for event in await cut_off.events(after=0, limit=9)] in (
+        ["before", "1", "2"],
+        ["before", "2", "1"],
+    )
+
+
+@pytest.mark.parametrize("cut", ["before the commit", "after the commit"])
+async def test_while_an_outcome_is_unknown_nobody_is_told_anything_else(
+    cut_off: PostgresCatalog, way: Way, database: str, image: Make, upload: MakeUpload, cut: Cut
+) -> None:
+    await cut_off.create_upload(upload("u"))
+    way.cut, way.close_after_cut = cut, True
+    ending = cut_off.end_upload("u", state="READY", image=image("1"), failure=None, now=2)
+    with pytest.raises(StorageUnavailable):
+        await ending
+    asked = (cut_off.has_digest(image("1").digest), cut_off.get_upload("u"))
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(error, StorageUnavailable) for error in told)
+    way.closed = False
+    done = cut == "after the commit"
+    other = PostgresCatalog(database)
+    await other.open()
+    assert (await other.get_upload("u")).state == ("READY" if done else "OPEN")
+    await other.close()
+    assert await cut_off.has_digest(image("1").digest) == done
+    assert (await cut_off.get_upload("u")).state == ("READY" if done else "OPEN")
+    await cut_off.add_image(image("2"))
+    assert (await cut_off.counts()).images == 1 + done
+
+
+async def test_commits_that_are_lost_at_any_moment_are_whole(
+    cut_off: PostgresCatalog, way: Way, image: Make
+) -> None:
+    rng = random.Random(5)
+    load = Load(cut_off, image)
+    for _ in range(30):
+        await load.goes_on()
+        for _ in range(rng.randrange(200)):
+            await asyncio.sleep(0)
+        match rng.randrange(3):
+            case 0:
+                way.break_all()
+            case 1:
+                way.cut = "before the commit"
+            case _:
+                way.cut = "after the commit"
+    await load.goes_on()
+    await load.end()
+    await check(cut_off, load)
+    assert len(load.failed) < len(load.stored) / 10, "what is found out is no failure"
+
+
+async def test_connections_that_were_lost_are_made_again_without_an_error(
+    cut_off: PostgresCatalog, way: Way, image: Make
+) -> None:
+    await asyncio.gather(*(cut_off.counts() for _ in range(10)))
+    for number in range(3):
+        way.break_all()
+        await cut_off.add_image(image(f"{number}"))
+        way.break_all()
+        assert await cut_off.get_image(f"{number}") == image(f"{number}")
+
+
+async def test_a_cancelled_search_leaves_a_sound_catalog(catalog: PostgresCatalog, image: Make) -> None:
+    await catalog.add_image(image("1"))
+    for lap in range(30):
+        tasks = [asyncio.ensure_future(catalog.get_image("1")) for _ in range(10)]
+        for _ in range(lap % 7):
+            await asyncio.sleep(0)
+        tasks[lap % 10].cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(outcome == image("1") for outcome in outcomes) >= 9

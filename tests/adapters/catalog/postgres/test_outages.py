@@ -1,0 +1,99 @@
+"""A database that dies, freezes, and comes back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.catalog.postgres.connections import Patience
+from conexiones.adapters.catalog.postgres.reading import READERS
+from conexiones.errors import StorageUnavailable
+from conexiones.ports.records import ImageRecord
+from tests.adapters.catalog.postgres.load import Load, check
+from tests.support.postgres import Engine, running
+
+Make = Callable[..., ImageRecord]
+
+HASTY = Patience(connect=1, read=2, write=2, transaction=2, lock=1, idle=1)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """A PostgreSQL that the tests of this module may kill. It keeps what it says it keeps."""
+    with running(fsync=True) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def catalog(engine: Engine) -> AsyncIterator[PostgresCatalog]:
+    catalog = PostgresCatalog(engine.schema(), patience=HASTY)
+    await catalog.open()
+    yield catalog
+    await catalog.close()
+
+
+async def test_nothing_acknowledged_is_lost_by_kill_9(
+    engine: Engine, catalog: PostgresCatalog, image: Make
+) -> None:
+    load = Load(catalog, image)
+    try:
+        for _ in range(2):
+            await load.goes_on()
+            await asyncio.to_thread(engine.kill)
+            with pytest.raises(StorageUnavailable):
+                await catalog.get_image("x")
+            with pytest.raises(StorageUnavailable):
+                await catalog.add_image(image("x"))
+            await asyncio.to_thread(engine.start)
+            await load.goes_on()
+    finally:
+        await load.end()
+    await check(catalog, load)
+
+
+async def test_every_wait_for_a_frozen_database_ends(
+    engine: Engine, catalog: PostgresCatalog, image: Make
+) -> None:
+    load = Load(catalog, image)
+    await load.goes_on()
+    engine.freeze()
+    try:
+        outcomes = await asyncio.gather(
+            *(catalog.get_image("1") for _ in range(40)),
+            *(catalog.add_image(image(f"frozen {number}")) for number in range(40)),
+            return_exceptions=True,
+        )
+        assert all(isinstance(outcome, StorageUnavailable) for outcome in outcomes)
+    finally:
+        engine.thaw()
+    await load.goes_on()
+    await load.end()
+    load.failed |= {f"frozen {number}" for number in range(40)}
+    await check(catalog, load)
+    connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'conexiones'"
+    assert int(engine.sql(connections)) <= READERS + 2, "those that were given up are gone"
+
+
+async def test_a_restart_of_the_database_is_no_error_for_who_only_reads(
+    engine: Engine, catalog: PostgresCatalog, image: Make
+) -> None:
+    await catalog.add_image(image("1"))
+    await asyncio.gather(*(catalog.get_image("1") for _ in range(10)))
+    engine.stop()
+    engine.start()
+    assert await asyncio.gather(*(catalog.get_image("1") for _ in range(10))) == [image("1")] * 10
+    await catalog.add_image(image("2"))
+    await catalog.changed(1)
+
+
+async def test_a_catalog_whose_database_is_away_closes(engine: Engine, image: Make) -> None:
+    catalog = PostgresCatalog(engine.schema(), patience=HASTY)
+    await catalog.open()
+    engine.kill()
+    waiting = asyncio.ensure_future(catalog.add_image(image("1")))
+    await asyncio.sleep(0)
+    await catalog.close()
+    with pytest.raises(StorageUnavailable):
+        await waiting
+    engine.start()
