@@ -1,5 +1,6 @@
 """Only the credential says who calls: no other header does, and no other form or place of a credential."""
 
+import itertools
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +17,8 @@ LIMITS = b"/conexiones.v1.UploadService/GetLimits"
 IMAGE = b"/images/none"
 
 Headers = list[tuple[bytes, bytes]]
+
+_numbers = itertools.count()
 
 SUBJECT = b'Hash=0;Subject="CN=admin";URI=spiffe://admin'
 SPOOFED = [
@@ -64,8 +67,12 @@ def admin(server: Server) -> bytes:
 
 
 def sent(server: Server, request: bytes) -> tuple[int, bytes]:
-    """The status and the whole answer to a request of HTTP/1.1, as bytes."""
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)) as line:
+    """The status and the whole answer to a request of HTTP/1.1, as bytes. Each comes from another address:
+    from one, only a few may show what is wrong."""
+    number = next(_numbers)
+    source = f"127.1.{number // 250}.{1 + number % 250}"
+    address = ("127.0.0.1", server.port)
+    with closing(socket.create_connection(address, DEADLINE, source_address=(source, 0))) as line:
         line.sendall(request)
         answer = b"".join(iter(lambda: line.recv(1 << 16), b""))
     return int(answer.split(b" ", 2)[1]), answer

@@ -22,6 +22,7 @@ from conexiones.sdk.renditions import Rendition
 from conexiones.sdk.results import Image, NewUser, Stored
 from tests.support.attacks.pictures import numbered
 from tests.support.bitmaps import bitmap
+from tests.support.waiting import DEADLINE
 
 LARGE_SIDE = 1500
 """The width and height of large images, 6.75 MB each."""
@@ -72,22 +73,31 @@ class Work:
         self.heard: set[str] = set()
         self._watching = asyncio.Event()
         self._begun: set[str] = set()
+        self._news = asyncio.Event()
 
     async def run(self, until: asyncio.Event) -> None:
-        """Works until the event. What is under way then is ended."""
+        """Works until the event. What is under way then is ended. The events of what was stored are waited
+        for, within DEADLINE."""
         await self._find()
         async with asyncio.TaskGroup() as group:
             http = pyqwest.Client()
-            tasks = [group.create_task(self._watch())]
+            watching = group.create_task(self._watch())
             await self._watching.wait()
             self._begun = set(self.images)
-            tasks += [
+            tasks = [
                 group.create_task(self._again(kind, seconds, work))
                 for kind, (seconds, work) in self._kinds(http).items()
             ]
             await until.wait()
             for task in tasks:
                 task.cancel()
+            await asyncio.wait(tasks)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DEADLINE):
+                    while self._unheard():
+                        self._news.clear()
+                        await self._news.wait()
+            watching.cancel()
 
     def take(self) -> dict[str, Tally]:
         """What came of each kind since the last time."""
@@ -98,13 +108,14 @@ class Work:
         """What is wrong when no work goes on: ids that are acknowledged and not listed, or the reverse, or of
         which no event came."""
         listed = {image.id async for image in self._client.images()}
-        kept = self.images.keys() - self._deleted
-        unheard = kept - self._begun - self.heard
         return [
-            *(f"{id} is acknowledged and not listed" for id in kept - listed),
+            *(f"{id} is acknowledged and not listed" for id in self.images.keys() - self._deleted - listed),
             *(f"{id} is deleted and listed" for id in listed & self._deleted),
-            *(f"no event told of {id}" for id in unheard),
+            *(f"no event told of {id}" for id in self._unheard()),
         ]
+
+    def _unheard(self) -> set[str]:
+        return self.images.keys() - self._deleted - self._begun - self.heard
 
     def _kinds(self, http: pyqwest.Client) -> dict[str, tuple[float, Callable[[], Awaitable[object]]]]:
         client = self._client
@@ -184,6 +195,8 @@ class Work:
         async for reply in self._client.user_stream(
             NewUser(name=f"user {n}", pow=n, image=self._small()) for n in range(8)
         ):
+            if reply.errors:
+                raise reply.errors[0]
             assert reply.preview, "a user has no preview"
 
     async def _process(self) -> None:
@@ -262,6 +275,7 @@ class Work:
         async for event in self._client.watch(ready=ready):
             if isinstance(event, Stored):
                 self.heard.add(event.image.id)
+                self._news.set()
 
     async def _watch_a_while(self) -> None:
         with suppress(TimeoutError):
