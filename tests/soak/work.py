@@ -17,7 +17,7 @@ from pathlib import Path
 import pyqwest
 
 from conexiones import AsyncClient
-from conexiones.errors import ConexionesError
+from conexiones.errors import ConexionesError, NoPreview, NoRendition
 from conexiones.sdk.renditions import Rendition
 from conexiones.sdk.results import Image, NewUser, Stored
 from tests.support.attacks.pictures import numbered
@@ -152,7 +152,8 @@ class Work:
                 self._tally(kind).seconds.append(time.monotonic() - begun)
             except ConexionesError as error:
                 reason = error.reason or type(error).__name__
-                if reason not in EXPECTED:
+                killed = isinstance(error, NoPreview | NoRendition) and error.cause == "CRASH"
+                if reason not in EXPECTED and not killed:
                     errors = self._tally(kind).errors
                     errors[reason] = errors.get(reason, 0) + 1
             await asyncio.sleep(max(0.0, begun + seconds * self._amounts.pace - time.monotonic()))
