@@ -242,7 +242,7 @@ def _done(work: Callable[[], T], interrupted: str) -> T:
     except OSError as error:
         name = f"{plain(str(error.filename))}: " if error.filename else ""
         _fail(f"{name}{error.strerror or error}.")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         _fail(f"The catalog cannot be read: {error}.")
 
 

@@ -1,10 +1,10 @@
 """The data folder that work is done with."""
 
-import sqlite3
 from pathlib import Path
 
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
 from conexiones.adapters.catalog.sqlite.migrations import newest
+from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.upkeep.problem import Problem
 
 SCHEMA = newest()
@@ -23,7 +23,7 @@ def catalog_of(data_dir: Path) -> CatalogFile:
         raise Problem(f"{data_dir} has no catalog: is it a data folder?")
     try:
         return CatalogFile(path)
+    except UNREADABLE as error:
+        raise Problem(f"{path} cannot be read: {error}.") from None
     except ValueError as error:
         raise Problem(str(error)) from None
-    except sqlite3.Error as error:
-        raise Problem(f"{path} cannot be read: {error}.") from None

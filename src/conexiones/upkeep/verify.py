@@ -5,7 +5,6 @@ What looks damaged may be what the server is just changing: so it is looked at a
 """
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
 from conexiones.adapters.catalog.sqlite.wal import look as look_at_wal
+from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.domain.verifying import is_whole
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord
@@ -67,13 +67,13 @@ def verify(
     _check_wal(data_dir, found)
     try:
         catalog = CatalogFile(path)
+    except UNREADABLE as error:
+        found(_unreadable(error))
+        return verified
     except ValueError as error:
         if verified.faults:  # a damaged log may hide the version
             return verified
         raise Problem(str(error)) from None
-    except sqlite3.Error as error:
-        found(Finding("damaged", CATALOG, f"It cannot be read ({error}): restore a backup."))
-        return verified
     try:
         blobs = BlobsBeside(data_dir)
         try:
@@ -83,6 +83,10 @@ def verify(
     finally:
         catalog.close()
     return verified
+
+
+def _unreadable(error: Exception) -> Finding:
+    return Finding("damaged", CATALOG, f"It cannot be read ({error}): restore a backup.")
 
 
 def _check_wal(data_dir: Path, report: Report) -> None:
@@ -131,16 +135,22 @@ class _Verification:
         self._images = _Images(catalog)
 
     def run(self) -> None:
-        try:
-            for problem in self._catalog.problems():
-                self._report(Finding("damaged", CATALOG, f"{problem}: restore a backup."))
-            asyncio.run(self._check_images())
-            check_large_blobs(self._data_dir, self._catalog.has_digest, self._report)
-            check_segments(self._data_dir, self._catalog.has_digest, self._report)
-            check_uploads(self._data_dir, self._catalog, self._report)
-            check_small_files(self._data_dir, self._catalog.identity, self._report)
-        except sqlite3.DatabaseError as error:
-            self._report(Finding("damaged", CATALOG, f"It cannot be read ({error}): restore a backup."))
+        for check in (
+            self._check_tables,
+            lambda: asyncio.run(self._check_images()),
+            lambda: check_large_blobs(self._data_dir, self._catalog.has_digest, self._report),
+            lambda: check_segments(self._data_dir, self._catalog.has_digest, self._report),
+            lambda: check_uploads(self._data_dir, self._catalog, self._report),
+            lambda: check_small_files(self._data_dir, self._catalog.identity, self._report),
+        ):
+            try:
+                check()
+            except UNREADABLE as error:
+                self._report(_unreadable(error))
+
+    def _check_tables(self) -> None:
+        for problem in self._catalog.problems():
+            self._report(Finding("damaged", CATALOG, f"{problem}: restore a backup."))
 
     async def _check_images(self) -> None:
         _, _, total = self._catalog.totals()

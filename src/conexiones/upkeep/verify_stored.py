@@ -2,7 +2,6 @@
 records, the index, and what is left over."""
 
 import re
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from conexiones.adapters.blobs.local import beside
 from conexiones.adapters.blobs.local.beside import check_index, head_is_live, records_in, segment_numbers
 from conexiones.adapters.blobs.local.checksums import Checksums
 from conexiones.adapters.blobs.local.identity import NAME as CATALOG_ID
+from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.upkeep.findings import Finding, Report
 
 _BLOB = re.compile(r"[0-9a-f]{64}")
@@ -132,7 +132,7 @@ def _check_index(folder: Path, report: Report) -> None:
                         f" {record.digest.hex()}.",
                     )
                 )
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         report(Finding("damaged", name, f"It cannot be read ({error}). {mends}"))
 
 

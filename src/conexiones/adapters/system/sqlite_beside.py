@@ -8,6 +8,10 @@ BUSY_TIMEOUT = 5000
 """Milliseconds to wait for the server."""
 
 
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What reading a damaged file raises. The driver fails with the second where SQLite quotes damaged text."""
+
+
 def open_beside(path: Path) -> sqlite3.Connection:
     """A connection for reading, whether the server runs or not. FileNotFoundError if the file is not there;
     raises sqlite3.Error.

@@ -17,7 +17,7 @@ from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES
 from conexiones.adapters.blobs.local.segment_appender import segment_path
 from conexiones.adapters.blobs.local.segment_index import Place, Record
 from conexiones.adapters.blobs.local.segment_records import HEAD, next_head, read_head
-from conexiones.adapters.system.sqlite_beside import open_beside
+from conexiones.adapters.system.sqlite_beside import UNREADABLE, open_beside
 from conexiones.errors import BlobCorrupt
 
 PIECE = BLOCK_BYTES
@@ -38,7 +38,7 @@ class BlobsBeside:
         self._scanned = Place(0, 0)
         try:
             self._open_index()
-        except (OSError, sqlite3.Error):
+        except (OSError, *UNREADABLE):
             self.close()  # without it, all records are looked for in the segments
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class BlobsBeside:
         records = [self._unindexed[digest]] if digest in self._unindexed else []
         if self._index is not None:
             asked = "SELECT segment, offset, size, digest FROM records WHERE digest = ?"
-            with suppress(sqlite3.Error):
+            with suppress(*UNREADABLE):
                 records += [
                     Record(Place(row[0], row[1]), row[2], row[3])
                     for row in self._index.execute(asked, (digest,)).fetchall()

@@ -21,7 +21,7 @@ from conexiones.adapters.catalog.sqlite.transactions import (
     identity,
 )
 from conexiones.adapters.system.disk import sync_file
-from conexiones.adapters.system.sqlite_beside import open_beside
+from conexiones.adapters.system.sqlite_beside import UNREADABLE, open_beside
 from conexiones.ports.records import ImageRecord, UploadRecord
 
 PAGES = 2048
@@ -136,7 +136,7 @@ def fault_of_kept(path: Path) -> str:
         with closing(_open_alone(path)) as kept:
             ((found,),) = kept.execute("PRAGMA integrity_check(1)").fetchall()
             return "" if found == "ok" else str(found)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         return str(error)
 
 
