@@ -22,6 +22,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -105,7 +106,8 @@ class Repository:
             # An earlier run may have been killed while it made the folder.
             if {path.name for path in root.iterdir()} - {f"{MARK}.new", "lost+found"}:
                 raise Problem(f"{root} is not empty, and has no backups: give another folder.")
-            root.chmod(0o700)
+            with suppress(OSError):  # not all file systems have modes
+                root.chmod(0o700)
             new = root / f"{MARK}.new"
             write_durably(new, json.dumps({"format": FORMAT, "identity": f"{identity:08x}"}).encode())
             new.replace(root / MARK)

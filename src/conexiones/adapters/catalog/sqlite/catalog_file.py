@@ -87,8 +87,9 @@ class CatalogFile:
         return images, contents, size
 
     def contents(self) -> Iterator[Contents]:
-        """All contents of all images, in the order of their digests. The iterator holds its snapshot."""
-        asked = "SELECT digest, max(size), count(*) FROM images GROUP BY digest ORDER BY digest"
+        """All contents of all images, in the order in which they came, which is about that of their places on
+        the disk. The iterator holds its snapshot."""
+        asked = "SELECT digest, max(size), count(*) FROM images GROUP BY digest ORDER BY min(id)"
         return (Contents(*row) for row in self._connection.execute(asked))
 
     def images(self, before: str | None, limit: int) -> list[tuple[ImageRecord, bool]]:
