@@ -10,6 +10,7 @@ import pytest
 from conexiones.adapters.scrub.file import ScrubFile
 from conexiones.domain import verifying
 from conexiones.domain.verifying import Scrub
+from conexiones.errors import StorageUnavailable
 from conexiones.metrics import Metrics, Numbers
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.verifying import Round, ScrubState
@@ -139,6 +140,18 @@ async def test_a_row_that_says_another_size_is_damage(tmp_path: Path) -> None:
 async def test_a_damaged_state_means_that_all_is_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "scrub.json").write_text(text)
     assert await ScrubFile(tmp_path).load() == ScrubState()
+
+
+async def test_nothing_is_written_into_another_folder(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    log = ScrubFile(root)
+    await log.load()
+    root.rename(tmp_path / "elsewhere")
+    root.mkdir()
+    with pytest.raises(StorageUnavailable):
+        await log.save(ScrubState())
+    assert list(root.iterdir()) == []
 
 
 async def test_an_empty_server_has_nothing_to_read(tmp_path: Path) -> None:

@@ -207,6 +207,23 @@ async def test_an_image_that_the_index_has_lost_is_found_in_its_segment(tmp_path
     assert findings(tmp_path) == (0, [])
 
 
+async def test_bytes_that_are_stored_again_elsewhere_are_found(tmp_path: Path) -> None:
+    data = content(SMALL, 1)
+    digest = image("1", data).digest
+    async with opened(tmp_path) as folder:
+        await folder.add("1", data)
+        blobs = beside.BlobsBeside(tmp_path)
+        assert b"".join(blobs.pieces(digest)) == data
+        await folder.delete("1")
+        await folder.add("2", content(SMALL, 2))
+        await folder.add("3", data)
+        assert b"".join(blobs.pieces(digest)) == data
+        await folder.delete("3")
+        with pytest.raises(ConexionesError):
+            list(blobs.pieces(digest))
+        blobs.close()
+
+
 async def test_a_damaged_frame_of_the_log_is_found_before_its_commits_are_lost(tmp_path: Path) -> None:
     """As a server leaves it that was killed: nobody has moved the log into the file."""
     async with opened(tmp_path / "data") as folder:

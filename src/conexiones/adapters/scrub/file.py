@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from conexiones.adapters.system.disk import storage_error, write_durably
+from conexiones.adapters.system.presence import Presence
 from conexiones.ports.verifying import Round, ScrubState
 
 NAME = "scrub.json"
@@ -24,9 +25,17 @@ class ScrubFile:
 
     def __init__(self, root: Path) -> None:
         self._path = root / NAME
+        self._presence: Presence | None = None
 
     async def load(self) -> ScrubState:
-        return await asyncio.to_thread(read, self._path) or ScrubState()
+        try:
+            return await asyncio.to_thread(self._load)
+        except OSError as cause:
+            raise storage_error(cause) from cause
+
+    def _load(self) -> ScrubState:
+        self._presence = self._presence or Presence(self._path.parent)
+        return read(self._path) or ScrubState()
 
     async def save(self, state: ScrubState) -> None:
         try:
@@ -35,6 +44,8 @@ class ScrubFile:
             raise storage_error(cause) from cause
 
     def _save(self, state: ScrubState) -> None:
+        if self._presence is not None:
+            self._presence.check()  # nothing is written into another folder that has taken its place
         new = self._path.with_name(f"{NAME}.new")
         write_durably(new, json.dumps(_with_crc(asdict(state))).encode())
         new.replace(self._path)

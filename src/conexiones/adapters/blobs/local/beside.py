@@ -55,14 +55,26 @@ class BlobsBeside:
         """The bytes of a blob. The last piece is given only if all of them have the digest; BlobCorrupt if
         not, or if the blob is not there."""
         records = self.find(digest)
+        data = self._whole(records, digest)
+        if data is None and records:
+            # It may have been deleted since it was found, and stored again.
+            self._unindexed.pop(digest, None)
+            self._scan()
+            data = self._whole(self._known(digest), digest)
+        if data is not None:
+            yield data
+        elif records and not self.path(digest).exists():
+            raise BlobCorrupt
+        else:
+            yield from read_file(self.path(digest), digest)
+
+    def _whole(self, records: list[Record], digest: bytes) -> bytes | None:
+        """The bytes of the first record that has the digest."""
         for record in records:
             data = self._read(record)
             if hashlib.sha256(data).digest() == digest:
-                yield data
-                return
-        if records:
-            raise BlobCorrupt
-        yield from read_file(self.path(digest), digest)
+                return data
+        return None
 
     def where(self, digest: bytes) -> str:
         """The file that has a blob, or should have it, below the data folder."""
