@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from conexiones import __version__
 from conexiones.adapters.audit.file import AuditFile
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.access import SqliteCredentials
@@ -115,6 +116,14 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     further steps of the chain, around all others."""
     budgets = settings.budgets
     metrics = Metrics()
+    program = (__version__, commit(), str(newest_schema()))
+    metrics.observe(
+        "conexiones.build.info",
+        "1",
+        "Always 1: its labels say which program runs, and the schema of its catalog.",
+        lambda: {program: 1},
+        ("version", "commit", "schema"),
+    )
     hot: MemoryCache[Any] = MemoryCache(budgets.hot, metrics=metrics)
     observe_memory(metrics, "hot", hot)
     catalog = SqliteCatalog(settings.data_dir / CATALOG, recent=budgets.hot // HOT_BYTES, metrics=metrics)
