@@ -58,6 +58,7 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
         copied = _done(
             lambda: back_up(_folder(data_dir), Path(dest), keep=keep, read_all=read_all, progress=bar),
             "There is no new backup yet: run it again, and it goes on.",
+            dest,
         )
     assert copied.backup is not None  # noqa: S101 (for mypy: without one, something was raised)
     manifest = copied.backup.manifest
@@ -118,6 +119,7 @@ def restore(*, dest: str, data_dir: str | None, name: str | None, listed: bool, 
         restored = _done(
             lambda: work(Path(dest), folder, name=name, progress=bar),
             f"{folder} is not complete: run it again, and it goes on.",
+            str(folder),
         )
     for digest in restored.missing:
         if as_json:
@@ -219,8 +221,9 @@ def _folder(data_dir: str | None) -> Path:
         _fail(str(error))
 
 
-def _done(work: Callable[[], T], interrupted: str) -> T:
-    """The result of the work. What it cannot do is said in one line."""
+def _done(work: Callable[[], T], interrupted: str, where: str = "") -> T:
+    """The result of the work. What it cannot do is said in one line, also that the folder `where`, to which
+    it writes, is full. `interrupted` is said after Ctrl-C."""
     import sqlite3
 
     from conexiones.errors import ConexionesError
@@ -240,7 +243,8 @@ def _done(work: Callable[[], T], interrupted: str) -> T:
     except ConexionesError as error:
         _fail(error.message)
     except OSError as error:
-        name = f"{plain(str(error.filename))}: " if error.filename else ""
+        named = str(error.filename or where)
+        name = f"{plain(named)}: " if named else ""
         _fail(f"{name}{error.strerror or error}.")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         _fail(f"The catalog cannot be read: {error}.")
