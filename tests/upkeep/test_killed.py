@@ -40,7 +40,7 @@ class Deleter(threading.Thread):
         with grpc.insecure_channel(self._server.address) as channel:
             images = ImageServiceStub(channel)
             while not self._ended.wait(0.01):
-                known = list(self._clients[0].acknowledged.keys() - self.deleted)
+                known = list(self._clients[0].acknowledged.copy().keys() - self.deleted)
                 if not known:
                     continue
                 id = chance.choice(known)
@@ -71,7 +71,7 @@ async def test_all_that_was_acknowledged_before_a_backup_is_whole_in_it(
 
     def acknowledged() -> dict[str, bytes]:
         # A copy at once, as the clients go on.
-        return {id: digest for client in clients for id, digest in list(client.acknowledged.items())}
+        return {id: digest for client in clients for id, digest in client.acknowledged.copy().items()}
 
     def more(than: int) -> bool:
         return len(acknowledged()) > than
@@ -96,7 +96,7 @@ async def test_all_that_was_acknowledged_before_a_backup_is_whole_in_it(
                 await asyncio.to_thread(server.start)
             out, err = await asyncio.to_thread(running.communicate)
             assert running.returncode == 0, (seed, err)
-            gone = set(deleter.deleted)
+            gone = deleter.deleted.copy()
             said = json.loads(out.splitlines()[-1])
             assert said["images"] >= len(before.keys() - gone), seed
             await check(dest, tmp_path / f"new-{number}", {k: v for k, v in before.items() if k not in gone})
