@@ -23,7 +23,7 @@ faults: programs setup ## run hundreds of transfers over a bad network, kill ser
 	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} CONEXIONES_KILLS=$${CONEXIONES_KILLS:-10} \
 	CONEXIONES_EXAMPLES=$${CONEXIONES_EXAMPLES:-20} CONEXIONES_FILM_BYTES=$${CONEXIONES_FILM_BYTES:-300000000} \
 	$(RUN) -m pytest -q $(ARGS) tests/sdk/test_bad_network.py tests/server/test_killed_under_clients.py \
-	tests/server/test_durability.py tests/services/test_upload_service.py tests/access/test_killed.py \
+	tests/server/test_durability.py tests/upkeep tests/services/test_upload_service.py tests/access/test_killed.py \
 	tests/adapters/blobs/local/test_crash.py tests/adapters/blobs/local/test_store.py \
 	tests/domain/uploads/test_model.py tests/domain/test_quotas_model.py \
 	tests/page/test_in_browser.py::test_an_upload_goes_on_when_the_server_is_killed_in_the_middle

@@ -17,6 +17,7 @@ from bench.report import publish
 from bench.rows import (
     Bench,
     access,
+    backup,
     catalog,
     folders,
     images,
@@ -42,6 +43,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "folders": folders.run,
     "memory": uploads.run_memory,
     "catalog": catalog.run,
+    "backup": backup.run,
     "transfers": transfers.run,
     "fragments": uploads.run_fragments,
     "sizes": uploads.run_sizes,

@@ -76,12 +76,26 @@ ROOMS: dict[str, set[str]] = {
         "routes",
         "certificate_rules",
         "waits",
+        "commit",
         "watched_files",
     },
+    # A second program that puts adapters together: what works on a data folder beside the server.
+    "upkeep": {"adapters", "domain", "ports", "secret_form"},
     "routes": {"services", "transport"},
     "asgi": {"app", "settings", "transport"},
     "cli": {"commands", "certificates", "settings", "transport", "sdk", "errors"},
-    "commands": {"doctor", "sdk", "settings", "errors", "image_formats", "local_servers", "wire"},
+    "commands": {
+        "commit",
+        "doctor",
+        "sdk",
+        "settings",
+        "errors",
+        "image_formats",
+        "local_servers",
+        "upkeep",
+        "wire",
+    },
+    "commit": set(),
     "doctor": {
         "addresses",
         "certificate_rules",
@@ -139,6 +153,7 @@ ROOMS |= {
     "adapters.decoder": {"adapters.system", "exif", "metrics", "ports", "image_formats", "shares", "waits"},
     "adapters.renditions": {"adapters.system", "metrics", "ports", "shares"},
     "adapters.telemetry": {"metrics"},
+    "adapters.scrub": {"adapters.system", "ports"},
 }
 for name in ("process", "chain", "rpc", "http"):
     ROOMS[f"transport.{name}"] = {*ROOMS["transport"], "transport"}
@@ -149,7 +164,13 @@ FOREIGN: dict[str, set[str]] = {
     "pyvoy": {"transport", "testing"},
     "envoy": {"transport", "doctor"},
     "find_libpython": {"transport"},
-    "sqlite3": {"adapters.catalog.sqlite", "adapters.blobs.local", "adapters.system"},
+    "sqlite3": {
+        "adapters.catalog.sqlite",
+        "adapters.blobs.local",
+        "adapters.system",
+        "commands",  # for its errors
+        "upkeep",  # the same
+    },
     "opentelemetry": {"adapters.telemetry"},
     "prometheus_client": {"transport.process"},
     "asyncpg": {"adapters.catalog.postgres"},

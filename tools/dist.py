@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,25 @@ def commit_time() -> int:
 
 def python(folder: Path, environ: dict[str, str]) -> None:
     build = [TOOLS / "python", "-m", "hatchling", "build", "--directory", folder]
-    subprocess.run(build, cwd=ROOT, env=environ, check=True)
+    with commit_noted():
+        subprocess.run(build, cwd=ROOT, env=environ, check=True)
     bill = folder / "conexiones-python.cdx.json"
     pins = ["requirements", "requirements/server.txt", "--pyproject", "pyproject.toml"]
     how = ["--output-reproducible", "--mc-type", "application", "--output-file", bill]
     subprocess.run([TOOLS / "cyclonedx-py", *pins, *how], cwd=ROOT, env=environ, check=True)
     settle(bill, environ)
+
+
+@contextmanager
+def commit_noted() -> Iterator[None]:
+    """Has src/conexiones/commit.py know the commit, as long as the packages are built."""
+    said = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, check=True, text=True)
+    note = ROOT / "src" / "conexiones" / "commit.txt"
+    note.write_text(said.stdout)
+    try:
+        yield
+    finally:
+        note.unlink()
 
 
 def node(folder: Path, environ: dict[str, str]) -> None:

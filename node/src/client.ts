@@ -14,6 +14,7 @@ import { isRefused, NotFoundError } from "./errors.js";
 import { check, flag, milliseconds, pem, refused, text } from "./fields.js";
 import type { Checks } from "./fields.js";
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
+import { StatusService } from "./gen/conexiones/v1/status_pb.js";
 import { UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import * as grants from "./grants.js";
 import type { LinkOptions, RotateOptions, TicketOptions, TokenOptions, TokensOptions } from "./grants.js";
@@ -28,6 +29,8 @@ import { CALL, Rpc } from "./rpc.js";
 import type { CallOptions } from "./rpc.js";
 import { Scope } from "./scope.js";
 import { Secret } from "./secrets.js";
+import { serverStatus } from "./server_status.js";
+import type { ServerStatus } from "./server_status.js";
 import { Shown } from "./shown.js";
 import { SmallLimit } from "./small.js";
 import type { UploadSource } from "./sources.js";
@@ -166,6 +169,12 @@ export class Client {
     const method = UploadService.method.cancelUpload;
     const reply = await this.#unary(options, (call) => this.#rpc.unary(method, { id }, call));
     return status.upload(reply.upload);
+  }
+
+  /** Which version the server is, what it holds, and whether that is whole. */
+  async status(options: CallOptions = {}): Promise<ServerStatus> {
+    const method = StatusService.method.getStatus;
+    return serverStatus(await this.#unary(options, (call) => this.#rpc.unary(method, {}, call)));
   }
 
   /** What the server accepts, and what it knows of this client. */

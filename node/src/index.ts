@@ -19,6 +19,7 @@ export type { ListOptions } from "./listing.js";
 export type { UploadItem, UploadManyOptions, UploadResult } from "./many.js";
 export type { Rendition, RenditionInfo, RenditionLimits } from "./renditions.js";
 export type { CallOptions } from "./rpc.js";
+export type { ServerStatus, Verification } from "./server_status.js";
 export type { UploadSource } from "./sources.js";
 export type { Limits, Upload, UploadState } from "./status.js";
 export type { DownloadTarget } from "./targets.js";

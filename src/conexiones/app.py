@@ -10,12 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from conexiones import __version__
 from conexiones.adapters.audit.file import AuditFile
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.access import SqliteCredentials
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
+from conexiones.adapters.catalog.sqlite.migrations import newest as newest_schema
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
+from conexiones.adapters.scrub.file import ScrubFile
 from conexiones.adapters.system import admin_token
 from conexiones.adapters.system.gauges import SystemGauges
 from conexiones.adapters.system.memory_cache import MemoryCache
@@ -23,6 +26,7 @@ from conexiones.adapters.telemetry.metrics_push import pushed
 from conexiones.adapters.telemetry.resource import attributes
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.certificate_rules import read_rules
+from conexiones.commit import commit
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
 from conexiones.domain.access.certificates import Certificates
 from conexiones.domain.access.jwt import Claims
@@ -35,11 +39,12 @@ from conexiones.domain.renditions import Renditions
 from conexiones.domain.status import Status
 from conexiones.domain.uploads import SmallImages, Uploads
 from conexiones.domain.users import Users
+from conexiones.domain.verifying import Scrub
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
 from conexiones.metrics import Metrics
 from conexiones.ports.audit import AuditEntry
-from conexiones.ports.records import UploadQuota
+from conexiones.ports.records import ImageRecord, UploadQuota
 from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
@@ -111,6 +116,14 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     further steps of the chain, around all others."""
     budgets = settings.budgets
     metrics = Metrics()
+    program = (__version__, commit(), str(newest_schema()))
+    metrics.observe(
+        "conexiones.build.info",
+        "1",
+        "Always 1: its labels say which program runs, and the schema of its catalog.",
+        lambda: {program: 1},
+        ("version", "commit", "schema"),
+    )
     hot: MemoryCache[Any] = MemoryCache(budgets.hot, metrics=metrics)
     observe_memory(metrics, "hot", hot)
     catalog = SqliteCatalog(settings.data_dir / CATALOG, recent=budgets.hot // HOT_BYTES, metrics=metrics)
@@ -175,6 +188,14 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits, metrics=metrics
     )
     renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
+    scrub = Scrub(
+        catalog,
+        store.blobs,
+        ScrubFile(settings.data_dir),
+        days=settings.scrub_days,
+        on_damage=_report_damage,
+        metrics=metrics,
+    )
     gallery = Gallery(catalog, store.blobs, renditions, metrics=metrics)
     watching = Watching(catalog, catalog, metrics=metrics)
     counted = Figures(catalog, watching, metrics=metrics)
@@ -200,7 +221,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             max_message_bytes=limit.max_bytes,
         ),
         images=ImageService(gallery, watching, renditions, describing, links),
-        status=StatusService(Status(catalog)),
+        status=StatusService(Status(catalog), scrub, build=commit(), schema=newest_schema()),
         admin=AdminService(directory, links),
         health=health,
         reflection=ReflectionService(SERVICES) if settings.reflection else None,
@@ -243,7 +264,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     tasks.create_task(_sweep(UPLOADS_SWEEP_SECONDS, uploads.sweep)),
                     tasks.create_task(_sweep(SWEEP_SECONDS, watching.sweep, renditions.sweep, links.sweep)),
                     tasks.create_task(_sweep(ACCESS_SWEEP_SECONDS, directory.sweep)),
-                    tasks.create_task(_describe(describing)),
+                    tasks.create_task(_again("Describing images", describing.run)),
+                    *([tasks.create_task(_again("Verifying", scrub.run))] if settings.scrub_days else ()),
                     tasks.create_task(counted.run()),
                     tasks.create_task(system.run()),
                     tasks.create_task(_watch(catalog, store, on_gone=gone)),
@@ -453,12 +475,22 @@ async def _watch(catalog: SqliteCatalog, store: LocalStore, *, on_gone: Callable
         await asyncio.sleep(WATCH_SECONDS)
 
 
-async def _describe(describing: Describing) -> None:
+def _report_damage(image: ImageRecord) -> None:
+    log.error(
+        "The image %s is damaged: the bytes of %s on the disk are missing, or not those that were stored. It"
+        " gets BLOB_CORRUPT until they are restored from a backup, or the same bytes are sent again.",
+        image.id,
+        image.digest.hex(),
+    )
+
+
+async def _again(what: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Runs what goes on for ever, again after it has failed."""
     while True:
         try:
-            await describing.run()
+            await run()
         except Exception:
-            log.exception("Describing images failed; it is tried again")
+            log.exception("%s failed; it is tried again", what)
         await asyncio.sleep(RETRY_SECONDS)
 
 

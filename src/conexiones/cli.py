@@ -19,6 +19,8 @@ from conexiones.commands.login import login, logout, whoami
 from conexiones.commands.put import put
 from conexiones.commands.text import lenient_output
 from conexiones.commands.tokens import link, link_key, ticket, token
+from conexiones.commands.upkeep import backup, restore, verify
+from conexiones.commands.version import status, version
 from conexiones.commands.wire import wire
 from conexiones.settings import Settings, SettingsError, flag, table, variable
 
@@ -129,7 +131,8 @@ def certs(folder: str, hosts: tuple[str, ...], replace: bool) -> None:
 for client_command in (
     *(put, get, ls, rm, watch, hello, link),
     *(login, logout, whoami, token, ticket, link_key),
-    *(health, doctor, completion, wire),
+    *(health, status, version, doctor, completion, wire),
+    *(backup, restore, verify),
 ):
     main.add_command(client_command)
 

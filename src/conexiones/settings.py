@@ -84,6 +84,16 @@ def _seconds(value: str) -> float:
     return seconds
 
 
+def _days(value: str) -> float:
+    try:
+        days = float(value)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days <= 3650:
+        raise ValueError("takes days, from 0 to 3650")
+    return days
+
+
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[,\s]+", value) if word)
 
@@ -282,6 +292,12 @@ class Settings:
     )
     rendition_cache: int = _setting(
         _size, "1GiB", "Disk space for cached renditions; the least recently used are removed."
+    )
+    scrub_days: float = _setting(
+        _days,
+        "30",
+        "In how many days all stored bytes are read once in the background, and compared with their digests;"
+        " 0: never.",
     )
     message_budget: int = _setting(
         _size, "256MiB", "Memory for incoming messages of all clients; further messages wait for their turn."

@@ -3,6 +3,7 @@ import { toJson } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 
+import type { GetStatusResponse, Verification } from "#gen/conexiones/v1/status_pb";
 import { GetUserReplySchema, GetUserRequestSchema } from "#gen/user_pb";
 
 import { problem } from "./calls";
@@ -143,11 +144,12 @@ export class Try {
       const since = held.startTime ? timestampDate(held.startTime) : new Date();
       const total = t("countsText", { images: t("images", { n: Number(held.imageCount) }), bytes: bytes(Number(held.imageBytes)) });
       rows.push(
-        ...pair(t("version"), held.version),
+        ...pair(t("version"), built(held)),
         ...pair(t("since"), h("time", { datetime: since.toISOString(), title: date(since) }, ago(since))),
         ...pair(t("counts"), h("span", { "data-status": "images" }, total)),
         ...pair("", t("users", { n: Number(held.userCount) })),
         ...pair("", t("openUploads", { n: Number(held.openUploadCount) })),
+        ...(held.verification ? pair(t("verified"), verified(held.verification)) : []),
       );
     }
     this.#state.replaceChildren(...(rows as Node[]), ...this.#limits);
@@ -163,6 +165,19 @@ function tabs<T extends string>(names: readonly T[], chosen: (name: T) => void) 
     chosen(name);
   };
   return { tabs: made, choose };
+}
+
+function built({ version, build, schemaVersion }: GetStatusResponse): string {
+  const commit = build.slice(0, 12);
+  return [version, commit, schemaVersion ? t("schema", { n: schemaVersion }) : ""].filter(Boolean).join(" · ");
+}
+
+function verified({ damagedImageCount, lastFinishTime, lastImageCount }: Verification): HTMLElement {
+  const damaged = Number(damagedImageCount);
+  const whole = lastFinishTime
+    ? t("verifiedAll", { images: t("images", { n: Number(lastImageCount) }), ago: ago(timestampDate(lastFinishTime)) })
+    : t("verifying");
+  return h("span", { "data-status": "verified", "data-damaged": damaged || null }, damaged ? t("damaged", { n: damaged }) : whole);
 }
 
 function pair(name: string, ...value: Child[]): HTMLElement[] {

@@ -174,7 +174,8 @@ class ChecksumMismatch(DataLoss):
 
 
 class BlobCorrupt(DataLoss):
-    """Stored bytes are missing, or no longer have the digest under which they were stored."""
+    """Stored bytes are missing, or no longer have the digest under which they were stored; or the row of an
+    image is not what was written."""
 
     reason = "BLOB_CORRUPT"
     english = "The stored image is damaged on the server."

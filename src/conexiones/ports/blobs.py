@@ -23,8 +23,12 @@ class Blobs(Protocol):
         """All of the bytes if they are in memory, as those of small blobs are that were read of late. A blob
         that was deleted is not."""
 
+    def check(self, digest: bytes) -> AsyncIterator[int]:
+        """Reads all of the bytes from where they are stored, rather than from memory, and gives the number of
+        those of each piece. BlobCorrupt if not all of them are what was stored."""
+
     def local(self, digest: bytes) -> AbstractAsyncContextManager[Path]:
-        """A local file of the bytes while the context lasts, to be read only."""
+        """A local file of the bytes, which were checked, while the context lasts, to be read only."""
 
     async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         """Gives judge(content), run in a thread, and raises what the judge raises. The content must not

@@ -26,12 +26,14 @@ from conexiones.sdk.results import (
     Limits,
     NewUser,
     Resync,
+    ServerStatus,
     Stored,
     Upload,
     Uploaded,
     UploadState,
     User,
     UserReply,
+    Verification,
 )
 from conexiones.sdk.sources import NewImage
 
@@ -60,6 +62,7 @@ __all__ = [
     "RenditionLimits",
     "Resync",
     "Scope",
+    "ServerStatus",
     "ServerTooOld",
     "SourceChanged",
     "Stored",
@@ -74,4 +77,5 @@ __all__ = [
     "Usage",
     "User",
     "UserReply",
+    "Verification",
 ]

@@ -186,6 +186,7 @@ class Client:
     get_upload = _blocking(AsyncClient.get_upload)
     cancel_upload = _blocking(AsyncClient.cancel_upload)
     limits = _blocking(AsyncClient.limits)
+    status = _blocking(AsyncClient.status)
     health = _blocking(AsyncClient.health)
     access = _blocking(AsyncClient.access)
     create_token = _blocking(AsyncClient.create_token)

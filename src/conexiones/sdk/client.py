@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from conexiones import errors
 from conexiones.gen.conexiones.v1.images_pb2 import DeleteImageRequest, GetImageRequest, ListImagesRequest
+from conexiones.gen.conexiones.v1.status_pb2 import GetStatusRequest
 from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLimitsRequest, GetUploadRequest
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.sdk import downloads, events, health, many, results, sending, small, usuario
@@ -34,6 +35,7 @@ from conexiones.sdk.results import (
     ImageReply,
     Limits,
     NewUser,
+    ServerStatus,
     Upload,
     Uploaded,
     UserReply,
@@ -254,6 +256,11 @@ class AsyncClient(AccessCalls):
         told = await self._connection.unary(lambda link: link.uploads.GetLimits, GetLimitsRequest())
         small.learn(self._connection, told.max_small_bytes)
         return results.limits(told)
+
+    async def status(self) -> ServerStatus:
+        """Which version the server is, what it holds, and whether that is whole."""
+        told = await self._connection.unary(lambda link: link.status.GetStatus, GetStatusRequest())
+        return results.status(told)
 
     async def health(self, service: str = "") -> str:
         """What the server says of itself (grpc.health.v1), in one attempt: "SERVING", or "NOT_SERVING" while

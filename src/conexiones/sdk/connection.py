@@ -18,6 +18,7 @@ from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.access_pb2_grpc import AdminServiceStub
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
+from conexiones.gen.conexiones.v1.status_pb2_grpc import StatusServiceStub
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.sdk import forks, reasons
@@ -140,6 +141,7 @@ class Link:
     shown: Shown
     loop: asyncio.AbstractEventLoop
     uploads: Any = field(init=False)
+    status: Any = field(init=False)
     images: Any = field(init=False)
     admin: Any = field(init=False)
     usuario: Any = field(init=False)
@@ -154,6 +156,7 @@ class Link:
         showing = Showing(self.channel, self.shown)
         stubs: list[Any] = [UploadServiceStub, ImageServiceStub, UsuarioServicioStub, AdminServiceStub]
         self.uploads, self.images, self.usuario, self.admin = (stub(showing) for stub in stubs)
+        self.status = StatusServiceStub(showing)  # type: ignore[no-untyped-call]  # generated
         self.download = showing.unary_stream(
             "/conexiones.v1.ImageService/DownloadImage",
             request_serializer=DownloadImageRequest.SerializeToString,
@@ -161,7 +164,7 @@ class Link:
 
     def drop(self) -> None:
         """Closes the channel without waiting, by letting go of all that refers to it."""
-        self.uploads = self.images = self.usuario = self.admin = self.download = None
+        self.uploads = self.images = self.status = self.usuario = self.admin = self.download = None
         del self.channel
 
 

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from conexiones.errors import ConexionesError
 from conexiones.gen import user_pb2
-from conexiones.gen.conexiones.v1 import images_pb2, uploads_pb2
+from conexiones.gen.conexiones.v1 import images_pb2, status_pb2, uploads_pb2
 from conexiones.sdk import access, renditions
 from conexiones.sdk.access import Access
 from conexiones.sdk.failures import from_told
@@ -140,6 +140,42 @@ class Limits:
     """Who this client is, its limits and its use of them; None if the server is too old to say."""
     max_small_bytes: int = 0
     """The largest image that is sent with a single call; 0 if the server is too old to have that call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What reading all stored images in the background has shown."""
+
+    begin_time: datetime | None
+    """When the round under way began; None between two rounds."""
+    images: int
+    """How many were read in the round under way."""
+    bytes: int
+    last_finish_time: datetime | None
+    """When the last round finished; None if none has."""
+    last_images: int
+    last_bytes: int
+    damaged_images: int
+    """How many images are known to be damaged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatus:
+    """What a server is, and what it holds of what the client may see."""
+
+    version: str
+    build: str
+    """The commit that the program was built from; "" if that is not known."""
+    schema_version: int
+    """The number of the catalog's schema; 0 if the server is too old to say."""
+    start_time: datetime
+    images: int
+    image_bytes: int
+    """Of all images together. Bytes that several images share count for each of them."""
+    users: int
+    open_uploads: int
+    verification: Verification | None
+    """None for clients who see only what belongs to an owner, and if the server is too old to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +385,32 @@ def limits(found: uploads_pb2.GetLimitsResponse) -> Limits:
         renditions=renditions.limits(found.renditions) if found.HasField("renditions") else None,
         access=access.access(found.access) if found.HasField("access") else None,
         max_small_bytes=found.max_small_bytes,
+    )
+
+
+def status(found: status_pb2.GetStatusResponse) -> ServerStatus:
+    return ServerStatus(
+        version=found.version,
+        build=found.build,
+        schema_version=found.schema_version,
+        start_time=time(found.start_time),
+        images=found.image_count,
+        image_bytes=found.image_bytes,
+        users=found.user_count,
+        open_uploads=found.open_upload_count,
+        verification=_verification(found.verification) if found.HasField("verification") else None,
+    )
+
+
+def _verification(found: status_pb2.Verification) -> Verification:
+    return Verification(
+        begin_time=time(found.begin_time) if found.HasField("begin_time") else None,
+        images=found.image_count,
+        bytes=found.image_bytes,
+        last_finish_time=time(found.last_finish_time) if found.HasField("last_finish_time") else None,
+        last_images=found.last_image_count,
+        last_bytes=found.last_image_bytes,
+        damaged_images=found.damaged_image_count,
     )
 
 

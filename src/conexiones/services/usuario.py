@@ -7,6 +7,7 @@ from conexiones.domain.images import Images
 from conexiones.domain.names import UserName
 from conexiones.domain.users import Registered, Users, square, square32
 from conexiones.errors import (
+    BlobCorrupt,
     ConexionesError,
     FormatNotGranted,
     InvalidArgument,
@@ -106,7 +107,7 @@ class UsuarioService:
             errors.append(error)
         try:
             preview = await self._images.preview(found.image, caller=call.caller) if found.image else b""
-        except (NoPreview, ServerBusy) as error:
+        except (BlobCorrupt, NoPreview, ServerBusy) as error:
             errors.append(error)
         return GetAllReply(
             name=found.user.name,

@@ -13,7 +13,18 @@ from conexiones.errors import BlobCorrupt, NotAnImage, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.staging import Content, Staged
-from tests.adapters.blobs.contents import MIB, Store, content, everything, fill, gone, tell_nobody, whole
+from tests.adapters.blobs.contents import (
+    MIB,
+    Store,
+    content,
+    everything,
+    fill,
+    gone,
+    sha,
+    stored,
+    tell_nobody,
+    whole,
+)
 
 Make = Callable[..., ImageRecord]
 SIZES = [1, 2, 70_000, MIB - 1, MIB, MIB + 1, 3 * MIB, 5 * MIB + 17]
@@ -304,3 +315,16 @@ async def test_a_crash_after_the_catalog_has_deleted_leaves_no_blob(
         with pytest.raises(StorageUnavailable):
             await removing.__aexit__(None, None, None)
     await store.close()
+
+
+async def test_check_reads_all_bytes_and_notices_what_is_not_there(
+    store: Store, catalog: Catalog, image: Make
+) -> None:
+    for size in (1, 3000, 2 * MIB + 5):
+        data = content(size)
+        digest = await stored(store, catalog, image(f"{size}", digest=sha(data)), data)
+        counts = [count async for count in store.blobs.check(digest)]
+        assert sum(counts) == size
+        assert all(0 < count <= MIB for count in counts)
+    with pytest.raises(BlobCorrupt):
+        _ = [count async for count in store.blobs.check(sha(b"nobody has it"))]

@@ -357,6 +357,24 @@ def _read_block(file: _Open, number: int) -> bytes:
     return data
 
 
+def fault_of(path: Path) -> str:
+    """What is wrong with the file of a rendition, for a program beside the server; empty if nothing is, or if
+    it has gone. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        file = _Open(*_read_trailer(descriptor))
+        for number in range(len(file.crcs)):
+            _read_block(file, number)
+    except (ValueError, KeyError, TypeError):
+        return "It is not what was written: it is made again when somebody asks for it."
+    finally:
+        os.close(descriptor)
+    return ""
+
+
 def _remove(paths: list[Path]) -> None:
     """Removes those of the files that are there."""
     for path in paths:

@@ -154,6 +154,42 @@ def test_steps_are_numbered_without_gaps() -> None:
     assert sorted(STEPS) == list(range(1, newest() + 1))
 
 
+DIES = """
+import os, signal
+from pathlib import Path
+from conexiones.adapters.catalog.sqlite import migrations
+def step(connection, version, take=migrations._take_step):
+    take(connection, version)
+    if version == {version} and Path({flag!r}).exists():
+        Path({flag!r}).unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+migrations._take_step = step
+"""
+
+
+async def test_a_migration_that_is_killed_in_any_step_goes_on(
+    old: Path, in_the_writer: InTheWriter, image: Make
+) -> None:
+    """Each start is killed at the end of the next step, before that is committed; then one goes through."""
+    for number in range(2, newest() + 1):
+        flag = old.with_name(f"dying-{number}")
+        flag.touch()
+        in_the_writer(DIES.format(flag=str(flag), version=number))
+        with pytest.raises(StorageUnavailable):
+            await SqliteCatalog(old).open()
+        assert not flag.exists()
+        assert version(old) == number - 1
+        assert asked(old, "SELECT name, pow FROM users") == [("ana", 3)]
+    catalog = SqliteCatalog(old)
+    await catalog.open()
+    expected = image("1", digest=b"\x11", size=5, height=2, user="ana", create_time=7)
+    assert await catalog.get_image("1") == expected
+    await catalog.close()
+    new = old.with_name("new.db")
+    await opened_and_closed(new)
+    assert layout(old) == layout(new)
+
+
 MADE_UP = """
 import os, signal
 from pathlib import Path

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conexiones/v1/status.proto.
  */
 export const file_conexiones_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb25leGlvbmVzL3YxL3N0YXR1cy5wcm90bxINY29uZXhpb25lcy52MSISChBHZXRTdGF0dXNSZXF1ZXN0Iq0BChFHZXRTdGF0dXNSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2ltYWdlX2NvdW50GAMgASgDEhMKC2ltYWdlX2J5dGVzGAQgASgDEhIKCnVzZXJfY291bnQYBSABKAMSGQoRb3Blbl91cGxvYWRfY291bnQYBiABKAMyXwoNU3RhdHVzU2VydmljZRJOCglHZXRTdGF0dXMSHy5jb25leGlvbmVzLnYxLkdldFN0YXR1c1JlcXVlc3QaIC5jb25leGlvbmVzLnYxLkdldFN0YXR1c1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chpjb25leGlvbmVzL3YxL3N0YXR1cy5wcm90bxINY29uZXhpb25lcy52MSISChBHZXRTdGF0dXNSZXF1ZXN0IocCChFHZXRTdGF0dXNSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2ltYWdlX2NvdW50GAMgASgDEhMKC2ltYWdlX2J5dGVzGAQgASgDEhIKCnVzZXJfY291bnQYBSABKAMSGQoRb3Blbl91cGxvYWRfY291bnQYBiABKAMSDQoFYnVpbGQYCiABKAkSFgoOc2NoZW1hX3ZlcnNpb24YCyABKAUSMQoMdmVyaWZpY2F0aW9uGAwgASgLMhsuY29uZXhpb25lcy52MS5WZXJpZmljYXRpb24i7wEKDFZlcmlmaWNhdGlvbhIuCgpiZWdpbl90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtpbWFnZV9jb3VudBgCIAEoAxITCgtpbWFnZV9ieXRlcxgDIAEoAxI0ChBsYXN0X2ZpbmlzaF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBsYXN0X2ltYWdlX2NvdW50GAUgASgDEhgKEGxhc3RfaW1hZ2VfYnl0ZXMYBiABKAMSGwoTZGFtYWdlZF9pbWFnZV9jb3VudBgHIAEoAzJfCg1TdGF0dXNTZXJ2aWNlEk4KCUdldFN0YXR1cxIfLmNvbmV4aW9uZXMudjEuR2V0U3RhdHVzUmVxdWVzdBogLmNvbmV4aW9uZXMudjEuR2V0U3RhdHVzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message conexiones.v1.GetStatusRequest
@@ -68,6 +68,28 @@ export type GetStatusResponse = Message<"conexiones.v1.GetStatusResponse"> & {
    * @generated from field: int64 open_upload_count = 6;
    */
   openUploadCount: bigint;
+
+  /**
+   * The commit that the program was built from; empty if that is not known.
+   *
+   * @generated from field: string build = 10;
+   */
+  build: string;
+
+  /**
+   * The number of the catalog's schema.
+   *
+   * @generated from field: int32 schema_version = 11;
+   */
+  schemaVersion: number;
+
+  /**
+   * What reading all stored images in the background has shown. Not set for callers who see only what belongs
+   * to an owner, nor by servers that do not do it yet.
+   *
+   * @generated from field: conexiones.v1.Verification verification = 12;
+   */
+  verification?: Verification | undefined;
 };
 
 /**
@@ -78,7 +100,64 @@ export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE_
   messageDesc(file_conexiones_v1_status, 1);
 
 /**
- * The server's version, and counts of what it stores. For its health there is grpc.health.v1.Health.
+ * The server reads all stored bytes again and again, and compares them with their digests.
+ *
+ * @generated from message conexiones.v1.Verification
+ */
+export type Verification = Message<"conexiones.v1.Verification"> & {
+  /**
+   * When the round under way began; not set between two rounds.
+   *
+   * @generated from field: google.protobuf.Timestamp begin_time = 1;
+   */
+  beginTime?: Timestamp | undefined;
+
+  /**
+   * How many images were read in the round under way, and the bytes of those.
+   *
+   * @generated from field: int64 image_count = 2;
+   */
+  imageCount: bigint;
+
+  /**
+   * @generated from field: int64 image_bytes = 3;
+   */
+  imageBytes: bigint;
+
+  /**
+   * When the last round finished; not set if none has. The same numbers of that round.
+   *
+   * @generated from field: google.protobuf.Timestamp last_finish_time = 4;
+   */
+  lastFinishTime?: Timestamp | undefined;
+
+  /**
+   * @generated from field: int64 last_image_count = 5;
+   */
+  lastImageCount: bigint;
+
+  /**
+   * @generated from field: int64 last_image_bytes = 6;
+   */
+  lastImageBytes: bigint;
+
+  /**
+   * How many images are known to be damaged. They are answered with BLOB_CORRUPT.
+   *
+   * @generated from field: int64 damaged_image_count = 7;
+   */
+  damagedImageCount: bigint;
+};
+
+/**
+ * Describes the message conexiones.v1.Verification.
+ * Use `create(VerificationSchema)` to create a new message.
+ */
+export const VerificationSchema: GenMessage<Verification> = /*@__PURE__*/
+  messageDesc(file_conexiones_v1_status, 2);
+
+/**
+ * The server's version, counts of what it stores, and whether that is whole. For its health there is grpc.health.v1.Health.
  *
  * @generated from service conexiones.v1.StatusService
  */

@@ -1,6 +1,7 @@
 """The Blobs of a data folder."""
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -8,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 PIECE = 256 << 10
 """Bytes of the largest piece that is given, by default."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -79,6 +81,24 @@ class LocalBlobs:
 
     def cached(self, digest: bytes) -> bytes | None:
         return self._folder.cache.get(digest)
+
+    async def check(self, digest: bytes) -> AsyncIterator[int]:
+        """As in the port. Blobs without checksums get them on this occasion, as in `read`."""
+        folder = self._folder
+        record = await folder.run(folder.segments.find, digest)
+        if record is not None:
+            yield len(await folder.run(_unless_lost, folder.segments.read_afresh, record))
+            return
+        blob = await folder.run(self._open, digest)
+        try:
+            blob.forget()
+            blocks = Blocks(blob, 0, Hashed(), piece=self._piece)
+            while not blocks.ended:
+                yield sum(map(len, await folder.run(_unless_lost, blocks.next)))
+            if blocks.made is not None and blob.size > BLOCK_BYTES:
+                await to_end(asyncio.ensure_future(self._keep_checksums(digest, blocks.made)))
+        finally:
+            await folder.close(blob.close)
 
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
@@ -169,8 +189,16 @@ class LocalBlobs:
             folder.check_there()
             raise BlobCorrupt from cause
 
-    def _check_there(self, digest: bytes) -> None:
-        self._open(digest).close()
+    def _check_whole(self, digest: bytes) -> None:
+        """Raises BlobCorrupt. What is read stays in the system's memory for the decoder, which reads it
+        next."""
+        blob = self._open(digest)
+        try:
+            blocks = Blocks(blob, 0, self._hashed, piece=self._piece)
+            while not blocks.ended:
+                blocks.next()
+        finally:
+            blob.close()
 
     def _inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         blob = self._open(digest)
@@ -209,16 +237,26 @@ class LocalBlobs:
             made.unlink(missing_ok=True)
 
     def _copied(self, digest: bytes, path: Path) -> bool:
-        """Copies a small blob to that path. False for a large one, which is there, and has a file."""
+        """Copies a small blob to that path. False for a large one, which has a file, and was checked."""
         record = self._folder.segments.find(digest)
         if record is None:
-            self._check_there(digest)
+            self._check_whole(digest)
             return False
         data = self._folder.segments.read(record)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
         return True
+
+
+def _unless_lost(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `read` gives; BlobCorrupt where the disk has lost the bytes."""
+    try:
+        return read(*args, **kwargs)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise BlobCorrupt from error
 
 
 class _Opened(NamedTuple):

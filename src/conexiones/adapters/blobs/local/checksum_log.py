@@ -73,6 +73,19 @@ class ChecksumLog:
         """
         self._open(0)
         log = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+        checksums = self._read(log, size, upload)
+        if self._size < size:
+            self.append(checksums)
+        if len(log) > self._end:
+            os.ftruncate(self._descriptor, self._end)
+        return checksums
+
+    @classmethod
+    def look(cls, path: Path, size: int, upload: int) -> Checksums:
+        """The same checksums, for a program beside the server: the log stays as it is."""
+        return cls(path)._read(path.read_bytes(), size, upload)
+
+    def _read(self, log: bytes, size: int, upload: int) -> Checksums:
         self._head = log[: _HEAD.size]
         if len(self._head) < _HEAD.size or _with_crc(self._head[:-4]) != self._head:
             raise BlobCorrupt
@@ -100,9 +113,6 @@ class ChecksumLog:
         if self._size < size:
             checksums.tail = _tail(upload, size, after)
             checksums.size = size
-            self.append(checksums)
-        if len(log) > self._end:
-            os.ftruncate(self._descriptor, self._end)
         return checksums
 
     def append(self, checksums: Checksums) -> None:

@@ -35,7 +35,7 @@ def refuse_without_catalog(root: Path, catalog: Path) -> None:
 async def check_identity(folder: Folder, catalog: Catalog) -> None:
     """Raises ValueError, whose sentence says what to do, if catalog and blobs do not belong together. If one
     of them has no identity yet, it gets that of the other; if neither has one, both get a new one."""
-    ours = await folder.run(_read, folder.root)
+    ours = await folder.run(read_identity, folder.root)
     theirs = await catalog.identity()
     if ours and theirs == ours:
         return
@@ -60,7 +60,7 @@ async def check_identity(folder: Folder, catalog: Catalog) -> None:
     if not theirs:
         await catalog.set_identity(identity)
     if not ours:
-        await folder.run(_write, folder.root, identity)
+        await folder.run(write_identity, folder.root, identity)
 
 
 async def _has_stored(catalog: Catalog) -> bool:
@@ -78,7 +78,7 @@ def _path(root: Path) -> Path:
     return root / "blobs" / NAME
 
 
-def _read(root: Path) -> int:
+def read_identity(root: Path) -> int:
     """The identity of the folder, 0 if it has none. ValueError if the file is damaged."""
     path = _path(root)
     try:
@@ -90,7 +90,8 @@ def _read(root: Path) -> int:
     return int(found[1], 16)
 
 
-def _write(root: Path, identity: int) -> None:
+def write_identity(root: Path, identity: int) -> None:
+    """Gives the folder an identity, durably."""
     path = _path(root)
     new = path.with_name(f"{NAME}.new")
     write_durably(new, f"{identity:08x}\n".encode())

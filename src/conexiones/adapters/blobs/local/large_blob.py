@@ -91,6 +91,11 @@ class LargeBlob(NamedTuple):
     def close(self) -> None:
         os.close(self.descriptor)
 
+    def forget(self) -> None:
+        """Has the system drop what it has of the file in memory, so that the disk is read."""
+        with suppress(OSError):
+            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def closes_fast(self) -> bool:
         """Whether the file has a name: closing one that was deleted frees its space."""
         return os.fstat(self.descriptor).st_nlink > 0

@@ -231,10 +231,23 @@ class Segments:
         except sqlite3.Error as error:
             raise OSError(errno.EIO, "the index of the segments cannot be read") from error
 
-    def read(self, record: Record) -> bytes:
+    def read_afresh(self, record: Record) -> bytes:
+        """As `read`, from the disk rather than from what the system has of it in memory. BlobCorrupt if the
+        segment is gone, too."""
+        try:
+            return self.read(record, afresh=True)
+        except FileNotFoundError as cause:
+            raise BlobCorrupt from cause
+
+    def read(self, record: Record, *, afresh: bool = False) -> bytes:
         """The bytes of a record. BlobCorrupt if they are not those that were stored."""
         descriptor = os.open(self._path(record.place.segment), os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if afresh:
+                with suppress(OSError):
+                    os.posix_fadvise(
+                        descriptor, record.place.offset, HEAD.size + record.size, os.POSIX_FADV_DONTNEED
+                    )
             whole = os.pread(descriptor, HEAD.size + record.size, record.place.offset)
         finally:
             os.close(descriptor)

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from conexiones.adapters.catalog.sqlite.migrations import bring_up
+from conexiones.adapters.catalog.sqlite.row_sums import add_row_sum
 from conexiones.adapters.catalog.sqlite.schema import prepare_to_write
 from conexiones.adapters.catalog.sqlite.search import add_functions
 from conexiones.adapters.system.disk import sync_folder
@@ -29,6 +30,7 @@ def connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
+    add_row_sum(connection)
     if query_only:
         add_functions(connection)
         connection.execute("PRAGMA query_only = ON")

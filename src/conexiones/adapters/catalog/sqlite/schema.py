@@ -8,6 +8,15 @@ JUDGE_OF_FACTS = (
     "CREATE INDEX facts_by_judge ON facts (judge)",
 )
 
+# row_sum is that of row_sums.py. The row may be of other hands, and has no checksum then.
+CHECKSUM_OF_IMAGES = (
+    "ALTER TABLE images ADD COLUMN checksum INTEGER",
+    """
+    UPDATE images SET checksum =
+        row_sum(digest, size, format, width, height, frames, user, create_time, name, owner)
+    """,
+)
+
 # INTEGER holds 64 bits in SQLite. A table without a rowid is the tree of its primary key: one tree less to
 # write for each row, and each index has the primary key as its last column.
 STEPS: dict[int, tuple[str, ...]] = {
@@ -214,6 +223,7 @@ STEPS: dict[int, tuple[str, ...]] = {
         ) WITHOUT ROWID
         """,
     ),
+    9: CHECKSUM_OF_IMAGES,
 }
 """Version → the statements that make its tables from those of the version before. A released step never
 changes. A new file is made by all of them."""
@@ -224,9 +234,11 @@ CREATE TEMP VIEW stored_images AS SELECT * FROM images;
 CREATE TEMP TRIGGER store INSTEAD OF INSERT ON stored_images BEGIN
     -- All columns have to be named here: the value of any other would be lost without an error.
     INSERT INTO images (id, digest, size, format, width, height, frames, user, create_time,
-        name, owner)
+        name, owner, checksum)
     VALUES (NEW.id, NEW.digest, NEW.size, NEW.format, NEW.width, NEW.height, NEW.frames, NEW.user,
-        NEW.create_time, NEW.name, NEW.owner);
+        NEW.create_time, NEW.name, NEW.owner,
+        row_sum(NEW.digest, NEW.size, NEW.format, NEW.width, NEW.height, NEW.frames, NEW.user,
+            NEW.create_time, NEW.name, NEW.owner));
     INSERT INTO events (kind, image_id, user, time, owner)
     VALUES ('STORED', NEW.id, NEW.user, NEW.create_time, NEW.owner);
     INSERT INTO usage (owner, images, bytes) SELECT NEW.owner, 1, NEW.size WHERE NEW.owner <> ''

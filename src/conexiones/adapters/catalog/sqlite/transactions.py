@@ -8,7 +8,9 @@ from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from conexiones.adapters.catalog.sqlite.room import check_room
+from conexiones.adapters.catalog.sqlite.row_sums import is_intact
 from conexiones.adapters.catalog.sqlite.search import Wanted
+from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import (
     Counts,
     EventRecord,
@@ -47,14 +49,15 @@ def _select(record: type, table: str) -> str:
     return f"SELECT {', '.join(f'{table}.{name}' for name in _columns(record))} FROM {table}"  # noqa: S608
 
 
-_GET_IMAGE = f"{_select(ImageRecord, 'images')} WHERE id = ?"
+_IMAGES = f"SELECT {', '.join(f'images.{name}' for name in _IMAGE)}, images.checksum FROM images"  # noqa: S608
+_GET_IMAGE = f"{_IMAGES} WHERE id = ?"
 _GET_USER = f"{_select(UserRecord, 'users')} WHERE owner = ? AND name = ?"
 _GET_UPLOAD = f"{_select(UploadRecord, 'uploads')} WHERE id = ?"
 _GET_REQUEST = f"{_select(UploadRecord, 'uploads')} WHERE owner = ? AND ticket = ? AND request_id = ?"
 _GET_EVENTS = f"{_select(EventRecord, 'events')} WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _GET_NEWS = f"""
 SELECT {", ".join(f"events.{name}" for name in _NAMES[EventRecord])},
-    {", ".join(f"images.{name}" for name in _IMAGE)}
+    {", ".join(f"images.{name}" for name in _IMAGE)}, images.checksum
 FROM events LEFT JOIN images ON images.id = events.image_id
 WHERE sequence > ? ORDER BY sequence LIMIT ?
 """  # noqa: S608 (our own names)
@@ -104,7 +107,8 @@ _PUT_FACTS = f"""
 INSERT OR REPLACE INTO facts (digest, judge, {", ".join(_FACTS)}) VALUES (?, ?{", ?" * len(_FACTS)})
 """  # noqa: S608 (our own names)
 _CORRECT_IMAGES = """
-UPDATE images SET format = ?1, width = ?2, height = ?3, frames = ?4
+UPDATE images SET format = ?1, width = ?2, height = ?3, frames = ?4,
+    checksum = row_sum(digest, size, ?1, ?2, ?3, ?4, user, create_time, name, owner)
 WHERE digest = ?5 AND (format, width, height, frames) IS NOT (?1, ?2, ?3, ?4)
 """
 _DESCRIBED = """
@@ -160,7 +164,25 @@ def insert_images(connection: sqlite3.Connection, rows: Sequence[tuple[object, .
 
 
 def get_image(connection: sqlite3.Connection, image_id: str) -> ImageRecord | None:
-    return _first(ImageRecord, connection.execute(_GET_IMAGE, (image_id,)))
+    """Raises BlobCorrupt if the row is damaged."""
+    rows = connection.execute(_GET_IMAGE, (image_id,)).fetchall()
+    if rows and not is_intact(rows[0]):
+        raise BlobCorrupt
+    return _image(rows[0]) if rows else None
+
+
+def _image(row: Sequence[Any]) -> ImageRecord:
+    """The record of a row with its checksum."""
+    return ImageRecord(**dict(zip(_IMAGE, row[:-1], strict=True)))
+
+
+def all_rows(
+    connection: sqlite3.Connection, before: str | None, limit: int
+) -> list[tuple[ImageRecord, bool]]:
+    """The newest images with ids less than `before`, each with whether its row is intact."""
+    given = (before, limit)
+    rows = connection.execute(f"{_IMAGES} WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2", given)
+    return [(_image(row), is_intact(row)) for row in rows]
 
 
 def has_digest(connection: sqlite3.Connection, digest: bytes) -> bool:
@@ -175,13 +197,22 @@ def counts(connection: sqlite3.Connection, owner: str | None) -> Counts:
 
 
 def images_page(connection: sqlite3.Connection, wanted: Wanted, limit: int) -> list[ImageRecord]:
-    conditions, values = wanted.conditions()
-    page = f"{_select(ImageRecord, 'images')} {conditions} ORDER BY id DESC LIMIT ?"
-    return _found(ImageRecord, connection.execute(page, (*values, limit)))
+    """Those whose rows are damaged are left out."""
+    found: list[ImageRecord] = []
+    while True:
+        conditions, values = wanted.conditions()
+        page = f"{_IMAGES} {conditions} ORDER BY id DESC LIMIT ?"
+        rows = connection.execute(page, (*values, limit - len(found))).fetchall()
+        intact = [_image(row) for row in rows if is_intact(row)]
+        found += intact
+        if len(intact) == len(rows):
+            return found
+        wanted = replace(wanted, before=rows[-1][0])
 
 
 def delete_image(connection: sqlite3.Connection, image_id: str, now: int) -> ImageRecord | None:
-    image = get_image(connection, image_id)
+    rows = connection.execute(_GET_IMAGE, (image_id,)).fetchall()
+    image = _image(rows[0]) if rows else None
     if image is not None:
         connection.execute(
             "UPDATE users SET image_id = NULL, update_time = ? WHERE image_id = ?", (now, image_id)
@@ -362,9 +393,9 @@ def news_after(
     rows = connection.execute(_GET_NEWS, (after, limit)).fetchall()
     events = _found(EventRecord, [row[: len(_NAMES[EventRecord])] for row in rows])
     found = [row[len(_NAMES[EventRecord]) :] for row in rows]
-    images = iter(_found(ImageRecord, [row for row in found if row[0] is not None]))
     return [
-        (event, None if row[0] is None else next(images)) for event, row in zip(events, found, strict=True)
+        (event, None if row[0] is None or not is_intact(row) else _image(row))
+        for event, row in zip(events, found, strict=True)
     ]
 
 

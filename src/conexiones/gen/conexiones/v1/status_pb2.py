@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63onexiones/v1/status.proto\x12\rconexiones.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xad\x01\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\x13\n\x0bimage_bytes\x18\x04 \x01(\x03\x12\x12\n\nuser_count\x18\x05 \x01(\x03\x12\x19\n\x11open_upload_count\x18\x06 \x01(\x03\x32_\n\rStatusService\x12N\n\tGetStatus\x12\x1f.conexiones.v1.GetStatusRequest\x1a .conexiones.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63onexiones/v1/status.proto\x12\rconexiones.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\x87\x02\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\x13\n\x0bimage_bytes\x18\x04 \x01(\x03\x12\x12\n\nuser_count\x18\x05 \x01(\x03\x12\x19\n\x11open_upload_count\x18\x06 \x01(\x03\x12\r\n\x05\x62uild\x18\n \x01(\t\x12\x16\n\x0eschema_version\x18\x0b \x01(\x05\x12\x31\n\x0cverification\x18\x0c \x01(\x0b\x32\x1b.conexiones.v1.Verification\"\xef\x01\n\x0cVerification\x12.\n\nbegin_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x13\n\x0bimage_bytes\x18\x03 \x01(\x03\x12\x34\n\x10last_finish_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10last_image_count\x18\x05 \x01(\x03\x12\x18\n\x10last_image_bytes\x18\x06 \x01(\x03\x12\x1b\n\x13\x64\x61maged_image_count\x18\x07 \x01(\x03\x32_\n\rStatusService\x12N\n\tGetStatus\x12\x1f.conexiones.v1.GetStatusRequest\x1a .conexiones.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_start=78
   _globals['_GETSTATUSREQUEST']._serialized_end=96
   _globals['_GETSTATUSRESPONSE']._serialized_start=99
-  _globals['_GETSTATUSRESPONSE']._serialized_end=272
-  _globals['_STATUSSERVICE']._serialized_start=274
-  _globals['_STATUSSERVICE']._serialized_end=369
+  _globals['_GETSTATUSRESPONSE']._serialized_end=362
+  _globals['_VERIFICATION']._serialized_start=365
+  _globals['_VERIFICATION']._serialized_end=604
+  _globals['_STATUSSERVICE']._serialized_start=606
+  _globals['_STATUSSERVICE']._serialized_end=701
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class StatusServiceStub:
-    """The server's version, and counts of what it stores. For its health there is grpc.health.v1.Health.
+    """The server's version, counts of what it stores, and whether that is whole. For its health there is grpc.health.v1.Health.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class StatusServiceStub:
 
 
 class StatusServiceServicer:
-    """The server's version, and counts of what it stores. For its health there is grpc.health.v1.Health.
+    """The server's version, counts of what it stores, and whether that is whole. For its health there is grpc.health.v1.Health.
     """
 
     def GetStatus(self, request, context):
@@ -70,7 +70,7 @@ def add_StatusServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StatusService:
-    """The server's version, and counts of what it stores. For its health there is grpc.health.v1.Health.
+    """The server's version, counts of what it stores, and whether that is whole. For its health there is grpc.health.v1.Health.
     """
 
     @staticmethod

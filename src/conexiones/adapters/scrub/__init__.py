@@ -1,0 +1,1 @@
+"""What the verification in the background remembers."""

@@ -1,0 +1,255 @@
+"""`conexiones backup`, `restore` and `verify`: what is done with a data folder."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from conexiones.commands.given import given
+from conexiones.commands.kinds import Size
+from conexiones.commands.text import bytes_, line, plain
+from conexiones.commands.work_bar import WorkBar
+
+if TYPE_CHECKING:
+    from conexiones.upkeep.findings import Finding
+
+T = TypeVar("T")
+
+COULD_NOT = 2
+"""The exit status where nothing can be said of the data."""
+
+_DATA_DIR = click.option(
+    "--data-dir",
+    metavar="FOLDER",
+    callback=given,
+    help="The data folder. By default the one that the server would use (CONEXIONES_DATA_DIR).",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line.")
+_RATE = click.option(
+    "--rate", type=Size(), metavar="SIZE", help="Read at most so many bytes a second, such as 20MB."
+)
+
+
+@click.command("backup", context_settings={"show_default": True})
+@click.argument("dest", type=click.Path(file_okay=False), callback=given)
+@_DATA_DIR
+@click.option("--keep", type=click.IntRange(min=1), default=7, help="How many backups DEST keeps.")
+@click.option(
+    "--read-all",
+    is_flag=True,
+    help="Read again what DEST has already, too, and copy anew what is damaged there.",
+)
+@_JSON
+def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_json: bool) -> None:
+    """Back up a data folder to the folder DEST, while its server runs or not.
+
+    The backup is of one moment, and images that DEST has already are not copied again. All that is written is
+    read back and compared. When it is interrupted, run it again: it goes on. The backups before stay complete
+    all the time. The exit status is 1 if images are damaged in the data folder, and 2 if there is no backup.
+    """
+    from conexiones.upkeep.backup import back_up
+
+    with WorkBar(as_json=as_json) as bar:
+        copied = _done(
+            lambda: back_up(_folder(data_dir), Path(dest), keep=keep, read_all=read_all, progress=bar),
+            "There is no new backup yet: run it again, and it goes on.",
+            dest,
+        )
+    assert copied.backup is not None  # noqa: S101 (for mypy: without one, something was raised)
+    manifest = copied.backup.manifest
+    for digest, where in copied.damaged.items():
+        if as_json:
+            line(damaged=digest.hex(), where=where)
+        else:
+            click.echo(
+                f"conexiones: {where} is damaged, and is in no backup: conexiones verify says which images"
+                f" are.",
+                err=True,
+            )
+    if as_json:
+        line(
+            backup=copied.backup.name,
+            images=manifest.images,
+            bytes=manifest.bytes,
+            new_contents=copied.new_contents,
+            new_bytes=copied.new_bytes,
+            deleted_meanwhile=copied.deleted,
+            mended=copied.mended,
+            damaged=len(copied.damaged),
+            removed=copied.removed,
+        )
+    else:
+        click.echo(
+            f"{copied.backup.name}  {manifest.images} images, {bytes_(manifest.bytes)};"
+            f" new: {copied.new_contents}, {bytes_(copied.new_bytes)}"
+            + (f"; written anew, as they were damaged in {dest}: {copied.mended}" if copied.mended else "")
+            + (f"; deleted meanwhile: {copied.deleted}" if copied.deleted else "")
+            + (f"; removed: {', '.join(copied.removed)}" if copied.removed else "")
+        )
+    sys.exit(1 if copied.damaged else 0)
+
+
+@click.command("restore", context_settings={"show_default": True})
+@click.argument("dest", type=click.Path(file_okay=False), callback=given)
+@_DATA_DIR
+@click.option("--backup", "name", metavar="NAME", help="Restore that one, instead of the newest.")
+@click.option("--list", "listed", is_flag=True, help="List the backups in DEST, and restore nothing.")
+@_JSON
+def restore(*, dest: str, data_dir: str | None, name: str | None, listed: bool, as_json: bool) -> None:
+    """Make a new data folder of the newest backup in the folder DEST.
+
+    The data folder has to be new or empty. All bytes are compared with their digests while they are copied.
+    When it is interrupted, run it again: it goes on. Uploads that were under way at the time of the backup
+    are EXPIRED. The exit status is 1 if the backup lacks some images, and 2 if there is no data folder.
+    """
+    from conexiones.upkeep.restore import restore as work
+
+    if listed:
+        _done(lambda: _list(Path(dest), as_json=as_json), "")
+        return
+    if data_dir is None:
+        raise click.UsageError("Give --data-dir: a new folder, or an empty one.")
+    folder = _folder(data_dir)
+    with WorkBar(as_json=as_json) as bar:
+        restored = _done(
+            lambda: work(Path(dest), folder, name=name, progress=bar),
+            f"{folder} is not complete: run it again, and it goes on.",
+            str(folder),
+        )
+    for digest in restored.missing:
+        if as_json:
+            line(missing=digest)
+        else:
+            click.echo(f"conexiones: The content {digest} is not whole in the backup.", err=True)
+    if as_json:
+        line(
+            restored=restored.backup.name,
+            data_dir=str(folder),
+            images=restored.images,
+            ended_uploads=restored.ended_uploads,
+            missing=len(restored.missing),
+        )
+    else:
+        ended = restored.ended_uploads
+        click.echo(
+            f"{folder} is as at {restored.backup.manifest.time}: {restored.images} images"
+            + (f"; uploads that were under way, and are expired: {ended}" if ended else "")
+        )
+    sys.exit(1 if restored.missing else 0)
+
+
+def _list(dest: Path, *, as_json: bool) -> None:
+    from conexiones.upkeep.repository import Repository
+
+    with Repository(dest) as repository:
+        for name in repository.names():
+            found = repository.backup(name)
+            if found is None:
+                click.echo(f"{name}  its manifest is damaged", err=as_json)
+            elif as_json:
+                line(backup=name, time=found.manifest.time, images=found.manifest.images)
+            else:
+                manifest = found.manifest
+                click.echo(f"{name}  {manifest.images} images, {bytes_(manifest.bytes)}")
+
+
+@click.command("verify", context_settings={"show_default": True})
+@_DATA_DIR
+@click.option(
+    "--backup",
+    "dest",
+    type=click.Path(file_okay=False),
+    metavar="DEST",
+    callback=given,
+    help="Verify the newest backup in this folder, instead of a data folder.",
+)
+@_RATE
+@_JSON
+def verify(*, data_dir: str | None, dest: str | None, rate: int | None, as_json: bool) -> None:
+    """Read every byte of a data folder, while its server runs or not, and say what is damaged.
+
+    Prints a line for each fault: what is damaged or missing. What is left over takes space, and does no harm.
+    It changes nothing. The exit status is 0 if there is no fault, 1 if there is one, and 2 if nothing could
+    be said.
+    """
+    from conexiones.upkeep.verify import verify as work
+    from conexiones.upkeep.verify import verify_backup
+
+    begun = time.monotonic()
+    with WorkBar(as_json=as_json) as bar:
+
+        def report(finding: "Finding") -> None:
+            if as_json:
+                line(kind=finding.kind, what=finding.what, says=finding.says)
+            else:
+                bar.say(f"{finding.kind:<9}  {plain(finding.what)}: {plain(finding.says)}")
+
+        def run() -> Any:
+            if dest is not None:
+                return verify_backup(Path(dest), report, name=None, rate=rate, progress=bar)
+            return work(_folder(data_dir), report, rate=rate, progress=bar)
+
+        found = _done(run, "Not all was verified.")
+    if as_json:
+        line(
+            images=found.images,
+            bytes=found.bytes,
+            faults=found.faults,
+            left_over=found.left_over,
+            seconds=round(time.monotonic() - begun, 3),
+        )
+    else:
+        click.echo(
+            f"{found.images} images, {bytes_(found.bytes)} read: {found.faults or 'no'}"
+            f" {'fault' if found.faults == 1 else 'faults'}"
+            + (f", left over: {found.left_over}" if found.left_over else "")
+        )
+    sys.exit(1 if found.faults else 0)
+
+
+def _folder(data_dir: str | None) -> Path:
+    from conexiones.settings import Settings, SettingsError
+
+    try:
+        return Settings.load(flags={"data_dir": data_dir}).data_dir
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _done(work: Callable[[], T], interrupted: str, where: str = "") -> T:
+    """The result of the work. What it cannot do is said in one line, also that the folder `where`, to which
+    it writes, is full. `interrupted` is said after Ctrl-C."""
+    import sqlite3
+
+    from conexiones.errors import ConexionesError
+    from conexiones.upkeep.problem import Problem
+
+    try:
+        return work()
+    except KeyboardInterrupt:
+        if interrupted:
+            with suppress(OSError):
+                click.echo(f"conexiones: {interrupted}", err=True)
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        raise
+    except Problem as error:
+        _fail(str(error))
+    except ConexionesError as error:
+        _fail(error.message)
+    except OSError as error:
+        named = str(error.filename or where)
+        name = f"{plain(named)}: " if named else ""
+        _fail(f"{name}{error.strerror or error}.")
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        _fail(f"The catalog cannot be read: {error}.")
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.echo(f"conexiones: {sentence}", err=True)
+    sys.exit(COULD_NOT)

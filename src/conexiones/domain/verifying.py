@@ -1,0 +1,189 @@
+"""The rules of verification: every byte that the catalog refers to is read, and compared with its digest."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from conexiones.domain.ids import now
+from conexiones.errors import BlobCorrupt
+from conexiones.metrics import Metrics
+from conexiones.ports.catalog import Catalog
+from conexiones.ports.records import ImageRecord
+from conexiones.ports.verifying import CheckedBlobs, KnownContents, Round, ScrubLog, ScrubState
+
+ATTEMPTS = 3
+"""How often an image is read that is damaged: better bytes may come in their place at any moment."""
+
+OVERHEAD = 64 << 10
+"""Bytes for which the time counts that reading an image takes besides its bytes."""
+
+LEAST_RATE = 256 << 10
+"""Bytes a second, also where less would be enough: so a small store is read soon after its start."""
+
+MARGIN = 1.25
+"""By how much faster all is read than it has to be, as images come while a round is under way."""
+
+_DAY = 86400.0
+_PAGE = 100
+_NAP_SECONDS = 0.05
+"""The shortest pause: shorter ones are made together."""
+
+SAVE_SECONDS = 30.0
+"""How much of a round is done again at most after a crash."""
+
+MAX_DAMAGED = 10_000
+"""The most damaged images that are remembered."""
+
+
+async def is_whole(
+    image: ImageRecord,
+    catalog: KnownContents,
+    blobs: CheckedBlobs,
+    read: Callable[[int], Awaitable[None]],
+) -> bool | None:
+    """Whether all bytes of an image are what was stored; None if it was deleted meanwhile. `read` is awaited
+    with the number of bytes that were read, some at a time. Raises StorageUnavailable."""
+    for _ in range(ATTEMPTS):
+        try:
+            size = 0
+            async for count in blobs.check(image.digest):
+                size += count
+                await read(count)
+            if size == image.size:
+                return True
+        except BlobCorrupt:
+            pass
+        if not await catalog.has_digest(image.digest):
+            return None
+    return False
+
+
+class Scrub:
+    """Reads everything once in `days`, again and again, whatever else the server does. `on_damage` is called
+    with each image that is found to be damaged, once: not again in the next round, nor after a restart.
+
+    This assumes that one process has the data: another one would read everything once more.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        blobs: CheckedBlobs,
+        log: ScrubLog,
+        *,
+        days: float,
+        on_damage: Callable[[ImageRecord], None],
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._log = log
+        self._days = days
+        self._on_damage = on_damage
+        self._state = ScrubState()
+        self._debt = 0.0  # seconds of pauses that were not made yet
+        self._rate = float(LEAST_RATE)  # bytes a second
+        metrics = metrics or Metrics()
+        self._images_read = metrics.counter(
+            "conexiones.verify.checked", "{image}", "Stored images that were read whole and compared."
+        )
+        self._bytes_read = metrics.counter(
+            "conexiones.verify.bytes", "By", "Bytes of stored images that were read and compared."
+        )
+        metrics.observe(
+            "conexiones.verify.damaged",
+            "{image}",
+            "Stored images that are known to be damaged.",
+            lambda: len(self._state.damaged),
+        )
+        metrics.observe(
+            "conexiones.verify.last_finished",
+            "s",
+            "When all stored images had been read last, in seconds since 1970; 0 if never.",
+            lambda: self._state.finished.finish_time / 1e6,
+        )
+
+    @property
+    def state(self) -> ScrubState:
+        return self._state
+
+    async def run(self) -> None:
+        """Reads until it is cancelled. Raises StorageFull and StorageUnavailable; then run it again."""
+        self._state = await self._log.load()
+        while True:
+            await self._rest()
+            await self._begin()
+            await self._read_on()
+            await self._finish()
+
+    async def _rest(self) -> None:
+        """Waits until the next round is due."""
+        state = self._state
+        if not state.current.begin_time and state.finished.begin_time:
+            due = state.finished.begin_time / 1e6 + self._days * _DAY
+            await asyncio.sleep(max(0.0, due - now() / 1e6))
+
+    async def _begin(self) -> None:
+        if not self._state.current.begin_time:
+            self._state = replace(self._state, current=Round(begin_time=now()), before=None)
+            await self._log.save(self._state)
+        counts = await self._catalog.counts()
+        work = counts.image_bytes + OVERHEAD * counts.images
+        self._rate = max(LEAST_RATE, work * MARGIN / (self._days * _DAY))
+
+    async def _read_on(self) -> None:
+        clock = asyncio.get_running_loop().time
+        saved = clock()
+        damaged: dict[bytes, bool] = {}  # by digest, of this page
+        while images := await self._catalog.list_images(
+            limit=_PAGE, before=self._state.before, user=None, start=None, end=None
+        ):
+            damaged.clear()
+            for image in images:
+                if image.digest not in damaged:
+                    await self._pause(OVERHEAD)
+                    damaged[image.digest] = (
+                        await is_whole(image, self._catalog, self._blobs, self._count) is False
+                    )
+                news = self._note(image, damaged=damaged[image.digest])
+                if news or clock() - saved > SAVE_SECONDS:
+                    await self._log.save(self._state)
+                    saved = clock()
+
+    def _note(self, image: ImageRecord, *, damaged: bool) -> bool:
+        """Gives whether it is news that the image is damaged, or that it is not."""
+        state = self._state
+        self._images_read.value += 1
+        known = state.damaged
+        if damaged and image.id not in known and len(known) < MAX_DAMAGED:
+            known = known | {image.id: image.digest.hex()}
+            self._on_damage(image)
+        elif not damaged and image.id in known:
+            known = {id: digest for id, digest in known.items() if id != image.id}
+        current = state.current
+        self._state = replace(
+            state,
+            before=image.id,
+            damaged=known,
+            current=replace(current, images=current.images + 1),
+        )
+        return known is not state.damaged
+
+    async def _count(self, size: int) -> None:
+        self._bytes_read.value += size
+        current = self._state.current
+        self._state = replace(self._state, current=replace(current, bytes=current.bytes + size))
+        await self._pause(size)
+
+    async def _pause(self, size: int) -> None:
+        """Takes as long as reading so many bytes may take."""
+        self._debt += size / self._rate
+        if self._debt >= _NAP_SECONDS:
+            nap, self._debt = self._debt, 0.0
+            await asyncio.sleep(nap)
+
+    async def _finish(self) -> None:
+        state = self._state
+        left = {id: digest for id, digest in state.damaged.items() if await self._catalog.get_image(id)}
+        self._state = ScrubState(finished=replace(state.current, finish_time=now()), damaged=left)
+        await self._log.save(self._state)

@@ -1,0 +1,29 @@
+"""The data folder that work is done with."""
+
+from pathlib import Path
+
+from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
+from conexiones.adapters.catalog.sqlite.migrations import newest
+from conexiones.adapters.system.sqlite_beside import UNREADABLE
+from conexiones.upkeep.problem import Problem
+
+SCHEMA = newest()
+"""The schema of the catalogs that this program writes."""
+
+CATALOG = "catalog.sqlite3"
+"""As in app.py."""
+
+
+def catalog_of(data_dir: Path) -> CatalogFile:
+    """The catalog of a data folder, open for reading. Raises Problem and OSError."""
+    if not data_dir.is_dir():
+        raise Problem(f"There is no folder {data_dir}.")
+    path = data_dir / CATALOG
+    if not path.exists():
+        raise Problem(f"{data_dir} has no catalog: is it a data folder?")
+    try:
+        return CatalogFile(path)
+    except UNREADABLE as error:
+        raise Problem(f"{path} cannot be read: {error}.") from None
+    except ValueError as error:
+        raise Problem(str(error)) from None

@@ -1,0 +1,163 @@
+"""Everything is read again and again in the background; damage is said once."""
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from conexiones.adapters.scrub.file import ScrubFile
+from conexiones.domain import verifying
+from conexiones.domain.verifying import Scrub
+from conexiones.errors import StorageUnavailable
+from conexiones.metrics import Metrics, Numbers
+from conexiones.ports.records import ImageRecord
+from conexiones.ports.verifying import Round, ScrubState
+from tests.support.waiting import until
+from tests.upkeep.folders import Folder, blob, content, contents, damage, filled, image, opened
+
+FAST = 1e-6
+"""Days of a round: less than a second."""
+
+
+class Scrubbing:
+    """A Scrub of a folder that runs, with what it said."""
+
+    def __init__(self, folder: Folder, *, days: float = FAST) -> None:
+        self.said: list[str] = []
+        self.metrics = Metrics()
+        self.scrub = Scrub(
+            folder.catalog,
+            folder.store.blobs,
+            ScrubFile(folder.root),
+            days=days,
+            on_damage=self._hear,
+            metrics=self.metrics,
+        )
+
+    def _hear(self, image: ImageRecord) -> None:
+        self.said.append(image.id)
+
+    async def __aenter__(self) -> "Scrubbing":
+        self._task = asyncio.create_task(self.scrub.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def round(self) -> ScrubState:
+        """The state after a round that began after this call."""
+        for _ in range(2):
+            await until(partial(self._has_finished, self.scrub.state.finished.finish_time))
+        return self.scrub.state
+
+    def _has_finished(self, since: int) -> bool:
+        return self.scrub.state.finished.finish_time > since
+
+    def number(self, name: str) -> float:
+        (found,) = [one for one in self.metrics.read() if one.instrument.name == name]
+        assert isinstance(found, Numbers)
+        return found.series[()]
+
+
+async def test_damage_is_said_once_and_forgotten_when_it_is_mended(tmp_path: Path) -> None:
+    data = await filled(tmp_path)
+    async with opened(tmp_path) as folder, Scrubbing(folder) as scrubbing:
+        state = await scrubbing.round()
+        assert (state.finished.images, state.damaged) == (4, {})
+        assert state.finished.bytes == sum(map(len, data.values()))
+        damage(blob(tmp_path, data["3"]))
+        damage(tmp_path / "segments" / "00000000", 100)
+        for _ in range(2):
+            state = await scrubbing.round()
+        assert state.damaged.keys() == {"1", "3"}
+        assert sorted(scrubbing.said) == ["1", "3"]
+        assert scrubbing.number("conexiones.verify.damaged") == 2
+        assert scrubbing.number("conexiones.verify.checked") > 8
+        assert scrubbing.number("conexiones.verify.bytes") > sum(map(len, data.values()))
+        assert scrubbing.number("conexiones.verify.last_finished") > 1e9
+    async with opened(tmp_path) as folder, Scrubbing(folder) as again:
+        await again.round()
+        assert again.said == [], "not again after a restart either"
+        await folder.add("5", data["3"])  # the same bytes take the place of the damaged ones
+        await folder.delete("1")
+        state = await again.round()
+        assert state.damaged == {}
+    async with opened(tmp_path) as folder:
+        assert await folder.read(image("3", data["3"]).digest) == data["3"]
+
+
+async def test_a_round_goes_on_after_a_restart(tmp_path: Path) -> None:
+    data = contents()
+    await filled(tmp_path)
+    half = ScrubState(current=Round(begin_time=1, images=7, bytes=8), before="3")
+    await ScrubFile(tmp_path).save(half)
+    async with opened(tmp_path) as folder, Scrubbing(folder, days=1) as scrubbing:
+        await until(lambda: scrubbing.scrub.state.finished.finish_time > 0)
+        finished = scrubbing.scrub.state.finished
+        assert finished == replace(
+            half.current,
+            images=9,
+            bytes=8 + len(data["1"]) + len(data["2"]),
+            finish_time=finished.finish_time,
+        )
+        assert (await ScrubFile(tmp_path).load()).finished == finished
+    async with opened(tmp_path) as folder, Scrubbing(folder, days=3650) as scrubbing:
+        await until(lambda: scrubbing.scrub.state.finished.images == 9)
+        assert scrubbing.scrub.state.current.begin_time in (0, scrubbing.scrub.state.current.begin_time)
+
+
+async def test_what_is_deleted_meanwhile_is_not_damaged(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    async with opened(tmp_path) as folder:
+        found = await folder.catalog.get_image("3")
+        assert found
+
+        async def read(size: int) -> None:
+            if size and await folder.catalog.get_image("3"):
+                await folder.delete("3")
+                blob(tmp_path, contents()["3"]).unlink(missing_ok=True)
+
+        assert await verifying.is_whole(found, folder.catalog, folder.store.blobs, read) in (True, None)
+        assert await verifying.is_whole(found, folder.catalog, folder.store.blobs, read) is None
+
+
+async def test_a_row_that_says_another_size_is_damage(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    async with opened(tmp_path) as folder:
+        found = await folder.catalog.get_image("1")
+        assert found
+
+        async def read(_: int) -> None: ...
+
+        wrong = replace(found, size=found.size + 1)
+        assert await verifying.is_whole(wrong, folder.catalog, folder.store.blobs, read) is False
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"crc": 1}', "\0"])
+async def test_a_damaged_state_means_that_all_is_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "scrub.json").write_text(text)
+    assert await ScrubFile(tmp_path).load() == ScrubState()
+
+
+async def test_nothing_is_written_into_another_folder(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    log = ScrubFile(root)
+    await log.load()
+    root.rename(tmp_path / "elsewhere")
+    root.mkdir()
+    with pytest.raises(StorageUnavailable):
+        await log.save(ScrubState())
+    assert list(root.iterdir()) == []
+
+
+async def test_an_empty_server_has_nothing_to_read(tmp_path: Path) -> None:
+    async with opened(tmp_path) as folder, Scrubbing(folder) as scrubbing:
+        state = await scrubbing.round()
+        assert state.finished.images == 0
+        await folder.add("1", content(10, 1))
+        state = await scrubbing.round()
+        assert state.finished.images == 1
