@@ -8,13 +8,16 @@ RUN := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .NOTPARALLEL:
-.PHONY: help demo test conformance check bench faults foreign fuzz budget attack soak fresh dist container generate lock clean
+.PHONY: help demo learn test conformance check bench faults foreign fuzz budget attack soak fresh dist container generate lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name says; do printf 'make %-12s %s\n' "$$name" "$$says"; done
 
 demo: setup ## start the server, send it a photograph from Python and from Node.js, and go on serving
 	@$(RUN) tools/demo.py
+
+learn: setup ## start the server and open the course at /learn, in English and Spanish
+	@$(RUN) tools/course.py
 
 test: programs setup ## run all tests, in three processes; ARGS="tests/commands/test_cli.py -x" runs some, in one
 	@$(RUN) -m pytest $(or $(ARGS),--numprocesses=3 --dist=worksteal)
@@ -66,6 +69,7 @@ check: setup ## lint, formatting, types, contracts unbroken, generated code up t
 	@$(VENV)/bin/buf breaking --against proto/released.binpb
 	@$(RUN) tools/generate.py --check
 	@$(RUN) tools/docs.py --check
+	@$(RUN) tools/learn.py --check
 	@if command -v npm >/dev/null; then npm run --prefix node --silent check && npm run --prefix web --silent check; fi
 
 fresh: ## follow README.md in minimal Debian systems (root and debootstrap needed); SUITES=trixie USERS=root does one
@@ -74,9 +78,10 @@ fresh: ## follow README.md in minimal Debian systems (root and debootstrap neede
 bench: setup bench-peers ## measure beside other servers, into docs/performance.md; QUICK=1 takes three minutes
 	@$(RUN) -m bench $(if $(filter 1,$(QUICK)),--quick) $(ARGS)
 
-generate: setup ## generate src/conexiones/gen, the page and docs from their sources
+generate: setup ## generate src/conexiones/gen, the page, docs and the course from their sources
 	@$(RUN) tools/generate.py
 	@$(RUN) tools/docs.py
+	@$(RUN) tools/learn.py
 	@if command -v npm >/dev/null; then npm run --prefix node --silent generate && npm run --prefix web --silent generate; fi
 
 lock: setup ## pin all dependencies anew in requirements

@@ -7,11 +7,12 @@ import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
 import * as access from "./access.mjs";
+import * as course from "./course.mjs";
 import * as general from "./scenarios.mjs";
 import * as showing from "./showing.mjs";
 import * as uploading from "./uploading.mjs";
 
-const scenarios = { ...access, ...general, ...showing, ...uploading };
+const scenarios = { ...access, ...course, ...general, ...showing, ...uploading };
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const next = async () => {

@@ -1,6 +1,7 @@
-"""The page at `/`: static files that the package carries, built from web/ by `make generate`.
+"""The page at `/` and the course at `/learn`: static files that the package carries, built from web/ and
+from the lessons in docs/ by `make generate`.
 
-Every file but the page itself has a hash of its content in its name, so that a browser may keep it for ever.
+Every file that is not HTML has a hash of its content in its name, so that a browser may keep it for ever.
 Beside a file there may be compressed copies (`.br`, `.gz`), for clients that accept them.
 """
 
@@ -12,7 +13,9 @@ from conexiones.transport.chain.call import Call
 from conexiones.transport.http.conditions import accepts, none_match
 
 FOLDER = Path(__file__).resolve().parents[2] / "page"
+COURSE = Path(__file__).resolve().parents[2] / "learn"
 PREFIX = "/page/"
+LEARN = "/learn"
 INDEX = "index.html"
 
 _TYPES = {
@@ -20,6 +23,7 @@ _TYPES = {
     ".js": b"text/javascript; charset=utf-8",
     ".css": b"text/css; charset=utf-8",
     ".svg": b"image/svg+xml",
+    ".json": b"application/json",
 }
 _CODINGS = {"br": ".br", "gzip": ".gz"}  # the smaller one first
 
@@ -51,8 +55,9 @@ class Page:
     """The endpoint of the page's files, for GET and HEAD. Nothing is read before `open`; then all of it is in
     memory."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path = FOLDER, course: Path = COURSE) -> None:
         self._folder = folder
+        self._course = course
         self._files: dict[str, dict[str, _File]] = {}
 
     def open(self) -> None:
@@ -64,6 +69,11 @@ class Page:
                 files[url] = _representations(path)
         if "/" not in files:
             raise FileNotFoundError(f"the page is not built: {self._folder / INDEX} is missing")
+        for path in self._course.rglob("*"):
+            if path.suffix in _TYPES:
+                representations = _representations(path)
+                for url in _course_urls(path.relative_to(self._course)):
+                    files[url] = representations
         self._files = files
 
     def has(self, path: str) -> bool:
@@ -82,10 +92,18 @@ class Page:
         await call.respond(200, headers, file.body)
 
 
+def _course_urls(name: Path) -> list[str]:
+    """The URLs of a file of the course. Those of pages have no .html; a slash at their end is allowed."""
+    if name.suffix != ".html":
+        return [f"{LEARN}/{name}"]
+    url = f"{LEARN}/{name.with_suffix('')}".removesuffix("/index")
+    return [url, f"{url}/"]
+
+
 def _representations(path: Path) -> dict[str, _File]:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:32]
-    cache = "no-cache" if path.name == INDEX else "public, max-age=31536000, immutable"
+    cache = "no-cache" if path.suffix == ".html" else "public, max-age=31536000, immutable"
 
     def representation(coding: str, body: bytes) -> _File:
         etag = f'"{digest}{coding and "-" + coding}"'

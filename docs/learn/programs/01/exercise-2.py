@@ -1,0 +1,15 @@
+import sys
+
+import grpc
+
+from conexiones.gen import user_pb2, user_pb2_grpc
+
+squares = []
+with grpc.insecure_channel("localhost:50051") as channel:
+    stub = user_pb2_grpc.UsuarioServicioStub(channel)
+    reply = stub.GetUser(user_pb2.GetUserRequest(name="Aitana", pow=1), timeout=10)
+    squares.append(reply.user.pow_squared)
+
+print(squares)
+if squares != [1, 4, 9]:
+    sys.exit("Not yet · Todavía no")

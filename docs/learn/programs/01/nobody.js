@@ -1,0 +1,10 @@
+const grpc = require("@grpc/grpc-js");
+const loader = require("@grpc/proto-loader");
+
+const { user } = grpc.loadPackageDefinition(loader.loadSync("proto/user.proto", { keepCase: true }));
+const client = new user.UsuarioServicio("localhost:1", grpc.credentials.createInsecure());
+
+client.GetUser({ name: "Nora", pow: 12 }, { deadline: Date.now() + 10_000 }, (error) => {
+  if (error) console.log(grpc.status[error.code]);
+  client.close();
+});

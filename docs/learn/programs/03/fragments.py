@@ -1,0 +1,17 @@
+from collections.abc import Iterator
+
+import grpc
+
+from conexiones.gen import user_pb2, user_pb2_grpc
+
+
+def fragments(path: str) -> Iterator[user_pb2.GetImage]:
+    with open(path, "rb") as file:
+        while piece := file.read(65_536):
+            yield user_pb2.GetImage(image=piece)
+
+
+with grpc.insecure_channel("localhost:50051") as channel:
+    stub = user_pb2_grpc.UsuarioServicioStub(channel)
+    reply = stub.GetStreamImage(fragments("client/image/elephant.jpg"), timeout=60)
+    print(reply.image_info.format, reply.image_info.width, reply.image_info.height)

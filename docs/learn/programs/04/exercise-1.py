@@ -1,0 +1,24 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+
+from conexiones.gen import user_pb2, user_pb2_grpc
+
+image = Path("client/image/elephant.jpg").read_bytes()
+shown = []
+
+
+def fragments() -> Iterator[user_pb2.GetImage]:
+    for start in range(0, len(image), 4096):
+        yield user_pb2.GetImage(image=image[start : start + 4096])
+
+
+with grpc.insecure_channel("localhost:50051") as channel:
+    stub = user_pb2_grpc.UsuarioServicioStub(channel)
+    stub.GetStreamImage(fragments(), timeout=60)
+
+print(*shown)
+if shown != [25, 50, 75, 100]:
+    sys.exit("Not yet · Todavía no")

@@ -1,0 +1,27 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+
+from conexiones.gen import user_pb2, user_pb2_grpc
+
+image = Path("client/image/elephant.jpg").read_bytes()
+shown = []
+
+
+def fragments() -> Iterator[user_pb2.GetImage]:
+    for start in range(0, len(image), 4096):
+        yield user_pb2.GetImage(image=image[start : start + 4096])
+        sent = min(start + 4096, len(image))
+        while 100 * sent >= 25 * (len(shown) + 1) * len(image) and len(shown) < 4:
+            shown.append(25 * (len(shown) + 1))
+
+
+with grpc.insecure_channel("localhost:50051") as channel:
+    stub = user_pb2_grpc.UsuarioServicioStub(channel)
+    stub.GetStreamImage(fragments(), timeout=60)
+
+print(*shown)
+if shown != [25, 50, 75, 100]:
+    sys.exit("Not yet · Todavía no")

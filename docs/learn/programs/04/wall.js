@@ -1,0 +1,28 @@
+const { promisify } = require("node:util");
+const grpc = require("@grpc/grpc-js");
+const loader = require("@grpc/proto-loader");
+
+const { user } = grpc.loadPackageDefinition(loader.loadSync("proto/user.proto", { keepCase: true }));
+const server = new grpc.Server();
+server.addService(user.UsuarioServicio.service, {
+  ProcessImage: ({ request }, reply) => reply(null, { message: `${request.image.length} bytes` }),
+});
+
+async function main() {
+  const nobody = grpc.ServerCredentials.createInsecure();
+  const port = await promisify(server.bindAsync).call(server, "localhost:0", nobody);
+  const client = new user.UsuarioServicio(`localhost:${port}`, grpc.credentials.createInsecure());
+  const processImage = promisify(client.ProcessImage).bind(client);
+  for (const size of [4_000_000, 5_000_000]) {
+    try {
+      const reply = await processImage({ image: Buffer.alloc(size) }, { deadline: Date.now() + 60_000 });
+      console.log(reply.message);
+    } catch (error) {
+      console.log(grpc.status[error.code], error.details);
+    }
+  }
+  client.close();
+  server.forceShutdown();
+}
+
+main();

@@ -1,0 +1,25 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from conexiones.gen import user_pb2, user_pb2_grpc
+
+
+class Naive(user_pb2_grpc.UsuarioServicioServicer):
+    def ProcessImage(self, request, context):
+        return user_pb2.GetUserReply(message=f"{len(request.image)} bytes")
+
+
+server = grpc.server(ThreadPoolExecutor())
+user_pb2_grpc.add_UsuarioServicioServicer_to_server(Naive(), server)
+port = server.add_insecure_port("localhost:0")
+server.start()
+
+with grpc.insecure_channel(f"localhost:{port}") as channel:
+    stub = user_pb2_grpc.UsuarioServicioStub(channel)
+    for size in (4_000_000, 5_000_000):
+        try:
+            print(stub.ProcessImage(user_pb2.GetUserRequest(image=bytes(size)), timeout=60).message)
+        except grpc.RpcError as error:
+            print(error.code().name, error.details())
+server.stop(None).wait()

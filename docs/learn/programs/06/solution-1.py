@@ -1,0 +1,33 @@
+import random
+import sys
+import time
+
+import grpc
+
+from conexiones.gen import user_pb2, user_pb2_grpc
+
+calls = []
+
+
+def call_with_retries(stub: user_pb2_grpc.UsuarioServicioStub, attempts: int) -> str:
+    pause = 0.1
+    while True:
+        calls.append(1)
+        try:
+            return stub.GetUser(user_pb2.GetUserRequest(name="Zoe"), timeout=10).message
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or len(calls) == attempts:
+                raise
+        time.sleep(pause * random.random())
+        pause *= 2
+
+
+with grpc.insecure_channel("localhost:1") as channel:
+    stub = user_pb2_grpc.UsuarioServicioStub(channel)
+    try:
+        call_with_retries(stub, attempts=3)
+    except grpc.RpcError as error:
+        print(error.code().name, len(calls))
+
+if len(calls) != 3:
+    sys.exit("Not yet · Todavía no")

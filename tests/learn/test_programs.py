@@ -1,0 +1,39 @@
+"""The course's programs, run as a learner runs them: in order, in a fresh folder, against a real server."""
+
+from pathlib import Path
+
+import pytest
+
+from conexiones.testing import Server
+from tests.learn.tools import learn_programs
+from tests.support.clients import node
+
+
+@pytest.mark.parametrize("lesson", learn_programs.lessons())
+def test_a_lesson(lesson: str, shared: Server, tmp_path: Path) -> None:
+    """Each program prints what the lesson shows. Exercises fail as they are, and their solutions succeed."""
+    node()
+    learn_programs.fresh(tmp_path, shared.address)
+    found = learn_programs.run(tmp_path, shared.address, learn_programs.programs(lesson))
+    comparable = learn_programs.comparable
+    for program, ran in found.items():
+        shown = learn_programs.recorded(program).read_text()
+        assert comparable(ran.text) == comparable(shown), program.name
+        assert bool(ran.status) == program.name.startswith("exercise-"), (program.name, ran)
+
+
+@pytest.mark.parametrize("lesson", learn_programs.lessons())
+def test_programs_exist_in_both_languages(lesson: str) -> None:
+    folder = learn_programs.PROGRAMS / lesson
+    names = {suffix: {path.stem for path in folder.glob(f"*{suffix}")} for suffix in (".py", ".js")}
+    assert names[".py"] == names[".js"]
+    for kind in ("exercise", "solution"):
+        assert {name for name in names[".py"] if name.startswith(kind)} == {f"{kind}-1", f"{kind}-2"}
+
+
+def test_what_differs_between_runs_is_not_compared() -> None:
+    comparable = learn_programs.comparable
+    one = "id 01a20277-0a06-7000-b093-6179f05c12cd after 12.5 ms, 35 MiB  \n    1: 1795945402\n"
+    other = "id 01a2026a-a050-7000-b093-6179f05c12cd after 3 ms, 120 MiB\n    1: 1795949999"
+    assert comparable(one) == comparable(other)
+    assert comparable("square 144") != comparable("square 145")

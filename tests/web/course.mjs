@@ -1,0 +1,42 @@
+// What a learner does with the pages of the course.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Goes from the start through all lessons by "next", copies the first program, searches for `word` and follows what is
+ *  found. Returns the titles, what was copied, where the search led, and what axe says of the pages. */
+export async function course({ given, context, open }) {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const page = await open(`learn/${given.language}`);
+  const found = [];
+  const look = async () => {
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(async () => await window.axe.run(document, { resultTypes: ["violations"] }));
+    found.push(...violations.map(({ id, nodes }) => `${page.url()}: ${id}: ${nodes.map(({ html }) => html).join(" ")}`));
+  };
+  const fits = async () => {
+    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${page.url()} is too wide`);
+  };
+  await look();
+  await fits();
+  await page.locator(".contents a").first().click();
+  await page.locator(".code button").first().click();
+  await page.getByText(given.copied).waitFor();
+  const copied = await page.evaluate(async () => await navigator.clipboard.readText());
+  const titles = [];
+  for (;;) {
+    titles.push(await page.locator("h1").innerText());
+    await page.locator("details").first().locator("summary").click();
+    await fits();
+    const next = page.locator(".nav a", { hasText: "→" });
+    if ((await next.count()) === 0) break;
+    await Promise.all([page.waitForNavigation(), next.click()]);
+  }
+  await look(); // all lessons have the same parts, so one of them is enough
+  await page.locator("input[type=search]").fill(given.word);
+  await page.locator("#found a").first().click();
+  await page.waitForURL("**/learn/**#*");
+  const led = await page.locator(":target").innerText();
+  return { titles, copied, led, found };
+}
