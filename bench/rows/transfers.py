@@ -52,7 +52,8 @@ def run(bench: Bench) -> None:
     SDKs stand on, which only reads messages."""
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
-        source = Source(folder, bench.size(GIB, 32 * MIB))
+        # With fewer bytes, the clients' first calls take longer than moving the image.
+        source = Source(folder, bench.size(GIB, 256 * MIB))
         server = stack.enter_context(ours(folder / "ours"))
         python = [sys.executable, "-m", "bench.load.sdk"]
         put = [*python, "put"]
