@@ -25,7 +25,7 @@ def run(bench: Bench) -> None:
     if not node or not MANY.is_file():
         bench.results.note("uploadMany of the Node SDK is left out: make bench sets up what it needs")
         return
-    count = bench.size(10_000, 400)
+    count = bench.size(10_000, 2_000)  # Node.js compiles what is called often
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         server = stack.enter_context(ours(folder / "ours"))

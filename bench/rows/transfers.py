@@ -39,16 +39,21 @@ H2LOAD = "h2load, WriteStream, 1 MiB chunks"
 PYTHON = "Python SDK"
 NODE = "Node SDK"
 CURL = "curl, from nginx"
+GRPCIO = "limit: grpcio, messages thrown away"
+GRPC_JS = "limit: grpc-js, messages thrown away"
 
 PROGRAMS = ROOT / "node" / "dist" / "test" / "programs"
 MOVE = PROGRAMS / "move.js"
+DISCARD = PROGRAMS / "discard.js"
 
 
 def run(bench: Bench) -> None:
-    """Upload by both SDKs and by h2load of the same calls; download by both SDKs and by curl."""
+    """Upload by both SDKs and by h2load of the same calls; download by both SDKs, by curl, and by what the
+    SDKs stand on, which only reads messages."""
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
-        source = Source(folder, bench.size(GIB, 32 * MIB))
+        # With fewer bytes, the clients' first calls take longer than moving the image.
+        source = Source(folder, bench.size(GIB, 256 * MIB))
         server = stack.enter_context(ours(folder / "ours"))
         python = [sys.executable, "-m", "bench.load.sdk"]
         put = [*python, "put"]
@@ -88,9 +93,17 @@ def run(bench: Bench) -> None:
             check(target)
             return float(seconds)
 
-        downloads: dict[str, Callable[[int], float]] = {PYTHON: partial(sdk, python), CURL: from_nginx}
-        if move:
+        def discard(command: list[str], number: int) -> float:
+            return float(say(server, [*command, image])["seconds"])
+
+        downloads: dict[str, Callable[[int], float]] = {
+            PYTHON: partial(sdk, python),
+            CURL: from_nginx,
+            GRPCIO: partial(discard, [*python, "discard"]),
+        }
+        if move and node:
             downloads[NODE] = partial(sdk, move)
+            downloads[GRPC_JS] = partial(discard, [node, str(DISCARD)])
         interleave(bench.results, DOWNLOAD, downloads, unit="s")
 
 

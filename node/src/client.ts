@@ -7,6 +7,8 @@ import type { AccessScope, Access, NewToken, Ticket, Token } from "./access.js";
 import { ADDRESS, checkAddress, staysHere } from "./address.js";
 import { Backoff, retrying, timesOf } from "./backoff.js";
 import type { Times } from "./backoff.js";
+import { ByHttp } from "./body.js";
+import type { Identity } from "./body.js";
 import { DOWNLOAD } from "./download.js";
 import type { DownloadOptions } from "./download.js";
 import { optionsFrom, tokenFrom } from "./environ.js";
@@ -80,6 +82,7 @@ const PATIENCE_MS = 120_000;
 /** A client of one server. Safe to use for many calls at once. It connects with the first call. */
 export class Client {
   readonly #rpc: Rpc;
+  readonly #byHttp: ByHttp;
   readonly #times: Times;
   readonly #small = new SmallLimit();
 
@@ -99,7 +102,8 @@ export class Client {
     const near = (token ?? tokenFile) !== undefined && !encrypted && !insecureToken;
     if (near && !staysHere(address)) throw exposed(token === undefined ? "tokenFile" : "token", address);
     const shown = new Shown(token === undefined ? undefined : new Secret(token), tokenFile);
-    this.#rpc = new Rpc(address, credentials(security), { encrypted, cert: security.cert !== undefined }, shown, {
+    const tls = identity(security);
+    this.#rpc = new Rpc(address, credentials(tls), { encrypted, cert: security.cert !== undefined }, shown, {
       // Large enough for replies with previews, and for servers that send larger frames than ours.
       "grpc.max_receive_message_length": 64 << 20,
       // Reconnect soon after the server is back. The pauses between attempts are made by Backoff.
@@ -115,6 +119,7 @@ export class Client {
       // A proxy would read the token.
       ...(near && { "grpc.enable_http_proxy": 0 }),
     });
+    this.#byHttp = new ByHttp(address, tls, shown, { direct: near });
     this.#times = { timeoutMs, patienceMs };
   }
 
@@ -208,7 +213,7 @@ export class Client {
     const [target, options] = first === undefined || isTarget(first) ? [first, second] : [undefined, first];
     text("id", id);
     check(options, DOWNLOAD);
-    const settings = { ...options, ...timesOf(options, this.#times) };
+    const settings = { ...options, ...timesOf(options, this.#times), byHttp: this.#byHttp };
     if (target !== undefined) return await downloadInto(this.#rpc, id, target, settings);
     checkNoTarget(options);
     return await downloadBytes(this.#rpc, id, settings);
@@ -366,10 +371,13 @@ function exposed(field: string, address: string): Error {
   ]);
 }
 
-function credentials({ ca, cert, key, ...rest }: Certificates): grpc.ChannelCredentials {
+function identity({ ca, cert, key, ...rest }: Certificates): Identity | undefined {
   if (!cert !== !key) throw new TypeError("cert and key go together.");
-  if (!isEncrypted({ ca, cert, ...rest })) return grpc.credentials.createInsecure();
-  return grpc.credentials.createSsl(pemOf(ca), pemOf(key), pemOf(cert));
+  return isEncrypted({ ca, cert, ...rest }) ? { ca: pemOf(ca), cert: pemOf(cert), key: pemOf(key) } : undefined;
+}
+
+function credentials(tls: Identity | undefined): grpc.ChannelCredentials {
+  return tls ? grpc.credentials.createSsl(tls.ca, tls.key, tls.cert) : grpc.credentials.createInsecure();
 }
 
 function pemOf(value: string | Buffer | undefined): Buffer | null {

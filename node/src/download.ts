@@ -6,6 +6,8 @@ import crc32 from "@node-rs/crc32";
 
 import { Backoff, retrying } from "./backoff.js";
 import type { Times } from "./backoff.js";
+import { LEAST_BYTES } from "./body.js";
+import type { Body, ByHttp } from "./body.js";
 import { Code, ConexionesError, makeError } from "./errors.js";
 import { flag, listener, milliseconds, signal, whole } from "./fields.js";
 import type { Checks } from "./fields.js";
@@ -45,7 +47,7 @@ export const DOWNLOAD: Checks<DownloadOptions> = {
   ...{ signal, onProgress: listener, deadlineMs: milliseconds, patienceMs: milliseconds },
 };
 
-export type Settings = DownloadOptions & Times;
+export type Settings = DownloadOptions & Times & { byHttp: ByHttp };
 export type Received = Image | RenditionInfo;
 
 /** Downloads into the sink, and ends it. Each frame is checked before it is written, the SHA-256 only at the end. */
@@ -73,19 +75,21 @@ export async function download(rpc: Rpc, id: string, sink: Sink, options: Settin
 }
 
 async function complete(rpc: Rpc, id: string, sink: Sink, options: Settings, signal: AbortSignal): Promise<Received> {
-  const downloading = new Downloading(rpc, id, sink, options, signal);
-  try {
-    return await downloading.run();
-  } catch (error) {
-    // The part file of an earlier process had wrong bytes, or the rendition was made again and has different bytes:
-    // start again.
-    const changed = error instanceof ConexionesError && error.reason === "ETAG_MISMATCH";
-    if (!changed && !(downloading.continued && error instanceof WrongDigest)) throw error;
-    if (!(await sink.restart())) throw error;
-    return await new Downloading(rpc, id, sink, options, signal).run();
+  for (let changes = 0; ; ) {
+    const downloading = new Downloading(rpc, id, sink, options, signal);
+    try {
+      return await downloading.run();
+    } catch (error) {
+      // The rendition was made again and has different bytes: start again, once.
+      const changed = error instanceof ConexionesError && error.reason === "ETAG_MISMATCH" && ++changes === 1;
+      if (!changed && !(error instanceof WrongDigest)) throw error;
+      if (!(await sink.restart())) throw error;
+      if (!changed && !downloading.continued) options.byHttp.usable = false;
+    }
   }
 }
 
+/** Some bytes were wrong that can be had otherwise: those of the part file of an earlier process, or those by HTTP. */
 class WrongDigest extends Error {}
 
 class Downloading {
@@ -107,6 +111,10 @@ class Downloading {
   #end = 0;
   /** Whether the sink had bytes of an earlier download. */
   continued = false;
+  /** Whether bytes have come by HTTP, without a check of their own. */
+  #unchecked = false;
+  /** Whether the rest may be had by HTTP: only the hash of the whole tells if it is right. */
+  #byHttp: boolean;
 
   constructor(rpc: Rpc, id: string, sink: Sink, options: Settings, signal: AbortSignal) {
     const { rendition } = options;
@@ -115,6 +123,7 @@ class Downloading {
     this.#id = id;
     this.#sink = sink;
     this.#options = options;
+    this.#byHttp = sink.again && !rendition && !options.offset && !options.limit;
     this.#signal = signal;
     this.#backoff = new Backoff(rpc, options.patienceMs, signal);
   }
@@ -190,12 +199,22 @@ class Downloading {
       ...(this.#rendition && { rendition: this.#rendition }),
     };
     const frames = this.#rpc.serverStream(ImageService.method.downloadImage, request, { signal: this.#signal });
-    const stall = new Stall(timeoutMs, () => frames.abandon());
+    let body: Body | undefined;
+    const stall = new Stall(timeoutMs, () => {
+      frames.abandon();
+      body?.close();
+    });
     try {
       for await (const frame of frames) {
         if (this.#complete) break; // more than all was asked for by nobody
         if (frame.data.length > 0) stall.stop();
         await this.#take(frame);
+        body = await this.#rest();
+        if (body) {
+          frames.cancel();
+          await this.#takeAll(body, stall);
+          break;
+        }
         if (frame.data.length > 0) stall.start(); // a frame without bytes is no reason to wait for longer
       }
     } catch (error) {
@@ -225,11 +244,42 @@ class Downloading {
       throw damaged(`The server sent bytes for offset ${offset}; those at ${due} are due.`);
     }
     if (crc32.crc32c(data) !== crc32c) throw damaged("The CRC-32C of the bytes is not that of the bytes sent.");
+    await this.#keep(data);
+  }
+
+  async #keep(data: Uint8Array): Promise<void> {
     this.#hash.update(data);
     await this.#sink.write(data, this.#signal);
     this.#received += data.length;
     this.#backoff.progress();
     this.#tell();
+  }
+
+  /** What is left, if that is much and it can be had by HTTP. */
+  async #rest(): Promise<Body | undefined> {
+    const { byHttp } = this.#options;
+    const [start, end] = [this.#start + this.#received, this.#end];
+    if (!this.#byHttp || !this.#description || !byHttp.usable || end - start < LEAST_BYTES) return undefined;
+    return await byHttp.open({ id: this.#id, etag: this.#description.etag, start, end }, this.#signal);
+  }
+
+  async #takeAll(body: Body, stall: Stall): Promise<void> {
+    const begin = this.#received;
+    const stop = () => body.close();
+    this.#unchecked = true;
+    this.#signal.addEventListener("abort", stop, { once: true });
+    try {
+      stall.start();
+      for await (const data of body.pieces()) {
+        stall.stop();
+        await this.#keep(data);
+        stall.start();
+      }
+    } finally {
+      this.#signal.removeEventListener("abort", stop);
+      // A connection that never lasts for long would be opened again and again.
+      this.#byHttp = this.#received - begin >= LEAST_BYTES;
+    }
   }
 
   #tell(): void {
@@ -240,7 +290,7 @@ class Downloading {
   #check(stored: Received): void {
     if (this.#received !== stored.sizeBytes) return; // only a range was downloaded, whose hash is unknown
     if (this.#hash.digest().equals(stored.sha256)) return;
-    if (this.continued) throw new WrongDigest();
+    if (this.continued || this.#unchecked) throw new WrongDigest();
     throw damaged("The SHA-256 of the bytes is not what the server says.");
   }
 }

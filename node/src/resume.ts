@@ -2,7 +2,7 @@
 // returns the same upload again. It is kept beside the source or in a folder, and written before the upload is created.
 // The Python SDK writes the same file under the same name, so either SDK can resume an upload of the other.
 import { createHash, randomUUID } from "node:crypto";
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { lstat, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 
 import { beside } from "./places.js";
@@ -28,17 +28,29 @@ export function notResumable(sentence: string): void {
   process.emitWarning(sentence, { type: "ConexionesWarning", code: "NOT_RESUMABLE" });
 }
 
+/** The state file of the upload of a file; `folder` as in `UploadOptions.resume`: true is the folder of the file. */
+function stateFile(path: string, folder: true | string): string {
+  // In a separate folder, sources of the same name from different folders need different state files.
+  const place = createHash("sha256").update(path).digest("hex").slice(0, 12);
+  return folder === true ? beside(path, SUFFIX) : beside(join(folder, basename(path)), `.${place}${SUFFIX}`);
+}
+
+/** Whether an upload of the file was begun that has not ended, as far as is known here. */
+export async function wasBegun(file: SourceFile, folder: true | string): Promise<boolean> {
+  return await lstat(stateFile(resolve(file.path), folder)).then(
+    () => true,
+    () => false,
+  );
+}
+
 export class ResumeFile {
   readonly path: string;
   readonly #facts: Omit<Begun, "request_id"> & { name: string };
 
-  /** `folder` as in `UploadOptions.resume`: true is the folder of the file. */
   constructor(file: SourceFile, folder: true | string, facts: { address: string; user: string; size: number; name: string }) {
     const path = resolve(file.path);
     this.#facts = { ...facts, path, mtime_ns: String(file.mtimeNs) };
-    // In a separate folder, sources of the same name from different folders need different state files.
-    const place = createHash("sha256").update(path).digest("hex").slice(0, 12);
-    this.path = folder === true ? beside(path, SUFFIX) : beside(join(folder, basename(path)), `.${place}${SUFFIX}`);
+    this.path = stateFile(path, folder);
   }
 
   /** The upload of the very same file that another process began, or a new one. */

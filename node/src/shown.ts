@@ -25,9 +25,14 @@ export class Shown {
     return this.#secret;
   }
 
+  /** The same for gRPC and for HTTP. */
+  headers(): { authorization?: string } {
+    return this.#secret ? { authorization: `Bearer ${this.#secret.reveal()}` } : {};
+  }
+
   metadata(): Metadata {
     const metadata = new Metadata();
-    if (this.#secret) metadata.set("authorization", `Bearer ${this.#secret.reveal()}`);
+    for (const [name, value] of Object.entries(this.headers())) metadata.set(name, value);
     return metadata;
   }
 

@@ -2,7 +2,11 @@
 import { constants } from "node:buffer";
 import type { FileHandle } from "node:fs/promises";
 
+import { BLOCK, DirectWriter } from "./direct.js";
+
 export interface Sink {
+  /** Whether bytes that were written can be taken back. */
+  readonly again: boolean;
   /** How many bytes the sink had before the first write. */
   readonly size: number;
   /** Calls `failed` as soon as nothing more can be written, even if no write is under way. Called once, first of all. */
@@ -22,12 +26,17 @@ export interface Sink {
 }
 
 const READ_BYTES = 1 << 20;
+/** A smaller file goes through the page cache. */
+const LARGE_BYTES = 16 << 20;
 
-/** A file that is open for reading and appending. The caller syncs and closes it. */
+/** A file that is open for reading and appending. The caller lets it settle, syncs and closes it. */
 export class FileSink implements Sink {
+  readonly again = true;
   readonly #handle: FileHandle;
   size: number;
   #position: number;
+  #large = false;
+  #direct: DirectWriter | undefined;
 
   private constructor(handle: FileHandle, size: number) {
     this.#handle = handle;
@@ -39,13 +48,45 @@ export class FileSink implements Sink {
     return new FileSink(handle, (await handle.stat()).size);
   }
 
-  expect(): void {}
+  expect(size: number): void {
+    this.#large = size >= LARGE_BYTES;
+  }
 
   async write(bytes: Uint8Array): Promise<void> {
+    if (this.#large && !this.#direct) bytes = await this.#begin(bytes);
+    await (this.#direct ? this.#direct.write(bytes) : this.#append(bytes));
+  }
+
+  /** Writes up to the border of a block, and resolves with what is left, which goes past the page cache if that can be. */
+  async #begin(bytes: Uint8Array): Promise<Uint8Array> {
+    const head = Math.min(bytes.length, (BLOCK - (this.#position % BLOCK)) % BLOCK);
+    await this.#append(bytes.subarray(0, head));
+    if (head < bytes.length) {
+      this.#direct = await DirectWriter.over(this.#handle, this.#position);
+      this.#large = this.#direct !== undefined;
+    }
+    return bytes.subarray(head);
+  }
+
+  async #append(bytes: Uint8Array): Promise<void> {
     for (let from = 0; from < bytes.length; ) {
       const { bytesWritten } = await this.#handle.write(bytes, from, bytes.length - from, this.#position);
       from += bytesWritten;
       this.#position += bytesWritten;
+    }
+  }
+
+  /** Resolves when all that was written is in the file, and nothing is being written any more. */
+  async settle(): Promise<void> {
+    const direct = this.#direct;
+    if (!direct) return;
+    this.#direct = undefined;
+    try {
+      const rest = await direct.rest();
+      this.#position = direct.position;
+      await this.#append(rest);
+    } finally {
+      await direct.close();
     }
   }
 
@@ -60,6 +101,7 @@ export class FileSink implements Sink {
   }
 
   async restart(): Promise<boolean> {
+    await this.settle();
     await this.#handle.truncate(0);
     this.size = this.#position = 0;
     return true;
@@ -68,6 +110,7 @@ export class FileSink implements Sink {
 
 /** An array in memory. */
 export class BytesSink implements Sink {
+  readonly again = true;
   readonly size = 0;
   #bytes = new Uint8Array();
   #position = 0;

@@ -84,7 +84,14 @@ async function downloadFile(rpc: Rpc, id: string, { path, mode }: Place, options
   let file: Stats | undefined;
   try {
     try {
-      received = await download(rpc, id, await FileSink.over(handle), options);
+      const sink = await FileSink.over(handle);
+      try {
+        received = await download(rpc, id, sink, options);
+      } catch (error) {
+        await sink.settle().catch(() => undefined); // what has come is kept
+        throw error;
+      }
+      await sink.settle();
       if (mode !== undefined) await handle.chmod(mode);
       await handle.sync();
     } finally {

@@ -11,7 +11,7 @@ import { Upload_State, UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import type { Upload } from "./gen/conexiones/v1/uploads_pb.js";
 import { image as imageOf } from "./images.js";
 import type { Image, Progress } from "./images.js";
-import { notResumable, ResumeFile } from "./resume.js";
+import { notResumable, ResumeFile, wasBegun } from "./resume.js";
 import type { CallOptions, Rpc } from "./rpc.js";
 import { Scope } from "./scope.js";
 import { checkStored, readSmall, Small, storeSmall } from "./small.js";
@@ -81,7 +81,7 @@ export async function upload(
   });
 }
 
-/** Stores the source by one call; undefined if it is too large for that, or has to be resumable, or is of unknown size. */
+/** Stores the source by one call; undefined if it is too large for that, or was begun in pieces, or is of unknown size. */
 async function uploadSmall(
   rpc: Rpc,
   source: Source,
@@ -90,7 +90,9 @@ async function uploadSmall(
   signal: AbortSignal,
 ): Promise<Image | undefined> {
   const { resume, user = "", name = source.name, sha256, chunkSize = Infinity, timeoutMs, patienceMs, onProgress } = options;
-  if (resume || !source.size || source.size > chunkSize) return undefined;
+  if (!source.size || source.size > chunkSize) return undefined;
+  // What was begun in pieces goes on like that, and what cannot be resumed is refused there.
+  if (resume && (!source.file || (await wasBegun(source.file, resume)))) return undefined;
   const call = { signal, timeoutMs };
   const backoff = new Backoff(rpc, patienceMs, signal);
   const bytes = await readSmall(source, await limit.get(rpc, backoff, call), signal);

@@ -15,6 +15,7 @@ import { writerTo } from "./special.js";
  * not begun is left as it is, so that the failure can be answered.
  */
 export class WritableSink implements Sink {
+  readonly again = false;
   readonly size = 0;
   readonly #target: Writable;
   /** Settled when the stream is finished or has failed. */
@@ -89,6 +90,7 @@ export class WritableSink implements Sink {
 
 /** A WHATWG stream of the caller's: closed when all is written, aborted after a failure. */
 export class WebSink implements Sink {
+  readonly again = false;
   readonly size = 0;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   #ending = false;
@@ -131,6 +133,7 @@ export class WebSink implements Sink {
 
 /** A device, a FIFO, a socket or an open descriptor. It is opened for the first byte, and not for a failure before it. */
 export class PlaceSink implements Sink {
+  readonly again = false;
   readonly size = 0;
   readonly #place: Place;
   #failed: (error: unknown) => void = ignore;

@@ -236,6 +236,18 @@ describe("resume", () => {
     await assert.rejects(conexiones.upload(photograph, { resume: true }), TypeError);
   });
 
+  it("needs nothing for a small image, which is sent whole unless it was begun in chunks", async () => {
+    const place = await folder();
+    const file = join(place, "image.jpg");
+    await writeFile(file, photograph);
+    const resume = join(place, "none");
+    await conexiones.upload(file, { resume });
+    await assert.rejects(conexiones.upload(file, { resume, chunkSize: 100_000 }), { code: "ENOENT" });
+    await writeFile(`${file}.conexiones-upload`, ""); // removed by whoever goes on with it
+    await conexiones.upload(file, { resume: true });
+    assert.deepEqual(await readdir(place), ["image.jpg"]);
+  });
+
   it("begins where another attempt was stopped, unless the file is another one by now", async () => {
     const place = await folder();
     const states = await folder();

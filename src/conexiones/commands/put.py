@@ -92,17 +92,32 @@ class Search:
         return new
 
     async def _below(self, folder: Path) -> AsyncIterator[Found | OSError]:
+        from conexiones.sdk.threads import seen
+
         nothing = True
         files = walk(folder)
-        while batch := await asyncio.to_thread(_some, files):
-            nothing = False
-            news = [one for one in batch if isinstance(one, OSError) or self._is_new(one)]
-            paths = [one for one in news if isinstance(one, Path)]
-            there = {} if self._again or not paths else await self._there(paths)
-            for one in news:
-                yield one if isinstance(one, OSError) else Found(str(one), one, there.get(one))
+        coming = asyncio.ensure_future(self._batch(files))
+        try:
+            while (batch := await coming) is not None:
+                nothing = False
+                # While one batch is sent, the next is hashed and asked for.
+                coming = asyncio.ensure_future(self._batch(files))
+                coming.add_done_callback(seen)  # nobody awaits it if nobody wants more
+                for one in batch:
+                    yield one
+        finally:
+            coming.cancel()
         if nothing:
             self.empty.append(str(folder))
+
+    async def _batch(self, files: Iterator[Path | OSError]) -> list[Found | OSError] | None:
+        """The next files, without those that were found before. None after the last."""
+        batch = await asyncio.to_thread(_some, files)
+        news = [one for one in batch if isinstance(one, OSError) or self._is_new(one)]
+        paths = [one for one in news if isinstance(one, Path)]
+        there = {} if self._again or not paths else await self._there(paths)
+        found = [one if isinstance(one, OSError) else Found(str(one), one, there.get(one)) for one in news]
+        return found if batch else None
 
     async def _there(self, paths: list[Path]) -> "dict[Path, Image]":
         """Those of the files that the server has. If it cannot be asked, none: the upload says why."""

@@ -85,7 +85,7 @@ class Options:
         split(self.address)
         if self.token is not None and self.token_file is not None:
             raise ValueError("Give token or token_file, not both.")
-        if self._stays:
+        if self.stays:
             plain_target(self.address)
         if not 0 < self.timeout <= MAX_SECONDS:
             raise ValueError(f"timeout is a number of seconds, above 0 and at most {MAX_SECONDS:,}.")
@@ -98,15 +98,15 @@ class Options:
     def target(self) -> str:
         """The address for gRPC, which takes some names of hosts, such as "dns", for a scheme. Raises
         ValueError."""
-        return plain_target(self.address) if self._stays else f"dns:///{self.address}"
+        return plain_target(self.address) if self.stays else f"dns:///{self.address}"
 
     @property
-    def place(self) -> tuple[str, int]:
-        """Host and port of the target, for a connection that gRPC does not make. Raises ValueError."""
+    def endpoint(self) -> tuple[str, int]:
+        """Host and port of the target, for a connection that is not gRPC's. Raises ValueError."""
         return split(self.target.removeprefix("dns:///").removeprefix("ipv4:").removeprefix("ipv6:"))
 
     @property
-    def _stays(self) -> bool:
+    def stays(self) -> bool:
         """Whether there is a token that must not leave the machine."""
         shows = self.token is not None or self.token_file is not None
         return shows and not self.encrypted and not self.insecure_token
@@ -116,7 +116,7 @@ class Options:
         """The options of a channel."""
         # A proxy would read the token.
         near = [("grpc.enable_http_proxy", 0), ("grpc.default_authority", self.address)]
-        return [*_OPTIONS, *(near if self._stays else [])]
+        return [*_OPTIONS, *(near if self.stays else [])]
 
     @property
     def encrypted(self) -> bool:
@@ -180,6 +180,8 @@ class Connection:
         """The largest image that the server is thought to take with a single call; 0 if it has none."""
         self.through = ""
         """The path of a Unix socket to connect to instead, in plaintext: a recorder is there."""
+        self.by_http = True
+        """Whether what is left of a large image may be asked for by HTTP: see http_body.py."""
         self._shown = Shown(options.token, options.token_file)
         self._link: Link | None = None
         self._busy: set[Link] = set()
@@ -266,6 +268,10 @@ class Connection:
         if credentials is None:
             return grpc.aio.insecure_channel(self.options.target, options=self.options.channel)
         return grpc.aio.secure_channel(self.options.target, credentials, options=self.options.channel)
+
+    def metadata(self) -> list[tuple[str, str]]:
+        """What calls show of this client, after `sending`."""
+        return self._shown.metadata()
 
     async def sending(self) -> Secret | None:
         """The token that calls show now. Raises OSError and TokenMistyped if its file cannot be read."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import google_crc32c
 import grpc
@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from conexiones import errors
 from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest, DownloadImageResponse
-from conexiones.sdk import renditions, results
+from conexiones.sdk import http_body, renditions, results
 from conexiones.sdk.connection import Connection, Patience, next_message
 from conexiones.sdk.failures import ConnectionLost, ServerTooOld, Stalled
 from conexiones.sdk.frames import Frame
@@ -32,6 +32,7 @@ Received: TypeAlias = Image | RenditionInfo
 """Describes the bytes that were downloaded: those of an image, or of a rendition of one."""
 
 Writable: TypeAlias = BinaryIO | Part | Sink
+Piece: TypeAlias = bytes | memoryview
 WRITE_QUEUE_FRAMES = 4
 """Frames, of 1 MiB each, that may be queued while earlier ones are being written."""
 STOP_SECONDS = 5.0
@@ -71,9 +72,16 @@ class Wanted:
 
 
 class Range:
-    """The wanted bytes in order, each frame checked, over as many connections as it takes. Use once."""
+    """The wanted bytes in order, over as many connections as it takes. Use once.
 
-    def __init__(self, connection: Connection, wanted: Wanted) -> None:
+    Each frame is checked. With `by_http`, the bytes after the first frames may come without a check of their
+    own: whoever says so checks the SHA-256 of the whole, and can begin again.
+    """
+
+    def __init__(self, connection: Connection, wanted: Wanted, *, by_http: bool = False) -> None:
+        self._by_http = by_http and wanted.rendition is None
+        self.unchecked = False
+        """Whether bytes have come without a check of their own."""
         self._received: Received | None = None
         self._connection = connection
         self._wanted = wanted
@@ -93,7 +101,7 @@ class Range:
             raise RuntimeError("no frame has come yet")
         return self._received
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The bytes, one piece for each frame.
 
         Raises ImageNotFound, BlobCorrupt, InvalidField, NoRendition and NoProgress. Raises EtagMismatch if a
@@ -113,7 +121,7 @@ class Range:
                     return  # every byte has come; only the status of the call was lost
                 await self._backoff.pause(error, reached=self._connection.reached)
 
-    async def _one_call(self) -> AsyncGenerator[bytes, None]:
+    async def _one_call(self) -> AsyncGenerator[Piece, None]:
         request = self._wanted.request()
         request.offset = self._offset
         if self._received is not None and self._end is not None:
@@ -122,23 +130,10 @@ class Range:
                 request.limit = self._end - self._offset
         async with self._connection.use() as link:
             call = link.download(request)
-            patience = Patience(self._connection.options.timeout)
             try:
-                while True:
-                    message = await next_message(call, patience.left)
-                    if message is grpc.aio.EOF:
-                        break
-                    frame = Frame(message)
-                    self._connection.reached = True
-                    if self._end is None:
-                        self._end = self._begin(frame.message)
-                        patience.begin()
-                    if frame.data:
-                        patience.begin()
-                        self._check(frame, self._end)
-                        self._offset += len(frame.data)
-                        self._backoff.progress()
-                        yield frame.data
+                async with aclosing(self._of(call)) as pieces:
+                    async for piece in pieces:
+                        yield piece
             except Stalled:
                 self._connection.renew(link)
                 raise
@@ -149,6 +144,60 @@ class Range:
                 del call
         if self._end is None or self._offset < self._end:
             raise ConnectionLost(why="the image ended early")
+
+    async def _of(self, call: Any) -> AsyncGenerator[Piece, None]:
+        """What the call brings, and what is left by HTTP if that is worth it. Raises DecodeError."""
+        patience = Patience(self._connection.options.timeout)
+        try:
+            while (message := await next_message(call, patience.left)) is not grpc.aio.EOF:
+                frame = Frame(message)
+                self._connection.reached = True
+                if self._end is None:
+                    self._end = self._begin(frame.message)
+                    patience.begin()
+                if not frame.data:
+                    continue
+                patience.begin()
+                self._check(frame, self._end)
+                self._came(frame.data)
+                yield frame.data
+                if (body := await self._rest_by_http(self._end)) is not None:
+                    call.cancel()
+                    async with aclosing(self._all_of(body)) as pieces:
+                        async for piece in pieces:
+                            yield piece
+                    return
+        finally:
+            del call
+
+    def _came(self, piece: Piece) -> None:
+        self._offset += len(piece)
+        self._backoff.progress()
+
+    async def _rest_by_http(self, end: int) -> http_body.Body | None:
+        """What is left, if that is much and it can be had by HTTP."""
+        if not self._by_http or end - self._offset < http_body.LEAST_BYTES:
+            return None
+        body = await http_body.opened(
+            self._connection, self._wanted.id, self.received.etag, self._offset, end
+        )
+        if body is None:
+            self._by_http = False
+        else:
+            self.unchecked = True
+        return body
+
+    async def _all_of(self, body: http_body.Body) -> AsyncGenerator[Piece, None]:
+        begin = self._offset
+        try:
+            async with aclosing(body.pieces(self._connection.options.timeout)) as pieces:
+                async for piece in pieces:
+                    self._came(piece)
+                    yield piece
+        except ConnectionLost:
+            # A connection that never lasts for long would be opened again and again.
+            self._by_http = self._offset - begin >= http_body.LEAST_BYTES
+            raise
 
     def _begin(self, frame: DownloadImageResponse) -> int:
         """Where the wanted bytes end."""
@@ -181,10 +230,10 @@ class Range:
 async def into_bytes(connection: Connection, wanted: Wanted, progress: Progress | None) -> bytes:
     async def attempt() -> bytes:
         file = io.BytesIO()
-        await into_file(connection, wanted, file, progress=progress)
+        await into_file(connection, wanted, file, again=True, progress=progress)
         return file.getvalue()
 
-    return await _retry_changed(attempt)
+    return await _retry_changed(connection, attempt)
 
 
 async def into_file(
@@ -194,16 +243,19 @@ async def into_file(
     *,
     digest: "hashlib._Hash | None" = None,
     begun: int = 0,
+    again: bool = False,
     progress: Progress | None,
 ) -> Received:
     """Writes the bytes while further frames arrive, and checks a whole image by its SHA-256.
 
     begun: how many bytes the file already has; `wanted` is the rest, and `digest` has hashed these bytes.
+    again: the caller begins again, with an empty file, where the connection does no more `by_http` after a
+        ChecksumMismatch.
     progress: called with the number of bytes written.
     """
-    range_ = Range(connection, wanted)
     if digest is None and wanted.whole:
         digest = hashlib.sha256()
+    range_ = Range(connection, wanted, by_http=again and digest is not None)
     told = begun
 
     def tell() -> None:
@@ -225,7 +277,12 @@ async def into_file(
         await writing.stop()
         await pieces.aclose()
     if digest:
-        _check_whole(digest, range_.received)
+        try:
+            _check_whole(digest, range_.received)
+        except errors.ChecksumMismatch:
+            if range_.unchecked and not begun:
+                connection.by_http = False
+            raise
     return range_.received
 
 
@@ -238,10 +295,10 @@ class _Writing:
         self._call = asyncio.to_thread if isinstance(file, Part) else beside
         self._file = file
         self._digest = digest
-        self._queue: list[bytes] = []
+        self._queue: list[Piece] = []
         self._job: asyncio.Future[None] | None = None
 
-    async def add(self, piece: bytes) -> None:
+    async def add(self, piece: Piece) -> None:
         self._queue.append(piece)
         if self._job is None or self._job.done() or len(self._queue) >= WRITE_QUEUE_FRAMES:
             await self._begin_next()
@@ -273,7 +330,7 @@ class _Writing:
         self._job = asyncio.ensure_future(self._call(self._write, pieces))
         return self._job
 
-    def _write(self, pieces: list[bytes]) -> None:
+    def _write(self, pieces: list[Piece]) -> None:
         for piece in pieces:
             view = memoryview(piece)
             while view:
@@ -316,7 +373,7 @@ async def _into_part(
 ) -> Received:
     async def attempt() -> Received:
         part.empty()
-        return await into_file(connection, wanted, part, progress=progress)
+        return await into_file(connection, wanted, part, again=True, progress=progress)
 
     digest = hashlib.sha256()
     begun = await _hash(part, digest) if resume and wanted.whole else 0
@@ -325,7 +382,7 @@ async def _into_part(
             return await _rest(connection, wanted, part, digest, begun, progress)
         except (errors.ChecksumMismatch, errors.OutOfRange, errors.EtagMismatch):
             pass  # The part was of another image.
-    return await _retry_changed(attempt)
+    return await _retry_changed(connection, attempt)
 
 
 async def _rest(
@@ -341,18 +398,26 @@ async def _rest(
     Raises ChecksumMismatch if those bytes are of another image, and OutOfRange if the image is shorter.
     """
     rest = replace(wanted, offset=begun)
-    received = await into_file(connection, rest, part, digest=digest, begun=begun, progress=progress)
+    received = await into_file(
+        connection, rest, part, digest=digest, begun=begun, again=True, progress=progress
+    )
     if progress and begun == received.size_bytes:
         progress(begun, begun)
     return received
 
 
-async def _retry_changed(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Makes a second attempt, from the beginning, if the bytes of a rendition changed during the first."""
+async def _retry_changed(connection: Connection, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Makes a second attempt, from the beginning, if the bytes of a rendition changed during the first, or
+    bytes that came by HTTP were damaged on their way."""
+    by_http = connection.by_http
     try:
         return await attempt()
     except errors.EtagMismatch:
-        return await attempt()
+        pass
+    except errors.ChecksumMismatch:
+        if connection.by_http or not by_http:
+            raise
+    return await attempt()
 
 
 def _check_whole(digest: "hashlib._Hash", received: Received) -> None:

@@ -33,7 +33,8 @@ REHASH_BYTES = 8 << 20
 
 
 INLINE_BYTES = 64 << 10
-"""Bytes in memory that are hashed at once, since a thread would take longer to begin."""
+"""Bytes in memory, or in a file, that are read and hashed at once, since a thread would take longer to begin.
+Opening the file waits for its disk, too."""
 
 NAME_BYTES = 255
 """The longest name of a file that the server takes, in UTF-8."""
@@ -198,7 +199,8 @@ class Seekable:
         # The bytes that an earlier process sent are read only to be hashed.
         while self._hash and self._hashed < offset:
             await asyncio.to_thread(self._take, self._hashed, min(REHASH_BYTES, offset - self._hashed))
-        if isinstance(self._file, io.BytesIO) and min(size, self._end) <= INLINE_BYTES:
+        here = isinstance(self._file, io.BytesIO) or self._written is not None
+        if here and min(size, self._end) <= INLINE_BYTES:
             return self._take(offset, size)
         return await asyncio.to_thread(self._take, offset, size)
 
