@@ -22,6 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "image_formats": set(),
     "exif": set(),
     "metrics": set(),
+    "tracing": set(),
     "shares": set(),
     "whole": set(),
     "principals": {"errors"},
@@ -42,9 +43,20 @@ ROOMS: dict[str, set[str]] = {
         "principals",
         "secret_form",
         "shares",
+        "tracing",
         "whole",
     },
-    "services": {"domain", "ports", "errors", "gen", "image_formats", "principals", "shares", "whole"},
+    "services": {
+        "domain",
+        "ports",
+        "errors",
+        "gen",
+        "image_formats",
+        "principals",
+        "shares",
+        "tracing",
+        "whole",
+    },
     "transport": {
         "addresses",
         "local_servers",
@@ -57,6 +69,7 @@ ROOMS: dict[str, set[str]] = {
         "image_formats",
         "metrics",
         "shares",
+        "tracing",
         "watched_files",
     },
     "app": {
@@ -101,7 +114,8 @@ ROOMS: dict[str, set[str]] = {
 # adapters.system and adapters.writer, and app.py gives the rest to each.
 ROOMS |= {
     "adapters": set(),
-    "adapters.audit": {"ports"},
+    "adapters.audit": {"adapters.system", "ports"},
+    "adapters.telemetry": {"__init__", "tracing"},
     "adapters.system": {"local_servers", "metrics", "shares", "whole"},
     "adapters.writer": {"adapters.system", "metrics", "shares", "whole"},
     "adapters.catalog": set(),
@@ -124,7 +138,15 @@ ROOMS |= {
         "shares",
         "whole",
     },
-    "adapters.decoder": {"adapters.system", "exif", "metrics", "ports", "image_formats", "shares"},
+    "adapters.decoder": {
+        "adapters.system",
+        "exif",
+        "metrics",
+        "ports",
+        "image_formats",
+        "shares",
+        "tracing",
+    },
     "adapters.renditions": {"adapters.system", "metrics", "ports", "shares"},
 }
 for name in ("process", "chain", "rpc", "http"):
@@ -145,6 +167,7 @@ FOREIGN: dict[str, set[str]] = {
     "grpc_health": {"services", "sdk"},
     "grpc_reflection": {"services"},
     "google": {"services", "transport", "app", "sdk", "gen"},
+    "opentelemetry": {"adapters.telemetry", "sdk"},
     "click": {"cli", "commands"},
     "rich": {"commands"},
     "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs.local", "adapters.renditions"},

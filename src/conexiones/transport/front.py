@@ -22,6 +22,7 @@ from conexiones.transport.chain.patience import Patience
 from conexiones.transport.chain.rates import Rates
 from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
+from conexiones.transport.chain.trace import Trace
 from conexiones.transport.chain.unread import read_the_rest
 from conexiones.transport.process.accept_line import AcceptLine
 from conexiones.transport.process.control import Control
@@ -35,8 +36,9 @@ class Front:
     """`resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins,
     and `on_reload` when the supervisor wants files to be read again.
 
-    `access` finds out who calls; `audit` writes down what they change, and who is refused. `steps` are
-    further steps of the chain, around all others.
+    `access` finds out who calls; `audit` writes down what they change, and who is refused. `trace` records
+    the spans of calls, and `recorded` each call in the access log. `steps` are further steps of the chain,
+    around all others.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Front:
         on_drain: Callable[[], None],
         on_reload: Callable[[], None] = lambda: None,
         audit: Audit | None = None,
+        trace: Trace | None = None,
+        recorded: Step | None = None,
         steps: Sequence[Step] = (),
     ) -> None:
         self._router = router
@@ -85,6 +89,7 @@ class Front:
         self._serve = chain(
             [
                 Entry(),
+                *(step for step in (trace, recorded) if step),
                 *steps,
                 guard,
                 log,

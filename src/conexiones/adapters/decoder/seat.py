@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -68,6 +69,8 @@ class Job:
     abandoned: bool = False
     stopped: bool = False
     again: bool = False
+    context: Context = field(default_factory=copy_context)
+    """That of the call, with whose ids the log is written."""
 
     def anew(self) -> "Job":
         """The same job, to be given once more."""
@@ -257,7 +260,8 @@ class Seat:
         if job.stopped and job.again:
             return GaveWay()
         level = logging.INFO if cause in REFUSALS else logging.WARNING
-        log.log(
+        job.context.run(
+            log.log,
             # If nobody waits for it any more, nothing has failed.
             logging.DEBUG if job.stopped or job.abandoned else level,
             "no %s of %s (%s, %s): %r",

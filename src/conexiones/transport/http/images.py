@@ -115,6 +115,7 @@ async def _stream(
 ) -> None:
     if isinstance(call.answer, HttpAnswer):
         call.answer.begun = True
+    call.status = status
     await call.send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
     async with aclosing(pieces):
         async for _, data in pieces:

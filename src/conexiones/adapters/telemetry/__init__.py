@@ -1,0 +1,1 @@
+"""Figures and traces, pushed to a collector of OpenTelemetry."""
