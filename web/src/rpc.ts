@@ -7,11 +7,12 @@ import { StatusService } from "#gen/conexiones/v1/status_pb";
 import { UploadService } from "#gen/conexiones/v1/uploads_pb";
 import { UsuarioServicio } from "#gen/user_pb";
 
-import { baseUrl, transport } from "./calls";
+import { baseUrl, traced, transport } from "./calls";
 
 /** With keepalive a request reaches the server even if the page is left meanwhile. It may have at most 64 KiB. */
 const lasting = createGrpcWebTransport({
   baseUrl,
+  interceptors: [traced],
   fetch: (input, init) => fetch(input, { ...init, keepalive: true }),
 });
 

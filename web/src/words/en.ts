@@ -160,6 +160,7 @@ export const en = {
   answer: "Answer",
   took: "{n} ms",
   refused: "Refused: {reason}",
+  callId: "Request {id}",
   server: "The server",
   health: "Health",
   serving: "Serving",

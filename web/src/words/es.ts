@@ -161,6 +161,7 @@ export const es: Words = {
   answer: "Respuesta",
   took: "{n} ms",
   refused: "Solicitud rechazada: {reason}",
+  callId: "Solicitud {id}",
   server: "El servidor",
   health: "Salud",
   serving: "En servicio",
