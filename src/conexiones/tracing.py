@@ -86,38 +86,58 @@ def request_id() -> str:
     return ids.request_id if ids else ""
 
 
-class span:  # noqa: N801  (it is used like a function)
-    """A part of the span that is open: `with span("decode", format="JPEG"): ...`. Names and attributes come
-    from small closed sets, or are numbers.
+class Part:
+    """A part of the work for a call, which may be recorded or not."""
 
-    To be entered and left in the same task. An exception that passes through is its end, with the reason of
-    an error of ours or else the name of its class; never with its text, which may be a client's.
-    """
-
-    __slots__ = ("_attributes", "_before", "_name", "_span")
-
-    def __init__(self, name: str, **attributes: Value) -> None:
-        self._name = name
-        self._attributes = attributes
-        self._span: Span | None = None
+    __slots__ = ()
 
     def __enter__(self) -> Self:
-        self._before = before = current_span.get()
-        if before is not None and before.recording:
-            self._span = before.child(self._name, self._attributes)
-            current_span.set(self._span)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._span is not None:
-            current_span.set(self._before)
-            self._span.end(problem_of(error), failed=isinstance(error, Exception))
+        pass
 
     def set(self, name: str, value: Value) -> None:
-        if self._span is not None:
-            self._span.set(name, value)
+        """An attribute that is known only now."""
+
+
+_UNRECORDED = Part()
+
+
+def span(name: str, **attributes: Value) -> Part:
+    """A part of the span that is open: `with span("decode", format="JPEG"): ...`. Names and attributes come
+    from small closed sets, or are numbers.
+
+    To be entered at once, and left in the same task. An exception that passes through is its end, with the
+    reason of an error of ours or else the name of its class; never with its text, which may be a client's.
+    """
+    before = current_span.get()
+    if before is None or not before.recording:
+        return _UNRECORDED
+    return _Recorded(before, before.child(name, attributes))
+
+
+class _Recorded(Part):
+    __slots__ = ("_before", "_span")
+
+    def __init__(self, before: Span, span: Span) -> None:
+        self._before = before
+        self._span = span
+
+    def __enter__(self) -> Self:
+        current_span.set(self._span)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        current_span.set(self._before)
+        self._span.end(problem_of(error), failed=isinstance(error, Exception))
+
+    def set(self, name: str, value: Value) -> None:
+        self._span.set(name, value)
 
 
 def problem_of(error: BaseException | None) -> str:
