@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from conexiones import errors
-from conexiones.tracing import Attributes, Parent, Span, Value, current_span, parent_of, span
+from conexiones.tracing import Attributes, Parent, Span, current_span, parent_of, span
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -26,8 +26,8 @@ class Seen:
         self.seen.append((self.name, name, dict(attributes)))
         return Seen(name, seen=self.seen)
 
-    def set(self, name: str, value: Value) -> None:
-        self.seen.append((self.name, name, value))
+    def set(self, attributes: Attributes) -> None:
+        self.seen.append((self.name, dict(attributes)))
 
     def end(self, problem: str = "", *, failed: bool = False) -> None:
         self.seen.append((self.name, problem, failed))
@@ -84,20 +84,20 @@ def test_a_malformed_header_is_ignored(header: str) -> None:
 
 def test_without_a_span_nothing_is_recorded() -> None:
     with span("stage", size=1) as one:
-        one.set("more", 2)
+        one.set(more=2)
         assert current_span.get() is None
 
 
 def test_parts_are_in_the_part_that_is_open(call: Seen) -> None:
     with span("rendition", format="WEBP"), span("decode") as inner:
-        inner.set("pixels", 3)
+        inner.set(pixels=3)
     with span("commit"):
         pass
     assert current_span.get() is call
     assert call.seen == [
         ("call", "rendition", {"format": "WEBP"}),
         ("rendition", "decode", {}),
-        ("decode", "pixels", 3),
+        ("decode", {"pixels": 3}),
         ("decode", "", False),
         ("rendition", "", False),
         ("call", "commit", {}),

@@ -52,14 +52,17 @@ class Span(Protocol):
     """A piece of work with a beginning and an end. `recording` says whether anybody will see it: nothing is
     kept of those that are not sampled, but their ids."""
 
-    trace_id: str
-    span_id: str
-    recording: bool
+    @property
+    def trace_id(self) -> str: ...
+    @property
+    def span_id(self) -> str: ...
+    @property
+    def recording(self) -> bool: ...
 
     def child(self, name: str, attributes: Attributes) -> "Span":
         """Begins a part of it."""
 
-    def set(self, name: str, value: Value) -> None: ...
+    def set(self, attributes: Attributes) -> None: ...
 
     def end(self, problem: str = "", *, failed: bool = False) -> None:
         """`problem` is the reason of an error, or the name of an exception; `failed`: the server has
@@ -69,11 +72,9 @@ class Span(Protocol):
 class Tracer(Protocol):
     """Begins the spans of calls."""
 
-    def call(
-        self, name: str, attributes: Attributes, *, parent: Parent | None, state: bytes, begun: int
-    ) -> Span:
+    def call(self, name: str, *, parent: Parent | None, state: bytes, begun: int) -> Span:
         """The span of a call that has begun, in nanoseconds since the epoch. `state` is the caller's
-        tracestate. Whether it is sampled is decided by the name, the attributes and the parent."""
+        tracestate. Whether it is sampled is decided by the name and the parent."""
 
 
 current_ids: ContextVar[Ids | None] = ContextVar("ids", default=None)
@@ -99,8 +100,8 @@ class Part:
     ) -> None:
         pass
 
-    def set(self, name: str, value: Value) -> None:
-        """An attribute that is known only now."""
+    def set(self, **attributes: Value) -> None:
+        """Adds attributes that are known only now."""
 
 
 _UNRECORDED = Part()
@@ -136,8 +137,8 @@ class _Recorded(Part):
         current_span.set(self._before)
         self._span.end(problem_of(error), failed=isinstance(error, Exception))
 
-    def set(self, name: str, value: Value) -> None:
-        self._span.set(name, value)
+    def set(self, **attributes: Value) -> None:
+        self._span.set(attributes)
 
 
 def problem_of(error: BaseException | None) -> str:

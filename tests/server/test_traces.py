@@ -41,7 +41,7 @@ def traced(traces: Collector) -> Iterator[Server]:
         patch.setenv("OTEL_METRICS_EXPORTER", "none")
         patch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-        with serve(log_level="debug", log_format="json") as server:
+        with serve(log_level="trace", log_format="json") as server:
             yield server
 
 
@@ -168,7 +168,7 @@ def test_lines_of_the_log_have_the_ids_of_the_call(
     assert [(one["trace_id"], one["span_id"], one["reason"], one["request_id"]) for one in lines] == [
         (caller.trace, span.id, "IMAGE_NOT_FOUND", problem["requestId"])
     ]
-    # All lines but the one on standard output that says where the server listens.
+    # All lines, also those of Envoy, but the one on standard output that says where the server listens.
     others = [line for line in traced.log.splitlines() if not line.startswith("{")]
     assert len(others) == 1, others
 

@@ -123,7 +123,7 @@ class Images:
             room = await room_of(self._catalog, by)
             with span("stage") as staging:
                 await self._take_in(staged, fragments, room)
-                staging.set("size", staged.size)
+                staging.set(size=staged.size)
             if not staged.size:
                 raise EmptyStream
             image, _ = await self._publish(staged, room, None, self._add)

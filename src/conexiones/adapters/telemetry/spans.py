@@ -20,6 +20,8 @@ from opentelemetry.trace import (
     StatusCode,
     TraceFlags,
     TraceState,
+    format_span_id,
+    format_trace_id,
     set_span_in_context,
 )
 from opentelemetry.trace import Span as ApiSpan
@@ -27,7 +29,7 @@ from opentelemetry.trace import Tracer as ApiTracer
 
 from conexiones import __version__
 from conexiones.adapters.telemetry import resource
-from conexiones.tracing import Attributes, Parent, Span, Value
+from conexiones.tracing import Attributes, Parent, Span
 
 MOST_CHILDREN = 200
 """Parts of a call that are recorded. A stream may have millions: further ones are counted."""
@@ -55,16 +57,21 @@ class _Call:
 class OtelSpan:
     """A Span. `root` says that it is that of the call."""
 
-    __slots__ = ("_call", "_root", "_span", "recording", "span_id", "trace_id")
+    __slots__ = ("_call", "_root", "_span", "recording")
 
     def __init__(self, span: ApiSpan, call: _Call, *, root: bool = False) -> None:
-        context = span.get_span_context()
-        self.trace_id = f"{context.trace_id:032x}"
-        self.span_id = f"{context.span_id:016x}"
         self.recording = span.is_recording()
         self._span = span
         self._call = call
         self._root = root
+
+    @property
+    def trace_id(self) -> str:
+        return format_trace_id(self._span.get_span_context().trace_id)
+
+    @property
+    def span_id(self) -> str:
+        return format_span_id(self._span.get_span_context().span_id)
 
     def child(self, name: str, attributes: Attributes) -> Span:
         call = self._call
@@ -74,8 +81,8 @@ class OtelSpan:
         within = set_span_in_context(self._span, _NOWHERE)
         return OtelSpan(call.tracer.start_span(name, within, attributes=dict(attributes)), call)
 
-    def set(self, name: str, value: Value) -> None:
-        self._span.set_attribute(name, value)
+    def set(self, attributes: Attributes) -> None:
+        self._span.set_attributes(attributes)
 
     def end(self, problem: str = "", *, failed: bool = False) -> None:
         if self.recording:
@@ -99,7 +106,7 @@ class _Left:
     def child(self, name: str, attributes: Attributes) -> Span:
         return self
 
-    def set(self, name: str, value: Value) -> None:
+    def set(self, attributes: Attributes) -> None:
         pass
 
     def end(self, problem: str = "", *, failed: bool = False) -> None:
@@ -126,13 +133,9 @@ class OtelTracer:
         # From here on, each failure would be lines of its own; _Told says it once.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
-    def call(
-        self, name: str, attributes: Attributes, *, parent: Parent | None, state: bytes, begun: int
-    ) -> Span:
+    def call(self, name: str, *, parent: Parent | None, state: bytes, begun: int) -> Span:
         within = _NOWHERE if parent is None else set_span_in_context(_remote(parent, state), _NOWHERE)
-        span = self._tracer.start_span(
-            name, within, kind=SpanKind.SERVER, attributes=dict(attributes), start_time=begun
-        )
+        span = self._tracer.start_span(name, within, kind=SpanKind.SERVER, start_time=begun)
         return OtelSpan(span, _Call(self._tracer), root=True)
 
     async def close(self) -> None:

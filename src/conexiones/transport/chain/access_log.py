@@ -39,7 +39,7 @@ def _entry(call: Call, error: BaseException | None) -> AccessEntry:
         status=str(call.status) if http and call.status else code.name,
         reason=problem_of(error),
         bytes_in=call.body.size,
-        bytes_out=call.sent,
+        bytes_out=call.replied,
         seconds=seconds,
         peer=peer_of(call),
         subject=call.principal.subject,

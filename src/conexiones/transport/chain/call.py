@@ -99,8 +99,8 @@ class Call:
     is that of a call with one request and one reply, which is taken when the request is there.
     `http_status` replaces the HTTP status of an error, in protocols whose errors have one. `error` is what
     the call has failed with; the guard sets it. `status` is the HTTP status of the response, once it has
-    begun; `sent` counts the bytes of its body. `auditing` is told what the call changes. `ids` is what logs
-    and traces know the call by.
+    begun; `replied` counts the bytes of its body. `auditing` is told what the call changes. `ids` is what
+    logs and traces know the call by.
     """
 
     __slots__ = (
@@ -124,12 +124,12 @@ class Call:
         "principal",
         "protocol",
         "query",
+        "replied",
         "replies",
         "reply_headers",
         "reply_trailers",
         "route",
         "scheme",
-        "sent",
         "start_time",
         "status",
         "turn",
@@ -170,7 +170,7 @@ class Call:
         self.gone = False
         self.http_status: int | None = None
         self.status = 0
-        self.sent = 0
+        self.replied = 0
         self.ids = CallIds(self.headers, route)
         self.turn: Turn | None = None
         self.reply_headers: Headers = []
@@ -251,7 +251,7 @@ class Call:
     async def send(self, message: Any) -> None:
         """ASGI's send(). If the client has gone away, sets `gone` and raises Cancelled."""
         if body := message.get("body"):
-            self.sent += len(body)
+            self.replied += len(body)
             if self._pace is not None:
                 self._pace.moved(len(body))
         try:
@@ -270,7 +270,7 @@ class Call:
         """Sends a piece of the body, behind which others come. It waits until Envoy has room, and keeps no
         copy of the piece while it does. Raises what `send` raises, and ClientStalled."""
         outgoing, size = self.sends(), len(data)
-        self.sent += size
+        self.replied += size
         if self._pace is not None:
             await self._rest(self._pace, size)
             self._pace.moved(size)

@@ -36,10 +36,12 @@ class Trace:
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
         begun = time.time_ns() - round((time.monotonic() - call.start_time) * 1e9)
-        name, attributes = _http(call) if call.protocol == "http" else _rpc(call)
-        ids = call.ids
-        span = self._tracer.call(name, attributes, parent=ids.parent, state=ids.state, begun=begun)
+        ids, http = call.ids, call.protocol == "http"
+        name = _http_name(call) if http else ids.method or OTHER
+        span = self._tracer.call(name, parent=ids.parent, state=ids.state, begun=begun)
         current_span.set(span)
+        if span.recording:
+            span.set(_http(call) if http else _rpc(call, name))
         escaped: BaseException | None = None
         try:
             await rest(call)
@@ -51,24 +53,25 @@ class Trace:
             del escaped  # it refers to this frame
 
 
-def _rpc(call: Call) -> tuple[str, Attributes]:
-    name = call.ids.method or OTHER
+def _rpc(call: Call, name: str) -> Attributes:
     system = "grpc" if call.protocol == "grpc" else "connectrpc"
-    return name, {"rpc.system.name": system, "rpc.method": name, **_common(call)}
+    return {"rpc.system.name": system, "rpc.method": name, **_common(call)}
 
 
-def _http(call: Call) -> tuple[str, Attributes]:
-    verb = call.verb if call.verb in _VERBS else OTHER
+def _http_name(call: Call) -> str:
+    verb = call.verb if call.verb in _VERBS else "HTTP"
+    return f"{verb} {_route(call)}".rstrip()
+
+
+def _http(call: Call) -> Attributes:
     route = _route(call)
-    attributes = {
-        "http.request.method": verb,
+    return {
+        "http.request.method": call.verb if call.verb in _VERBS else OTHER,
         "url.scheme": call.scheme,
         "url.path": call.path[:LONGEST],
         **({"http.route": route} if route else {}),
         **_common(call),
     }
-    verb = "HTTP" if verb == OTHER else verb
-    return f"{verb} {route}" if route else verb, attributes
 
 
 def _route(call: Call) -> str:
@@ -96,15 +99,14 @@ def _end(span: Span, call: Call, error: BaseException | None) -> None:
         return
     if call.protocol == "http":
         if call.status:
-            span.set("http.response.status_code", call.status)
+            span.set({"http.response.status_code": call.status})
         # Without an error of the call, what escaped has broken off the response.
         failed = call.status >= 500 or (error is not None and call.error is None)
     else:
         code = error.code if isinstance(error, ConexionesError) else Code.CANCELLED if error else None
         name = code.name if code else "OK"
-        span.set(
-            "rpc.response.status_code",
-            name if call.protocol == "grpc" else name.lower().replace("cancelled", "canceled"),
-        )
+        if call.protocol != "grpc":
+            name = name.lower().replace("cancelled", "canceled")
+        span.set({"rpc.response.status_code": name})
         failed = code in _FAILED
     span.end(problem_of(error), failed=failed)
