@@ -8,6 +8,7 @@ from bench.rows import (
     catalog,
     folders,
     images,
+    metrics,
     node,
     page,
     reads,
@@ -129,6 +130,10 @@ FIGURES = [
         1.2,
         ratio(users.ROW, users.OURS, uploads.AIO),
         least=True,
+    ),
+    *(
+        Figure(f"{row}, with metrics / without", 1.05, ratio(row, metrics.MEASURED, metrics.UNMEASURED))
+        for row in (metrics.USERS, metrics.IMAGES)
     ),
     *(
         Figure(

@@ -115,7 +115,7 @@ ROOMS: dict[str, set[str]] = {
 ROOMS |= {
     "adapters": set(),
     "adapters.audit": {"adapters.system", "ports"},
-    "adapters.telemetry": {"__init__", "tracing"},
+    "adapters.telemetry": {"__init__", "metrics", "tracing"},
     "adapters.system": {"local_servers", "metrics", "shares", "whole"},
     "adapters.writer": {"adapters.system", "metrics", "shares", "whole"},
     "adapters.catalog": set(),
@@ -159,6 +159,7 @@ FOREIGN: dict[str, set[str]] = {
     "envoy": {"transport", "doctor"},
     "find_libpython": {"transport"},
     "sqlite3": {"adapters.catalog.sqlite", "adapters.blobs.local", "adapters.system"},
+    "prometheus_client": {"transport.process"},
     "pyvips": {"adapters.decoder", "doctor"},
     "PIL": {"adapters.decoder", "doctor"},
     "pi_heif": {"doctor"},

@@ -17,7 +17,8 @@ from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.adapters.system import admin_token
 from conexiones.adapters.system.memory_cache import MemoryCache
-from conexiones.adapters.telemetry import resource
+from conexiones.adapters.telemetry.metrics_push import pushed
+from conexiones.adapters.telemetry.resource import attributes, push
 from conexiones.certificate_rules import read_rules
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
 from conexiones.domain.access.certificates import Certificates
@@ -32,6 +33,7 @@ from conexiones.domain.uploads import SmallImages, Uploads
 from conexiones.domain.users import Users
 from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
+from conexiones.metrics import Metrics
 from conexiones.ports.audit import AuditEntry
 from conexiones.ports.records import UploadQuota
 from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal
@@ -61,6 +63,7 @@ from conexiones.transport.http.hosts import Hosts
 from conexiones.transport.http.images import PREFIX, ImagesOverHttp
 from conexiones.transport.http.page import Page
 from conexiones.transport.http.session import SessionsOverHttp
+from conexiones.transport.process import figures
 from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import MessageLimit
 from conexiones.watched_files import WatchedFiles
@@ -105,6 +108,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     """The application. Building it does no I/O: its parts are opened and closed by its lifespan. `steps` are
     further steps of the chain, around all others."""
     budgets = settings.budgets
+    metrics = Metrics()
     hot: MemoryCache[Any] = MemoryCache(budgets.hot)
     catalog = SqliteCatalog(settings.data_dir / CATALOG, recent=budgets.hot // HOT_BYTES)
     store = LocalStore(
@@ -186,10 +190,13 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         health.drain()
         watching.drain()
 
+    gone = partial(health.drain, "the data folder has gone")
+
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
         async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
+            await stack.enter_async_context(pushed(metrics))
             await records.open(stack)
             if rules:
                 await rules.load()
@@ -216,7 +223,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     tasks.create_task(_sweep(SWEEP_SECONDS, watching.sweep, renditions.sweep, links.sweep)),
                     tasks.create_task(_sweep(ACCESS_SWEEP_SECONDS, directory.sweep)),
                     tasks.create_task(_describe(describing)),
-                    tasks.create_task(_watch(catalog, store, on_gone=health.drain)),
+                    tasks.create_task(_watch(catalog, store, on_gone=gone)),
                 ]
                 if rules:
                     background.append(tasks.create_task(rules.watch()))
@@ -251,6 +258,11 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         resources=resources,
         on_drain=drain,
         on_reload=partial(_reload, rules, records),
+        told={
+            "readiness": lambda: health.reason,
+            "figures": lambda: {"figures": figures.packed(metrics.read()), "target": attributes()},
+        },
+        metrics=metrics,
         audit=records.audit,
         trace=records.trace,
         recorded=records.recorded,
@@ -298,13 +310,13 @@ class _Records:
 
 def _tracer() -> "OtelTracer | None":
     """None if there is nowhere to send traces to."""
-    push = resource.push("traces")
-    if push is None:
+    asked = push("traces")
+    if asked is None:
         return None
     # Imported here, since OpenTelemetry's SDK takes memory.
     from conexiones.adapters.telemetry.spans import OtelTracer
 
-    return OtelTracer(push)
+    return OtelTracer(asked)
 
 
 def _reload(rules: WatchedFiles | None, records: _Records) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -19,6 +19,9 @@ from conexiones.commands.put import put
 from conexiones.commands.text import lenient_output
 from conexiones.commands.tokens import link, link_key, ticket, token
 from conexiones.settings import Settings, SettingsError, flag, table, variable
+
+if TYPE_CHECKING:
+    from conexiones.transport.process.supervisor import Supervisor
 
 # No index has the project, so its name would find nothing there.
 _SERVER_EXTRA = "In a clone of the project: pip install '.[server]'."
@@ -64,7 +67,7 @@ def serve(**flags: str | None) -> None:
         settings = Settings.load(flags=flags)
         logs.configure(settings.log_level, settings.log_format)
         supervisor = Supervisor(settings, app="conexiones.asgi:app")
-        status = asyncio.run(supervisor.run(lambda address: _ready(supervisor.settings, str(address))))
+        status = asyncio.run(supervisor.run(lambda address: _ready(supervisor, str(address))))
     except SettingsError as error:
         _fail(str(error))
     except StartError as error:
@@ -74,13 +77,15 @@ def serve(**flags: str | None) -> None:
     sys.exit(status)
 
 
-def _ready(settings: Settings, address: str) -> None:
+def _ready(supervisor: "Supervisor", address: str) -> None:
     from conexiones.transport.process.access_mode import says
 
+    settings = supervisor.settings
     security = "mTLS" if settings.tls_client_ca else "TLS" if settings.tls_cert else "plaintext"
     click.echo(
         f"Conexiones gRPC {__version__} listens on {address} ({security};"
         f" gRPC, gRPC-Web, Connect), data in {settings.data_dir}; {says(settings)}"
+        + (f"; /metrics, /livez and /readyz at {supervisor.admin.place}" if supervisor.admin else "")
     )
 
 

@@ -52,6 +52,10 @@ class Counter:
         self.value = 0.0
 
 
+UNCOUNTED = Counter()
+"""For those who were given no counter: what is added to it goes nowhere."""
+
+
 class Histogram:
     """How many values were up to each of the bounds; the last count is of those above all bounds."""
 

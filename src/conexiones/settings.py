@@ -204,6 +204,18 @@ class Settings:
         "false",
         "Allow listening without TLS, or without credentials, on an address other than loopback.",
     )
+    admin_address: str | None = _setting(
+        _text,
+        "",
+        "Where to serve `/metrics`, `/livez` and `/readyz` to those who run the server: HOST:PORT, or"
+        " `unix:/path` for a socket of this user alone. By default, nowhere.",
+    )
+    admin_open: bool = _setting(
+        _flag,
+        "false",
+        "Allow `admin_address` to be other than loopback. Whoever reaches it may read what it serves: it has"
+        " neither TLS nor credentials.",
+    )
     quota_bytes: int | None = _setting(
         _size,
         "",

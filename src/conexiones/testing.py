@@ -74,7 +74,8 @@ class ServerError(Exception):
 class Server:
     """A running server. It can be stopped, killed and started again, on the same port and with the same data.
 
-    address: HOST:PORT. data_dir: its data folder. log: all of its output so far. token: with the setting
+    address: HOST:PORT. admin_address: where /metrics, /livez and /readyz are, with the setting of that name;
+    otherwise "". data_dir: its data folder. log: all of its output so far. token: with the setting
     `auth="required"`, the first token, which may do everything; otherwise "".
     """
 
@@ -84,6 +85,7 @@ class Server:
         self.data_dir = data_dir
         self._command = command
         self.address = ""
+        self.admin_address = ""
         self.log = ""
         self._settings = {"address": "127.0.0.1:0", "data_dir": str(data_dir), **settings}
         self._process: subprocess.Popen[str]
@@ -176,6 +178,9 @@ class Server:
                 self.address = line.split(" listens on ")[1].split(" ")[0]
                 # When it is started again, it gets the same port.
                 self._settings["address"] = self.address
+                if " and /readyz at " in line:
+                    self.admin_address = line.rpartition(" and /readyz at ")[2].strip()
+                    self._settings["admin_address"] = self.admin_address
                 self._listens = True
                 self._known.set()
         self._known.set()

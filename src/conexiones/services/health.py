@@ -22,9 +22,16 @@ class HealthService:
     def __init__(self, services: Iterable[str]) -> None:
         self._services = {"", *services}
         self._draining = asyncio.Event()
+        self._reason = ""
 
-    def drain(self) -> None:
+    def drain(self, reason: str = "the server drains") -> None:
+        self._reason = self._reason or reason
         self._draining.set()
+
+    @property
+    def reason(self) -> str:
+        """Why the server is NOT_SERVING, in words for whoever runs it; empty while it serves."""
+        return self._reason
 
     async def check(self, request: HealthCheckRequest, call: Context, /) -> HealthCheckResponse:
         if request.service not in self._services:

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
+from conexiones.metrics import Metrics
 from conexiones.settings import Settings
 from conexiones.transport.chain.access import Access
 from conexiones.transport.chain.admission import Admission
@@ -17,6 +18,7 @@ from conexiones.transport.chain.entry import Entry
 from conexiones.transport.chain.guard import guard
 from conexiones.transport.chain.limits import Limits
 from conexiones.transport.chain.log import log
+from conexiones.transport.chain.measure import Measure
 from conexiones.transport.chain.memory import Memory
 from conexiones.transport.chain.patience import Patience
 from conexiones.transport.chain.rates import Rates
@@ -36,8 +38,9 @@ class Front:
     """`resources` is entered at start-up and left at shutdown; `on_drain` is called when a drain begins,
     and `on_reload` when the supervisor wants files to be read again.
 
-    `access` finds out who calls; `audit` writes down what they change, and who is refused. `trace` records
-    the spans of calls, and `recorded` each call in the access log. `steps` are further steps of the chain,
+    `told` gives what the supervisor may ask for, by its name, as values for JSON. `access` finds out who
+    calls; `audit` writes down what they change, and who is refused. `trace` records the spans of calls, and
+    `recorded` each call in the access log. `steps` are further steps of the chain,
     around all others.
     """
 
@@ -50,6 +53,8 @@ class Front:
         resources: Callable[[], AbstractAsyncContextManager[None]],
         on_drain: Callable[[], None],
         on_reload: Callable[[], None] = lambda: None,
+        told: Mapping[str, Callable[[], object]] | None = None,
+        metrics: Metrics | None = None,
         audit: Audit | None = None,
         trace: Trace | None = None,
         recorded: Step | None = None,
@@ -59,6 +64,7 @@ class Front:
         self._resources = resources
         self._on_drain = on_drain
         self._on_reload = on_reload
+        self._told = told or {}
         self._control: Control | None = None
         patience = Patience(
             stall_seconds=settings.stall_seconds,
@@ -90,6 +96,7 @@ class Front:
             [
                 Entry(),
                 *(step for step in (trace, recorded) if step),
+                Measure(metrics or Metrics()),
                 *steps,
                 guard,
                 log,
@@ -160,6 +167,16 @@ class Front:
                 self._on_reload()
             elif event["event"] == "alive?":
                 control.say("alive")
+            elif event["event"] == "ask":
+                control.say("told", number=event["number"], answer=self._tell(event["what"]))
+
+    def _tell(self, what: str) -> object:
+        """The answer; None if it cannot be given, which is logged."""
+        try:
+            return self._told[what]()
+        except Exception:
+            _log.exception("The supervisor is not told of %s", what)
+            return None
 
     def end_calls(self, credentials: Collection[str]) -> None:
         """Ends the calls that came with one of these credentials, which were revoked."""

@@ -57,7 +57,7 @@ def push(signal: Signal, environ: Mapping[str, str] = os.environ) -> Push | None
     protocol: Protocol = "grpc" if asked == "grpc" else "http/protobuf"
     if asked not in ("", *_PORTS):
         log.warning("OTEL_EXPORTER_OTLP_PROTOCOL takes grpc or http/protobuf, not %s", asked)
-    return Push(protocol, endpoint or f"http://localhost:{_PORTS[protocol]}")
+    return Push(protocol, _shown(endpoint) or f"http://localhost:{_PORTS[protocol]}")
 
 
 def attributes(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -77,6 +77,12 @@ def milliseconds(variable: str, default: int, environ: Mapping[str, str] = os.en
     if text:
         log.warning("%s takes milliseconds, not %s", variable, text)
     return default / 1000
+
+
+def _shown(endpoint: str) -> str:
+    """Without a password, which is not for the log."""
+    scheme, slashes, rest = endpoint.rpartition("//")
+    return scheme + slashes + rest.rpartition("@")[2]
 
 
 def _listed(text: str) -> dict[str, str]:

@@ -10,7 +10,10 @@ from conexiones.transport.chain.guesses import Guesses
 
 
 class Source(Protocol):
-    """A way to show who calls: a token in a header, a certificate, a signed link."""
+    """A way to show who calls: a token in a header, a certificate, a signed link. `kind` is its name."""
+
+    @property
+    def kind(self) -> str: ...
 
     def __call__(self, call: Call) -> Principal | None:
         """Who calls, or None if the call shows nothing of this kind. Raises an error of the branch
@@ -41,6 +44,7 @@ class Access:
     def _principal(self, call: Call) -> Principal:
         """Raises an error of the branch Unauthenticated, and RateExceeded."""
         for source in self._sources:
+            call.shown = source.kind
             try:
                 found = source(call)
             except (TokenMistyped, TokenUnknown, LinkInvalid):
@@ -49,8 +53,18 @@ class Access:
             if found is not None:
                 if not self._guesses.knows(found):
                     self._guesses.right(call.caller.client, found)
+                if source.kind == "token":
+                    call.shown = _kind(found)
                 return found
+        call.shown = "none"
         return self._nobody
+
+
+def _kind(principal: Principal) -> str:
+    """Of what is shown as a bearer's token."""
+    if principal.terms is not None:
+        return "ticket"
+    return "token" if principal.credential else "jwt"
 
 
 def _check(principal: Principal, needs: Need, *, ticketed: bool) -> None:

@@ -13,6 +13,8 @@ class Bearer:
     """A Source of callers: `find` gives who has a token or a ticket, and `signed` who has a JWT, which Envoy
     has verified. Without `signed` no JWT is good."""
 
+    kind = "token"
+
     def __init__(
         self, find: Callable[[str], Principal], *, signed: Callable[[Call, str], Principal] | None = None
     ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from conexiones.errors import Cancelled, ClientStalled, ConexionesError, StreamIdle
+from conexiones.metrics import UNCOUNTED, Counter
 from conexiones.transport.chain.pace import Pace
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
@@ -17,7 +18,7 @@ class Body:
     """Read by one task at a time. `on_end` is called when the body has ended; `size` counts the bytes so far.
 
     `end_wait` ends the wait for the client: whoever watches the clients (patience.py) decides when. With a
-    `pace`, pieces wait for that, which is no stall of the client.
+    `pace`, pieces wait for that, which is no stall of the client. `received` counts the bytes of all calls.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Body:
         "ended",
         "on_end",
         "pace",
+        "received",
         "size",
     )
 
@@ -48,6 +50,7 @@ class Body:
         self._since = 0.0
         self._within = False
         self.pace: Pace | None = None
+        self.received: Counter = UNCOUNTED
         self._resting = False  # it waits for the pace
         # Of the message that is coming in: bytes, and seconds waited for them, and for the pace.
         self._came = 0
@@ -84,6 +87,7 @@ class Body:
         piece: bytes = event["body"]
         self._waited += time.monotonic() - self._since
         self._came += len(piece)
+        self.received.value += len(piece)
         self.size += len(piece)
         if self.pace is not None:
             try:

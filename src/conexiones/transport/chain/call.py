@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from conexiones.errors import Cancelled, ConexionesError
+from conexiones.metrics import UNCOUNTED, Counter, Counters
 from conexiones.principals import EVERYBODY, Need, Principal
 from conexiones.shares import Caller, client_of
 from conexiones.transport.chain.body import Body
@@ -124,12 +125,15 @@ class Call:
         "principal",
         "protocol",
         "query",
+        "refusals",
         "replied",
         "replies",
         "reply_headers",
         "reply_trailers",
         "route",
         "scheme",
+        "sent",
+        "shown",
         "start_time",
         "status",
         "turn",
@@ -168,8 +172,11 @@ class Call:
         self.error: ConexionesError | None = None
         self.auditing: Auditing | None = None
         self.gone = False
-        self.http_status: int | None = None
+        self.shown = "none"
         self.status = 0
+        self.sent: Counter = UNCOUNTED
+        self.refusals: Counters | None = None
+        self.http_status: int | None = None
         self.replied = 0
         self.ids = CallIds(self.headers, route)
         self.turn: Turn | None = None
@@ -228,6 +235,8 @@ class Call:
 
     def refused(self, error: ConexionesError) -> None:
         """Says that a message of the call was refused, for the audit log. See Context."""
+        if self.refusals is not None:
+            self.refusals.of(error.reason).value += 1
         if self.auditing is not None:
             self.auditing.refused(self, error)
 
@@ -251,6 +260,7 @@ class Call:
     async def send(self, message: Any) -> None:
         """ASGI's send(). If the client has gone away, sets `gone` and raises Cancelled."""
         if body := message.get("body"):
+            self.sent.value += len(body)
             self.replied += len(body)
             if self._pace is not None:
                 self._pace.moved(len(body))
@@ -274,6 +284,7 @@ class Call:
         if self._pace is not None:
             await self._rest(self._pace, size)
             self._pace.moved(size)
+        self.sent.value += size
         taking = self._send({"type": "http.response.body", "body": data, "more_body": True})
         del data
         if outgoing is not None:

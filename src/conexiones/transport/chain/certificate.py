@@ -25,6 +25,8 @@ class CertificateSource:
     """A Source of callers: `find` gives who has a certificate. Envoy looks at its times when a connection
     begins, and connections may last: so its end is looked at here, too."""
 
+    kind = "certificate"
+
     def __init__(self, find: Callable[[Certificate], Principal]) -> None:
         self._find = find
 

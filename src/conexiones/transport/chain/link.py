@@ -12,6 +12,8 @@ class LinkSource:
     makes it a link. A link that was signed stands for nothing but its path. `allowance` has the rates of all
     links."""
 
+    kind = "link"
+
     def __init__(
         self,
         opened: Callable[[str, str], tuple[Principal, str]],

