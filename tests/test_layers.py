@@ -23,6 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "exif": set(),
     "metrics": set(),
     "tracing": set(),
+    "waits": {"metrics"},
     "shares": set(),
     "whole": set(),
     "principals": {"errors"},
@@ -44,6 +45,7 @@ ROOMS: dict[str, set[str]] = {
         "secret_form",
         "shares",
         "tracing",
+        "waits",
         "whole",
     },
     "services": {
@@ -70,6 +72,7 @@ ROOMS: dict[str, set[str]] = {
         "metrics",
         "shares",
         "tracing",
+        "waits",
         "watched_files",
     },
     "app": {
@@ -85,12 +88,13 @@ ROOMS: dict[str, set[str]] = {
         "principals",
         "routes",
         "certificate_rules",
+        "waits",
         "watched_files",
     },
     "routes": {"services", "transport"},
     "asgi": {"app", "settings", "transport"},
     "cli": {"commands", "certificates", "settings", "transport", "sdk", "errors"},
-    "commands": {"doctor", "sdk", "settings", "errors", "image_formats", "local_servers"},
+    "commands": {"doctor", "sdk", "settings", "errors", "image_formats", "local_servers", "wire"},
     "doctor": {
         "addresses",
         "certificate_rules",
@@ -103,7 +107,8 @@ ROOMS: dict[str, set[str]] = {
         "errors",
     },
     "certificates": set(),
-    "sdk": {"addresses", "gen", "errors", "direct_file", "secret_form"},
+    "sdk": {"addresses", "gen", "errors", "direct_file", "secret_form", "wire"},
+    "wire": {"gen"},
     "samples": {"image_formats"},
     "testing": {"local_servers", "samples", "settings", "sdk"},
     "__init__": {"sdk", "errors"},
@@ -126,6 +131,7 @@ ROOMS |= {
         "ports",
         "principals",
         "shares",
+        "waits",
         "whole",
     },
     "adapters.blobs": set(),
@@ -136,6 +142,7 @@ ROOMS |= {
         "ports",
         "direct_file",
         "shares",
+        "waits",
         "whole",
     },
     "adapters.decoder": {
@@ -146,6 +153,7 @@ ROOMS |= {
         "image_formats",
         "shares",
         "tracing",
+        "waits",
     },
     "adapters.renditions": {"adapters.system", "metrics", "ports", "shares"},
 }
@@ -167,12 +175,13 @@ FOREIGN: dict[str, set[str]] = {
     "grpc": {"sdk", "gen", "doctor"},
     "grpc_health": {"services", "sdk"},
     "grpc_reflection": {"services"},
-    "google": {"services", "transport", "app", "sdk", "gen"},
+    "google": {"services", "transport", "app", "sdk", "gen", "wire"},
     "opentelemetry": {"adapters.telemetry", "sdk"},
     "click": {"cli", "commands"},
     "rich": {"commands"},
     "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs.local", "adapters.renditions"},
     "cryptography": {"certificates", "transport.chain"},
+    "hpack": {"wire"},
 }
 
 # The domain is rules: what reads, writes, connects or waits for a clock is for adapters.

@@ -1,5 +1,7 @@
 """The instruments that the server counts and measures with."""
 
+from functools import partial
+
 import pytest
 
 from conexiones.metrics import MOST_SERIES, OVERFLOW, Distribution, Metrics, Numbers
@@ -51,10 +53,27 @@ def test_labels_without_end_cost_no_memory() -> None:
     assert calls.of(OVERFLOW).value == 50
 
 
+def test_parts_that_count_the_same_share_the_instrument() -> None:
+    metrics = Metrics()
+    for pool in ("prompt", "quiet"):
+        metrics.counters("deaths", "{process}", "Deaths.", ("pool",)).of(pool).value += 1
+        metrics.histogram("times", "s", "Times.").record(1)
+        metrics.observe("busy", "{process}", "Busy.", partial(dict, {(pool,): 2}), ("pool",))
+    busy, deaths, times = metrics.read()
+    assert isinstance(busy, Numbers)
+    assert isinstance(deaths, Numbers)
+    assert isinstance(times, Distribution)
+    assert busy.series == {("prompt",): 2, ("quiet",): 2}
+    assert deaths.series == {("prompt",): 1, ("quiet",): 1}
+    assert sum(times.series[()][0]) == 2
+
+
 def test_names_are_given_once_and_labels_fit() -> None:
     metrics = Metrics()
     calls = metrics.counters("calls", "{call}", "Calls.", ("method",))
     with pytest.raises(ValueError, match="two instruments"):
         metrics.histogram("calls", "s", "Times.")
+    with pytest.raises(ValueError, match="two instruments"):
+        metrics.counters("calls", "{call}", "Calls.", ("path",))
     with pytest.raises(ValueError, match="labels"):
         calls.of("a", "b")

@@ -187,3 +187,20 @@ async def test_a_turn_that_nobody_takes_goes_to_the_next() -> None:
     await last
     async with asyncio.timeout(DEADLINE), room.turns:  # no place was lost
         pass
+
+
+async def test_waits_for_a_turn_are_told_whatever_their_end() -> None:
+    turns, waits = Turns(1, each=1), list[float]()
+    turns.waited = waits.append
+
+    async def work() -> None:
+        async with turns:
+            pass
+
+    async with turns:
+        served, gone = (asyncio.create_task(work()) for _ in range(2))
+        await asyncio.sleep(0)
+        assert (turns.held, turns.waiting, waits) == (1, 2, [])
+        gone.cancel()
+    await asyncio.gather(served, gone, return_exceptions=True)
+    assert (turns.held, turns.waiting, len(waits)) == (0, 0, 2)

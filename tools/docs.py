@@ -1,4 +1,5 @@
-"""Writes the pages of docs/ that are generated: the settings, the command line, the API reference.
+"""Writes the pages of docs/ that are generated: the settings, the command line, the API reference. And the
+dashboard.
 
 python tools/docs.py           writes the pages
 python tools/docs.py --check   prints which pages are out of date, and exits with status 1 if any is
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import access_table
 import api_page
+import dashboard
 from click import Group
 from click.testing import CliRunner
 
@@ -60,7 +62,13 @@ def access() -> str:
     return access_table.page((DOCS / "access.md").read_text())
 
 
-PAGES = {"settings.md": settings, "cli.md": commands, "api.md": api_page.page, "access.md": access}
+PAGES = {
+    "settings.md": settings,
+    "cli.md": commands,
+    "api.md": api_page.page,
+    "access.md": access,
+    "../deploy/grafana/conexiones.json": dashboard.dashboard,
+}
 
 
 def main() -> int:

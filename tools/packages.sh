@@ -46,6 +46,7 @@ look_for_programs() {
     command -v curl >/dev/null || optional+=(curl)
     command -v systemd-analyze >/dev/null || optional+=(systemd)
     command -v h2load >/dev/null || optional+=(nghttp2-client)
+    command -v prometheus >/dev/null || optional+=(prometheus)
 }
 
 # The version of a package that apt would install; nothing if it knows none.

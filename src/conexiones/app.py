@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from conexiones.adapters.audit.file import AccessFile, AuditFile
 from conexiones.adapters.blobs.local.store import LocalStore
@@ -16,14 +17,18 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.adapters.system import admin_token
+from conexiones.adapters.system.gauges import SystemGauges
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.adapters.telemetry.metrics_push import pushed
-from conexiones.adapters.telemetry.resource import attributes, push
+from conexiones.adapters.telemetry.resource import attributes
+from conexiones.adapters.telemetry.traces import tracer
+from conexiones.adapters.writer.client import WriterClient
 from conexiones.certificate_rules import read_rules
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
 from conexiones.domain.access.certificates import Certificates
 from conexiones.domain.access.jwt import Claims
 from conexiones.domain.describing import Describing
+from conexiones.domain.figures import Figures
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.ids import now
 from conexiones.domain.images import Images, Limits
@@ -66,10 +71,8 @@ from conexiones.transport.http.session import SessionsOverHttp
 from conexiones.transport.process import figures
 from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import MessageLimit
+from conexiones.waits import observe_memory
 from conexiones.watched_files import WatchedFiles
-
-if TYPE_CHECKING:
-    from conexiones.adapters.telemetry.spans import OtelTracer
 
 CATALOG = "catalog.sqlite3"
 """The name of the catalog's file in the data folder."""
@@ -101,6 +104,8 @@ BACKGROUND_NICE = 15
 BACKGROUND_FACTOR = 6
 """The background decoder may take this many times `decode_seconds` for an image."""
 
+_READY = "Whether the server takes calls: 1, or 0 while it drains and once it can store nothing any more."
+
 log = logging.getLogger("conexiones.app")
 
 
@@ -109,8 +114,9 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     further steps of the chain, around all others."""
     budgets = settings.budgets
     metrics = Metrics()
-    hot: MemoryCache[Any] = MemoryCache(budgets.hot)
-    catalog = SqliteCatalog(settings.data_dir / CATALOG, recent=budgets.hot // HOT_BYTES)
+    hot: MemoryCache[Any] = MemoryCache(budgets.hot, metrics=metrics)
+    observe_memory(metrics, "hot", hot)
+    catalog = SqliteCatalog(settings.data_dir / CATALOG, recent=budgets.hot // HOT_BYTES, metrics=metrics)
     store = LocalStore(
         settings.data_dir,
         catalog,
@@ -119,6 +125,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         uploads=settings.max_calls,
         piece=budgets.piece,
         cache=hot,
+        metrics=metrics,
     )
     decoder = VipsDecoder(
         workers=settings.decode_workers,
@@ -127,6 +134,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_memory=settings.decode_memory,
         wait_seconds=settings.decode_wait_seconds,
         nice=DECODER_NICE,
+        metrics=metrics,
     )
     # One process for facts in the background. It leaves the processor to all others, so it may take longer.
     # It has a share of the memory only where there is enough.
@@ -140,8 +148,12 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             wait_seconds=None,
             ready=0,
             nice=BACKGROUND_NICE,
+            name="background",
+            metrics=metrics,
         )
-    cache = FileRenditions(settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece, cache=hot)
+    cache = FileRenditions(
+        settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece, cache=hot, metrics=metrics
+    )
     credentials = SqliteCredentials(catalog)
     nobody = _nobody(settings)
     directory = Directory(credentials, allowance=_allowance(settings), nobody=nobody)
@@ -156,16 +168,28 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_pixels=settings.decode_pixels,
         decode_seconds=settings.decode_seconds,
     )
-    images = Images(catalog, store.staging, store.blobs, decoder, limits)
+    images = Images(catalog, store.staging, store.blobs, decoder, limits, metrics=metrics)
     quota = UploadQuota(uploads=settings.max_open_uploads, bytes=settings.max_open_bytes)
-    uploads = Uploads(catalog, store.staging, images, quota, quiet_seconds=settings.upload_idle_seconds)
+    uploads = Uploads(
+        catalog, store.staging, images, quota, quiet_seconds=settings.upload_idle_seconds, metrics=metrics
+    )
     uploads.on_expired = partial(records.note, "upload.expired")
-    describing = Describing(catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits)
+    describing = Describing(
+        catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits, metrics=metrics
+    )
     renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
-    gallery = Gallery(catalog, store.blobs, renditions)
-    watching = Watching(catalog, catalog)
+    gallery = Gallery(catalog, store.blobs, renditions, metrics=metrics)
+    watching = Watching(catalog, catalog, metrics=metrics)
+    counted = Figures(catalog, watching, metrics=metrics)
+    system = SystemGauges(
+        settings.data_dir,
+        sizes=lambda: {"catalog": catalog.size(), **store.sizes()},
+        processes=partial(_processes, catalog.writer, {decoder, quiet}),
+        metrics=metrics,
+    )
     page = Page()
     health = HealthService(SERVICES)
+    metrics.observe("conexiones.ready", "{server}", _READY, lambda: int(not health.reason))
     limit = MessageLimit(max_bytes=settings.max_message_bytes, streaming_method=STREAMING_METHOD)
     rpcs = routes(
         usuario=UsuarioService(Users(catalog, images), images, describing),
@@ -223,6 +247,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     tasks.create_task(_sweep(SWEEP_SECONDS, watching.sweep, renditions.sweep, links.sweep)),
                     tasks.create_task(_sweep(ACCESS_SWEEP_SECONDS, directory.sweep)),
                     tasks.create_task(_describe(describing)),
+                    tasks.create_task(counted.run()),
+                    tasks.create_task(system.run()),
                     tasks.create_task(_watch(catalog, store, on_gone=gone)),
                 ]
                 if rules:
@@ -281,7 +307,7 @@ class _Records:
         self._audit = AuditFile(settings.audit_log) if settings.audit_log else None
         path = settings.access_log
         self._calls = AccessFile(Path(path), form=settings.log_format) if path else None
-        self._tracer = _tracer()
+        self._tracer = tracer()
         self.audit = Audit(self._audit) if self._audit else None
         self.recorded = Recorded(self._calls) if self._calls else None
         self.trace = Trace(self._tracer) if self._tracer else None
@@ -308,15 +334,15 @@ class _Records:
                 self._audit.write(AuditEntry(time=now(), event=event, kind=kind, id=each))
 
 
-def _tracer() -> "OtelTracer | None":
-    """None if there is nowhere to send traces to."""
-    asked = push("traces")
-    if asked is None:
-        return None
-    # Imported here, since OpenTelemetry's SDK takes memory.
-    from conexiones.adapters.telemetry.spans import OtelTracer
-
-    return OtelTracer(asked)
+def _processes(writer: WriterClient, pools: Iterable[VipsDecoder]) -> dict[str, list[int]]:
+    """The processes of the server, by their kind. This one has Envoy, too."""
+    pid = writer.pid
+    return {
+        "supervisor": [os.getppid()],
+        "server": [os.getpid()],
+        "writer": [] if pid is None else [pid],
+        "decoder": [pid for pool in pools for pid in pool.pids()],
+    }
 
 
 def _reload(rules: WatchedFiles | None, records: _Records) -> None:

@@ -13,11 +13,13 @@ from conexiones.commands.doctor import doctor
 from conexiones.commands.get import get
 from conexiones.commands.given import given
 from conexiones.commands.groups import Commands
-from conexiones.commands.images import health, hello, ls, rm, watch
+from conexiones.commands.hello import hello
+from conexiones.commands.images import health, ls, rm, watch
 from conexiones.commands.login import login, logout, whoami
 from conexiones.commands.put import put
 from conexiones.commands.text import lenient_output
 from conexiones.commands.tokens import link, link_key, ticket, token
+from conexiones.commands.wire import wire
 from conexiones.settings import Settings, SettingsError, flag, table, variable
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ def certs(folder: str, hosts: tuple[str, ...], replace: bool) -> None:
 for client_command in (
     *(put, get, ls, rm, watch, hello, link),
     *(login, logout, whoami, token, ticket, link_key),
-    *(health, doctor, completion),
+    *(health, doctor, completion, wire),
 ):
     main.add_command(client_command)
 

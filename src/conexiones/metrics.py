@@ -6,6 +6,8 @@ an addition to an attribute. Exporters read all of them with `Metrics.read`.
 
 Counters and histograms belong to the event loop. What threads and other processes count is read with
 `observe`.
+
+Parts that count the same thing ask for the same instrument, and share it.
 """
 
 from bisect import bisect_left
@@ -117,11 +119,13 @@ class Distribution:
     series: Mapping[Labels, tuple[tuple[int, ...], float]]
 
 
-@dataclass(frozen=True, slots=True)
 class _Observed:
-    instrument: Instrument
-    kind: Kind
-    read: Callable[[], float | Mapping[Labels, float]]
+    """An instrument that is read where the numbers are: from each who keeps some of its series."""
+
+    def __init__(self, instrument: Instrument, kind: Kind) -> None:
+        self.instrument = instrument
+        self.kind: Kind = kind
+        self.reads: list[Callable[[], float | Mapping[Labels, float]]] = []
 
 
 _Instrument = TypeVar("_Instrument", Counters, Histograms, _Observed)
@@ -169,19 +173,25 @@ class Metrics:
         kind: Kind = "gauge",
     ) -> None:
         """Numbers that somebody else keeps. `read` gives the number, or with labels one for each set of them.
-        It is called on the event loop whenever somebody looks, so it must be quick."""
-        self._add(_Observed(Instrument(name, unit, description, labels), kind, read))
+        It is called on the event loop whenever somebody looks, so it must be quick. Several may keep some of
+        the series each."""
+        self._add(_Observed(Instrument(name, unit, description, labels), kind)).reads.append(read)
 
     def read(self) -> list[Numbers | Distribution]:
         """What all instruments say now, by their names."""
         return [_read(self._instruments[name]) for name in sorted(self._instruments)]
 
     def _add(self, one: _Instrument) -> _Instrument:
-        name = one.instrument.name
-        if name in self._instruments:
-            raise ValueError(f"there are two instruments named {name}")
-        self._instruments[name] = one
-        return one
+        """The instrument, or the same one that was made before. ValueError if another has its name."""
+        there = self._instruments.setdefault(one.instrument.name, one)
+        if isinstance(there, type(one)) and _shape(there) == _shape(one):
+            return there
+        raise ValueError(f"there are two instruments named {one.instrument.name}")
+
+
+def _shape(one: Counters | Histograms | _Observed) -> tuple[object, ...]:
+    """What two have in common that are the same instrument."""
+    return one.instrument, getattr(one, "bounds", None), getattr(one, "kind", None)
 
 
 def _made(
@@ -203,5 +213,8 @@ def _read(one: Counters | Histograms | _Observed) -> Numbers | Distribution:
             one.bounds,
             {labels: (tuple(each.counts), each.sum) for labels, each in one.series.items()},
         )
-    found = one.read()
-    return Numbers(one.instrument, one.kind, found if isinstance(found, Mapping) else {(): found})
+    series: dict[Labels, float] = {}
+    for read in one.reads:
+        found = read()
+        series.update(found if isinstance(found, Mapping) else {(): found})
+    return Numbers(one.instrument, one.kind, series)

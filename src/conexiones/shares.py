@@ -8,7 +8,7 @@ client has the same rule.
 import asyncio
 import ipaddress
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
@@ -202,10 +202,13 @@ class FairLine(Generic[T]):
 class Turns:
     """Places to work in, of which each client has at most `each`: `async with turns`.
 
-    Whoever finds none waits in a fair line. Used on one event loop.
+    Whoever finds none waits in a fair line. Used on one event loop. `waited` is told the seconds of each
+    wait, also of one that was cancelled.
     """
 
     def __init__(self, places: int, *, each: int) -> None:
+        self.limit = places
+        self.waited: Callable[[float], None] = lambda seconds: None
         self._free = places
         self._each = each
         self._held: Counter[str] = Counter()
@@ -216,7 +219,9 @@ class Turns:
         if self._free and self._held[caller.client] < self._each:
             self._take(caller)
             return
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        begun = loop.time()
         self._line.push(caller, turn)
         try:
             await turn
@@ -227,9 +232,21 @@ class Turns:
             else:  # it was its turn, too late
                 self._give(caller)
             raise
+        finally:
+            self.waited(loop.time() - begun)
 
     async def __aexit__(self, *_: object) -> None:
         self._give(acting_for())
+
+    @property
+    def held(self) -> int:
+        """Places that are taken."""
+        return self.limit - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._line)
 
     def _take(self, caller: Caller) -> None:
         self._free -= 1

@@ -10,7 +10,15 @@ from tests.fuzz.mutation import mutated
 from tests.fuzz.target import MAX_BYTES, Check, Judge, Target
 from tests.fuzz.targets import TARGETS
 
-INPUTS = {"formats": 2000, "codecs": 4000, "front": 1000, "rpcs": 300, "http": 60, "renditions": 40}
+INPUTS = {
+    "formats": 2000,
+    "codecs": 4000,
+    "front": 1000,
+    "rpcs": 300,
+    "http": 60,
+    "renditions": 40,
+    "wire": 2000,
+}
 """Of each target, those that are made up here: a few seconds in all."""
 
 

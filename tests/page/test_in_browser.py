@@ -265,7 +265,23 @@ def test_the_tutorials_calls_can_be_tried(
         send="Enviar",
         shot="light",
     )
-    greeting, processed, refused = found["answers"]
+    greeting, again, processed, refused = found["answers"]
+    assert '"powSquared": "144"' in again
+    web, connect, error = found["wires"]
+    for line in (
+        "→ POST /user.UsuarioServicio/GetUser",
+        "content-type: application/grpc-web+proto",
+        "00 00 00 00 07  user.GetUserRequest, 7 bytes",
+        '1 name: "Ada"  (0a 03 41 64 61)',
+        "2 pow: 12  (10 0c)",
+        "← http/1.1 200",
+        "3 pow_squared: 144  (18 90 01)",
+        "grpc-status:0",
+    ):
+        assert line in web
+    assert '{"name":"Ada","pow":12}' in connect
+    assert '"powSquared": "144"' in connect
+    assert "grpc-status: 3" in error
     assert "24 h sin un byte, o 7 días en total" in found["state"]
     assert '"powSquared": "144"' in greeting
     assert '"format": "JPEG"' in processed
@@ -274,7 +290,7 @@ def test_the_tutorials_calls_can_be_tried(
         "/user.UsuarioServicio/GetUser",
         "/user.UsuarioServicio/ProcessImage",
     }
-    assert {kind for _, kind in found["calls"]} == {"application/grpc-web+proto"}
+    assert {kind for _, kind in found["calls"]} == {"application/grpc-web+proto", "application/json"}
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])

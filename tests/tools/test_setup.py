@@ -15,12 +15,12 @@ from tests.support.paths import ROOT
 BASICS = ("bash", "env", "dirname", "grep", "readlink", "sed", "printf", "touch", "rm")
 """Programs that every system has."""
 
-TESTED = ("chromium", "curl", "h2load", "systemd-analyze")
+TESTED = ("chromium", "curl", "h2load", "prometheus", "systemd-analyze")
 """Programs without which tests are skipped."""
 
 RELEASE = Path("/etc/os-release")
 UBUNTU = RELEASE.exists() and "ID=ubuntu" in RELEASE.read_text().splitlines()
-PACKAGES = "curl systemd nghttp2-client" if UBUNTU else "chromium curl systemd nghttp2-client"
+PACKAGES = ("" if UBUNTU else "chromium ") + "curl systemd nghttp2-client prometheus"
 """Where they come from. Ubuntu has Chromium only as a snap."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

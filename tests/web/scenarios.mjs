@@ -277,16 +277,23 @@ export async function trying({ given, open }) {
     await answer.waitFor();
     return await answer.innerText();
   };
+  const wire = async () => await panel.locator('[data-try="wire"]').innerText();
   const answers = [await send("OK")];
+  const wires = [await wire()];
+  await panel.getByRole("button", { name: "Connect" }).click();
+  answers.push(await send("OK"));
+  wires.push(await wire());
+  await panel.getByRole("button", { name: "gRPC-Web" }).click();
   await panel.getByRole("button", { name: "ProcessImage" }).click();
   await panel.locator('input[name="image"]').setInputFiles(given.file);
   answers.push(await send("OK"));
   await shot(page, given, "try");
   await panel.locator('input[name="image"]').setInputFiles(given.bad);
   answers.push(await send("NOT_AN_IMAGE"));
+  wires.push(await wire());
   await panel.locator('[data-status="images"]', { hasText: "1" }).waitFor();
   const state = await panel.locator(".server").innerText();
-  return { answers, state, calls: calls.filter(([path]) => path.startsWith("/user.")) };
+  return { answers, wires, state, calls: calls.filter(([path]) => path.startsWith("/user.")) };
 }
 
 /** Checks all states of the page with axe. Returns serious and critical findings. */

@@ -15,7 +15,7 @@ export { delayAfter, pause } from "./pauses";
 export const baseUrl = location.origin;
 
 /** Tells the page when the server asks for a session. Streams fail only while they are read: who reads them tells it. */
-const careful: Interceptor = (next) => async (request) => {
+export const careful: Interceptor = (next) => async (request) => {
   try {
     return await next(request);
   } catch (error) {

@@ -1,13 +1,13 @@
 // Clients of the server's services.
 import { createClient } from "@connectrpc/connect";
-import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 
 import { ImageService } from "#gen/conexiones/v1/images_pb";
 import { StatusService } from "#gen/conexiones/v1/status_pb";
 import { UploadService } from "#gen/conexiones/v1/uploads_pb";
 import { UsuarioServicio } from "#gen/user_pb";
 
-import { baseUrl, traced, transport } from "./calls";
+import { baseUrl, careful, traced, transport } from "./calls";
 
 /** With keepalive a request reaches the server even if the page is left meanwhile. It may have at most 64 KiB. */
 const lasting = createGrpcWebTransport({
@@ -20,7 +20,13 @@ export const images = createClient(ImageService, transport);
 export const lastingImages = createClient(ImageService, lasting);
 export const uploads = createClient(UploadService, transport);
 export const status = createClient(StatusService, transport);
-export const usuario = createClient(UsuarioServicio, transport);
+
+/** A client of the tutorial's service that calls in this protocol, with this `fetch`. */
+export function usuarioBy(protocol: "gRPC-Web" | "Connect", fetch: typeof globalThis.fetch) {
+  const options = { baseUrl, fetch, interceptors: [careful, traced] };
+  const made = protocol === "Connect" ? createConnectTransport(options) : createGrpcWebTransport(options);
+  return createClient(UsuarioServicio, made);
+}
 
 /** The health of the server; undefined if it is unreachable. */
 export async function health(): Promise<"SERVING" | "NOT_SERVING" | undefined> {

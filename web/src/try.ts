@@ -1,25 +1,30 @@
-// The panel "Try the service": two of the tutorial's calls with request and reply, and the state of the server.
+// The panel "Try the service": two of the tutorial's calls with request, reply and wire, and the state of the server.
 import { toJson } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 
-import { GetUserReplySchema } from "#gen/user_pb";
+import { GetUserReplySchema, GetUserRequestSchema } from "#gen/user_pb";
 
 import { problem } from "./calls";
 import { button, h, say } from "./dom";
 import type { Child } from "./dom";
 import { ago, bytes, date, number, period, t } from "./i18n";
-import { health, status, uploads, usuario } from "./rpc";
+import { health, status, uploads, usuarioBy } from "./rpc";
+import { Wire } from "./wire";
 
 const REFRESH_MS = 4_000;
 const METHODS = ["GetUser", "ProcessImage"] as const;
 type Method = (typeof METHODS)[number];
+const CONTENT_TYPES = { "gRPC-Web": "application/grpc-web+proto", Connect: "application/json" } as const;
+type Protocol = keyof typeof CONTENT_TYPES;
+const PROTOCOLS = Object.keys(CONTENT_TYPES) as Protocol[];
 
 export class Try {
   readonly element: HTMLDialogElement;
   readonly #state = h("dl", { class: "facts" });
   readonly #health = h("span", { class: "health" });
   #method: Method = "GetUser";
+  #protocol: Protocol = "gRPC-Web";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #limits: HTMLElement[] = [];
 
@@ -58,21 +63,22 @@ export class Try {
     const optional = h("span", { class: "hint" }, t("optional"));
     const asked = h("pre", { role: "group", tabindex: 0, "data-try": "request", "aria-label": t("request") });
     const answered = h("pre", { role: "group", tabindex: 0, "data-try": "answer", "aria-label": t("answer"), "aria-live": "polite" });
+    const onWire = h("pre", { role: "group", tabindex: 0, "data-try": "wire", "aria-label": t("onWire") });
     const took = h("span", { class: "hint" });
-    const tabs = METHODS.map((method) =>
-      h("button", { type: "button", class: "tab", onclick: () => choose(method) }, method),
-    );
-    const choose = (method: Method) => {
+    const methods = tabs(METHODS, (method) => {
       this.#method = method;
-      tabs.forEach((tab, i) => tab.setAttribute("aria-pressed", String(METHODS[i] === method)));
       optional.hidden = method === "ProcessImage";
       show();
-    };
+    });
+    const protocols = tabs(PROTOCOLS, (protocol) => {
+      this.#protocol = protocol;
+      show();
+    });
     const given = () => ({ name: name.value, pow: Math.trunc(Number(pow.value)) || 0 });
     const show = () => {
       const [file] = image.files ?? [];
       const request = { ...given(), image: file ? `… ${number(file.size)} B: ${file.name}` : "" };
-      say(asked, `POST /user.UsuarioServicio/${this.#method}\ncontent-type: application/grpc-web+proto\n\n${JSON.stringify(request, null, 2)}`);
+      say(asked, `POST /user.UsuarioServicio/${this.#method}\ncontent-type: ${CONTENT_TYPES[this.#protocol]}\n\n${JSON.stringify(request, null, 2)}`);
     };
     const send = async () => {
       show();
@@ -80,6 +86,8 @@ export class Try {
       say(answered, "…");
       const [file] = image.files ?? [];
       const start = performance.now();
+      const wire = new Wire();
+      const usuario = usuarioBy(this.#protocol, wire.fetch);
       let text: string;
       let code = "OK";
       try {
@@ -94,6 +102,7 @@ export class Try {
       }
       say(took, t("took", { n: Math.round(performance.now() - start) }));
       say(answered, text);
+      say(onWire, wire.lines(GetUserRequestSchema, GetUserReplySchema).join("\n"));
       answered.dataset["code"] = code;
       void this.#refresh();
     };
@@ -106,14 +115,21 @@ export class Try {
         },
         oninput: show,
       },
-      h("div", { class: "row", role: "group" }, ...tabs),
+      h("div", { class: "row", role: "group" }, ...methods.tabs),
+      h("div", { class: "row", role: "group", "aria-label": t("protocol") }, ...protocols.tabs),
       h("label", null, t("name"), name),
       h("label", null, t("pow"), pow),
       h("label", null, h("span", null, t("picture"), " ", optional), image),
       h("div", { class: "row" }, h("button", { class: "button primary" }, t("send")), took),
     );
-    choose("GetUser");
-    return [form, h("h3", null, t("request")), asked, h("h3", null, t("answer")), answered];
+    methods.choose("GetUser");
+    protocols.choose("gRPC-Web");
+    const shown: [string, HTMLElement][] = [
+      [t("request"), asked],
+      [t("answer"), answered],
+      [t("onWire"), onWire],
+    ];
+    return [form, ...shown.flatMap(([title, text]) => [h("h3", null, title), text]), h("p", { class: "hint" }, t("onWireHint"))];
   }
 
   async #refresh(): Promise<void> {
@@ -138,6 +154,16 @@ export class Try {
     this.#state.replaceChildren(...(rows as Node[]), ...this.#limits);
     if (this.element.open) this.#timer = setTimeout(() => void this.#refresh(), REFRESH_MS);
   }
+}
+
+/** Buttons of which one is chosen. */
+function tabs<T extends string>(names: readonly T[], chosen: (name: T) => void) {
+  const made = names.map((name) => h("button", { type: "button", class: "tab", onclick: () => choose(name) }, name));
+  const choose = (name: T) => {
+    made.forEach((tab, i) => tab.setAttribute("aria-pressed", String(names[i] === name)));
+    chosen(name);
+  };
+  return { tabs: made, choose };
 }
 
 function pair(name: string, ...value: Child[]): HTMLElement[] {

@@ -13,6 +13,7 @@ import click
 
 from conexiones.commands import token_source
 from conexiones.commands.given import given, in_options
+from conexiones.commands.recording import Recording, WithWire
 from conexiones.commands.text import plain
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def command(name: str, *, server: bool = False) -> Callable[[Command], click.Com
             way = {name: rest.pop(name) for name in ("tls", "ca", "insecure_token")}
             way |= {"cert": cert, "key": key, "timeout": timeout}
             token_file = rest.pop("token_file")
+            recording = Recording.of(rest)
 
             def begin() -> Coroutine[Any, Any, int]:
                 # Imported here, so that Ctrl-C during the import is handled like any other.
@@ -138,7 +140,7 @@ def command(name: str, *, server: bool = False) -> Callable[[Command], click.Com
                     raise _Wrong(str(error)) from error
 
             async def with_client(made: "AsyncClient") -> int:
-                async with made as client:
+                async with recording.of_client(made), made as client:
                     return await work(client, **rest)
 
             sys.exit(_status(begin))
@@ -148,7 +150,7 @@ def command(name: str, *, server: bool = False) -> Callable[[Command], click.Com
             wrapped = option(wrapped)
         if server:
             wrapped = click.argument("address", metavar="SERVER")(wrapped)
-        return click.command(name, context_settings=SETTINGS)(wrapped)
+        return click.command(name, cls=WithWire, context_settings=SETTINGS)(wrapped)
 
     return decorate
 

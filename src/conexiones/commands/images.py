@@ -1,6 +1,5 @@
-"""`conexiones ls`, `rm`, `watch` and `hello`."""
+"""`conexiones ls`, `rm`, `watch` and `health`."""
 
-import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ import click
 from conexiones.commands.client_command import command, failed, lets_nobody
 from conexiones.commands.given import given
 from conexiones.commands.kinds import Moment
-from conexiones.commands.places import STANDARD_INPUT, Refused, refuse_terminal, url_refused
+from conexiones.commands.recording import wire_option
 from conexiones.commands.text import described, json_fields, line, names, plain, row
 
 if TYPE_CHECKING:
@@ -102,7 +101,10 @@ async def rm(client: "AsyncClient", ids: tuple[str, ...]) -> int:
     help="Continue after the event with this token.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event, on a line.")
-async def watch(client: "AsyncClient", user: str, owner: str, token: str, as_json: bool) -> int:
+@wire_option
+async def watch(
+    client: "AsyncClient", user: str, owner: str, token: str, as_json: bool, wire: str | None
+) -> int:
     """Report images as they are stored, described and deleted, until interrupted."""
     from conexiones.sdk import Deleted, Described, Stored
 
@@ -172,60 +174,3 @@ async def health(client: "AsyncClient", service: str) -> int:
     status = await client.health(service)
     click.echo(status)
     return 0 if status == "SERVING" else 1
-
-
-@command("hello")
-@click.argument("name")
-@click.option(
-    "--pow",
-    type=click.IntRange(-(2**31), 2**31 - 1),
-    metavar="NUMBER",
-    default=0,
-    help="A number to remember and to square.",
-)
-@click.option(
-    "--image",
-    type=click.Path(allow_dash=True),
-    metavar="FILE",
-    callback=given,
-    help="An image that fits into one message, usually of 64 MiB; - for standard input.",
-)
-@click.option("--json", "as_json", is_flag=True, help="The user as a JSON object, on a line.")
-async def hello(client: "AsyncClient", name: str, pow: int, image: str | None, as_json: bool) -> int:
-    """Register or update the user NAME, and print the greeting.
-
-    This is the tutorial's GetUser.
-    """
-    data = await _image(client, name, image) if image else None
-    greeting = await client.get_user(name, pow, data)
-    if as_json and greeting.user:
-        user = greeting.user
-        line(
-            message=greeting.message,
-            name=user.name,
-            pow=user.pow,
-            pow_squared=user.pow_squared,
-            image_id=user.image_id,
-        )
-    else:
-        click.echo(plain(greeting.message))
-    return 0
-
-
-async def _image(client: "AsyncClient", user: str, text: str) -> bytes:
-    """The bytes of an image that is sent in one message. Raises OSError, also for what is too large."""
-    from conexiones.sdk.sources import open_source
-
-    refuse_terminal(text)
-    if text != "-" and (refused := url_refused(text, f"hello {shlex.quote(user)} --image -")):
-        raise refused
-    most = (await client.limits()).max_message_bytes
-    source = open_source(STANDARD_INPUT if text == "-" else text, hashing=False)
-    try:
-        data = (await source.chunk(0, most + 1)).data
-    finally:
-        source.close()
-    if len(data) > most:
-        why = f"It is larger than one message may be ({most} bytes). Send it with: conexiones put --user"
-        raise Refused(0, f"{why} {shlex.quote(user)} {shlex.quote(text)}", text)
-    return data

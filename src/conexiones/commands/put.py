@@ -16,6 +16,7 @@ from conexiones.commands.bars import Bar, Bars
 from conexiones.commands.client_command import command, failure, interruptible
 from conexiones.commands.given import given
 from conexiones.commands.places import STANDARD_INPUT, refuse_terminal, url_refused
+from conexiones.commands.recording import wire_option
 from conexiones.commands.text import described, json_fields, json_line, plain
 
 if TYPE_CHECKING:
@@ -197,9 +198,11 @@ class SmallBar:
 class Sending:
     """Sends the files, and reports on each."""
 
-    def __init__(self, client: "AsyncClient", user: str, *, quiet: bool, as_json: bool) -> None:
+    def __init__(
+        self, client: "AsyncClient", user: str, *, quiet: bool, as_json: bool, bars: bool = True
+    ) -> None:
         self.failures = 0
-        self.bars = Bars(hidden=quiet or as_json)
+        self.bars = Bars(hidden=quiet or as_json or not bars)
         self._small = SmallBar(self.bars)
         self._client = client
         self._user = user
@@ -340,6 +343,7 @@ class Sending:
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but what fails.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each file, on a line.")
+@wire_option
 async def put(
     client: "AsyncClient",
     paths: tuple[str, ...],
@@ -348,6 +352,7 @@ async def put(
     concurrency: int,
     quiet: bool,
     as_json: bool,
+    wire: str | None,
 ) -> int:
     """Upload images: files, all files in folders, or - for standard input.
 
@@ -363,7 +368,7 @@ async def put(
     for text in paths:
         refuse_terminal(text)
     search = Search(client, user, again=again)
-    sending = Sending(client, user, quiet=quiet, as_json=as_json)
+    sending = Sending(client, user, quiet=quiet, as_json=as_json, bars=wire is None)
     with interruptible(sending.last_words), sending.bars:
         await sending.run(search, paths, concurrency)
     if not quiet:

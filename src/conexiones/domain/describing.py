@@ -16,6 +16,7 @@ from conexiones.domain.formats import probe
 from conexiones.domain.ids import now
 from conexiones.domain.images import Limits
 from conexiones.errors import BlobCorrupt, ImageError, NoPreview, UnsupportedFormat
+from conexiones.metrics import Metrics
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog, Descriptions
 from conexiones.ports.decoder import Decoder, Turn
@@ -61,6 +62,7 @@ class Describing:
         prompt: Decoder,
         quiet: Decoder,
         limits: Limits,
+        metrics: Metrics | None = None,
     ) -> None:
         self._catalog = catalog
         self._descriptions = descriptions
@@ -76,6 +78,21 @@ class Describing:
         self._small_work = 0  # loops that are at small work
         self._small_done = asyncio.Event()  # set while no small work is left
         self._large_done = asyncio.Event()  # set while no large work is left
+        self._at, self._newest = 0, 0  # sequences of events: that were seen to, and that there are
+        metrics = metrics or Metrics()
+        self._described = metrics.counters(
+            "conexiones.describing.described",
+            "{image}",
+            "Images whose facts were found, or why there are none.",
+            ("outcome",),
+        )
+        metrics.observe(
+            "conexiones.describing.backlog",
+            "{image}",
+            "Images that wait to be described: events that nobody has looked at (new), long work (large).",
+            lambda: {("new",): max(0, self._newest - self._at), ("large",): len(self._large_left)},
+            ("kind",),
+        )
 
     async def known(self, images: Iterable[ImageRecord]) -> dict[bytes, Facts]:
         """The facts of those images that have been described, by digest."""
@@ -100,6 +117,7 @@ class Describing:
     async def run(self) -> None:
         """Describes the images that are there and those that come, until it is cancelled."""
         _, newest = await self._catalog.event_range()
+        self._at = self._newest = newest
         self._large_left.clear()
         self._small_done.clear()
         self._large_done.clear()
@@ -152,17 +170,20 @@ class Describing:
     async def _take_new(self, at: int) -> int:
         """Describes the images of the next events after `at`, and gives the sequence of the last one."""
         oldest, newest = await self._catalog.event_range()
+        self._at, self._newest = at, newest
         if at < oldest:
             # So many events came that the catalog has forgotten some of them already.
             await self._catch_up()
+            self._at = newest
             return newest
         for event in await self._catalog.events(after=at, limit=_BATCH):
-            at = event.sequence
+            self._at, at = at, event.sequence
             if event.kind != "STORED":
                 continue
             image = await self._catalog.get_image(event.image_id)
             if image and not await self._up_to_date(image):
                 await self._take(image)
+        self._at = at
         return at
 
     async def _take(self, image: ImageRecord, *, earlier: bool = False) -> None:
@@ -243,6 +264,7 @@ class Describing:
                 break
             taken_over = True
         _, after = await self._catalog.event_range()
+        self._newest = after
         if after - before > BUSY:
             await asyncio.sleep(min(REST_SECONDS, REST * (loop.time() - begin)))
 
@@ -293,6 +315,7 @@ class Describing:
 
     async def _put(self, image: ImageRecord, facts: Facts) -> None:
         await self._descriptions.put_facts(image, facts, judge=JUDGE, now=now())
+        self._described.of(facts.problem or "OK").value += 1
 
     async def _promptly(self, image: ImageRecord, turn: Turn) -> Facts:
         if quietly := self._quietly.pop(image.digest, None):

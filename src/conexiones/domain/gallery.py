@@ -12,6 +12,7 @@ from conexiones.domain.ids import now
 from conexiones.domain.names import check_text
 from conexiones.domain.ranges import pieces
 from conexiones.domain.renditions import Renditions
+from conexiones.metrics import Metrics
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
@@ -67,7 +68,12 @@ class Gallery:
     """Stored images. Methods that take an id raise ImageNotFound for one that is not known, and for one that
     belongs to others than the caller sees."""
 
-    def __init__(self, catalog: Catalog, blobs: Blobs, renditions: Renditions) -> None:
+    def __init__(
+        self, catalog: Catalog, blobs: Blobs, renditions: Renditions, *, metrics: Metrics | None = None
+    ) -> None:
+        self._deleted = (metrics or Metrics()).counter(
+            "conexiones.images.deleted", "{image}", "Images that were deleted."
+        )
         self._catalog = catalog
         self._blobs = blobs
         self._renditions = renditions
@@ -116,6 +122,7 @@ class Gallery:
         async with self._blobs.removing(image.digest):
             if await self._catalog.delete_image(image.id, now=now()) is None:
                 raise errors.ImageNotFound(field="id")
+        self._deleted.value += 1
         await self._renditions.forget(image.digest)
 
     def cached(self, image: ImageRecord) -> bytes | None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from conexiones.domain.decoding import is_large
 from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, ImageHeader, glance, peek, probe
@@ -18,6 +18,7 @@ from conexiones.errors import (
     NoPreview,
     TooManyPixels,
 )
+from conexiones.metrics import Metrics
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.decoder import Decoder
@@ -26,6 +27,7 @@ from conexiones.ports.staging import Staged, Staging
 from conexiones.principals import Principal
 from conexiones.shares import SERVER, Caller, Turns
 from conexiones.tracing import span
+from conexiones.waits import observe_places
 
 PREVIEW_SIDE = 256
 """A preview fits into a square of this side, in pixels."""
@@ -40,6 +42,12 @@ _SHORT = 128 << 10
 """Up to so many bytes are judged as a whole before anything is written."""
 
 _FIELD = "image"
+
+_QUOTA_BOUNDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+
+Way = Literal["whole", "fragments", "user", "small", "upload"]
+"""How an image came: as one message of the tutorial's service, in fragments, with a user, by one request of
+the second API, or as a resumable upload."""
 
 T = TypeVar("T")
 
@@ -63,7 +71,14 @@ class Images:
     """Stores images and previews them. An image that a method returned is durable."""
 
     def __init__(
-        self, catalog: Catalog, staging: Staging, blobs: Blobs, decoder: Decoder, limits: Limits
+        self,
+        catalog: Catalog,
+        staging: Staging,
+        blobs: Blobs,
+        decoder: Decoder,
+        limits: Limits,
+        *,
+        metrics: Metrics | None = None,
     ) -> None:
         self._catalog = catalog
         self._staging = staging
@@ -72,13 +87,31 @@ class Images:
         self._limits = limits
         self._ids = Ids()
         self._judging = Turns(_JUDGED, each=_JUDGED_EACH)
+        metrics = metrics or Metrics()
+        observe_places(metrics, "judging", self._judging)
+        labels = ("format", "way")
+        self._stored = metrics.counters(
+            "conexiones.images.stored", "{image}", "Images that were stored, by format and way.", labels
+        )
+        self._stored_bytes = metrics.counters(
+            "conexiones.images.stored.size", "By", "Bytes of images that were stored.", labels
+        )
+        self._quotas = metrics.histograms(
+            "conexiones.quota.use",
+            "1",
+            "How much of a quota its owner had used, with an image that was stored: 1 is all of it.",
+            ("quota",),
+            bounds=_QUOTA_BOUNDS,
+        )
+        for quota in ("bytes", "images"):
+            self._quotas.of(quota)
 
     async def add(
         self, data: bytes | memoryview, *, by: Principal, user: UserName | None = None
     ) -> ImageRecord:
         """Stores one whole image. Raises an ImageError if the bytes are no image, or over the limits, and
         QuotaExceeded, TicketUsedUp or FormatNotGranted if the caller may not store it."""
-        image, _ = await self.admit(data, by=by, user=user, add=self._add)
+        image, _ = await self.admit(data, by=by, user=user, add=self._add, way="whole")
         return image
 
     async def admit(
@@ -89,6 +122,7 @@ class Images:
         user: UserName | None,
         name: str | None = None,
         add: Add[T],
+        way: Way,
     ) -> tuple[ImageRecord, T]:
         """Makes the bytes of one whole image durable, and awaits `add`, which adds the record to the catalog.
         `name` is that of its file.
@@ -105,7 +139,7 @@ class Images:
                 room.check_header(Head(self).see(data))  # what is refused, is so before it is written
             with span("stage", size=len(data)):
                 await staged.write(data)
-            return await self._publish(staged, room, user, add, name)
+            return await self._publish(staged, room, user, add, way, name)
         except ImageError as error:
             error.field = _FIELD
             raise
@@ -126,7 +160,7 @@ class Images:
                 staging.set(size=staged.size)
             if not staged.size:
                 raise EmptyStream
-            image, _ = await self._publish(staged, room, None, self._add)
+            image, _ = await self._publish(staged, room, None, self._add, "fragments")
             return image
         except ImageError as error:
             error.field = _FIELD
@@ -150,7 +184,13 @@ class Images:
                 return await turn.preview(path, format=image.format, side=PREVIEW_SIDE)
 
     async def _publish(
-        self, staged: Staged, room: Room, user: UserName | None, add: Add[T], name: str | None = None
+        self,
+        staged: Staged,
+        room: Room,
+        user: UserName | None,
+        add: Add[T],
+        way: Way,
+        name: str | None = None,
     ) -> tuple[ImageRecord, T]:
         with span("judge"):
             header = await self.judge(staged)
@@ -162,6 +202,7 @@ class Images:
 
         with span("commit", size=staged.size):
             added = await staged.publish(add_record)
+            self.count(added[0], way, room)
             await staged.settle()
         return added
 
@@ -188,6 +229,17 @@ class Images:
                 return self.checked(header)
         async with self._judging:
             return self.checked(await staged.inspect(probe, slow=True))
+
+    def count(self, image: ImageRecord, way: Way, room: Room) -> None:
+        """Counts an image that was stored."""
+        self._stored.of(image.format, way).value += 1
+        self._stored_bytes.of(image.format, way).value += image.size
+        if room.charge is not None:
+            used, allowance = room.usage, room.charge.allowance
+            if allowance.stored_bytes:
+                self._quotas.of("bytes").record((used.stored_bytes + image.size) / allowance.stored_bytes)
+            if allowance.stored_images:
+                self._quotas.of("images").record((used.stored_images + 1) / allowance.stored_images)
 
     def record(
         self,

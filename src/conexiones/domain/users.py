@@ -41,6 +41,7 @@ class Users:
                 image,
                 by=by,
                 user=user_name,
+                way="user",
                 add=lambda record, charge: self._catalog.put_user(
                     user_name.text, owner=by.owner, pow=pow or None, image=record, now=now(), charge=charge
                 ),

@@ -1,14 +1,17 @@
 """The rules of watching: what a client hears of images as they come, are described and go."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 
 from conexiones import errors
 from conexiones.domain.gallery import owner_seen
 from conexiones.domain.news import Feed, Kind, News, View
+from conexiones.metrics import Metrics
 from conexiones.ports.catalog import Catalog, Descriptions
 from conexiones.principals import Principal
 from conexiones.shares import Turns
+from conexiones.waits import observe_places
 
 HEARTBEAT_SECONDS = 20.0
 """The longest time in which a watcher hears nothing."""
@@ -28,11 +31,28 @@ class Watching:
     can resume at another process with the same catalog.
     """
 
-    def __init__(self, catalog: Catalog, descriptions: Descriptions) -> None:
+    def __init__(
+        self, catalog: Catalog, descriptions: Descriptions, *, metrics: Metrics | None = None
+    ) -> None:
         self._catalog = catalog
         self._feed = Feed(catalog, descriptions)
         self._draining = False
         self._reading = Turns(_READING, each=_READING_EACH)
+        self._heard: dict[object, int] = {}  # by watcher: the sequence until which it has heard of everything
+        metrics = metrics or Metrics()
+        observe_places(metrics, "watch_reads", self._reading)
+        self._resyncs = metrics.counter(
+            "conexiones.watch.resyncs", "{resync}", "Times that a watcher was told that it has missed events."
+        )
+
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._heard)
+
+    def behind(self, newest: int) -> int:
+        """Events until the newest one of which some watcher has not heard."""
+        return max(0, newest - min(self._heard.values(), default=newest))
 
     def drain(self) -> None:
         """Says that the catalog is about to close, upon which watchers end with ServerDraining."""
@@ -55,10 +75,11 @@ class Watching:
             at = _sequence(token)
             if not oldest <= at <= newest:
                 at = newest
+                self._resyncs.value += 1
                 yield _without_events("RESYNC", at)
         yield _without_events("HEARTBEAT", at)
         heard = clock()
-        with self._feed.watched():
+        with self._feed.watched(), self._watcher(at) as watcher:
             while True:
                 # Events of others do not put the heartbeat off.
                 if not await self._changed(at, until=heard + HEARTBEAT_SECONDS):
@@ -66,10 +87,19 @@ class Watching:
                     heard = clock()
                     continue
                 news = await self._next(at, view)
-                at = news.until
+                at = self._heard[watcher] = news.until
                 if news.events or news.kind == "RESYNC":
                     yield news
                     heard = clock()
+
+    @contextmanager
+    def _watcher(self, at: int) -> Iterator[object]:
+        watcher = object()
+        self._heard[watcher] = at
+        try:
+            yield watcher
+        finally:
+            del self._heard[watcher]
 
     async def _next(self, at: int, view: View) -> News:
         """The next news for a watcher that has heard of everything until `at`."""
@@ -79,6 +109,7 @@ class Watching:
                 oldest, newest = await self._catalog.event_range()
                 if at < oldest:
                     # The watcher is so slow that the catalog has forgotten events which it has not heard of.
+                    self._resyncs.value += 1
                     return _without_events("RESYNC", newest)
                 news = await self._feed.read(at)
         return news.seen(view, after=at) if news else _without_events("EVENTS", at)

@@ -100,6 +100,11 @@ class Options:
         return plain_target(self.address) if self._stays else f"dns:///{self.address}"
 
     @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of the target, for a connection that gRPC does not make. Raises ValueError."""
+        return split(self.target.removeprefix("dns:///").removeprefix("ipv4:").removeprefix("ipv6:"))
+
+    @property
     def _stays(self) -> bool:
         """Whether there is a token that must not leave the machine."""
         shows = self.token is not None or self.token_file is not None
@@ -170,6 +175,8 @@ class Connection:
         """Whether the server has ever answered."""
         self.small_bytes = SMALL_BYTES
         """The largest image that the server is thought to take with a single call; 0 if it has none."""
+        self.through = ""
+        """The path of a Unix socket to connect to instead, in plaintext: a recorder is there."""
         self._shown = Shown(options.token, options.token_file)
         self._link: Link | None = None
         self._busy: set[Link] = set()
@@ -249,6 +256,9 @@ class Connection:
             await link.channel.close()
 
     def _open(self) -> grpc.aio.Channel:
+        if self.through:
+            named = [("grpc.default_authority", self.options.address)]
+            return grpc.aio.insecure_channel(f"unix:{self.through}", options=[*_OPTIONS, *named])
         credentials = self.options.credentials()
         if credentials is None:
             return grpc.aio.insecure_channel(self.options.target, options=self.options.channel)

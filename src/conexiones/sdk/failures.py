@@ -155,10 +155,16 @@ def _from_rpc(error: grpc.aio.AioRpcError) -> ConexionesError:
                 status = Status.FromString(value if isinstance(value, bytes) else value.encode())
             except DecodeError:
                 continue
-            return from_fields(code, _reason(status.details), status.message or sentence, status.details)
+            return from_status(code, status.message or sentence, status.details)
     if code in _BROKEN:
         return ConnectionLost(why=_brief(sentence))
     return from_fields(code, "", sentence, ())
+
+
+def from_status(code: int, message: str, details: Iterable[Any]) -> ConexionesError:
+    """The error with this status."""
+    details = tuple(details)
+    return from_fields(code, _reason(details), message, details)
 
 
 def from_fields(code: int, reason: str, message: str, details: Iterable[Any]) -> ConexionesError:

@@ -72,12 +72,13 @@ class Front:
             idle_seconds=settings.idle_seconds,
         )
         self._admission = Admission(
-            settings.max_calls, self._idle, patience, wait_seconds=settings.wait_seconds
+            settings.max_calls, self._idle, patience, wait_seconds=settings.wait_seconds, metrics=metrics
         )
         memory = Memory(
             settings.message_budget,
             max_message=settings.max_message_bytes,
             wait_seconds=settings.wait_seconds,
+            metrics=metrics,
         )
         budgets = settings.budgets
         replies = Replies(
@@ -86,6 +87,7 @@ class Front:
             window=budgets.window,
             wait_seconds=settings.wait_seconds,
             most_waiting=max(1, settings.max_calls // 4),
+            metrics=metrics,
         )
         limits = Limits(memory, replies, patience)
         self._flush_seconds = settings.stall_seconds

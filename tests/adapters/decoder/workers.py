@@ -16,6 +16,7 @@ from PIL import Image, ImageChops, ImageStat
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.errors import NoPreview
 from conexiones.image_formats import ImageFormat
+from conexiones.metrics import Metrics
 from conexiones.ports.records import Facts, Recipe, Rendered
 from conexiones.shares import SERVER, Caller
 from tests.support.processes import own_decoders
@@ -60,6 +61,7 @@ async def pool(
     decode_memory: int = 256 << 20,
     wait_seconds: float | None = None,
     within: bool = False,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Pool]:
     """`within` another pool, which may replace its workers meanwhile, that one looks for what is left."""
     pool = Pool(
@@ -69,6 +71,7 @@ async def pool(
         decode_seconds=decode_seconds,
         decode_memory=decode_memory,
         wait_seconds=wait_seconds,
+        metrics=metrics,
     )
     before = psutil.Process().children()  # a server may serve other tests
     await pool.open()

@@ -7,6 +7,8 @@ import pytest
 
 from conexiones.adapters.system import memory_cache
 from conexiones.adapters.system.memory_cache import ENTRY, LARGEST, MemoryCache
+from conexiones.metrics import Metrics
+from tests.support.figures import figure, figures
 from tests.support.waiting import until
 
 
@@ -57,3 +59,17 @@ async def test_what_nobody_asks_for_is_given_back(monkeypatch: pytest.MonkeyPatc
     assert cache.get("again") == 1
     cache.clear()
     assert cache.held == 0
+
+
+async def test_hits_misses_and_evictions_are_counted() -> None:
+    metrics = Metrics()
+    cache: MemoryCache[str] = MemoryCache(2 * (100 + ENTRY), metrics=metrics)
+    for key in "abc":
+        cache.keep(key, key, 100)
+    assert [cache.get(key) for key in "abc"] == [None, "b", "c"]
+    cache.drop("b")  # makes room for nothing
+    looked = figures(metrics, "conexiones.cache.lookups")
+    assert looked == {("memory", "hit"): 2, ("memory", "miss"): 1}
+    assert figure(metrics, "conexiones.cache.evictions", "memory") == 1
+    assert figure(metrics, "conexiones.cache.size", "memory") == cache.held == 100 + ENTRY
+    assert figure(metrics, "conexiones.cache.limit", "memory") == cache.limit

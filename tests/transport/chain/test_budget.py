@@ -194,3 +194,18 @@ async def test_never_more_than_the_limit_whatever_happens(seed: int) -> None:
         assert ended is None or isinstance(ended, asyncio.CancelledError)
     watching.cancel()
     assert (budget.held, budget.waiting) == (0, 0)
+
+
+async def test_waits_are_told_whatever_their_end() -> None:
+    budget = Budget(10, wait_seconds=10)
+    waits: list[float] = []
+    budget.waited = waits.append
+    await budget.take(ANA, 10)
+    assert waits == []
+    served, gone = (asyncio.create_task(budget.take(BEA, 10)) for _ in range(2))
+    await idle()
+    gone.cancel()
+    budget.give(ANA, 10)
+    await asyncio.gather(served, gone, return_exceptions=True)
+    assert len(waits) == 2
+    assert min(waits) >= 0

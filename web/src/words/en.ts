@@ -150,7 +150,7 @@ export const en = {
   minutes: "{n} min",
   hours: "{n} h",
 
-  tryIntro: "Two of the tutorial’s calls, as any browser program makes them, over gRPC-Web. The other three are streams from the client, which browsers do not have.",
+  tryIntro: "Two of the tutorial’s calls, as any browser program makes them, over gRPC-Web or Connect. The other three are streams from the client, which browsers do not have.",
   name: "Name",
   pow: "Number (pow)",
   picture: "Image",
@@ -158,6 +158,9 @@ export const en = {
   send: "Send",
   request: "Request",
   answer: "Answer",
+  protocol: "Protocol",
+  onWire: "On the wire",
+  onWireHint: "What the browser lets the page see: it adds headers of its own, and cuts HTTP/2 into frames. The command conexiones hello --wire shows these, too.",
   took: "{n} ms",
   refused: "Refused: {reason}",
   callId: "Request {id}",

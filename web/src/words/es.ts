@@ -151,7 +151,7 @@ export const es: Words = {
   minutes: "{n} min",
   hours: "{n} h",
 
-  tryIntro: "Dos de las llamadas del tutorial, tal como las hace cualquier programa en un navegador, por gRPC-Web. Las otras tres son flujos desde el cliente, que los navegadores no tienen.",
+  tryIntro: "Dos de las llamadas del tutorial, tal como las hace cualquier programa en un navegador, por gRPC-Web o Connect. Las otras tres son flujos desde el cliente, que los navegadores no tienen.",
   name: "Nombre",
   pow: "Número (pow)",
   picture: "Imagen",
@@ -159,6 +159,9 @@ export const es: Words = {
   send: "Enviar",
   request: "Solicitud",
   answer: "Respuesta",
+  protocol: "Protocolo",
+  onWire: "En la red",
+  onWireHint: "Lo que el navegador deja ver a la página: añade cabeceras propias y divide HTTP/2 en tramas. El comando conexiones hello --wire también las muestra.",
   took: "{n} ms",
   refused: "Solicitud rechazada: {reason}",
   callId: "Solicitud {id}",

@@ -17,7 +17,7 @@ nobody else waits.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from conexiones.errors import ConexionesError, ServerBusy, ServerDraining
@@ -53,9 +53,12 @@ class _Waiting:
 
 
 class Places:
-    """The places at `workers` workers. `wait_seconds` limits the wait for one; None does not."""
+    """The places at `workers` workers. `wait_seconds` limits the wait for one; None does not. `waited` is
+    told the seconds of each wait."""
 
     def __init__(self, workers: int, *, wait_seconds: float | None) -> None:
+        self.limit = workers
+        self.waited: Callable[[float], None] = lambda seconds: None
         self._workers = workers
         self._wait_seconds = wait_seconds
         self._most_large = max(1, workers - 1)
@@ -74,6 +77,16 @@ class Places:
         """How many wait."""
         return sum(map(len, self._lines.values()))
 
+    @property
+    def held(self) -> int:
+        """Places that are taken."""
+        return len(self._held)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self)
+
     async def take(self, caller: Caller, *, large: bool) -> Place:
         """Waits for a place, which has to be given back. Raises ServerBusy, and ServerDraining after `close`.
 
@@ -83,6 +96,8 @@ class Places:
         line = self._lines[large]
         line.push(caller, waiting)
         self._serve()
+        loop = asyncio.get_running_loop()
+        begun = None if waiting.granted.done() else loop.time()
         try:
             # The work of the server itself may wait: it would only come again.
             async with asyncio.timeout(None if caller == SERVER else self._wait_seconds):
@@ -96,6 +111,9 @@ class Places:
             if isinstance(error, TimeoutError):
                 raise ServerBusy from error
             raise
+        finally:
+            if begun is not None:
+                self.waited(loop.time() - begun)
 
     def give(self, place: Place) -> None:
         """Gives a place back."""

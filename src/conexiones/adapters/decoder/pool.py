@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from conexiones.adapters.decoder.decoder_worker.sandbox import PARTS
+from conexiones.adapters.decoder.measures import Measures
 from conexiones.adapters.decoder.places import Place, Places
 from conexiones.adapters.decoder.seat import GaveWay, Job, Seat, WorkerLimits
 from conexiones.adapters.decoder.worker_process import Reply
 from conexiones.errors import ServerDraining
 from conexiones.image_formats import ImageFormat
+from conexiones.metrics import Metrics
 from conexiones.ports.decoder import Turn
 from conexiones.ports.records import ColorSpace, Facts, Recipe, Rendered
 from conexiones.shares import SERVER, Caller
@@ -49,7 +51,7 @@ class VipsDecoder:
     limits width × height; `decode_seconds` the wall time of a piece of work, from when a worker has it;
     `decode_memory` the bytes that it may take beyond those of an idle worker. `wait_seconds` limits the wait
     for a worker; None does not. Processes with a higher `nice` (0 to 19, as in nice(1)) leave the processor
-    to others. Belongs to one event loop.
+    to others. `name` tells pools apart in metrics. Belongs to one event loop.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class VipsDecoder:
         wait_seconds: float | None = WAIT_SECONDS,
         ready: int = 1,
         nice: int = 0,
+        name: str = "prompt",
+        metrics: Metrics | None = None,
     ) -> None:
         self._workers = workers
         self._ready = ready
@@ -70,6 +74,7 @@ class VipsDecoder:
             pixels=decode_pixels, seconds=decode_seconds, memory=decode_memory, nice=nice
         )
         self._places = Places(workers, wait_seconds=wait_seconds)
+        self._measures = Measures(metrics or Metrics(), name, self)
         self._seats: list[Seat] = []
         self._free: list[Seat] = []
         self._holding: dict[Seat, Place] = {}
@@ -83,6 +88,7 @@ class VipsDecoder:
         """
         self._closed = False
         self._places = Places(self._workers, wait_seconds=self._wait_seconds)
+        self._places.waited = self._measures.waited
         self._loop = asyncio.get_running_loop()
         first = [self._add() for _ in range(self._ready)]
         self._free = list(first)
@@ -113,12 +119,32 @@ class VipsDecoder:
             place = await self._places.take(caller, large=large)
         return VipsTurn(place, self._perform, self._return)
 
+    @property
+    def busy(self) -> int:
+        """Workers that have work, or are about to have it."""
+        return self._places.held
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that wait for a worker."""
+        return self._places.waiting
+
+    @property
+    def limit(self) -> int:
+        """The most workers."""
+        return self._workers
+
+    def pids(self) -> list[int]:
+        """The numbers of the processes."""
+        return [pid for seat in self._seats if (pid := seat.pid) is not None]
+
     def _add(self) -> Seat:
         seat = Seat(
             self._limits,
             name=f"decoder-{len(self._seats)}",
             on_start=partial(self._in_loop, self._check_sandbox),
             on_free=partial(self._in_loop, self._give_back),
+            on_death=partial(self._in_loop, self._measures.died),
         )
         self._seats.append(seat)
         return seat
@@ -162,6 +188,7 @@ class VipsDecoder:
         job.on_begin = partial(self._in_loop, partial(self._watch, seat, place), job)
         seat.give(job)
         done = asyncio.wrap_future(job.reply)
+        done.add_done_callback(partial(self._count, job))
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -170,6 +197,11 @@ class VipsDecoder:
                 seat.stop(job)
             done.add_done_callback(_seen)
             raise
+
+    def _count(self, job: Job, done: asyncio.Future[Reply]) -> None:
+        if job.seconds and not done.cancelled():
+            stopped = job.stopped or job.abandoned
+            self._measures.worked(job.task, job.seconds, done.exception(), stopped=stopped)
 
     def _watch(self, seat: Seat, place: Place, job: Job) -> None:
         """Has an eye on small work, which a worker has begun."""

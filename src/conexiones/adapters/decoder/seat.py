@@ -11,6 +11,7 @@ import os
 import queue
 import re
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import Context, copy_context
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from conexiones.adapters.decoder.decoder_worker import Refusal
+from conexiones.adapters.decoder.measures import Death, Task
 from conexiones.adapters.decoder.worker_process import CannotWrite, NeverTaken, Reply, WorkerProcess
 from conexiones.adapters.system.disk import storage_error
 from conexiones.errors import NoPreview, PreviewProblem, ServerDraining
@@ -57,9 +59,10 @@ class WorkerLimits:
 class Job:
     """A piece of work for one worker. `on_begin` is called in the thread when a worker gets it. `abandoned`:
     nobody waits for its result any more. `stopped`: it was ended at once, or is never begun. With `again` it
-    then raises GaveWay, as it is to be done later."""
+    then raises GaveWay, as it is to be done later. `seconds` is how long a worker had it, once
+    it has ended."""
 
-    task: Literal["preview", "describe", "render"]
+    task: Task
     path: Path
     format: ImageFormat
     into: Path | None = None  # the file for the image that the task makes; without one it comes into memory
@@ -71,6 +74,7 @@ class Job:
     again: bool = False
     context: Context = field(default_factory=copy_context)
     """That of the call, with whose ids the log is written."""
+    seconds: float = 0.0
 
     def anew(self) -> "Job":
         """The same job, to be given once more."""
@@ -83,7 +87,8 @@ class Seat:
     """A thread, its worker, and the job that it has.
 
     `on_start` is called once the first worker has loaded its libraries, with the parts of its sandbox that
-    hold; `on_free` after each job, once there is a worker for the next one. Both are called in the thread.
+    hold; `on_free` after each job, once there is a worker for the next one; `on_death` when a worker has
+    ended before the seat is closed. All are called in the thread.
     """
 
     def __init__(
@@ -93,10 +98,12 @@ class Seat:
         name: str,
         on_start: Callable[[list[str]], None],
         on_free: Callable[["Seat"], None],
+        on_death: Callable[[Death], None],
     ) -> None:
         self._limits = limits
         self._on_start = on_start
         self._on_free = on_free
+        self._on_death = on_death
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # guards the rest, and what may be changed of the job
         self._job: Job | None = None
@@ -129,6 +136,12 @@ class Seat:
             job.stopped, job.again = True, again
             if self._job is job and self._worker:
                 self._worker.kill()
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the worker's process, while there is one."""
+        worker = self._worker
+        return worker.pid if worker else None
 
     def processor_seconds(self) -> float:
         """What the worker has used of a processor; 0 without a worker."""
@@ -208,6 +221,7 @@ class Seat:
         request = job.arguments | {"task": job.task, "format": job.format, "pixels": self._limits.pixels}
 
         job.on_begin()
+        begun = time.monotonic()
         try:
             descriptor = os.open(job.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -216,12 +230,13 @@ class Seat:
             reply = self._ask(worker, job, descriptor, request)
         finally:
             os.close(descriptor)
+            job.seconds = time.monotonic() - begun
         refusal, detail = str(reply.found["cause"]), str(reply.found["detail"])
         if not refusal:
             return reply
         if refusal == "MEMORY":
             # It may hold on to memory, which later jobs would lack.
-            self._end()
+            self._end("MEMORY")
         raise self._failure(job, _PROBLEMS.get(refusal, "CRASH"), detail)
 
     def _ask(self, worker: WorkerProcess, job: Job, descriptor: int, request: dict[str, str | int]) -> Reply:
@@ -239,18 +254,18 @@ class Seat:
             if not {"cause", "detail"} <= reply.found.keys():
                 raise ValueError(reply.found)
         except NeverTaken:
-            self._end()
+            self._end("STOPPED" if job.stopped else "IDLE")
             raise
         except CannotWrite as error:
-            self._end()  # the rest of the reply is of no use
+            self._end("STORAGE")  # the rest of the reply is of no use
             raise storage_error(error.__cause__) if isinstance(error.__cause__, OSError) else error from error
         except TimeoutError:
-            self._end()
+            self._end("SECONDS")
             raise self._failure(job, "SECONDS", f"over {self._limits.seconds} s") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             words = worker.last_words()
-            self._end()
-            cause: PreviewProblem = "MEMORY" if OUT_OF_MEMORY.search(words) else "CRASH"
+            cause: Literal["MEMORY", "CRASH"] = "MEMORY" if OUT_OF_MEMORY.search(words) else "CRASH"
+            self._end("STOPPED" if job.stopped else cause)
             raise self._failure(job, cause, f"{error!r}, {words!r}") from None
         return reply
 
@@ -279,7 +294,7 @@ class Seat:
         for final in (False, True):
             try:
                 if self._worker and not self._worker.alive:
-                    self._end()
+                    self._end("IDLE")
                 if not self._worker:
                     self._start()
                 if self._worker:
@@ -288,7 +303,7 @@ class Seat:
                 return []
             except (OSError, ValueError) as error:
                 words = self._worker.last_words() if self._worker else b""
-                self._end()
+                self._end("CRASH")
                 if final and not self._closed:
                     log.error("no decoder can be started: %r, %r", error, words)
         return []
@@ -302,9 +317,11 @@ class Seat:
         worker.end()
         raise ServerDraining
 
-    def _end(self) -> None:
+    def _end(self, cause: Death | None = None) -> None:
         with self._lock:
             worker, self._worker = self._worker, None
         if worker:
             with contextlib.suppress(OSError):
                 worker.end()
+            if cause and not self._closed:
+                self._on_death(cause)

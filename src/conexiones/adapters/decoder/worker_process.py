@@ -95,6 +95,10 @@ class WorkerProcess:
             theirs.close()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         return not self._ended and self._process.poll() is None
 

@@ -30,10 +30,12 @@ from typing import NamedTuple, ParamSpec, TypeVar
 
 import google_crc32c
 
+from conexiones.adapters.system.cache_metrics import CacheMetrics
 from conexiones.adapters.system.fair_threads import FairThreads
 from conexiones.adapters.system.memory_cache import LARGEST, MemoryCache
 from conexiones.adapters.system.threads import finish
 from conexiones.errors import StorageUnavailable
+from conexiones.metrics import Metrics
 from conexiones.ports.records import Rendered
 from conexiones.ports.renditions import CachedRendition, RenditionFile
 from conexiones.shares import acting_for
@@ -122,7 +124,13 @@ class FileRenditions:
     """
 
     def __init__(
-        self, root: Path, *, limit: int, piece: int = PIECE, cache: MemoryCache[_Shown] | None = None
+        self,
+        root: Path,
+        *,
+        limit: int,
+        piece: int = PIECE,
+        cache: MemoryCache[_Shown] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._root = root / "renditions"
         self._incoming = self._root / "incoming"
@@ -134,6 +142,7 @@ class FileRenditions:
         self._sizes: OrderedDict[Key, int] = OrderedDict()  # bytes of files, the least recently used first
         self._names: dict[bytes, set[str]] = {}
         self._total = 0
+        self._counts = CacheMetrics(metrics or Metrics(), "renditions", size=lambda: self._total, limit=limit)
 
     async def open(self) -> None:
         self._pool = FairThreads(THREADS, name="renditions")
@@ -158,12 +167,15 @@ class FileRenditions:
     async def get(self, digest: bytes, name: str) -> RenditionFile | None:
         key = (digest, name)
         if key not in self._sizes:
+            self._counts.misses.value += 1
             return None
         with self._cache.reading(key) as reading:
             file = await self._run(_opened, self._path(key))
             if file is None:
+                self._counts.misses.value += 1
                 self._discount(key)
                 return None
+            self._counts.hits.value += 1
             if file.content is not None:
                 shown = _Shown(CachedRendition(file.rendered, file.content), time.monotonic())
                 reading.keep(shown, len(file.content))
@@ -236,6 +248,7 @@ class FileRenditions:
                 break
             old.append(key)
             excess -= size
+        self._counts.evictions.value += len(old)
         await self._remove(old)
 
     async def _remove(self, keys: list[Key]) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Hashable
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from conexiones.adapters.system.cache_metrics import CacheMetrics
+from conexiones.metrics import Metrics
+
 LARGEST = 64 << 10
 """Bytes of the largest value that is kept."""
 
@@ -35,17 +38,20 @@ class MemoryCache(Generic[V]):
     What was dropped is never given again by a read that began before: see `reading`.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, *, metrics: Metrics | None = None) -> None:
+        self.limit = limit
         self._entries: OrderedDict[Hashable, _Entry[V]] = OrderedDict()  # the least recently used first
         self._readings: dict[Hashable, set[Reading[V]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.held = 0  # bytes
+        self._counts = CacheMetrics(metrics or Metrics(), "memory", size=lambda: self.held, limit=limit)
 
     def get(self, key: Hashable) -> V | None:
         entry = self._entries.get(key)
         if entry is None:
+            self._counts.misses.value += 1
             return None
+        self._counts.hits.value += 1
         entry.used = time.monotonic()
         self._entries.move_to_end(key)
         return entry.value
@@ -83,14 +89,15 @@ class MemoryCache(Generic[V]):
     def keep(self, key: Hashable, value: V, size: int) -> None:
         """Keeps a value of `size` bytes, unless it is too large."""
         size += ENTRY
-        if size > min(LARGEST + ENTRY, self._limit):
+        if size > min(LARGEST + ENTRY, self.limit):
             return
         before = self._entries.pop(key, None)
         self.held += size - (before.size if before else 0)
         self._entries[key] = _Entry(value, size)
-        while self.held > self._limit:
+        while self.held > self.limit:
             _, oldest = self._entries.popitem(last=False)
             self.held -= oldest.size
+            self._counts.evictions.value += 1
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._look)
 

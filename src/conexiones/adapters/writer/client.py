@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from conexiones.adapters.system.durability import commits, fsyncs
 from conexiones.adapters.system.threads import Outcome
 from conexiones.adapters.writer.group_commit import MAX_JOBS, BlobAppender, Database
 from conexiones.adapters.writer.line import Line
-from conexiones.adapters.writer.messages import Attach, Given, Order, Sent, Stored, Told, raised
+from conexiones.adapters.writer.messages import Attach, Given, Order, Sent, Stored, Told, Took, raised
 from conexiones.adapters.writer.process import NO_DATABASE, DatabaseToOpen, WriterProcess
 from conexiones.adapters.writer.ring import Ring
 from conexiones.errors import StorageUnavailable
+from conexiones.metrics import NUMBERS, Metrics
 from conexiones.whole import to_end
 
 RESTART_SECONDS = 1.0
@@ -74,7 +76,13 @@ class WriterClient:
     - `on_replaced` when another process has taken the place of one that ended.
     """
 
-    def __init__(self, database: Callable[[str], Database] | None = None, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        database: Callable[[str], Database] | None = None,
+        path: Path | None = None,
+        *,
+        metrics: Metrics | None = None,
+    ) -> None:
         """`database` is the class of the database, which the process makes with `path`; None for no rows."""
         self._database = NO_DATABASE
         if database is not None:
@@ -91,6 +99,12 @@ class WriterClient:
         self.on_commit: Callable[[int], None] = lambda newest: None
         self.on_stored: Callable[[list[Stored]], None] = lambda stored: None
         self.on_replaced: Callable[[], None] = lambda: None
+        self._measure(metrics or Metrics(), has_rows=database is not None)
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the process, while there is one."""
+        return self._process.pid if self._up else None
 
     async def start(self) -> None:
         """Starts the process, which opens the database. Raises what that raises."""
@@ -212,8 +226,9 @@ class WriterClient:
         self._sent.append(item)
         return True
 
-    def _resolve(self, newest: int, answers: list[Told]) -> None:
+    def _resolve(self, newest: int, answers: list[Told], took: Took) -> None:
         """Tells all callers of a group what became of theirs."""
+        self._count(len(answers), took)
         items = [self._sent.popleft() for _ in answers]
         stored: list[Stored] = []
         for item, (_, _, _, position) in zip(items, answers, strict=True):
@@ -222,6 +237,7 @@ class WriterClient:
             if position:
                 stored.append((position, item.size, item.digest))
         if stored:
+            self._appended.value += sum(size for _, size, _ in stored)
             self.on_stored(stored)
         for item, (result, error, trace, _) in zip(items, answers, strict=True):
             if item.carried is not None and error is None:
@@ -257,6 +273,7 @@ class WriterClient:
                 return
             await self._start_again()
             if not self._closing.is_set():
+                self._restarts.value += 1
                 self.on_replaced()
             elif self._up:
                 self._process.finish()
@@ -280,3 +297,40 @@ class WriterClient:
             self._process.finish()
         await self._living
         self._ring.close()
+
+    def _measure(self, metrics: Metrics, *, has_rows: bool) -> None:
+        self._groups = metrics.histogram(
+            "conexiones.writer.group.size",
+            "{job}",
+            "Jobs that the writing process made durable together.",
+            bounds=NUMBERS,
+        )
+        self._appends = fsyncs(metrics).of("segment")
+        self._commits = commits(metrics) if has_rows else None
+        self._appended = metrics.counter(
+            "conexiones.segments.appended", "By", "Bytes of small blobs that were appended to segments."
+        )
+        self._restarts = metrics.counter(
+            "conexiones.writer.restarts",
+            "{restart}",
+            "Writing processes that took the place of one that ended.",
+        )
+        metrics.observe(
+            "conexiones.writer.processes", "{process}", "Writing processes: 1, or 0.", lambda: int(self._up)
+        )
+        metrics.observe(
+            "conexiones.writer.jobs",
+            "{job}",
+            "Jobs for the writing process: those that wait, and those that it has.",
+            lambda: {("waiting",): len(self._fresh) + len(self._waiting), ("sent",): len(self._sent)},
+            ("state",),
+        )
+
+    def _count(self, jobs: int, took: Took) -> None:
+        appending, committing = took
+        if appending:
+            self._appends.record(appending)
+        if committing and self._commits is not None:
+            self._commits.record(committing)
+        if appending or committing:
+            self._groups.record(jobs)

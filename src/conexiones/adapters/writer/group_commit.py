@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import cache
@@ -22,6 +23,7 @@ from mmap import mmap
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from conexiones.adapters.writer.messages import (
+    NO_TIME,
     Answer,
     Attach,
     Blob,
@@ -30,6 +32,7 @@ from conexiones.adapters.writer.messages import (
     Order,
     Position,
     Sent,
+    Took,
     failed,
     failed_too,
     message,
@@ -103,10 +106,10 @@ def main() -> None:
     try:
         database: Database = _named(module, name)(path) if module else NoDatabase()
     except Exception as error:
-        channel.sendall(message((0, [plain(failed(error))])))
+        channel.sendall(message((0, [plain(failed(error))], NO_TIME)))
         return
     with closing(database), closing(GroupCommit(memoryview(mmap(descriptor, size)), database)) as commit:
-        channel.sendall(message((database.newest, [])))
+        channel.sendall(message((database.newest, [], NO_TIME)))
         commit.serve(channel)
 
 
@@ -158,8 +161,8 @@ class GroupCommit:
             self._appender.close()
             self._appender = None
 
-    def _answer(self, decided: list[Decided]) -> Answer:
-        return self._database.newest, [plain(one) for one in decided]
+    def _answer(self, decided: list[Decided], took: Took = NO_TIME) -> Answer:
+        return self._database.newest, [plain(one) for one in decided], took
 
     def _obey(self, order: Order | Attach) -> Decided:
         try:
@@ -175,9 +178,15 @@ class GroupCommit:
             return failed(error)
 
     def _make_durable(self, group: list[Job]) -> Answer:
+        begun = time.monotonic()
         positions, lost = self._store(group)
+        stored_at = time.monotonic()
         works = [job.work for job in group if job.work and not (lost and job.blob)]
         committed = iter(self._database.commit(works) if works else ())
+        took = (
+            stored_at - begun if any(positions) else 0.0,
+            time.monotonic() - stored_at if works else 0.0,
+        )
         stored = iter(positions)
         decided = []
         for job in group:
@@ -187,7 +196,7 @@ class GroupCommit:
             position = next(stored) if job.blob else None
             outcome = next(committed) if job.work else Decided()
             decided.append(Decided(outcome.result, outcome.error, outcome.trace, position))
-        return self._answer(decided)
+        return self._answer(decided, took)
 
     def _store(self, group: list[Job]) -> tuple[list[Position | None], Decided | None]:
         """The positions of the blobs, or the failure of all of them."""

@@ -29,8 +29,14 @@ plain tuples, which take a fifth of the time to pickle."""
 Told: TypeAlias = tuple[Any, Exception | None, str, Position | None]
 """A Decided as it is sent, a plain tuple too."""
 
-Answer: TypeAlias = tuple[int, list[Told]]
-"""The sequence of the newest event that is committed, 0 if that is unknown, and what became of a group."""
+Took: TypeAlias = tuple[float, float]
+"""The seconds that a group took to append its blobs and to commit its rows, durably; 0 if it had none."""
+
+Answer: TypeAlias = tuple[int, list[Told], Took]
+"""The sequence of the newest event that is committed, 0 if that is unknown, what became of a group, and how
+long that took."""
+
+NO_TIME: Took = (0.0, 0.0)
 
 _LENGTH = 4
 

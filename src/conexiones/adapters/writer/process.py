@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conexiones.adapters.system.python import interpreter
-from conexiones.adapters.writer.messages import Attach, Order, Sent, Told, message, messages, raised
+from conexiones.adapters.writer.messages import (
+    Answer,
+    Attach,
+    Order,
+    Sent,
+    Told,
+    Took,
+    message,
+    messages,
+    raised,
+)
 from conexiones.adapters.writer.ring import SIZE
 
 # Without site-packages: the program needs nothing of them, and starts sooner.
@@ -36,14 +46,15 @@ NO_DATABASE = DatabaseToOpen("", "", "")
 class WriterProcess(asyncio.Protocol):
     """Belongs to the event loop in which it is made, and is used once: `start`, any others, `stop` at last.
 
-    `answered` is called with the sequence of the newest event and what became of a group of what was sent, in
-    the order in which it was sent. `ended` is set when the process has ended, for whatever reason.
+    `answered` is called with the sequence of the newest event, what became of a group of what was sent, in
+    the order in which it was sent, and how long that took. `ended` is set when the process has ended, for
+    whatever reason.
     """
 
-    def __init__(self, answered: Callable[[int, list[Told]], None]) -> None:
+    def __init__(self, answered: Callable[[int, list[Told], Took], None]) -> None:
         self.ended = asyncio.Event()
         self._answered = answered
-        self._opened: asyncio.Future[tuple[int, list[Told]]] = asyncio.get_running_loop().create_future()
+        self._opened: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._received = bytearray()
 
     async def start(self, database: DatabaseToOpen, memory: int) -> int:
@@ -72,7 +83,7 @@ class WriterProcess(asyncio.Protocol):
             theirs.close()
         self._transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
         try:
-            newest, failures = await self._opened
+            newest, failures, _ = await self._opened
             for _, error, trace, _ in failures:
                 if error is not None:
                     raise raised(error, trace)
@@ -80,6 +91,11 @@ class WriterProcess(asyncio.Protocol):
             await self.stop()
             raise
         return newest
+
+    @property
+    def pid(self) -> int:
+        """The number of the process, once it was started."""
+        return self._process.pid
 
     def send(self, items: list[Sent | Order | Attach]) -> None:
         self._transport.write(message(items))

@@ -74,7 +74,9 @@ class SmallImages:
                 raise _StoredBefore(before)
 
         try:
-            image, _ = await self._images.admit(request.data, by=by, user=user, name=name, add=add)
+            image, _ = await self._images.admit(
+                request.data, by=by, user=user, name=name, add=add, way="small"
+            )
             return image, True
         except _StoredBefore as error:
             found = error.upload

@@ -21,10 +21,12 @@ from conexiones.domain.images import Images
 from conexiones.domain.names import UserName, file_name
 from conexiones.domain.quotas import NOTHING, Room, charge_of, room_of
 from conexiones.domain.uploads.checksums import check_sha256
+from conexiones.domain.uploads.measures import Measures
 from conexiones.domain.uploads.outcome import known, still_open
 from conexiones.domain.uploads.places import Places
 from conexiones.domain.uploads.small import MAX_REQUEST_ID
 from conexiones.domain.uploads.writer import HeldUpload, UploadWriter
+from conexiones.metrics import Metrics
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import (
     ImageRecord,
@@ -38,6 +40,7 @@ from conexiones.ports.staging import ResumableStaged, Staging
 from conexiones.principals import Principal
 from conexiones.shares import Turns
 from conexiones.tracing import span
+from conexiones.waits import observe_places
 
 IDLE_SECONDS = 24 * 3600
 """An open upload expires if no byte is committed, and no writer takes it, for this long."""
@@ -87,6 +90,7 @@ class Uploads:
         quota: UploadQuota | None = None,
         *,
         quiet_seconds: float = QUIET_SECONDS,
+        metrics: Metrics | None = None,
     ) -> None:
         self._catalog = catalog
         self._staging = staging
@@ -99,6 +103,9 @@ class Uploads:
         )
         self._places = Places(catalog, quota, self._terms, self._clear_later)
         self._finishing = Turns(_FINISHING, each=_FINISHING_EACH)
+        metrics = metrics or Metrics()
+        observe_places(metrics, "finishing", self._finishing)
+        self._measures = Measures(metrics)
         self._held: dict[str, HeldUpload] = {}
         self._clearing: set[asyncio.Task[None]] = set()
         self.on_expired: Callable[[Sequence[str]], None] = lambda _: None
@@ -151,6 +158,7 @@ class Uploads:
         upload = await self._places.create(wanted, charge)
         if _asked(upload) != _asked(wanted):
             raise errors.RequestIdReused(field="request_id")
+        self._measures.created.value += upload.id == wanted.id
         return upload
 
     async def get(self, upload_id: str, *, by: Principal) -> UploadRecord:
@@ -183,15 +191,20 @@ class Uploads:
         async with self._locked(upload_id) as held:
             if epoch == 0:
                 upload, _ = await self._claim(held)
+                self._measures.resumed.value += upload.committed_size > 0
             else:
                 upload = still_open(await self._catalog.get_upload(upload_id))
                 if upload.writer_epoch != epoch:
+                    self._measures.fenced.value += 1
                     raise errors.WriterFenced(epoch=upload.writer_epoch)
                 held.epoch = epoch
                 await self._open(held, upload)
             held.users += 1  # the lock is held for one step at a time, the writer lives for many
         try:
             yield UploadWriter(held, upload, room)
+        except errors.WriterFenced:
+            self._measures.fenced.value += 1
+            raise
         finally:
             self._leave(held)
 
@@ -226,6 +239,8 @@ class Uploads:
                 except errors.BlobCorrupt as error:
                     return await held.fail(error)
                 if upload.image_id == image.id:
+                    self._measures.ended("READY")
+                    self._images.count(image, "upload", room)
                     await staged.settle()
                 await held.release()
         if upload.state != "READY":
@@ -300,11 +315,13 @@ class Uploads:
 
     async def _give_up(self, upload_id: str, state: UploadState) -> UploadRecord:
         async with self._locked(upload_id) as held:
+            time = now()
             upload = known(
-                await self._catalog.end_upload(upload_id, state=state, image=None, failure=None, now=now())
+                await self._catalog.end_upload(upload_id, state=state, image=None, failure=None, now=time)
             )
             if upload.state != state:
                 raise errors.UploadEnded(state=upload.state)
+            self._measures.ended(state, upload.update_time == time)  # and not before
             await self._drop(held, state)
         return upload
 
@@ -326,6 +343,7 @@ class Uploads:
     async def _clear(self, expired: list[str]) -> None:
         """Removes the bytes of uploads that have expired. What cannot be removed is left to the next
         start."""
+        self._measures.ended("EXPIRED", len(expired))
         self.on_expired(expired)
         for upload_id in expired:
             with suppress(errors.ConexionesError):
@@ -337,7 +355,9 @@ class Uploads:
         """What is held of an upload, for one task at a time."""
         held = self._held.get(upload_id)
         if held is None:
-            held = HeldUpload(upload_id, self._catalog, self._staging, self._images, self._places)
+            held = HeldUpload(
+                upload_id, self._catalog, self._staging, self._images, self._places, self._measures
+            )
             self._held[upload_id] = held
         held.users += 1
         try:

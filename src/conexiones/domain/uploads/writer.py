@@ -9,6 +9,7 @@ from conexiones.domain.ids import now
 from conexiones.domain.images import Head, Images
 from conexiones.domain.quotas import Room
 from conexiones.domain.uploads.checksums import check_crc32c
+from conexiones.domain.uploads.measures import Measures
 from conexiones.domain.uploads.outcome import as_json, known, still_open
 from conexiones.domain.uploads.places import Places
 from conexiones.ports.catalog import Catalog
@@ -26,7 +27,13 @@ class HeldUpload:
     """
 
     def __init__(
-        self, upload_id: str, catalog: Catalog, staging: Staging, images: Images, places: Places
+        self,
+        upload_id: str,
+        catalog: Catalog,
+        staging: Staging,
+        images: Images,
+        places: Places,
+        measures: Measures,
     ) -> None:
         self.id = upload_id
         self.client = ""
@@ -39,6 +46,7 @@ class HeldUpload:
         self._catalog = catalog
         self._staging = staging
         self._places = places
+        self._measures = measures
         self._ended: UploadState | None = None
         self._staged: ResumableStaged | None = None
 
@@ -85,6 +93,7 @@ class HeldUpload:
                 await self._catalog.end_upload(
                     upload.id, state="FAILED", image=None, failure=as_json(error), now=now()
                 )
+                self._measures.ended("FAILED")
                 raise
             self.head = None if upload.committed_size else Head(self.images)
         return self._staged
@@ -114,6 +123,8 @@ class HeldUpload:
         upload = await self._catalog.end_upload(
             self.id, state=state, image=None, failure=as_json(error), now=now()
         )
+        if upload is not None and upload.state == state:
+            self._measures.ended(state)
         await self.discard()
         return known(upload)
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from functools import partial
 
 from conexiones.errors import ServerDraining, StreamIdle
+from conexiones.metrics import Metrics
 from conexiones.transport.chain.budget import Budget
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.patience import SILENT_SECONDS, Patience
 from conexiones.transport.chain.turn import Turn
+from conexiones.waits import observe_places
 
 BRIEF = 256
 """Calls with one request and one reply that are worked on at a time, once their requests are there. Of
@@ -28,7 +30,13 @@ class Admission:
     """
 
     def __init__(
-        self, max_calls: int, on_idle: Callable[[], None], patience: Patience, *, wait_seconds: float
+        self,
+        max_calls: int,
+        on_idle: Callable[[], None],
+        patience: Patience,
+        *,
+        wait_seconds: float,
+        metrics: Metrics | None = None,
     ) -> None:
         self._on_idle = on_idle
         self._patience = patience
@@ -36,6 +44,10 @@ class Admission:
         self._calls = places(max_calls, press=self._end_silent)
         self._exempt = places(max_calls)  # none of them is a stream that asks nothing
         self._brief = places(BRIEF)
+        if metrics is not None:
+            observe_places(metrics, "calls", self._calls)
+            observe_places(metrics, "exempt_calls", self._exempt)
+            observe_places(metrics, "brief_calls", self._brief)
         self._waited_for = 0  # calls that a drain waits for
         self._draining = False
 

@@ -34,7 +34,8 @@ class Budget:
 
     `places` is that of Shares. Nobody waits longer than `wait_seconds`, and at most `most_waiting` wait at a
     time, of which each client has a share, too. When somebody begins to wait, and then every PRESS_SECONDS
-    while anybody does, `press` is called, and those of the `holders` hurry whose clients hold most.
+    while anybody does, `press` is called, and those of the `holders` hurry whose clients hold most. `waited`
+    is told the seconds of each wait, whatever its end.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Budget:
         self._most_waiting = most_waiting
         self._on_wait = press
         self.holders: set[Holder] = set()
+        self.waited: Callable[[float], None] = lambda seconds: None
         self._line: FairLine[_Entry] = FairLine()
         self._starved = False  # somebody waits within a share: nobody may overtake
         self._timer: asyncio.TimerHandle | None = None
@@ -87,7 +89,9 @@ class Budget:
             return
         if not self._may_wait(caller):
             raise ServerBusy(limit=self.limit)
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        begun = loop.time()
         entry = (size, turn)
         self._line.push(caller, entry)
         if self._shares.within(caller, size):
@@ -106,6 +110,8 @@ class Budget:
             if isinstance(error, TimeoutError):
                 raise ServerBusy(limit=self.limit) from None
             raise
+        finally:
+            self.waited(loop.time() - begun)
 
     def give(self, caller: Caller, size: int) -> None:
         """Gives back what the caller took."""

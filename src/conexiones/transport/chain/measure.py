@@ -8,7 +8,7 @@ apply is empty. Labels come from the routes that exist, and never from what a cl
 import time
 from collections.abc import Mapping
 
-from conexiones.errors import Cancelled, Code, ConexionesError
+from conexiones.errors import BY_REASON, Cancelled, Code, ConexionesError
 from conexiones.metrics import Counter, Histogram, Labels, Metrics
 from conexiones.transport.chain.call import Call, Endpoint, Kind
 
@@ -78,6 +78,8 @@ class Measure:
             "Calls, and messages of streams, that failed, by the reason of the error.",
             ("reason",),
         )
+        for reason in BY_REASON:  # so that the first one is an increase
+            self._refusals.of(reason)
         self._shown = metrics.counters(
             "conexiones.calls",
             "{call}",

@@ -8,9 +8,11 @@ that come in slowly never hold what is needed to work on those that are there.
 import math
 
 from conexiones.errors import ClientStalled
+from conexiones.metrics import Metrics
 from conexiones.shares import Caller
 from conexiones.transport.chain.body import Body
 from conexiones.transport.chain.budget import HURRY_RATE, HURRY_SECONDS, Budget
+from conexiones.waits import observe_memory, observe_waits
 
 COPIES = 2
 """The most copies of a message that are in memory at a time: its body and, where it was compressed or is
@@ -31,13 +33,23 @@ class Memory:
     work: of the others while they are decoded and worked on. This takes no longer for a slow client.
     """
 
-    def __init__(self, limit: int, *, max_message: int, wait_seconds: float) -> None:
+    def __init__(
+        self, limit: int, *, max_message: int, wait_seconds: float, metrics: Metrics | None = None
+    ) -> None:
         small = limit // (4 if limit >= 4 * max_message else 8)
         incoming = max(max_message, (limit - small) // COPIES)
         self.small = Budget(small, wait_seconds=wait_seconds)
         self.incoming = Budget(incoming, wait_seconds=wait_seconds)
         self.work = Budget(max(1, limit - small - incoming), wait_seconds=wait_seconds)
         self.most_small = min(SMALL, small // COPIES)
+        if metrics is not None:
+            for name, budget in (
+                ("small_messages", self.small),
+                ("incoming_messages", self.incoming),
+                ("messages_in_work", self.work),
+            ):
+                observe_memory(metrics, name, budget)
+                observe_waits(metrics, name, budget)
 
     @property
     def held(self) -> int:

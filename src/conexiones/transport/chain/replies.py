@@ -12,8 +12,10 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from conexiones.errors import ClientStalled, ConexionesError
+from conexiones.metrics import Metrics
 from conexiones.shares import Caller
 from conexiones.transport.chain.budget import HURRY_RATE, HURRY_SECONDS, Budget
+from conexiones.waits import observe_memory, observe_waits
 
 if TYPE_CHECKING:
     from conexiones.transport.chain.body import Body
@@ -43,7 +45,14 @@ class Replies:
     """`limit` bytes for the large replies of all clients."""
 
     def __init__(
-        self, limit: int, *, piece: int, window: int, wait_seconds: float, most_waiting: int
+        self,
+        limit: int,
+        *,
+        piece: int,
+        window: int,
+        wait_seconds: float,
+        most_waiting: int,
+        metrics: Metrics | None = None,
     ) -> None:
         """`piece` is the size of the pieces of a stream, and `window` that of its window. Not more than
         `most_waiting` calls wait at a time: they have places that others need."""
@@ -52,6 +61,9 @@ class Replies:
             "stream": window + PIECES * piece + LARGEST_READ,
             "page": PAGE,
         }
+        if metrics is not None:
+            observe_memory(metrics, "replies", self.budget)
+            observe_waits(metrics, "replies", self.budget)
 
 
 class Outgoing:

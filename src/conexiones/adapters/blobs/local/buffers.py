@@ -6,6 +6,7 @@ buffer that was used stays in a pool while there are uploads.
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from mmap import mmap
 from weakref import WeakSet
 
@@ -58,8 +59,19 @@ class Buffers:
         self._free: deque[memoryview] = deque()
         self._free_small: deque[memoryview] = deque(maxlen=max(1, KEPT_SMALL // self._small_unit))
         self._made = 0
+        self.waited: Callable[[float], None] = lambda seconds: None
+        """Is told the seconds of each wait for a unit."""
         self.users = 0
         """Uploads that go to the disk now, among which the pool is shared."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of the pool that are in use."""
+        return self._shares.held * UNIT
+
+    @property
+    def limit(self) -> int:
+        return self._units * UNIT
 
     def may_stay(self, upload: object, size: int) -> bool:
         """Whether an upload of so many bytes may be in memory now: the more there are, the fewer bytes."""

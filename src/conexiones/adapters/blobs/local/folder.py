@@ -7,18 +7,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from conexiones.adapters.blobs.local.file_sizes import FileSizes
 from conexiones.adapters.blobs.local.reference_counts import ReferenceCounts
 from conexiones.adapters.blobs.local.segments import Segments
 from conexiones.adapters.system.ballast import Ballast
 from conexiones.adapters.system.disk import sync_folder
+from conexiones.adapters.system.durability import fsyncs
 from conexiones.adapters.system.fair_threads import FairThreads
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome, finish
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageFull, StorageUnavailable
+from conexiones.metrics import Metrics
 from conexiones.ports.catalog import Catalog
 from conexiones.shares import Caller, Turns, acting_for
+from conexiones.waits import observe_places
 
 THREADS = 8
 
@@ -29,7 +33,15 @@ T = TypeVar("T")
 class Folder:
     """Before `start_threads` and after `take_threads`, what needs the disk raises StorageUnavailable."""
 
-    def __init__(self, root: Path, catalog: Catalog, cache: MemoryCache[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        catalog: Catalog,
+        cache: MemoryCache[bytes] | None = None,
+        *,
+        metrics: Metrics | None = None,
+    ) -> None:
+        metrics = metrics or Metrics()
         self.root = root
         self.blobs = root / "blobs"
         self.incoming = root / "incoming"
@@ -45,6 +57,9 @@ class Folder:
         self.writing = Turns(2 * THREADS, each=THREADS)
         """For those who have bytes for the disk. With hundreds of uploads, all of them would go on whenever
         any does, and everybody else would wait for all of them in the event loop."""
+        observe_places(metrics, "disk_writes", self.writing)
+        self.fsyncs = fsyncs(metrics)
+        self.sizes = FileSizes(self.blobs)
         self._threads: FairThreads | None = None
         self._presence: Presence | None = None
 
@@ -164,7 +179,9 @@ class Folder:
         found = False
         for each in (path, self.checksums_path(digest)):
             with suppress(FileNotFoundError):
+                size = each.stat().st_size
                 each.unlink()
+                self.sizes.change(digest, -size)
                 found = True
         if found:
             sync_folder(path.parent)

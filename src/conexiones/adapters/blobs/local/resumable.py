@@ -20,6 +20,7 @@ import hashlib
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -82,6 +83,7 @@ class LocalResumableStaged(LocalStaged):
             while self._jobs:
                 await finish(self._jobs.popleft())
             self._committed = self._size
+            self._folder.fsyncs.of("upload").record(self._synced)
         return self._committed
 
     async def _begin_to_publish(self) -> bytes | None:
@@ -198,7 +200,9 @@ class LocalResumableStaged(LocalStaged):
     def _commit(self, batch: Batch, before: Future[None] | None) -> None:
         self._append(batch, before)
         self._log.append(self._checksums)
+        begun = time.monotonic()
         os.fdatasync(self._open_file().descriptor)
+        self._synced = time.monotonic() - begun
 
     def _hash(self, data: memoryview) -> None:
         self._checksums.add(data)  # the SHA-256 is that of the bytes on the disk

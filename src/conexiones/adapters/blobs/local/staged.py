@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import secrets
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -84,6 +85,7 @@ class LocalStaged:
         # From here on: changed in threads, while the task waits for them.
         self._path: Path | None = None
         self._file: DirectFile | None = None
+        self._synced = 0.0  # the seconds that the last fsync took
         self._beside: Path | None = None  # the checksums, on their way to be beside the blob
 
     @property
@@ -147,7 +149,9 @@ class LocalStaged:
             if not self._jobs:
                 unit = buffers.small()
                 break
+            begun = time.monotonic()
             await finish(self._jobs.popleft())
+            buffers.waited(time.monotonic() - begun)
         if batch is None:
             start = self._submitted % BLOCK
             batch = self._batch = Batch(self._submitted, [unit], unit[start:], start=start, end=start)
@@ -249,7 +253,9 @@ class LocalStaged:
     async def _publish_file(self) -> bytes:
         file = await self._flushed()
         await self._complete_hash(file)
-        return await self._folder.run(self._publish, file)
+        digest = await self._folder.run(self._publish, file)
+        self._folder.fsyncs.of("blob").record(self._synced)
+        return digest
 
     async def settle(self) -> None:
         """As in the port. If the marker cannot be removed nothing is raised, and the next start does it.
@@ -372,7 +378,9 @@ class LocalStaged:
         self._mark(marker)
         # After the rename: fsync of a new file makes its name durable too on ext4, XFS and Btrfs, so that a
         # marker is there before its blob is. Elsewhere a power cut may leave a blob too many.
+        begun = time.monotonic()
         os.fsync(file.descriptor)
+        self._synced = time.monotonic() - begun
         self._folder.counts.acquire(digest)
         self._digest = digest
         if self._beside is not None:  # before the blob, so that no reader finds that without its checksums
@@ -392,6 +400,7 @@ class LocalStaged:
         to be good, whatever the disk has done to the others. Who reads those goes on reading them."""
         try:
             blob.hardlink_to(marker)
+            self._folder.sizes.change(bytes.fromhex(blob.name), self._size)
         except FileExistsError:
             whole = self._folder.incoming / f"{self._name}.whole"
             whole.hardlink_to(marker)

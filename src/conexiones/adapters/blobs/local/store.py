@@ -28,8 +28,11 @@ whole; until then other ranges of them are not checked.
 
 import asyncio
 import logging
+import os
 import re
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from conexiones.adapters.blobs.local.blobs import PIECE, LocalBlobs
@@ -40,13 +43,18 @@ from conexiones.adapters.blobs.local.staging import LocalStaging, is_upload_id
 from conexiones.adapters.system.fair_threads import FairThreads
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.adapters.writer.client import RESTART_SECONDS, WriterClient
+from conexiones.metrics import Metrics
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.staging import Staging
+from conexiones.waits import observe_memory, waits
 from conexiones.whole import to_end
 
 SMALL = 256 << 10
 """Bytes up to which a blob goes into a segment."""
+
+LOOK_SECONDS = 0.05
+"""How long large blobs are counted at a time, until all of them were counted once."""
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +85,18 @@ class LocalStore:
         uploads: int = UPLOADS,
         piece: int = PIECE,
         cache: MemoryCache[bytes] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
-        self._folder = Folder(root, catalog, cache)
-        self.staging: Staging = LocalStaging(
-            self._folder, Buffers(small, memory=memory, uploads=uploads), small=small
-        )
+        metrics = metrics or Metrics()
+        self._folder = Folder(root, catalog, cache, metrics=metrics)
+        buffers = Buffers(small, memory=memory, uploads=uploads)
+        observe_memory(metrics, "uploads", buffers)
+        buffers.waited = waits(metrics, "uploads").record
+        self.staging: Staging = LocalStaging(self._folder, buffers, small=small)
         self.blobs: Blobs = LocalBlobs(self._folder, piece=piece)
         self._catalog = catalog
         self._shares = writer is not None
-        self._writer = writer or WriterClient()
+        self._writer = writer or WriterClient(metrics=metrics)
         self._stale = False  # whether the writing process was replaced since the segments were opened
         self._reopening: asyncio.Task[None] | None = None
 
@@ -93,6 +104,19 @@ class LocalStore:
         """ValueError, whose sentence says what to do, if there are blobs, but not the file of their catalog:
         to be called before the catalog is opened, which would create it. Raises OSError."""
         refuse_without_catalog(self._folder.root, catalog)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes on disk, by what they are: "segments", "blobs" (large ones, once all were counted) and
+        "uploads", which are still coming in. For one thread at a time. Raises OSError."""
+        folder, sizes = self._folder, self._folder.sizes
+        until = time.monotonic() + LOOK_SECONDS
+        sizes.look()
+        while not sizes.is_complete and time.monotonic() < until:
+            sizes.look()
+        return {
+            "segments": _bytes_in(folder.root / "segments"),
+            "uploads": _bytes_in(folder.incoming) + _bytes_in(folder.uploads),
+        } | ({"blobs": sizes.total()} if sizes.is_complete else {})
 
     def check_there(self) -> None:
         """Raises OSError if the folder has gone since the store was opened."""
@@ -182,6 +206,16 @@ class LocalStore:
         if orphan is not None:
             self._folder.delete_now(orphan)
         leftover.unlink()
+
+
+def _bytes_in(folder: Path) -> int:
+    """Bytes that the files of a folder have on the disk, where those with holes have less than their size."""
+    found = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # gone since
+                found += entry.stat(follow_symlinks=False).st_blocks * 512
+    return found
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -27,6 +27,7 @@ from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.errors import StorageUnavailable
+from conexiones.metrics import Metrics
 from conexiones.ports.records import (
     Charge,
     Counts,
@@ -42,6 +43,7 @@ from conexiones.ports.records import (
     UserRecord,
 )
 from conexiones.shares import Turns
+from conexiones.waits import observe_places
 from conexiones.whole import to_end
 
 READERS = 4
@@ -66,12 +68,14 @@ class SqliteCatalog:
     would have to be told of each other's commits.
     """
 
-    def __init__(self, path: Path, *, recent: int = IMAGES) -> None:
+    def __init__(self, path: Path, *, recent: int = IMAGES, metrics: Metrics | None = None) -> None:
+        metrics = metrics or Metrics()
         self._path = path
         self._recent = RecentImages(recent)
         self._turns = Turns(READERS, each=READERS - 1)
+        observe_places(metrics, "catalog_reads", self._turns)
         self._open = False
-        self.writer = WriterClient(Commits, path)
+        self.writer = WriterClient(Commits, path, metrics=metrics)
         self.writer.on_commit = self._committed
         self._newest = 0  # the sequence of the newest event that is committed
         self._news = asyncio.Event()  # set when there is a newer one; then a fresh one takes its place
@@ -94,6 +98,11 @@ class SqliteCatalog:
             self._recent.clear()
             await to_end(asyncio.ensure_future(self._stop()))
             self._wake()
+
+    def size(self) -> int:
+        """Bytes of the file, and of those that SQLite has beside it. For threads."""
+        beside = (self._path.with_name(self._path.name + end) for end in ("", "-wal", "-shm"))
+        return sum(path.stat().st_size for path in beside if path.exists())
 
     def check_there(self) -> None:
         """Raises OSError if the file has gone while it is open; then every write is refused."""
