@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Code, ConexionesError, isLost, isRetryable, makeError, UnreachableError } from "./errors.js";
+import { again } from "./traces.js";
 
 /** Length of the pause after the first failure; it doubles with each further failure. */
 const FIRST_PAUSE_MS = 100;
@@ -70,6 +71,7 @@ export class Backoff {
     this.#signal.throwIfAborted();
     if (this.#server.renewed(error)) return;
     if (!(error instanceof ConexionesError) || !(retryable || isRetryable(error))) throw error;
+    again(error);
     if (error instanceof UnreachableError) this.#unreachable = error;
     this.#since ??= Date.now();
     const { reached } = this.#server;

@@ -40,6 +40,7 @@ import * as status from "./status.js";
 import type { Limits, Upload } from "./status.js";
 import { checkNoTarget, downloadBytes, downloadInto, isTarget } from "./targets.js";
 import type { DownloadTarget } from "./targets.js";
+import { iteration, operation } from "./traces.js";
 import { upload } from "./upload.js";
 import type { UploadOptions } from "./upload.js";
 import * as usuario from "./usuario.js";
@@ -144,6 +145,7 @@ export class Client {
    * Uploads an image of any size, and resumes by itself after lost connections and restarts of the server. A small image
    * takes one call. Throws ImageError if the server refuses the image, which happens as soon as its first bytes show it.
    */
+  @operation
   async upload(source: UploadSource, options: UploadOptions = {}): Promise<Image> {
     return await upload(this.#rpc, source, options, this.#small, this.#times);
   }
@@ -153,6 +155,7 @@ export class Client {
    * refused, or cannot be read, does not end it. Throws what `items` throws, after the results of all that it gave before,
    * and what makes it impossible to store anything: that the server is gone for too long, or a token without the right.
    */
+  @iteration
   uploadMany<T extends UploadSource | UploadItem>(
     items: AsyncIterable<T> | Iterable<T>,
     options: UploadManyOptions = {},
@@ -161,6 +164,7 @@ export class Client {
   }
 
   /** An upload in its present state. Throws NotFoundError. */
+  @operation
   async getUpload(id: string, options: CallOptions = {}): Promise<Upload> {
     text("id", id);
     const method = UploadService.method.getUpload;
@@ -169,6 +173,7 @@ export class Client {
   }
 
   /** Cancels an upload. Throws NotFoundError, and `UPLOAD_ENDED` if the upload has ended in another way. */
+  @operation
   async cancelUpload(id: string, options: CallOptions = {}): Promise<Upload> {
     text("id", id);
     const method = UploadService.method.cancelUpload;
@@ -183,6 +188,7 @@ export class Client {
   }
 
   /** What the server accepts, and what it knows of this client. */
+  @operation
   async limits(options: CallOptions = {}): Promise<Limits> {
     const method = UploadService.method.getLimits;
     return status.limits(await this.#unary(options, (call) => this.#rpc.unary(method, {}, call)));
@@ -205,6 +211,7 @@ export class Client {
     options?: DownloadOptions & { rendition?: undefined },
   ): Promise<Image>;
   async download(id: string, target: DownloadTarget, options?: DownloadOptions): Promise<Image | RenditionInfo>;
+  @operation
   async download(
     id: string,
     first?: DownloadTarget | DownloadOptions,
@@ -220,11 +227,13 @@ export class Client {
   }
 
   /** Images, newest first. Pages are fetched as you loop. */
+  @iteration
   images(options: ListOptions = {}): AsyncGenerator<Image, void> {
     return list(this.#rpc, (call, attempt) => this.#unary(call, attempt), options);
   }
 
   /** One image by its id. Throws NotFoundError. */
+  @operation
   async image(id: string, options: CallOptions = {}): Promise<Image> {
     text("id", id);
     const method = ImageService.method.getImage;
@@ -233,6 +242,7 @@ export class Client {
   }
 
   /** Deletes an image. Throws NotFoundError. */
+  @operation
   async delete(id: string, options: CallOptions = {}): Promise<void> {
     text("id", id);
     let attempts = 0;
@@ -248,11 +258,13 @@ export class Client {
   }
 
   /** Events of images, from now on or after a token. Reconnects by itself, and ends only with the client. */
+  @iteration
   watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
     return watch(this.#rpc, { ...options, patienceMs: options.patienceMs ?? this.#times.patienceMs });
   }
 
   /** Registers or updates a user; a name alone only asks for the user. A call with an image is not retried. */
+  @operation
   async getUser(request: usuario.UserRequest, options: CallOptions = {}): Promise<usuario.UserReply> {
     usuario.checkUser(request);
     // Retrying could store the image twice.
@@ -260,6 +272,7 @@ export class Client {
   }
 
   /** Stores one image that fits into one message, for the user `user` if given. upload() takes images of any size. */
+  @operation
   async processImage(
     bytes: Uint8Array,
     options: usuario.ProcessOptions = {},
@@ -269,6 +282,7 @@ export class Client {
   }
 
   /** Stores one image of any size, sent as fragments on one stream. Unlike upload(), it cannot be resumed. */
+  @operation
   async streamImage(
     source: UploadSource,
     options: usuario.StreamOptions = {},
@@ -277,6 +291,7 @@ export class Client {
   }
 
   /** Sends whole images, and yields one reply for each, in order. */
+  @iteration
   imageStream(
     images: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     options: CallOptions = {},
@@ -285,6 +300,7 @@ export class Client {
   }
 
   /** Sends users, and yields one reply for each, in order, with a preview of the user's image. */
+  @iteration
   userStream(
     users: AsyncIterable<usuario.UserRequest> | Iterable<usuario.UserRequest>,
     options: CallOptions = {},
@@ -293,6 +309,7 @@ export class Client {
   }
 
   /** Who this client is for the server, with its limits and its use of them. */
+  @operation
   async access(options: CallOptions = {}): Promise<Access | undefined> {
     return (await this.limits(options)).access;
   }
@@ -301,11 +318,13 @@ export class Client {
    * Makes a token of a name (1 to 64 letters, digits, and any of . _ - @ and /). Several tokens may have one name, and what
    * is stored with them has one owner. Needs the scope `admin`. Not retried, because that could make two.
    */
+  @operation
   async createToken(name: string, scopes: readonly AccessScope[], options: TokenOptions = {}): Promise<NewToken> {
     return await grants.createToken(this.#rpc, (...call) => this.#unary(...call, false), name, scopes, options);
   }
 
   /** Tokens, newest first. Pages are fetched as you loop. Needs the scope `admin`. */
+  @iteration
   tokens(options: TokensOptions = {}): AsyncGenerator<Token, void, undefined> {
     return grants.tokens(this.#rpc, (...call) => this.#unary(...call), options);
   }
@@ -314,6 +333,7 @@ export class Client {
    * Ends a token, a ticket or a session, and all that was made with it, within a second. Needs the scope `admin`. Throws
    * NotFoundError.
    */
+  @operation
   async revokeToken(id: string, options: CallOptions = {}): Promise<Token> {
     return await grants.revokeToken(this.#rpc, (...call) => this.#unary(...call), id, options);
   }
@@ -322,11 +342,13 @@ export class Client {
    * Makes a new key, with which links are signed from now on, and returns its id. With `endLinks`, all links that were
    * signed before end now. Needs the scope `admin`.
    */
+  @operation
   async rotateLinkKey(options: RotateOptions = {}): Promise<string> {
     return await grants.rotateLinkKey(this.#rpc, (...call) => this.#unary(...call), options);
   }
 
   /** Makes a ticket, with which somebody else may store images and do nothing else. Needs the scope `write`. */
+  @operation
   async createTicket(options: TicketOptions = {}): Promise<Ticket> {
     return await grants.createTicket(this.#rpc, (...call) => this.#unary(...call), options);
   }
@@ -335,6 +357,7 @@ export class Client {
    * A URL that opens an image, or with the options of a Rendition that rendition of it, without a credential, until it
    * expires or the token that signed it ends. Needs the scope `read`. Throws NotFoundError.
    */
+  @operation
   async imageLink(id: string, options: LinkOptions = {}): Promise<string> {
     return await grants.imageLink(this.#rpc, (...call) => this.#unary(...call), id, options);
   }

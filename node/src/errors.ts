@@ -97,6 +97,7 @@ export type Detail =
   | rpc.ErrorInfo
   | rpc.LocalizedMessage
   | rpc.BadRequest
+  | rpc.RequestInfo
   | rpc.RetryInfo
   | rpc.QuotaFailure
   | v1.ImageProblem
@@ -109,6 +110,7 @@ const DETAILS = [
   rpc.ErrorInfoSchema,
   rpc.LocalizedMessageSchema,
   rpc.BadRequestSchema,
+  rpc.RequestInfoSchema,
   rpc.RetryInfoSchema,
   rpc.QuotaFailureSchema,
   v1.ImageProblemSchema,
@@ -156,6 +158,11 @@ export class ConexionesError extends Error {
   /** The sentence in Spanish, or `message` if there is none. */
   get mensaje(): string {
     return this.detail("google.rpc.LocalizedMessage")?.message ?? this.message;
+  }
+
+  /** The id of the request that failed, which the server's log has, too; "" if there is none. */
+  get requestId(): string {
+    return this.detail("google.rpc.RequestInfo")?.requestId ?? idIn(this.cause);
   }
 
   /** How long the server asks to wait before another attempt, in milliseconds; undefined if it does not. */
@@ -234,6 +241,13 @@ function unpacked({ typeUrl, value }: Any): Detail[] {
   } catch {
     return [];
   }
+}
+
+/** The id of the request in the headers of what gRPC says, where the details are not the server's. */
+function idIn(cause: unknown): string {
+  if (cause instanceof ConexionesError) return cause.requestId;
+  const [id] = isServiceError(cause) ? cause.metadata.get("x-request-id") : [];
+  return typeof id === "string" ? id : "";
 }
 
 function isServiceError(error: unknown): error is ServiceError {

@@ -18,6 +18,7 @@ import { whyUnreachable } from "./reasons.js";
 import type { Security } from "./reasons.js";
 import { unlessAborted } from "./scope.js";
 import type { Shown } from "./shown.js";
+import { inject } from "./traces.js";
 
 export interface CallOptions {
   /** Cancels the call at once, which then throws `signal.reason`. */
@@ -95,7 +96,9 @@ export class Rpc {
     signal?.throwIfAborted();
     if (this.#closed) throw closed();
     const client = this.#client;
-    return { client, metadata: this.#shown.metadata(), watcher: this.#watched(client, signal, timeoutMs) };
+    const metadata = this.#shown.metadata();
+    inject(metadata);
+    return { client, metadata, watcher: this.#watched(client, signal, timeoutMs) };
   }
 
   /**

@@ -5,13 +5,12 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from conexiones import __version__
-from conexiones.adapters.audit.file import AuditFile
+from conexiones import __version__, callers
+from conexiones.adapters.audit.file import AccessFile, AuditFile
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.access import SqliteCredentials
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
@@ -24,12 +23,12 @@ from conexiones.adapters.system.gauges import SystemGauges
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.adapters.telemetry.metrics_push import pushed
 from conexiones.adapters.telemetry.resource import attributes
+from conexiones.adapters.telemetry.traces import tracer
 from conexiones.adapters.writer.client import WriterClient
 from conexiones.certificate_rules import read_rules
 from conexiones.commit import commit
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
 from conexiones.domain.access.certificates import Certificates
-from conexiones.domain.access.jwt import Claims
 from conexiones.domain.describing import Describing
 from conexiones.domain.figures import Figures
 from conexiones.domain.gallery import Gallery
@@ -45,7 +44,7 @@ from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unaut
 from conexiones.metrics import Metrics
 from conexiones.ports.audit import AuditEntry
 from conexiones.ports.records import ImageRecord, UploadQuota
-from conexiones.principals import EVERYBODY, SCOPES, Allowance, Principal
+from conexiones.principals import SCOPES
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
 from conexiones.services.details import packed
@@ -58,16 +57,15 @@ from conexiones.services.status import StatusService
 from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
-from conexiones.transport.chain.access import Access, Source
+from conexiones.transport.chain.access import Access
+from conexiones.transport.chain.access_log import Recorded
 from conexiones.transport.chain.audit import Audit
-from conexiones.transport.chain.bearer import Bearer
-from conexiones.transport.chain.jwt import Jwt
-from conexiones.transport.chain.link import LinkSource
 from conexiones.transport.chain.session import SessionSource
 from conexiones.transport.chain.steps import Step
+from conexiones.transport.chain.trace import Trace
 from conexiones.transport.front import Front
 from conexiones.transport.http.hosts import Hosts
-from conexiones.transport.http.images import PREFIX, ImagesOverHttp
+from conexiones.transport.http.images import ImagesOverHttp
 from conexiones.transport.http.page import Page
 from conexiones.transport.http.session import SessionsOverHttp
 from conexiones.transport.process import figures
@@ -165,13 +163,13 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece, cache=hot, metrics=metrics
     )
     credentials = SqliteCredentials(catalog)
-    nobody = _nobody(settings)
-    directory = Directory(credentials, allowance=_allowance(settings), nobody=nobody)
+    nobody = callers.nobody(settings)
+    directory = Directory(credentials, allowance=callers.allowance(settings), nobody=nobody)
     links = Links(credentials, directory)
-    audit = _AuditLog(settings)
+    records = _Records(settings)
     certificates, rules = Certificates(), None
     if settings.certificate_rules:
-        rules = _rules(settings.certificate_rules, certificates, directory, audit)
+        rules = _rules(settings.certificate_rules, certificates, directory, records)
     limits = Limits(
         max_image_bytes=settings.max_image_bytes,
         max_pixels=settings.max_pixels,
@@ -183,7 +181,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     uploads = Uploads(
         catalog, store.staging, images, quota, quiet_seconds=settings.upload_idle_seconds, metrics=metrics
     )
-    uploads.on_expired = partial(audit.note, "upload.expired")
+    uploads.on_expired = partial(records.note, "upload.expired")
     describing = Describing(
         catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits, metrics=metrics
     )
@@ -239,7 +237,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         await asyncio.to_thread(page.open)
         async with AsyncExitStack() as stack:  # what was opened is closed even if the next part fails to open
             await stack.enter_async_context(pushed(metrics))
-            await audit.open(stack)
+            await records.open(stack)
             if rules:
                 await rules.load()
             await asyncio.to_thread(store.refuse_without, settings.data_dir / CATALOG)
@@ -248,8 +246,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             await directory.open()
             await links.open()
             if settings.auth == "required":
-                await _end_made(directory, certificates if settings.tls_client_ca else None, audit)
-                await _first_admin(directory, settings.data_dir, audit, again=settings.new_admin_token)
+                await _end_made(directory, certificates if settings.tls_client_ca else None, records)
+                await _first_admin(directory, settings.data_dir, records, again=settings.new_admin_token)
             stack.push_async_callback(store.close)
             await store.open()
             stack.push_async_callback(cache.close)
@@ -295,20 +293,22 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         hosts=hosts,
         sessions=SessionsOverHttp(sessions, session).routes if asks else None,
     )
-    access = Access(_sources(settings, directory, links, certificates, session), nobody=nobody)
+    access = Access(callers.sources(settings, directory, links, certificates, session), nobody=nobody)
     front = Front(
         router,
         settings,
         access=access,
         resources=resources,
         on_drain=drain,
-        on_reload=partial(_reload, rules, audit.file),
+        on_reload=partial(_reload, rules, records),
         told={
             "readiness": lambda: health.reason,
             "figures": lambda: {"figures": figures.packed(metrics.read()), "target": attributes()},
         },
         metrics=metrics,
-        audit=audit.step,
+        audit=records.audit,
+        trace=records.trace,
+        recorded=records.recorded,
         steps=steps,
     )
     directory.on_end = certificates.on_end = front.end_calls
@@ -316,25 +316,39 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     return front
 
 
-class _AuditLog:
-    """The audit log and its step of the chain, None without the setting."""
+class _Records:
+    """What the server writes down of calls, with the steps of the chain for that: the audit log, the access
+    log and traces, each only if it is asked for."""
 
     def __init__(self, settings: Settings) -> None:
-        self.file = AuditFile(settings.audit_log) if settings.audit_log else None
-        self.step = Audit(self.file) if self.file else None
+        self._audit = AuditFile(settings.audit_log) if settings.audit_log else None
+        path = settings.access_log
+        self._calls = AccessFile(Path(path), form=settings.log_format) if path else None
+        self._tracer = tracer()
+        self.audit = Audit(self._audit) if self._audit else None
+        self.recorded = Recorded(self._calls) if self._calls else None
+        self.trace = Trace(self._tracer) if self._tracer else None
 
     async def open(self, stack: AsyncExitStack) -> None:
-        if self.file:
-            await self.file.open()
-            stack.push_async_callback(self.file.close)
+        if self._tracer:
+            self._tracer.open()
+            stack.push_async_callback(self._tracer.close)
+        for lines in filter(None, (self._calls, self._audit)):
+            stack.push_async_callback(lines.close)
+            await lines.open()
+
+    def open_again(self) -> None:
+        """Opens the files again, which may have been replaced."""
+        for lines in filter(None, (self._calls, self._audit)):
+            lines.open_again()
 
     def note(self, event: str, ids: Iterable[str]) -> None:
         """Writes down what the server has changed by itself: the kind of the objects is in `event` before the
         dot."""
-        if self.file:
+        if self._audit:
             kind = event.partition(".")[0]
             for each in ids:
-                self.file.write(AuditEntry(time=now(), event=event, kind=kind, id=each))
+                self._audit.write(AuditEntry(time=now(), event=event, kind=kind, id=each))
 
 
 def _processes(writer: WriterClient, pools: Iterable[VipsDecoder]) -> dict[str, list[int]]:
@@ -348,94 +362,39 @@ def _processes(writer: WriterClient, pools: Iterable[VipsDecoder]) -> dict[str, 
     }
 
 
-def _reload(rules: WatchedFiles | None, audit: AuditFile | None) -> None:
+def _reload(rules: WatchedFiles | None, records: _Records) -> None:
     """Reads files again, or opens them again, that were replaced."""
     if rules:
         rules.again()
-    if audit:
-        audit.open_again()
+    records.open_again()
 
 
-def _allowance(settings: Settings) -> Allowance:
-    """The limits of callers with an owner whose credential says nothing of its own."""
-    return Allowance(
-        stored_bytes=settings.quota_bytes,
-        stored_images=settings.quota_images,
-        open_uploads=settings.quota_uploads,
-        calls_per_second=settings.rate_calls,
-        bytes_per_second=settings.rate_bytes,
-    )
-
-
-def _nobody(settings: Settings) -> Principal:
-    """Who calls without a credential."""
-    allowance = Allowance(
-        calls_per_second=settings.anonymous_rate_calls, bytes_per_second=settings.anonymous_rate_bytes
-    )
-    if settings.auth != "required":
-        return replace(EVERYBODY, allowance=allowance)
-    scopes = frozenset(scope for scope in SCOPES if scope in (settings.anonymous_scopes or ()))
-    return Principal(scopes=scopes, allowance=allowance)
-
-
-def _sources(
-    settings: Settings,
-    directory: Directory,
-    links: Links,
-    certificates: Certificates,
-    session: SessionSource,
-) -> list[Source]:
-    """How callers show who they are."""
-    allowance = directory.nobody.allowance
-    sources: list[Source] = [LinkSource(links.opened, prefix=PREFIX, allowance=allowance)]
-    if settings.auth != "required":
-        return sources
-    signed = Jwt(_claims(settings, directory).principal) if settings.jwt_issuer else None
-    sources += [Bearer(directory.principal, signed=signed), session]
-    if settings.tls_client_ca:
-        # Imported here, since the library takes 16 MB.
-        from conexiones.transport.chain.certificate import CertificateSource
-
-        sources.append(CertificateSource(certificates.principal))
-    return sources
-
-
-def _claims(settings: Settings, directory: Directory) -> Claims:
-    """What the claims of JWTs say."""
-    return Claims(
-        subject=settings.jwt_subject_claim,
-        scopes=settings.jwt_scopes_claim,
-        own=settings.jwt_own,
-        allowance=directory.allowance,
-    )
-
-
-def _rules(path: Path, certificates: Certificates, directory: Directory, audit: _AuditLog) -> WatchedFiles:
+def _rules(path: Path, certificates: Certificates, directory: Directory, records: _Records) -> WatchedFiles:
     """The file with the rules for certificates, which are put in force when it is read."""
 
     async def load() -> None:
         rules = await asyncio.to_thread(read_rules, path, directory.allowance)
         certificates.replace(rules)
-        audit.note("certificate_rules.read", [rules.id])
-        await _end_made(directory, certificates, audit)
+        records.note("certificate_rules.read", [rules.id])
+        await _end_made(directory, certificates, records)
 
     return WatchedFiles([path], load, what="certificate rules")
 
 
-async def _end_made(directory: Directory, certificates: Certificates | None, audit: _AuditLog) -> None:
+async def _end_made(directory: Directory, certificates: Certificates | None, records: _Records) -> None:
     """Ends what the holders of certificates have made who have lost rights by other rules: all of them, if
     no certificates are taken any more."""
     for one in directory.held_certificates():
         if certificates is None or not certificates.keeps(one):
             for each in directory.family(one.credential):
-                audit.note(f"{each.kind}.revoked", [each.id])
+                records.note(f"{each.kind}.revoked", [each.id])
             try:
                 await directory.revoke(one.credential)
             except ConexionesError:
                 log.exception("What a certificate has made is revoked, and that is not durable yet")
 
 
-async def _first_admin(directory: Directory, folder: Path, audit: _AuditLog, *, again: bool) -> None:
+async def _first_admin(directory: Directory, folder: Path, records: _Records, *, again: bool) -> None:
     """Makes the first token of the administrator, or with `again` another one if the one in the file is gone.
     It is in its file before it is in the catalog: a start that is killed in between goes on with the token in
     the file. Raises OSError."""
@@ -449,7 +408,7 @@ async def _first_admin(directory: Directory, folder: Path, audit: _AuditLog, *, 
         secret = mint(TOKEN)
         await asyncio.to_thread(admin_token.write, folder, secret)
     made = (await directory.create_token("admin", SCOPES, secret=secret)).credential
-    audit.note("token.created", [made.id])
+    records.note("token.created", [made.id])
 
 
 def _works(directory: Directory, secret: str) -> tuple[bool, bool]:

@@ -17,7 +17,7 @@ SWITCH_SECONDS = 0.0005
 default of 5 ms, each step of every other call would take that much longer for each such thread."""
 
 settings = Settings.load()
-logs.configure(settings.log_level)
+logs.configure(settings.log_level, settings.log_format)
 app = SingleLoop(build(settings))
 sys.setswitchinterval(SWITCH_SECONDS)
 gc.freeze()

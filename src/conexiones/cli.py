@@ -69,10 +69,14 @@ def serve(**flags: str | None) -> None:
         _fail(f"The server needs the package {error.name}. {_SERVER_EXTRA}")
     try:
         settings = Settings.load(flags=flags)
-        logs.configure(settings.log_level)
+        logs.configure(settings.log_level, settings.log_format)
         supervisor = Supervisor(settings, app="conexiones.asgi:app")
         status = asyncio.run(supervisor.run(lambda address: _ready(supervisor, str(address))))
-    except (SettingsError, StartError) as error:
+    except SettingsError as error:
+        _fail(str(error))
+    except StartError as error:
+        if settings.log_format == "json":
+            logs.fail(str(error))
         _fail(str(error))
     sys.exit(status)
 

@@ -121,6 +121,16 @@ def _level(value: str) -> str:
     return value.lower()
 
 
+def _log_format(value: str) -> str:
+    if value.lower() not in {"text", "json"}:
+        raise ValueError("takes text or json")
+    return value.lower()
+
+
+def _lines(value: str) -> str:
+    return value if value == "-" else str(_path(value))
+
+
 def _setting(read: Any, default: str, says: str) -> Any:
     """A row of the table: the function that reads its text, the text of its default, and its purpose."""
     return field(
@@ -247,6 +257,12 @@ class Settings:
         "A file to which a JSON line is appended for each change and for each call that is refused access."
         " SIGHUP opens it again.",
     )
+    access_log: str | None = _setting(
+        _lines,
+        "",
+        "A file to which a line is appended for each call that has ended; `-` for standard output. SIGHUP"
+        " opens it again.",
+    )
     cors_origins: tuple[str, ...] = _setting(
         _words,
         "",
@@ -329,6 +345,11 @@ class Settings:
         "info",
         "The least severe level to log: debug, info, warning or error. `trace` adds Envoy's own debugging,"
         " without the headers of requests.",
+    )
+    log_format: str = _setting(
+        _log_format,
+        "text",
+        "The form of the log and the access log: `text` for people, or `json`, one object a line.",
     )
 
     @classmethod

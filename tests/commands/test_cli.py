@@ -105,6 +105,7 @@ def test_every_failure_is_one_sentence_and_the_rest_goes_on(
         "conexiones: none.jpg: No such file or directory.",
     ]
     found = {row["file"]: row for row in lines(ran)}
+    assert len(found["b.txt"]["error"].pop("request_id")) == 36
     assert found["b.txt"]["error"] == {
         "reason": "NOT_AN_IMAGE",
         "message": "The bytes are not an image of any known format.",

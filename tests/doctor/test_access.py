@@ -63,7 +63,8 @@ def test_files(tmp_path: Path) -> None:
     assert (found["rules"].state, found["jwt"].state) == ("FAIL", "FAIL")
 
 
-def test_the_audit_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("setting", "check"), [("audit_log", "audit"), ("access_log", "access-log")])
+def test_logs_that_must_be_written(tmp_path: Path, setting: str, check: str) -> None:
     there, new = tmp_path / "there.log", tmp_path / "new.log"
     there.write_text("{}\n")
     for path, state in (
@@ -72,10 +73,11 @@ def test_the_audit_log(tmp_path: Path) -> None:
         (tmp_path / "no" / "audit.log", "FAIL"),
         (tmp_path, "FAIL"),
     ):
-        assert mode(tmp_path / "data", audit_log=str(path))["audit"].state == state
+        assert mode(tmp_path / "data", **{setting: str(path)})[check].state == state
     assert there.read_text() == "{}\n"
     assert not new.exists()
-    assert "audit" not in mode(tmp_path)
+    assert check not in mode(tmp_path)
+    assert check not in mode(tmp_path, access_log="-")
 
 
 @pytest.mark.parametrize(("bits", "state"), [(0o600, "ok"), (0o400, "ok"), (0o640, "FAIL"), (0o604, "FAIL")])

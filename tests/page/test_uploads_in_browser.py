@@ -2,6 +2,7 @@
 again, is in test_in_browser.py."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,13 +27,23 @@ def file(tmp_path: Path) -> Callable[[str, bytes], str]:
 
 
 def test_a_few_workers_send_all_files(
-    browser: Browser, server: Server, file: Callable[[str, bytes], str]
+    browser: Browser, start: Callable[..., Server], file: Callable[[str, bytes], str], tmp_path: Path
 ) -> None:
+    log = tmp_path / "access.log"
+    server = start(access_log=str(log), log_format="json")
     files = [file(f"{number}.jpg", landscape(number)) for number in range(20)]
     found = browser.play("workers", server, files=files)
     assert found["made"] <= 3
     of_workers = ("/UploadImage", "/WriteChunk", "/FinishUpload")
     assert not [path for path in found["sent"] if path.endswith(of_workers)]
+    server.stop()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    sent = [line["trace_id"] for line in lines if line["path"].endswith(of_workers)]
+    assert len(sent) >= len(files)
+    assert len({*sent}) == 1  # they were added together
+    others = [line["trace_id"] for line in lines if line["protocol"] == "grpc"]
+    assert all(others)
+    assert len({*others}) > 1
 
 
 def test_many_small_files_are_each_stored_once(

@@ -87,11 +87,11 @@ class Caller:
         return error.value
 
     def fetched(self, path: str) -> tuple[int, bytes]:
-        """The status and the body that plain HTTP gives."""
+        """The status and the body that plain HTTP gives, without the id of the request."""
         with closing(HTTPConnection(self.server.address, timeout=DEADLINE)) as connection:
             connection.request("GET", path, headers=dict(self.metadata))
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            return answer.status, answer.read().replace(answer.headers["x-request-id"].encode(), b"")
 
     @property
     def usage(self) -> tuple[int, int, int]:

@@ -107,7 +107,11 @@ Send = Callable[[str, str, bytes, Headers], Response]
 
 
 def readable(details: Iterable[Message]) -> tuple[dict[str, Any], ...]:
-    return tuple({"@type": detail.DESCRIPTOR.full_name, **MessageToDict(detail)} for detail in details)
+    """The details but for the id of the request, of which no two are alike."""
+    named = [(detail.DESCRIPTOR.full_name, detail) for detail in details]
+    return tuple(
+        {"@type": name, **MessageToDict(detail)} for name, detail in named if name != "google.rpc.RequestInfo"
+    )
 
 
 def need(program: str, how: str) -> str:

@@ -3,10 +3,11 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
-import { ErrorInfoSchema, LocalizedMessageSchema, RetryInfoSchema } from "#gen/google/rpc/error_details_pb";
+import { ErrorInfoSchema, LocalizedMessageSchema, RequestInfoSchema, RetryInfoSchema } from "#gen/google/rpc/error_details_pb";
 
 import { refused } from "./access/session";
 import { language } from "./language";
+import { traceparent } from "./traces";
 
 export { needsSignIn } from "./access/session";
 export { delayAfter, pause } from "./pauses";
@@ -23,8 +24,14 @@ export const careful: Interceptor = (next) => async (request) => {
   }
 };
 
+/** Puts the call into the trace of what the user does, unless it has one. */
+export const traced: Interceptor = (next) => async (request) => {
+  if (!request.header.has("traceparent")) request.header.set("traceparent", traceparent());
+  return await next(request);
+};
+
 /** Binary gRPC-Web, at the origin of the page, whose cookie the browser sends along. */
-export const transport = createGrpcWebTransport({ baseUrl, interceptors: [careful] });
+export const transport = createGrpcWebTransport({ baseUrl, interceptors: [careful, traced] });
 
 /** The error of a call. */
 export interface Problem {
@@ -37,6 +44,8 @@ export interface Problem {
   retryable: boolean;
   /** The milliseconds that the server asks to wait before a retry. */
   retryAfter: number;
+  /** The id of the call, which the server's log has, too; empty if there is none. */
+  callId: string;
   error: ConnectError;
 }
 
@@ -59,5 +68,6 @@ export function problem(thrown: unknown): Problem {
   const local = error.findDetails(LocalizedMessageSchema).find(({ locale }) => locale === language)?.message;
   const { seconds = 0n, nanos = 0 } = error.findDetails(RetryInfoSchema)[0]?.retryDelay ?? {};
   const retryAfter = Number(seconds) * 1000 + nanos / 1e6;
-  return { code: error.code, reason, message: local ?? error.rawMessage, retryable, retryAfter, error };
+  const callId = error.findDetails(RequestInfoSchema)[0]?.requestId ?? error.metadata.get("x-request-id") ?? "";
+  return { code: error.code, reason, message: local ?? error.rawMessage, retryable, retryAfter, callId, error };
 }

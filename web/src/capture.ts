@@ -2,6 +2,8 @@
 // of the original is read, and of formats that keep metadata behind the pixels also the end.
 import type { Image } from "#gen/conexiones/v1/images_pb";
 
+import { traceparent } from "./traces";
+
 const HEAD_BYTES = 256 << 10;
 const TAIL_BYTES = 64 << 10;
 const METADATA_LAST = new Set(["PNG", "WEBP"]);
@@ -26,7 +28,7 @@ export async function captured(image: Image): Promise<Date | undefined> {
 
 async function read({ id, format, sizeBytes }: Image): Promise<Date | undefined> {
   const part = async (range: string) => {
-    const reply = await fetch(`/images/${id}`, { headers: { range: `bytes=${range}` } });
+    const reply = await fetch(`/images/${id}`, { headers: { range: `bytes=${range}`, traceparent: traceparent() } });
     return reply.ok ? dateIn(new Uint8Array(await reply.arrayBuffer())) : undefined;
   };
   const first = await part(`0-${HEAD_BYTES - 1}`);

@@ -27,6 +27,7 @@ import { Navigation } from "./navigation";
 import { serverIsBack } from "./picture";
 import { images, status } from "./rpc";
 import { element as toasts, toast } from "./toast";
+import { followActions } from "./traces";
 import { Try } from "./try";
 import { Queue, UNDER_WAY } from "./uploads/queue";
 import { chosen, MAX_FILES } from "./uploads/sources";
@@ -34,6 +35,7 @@ import type { Source } from "./uploads/sources";
 import { Tray } from "./uploads/tray";
 
 document.documentElement.lang = language;
+followActions();
 
 // Who the page is to the server
 

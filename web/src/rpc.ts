@@ -7,11 +7,12 @@ import { StatusService } from "#gen/conexiones/v1/status_pb";
 import { UploadService } from "#gen/conexiones/v1/uploads_pb";
 import { UsuarioServicio } from "#gen/user_pb";
 
-import { baseUrl, careful, transport } from "./calls";
+import { baseUrl, careful, traced, transport } from "./calls";
 
 /** With keepalive a request reaches the server even if the page is left meanwhile. It may have at most 64 KiB. */
 const lasting = createGrpcWebTransport({
   baseUrl,
+  interceptors: [traced],
   fetch: (input, init) => fetch(input, { ...init, keepalive: true }),
 });
 
@@ -22,7 +23,7 @@ export const status = createClient(StatusService, transport);
 
 /** A client of the tutorial's service that calls in this protocol, with this `fetch`. */
 export function usuarioBy(protocol: "gRPC-Web" | "Connect", fetch: typeof globalThis.fetch) {
-  const options = { baseUrl, fetch, interceptors: [careful] };
+  const options = { baseUrl, fetch, interceptors: [careful, traced] };
   const made = protocol === "Connect" ? createConnectTransport(options) : createGrpcWebTransport(options);
   return createClient(UsuarioServicio, made);
 }

@@ -98,7 +98,8 @@ export class Try {
       } catch (error) {
         const found = problem(error);
         code = found.reason || Code[found.code] || "UNKNOWN";
-        text = `${t("refused", { reason: code })}\n${found.message}`;
+        const about = found.callId && `\n${t("callId", { id: found.callId })}`;
+        text = `${t("refused", { reason: code })}\n${found.message}${about}`;
       }
       say(took, t("took", { n: Math.round(performance.now() - start) }));
       say(answered, text);

@@ -17,6 +17,7 @@ from conexiones.commands.recording import Recording, WithWire
 from conexiones.commands.text import plain
 
 if TYPE_CHECKING:
+    from conexiones.errors import ConexionesError
     from conexiones.sdk import AsyncClient
 
 USAGE = 2
@@ -217,11 +218,19 @@ def sentence(error: Exception) -> str:
     if isinstance(error, Unauthenticated) and (source := token_source.source()):
         return f"{error.message} (It is that of {plain(source)}.)"
     if isinstance(error, ConexionesError):
-        return plain(in_options(error))
+        return plain(in_options(error) + _to_quote(error))
     if isinstance(error, OSError):
         name = f"{plain(str(error.filename))}: " if error.filename else ""
         return f"{name}{error.strerror or error}."
     raise error
+
+
+def _to_quote(error: "ConexionesError") -> str:
+    """The id of the request, where whoever runs the server has to look for the cause."""
+    from conexiones.errors import Code
+
+    faults = (Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS)
+    return f" (Request {error.request_id}.)" if error.request_id and error.code in faults else ""
 
 
 def lets_nobody(error: Exception) -> bool:

@@ -314,7 +314,10 @@ class Sending:
         if self._as_json:
             message = said.removeprefix(f"conexiones: {plain(what)}: ")
             reason = getattr(error, "reason", "")
-            self._said.append((False, json_line(file=what, error={"reason": reason, "message": message})))
+            told = {"reason": reason, "message": message}
+            if request_id := getattr(error, "request_id", ""):
+                told["request_id"] = request_id
+            self._said.append((False, json_line(file=what, error=told)))
         self._said.append((True, said))
 
     def last_words(self) -> str:

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 
@@ -40,7 +41,9 @@ def check_mode(settings: Settings) -> Iterator[Finding]:
         yield Finding("access", "ok", says(settings))
     yield from _rules(settings)
     yield from _keys(settings)
-    yield from _audit(settings)
+    yield from _writable("audit", settings.audit_log)
+    if settings.access_log not in (None, "-"):
+        yield from _writable("access-log", Path(settings.access_log or ""))
     token = settings.data_dir / ADMIN_TOKEN
     try:
         mode = stat.S_IMODE(token.stat().st_mode)
@@ -81,9 +84,8 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         yield Finding("jwt", "ok", f"{settings.jwt_keys} has {count} for signatures")
 
 
-def _audit(settings: Settings) -> Iterator[Finding]:
-    """Whether the audit log can be written. One that is not there is not made: its folder is asked."""
-    path = settings.audit_log
+def _writable(name: str, path: Path | None) -> Iterator[Finding]:
+    """Whether a log can be written. One that is not there is not made: its folder is asked."""
     if path is None:
         return
     why = ""
@@ -97,10 +99,11 @@ def _audit(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         why = (error.strerror or "unknown").lower()
     if why:
-        mend = "Correct --audit-log, or who may write there: the server does not start without."
-        yield Finding("audit", "FAIL", f"{path} cannot be written: {why}", mend)
+        option = "--audit-log" if name == "audit" else "--access-log"
+        mend = f"Correct {option}, or who may write there: the server does not start without."
+        yield Finding(name, "FAIL", f"{path} cannot be written: {why}", mend)
     else:
-        yield Finding("audit", "ok", f"{path} can be written")
+        yield Finding(name, "ok", f"{path} can be written")
 
 
 def check_callers(options: Options) -> Iterator[Finding]:

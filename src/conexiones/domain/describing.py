@@ -22,6 +22,7 @@ from conexiones.ports.catalog import Catalog, Descriptions
 from conexiones.ports.decoder import Decoder, Turn
 from conexiones.ports.records import Facts, ImageRecord
 from conexiones.shares import SERVER, Caller
+from conexiones.tracing import span
 
 BUSY = 4
 """The server is busy if more events than these come while the facts of one image are found."""
@@ -319,7 +320,8 @@ class Describing:
     async def _promptly(self, image: ImageRecord, turn: Turn) -> Facts:
         if quietly := self._quietly.pop(image.digest, None):
             quietly.cancel()
-        return await self._describe(image, turn)
+        with span("facts", format=image.format):
+            return await self._describe(image, turn)
 
     async def _describe(self, image: ImageRecord, turn: Turn) -> Facts:
         try:

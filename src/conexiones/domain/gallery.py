@@ -17,6 +17,7 @@ from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 from conexiones.principals import Principal
+from conexiones.tracing import span
 from conexiones.whole import to_end
 
 PAGE = 100
@@ -114,7 +115,8 @@ class Gallery:
         """Deletes an image, and also its bytes and renditions if no other image has the same bytes. Is done
         whole once it has begun, even if the caller is cancelled."""
         image = await self.get(image_id, by=by)
-        await to_end(asyncio.ensure_future(self._delete(image)))
+        with span("commit"):
+            await to_end(asyncio.ensure_future(self._delete(image)))
 
     async def _delete(self, image: ImageRecord) -> None:
         async with self._blobs.removing(image.digest):

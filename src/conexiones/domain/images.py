@@ -26,6 +26,7 @@ from conexiones.ports.records import Charge, ImageRecord
 from conexiones.ports.staging import Staged, Staging
 from conexiones.principals import Principal
 from conexiones.shares import SERVER, Caller, Turns
+from conexiones.tracing import span
 from conexiones.waits import observe_places
 
 PREVIEW_SIDE = 256
@@ -136,7 +137,8 @@ class Images:
             room = await room_of(self._catalog, by, size=len(data))
             if len(data) > _SHORT:
                 room.check_header(Head(self).see(data))  # what is refused, is so before it is written
-            await staged.write(data)
+            with span("stage", size=len(data)):
+                await staged.write(data)
             return await self._publish(staged, room, user, add, way, name)
         except ImageError as error:
             error.field = _FIELD
@@ -153,7 +155,9 @@ class Images:
         staged = self._staging.stage()
         try:
             room = await room_of(self._catalog, by)
-            await self._take_in(staged, fragments, room)
+            with span("stage") as staging:
+                await self._take_in(staged, fragments, room)
+                staging.set(size=staged.size)
             if not staged.size:
                 raise EmptyStream
             image, _ = await self._publish(staged, room, None, self._add, "fragments")
@@ -188,16 +192,18 @@ class Images:
         way: Way,
         name: str | None = None,
     ) -> tuple[ImageRecord, T]:
-        header = await self.judge(staged)
+        with span("judge"):
+            header = await self.judge(staged)
         room.check_header(header)
 
         async def add_record(digest: bytes) -> tuple[ImageRecord, T]:
             image = self.record(digest, staged.size, header, owner=room.by.owner, user=user, name=name)
             return image, await add(image, room.charge)
 
-        added = await staged.publish(add_record)
-        self.count(added[0], way, room)
-        await staged.settle()
+        with span("commit", size=staged.size):
+            added = await staged.publish(add_record)
+            self.count(added[0], way, room)
+            await staged.settle()
         return added
 
     async def _add(self, image: ImageRecord, charge: Charge | None) -> None:

@@ -23,6 +23,7 @@ from conexiones.ports.decoder import Decoder, Turn
 from conexiones.ports.records import Fit, ImageRecord, Recipe, Rendered, RenditionFormat
 from conexiones.ports.renditions import CachedRendition, RenditionCache, RenditionFile
 from conexiones.shares import SERVER, Caller
+from conexiones.tracing import span
 
 FITS: Final[dict[str, Fit]] = {fit: fit for fit in get_args(Fit)}
 FORMATS: Final[dict[str, RenditionFormat]] = {format: format for format in get_args(RenditionFormat)}
@@ -132,7 +133,8 @@ class Renditions:
 
         forgotten = self._forgotten
         try:
-            made = await self._cache.add(image.digest, _name(recipe), make)
+            with span("rendition", format=recipe.format, width=recipe.width, height=recipe.height):
+                made = await self._cache.add(image.digest, _name(recipe), make)
         except NoPreview as error:
             raise NoRendition(format=image.format, cause=error.cause) from error
         if forgotten != self._forgotten:

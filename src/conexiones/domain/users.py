@@ -9,6 +9,7 @@ from conexiones.errors import PowOverflow
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UserRecord
 from conexiones.principals import Principal
+from conexiones.tracing import span
 
 _INT32 = range(-(2**31), 2**31)
 
@@ -46,9 +47,10 @@ class Users:
                 ),
             )
             return Registered(user, record)
-        user = await self._catalog.put_user(
-            user_name.text, owner=by.owner, pow=pow or None, image=None, now=now()
-        )
+        with span("commit"):
+            user = await self._catalog.put_user(
+                user_name.text, owner=by.owner, pow=pow or None, image=None, now=now()
+            )
         stored = await self._catalog.get_image(user.image_id) if user.image_id else None
         return Registered(user, stored)
 

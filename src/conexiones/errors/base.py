@@ -12,6 +12,7 @@ class ConexionesError(Exception):
     field: the name of the offending field of the request. A sentence may have it.
     facts: fill the two sentences, and travel to programs unchanged.
     retry_after: in seconds; None where trying again does not help.
+    request_id: in a client, the id of the request that failed, which the server's log has, too; else empty.
     """
 
     code: ClassVar[Code]
@@ -19,6 +20,7 @@ class ConexionesError(Exception):
     english: ClassVar[str]
     spanish: ClassVar[str]
     retry_after: float | None = None
+    request_id: str = ""
 
     def __init__(self, *, field: str = "", **facts: int | str) -> None:
         self.field = field
@@ -26,7 +28,7 @@ class ConexionesError(Exception):
         super().__init__(self.message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), field=self.field, **self.facts), ()
+        return partial(type(self), field=self.field, **self.facts), (), self.__dict__
 
     @property
     def message(self) -> str:

@@ -1,4 +1,4 @@
-"""The audit log: who has changed what, and who was refused."""
+"""The audit log: who has changed what, and who was refused. The access log: what was asked for."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,4 +28,34 @@ class AuditEntry:
 
 class AuditLog(Protocol):
     def write(self, entry: AuditEntry) -> None:
+        """Has the entry written soon. It never fails, and waits for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessEntry:
+    """A call that has ended. `time` is in microseconds since the epoch, UTC, and that of its beginning.
+
+    `method` is that of a service, or the verb of HTTP; `path` has no query, in which signatures may be.
+    `status` is the code of an RPC, or the status of HTTP; `reason` is that of an error. Bytes are those of
+    bodies, as the server reads and sends them.
+    """
+
+    time: int
+    method: str
+    path: str
+    protocol: str
+    status: str
+    reason: str
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    peer: str
+    subject: str
+    credential: str
+    request_id: str
+    trace_id: str
+
+
+class AccessLog(Protocol):
+    def write(self, entry: AccessEntry) -> None:
         """Has the entry written soon. It never fails, and waits for nothing."""

@@ -12,7 +12,7 @@ from conexiones.gen.conexiones.v1.access_pb2 import (
 )
 from conexiones.gen.conexiones.v1.images_pb2 import SignImageUrlRequest
 from conexiones.gen.conexiones.v1.uploads_pb2 import CreateTicketRequest, GetLimitsRequest
-from conexiones.sdk import access, renditions
+from conexiones.sdk import access, renditions, traces
 from conexiones.sdk.access import Access, NewToken, Quota, Scope, Ticket, Token
 from conexiones.sdk.connection import Connection
 from conexiones.sdk.renditions import Rendition
@@ -26,12 +26,14 @@ class AccessCalls:
 
     _connection: Connection
 
+    @traces.operation
     async def access(self) -> Access | None:
         """Who this client is for the server, with its limits and its use of them; None if the server is too
         old to say. Raises an error of the branch Unauthenticated if the server does not know the client."""
         reply = await self._connection.unary(lambda link: link.uploads.GetLimits, GetLimitsRequest())
         return access.access(reply.access) if reply.HasField("access") else None
 
+    @traces.operation
     async def create_token(
         self,
         name: str,
@@ -62,6 +64,7 @@ class AccessCalls:
         reply = await self._connection.unary(lambda link: link.admin.CreateToken, request, again=False)
         return NewToken(token=access.token(reply.token), secret=reply.secret)
 
+    @traces.iterating("tokens")
     async def tokens(self, *, name: str = "", ended: bool = False) -> AsyncIterator[Token]:
         """Tokens, newest first: optionally only those of one name, or also those that were revoked or have
         expired within the last 30 days. Needs the scope `admin`."""
@@ -74,6 +77,7 @@ class AccessCalls:
                 return
             request.page_token = page.next_page_token
 
+    @traces.operation
     async def revoke_token(self, id: str) -> Token:
         """Ends a token, a ticket or a session, and all that was made with it, within a second. Needs the
         scope `admin`. Raises TokenNotFound."""
@@ -81,6 +85,7 @@ class AccessCalls:
         reply = await self._connection.unary(lambda link: link.admin.RevokeToken, request)
         return access.token(reply.token)
 
+    @traces.operation
     async def rotate_link_key(self, *, end_links: bool = False) -> str:
         """Makes a new key, with which links are signed from now on, and returns its id. With `end_links`, all
         links that were signed before end now. Needs the scope `admin`."""
@@ -88,6 +93,7 @@ class AccessCalls:
         reply = await self._connection.unary(lambda link: link.admin.RotateLinkKey, request)
         return str(reply.key_id)
 
+    @traces.operation
     async def image_link(
         self,
         id: str,
@@ -131,6 +137,7 @@ class AccessCalls:
         before = base or f"{'https' if options.encrypted else 'http'}://{options.address}"
         return f"{before.rstrip('/')}{reply.path}"
 
+    @traces.operation
     async def create_ticket(
         self,
         *,

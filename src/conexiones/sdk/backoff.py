@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from conexiones.errors import ConexionesError
+from conexiones.sdk import traces
 from conexiones.sdk.failures import ConnectionLost, NoProgress, Unreachable
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -44,6 +45,7 @@ class Backoff:
         delay *= random.uniform(0.5, 1)
         delay = max(delay, error.retry_after or 0)
         self._failures += 1
+        traces.again(error)
         spent = time.monotonic() - self._since
         if not reached and isinstance(error, ConnectionLost) and spent + delay > FIRST_ANSWER_SECONDS:
             raise await self._unreachable(error) from error
@@ -51,6 +53,8 @@ class Backoff:
         if left <= 0 or (error.retry_after or 0) > left:
             if not isinstance(error, ConnectionLost):
                 raise error
-            raise NoProgress(seconds=round(spent), last=error.message) from error
+            given_up = NoProgress(seconds=round(spent), last=error.message)
+            given_up.request_id = error.request_id
+            raise given_up from error
         # The last pause is shortened, so that the last attempt is made when the patience is over.
         await asyncio.sleep(min(delay, left))

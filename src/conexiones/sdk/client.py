@@ -18,7 +18,7 @@ from conexiones.gen.conexiones.v1.images_pb2 import DeleteImageRequest, GetImage
 from conexiones.gen.conexiones.v1.status_pb2 import GetStatusRequest
 from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLimitsRequest, GetUploadRequest
 from conexiones.gen.user_pb2 import GetUserRequest
-from conexiones.sdk import downloads, events, health, many, results, sending, small, usuario
+from conexiones.sdk import downloads, events, health, many, results, sending, small, traces, usuario
 from conexiones.sdk.access_calls import AccessCalls
 from conexiones.sdk.argument_types import check_time
 from conexiones.sdk.connection import Connection, Options
@@ -137,6 +137,7 @@ class AsyncClient(AccessCalls):
 
     # Uploads
 
+    @traces.operation
     async def upload(
         self,
         source: AnySource,
@@ -223,6 +224,7 @@ class AsyncClient(AccessCalls):
                 for one in batch:
                     yield one
 
+    @traces.iterating("upload_many")
     def _upload_batches(
         self,
         sources: Sources,
@@ -237,6 +239,7 @@ class AsyncClient(AccessCalls):
             self._connection, user=user, concurrency=concurrency, resume=resume, progress=progress
         ).batches(sources)
 
+    @traces.operation
     async def get_upload(self, id: str) -> Upload:
         """An upload in its present state. Raises UploadNotFound."""
         reply = await self._connection.unary(
@@ -244,6 +247,7 @@ class AsyncClient(AccessCalls):
         )
         return results.upload(reply.upload)
 
+    @traces.operation
     async def cancel_upload(self, id: str) -> Upload:
         """Cancels an upload. Raises UploadNotFound, UploadEnded."""
         reply = await self._connection.unary(
@@ -251,17 +255,20 @@ class AsyncClient(AccessCalls):
         )
         return results.upload(reply.upload)
 
+    @traces.operation
     async def limits(self) -> Limits:
         """What the server accepts."""
         told = await self._connection.unary(lambda link: link.uploads.GetLimits, GetLimitsRequest())
         small.learn(self._connection, told.max_small_bytes)
         return results.limits(told)
 
+    @traces.operation
     async def status(self) -> ServerStatus:
         """Which version the server is, what it holds, and whether that is whole."""
         told = await self._connection.unary(lambda link: link.status.GetStatus, GetStatusRequest())
         return results.status(told)
 
+    @traces.operation
     async def health(self, service: str = "") -> str:
         """What the server says of itself (grpc.health.v1), in one attempt: "SERVING", or "NOT_SERVING" while
         it drains or cannot store anything. `service` is the full name of one of its services. Raises
@@ -306,6 +313,7 @@ class AsyncClient(AccessCalls):
         progress: Progress | None = None,
         resume: bool = True,
     ) -> RenditionInfo: ...
+    @traces.operation
     async def download(
         self,
         id: str,
@@ -347,12 +355,14 @@ class AsyncClient(AccessCalls):
             return await downloads.into_path(self._connection, wanted, path, resume=resume, progress=progress)
         return await downloads.into_file(self._connection, wanted, target, progress=progress)
 
+    @traces.operation
     async def image(self, id: str) -> Image:
         """One image. Raises ImageNotFound."""
         request = identified(GetImageRequest, id)
         reply = await self._connection.unary(lambda link: link.images.GetImage, request)
         return results.image(reply.image)
 
+    @traces.iterating("images")
     async def images(
         self,
         *,
@@ -392,6 +402,7 @@ class AsyncClient(AccessCalls):
                 return
             request.page_token = page.next_page_token
 
+    @traces.operation
     async def delete(self, id: str) -> None:
         """Deletes an image. Raises ImageNotFound."""
         await self._connection.unary(
@@ -400,6 +411,7 @@ class AsyncClient(AccessCalls):
             done=errors.ImageNotFound,
         )
 
+    @traces.iterating("watch")
     async def watch(
         self,
         resume_token: str | None = None,
@@ -424,6 +436,7 @@ class AsyncClient(AccessCalls):
 
     # The tutorial's calls
 
+    @traces.operation
     async def get_user(self, name: str, pow: int = 0, image: bytes | None = None) -> Greeting:
         """Registers or updates a user. `image` is the bytes of a whole image file; without it, the stored
         image stays.
@@ -438,6 +451,7 @@ class AsyncClient(AccessCalls):
         )
         return results.greeting(reply)
 
+    @traces.operation
     async def process_image(self, image: bytes, name: str = "") -> Greeting:
         """Stores and describes one whole image. `name` is that of the user to whom it will belong; this call
         has none for the file.
@@ -448,16 +462,19 @@ class AsyncClient(AccessCalls):
         reply = await self._connection.unary(lambda link: link.usuario.ProcessImage, request, again=False)
         return results.greeting(reply)
 
+    @traces.operation
     async def stream_image(self, source: AnySource, *, chunk_size: int = usuario.FRAGMENT_BYTES) -> Greeting:
         """Sends one image as fragments (GetStreamImage). It cannot be resumed; `upload` can."""
         return await usuario.stream_image(self._connection, source, chunk_size)
 
+    @traces.iterating("image_stream")
     async def image_stream(self, images: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[ImageReply]:
         """Sends whole images (ImageStreamReply), and yields the reply to each, in order, as it arrives."""
         async with aclosing(usuario.image_stream(self._connection, images)) as replies:
             async for reply in replies:
                 yield reply
 
+    @traces.iterating("user_stream")
     async def user_stream(
         self, users: Iterable[NewUser] | AsyncIterable[NewUser]
     ) -> AsyncIterator[UserReply]:

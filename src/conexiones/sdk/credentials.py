@@ -11,6 +11,7 @@ import grpc
 from conexiones import errors
 from conexiones.addresses import loopback, split
 from conexiones.errors import ConexionesError
+from conexiones.sdk import traces
 from conexiones.sdk.places import is_regular
 from conexiones.sdk.threads import beside
 from conexiones.secret_form import is_secret
@@ -90,7 +91,8 @@ class Shown:
 
 
 class Showing:
-    """A channel whose calls show the token. The generated stubs take it for a channel."""
+    """A channel whose calls show the token, and belong to the trace of their operation. The generated stubs
+    take it for a channel."""
 
     def __init__(self, channel: grpc.aio.Channel, shown: Shown) -> None:
         self._channel = channel
@@ -112,7 +114,7 @@ class Showing:
         shown = self._shown
 
         def call(*args: Any, **options: Any) -> Any:
-            return method(*args, metadata=shown.metadata(), **options)
+            return method(*args, metadata=[*shown.metadata(), *traces.metadata()], **options)
 
         return call
 

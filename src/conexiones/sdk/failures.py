@@ -28,7 +28,7 @@ from contextlib import contextmanager
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from conexiones import errors
@@ -134,6 +134,19 @@ def release(error: BaseException | None) -> None:
 def from_rpc(error: grpc.aio.AioRpcError) -> ConexionesError:
     """The error of a failed call."""
     release(error)
+    found = _from_rpc(error)
+    found.request_id = found.request_id or _request_id(error)
+    return found
+
+
+def _request_id(error: grpc.aio.AioRpcError) -> str:
+    """What the headers say, also where the details are not the server's."""
+    headers = [*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())]
+    ids = [value for name, value in headers if name == "x-request-id" and isinstance(value, str)]
+    return ids[0] if ids else ""
+
+
+def _from_rpc(error: grpc.aio.AioRpcError) -> ConexionesError:
     code = Code(error.code().value[0])
     sentence = error.details() or ""
     for key, value in error.trailing_metadata() or ():
@@ -157,11 +170,13 @@ def from_status(code: int, message: str, details: Iterable[Any]) -> ConexionesEr
 def from_fields(code: int, reason: str, message: str, details: Iterable[Any]) -> ConexionesError:
     """The error with this code and reason, and the facts that `details` have for it."""
     info, local, bad, retry = ErrorInfo(), LocalizedMessage(), BadRequest(), RetryInfo()
+    request = RequestInfo()
     for detail in details:
-        for known in (info, local, bad, retry):
+        for known in (info, local, bad, retry, request):
             detail.Unpack(known)
     field = bad.field_violations[0].field if bad.field_violations else ""
     error = _rebuilt(code, reason, message, field=field, facts=info.metadata, mensaje=local.message)
+    error.request_id = request.request_id
     if retry.HasField("retry_delay"):
         error.retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
     return error
@@ -176,6 +191,8 @@ def from_told(told: Error | Failure) -> ConexionesError:
     )
     if told.HasField("retry_delay"):
         error.retry_after = told.retry_delay.seconds + told.retry_delay.nanos / 1e9
+    request = RequestInfo()
+    error.request_id = next((request.request_id for each in told.details if each.Unpack(request)), "")
     return error
 
 

@@ -3,7 +3,8 @@ an upload. These two have what is in the details as fields of their own, too.
 
 Every error carries google.rpc.ErrorInfo (reason, domain, facts) and google.rpc.LocalizedMessage (the sentence
 in Spanish). An error that names a field also carries BadRequest, one that is worth retrying RetryInfo, one of
-an image conexiones.v1.ImageProblem, one of a message's size conexiones.v1.MessageTooLarge, and so on.
+an image conexiones.v1.ImageProblem, one of a message's size conexiones.v1.MessageTooLarge, and so on. What is
+told in answer to a request also carries RequestInfo, with the id that the log has, too.
 """
 
 import typing
@@ -11,7 +12,14 @@ import typing
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, LocalizedMessage, QuotaFailure, RetryInfo
+from google.rpc.error_details_pb2 import (
+    BadRequest,
+    ErrorInfo,
+    LocalizedMessage,
+    QuotaFailure,
+    RequestInfo,
+    RetryInfo,
+)
 
 from conexiones import errors
 from conexiones.gen.conexiones.v1.errors_pb2 import (
@@ -23,6 +31,7 @@ from conexiones.gen.conexiones.v1.errors_pb2 import (
     WriterFenced,
 )
 from conexiones.gen.user_pb2 import Error
+from conexiones.tracing import request_id
 
 DOMAIN = "conexiones"
 
@@ -59,6 +68,8 @@ def details(error: errors.ConexionesError) -> list[Message]:
         found.append(WriterFenced(writer_epoch=int(facts["epoch"])))
     if (checksum := _checksum_mismatch(error)) is not None:
         found.append(checksum)
+    if id := request_id():
+        found.append(RequestInfo(request_id=id))
     return found
 
 

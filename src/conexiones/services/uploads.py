@@ -63,6 +63,7 @@ from conexiones.services.access_messages import access_message, seconds
 from conexiones.services.context import Context
 from conexiones.services.details import as_failure
 from conexiones.services.messages import image_message, timestamp, upload_message
+from conexiones.tracing import span
 
 REFUSALS = (
     InvalidArgument,
@@ -172,7 +173,8 @@ class UploadService:
             raise InvalidField(field="data", takes="at least one byte")
         writing = self._uploads.writer(request.upload_id, request.writer_epoch, by=call.principal)
         async with writing as writer:
-            await writer.write(*_chunk(request))
+            with span("stage"):
+                await writer.write(*_chunk(request))
             return WriteChunkResponse(committed_size=await writer.commit(), writer_epoch=writer.epoch)
 
     async def write_stream(

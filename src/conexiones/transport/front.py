@@ -24,6 +24,7 @@ from conexiones.transport.chain.patience import Patience
 from conexiones.transport.chain.rates import Rates
 from conexiones.transport.chain.replies import Replies
 from conexiones.transport.chain.steps import Step, chain
+from conexiones.transport.chain.trace import Trace
 from conexiones.transport.chain.unread import read_the_rest
 from conexiones.transport.process.accept_line import AcceptLine
 from conexiones.transport.process.control import Control
@@ -38,7 +39,8 @@ class Front:
     and `on_reload` when the supervisor wants files to be read again.
 
     `told` gives what the supervisor may ask for, by its name, as values for JSON. `access` finds out who
-    calls; `audit` writes down what they change, and who is refused. `steps` are further steps of the chain,
+    calls; `audit` writes down what they change, and who is refused. `trace` records the spans of calls, and
+    `recorded` each call in the access log. `steps` are further steps of the chain,
     around all others.
     """
 
@@ -54,6 +56,8 @@ class Front:
         told: Mapping[str, Callable[[], object]] | None = None,
         metrics: Metrics | None = None,
         audit: Audit | None = None,
+        trace: Trace | None = None,
+        recorded: Step | None = None,
         steps: Sequence[Step] = (),
     ) -> None:
         self._router = router
@@ -93,6 +97,7 @@ class Front:
         self._serve = chain(
             [
                 Entry(),
+                *(step for step in (trace, recorded) if step),
                 Measure(metrics or Metrics()),
                 *steps,
                 guard,

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from conexiones.adapters.audit import file as module
 from conexiones.adapters.audit.file import AuditFile
 from conexiones.adapters.audit.lines import HIDDEN, LONGEST, line
+from conexiones.adapters.system import line_file as module
 from conexiones.domain.access.secrets import SESSION, TICKET, TOKEN, mint
 from conexiones.ports.audit import AuditEntry
 from tests.support.waiting import until

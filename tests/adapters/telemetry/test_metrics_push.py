@@ -48,6 +48,7 @@ def test_a_collector_gets_what_the_server_measures(
             EXPORTER_OTLP_ENDPOINT=collector.endpoint,
             EXPORTER_OTLP_PROTOCOL=protocol,
             METRIC_EXPORT_INTERVAL="200",
+            TRACES_EXPORTER="none",
             RESOURCE_ATTRIBUTES="team=x%20y",
         )
         server = start()

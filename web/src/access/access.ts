@@ -6,6 +6,7 @@ import { delayAfter, needsSignIn, pause, problem } from "../calls";
 import { t } from "../i18n";
 import { language } from "../language";
 import { uploads } from "../rpc";
+import { traceparent } from "../traces";
 import { tell, whenElsewhere, whenRefused } from "./session";
 
 const SCOPES = { read: Scope.READ, write: Scope.WRITE, delete: Scope.DELETE, admin: Scope.ADMIN };
@@ -104,7 +105,10 @@ export class Access {
   async signIn(token: string): Promise<string> {
     if (!/^[\x21-\x7e]+$/.test(token)) return t("tokenShape");
     try {
-      const reply = await fetch("/session", { method: "POST", headers: { authorization: `Bearer ${token}` } });
+      const reply = await fetch("/session", {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}`, traceparent: traceparent() },
+      });
       // A server that asks for no token has no sessions.
       if (!reply.ok && reply.status !== 404) {
         const { detail = "", detalle = "" } = (await reply.json()) as { detail?: string; detalle?: string };
@@ -122,7 +126,7 @@ export class Access {
   /** Ends the session. Gives whether the server has done it. */
   async signOut(): Promise<boolean> {
     try {
-      const reply = await fetch("/session", { method: "DELETE" });
+      const reply = await fetch("/session", { method: "DELETE", headers: { traceparent: traceparent() } });
       if (!reply.ok) return false;
     } catch {
       return false;

@@ -23,17 +23,17 @@ export class Pool {
     this.#size = size;
   }
 
-  /** Sends a file in a worker, as soon as one has room. Never rejects. After an abort nothing more is heard of it. */
-  async send(remembered: Remembered, file: File, signal: AbortSignal, listener: Listener): Promise<Outcome> {
+  /** Sends a file in a worker, as soon as one has room; `trace` is that of its calls. Never rejects. After an abort nothing more is heard of it. */
+  async send(remembered: Remembered, file: File, trace: string, signal: AbortSignal, listener: Listener): Promise<Outcome> {
     for (let crashes = 0, attempts = 0; !signal.aborted; attempts++) {
       const worker = await this.#take();
       if (signal.aborted) return this.#give(worker), { state: "stopped" };
-      const found = await run(worker, { remembered, file }, signal, listener);
+      const found = await run(worker, { remembered, file, trace }, signal, listener);
       if (!(found instanceof Event)) return this.#give(worker), found;
       this.#discard(worker);
       // Without a message, the script of the worker could not be loaded.
       const message = found instanceof ErrorEvent ? found.message : "";
-      if (message && ++crashes === MOST_CRASHES) return { state: "refused", reason: "", message };
+      if (message && ++crashes === MOST_CRASHES) return { state: "refused", reason: "", message, callId: "" };
       listener.phase("unreachable");
       await pause(delayAfter(attempts), signal).catch(() => undefined);
     }
@@ -85,7 +85,7 @@ let keys = 0;
 /** Its outcome, or the event of an error of the worker. */
 async function run(
   worker: Worker,
-  what: { remembered: Remembered; file: File },
+  what: { remembered: Remembered; file: File; trace: string },
   signal: AbortSignal,
   listener: Listener,
 ): Promise<Outcome | Event> {

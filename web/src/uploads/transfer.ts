@@ -1,14 +1,18 @@
 // Sends one file over lost connections and restarts of the server, until its upload has ended. Only for workers: a
 // `fetch` with a body of megabytes blocks the thread that calls it.
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { Code, createClient } from "@connectrpc/connect";
+import type { CallOptions } from "@connectrpc/connect";
 
 import { OffsetMismatchSchema } from "#gen/conexiones/v1/errors_pb";
 import { Upload_State, UploadService } from "#gen/conexiones/v1/uploads_pb";
 import type { Upload as Message } from "#gen/conexiones/v1/uploads_pb";
+import { RequestInfoSchema } from "#gen/google/rpc/error_details_pb";
 
 import { signedIn } from "../access/session";
 import { delayAfter, NO_ROOM, pause, problem, transport } from "../calls";
 import { language } from "../language";
+import { traceparent } from "../traces";
 import { crc32c } from "./crc32c";
 import { FileFailure, Reader } from "./reader";
 import { forget, newId, remember } from "./store";
@@ -19,8 +23,8 @@ export type Phase = "checking" | "sending" | "finishing" | "unreachable" | "busy
 
 export type Outcome =
   | { state: "ready"; imageId: string }
-  /** `reason` is the server's stable reason, or "". */
-  | { state: "refused"; reason: string; message: string }
+  /** `reason` is the server's stable reason, or "", and `callId` that of the call that was refused, or "". */
+  | { state: "refused"; reason: string; message: string; callId: string }
   /** The file has changed, or cannot be read. */
   | { state: "unreadable" }
   /** Another window has taken the upload. */
@@ -94,6 +98,7 @@ export class Transfer {
   readonly #file: Blob;
   readonly #reader: Reader;
   readonly #signal: AbortSignal;
+  readonly #trace: string;
   readonly #listener: Listener;
   #uploadId = "";
   #chunk = FIRST_CHUNK;
@@ -101,7 +106,8 @@ export class Transfer {
   #long = false;
   #kept = false;
 
-  constructor(remembered: Remembered, file: Blob, signal: AbortSignal, listener: Listener) {
+  constructor(remembered: Remembered, file: Blob, trace: string, signal: AbortSignal, listener: Listener) {
+    this.#trace = trace;
     this.#remembered = remembered;
     this.#file = file;
     this.#reader = new Reader(file, remembered.saved, signal);
@@ -128,8 +134,8 @@ export class Transfer {
   /** The outcome if a retry does not help. Otherwise waits first, if the server is unreachable or busy. */
   async #after(error: unknown, attempts: number): Promise<Outcome | undefined> {
     if (error instanceof FileFailure) return { state: "unreadable" };
-    const { reason, message, retryable, retryAfter, error: cause } = problem(error);
-    const refused: Outcome = { state: "refused", reason, message };
+    const { reason, message, retryable, retryAfter, callId, error: cause } = problem(error);
+    const refused: Outcome = { state: "refused", reason, message, callId };
     switch (reason) {
       case "OFFSET_MISMATCH":
         this.#commit(Number(cause.findDetails(OffsetMismatchSchema)[0]?.expectedOffset ?? 0));
@@ -168,7 +174,7 @@ export class Transfer {
     const image = await whole(this.#file, size);
     try {
       const request = { requestId, image, name, crc32c: crc32c(image) };
-      const reply = await inTurn(() => service.uploadImage(request, { signal: this.#signal, timeoutMs: TIMEOUT_MS }));
+      const reply = await inTurn(() => service.uploadImage(request, this.#options(TIMEOUT_MS)));
       return { state: "ready", imageId: reply.image?.id ?? "" };
     } catch (error) {
       const { code, reason } = problem(error);
@@ -194,14 +200,14 @@ export class Transfer {
     const { size } = this.#remembered;
     const sha256 = await this.#reader.sha256(size);
     this.#listener.phase("finishing");
-    const finished = await service.finishUpload({ id: upload.id, sizeBytes: BigInt(size), sha256 }, { signal: this.#signal });
+    const finished = await service.finishUpload({ id: upload.id, sizeBytes: BigInt(size), sha256 }, this.#options());
     return present(finished.upload);
   }
 
   async #create(): Promise<Message> {
     const { requestId, size, sentName = "" } = this.#remembered;
     const request = { requestId, sizeBytes: BigInt(size), name: sentName };
-    const reply = await service.createUpload(request, { signal: this.#signal, timeoutMs: TIMEOUT_MS });
+    const reply = await service.createUpload(request, this.#options(TIMEOUT_MS));
     return present(reply.upload);
   }
 
@@ -224,7 +230,7 @@ export class Transfer {
       next?.catch(() => undefined); // an error is thrown when `next` is awaited
       const start = performance.now();
       const request = { uploadId, writerEpoch, offset: BigInt(offset), data, crc32c };
-      const reply = await service.writeChunk(request, { signal: this.#signal, timeoutMs: TIMEOUT_MS });
+      const reply = await service.writeChunk(request, this.#options(TIMEOUT_MS));
       this.#measure(performance.now() - start);
       writerEpoch = reply.writerEpoch;
       offset = Number(reply.committedSize);
@@ -234,6 +240,11 @@ export class Transfer {
       await remember(this.#remembered);
       if (offset !== end) next = offset < size ? read(offset) : undefined;
     }
+  }
+
+  #options(timeoutMs?: number): CallOptions {
+    const headers = { traceparent: traceparent(this.#trace) };
+    return { signal: this.#signal, headers, ...(timeoutMs && { timeoutMs }) };
   }
 
   #measure(milliseconds: number): void {
@@ -266,8 +277,9 @@ async function whole(file: Blob, size: number): Promise<Uint8Array<ArrayBuffer>>
 
 function outcome({ state, image, failure }: Message): Outcome {
   if (state === Upload_State.READY) return { state: "ready", imageId: image?.id ?? "" };
-  const { reason = Upload_State[state], message = "", mensaje = "" } = failure ?? {};
-  return { state: "refused", reason, message: (language === "es" && mensaje) || message };
+  const { reason = Upload_State[state], message = "", mensaje = "", details = [] } = failure ?? {};
+  const callId = details.map((detail) => anyUnpack(detail, RequestInfoSchema)?.requestId).find(Boolean) ?? "";
+  return { state: "refused", reason, message: (language === "es" && mensaje) || message, callId };
 }
 
 function present(upload: Message | undefined): Message {

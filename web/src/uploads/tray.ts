@@ -149,6 +149,8 @@ class Row {
   draw(): void {
     const upload = this.#upload;
     say(this.#text, describe(upload));
+    const callId = upload.failure?.callId;
+    this.#text.title = callId ? t("callId", { id: callId }) : "";
     const done = upload.size ? (1000 * upload.committed) / upload.size : 0;
     if (this.#bar.value !== done) this.#bar.value = done;
     if (this.#drawn === upload.state) return;

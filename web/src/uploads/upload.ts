@@ -2,6 +2,7 @@
 import { refused } from "../access/session";
 import { uploads as service } from "../rpc";
 import { t } from "../i18n";
+import { currentTrace } from "../traces";
 import { fileName } from "./names";
 import type { Pool } from "./pool";
 import { TransferRate } from "./rate";
@@ -32,12 +33,14 @@ const TIMEOUT_MS = 60_000;
 export const SMALL = 1 << 20;
 
 export class Upload {
-  /** Why the upload was refused: the server's stable reason, or "", and a sentence. */
-  failure: { reason: string; message: string } | undefined;
+  /** Why the upload was refused: the server's stable reason, or "", a sentence, and the id of the call. */
+  failure: { reason: string; message: string; callId?: string } | undefined;
   /** The id of the stored image; empty before. */
   imageId = "";
   readonly rate = new TransferRate();
   readonly remembered: Remembered;
+  /** Of the action that began it, or has it go on. */
+  #trace = currentTrace();
   #state: State = "waiting";
   #file: File | undefined;
   #controller: AbortController | undefined;
@@ -98,6 +101,7 @@ export class Upload {
 
   /** Gives an interrupted upload its file again, so that it may continue. */
   attach(file: File): void {
+    this.#trace = currentTrace();
     this.#file = file;
     this.failure = undefined;
     if (this.state === "interrupted") this.#become("waiting");
@@ -124,7 +128,7 @@ export class Upload {
       if (signal.aborted) return;
       if (!free) return this.#become("elsewhere");
       this.#begun = true;
-      const found = await pool.send(this.remembered, file, signal, {
+      const found = await pool.send(this.remembered, file, this.#trace, signal, {
         phase: (phase) => this.#reach(phase),
         progress: ({ requestId, committed, touched, saved, uploadId }) => {
           this.#uploadId = uploadId;
@@ -147,6 +151,7 @@ export class Upload {
 
   /** Lets a paused upload wait for its turn again. */
   requeue(): void {
+    this.#trace = currentTrace();
     if (this.#file && (this.state === "paused" || this.state === "elsewhere")) this.#become("waiting");
   }
 
@@ -159,6 +164,7 @@ export class Upload {
   retry(): void {
     if (!this.retryable) return;
     const now = Date.now();
+    this.#trace = currentTrace();
     Object.assign(this.remembered, { requestId: newId(), begun: now, touched: now, committed: 0, saved: undefined });
     this.failure = undefined;
     this.#uploadId = "";
@@ -201,7 +207,7 @@ export class Upload {
         return this.#become("ready");
       case "refused":
         this.#forget();
-        return this.#refuse(found.reason, found.message);
+        return this.#refuse(found.reason, found.message, found.callId);
       case "unreadable":
         this.#file = undefined;
         this.failure = { reason: "FILE_CHANGED", message: t("changed") };
@@ -216,8 +222,8 @@ export class Upload {
     if (this.#kept) void forget(this.remembered.requestId);
   }
 
-  #refuse(reason: string, message: string): void {
-    this.failure = { reason, message };
+  #refuse(reason: string, message: string, callId = ""): void {
+    this.failure = { reason, message, callId };
     this.#become("refused");
   }
 

@@ -3,8 +3,13 @@ import { Transfer } from "./transfer";
 import type { Outcome, Phase, Progress } from "./transfer";
 import type { Remembered } from "./store";
 
-/** `key` tells one transfer of this worker from another. `stop` ends it, and its outcome is then "stopped". */
-export type Order = { kind: "send"; key: number; remembered: Remembered; file: File } | { kind: "stop"; key: number };
+/**
+ * `key` tells one transfer of this worker from another, and `trace` is that of all its calls. `stop` ends it, and its
+ * outcome is then "stopped".
+ */
+export type Order =
+  | { kind: "send"; key: number; remembered: Remembered; file: File; trace: string }
+  | { kind: "stop"; key: number };
 
 export type Report = { key: number } & (
   | { kind: "phase"; phase: Phase }
@@ -21,7 +26,7 @@ addEventListener("message", ({ data }: MessageEvent<Order>) => {
   if (data.kind === "stop") return controllers.get(key)?.abort();
   const controller = new AbortController();
   controllers.set(key, controller);
-  const transfer = new Transfer(data.remembered, data.file, controller.signal, {
+  const transfer = new Transfer(data.remembered, data.file, data.trace, controller.signal, {
     phase: (phase) => tell({ key, kind: "phase", phase }),
     progress: (known) => tell({ key, kind: "progress", ...known }),
   });

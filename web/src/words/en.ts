@@ -163,6 +163,7 @@ export const en = {
   onWireHint: "What the browser lets the page see: it adds headers of its own, and cuts HTTP/2 into frames. The command conexiones hello --wire shows these, too.",
   took: "{n} ms",
   refused: "Refused: {reason}",
+  callId: "Request {id}",
   server: "The server",
   health: "Health",
   serving: "Serving",

@@ -164,6 +164,7 @@ export const es: Words = {
   onWireHint: "Lo que el navegador deja ver a la página: añade cabeceras propias y divide HTTP/2 en tramas. El comando conexiones hello --wire también las muestra.",
   took: "{n} ms",
   refused: "Solicitud rechazada: {reason}",
+  callId: "Solicitud {id}",
   server: "El servidor",
   health: "Salud",
   serving: "En servicio",

@@ -1,146 +1,31 @@
-"""The file of the audit log."""
+"""The files of the audit log and of the access log."""
 
-import asyncio
-import errno
-import json
-import logging
-import os
-import time
 from pathlib import Path
 
-from conexiones.adapters.audit.lines import line, timestamp
-from conexiones.ports.audit import AuditEntry
-
-PAUSE_SECONDS = 0.1
-"""Time between two writes. What came in between is written at once."""
-
-RETRY_SECONDS = 1.0
-"""The same after a write that failed."""
-
-MAX_PENDING = 4 << 20
-"""Bytes that wait to be written, while they cannot be. Later entries are lost."""
-
-_log = logging.getLogger("conexiones.audit")
+from conexiones.adapters.audit.lines import access_line, line
+from conexiones.adapters.system.line_file import LineFile
+from conexiones.ports.audit import AccessEntry, AuditEntry
 
 
-class AuditFile:
-    """An AuditLog. Belongs to one event loop.
-
-    Lines are appended as a whole by one writer, and are in the file within a second, or when it is closed;
-    they are not synced to the disk. While the file cannot be written, the log says so once, entries wait in
-    memory, and those for which there is no room are counted.
-    """
+class AuditFile(LineFile):
+    """An AuditLog."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = -1
-        self._lines: list[bytes] = []
-        self._size = 0  # of the lines and of `_rest`
-        self._rest = b""  # of what could not be written; it may begin within a line
-        self._lost = 0
-        self._fails = False
-        self._again = False
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    async def open(self) -> None:
-        """Raises ValueError, with a sentence for the operator, if the file cannot be written."""
-        try:
-            self._file = await asyncio.to_thread(_open, self._path)
-        except OSError as error:
-            raise ValueError(f"Cannot write the audit log {self._path}: {error.strerror}.") from None
-        self._task = asyncio.create_task(self._run())
+        super().__init__(path, "audit log")
 
     def write(self, entry: AuditEntry) -> None:
-        if self._size > MAX_PENDING:
-            self._lost += 1
-            return
-        text = line(entry)
-        self._lines.append(text)
-        self._size += len(text)
-        self._news.set()
-
-    def open_again(self) -> None:
-        """Opens the path again, at which there may be another file now."""
-        self._again = True
-        self._news.set()
-
-    async def close(self) -> None:
-        """Writes what is left."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        await self._flush()
-        if self._fails:
-            lost = self._rest.count(b"\n") + self._lost
-            _log.error("The audit log %s could not be written: %d lines are lost", self._path, lost)
-        os.close(self._file)
-
-    async def _run(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            # To its end even if this task is cancelled: a line is not written twice, or in part.
-            flushing = asyncio.ensure_future(self._flush())
-            try:
-                await asyncio.shield(flushing)
-            except asyncio.CancelledError:
-                await flushing
-                raise
-            if self._fails:
-                self._news.set()
-            await asyncio.sleep(RETRY_SECONDS if self._fails else PAUSE_SECONDS)
-
-    async def _flush(self) -> None:
-        if self._again:
-            self._again = False
-            await self._open_again()
-        data, self._lines = self._rest + b"".join(self._lines), []
-        lost, self._lost = self._lost, 0
-        if lost and not self._fails:
-            data += _note_of_lost(lost)
-        elif lost:
-            self._lost = lost
-        if not data:
-            return
-        written, error = await asyncio.to_thread(_append, self._file, data)
-        self._rest = data[written:]
-        self._size = len(self._rest) + sum(map(len, self._lines))
-        if error is not None and not self._fails:
-            _log.error("The audit log %s cannot be written: %s; it is tried again", self._path, error)
-        elif error is None and self._fails:
-            _log.warning("The audit log %s is written again", self._path)
-            self._news.set()  # to say how many were lost
-        self._fails = error is not None
-
-    async def _open_again(self) -> None:
-        try:
-            file = await asyncio.to_thread(_open, self._path)
-        except OSError as error:
-            _log.error("The audit log %s cannot be opened again: %s", self._path, error.strerror)
-            return
-        old, self._file = self._file, file
-        os.close(old)
+        self.append(line(entry))
 
 
-def _open(path: Path) -> int:
-    # A pipe that nobody reads is an error, not a reason to wait.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-    return os.open(path, flags, 0o600)
+class AccessFile(LineFile):
+    """An AccessLog, as "json" or "text"; the path "-" is standard output."""
 
+    def __init__(self, path: Path, *, form: str) -> None:
+        super().__init__(path, "access log")
+        self._form = form
 
-def _append(file: int, data: bytes) -> tuple[int, str | None]:
-    """How many bytes were written, and what went wrong."""
-    written = 0
-    try:
-        while written < len(data):
-            written += os.write(file, data[written:])
-    except OSError as error:
-        return written, error.strerror or errno.errorcode.get(error.errno or 0, "an error")
-    return written, None
-
-
-def _note_of_lost(count: int) -> bytes:
-    note = {"time": timestamp(time.time_ns() // 1000), "event": "audit.lost", "lines": count}
-    return json.dumps(note).encode() + b"\n"
+    def write(self, entry: AccessEntry) -> None:
+        if self.full:
+            self.lose()
+        else:
+            self.append(access_line(entry, form=self._form))

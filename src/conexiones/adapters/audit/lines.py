@@ -1,10 +1,11 @@
-"""The lines of the audit log: JSON, in ASCII, without secrets."""
+"""The lines of the audit log and of the access log: in ASCII, without secrets. They are JSON; those of the
+access log may also be text."""
 
 import json
 import re
-from datetime import UTC, datetime
 
-from conexiones.ports.audit import AuditEntry
+from conexiones.adapters.system.line_file import timestamp
+from conexiones.ports.audit import AccessEntry, AuditEntry
 
 LONGEST = 256
 """The most characters of a value, which clients may have chosen. What is left out is replaced by "…"."""
@@ -15,6 +16,8 @@ _SECRET = re.compile(
     r"|(?<=[?&]signature=)[^&\s]+",
     re.ASCII,
 )
+
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+", re.ASCII)
 
 HIDDEN = "[secret]"
 """What stands for a part of a value that looks like a secret. Somebody may have put one into a name."""
@@ -37,10 +40,37 @@ def line(entry: AuditEntry) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
-def timestamp(micros: int) -> str:
-    """The time as RFC 3339 has it, in UTC, with microseconds."""
-    seconds, rest = divmod(micros, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06}Z"
+def access_line(entry: AccessEntry, *, form: str) -> bytes:
+    """The line of a call, with its end, as "json" or "text": there, values are as in JSON where they have
+    spaces, quotes, backslashes or equals signs, and what is not known is left out."""
+    value: dict[str, str | int | float] = {
+        "time": timestamp(entry.time),
+        "method": _safe(entry.method),
+        "path": _safe(entry.path),
+        "protocol": entry.protocol,
+        "status": entry.status,
+        "reason": entry.reason,
+        "bytes_in": entry.bytes_in,
+        "bytes_out": entry.bytes_out,
+        "seconds": round(entry.seconds, 6),
+        "peer": _safe(entry.peer),
+        "subject": _safe(entry.subject),
+        "credential": _safe(entry.credential),
+        "request_id": _safe(entry.request_id),
+        "trace_id": entry.trace_id,
+    }
+    if form == "json":
+        return _ascii(json.dumps(value))
+    told = (f"{name}={_word(str(each))}" for name, each in value.items() if each != "")
+    return _ascii(" ".join(told))
+
+
+def _ascii(line: str) -> bytes:
+    return line.replace("\x7f", "\\u007f").encode() + b"\n"
+
+
+def _word(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def _safe(text: str) -> str:

@@ -23,6 +23,7 @@ from conexiones.metrics import Metrics
 from conexiones.ports.decoder import Turn
 from conexiones.ports.records import ColorSpace, Facts, Recipe, Rendered
 from conexiones.shares import SERVER, Caller
+from conexiones.tracing import span
 
 log = logging.getLogger("conexiones.decoder")
 
@@ -114,7 +115,8 @@ class VipsDecoder:
         """See Decoder. Raises ServerDraining if the pool is closed, as the methods of the turn do."""
         if self._closed:
             raise ServerDraining
-        place = await self._places.take(caller, large=large)
+        with span("decode.wait", large=large):
+            place = await self._places.take(caller, large=large)
         return VipsTurn(place, self._perform, self._return)
 
     @property
@@ -284,4 +286,5 @@ class VipsTurn:
         place, self._place = self._place, None
         if place is None:
             raise RuntimeError("a turn is for one piece of work")
-        return await self._perform(place, job)
+        with span("decode", task=job.task, format=job.format):
+            return await self._perform(place, job)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -71,6 +72,8 @@ class Job:
     abandoned: bool = False
     stopped: bool = False
     again: bool = False
+    context: Context = field(default_factory=copy_context)
+    """That of the call, with whose ids the log is written."""
     seconds: float = 0.0
 
     def anew(self) -> "Job":
@@ -272,7 +275,8 @@ class Seat:
         if job.stopped and job.again:
             return GaveWay()
         level = logging.INFO if cause in REFUSALS else logging.WARNING
-        log.log(
+        job.context.run(
+            log.log,
             # If nobody waits for it any more, nothing has failed.
             logging.DEBUG if job.stopped or job.abandoned else level,
             "no %s of %s (%s, %s): %r",

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, ParamSpec, TypeVar
 
 from conexiones.shares import Caller, FairLine
@@ -26,9 +27,10 @@ class FairThreads:
     def submit(self, caller: Caller, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Has a thread do the work when it is the caller's turn. RuntimeError after `shutdown`."""
         future: Future[T] = Future()
+        context = copy_context()  # the log of the thread has the ids of the call, too
 
         def job() -> None:
-            _do(future, work, args, kwargs)
+            context.run(_do, future, work, args, kwargs)
 
         with self._lock:
             self._line.push(caller, job)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from conexiones.domain.uploads.writer import UploadWriter
 from conexiones.errors import ConexionesError, FormatNotGranted, ImageError
+from conexiones.tracing import span
 
 ACK_BYTES = 8 << 20
 """Bytes that are written but not committed, from which on a commit begins."""
@@ -78,11 +79,12 @@ class ChunkFlow:
 
     async def _read(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         try:
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    self._written = await self._writer.write(*chunk)
-                    del chunk  # not kept while waiting for the next one
-                    self._plan_commit()
+            with span("stage"):
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        self._written = await self._writer.write(*chunk)
+                        del chunk  # not kept while waiting for the next one
+                        self._plan_commit()
         except Exception as error:
             self._error = error
         finally:

@@ -39,6 +39,7 @@ from conexiones.ports.records import (
 from conexiones.ports.staging import ResumableStaged, Staging
 from conexiones.principals import Principal
 from conexiones.shares import Turns
+from conexiones.tracing import span
 from conexiones.waits import observe_places
 
 IDLE_SECONDS = 24 * 3600
@@ -274,7 +275,8 @@ class Uploads:
         as it is then."""
         if not staged.size:
             raise errors.EmptyStream
-        header = await self._images.judge(staged)
+        with span("judge"):
+            header = await self._images.judge(staged)
         room.check_header(header)
 
         async def end(digest: bytes) -> tuple[ImageRecord, UploadRecord]:
@@ -292,7 +294,8 @@ class Uploads:
             )
             return image, known(ended)
 
-        return await staged.publish(end)
+        with span("commit", size=staged.size):
+            return await staged.publish(end)
 
     async def _check_seen(self, upload_id: str, by: Principal) -> None:
         """Raises UploadNotFound for an upload that is there, but not for the caller."""

@@ -15,6 +15,7 @@ from conexiones.domain.uploads.places import Places
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import UploadRecord, UploadState
 from conexiones.ports.staging import ResumableStaged, Staging
+from conexiones.tracing import span
 
 
 class HeldUpload:
@@ -103,8 +104,9 @@ class HeldUpload:
         Raises WriterFenced, UploadEnded, UploadBytesExceeded and StorageUnavailable.
         """
         async with self.release_on_error():
-            size = await self.staged.commit()
-            upload = still_open(await self._places.advance(self.id, epoch=epoch, size=size))
+            with span("commit"):
+                size = await self.staged.commit()
+                upload = still_open(await self._places.advance(self.id, epoch=epoch, size=size))
         if upload.writer_epoch != epoch:
             raise errors.WriterFenced(epoch=upload.writer_epoch)
         return upload

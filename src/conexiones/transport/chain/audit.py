@@ -1,8 +1,6 @@
 """Tells the audit log what calls change, and which are refused."""
 
 import asyncio
-import re
-import secrets
 import time
 from collections import OrderedDict
 from dataclasses import replace
@@ -17,7 +15,7 @@ from conexiones.errors import (
 )
 from conexiones.ports.audit import AuditEntry, AuditLog
 from conexiones.shares import client_of
-from conexiones.transport.chain.call import Call, Endpoint
+from conexiones.transport.chain.call import Call, Endpoint, peer_of
 from conexiones.transport.chain.on_loop import OnLoop
 from conexiones.transport.chain.pace import Bucket
 
@@ -33,8 +31,6 @@ COUNT_SECONDS = 10.0
 
 _CLIENTS = 10_000
 """Clients whose refusals are counted; of more, those that were refused last."""
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _PREFIX = "/images/"
 
@@ -102,7 +98,6 @@ class Audit(OnLoop):
 
 
 def _entry(call: Call, *, event: str, kind: str, id: str, outcome: str) -> AuditEntry:
-    host, port = call.peer or ("", 0)
     principal = call.principal
     return AuditEntry(
         time=_now(),
@@ -113,15 +108,9 @@ def _entry(call: Call, *, event: str, kind: str, id: str, outcome: str) -> Audit
         id=id,
         subject=principal.subject,
         credential=principal.credential,
-        peer=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        request_id=_request_id(call),
+        peer=peer_of(call),
+        request_id=call.ids.request_id,
     )
-
-
-def _request_id(call: Call) -> str:
-    """What Envoy has given the request, or a proxy that is trusted."""
-    text = call.header(b"x-request-id").decode("latin-1")
-    return text if _REQUEST_ID.fullmatch(text) else secrets.token_hex(16)
 
 
 def _now() -> int:

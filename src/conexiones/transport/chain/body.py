@@ -15,10 +15,10 @@ FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 
 
 class Body:
-    """Read by one task at a time. `on_end` is called when the body has ended.
+    """Read by one task at a time. `on_end` is called when the body has ended; `size` counts the bytes so far.
 
     `end_wait` ends the wait for the client: whoever watches the clients (patience.py) decides when. With a
-    `pace`, pieces wait for that, which is no stall of the client. `received` counts the bytes.
+    `pace`, pieces wait for that, which is no stall of the client. `received` counts the bytes of all calls.
     """
 
     __slots__ = (
@@ -36,12 +36,14 @@ class Body:
         "on_end",
         "pace",
         "received",
+        "size",
     )
 
     def __init__(self, receive: Callable[[], Awaitable[Any]]) -> None:
         self._receive = receive
         self._pending: asyncio.Future[Any] | None = None
         self.ended = False
+        self.size = 0
         self.on_end: Callable[[], None] | None = None
         self._reader: asyncio.Task[Any] | None = None  # while it waits for the client
         self._ending: ConexionesError | None = None
@@ -86,6 +88,7 @@ class Body:
         self._waited += time.monotonic() - self._since
         self._came += len(piece)
         self.received.value += len(piece)
+        self.size += len(piece)
         if self.pace is not None:
             try:
                 if seconds := self.pace.due(len(piece)):

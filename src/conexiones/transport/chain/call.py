@@ -13,6 +13,7 @@ from conexiones.metrics import UNCOUNTED, Counter, Counters
 from conexiones.principals import EVERYBODY, Need, Principal
 from conexiones.shares import Caller, client_of
 from conexiones.transport.chain.body import Body
+from conexiones.transport.chain.ids import CallIds
 from conexiones.transport.chain.memory import Lease
 from conexiones.transport.chain.pace import Pace
 from conexiones.transport.chain.replies import FREE, Large, Outgoing, Replies
@@ -48,6 +49,12 @@ _SUBJECT = re.compile(r'(?:^|;)Subject="((?:[^"\\]|\\.)*)"')
 def _key(owner: str) -> str:
     """The key of a client that has shares as an owner. It is the same object each time: its hash is known."""
     return f"owner {owner}"
+
+
+def peer_of(call: "Call") -> str:
+    """The client's address and port, for a log."""
+    host, port = call.peer or ("", 0)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Auditing(Protocol):
@@ -92,7 +99,9 @@ class Call:
     handler may add to `reply_headers` before its first reply, and to `reply_trailers` before its end. `turn`
     is that of a call with one request and one reply, which is taken when the request is there.
     `http_status` replaces the HTTP status of an error, in protocols whose errors have one. `error` is what
-    the call has failed with; the guard sets it. `auditing` is told what the call changes.
+    the call has failed with; the guard sets it. `status` is the HTTP status of the response, once it has
+    begun; `replied` counts the bytes of its body. `auditing` is told what the call changes. `ids` is what
+    logs and traces know the call by.
     """
 
     __slots__ = (
@@ -108,6 +117,7 @@ class Call:
         "gone",
         "headers",
         "http_status",
+        "ids",
         "memory",
         "outgoing",
         "path",
@@ -116,6 +126,7 @@ class Call:
         "protocol",
         "query",
         "refusals",
+        "replied",
         "replies",
         "reply_headers",
         "reply_trailers",
@@ -166,6 +177,8 @@ class Call:
         self.sent: Counter = UNCOUNTED
         self.refusals: Counters | None = None
         self.http_status: int | None = None
+        self.replied = 0
+        self.ids = CallIds(self.headers, route)
         self.turn: Turn | None = None
         self.reply_headers: Headers = []
         self.reply_trailers: Headers = []
@@ -244,15 +257,11 @@ class Call:
         found = _SUBJECT.search(self.header(CERTIFICATE).decode("latin-1"))
         return found[1] if found else ""
 
-    @property
-    def traceparent(self) -> str:
-        """The caller's trace context (https://www.w3.org/TR/trace-context), empty if there is none."""
-        return self.header(b"traceparent").decode("latin-1")
-
     async def send(self, message: Any) -> None:
         """ASGI's send(). If the client has gone away, sets `gone` and raises Cancelled."""
         if body := message.get("body"):
             self.sent.value += len(body)
+            self.replied += len(body)
             if self._pace is not None:
                 self._pace.moved(len(body))
         try:
@@ -271,6 +280,7 @@ class Call:
         """Sends a piece of the body, behind which others come. It waits until Envoy has room, and keeps no
         copy of the piece while it does. Raises what `send` raises, and ClientStalled."""
         outgoing, size = self.sends(), len(data)
+        self.replied += size
         if self._pace is not None:
             await self._rest(self._pace, size)
             self._pace.moved(size)

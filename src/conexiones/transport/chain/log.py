@@ -4,6 +4,7 @@ import logging
 import traceback
 
 from conexiones import errors
+from conexiones.tracing import current_ids
 from conexiones.transport.chain.call import Call, Endpoint
 
 _log = logging.getLogger("conexiones.rpc")
@@ -18,11 +19,13 @@ _FAULTS_OF_THE_SERVER = (
 
 
 async def log(call: Call, rest: Endpoint) -> None:
-    """A step of the chain: logs what a call fails with, and raises the error that the client gets.
+    """A step of the chain: logs what a call fails with, and raises the error that the client gets. From here
+    on, lines of the log have the ids of the call.
 
     A SystemExit, KeyboardInterrupt or GeneratorExit that a handler raises would end the event loop, and so
     every call. Here it fails its own call, like any other exception.
     """
+    current_ids.set(call.ids)  # each call has a task, and so a context, of its own
     try:
         await rest(call)
     except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as cause:
@@ -55,9 +58,9 @@ def _forget_frames(error: BaseException) -> None:
 
 def _write(call: Call, error: errors.ConexionesError, cause: BaseException) -> None:
     caller = f", from {call.subject}" if call.subject else ""
-    name = f"{call.service}/{call.method}"
+    name, reason = f"{call.service}/{call.method}", {"reason": error.reason}
     theirs = isinstance(error, errors.UndeclaredCompression)
     if isinstance(error, _FAULTS_OF_THE_SERVER) and not theirs:
-        _log.error("%s: %s%s", name, error.reason, caller, exc_info=cause)
+        _log.error("%s: %s%s", name, error.reason, caller, exc_info=cause, extra=reason)
     else:
-        _log.debug("%s: %s%s", name, error.reason, caller)
+        _log.debug("%s: %s%s", name, error.reason, caller, extra=reason)

@@ -4,6 +4,7 @@ import json
 import math
 
 from conexiones.errors import ConexionesError, Unauthenticated
+from conexiones.tracing import request_id
 from conexiones.transport.chain.call import Call
 from conexiones.transport.rpc.status import http_status
 
@@ -12,6 +13,7 @@ TYPE = b"application/problem+json"
 
 def problem(error: ConexionesError, status: int) -> bytes:
     """The body of a response with that status."""
+    id = request_id()
     value = {
         "type": "about:blank",
         "title": error.reason,
@@ -22,6 +24,7 @@ def problem(error: ConexionesError, status: int) -> bytes:
         "detalle": error.mensaje,
         **({"field": error.field} if error.field else {}),
         **({"facts": error.facts} if error.facts else {}),
+        **({"requestId": id} if id else {}),
     }
     return json.dumps(value, ensure_ascii=False).encode()
 

@@ -176,6 +176,10 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
         "max_headers_count": 100,
     }
     manager["local_reply_config"] = local_reply_config()
+    # Users can quote the id of a request to whoever has the log. Only proxies that are trusted choose it.
+    manager["generate_request_id"] = True
+    manager["always_set_request_id_in_response"] = True
+    manager["preserve_external_request_id"] = bool(settings.trusted_proxies)
     # Two GOAWAY go out: at once, and this much later, after which a connection without calls is closed.
     manager["drain_timeout"] = "1s"
     # The client is the peer, or what the proxies that are trusted say; clients cannot add to that.

