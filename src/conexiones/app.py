@@ -17,7 +17,7 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.migrations import newest as newest_schema
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
-from conexiones.adapters.scrub.file import ScrubFile
+from conexiones.adapters.scrub.file import ScrubFile, log_damage
 from conexiones.adapters.system import admin_token
 from conexiones.adapters.system.gauges import SystemGauges
 from conexiones.adapters.system.memory_cache import MemoryCache
@@ -43,7 +43,7 @@ from conexiones.domain.watching import Watching
 from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
 from conexiones.metrics import Metrics
 from conexiones.ports.audit import AuditEntry
-from conexiones.ports.records import ImageRecord, UploadQuota
+from conexiones.ports.records import UploadQuota
 from conexiones.principals import SCOPES
 from conexiones.routes import SERVICES, STREAMING_METHOD, routes
 from conexiones.services.admin import AdminService
@@ -191,7 +191,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         store.blobs,
         ScrubFile(settings.data_dir),
         days=settings.scrub_days,
-        on_damage=_report_damage,
+        on_damage=log_damage,
         metrics=metrics,
     )
     gallery = Gallery(catalog, store.blobs, renditions, metrics=metrics)
@@ -432,15 +432,6 @@ async def _watch(catalog: SqliteCatalog, store: LocalStore, *, on_gone: Callable
                 on_gone()
                 return
         await asyncio.sleep(WATCH_SECONDS)
-
-
-def _report_damage(image: ImageRecord) -> None:
-    log.error(
-        "The image %s is damaged: the bytes of %s on the disk are missing, or not those that were stored. It"
-        " gets BLOB_CORRUPT until they are restored from a backup, or the same bytes are sent again.",
-        image.id,
-        image.digest.hex(),
-    )
 
 
 async def _again(what: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.scrub.file import ScrubFile
+from conexiones.adapters.scrub.file import ScrubFile, read
 from conexiones.domain import verifying
 from conexiones.domain.verifying import Scrub
 from conexiones.errors import StorageUnavailable
@@ -95,7 +95,7 @@ async def test_a_round_goes_on_after_a_restart(tmp_path: Path) -> None:
     half = ScrubState(current=Round(begin_time=1, images=7, bytes=8), before="3")
     await ScrubFile(tmp_path).save(half)
     async with opened(tmp_path) as folder, Scrubbing(folder, days=1) as scrubbing:
-        await until(lambda: scrubbing.scrub.state.finished.finish_time > 0)
+        await until(lambda: (saved := read(tmp_path / "scrub.json")) and saved.finished.finish_time)
         finished = scrubbing.scrub.state.finished
         assert finished == replace(
             half.current,

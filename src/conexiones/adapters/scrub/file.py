@@ -8,6 +8,7 @@ damaged are then reported once more.
 
 import asyncio
 import json
+import logging
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import Any
 
 from conexiones.adapters.system.disk import storage_error, write_durably
 from conexiones.adapters.system.presence import Presence
+from conexiones.ports.records import ImageRecord
 from conexiones.ports.verifying import Round, ScrubState
 
 NAME = "scrub.json"
+
+log = logging.getLogger("conexiones.scrub")
 
 
 class ScrubFile:
@@ -49,6 +53,15 @@ class ScrubFile:
         new = self._path.with_name(f"{NAME}.new")
         write_durably(new, json.dumps(_with_crc(asdict(state))).encode())
         new.replace(self._path)
+
+
+def log_damage(image: ImageRecord) -> None:
+    log.error(
+        "The image %s is damaged: the bytes of %s on the disk are missing, or not those that were stored. It"
+        " gets BLOB_CORRUPT until they are restored from a backup, or the same bytes are sent again.",
+        image.id,
+        image.digest.hex(),
+    )
 
 
 def read(path: Path) -> ScrubState | None:
