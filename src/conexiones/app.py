@@ -117,7 +117,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     program = (__version__, commit(), str(newest_schema()))
     metrics.observe(
         "conexiones.build.info",
-        "1",
+        "{program}",
         "Always 1: its labels say which program runs, and the schema of its catalog.",
         lambda: {program: 1},
         ("version", "commit", "schema"),

@@ -46,8 +46,9 @@ class Prometheus:
         happened = time.time()
 
         def done() -> bool:
-            times = self.query('timestamp(up{job="conexiones"} == 1)')
-            return bool(times) and min(times) > happened
+            # Of the series itself: what is computed has the time of the query.
+            times = self.query('timestamp(up{job="conexiones"})')
+            return bool(times) and min(times) > happened and self.query('up{job="conexiones"}') == [1.0]
 
         asyncio.run(until(done))
 

@@ -25,7 +25,7 @@ WINDOW = "1m"
 """What takes the place of Grafana's variable for the range of a rate."""
 
 
-WHERE_WANTED = r"\bconexiones_(verify|otlp)_"
+WHERE_WANTED = r"\bconexiones_otlp_"
 """Figures of what not every server does."""
 
 
