@@ -19,6 +19,7 @@ from bench.measures import Wrong, interleave
 from bench.peers.server_process import ServerProcess, ours
 from bench.rows import Bench
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
+from conexiones.domain.decoding import JUDGE
 from conexiones.domain.ids import Ids
 from conexiones.gen.conexiones.v1.images_pb2 import ListImagesRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
@@ -96,7 +97,10 @@ def _fill(data_dir: Path, count: int) -> None:
     with closing(sqlite3.connect(data_dir / "catalog.sqlite3")) as connection, connection:
         marks = ", ".join("?" * len(names))
         connection.executemany(f"INSERT INTO images ({', '.join(names)}) VALUES ({marks})", rows())
-        connection.execute("INSERT INTO facts SELECT digest, '', 'RGB', 8, 0, '#7f7f7f', '' FROM images")
+        facts = "digest, problem, color_space, bits_per_sample, has_alpha, dominant_color, blur_hash, judge"
+        connection.execute(
+            f"INSERT INTO facts ({facts}) SELECT digest, '', 'RGB', 8, 0, '#7f7f7f', '', {JUDGE} FROM images"
+        )
 
 
 def _unfill(data_dir: Path) -> None:
