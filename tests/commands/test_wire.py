@@ -41,6 +41,7 @@ def normalised(text: str, address: str) -> str:
         (r"^ *\d+\.\d", "     0.0"),
         (r"(?<=: )[A-Z][a-z]{2}, [^\n]*GMT", "DATE"),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
+        (r"(?<=x-request-id: )[0-9a-f-]{36}", "ID"),
         (r"(seconds|nanos): \d+  \(.*\)", r"\1: NUMBER"),
         (r"(?<=[ (])(2a|32|52|00 00 00 00) [0-9a-f]{2}(?= …|  \()", r"\1 NN"),
         (r"(HEADERS|REQUEST|RESPONSE)( +)\d+ bytes", r"\1\2N bytes"),

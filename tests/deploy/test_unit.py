@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -30,17 +32,22 @@ def test_its_exposure_is_below_2() -> None:
     assert rated.returncode == 0, rated.stdout
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path is short enough for the sockets in it."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take rights away like systemd")
-def test_the_server_works_under_it(
-    tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_server_works_under_it(photograph: bytes, monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
     """With its sandbox for decoders, the parts of which it would otherwise say are missing."""
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (short / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(short / "tmp"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, sys.path)]))
     program = (sys.executable, "-m", "conexiones", "serve")
-    command = ("-m", "tests.deploy.confined", str(UNIT), str(tmp_path), *program)
-    server = Server(tmp_path / "data", {}, command)
+    command = ("-m", "tests.deploy.confined", str(UNIT), str(short), *program)
+    server = Server(short / "data", {}, command)
     server.start()
     try:
         with Client(server.address) as client:
@@ -51,4 +58,4 @@ def test_the_server_works_under_it(
     finally:
         assert server.stop() == 0
     assert "sandbox" not in server.log
-    assert not list(tmp_path.glob("tmp/*")), "and what it made is removed"
+    assert not list(short.glob("tmp/*")), "and what it made is removed"

@@ -63,9 +63,10 @@ class Relay:
         try:
             host, _, port = self._target.rpartition(":")
             inward, outward = await asyncio.open_connection(host, int(port))
-            begin = await reader.readexactly(4)
+            # As much as the preface of HTTP/2 has: what comes in less, Envoy takes for HTTP/1.
+            begin = await reader.readexactly(24)
             outward.write(begin)
-            if begin == b"GET ":
+            if begin.startswith(b"GET "):
                 head = await reader.readuntil(b"\r\n\r\n")
                 outward.write(head)
                 self.gets.append((begin + head).decode().split("\r\n")[:-2])

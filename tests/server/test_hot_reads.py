@@ -2,6 +2,7 @@
 those who may see them, and never after their deletion was acknowledged."""
 
 import http.client
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,8 +36,10 @@ def asking(server: Server) -> Iterator[Ask]:
             answer = connection.getresponse()
             body = answer.read()
             found = {name.lower(): value for name, value in answer.getheaders()}
-            for changing in ("date", "x-envoy-upstream-service-time"):
+            for changing in ("date", "x-envoy-upstream-service-time", "x-request-id"):
                 found.pop(changing, None)
+            if answer.status >= 400:  # the id of each request is in its error
+                body = re.sub(rb'"requestId": ?"[^"]*"', b"", body)
             return answer.status, found, body
 
         yield ask

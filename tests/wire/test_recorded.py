@@ -175,7 +175,7 @@ def test_an_error_over_http_1(shared: Server, protocol: str) -> None:
             )
         assert refused.value.code == 3
         assert "name" in refused.value.message
-        assert len(refused.value.details) == 3
+        assert len(refused.value.details) == 4
 
     events = record_http1(shared.address, call)
     assert "INVALID_ARGUMENT" in repr(events) or "invalid_argument" in repr(events)

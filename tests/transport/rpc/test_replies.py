@@ -19,8 +19,12 @@ TAIL = [("x-tail", "c"), ("x-tail", "d"), ("x-two-bin", b"\3\4\5")]
 
 
 def extra(metadata: object) -> list[tuple[str, object]]:
-    """Ours of what grpcio gives."""
-    return [(key, value) for key, value in metadata if key.startswith("x-")]  # type: ignore[attr-defined]
+    """What the handler adds, of what grpcio gives."""
+    return [
+        (key, value)
+        for key, value in metadata  # type: ignore[attr-defined]
+        if key.startswith("x-") and key != "x-request-id"
+    ]
 
 
 def user(name: str) -> GetUserRequest:
