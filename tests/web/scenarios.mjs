@@ -268,7 +268,7 @@ export async function trying({ given, open }) {
   const panel = page.locator("dialog.try[open]");
   await panel.waitFor();
   await panel.locator('[data-health="SERVING"]').waitFor();
-  await panel.getByText(given.version, { exact: true }).waitFor();
+  await panel.getByText(new RegExp(`^${given.version.replaceAll(".", "\\.")}( · |$)`)).waitFor();
   const calls = [];
   page.on("request", (request) => calls.push([new URL(request.url()).pathname, request.headers()["content-type"]]));
   const send = async (code) => {
