@@ -51,6 +51,7 @@ conformance: setup ## run suites that others wrote (Connect, gRPC interop, h2spe
 
 foreign: setup ## run clients in Go, Java, Rust and other languages that are installed; ARGS="go grpclib" runs some
 	@$(RUN) -m tests.foreign $(ARGS)
+	@$(if $(ARGS),:,CONEXIONES_FOREIGN=1 $(RUN) -m pytest -q tests/docs/test_codegen.py)
 
 dist: setup ## build the wheel, the sdist and Node's package into dist/, with bills of materials, and try them
 	@test -x build/release/bin/cyclonedx-py || $(RUN) -m venv build/release

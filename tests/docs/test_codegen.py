@@ -1,4 +1,7 @@
-"""docs/codegen.md: every command that it shows is run, in order, and what comes of it calls a server."""
+"""docs/codegen.md: every command that it shows is run, in order, and what comes of it calls a server.
+
+The commands are run by `make foreign`.
+"""
 
 import json
 import os
@@ -58,6 +61,7 @@ def sections() -> list[Section]:
     return found
 
 
+@pytest.mark.skipif("CONEXIONES_FOREIGN" not in os.environ, reason="a part of make foreign")
 @pytest.mark.parametrize("section", sections(), ids=lambda section: section.title)
 def test_the_commands(start: Callable[..., Server], section: Section, tmp_path: Path) -> None:
     if any("npm " in text for _, text in section.blocks):

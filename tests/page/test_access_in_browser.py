@@ -171,7 +171,7 @@ def test_what_a_page_says_of_quotas_and_rates(
 def test_an_upload_goes_on_after_its_token_was_revoked(
     browser: Browser, guarded: Guarded, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 100 * MB)
+    file = large(tmp_path / "film.jpg", photograph, 50 * MB)
     made = guarded.token("READ", "WRITE")
     found = browser.play(
         "revoked",
@@ -195,7 +195,7 @@ def test_an_upload_goes_on_after_its_token_was_revoked(
 def test_nobody_sees_what_another_person_was_uploading(
     browser: Browser, guarded: Guarded, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 60 * MB)
+    file = large(tmp_path / "film.jpg", photograph, 40 * MB)
     picture = tmp_path / "picture.jpg"
     picture.write_bytes(landscape(8))
     browser.play(

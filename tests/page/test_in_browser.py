@@ -1,6 +1,6 @@
 """The page in a real browser, against a real server.
 
-CONEXIONES_FILM_BYTES sets the size of the file during whose upload the server is killed (100 MB).
+CONEXIONES_FILM_BYTES sets the size of the file during whose upload the server is killed (50 MB).
 `make faults` takes 300 MB.
 """
 
@@ -32,7 +32,7 @@ from tests.support.node import built
 from tests.support.paths import ROOT
 
 MB = 10**6
-FILM = int(os.environ.get("CONEXIONES_FILM_BYTES", str(100 * MB)))
+FILM = int(os.environ.get("CONEXIONES_FILM_BYTES", str(50 * MB)))
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_an_upload_goes_on_when_the_server_is_killed_in_the_middle(
 def test_an_upload_goes_on_when_the_page_is_loaded_again(
     browser: Browser, server: Server, tmp_path: Path, photograph: bytes, pictures: Callable[[int], list[str]]
 ) -> None:
-    size = 60 * MB
+    size = 40 * MB
     file = large(tmp_path / "film.jpg", photograph, size)
     sent = browser.play("reload", server, file=str(file), other=pictures(1)[0], shot="light")
     [image] = images(server)
@@ -129,7 +129,7 @@ def test_an_upload_goes_on_when_the_page_is_loaded_again(
 def test_a_dropped_file_goes_on_without_being_chosen_again(
     browser: Browser, server: Server, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 60 * MB)
+    file = large(tmp_path / "film.jpg", photograph, 40 * MB)
     browser.play("handle", server, file=str(file))
     [image] = images(server)
     assert digest(server, image.id) == of_file(file)
@@ -138,7 +138,7 @@ def test_a_dropped_file_goes_on_without_being_chosen_again(
 def test_an_upload_pauses_goes_on_and_is_cancelled(
     browser: Browser, server: Server, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 60 * MB)
+    file = large(tmp_path / "film.jpg", photograph, 40 * MB)
     browser.play("pausing", server, file=str(file))
     assert images(server) == []
 

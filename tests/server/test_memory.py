@@ -114,7 +114,6 @@ async def small(start) -> Target:
         "900 downloads that are never read",
         "900 downloads over /images/ that are never read",
         "900 streams of events",
-        "64 uploads of 8 MiB at once",
         "12 messages of 63 MB at once",
     ],
 )
