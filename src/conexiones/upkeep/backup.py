@@ -19,6 +19,7 @@ from pathlib import Path
 from conexiones import __version__
 from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile, Contents, remove_contents
+from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.errors import BlobCorrupt
 from conexiones.upkeep.data_folder import catalog_of
 from conexiones.upkeep.problem import Problem
@@ -92,7 +93,7 @@ class _Run:
             if problems := file.problems():
                 says = f"The catalog is damaged, and is not backed up: {problems[0]}."
                 raise Problem(f"{says} conexiones verify says more.")
-            self._thin_out(copy, keep)
+            self._thin_out(file, keep)
             _, _, total = file.totals()
             for content in file.contents():
                 self._progress("images", self._done, total)
@@ -108,10 +109,13 @@ class _Run:
         self._copied.removed = self._repository.prune(keep)
         return self._copied
 
-    def _thin_out(self, copy: Path, keep: int) -> None:
-        needed = digests_of(copy)
-        for backup in self._repository.backups()[1 - keep :] if keep > 1 else ():  # that stay beside this one
-            needed |= digests_of(backup.catalog)
+    def _thin_out(self, file: CatalogFile, keep: int) -> None:
+        staying = self._repository.backups()[1 - keep :] if keep > 1 else []  # beside this one
+        try:
+            needed = digests_of(staying)
+        except UNREADABLE:
+            return  # a damaged catalog of an old backup keeps no new one from being made
+        needed.update(one.digest for one in file.contents())
         self._repository.packs.thin_out(needed)
 
     def _take(self, content: Contents, total: int, *, read_all: bool) -> None:
