@@ -110,3 +110,17 @@ async def test_a_digest_that_is_none_is_no_path(tmp_path: Path) -> None:
             assert (result.exit_code, "cannot be read" in result.output) == (2, True), result.output
         assert not (tmp_path / "new/catalog.sqlite3").exists()
     backed_up(root, dest)
+
+
+async def test_a_data_folder_and_a_folder_of_backups_are_apart(tmp_path: Path) -> None:
+    root, dest = tmp_path / "data", tmp_path / "backups"
+    await filled(root)
+    backed_up(root, dest)
+    (tmp_path / "link").symlink_to(dest)
+    for folder in (dest / "new", dest / "unfinished/new", tmp_path / "link/new", tmp_path):
+        result = run("restore", dest, "--data-dir", folder)
+        assert (result.exit_code, "within each other" in result.output) == (2, True), folder
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for arguments in (("backup", tmp_path / "loop", "--data-dir", root), ("restore", tmp_path / "loop")):
+        result = run(*arguments, *(() if "--data-dir" in arguments else ("--data-dir", tmp_path / "new")))
+        assert (result.exit_code, result.output.count("\n")) == (2, 1), result.output

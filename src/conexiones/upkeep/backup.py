@@ -21,7 +21,7 @@ from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile, Contents, remove_contents
 from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.errors import BlobCorrupt
-from conexiones.upkeep.data_folder import catalog_of
+from conexiones.upkeep.data_folder import catalog_of, check_apart
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Backup, Manifest, Repository, digests_of, sha256_of
 from conexiones.upkeep.steps import Progress, silent
@@ -57,9 +57,7 @@ def back_up(
     Raises Problem, OSError and sqlite3.Error. Then there is no new backup, and the older ones are as they
     were.
     """
-    source, there = data_dir.resolve(), dest.resolve()
-    if source == there or source in there.parents or there in source.parents:
-        raise Problem(f"{dest} and the data folder cannot be within each other: give another folder.")
+    check_apart(dest, data_dir)
     catalog = catalog_of(data_dir)
     try:
         blobs = BlobsBeside(data_dir)

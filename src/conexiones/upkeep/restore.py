@@ -22,7 +22,7 @@ from conexiones.adapters.blobs.local.store import SMALL
 from conexiones.adapters.catalog.sqlite.catalog_file import Contents, prepare_restored
 from conexiones.adapters.system.disk import sync_folder, write_durably
 from conexiones.errors import BlobCorrupt
-from conexiones.upkeep.data_folder import CATALOG
+from conexiones.upkeep.data_folder import CATALOG, check_apart
 from conexiones.upkeep.packs import write_whole
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Backup, Repository, catalog_of_backup, sha256_of
@@ -47,6 +47,7 @@ class Restored:
 def restore(dest: Path, data_dir: Path, *, name: str | None = None, progress: Progress = silent) -> Restored:
     """Makes `data_dir` of the newest backup in the folder `dest`, or of that with the name. Raises Problem,
     OSError and sqlite3.Error; then there is no data folder yet."""
+    check_apart(dest, data_dir)
     with Repository(dest) as repository:
         backup = repository.chosen(name)
         if backup.catalog.stat().st_size != backup.manifest.catalog_bytes or (
@@ -97,11 +98,15 @@ def _begin(data_dir: Path, repository: Repository, backup: Backup) -> int:
     except OSError:
         os.close(lock)
         raise Problem(f"{data_dir} is in use by a server, or by another restore.") from None
-    new = data_dir / f"{RESTORING}.new"
-    write_durably(new, json.dumps(said).encode())
-    new.replace(mark)
-    for folder in (data_dir, data_dir.absolute().parent):
-        sync_folder(folder)
+    try:
+        new = data_dir / f"{RESTORING}.new"
+        write_durably(new, json.dumps(said).encode())
+        new.replace(mark)
+        for folder in (data_dir, data_dir.absolute().parent):
+            sync_folder(folder)
+    except BaseException:
+        os.close(lock)
+        raise
     return lock
 
 
