@@ -1,6 +1,8 @@
 """Everything is read again and again in the background; damage is said once."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -134,6 +136,18 @@ async def test_a_row_that_says_another_size_is_damage(tmp_path: Path) -> None:
 
         wrong = replace(found, size=found.size + 1)
         assert await verifying.is_whole(wrong, folder.catalog, folder.store.blobs, read) is False
+
+
+async def test_an_image_of_which_row_and_bytes_are_damaged_ends_no_round(tmp_path: Path) -> None:
+    data = await filled(tmp_path)
+    async with opened(tmp_path) as folder, Scrubbing(folder) as scrubbing:
+        damage(blob(tmp_path, data["3"]))
+        await scrubbing.round()
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as catalog, catalog:
+        catalog.execute("UPDATE images SET width = 9 WHERE id = '3'")
+    async with opened(tmp_path) as folder, Scrubbing(folder) as scrubbing:
+        state = await scrubbing.round()
+        assert state.damaged.keys() == {"3"}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"crc": 1}', "\0"])

@@ -6,7 +6,7 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.cli import main
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord, UploadRecord
+from conexiones.upkeep.repository import sha256_of
 
 MIB = 1 << 20
 SMALL = 3000
@@ -176,6 +177,22 @@ def files(root: Path) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.stat().st_size:
             yield path
+
+
+@contextmanager
+def changed(backup: Path, **fields: object) -> Iterator[sqlite3.Connection]:
+    """The catalog of a backup, to be changed. Its manifest then agrees to it, with these fields, too, and
+    without those that are None, as whoever can write to the folder may have it."""
+    catalog, manifest = backup / "catalog.sqlite3", backup / "manifest.json"
+    with closing(sqlite3.connect(catalog)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        yield connection
+        connection.commit()
+    said = json.loads(manifest.read_text())
+    said |= {"catalog_sha256": sha256_of(catalog), "catalog_bytes": catalog.stat().st_size, **fields}
+    said = {name: value for name, value in said.items() if name != "sha256" and value is not None}
+    said["sha256"] = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    manifest.write_text(json.dumps(said))
 
 
 def blob(root: Path, data: bytes) -> Path:

@@ -87,7 +87,11 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
         click.echo(
             f"{copied.backup.name}  {manifest.images} images, {bytes_(manifest.bytes)};"
             f" new: {copied.new_contents}, {bytes_(copied.new_bytes)}"
-            + (f"; written anew, as they were damaged in {dest}: {copied.mended}" if copied.mended else "")
+            + (
+                f"; written anew, as they were damaged in {plain(dest)}: {copied.mended}"
+                if copied.mended
+                else ""
+            )
             + (f"; deleted meanwhile: {copied.deleted}" if copied.deleted else "")
             + (f"; removed: {', '.join(copied.removed)}" if copied.removed else "")
         )
@@ -137,7 +141,7 @@ def restore(*, dest: str, data_dir: str | None, name: str | None, listed: bool, 
     else:
         ended = restored.ended_uploads
         click.echo(
-            f"{folder} is as at {restored.backup.manifest.time}: {restored.images} images"
+            f"{plain(str(folder))} is as at {plain(restored.backup.manifest.time)}: {restored.images} images"
             + (f"; uploads that were under way, and are expired: {ended}" if ended else "")
         )
     sys.exit(1 if restored.missing else 0)
@@ -150,7 +154,7 @@ def _list(dest: Path, *, as_json: bool) -> None:
         for name in repository.names():
             found = repository.backup(name)
             if found is None:
-                click.echo(f"{name}  its manifest is damaged", err=as_json)
+                click.echo(f"{name}  its manifest is damaged, or its catalog is missing", err=as_json)
             elif as_json:
                 line(backup=name, time=found.manifest.time, images=found.manifest.images)
             else:
@@ -251,5 +255,5 @@ def _done(work: Callable[[], T], interrupted: str, where: str = "") -> T:
 
 
 def _fail(sentence: str) -> NoReturn:
-    click.echo(f"conexiones: {sentence}", err=True)
+    click.echo(f"conexiones: {plain(sentence)}", err=True)
     sys.exit(COULD_NOT)

@@ -180,11 +180,17 @@ class Describing:
             self._at, at = at, event.sequence
             if event.kind != "STORED":
                 continue
-            image = await self._catalog.get_image(event.image_id)
+            image = await self._image(event.image_id)
             if image and not await self._up_to_date(image):
                 await self._take(image)
         self._at = at
         return at
+
+    async def _image(self, image_id: str) -> ImageRecord | None:
+        """None, too, if what the catalog has of it is damaged: whoever asks for the image is told that."""
+        with suppress(BlobCorrupt):
+            return await self._catalog.get_image(image_id)
+        return None
 
     async def _take(self, image: ImageRecord, *, earlier: bool = False) -> None:
         """Describes an image, or leaves it for later if that is large work. `earlier` says that an earlier
@@ -213,7 +219,7 @@ class Describing:
                     self._large_done.set()
                     await self._large_came.wait()
             image_id, earlier = self._large_left.popleft()
-            image = await self._catalog.get_image(image_id)
+            image = await self._image(image_id)
             if image is None:
                 continue
             begin = loop.time()

@@ -184,6 +184,12 @@ class Scrub:
 
     async def _finish(self) -> None:
         state = self._state
-        left = {id: digest for id, digest in state.damaged.items() if await self._catalog.get_image(id)}
+        left = {id: digest for id, digest in state.damaged.items() if await self._is_there(id)}
         self._state = ScrubState(finished=replace(state.current, finish_time=now()), damaged=left)
         await self._log.save(self._state)
+
+    async def _is_there(self, image_id: str) -> bool:
+        try:
+            return await self._catalog.get_image(image_id) is not None
+        except BlobCorrupt:
+            return True  # what the catalog has of it is damaged, too

@@ -19,8 +19,9 @@ from pathlib import Path
 from conexiones import __version__
 from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile, Contents, remove_contents
+from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.errors import BlobCorrupt
-from conexiones.upkeep.data_folder import catalog_of
+from conexiones.upkeep.data_folder import catalog_of, check_apart
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Backup, Manifest, Repository, digests_of, sha256_of
 from conexiones.upkeep.steps import Progress, silent
@@ -56,9 +57,7 @@ def back_up(
     Raises Problem, OSError and sqlite3.Error. Then there is no new backup, and the older ones are as they
     were.
     """
-    source, there = data_dir.resolve(), dest.resolve()
-    if source == there or source in there.parents or there in source.parents:
-        raise Problem(f"{dest} and the data folder cannot be within each other: give another folder.")
+    check_apart(dest, data_dir)
     catalog = catalog_of(data_dir)
     try:
         blobs = BlobsBeside(data_dir)
@@ -92,7 +91,7 @@ class _Run:
             if problems := file.problems():
                 says = f"The catalog is damaged, and is not backed up: {problems[0]}."
                 raise Problem(f"{says} conexiones verify says more.")
-            self._thin_out(copy, keep)
+            self._thin_out(file, keep)
             _, _, total = file.totals()
             for content in file.contents():
                 self._progress("images", self._done, total)
@@ -108,10 +107,13 @@ class _Run:
         self._copied.removed = self._repository.prune(keep)
         return self._copied
 
-    def _thin_out(self, copy: Path, keep: int) -> None:
-        needed = digests_of(copy)
-        for backup in self._repository.backups()[1 - keep :] if keep > 1 else ():  # that stay beside this one
-            needed |= digests_of(backup.catalog)
+    def _thin_out(self, file: CatalogFile, keep: int) -> None:
+        staying = self._repository.backups()[1 - keep :] if keep > 1 else []  # beside this one
+        try:
+            needed = digests_of(staying)
+        except UNREADABLE:
+            return  # a damaged catalog of an old backup keeps no new one from being made
+        needed.update(one.digest for one in file.contents())
         self._repository.packs.thin_out(needed)
 
     def _take(self, content: Contents, total: int, *, read_all: bool) -> None:

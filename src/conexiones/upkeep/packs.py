@@ -9,6 +9,7 @@ backup that is killed leaves an unfinished one, whose whole records the next run
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,9 @@ SMALL_PACKS = 16
 """So many packs of less than a quarter of PACK may be there before they are written anew as one."""
 
 _UNFINISHED = ".unfinished"
+
+_NAME = re.compile("[0-9a-f]{8}")
+"""Files of other names are not ours, and stay."""
 
 
 class Place(NamedTuple):
@@ -50,7 +54,7 @@ class Packs:
 
     def numbers(self) -> list[int]:
         names = (path.name for path in self._folder.iterdir())
-        return sorted(int(name, 16) for name in names if len(name) == 8)
+        return sorted(int(name, 16) for name in names if _NAME.fullmatch(name))
 
     def _add_pack(self, number: int) -> None:
         path = self._path(number)
@@ -61,6 +65,8 @@ class Packs:
     def recover(self) -> None:
         """Keeps what is whole of packs that are unfinished."""
         for path in sorted(self._folder.glob(f"*{_UNFINISHED}")):
+            if not _NAME.fullmatch(path.stem):
+                continue
             with path.open("r+b") as file:
                 file.truncate(_whole(path))
                 os.fsync(file.fileno())

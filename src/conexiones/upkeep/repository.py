@@ -21,17 +21,18 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_origin
 
 from conexiones.adapters.blobs.local.beside import read_file
 from conexiones.adapters.blobs.local.store import SMALL
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
 from conexiones.adapters.system.disk import sync_folder, write_durably
+from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.errors import BlobCorrupt
 from conexiones.upkeep.packs import Packs, drop_cached, write_whole
 from conexiones.upkeep.problem import Problem
@@ -111,11 +112,15 @@ class Repository:
             new = root / f"{MARK}.new"
             write_durably(new, json.dumps({"format": FORMAT, "identity": f"{identity:08x}"}).encode())
             new.replace(root / MARK)
-        fan = (self._blobs / f"{number:02x}" for number in range(256))
-        for folder in (self._blobs, root / "packs", root / "backups", self.unfinished, *fan):
+        for folder in (self._blobs, root / "packs", root / "backups", self.unfinished, *self._fan()):
+            if folder.is_symlink():  # what is removed in it would be somebody else's
+                raise Problem(f"{folder} is a symbolic link, and has to be a folder.")
             folder.mkdir(mode=0o700, exist_ok=True)
         for folder in (self._blobs, root, root.absolute().parent):
             sync_folder(folder)
+
+    def _fan(self) -> Iterator[Path]:
+        return (self._blobs / f"{number:02x}" for number in range(256))
 
     def close(self) -> None:
         self.packs.close()
@@ -128,7 +133,8 @@ class Repository:
         self.close()
 
     def backups(self) -> list[Backup]:
-        """All complete ones, the oldest first, without those whose manifest was damaged since."""
+        """All complete ones, the oldest first, without those whose manifest was damaged since, or whose
+        catalog is gone."""
         return [found for name in self.names() if (found := self.backup(name)) is not None]
 
     def names(self) -> list[str]:
@@ -147,16 +153,17 @@ class Repository:
         backup = self.backup(name or names[-1])
         if backup is None:
             raise Problem(
-                f"The manifest of {name or names[-1]} is damaged: choose another one with --backup."
+                f"The manifest of {name or names[-1]} is damaged, or its catalog is missing:"
+                " choose another one with --backup."
             )
         return backup
 
     def backup(self, name: str) -> Backup | None:
-        """The backup of that name; None if its manifest is damaged. Raises Problem if a newer program made
-        it."""
+        """The backup of that name; None if its manifest is damaged or its catalog is missing. Raises Problem
+        if a newer program made it."""
         folder = self.root / "backups" / name
         manifest = _read_manifest(folder / _MANIFEST)
-        return Backup(name, folder, manifest) if manifest else None
+        return Backup(name, folder, manifest) if manifest and (folder / CATALOG).is_file() else None
 
     def has(self, digest: bytes, size: int) -> bool:
         if self.packs.has(digest):
@@ -215,7 +222,10 @@ class Repository:
         """Where the catalog of a new backup goes. What an earlier run left there is removed."""
         self.packs.finish()
         for left in self.unfinished.iterdir():
-            left.unlink()
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
         return self.unfinished / CATALOG
 
     def complete(self, begun: datetime, manifest: Manifest) -> Backup:
@@ -236,7 +246,7 @@ class Repository:
 
     def prune(self, keep: int) -> list[str]:
         """Removes all backups but the newest `keep`, and the images that none of the rest needs. Gives the
-        names of those that were removed."""
+        names of those that were removed. No image is removed while there is a catalog that cannot be read."""
         backups = self.backups()
         old = backups[:-keep]
         for backup in old:
@@ -246,12 +256,10 @@ class Repository:
         sync_folder(self.root / "backups")
         for away in self.root.glob("removed-*"):
             shutil.rmtree(away)
-        needed: set[bytes] = set()
-        for backup in backups[-keep:]:
-            needed |= digests_of(backup.catalog)
-        self.packs.prune(needed)
-        for folder in sorted(self._blobs.iterdir()):
-            for path in folder.iterdir():
+        with suppress(*UNREADABLE):
+            needed = digests_of(backups[-keep:])
+            self.packs.prune(needed)
+            for path in (path for folder in self._fan() for path in folder.iterdir()):
                 if _CONTENT.fullmatch(path.name) and bytes.fromhex(path.name) not in needed:
                     path.unlink()
         return [backup.name for backup in old]
@@ -267,13 +275,22 @@ def _order(name: str) -> tuple[str, int]:
     return time, int(number or 1)
 
 
-def digests_of(catalog: Path) -> set[bytes]:
-    """The contents to which the catalog of a backup refers."""
-    file = CatalogFile(catalog, alone=True)
+def catalog_of_backup(path: Path) -> CatalogFile:
+    """The catalog of a backup, for reading. Raises Problem if a newer program wrote it."""
     try:
-        return {one.digest for one in file.contents()}
-    finally:
-        file.close()
+        return CatalogFile(path, alone=True)
+    except ValueError as error:
+        raise Problem(str(error)) from None
+
+
+def digests_of(backups: Iterable[Backup]) -> set[bytes]:
+    """The contents to which the catalogs of backups refer. Raises Problem, sqlite3.Error and
+    UnicodeDecodeError."""
+    found: set[bytes] = set()
+    for backup in backups:
+        with closing(catalog_of_backup(backup.catalog)) as file:
+            found.update(one.digest for one in file.contents())
+    return found
 
 
 def sha256_of(path: Path) -> str:
@@ -295,11 +312,15 @@ def _read_manifest(path: Path) -> Manifest | None:
         if hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest() != said:
             raise ValueError
         number = found.pop("format")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None
     if number != FORMAT:
         raise Problem(f"{path} has format {number}, and this program knows {FORMAT}: use the newer program.")
-    return Manifest(**found)
+    # A later version of the program may say more.
+    types: dict[str, Any] = {each.name: get_origin(each.type) or each.type for each in fields(Manifest)}
+    values = {name: found.get(name) for name in types}
+    right = all(isinstance(values[name], kind) for name, kind in types.items())
+    return Manifest(**values) if right else None
 
 
 def _identity(path: Path) -> str:
@@ -307,7 +328,7 @@ def _identity(path: Path) -> str:
         found = json.loads(path.read_bytes())
         if found["format"] == FORMAT:
             return str(found["identity"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Problem(f"{path} is damaged.") from None
     raise Problem(f"{path} has format {found['format']}: use the newer program that wrote it.")
 

@@ -1,4 +1,4 @@
-"""Makes a data folder of a backup.
+"""Makes a data folder of a backup, also of one by an earlier version: the server migrates it when it starts.
 
 The folder has to be new or empty. While it is being made it has `restoring.json`, which says from which
 backup, and no catalog, without which no server starts over it. The catalog gets its name last. A run that was
@@ -19,13 +19,13 @@ from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.identity import write_identity
 from conexiones.adapters.blobs.local.segment_records import HEAD, head_of
 from conexiones.adapters.blobs.local.store import SMALL
-from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile, Contents, prepare_restored
+from conexiones.adapters.catalog.sqlite.catalog_file import Contents, prepare_restored
 from conexiones.adapters.system.disk import sync_folder, write_durably
 from conexiones.errors import BlobCorrupt
-from conexiones.upkeep.data_folder import CATALOG
+from conexiones.upkeep.data_folder import CATALOG, check_apart
 from conexiones.upkeep.packs import write_whole
 from conexiones.upkeep.problem import Problem
-from conexiones.upkeep.repository import Backup, Repository, sha256_of
+from conexiones.upkeep.repository import Backup, Repository, catalog_of_backup, sha256_of
 from conexiones.upkeep.steps import Progress, silent
 
 RESTORING = "restoring.json"
@@ -47,6 +47,7 @@ class Restored:
 def restore(dest: Path, data_dir: Path, *, name: str | None = None, progress: Progress = silent) -> Restored:
     """Makes `data_dir` of the newest backup in the folder `dest`, or of that with the name. Raises Problem,
     OSError and sqlite3.Error; then there is no data folder yet."""
+    check_apart(dest, data_dir)
     with Repository(dest) as repository:
         backup = repository.chosen(name)
         if backup.catalog.stat().st_size != backup.manifest.catalog_bytes or (
@@ -56,10 +57,7 @@ def restore(dest: Path, data_dir: Path, *, name: str | None = None, progress: Pr
         lock = _begin(data_dir, repository, backup)
         try:
             restored = Restored(backup=backup, missing=[])
-            try:
-                catalog = CatalogFile(backup.catalog, alone=True)
-            except ValueError as error:
-                raise Problem(str(error)) from None
+            catalog = catalog_of_backup(backup.catalog)
             try:
                 restored.images, _, total = catalog.totals()
                 target = _Target(data_dir)
@@ -100,11 +98,15 @@ def _begin(data_dir: Path, repository: Repository, backup: Backup) -> int:
     except OSError:
         os.close(lock)
         raise Problem(f"{data_dir} is in use by a server, or by another restore.") from None
-    new = data_dir / f"{RESTORING}.new"
-    write_durably(new, json.dumps(said).encode())
-    new.replace(mark)
-    for folder in (data_dir, data_dir.absolute().parent):
-        sync_folder(folder)
+    try:
+        new = data_dir / f"{RESTORING}.new"
+        write_durably(new, json.dumps(said).encode())
+        new.replace(mark)
+        for folder in (data_dir, data_dir.absolute().parent):
+            sync_folder(folder)
+    except BaseException:
+        os.close(lock)
+        raise
     return lock
 
 

@@ -20,7 +20,7 @@ from conexiones.ports.records import ImageRecord
 from conexiones.upkeep.data_folder import CATALOG
 from conexiones.upkeep.findings import Finding, Report
 from conexiones.upkeep.problem import Problem
-from conexiones.upkeep.repository import Manifest, Repository, sha256_of
+from conexiones.upkeep.repository import Manifest, Repository, catalog_of_backup, sha256_of
 from conexiones.upkeep.steps import Progress, silent
 from conexiones.upkeep.verify_files import check_small_files, check_uploads
 from conexiones.upkeep.verify_stored import check_large_blobs, check_segments, lost_record
@@ -160,7 +160,7 @@ class _Verification:
             before = images[-1][0].id
             for image, intact in images:
                 if not intact:
-                    says = "Its row is not what was written: restore a backup, or delete the image."
+                    says = "Its row is not what was written: restore a backup, or send the image again."
                     self._report(Finding("damaged", f"image {image.id}", f"{CATALOG}: {says}"))
                     continue
                 if image.digest in seen:
@@ -257,7 +257,7 @@ def verify_backup(
             what = str(backup.catalog.relative_to(repository.root))
             found(Finding("damaged", what, "It is not what was written: restore another backup."))
             return verified
-        catalog = CatalogFile(backup.catalog, alone=True)
+        catalog = catalog_of_backup(backup.catalog)
         try:
             verified.images, _, total = catalog.totals()
             for content in catalog.contents():

@@ -233,5 +233,11 @@ def _lines(data: bytearray) -> list[bytes] | None:
 
 
 def _headers(lines: list[bytes]) -> list[Header]:
-    pairs = (line.decode(errors="replace").partition(":") for line in lines)
+    whole: list[str] = []
+    for text in (line.decode(errors="replace") for line in lines):
+        if text[:1] in {" ", "\t"} and whole:
+            whole[-1] += text  # it goes on with the value before, as was allowed once
+        else:
+            whole.append(text)
+    pairs = (text.partition(":") for text in whole)
     return [noted(name.strip(), value.strip()) for name, _, value in pairs]

@@ -161,6 +161,20 @@ def test_who_asks_nothing_keeps_nobody_out(watched: Server) -> None:
         assert ask(watched.admin_address, "/livez").status == 200
 
 
+@pytest.mark.parametrize("path", ["/livez", "/metrics"])
+def test_who_stays_after_an_answer_keeps_nobody_out(watched: Server, path: str) -> None:
+    host, _, port = watched.admin_address.rpartition(":")
+    request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+    with ExitStack() as stack:
+        for _ in range(plain_http.MOST + 5):
+            client = stack.enter_context(
+                closing(socket.create_connection((host, int(port)), timeout=DEADLINE))
+            )
+            client.sendall(request)
+            assert client.recv(12) == b"HTTP/1.1 200"
+        assert ask(watched.admin_address, "/livez").status == 200
+
+
 async def test_while_the_server_drains_it_is_alive_and_not_ready(
     start: Callable[..., Server], photograph: bytes
 ) -> None:

@@ -167,7 +167,9 @@ def _exporter(how: Push) -> "MetricExporter":
         return OverGrpc()
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as OverHttp
 
-    return OverHttp()
+    from conexiones.adapters.telemetry.brief_answers import session
+
+    return OverHttp(session=session())
 
 
 def _data(figures: _Figures, resource: Mapping[str, str], began: int) -> "MetricsData":

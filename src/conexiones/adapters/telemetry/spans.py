@@ -206,4 +206,6 @@ def _exporter(push: resource.Push) -> SpanExporter:
         return OverGrpc()
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHttp
 
-    return OverHttp()
+    from conexiones.adapters.telemetry.brief_answers import session
+
+    return OverHttp(session=session())

@@ -48,7 +48,7 @@ class AdminListener:
         self._hosts = _hosts(listening.place, settings)
         self._line: Control | None = None
         self._draining = False
-        self._one = asyncio.Lock()  # those who scrape take turns: figures take the application a millisecond
+        self._figures: asyncio.Task[Reply] | None = None
         self._paths: dict[str, Callable[[], Awaitable[Reply]]] = {
             "/metrics": self._metrics,
             "/livez": self._live,
@@ -65,6 +65,8 @@ class AdminListener:
         self._draining = True
 
     async def close(self) -> None:
+        if self._figures:
+            self._figures.cancel()
         await self._http.close()
         self._listening.close()
 
@@ -109,13 +111,23 @@ class AdminListener:
         return _said(200, "ok") if reason == "" else _said(503, f"not ok: {reason or 'see the log'}")
 
     async def _metrics(self) -> Reply:
+        """Whoever asks while figures are read gets the same ones: however many ask, the application is asked
+        once at a time."""
         if self._line is None:
             return _said(503, "not ok: the server starts")
-        async with self._one:
-            told, envoy = await asyncio.gather(self._line.ask("figures"), self._of_envoy())
-            if told is None:
-                return _said(500, "not ok: see the log")
-            return Reply(200, await asyncio.to_thread(_exposition, told) + envoy, EXPOSITION)
+        if self._figures is None or self._figures.done():
+            self._figures = asyncio.create_task(self._read(self._line))
+        return await asyncio.shield(self._figures)
+
+    async def _read(self, line: Control) -> Reply:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                told, envoy = await asyncio.gather(line.ask("figures"), self._of_envoy())
+        except TimeoutError:
+            return _said(503, f"not ok: {_SILENT}")
+        if told is None:
+            return _said(500, "not ok: see the log")
+        return Reply(200, await asyncio.to_thread(_exposition, told) + envoy, EXPOSITION)
 
     async def _of_envoy(self) -> bytes:
         """Envoy's own figures; none if it does not answer."""

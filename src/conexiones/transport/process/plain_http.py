@@ -20,7 +20,8 @@ REQUEST_SECONDS, REPLY_SECONDS = 5.0, 30.0
 """Time for a request to come, and for its reply to be read."""
 
 MOST = 64
-"""Connections at a time. For another one, that is closed which has asked nothing for longest."""
+"""Connections at a time. For another one, that is closed which has asked nothing for longest, or was answered
+first: so nobody keeps others out by leaving connections open."""
 
 _LEFT_BYTES, _LEFT_SECONDS = 1 << 20, 1.0
 """What is still read of a client that goes on sending: if it were not, the client might not see its reply."""
@@ -54,7 +55,7 @@ class PlainHttp:
 
     def __init__(self, answer: Callable[[Request], Awaitable[Reply]]) -> None:
         self._answer = answer
-        self._waiting: dict[asyncio.StreamWriter, None] = {}  # those that have asked nothing yet
+        self._waiting: dict[asyncio.StreamWriter, None] = {}  # those for whom no answer is made
         self._connections = 0
         self._server: asyncio.Server | None = None
 
@@ -100,6 +101,7 @@ class PlainHttp:
             reply = Reply(400, b"This is no request of HTTP/1.1.\n")
         else:
             reply = await self._answer(request)
+        self._waiting[writer] = None
         async with asyncio.timeout(REPLY_SECONDS):
             writer.write(_written(reply, head=request is not None and request.verb == "HEAD"))
             await writer.drain()

@@ -27,6 +27,8 @@ from conexiones.ports.records import ImageRecord, UploadRecord
 PAGES = 2048
 """Pages of the file that are copied between two calls of `progress`."""
 
+_DIGEST_BYTES = 32
+
 PROBLEMS = 100
 """The most problems that SQLite names."""
 
@@ -47,7 +49,8 @@ class CatalogFile:
     """A catalog that is open for reading. Used by one thread at a time."""
 
     def __init__(self, path: Path, *, alone: bool = False) -> None:
-        """`alone`: nobody else uses the file, and it is all there is, as of the copy in a backup.
+        """`alone`: nobody else uses the file, and it is all there is, as of the copy in a backup. That may
+        be of an earlier version of the program.
 
         FileNotFoundError if it is not there; ValueError, whose sentence says what to do, if another version
         of the program wrote it.
@@ -55,7 +58,7 @@ class CatalogFile:
         self._connection = _open_alone(path) if alone else open_beside(path)
         try:
             self.schema: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            _check_version(path, self.schema)
+            _check_version(path, self.schema, older=alone)
             self.identity = identity(self._connection)
         except BaseException:
             self.close()
@@ -88,9 +91,13 @@ class CatalogFile:
 
     def contents(self) -> Iterator[Contents]:
         """All contents of all images, in the order in which they came, which is about that of their places on
-        the disk. The iterator holds its snapshot."""
+        the disk. The iterator holds its snapshot. It raises sqlite3.DatabaseError at a row that no server has
+        written: a digest is a part of paths."""
         asked = "SELECT digest, max(size), count(*) FROM images GROUP BY digest ORDER BY min(id)"
-        return (Contents(*row) for row in self._connection.execute(asked))
+        for digest, size, images in self._connection.execute(asked):
+            if not isinstance(digest, bytes) or len(digest) != _DIGEST_BYTES or not isinstance(size, int):
+                raise sqlite3.DatabaseError("an image has a digest or a size that is none")
+            yield Contents(digest, size, images)
 
     def images(self, before: str | None, limit: int) -> list[tuple[ImageRecord, bool]]:
         """The newest images with ids less than `before`, each with whether its row is what was written."""
@@ -185,13 +192,13 @@ def _connect_alone(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_version(path: Path, version: int) -> None:
+def _check_version(path: Path, version: int, *, older: bool) -> None:
     if version > newest():
         raise ValueError(
             f"{path} has schema version {version}, and this program knows {newest()} at most:"
             " use the newer one that wrote it."
         )
-    if version < newest():
+    if version < newest() and not older:
         raise ValueError(
             f"{path} has schema version {version}, and this program {newest()}: start its server once, which"
             " migrates it, or use the program that wrote it."

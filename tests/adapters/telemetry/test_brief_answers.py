@@ -1,0 +1,82 @@
+"""A collector that answers without an end fills no memory, and holds up no push."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from conexiones.adapters.telemetry import metrics_push, spans
+from conexiones.adapters.telemetry.brief_answers import MOST_BYTES, BriefAnswers, session
+from conexiones.adapters.telemetry.resource import Push
+from tests.support.waiting import DEADLINE
+
+
+@pytest.fixture
+def endless() -> Iterator[str]:
+    """The URL of a server whose answers to POST have no end, and to GET MOST_BYTES."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(1 << 16))
+
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(b"x" * MOST_BYTES)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("exporter", "data", "success"),
+    [
+        (spans._exporter, [], SpanExportResult.SUCCESS),
+        (metrics_push._exporter, MetricsData([]), MetricExportResult.SUCCESS),
+    ],
+    ids=["traces", "metrics"],
+)
+def test_its_status_counts(
+    endless: str,
+    monkeypatch: pytest.MonkeyPatch,
+    exporter: Callable[[Push], Any],
+    data: object,
+    success: object,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endless)
+    one = exporter(Push("http/protobuf", endless))
+    try:
+        assert one.export(data) is success
+    finally:
+        one.shutdown()
+
+
+def test_a_short_answer_is_read(endless: str) -> None:
+    with BriefAnswers() as brief:
+        answer = brief.get(endless, timeout=DEADLINE)
+        assert (answer.status_code, answer.content) == (404, b"x" * MOST_BYTES)
+
+
+def test_a_session_with_credentials_of_ones_own_stays() -> None:
+    assert session({"OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": "mine"}) is None
+    assert session({"OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER": "mine"}) is None
+    assert isinstance(session({}), BriefAnswers)
