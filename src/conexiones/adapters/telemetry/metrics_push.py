@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from conexiones.adapters.telemetry.resource import Push, attributes, milliseconds, push
+from conexiones.adapters.telemetry.resource import Push, attributes, milliseconds, push, pushes
 from conexiones.metrics import Distribution, Instrument, Labels, Metrics, Numbers
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ class MetricsPush:
     def __init__(self, metrics: Metrics, how: Push, resource: Mapping[str, str]) -> None:
         self._metrics = metrics
         self._how = how
-        self._pushes = metrics.counters(
-            "conexiones.otlp.pushes", "{push}", "Pushes by OTLP, by outcome.", ("signal", "outcome")
-        )
+        self._pushes = pushes(metrics)
         self._seconds = milliseconds("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS)
         self._fails = False
         self._thread = _Exporting(how, dict(resource))
