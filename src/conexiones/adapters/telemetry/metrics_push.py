@@ -121,8 +121,19 @@ class _Exporting(threading.Thread):
         self._asked.put(None)
 
     def run(self) -> None:
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self._hear)
+        loggers = [logging.getLogger(name) for name in _LOGGERS]
+        for logger in loggers:
+            # Where traces are pushed, the level of their parent keeps them silent.
+            logger.setLevel(logging.WARNING)
+            logger.filters.insert(0, self._hear)  # before a filter of the SDK that drops what comes twice
+        try:
+            self._answer_all()
+        finally:
+            for logger in loggers:
+                logger.removeFilter(self._hear)
+                logger.setLevel(logging.NOTSET)
+
+    def _answer_all(self) -> None:
         while (asked := self._asked.get()) is not None:
             figures, done = asked
             why = self._export(figures)
@@ -144,11 +155,10 @@ class _Exporting(threading.Thread):
         return "" if result is MetricExportResult.SUCCESS else self._said or "it failed"
 
     def _hear(self, record: logging.LogRecord) -> bool:
-        """Keeps from the log what the exporter says in this thread, at each failure. What it says first has
-        the cause."""
-        if record.thread != self.ident:
-            return True
-        self._said = self._said or record.getMessage()
+        """Keeps from the log what exporters say at each failure, that of traces too, which is told as well
+        (spans.py). What that of this thread says first has the cause."""
+        if record.thread == self.ident:
+            self._said = self._said or record.getMessage()
         return False
 
 
