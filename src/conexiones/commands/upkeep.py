@@ -77,6 +77,15 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
                 f" are.",
                 err=True,
             )
+    for id in copied.rows:
+        if as_json:
+            line(damaged_row=id)
+        else:
+            click.echo(
+                f"conexiones: The row of image {plain(id)} is damaged, and is in the backup as it is: restore"
+                " an earlier one, or delete the image.",
+                err=True,
+            )
     if as_json:
         line(
             backup=copied.backup.name,
@@ -87,6 +96,7 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
             deleted_meanwhile=copied.deleted,
             mended=copied.mended,
             damaged=len(copied.damaged),
+            damaged_rows=len(copied.rows),
             removed=copied.removed,
         )
     else:
@@ -97,7 +107,7 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
             + (f"; deleted meanwhile: {copied.deleted}" if copied.deleted else "")
             + (f"; removed: {', '.join(copied.removed)}" if copied.removed else "")
         )
-    sys.exit(1 if copied.damaged else 0)
+    sys.exit(1 if copied.damaged or copied.rows else 0)
 
 
 @click.command("restore", context_settings={"show_default": True})

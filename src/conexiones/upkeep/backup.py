@@ -20,7 +20,7 @@ from conexiones import __version__
 from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile, Contents, remove_contents
 from conexiones.errors import BlobCorrupt
-from conexiones.upkeep.data_folder import catalog_of
+from conexiones.upkeep.data_folder import catalog_of, damaged_rows
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Backup, Manifest, Repository, digests_of, sha256_of
 from conexiones.upkeep.steps import Progress, silent
@@ -36,13 +36,15 @@ WAIT_SECONDS = 0.05
 @dataclass(slots=True, kw_only=True)
 class Copied:
     """What a run has done. `damaged` are contents that are damaged in the data folder and in no backup, with
-    the file that should have them; `kept` are damaged, too, but an earlier backup has them."""
+    the file that should have them. `rows` are the ids of images whose row in the catalog is damaged: they are
+    in the backup as they are, and are not served there either."""
 
     backup: Backup | None = None
     new_contents: int = 0
     new_bytes: int = 0
     deleted: int = 0  # images that were deleted meanwhile
     damaged: dict[bytes, str] = field(default_factory=dict)
+    rows: list[str] = field(default_factory=list)
     mended: int = 0  # contents of the backup that were damaged there, and are written anew
     removed: list[str] = field(default_factory=list)  # names of older backups
 
@@ -92,6 +94,7 @@ class _Run:
             if problems := file.problems():
                 says = f"The catalog is damaged, and is not backed up: {problems[0]}."
                 raise Problem(f"{says} conexiones verify says more.")
+            self._copied.rows = damaged_rows(file)
             self._thin_out(copy, keep)
             _, _, total = file.totals()
             for content in file.contents():

@@ -17,7 +17,7 @@ from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.domain.verifying import is_whole
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord
-from conexiones.upkeep.data_folder import CATALOG
+from conexiones.upkeep.data_folder import CATALOG, damaged_rows
 from conexiones.upkeep.findings import Finding, Report
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Manifest, Repository, sha256_of
@@ -260,6 +260,8 @@ def verify_backup(
         catalog = CatalogFile(backup.catalog, alone=True)
         try:
             verified.images, _, total = catalog.totals()
+            for id in damaged_rows(catalog):
+                found(Finding("damaged", f"image {id}", "Its row is not what was written."))
             for content in catalog.contents():
                 try:
                     for piece in repository.read(content.digest):
