@@ -24,7 +24,7 @@ def test_its_commands_run(shared: Server, tmp_path) -> None:
     frames, fields = OUTPUTS
     shown = set(call.splitlines())
     for line in frames.splitlines():
-        # Times, lengths of headers, ids and versions differ.
+        # Times, lengths of headers and versions differ.
         if not re.search(r"\d [→←]| \(|date|authority|user-agent|request-id", line):
             assert line in shown, line
     assert '["name","Eva","0a03457661"]' in programs

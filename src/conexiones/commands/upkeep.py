@@ -153,7 +153,7 @@ def restore(*, dest: str, data_dir: str | None, name: str | None, listed: bool, 
     else:
         ended = restored.ended_uploads
         click.echo(
-            f"{folder} is as of {restored.backup.manifest.time}: {several(restored.images, 'image')}"
+            f"{folder} is as at {restored.backup.manifest.time}: {restored.images} images"
             + (f"; uploads that were under way, and are expired: {ended}" if ended else "")
         )
     sys.exit(1 if restored.missing else 0)

@@ -20,10 +20,11 @@ from conexiones import __version__
 from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile, Contents, remove_contents
 from conexiones.errors import BlobCorrupt
-from conexiones.upkeep.data_folder import catalog_of, damaged_rows
+from conexiones.upkeep.data_folder import catalog_of
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Backup, Manifest, Repository, digests_of, sha256_of
 from conexiones.upkeep.steps import Progress, silent
+from conexiones.upkeep.stored_rows import damaged_rows
 
 ATTEMPTS = 6
 """How often a content is looked for that the catalog has and that is not where it was: it may have been
@@ -94,7 +95,6 @@ class _Run:
             if problems := file.problems():
                 says = f"The catalog is damaged, and is not backed up: {problems[0]}."
                 raise Problem(f"{says} conexiones verify says more.")
-            self._copied.rows = damaged_rows(file)
             self._thin_out(copy, keep)
             _, _, total = file.totals()
             for content in file.contents():
@@ -102,6 +102,7 @@ class _Run:
                 self._take(content, total, read_all=read_all)
             self._repository.packs.finish()
             uploads = len(file.open_uploads())
+            self._copied.rows = damaged_rows(file)
         finally:
             file.close()
         if self._gone:

@@ -13,8 +13,6 @@ SCHEMA = newest()
 CATALOG = "catalog.sqlite3"
 """As in app.py."""
 
-_PAGE = 1000
-
 
 def catalog_of(data_dir: Path) -> CatalogFile:
     """The catalog of a data folder, open for reading. Raises Problem and OSError."""
@@ -29,13 +27,3 @@ def catalog_of(data_dir: Path) -> CatalogFile:
         raise Problem(f"{path} cannot be read: {error}.") from None
     except ValueError as error:
         raise Problem(str(error)) from None
-
-
-def damaged_rows(catalog: CatalogFile) -> list[str]:
-    """The ids of images whose rows are not what was written."""
-    found: list[str] = []
-    before = None
-    while images := catalog.images(before, _PAGE):
-        before = images[-1][0].id
-        found += [image.id for image, intact in images if not intact]
-    return found

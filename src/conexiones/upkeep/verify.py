@@ -17,11 +17,12 @@ from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.domain.verifying import is_whole
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord
-from conexiones.upkeep.data_folder import CATALOG, damaged_rows
+from conexiones.upkeep.data_folder import CATALOG
 from conexiones.upkeep.findings import Finding, Report
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Manifest, Repository, sha256_of
 from conexiones.upkeep.steps import Progress, silent
+from conexiones.upkeep.stored_rows import damaged_rows
 from conexiones.upkeep.verify_files import check_small_files, check_uploads
 from conexiones.upkeep.verify_stored import check_large_blobs, check_segments, lost_record
 
