@@ -109,8 +109,10 @@ def test_parts_are_in_the_part_that_is_open(call: Seen) -> None:
     ("error", "problem", "failed"),
     [
         (errors.StorageFull(), "STORAGE_FULL", True),
+        (errors.StorageUnavailable(), "STORAGE_UNAVAILABLE", True),
+        (errors.NotAnImage(), "NOT_AN_IMAGE", False),
         (ValueError("what somebody wrote"), "ValueError", True),
-        (asyncio.CancelledError(), "CancelledError", False),
+        (asyncio.CancelledError(), "CANCELLED", False),
     ],
 )
 def test_an_error_is_the_end_without_its_text(

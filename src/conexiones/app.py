@@ -166,7 +166,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     nobody = callers.nobody(settings)
     directory = Directory(credentials, allowance=callers.allowance(settings), nobody=nobody)
     links = Links(credentials, directory)
-    records = _Records(settings)
+    records = _Records(settings, metrics)
     certificates, rules = Certificates(), None
     if settings.certificate_rules:
         rules = _rules(settings.certificate_rules, certificates, directory, records)
@@ -320,11 +320,11 @@ class _Records:
     """What the server writes down of calls, with the steps of the chain for that: the audit log, the access
     log and traces, each only if it is asked for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._audit = AuditFile(settings.audit_log) if settings.audit_log else None
         path = settings.access_log
         self._calls = AccessFile(Path(path), form=settings.log_format) if path else None
-        self._tracer = tracer()
+        self._tracer = tracer(metrics)
         self.audit = Audit(self._audit) if self._audit else None
         self.recorded = Recorded(self._calls) if self._calls else None
         self.trace = Trace(self._tracer) if self._tracer else None

@@ -6,11 +6,14 @@ tasks and threads that the call has begun. Without an exporter there is no span,
 nothing.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, TypeAlias
+
+from conexiones.errors import FAULTS, Cancelled, ConexionesError, StorageFull
 
 Value: TypeAlias = str | int | float | bool
 Attributes: TypeAlias = Mapping[str, Value]
@@ -135,14 +138,23 @@ class _Recorded(Part):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         current_span.set(self._before)
-        self._span.end(problem_of(error), failed=isinstance(error, Exception))
+        self._span.end(problem_of(error), failed=_has_failed(error))
 
     def set(self, **attributes: Value) -> None:
         self._span.set(attributes)
+
+
+def _has_failed(error: BaseException | None) -> bool:
+    """Whether it is a failure of the server: one of our errors may be what a client has caused."""
+    if isinstance(error, ConexionesError):
+        return error.code in FAULTS or isinstance(error, StorageFull)
+    return isinstance(error, Exception)
 
 
 def problem_of(error: BaseException | None) -> str:
     """What an error is called, without a word that somebody else may have chosen."""
     if error is None:
         return ""
+    if isinstance(error, asyncio.CancelledError):
+        return Cancelled.reason
     return getattr(error, "reason", "") or type(error).__name__

@@ -15,6 +15,25 @@ from tests.support.paths import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "README.es.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
+OPTION = re.compile(r"(?<![\w-])--[a-z]+(?:-[a-z]+)+")
+"""One of more than one word, which no arrow or rule is."""
+
+VARIABLE = re.compile(r"\bCONEXIONES_[A-Z_]+")
+
+OF_OTHER_PROGRAMS = {
+    "--cap-drop",
+    "--data-binary",
+    "--enable-shared",
+    "--fail-with-body",
+    "--grpc-web",
+    "--kill-whom",
+    "--no-ensure-ascii",
+    "--read-only",
+    "--retry-connrefused",
+    "--security-opt",
+    "--unix-socket",
+}
+
 
 def test_what_is_made_from_code_is_up_to_date() -> None:
     checked = subprocess.run(
@@ -28,6 +47,16 @@ def test_every_setting_is_documented() -> None:
     for row in table():
         assert f"| `{flag(row)}` | `{variable(row)}` |" in page
         assert row.metadata["says"].endswith(".")
+
+
+def test_every_option_that_is_named_exists() -> None:
+    variables = {variable(row) for row in table()} | {"CONEXIONES_APT", "CONEXIONES_IMAGE"}
+    reference = (ROOT / "docs" / "cli.md").read_text()
+    options = {flag(row) for row in table()} | set(OPTION.findall(reference)) | OF_OTHER_PROGRAMS
+    variables |= set(VARIABLE.findall(reference))
+    for path in [*PAGES, *(path for path in (ROOT / "deploy").rglob("*") if path.is_file())]:
+        assert set(OPTION.findall(path.read_text())) <= options, path
+        assert set(VARIABLE.findall(path.read_text())) <= variables, path
 
 
 def test_every_call_is_documented() -> None:

@@ -1,8 +1,12 @@
 """Deleting images, on the real store."""
 
 import asyncio
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
@@ -11,10 +15,35 @@ from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images
 from conexiones.domain.renditions import Renditions
+from conexiones.errors import BlobCorrupt, ImageNotFound
 from conexiones.principals import EVERYBODY
 from tests.adapters.stored import stored_blobs
 from tests.domain.conftest import LIMITS
 from tests.support.bitmaps import bitmap
+
+
+async def test_an_image_whose_row_is_damaged_can_be_deleted(tmp_path: Path) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.sqlite3")
+    store = LocalStore(tmp_path, catalog, writer=catalog.writer)
+    cache = FileRenditions(tmp_path, limit=1 << 20)
+    # Never opened: nothing is decoded.
+    decoder = VipsDecoder(workers=1, decode_pixels=1, decode_seconds=1, decode_memory=1)
+    for part in (catalog, store, cache):
+        await part.open()
+    images = Images(catalog, store.staging, store.blobs, decoder, LIMITS)
+    gallery = Gallery(catalog, store.blobs, Renditions(catalog, store.blobs, decoder, cache, LIMITS))
+    image = await images.add(b"".join(bitmap(400, 300)), by=EVERYBODY)
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3", isolation_level=None)) as file:
+        file.execute("UPDATE images SET width = width + 1")
+    with pytest.raises(BlobCorrupt):  # whose it is, nobody knows
+        await gallery.delete(image.id, by=replace(EVERYBODY, own=True, owner="token:shop"))
+    assert set(stored_blobs(tmp_path)) == {image.digest.hex()}
+    await gallery.delete(image.id, by=EVERYBODY)
+    assert not stored_blobs(tmp_path)
+    with pytest.raises(ImageNotFound):
+        await gallery.delete(image.id, by=EVERYBODY)
+    for part in (cache, store, catalog):
+        await part.close()
 
 
 async def test_a_deletion_that_is_cancelled_leaves_no_blob_without_an_image(tmp_path: Path) -> None:

@@ -132,8 +132,15 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
         ],
     ),
     "ConexionesDamage": (
-        [{"conexiones_verify_damaged{}": last("1")}],
-        [{"conexiones_verify_damaged{}": last("0")}],
+        [
+            {"conexiones_verify_damaged{}": last("1")},
+            {'conexiones_refusals_total{reason="BLOB_CORRUPT"}': growing(1)},
+        ],
+        [
+            {"conexiones_verify_damaged{}": last("0")},
+            {'conexiones_refusals_total{reason="BLOB_CORRUPT"}': last("3")},
+            {'conexiones_refusals_total{reason="IMAGE_NOT_FOUND"}': growing(1)},
+        ],
     ),
     "ConexionesUploadsFail": (
         [{'conexiones_uploads_ended_total{outcome="FAILED"}': growing(1)}],

@@ -69,8 +69,11 @@ async def test_damage_is_found_said_once_and_never_served(
     for data in (large, small):
         said = [line for line in server.log.splitlines() if f"The image {images[data]} is damaged" in line]
         assert len(said) == 1
-        assert hashlib.sha256(data).hexdigest() in said[0]
+        digest = hashlib.sha256(data).hexdigest()
+        assert digest in said[0]
         assert "ERROR" in said[0]
+        refused = server.log.count(f"The damaged bytes are those with the SHA-256 {digest}.")
+        assert refused >= 4, "each call that was refused has a record that says for which bytes"
 
 
 def found(client: Client) -> int:

@@ -23,7 +23,8 @@ from tests.support.bitmaps import bitmap
 from tests.support.collector import CLIENT, SERVER, Collector, Told, collector
 from tests.support.node import PROGRAMS, run
 from tests.support.paths import ROOT
-from tests.support.waiting import DEADLINE
+from tests.support.scrapes import scraped
+from tests.support.waiting import DEADLINE, until
 
 UPLOADS = "conexiones.v1.UploadService"
 
@@ -41,7 +42,7 @@ def traced(traces: Collector) -> Iterator[Server]:
         patch.setenv("OTEL_METRICS_EXPORTER", "none")
         patch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-        with serve(log_level="trace", log_format="json") as server:
+        with serve(log_level="trace", log_format="json", admin_address="127.0.0.1:0") as server:
             yield server
 
 
@@ -230,6 +231,20 @@ async def test_the_node_client_is_one_tree_through_a_cut(
     calls = [one for one in spans if one.parent == span["spanId"]]
     assert names(calls).count(f"{UPLOADS}/WriteStream") >= 2
     assert {f"{UPLOADS}/CreateUpload", finish} < set(names(calls))
+
+
+async def test_pushes_are_counted(traces: Collector, traced: Server, users: grpc.Channel) -> None:
+    caller = Caller()
+    UsuarioServicioStub(users).GetUser(GetUserRequest(name="Ida"), metadata=caller.metadata, timeout=DEADLINE)
+    traces.tree(caller.trace, len)
+    await until(lambda: pushed(traced, "ok") > 0)
+    assert pushed(traced, "failed") == 0
+
+
+def pushed(server: Server, outcome: str) -> float:
+    wanted = {"signal": "traces", "outcome": outcome}
+    samples = scraped(server)["conexiones_otlp_pushes"].samples
+    return next(sample.value for sample in samples if sample.labels == wanted)
 
 
 def test_a_collector_that_is_away_costs_nothing(monkeypatch: pytest.MonkeyPatch, start: Any) -> None:

@@ -1,8 +1,10 @@
 """Backups are complete, incremental, and of one moment; restored they are a data folder like any other."""
 
 import asyncio
+import sqlite3
 import stat
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -210,6 +212,18 @@ async def test_a_damaged_catalog_is_not_backed_up_and_the_last_backup_stays(tmp_
     assert "The catalog is damaged, and is not backed up" in result.stderr
     restored(dest, tmp_path / "new", "--backup", name)
     assert await everything(tmp_path / "new") == data
+
+
+async def test_a_damaged_row_is_named_by_a_backup_and_by_its_verification(tmp_path: Path) -> None:
+    root, dest = tmp_path / "data", tmp_path / "backups"
+    await filled(root)
+    assert run("backup", dest, "--data-dir", root).exit_code == 0
+    with closing(sqlite3.connect(root / "catalog.sqlite3", isolation_level=None)) as catalog:
+        catalog.execute("UPDATE images SET width = width + 1 WHERE id = '3'")
+    said = run("backup", dest, "--data-dir", root)
+    assert (said.exit_code, said.stderr.count("The row of image 3 is damaged")) == (1, 1)
+    said = run("verify", "--backup", dest)
+    assert (said.exit_code, said.stdout.count("image 3: Its row is not what was written")) == (1, 1)
 
 
 async def test_a_restore_overwrites_nothing_and_takes_no_incomplete_backup(tmp_path: Path) -> None:

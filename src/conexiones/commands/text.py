@@ -114,6 +114,11 @@ def age(then: datetime, now: datetime | None = None) -> str:
     return f"{then:%b %y}"
 
 
+def several(count: int, one: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+
+
 def bytes_(count: float, *, digits: int = 1) -> str:
     """A size for people, in decimal units."""
     if count < 1000:

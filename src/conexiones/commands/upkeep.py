@@ -12,7 +12,7 @@ import click
 
 from conexiones.commands.given import given
 from conexiones.commands.kinds import Size
-from conexiones.commands.text import bytes_, line, plain
+from conexiones.commands.text import bytes_, line, plain, several
 from conexiones.commands.work_bar import WorkBar
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ _DATA_DIR = click.option(
     metavar="FOLDER",
     callback=given,
     help="The data folder. By default the one that the server would use (CONEXIONES_DATA_DIR).",
+)
+_NEW_DATA_DIR = click.option(
+    "--data-dir",
+    metavar="FOLDER",
+    callback=given,
+    help="The new data folder, which has to be named here.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line.")
 _RATE = click.option(
@@ -71,6 +77,15 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
                 f" are.",
                 err=True,
             )
+    for id in copied.rows:
+        if as_json:
+            line(damaged_row=id)
+        else:
+            click.echo(
+                f"conexiones: The row of image {plain(id)} is damaged, and is in the backup as it is: restore"
+                " an earlier one, or delete the image.",
+                err=True,
+            )
     if as_json:
         line(
             backup=copied.backup.name,
@@ -81,11 +96,12 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
             deleted_meanwhile=copied.deleted,
             mended=copied.mended,
             damaged=len(copied.damaged),
+            damaged_rows=len(copied.rows),
             removed=copied.removed,
         )
     else:
         click.echo(
-            f"{copied.backup.name}  {manifest.images} images, {bytes_(manifest.bytes)};"
+            f"{copied.backup.name}  {several(manifest.images, 'image')}, {bytes_(manifest.bytes)};"
             f" new: {copied.new_contents}, {bytes_(copied.new_bytes)}"
             + (
                 f"; written anew, as they were damaged in {plain(dest)}: {copied.mended}"
@@ -95,12 +111,12 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
             + (f"; deleted meanwhile: {copied.deleted}" if copied.deleted else "")
             + (f"; removed: {', '.join(copied.removed)}" if copied.removed else "")
         )
-    sys.exit(1 if copied.damaged else 0)
+    sys.exit(1 if copied.damaged or copied.rows else 0)
 
 
 @click.command("restore", context_settings={"show_default": True})
 @click.argument("dest", type=click.Path(file_okay=False), callback=given)
-@_DATA_DIR
+@_NEW_DATA_DIR
 @click.option("--backup", "name", metavar="NAME", help="Restore that one, instead of the newest.")
 @click.option("--list", "listed", is_flag=True, help="List the backups in DEST, and restore nothing.")
 @_JSON
@@ -159,7 +175,7 @@ def _list(dest: Path, *, as_json: bool) -> None:
                 line(backup=name, time=found.manifest.time, images=found.manifest.images)
             else:
                 manifest = found.manifest
-                click.echo(f"{name}  {manifest.images} images, {bytes_(manifest.bytes)}")
+                click.echo(f"{name}  {several(manifest.images, 'image')}, {bytes_(manifest.bytes)}")
 
 
 @click.command("verify", context_settings={"show_default": True})
@@ -209,8 +225,8 @@ def verify(*, data_dir: str | None, dest: str | None, rate: int | None, as_json:
         )
     else:
         click.echo(
-            f"{found.images} images, {bytes_(found.bytes)} read: {found.faults or 'no'}"
-            f" {'fault' if found.faults == 1 else 'faults'}"
+            f"{several(found.images, 'image')}, {bytes_(found.bytes)} read:"
+            f" {several(found.faults, 'fault') if found.faults else 'no faults'}"
             + (f", left over: {found.left_over}" if found.left_over else "")
         )
     sys.exit(1 if found.faults else 0)

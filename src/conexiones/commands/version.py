@@ -10,7 +10,7 @@ import click
 from conexiones import __version__
 from conexiones.commands import token_source
 from conexiones.commands.client_command import command, failed, security
-from conexiones.commands.text import age, bytes_, line, plain
+from conexiones.commands.text import age, bytes_, line, plain, several
 from conexiones.commit import commit
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ async def status(client: "AsyncClient", as_json: bool) -> int:
         click.echo(
             f"started  {found.start_time.astimezone():%Y-%m-%d %H:%M:%S} ({age(found.start_time)} ago)"
         )
-        click.echo(f"stored   {found.images} images, {bytes_(found.image_bytes)}; {found.users} users")
+        images, users = several(found.images, "image"), several(found.users, "user")
+        click.echo(f"stored   {images}, {bytes_(found.image_bytes)}; {users}")
         click.echo(f"uploads  {found.open_uploads} open")
         if checked:
             click.echo(f"checked  {_checked(checked)}")
@@ -103,8 +104,12 @@ def _checked(found: "Verification") -> str:
     last = "not all read yet"
     if found.last_finish_time:
         last = (
-            f"all {found.last_images} images, {bytes_(found.last_bytes)}, were read"
+            f"{several(found.last_images, 'image')}, {bytes_(found.last_bytes)}, all read"
             f" {age(found.last_finish_time)} ago"
         )
-    now = f"; {found.images} images, {bytes_(found.bytes)}, in this round" if found.begin_time else ""
+    now = (
+        f"; {several(found.images, 'image')}, {bytes_(found.bytes)}, in this round"
+        if found.begin_time
+        else ""
+    )
     return f"{damaged}; {last}{now}"

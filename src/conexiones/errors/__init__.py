@@ -85,7 +85,7 @@ code of all errors below it. An error holds only what may be shown to a client: 
 Spanish, and the facts that fill them. Causes are chained (`raise … from cause`), and only the log has them.
 """
 
-from conexiones.codes import Code
+from conexiones.codes import FAULTS, Code
 from conexiones.errors.access import (
     FormatNotGranted,
     LinkExpired,
@@ -177,6 +177,7 @@ from conexiones.errors.serving import (
 
 __all__ = [
     "BY_REASON",
+    "FAULTS",
     "Aborted",
     "AlreadyExists",
     "BlobCorrupt",

@@ -25,6 +25,7 @@ from conexiones.upkeep.data_folder import catalog_of, check_apart
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Backup, Manifest, Repository, digests_of, sha256_of
 from conexiones.upkeep.steps import Progress, silent
+from conexiones.upkeep.stored_rows import damaged_rows
 
 ATTEMPTS = 6
 """How often a content is looked for that the catalog has and that is not where it was: it may have been
@@ -37,13 +38,15 @@ WAIT_SECONDS = 0.05
 @dataclass(slots=True, kw_only=True)
 class Copied:
     """What a run has done. `damaged` are contents that are damaged in the data folder and in no backup, with
-    the file that should have them; `kept` are damaged, too, but an earlier backup has them."""
+    the file that should have them. `rows` are the ids of images whose row in the catalog is damaged: they are
+    in the backup as they are, and are not served there either."""
 
     backup: Backup | None = None
     new_contents: int = 0
     new_bytes: int = 0
     deleted: int = 0  # images that were deleted meanwhile
     damaged: dict[bytes, str] = field(default_factory=dict)
+    rows: list[str] = field(default_factory=list)
     mended: int = 0  # contents of the backup that were damaged there, and are written anew
     removed: list[str] = field(default_factory=list)  # names of older backups
 
@@ -98,6 +101,7 @@ class _Run:
                 self._take(content, total, read_all=read_all)
             self._repository.packs.finish()
             uploads = len(file.open_uploads())
+            self._copied.rows = damaged_rows(file)
         finally:
             file.close()
         if self._gone:

@@ -22,6 +22,7 @@ from conexiones.upkeep.findings import Finding, Report
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Manifest, Repository, catalog_of_backup, sha256_of
 from conexiones.upkeep.steps import Progress, silent
+from conexiones.upkeep.stored_rows import damaged_rows
 from conexiones.upkeep.verify_files import check_small_files, check_uploads
 from conexiones.upkeep.verify_stored import check_large_blobs, check_segments, lost_record
 
@@ -260,6 +261,8 @@ def verify_backup(
         catalog = catalog_of_backup(backup.catalog)
         try:
             verified.images, _, total = catalog.totals()
+            for id in damaged_rows(catalog):
+                found(Finding("damaged", f"image {id}", "Its row is not what was written."))
             for content in catalog.contents():
                 try:
                     for piece in repository.read(content.digest):

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import grpc
@@ -297,3 +297,26 @@ async def _asked(socket_path: str, path: str) -> bytes:
     answer = await reader.read()
     writer.close()
     return answer
+
+
+async def test_a_scrape_as_the_server_ends_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    scraping: list[asyncio.Task[None] | None] = []
+
+    async def never(_: plain_http.Request) -> plain_http.Reply:
+        scraping.append(asyncio.current_task())
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    http = plain_http.PlainHttp(never)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await http.open(listener)
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await until(lambda: scraping)
+        (task,) = filter(None, scraping)
+        task.cancel()  # as asyncio.run does at the end
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+        await http.close()
+    assert caplog.records == []

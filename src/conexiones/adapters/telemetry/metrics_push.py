@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from conexiones.adapters.telemetry.resource import Push, attributes, milliseconds, push
+from conexiones.adapters.telemetry.resource import Push, attributes, milliseconds, push, pushes
 from conexiones.metrics import Distribution, Instrument, Labels, Metrics, Numbers
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ class MetricsPush:
     def __init__(self, metrics: Metrics, how: Push, resource: Mapping[str, str]) -> None:
         self._metrics = metrics
         self._how = how
-        self._pushes = metrics.counters(
-            "conexiones.otlp.pushes", "{push}", "Pushes by OTLP, by outcome.", ("signal", "outcome")
-        )
+        self._pushes = pushes(metrics)
         self._seconds = milliseconds("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS)
         self._fails = False
         self._thread = _Exporting(how, dict(resource))
@@ -123,8 +121,19 @@ class _Exporting(threading.Thread):
         self._asked.put(None)
 
     def run(self) -> None:
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self._hear)
+        loggers = [logging.getLogger(name) for name in _LOGGERS]
+        for logger in loggers:
+            # Where traces are pushed, the level of their parent keeps them silent.
+            logger.setLevel(logging.WARNING)
+            logger.filters.insert(0, self._hear)  # before a filter of the SDK that drops what comes twice
+        try:
+            self._answer_all()
+        finally:
+            for logger in loggers:
+                logger.removeFilter(self._hear)
+                logger.setLevel(logging.NOTSET)
+
+    def _answer_all(self) -> None:
         while (asked := self._asked.get()) is not None:
             figures, done = asked
             why = self._export(figures)
@@ -146,11 +155,10 @@ class _Exporting(threading.Thread):
         return "" if result is MetricExportResult.SUCCESS else self._said or "it failed"
 
     def _hear(self, record: logging.LogRecord) -> bool:
-        """Keeps from the log what the exporter says in this thread, at each failure. What it says first has
-        the cause."""
-        if record.thread != self.ident:
-            return True
-        self._said = self._said or record.getMessage()
+        """Keeps from the log what exporters say at each failure, that of traces too, which is told as well
+        (spans.py). What that of this thread says first has the cause."""
+        if record.thread == self.ident:
+            self._said = self._said or record.getMessage()
         return False
 
 

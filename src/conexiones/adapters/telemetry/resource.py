@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from conexiones import __version__
+from conexiones.metrics import Counters, Metrics
 
 Signal = Literal["metrics", "traces"]
 Protocol = Literal["grpc", "http/protobuf"]
@@ -58,6 +59,13 @@ def push(signal: Signal, environ: Mapping[str, str] = os.environ) -> Push | None
     if asked not in ("", *_PORTS):
         log.warning("OTEL_EXPORTER_OTLP_PROTOCOL takes grpc or http/protobuf, not %s", asked)
     return Push(protocol, _shown(endpoint) or f"http://localhost:{_PORTS[protocol]}")
+
+
+def pushes(metrics: Metrics) -> Counters:
+    """What counts pushes, by signal and outcome: `ok` or `failed`."""
+    return metrics.counters(
+        "conexiones.otlp.pushes", "{push}", "Pushes by OTLP, by signal and outcome.", ("signal", "outcome")
+    )
 
 
 def attributes(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

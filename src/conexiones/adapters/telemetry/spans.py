@@ -29,6 +29,7 @@ from opentelemetry.trace import Tracer as ApiTracer
 
 from conexiones import __version__
 from conexiones.adapters.telemetry import resource
+from conexiones.metrics import Counters, Metrics
 from conexiones.tracing import Attributes, Parent, Span
 
 MOST_CHILDREN = 200
@@ -117,8 +118,9 @@ class OtelTracer:
     """A Tracer. What it records is kept in a queue of limited length, and sent by a thread: if the collector
     takes too little, spans are lost, and nobody waits."""
 
-    def __init__(self, push: resource.Push) -> None:
+    def __init__(self, push: resource.Push, *, metrics: Metrics | None = None) -> None:
         self._push = push
+        self._pushes = resource.pushes(metrics or Metrics())
         self._exporter: SpanExporter
         self._processor: BatchSpanProcessor
         self._tracer: ApiTracer
@@ -126,7 +128,7 @@ class OtelTracer:
     def open(self) -> None:
         """Sampler, limits and the queue are those of OTEL_*."""
         self._exporter = _exporter(self._push)
-        self._processor = BatchSpanProcessor(_Told(self._exporter, self._push.endpoint))
+        self._processor = BatchSpanProcessor(_Told(self._exporter, self._push.endpoint, self._pushes))
         provider = TracerProvider(resource=Resource.create(resource.attributes()), shutdown_on_exit=False)
         provider.add_span_processor(self._processor)
         self._tracer = provider.get_tracer("conexiones", __version__)
@@ -159,17 +161,20 @@ class OtelTracer:
 
 
 class _Told(SpanExporter):
-    """An exporter whose failures are logged once, until it succeeds again."""
+    """An exporter whose failures are logged once, until it succeeds again, and counted."""
 
-    def __init__(self, exporter: SpanExporter, endpoint: str) -> None:
+    def __init__(self, exporter: SpanExporter, endpoint: str, pushes: Counters) -> None:
         self._exporter = exporter
         self._endpoint = endpoint
+        self._taken, self._refused = (pushes.of("traces", outcome) for outcome in ("ok", "failed"))
         self._fails = False
         self._lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
-        if result is SpanExportResult.SUCCESS:
+        taken = result is SpanExportResult.SUCCESS
+        (self._taken if taken else self._refused).value += 1
+        if taken:
             if self._fails:
                 _log.warning("Traces are sent to %s again; %d spans are lost", self._endpoint, self._lost)
             self._fails, self._lost = False, 0

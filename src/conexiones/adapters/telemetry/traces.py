@@ -3,16 +3,17 @@
 from typing import TYPE_CHECKING
 
 from conexiones.adapters.telemetry.resource import push
+from conexiones.metrics import Metrics
 
 if TYPE_CHECKING:
     from conexiones.adapters.telemetry.spans import OtelTracer
 
 
-def tracer() -> "OtelTracer | None":
+def tracer(metrics: Metrics) -> "OtelTracer | None":
     """None if there is nowhere to send traces to."""
     asked = push("traces")
     if asked is None:
         return None
     from conexiones.adapters.telemetry.spans import OtelTracer
 
-    return OtelTracer(asked)
+    return OtelTracer(asked, metrics=metrics)

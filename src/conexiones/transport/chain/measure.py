@@ -8,7 +8,7 @@ apply is empty. Labels come from the routes that exist, and never from what a cl
 import time
 from collections.abc import Mapping
 
-from conexiones.errors import BY_REASON, Cancelled, Code, ConexionesError
+from conexiones.errors import BY_REASON, FAULTS, Cancelled, ConexionesError
 from conexiones.metrics import Counter, Histogram, Labels, Metrics
 from conexiones.transport.chain.call import Call, Endpoint, Kind
 
@@ -24,18 +24,6 @@ _PATHS = {
     "sign out": "/session",
 }
 """The paths of plain HTTP, by the method of their route."""
-
-_FAULTS = frozenset(
-    {
-        Code.UNKNOWN,
-        Code.DEADLINE_EXCEEDED,
-        Code.UNIMPLEMENTED,
-        Code.INTERNAL,
-        Code.UNAVAILABLE,
-        Code.DATA_LOSS,
-    }
-)
-"""What the conventions take for errors of a server (https://opentelemetry.io/docs/specs/semconv/rpc/grpc)."""
 
 _PROTOCOLS: dict[Kind, str] = {
     "grpc": "grpc",
@@ -141,7 +129,7 @@ def _rpc_labels(call: Call, error: ConexionesError | None) -> Labels:
         system, status = "grpc", error.code.name if error else "OK"
     else:
         system, status = "connectrpc", error.code.name.lower() if error else ""  # it has no code of success
-    return system, name, status, status if error and error.code in _FAULTS else ""
+    return system, name, status, status if error and error.code in FAULTS else ""
 
 
 def _http_labels(call: Call, error: ConexionesError | None) -> Labels:

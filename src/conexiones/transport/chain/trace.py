@@ -2,7 +2,7 @@
 
 import time
 
-from conexiones.errors import Code, ConexionesError
+from conexiones.errors import FAULTS, Code, ConexionesError
 from conexiones.tracing import Attributes, Span, Tracer, current_span, problem_of
 from conexiones.transport.chain.call import Call, Endpoint
 
@@ -13,19 +13,6 @@ OTHER = "_OTHER"
 """What stands for methods that do not exist."""
 
 _VERBS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
-
-_FAILED = frozenset(
-    {
-        Code.UNKNOWN,
-        Code.DEADLINE_EXCEEDED,
-        Code.UNIMPLEMENTED,
-        Code.INTERNAL,
-        Code.UNAVAILABLE,
-        Code.DATA_LOSS,
-    }
-)
-"""Codes that count as failures of the server
-(https://opentelemetry.io/docs/specs/semconv/rpc/grpc/#server)."""
 
 
 class Trace:
@@ -108,5 +95,5 @@ def _end(span: Span, call: Call, error: BaseException | None) -> None:
         if call.protocol != "grpc":
             name = name.lower().replace("cancelled", "canceled")
         span.set({"rpc.response.status_code": name})
-        failed = code in _FAILED
+        failed = code in FAULTS
     span.end(problem_of(error), failed=failed)

@@ -81,7 +81,8 @@ class PlainHttp:
         self._connections += 1
         self._waiting[writer] = None
         try:
-            with suppress(OSError, TimeoutError):
+            # It is cancelled when the server ends. The streams of Python 3.11 would log that as an error.
+            with suppress(OSError, TimeoutError, asyncio.CancelledError):
                 await self._talk(reader, writer)
         finally:
             self._waiting.pop(writer, None)

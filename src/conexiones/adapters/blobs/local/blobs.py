@@ -46,18 +46,22 @@ class LocalBlobs:
         Without checksums, which blobs of earlier versions do not have, only the SHA-256 of the whole is
         checked, before the last block is given. Those checksums are made on that occasion.
         """
-        found = self.cached(digest) or await self._find(digest, offset)
-        if isinstance(found, bytes):
-            if offset > len(found):
-                raise BlobCorrupt
-            while offset < len(found):
-                yield found[offset : offset + self._piece]
-                offset += self._piece
-            return
-        async with aclosing(self._pieces(found)) as pieces:
-            async for piece in pieces:
-                yield piece
-                del piece  # the next one comes in its place
+        try:
+            found = self.cached(digest) or await self._find(digest, offset)
+            if isinstance(found, bytes):
+                if offset > len(found):
+                    raise BlobCorrupt
+                while offset < len(found):
+                    yield found[offset : offset + self._piece]
+                    offset += self._piece
+                return
+            async with aclosing(self._pieces(found)) as pieces:
+                async for piece in pieces:
+                    yield piece
+                    del piece  # the next one comes in its place
+        except BlobCorrupt as error:
+            _name(error, digest)
+            raise
 
     async def _pieces(self, found: "_Opened") -> AsyncGenerator[bytes, None]:
         """Those of a large blob, which is closed at the end."""
@@ -107,7 +111,11 @@ class LocalBlobs:
         copied: bool | None = None  # whether there is a copy; None: there may be a part of one
         try:
             # All in one go: a decoder waits for it.
-            copied = await folder.run(self._copied, digest, copy)
+            try:
+                copied = await folder.run(self._copied, digest, copy)
+            except BlobCorrupt as error:
+                _name(error, digest)
+                raise
             yield copy if copied else folder.path(digest)
         finally:
             if copied is not False:
@@ -115,10 +123,14 @@ class LocalBlobs:
 
     async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         folder = self._folder
-        record = await folder.run(folder.segments.find, digest)
-        if record is not None:
-            return await folder.run(judge, await folder.run(folder.segments.read, record))
-        return await folder.run(self._inspect, digest, judge)
+        try:
+            record = await folder.run(folder.segments.find, digest)
+            if record is not None:
+                return await folder.run(judge, await folder.run(folder.segments.read, record))
+            return await folder.run(self._inspect, digest, judge)
+        except BlobCorrupt as error:
+            _name(error, digest)
+            raise
 
     @asynccontextmanager
     async def removing(self, digest: bytes) -> AsyncIterator[None]:
@@ -247,6 +259,11 @@ class LocalBlobs:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
         return True
+
+
+def _name(error: BlobCorrupt, digest: bytes) -> None:
+    """Has the log say which bytes are damaged. No client is told a note."""
+    error.add_note(f"The damaged bytes are those with the SHA-256 {digest.hex()}.")
 
 
 def _unless_lost(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -167,7 +167,9 @@ def get_image(connection: sqlite3.Connection, image_id: str) -> ImageRecord | No
     """Raises BlobCorrupt if the row is damaged."""
     rows = connection.execute(_GET_IMAGE, (image_id,)).fetchall()
     if rows and not is_intact(rows[0]):
-        raise BlobCorrupt
+        error = BlobCorrupt()
+        error.add_note(f"The row of the image {image_id} is damaged.")
+        raise error
     return _image(rows[0]) if rows else None
 
 
