@@ -161,7 +161,7 @@ class _Verification:
             before = images[-1][0].id
             for image, intact in images:
                 if not intact:
-                    says = "Its row is not what was written: restore a backup, or send the image again."
+                    says = "Its row is not what was written: restore a backup, or delete the image."
                     self._report(Finding("damaged", f"image {image.id}", f"{CATALOG}: {says}"))
                     continue
                 if image.digest in seen:
