@@ -1,6 +1,6 @@
 """The data folder that work is done with."""
 
-import os
+from os.path import realpath
 from pathlib import Path
 
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
@@ -18,7 +18,7 @@ CATALOG = "catalog.sqlite3"
 def check_apart(dest: Path, data_dir: Path) -> None:
     """Raises Problem if a folder of backups and a data folder are within each other: each removes what it
     does not need."""
-    source, there = Path(os.path.realpath(data_dir)), Path(os.path.realpath(dest))
+    source, there = Path(realpath(data_dir)), Path(realpath(dest))  # resolve() ends at a loop of links
     if source == there or source in there.parents or there in source.parents:
         raise Problem(f"{dest} and {data_dir} cannot be within each other: give another folder.")
 
