@@ -14,7 +14,7 @@ from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.images import Images
-from conexiones.domain.renditions import Renditions
+from conexiones.domain.renditions import Renditions, Wanted
 from conexiones.errors import BlobCorrupt, ImageNotFound
 from conexiones.principals import EVERYBODY
 from tests.adapters.stored import stored_blobs
@@ -46,6 +46,39 @@ async def test_an_image_whose_row_is_damaged_can_be_deleted(tmp_path: Path) -> N
         await part.close()
 
 
+@pytest.mark.parametrize("size", [(40, 30), (400, 300)], ids=["small", "large"])
+async def test_what_was_deleted_a_moment_ago_is_not_found_and_not_damaged(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.sqlite3")
+    store = LocalStore(tmp_path, catalog, writer=catalog.writer)
+    cache = FileRenditions(tmp_path, limit=1 << 20)
+    decoder = VipsDecoder(workers=1, decode_pixels=1 << 20, decode_seconds=10, decode_memory=1 << 28)
+    for part in (catalog, store, cache, decoder):
+        await part.open()
+    images = Images(catalog, store.staging, store.blobs, decoder, LIMITS)
+    renditions = Renditions(catalog, store.blobs, decoder, cache, LIMITS)
+    gallery = Gallery(catalog, store.blobs, renditions)
+    # The row is read, and then the image is deleted.
+    image = await images.add(b"".join(bitmap(*size)), by=EVERYBODY)
+    await gallery.delete(image.id, by=EVERYBODY)
+    with pytest.raises(ImageNotFound):
+        async with renditions.open(image, Wanted(width=16)):
+            pass
+    with pytest.raises(ImageNotFound):
+        await anext(gallery.read(image, 0, 0))
+    with pytest.raises(ImageNotFound):
+        await images.preview(image)
+    # Bytes that an image still has are damaged.
+    image = await images.add(b"".join(bitmap(*size, seed=1)), by=EVERYBODY)
+    _damage(tmp_path)
+    with pytest.raises(BlobCorrupt):
+        async with renditions.open(image, Wanted(width=16)):
+            pass
+    for part in (decoder, cache, store, catalog):
+        await part.close()
+
+
 async def test_a_deletion_that_is_cancelled_leaves_no_blob_without_an_image(tmp_path: Path) -> None:
     catalog = SqliteCatalog(tmp_path / "catalog.sqlite3")
     store = LocalStore(tmp_path, catalog, writer=catalog.writer)
@@ -71,3 +104,10 @@ async def test_a_deletion_that_is_cancelled_leaves_no_blob_without_an_image(tmp_
     assert list((tmp_path / "incoming").iterdir()) == []
     for part in (cache, store, catalog):
         await part.close()
+
+
+def _damage(folder: Path) -> None:
+    """Loses the bytes of all blobs, and nothing else."""
+    for path in (*folder.glob("blobs/**/*"), *folder.glob("segments/*")):
+        if path.is_file() and not path.suffix:
+            path.write_bytes(bytes(path.stat().st_size))

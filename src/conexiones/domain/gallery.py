@@ -5,10 +5,13 @@ import base64
 import binascii
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from conexiones import errors
 from conexiones.domain.ids import now
+from conexiones.domain.images import refuse_deleted
 from conexiones.domain.names import check_text
 from conexiones.domain.ranges import pieces
 from conexiones.domain.renditions import Renditions
@@ -153,9 +156,19 @@ class Gallery:
         """The bytes of a range with their offsets, in pieces.
 
         A negative offset counts from the end, and with the limit 0 the range goes to the end. Raises
-        OffsetOutOfRange, InvalidField and BlobCorrupt.
+        OffsetOutOfRange, InvalidField, BlobCorrupt, and ImageNotFound if the image has just been deleted.
         """
-        return pieces(image.size, offset, limit, lambda at: self._blobs.read(image.digest, at))
+        return pieces(image.size, offset, limit, partial(self._bytes, image))
+
+    async def _bytes(self, image: ImageRecord, offset: int) -> AsyncGenerator[bytes, None]:
+        try:
+            async with aclosing(self._blobs.read(image.digest, offset)) as found:
+                async for piece in found:
+                    yield piece
+                    del piece  # the next one comes in its place
+        except errors.BlobCorrupt:
+            await refuse_deleted(self._catalog, image)
+            raise
 
 
 def etag(sha256: bytes) -> str:

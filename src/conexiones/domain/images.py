@@ -11,9 +11,11 @@ from conexiones.domain.ids import Ids, now
 from conexiones.domain.names import UserName
 from conexiones.domain.quotas import Room, room_of
 from conexiones.errors import (
+    BlobCorrupt,
     EmptyImage,
     EmptyStream,
     ImageError,
+    ImageNotFound,
     ImageTooLarge,
     NoPreview,
     TooManyPixels,
@@ -169,7 +171,8 @@ class Images:
             await staged.discard()
 
     async def preview(self, image: ImageRecord, *, caller: Caller = SERVER) -> bytes:
-        """A JPEG of at most PREVIEW_SIDE pixels a side. Raises NoPreview, and ServerBusy."""
+        """A JPEG of at most PREVIEW_SIDE pixels a side. Raises NoPreview, ServerBusy, BlobCorrupt,
+        and ImageNotFound if the image has just been deleted."""
         limit = self._limits.decode_pixels
         if image.width * image.height > limit:
             raise NoPreview(
@@ -180,8 +183,12 @@ class Images:
                 unit="pixels",
             )
         with closing(await self._decoder.turn(caller=caller, large=is_large(image))) as turn:
-            async with self._blobs.local(image.digest) as path:
-                return await turn.preview(path, format=image.format, side=PREVIEW_SIDE)
+            try:
+                async with self._blobs.local(image.digest) as path:
+                    return await turn.preview(path, format=image.format, side=PREVIEW_SIDE)
+            except BlobCorrupt:
+                await refuse_deleted(self._catalog, image, field=_FIELD)
+                raise
 
     async def _publish(
         self,
@@ -279,6 +286,13 @@ class Images:
         if pixels > limit:
             raise TooManyPixels(format=header.format, limit=limit, actual=pixels, unit="pixels")
         return header
+
+
+async def refuse_deleted(catalog: Catalog, image: ImageRecord, *, field: str = "id") -> None:
+    """To be called when bytes are missing. Raises ImageNotFound if no image has them any more: then they were
+    deleted while somebody was about to read them, and nothing is damaged."""
+    if not await catalog.has_digest(image.digest):
+        raise ImageNotFound(field=field)
 
 
 class Head:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final, get_args
 
 from conexiones.domain.decoding import JUDGE, Flights, is_large
-from conexiones.domain.images import Limits
+from conexiones.domain.images import Limits, refuse_deleted
 from conexiones.domain.ranges import pieces
-from conexiones.errors import InvalidField, NoPreview, NoRendition
+from conexiones.errors import BlobCorrupt, InvalidField, NoPreview, NoRendition
 from conexiones.image_formats import ImageFormat
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.catalog import Catalog
@@ -100,7 +100,8 @@ class Renditions:
     ) -> AsyncIterator[Rendition]:
         """A rendition of a stored image.
 
-        Raises NoRendition, ServerBusy, and InvalidField, whose field begins with `within`. Calls for the same
+        Raises NoRendition, ServerBusy, BlobCorrupt, ImageNotFound if the image has just been deleted, and
+        InvalidField, whose field begins with `within`. Calls for the same
         rendition share it while it is being made or read.
         """
         recipe = resolved(image, wanted, within=within)
@@ -137,6 +138,9 @@ class Renditions:
                 made = await self._cache.add(image.digest, _name(recipe), make)
         except NoPreview as error:
             raise NoRendition(format=image.format, cause=error.cause) from error
+        except BlobCorrupt:
+            await refuse_deleted(self._catalog, image)
+            raise
         if forgotten != self._forgotten:
             # Perhaps for this image, before this rendition was there. If it was deleted before that, there
             # were no bytes to make it of, but for those of an upload under way, which `sweep` sees to.

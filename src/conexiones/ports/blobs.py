@@ -1,6 +1,6 @@
 """Immutable bytes by their digest."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -16,7 +16,7 @@ class Blobs(Protocol):
     They raise StorageUnavailable, and BlobCorrupt for bytes that are not there or not what was stored.
     """
 
-    def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
+    def read(self, digest: bytes, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """The bytes from an offset on, in pieces of at most 1 MiB."""
 
     def cached(self, digest: bytes) -> bytes | None:

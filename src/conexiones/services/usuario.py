@@ -10,6 +10,7 @@ from conexiones.errors import (
     BlobCorrupt,
     ConexionesError,
     FormatNotGranted,
+    ImageNotFound,
     InvalidArgument,
     NoPreview,
     PowOverflow,
@@ -107,7 +108,7 @@ class UsuarioService:
             errors.append(error)
         try:
             preview = await self._images.preview(found.image, caller=call.caller) if found.image else b""
-        except (BlobCorrupt, NoPreview, ServerBusy) as error:
+        except (BlobCorrupt, ImageNotFound, NoPreview, ServerBusy) as error:
             errors.append(error)
         return GetAllReply(
             name=found.user.name,

@@ -40,7 +40,7 @@ class LocalBlobs:
         self._piece = piece
         self._hashed = Hashed()
 
-    async def read(self, digest: bytes, offset: int = 0) -> AsyncIterator[bytes]:
+    async def read(self, digest: bytes, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """As in the port. Of a large blob, each block is checked before it is given (large_blob.py).
 
         Without checksums, which blobs of earlier versions do not have, only the SHA-256 of the whole is
