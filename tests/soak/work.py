@@ -298,7 +298,8 @@ class Work:
     async def _get(self, http: pyqwest.Client, query: str) -> None:
         if id := self._any():
             answer = await http.get(f"{self._base}/images/{id}{query}")
-            assert answer.status == 200 or id in self._deleted, (answer.status, bytes(answer.content)[:200])
+            excused = id in self._deleted or b"(CRASH)" in answer.content  # its decoder was killed
+            assert answer.status == 200 or excused, (answer.status, bytes(answer.content)[:200])
             if answer.status == 200 and not query:
                 assert hashlib.sha256(answer.content).digest() == self.images[id], "other bytes came"
 
