@@ -327,5 +327,7 @@ class _UnlessDeleted:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         return (
-            isinstance(error, ConexionesError) and error.reason == "NOT_FOUND" and self._id in self._deleted
+            isinstance(error, ConexionesError)
+            and error.reason == "IMAGE_NOT_FOUND"
+            and self._id in self._deleted
         )
