@@ -66,7 +66,8 @@ class Work:
         self._folder = folder
         self._numbers = itertools.count(time.time_ns())
         self._tallies: dict[str, Tally] = {}
-        self._deleted: set[str] = set()
+        self._deleted: set[str] = set()  # or to be deleted, by a call that may not have ended
+        self._gone: set[str] = set()  # whose deletion was acknowledged
         self.images: dict[str, bytes] = {}
         self.small: deque[str] = deque()
         self.large: deque[str] = deque()
@@ -110,7 +111,7 @@ class Work:
         listed = {image.id async for image in self._client.images()}
         return [
             *(f"{id} is acknowledged and not listed" for id in self.images.keys() - self._deleted - listed),
-            *(f"{id} is deleted and listed" for id in listed & self._deleted),
+            *(f"{id} is deleted and listed" for id in listed & self._gone),
             *(f"no event told of {id}" for id in self._unheard()),
         ]
 
@@ -152,7 +153,7 @@ class Work:
                 self._tally(kind).seconds.append(time.monotonic() - begun)
             except ConexionesError as error:
                 reason = error.reason or type(error).__name__
-                killed = isinstance(error, NoPreview | NoRendition) and error.cause == "CRASH"
+                killed = isinstance(error, NoPreview | NoRendition) and error.facts["cause"] == "CRASH"
                 if reason not in EXPECTED and not killed:
                     errors = self._tally(kind).errors
                     errors[reason] = errors.get(reason, 0) + 1
@@ -310,6 +311,7 @@ class Work:
                 id = queue.popleft()
                 self._deleted.add(id)
                 await self._client.delete(id)
+                self._gone.add(id)
 
     def _unless_deleted(self, id: str) -> "_UnlessDeleted":
         return _UnlessDeleted(id, self._deleted)
