@@ -10,20 +10,8 @@ from collections.abc import Mapping
 
 from conexiones.errors import BY_REASON, FAULTS, Cancelled, ConexionesError
 from conexiones.metrics import Counter, Histogram, Labels, Metrics
+from conexiones.transport.chain import conventions
 from conexiones.transport.chain.call import Call, Endpoint, Kind
-
-OTHER = "_OTHER"
-"""The convention's word for methods that do not exist."""
-
-_VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-
-_PATHS = {
-    "images": "/images/{id}",
-    "page": "/page/{file}",
-    "sign in": "/session",
-    "sign out": "/session",
-}
-"""The paths of plain HTTP, by the method of their route."""
 
 _PROTOCOLS: dict[Kind, str] = {
     "grpc": "grpc",
@@ -124,22 +112,18 @@ class Measure:
 
 def _rpc_labels(call: Call, error: ConexionesError | None) -> Labels:
     service, method = call.route.service, call.route.method
-    name = f"{service}/{method}" if service else OTHER
-    if call.protocol == "grpc":
-        system, status = "grpc", error.code.name if error else "OK"
+    name = f"{service}/{method}" if service else conventions.OTHER
+    if error is not None:
+        status = conventions.status(call, error.code)
     else:
-        system, status = "connectrpc", error.code.name.lower() if error else ""  # it has no code of success
-    return system, name, status, status if error and error.code in FAULTS else ""
+        status = "OK" if call.protocol == "grpc" else ""
+    return conventions.system(call), name, status, status if error and error.code in FAULTS else ""
 
 
 def _http_labels(call: Call, error: ConexionesError | None) -> Labels:
-    verb = call.verb if call.verb in _VERBS else OTHER
     scheme = "https" if call.scheme == "https" else "http"
-    path = _PATHS.get(call.route.method, "") if call.route.service == "http" else ""
-    if path == _PATHS["page"] and call.path == "/":
-        path = "/"
     status = str(call.status) if call.status else ""
     kind = status if call.status >= 500 else ""
     if error and call.status < 400:  # a response that was never sent, or that breaks off
         kind = error.reason
-    return verb, scheme, path, status, kind
+    return conventions.verb(call), scheme, conventions.path(call), status, kind

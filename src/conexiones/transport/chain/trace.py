@@ -4,15 +4,11 @@ import time
 
 from conexiones.errors import FAULTS, Code, ConexionesError
 from conexiones.tracing import Attributes, Span, Tracer, current_span, problem_of
+from conexiones.transport.chain import conventions
 from conexiones.transport.chain.call import Call, Endpoint
 
 LONGEST = 256
 """The most characters of an attribute that a client has chosen."""
-
-OTHER = "_OTHER"
-"""What stands for methods that do not exist."""
-
-_VERBS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 
 class Trace:
@@ -24,7 +20,7 @@ class Trace:
     async def __call__(self, call: Call, rest: Endpoint) -> None:
         begun = time.time_ns() - round((time.monotonic() - call.start_time) * 1e9)
         ids, http = call.ids, call.protocol == "http"
-        name = _http_name(call) if http else ids.method or OTHER
+        name = _http_name(call) if http else ids.method or conventions.OTHER
         span = self._tracer.call(name, parent=ids.parent, state=ids.state, begun=begun)
         current_span.set(span)
         if span.recording:
@@ -41,34 +37,23 @@ class Trace:
 
 
 def _rpc(call: Call, name: str) -> Attributes:
-    system = "grpc" if call.protocol == "grpc" else "connectrpc"
-    return {"rpc.system.name": system, "rpc.method": name, **_common(call)}
+    return {"rpc.system.name": conventions.system(call), "rpc.method": name, **_common(call)}
 
 
 def _http_name(call: Call) -> str:
-    verb = call.verb if call.verb in _VERBS else "HTTP"
-    return f"{verb} {_route(call)}".rstrip()
+    verb = call.verb if call.verb in conventions.VERBS else "HTTP"
+    return f"{verb} {conventions.path(call)}".rstrip()
 
 
 def _http(call: Call) -> Attributes:
-    route = _route(call)
+    route = conventions.path(call)
     return {
-        "http.request.method": call.verb if call.verb in _VERBS else OTHER,
+        "http.request.method": conventions.verb(call),
         "url.scheme": call.scheme,
         "url.path": call.path[:LONGEST],
         **({"http.route": route} if route else {}),
         **_common(call),
     }
-
-
-def _route(call: Call) -> str:
-    if call.service != "http":
-        return ""
-    if call.method == "images":
-        return "/images/{id}"
-    if call.method == "page" and call.path != "/":
-        return "/page/{file}"
-    return call.path  # a path without a variable part
 
 
 def _common(call: Call) -> dict[str, str | int]:
@@ -90,10 +75,7 @@ def _end(span: Span, call: Call, error: BaseException | None) -> None:
         # Without an error of the call, what escaped has broken off the response.
         failed = call.status >= 500 or (error is not None and call.error is None)
     else:
-        code = error.code if isinstance(error, ConexionesError) else Code.CANCELLED if error else None
-        name = code.name if code else "OK"
-        if call.protocol != "grpc":
-            name = name.lower().replace("cancelled", "canceled")
-        span.set({"rpc.response.status_code": name})
+        code = error.code if isinstance(error, ConexionesError) else Code.CANCELLED if error else Code.OK
+        span.set({"rpc.response.status_code": conventions.status(call, code)})
         failed = code in FAULTS
     span.end(problem_of(error), failed=failed)
