@@ -15,6 +15,7 @@ from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.access import SqliteCredentials
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.migrations import newest as newest_schema
+from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.adapters.scrub.file import ScrubFile, log_damage
@@ -73,9 +74,6 @@ from conexiones.transport.router import Router
 from conexiones.transport.rpc.method import MessageLimit
 from conexiones.waits import observe_memory
 from conexiones.watched_files import WatchedFiles
-
-CATALOG = "catalog.sqlite3"
-"""The name of the catalog's file in the data folder."""
 
 HOT_BYTES = 16 << 10
 """For each so many bytes of images that are kept in memory, the row of one is kept, too, of about a KiB."""

@@ -5,14 +5,12 @@ from pathlib import Path
 
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
 from conexiones.adapters.catalog.sqlite.migrations import newest
+from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
 from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.upkeep.problem import Problem
 
 SCHEMA = newest()
 """The schema of the catalogs that this program writes."""
-
-CATALOG = "catalog.sqlite3"
-"""As in app.py."""
 
 
 def check_apart(dest: Path, data_dir: Path) -> None:

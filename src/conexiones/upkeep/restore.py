@@ -20,9 +20,10 @@ from conexiones.adapters.blobs.local.identity import write_identity
 from conexiones.adapters.blobs.local.segment_records import HEAD, head_of
 from conexiones.adapters.blobs.local.store import SMALL
 from conexiones.adapters.catalog.sqlite.catalog_file import Contents, prepare_restored
+from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
 from conexiones.adapters.system.disk import sync_folder, write_durably
 from conexiones.errors import BlobCorrupt
-from conexiones.upkeep.data_folder import CATALOG, check_apart
+from conexiones.upkeep.data_folder import check_apart
 from conexiones.upkeep.packs import write_whole
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Backup, Repository, catalog_of_backup, sha256_of

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
+from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
 from conexiones.adapters.catalog.sqlite.wal import look as look_at_wal
 from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.domain.verifying import is_whole
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord
-from conexiones.upkeep.data_folder import CATALOG
 from conexiones.upkeep.findings import Finding, Report
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Manifest, Repository, catalog_of_backup, sha256_of

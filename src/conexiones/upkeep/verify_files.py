@@ -10,12 +10,12 @@ from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES
 from conexiones.adapters.blobs.local.identity import NAME as CATALOG_ID
 from conexiones.adapters.blobs.local.identity import read_identity
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile, fault_of_kept
+from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
 from conexiones.adapters.renditions.cache import fault_of
 from conexiones.adapters.scrub.file import NAME as SCRUB
 from conexiones.adapters.scrub.file import read as read_scrub
 from conexiones.errors import BlobCorrupt
 from conexiones.secret_form import is_secret
-from conexiones.upkeep.data_folder import CATALOG
 from conexiones.upkeep.findings import Finding, Report
 
 _ADMIN_TOKEN = "admin-token"  # noqa: S105 (the name of a file)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from conexiones.adapters.system.disk import FULL
 
+FILE = "ballast"
+
 SIZE = 1 << 20
 """Bytes."""
 
@@ -28,7 +30,7 @@ class Ballast:
     is nothing to do."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "ballast"
+        self._path = folder / FILE
 
     @property
     def is_held(self) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from conexiones.adapters.system import ballast
 from conexiones.metrics import Labels, Metrics
 
 LOOK_SECONDS = 5.0
@@ -86,7 +87,7 @@ class SystemGauges:
                 "free": found.f_bavail * found.f_frsize,
                 "limit": found.f_blocks * found.f_frsize,
                 "files": found.f_favail,
-                "reserve": _size(self._folder / "ballast"),
+                "reserve": _size(self._folder / ballast.FILE),
             }
             seen.sizes = {(part,): size for part, size in self._sizes().items()}
             self._failed = False

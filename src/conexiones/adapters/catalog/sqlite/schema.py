@@ -2,6 +2,9 @@
 
 import sqlite3
 
+FILE = "catalog.sqlite3"
+"""The name of the catalog's file in a data folder."""
+
 JUDGE_OF_FACTS = (
     # 1 stands for all versions of the program that did not say which judge they had.
     "ALTER TABLE facts ADD COLUMN judge INTEGER NOT NULL DEFAULT 1",
