@@ -99,9 +99,6 @@ bench-peers:
 bench-peers: setup
 	@tools/node.sh $(VENV) bench/peers
 	@if command -v npm >/dev/null; then npm run --prefix node --silent build; fi
-bench-peers: build/bench/s3/ready
-build/bench/s3/ready: requirements/s3.txt
-	@$(PYTHON) -m venv $(@D) && { $(@D)/bin/pip install --quiet --require-hashes -r $< || echo "SeaweedFS and obstore cannot be had, so they are left out" >&2; } && touch $@
 ifneq ($(shell command -v go),)
 bench-peers: $(TUSD) $(IMGPROXY)
 $(IMGPROXY):

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from obstore.store import S3Store  # type: ignore[import-not-found]
+from obstore.store import S3Store
 
 AT_A_TIME = 32
 

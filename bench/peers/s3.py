@@ -1,9 +1,9 @@
-"""A local S3 server (SeaweedFS), which calls no fsync, and obstore as its client. Both are of PyPI, in an
-environment of their own, build/bench/s3."""
+"""A local S3 server (SeaweedFS), which calls no fsync, and obstore as its client."""
 
 import json
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 from bench.peers.server_process import ROOT, START_SECONDS, STOP_SECONDS, Failed
 
-PLACE = ROOT / "build" / "bench" / "s3" / "bin"
+PLACE = Path(sys.executable).parent
 BUCKET = "images"
 
 
@@ -29,7 +29,7 @@ def server(folder: Path) -> Iterator[Peer]:
     """Runs the server, with an empty bucket. Raises Failed if it is not installed."""
     weed, python = PLACE / "weed", PLACE / "python"
     if not weed.exists() or not python.exists():
-        raise Failed("SeaweedFS and obstore are left out: make bench sets them up")
+        raise Failed("SeaweedFS and obstore are not installed: make setup")
     folder.mkdir(parents=True)
     ports = dict(zip(("master", "volume", "filer", "s3"), _free_ports(4), strict=True))
     command = [str(weed), "-logdir", str(folder), "server", "-ip=127.0.0.1", f"-dir={folder}", "-s3"]
