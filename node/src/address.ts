@@ -1,4 +1,5 @@
-// The address of a server: HOST:PORT, as the command line and the Python SDK take it, or a name that grpc-js resolves.
+// The addresses of servers: HOST:PORT, as the command line and the Python SDK take it, several of them with commas between
+// them, or a name that grpc-js resolves.
 import { BlockList, isIP, isIPv6 } from "node:net";
 
 import { invalid } from "./fields.js";
@@ -16,10 +17,16 @@ type Fault = readonly [english: string, spanish: string, example: string];
 
 /** Throws INVALID_FIELD with a sentence that says what to write instead. */
 export function checkAddress(field: string, value: unknown): void {
-  const fault = typeof value === "string" ? faultOf(value) : (["it is no text", "no es un texto", EXAMPLE] as const);
+  const none = ["it is no text", "no es un texto", EXAMPLE] as const;
+  const fault = typeof value === "string" ? several(value).map(faultOf).find(Boolean) : none;
   if (!fault) return;
   const [english, spanish, example] = fault;
   throw invalid(field, [`HOST:PORT, such as ${example}: ${english}`, `HOST:PUERTO, como ${example}: ${spanish}`]);
+}
+
+/** The addresses of a text, as they are written. */
+export function several(address: string): string[] {
+  return RESOLVED.test(address) ? [address] : address.split(",");
 }
 
 function faultOf(address: string): Fault | undefined {
@@ -28,7 +35,6 @@ function faultOf(address: string): Fault | undefined {
   const url = URL.exec(address.trim());
   if (url) return faultOfUrl(address, url[1] ?? "", url[2] ?? "");
   if (isIPv6(address)) return [...NO_BRACKETS, `[${address}]:50051`];
-  if (address.includes(",")) return form(address);
   const parts = /^(\[.*\]|[^\s:/?#@,[\]]*)(?::([^:]*))?$/.exec(address);
   if (!parts) return address.split(":").length > 2 ? [...NO_BRACKETS, "[::1]:50051"] : form(address);
   const [, host = "", port = ""] = parts;
@@ -68,7 +74,7 @@ LOOPBACK.addAddress("::1", "ipv6");
 export function staysHere(address: string): boolean {
   if (/^unix(?:-abstract)?:/.test(address)) return true;
   const ips = /^ipv[46]:(.*)$/.exec(address);
-  const places = ips ? (ips[1] ?? "").split(",").map(placeOf) : [hostAndPort(address)];
+  const places = ips ? (ips[1] ?? "").split(",").map(placeOf) : several(address).map(hostAndPort);
   return places.every((place) => place !== undefined && isLoopback(place.host));
 }
 

@@ -40,22 +40,20 @@ export interface Span {
 }
 
 export class ByHttp {
-  readonly #address: string;
-  readonly #place: { host: string; port: number } | undefined;
+  readonly #address: () => string;
   readonly #identity: Identity | undefined;
   readonly #shown: Shown;
 
-  /** `identity` for TLS. With `direct`, gRPC uses no proxy. */
-  constructor(address: string, identity: Identity | undefined, shown: Shown, { direct }: { direct: boolean }) {
+  /** `address` gives that of the server in use, `identity` is for TLS. With `direct`, gRPC uses no proxy. */
+  constructor(address: () => string, identity: Identity | undefined, shown: Shown, { direct }: { direct: boolean }) {
     const { env } = process;
     // The connection has to be like that of gRPC: the same way to the server, and the same certificate authorities.
     const proxied = !direct && PROXIES.some((name) => env[name]);
     const others = identity && !identity.ca && env["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"];
     this.#address = address;
-    this.#place = proxied || others ? undefined : hostAndPort(address);
     this.#identity = identity;
     this.#shown = shown;
-    this.usable = this.#place !== undefined;
+    this.usable = !proxied && !others && hostAndPort(address()) !== undefined;
   }
 
   /** Whether it is worth trying. */
@@ -87,7 +85,7 @@ export class ByHttp {
   }
 
   #connect(size: number): Body {
-    const { host = "", port = 0 } = this.#place ?? {};
+    const { host = "", port = 0 } = hostAndPort(this.#address()) ?? {};
     const body = new Body(size);
     if (this.#identity) {
       const { ca, cert, key } = this.#identity;
@@ -105,7 +103,7 @@ export class ByHttp {
 
   #request({ id, etag, start, end }: Span): string {
     const headers = {
-      ...{ host: this.#address.replace(/^dns:(?:\/\/\/)?/, ""), ...this.#shown.headers() },
+      ...{ host: this.#address().replace(/^dns:(?:\/\/\/)?/, ""), ...this.#shown.headers() },
       ...{ range: `bytes=${start}-${end - 1}`, "if-range": etag, "accept-encoding": "identity", connection: "close" },
     };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);

@@ -48,7 +48,10 @@ import { watch } from "./watch.js";
 import type { WatchEvent, WatchOptions } from "./watch.js";
 
 export interface ClientOptions {
-  /** HOST:PORT of the server. Default "localhost:50051". */
+  /**
+   * HOST:PORT of the server, or of several servers that share their data, as "HOST:PORT,HOST:PORT": the client begins with
+   * any of them, and goes on at the next one when that is lost or is about to end. Default "localhost:50051".
+   */
   address?: string | undefined;
   /** TLS, trusting the system's CAs; implied by `ca` and by `cert`. */
   tls?: boolean | undefined;
@@ -110,6 +113,10 @@ export class Client {
       // Reconnect soon after the server is back. The pauses between attempts are made by Backoff.
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 2_000,
+      // Names are asked for again when a connection was lost: the servers behind one may have changed.
+      "grpc.dns_min_time_between_resolutions_ms": 1_000,
+      // Clients of a name with several servers spread over them.
+      "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ pick_first: { shuffleAddressList: true } }] }),
       // Detects a peer that is gone without closing the connection.
       "grpc.keepalive_time_ms": 20_000,
       "grpc.keepalive_timeout_ms": 10_000,
@@ -120,7 +127,7 @@ export class Client {
       // A proxy would read the token.
       ...(near && { "grpc.enable_http_proxy": 0 }),
     });
-    this.#byHttp = new ByHttp(address, tls, shown, { direct: near });
+    this.#byHttp = new ByHttp(() => this.#rpc.place, tls, shown, { direct: near });
     this.#times = { timeoutMs, patienceMs };
   }
 

@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 
-import { ADDRESS, hostAndPort } from "./address.js";
+import { ADDRESS, hostAndPort, several } from "./address.js";
 import type { ClientOptions } from "./client.js";
 
 type Environ = NodeJS.ProcessEnv;
@@ -35,15 +35,17 @@ export function tokenFrom(environ: Environ, address: string): { token?: string; 
 function keptFor(environ: Environ, address: string): string | undefined {
   const { XDG_CONFIG_HOME: config = "", HOME: home = "" } = environ;
   const folder = config.startsWith("/") ? config : home && join(home, ".config");
-  const place = hostAndPort(address);
-  if (!folder || !place) return undefined;
-  const host = place.host.includes(":") ? `[${place.host}]` : place.host;
-  return join(folder, "conexiones", "tokens", quoted(`${host}:${place.port}`.toLowerCase()));
+  const names = several(address).map((one) => {
+    const place = hostAndPort(one);
+    return place && `${place.host.includes(":") ? `[${place.host}]` : place.host}:${place.port}`;
+  });
+  if (!folder || names.includes(undefined)) return undefined;
+  return join(folder, "conexiones", "tokens", quoted(names.join(",").toLowerCase()));
 }
 
-/** As Python's urllib.parse.quote(text, safe="[]:") does it. */
+/** As Python's urllib.parse.quote(text, safe="[]:,") does it. */
 function quoted(text: string): string {
-  const escaped = encodeURIComponent(text).replace(/%(?:5B|5D|3A)/g, decodeURIComponent);
+  const escaped = encodeURIComponent(text).replace(/%(?:5B|5D|3A|2C)/g, decodeURIComponent);
   return escaped.replace(/[!'()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 

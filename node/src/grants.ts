@@ -130,7 +130,7 @@ export async function imageLink(rpc: Rpc, unary: Unary, id: string, options: Lin
 }
 
 /** Scheme, host and port of the server, as a browser writes them. */
-function originOf({ address, security }: Rpc): string {
+function originOf({ place: address, security }: Rpc): string {
   const place = hostAndPort(address);
   if (!place) throw invalid("base", [`a URL, which ${address} is not`, `una URL, que ${address} no es`]);
   const host = place.host.includes(":") ? `[${place.host}]` : place.host;

@@ -11,6 +11,7 @@ import type {
 } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 
+import { several } from "./address.js";
 import { Code, ConexionesError, errorOfCall, isLost, UnreachableError } from "./errors.js";
 import { milliseconds, signal } from "./fields.js";
 import type { Checks } from "./fields.js";
@@ -34,12 +35,16 @@ type Schema<M> = M extends DescMessage ? M : never;
 
 /** One channel, replaced when it is dead, and the four kinds of calls. Safe to use for many calls at once. */
 export class Rpc {
+  /** What the client was given: the address of one server, or of several that share their data. */
   readonly address: string;
   readonly security: Security;
   /** Whether the server has ever answered. */
   reached = false;
   readonly #shown: Shown;
   readonly #open: () => grpc.Client;
+  readonly #addresses: readonly string[];
+  /** Which of the addresses is in use. Clients begin with any of them, so that they spread over the servers. */
+  #at: number;
   #client: grpc.Client;
   #closed = false;
   /** Calls under way. A channel that is closed would end those that wait for its connection. */
@@ -58,8 +63,16 @@ export class Rpc {
     this.security = security;
     this.#shown = shown;
     // Clients of one process would otherwise share connections, and a new client could get the dead one.
-    this.#open = () => new grpc.Client(address, credentials, { ...options, "grpc.use_local_subchannel_pool": 1 });
+    const own = { ...options, "grpc.use_local_subchannel_pool": 1 };
+    this.#addresses = several(address);
+    this.#at = Math.floor(Math.random() * this.#addresses.length);
+    this.#open = () => new grpc.Client(this.place, credentials, own);
     this.#client = this.#open();
+  }
+
+  /** The address of the server that is in use. */
+  get place(): string {
+    return this.#addresses[this.#at] ?? "";
   }
 
   /** Ends what would go on forever, and the connection when the calls in flight have ended. New calls throw. */
@@ -102,11 +115,12 @@ export class Rpc {
   }
 
   /**
-   * Gives new calls a new connection; calls in flight on the old one may finish there. A connection of grpc-js may be
-   * dead, or hang in its handshake, without an error for a long time.
+   * Gives new calls a new connection, to the next server if there are several; calls in flight on the old one may finish
+   * there. A connection of grpc-js may be dead, or hang in its handshake, without an error for a long time.
    */
   #renew(client: grpc.Client): void {
     if (this.#client !== client || this.#closed) return;
+    this.#at = (this.#at + 1) % this.#addresses.length;
     this.#client = this.#open();
     client.close();
   }
@@ -120,20 +134,27 @@ export class Rpc {
         if (!isLost(error)) {
           this.reached = true;
           await this.#shown.failed(error, sent);
+          if (error.reason === "SERVER_DRAINING" && this.#addresses.length > 1) this.#renew(client);
           return error;
         }
+        const { place } = this;
         this.#renew(client);
-        return await this.#explained(error, signal, timeoutMs);
+        return await this.#explained(error, place, signal, timeoutMs);
       },
       abandoned: () => this.#renew(client),
     };
   }
 
   /** The error of a lost call, which says more if the server has never answered. Throws the signal's reason. */
-  async #explained(error: ConexionesError, signal: AbortSignal | undefined, timeoutMs?: number): Promise<ConexionesError> {
+  async #explained(
+    error: ConexionesError,
+    place: string,
+    signal: AbortSignal | undefined,
+    timeoutMs?: number,
+  ): Promise<ConexionesError> {
     if (this.reached || error.code !== Code.UNAVAILABLE) return error;
-    const finding = whyUnreachable(error.message, this.address, this.security, timeoutMs);
-    return new UnreachableError(this.address, await (signal ? unlessAborted(finding, signal) : finding), error);
+    const finding = whyUnreachable(error.message, place, this.security, timeoutMs);
+    return new UnreachableError(place, await (signal ? unlessAborted(finding, signal) : finding), error);
   }
 
   async unary<I extends DescMessage, O extends DescMessage>(

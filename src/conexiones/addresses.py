@@ -1,4 +1,4 @@
-"""HOST:PORT, as people write it."""
+"""HOST:PORT, as people write it, and several of them with commas between them."""
 
 import re
 from ipaddress import AddressValueError, IPv6Address, ip_address
@@ -33,6 +33,14 @@ def split(text: str, *, any_port: bool = False) -> tuple[str, int]:
     if len(port) > 9 or not least <= int(port) <= 65535:
         raise ValueError(f"The address {text!r} has the port {port[:9]}: ports are {least} to 65535.")
     return host, int(port)
+
+
+def several(text: str) -> tuple[str, ...]:
+    """The addresses in "HOST:PORT,HOST:PORT", as they are written. Raises ValueError as `split` does."""
+    found = tuple(text.split(","))
+    for address in found:
+        split(address)
+    return found
 
 
 def loopback(text: str) -> list[str]:

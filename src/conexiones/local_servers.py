@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from conexiones.addresses import loopback, split
+from conexiones.addresses import loopback, several, split
 
 ADMIN_TOKEN = "admin-token"  # noqa: S105 (the name of a file)
 """The file in the data folder that has the first token."""
@@ -64,8 +64,10 @@ def admin_token(
     address: str, folders: Sequence[Path] = (), environ: Mapping[str, str] = os.environ
 ) -> tuple[str, Path] | None:
     """The exact address of the server of this user that listens at this address of the machine itself, and
-    the file with its first token; None if there is none. `folders` may be data folders of servers that could
-    not be noted. Raises ValueError for an address that is none."""
+    the file with its first token; None if there is none, or if several addresses are given. `folders` may be
+    data folders of servers that could not be noted. Raises ValueError for an address that is none."""
+    if len(several(address)) > 1:
+        return None
     hosts, port = loopback(address), split(address)[1]
     if not hosts:
         return None

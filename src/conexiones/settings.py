@@ -337,6 +337,12 @@ class Settings:
         _count, "1000", "Calls that are served at a time, of all clients together; further calls wait."
     )
     max_connections: int = _setting(_count, "1000", "How many connections may be open at a time.")
+    max_connection_age: float = _setting(
+        _seconds,
+        "0",
+        "How long, in seconds and up to a quarter more, a connection takes new calls; 0 is without an end."
+        " Clients then connect again, and find servers that were added to a balancer. Calls in flight go on.",
+    )
     grace_seconds: float = _setting(
         _seconds, "10", "How long calls in flight have to finish after SIGTERM or Ctrl-C."
     )

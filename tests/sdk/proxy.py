@@ -37,6 +37,7 @@ class Proxy:
     ) -> None:
         self.address = ""
         self.happened: list[Fault] = []
+        self.accepted = 0
         self._target = target
         self._random = random.Random(seed)
         self._most_bytes = most_bytes
@@ -55,10 +56,19 @@ class Proxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.end()
+
+    async def end(self) -> None:
+        """Ends it as a server ends that is killed: nobody listens any more, and connections are reset."""
         self._server.close()
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._connections)
 
     def cut(self) -> None:
         """Resets the connections that there are, at once and for both sides."""
@@ -71,6 +81,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task
         self._connections.add(task)
+        self.accepted += 1
         up = down = Fault.NONE
         if self._faulty:
             self._faulty -= 1

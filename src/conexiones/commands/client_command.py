@@ -92,7 +92,7 @@ _OPTIONS = (
         show_envvar=True,
         default="localhost:50051",
         metavar="HOST:PORT",
-        help="The server.",
+        help="The server, or several that share their data, with commas between them.",
     ),
     *_SECURITY,
     _TIMEOUT,

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -83,7 +83,8 @@ def _findings(server: str | None, data_dir: str | None, way: dict[str, Any]) -> 
         except (OSError, TokenMistyped) as error:
             yield Finding("access", "FAIL", sentence(error), "Give another token.")
         else:
-            yield from check_connection(options)
+            for address in options.addresses:
+                yield from check_connection(replace(options, address=address))
 
 
 def _options(server: str, way: dict[str, Any]) -> "Options":

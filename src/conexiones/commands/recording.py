@@ -79,7 +79,7 @@ async def _recorded(client: "AsyncClient", form: str | None, *, http1: bool) -> 
 
     connection = client._connection
     options = connection.options
-    host, port = options.endpoint
+    host, port = options.endpoint(connection.address)
     proxy = Proxy(host, port, Recorder(Contract.ours(), _teller(form)), _security(options, http1=http1))
     try:
         await proxy.open()

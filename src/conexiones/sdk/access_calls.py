@@ -134,7 +134,7 @@ class AccessCalls:
         )
         reply = await self._connection.unary(lambda link: link.images.SignImageUrl, request)
         options = self._connection.options
-        before = base or f"{'https' if options.encrypted else 'http'}://{options.address}"
+        before = base or f"{'https' if options.encrypted else 'http'}://{self._connection.address}"
         return f"{before.rstrip('/')}{reply.path}"
 
     @traces.operation

@@ -52,7 +52,8 @@ T = TypeVar("T")
 class AsyncClient(AccessCalls):
     """A client of one server. Safe to use from many tasks of one event loop. It connects on first use.
 
-    address: HOST:PORT.
+    address: HOST:PORT, or those of several servers that share their data, as "HOST:PORT,HOST:PORT": the
+        client begins with any of them, and goes on at the next one when that is lost or is about to end.
     tls: encrypt, trusting the system's CAs; implied by `ca` and `cert`.
     ca: PEM file of the CA to trust instead of the system's.
     cert, key: PEM files of the client's own certificate and private key, for mTLS.

@@ -2,6 +2,7 @@
 calls, with deadlines and retries."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import grpc
 
 from conexiones import errors
-from conexiones.addresses import split
+from conexiones.addresses import several, split
 from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.access_pb2_grpc import AdminServiceStub
 from conexiones.gen.conexiones.v1.images_pb2 import DownloadImageRequest
@@ -40,6 +41,10 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5_000),  # also limits one attempt to connect
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Names are asked for again when a connection was lost: the servers behind one may have changed.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+    # Clients of a name with several servers spread over them.
+    ("grpc.service_config", '{"loadBalancingConfig":[{"pick_first":{"shuffleAddressList":true}}]}'),
     ("grpc.enable_retries", 0),  # retries are made here, where it is known which calls may be repeated
     # A fixed HTTP/2 window bounds how much of a download is in flight; the probed one would grow without
     # limit.
@@ -59,7 +64,8 @@ MAX_SECONDS = 10**8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of a client. Times are in seconds; `ca`, `cert` and `key` are paths of PEM files.
+    """The options of a client. Times are in seconds; `ca`, `cert` and `key` are paths of PEM files. `address`
+    has one or several servers with the same data, with commas between them.
 
     Raises TypeError for a value of another type. Raises ValueError for an address that is none, for a `cert`
     without its `key` (gRPC would abort the process), for a number that is out of range, and for a token that
@@ -82,11 +88,11 @@ class Options:
         check_options(self)
         if bool(self.cert) != bool(self.key):
             raise ValueError("cert and key go together.")
-        split(self.address)
+        several(self.address)
         if self.token is not None and self.token_file is not None:
             raise ValueError("Give token or token_file, not both.")
-        if self.stays:
-            plain_target(self.address)
+        for address in self.addresses if self.stays else ():
+            plain_target(address)
         if not 0 < self.timeout <= MAX_SECONDS:
             raise ValueError(f"timeout is a number of seconds, above 0 and at most {MAX_SECONDS:,}.")
         if not self.patience >= 0:
@@ -95,15 +101,17 @@ class Options:
             raise ValueError("retries is a number of attempts, at least 0.")
 
     @property
-    def target(self) -> str:
-        """The address for gRPC, which takes some names of hosts, such as "dns", for a scheme. Raises
-        ValueError."""
-        return plain_target(self.address) if self.stays else f"dns:///{self.address}"
+    def addresses(self) -> tuple[str, ...]:
+        return several(self.address)
 
-    @property
-    def endpoint(self) -> tuple[str, int]:
-        """Host and port of the target, for a connection that is not gRPC's. Raises ValueError."""
-        return split(self.target.removeprefix("dns:///").removeprefix("ipv4:").removeprefix("ipv6:"))
+    def target(self, address: str) -> str:
+        """One of the addresses for gRPC, which takes some names of hosts, such as "dns", for a scheme. Raises
+        ValueError."""
+        return plain_target(address) if self.stays else f"dns:///{address}"
+
+    def endpoint(self, address: str) -> tuple[str, int]:
+        """Host and port of its target, for a connection that is not gRPC's. Raises ValueError."""
+        return split(self.target(address).removeprefix("dns:///").removeprefix("ipv4:").removeprefix("ipv6:"))
 
     @property
     def stays(self) -> bool:
@@ -111,11 +119,10 @@ class Options:
         shows = self.token is not None or self.token_file is not None
         return shows and not self.encrypted and not self.insecure_token
 
-    @property
-    def channel(self) -> list[tuple[str, Any]]:
+    def channel(self, address: str) -> list[tuple[str, Any]]:
         """The options of a channel."""
         # A proxy would read the token.
-        near = [("grpc.enable_http_proxy", 0), ("grpc.default_authority", self.address)]
+        near = [("grpc.enable_http_proxy", 0), ("grpc.default_authority", address)]
         return [*_OPTIONS, *(near if self.stays else [])]
 
     @property
@@ -182,18 +189,25 @@ class Connection:
         """The path of a Unix socket to connect to instead, in plaintext: a recorder is there."""
         self.by_http = True
         """Whether what is left of a large image may be asked for by HTTP: see http_body.py."""
+        self._addresses = options.addresses
+        self._at = random.randrange(len(self._addresses))  # clients spread over the servers
         self._shown = Shown(options.token, options.token_file)
         self._link: Link | None = None
         self._busy: set[Link] = set()
         self._closed = False
         forks.register(self)
 
+    @property
+    def address(self) -> str:
+        """The address of the server that is in use."""
+        return self._addresses[self._at]
+
     def backoff(self) -> Backoff:
         return Backoff(self.options.patience, self.unreachable)
 
     async def unreachable(self, error: ConnectionLost) -> Unreachable:
         """The error for a server that has never answered, with the reason in plain words."""
-        address, why = self.options.address, str(error.facts["why"])
+        address, why = self.address, str(error.facts["why"])
         if self.options.encrypted:
             words = reasons.plainly(why, self.options.cert, self.options.key)
         else:
@@ -209,6 +223,9 @@ class Connection:
         link = self._begin()
         try:
             yield link
+        except (ConnectionLost, errors.ServerDraining):
+            self._move(link)
+            raise
         finally:
             link.calls -= 1
             if not link.calls:
@@ -247,6 +264,12 @@ class Connection:
         self._busy = set()
         return held
 
+    def _move(self, link: Link) -> None:
+        """Lets new calls go to the next server, if there are several and this is still the one in use."""
+        if len(self._addresses) > 1 and self._link is link:
+            self.renew(link)
+            self._at = (self._at + 1) % len(self._addresses)
+
     def renew(self, link: Link) -> None:
         """Gives new calls a new connection. Calls in flight on the old one may finish there."""
         link.retired = True
@@ -262,12 +285,13 @@ class Connection:
 
     def _open(self) -> grpc.aio.Channel:
         if self.through:
-            named = [("grpc.default_authority", self.options.address)]
+            named = [("grpc.default_authority", self.address)]
             return grpc.aio.insecure_channel(f"unix:{self.through}", options=[*_OPTIONS, *named])
         credentials = self.options.credentials()
+        target, options = self.options.target(self.address), self.options.channel(self.address)
         if credentials is None:
-            return grpc.aio.insecure_channel(self.options.target, options=self.options.channel)
-        return grpc.aio.secure_channel(self.options.target, credentials, options=self.options.channel)
+            return grpc.aio.insecure_channel(target, options=options)
+        return grpc.aio.secure_channel(target, credentials, options=options)
 
     def metadata(self) -> list[tuple[str, str]]:
         """What calls show of this client, after `sending`."""
@@ -300,6 +324,7 @@ class Connection:
                 with translated():
                     reply = await ours(method(link)(request, timeout=seconds or self.options.timeout))
             except errors.DeadlineExceeded:
+                self._move(link)
                 self.renew(link)
                 raise
             self.reached = True

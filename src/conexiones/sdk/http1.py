@@ -28,7 +28,7 @@ async def get_user(
         headers[HEADER] = f"Bearer {secret.reveal()}"
     made = partial(
         unary.call,
-        *(connection.through, protocol, options.address, _PATH, request, GetUserReply),
+        *(connection.through, protocol, connection.address, _PATH, request, GetUserReply),
         headers=headers,
         seconds=options.timeout,
     )

@@ -153,7 +153,7 @@ async def opened(connection: Connection, image_id: str, etag: str, start: int, e
     if not connection.by_http or not usable(options):
         return None
     headers = {
-        "Host": options.address,
+        "Host": connection.address,
         **{name.title(): value for name, value in connection.metadata()},
         "Range": f"bytes={start}-{end - 1}",
         "If-Range": etag,
@@ -163,7 +163,8 @@ async def opened(connection: Connection, image_id: str, etag: str, start: int, e
     lines = [f"GET /images/{quote(image_id, safe='')} HTTP/1.1", *(": ".join(one) for one in headers.items())]
     try:
         async with asyncio.timeout(min(OPEN_SECONDS, options.timeout)):
-            return await _open(options, "\r\n".join([*lines, "", ""]), etag, start, end)
+            place = options.endpoint(connection.address)
+            return await _open(options, place, "\r\n".join([*lines, "", ""]), etag, start, end)
     except (SSLError, ValueError, _UnexpectedAnswer):
         connection.by_http = False
     except OSError:
@@ -179,9 +180,11 @@ def usable(options: Options) -> bool:
     return options.stays or not any(os.environ.get(name) for name in _PROXIES)
 
 
-async def _open(options: Options, request: str, etag: str, start: int, end: int) -> Body:
+async def _open(
+    options: Options, place: tuple[str, int], request: str, etag: str, start: int, end: int
+) -> Body:
     """Raises OSError, ValueError and _UnexpectedAnswer."""
-    host, port = options.endpoint
+    host, port = place
     tls = await asyncio.to_thread(_tls, options) if options.encrypted else None
     loop = asyncio.get_running_loop()
     name = host if tls else None

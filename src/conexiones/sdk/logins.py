@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from conexiones.addresses import split
+from conexiones.addresses import several, split
 from conexiones.sdk.credentials import Secret, read
 
 _FOLDER = "conexiones/tokens"
 
 
 class Logins:
-    """The files, of mode 0600, in a folder of mode 0700. They are named by the address of the server."""
+    """The files, of mode 0600, in a folder of mode 0700. They are named by the address of the server,
+    or by those of several that are given together."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """`environ` says where the user's configuration is: XDG_CONFIG_HOME, or HOME."""
@@ -25,9 +26,9 @@ class Logins:
     def path(self, address: str) -> Path | None:
         """Where the token of a server is, or would be; None if there is no such place. Raises ValueError for
         an address that is none."""
-        host, port = split(address)
-        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return self._folder / quote(place.lower(), safe="[]:") if self._folder else None
+        places = [split(one) for one in several(address)]
+        names = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in places]
+        return self._folder / quote(",".join(names).lower(), safe="[]:,") if self._folder else None
 
     def find(self, address: str) -> Secret | None:
         """Raises OSError, ValueError, and TokenMistyped if the file was changed."""

@@ -174,7 +174,9 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
     manager["common_http_protocol_options"] = {
         "idle_timeout": f"{settings.idle_seconds}s",
         "max_headers_count": 100,
+        **_age(settings.max_connection_age),
     }
+    manager["http1_safe_max_connection_duration"] = True
     manager["local_reply_config"] = local_reply_config()
     # Users can quote the id of a request to whoever has the log. Only proxies that are trusted choose it.
     manager["generate_request_id"] = True
@@ -208,6 +210,13 @@ def _harden(manager: dict[str, Any], settings: Settings, budgets: Budgets, folde
         "custom_settings_parameters": [{"identifier": 5, "value": 2**18}],
         "connection_keepalive": {"interval": "30s", "timeout": "20s"},
     }
+
+
+def _age(seconds: float) -> dict[str, Any]:
+    """How long a connection takes new calls. Those of a moment do not all end in another one."""
+    if not seconds:
+        return {}
+    return {"max_connection_duration": f"{seconds}s", "max_connection_duration_jitter": {"value": 25}}
 
 
 def _our_headers(settings: Settings) -> dict[str, Any]:
