@@ -112,7 +112,8 @@ describe("an address", () => {
     "host:0": "host:50051: ports are 1 to 65535, not 0.",
     "host:http": "localhost:50051: host:http has another form.",
     "host:50051/images": "localhost:50051: host:50051/images has another form.",
-    "a:1,b:2": "localhost:50051: a:1,b:2 has another form.",
+    "a:1,b": "b:50051: b has no port.",
+    "a:1,": "localhost:50051: it is empty.",
     "ho st:1": "localhost:50051: ho st:1 has another form.",
     "": "localhost:50051: it is empty.",
   };
