@@ -181,7 +181,7 @@ def _anchor(heading: str) -> str:
 def _link(path: Path, tokens: list[Token]) -> None:
     """Makes links between lessons those of the pages. Files that the server does not have are not linked."""
     for token in tokens:
-        for child in token.children or ():
+        for place, child in enumerate(token.children or ()):
             if child.type != "link_open":
                 continue
             target, _, anchor = str(child.attrGet("href")).partition("#")
@@ -192,7 +192,7 @@ def _link(path: Path, tokens: list[Token]) -> None:
             elif not target.startswith(("https:", "http:", "/")):
                 child.tag = "span"
                 child.attrs = {"class": "file"}
-                following = (token.children or [])[(token.children or []).index(child) :]
+                following = (token.children or [])[place:]
                 next(one for one in following if one.type == "link_close").tag = "span"
 
 
