@@ -103,9 +103,11 @@ def test_a_slash_at_the_end_and_compression_do_not_matter(shared: Server) -> Non
         assert get(shared, path).status == 404, path
 
 
-@pytest.mark.parametrize(("language", "word"), [("en", "deadline"), ("es", "plazo")])
-def test_the_search_knows_every_heading(shared: Server, language: str, word: str) -> None:
-    body = get(shared, f"/learn/{language}").body.decode()
+@pytest.mark.parametrize(
+    ("path", "word"), [("/en", "deadline"), ("/es", "plazo"), ("", "deadline"), ("", "plazo")]
+)
+def test_the_search_knows_every_heading(shared: Server, path: str, word: str) -> None:
+    body = get(shared, f"/learn{path}").body.decode()
     name = re.search(r'data-search="([^"]+)"', body)
     assert name
     entries = json.loads(get(shared, name[1]).body)
