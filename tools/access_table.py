@@ -48,7 +48,11 @@ def _table(words: dict[str, str]) -> str:
 def _plain(router: Router) -> list[tuple[str, Route]]:
     """The routes of plain HTTP."""
     sessions = [(f"{verb} /session", route) for verb, route in (router._sessions or {}).items()]
-    return [("GET /images/{id}", router._images), ("GET /, GET /page/…", router._page), *sessions]
+    return [
+        ("GET /images/{id}", router._images),
+        ("GET /, GET /page/…, GET /learn/…", router._page),
+        *sessions,
+    ]
 
 
 def _row(what: str, route: Route, words: dict[str, str]) -> str:
