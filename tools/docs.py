@@ -1,5 +1,5 @@
-"""Writes the pages of docs/ that are generated: the settings, the command line, the API reference. And the
-dashboard.
+"""Writes the pages of docs/ that are generated: the settings, the command line, the API reference; and the
+tables in pages that are written by hand, in English and Spanish. And the dashboard.
 
 python tools/docs.py           writes the pages
 python tools/docs.py --check   prints which pages are out of date, and exits with status 1 if any is
@@ -7,12 +7,14 @@ python tools/docs.py --check   prints which pages are out of date, and exits wit
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import access_table
 import api_page
 import dashboard
+import spanish_tables
 from click import Group
 from click.testing import CliRunner
 
@@ -26,6 +28,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 def settings() -> str:
     lines = [
         "# Settings",
+        "",
+        "[Español](es/ajustes.md)",
         "",
         "`conexiones serve` and `python server/server_user.py` take these settings as flags or from the",
         "environment; flags take precedence. Sizes are in bytes or have a unit: `64MiB`, `16GiB`. Times are",
@@ -58,15 +62,19 @@ def subcommands(group: Group) -> Iterator[list[str]]:
             yield from ([name, *words] for words in subcommands(command))
 
 
-def access() -> str:
-    return access_table.page((DOCS / "access.md").read_text())
+def filled(name: str, fill: Callable[[str], str]) -> Callable[[], str]:
+    """A page that is written by hand, but for a table."""
+    return lambda: fill((DOCS / name).read_text())
 
 
 PAGES = {
     "settings.md": settings,
     "cli.md": commands,
     "api.md": api_page.page,
-    "access.md": access,
+    "access.md": filled("access.md", partial(access_table.page, language="en")),
+    "es/acceso.md": filled("es/acceso.md", partial(access_table.page, language="es")),
+    "es/ajustes.md": filled("es/ajustes.md", spanish_tables.settings),
+    "es/errores.md": filled("es/errores.md", spanish_tables.reasons),
     "../deploy/grafana/conexiones.json": dashboard.dashboard,
 }
 

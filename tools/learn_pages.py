@@ -82,6 +82,7 @@ def built() -> dict[str, bytes]:
     assets["icon.svg"] = _hashed(files, "icon.svg", (SOURCES.parent / "icon.svg").read_bytes())
     template = (SOURCES / "page.html").read_text()
     lists = []
+    found: list[dict[str, str]] = []
     for course, language in LANGUAGES.items():
         entries: list[dict[str, str]] = []
         bodies = {}
@@ -91,8 +92,8 @@ def built() -> dict[str, bytes]:
             entries += _entries(url, tokens)
             _place_images(files, path, tokens)
             bodies[path] = (_title(tokens), _body(path, tokens))
-        data = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
-        search = _hashed(files, f"search-{language}.json", data)
+        found += entries
+        search = _hashed(files, f"search-{language}.json", _data(entries))
         for path, (title, body) in bodies.items():
             if path.name == "README.md":
                 lists.append(body)
@@ -101,11 +102,15 @@ def built() -> dict[str, bytes]:
         f'<section lang="{language}">{body}</section>'
         for language, body in zip(LANGUAGES.values(), lists, strict=True)
     )
-    search = next(name for name in files if name.startswith("search-en"))
+    search = _hashed(files, "search.json", _data(found))
     files["index.html"] = _page(
-        template, "en", "Learn gRPC · Aprende gRPC", both, {**assets, "search": f"/learn/{search}"}
+        template, "en", "Learn gRPC · Aprende gRPC", both, {**assets, "search": search}
     )
     return files
+
+
+def _data(entries: list[dict[str, str]]) -> bytes:
+    return json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _hashed(files: dict[str, bytes], name: str, content: bytes) -> str:
@@ -181,7 +186,7 @@ def _anchor(heading: str) -> str:
 def _link(path: Path, tokens: list[Token]) -> None:
     """Makes links between lessons those of the pages. Files that the server does not have are not linked."""
     for token in tokens:
-        for child in token.children or ():
+        for place, child in enumerate(token.children or ()):
             if child.type != "link_open":
                 continue
             target, _, anchor = str(child.attrGet("href")).partition("#")
@@ -192,7 +197,7 @@ def _link(path: Path, tokens: list[Token]) -> None:
             elif not target.startswith(("https:", "http:", "/")):
                 child.tag = "span"
                 child.attrs = {"class": "file"}
-                following = (token.children or [])[(token.children or []).index(child) :]
+                following = (token.children or [])[place:]
                 next(one for one in following if one.type == "link_close").tag = "span"
 
 

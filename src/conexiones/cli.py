@@ -34,7 +34,11 @@ _SERVER_EXTRA = "In a clone of the project: pip install '.[server]'."
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="conexiones")
 def main() -> None:
-    """Users and images of any size, over gRPC."""
+    """Users and images of any size, over gRPC.
+
+    Every server has a course for those who are new to gRPC, in English and Spanish, at /learn, such as
+    http://localhost:50051/learn; in a clone of the project, `make learn` opens it.
+    """
     lenient_output()
 
 

@@ -130,13 +130,26 @@ def test_errors_are_those_of_every_call(shell: Shell, protocol: str) -> None:
     assert nobody.stdout == b""
 
 
-def test_put_and_watch(shell: Shell, photograph: bytes) -> None:
+def test_put_get_ls_and_watch(shell: Shell, photograph: bytes) -> None:
     (shell.folder / "a.jpg").write_bytes(photograph)
     text = shell("put", "a.jpg", "--wire").stdout.decode()
     assert "conexiones.v1.UploadImage" in text
-    assert [line for line in text.splitlines() if line.endswith("  a.jpg")]
+    (stored,) = [line for line in text.splitlines() if line.endswith("  a.jpg")]
+    id = stored.partition(" ")[0]
     events = lines(shell("put", "a.jpg", "--wire=json"))
     assert [one["file"] for one in events if "wire" not in one] == ["a.jpg"]
+    text = shell("get", id, "-o", "copy.jpg", "--wire").stdout.decode()
+    assert "conexiones.v1.DownloadImageResponse" in text
+    assert [line for line in text.splitlines() if line.startswith(id)]
+    assert (shell.folder / "copy.jpg").read_bytes() == photograph
+    assert b"give -o FILE" in shell("get", id, "-o", "-", "--wire", status=2).stderr
+    assert [one["file"] for one in lines(shell("get", id, "--wire=json")) if "wire" not in one] == [
+        f"{id}.jpg"
+    ]
+    events = lines(shell("ls", "--limit", "1", "--wire=json"))
+    (reply,) = [one for one in events if one.get("wire") == "MESSAGE" and one["from"] == "server"]
+    assert reply["message"]["type"] == "conexiones.v1.ListImagesResponse"
+    assert len([one for one in events if "wire" not in one]) == 1
     watching = shell.start("watch", "--wire=json")
     with watching, ended(watching):
         assert watching.stdout

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pool
@@ -77,22 +76,6 @@ def test_every_call_of_the_second_api_has_a_guide() -> None:
     for service in (uploads_pb2.DESCRIPTOR, images_pb2.DESCRIPTOR):
         for method in next(iter(service.services_by_name.values())).methods:
             assert f"**{method.name}**" in page or f"{method.name}" in page.split("## Images")[0]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-        if not target.startswith(("http:", "https:")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
-
-
-def test_both_readmes_have_the_same_commands() -> None:
-    command = re.compile(
-        r"^(?:sudo|make|git|python|node|curl|conexiones|cd) .*$|^\.venv.*$", flags=re.MULTILINE
-    )
-    commands = [command.findall(page.read_text()) for page in PAGES[:2]]
-    assert commands[0] == commands[1]
-    assert {"make demo", "make test"} <= set(commands[0])
 
 
 def test_no_registry_and_no_path_of_a_machine_is_named() -> None:

@@ -16,7 +16,14 @@ from tests.support.paths import ROOT
         ("learn", {"language": "en", "copied": "Copied", "word": "idempotent"}),
         (
             "aprende",
-            {"language": "es", "copied": "Copiado", "word": "idempoténte", "phone": True, "dark": True},
+            {
+                "language": "es",
+                "locale": "es-ES",
+                "copied": "Copiado",
+                "word": "idempoténte",
+                "phone": True,
+                "dark": True,
+            },
         ),
     ],
 )

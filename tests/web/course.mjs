@@ -4,11 +4,13 @@ import { createRequire } from "node:module";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** Goes from the start through all lessons by "next", copies the first program, searches for `word` and follows what is
+/** Goes from the gallery to the course and through all lessons by "next", copies the first program, searches for `word` and follows what is
  *  found. Returns the titles, what was copied, where the search led, and what axe says of the pages. */
 export async function course({ given, context, open }) {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-  const page = await open(`learn/${given.language}`);
+  const page = await open();
+  await page.locator(`.bar a[href="/learn/${given.language}"]`).click();
+  await page.waitForURL(`**/learn/${given.language}`);
   const found = [];
   const look = async () => {
     await page.evaluate(axe);
@@ -34,6 +36,10 @@ export async function course({ given, context, open }) {
     await Promise.all([page.waitForNavigation(), next.click()]);
   }
   await look(); // all lessons have the same parts, so one of them is enough
+  await page.goto(new URL("/learn", page.url()).href);
+  await look(); // both languages on one page
+  await fits();
+  await page.goBack();
   await page.locator("input[type=search]").fill(given.word);
   await page.locator("#found a").first().click();
   await page.waitForURL("**/learn/**#*");

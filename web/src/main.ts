@@ -370,6 +370,7 @@ const bar = h(
   live,
   h("span", { class: "space" }),
   search.element,
+  h("a", { class: "button quiet", href: `/learn/${language}`, title: t("learn") }, icon("learn"), h("span", null, t("learn"))),
   button("try", t("tryIt"), () => void navigation.open("#/try"), { shown: true, kind: "quiet" }),
   ...adding,
   account.button,

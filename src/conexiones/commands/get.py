@@ -12,6 +12,7 @@ import click
 from conexiones.commands.bars import Bars
 from conexiones.commands.client_command import command, interruptible
 from conexiones.commands.places import target_refused
+from conexiones.commands.recording import wire_option
 from conexiones.commands.text import described, json_fields, line, plain
 from conexiones.image_formats import extension, file_id
 
@@ -49,8 +50,15 @@ STANDARD_OUTPUT = "/dev/fd/1"
 @click.option("--keep-profile", is_flag=True, help="Keep the colour profile of the image in the rendition.")
 @click.option("--quiet", is_flag=True, help="Say nothing but what fails.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object, on a line.")
+@wire_option
 async def get(
-    client: "AsyncClient", id: str, output: str | None, quiet: bool, as_json: bool, **asked: Any
+    client: "AsyncClient",
+    id: str,
+    output: str | None,
+    quiet: bool,
+    as_json: bool,
+    wire: str | None,
+    **asked: Any,
 ) -> int:
     """Download the image ID, checked by its SHA-256. The same command resumes an interrupted download.
 
@@ -65,10 +73,9 @@ async def get(
     rendition = Rendition(**asked) if any(asked.values()) else None
     target = Path(STANDARD_OUTPUT if output == "-" else output or ".")
     number = descriptor(target)
-    if number is not None and os.isatty(number):
-        raise click.UsageError("An image is nothing for a terminal: redirect it, or give -o FILE.")
     if output == "" or (number == 1 and sys.stdout is None):
         raise click.UsageError("There is nothing to write to: give -o FILE.")
+    _check(number, wire)
 
     def last_words() -> str:
         if quiet:
@@ -76,7 +83,7 @@ async def get(
         part = is_regular(target) or not target.exists()
         return f"Interrupted; the same command {'goes on' if part else 'begins anew'}."
 
-    with interruptible(last_words), Bars(hidden=quiet or as_json or number == 1) as bars:
+    with interruptible(last_words), Bars(hidden=quiet or as_json or number == 1 or wire is not None) as bars:
         if number is None:
             target = await _file(client, id, output, rendition)
         bar = bars.add(target.name, None)
@@ -95,6 +102,14 @@ async def get(
         of = f" ({plain(name)})" if name and name != target.name else ""
         click.echo(f"{described(received, id)}  {plain(str(target))}{of}")
     return 0
+
+
+def _check(number: int | None, wire: str | None) -> None:
+    """Whether an image can be written to this descriptor, beside what is shown of the wire."""
+    if number is not None and os.isatty(number):
+        raise click.UsageError("An image is nothing for a terminal: redirect it, or give -o FILE.")
+    if wire and number == 1:
+        raise click.UsageError("--wire writes to standard output, too: give -o FILE.")
 
 
 async def _file(client: "AsyncClient", id: str, output: str | None, rendition: "Rendition | None") -> Path:

@@ -56,7 +56,8 @@ async def hello(
 ) -> int:
     """Register or update the user NAME (Mundo without one), and print the greeting.
 
-    This is the tutorial's GetUser. With --wire, it shows how the call looks on the wire.
+    This is the tutorial's GetUser. With --wire, it shows how the call looks on the wire; the
+    course at /learn of the server explains what is seen there.
     """
     if protocol == "grpc":
         most = (await client.limits()).max_message_bytes if image else 0

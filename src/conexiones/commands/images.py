@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--limit", type=click.IntRange(min=1), help="The largest number of images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each image, on a line.")
+@wire_option
 async def ls(
     client: "AsyncClient",
     user: str,
@@ -47,6 +48,7 @@ async def ls(
     owner: str,
     limit: int | None,
     as_json: bool,
+    wire: str | None,
 ) -> int:
     """List images, newest first.
 

@@ -9,6 +9,7 @@ export const en = {
   addFolder: "Add a folder",
   skip: "Skip to the images",
   tryIt: "Try the service",
+  learn: "Learn gRPC",
   images: "{n} image|{n} images",
   gallery: "Images, newest first",
   loading: "Loading…",

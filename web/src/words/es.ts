@@ -10,6 +10,7 @@ export const es: Words = {
   addFolder: "Añadir una carpeta",
   skip: "Ir a las imágenes",
   tryIt: "Probar el servicio",
+  learn: "Aprende gRPC",
   images: "{n} imagen|{n} imágenes",
   gallery: "Imágenes, las más nuevas primero",
   loading: "Cargando…",
