@@ -56,7 +56,17 @@ WORDS = {
 }
 OTHER = {"learn": "aprende", "aprende": "learn"}
 NAMES = {".py": "Python", ".js": "Node.js", ".sh": "Shell", ".proto": "Protobuf"}
-FENCES = {".py": "python", ".js": "js", ".sh": "sh", ".proto": "proto"}
+FENCES = {
+    ".py": "python",
+    ".js": "js",
+    ".cjs": "js",
+    ".sh": "sh",
+    ".proto": "proto",
+    ".bash": "sh",
+    ".env": "ini",
+    ".prom": "",
+    ".conf": "ini",
+}
 COMMANDS = {".py": "python", ".js": "node", ".sh": "sh"}
 PLACE = re.compile(r"<!-- (?P<kind>[a-z]+)(?P<what>(?: \S+)?) -->\n.*?<!-- end -->", re.DOTALL)
 

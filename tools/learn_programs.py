@@ -42,7 +42,10 @@ def programs(lesson: str) -> list[Path]:
     """The programs of a lesson, in the order in which its page runs them."""
     page = next(PROGRAMS.parent.glob(f"{lesson}-*.md")).read_text()
     order = list(dict.fromkeys(re.findall(r"<!-- (?:run|wire|exercise|solution) \d\d/(\S+) -->", page)))
-    found = [path for path in (PROGRAMS / lesson).iterdir() if path.suffix in SUFFIXES]
+    parts = re.findall(r"<!-- file \d\d/(\S+) -->", page)  # of other programs, or run by a test runner
+    found = [
+        path for path in (PROGRAMS / lesson).iterdir() if path.suffix in SUFFIXES and path.name not in parts
+    ]
     if find_spec("conexiones.wire") is None:  # this program has no --wire
         found = [path for path in found if "--wire" not in path.read_text()]
     missing = [path.name for path in found if path.stem not in order]
@@ -121,8 +124,9 @@ CHANGING = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
     (r"(?m)^(\s*[12]: )\d{4,}$", r"\1N"),  # a time, as protoc shows it
     (r"(?m)^ *\d+\.\d ([→←])", r"N \1"),  # a time, as --wire shows it
+    (r"\d{4}-?\d\d-?\d\dT[\d:]+(Z|\+00:00)", "TIME"),
 )
-MEASURED = ((r"\d+(\.\d+)? (ms|s|MiB)\b", r"N \2"),)
+MEASURED = ((r"\d+(\.\d+)? ?(ms|s|MiB)\b", r"N \2"),)
 
 
 def comparable(text: str, *, measured: bool = True) -> str:

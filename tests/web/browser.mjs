@@ -1,6 +1,7 @@
 // Reads lines of JSON from standard input: first where Chromium is, then runs. For each run, it opens a page in a window
 // of its own that sends the calls, and prints one line of JSON: the replies of each client, the text of the page, and the
-// messages of the console. A run without calls waits until the page shows something.
+// messages of the console. A run without calls waits until the page shows something. What is `typed` into the console runs
+// then, until it logs something.
 import { createInterface } from "node:readline/promises";
 import { chromium } from "playwright-core";
 
@@ -20,7 +21,7 @@ const browser = await chromium.launch({
 });
 try {
   for await (const line of lines) {
-    const { url, base, calls, headers } = JSON.parse(line);
+    const { url, base, calls, headers, typed } = JSON.parse(line);
     const context = await browser.newContext();
     const page = await context.newPage();
     const said = [];
@@ -29,6 +30,11 @@ try {
     await page.goto(url);
     const answers = calls && (await page.evaluate((given) => window.run(...given), [base, calls, headers]));
     if (!calls) await page.waitForFunction(() => document.body.textContent.trim());
+    if (typed) {
+      const logged = page.waitForEvent("console", (message) => message.type() === "log");
+      await page.evaluate(`(() => {${typed}})()`);
+      await logged;
+    }
     const shown = (await page.textContent("body")).trim();
     await context.close();
     console.log(JSON.stringify({ answers, shown, said }));

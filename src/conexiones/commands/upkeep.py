@@ -157,7 +157,8 @@ def restore(*, dest: str, data_dir: str | None, name: str | None, listed: bool, 
     else:
         ended = restored.ended_uploads
         click.echo(
-            f"{plain(str(folder))} is as at {plain(restored.backup.manifest.time)}: {restored.images} images"
+            f"{plain(str(folder))} is as at {plain(restored.backup.manifest.time)}:"
+            f" {several(restored.images, 'image')}"
             + (f"; uploads that were under way, and are expired: {ended}" if ended else "")
         )
     sys.exit(1 if restored.missing else 0)

@@ -1,0 +1,1 @@
+python -m unittest discover docs/learn/programs/11

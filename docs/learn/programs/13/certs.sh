@@ -1,0 +1,1 @@
+conexiones certs --replace build/production/certs

@@ -1,0 +1,18 @@
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+
+def ends_soon(certificate, now):
+    return certificate.not_valid_after_utc < now
+
+
+certificate = x509.load_pem_x509_certificate(Path("build/production/certs/server.pem").read_bytes())
+end = certificate.not_valid_after_utc
+found = [ends_soon(certificate, now) for now in (datetime.now(UTC), end - timedelta(days=7), end)]
+
+print(*("ends soon" if soon else "fine" for soon in found), sep=", ")
+if found != [False, True, True]:
+    sys.exit("Not yet · Todavía no")
