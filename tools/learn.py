@@ -20,6 +20,7 @@ WORDS = {
     "learn": {
         "run": "Run it in Python, then in Node.js:",
         "sh": "Run it:",
+        "serve": "In one more terminal, prepared like the second, start another server; leave it running:",
         "both": "Both print:",
         "sh output": "It prints:",
         ".py": "Python prints:",
@@ -38,6 +39,7 @@ WORDS = {
     "aprende": {
         "run": "Se ejecuta en Python y luego en Node.js:",
         "sh": "Se ejecuta así:",
+        "serve": "En otra terminal más, preparada como la segunda, arranca otro servidor y déjalo en marcha:",
         "both": "Los dos imprimen:",
         "sh output": "Imprime:",
         ".py": "Python imprime:",
@@ -130,6 +132,11 @@ def ran(what: str, page: Path, words: dict[str, str]) -> str:
     return f"{head}\n\n{outputs(found, words)}"
 
 
+def served(what: str, page: Path, words: dict[str, str]) -> str:
+    """The commands that start a server, which runs on; what it prints is not shown."""
+    return f"{words['serve']}\n\n{fence('sh', (PROGRAMS / f'{what}.sh').read_text())}"
+
+
 def outputs(found: list[Path], words: dict[str, str]) -> str:
     if not recorded(found[0]).name.endswith(found[0].suffix + ".txt"):
         label = words["sh output" if found[0].suffix == ".sh" else "both"]
@@ -218,6 +225,7 @@ PLACES = {
     "nav": navigation,
     "program": program,
     "run": ran,
+    "serve": served,
     "solution": solution,
     "top": top,
     "wire": wire,

@@ -3,6 +3,7 @@
 Answers each with a line of JSON: what it printed, and its exit status.
 """
 
+import io
 import json
 import os
 import runpy
@@ -18,7 +19,7 @@ def child(path: str, descriptor: int) -> int:
     """Runs the program in this process, and gives its exit status."""
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    sys.stdin.close()
+    sys.stdin = io.StringIO()  # they are asked nothing
     sys.argv = [path]
     sys.path[0] = str(Path(path).resolve().parent)
     try:

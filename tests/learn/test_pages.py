@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_every_link_leads_somewhere_on_this_server(shared: Server) -> None:
         if url != "/learn":
             assert len(page.ids) == len(set(page.ids)), url
         for link in page.links:
-            target, _, anchor = link.partition("#")
+            target, _, anchor = unquote(link).partition("#")
             if link.startswith("https:"):
                 continue
             assert target in {"", "/", *read}, f"{url} links to {link}"

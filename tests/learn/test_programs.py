@@ -1,5 +1,8 @@
 """The course's programs, run as a learner runs them: in order, in a fresh folder, against a real server."""
 
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,38 @@ def test_a_lesson(lesson: str, shared: Server, tmp_path: Path) -> None:
         shown = learn_programs.recorded(program).read_text()
         assert comparable(ran.text) == comparable(shown), program.name
         assert bool(ran.status) == program.name.startswith("exercise-"), (program.name, ran)
+
+
+@pytest.mark.parametrize("name", ["proxy.py", "proxy.js"])
+def test_enter_cuts_and_ctrl_d_ends_the_proxy(name: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as keeps_the_port:
+        keeps_the_port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeps_the_port.bind(("127.0.0.1", 0))
+        port = keeps_the_port.getsockname()[1]
+        learn_programs.fresh(tmp_path, f"127.0.0.1:{server.getsockname()[1]}")
+        path = tmp_path / "docs/learn/programs/07" / name
+        path.write_text(path.read_text().replace(learn_programs.ANY_PORT, f"localhost:{port}"))
+        program = sys.executable if name.endswith(".py") else node()
+        proxy = subprocess.Popen([program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert proxy.stdin
+        assert proxy.stdout
+        assert b"Enter" in proxy.stdout.readline()
+        for cuts in (True, False):
+            client = socket.create_connection(("localhost", port))
+            passed_on, _ = server.accept()
+            client.sendall(b"?")
+            assert passed_on.recv(1) == b"?"
+            passed_on.sendall(b"!")
+            assert client.recv(1) == b"!"
+            if cuts:
+                proxy.stdin.write(b"\n")
+                proxy.stdin.flush()
+            else:
+                proxy.communicate()  # the end of its input: Ctrl-D
+            assert client.recv(1) == passed_on.recv(1) == b""
+            client.close()
+            passed_on.close()
+        assert proxy.returncode == 0
 
 
 @pytest.mark.parametrize("lesson", learn_programs.lessons())

@@ -1,0 +1,31 @@
+const grpc = require("@grpc/grpc-js");
+const loader = require("@grpc/proto-loader");
+const { Proxy } = require("./proxy");
+
+const { user } = grpc.loadPackageDefinition(loader.loadSync("proto/user.proto", { keepCase: true }));
+const options = {};
+
+async function main() {
+  const proxy = await new Proxy().listen();
+  const client = new user.UsuarioServicio(proxy.address, grpc.credentials.createInsecure(), options);
+  const call = client.GetUserBidiStream({ deadline: Date.now() + 5_000 });
+  call.write({ name: "Gala" });
+  let code;
+  try {
+    for await (const reply of call) {
+      console.log(reply.name);
+      proxy.passing = () => "";
+    }
+  } catch (error) {
+    code = error.code;
+  }
+  client.close();
+
+  console.log(grpc.status[code]);
+  if (code !== grpc.status.UNAVAILABLE) {
+    console.error("Not yet · Todavía no");
+    process.exitCode = 1;
+  }
+}
+
+main();

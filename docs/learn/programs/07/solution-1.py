@@ -1,0 +1,44 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+from proxy import Proxy
+
+from conexiones.gen.conexiones.v1 import images_pb2, images_pb2_grpc, uploads_pb2, uploads_pb2_grpc
+
+image = Path("client/image/elephant.jpg").read_bytes()
+proxy = Proxy()
+
+
+def watch(images: images_pb2_grpc.ImageServiceStub, token: str) -> Iterator[str]:
+    while True:
+        request = images_pb2.WatchImagesRequest(user="Fermín", resume_token=token)
+        try:
+            for event in images.WatchImages(request, timeout=60, wait_for_ready=True):
+                token = event.resume_token
+                if event.HasField("stored"):
+                    yield event.stored.name
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+
+
+seen = []
+with grpc.insecure_channel("localhost:50051") as direct, grpc.insecure_channel(proxy.address) as channel:
+    uploads = uploads_pb2_grpc.UploadServiceStub(direct)
+    images = images_pb2_grpc.ImageServiceStub(channel)
+    now = next(images.WatchImages(images_pb2.WatchImagesRequest(user="Fermín"), timeout=60))
+    events = watch(images, now.resume_token)
+    try:
+        for name in ("one.jpg", "two.jpg", "three.jpg"):
+            request = uploads_pb2.UploadImageRequest(image=image, user="Fermín", name=name)
+            uploads.UploadImage(request, timeout=10)
+            seen.append(next(events))
+            proxy.cut()
+    except grpc.RpcError as error:
+        print(error.code().name)
+
+print(*seen)
+if seen != ["one.jpg", "two.jpg", "three.jpg"]:
+    sys.exit("Not yet · Todavía no")

@@ -1,0 +1,22 @@
+import sys
+import uuid
+
+import grpc
+
+from conexiones.gen.conexiones.v1 import uploads_pb2, uploads_pb2_grpc
+
+
+def begin(stub: uploads_pb2_grpc.UploadServiceStub) -> str:
+    request = uploads_pb2.CreateUploadRequest(request_id=str(uuid.uuid4()), size_bytes=317_645)
+    return stub.CreateUpload(request, timeout=10).upload.id
+
+
+with grpc.insecure_channel("localhost:50051") as channel:
+    stub = uploads_pb2_grpc.UploadServiceStub(channel)
+    uploads = {begin(stub), begin(stub)}
+    for id in uploads:
+        stub.CancelUpload(uploads_pb2.CancelUploadRequest(id=id), timeout=10)
+
+print(len(uploads))
+if len(uploads) != 1:
+    sys.exit("Not yet · Todavía no")

@@ -1,0 +1,33 @@
+import sys
+from pathlib import Path
+
+import grpc
+
+from conexiones.gen.conexiones.v1 import images_pb2, images_pb2_grpc, uploads_pb2, uploads_pb2_grpc
+
+sys.path.append("docs/learn/programs/07")
+from proxy import Proxy
+
+original = Path("client/image/elephant.jpg").read_bytes()
+proxy = Proxy(cut_after=100_000)
+
+
+def download(stub: images_pb2_grpc.ImageServiceStub, image: images_pb2.Image) -> bytes:
+    data = b""
+    for frame in stub.DownloadImage(images_pb2.DownloadImageRequest(id=image.id), timeout=10):
+        data += frame.data
+    return data
+
+
+with grpc.insecure_channel("localhost:50051") as direct, grpc.insecure_channel(proxy.address) as channel:
+    uploads = uploads_pb2_grpc.UploadServiceStub(direct)
+    image = uploads.UploadImage(uploads_pb2.UploadImageRequest(image=original), timeout=10).image
+    try:
+        received = download(images_pb2_grpc.ImageServiceStub(channel), image)
+    except grpc.RpcError as error:
+        print(error.code().name)
+        received = b""
+
+print(len(received))
+if received != original:
+    sys.exit("Not yet · Todavía no")
