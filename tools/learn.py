@@ -32,7 +32,8 @@ WORDS = {
         "edit": "Change",
         "try": "Then run",
         "or": "or",
-        "says": "As it is, it says:",
+        "as": "As it is,",
+        "says": "it says:",
         "wire": "The command line can show what goes over the wire. Here is the request as it saw it:",
         "diagram": "Who sends what, and when, in a recorded call:",
     },
@@ -51,7 +52,8 @@ WORDS = {
         "edit": "Cambia",
         "try": "Después ejecuta",
         "or": "o",
-        "says": "Tal como está, dice:",
+        "as": "Tal como está,",
+        "says": "dice:",
         "wire": "La línea de comandos puede mostrar lo que viaja por la red. Así vio la petición:",
         "diagram": "Quién envía qué y cuándo, en una llamada grabada:",
     },
@@ -68,6 +70,7 @@ FENCES = {
     ".env": "ini",
     ".prom": "",
     ".conf": "ini",
+    ".json": "json",
 }
 COMMANDS = {".py": "python", ".js": "node", ".sh": "sh"}
 PLACE = re.compile(r"<!-- (?P<kind>[a-z]+)(?P<what>(?: \S+)?) -->\n.*?<!-- end -->", re.DOTALL)
@@ -117,6 +120,7 @@ def program(what: str, page: Path, words: dict[str, str]) -> str:
     return "\n\n".join(
         f"{NAMES[path.suffix]}, {shown(path, page)}:\n\n{fence(FENCES[path.suffix], path.read_text())}"
         for path in versions(what)
+        if path.suffix in COMMANDS
     )
 
 
@@ -151,7 +155,8 @@ def exercise(what: str, page: Path, words: dict[str, str]) -> str:
     contract = PROGRAMS / f"{what.replace('-', '_')}.proto"
     edited = f"{words['edit']} {shown(contract, page)}. " if contract.exists() else ""
     start = words["try" if edited else "start"]
-    return f"{edited}{start} {links}. {outputs(found, {**words, 'both': words['says']})}"
+    labels = {name: f"{words['as']} {words[name]}" for name in ("says", ".py")}
+    return f"{edited}{start} {links}. {outputs(found, {**words, **labels, 'both': labels['says']})}"
 
 
 def solution(what: str, page: Path, words: dict[str, str]) -> str:

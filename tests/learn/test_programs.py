@@ -66,6 +66,12 @@ def test_programs_exist_in_both_languages(lesson: str) -> None:
         assert {name for name in names[".py"] if name.startswith(kind)} == {f"{kind}-1", f"{kind}-2"}
 
 
+def test_no_program_hides_a_module_of_python() -> None:
+    """Python looks for modules beside the program first: a `token.py` would break all others there."""
+    names = {path.stem for path in learn_programs.PROGRAMS.rglob("*.py")}
+    assert not names & (set(sys.stdlib_module_names) | {"conexiones", "google", "grpc"})
+
+
 def test_what_differs_between_runs_is_not_compared() -> None:
     comparable = learn_programs.comparable
     one = "id 01a20277-0a06-7000-b093-6179f05c12cd after 12.5 ms, 35 MiB  \n    1: 1795945402\n"

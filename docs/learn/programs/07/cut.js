@@ -1,15 +1,10 @@
+const fs = require("node:fs");
 const grpc = require("@grpc/grpc-js");
 const loader = require("@grpc/proto-loader");
 const { Proxy } = require("./proxy");
 
 const { user } = grpc.loadPackageDefinition(loader.loadSync("proto/user.proto", { keepCase: true }));
-const config = `{"methodConfig": [{
-  "name": [{}],
-  "retryPolicy": {
-    "maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"]
-  }
-}]}`;
+const config = fs.readFileSync("docs/learn/programs/07/retry.json", "utf8");
 
 async function main() {
   const proxy = await new Proxy().listen();

@@ -1,3 +1,4 @@
+from pathlib import Path
 from queue import SimpleQueue
 
 import grpc
@@ -5,13 +6,7 @@ from proxy import Proxy
 
 from conexiones.gen import user_pb2, user_pb2_grpc
 
-config = """{"methodConfig": [{
-  "name": [{}],
-  "retryPolicy": {
-    "maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"]
-  }
-}]}"""
+config = Path("docs/learn/programs/07/retry.json").read_text()
 requests = SimpleQueue()
 proxy = Proxy()
 

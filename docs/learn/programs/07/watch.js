@@ -7,13 +7,7 @@ const { Proxy } = require("./proxy");
 const files = ["conexiones/v1/images.proto", "conexiones/v1/uploads.proto"];
 const definition = loader.loadSync(files, { keepCase: true, includeDirs: ["proto"] });
 const { ImageService, UploadService } = grpc.loadPackageDefinition(definition).conexiones.v1;
-const config = `{"methodConfig": [{
-  "name": [{}],
-  "retryPolicy": {
-    "maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"]
-  }
-}]}`;
+const config = fs.readFileSync("docs/learn/programs/07/retry.json", "utf8");
 const image = fs.readFileSync("client/image/elephant.jpg");
 
 async function main() {

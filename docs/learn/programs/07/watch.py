@@ -5,13 +5,7 @@ from proxy import Proxy
 
 from conexiones.gen.conexiones.v1 import images_pb2, images_pb2_grpc, uploads_pb2, uploads_pb2_grpc
 
-config = """{"methodConfig": [{
-  "name": [{}],
-  "retryPolicy": {
-    "maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"]
-  }
-}]}"""
+config = Path("docs/learn/programs/07/retry.json").read_text()
 image = Path("client/image/elephant.jpg").read_bytes()
 proxy = Proxy()
 
