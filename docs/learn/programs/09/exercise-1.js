@@ -27,7 +27,7 @@ const request = { name: "gallery", scopes: ["SCOPE_WRITE"] };
 async function main() {
   const { AdminService, ImageService } = conexiones.v1;
   const admin = fs.readFileSync("build/secure/admin-token", "utf8").trim();
-  const { secret } = await call(AdminService, "CreateToken", admin, request);
+  const { secret, token } = await call(AdminService, "CreateToken", admin, request);
 
   const outcomes = [];
   for (const [Service, method, message] of [
@@ -42,8 +42,8 @@ async function main() {
     }
   }
 
-  console.log(...outcomes);
-  if (String(outcomes) !== "OK,PERMISSION_DENIED") {
+  console.log(...outcomes, token.expire_time ? "expires" : "never expires");
+  if (String(outcomes) !== "OK,PERMISSION_DENIED" || !token.expire_time) {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }

@@ -21,10 +21,10 @@ request = access_pb2.CreateTokenRequest(
 
 with connected(Path("build/secure/admin-token").read_text().strip()) as channel:
     admin = access_pb2_grpc.AdminServiceStub(channel)
-    secret = admin.CreateToken(request, timeout=10).secret
+    created = admin.CreateToken(request, timeout=10)
 
 outcomes = []
-with connected(secret) as channel:
+with connected(created.secret) as channel:
     for call, message in (
         (images_pb2_grpc.ImageServiceStub(channel).ListImages, images_pb2.ListImagesRequest()),
         (user_pb2_grpc.UsuarioServicioStub(channel).GetUser, user_pb2.GetUserRequest(name="Irene")),
@@ -35,6 +35,7 @@ with connected(secret) as channel:
         except grpc.RpcError as error:
             outcomes.append(error.code().name)
 
-print(*outcomes)
-if outcomes != ["OK", "PERMISSION_DENIED"]:
+expires = created.token.HasField("expire_time")
+print(*outcomes, "expires" if expires else "never expires")
+if outcomes != ["OK", "PERMISSION_DENIED"] or not expires:
     sys.exit("Not yet · Todavía no")

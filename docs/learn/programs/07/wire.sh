@@ -1,0 +1,1 @@
+conexiones hello Carla --wire 2>&1 | grep -oE '(→|←) +1 +(HEADERS|DATA)|grpc-status.*'
