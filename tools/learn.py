@@ -70,7 +70,6 @@ FENCES = {
     ".env": "ini",
     ".prom": "",
     ".conf": "ini",
-    ".json": "json",
 }
 COMMANDS = {".py": "python", ".js": "node", ".sh": "sh"}
 PLACE = re.compile(r"<!-- (?P<kind>[a-z]+)(?P<what>(?: \S+)?) -->\n.*?<!-- end -->", re.DOTALL)
@@ -202,7 +201,8 @@ def contents(what: str, page: Path, words: dict[str, str]) -> str:
 
 def file(what: str, page: Path, words: dict[str, str]) -> str:
     path = PROGRAMS / what
-    return f"{shown(path, page)}:\n\n{fence(FENCES[path.suffix], path.read_text())}"
+    language = FENCES.get(path.suffix, path.suffix[1:])
+    return f"{shown(path, page)}:\n\n{fence(language, path.read_text())}"
 
 
 def wire(what: str, page: Path, words: dict[str, str]) -> str:
