@@ -154,8 +154,8 @@ def exercise(what: str, page: Path, words: dict[str, str]) -> str:
     contract = PROGRAMS / f"{what.replace('-', '_')}.proto"
     edited = f"{words['edit']} {shown(contract, page)}. " if contract.exists() else ""
     start = words["try" if edited else "start"]
-    labels = {name: f"{words['as']} {words[name]}" for name in ("says", ".py")}
-    return f"{edited}{start} {links}. {outputs(found, {**words, **labels, 'both': labels['says']})}"
+    labels = {"both": f"{words['as']} {words['says']}", ".py": f"{words['as']} {words['.py']}"}
+    return f"{edited}{start} {links}. {outputs(found, words | labels)}"
 
 
 def solution(what: str, page: Path, words: dict[str, str]) -> str:
