@@ -1,5 +1,6 @@
 """What the page shows, in a real browser: the gallery, one image, and the way between them."""
 
+import asyncio
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from conexiones.testing import Server
 from tests.page.browser import Browser
 from tests.page.many import copies
 from tests.page.pictures import landscape
+from tests.support.waiting import until
 
 WIDTHS = [360, 600, 768, 780, 820, 900, 1000, 1100, 1280, 1600]
 
@@ -117,6 +119,9 @@ def test_transparent_and_tiny_images_are_drawn_as_they_are(browser: Browser, gal
     photo = encoded(Image.open(io.BytesIO(landscape(0))), "JPEG", exif=exif)
     images = {"logo": encoded(logo, "PNG"), "icon": encoded(icon, "PNG"), "photo": photo}
     ids = dict(zip(images, store(gallery, *images.values()), strict=True))
+    with Client(gallery.address) as client:
+        # Until it is described, an image is taken for one that may be transparent.
+        asyncio.run(until(lambda: all(image.facts for image in client.images())))
     found = browser.play("drawn", gallery, ids=ids, count=3, taken={"photo": True}, shot="light")
     for name in ("logo", "icon"):
         assert found[name]["tile"]["behind"] == "repeating-conic-gradient"
