@@ -29,6 +29,7 @@ faults: programs setup ## run hundreds of transfers over a bad network, kill ser
 	tests/server/test_durability.py tests/upkeep tests/services/test_upload_service.py tests/access/test_killed.py \
 	tests/adapters/blobs/local/test_crash.py tests/adapters/blobs/local/test_store.py \
 	tests/domain/uploads/test_model.py tests/domain/test_quotas_model.py \
+	tests/domain/formats/test_formats.py tests/adapters/decoder/test_orientation.py \
 	tests/page/test_in_browser.py::test_an_upload_goes_on_when_the_server_is_killed_in_the_middle
 
 fuzz: setup ## make up inputs for SECONDS (600), TARGETS="formats rpcs" or all; what was learnt is kept in build/fuzz

@@ -1,6 +1,7 @@
 """What is in a store's folder, read without the store's own code."""
 
 import hashlib
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -35,14 +36,16 @@ def stored_blobs(root: Path) -> dict[str, int]:
     right if it has more than one block; and there are no others."""
     files = {}
     checked = set()
-    for path in (root / "blobs").rglob("*"):
-        if path.suffix == ".crc32c":
-            assert path.read_bytes() == checksums_of(path.with_suffix("").read_bytes())
-            checked.add(path.stem)
-        elif path.is_file() and path.name != "catalog-id":
-            with path.open("rb") as file:
-                assert hashlib.file_digest(file, "sha256").hexdigest() == path.name
-            files[path.name] = path.stat().st_size
+    # Not rglob(), which takes twice as long for the 256 folders that are almost all empty.
+    for folder, _, names in os.walk(root / "blobs"):
+        for path in (Path(folder, name) for name in names):
+            if path.suffix == ".crc32c":
+                assert path.read_bytes() == checksums_of(path.with_suffix("").read_bytes())
+                checked.add(path.stem)
+            elif path.name != "catalog-id":
+                with path.open("rb") as file:
+                    assert hashlib.file_digest(file, "sha256").hexdigest() == path.name
+                files[path.name] = path.stat().st_size
     assert checked == {name for name, size in files.items() if size > MIB}
     return files | records(root)
 

@@ -1,4 +1,4 @@
-"""Commands in processes that are forked from one that has imported all of the program.
+"""Commands, and programs in Python, in processes that are forked from one that has imported what they need.
 
 Each is a process of its own, with its own arguments, environment, folder and streams, which ends as an
 interpreter does. What is not tried so is how the interpreter starts, which costs most of a command's CPU.
@@ -8,11 +8,13 @@ import atexit
 import gc
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -27,10 +29,13 @@ _IMPORTED = (
     "conexiones.transport.process.supervisor",
 )
 _STREAMS = 3
+_SECONDS = 120
+"""How long a program may take. Commands end by themselves, or when they are told to."""
 
 
-def _serve() -> None:
-    """Forks for every request, and says how each process ended. Returns in the processes that were forked."""
+def _serve() -> str:
+    """Forks for every request, and says how each process ended. Returns in the processes that were forked,
+    with the path of the program, or "" for a command."""
     with socket.socket(fileno=int(sys.argv[1])) as line:
         while True:
             text, streams, _, _ = socket.recv_fds(line, 1 << 20, _STREAMS)
@@ -50,7 +55,12 @@ def _serve() -> None:
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environ"])
-    sys.argv[:] = ["conexiones", *asked["arguments"]]
+    program: str = asked["program"]
+    sys.argv[:] = [program or "conexiones", *asked["arguments"]]
+    if program:
+        signal.alarm(_SECONDS)
+        sys.path[0] = str(Path(program).resolve().parent)
+    return program
 
 
 class _Forks:
@@ -73,9 +83,19 @@ class _Forks:
             )
 
     def run(
-        self, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], text: bytes
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environ: Mapping[str, str],
+        text: bytes,
+        program: str = "",
     ) -> "subprocess.CompletedProcess[bytes]":
-        asked = {"arguments": arguments, "folder": str(folder), "environ": dict(environ)}
+        asked = {
+            "arguments": arguments,
+            "folder": str(folder),
+            "environ": dict(environ),
+            "program": program,
+        }
         pipes = [os.pipe() for _ in range(_STREAMS)]
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
         given, said, complained = (
@@ -127,13 +147,24 @@ def run(
     return _forks().run(arguments, folder, environ, text)
 
 
+def run_program(
+    path: str, arguments: Sequence[str], folder: Path, environ: Mapping[str, str]
+) -> "subprocess.CompletedProcess[bytes]":
+    """Runs a program in Python as `python -W error PATH` does, with nothing on its standard input. What gRPC
+    reads from the environment when it is imported has no effect."""
+    return _forks().run(arguments, folder, environ, b"", path)
+
+
 if __name__ == "__main__":
     for module in _IMPORTED:
         __import__(module)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.collect()
     gc.freeze()  # the collector would touch, and so copy, all that was imported
-    _serve()
-    from conexiones.__main__ import main
+    if path := _serve():
+        warnings.simplefilter("error")
+        runpy.run_path(path, run_name="__main__")
+    else:
+        from conexiones.__main__ import main
 
-    main()
+        main()

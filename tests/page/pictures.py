@@ -4,10 +4,12 @@ import colorsys
 import io
 import math
 import random
+from functools import cache
 
 from PIL import Image, ImageDraw, ImageFilter
 
 
+@cache
 def landscape(number: int, width: int = 480, height: int = 360, format: str = "JPEG") -> bytes:
     """The same image for the same number."""
     rng = random.Random(number)

@@ -19,6 +19,7 @@ from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.page.browser import Browser, large
+from tests.page.gate import gate
 from tests.page.pictures import landscape
 from tests.support.certificates import authority, tls
 from tests.support.chromium import served
@@ -61,8 +62,8 @@ class Guarded:
 
 
 @pytest.fixture
-def guarded(start: Callable[..., Server]) -> Guarded:
-    return Guarded(start(auth="required"))
+def guarded(emptied: Callable[..., Server]) -> Guarded:
+    return Guarded(emptied(auth="required"))
 
 
 def test_signing_in_and_out(browser: Browser, guarded: Guarded) -> None:
@@ -171,21 +172,17 @@ def test_what_a_page_says_of_quotas_and_rates(
 def test_an_upload_goes_on_after_its_token_was_revoked(
     browser: Browser, guarded: Guarded, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 50 * MB)
+    file = large(tmp_path / "film.jpg", photograph, 5 * MB)
     made = guarded.token("READ", "WRITE")
-    found = browser.play(
-        "revoked",
-        guarded.server,
-        {
-            "revoke": lambda: guarded.revoke(made.token.id),
-            "renew": lambda: {"token": guarded.token("READ", "WRITE").secret},
-        },
-        token=made.secret,
-        file=str(file),
-        count=3,
-        remarks=True,
-        shot="access",
-    )
+    with gate(guarded.server, 5 * MB // 2) as gated:
+
+        def revoke() -> None:
+            guarded.revoke(made.token.id)
+            gated.release()
+
+        answers = {"revoke": revoke, "renew": lambda: {"token": guarded.token("READ", "WRITE").secret}}
+        given = {"token": made.secret, "file": str(file), "count": 3, "shot": "access"}
+        found = browser.play("revoked", gated, answers, remarks=True, **given)
     assert found["intro"].startswith("Your session has ended.")
     assert found["state"] == "Goes on when you have signed in"
     with file.open("rb") as content:
@@ -195,18 +192,19 @@ def test_an_upload_goes_on_after_its_token_was_revoked(
 def test_nobody_sees_what_another_person_was_uploading(
     browser: Browser, guarded: Guarded, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 40 * MB)
+    file = large(tmp_path / "film.jpg", photograph, 5 * MB)
     picture = tmp_path / "picture.jpg"
     picture.write_bytes(landscape(8))
-    browser.play(
-        "twoPeople",
-        guarded.server,
-        token=guarded.token("READ", "WRITE").secret,
-        other=guarded.token("READ", "WRITE", name="eva").secret,
-        file=str(file),
-        picture=str(picture),
-        remarks=True,
-    )
+    with gate(guarded.server, 5 * MB // 2) as gated:
+        browser.play(
+            "twoPeople",
+            gated,
+            token=guarded.token("READ", "WRITE").secret,
+            other=guarded.token("READ", "WRITE", name="eva").secret,
+            file=str(file),
+            picture=str(picture),
+            remarks=True,
+        )
     with file.open("rb") as content:
         assert guarded.images()[0].sha256 == hashlib.file_digest(content, "sha256").digest()
 

@@ -26,13 +26,14 @@ from conexiones.gen.conexiones.v1.images_pb2 import (
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.testing import Server
 from tests.page.browser import Browser, large
+from tests.page.gate import gate
 from tests.page.pictures import landscape
 from tests.support.clients import need
 from tests.support.node import built
 from tests.support.paths import ROOT
 
 MB = 10**6
-FILM = int(os.environ.get("CONEXIONES_FILM_BYTES", str(50 * MB)))
+FILM = int(os.environ.get("CONEXIONES_FILM_BYTES", str(5 * MB)))
 
 
 @pytest.fixture
@@ -49,9 +50,9 @@ def pictures(tmp_path: Path) -> Callable[[int], list[str]]:
 
 
 @pytest.fixture
-def stored(server: Server) -> list[str]:
+def stored(gallery: Server) -> list[str]:
     """The ids of three stored images, newest first."""
-    return store(server, 3)
+    return store(gallery, 3)
 
 
 def store(server: Server, count: int, first: int = 0) -> list[str]:
@@ -79,17 +80,17 @@ def of_file(path: Path) -> str:
 
 
 def test_files_are_uploaded_by_the_file_input(
-    browser: Browser, server: Server, pictures: Callable[[int], list[str]]
+    browser: Browser, gallery: Server, pictures: Callable[[int], list[str]]
 ) -> None:
     files = pictures(5)
-    shown = browser.play("input", server, files=files, empty="No images yet", thumbnails=True, shot="light")
-    there = images(server)
+    shown = browser.play("input", gallery, files=files, empty="No images yet", thumbnails=True, shot="light")
+    there = images(gallery)
     assert shown == [image.id for image in there]
     assert {image.sha256.hex() for image in there} == {of_file(Path(path)) for path in files}
 
 
 def test_files_and_folders_are_uploaded_by_drop_and_by_paste(
-    browser: Browser, server: Server, tmp_path: Path, pictures: Callable[[int], list[str]]
+    browser: Browser, gallery: Server, tmp_path: Path, pictures: Callable[[int], list[str]]
 ) -> None:
     folder = tmp_path / "holidays" / "beach"
     folder.mkdir(parents=True)
@@ -98,8 +99,8 @@ def test_files_and_folders_are_uploaded_by_drop_and_by_paste(
     (folder / "notes.txt").write_text("no image")
     pasted = base64.b64encode(landscape(30)).decode()
     dropped = [*pictures(2), str(tmp_path / "holidays")]
-    browser.play("drop", server, dropped=dropped, count=4, pasted=pasted)
-    assert len(images(server)) == 5
+    browser.play("drop", gallery, dropped=dropped, count=4, pasted=pasted)
+    assert len(images(gallery)) == 5
 
 
 def test_an_upload_goes_on_when_the_server_is_killed_in_the_middle(
@@ -108,39 +109,43 @@ def test_an_upload_goes_on_when_the_server_is_killed_in_the_middle(
     file = large(tmp_path / "film.jpg", photograph, FILM)
     store(server, 20)
     answers = {"kill": server.kill, "start": server.start}
-    browser.play(
-        "restart", server, answers, file=str(file), count=20, remarks=True, timeout=400_000, shot="light"
-    )
+    given = {"file": str(file), "count": 20, "timeout": 400_000, "shot": "light"}
+    with gate(server, FILM // 2) as gated:
+        browser.play("restart", gated, answers, remarks=True, **given)
     image = images(server)[0]
     assert digest(server, image.id) == of_file(file)
 
 
 def test_an_upload_goes_on_when_the_page_is_loaded_again(
-    browser: Browser, server: Server, tmp_path: Path, photograph: bytes, pictures: Callable[[int], list[str]]
+    browser: Browser, gallery: Server, tmp_path: Path, photograph: bytes, pictures: Callable[[int], list[str]]
 ) -> None:
-    size = 60 * MB
+    size = 5 * MB
     file = large(tmp_path / "film.jpg", photograph, size)
-    sent = browser.play("reload", server, file=str(file), other=pictures(1)[0], shot="light")
-    [image] = images(server)
-    assert digest(server, image.id) == of_file(file)
+    with gate(gallery, size // 2) as gated:
+        sent = browser.play("reload", gated, file=str(file), other=pictures(1)[0], shot="light")
+    [image] = images(gallery)
+    assert digest(gallery, image.id) == of_file(file)
     assert 0 < sent < 0.75 * size, "what was there before was sent again"
 
 
 def test_a_dropped_file_goes_on_without_being_chosen_again(
-    browser: Browser, server: Server, tmp_path: Path, photograph: bytes
+    browser: Browser, gallery: Server, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 40 * MB)
-    browser.play("handle", server, file=str(file))
-    [image] = images(server)
-    assert digest(server, image.id) == of_file(file)
+    file = large(tmp_path / "film.jpg", photograph, 5 * MB)
+    with gate(gallery, 5 * MB // 2) as gated:
+        browser.play("handle", gated, file=str(file))
+    [image] = images(gallery)
+    assert digest(gallery, image.id) == of_file(file)
 
 
 def test_an_upload_pauses_goes_on_and_is_cancelled(
-    browser: Browser, server: Server, tmp_path: Path, photograph: bytes
+    browser: Browser, gallery: Server, tmp_path: Path, photograph: bytes
 ) -> None:
-    file = large(tmp_path / "film.jpg", photograph, 40 * MB)
-    browser.play("pausing", server, file=str(file))
-    assert images(server) == []
+    file = large(tmp_path / "film.jpg", photograph, 12 * MB)
+    # After the first chunk, of 2 MiB, and after the first one that follows the pause.
+    with gate(gallery, 3 * MB, 6 * MB) as gated:
+        browser.play("pausing", gated, file=str(file))
+    assert images(gallery) == []
 
 
 @pytest.mark.parametrize(
@@ -151,17 +156,17 @@ def test_an_upload_pauses_goes_on_and_is_cancelled(
     ],
 )
 def test_what_is_no_image_is_refused_in_the_users_language(
-    browser: Browser, server: Server, tmp_path: Path, locale: str, says: str
+    browser: Browser, gallery: Server, tmp_path: Path, locale: str, says: str
 ) -> None:
     text = tmp_path / "notes.png"
     text.write_text("no image at all, whatever its name says")
-    assert browser.play("refused", server, files=[str(text)], locale=locale) == says
+    assert browser.play("refused", gallery, files=[str(text)], locale=locale) == says
 
 
 def test_what_one_window_uploads_another_shows_within_a_second(
-    browser: Browser, server: Server, pictures: Callable[..., list[str]]
+    browser: Browser, gallery: Server, pictures: Callable[..., list[str]]
 ) -> None:
-    milliseconds = browser.play("two", server, files=pictures(1), more=pictures(1, 1))
+    milliseconds = browser.play("two", gallery, files=pictures(1), more=pictures(1, 1))
     assert milliseconds < 1000
 
 
@@ -184,20 +189,20 @@ def test_what_was_stored_while_the_connection_was_lost_is_seen(browser: Browser,
     browser.play("reconnect", server, answers, remarks=True)
 
 
-def test_all_of_it_is_usable_by_keyboard(browser: Browser, server: Server, stored: list[str]) -> None:
-    browser.play("keyboard", server, count=3, ids=stored)
+def test_all_of_it_is_usable_by_keyboard(browser: Browser, gallery: Server, stored: list[str]) -> None:
+    browser.play("keyboard", gallery, count=3, ids=stored)
 
 
 def test_details_have_facts_downloads_and_programs_that_fetch_the_image(
-    browser: Browser, server: Server, tmp_path: Path, photograph: bytes
+    browser: Browser, gallery: Server, tmp_path: Path, photograph: bytes
 ) -> None:
-    with Client(server.address) as client:
+    with Client(gallery.address) as client:
         image = client.upload(photograph)
     wanted = hashlib.sha256(photograph).hexdigest()
     saved = tmp_path / "saved.jpg"
     programs = browser.play(
         "details",
-        server,
+        gallery,
         id=image.id,
         sha256=wanted,
         dimensions="1,280 × 853",
@@ -232,24 +237,25 @@ def run(name: str, text: str, folder: Path) -> None:
 
 
 def test_a_deletion_is_done_when_the_page_is_left(
-    browser: Browser, server: Server, channel: grpc.Channel, stored: list[str]
+    browser: Browser, gallery: Server, stored: list[str]
 ) -> None:
-    feed = ImageServiceStub(channel).WatchImages(WatchImagesRequest(), timeout=60)
+    with grpc.insecure_channel(gallery.address) as channel:
+        feed = ImageServiceStub(channel).WatchImages(WatchImagesRequest(), timeout=60)
 
-    def still_there() -> None:
-        assert next(feed).WhichOneof("event") == "heartbeat", "from now on nothing is missed"
-        assert len(images(server)) == 3
+        def still_there() -> None:
+            assert next(feed).WhichOneof("event") == "heartbeat", "from now on nothing is missed"
+            assert len(images(gallery)) == 3
 
-    def left() -> None:
-        assert any(event.deleted_id == stored[0] for event in feed)
-        feed.cancel()
-        assert len(images(server)) == 2
+        def left() -> None:
+            assert any(event.deleted_id == stored[0] for event in feed)
+            feed.cancel()
+            assert len(images(gallery)) == 2
 
-    browser.play("deletion", server, {"still there": still_there, "gone": left}, id=stored[0], count=3)
+        browser.play("deletion", gallery, {"still there": still_there, "gone": left}, id=stored[0], count=3)
 
 
 def test_the_tutorials_calls_can_be_tried(
-    browser: Browser, server: Server, tmp_path: Path, photograph: bytes
+    browser: Browser, gallery: Server, tmp_path: Path, photograph: bytes
 ) -> None:
     file, bad = tmp_path / "photo.jpg", tmp_path / "notes.txt"
     file.write_bytes(photograph)
@@ -257,7 +263,7 @@ def test_the_tutorials_calls_can_be_tried(
     version = conexiones.__version__
     found = browser.play(
         "trying",
-        server,
+        gallery,
         version=version,
         file=str(file),
         bad=str(bad),
@@ -295,16 +301,16 @@ def test_the_tutorials_calls_can_be_tried(
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
 def test_nothing_stands_in_the_way_of_a_screen_reader(
-    browser: Browser, server: Server, tmp_path: Path, photograph: bytes, look: str
+    browser: Browser, gallery: Server, tmp_path: Path, photograph: bytes, look: str
 ) -> None:
-    store(server, 20)
-    with Client(server.address) as client:
+    store(gallery, 20)
+    with Client(gallery.address) as client:
         client.upload(photograph)
     bad = tmp_path / "notes.png"
     bad.write_text("no image")
     found = browser.play(
         "accessible",
-        server,
+        gallery,
         count=21,
         bad=str(bad),
         tryIt="Try the service" if look != "phone" else "Probar el servicio",

@@ -47,12 +47,12 @@ def test_a_few_workers_send_all_files(
 
 
 def test_many_small_files_are_each_stored_once(
-    browser: Browser, server: Server, file: Callable[[str, bytes], str]
+    browser: Browser, gallery: Server, file: Callable[[str, bytes], str]
 ) -> None:
     pictures = [landscape(number, 160, 120) for number in range(40)]
     files = [file(f"{number}.jpg", picture) for number, picture in enumerate(pictures)]
-    browser.play("burst", server, files=files)
-    with Client(server.address) as client:
+    browser.play("burst", gallery, files=files)
+    with Client(gallery.address) as client:
         stored = {image.name: image.sha256 for image in client.images()}
         assert len(list(client.images())) == len(files)
     assert stored == {
@@ -64,12 +64,12 @@ def test_many_small_files_are_each_stored_once(
     ("locale", "empty"), [("en-US", "The file is empty."), ("es-ES", "El archivo está vacío.")]
 )
 def test_only_what_was_stored_is_done(
-    browser: Browser, server: Server, file: Callable[[str, bytes], str], locale: str, empty: str
+    browser: Browser, gallery: Server, file: Callable[[str, bytes], str], locale: str, empty: str
 ) -> None:
     bad = [file("notes.png", b"no image"), file("empty.jpg", b"")]
     good, more = ([file(f"{number}.jpg", landscape(number))] for number in (0, 1))
     words = ENDINGS[locale]
-    found = browser.play("endings", server, bad=bad, good=good, more=more, locale=locale, words=words)
+    found = browser.play("endings", gallery, bad=bad, good=good, more=more, locale=locale, words=words)
     assert found["said"] == words["said"]
     assert empty in found["why"]
 
@@ -109,12 +109,14 @@ def test_the_list_of_uploads_covers_no_image_and_has_buttons_for_all(
     assert found["kind"] == "beforeunload"
 
 
-def test_an_upload_is_remembered_for_as_long_as_the_server_keeps_it(browser: Browser, server: Server) -> None:
+def test_an_upload_is_remembered_for_as_long_as_the_server_keeps_it(
+    browser: Browser, gallery: Server
+) -> None:
     hours = {
         "a moment ago": {"begun": 1, "touched": 1},
         "nearly expired": {"begun": 167, "touched": 23},
         "idle for a day": {"begun": 30, "touched": 25},
         "open for a week": {"begun": 169, "touched": 1},
     }
-    listed = browser.play("remembered", server, hours=hours, count=2)
+    listed = browser.play("remembered", gallery, hours=hours, count=2)
     assert sorted(listed) == ["a moment ago", "nearly expired"]

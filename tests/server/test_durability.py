@@ -29,13 +29,15 @@ KILLS = kills()
 
 
 class Client(threading.Thread):
-    """Sends images of several sizes by several calls until `end`, and notes what was acknowledged."""
+    """Sends images of several sizes by several calls until `end`, and notes what was acknowledged. It rests
+    for `pause` seconds after each round."""
 
-    def __init__(self, server: Server, number: int) -> None:
+    def __init__(self, server: Server, number: int, *, pause: float = 0) -> None:
         super().__init__()
         self._server = server
         self._number = number
         self._seeds = itertools.count(number * 1000)
+        self._pause = pause
         self._ended = threading.Event()
         self.acknowledged: dict[str, bytes] = {}
         self.failures: list[grpc.RpcError] = []
@@ -49,7 +51,7 @@ class Client(threading.Thread):
         options = [("grpc.use_local_subchannel_pool", 1), *backoff]
         with grpc.insecure_channel(self._server.address, options=options) as channel:
             stub = UsuarioServicioStub(channel)
-            while not self._ended.is_set():
+            while not self._ended.wait(self._pause):
                 try:
                     self._work(stub)
                 except grpc.RpcError as error:

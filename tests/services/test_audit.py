@@ -8,6 +8,7 @@ from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -29,7 +30,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
-from conexiones.testing import Server, ServerError
+from conexiones.testing import Server, ServerError, serve
 from tests.services.test_access import IMAGE, Callers, fetched, refused
 from tests.support.waiting import DEADLINE, until
 
@@ -46,15 +47,21 @@ def wait(true: Callable[[], object]) -> None:
 
 
 class Audited(Callers):
-    """Callers of a server whose audit log is at `path`."""
+    """Callers of a server whose audit log is at `path`. `before` are the bytes that others have brought about
+    since its first line."""
 
     path: Path
     server: Server
+    before = slice(0, 0)
 
     def lines(self, count: int = 0) -> list[dict[str, Any]]:
         """The lines so far, once there are `count`."""
-        wait(lambda: len(self.path.read_bytes().splitlines()) >= count)
-        return [json.loads(one) for one in self.path.read_bytes().splitlines()]
+        wait(lambda: len(self._written()) >= count)
+        return [json.loads(one) for one in self._written()]
+
+    def _written(self) -> list[bytes]:
+        text = self.path.read_bytes()
+        return (text[: self.before.start] + text[self.before.stop :]).splitlines()
 
     def events(self, count: int) -> list[tuple[str, str, str, str]]:
         """Event, method, object and outcome of each line after the first one, which says that the server has
@@ -65,14 +72,42 @@ class Audited(Callers):
         ]
 
 
-@pytest.fixture
-def audited(start: Callable[..., Server], tmp_path: Path) -> Iterator[Audited]:
-    path = tmp_path / "audit.log"
-    server = start(tmp_path / "data", auth="required", audit_log=str(path))
-    made = Audited(server, tmp_path / "data")
+def callers(server: Server, path: Path) -> Audited:
+    made = Audited(server, server.data_dir)
     made.path, made.server = path, server
+    made.lines(1)
+    return made
+
+
+@pytest.fixture
+def alone(start: Callable[..., Server], tmp_path: Path) -> Iterator[Audited]:
+    """With a server of its own, for a test that stops it, or is refused: refusals are counted."""
+    path = tmp_path / "audit.log"
+    made = callers(start(tmp_path / "data", auth="required", audit_log=str(path)), path)
     with made.channel:
         yield made
+
+
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    folder = tmp_path_factory.mktemp("audit")
+    path = folder / "audit.log"
+    with serve(folder / "data", auth="required", audit_log=str(path)) as server:
+        made = callers(server, path)
+        with made.channel:
+            yield made
+
+
+@pytest.fixture
+def audited(common: Audited) -> Audited:
+    """With a server that others have used before. Their lines are all written: the mark comes after them."""
+    mark = f"mark {uuid4()}"
+    common.call(UsuarioServicioStub, "GetUser", GetUserRequest(name=mark), common.admin)
+    wait(lambda: mark in common.path.read_text())
+    text = common.path.read_bytes()
+    assert text.endswith(b"\n")
+    common.before = slice(text.index(b"\n") + 1, len(text))
+    return common
 
 
 def metadata(secret: str, *more: tuple[str, str]) -> list[tuple[str, str]]:
@@ -235,9 +270,9 @@ def test_sessions(audited: Audited) -> None:
     assert second.partition("=")[2] not in text
 
 
-def test_a_message_of_a_stream_that_is_refused_has_a_line(audited: Audited) -> None:
-    token, secret = audited.token("WRITE", quota=Quota(stored_images=1))
-    stub = UsuarioServicioStub(audited.channel)
+def test_a_message_of_a_stream_that_is_refused_has_a_line(alone: Audited) -> None:
+    token, secret = alone.token("WRITE", quota=Quota(stored_images=1))
+    stub = UsuarioServicioStub(alone.channel)
     options: dict[str, Any] = {"metadata": metadata(secret), "timeout": DEADLINE}
     # What is no image is refused without a line. It comes alone: images of a stream are taken in at once.
     for images in ([b"no image"], [IMAGE, IMAGE]):
@@ -245,7 +280,7 @@ def test_a_message_of_a_stream_that_is_refused_has_a_line(audited: Audited) -> N
         assert len(list(stub.ImageStreamReply(stream, **options))) == len(images)
     users = iter([GetUserRequest(name="Eva", image=IMAGE), GetUserRequest(name="Eva")])
     assert len(list(stub.GetUserBidiStream(users, **options))) == 2
-    refusals = [line for line in audited.lines(6) if line["event"] == "refused"]
+    refusals = [line for line in alone.lines(6) if line["event"] == "refused"]
     assert [(line["method"], line["outcome"]) for line in refusals] == [
         (f"{USUARIO}/ImageStreamReply", "QUOTA_EXCEEDED"),
         (f"{USUARIO}/GetUserBidiStream", "QUOTA_EXCEEDED"),
@@ -253,19 +288,19 @@ def test_a_message_of_a_stream_that_is_refused_has_a_line(audited: Audited) -> N
     assert all(line["principal"]["credential"] == token for line in refusals)
 
 
-def test_refusals(audited: Audited) -> None:
-    token, secret = audited.token("READ", quota=Quota(calls_per_second=0.001))
+def test_refusals(alone: Audited) -> None:
+    token, secret = alone.token("READ", quota=Quota(calls_per_second=0.001))
     limits = f"{UPLOADS}/GetLimits"
-    for given in (None, mint(TOKEN), audited.admin[:-1] + "_"):
-        refused(audited.limits, given)
+    for given in (None, mint(TOKEN), alone.admin[:-1] + "_"):
+        refused(alone.limits, given)
     store = GetUserRequest(image=IMAGE)
-    refused(audited.call, UsuarioServicioStub, "ProcessImage", store, secret)
-    audited.limits(secret)
-    refused(audited.limits, secret)
-    path = audited.link(id=audited.image())
-    assert fetched(audited.address, path + "x")[0] == 401
+    refused(alone.call, UsuarioServicioStub, "ProcessImage", store, secret)
+    alone.limits(secret)
+    refused(alone.limits, secret)
+    path = alone.link(id=alone.image())
+    assert fetched(alone.address, path + "x")[0] == 401
     image = path.partition("?")[0].rpartition("/")[2]
-    events = [event for event in audited.events(9) if event[0] == "refused"]
+    events = [event for event in alone.events(9) if event[0] == "refused"]
     assert events == [
         ("refused", limits, "", "NO_CREDENTIALS"),
         ("refused", limits, "", "TOKEN_UNKNOWN"),
@@ -274,13 +309,13 @@ def test_refusals(audited: Audited) -> None:
         ("refused", limits, "", "RATE_EXCEEDED"),
         ("refused", "http/images", image, "LINK_INVALID"),
     ]
-    who = {one["outcome"]: one["principal"] for one in audited.lines()}
+    who = {one["outcome"]: one["principal"] for one in alone.lines()}
     assert who["SCOPE_MISSING"] == who["RATE_EXCEEDED"]
     assert who["SCOPE_MISSING"] == {"subject": "token:somebody", "credential": token}
     assert who["TOKEN_UNKNOWN"] == {"subject": "", "credential": ""}
-    audited.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=token), audited.admin)
-    refused(audited.limits, secret)
-    assert audited.lines(12)[-1]["principal"] == {"subject": "", "credential": token}
+    alone.call(AdminServiceStub, "RevokeToken", RevokeTokenRequest(id=token), alone.admin)
+    refused(alone.limits, secret)
+    assert alone.lines(12)[-1]["principal"] == {"subject": "", "credential": token}
 
 
 def test_each_call_has_an_id_that_the_client_does_not_choose(audited: Audited) -> None:
@@ -305,16 +340,16 @@ def test_names_cannot_forge_lines_and_secrets_in_them_are_hidden(audited: Audite
     assert audited.admin not in audited.path.read_text()
 
 
-def test_many_refusals_of_one_client_are_counted(audited: Audited) -> None:
+def test_many_refusals_of_one_client_are_counted(alone: Audited) -> None:
     """So that nobody fills the disk with them."""
-    host, _, port = audited.address.rpartition(":")
+    host, _, port = alone.address.rpartition(":")
     with closing(HTTPConnection(host, int(port), timeout=DEADLINE)) as connection:
         for _ in range(1000):
             connection.request("GET", "/images/x")
             connection.getresponse().read()
 
     def counted() -> int:
-        written = map(json.loads, audited.path.read_bytes().splitlines())
+        written = map(json.loads, alone.path.read_bytes().splitlines())
         lines = [one for one in written if one["event"] == "refused"]
         assert len(lines) < 1000
         return len([one for one in lines if one["outcome"] != "LEFT_OUT"]) + sum(
@@ -324,24 +359,24 @@ def test_many_refusals_of_one_client_are_counted(audited: Audited) -> None:
     wait(lambda: counted() == 1000)
 
 
-def test_sighup_opens_it_again(audited: Audited) -> None:
-    audited.image()
-    audited.lines(2)
-    old = audited.path.with_name("audit.log.1")
-    audited.path.rename(old)
-    audited.server._process.send_signal(signal.SIGHUP)
-    wait(audited.path.exists)
-    audited.image()
-    (line,) = audited.lines(1)
+def test_sighup_opens_it_again(alone: Audited) -> None:
+    alone.image()
+    alone.lines(2)
+    old = alone.path.with_name("audit.log.1")
+    alone.path.rename(old)
+    alone.server._process.send_signal(signal.SIGHUP)
+    wait(alone.path.exists)
+    alone.image()
+    (line,) = alone.lines(1)
     assert line["event"] == "image.stored"
     assert len(old.read_bytes().splitlines()) == 2
-    assert audited.server.stop() == 0
+    assert alone.server.stop() == 0
 
 
-def test_what_came_last_is_written_at_the_end(audited: Audited) -> None:
-    image = audited.image()
-    audited.server.stop()
-    assert audited.events(1)[-1][2] == image
+def test_what_came_last_is_written_at_the_end(alone: Audited) -> None:
+    image = alone.image()
+    alone.server.stop()
+    assert alone.events(1)[-1][2] == image
 
 
 def test_it_must_be_writable_at_the_start(start: Callable[..., Server], tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_sixty_four_clients_at_once(server: Server, photograph: bytes) -> None:
                 assert [r.image_info.sha256 for r in replies] == [
                     hashlib.sha256(one).digest() for one in sent
                 ]
-                streamed = b"".join(bitmap(700, 500, seed=number))
+                streamed = b"".join(bitmap(300, 200, seed=number))
                 reply = stub.GetStreamImage(
                     (GetImage(image=streamed[at : at + 4096]) for at in range(0, len(streamed), 4096)),
                     timeout=60,

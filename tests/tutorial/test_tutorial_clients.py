@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from conexiones.testing import Server, serve
+from tests.commands import forked
 from tests.support import certificates
 from tests.support.clients import need
 from tests.support.paths import ROOT
@@ -23,6 +24,8 @@ SMALLEST = "client_user.py"
 NODE = "client_node.js"
 FULL = ("usuario.py", "usuario_prueba.py", NODE)
 ALL = (SMALLEST, *FULL)
+ANEW = (sys.executable, "-W", "error")
+"""The interpreter, as users start it."""
 every_client = pytest.mark.parametrize("client", ALL)
 
 PHOTOGRAPH = "JPEG de 1280 × 853 (1091840 píxeles), 317645 bytes"
@@ -79,14 +82,28 @@ def run(
     timeout: int = 60,
     **environ: str | Path,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a client to its end. None of the developer's own settings are in its environment."""
-    program = interpreter or ((node(),) if str(client).endswith(".js") else (sys.executable, "-W", "error"))
+    """Runs a client to its end. None of the developer's own settings are in its environment.
+
+    Those in Python run in forked processes (tests/commands/forked.py), unless there is an `interpreter`, or
+    something for gRPC in the environment.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONEXIONES_")}
     inherited["CONEXIONES_TIMEOUT"] = "20"
+    given = inherited | {name: str(value) for name, value in environ.items()}
+    texts = list(map(str, args))
+    if (
+        not interpreter
+        and str(client).endswith(".py")
+        and not any(name.startswith("GRPC_") for name in environ)
+    ):
+        ran = forked.run_program(str(client), texts, cwd, given)
+        output, complaints = ran.stdout.decode(), ran.stderr.decode()
+        return subprocess.CompletedProcess([str(client), *texts], ran.returncode, output, complaints)
+    program = interpreter or ((node(),) if str(client).endswith(".js") else ANEW)
     return subprocess.run(
-        [*program, str(client), *map(str, args)],
+        [*program, str(client), *texts],
         cwd=cwd,
-        env=inherited | {name: str(value) for name, value in environ.items()},
+        env=given,
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -117,7 +134,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
 
 def test_the_smallest_client_registers_a_user(running: Server, place: tuple[Path, Path]) -> None:
     cwd, folder = place
-    done = run(folder / SMALLEST, "--address", running.address, cwd=cwd)
+    done = run(folder / SMALLEST, "--address", running.address, cwd=cwd, interpreter=ANEW)
     assert (done.returncode, done.stderr) == (0, "")
     greeting = f"¡Hola, Ada! Tu pow es 12 y su cuadrado es 144. Tu imagen: {PHOTOGRAPH}, id "
     assert done.stdout.startswith(greeting)
@@ -126,7 +143,8 @@ def test_the_smallest_client_registers_a_user(running: Server, place: tuple[Path
 @pytest.mark.parametrize("client", FULL)
 def test_the_others_show_what_each_call_gave(running: Server, place: tuple[Path, Path], client: str) -> None:
     cwd, folder = place
-    done = run(folder / client, "--address", running.address, cwd=cwd)
+    as_users_do = () if client == NODE else ANEW
+    done = run(folder / client, "--address", running.address, cwd=cwd, interpreter=as_users_do)
     text, whole, fragments, images, users = sections(done)
     assert text.startswith("Texto (GetUser)")
     assert "¡Hola, Ada! Tu pow es 12 y su cuadrado es 144." in text
@@ -336,8 +354,8 @@ def test_missing_package(tmp_path: Path, client: str) -> None:
 
 
 def test_node_reads_no_faster_than_it_sends(running: Server, tmp_path: Path) -> None:
-    image = tmp_path / "30MB.bmp"
-    Image.effect_noise((4000, 2500), 50).convert("RGB").save(image)
+    image = tmp_path / "4MB.bmp"
+    Image.effect_noise((1500, 1000), 50).convert("RGB").save(image)
     size = image.stat().st_size
     watch = tmp_path / "watch.js"
     # This makes the network slower than the disk, and counts the writes that did not wait for "drain". Only
@@ -361,7 +379,7 @@ def test_node_reads_no_faster_than_it_sends(running: Server, tmp_path: Path) -> 
     done = run(NODE, image, "--address", running.address, interpreter=(node(), "--require", str(watch)))
     _, whole, fragments, images, users = sections(done)
     for section, count in ((whole, 1), (fragments, 1), (images, 2)):
-        assert section.count(f"BMP de 4000 × 2500 (10000000 píxeles), {size} bytes") == count
+        assert section.count(f"BMP de 1500 × 1000 (1500000 píxeles), {size} bytes") == count
     assert re.search(r"Ada: pow al cuadrado 144, vista previa de [1-9][0-9]{3,4} bytes", users)
     assert users.endswith(f"{-(-size // 65536)} writes, 0 early\n")
 

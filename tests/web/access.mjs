@@ -55,7 +55,7 @@ export async function fragment({ given, context, open }) {
   const page = await open(`#token=${given.token}`);
   await tiles(page, given.count);
   expect(page.url(), `${given.url}/`);
-  expect(await page.evaluate(() => history.length), 2); // about:blank is the first
+  expect(await page.evaluate(() => history.length), 2); // an empty page is the first
   const bad = await open(`#token=${given.wrong}`);
   await bad.locator("dialog.ask[open]").waitFor();
   expect(bad.url(), `${given.url}/`);

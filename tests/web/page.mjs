@@ -25,41 +25,92 @@ const { executable } = await next();
 const args = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
 args.push("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage");
 const browser = await chromium.launch({ executablePath: executable, args });
-for (let given = await next(); given; given = await next()) {
-  const context = await browser.newContext({
-    locale: given.locale ?? "en-US",
-    colorScheme: given.dark ? "dark" : "light",
-    viewport: given.phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },
-    hasTouch: given.phone ?? false,
+/** Scenarios that measure, or change the whole context: for these a new one is made, in which nothing is cached. */
+const FRESH = new Set(["burst", "many", "paint"]);
+/** The empty page between two scenarios. It is of the same site as all servers of the tests, so that Chromium keeps the
+ *  process of the tab: a new process costs a second of CPU, twice as much as the rest of most scenarios. */
+const EMPTY = "http://127.0.0.1/";
+
+/** The tabs that are kept, each in a context of its own, by what the context was made of. */
+const kept = new Map();
+
+async function made({ locale = "en-US", dark = false, phone = false }, keep) {
+  const options = {
+    locale,
+    colorScheme: dark ? "dark" : "light",
+    viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },
+    hasTouch: phone,
     reducedMotion: "reduce",
     acceptDownloads: true,
-  });
+  };
+  const key = JSON.stringify(options);
+  if (keep && kept.has(key)) return kept.get(key);
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  const tab = { key, context, page, viewport: options.viewport, devtools: await context.newCDPSession(page) };
+  if (keep) {
+    await emptied(tab, []);
+    kept.set(key, tab);
+  }
+  return tab;
+}
+
+/** Makes the tab as a new one: with an empty page that has no history, and nothing kept of these origins. */
+async function emptied({ context, page, viewport, devtools }, origins) {
+  for (const other of context.pages()) if (other !== page) await other.close();
+  for (const event of ["dialog", "request", "worker"]) page.removeAllListeners(event);
+  context.removeAllListeners("request");
+  if (origins.some((origin) => page.url().startsWith(`${origin}/`))) await page.evaluate(() => sessionStorage.clear());
+  await page.setViewportSize(viewport);
+  await page.route(EMPTY, (route) => route.fulfill({ contentType: "text/html", body: "<!DOCTYPE html><title>Empty</title>" }));
+  await page.goto(EMPTY);
+  await page.unroute(EMPTY);
+  for (const origin of origins) await devtools.send("Storage.clearDataForOrigin", { origin, storageTypes: "all" });
+  await devtools.send("Network.clearBrowserCache");
+  await devtools.send("Page.resetNavigationHistory");
+  await context.clearCookies();
+  await context.clearPermissions();
+}
+
+for (let given = await next(); given; given = await next()) {
+  const keep = !FRESH.has(given.scenario);
+  const tab = await made(given, keep);
+  const { context } = tab;
   context.setDefaultTimeout(given.timeout ?? 60_000);
   const said = [];
   const foreign = [];
-  context.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
-  context.on("weberror", (error) => said.push(`error: ${error.error()}`));
-  context.on("request", (request) => {
-    const url = request.url();
-    if (!url.startsWith(`${given.url}/`) && !url.startsWith("data:")) foreign.push(url);
-  });
+  const heard = {
+    console: (message) => said.push(`${message.type()}: ${message.text()}`),
+    weberror: (error) => said.push(`error: ${error.error()}`),
+    request: (request) => {
+      const url = request.url();
+      if (!url.startsWith(`${given.url}/`) && !url.startsWith("data:")) foreign.push(url);
+    },
+  };
+  for (const [event, hear] of Object.entries(heard)) context.on(event, hear);
   const ask = async (what) => {
     tell({ ask: what });
     return await next();
   };
+  let opened = 0;
   const open = async (hash = "") => {
-    const page = await context.newPage();
+    const page = opened++ ? await context.newPage() : tab.page;
     await page.goto(`${given.url}/${hash}`);
     return page;
   };
+  let ended = false;
   try {
     const result = (await scenarios[given.scenario]({ given, context, open, ask })) ?? null;
     tell({ done: { result, said, foreign } });
+    ended = true;
   } catch (error) {
-    const [page] = context.pages();
-    const seen = await page?.locator("body").innerText().catch(() => "");
+    const seen = await tab.page.locator("body").innerText().catch(() => "");
     tell({ failed: `${error.stack}\nThe console: ${said.join("\n")}\nThe page:\n${seen}` });
-  } finally {
+  }
+  for (const [event, hear] of Object.entries(heard)) context.off(event, hear);
+  const again = keep && ended && !tab.page.isClosed() && (await emptied(tab, [given.url]).then(() => true, () => false));
+  if (!again) {
+    kept.delete(tab.key);
     await context.close();
   }
 }

@@ -19,6 +19,7 @@ from conexiones.image_formats import ImageFormat
 from conexiones.ports.records import Recipe
 from tests.adapters.decoder.similarity import distance, opened
 from tests.adapters.decoder.workers import Pool, pool, quarters
+from tests.support.lengths import stride
 from tests.support.orientations import CODES, entry, exif, tiff, with_exif
 from tests.support.tiffs import LONG, SHORT, Entry
 
@@ -78,7 +79,8 @@ async def shown(decoder: Pool, folder: Path, format: ImageFormat, data: bytes) -
 async def test_every_whole_number_counts(
     decoder: Pool, tmp_path: Path, format: ImageFormat, order: str, orientation: int
 ) -> None:
-    for kind in (1, 3, 4, 6, 8, 9):
+    start, step = stride(3)
+    for kind in (1, 3, 4, 6, 8, 9)[start::step]:
         image = await shown(decoder, tmp_path, format, stored(format, order, entry(order, kind, orientation)))
         assert distance(image, turned(orientation)) < 4, kind
 
@@ -89,7 +91,9 @@ async def test_every_whole_number_counts(
 async def test_nothing_else_is_seen_by_one_side_only(
     decoder: Pool, tmp_path: Path, format: ImageFormat, order: str
 ) -> None:
-    for kind in CODES:
+    every = [
+        one
+        for kind in CODES
         for one in (
             entry(order, kind, 6),
             entry(order, kind, 6, 1),
@@ -98,8 +102,13 @@ async def test_nothing_else_is_seen_by_one_side_only(
             entry(order, kind, 9),
             entry(order, kind, 6, count=0),
             entry(order, kind, 6, count=0x8000_0001) if format != "TIFF" else entry(order, kind, 6),
-        ):
-            await shown(decoder, tmp_path, format, stored(format, order, one))
+        )
+    ]
+    for one in every:
+        agrees(format, stored(format, order, one))
+    start, step = stride(5)
+    for one in every[start::step]:
+        await shown(decoder, tmp_path, format, stored(format, order, one))
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -109,15 +118,20 @@ async def test_one_of_several_blocks_counts_for_both(decoder: Pool, tmp_path: Pa
         *((six, three), (three, six), (b"", six), (b"xx", six), (b"II*\0", six), (exif(">"), six)),
         *((b"IIxx" + six[4:], six), (b"II+\0" + six[4:], six), (six[:-5], six)),
     ]
-    for format in EXIF_FORMATS:
-        for before in (b"", PREFIX, b"Exif", b"Exif\0\xff", b"exif\0\0"):
-            for pair in pairs:
-                await shown(
-                    decoder, tmp_path, format, with_exif(format, PICTURE, *(before + one for one in pair))
-                )
-            await shown(
-                decoder, tmp_path, format, with_exif(format, PICTURE, before + pair[0], PREFIX + pair[1])
-            )
+    every = [
+        (format, with_exif(format, PICTURE, *blocks))
+        for format in EXIF_FORMATS
+        for before in (b"", PREFIX, b"Exif", b"Exif\0\xff", b"exif\0\0")
+        for blocks in (
+            *([before + one for one in pair] for pair in pairs),
+            [before + pairs[-1][0], PREFIX + pairs[-1][1]],
+        )
+    ]
+    for format, data in every:
+        agrees(format, data)
+    start, step = stride(5)
+    for format, data in every[start::step]:
+        await shown(decoder, tmp_path, format, data)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -167,6 +181,12 @@ def upright(format: ImageFormat, data: bytes) -> tuple[int, int]:
         return File(file.fileno(), format, 1_000_000).upright
 
 
+def agrees(format: ImageFormat, data: bytes) -> None:
+    """The header says what a worker would render, which costs a hundredth of rendering it."""
+    header = probe(data)
+    assert upright(format, data) == (header.width, header.height)
+
+
 entries = st.builds(
     lambda tag, kind, count, value: struct.pack("<HHII", tag, kind, count, value),
     st.sampled_from((274, 274, 0x8769, 0x8825, 0x131, 0)),
@@ -182,6 +202,4 @@ def test_broken_exif_turns_both_sides_or_none(parts: list[bytes], more: int, tai
     number = struct.pack("<H", max(0, len(parts) + more))
     block = b"II*\0" + struct.pack("<I", start) + bytes(start - 8) + number + b"".join(parts) + tail
     for format in EXIF_FORMATS:
-        data = with_exif(format, PICTURE, (PREFIX if format == "JPEG" else b"") + block)
-        header = probe(data)
-        assert upright(format, data) == (header.width, header.height)
+        agrees(format, with_exif(format, PICTURE, (PREFIX if format == "JPEG" else b"") + block))

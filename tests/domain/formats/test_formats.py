@@ -19,6 +19,7 @@ from conexiones.domain.formats import HEAD_BYTES, PEEK_BYTES, ImageHeader, peek,
 from conexiones.errors import CorruptImage, ImageError, NotAnImage, TruncatedImage, UnsupportedFormat
 from tests.support import corpus
 from tests.support import corpus_containers as containers
+from tests.support.lengths import examples
 
 IMAGES = corpus.images()
 SMALL = {name: data for name, data in IMAGES.items() if len(data) < 30_000}
@@ -279,7 +280,7 @@ def mutants(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=1500, derandomize=True)
+@settings(max_examples=examples(500), derandomize=True)
 @given(mutants())
 def test_mutated_images(data: bytes) -> None:
     survives(data)

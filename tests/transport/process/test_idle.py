@@ -17,8 +17,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
 @pytest.fixture
-def impatient(start: Callable[..., Server]) -> Server:
-    return start(idle_seconds="0.5", max_connections="30")
+def impatient(sharing: Callable[..., Server]) -> Server:
+    return sharing(idle_seconds="0.5", max_connections="30")
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", PREFACE], ids=["nothing", "half a line", "a preface"])
@@ -41,9 +41,9 @@ def test_they_are_closed_so_that_others_find_a_place(impatient: Server, sent: by
 
 
 @pytest.mark.parametrize("sent", [b"", PREFACE[:10], PREFACE], ids=["nothing", "half a preface", "a preface"])
-def test_they_are_closed_sooner_when_there_are_many(start: Callable[..., Server], sent: bytes) -> None:
+def test_they_are_closed_sooner_when_there_are_many(sharing: Callable[..., Server], sent: bytes) -> None:
     # Behind a proxy, so that connections are not shared out.
-    server = start(idle_seconds="3600", max_connections="30", trusted_proxies="1")
+    server = sharing(idle_seconds="3600", max_connections="30", trusted_proxies="1")
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE))

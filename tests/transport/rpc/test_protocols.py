@@ -169,7 +169,7 @@ def test_the_default_limit_to_the_byte(shared: Server) -> None:
     over = user(image=png(1, 1, padding=room + 1))
     assert (len(fits), len(over)) == (DEFAULT_MAX_MESSAGE, DEFAULT_MAX_MESSAGE + 1)
     calls = [Call(name="", path=PROCESS_IMAGE, messages=(message,)) for message in (fits, over)]
-    for name in ("grpcio", "grpc-js", "gRPC-Web binary", "Connect protobuf"):
+    for name in ("grpcio", "gRPC-Web binary", "Connect protobuf"):  # a client of each protocol
         first, second = CLIENTS[name](shared.address, calls)
         assert (first.code, second) == (0, refusal(DEFAULT_TOO_LARGE)), name
         assert first.replies[0]["imageInfo"]["sizeBytes"] == str(room + len(png(1, 1))), name
