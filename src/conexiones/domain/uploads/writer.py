@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from conexiones import errors
 from conexiones.domain.ids import now
@@ -105,11 +106,14 @@ class HeldUpload:
         """
         async with self.release_on_error():
             with span("commit"):
-                size = await self.staged.commit()
-                upload = still_open(await self._places.advance(self.id, epoch=epoch, size=size))
+                advance = partial(self._advance, epoch)
+                upload = still_open(await self.staged.commit(advance))
         if upload.writer_epoch != epoch:
             raise errors.WriterFenced(epoch=upload.writer_epoch)
         return upload
+
+    async def _advance(self, epoch: int, size: int) -> UploadRecord | None:
+        return await self._places.advance(self.id, epoch=epoch, size=size)
 
     async def reject(self, error: errors.ConexionesError) -> UploadRecord:
         """Ends an upload whose bytes cannot be an image."""

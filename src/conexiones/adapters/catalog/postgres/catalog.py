@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -12,6 +12,7 @@ from conexiones.adapters.catalog.postgres.address import NOT_UNDERSTOOD, Address
 from conexiones.adapters.catalog.postgres.checks import check_server
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.group_commit import GroupCommit, Locks
+from conexiones.adapters.catalog.postgres.joining import Join, joined
 from conexiones.adapters.catalog.postgres.migrating import bring_up
 from conexiones.adapters.catalog.postgres.news import follow
 from conexiones.adapters.catalog.postgres.reading import Readers
@@ -295,6 +296,10 @@ class PostgresCatalog:
         """What a function gives that is a member of a transaction, once that is durable. `locks` are the
         names of what it has to itself, or a function that reads them."""
         return self._commits.submit(locks, work, *given, **named)
+
+    def joined(self, begin: Join, *, locks: Collection[str] = ()) -> AbstractContextManager[None]:
+        """The context of a write with which something else is one step (joining.py)."""
+        return joined(begin, locks)
 
     async def _ask(
         self, work: Callable[Concatenate[Connection, P], Awaitable[T]], *given: P.args, **named: P.kwargs
