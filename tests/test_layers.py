@@ -166,6 +166,16 @@ ROOMS |= {
         "waits",
         "whole",
     },
+    # Its rows are in the database of the catalog, in the same transactions.
+    "adapters.blobs.s3": {
+        "adapters.catalog.postgres",
+        "adapters.system",
+        "metrics",
+        "ports",
+        "shares",
+        "waits",
+        "whole",
+    },
     "adapters.decoder": {
         "adapters.system",
         "exif",
@@ -197,6 +207,7 @@ FOREIGN: dict[str, set[str]] = {
     },
     "prometheus_client": {"transport.process"},
     "asyncpg": {"adapters.catalog.postgres"},
+    "obstore": {"adapters.blobs.s3"},
     "pyvips": {"adapters.decoder", "doctor"},
     "PIL": {"adapters.decoder", "doctor"},
     "pi_heif": {"doctor"},
@@ -208,7 +219,7 @@ FOREIGN: dict[str, set[str]] = {
     "opentelemetry": {"adapters.telemetry", "sdk"},
     "click": {"cli", "commands"},
     "rich": {"commands"},
-    "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs.local", "adapters.renditions"},
+    "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs", "adapters.renditions"},
     "cryptography": {"certificates", "transport.chain"},
     "hpack": {"wire"},
 }

@@ -1,0 +1,106 @@
+"""An S3-compatible server as the tests start it: SeaweedFS, from a wheel, on loopback.
+
+It calls no fsync: what it acknowledged survives its processes, and not the machine.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.support.waiting import DEADLINE
+
+_PORTS = ("master", "volume", "filer", "s3")
+_buckets = count(1)
+
+
+class ObjectServer:
+    """A server at `url`, where each test has a bucket of its own."""
+
+    def __init__(self, folder: Path, program: Path) -> None:
+        self._folder = folder
+        self._program = program
+        self._ports = dict(zip([*_PORTS, *(f"{name}.grpc" for name in _PORTS)], _free_ports(8), strict=True))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self._ports['s3']}"
+
+    def start(self) -> None:
+        """Starts it, with all that it had."""
+        command = [str(self._program), "-logdir", str(self._folder), "server", "-ip=127.0.0.1"]
+        command += ["-ip.bind=127.0.0.1", f"-dir={self._folder}", "-filer", "-s3", "-s3.port.iceberg=0"]
+        command += ["-master.volumeSizeLimitMB=64", "-volume.max=50", "-master.telemetry=false"]
+        command += [
+            f"-{name}.port{end}={self._ports[name + end]}" for name in _PORTS for end in ("", ".grpc")
+        ]
+        self._process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self._folder,
+        )
+
+    def bucket(self) -> str:
+        """The name of a new bucket."""
+        name = f"test-{next(_buckets)}"
+        end = time.monotonic() + DEADLINE
+        while True:
+            try:
+                with urlopen(Request(f"{self.url}/{name}", method="PUT"), timeout=DEADLINE):
+                    return name
+            except (URLError, OSError):
+                if time.monotonic() > end or self._process is None or self._process.poll() is not None:
+                    raise
+                time.sleep(0.05)  # nothing announces that it is ready
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def running() -> Iterator[ObjectServer]:
+    """A server that is gone afterwards."""
+    program = Path(sys.executable).parent / "weed"
+    if not program.exists():
+        refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        refuse("SeaweedFS is not installed: make setup")
+    folder = Path(tempfile.mkdtemp(prefix="conexiones-s3-"))
+    try:
+        server = ObjectServer(folder, program)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.thaw()
+            server.kill()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _free_ports(number: int) -> list[int]:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [int(one.getsockname()[1]) for one in servers]
