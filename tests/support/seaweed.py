@@ -13,16 +13,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from itertools import count
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.support.waiting import DEADLINE
 
-_PORTS = ("master", "volume", "filer", "s3")
+_SERVERS = ("master", "volume", "filer", "s3")
 _buckets = count(1)
 
 
@@ -32,37 +33,50 @@ class ObjectServer:
     def __init__(self, folder: Path, program: Path) -> None:
         self._folder = folder
         self._program = program
-        self._ports = dict(zip([*_PORTS, *(f"{name}.grpc" for name in _PORTS)], _free_ports(8), strict=True))
+        self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"http://127.0.0.1:{self._ports['s3']}"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._ports['s3.port']}"
 
     def start(self) -> None:
-        """Starts it, with all that it had."""
+        """Starts it, with all that it had, and waits until it answers. If somebody has taken one of the ports
+        meanwhile it is tried with others."""
+        end = time.monotonic() + DEADLINE
+        while not self._answers():
+            if self._process is None or self._process.poll() is not None:
+                assert time.monotonic() < end, (self._folder / "said").read_text()
+                self._begin()
+            time.sleep(0.05)  # nothing announces that it is ready
+
+    def _begin(self) -> None:
+        if not self._ports or self._process is not None:
+            names = [f"{name}.port{end}" for name in _SERVERS for end in ("", ".grpc")]
+            self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
         command = [str(self._program), "-logdir", str(self._folder), "server", "-ip=127.0.0.1"]
         command += ["-ip.bind=127.0.0.1", f"-dir={self._folder}", "-filer", "-s3", "-s3.port.iceberg=0"]
-        command += ["-master.volumeSizeLimitMB=64", "-volume.max=50", "-master.telemetry=false"]
-        command += [
-            f"-{name}.port{end}={self._ports[name + end]}" for name in _PORTS for end in ("", ".grpc")
-        ]
-        self._process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=self._folder,
-        )
+        command += ["-s3.port.lance=0", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"]
+        command += ["-volume.max=50", *(f"-{name}={port}" for name, port in self._ports.items())]
+        with (self._folder / "said").open("wb") as said:
+            self._process = subprocess.Popen(command, stdout=said, stderr=said, cwd=self._folder)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self._ports["s3.port"]), timeout=DEADLINE):
+                pass
+            with urlopen(Request(f"{self.url}/ready", method="PUT"), timeout=DEADLINE):
+                return True
+        except HTTPError as error:
+            return error.code == HTTPStatus.CONFLICT  # the bucket is there already
+        except (KeyError, OSError):
+            return False
 
     def bucket(self) -> str:
         """The name of a new bucket."""
         name = f"test-{next(_buckets)}"
-        end = time.monotonic() + DEADLINE
-        while True:
-            try:
-                with urlopen(Request(f"{self.url}/{name}", method="PUT"), timeout=DEADLINE):
-                    return name
-            except (URLError, OSError):
-                if time.monotonic() > end or self._process is None or self._process.poll() is not None:
-                    raise
-                time.sleep(0.05)  # nothing announces that it is ready
+        with urlopen(Request(f"{self.url}/{name}", method="PUT"), timeout=DEADLINE):
+            return name
 
     def kill(self) -> None:
         """kill -9."""

@@ -1,6 +1,7 @@
 """The suites of stores run on all: files, segments, and an object store beside PostgreSQL."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def new_store(
     """Makes stores on one backend, each as if after a restart. The test opens and closes them."""
     if isinstance(catalog, PostgresCatalog):
         place: BlobPlace = request.getfixturevalue("place")
-        return lambda: RestartedS3Store(place, catalog, folder=tmp_path / "local")
+        return partial(RestartedS3Store, place, catalog, folder=tmp_path / "local")
     small = {"files": 0, "segments": SMALL}[backend]
     return lambda: LocalStore(tmp_path / "data", catalog, writer=catalog.writer, small=small)
 
