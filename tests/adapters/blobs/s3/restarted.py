@@ -40,6 +40,10 @@ class RestartedS3Store(S3Store):
         await super().open()
         await self.sweep()
 
+    def busy(self) -> tuple[int, int]:
+        """Requests that are under way, and bytes of memory that are held."""
+        return self._backend.objects.turns.held, self._backend.memory.held
+
 
 async def objects_at(place: BlobPlace) -> list[str]:
     """The names of the objects at a place."""

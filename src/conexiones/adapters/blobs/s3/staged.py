@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from conexiones.adapters.blobs.s3 import rows
@@ -95,9 +96,8 @@ class S3Staged:
         data, self._buffer = self._buffer, b""
         units, self._units = self._units, 0
         before, self._hashed = self._hashed, asyncio.get_running_loop().create_future()
-        work = self._put(data, self._handed, units, before, self._hashed)
-        task = asyncio.create_task(work)
-        task.add_done_callback(_seen)
+        task = asyncio.create_task(self._put(data, self._handed, before, self._hashed))
+        task.add_done_callback(partial(self._has_put, units, self._hashed))
         self._putting.append(task)
         self._handed += len(data)
 
@@ -105,26 +105,27 @@ class S3Staged:
         self,
         data: bytes | bytearray,
         at: int,
-        units: int,
         before: "asyncio.Future[None] | None",
         hashed: "asyncio.Future[None]",
     ) -> Place:
         """Puts an object, and hashes its bytes meanwhile, behind those before."""
         objects = self._backend.objects
         name = objects.name("parts")
-        try:
-            put, found = await asyncio.gather(
-                objects.put(name, data), self._hash(data, before, hashed), return_exceptions=True
-            )
-        finally:
-            self._backend.memory.give(self._caller, units)
-            if not hashed.done():
-                hashed.cancel()
+        put, found = await asyncio.gather(
+            objects.put(name, data), self._hash(data, before, hashed), return_exceptions=True
+        )
         if isinstance(put, BaseException):
             raise put
         if isinstance(found, BaseException):
             raise found
         return Place(at, name, 0, len(data), *found)
+
+    def _has_put(self, units: int, hashed: "asyncio.Future[None]", task: "asyncio.Task[Place]") -> None:
+        """Is called once, even if the task was cancelled before it began."""
+        self._backend.memory.give(self._caller, units)
+        hashed.cancel()  # unless it is done
+        if not task.cancelled():
+            task.exception()  # takes note of an error that nobody may wait for
 
     async def _hash(
         self,
@@ -286,9 +287,3 @@ async def _result(task: "asyncio.Task[Place]") -> Place:
         if task.cancelled():
             raise StorageUnavailable from None
         raise
-
-
-def _seen(task: "asyncio.Task[Place]") -> None:
-    """Takes note of an error that nobody may wait for."""
-    if not task.cancelled():
-        task.exception()

@@ -1,6 +1,7 @@
 """The store of blobs in an object store: what is opened and closed."""
 
 import asyncio
+import re
 import secrets
 import tempfile
 import time
@@ -28,14 +29,20 @@ from conexiones.ports.staging import Staging
 from conexiones.waits import observe_memory, waits
 from conexiones.whole import to_end
 
+MOST_SAID = 200
+"""Characters of what the driver says that an operator is told."""
+
 PIECE = 256 << 10
 """Bytes of the largest piece that is given, by default."""
 
 
+_MESSAGE = re.compile(r"<Message>([^<]{1,200})</Message>")  # in the answer of an object store
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """How the object store was: seconds that a request takes, of the slowest of a few, and by how many its
-    clock is before that of the database."""
+    """How the object store was: the seconds of the slowest of a few requests, and how many its clock is ahead
+    of that of the database, which matters to nothing but signatures."""
 
     latency: float
     ahead: float
@@ -126,11 +133,17 @@ class S3Store:
         objects = self._backend.objects
         data = secrets.token_bytes(1000)
         name = objects.name("packs")
-        latency = 0.0
+        latency, ahead = 0.0, 0.0
+
+        async def look() -> None:
+            nonlocal ahead
+            if (written := await objects.written(name)) is not None:
+                ahead = written - await self._catalog.read(rows.clock)
+
         for what, ask in (
             ("take an object (PUT)", lambda: objects.put(name, data)),
             ("give a part of an object (GET with a range)", lambda: objects.get(name, 100, 10)),
-            ("say how large an object is (HEAD)", lambda: objects.size(name)),
+            ("say how large an object is (HEAD)", look),
             ("list objects (LIST)", lambda: anext(objects.listed("packs", name[:-1]))),
             ("delete an object (DELETE)", lambda: objects.delete([name])),
         ):
@@ -140,7 +153,7 @@ class S3Store:
             except (ConexionesError, ObjectGone, StopAsyncIteration) as error:
                 raise ValueError(f"{self._place} does not {what}: {_said(error)}.") from error
             latency = max(latency, time.monotonic() - begun)
-        return Checked(latency=latency, ahead=0.0)
+        return Checked(latency=latency, ahead=ahead)
 
     async def _first_request(self) -> None:
         objects = self._backend.objects
@@ -162,8 +175,10 @@ def _said(error: BaseException) -> str:
     cause = error.__cause__ or error
     if isinstance(cause, TimeoutError):
         return "it does not answer"
-    said = " ".join(str(cause).split()).partition("Debug source")[0].rstrip(" .")
-    return said or type(cause).__name__
+    text = " ".join(str(cause).split())
+    if message := _MESSAGE.search(text):
+        return message[1].rstrip(" .")
+    return text[:MOST_SAID].partition("Debug source")[0].rstrip(" .") or type(cause).__name__
 
 
 def _user() -> str:
