@@ -41,16 +41,22 @@ class Died(Exception):
 _FATE: ContextVar[random.Random | None] = ContextVar("fate", default=None)
 
 
+async def pass_on(fate: random.Random | None) -> None:
+    """Others come in between, or this server dies here."""
+    if fate is not None:
+        if fate.random() < 0.3:
+            await asyncio.sleep(fate.random() * 0.02)
+        if fate.random() < 0.015:
+            raise Died
+
+
 def mortal(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """The same, before or after which those servers may die that have a fate."""
 
     async def done(*given: Any, **named: Any) -> Any:
-        fate = _FATE.get()
-        if fate is not None and fate.random() < 0.02:
-            raise Died
+        await pass_on(_FATE.get())
         found = await work(*given, **named)
-        if fate is not None and fate.random() < 0.02:
-            raise Died
+        await pass_on(_FATE.get())
         return found
 
     return done
@@ -77,8 +83,10 @@ class Server:
 
     async def live(self) -> None:
         _FATE.set(self.rng)
+        actions = [self.store, self.store, self.delete, self.delete, self.go_on, self.sweep, self.sweep]
+        actions.append(self.read)
         for number in range(ACTIONS):
-            action = self.rng.choice([self.store, self.store, self.delete, self.go_on, self.sweep, self.read])
+            action = self.rng.choice(actions)
             try:
                 if not self.stores:
                     self.stores.append(self.new_store(graces=GRACES))
@@ -95,6 +103,14 @@ class Server:
             await store.close()
 
     async def store(self, name: str) -> None:
+        """Several at once, so that they share packs."""
+        adding = [self.add(f"{name}-{number}") for number in range(self.rng.randint(1, 4))]
+        outcomes = await asyncio.gather(*adding, return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def add(self, name: str) -> None:
         data = self.rng.choice(SMALL * 3 + LARGE)
         record = self.image(name, digest=sha(data), size=len(data))
         staged = await fill(self.stores[-1].staging.stage(), data)
@@ -104,11 +120,12 @@ class Server:
 
     async def delete(self, _: str) -> None:
         if self.acknowledged:
-            name = self.rng.choice(list(self.acknowledged))
-            self.doubted.add(name)
-            data = self.acknowledged.pop(name)
-            async with self.stores[-1].blobs.removing(sha(data)):
-                await self.catalog.delete_image(name, now=1)
+            data = self.acknowledged[self.rng.choice(list(self.acknowledged))]
+            for name in [name for name, has in self.acknowledged.items() if has is data]:
+                self.doubted.add(name)
+                self.acknowledged.pop(name, None)
+                async with self.stores[-1].blobs.removing(sha(data)):
+                    await self.catalog.delete_image(name, now=1)
 
     async def go_on(self, name: str) -> None:
         """With an upload of any server; the newest writer wins."""

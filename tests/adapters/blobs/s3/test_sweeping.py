@@ -214,3 +214,21 @@ async def test_uncommitted_bytes_are_garbage(
     assert len(await objects_at(place)) == 2
     await store.sweep()
     assert len(await objects_at(place)) == 1
+
+
+async def test_bytes_that_come_again_while_they_are_swept_stay(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(store, catalog, image("1", digest=sha(b"1")), b"1")
+    await catalog.delete_image("1", now=1)
+    dead_blobs = rows.dead_blobs
+
+    async def and_then(connection: Any, seconds: float, limit: int) -> list[bytes]:
+        digests = await dead_blobs(connection, seconds, limit)
+        if digests:
+            await add(store, catalog, image("2", digest=sha(b"1")), b"1")
+        return digests
+
+    monkeypatch.setattr(rows, "dead_blobs", and_then)
+    await store.sweep()
+    assert await whole(store, sha(b"1")) == b"1"
