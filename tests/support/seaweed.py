@@ -46,8 +46,8 @@ class ObjectServer:
         end = time.monotonic() + DEADLINE
         while not self._answers():
             if self._process is None or self._process.poll() is not None:
-                assert time.monotonic() < end, (self._folder / "said").read_text()
                 self._begin()
+            assert time.monotonic() < end, (self._folder / "said").read_text()
             time.sleep(0.05)  # nothing announces that it is ready
 
     def _begin(self) -> None:
@@ -59,7 +59,11 @@ class ObjectServer:
         command += ["-s3.port.lance=0", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"]
         command += ["-volume.max=50", *(f"-{name}={port}" for name, port in self._ports.items())]
         with (self._folder / "said").open("wb") as said:
-            self._process = subprocess.Popen(command, stdout=said, stderr=said, cwd=self._folder)
+            # It would take keys in the environment for those that its clients need.
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+            self._process = subprocess.Popen(
+                command, stdout=said, stderr=said, cwd=self._folder, env=environment
+            )
 
     def _answers(self) -> bool:
         try:
