@@ -19,6 +19,9 @@ from conexiones.ports.staging import Content
 
 T = TypeVar("T")
 
+INLINE = 128 << 10
+"""Bytes up to which the event loop hashes: handing them to a thread would take longer."""
+
 
 class S3Blobs:
     """A Blobs. S3Store makes it, opens it and closes it."""
@@ -59,7 +62,7 @@ class S3Blobs:
                     async with aclosing(self._reading.all(pieces_from(found.places, offset))) as pieces:
                         async for piece, data in pieces:
                             if len(data) == found.size:
-                                _check_hash(digest, data)
+                                await self._check_hash(digest, data)
                                 reading.keep(data, found.size)
                             skipped = offset - piece.at
                             offset = piece.at + piece.size
@@ -72,6 +75,11 @@ class S3Blobs:
                     if tried == offset:
                         raise BlobCorrupt from error
                     tried = offset
+
+    async def _check_hash(self, digest: bytes, data: bytes) -> None:
+        sha = hashlib.sha256(data) if len(data) <= INLINE else await self._backend.run(hashlib.sha256, data)
+        if sha.digest() != digest:
+            raise BlobCorrupt
 
     async def _find(self, digest: bytes, offset: int = 0) -> Found:
         """A blob and its places from an offset on. BlobCorrupt if it is not there, or ends before that."""
@@ -155,11 +163,6 @@ def _append(file: BinaryIO, sha: "hashlib._Hash", data: bytes) -> None:
     """For a thread."""
     sha.update(data)
     file.write(data)
-
-
-def _check_hash(digest: bytes, data: bytes) -> None:
-    if hashlib.sha256(data).digest() != digest:
-        raise BlobCorrupt
 
 
 def _check_whole(found: Found) -> None:

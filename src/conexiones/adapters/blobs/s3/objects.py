@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, TypeVar, cast, get_args
@@ -148,7 +148,7 @@ class Objects:
         with suppress(ObjectGone):
             await self._request(delete, 0)
 
-    async def listed(self, kind: Kind, after: str = "") -> AsyncIterator[list[str]]:
+    async def listed(self, kind: Kind, after: str = "") -> AsyncGenerator[list[str], None]:
         """The names of the objects of a kind that sort after one, in order, LISTED at a time. What is no name
         of ours is left out."""
         self._check_open()

@@ -5,7 +5,7 @@ import re
 import secrets
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,6 +135,11 @@ class S3Store:
         name = objects.name("packs")
         latency, ahead = 0.0, 0.0
 
+        async def list_it() -> None:
+            async with aclosing(objects.listed("packs", name[:-1])) as names:
+                if name not in await anext(names, []):
+                    raise ObjectGone
+
         async def look() -> None:
             nonlocal ahead
             if (written := await objects.written(name)) is not None:
@@ -144,13 +149,13 @@ class S3Store:
             ("take an object (PUT)", lambda: objects.put(name, data)),
             ("give a part of an object (GET with a range)", lambda: objects.get(name, 100, 10)),
             ("say how large an object is (HEAD)", look),
-            ("list objects (LIST)", lambda: anext(objects.listed("packs", name[:-1]))),
+            ("list objects (LIST)", list_it),
             ("delete an object (DELETE)", lambda: objects.delete([name])),
         ):
             begun = time.monotonic()
             try:
                 await ask()
-            except (ConexionesError, ObjectGone, StopAsyncIteration) as error:
+            except (ConexionesError, ObjectGone) as error:
                 raise ValueError(f"{self._place} does not {what}: {_said(error)}.") from error
             latency = max(latency, time.monotonic() - begun)
         return Checked(latency=latency, ahead=ahead)
@@ -159,8 +164,8 @@ class S3Store:
         objects = self._backend.objects
         try:
             await objects.size(objects.name("packs"))  # which is not there
-            async for _ in objects.listed("packs"):
-                break
+            async with aclosing(objects.listed("packs")) as names:
+                await anext(names, None)
         except (StorageUnavailable, ObjectGone, BlobCorrupt) as error:
             raise ValueError(f"{self._place} cannot be used: {_said(error)}.") from error
 
