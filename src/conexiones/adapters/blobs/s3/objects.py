@@ -16,6 +16,7 @@ from obstore.store import S3Store as Bucket
 from conexiones.adapters.blobs.s3.patience import Graces, Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.errors import BlobCorrupt, StorageUnavailable
+from conexiones.metrics import Metrics
 from conexiones.shares import Turns
 
 Kind = Literal["packs", "parts"]
@@ -60,9 +61,25 @@ class Objects:
     """Belongs to one event loop, but for `get_now`. Before `open`, and after `close`, every request raises
     StorageUnavailable, as it does when the store cannot be reached in time."""
 
-    def __init__(self, place: BlobPlace, patience: Patience) -> None:
+    def __init__(self, place: BlobPlace, patience: Patience, metrics: Metrics | None = None) -> None:
         self._bucket: Bucket = place.connect(patience)
         self._patience = patience
+        metrics = metrics or Metrics()
+        self._durations = metrics.histograms(
+            "conexiones.objects.request.duration",
+            "s",
+            "Time of a request to the object store, with the wait for a turn and with further attempts.",
+            ("request",),
+        )
+        self._failures = metrics.counters(
+            "conexiones.objects.request.failures",
+            "{request}",
+            "Requests to which the object store gave no answer in time, or an error.",
+            ("request",),
+        )
+        for request in ("PUT", "GET", "HEAD", "LIST", "DELETE"):
+            self._durations.of(request)
+            self._failures.of(request)
         self.turns = Turns(MOST, each=EACH)
         self._ahead = 0.0  # of the clock of the database before this process's
         self.is_open = False
@@ -89,7 +106,7 @@ class Objects:
         async def put() -> None:
             await obstore.put_async(self._bucket, name, data, use_multipart=False)
 
-        await self._request(put, len(data))
+        await self._request("PUT", put, len(data))
 
     async def get(self, name: str, start: int, size: int) -> bytes:
         """Bytes of an object. Raises ObjectGone, and BlobCorrupt if it has fewer."""
@@ -98,7 +115,7 @@ class Objects:
             return bytes(await obstore.get_range_async(self._bucket, name, start=start, length=size))
 
         try:
-            found = await self._request(get, size)
+            found = await self._request("GET", get, size)
         except StorageUnavailable:
             if await self._is_short(name, start + size):
                 raise BlobCorrupt from None
@@ -123,7 +140,7 @@ class Objects:
             return (await obstore.head_async(self._bucket, name))["size"]
 
         try:
-            return await self._request(head, 0)
+            return await self._request("HEAD", head, 0)
         except ObjectGone:
             return None
 
@@ -135,7 +152,7 @@ class Objects:
             return (await obstore.head_async(self._bucket, name))["last_modified"].timestamp()
 
         try:
-            return await self._request(head, 0)
+            return await self._request("HEAD", head, 0)
         except ObjectGone:
             return None
 
@@ -146,7 +163,7 @@ class Objects:
             await obstore.delete_async(self._bucket, list(names))
 
         with suppress(ObjectGone):
-            await self._request(delete, 0)
+            await self._request("DELETE", delete, 0)
 
     async def listed(self, kind: Kind, after: str = "") -> AsyncGenerator[list[str], None]:
         """The names of the objects of a kind that sort after one, in order, LISTED at a time. What is no name
@@ -162,7 +179,7 @@ class Objects:
                 return None
             return [meta["path"] for meta in metas]
 
-        while (names := await self._request(page, 0)) is not None:
+        while (names := await self._request("LIST", page, 0)) is not None:
             if own := sorted(name for name in names if _NAME.fullmatch(name)):
                 yield own
 
@@ -170,8 +187,9 @@ class Objects:
         if not self.is_open:
             raise StorageUnavailable
 
-    async def _request(self, ask: Callable[[], Awaitable[T]], size: int) -> T:
+    async def _request(self, request: str, ask: Callable[[], Awaitable[T]], size: int) -> T:
         self._check_open()
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(self._patience.of(size)), self.turns:
                 self._check_open()
@@ -179,7 +197,10 @@ class Objects:
         except FileNotFoundError as error:
             raise ObjectGone from error
         except (BaseError, OSError) as error:  # and so TimeoutError
+            self._failures.of(request).value += 1
             raise StorageUnavailable from error
+        finally:
+            self._durations.of(request).record(time.monotonic() - begun)
 
     async def _is_short(self, name: str, size: int) -> bool:
         """Whether an object has fewer bytes: a range behind its end is refused by an error like others."""

@@ -26,7 +26,7 @@ from conexiones.errors import BlobCorrupt, ConexionesError, StorageUnavailable
 from conexiones.metrics import Metrics
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.staging import Staging
-from conexiones.waits import observe_memory, waits
+from conexiones.waits import observe_memory, observe_places, waits
 from conexiones.whole import to_end
 
 MOST_SAID = 200
@@ -80,7 +80,7 @@ class S3Store:
         metrics = metrics or Metrics()
         self._place = place
         self._catalog = catalog
-        objects = Objects(place, patience or Patience())
+        objects = Objects(place, patience or Patience(), metrics)
         self._backend = Backend(
             objects=objects,
             catalog=catalog,
@@ -91,12 +91,13 @@ class S3Store:
             piece=piece,
             part=part,
         )
+        observe_places(metrics, "object_requests", objects.turns)
         observe_memory(metrics, "uploads", self._backend.memory)
         self._backend.memory.waited = waits(metrics, "uploads").record
         self._files = LocalFiles(
             folder or Path(tempfile.gettempdir()) / f"conexiones-{_user()}", limit=local_bytes
         )
-        self._sweeper = Sweeper(self._backend)
+        self._sweeper = Sweeper(self._backend, metrics)
         self.staging: Staging = S3Staging(self._backend)
         self.blobs: Blobs = S3Blobs(self._backend, self._files)
 

@@ -17,6 +17,7 @@ from conexiones.adapters.blobs.s3.backend import Backend
 from conexiones.adapters.blobs.s3.compacting import compact
 from conexiones.adapters.blobs.s3.objects import KINDS, Kind, born, grace_of, kind_of
 from conexiones.adapters.blobs.s3.rows import Sweep
+from conexiones.metrics import Metrics
 
 SECONDS = 120.0
 """How long nobody else sweeps after each step of one, should it not go on."""
@@ -36,12 +37,15 @@ log = logging.getLogger(__name__)
 class Sweeper:
     """Belongs to one event loop."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, metrics: Metrics) -> None:
         self._backend = backend
         self._name = secrets.token_hex(16)
-        self.garbage = 0
-        """Objects that were removed so far since no row ever named them: of writers that were killed, or of
-        requests whose outcome was unknown."""
+        self._garbage = metrics.counter(
+            "conexiones.objects.garbage",
+            "{object}",
+            "Objects that were removed since no row ever named them: of servers that were killed, or of"
+            " requests whose outcome was unknown.",
+        )
 
     async def sweep(self) -> bool:
         """False if another one sweeps. Raises StorageUnavailable, with the rest left to the next sweep."""
@@ -124,7 +128,7 @@ class Sweeper:
             garbage = [name for name in names if name not in needed and name not in loose]
             if garbage:
                 await objects.delete(garbage)
-                self.garbage += len(garbage)
+                self._garbage.value += len(garbage)
                 log.info("%d objects were removed that no row ever named", len(garbage))
             await catalog.write((), rows.listed_to, kind, names[-1])
             if len(names) < len(listed):
