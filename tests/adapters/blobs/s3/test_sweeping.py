@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conexiones.adapters.blobs.s3 import rows
+from conexiones.adapters.blobs.s3 import rows, sweep_rows
 from conexiones.adapters.blobs.s3.objects import Objects
 from conexiones.adapters.blobs.s3.patience import Graces
 from conexiones.adapters.blobs.s3.place import BlobPlace
@@ -184,11 +184,11 @@ async def test_the_bytes_of_an_upload_go_when_it_has_ended(
 
 
 async def test_one_sweeps_at_a_time(store: RestartedS3Store, catalog: PostgresCatalog) -> None:
-    assert await catalog.write((), rows.begin_sweep, "another", 60.0)
+    assert await catalog.write((), sweep_rows.begin_sweep, "another", 60.0)
     assert not await store.sweep()
-    await catalog.write((), rows.end_sweep, "another")
+    await catalog.write((), sweep_rows.end_sweep, "another")
     assert await store.sweep()
-    assert await catalog.write((), rows.begin_sweep, "another", 0.0)  # and its server was killed
+    assert await catalog.write((), sweep_rows.begin_sweep, "another", 0.0)  # and its server was killed
     assert await store.sweep()
 
 
@@ -221,7 +221,7 @@ async def test_bytes_that_come_again_while_they_are_swept_stay(
 ) -> None:
     await add(store, catalog, image("1", digest=sha(b"1")), b"1")
     await catalog.delete_image("1", now=1)
-    dead_blobs = rows.dead_blobs
+    dead_blobs = sweep_rows.dead_blobs
 
     async def and_then(connection: Any, seconds: float, limit: int) -> list[bytes]:
         digests = await dead_blobs(connection, seconds, limit)
@@ -229,6 +229,6 @@ async def test_bytes_that_come_again_while_they_are_swept_stay(
             await add(store, catalog, image("2", digest=sha(b"1")), b"1")
         return digests
 
-    monkeypatch.setattr(rows, "dead_blobs", and_then)
+    monkeypatch.setattr(sweep_rows, "dead_blobs", and_then)
     await store.sweep()
     assert await whole(store, sha(b"1")) == b"1"

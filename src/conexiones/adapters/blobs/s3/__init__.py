@@ -3,7 +3,7 @@
     store.py         the store: what is opened and closed
     place.py         which bucket, and how it is reached
     objects.py       objects and their names; requests, each with an end to its wait
-    rows.py          the statements: blobs, places, extents
+    rows.py          the statements: blobs, places, extents; sweep_rows.py, those of the sweeper
     packs.py         small blobs: one object for whatever waits
     staged.py        bytes on their way in; resumable.py, those of uploads; staging.py makes both
     blobs.py         bytes that are read; view.py, those that are looked at in a thread

@@ -4,11 +4,11 @@ import hashlib
 import logging
 from collections.abc import Collection, Sequence
 
-from conexiones.adapters.blobs.s3 import rows
+from conexiones.adapters.blobs.s3 import sweep_rows
 from conexiones.adapters.blobs.s3.backend import Backend
 from conexiones.adapters.blobs.s3.objects import ObjectGone, born
 from conexiones.adapters.blobs.s3.packs import PACK
-from conexiones.adapters.blobs.s3.rows import Kept
+from conexiones.adapters.blobs.s3.sweep_rows import Kept
 from conexiones.adapters.catalog.postgres.transaction import Transaction
 from conexiones.errors import StorageUnavailable
 
@@ -31,7 +31,7 @@ async def compact(backend: Backend, packs: dict[str, int]) -> None:
 
 
 async def _move(backend: Backend, names: Collection[str]) -> None:
-    kept = await backend.catalog.read(rows.kept_in, names)
+    kept = await backend.catalog.read(sweep_rows.kept_in, names)
     sound: list[Kept] = []
     found: list[bytes] = []
     for one in kept:
@@ -66,4 +66,4 @@ async def _moved(transaction: Transaction, backend: Backend, kept: Sequence[Kept
     for one in kept:
         starts.append(start)
         start += one.place.size
-    await rows.move(transaction, kept, name, starts)
+    await sweep_rows.move(transaction, kept, name, starts)

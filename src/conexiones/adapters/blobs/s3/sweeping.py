@@ -12,11 +12,11 @@ that of the database.
 import logging
 import secrets
 
-from conexiones.adapters.blobs.s3 import rows
+from conexiones.adapters.blobs.s3 import rows, sweep_rows
 from conexiones.adapters.blobs.s3.backend import Backend
 from conexiones.adapters.blobs.s3.compacting import compact
 from conexiones.adapters.blobs.s3.objects import KINDS, Kind, born, grace_of, kind_of
-from conexiones.adapters.blobs.s3.rows import Sweep
+from conexiones.adapters.blobs.s3.sweep_rows import Sweep
 from conexiones.metrics import Metrics
 
 SECONDS = 120.0
@@ -56,29 +56,29 @@ class Sweeper:
         await self._look_at_loose()
         for kind in KINDS:
             await self._look_for_garbage(kind)
-        await self._backend.catalog.write((), rows.end_sweep, self._name)
+        await self._backend.catalog.write((), sweep_rows.end_sweep, self._name)
         return True
 
     async def _go_on(self) -> Sweep | None:
-        sweep = await self._backend.catalog.write((), rows.begin_sweep, self._name, SECONDS)
+        sweep = await self._backend.catalog.write((), sweep_rows.begin_sweep, self._name, SECONDS)
         if sweep is not None:
             self._backend.objects.learn_time(sweep.now)
         return sweep
 
     async def _bury(self) -> None:
         catalog, grace = self._backend.catalog, self._backend.graces.dead
-        while digests := await catalog.read(rows.dead_blobs, grace, BURIED):
+        while digests := await catalog.read(sweep_rows.dead_blobs, grace, BURIED):
             # Nobody adds an image that has one of them meanwhile.
-            await catalog.write([rows.lock_of(digest) for digest in digests], rows.bury, digests, grace)
+            await catalog.write([rows.lock_of(digest) for digest in digests], sweep_rows.bury, digests, grace)
             if await self._go_on() is None:
                 return
 
     async def _end_uploads(self) -> None:
         catalog, moved = self._backend.catalog, self._backend.graces.moved
-        while uploads := await catalog.read(rows.stray_uploads, BURIED):
+        while uploads := await catalog.read(sweep_rows.stray_uploads, BURIED):
             for upload in uploads:
                 locks = [rows.lock_of_upload(upload)]
-                await catalog.write(locks, rows.drop_stray, upload, moved)
+                await catalog.write(locks, sweep_rows.drop_stray, upload, moved)
             if await self._go_on() is None:
                 return
 
@@ -86,8 +86,8 @@ class Sweeper:
         catalog, moved = self._backend.catalog, self._backend.graces.moved
         sparse: dict[str, int] = {}
         begin = await self._go_on()
-        while begin and (loose := await catalog.read(rows.loose_objects, begin.now, LOOKED_AT)):
-            needed = await catalog.read(rows.needed, loose)
+        while begin and (loose := await catalog.read(sweep_rows.loose_objects, begin.now, LOOKED_AT)):
+            needed = await catalog.read(sweep_rows.needed, loose)
             gone = [name for name in loose if name not in needed]
             # A row that names such a pack may still come, of a blob that was put into it with others.
             later = {name for name in gone if kind_of(name) == "packs" and not self._is_over(name, begin)}
@@ -97,8 +97,8 @@ class Sweeper:
             later |= {name for name in packs if not self._is_over(name, begin)} | found.keys()
             sparse |= {name: size for name, size in found.items() if self._is_over(name, begin)}
             seen = {name: loose[name] for name in later}
-            await catalog.write((), rows.look_again, seen, moved)
-            await catalog.write((), rows.tighten, {n: at for n, at in loose.items() if n not in later})
+            await catalog.write((), sweep_rows.look_again, seen, moved)
+            await catalog.write((), sweep_rows.tighten, {n: at for n, at in loose.items() if n not in later})
             if await self._go_on() is None:
                 return
         if sparse:
@@ -123,13 +123,13 @@ class Sweeper:
             names = [name for name in listed if self._is_over(name, sweep)]
             if not names:
                 return
-            needed = await catalog.read(rows.needed, names)
-            loose = await catalog.read(rows.loose_among, names)
+            needed = await catalog.read(sweep_rows.needed, names)
+            loose = await catalog.read(sweep_rows.loose_among, names)
             garbage = [name for name in names if name not in needed and name not in loose]
             if garbage:
                 await objects.delete(garbage)
                 self._garbage.value += len(garbage)
                 log.info("%d objects were removed that no row ever named", len(garbage))
-            await catalog.write((), rows.listed_to, kind, names[-1])
+            await catalog.write((), sweep_rows.listed_to, kind, names[-1])
             if len(names) < len(listed):
                 return
