@@ -84,7 +84,8 @@ class Staging(Protocol):
         """The committed bytes of an upload, without those behind the first `size`; none if size is 0.
 
         BlobCorrupt if fewer are there. In a process only one may be held of an upload at a time: RuntimeError
-        if one is. Where several processes share the store, `size` has to be that of the row.
+        if one is. Where several processes share the store, `size` has to be that of the row, and WriterFenced
+        is raised if the upload has ended meanwhile.
         """
 
     async def drop(self, upload_id: str) -> None:

@@ -226,3 +226,18 @@ async def test_a_commit_whose_objects_are_too_old_is_refused(
     assert upload is not None
     assert upload.committed_size == 0
     await late.close()
+
+
+async def test_one_that_ends_before_it_is_resumed_is_not_damaged(
+    two: list[RestartedS3Store], catalog: PostgresCatalog, advance: Callable[[int], Advance], image: Make
+) -> None:
+    staged = await fill(await two[0].staging.resume("a", 0), b"123")
+    await staged.commit(advance(0))
+    row = await catalog.claim_upload("a", now=2)  # by another server, which is slow
+    assert row is not None
+    assert row.state == "OPEN"
+    record = image("1", digest=sha(b"123"))
+    await staged.publish(lambda _: catalog.end_upload("a", state="READY", image=record, failure=None, now=3))
+    with pytest.raises(WriterFenced):
+        await two[1].staging.resume("a", row.committed_size)
+    assert await whole(two[1], sha(b"123")) == b"123"

@@ -41,7 +41,8 @@ class S3ResumableStaged(S3Staged):
         self._lasts = {Last()}  # what the last extent in the rows may be, as far as this one knows
 
     async def open(self, size: int) -> None:
-        """Raises BlobCorrupt if there are fewer bytes."""
+        """Raises BlobCorrupt if there are fewer bytes, but WriterFenced if the upload has ended since its row
+        was read, and so has no extents any more."""
         self._backend.check_open()
         found = await self._backend.catalog.read(rows.extents_of, self._upload)
         if found:
@@ -51,7 +52,8 @@ class S3ResumableStaged(S3Staged):
         at = kept[-1].end if kept else 0
         cut = found[len(kept) : len(kept) + 1]
         if at < size and (not cut or cut[0].end < size):
-            raise BlobCorrupt
+            ended_by = await self._backend.catalog.read(rows.ended_by, self._upload)
+            raise BlobCorrupt if ended_by is None else WriterFenced(epoch=ended_by)
         self._places = kept
         self._named = len(kept)
         self._size = self._handed = at

@@ -212,6 +212,13 @@ async def epoch_of(connection: Connection, upload: str) -> int:
     return int(epoch or 0)
 
 
+async def ended_by(connection: Connection, upload: str) -> int | None:
+    """The epoch of an upload that has ended; None if it is open, or not there."""
+    statement = "SELECT writer_epoch FROM uploads WHERE id = $1 AND state <> 'OPEN'"
+    epoch: int | None = await connection.fetchval(statement, upload)
+    return epoch
+
+
 async def extents_of(connection: Connection, upload: str) -> list[Place]:
     rows = await connection.fetch("SELECT * FROM extents WHERE upload = $1 ORDER BY at", upload)
     return [place_of(row) for row in rows]
