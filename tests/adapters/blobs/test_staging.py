@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from conexiones.adapters.blobs.local.buffers import BATCH, OUTSTANDING, UNIT, Buffers
-from conexiones.errors import BlobCorrupt, StorageUnavailable
+from conexiones.errors import BlobCorrupt, StorageUnavailable, WriterFenced
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
 from conexiones.ports.staging import Content, Staged
@@ -239,7 +239,7 @@ async def test_a_restart_after_publish_loses_nothing_committed(
         await catalog.end_upload(NAME, state="READY", image=record, failure=None, now=2)
         store = await restart()  # without settle
         assert await whole(store, digest) == data
-        with pytest.raises(BlobCorrupt):
+        with pytest.raises((BlobCorrupt, WriterFenced)):
             await store.staging.resume(NAME, 1)
         await catalog.delete_image(record.id, now=3)
         await store.blobs.delete(digest)
@@ -258,7 +258,7 @@ async def test_a_restart_keeps_open_uploads_only(
     store = await restart()
     await (await store.staging.resume("open", 3)).release()
     for name in ("ended", "unknown"):
-        with pytest.raises(BlobCorrupt):
+        with pytest.raises((BlobCorrupt, WriterFenced)):
             await store.staging.resume(name, 3)
 
 
