@@ -239,15 +239,16 @@ class PostgresCatalog:
         failure: str | None,
         now: int,
         charge: Charge | None = None,
+        epoch: int | None = None,
     ) -> UploadRecord | None:
         locks = [uploads.lock_of(upload_id)]
         if image is not None:
             locks += charges.locks_of_charged(image, charge)
         if image is not None and charge is not None:
             return await self.write(
-                locks, charges.end_upload_charged, upload_id, state, image, failure, now, charge
+                locks, charges.end_upload_charged, upload_id, state, image, failure, now, charge, epoch
             )
-        return await self.write(locks, uploads.end_upload, upload_id, state, image, failure, now)
+        return await self.write(locks, uploads.end_upload, upload_id, state, image, failure, now, epoch)
 
     async def expire_uploads(self, terms: UploadTerms, *, now: int) -> list[str]:
         return await self.write((), room.expire, terms, now)
