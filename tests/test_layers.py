@@ -76,8 +76,11 @@ ROOMS: dict[str, set[str]] = {
         "watched_files",
     },
     "callers": {"domain", "principals", "settings", "transport"},
+    # What app.py puts together of adapters, for a server alone and for several.
+    "stores": {"adapters", "errors", "metrics", "ports", "settings"},
     "app": {
         "callers",
+        "stores",
         "adapters",
         "domain",
         "services",
@@ -95,7 +98,7 @@ ROOMS: dict[str, set[str]] = {
         "watched_files",
     },
     # A second program that puts adapters together: what works on a data folder beside the server.
-    "upkeep": {"adapters", "domain", "ports", "secret_form"},
+    "upkeep": {"adapters", "domain", "ports", "principals", "secret_form"},
     "routes": {"services", "transport"},
     "asgi": {"app", "settings", "transport"},
     "cli": {"commands", "certificates", "settings", "transport", "sdk", "errors"},

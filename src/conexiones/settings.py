@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from conexiones.budgets import LEAST, Budgets, DoesNotFit, fitted
 from conexiones.machine import memory_limit, total_memory
@@ -131,10 +132,31 @@ def _lines(value: str) -> str:
     return value if value == "-" else str(_path(value))
 
 
-def _setting(read: Any, default: str, says: str) -> Any:
-    """A row of the table: the function that reads its text, the text of its default, and its purpose."""
+def _database(value: str) -> str:
+    if not re.match("postgres(ql)?://", value):
+        raise ValueError("takes a URL such as postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    return value
+
+
+def _bucket(value: str) -> str:
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?", value):
+        raise ValueError("takes s3://BUCKET or s3://BUCKET/PREFIX")
+    return value.rstrip("/")
+
+
+def _endpoint(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/@?#\s]+/?", value):
+        raise ValueError("takes a URL such as https://HOST:PORT")
+    return value.rstrip("/")
+
+
+def _setting(read: Any, default: str, says: str, *, secret: bool = False) -> Any:
+    """A row of the table: the function that reads its text, the text of its default, and its purpose. One
+    that is `secret` may have a password, and is never shown."""
     return field(
-        default=read(default) if default else None, metadata={"read": read, "text": default, "says": says}
+        default=read(default) if default else None,
+        metadata={"read": read, "text": default, "says": says, "secret": secret},
+        repr=not secret,
     )
 
 
@@ -146,7 +168,48 @@ class Settings:
     data_dir: Path = _setting(
         _path,
         "~/.local/share/conexiones",
-        "The data folder, for users and images. Only one server at a time can use it.",
+        "The data folder, for users and images. Only one server at a time can use it. Without a meaning with"
+        " `database`.",
+    )
+    database: str | None = _setting(
+        _database,
+        "",
+        "A PostgreSQL database in place of the data folder, which several servers can use at once:"
+        " postgresql://USER:PASSWORD@HOST:PORT/DATABASE. With `blobs`. Give it in the environment if it has a"
+        " password: flags are seen by others.",
+        secret=True,
+    )
+    database_direct: str | None = _setting(
+        _database,
+        "",
+        "The same database without the pooler that stands at `database`, such as PgBouncer in transaction"
+        " mode.",
+        secret=True,
+    )
+    blobs: str | None = _setting(
+        _bucket,
+        "",
+        "Where the bytes of images are with `database`: s3://BUCKET/PREFIX. The credentials are those of"
+        " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or of the machine.",
+    )
+    s3_endpoint: str | None = _setting(
+        _endpoint, "", "The URL of an S3 server other than Amazon's, such as http://127.0.0.1:8333."
+    )
+    s3_region: str | None = _setting(_text, "", "The region of the bucket.")
+    s3_path_style: bool | None = _setting(
+        _flag,
+        "",
+        "Whether the bucket stands in the path of URLs, rather than in the host; by default with"
+        " `s3_endpoint`.",
+    )
+    cache_dir: Path = _setting(
+        _path,
+        "~/.cache/conexiones",
+        "With `database`: a folder for copies and renditions, of which nothing has to survive. Each server"
+        " has a folder of its own in it.",
+    )
+    cache_size: int = _setting(
+        _size, "4GiB", "Disk space in `cache_dir` for copies of images that are being decoded."
     )
     names: tuple[str, ...] = _setting(
         _words,
@@ -377,12 +440,20 @@ class Settings:
             try:
                 values[row.name] = row.metadata["read"](text)
             except ValueError as error:
-                raise SettingsError(f"{source} {error}, not {text!r}.") from None
+                shown = "" if row.metadata["secret"] else f", not {text!r}"
+                raise SettingsError(f"{source} {error}{shown}.") from None
         settings = cls(**{"memory": _allowed(), **values})
         try:
             return cls(**fitted({row.name: getattr(settings, row.name) for row in fields(cls)}, values))
         except DoesNotFit as error:
             raise SettingsError(str(error)) from None
+
+    @property
+    def places(self) -> str:
+        """Where the data are, to be shown."""
+        if not self.database:
+            return str(self.data_dir)
+        return f"{without_password(self.database)} and {self.blobs}"
 
     @property
     def budgets(self) -> Budgets:
@@ -392,6 +463,13 @@ class Settings:
     def environ(self) -> dict[str, str]:
         """The same settings as environment variables, for a process that is started with them."""
         return {variable(row): _write(getattr(self, row.name)) for row in fields(self)}
+
+
+def without_password(url: str) -> str:
+    """The URL of a database, to be shown."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{login.partition(':')[0]}{at}{hosts}{parts.path}"
 
 
 def _allowed() -> int:

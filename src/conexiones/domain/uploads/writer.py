@@ -126,7 +126,12 @@ class HeldUpload:
         async with self.release_on_error():
             with span("commit"):
                 advance = partial(self._advance, epoch)
-                upload = still_open(await self.staged.commit(advance))
+                try:
+                    upload = still_open(await self.staged.commit(advance))
+                except errors.WriterFenced:
+                    # What was committed is gone, too, if another server has ended the upload.
+                    still_open(await self._catalog.get_upload(self.id))
+                    raise
         if upload.writer_epoch != epoch:
             await self.release()
             raise errors.WriterFenced(epoch=upload.writer_epoch)

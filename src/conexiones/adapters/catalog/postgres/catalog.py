@@ -61,6 +61,7 @@ class PostgresCatalog:
         self._readers = Readers(self._address, self._patience)
         self._open = False
         self._newest = 0  # the sequence of the newest event that is known to be committed
+        self._change = 0  # the number of the newest change of credentials that is known to be committed
         self._news = asyncio.Event()  # set when there is a newer one; then a fresh one takes its place
 
     async def open(self) -> None:
@@ -281,6 +282,14 @@ class PostgresCatalog:
             await self._news.wait()
         raise StorageUnavailable
 
+    async def access_changed(self, after: int) -> None:
+        """Returns when there is a change of credentials of a greater number, as `changed`."""
+        while self._open:
+            if self._change > after:
+                return
+            await self._news.wait()
+        raise StorageUnavailable
+
     async def read(
         self, work: Callable[Concatenate[Connection, P], Awaitable[T]], *given: P.args, **named: P.kwargs
     ) -> T:
@@ -314,10 +323,11 @@ class PostgresCatalog:
                 raise StorageUnavailable from error
         return await self._readers.read(work, *given, **named)
 
-    def _told(self, newest: int) -> None:
-        """Wakes those who wait for an event, if there is a newer one."""
-        if newest > self._newest:
-            self._newest = newest
+    def _told(self, newest: int, change: int = 0) -> None:
+        """Wakes those who wait for an event, or a change, if there is a newer one."""
+        if newest > self._newest or change > self._change:
+            self._newest = max(newest, self._newest)
+            self._change = max(change, self._change)
             self._wake()
 
     def _wake(self) -> None:
