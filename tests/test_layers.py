@@ -122,6 +122,7 @@ ROOMS: dict[str, set[str]] = {
         "samples",
         "sdk",
         "settings",
+        "stores",
         "transport",
         "errors",
     },

@@ -11,7 +11,7 @@ from conexiones.adapters.blobs.s3.store import S3Store
 from conexiones.adapters.catalog.postgres.access import PostgresCredentials
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.catalog.postgres.leases import PostgresLeases
-from conexiones.adapters.catalog.postgres.migrating import steps
+from conexiones.adapters.catalog.postgres.migrating import newest
 from conexiones.adapters.catalog.postgres.scrub_log import PostgresScrubLog
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.errors import ConexionesError
@@ -56,7 +56,7 @@ class SharedStores:
         self.leases = PostgresLeases(self.catalog)
         self.scrub = PostgresScrubLog(self.catalog)
         self.folder, self.token_folder = settings.cache_dir, None
-        self.schema = max(steps())
+        self.schema = newest()
         self._sizes: Mapping[str, int] = {}
 
     async def open_catalog(self, stack: AsyncExitStack) -> None:
