@@ -150,7 +150,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     directory = Directory(stores.credentials, allowance=callers.allowance(settings), nobody=nobody)
     links = Links(stores.credentials, directory)
     elsewhere = Elsewhere(stores.credentials, directory, links)
-    duties = Duties(stores.leases)
+    duties = Duties(stores.leases, metrics=metrics)
     records = _Records(settings, metrics)
     certificates, rules = Certificates(), None
     if settings.certificate_rules:

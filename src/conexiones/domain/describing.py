@@ -34,6 +34,9 @@ REST = 19
 REST_SECONDS = 1.0
 """The longest rest."""
 
+ELSEWHERE_SECONDS = 0.25
+"""How long new images are left to the calls of other servers, which may want their facts at once."""
+
 _BATCH = 100
 """Images or events that are in memory at a time."""
 
@@ -180,6 +183,8 @@ class Describing:
     async def _follow(self, at: int) -> None:
         while True:
             await self._catalog.changed(at)
+            if self._duties.divided:
+                await asyncio.sleep(ELSEWHERE_SECONDS)
             with self._at_small_work():
                 at = await self._take_new(at)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from conexiones.errors import ConexionesError
+from conexiones.metrics import Metrics
 from conexiones.ports.leases import Leases
 
 LEASE_SECONDS = 10.0
@@ -29,14 +30,25 @@ def all_duties() -> list[str]:
 
 
 class Duties:
-    """Those that this server has. Without leases it has all, and `run` has nothing to do."""
+    """Those that this server has. Without leases it has all, and `run` has nothing to do. `divided` says
+    whether there are leases."""
 
-    def __init__(self, leases: Leases | None = None, names: Iterable[str] = ()) -> None:
+    def __init__(
+        self, leases: Leases | None = None, names: Iterable[str] = (), *, metrics: Metrics | None = None
+    ) -> None:
         self._leases = leases
+        self.divided = leases is not None
         self._names = frozenset(names or all_duties())
         self._held = frozenset[str]() if leases else self._names
         self._until = 0.0
         self._gained = asyncio.Event()
+        if metrics and leases:
+            metrics.observe(
+                "conexiones.duties",
+                "{duty}",
+                "What this server does for all that share its data: verification, and parts of describing.",
+                lambda: len(self._held),
+            )
 
     def has(self, name: str) -> bool:
         """Whether this server is to do it now."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -29,6 +30,9 @@ SWEEP_SECONDS = 30.0
 
 MEASURE_SECONDS = 60.0
 """Time between two looks how much is stored."""
+
+MEASURE_FACTOR = 100
+"""It is at least this many times as long as a look took, which is longer the more is stored."""
 
 log = logging.getLogger("conexiones.app")
 
@@ -58,6 +62,7 @@ class SharedStores:
         self.folder, self.token_folder = settings.cache_dir, None
         self.schema = newest()
         self._sizes: Mapping[str, int] = {}
+        self._measured_until = 0.0
 
     async def open_catalog(self, stack: AsyncExitStack) -> None:
         stack.push_async_callback(self.catalog.close)
@@ -100,7 +105,10 @@ class SharedStores:
         await self._store.sweep()
 
     async def _measure(self) -> None:
-        self._sizes = await self._store.sizes()
+        begun = time.monotonic()
+        if begun >= self._measured_until:
+            self._sizes = await self._store.sizes()
+            self._measured_until = begun + MEASURE_FACTOR * (time.monotonic() - begun)
 
 
 def place_of(settings: Settings) -> BlobPlace:
