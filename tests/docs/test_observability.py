@@ -11,11 +11,12 @@ ROW = re.compile(r"\| `([a-z_.]+)` \| `([a-z_]+)` \| ((?:`[a-z_.]+`(?:, )?)*) ?\
 
 WHERE_WANTED = {
     "conexiones_otlp_pushes_total",
+    "conexiones_duties",
     "conexiones_objects_garbage_total",
     "conexiones_objects_request_duration_seconds",
     "conexiones_objects_request_failures_total",
 }
-"""Those that a server has only if it pushes, or if it has an object store."""
+"""Those that a server has only if it pushes, or if it shares its data with others."""
 
 
 def test_every_metric_is_documented(sharing: Callable[..., Server]) -> None:
