@@ -58,6 +58,7 @@ class Access:
             except (TokenUnknown, LinkInvalid):
                 if self._look is None:
                     raise
+                self._guesses.check(call.caller.client)  # whoever guesses has nobody look
                 await self._look()
                 found = self._shown(call, sessions=True)
         except (TokenMistyped, TokenUnknown, LinkInvalid):
