@@ -23,6 +23,7 @@ from bench.rows import (
     images,
     metrics,
     node,
+    objects,
     page,
     postgres,
     reads,
@@ -60,6 +61,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "node": node.run,
     "page": page.run,
     "postgres": postgres.run,
+    "objects": objects.run,
 }
 
 BUILD = ROOT / "build" / "bench"

@@ -16,7 +16,8 @@ ROOMS: dict[str, set[str]] = {
     "errors": {"codes", "spanish"},
     "codes": set(),
     "spanish": set(),
-    "settings": {"budgets", "machine", "principals"},
+    "settings": {"budgets", "machine", "setting_values"},
+    "setting_values": {"principals"},
     "budgets": set(),
     "machine": set(),
     "image_formats": set(),
@@ -76,8 +77,11 @@ ROOMS: dict[str, set[str]] = {
         "watched_files",
     },
     "callers": {"domain", "principals", "settings", "transport"},
+    # What app.py puts together of adapters, for a server alone and for several.
+    "stores": {"adapters", "errors", "metrics", "ports", "settings"},
     "app": {
         "callers",
+        "stores",
         "adapters",
         "domain",
         "services",
@@ -95,7 +99,7 @@ ROOMS: dict[str, set[str]] = {
         "watched_files",
     },
     # A second program that puts adapters together: what works on a data folder beside the server.
-    "upkeep": {"adapters", "domain", "ports", "secret_form"},
+    "upkeep": {"adapters", "domain", "ports", "principals", "secret_form"},
     "routes": {"services", "transport"},
     "asgi": {"app", "settings", "transport"},
     "cli": {"commands", "certificates", "settings", "transport", "sdk", "errors"},
@@ -119,6 +123,7 @@ ROOMS: dict[str, set[str]] = {
         "samples",
         "sdk",
         "settings",
+        "stores",
         "transport",
         "errors",
     },
@@ -166,6 +171,16 @@ ROOMS |= {
         "waits",
         "whole",
     },
+    # Its rows are in the database of the catalog, in the same transactions.
+    "adapters.blobs.s3": {
+        "adapters.catalog.postgres",
+        "adapters.system",
+        "metrics",
+        "ports",
+        "shares",
+        "waits",
+        "whole",
+    },
     "adapters.decoder": {
         "adapters.system",
         "exif",
@@ -197,6 +212,7 @@ FOREIGN: dict[str, set[str]] = {
     },
     "prometheus_client": {"transport.process"},
     "asyncpg": {"adapters.catalog.postgres"},
+    "obstore": {"adapters.blobs.s3"},
     "pyvips": {"adapters.decoder", "doctor"},
     "PIL": {"adapters.decoder", "doctor"},
     "pi_heif": {"doctor"},
@@ -208,7 +224,7 @@ FOREIGN: dict[str, set[str]] = {
     "opentelemetry": {"adapters.telemetry", "sdk"},
     "click": {"cli", "commands"},
     "rich": {"commands"},
-    "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs.local", "adapters.renditions"},
+    "google_crc32c": {"doctor", "sdk", "domain", "services", "adapters.blobs", "adapters.renditions"},
     "cryptography": {"certificates", "transport.chain"},
     "hpack": {"wire"},
 }

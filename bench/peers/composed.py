@@ -11,12 +11,13 @@ from typing import Any
 
 import conexiones.app
 from conexiones.settings import Settings
+from conexiones.stores import embedded
 
 
 def compose(**parts: type) -> Any:
-    """The application with these parts, each of which replaces the class of its name in conexiones.app."""
+    """The application with these parts, each of which replaces the class of its name where it is made."""
     for name, part in parts.items():
-        setattr(conexiones.app, name, part)
+        setattr(embedded if hasattr(embedded, name) else conexiones.app, name, part)
     return import_module("conexiones.asgi").app
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -11,26 +11,22 @@ from typing import Any
 
 from conexiones import __version__, callers
 from conexiones.adapters.audit.file import AccessFile, AuditFile
-from conexiones.adapters.blobs.local.store import LocalStore
-from conexiones.adapters.catalog.sqlite.access import SqliteCredentials
-from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from conexiones.adapters.catalog.sqlite.migrations import newest as newest_schema
-from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
 from conexiones.adapters.decoder.pool import VipsDecoder
 from conexiones.adapters.renditions.cache import FileRenditions
-from conexiones.adapters.scrub.file import ScrubFile, log_damage
+from conexiones.adapters.scrub.file import log_damage
 from conexiones.adapters.system import admin_token
 from conexiones.adapters.system.gauges import SystemGauges
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.adapters.telemetry.metrics_push import pushed
 from conexiones.adapters.telemetry.resource import attributes
 from conexiones.adapters.telemetry.traces import tracer
-from conexiones.adapters.writer.client import WriterClient
 from conexiones.certificate_rules import read_rules
 from conexiones.commit import commit
 from conexiones.domain.access import TOKEN, Directory, Links, is_secret, mint
 from conexiones.domain.access.certificates import Certificates
+from conexiones.domain.access.elsewhere import Elsewhere
 from conexiones.domain.describing import Describing
+from conexiones.domain.duties import Duties
 from conexiones.domain.figures import Figures
 from conexiones.domain.gallery import Gallery
 from conexiones.domain.ids import now
@@ -58,6 +54,8 @@ from conexiones.services.status import StatusService
 from conexiones.services.uploads import UploadService
 from conexiones.services.usuario import UsuarioService
 from conexiones.settings import Settings
+from conexiones.stores.embedded import EmbeddedStores
+from conexiones.stores.stores import Stores
 from conexiones.transport.chain.access import Access
 from conexiones.transport.chain.access_log import Recorded
 from conexiones.transport.chain.audit import Audit
@@ -75,9 +73,6 @@ from conexiones.transport.rpc.method import MessageLimit
 from conexiones.waits import observe_memory
 from conexiones.watched_files import WatchedFiles
 
-HOT_BYTES = 16 << 10
-"""For each so many bytes of images that are kept in memory, the row of one is kept, too, of about a KiB."""
-
 ACCESS_SWEEP_SECONDS = 30.0
 """The same for credentials, whose last use is noted."""
 
@@ -90,9 +85,6 @@ UPLOADS_SWEEP_SECONDS = 30.0
 RETRY_SECONDS = 30.0
 """Time until work in the background is tried again after a fault of the storage."""
 
-WATCH_SECONDS = 1.0
-"""Time between two looks whether the data folder is still there."""
-
 DECODER_NICE = 5
 """The niceness, as in nice(1), of the decoders: they leave the processor to the event loop."""
 
@@ -102,7 +94,10 @@ BACKGROUND_NICE = 15
 BACKGROUND_FACTOR = 6
 """The background decoder may take this many times `decode_seconds` for an image."""
 
-_READY = "Whether the server takes calls: 1, or 0 while it drains and once it can store nothing any more."
+_READY = (
+    "Whether the server takes calls: 1, or 0 while it drains or its database is away, and once it can store"
+    " nothing any more."
+)
 
 log = logging.getLogger("conexiones.app")
 
@@ -112,26 +107,17 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
     further steps of the chain, around all others."""
     budgets = settings.budgets
     metrics = Metrics()
-    program = (__version__, commit(), str(newest_schema()))
+    hot: MemoryCache[Any] = MemoryCache(budgets.hot, metrics=metrics)
+    observe_memory(metrics, "hot", hot)
+    stores = _stores(settings, hot=hot, metrics=metrics)
+    catalog = stores.catalog
+    program = (__version__, commit(), str(stores.schema))
     metrics.observe(
         "conexiones.build.info",
         "{program}",
         "Always 1: its labels say which program runs, and the schema of its catalog.",
         lambda: {program: 1},
         ("version", "commit", "schema"),
-    )
-    hot: MemoryCache[Any] = MemoryCache(budgets.hot, metrics=metrics)
-    observe_memory(metrics, "hot", hot)
-    catalog = SqliteCatalog(settings.data_dir / CATALOG, recent=budgets.hot // HOT_BYTES, metrics=metrics)
-    store = LocalStore(
-        settings.data_dir,
-        catalog,
-        writer=catalog.writer,
-        memory=budgets.uploads,
-        uploads=settings.max_calls,
-        piece=budgets.piece,
-        cache=hot,
-        metrics=metrics,
     )
     decoder = VipsDecoder(
         workers=settings.decode_workers,
@@ -158,12 +144,13 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             metrics=metrics,
         )
     cache = FileRenditions(
-        settings.data_dir, limit=settings.rendition_cache, piece=budgets.piece, cache=hot, metrics=metrics
+        stores.folder, limit=settings.rendition_cache, piece=budgets.piece, cache=hot, metrics=metrics
     )
-    credentials = SqliteCredentials(catalog)
     nobody = callers.nobody(settings)
-    directory = Directory(credentials, allowance=callers.allowance(settings), nobody=nobody)
-    links = Links(credentials, directory)
+    directory = Directory(stores.credentials, allowance=callers.allowance(settings), nobody=nobody)
+    links = Links(stores.credentials, directory)
+    elsewhere = Elsewhere(stores.credentials, directory, links)
+    duties = Duties(stores.leases, metrics=metrics)
     records = _Records(settings, metrics)
     certificates, rules = Certificates(), None
     if settings.certificate_rules:
@@ -174,31 +161,39 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         decode_pixels=settings.decode_pixels,
         decode_seconds=settings.decode_seconds,
     )
-    images = Images(catalog, store.staging, store.blobs, decoder, limits, metrics=metrics)
+    images = Images(catalog, stores.staging, stores.blobs, decoder, limits, metrics=metrics)
     quota = UploadQuota(uploads=settings.max_open_uploads, bytes=settings.max_open_bytes)
     uploads = Uploads(
-        catalog, store.staging, images, quota, quiet_seconds=settings.upload_idle_seconds, metrics=metrics
+        catalog, stores.staging, images, quota, quiet_seconds=settings.upload_idle_seconds, metrics=metrics
     )
     uploads.on_expired = partial(records.note, "upload.expired")
     describing = Describing(
-        catalog, catalog, store.blobs, prompt=decoder, quiet=quiet, limits=limits, metrics=metrics
-    )
-    renditions = Renditions(catalog, store.blobs, decoder, cache, limits)
-    scrub = Scrub(
         catalog,
-        store.blobs,
-        ScrubFile(settings.data_dir),
-        days=settings.scrub_days,
-        on_damage=log_damage,
+        catalog,
+        stores.blobs,
+        prompt=decoder,
+        quiet=quiet,
+        limits=limits,
+        duties=duties,
         metrics=metrics,
     )
-    gallery = Gallery(catalog, store.blobs, renditions, metrics=metrics)
+    renditions = Renditions(catalog, stores.blobs, decoder, cache, limits)
+    scrub = Scrub(
+        catalog,
+        stores.blobs,
+        stores.scrub,
+        days=settings.scrub_days,
+        on_damage=log_damage,
+        duties=duties,
+        metrics=metrics,
+    )
+    gallery = Gallery(catalog, stores.blobs, renditions, metrics=metrics)
     watching = Watching(catalog, catalog, metrics=metrics)
     counted = Figures(catalog, watching, metrics=metrics)
     system = SystemGauges(
-        settings.data_dir,
-        sizes=lambda: {"catalog": catalog.size(), **store.sizes()},
-        processes=partial(_processes, catalog.writer, {decoder, quiet}),
+        stores.folder,
+        sizes=stores.sizes,
+        processes=partial(_processes, stores, {decoder, quiet}),
         metrics=metrics,
     )
     page = Page()
@@ -217,8 +212,8 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             max_message_bytes=limit.max_bytes,
         ),
         images=ImageService(gallery, watching, renditions, describing, links),
-        status=StatusService(Status(catalog), scrub, build=commit(), schema=newest_schema()),
-        admin=AdminService(directory, links),
+        status=StatusService(Status(catalog), scrub, build=commit(), schema=stores.schema),
+        admin=AdminService(directory, links, elsewhere.look),
         health=health,
         reflection=ReflectionService(SERVICES) if settings.reflection else None,
         limit=limit,
@@ -228,8 +223,6 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         health.drain()
         watching.drain()
 
-    gone = partial(health.drain, "the data folder has gone")
-
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:
         await asyncio.to_thread(page.open)
@@ -238,16 +231,16 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
             await records.open(stack)
             if rules:
                 await rules.load()
-            await asyncio.to_thread(store.refuse_without, settings.data_dir / CATALOG)
-            stack.push_async_callback(catalog.close)
-            await catalog.open()
+            await stores.open_catalog(stack)
+            await elsewhere.begin()
             await directory.open()
             await links.open()
             if settings.auth == "required":
                 await _end_made(directory, certificates if settings.tls_client_ca else None, records)
-                await _first_admin(directory, settings.data_dir, records, again=settings.new_admin_token)
-            stack.push_async_callback(store.close)
-            await store.open()
+                await _first_admin(directory, stores.token_folder, records, again=settings.new_admin_token)
+            await stores.open_blobs(stack)
+            stack.push_async_callback(duties.leave)
+            await duties.take()
             stack.push_async_callback(cache.close)
             await cache.open()
             for pool in dict.fromkeys((decoder, quiet)):
@@ -264,7 +257,10 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
                     *([tasks.create_task(_again("Verifying", scrub.run))] if settings.scrub_days else ()),
                     tasks.create_task(counted.run()),
                     tasks.create_task(system.run()),
-                    tasks.create_task(_watch(catalog, store, on_gone=gone)),
+                    tasks.create_task(stores.watch(health.drain, health.pause)),
+                    tasks.create_task(elsewhere.run()),
+                    *([tasks.create_task(duties.run())] if stores.leases else ()),
+                    *(tasks.create_task(_sweep(seconds, sweep)) for seconds, sweep in stores.sweeps()),
                 ]
                 if rules:
                     background.append(tasks.create_task(rules.watch()))
@@ -291,7 +287,9 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         hosts=hosts,
         sessions=SessionsOverHttp(sessions, session).routes if asks else None,
     )
-    access = Access(callers.sources(settings, directory, links, certificates, session), nobody=nobody)
+    access = Access(
+        callers.sources(settings, directory, links, certificates, session), nobody=nobody, look=elsewhere.look
+    )
     front = Front(
         router,
         settings,
@@ -349,13 +347,22 @@ class _Records:
                 self._audit.write(AuditEntry(time=now(), event=event, kind=kind, id=each))
 
 
-def _processes(writer: WriterClient, pools: Iterable[VipsDecoder]) -> dict[str, list[int]]:
+def _stores(settings: Settings, *, hot: MemoryCache[Any], metrics: Metrics) -> Stores:
+    """Where the server keeps things."""
+    if settings.database:
+        # Imported here: an embedded server needs no driver for it.
+        from conexiones.stores.shared import SharedStores
+
+        return SharedStores(settings, hot=hot, metrics=metrics)
+    return EmbeddedStores(settings, hot=hot, metrics=metrics)
+
+
+def _processes(stores: Stores, pools: Iterable[VipsDecoder]) -> Mapping[str, list[int]]:
     """The processes of the server, by their kind. This one has Envoy, too."""
-    pid = writer.pid
     return {
         "supervisor": [os.getppid()],
         "server": [os.getpid()],
-        "writer": [] if pid is None else [pid],
+        "writer": stores.writers(),
         "decoder": [pid for pool in pools for pid in pool.pids()],
     }
 
@@ -392,11 +399,14 @@ async def _end_made(directory: Directory, certificates: Certificates | None, rec
                 log.exception("What a certificate has made is revoked, and that is not durable yet")
 
 
-async def _first_admin(directory: Directory, folder: Path, records: _Records, *, again: bool) -> None:
+async def _first_admin(directory: Directory, folder: Path | None, records: _Records, *, again: bool) -> None:
     """Makes the first token of the administrator, or with `again` another one if the one in the file is gone.
     It is in its file before it is in the catalog: a start that is killed in between goes on with the token in
-    the file. Raises OSError."""
+    the file. Without a folder for the file, a command makes it. Raises OSError."""
     if directory.has_admin() and not again:
+        return
+    if folder is None:
+        log.warning("There is no administrator yet: conexiones token first makes a token for one")
         return
     secret = await asyncio.to_thread(admin_token.read, folder)
     works, known = _works(directory, secret)
@@ -417,19 +427,6 @@ def _works(directory: Directory, secret: str) -> tuple[bool, bool]:
         return False, True
     except Unauthenticated:
         return False, False
-
-
-async def _watch(catalog: SqliteCatalog, store: LocalStore, *, on_gone: Callable[[], None]) -> None:
-    """Says once that the data folder has gone. Writes are refused without this, from the first one on."""
-    while True:
-        for part in (catalog, store):
-            try:
-                await asyncio.to_thread(part.check_there)
-            except OSError as error:
-                log.error("Nothing is stored any more until the server is started again: %s", error.strerror)
-                on_gone()
-                return
-        await asyncio.sleep(WATCH_SECONDS)
 
 
 async def _again(what: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -92,7 +92,7 @@ def _ready(supervisor: "Supervisor", address: str) -> None:
     security = "mTLS" if settings.tls_client_ca else "TLS" if settings.tls_cert else "plaintext"
     click.echo(
         f"Conexiones gRPC {__version__} listens on {address} ({security};"
-        f" gRPC, gRPC-Web, Connect), data in {settings.data_dir}; {says(settings)}"
+        f" gRPC, gRPC-Web, Connect), data in {settings.places}; {says(settings)}"
         + (f"; /metrics, /livez and /readyz at {supervisor.admin.place}" if supervisor.admin else "")
     )
 

@@ -7,15 +7,15 @@ settings that depend on the memory are fitted to it (budgets.py).
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
+from conexiones import setting_values as to
 from conexiones.budgets import LEAST, Budgets, DoesNotFit, fitted
 from conexiones.machine import memory_limit, total_memory
-from conexiones.principals import SCOPES
 
 PREFIX = "CONEXIONES_"
 
@@ -25,116 +25,13 @@ class SettingsError(ValueError):
     takes."""
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _flag(value: str) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True}
-    words |= {"0": False, "false": False, "no": False, "off": False}
-    try:
-        return words[value.lower()]
-    except KeyError:
-        raise ValueError("takes true or false") from None
-
-
-def _path(value: str) -> Path:
-    return Path(value).expanduser().absolute()
-
-
-def _count(value: str) -> int:
-    if not re.fullmatch(r"[0-9_]+", value) or int(value) < 1:
-        raise ValueError("takes a whole number of at least 1")
-    return int(value)
-
-
-def _number(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,3}", value):
-        raise ValueError("takes a whole number from 0 to 999")
-    return int(value)
-
-
-_UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
-
-
-def _size(value: str) -> int:
-    match = re.fullmatch(r"([0-9]+)\s*([a-z]*)", value.strip().lower())
-    if not match or match[2] not in _UNITS or int(match[1]) < 1:
-        raise ValueError("takes a size such as 1048576, 64MiB or 16GiB")
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def _rate(value: str) -> float:
-    try:
-        rate = float(value)
-    except ValueError:
-        rate = -1.0
-    if not 0.001 <= rate <= 1e9:
-        raise ValueError("takes a number a second, such as 100 or 0.5")
-    return rate
-
-
-def _seconds(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 86400:
-        raise ValueError("takes seconds, from 0 to 86400")
-    return seconds
-
-
-def _days(value: str) -> float:
-    try:
-        days = float(value)
-    except ValueError:
-        days = -1.0
-    if not 0 <= days <= 3650:
-        raise ValueError("takes days, from 0 to 3650")
-    return days
-
-
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(word for word in re.split(r"[,\s]+", value) if word)
-
-
-def _auth(value: str) -> str:
-    if value.lower() not in {"none", "required"}:
-        raise ValueError("takes none or required")
-    return value.lower()
-
-
-def _keys(value: str) -> str:
-    return value if re.match("https?://", value, re.IGNORECASE) else str(_path(value))
-
-
-def _scopes(value: str) -> tuple[str, ...]:
-    scopes = _words(value.lower())
-    if not set(scopes) <= set(SCOPES):
-        raise ValueError(f"takes any of {', '.join(SCOPES)}")
-    return scopes
-
-
-def _level(value: str) -> str:
-    if value.lower() not in {"trace", "debug", "info", "warning", "error"}:
-        raise ValueError("takes trace, debug, info, warning or error")
-    return value.lower()
-
-
-def _log_format(value: str) -> str:
-    if value.lower() not in {"text", "json"}:
-        raise ValueError("takes text or json")
-    return value.lower()
-
-
-def _lines(value: str) -> str:
-    return value if value == "-" else str(_path(value))
-
-
-def _setting(read: Any, default: str, says: str) -> Any:
-    """A row of the table: the function that reads its text, the text of its default, and its purpose."""
+def _setting(read: Any, default: str, says: str, *, secret: bool = False) -> Any:
+    """A row of the table: the function that reads its text, the text of its default, and its purpose. One
+    that is `secret` may have a password, and is never shown."""
     return field(
-        default=read(default) if default else None, metadata={"read": read, "text": default, "says": says}
+        default=read(default) if default else None,
+        metadata={"read": read, "text": default, "says": says, "secret": secret},
+        repr=not secret,
     )
 
 
@@ -142,218 +39,275 @@ def _setting(read: Any, default: str, says: str) -> Any:
 class Settings:
     """The settings of a server, read and checked."""
 
-    address: str = _setting(_text, "127.0.0.1:50051", "Where to listen, HOST:PORT; port 0 takes a free one.")
+    address: str = _setting(
+        to.text, "127.0.0.1:50051", "Where to listen, HOST:PORT; port 0 takes a free one."
+    )
     data_dir: Path = _setting(
-        _path,
+        to.path,
         "~/.local/share/conexiones",
-        "The data folder, for users and images. Only one server at a time can use it.",
+        "The data folder, for users and images. Only one server at a time can use it. Without a meaning with"
+        " `database`.",
+    )
+    database: str | None = _setting(
+        to.database,
+        "",
+        "A PostgreSQL database in place of the data folder, which several servers can use at once:"
+        " postgresql://USER:PASSWORD@HOST:PORT/DATABASE. With `blobs`. Give it in the environment if it has a"
+        " password: flags are seen by others.",
+        secret=True,
+    )
+    database_direct: str | None = _setting(
+        to.database,
+        "",
+        "The same database without the pooler that stands at `database`, such as PgBouncer in transaction"
+        " mode.",
+        secret=True,
+    )
+    blobs: str | None = _setting(
+        to.bucket,
+        "",
+        "Where the bytes of images are with `database`: s3://BUCKET/PREFIX. The credentials are those of"
+        " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or of the machine.",
+    )
+    s3_endpoint: str | None = _setting(
+        to.endpoint, "", "The URL of an S3 server other than Amazon's, such as http://127.0.0.1:8333."
+    )
+    s3_region: str | None = _setting(to.text, "", "The region of the bucket.")
+    s3_path_style: bool | None = _setting(
+        to.flag,
+        "",
+        "Whether the bucket stands in the path of URLs, rather than in the host; by default with"
+        " `s3_endpoint`.",
+    )
+    cache_dir: Path = _setting(
+        to.path,
+        "~/.cache/conexiones",
+        "With `database`: a folder for copies and renditions, of which nothing has to survive. Each server"
+        " has a folder of its own in it.",
+    )
+    cache_size: int = _setting(
+        to.size, "4GiB", "Disk space in `cache_dir` for copies of images that are being decoded."
     )
     names: tuple[str, ...] = _setting(
-        _words,
+        to.words,
         "",
         "Host names under which browsers reach the server, separated by commas; `*` for any. Addresses,"
         " `localhost` and the machine's own name need not be listed.",
     )
     trusted_proxies: int = _setting(
-        _number,
+        to.number,
         "0",
         "How many proxies in front of the server add to X-Forwarded-For; 0: the header is ignored.",
     )
     proxy_protocol: bool = _setting(
-        _flag, "false", "Every connection begins with the PROXY protocol, which names the client."
+        to.flag,
+        "false",
+        "Every connection begins with the PROXY protocol, which names the client.",
     )
     tls_cert: Path | None = _setting(
-        _path, "", "Certificate chain (PEM). With `tls_key` it turns on TLS, and HTTP/3 on the same port."
+        to.path,
+        "",
+        "Certificate chain (PEM). With `tls_key` it turns on TLS, and HTTP/3 on the same port.",
     )
-    tls_key: Path | None = _setting(_path, "", "Private key (PEM) of `tls_cert`.")
+    tls_key: Path | None = _setting(to.path, "", "Private key (PEM) of `tls_cert`.")
     tls_client_ca: Path | None = _setting(
-        _path, "", "CA (PEM) that must have signed the clients' certificates (mTLS). Turns HTTP/3 off."
+        to.path, "", "CA (PEM) that must have signed the clients' certificates (mTLS). Turns HTTP/3 off."
     )
     auth: str = _setting(
-        _auth,
+        to.auth,
         "",
         "Who may call: `required`, those with a token, a certificate or another credential; `none`,"
         " everybody. By default none on loopback, and required elsewhere.",
     )
     anonymous_scopes: tuple[str, ...] = _setting(
-        _scopes,
+        to.scopes,
         "",
         "What callers without a credential may do if others need one, such as `read` for a public gallery;"
         " separated by commas.",
     )
     new_admin_token: bool = _setting(
-        _flag,
+        to.flag,
         "false",
         "Make a new token for the administrator if the one in the data folder's file `admin-token` is missing"
         " or does not work.",
     )
     certificate_rules: Path | None = _setting(
-        _path,
+        to.path,
         "",
         "Rules (TOML) that say what the holder of which client certificate may do. Without them, every"
         " certificate of `tls_client_ca` has all scopes.",
     )
     jwt_issuer: str | None = _setting(
-        _text, "", "The issuer (`iss`) whose JWTs let callers in. With `jwt_audience` and `jwt_keys`."
+        to.text, "", "The issuer (`iss`) whose JWTs let callers in. With `jwt_audience` and `jwt_keys`."
     )
     jwt_audience: tuple[str, ...] = _setting(
-        _words, "", "Audiences (`aud`), one of which a JWT has to have; separated by commas."
+        to.words, "", "Audiences (`aud`), one of which a JWT has to have; separated by commas."
     )
-    jwt_keys: str | None = _setting(_keys, "", "The issuer's keys, a JWK set: a file, or an https URL.")
-    jwt_subject_claim: str = _setting(_text, "sub", "The claim that says who has a JWT.")
+    jwt_keys: str | None = _setting(to.keys, "", "The issuer's keys, a JWK set: a file, or an https URL.")
+    jwt_subject_claim: str = _setting(to.text, "sub", "The claim that says who has a JWT.")
     jwt_scopes_claim: str = _setting(
-        _text,
+        to.text,
         "scope",
         "The claim with the scopes, as a list or separated by spaces. Others than ours are ignored.",
     )
     jwt_own: bool = _setting(
-        _flag, "true", "Whether callers with a JWT see and touch only what they have stored."
+        to.flag, "true", "Whether callers with a JWT see and touch only what they have stored."
     )
     insecure: bool = _setting(
-        _flag,
+        to.flag,
         "false",
         "Allow listening without TLS, or without credentials, on an address other than loopback.",
     )
     admin_address: str | None = _setting(
-        _text,
+        to.text,
         "",
         "Where to serve `/metrics`, `/livez` and `/readyz` to those who run the server: HOST:PORT, or"
         " `unix:/path` for a socket of this user alone. By default, nowhere.",
     )
     admin_open: bool = _setting(
-        _flag,
+        to.flag,
         "false",
         "Allow `admin_address` to be other than loopback. Whoever reaches it may read what it serves: it has"
         " neither TLS nor credentials.",
     )
     quota_bytes: int | None = _setting(
-        _size,
+        to.size,
         "",
         "Bytes that the images of each owner may have together, unless its token says otherwise; without it"
         " any number. What is stored without an owner does not count.",
     )
-    quota_images: int | None = _setting(_count, "", "The same for the number of images of each owner.")
+    quota_images: int | None = _setting(to.count, "", "The same for the number of images of each owner.")
     quota_uploads: int | None = _setting(
-        _count, "", "The same for the number of resumable uploads that each owner may have open at a time."
+        to.count,
+        "",
+        "The same for the number of resumable uploads that each owner may have open at a time.",
     )
     rate_calls: float | None = _setting(
-        _rate,
+        to.rate,
         "",
         "Calls a second that a caller may make whose token says nothing of it; by default, any number. Five"
         " seconds' worth may come at once.",
     )
     rate_bytes: int | None = _setting(
-        _size, "", "Bytes a second that such a caller may send and get together, such as 4MiB."
+        to.size, "", "Bytes a second that such a caller may send and get together, such as 4MiB."
     )
     anonymous_rate_calls: float | None = _setting(
-        _rate, "", "Calls a second that all callers at one address may make who show no token, or a link."
+        to.rate,
+        "",
+        "Calls a second that all callers at one address may make who show no token, or a link.",
     )
     anonymous_rate_bytes: int | None = _setting(
-        _size, "", "Bytes a second that all such callers at one address may send and get together."
+        to.size, "", "Bytes a second that all such callers at one address may send and get together."
     )
     audit_log: Path | None = _setting(
-        _path,
+        to.path,
         "",
         "A file to which a JSON line is appended for each change and for each call that is refused access."
         " SIGHUP opens it again.",
     )
     access_log: str | None = _setting(
-        _lines,
+        to.lines,
         "",
         "A file to which a line is appended for each call that has ended; `-` for standard output. SIGHUP"
         " opens it again.",
     )
     cors_origins: tuple[str, ...] = _setting(
-        _words,
+        to.words,
         "",
         "Origins of web pages that may call, separated by commas; `*` for any. CORS is off by default.",
     )
-    reflection: bool = _setting(_flag, "true", "Serve gRPC reflection.")
+    reflection: bool = _setting(to.flag, "true", "Serve gRPC reflection.")
     memory: int | None = _setting(
-        _size,
+        to.size,
         "",
         "Memory of all processes of the server together. By default, what the container (cgroup) allows, and"
         " at most a quarter of the machine's. Where it is small, the defaults of other settings are less.",
     )
-    max_message_bytes: int = _setting(_size, "64MiB", "The largest message, in bytes.")
-    max_image_bytes: int = _setting(_size, "16GiB", "The largest image, in bytes.")
+    max_message_bytes: int = _setting(to.size, "64MiB", "The largest message, in bytes.")
+    max_image_bytes: int = _setting(to.size, "16GiB", "The largest image, in bytes.")
     max_open_uploads: int = _setting(
-        _count, "1000", "How many resumable uploads may be open at a time. A client has a share of them."
+        to.count,
+        "1000",
+        "How many resumable uploads may be open at a time. A client has a share of them.",
     )
     max_open_bytes: int = _setting(
-        _size,
+        to.size,
         "1024GiB",
         "Bytes that all open uploads may have together: for each, the announced or the received size,"
         " whichever is larger. A client has a share of them.",
     )
     upload_idle_seconds: float = _setting(
-        _seconds,
+        to.seconds,
         "600",
         "How long an open upload may be without its first byte before it expires. One that is idle, or hardly"
         " grows, for this long ends if other clients need its room; 0: neither happens within 24 hours.",
     )
     max_pixels: int = _setting(
-        _count, "1000000000", "Width × height × frames above which an image is refused."
+        to.count, "1000000000", "Width × height × frames above which an image is refused."
     )
     decode_pixels: int = _setting(
-        _count, "150000000", "Width × height above which no preview or rendition is made."
+        to.count, "150000000", "Width × height above which no preview or rendition is made."
     )
-    decode_seconds: float = _setting(_seconds, "10", "How long decoding one image may take.")
-    decode_memory: int = _setting(_size, "1GiB", "Memory that decoding one image may take.")
+    decode_seconds: float = _setting(to.seconds, "10", "How long decoding one image may take.")
+    decode_memory: int = _setting(to.size, "1GiB", "Memory that decoding one image may take.")
     decode_workers: int = _setting(
-        _count, "2", "The largest number of decoder processes; they start when needed."
+        to.count, "2", "The largest number of decoder processes; they start when needed."
     )
     decode_wait_seconds: float = _setting(
-        _seconds, "120", "How long a call waits for a decoder, in a fair line; then it gets SERVER_BUSY."
+        to.seconds,
+        "120",
+        "How long a call waits for a decoder, in a fair line; then it gets SERVER_BUSY.",
     )
     rendition_cache: int = _setting(
-        _size, "1GiB", "Disk space for cached renditions; the least recently used are removed."
+        to.size, "1GiB", "Disk space for cached renditions; the least recently used are removed."
     )
     scrub_days: float = _setting(
-        _days,
+        to.days,
         "30",
         "In how many days all stored bytes are read once in the background, and compared with their digests;"
         " 0: never.",
     )
     message_budget: int = _setting(
-        _size, "256MiB", "Memory for incoming messages of all clients; further messages wait for their turn."
+        to.size,
+        "256MiB",
+        "Memory for incoming messages of all clients; further messages wait for their turn.",
     )
     stall_seconds: float = _setting(
-        _seconds, "30", "Silence in the middle of a message after which the call is ended."
+        to.seconds, "30", "Silence in the middle of a message after which the call is ended."
     )
     least_rate: int = _setting(
-        _size, "8KiB", "Bytes a second at which a message must come, once `stall_seconds` are used up."
+        to.size, "8KiB", "Bytes a second at which a message must come, once `stall_seconds` are used up."
     )
     idle_seconds: float = _setting(
-        _seconds,
+        to.seconds,
         "60",
         "How long a connection without calls, or a stream that asks nothing, stays open; 0: for any length of"
         " time.",
     )
     wait_seconds: float = _setting(
-        _seconds, "30", "How long a call waits for a place or for memory, before it gets SERVER_BUSY."
+        to.seconds, "30", "How long a call waits for a place or for memory, before it gets SERVER_BUSY."
     )
     max_calls: int = _setting(
-        _count, "1000", "Calls that are served at a time, of all clients together; further calls wait."
+        to.count, "1000", "Calls that are served at a time, of all clients together; further calls wait."
     )
-    max_connections: int = _setting(_count, "1000", "How many connections may be open at a time.")
+    max_connections: int = _setting(to.count, "1000", "How many connections may be open at a time.")
     max_connection_age: float = _setting(
-        _seconds,
+        to.seconds,
         "0",
         "How long, in seconds and up to a quarter more, a connection takes new calls; 0 is without an end."
         " Clients then connect again, and find servers that were added to a balancer. Calls in flight go on.",
     )
     grace_seconds: float = _setting(
-        _seconds, "10", "How long calls in flight have to finish after SIGTERM or Ctrl-C."
+        to.seconds, "10", "How long calls in flight have to finish after SIGTERM or Ctrl-C."
     )
     log_level: str = _setting(
-        _level,
+        to.level,
         "info",
         "The least severe level to log: debug, info, warning or error. `trace` adds Envoy's own debugging,"
         " without the headers of requests.",
     )
     log_format: str = _setting(
-        _log_format,
+        to.log_format,
         "text",
         "The form of the log and the access log: `text` for people, or `json`, one object a line.",
     )
@@ -366,7 +320,7 @@ class Settings:
 
         Those that the operator has not given are fitted to the memory. Raises SettingsError.
         """
-        values = {}
+        found = {}
         for row in fields(cls):
             text = (flags or {}).get(row.name)
             source = flag(row)
@@ -375,14 +329,22 @@ class Settings:
             if not text:
                 continue
             try:
-                values[row.name] = row.metadata["read"](text)
+                found[row.name] = row.metadata["read"](text)
             except ValueError as error:
-                raise SettingsError(f"{source} {error}, not {text!r}.") from None
-        settings = cls(**{"memory": _allowed(), **values})
+                shown = "" if row.metadata["secret"] else f", not {text!r}"
+                raise SettingsError(f"{source} {error}{shown}.") from None
+        settings = cls(**{"memory": _allowed(), **found})
         try:
-            return cls(**fitted({row.name: getattr(settings, row.name) for row in fields(cls)}, values))
+            return cls(**fitted({row.name: getattr(settings, row.name) for row in fields(cls)}, found))
         except DoesNotFit as error:
             raise SettingsError(str(error)) from None
+
+    @property
+    def places(self) -> str:
+        """Where the data are, to be shown."""
+        if not self.database:
+            return str(self.data_dir)
+        return f"{without_password(self.database)} and {self.blobs}"
 
     @property
     def budgets(self) -> Budgets:
@@ -392,6 +354,13 @@ class Settings:
     def environ(self) -> dict[str, str]:
         """The same settings as environment variables, for a process that is started with them."""
         return {variable(row): _write(getattr(self, row.name)) for row in fields(self)}
+
+
+def without_password(url: str) -> str:
+    """The URL of a database, to be shown."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{login.partition(':')[0]}{at}{hosts}{parts.path}"
 
 
 def _allowed() -> int:

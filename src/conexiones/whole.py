@@ -1,6 +1,7 @@
 """Work that is done whole once it has begun, although its caller is cancelled."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,3 +29,30 @@ async def to_end(future: asyncio.Future[T]) -> T:
         # The future has the exception, whose trace has this frame: a circle that would keep all that the
         # frames of the caller hold, such as a refused image, until the garbage collector comes by.
         del future, cancelled
+
+
+class Together:
+    """A function of which calls at once are done together: each gets a run that began after the call."""
+
+    def __init__(self, run: Callable[[], Awaitable[None]]) -> None:
+        self._run = run
+        self._running = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        """Raises what the function raises. A run goes on though a caller is cancelled: others wait for it."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._after_the_last())
+            self._next.add_done_callback(_seen)
+        await asyncio.shield(self._next)
+
+    async def _after_the_last(self) -> None:
+        async with self._running:
+            self._next = None  # whoever calls from now on needs another run
+            await self._run()
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """Marks what a task raised as seen, though nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()

@@ -9,15 +9,27 @@ from typing import Any
 
 import pytest
 
-from conexiones.adapters.blobs.local.store import SMALL, LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.writer import process as writer_process
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.backends import CatalogBackend
-from tests.adapters.blobs.contents import Store
 from tests.adapters.blobs.local.crash_worker import with_code
 from tests.adapters.blobs.local.shop import InTheWriter, Make, Shop, ShopThatRuns
+from tests.support import postgres as postgres_engine
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_engine.Engine]:
+    """A PostgreSQL for all tests of this process that do not stop it."""
+    with postgres_engine.running() as engine:
+        yield engine
+
+
+@pytest.fixture
+def database(postgres: postgres_engine.Engine) -> str:
+    """The URL of an empty database for catalogs."""
+    return postgres.schema()
 
 
 @pytest.fixture(params=["sqlite"])
@@ -32,21 +44,6 @@ async def catalog(new_catalog: Callable[[], CatalogBackend]) -> AsyncIterator[Ca
     await catalog.open()
     yield catalog
     await catalog.close()
-
-
-@pytest.fixture(params=["files", "segments"])
-def new_store(request: pytest.FixtureRequest, tmp_path: Path, catalog: SqliteCatalog) -> Callable[[], Store]:
-    """Makes stores on one backend, each as if after a restart. The test opens and closes them."""
-    small = {"files": 0, "segments": SMALL}[request.param]
-    return lambda: LocalStore(tmp_path / "data", catalog, writer=catalog.writer, small=small)
-
-
-@pytest.fixture
-async def store(new_store: Callable[[], Store]) -> AsyncIterator[Store]:
-    store = new_store()
-    await store.open()
-    yield store
-    await store.close()
 
 
 @pytest.fixture

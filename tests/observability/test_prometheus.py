@@ -132,9 +132,11 @@ LABELS: dict[str, Callable[[str], object]] = {
     "protocol": words("grpc connect http"),
     "quota": words("bytes images"),
     "reason": BY_REASON.__contains__,
+    "request": words("PUT GET HEAD LIST DELETE"),
     "resource": words(
         "calls exempt_calls brief_calls small_messages incoming_messages messages_in_work replies uploads"
-        " catalog_reads disk_writes judging finishing watch_reads prompt_decoders background_decoders"
+        " catalog_reads object_requests disk_writes judging finishing watch_reads prompt_decoders"
+        " background_decoders"
     ),
     "result": words("hit miss"),
     "state": words("waiting sent"),

@@ -1,14 +1,17 @@
 """Health and reflection, as any gRPC tool asks for them."""
 
+import asyncio
+
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from conexiones.services.health import HealthService
 from conexiones.testing import Server
 from tests.support.failures import failure
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, idle
 
 SERVICES = {
     "conexiones.v1.ImageService",
@@ -99,3 +102,25 @@ def test_reflection_can_be_off(start) -> None:
         requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
         refused = failure(stub.ServerReflectionInfo, requests)
         assert refused == (grpc.StatusCode.UNIMPLEMENTED, "UNKNOWN_METHOD")
+
+
+async def test_a_pause_is_told_and_so_is_its_end() -> None:
+    health = HealthService(["a"])
+    told = health.watch(health_pb2.HealthCheckRequest(), None)  # type: ignore[arg-type]  # it looks at no call
+    statuses = health_pb2.HealthCheckResponse
+    assert (await anext(told)).status == statuses.SERVING
+    for reason, status in (
+        ("the database does not answer", statuses.NOT_SERVING),
+        ("", statuses.SERVING),
+        ("again", statuses.NOT_SERVING),
+    ):
+        health.pause(reason)
+        assert (await anext(told)).status == status
+        assert health.reason == reason
+    health.drain()
+    health.pause("")
+    assert health.reason == "the server drains", "which is for good"
+    late = asyncio.ensure_future(anext(told))
+    await idle()
+    assert not late.done(), "nothing has changed for who watches"
+    late.cancel()

@@ -122,9 +122,13 @@ class Engine:
         return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []}
 
     def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._binaries / program), *arguments]
+        if self._user is not None:
+            # The other user is not for subprocess, which then forks: threads of gRPC do not survive that.
+            group = pwd.getpwnam(self._user).pw_gid
+            command = ["setpriv", f"--reuid={self._user}", f"--regid={group}", "--clear-groups", *command]
         done = subprocess.run(
-            [str(self._binaries / program), *arguments],
-            **self.as_user(),
+            command,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,

@@ -18,6 +18,7 @@ from conexiones.cli import main
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord, UploadRecord
 from conexiones.upkeep.repository import sha256_of
+from tests.adapters.blobs.contents import counted
 
 MIB = 1 << 20
 SMALL = 3000
@@ -83,7 +84,7 @@ class Folder:
         await self.catalog.create_upload(record)
         staged = await self.store.staging.resume(id, 0)
         await staged.write(data)
-        size = await staged.commit()
+        size = await staged.commit(counted)
         await self.catalog.advance_upload(id, epoch=0, size=size, now=2)
         await staged.release()
 

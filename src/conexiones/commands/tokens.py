@@ -1,11 +1,14 @@
 """`conexiones token`, `ticket`, `link` and `link-key`."""
 
+import asyncio
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from conexiones.commands.client_command import SCOPES, command, failed, lets_nobody
+from conexiones.commands.given import given
 from conexiones.commands.groups import Commands
 from conexiones.commands.kinds import Size, Span, Words
 from conexiones.commands.text import age, line, plain, record_fields
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group("token", cls=Commands)
 def token() -> None:
-    """Make, list and revoke tokens. All of it needs a token with the scope admin."""
+    """Make, list and revoke tokens. All of it but `first` needs a token with the scope admin."""
 
 
 @command("create")
@@ -217,7 +220,62 @@ def _used(hour: datetime, now: datetime) -> str:
     return "< 1 h" if now - hour < timedelta(hours=1) else age(hour, now)
 
 
-for one in (create, ls, revoke):
+@click.command("first")
+@click.option(
+    "--database",
+    metavar="URL",
+    callback=given,
+    help="The servers' database. By default that of the environment (CONEXIONES_DATABASE).",
+)
+@click.option("--again", is_flag=True, help="Also if there is a token with the scope admin.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object, on a line.")
+def first(*, database: str | None, again: bool, as_json: bool) -> None:
+    """Make the first token of the administrator of servers that share a database, and print it.
+
+    It is written to the database itself: no server has to run, and those that run know it at once. A server
+    with a data folder needs no such command: it leaves the token in the folder's file admin-token.
+    """
+    try:
+        id, secret = asyncio.run(_first(database, again=again))
+    except Exception as error:
+        click.echo(f"conexiones: {plain(_why(error))}", err=True)
+        sys.exit(1)
+    if as_json:
+        line(id=id, secret=secret)
+        return
+    click.echo(secret)
+    click.echo(f"conexiones: Keep it: it is not shown again. Its id is {id}.", err=True)
+
+
+async def _first(database: str | None, *, again: bool) -> tuple[str, str]:
+    """The id and the secret."""
+    from conexiones.settings import Settings
+    from conexiones.upkeep.problem import Problem
+
+    settings = Settings.load(flags={"database": database})
+    if not settings.database:
+        raise Problem("Give --database, or set CONEXIONES_DATABASE.")
+    from conexiones.upkeep.first_token import first_token
+
+    return await first_token(settings.database, again=again)
+
+
+def _why(error: Exception) -> str:
+    """A sentence for the user. Raises the error again if it is a defect."""
+    from conexiones.errors import ConexionesError
+    from conexiones.settings import SettingsError
+    from conexiones.upkeep.problem import Problem
+
+    if isinstance(error, ModuleNotFoundError):
+        return f"This needs the package {error.name}. In a clone of the project: pip install '.[postgres]'."
+    if isinstance(error, ConexionesError):
+        return error.message
+    if isinstance(error, Problem | SettingsError):
+        return str(error)
+    raise error
+
+
+for one in (create, ls, revoke, first):
     token.add_command(one)
 ticket.add_command(create_ticket)
 link_key.add_command(rotate)

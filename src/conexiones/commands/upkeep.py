@@ -237,9 +237,15 @@ def _folder(data_dir: str | None) -> Path:
     from conexiones.settings import Settings, SettingsError
 
     try:
-        return Settings.load(flags={"data_dir": data_dir}).data_dir
+        settings = Settings.load(flags={"data_dir": data_dir})
     except SettingsError as error:
         _fail(str(error))
+    if settings.database and data_dir is None:
+        _fail(
+            "This is for a data folder, and the servers here share a database (CONEXIONES_DATABASE):"
+            " docs/scale.md says how that is backed up. For a folder give --data-dir."
+        )
+    return settings.data_dir
 
 
 def _done(work: Callable[[], T], interrupted: str, where: str = "") -> T:

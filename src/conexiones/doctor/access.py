@@ -44,6 +44,8 @@ def check_mode(settings: Settings) -> Iterator[Finding]:
     yield from _writable("audit", settings.audit_log)
     if settings.access_log not in (None, "-"):
         yield from _writable("access-log", Path(settings.access_log or ""))
+    if settings.database:
+        return
     token = settings.data_dir / ADMIN_TOKEN
     try:
         mode = stat.S_IMODE(token.stat().st_mode)

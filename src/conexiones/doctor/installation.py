@@ -14,6 +14,7 @@ from pathlib import Path
 from conexiones.doctor import machine
 from conexiones.doctor.access import check_mode
 from conexiones.doctor.findings import Finding
+from conexiones.doctor.shared import check_shared
 from conexiones.samples import samples
 from conexiones.settings import Settings, SettingsError
 
@@ -51,7 +52,9 @@ def check_installation(settings: Settings | SettingsError) -> Iterator[Finding]:
         return
     yield from _certificates(settings)
     yield from check_mode(settings)
-    yield from _data(settings)
+    yield from check_shared(settings)
+    if not settings.database:
+        yield from _data(settings)
     yield machine.port(settings.address)
 
 

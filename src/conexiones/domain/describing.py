@@ -1,17 +1,18 @@
 """The rules of facts: every image gets them soon after it is stored, however often the server starts anew.
 
-This assumes that one process has the data: that an image is being described is known in the memory of this
-process only. Another process would describe it at the same time, to the same end.
+Several servers divide the images by their digests (duties.py). What two of them find of the same bytes is the
+same, and the second one changes nothing.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
 from conexiones.domain.decoding import JUDGE, Flights, is_large
+from conexiones.domain.duties import Duties, describing
 from conexiones.domain.formats import probe
 from conexiones.domain.ids import now
 from conexiones.domain.images import Limits
@@ -32,6 +33,9 @@ REST = 19
 
 REST_SECONDS = 1.0
 """The longest rest."""
+
+ELSEWHERE_SECONDS = 0.25
+"""How long new images are left to the calls of other servers, which may want their facts at once."""
 
 _BATCH = 100
 """Images or events that are in memory at a time."""
@@ -62,9 +66,11 @@ class Describing:
         prompt: Decoder,
         quiet: Decoder,
         limits: Limits,
+        duties: Duties | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._catalog = catalog
+        self._duties = duties or Duties()
         self._descriptions = descriptions
         self._blobs = blobs
         self._quiet = quiet
@@ -122,10 +128,10 @@ class Describing:
         self._small_done.clear()
         self._large_done.clear()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._catch_up())
+            group.create_task(self._whenever_gained(self._catch_up))
             group.create_task(self._follow(newest))
             group.create_task(self._describe_large())
-            group.create_task(self._judge_again())
+            group.create_task(self._whenever_gained(self._judge_again))
 
     @contextmanager
     def _at_small_work(self) -> Iterator[None]:
@@ -137,6 +143,19 @@ class Describing:
             self._small_work -= 1
             if not self._small_work:
                 self._small_done.set()
+
+    async def _whenever_gained(self, go_through: Callable[[], Awaitable[None]]) -> None:
+        """Goes through the images, and again whenever this server has got some that another one had left."""
+        while True:
+            gained = asyncio.ensure_future(self._duties.gained())
+            try:
+                await go_through()
+                await gained
+            finally:
+                gained.cancel()
+
+    def _is_ours(self, image: ImageRecord) -> bool:
+        return self._duties.has(describing(image.digest))
 
     async def _catch_up(self) -> None:
         before = None
@@ -153,7 +172,7 @@ class Describing:
                 while not (self._small_done.is_set() and self._large_done.is_set()):
                     await self._small_done.wait()
                     await self._large_done.wait()
-                if not await self._up_to_date(image):
+                if self._is_ours(image) and not await self._up_to_date(image):
                     begin = asyncio.get_running_loop().time()
                     await self._find_quietly(image, earlier=True)
                     # Nobody waits for this, so that half of the time is left to others.
@@ -164,6 +183,8 @@ class Describing:
     async def _follow(self, at: int) -> None:
         while True:
             await self._catalog.changed(at)
+            if self._duties.divided:
+                await asyncio.sleep(ELSEWHERE_SECONDS)
             with self._at_small_work():
                 at = await self._take_new(at)
 
@@ -181,7 +202,7 @@ class Describing:
             if event.kind != "STORED":
                 continue
             image = await self._image(event.image_id)
-            if image and not await self._up_to_date(image):
+            if image and self._is_ours(image) and not await self._up_to_date(image):
                 await self._take(image)
         self._at = at
         return at
@@ -194,7 +215,9 @@ class Describing:
 
     async def _take(self, image: ImageRecord, *, earlier: bool = False) -> None:
         """Describes an image, or leaves it for later if that is large work. `earlier` says that an earlier
-        version may have stored it, and said something else of it."""
+        version may have stored it, and said something else of it. Those of other servers are left to them."""
+        if not self._is_ours(image):
+            return
         if not is_large(image):
             await self._find_quietly(image, earlier=earlier)
             return
@@ -220,7 +243,7 @@ class Describing:
                     await self._large_came.wait()
             image_id, earlier = self._large_left.popleft()
             image = await self._image(image_id)
-            if image is None:
+            if image is None or not self._is_ours(image):
                 continue
             begin = loop.time()
             await self._find_quietly(image, earlier=earlier)

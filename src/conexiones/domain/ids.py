@@ -13,9 +13,9 @@ class Ids:
     """Makes UUIDv7 (RFC 9562, section 5.7), as text. Safe to call from several threads.
 
     They consist of milliseconds, a counter in the 12 bits of rand_a (method 1 of section 6.2), and 62 random
-    bits. They strictly increase, but only among those of one object: this assumes that one process has the
-    data. Those of another process fall in between, as far as its clock is right; a page of a list that goes
-    by ids could then miss an image which came while it was read.
+    bits. They strictly increase, but only among those of one object. Those of another server fall in between,
+    as far as its clock is right; a page of a list that goes by ids could then miss an image which came while
+    it was read.
     """
 
     def __init__(self) -> None:

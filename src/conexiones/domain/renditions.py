@@ -1,7 +1,7 @@
 """The rules of renditions: what may be asked for, and that each is made once, however many clients ask.
 
-This assumes that one process has the data: requests share a rendition that is being made, and a kept one, in
-the memory and the cache of this process. Another process would make it once more.
+Requests share a rendition that is being made, and a kept one, in the memory and the cache of their server.
+Each server that is asked for a rendition makes it once.
 """
 
 import hashlib

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from conexiones.domain.duties import VERIFYING, Duties
 from conexiones.domain.ids import now
 from conexiones.errors import BlobCorrupt
 from conexiones.metrics import Metrics
@@ -30,6 +31,8 @@ _NAP_SECONDS = 0.05
 
 SAVE_SECONDS = 30.0
 """How much of a round is done again at most after a crash."""
+
+LOOK_SECONDS = 30.0
 
 MAX_DAMAGED = 10_000
 """The most damaged images that are remembered."""
@@ -62,7 +65,7 @@ class Scrub:
     """Reads everything once in `days`, again and again, whatever else the server does. `on_damage` is called
     with each image that is found to be damaged, once: not again in the next round, nor after a restart.
 
-    This assumes that one process has the data: another one would read everything once more.
+    Of several servers the one reads that has the duty. The others look at intervals how far it has come.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Scrub:
         *,
         days: float,
         on_damage: Callable[[ImageRecord], None],
+        duties: Duties | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._catalog = catalog
@@ -80,6 +84,7 @@ class Scrub:
         self._log = log
         self._days = days
         self._on_damage = on_damage
+        self._duties = duties or Duties()
         self._state = ScrubState()
         self._debt = 0.0  # seconds of pauses that were not made yet
         self._rate = float(LEAST_RATE)  # bytes a second
@@ -109,19 +114,23 @@ class Scrub:
 
     async def run(self) -> None:
         """Reads until it is cancelled. Raises StorageFull and StorageUnavailable; then run it again."""
-        self._state = await self._log.load()
         while True:
-            await self._rest()
-            await self._begin()
-            await self._read_on()
-            await self._finish()
+            self._state = await self._log.load()
+            while self._duties.has(VERIFYING):
+                if (seconds := self._due()) > 0:
+                    await asyncio.sleep(min(seconds, LOOK_SECONDS))
+                    continue
+                await self._begin()
+                if await self._read_on():
+                    await self._finish()
+            await self._duties.gained(LOOK_SECONDS)
 
-    async def _rest(self) -> None:
-        """Waits until the next round is due."""
+    def _due(self) -> float:
+        """Seconds until the next round."""
         state = self._state
-        if not state.current.begin_time and state.finished.begin_time:
-            due = state.finished.begin_time / 1e6 + self._days * _DAY
-            await asyncio.sleep(max(0.0, due - now() / 1e6))
+        if state.current.begin_time or not state.finished.begin_time:
+            return 0.0
+        return state.finished.begin_time / 1e6 + self._days * _DAY - now() / 1e6
 
     async def _begin(self) -> None:
         if not self._state.current.begin_time:
@@ -131,7 +140,8 @@ class Scrub:
         work = counts.image_bytes + OVERHEAD * counts.images
         self._rate = max(LEAST_RATE, work * MARGIN / (self._days * _DAY))
 
-    async def _read_on(self) -> None:
+    async def _read_on(self) -> bool:
+        """Whether it has read everything, and not lost its duty."""
         clock = asyncio.get_running_loop().time
         saved = clock()
         damaged: dict[bytes, bool] = {}  # by digest, of this page
@@ -140,6 +150,8 @@ class Scrub:
         ):
             damaged.clear()
             for image in images:
+                if not self._duties.has(VERIFYING):
+                    return False
                 if image.digest not in damaged:
                     await self._pause(OVERHEAD)
                     damaged[image.digest] = (
@@ -149,6 +161,7 @@ class Scrub:
                 if news or clock() - saved > SAVE_SECONDS:
                     await self._log.save(self._state)
                     saved = clock()
+        return True
 
     def _note(self, image: ImageRecord, *, damaged: bool) -> bool:
         """Gives whether it is news that the image is damaged, or that it is not."""

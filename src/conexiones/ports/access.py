@@ -46,6 +46,15 @@ class LinkKey:
     create_time: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Credentials that were added or changed, and all keys as they are, until the change of that number."""
+
+    number: int
+    credentials: list[Credential]
+    keys: list[LinkKey]
+
+
 class Credentials(Protocol):
     """Credentials and keys. What a method returned is durable. Methods raise StorageFull and
     StorageUnavailable, and then nothing is written."""
@@ -71,3 +80,14 @@ class Credentials(Protocol):
     async def add_key(self, key: LinkKey) -> None: ...
 
     async def forget_keys(self, *, created_before: int) -> None: ...
+
+    async def newest_change(self) -> int:
+        """The number of the newest change of credentials and keys, by whichever server. It stays as it is
+        where only this process writes them."""
+
+    async def changes(self, *, after: int) -> Changes | None:
+        """What has changed since that change; None if nothing has. What was removed is not told of, other
+        than by the keys. May tell of a change twice."""
+
+    async def changed(self, after: int) -> None:
+        """Returns when there is a change of a greater number."""

@@ -40,5 +40,6 @@ class Blobs(Protocol):
         crash come in between, or the call be cancelled, or `delete` fail, the next start does it."""
 
     async def delete(self, digest: bytes) -> None:
-        """Deletes a blob unless the catalog or an upload refers to it. A blob that is not there is no error.
-        Is done whole even if the caller is cancelled."""
+        """Deletes a blob unless the catalog refers to it. Where its store belongs to one process, it stays,
+        too, until uploads that have published it are settled. A blob that is not there is no error. Is done
+        whole even if the caller is cancelled."""

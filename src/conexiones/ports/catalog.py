@@ -136,9 +136,11 @@ class Catalog(Protocol):
         failure: str | None,
         now: int,
         charge: Charge | None = None,
+        epoch: int | None = None,
     ) -> UploadRecord | None:
         """Ends an OPEN upload, adds its image in the same transaction, and gives the upload as it is then. An
-        upload that has ended already is left as it is, and the image is not added."""
+        upload that has ended already is left as it is, and the image is not added. So is one that has another
+        epoch, if one is named: another writer has taken it."""
 
     async def expire_uploads(self, terms: UploadTerms, *, now: int) -> list[str]:
         """Makes the OPEN uploads EXPIRED whose time is over by the terms, and gives their ids."""

@@ -60,9 +60,14 @@ class Staged(Protocol):
 class ResumableStaged(Staged, Protocol):
     """Bytes that outlive connections and restarts, as far as they are committed."""
 
-    async def commit(self) -> int:
-        """Makes all that was written durable, and gives the size. May be called again after it was
-        cancelled."""
+    async def commit(self, advance: Callable[[int], Awaitable[T]]) -> T:
+        """Makes all that was written durable, and awaits `advance` with the size, which has to count it in
+        the row of the upload; gives what that gives, and raises what that raises. May be called again after
+        it was cancelled.
+
+        The bytes are durable before `advance` is called, or become so in one step with the row. A store that
+        several processes share raises WriterFenced if another one has committed bytes since `resume`.
+        """
 
     async def release(self) -> None:
         """Lets go of the bytes, and keeps what was committed for another `resume`. After `publish` the blob
@@ -78,7 +83,9 @@ class Staging(Protocol):
     async def resume(self, upload_id: str, size: int) -> ResumableStaged:
         """The committed bytes of an upload, without those behind the first `size`; none if size is 0.
 
-        BlobCorrupt if fewer are there. Only one may be held of an upload at a time: RuntimeError if one is.
+        BlobCorrupt if fewer are there. In a process only one may be held of an upload at a time: RuntimeError
+        if one is. Where several processes share the store, `size` has to be that of the row, and WriterFenced
+        is raised if the upload has ended meanwhile.
         """
 
     async def drop(self, upload_id: str) -> None:

@@ -1,7 +1,7 @@
 """conexiones.v1.AdminService: see proto/conexiones/v1/access.proto for what each call promises."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from conexiones.domain.access import Directory, Links
 from conexiones.errors import InvalidField, StorageFull, StorageUnavailable
@@ -29,9 +29,11 @@ second."""
 
 
 class AdminService:
-    def __init__(self, directory: Directory, links: Links) -> None:
+    def __init__(self, directory: Directory, links: Links, look: Callable[[], Awaitable[None]]) -> None:
+        """`look` hears of what other servers have changed."""
         self._directory = directory
         self._links = links
+        self._look = look
 
     async def create_token(self, request: CreateTokenRequest, call: Context, /) -> CreateTokenResponse:
         issued = await self._directory.create_token(
@@ -48,6 +50,7 @@ class AdminService:
         if request.page_size < 0:
             raise InvalidField(field="page_size", takes="0 or more")
         size = min(request.page_size or _PAGE, _MAX_PAGE)
+        await self._look()
         tokens = self._directory.tokens(ended=request.ended, name=request.name)
         if request.page_token:
             # Also if the last token of the page before has ended since.
@@ -62,6 +65,7 @@ class AdminService:
         )
 
     async def revoke_token(self, request: RevokeTokenRequest, call: Context, /) -> RevokeTokenResponse:
+        await self._look()
         family, outcome = self._directory.family(request.id), "OK"
         try:
             credential = await self._directory.revoke(request.id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from conexiones.domain.access import Directory
 from conexiones.domain.ids import now
-from conexiones.errors import TokenNotFound, Unauthenticated
+from conexiones.errors import TokenNotFound, TokenUnknown, Unauthenticated
 from conexiones.principals import SCOPES, Principal
 
 
@@ -40,9 +40,11 @@ class Sessions:
         return Begun(issued.secret, seconds, told, made.id)
 
     def find(self, secret: str) -> Principal | None:
-        """Who has the session; None if it is not good, or not any more."""
+        """Who has the session; None if it is not good any more. Raises TokenUnknown if there is none."""
         try:
             return self._directory.session(secret)
+        except TokenUnknown:
+            raise
         except Unauthenticated:
             return None
 

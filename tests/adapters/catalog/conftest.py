@@ -1,6 +1,6 @@
 """The suites of catalogs run on both: SQLite and PostgreSQL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,20 +11,6 @@ from conexiones.adapters.catalog.sqlite.access import SqliteCredentials
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.ports.access import Credentials
 from tests.adapters.backends import CatalogBackend
-from tests.support.postgres import Engine, running
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Engine]:
-    """A PostgreSQL for all tests of this process that do not stop it."""
-    with running() as engine:
-        yield engine
-
-
-@pytest.fixture
-def database(postgres: Engine) -> str:
-    """The URL of an empty database for catalogs."""
-    return postgres.schema()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

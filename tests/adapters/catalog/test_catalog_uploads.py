@@ -4,12 +4,14 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from conexiones.errors import StorageUnavailable, TooManyUploads, UploadBytesExceeded
 from conexiones.ports.catalog import Catalog
-from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord, UploadState
+from conexiones.ports.records import Charge, ImageRecord, UploadQuota, UploadRecord, UploadState
+from conexiones.principals import Allowance
 from tests.adapters.backends import CatalogBackend
 
 Make = Callable[..., ImageRecord]
@@ -53,6 +55,22 @@ async def test_a_claim_fences_the_writer_before(catalog: Catalog, upload: Upload
     assert fenced == upload("a", writer_epoch=2, committed_size=10, update_time=5)
     assert await catalog.get_upload("a") == fenced
     assert (await catalog.advance_upload("a", epoch=2, size=20, now=6)).committed_size == 20
+
+
+@pytest.mark.parametrize("charge", [None, Charge(allowance=Allowance(stored_images=9))])
+async def test_a_fenced_writer_ends_nothing(
+    catalog: Catalog, image: Make, upload: Upload, charge: Charge | None
+) -> None:
+    await catalog.create_upload(upload("a", owner="ana"))
+    await catalog.claim_upload("a", now=3)
+    taken = await catalog.claim_upload("a", now=4)
+    ready: dict[str, Any] = {"image": image("i", owner="ana"), "failure": None, "now": 5, "charge": charge}
+    assert await catalog.end_upload("a", state="READY", epoch=1, **ready) == taken
+    assert await catalog.end_upload("a", state="FAILED", epoch=1, image=None, failure="x", now=5) == taken
+    assert await catalog.get_image("i") is None
+    assert (await catalog.usage("ana")).stored_images == 0
+    assert (await catalog.end_upload("a", state="READY", epoch=2, **ready)).state == "READY"
+    assert await catalog.get_image("i") is not None
 
 
 async def test_each_claim_has_an_epoch_of_its_own(catalog: Catalog, upload: Upload) -> None:

@@ -1,7 +1,7 @@
 """The credentials that the server has given out, and who they stand for.
 
 All of them are in memory, by the hash of their secret: a call with a token asks the catalog nothing. What
-changes is durable before it counts.
+changes is durable before it counts. What other servers change comes by `take` (elsewhere.py).
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import math
 import re
 import secrets as random
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from conexiones import errors
@@ -80,6 +80,23 @@ class Directory:
         """Reads all credentials. Raises StorageUnavailable."""
         for credential in await self._credentials.all():
             self._keep(credential)
+
+    def take(self, credentials: Iterable[Credential]) -> None:
+        """Takes over credentials that another server has made or changed. What has ended by that ends here,
+        too."""
+        ended: set[str] = set()
+        for one in credentials:
+            known = self._by_id.get(one.id)
+            if known is not None and known.revoke_time is not None and one.revoke_time is None:
+                one = replace(one, revoke_time=known.revoke_time)  # it is not durable yet
+            elif one.revoke_time is not None and (known is None or known.revoke_time is None):
+                # With those that another server was making meanwhile, and may not have revoked.
+                ended |= {one.id, *self._children.get(one.id, ())}
+            if one.use_time is not None and self._used.get(one.id, math.inf) <= one.use_time:
+                del self._used[one.id]
+            self._keep(one)
+        if ended:
+            self.on_end(ended)
 
     def with_defaults(self, principal: Principal) -> Principal:
         """A caller that no credential of the directory stands for, with the limits of those that say nothing

@@ -12,6 +12,7 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -57,6 +58,7 @@ class Links:
         self._directory = directory
         self._keys: list[LinkKey] = []  # oldest first; the last one signs
         self._rotating = asyncio.Lock()
+        self._oldest = 0  # the create_time of the first key whose links have not been ended
         self.on_end: Callable[[], None] = lambda: None
 
     async def open(self) -> None:
@@ -64,6 +66,18 @@ class Links:
         self._keys = await self._credentials.keys()
         if not self._keys:
             await self.rotate()
+
+    def take(self, keys: Sequence[LinkKey]) -> None:
+        """Takes over the keys that there are, of which another server may have made or forgotten some."""
+        keys = [key for key in keys if key.create_time >= self._oldest]
+        if not keys:
+            return
+        left = {key.id for key in keys}
+        before, self._keys = self._keys, list(keys)
+        for key, later in pairwise([*before, self._keys[-1]]):
+            if key.id not in left and later.create_time >= now() - MAX_SECONDS * 1_000_000:
+                self.on_end()  # some of its links would still work
+                return
 
     async def sign(
         self, maker: Principal, path: str, options: Sequence[tuple[str, str]], *, seconds: float
@@ -134,9 +148,9 @@ class Links:
             time = max([now(), *(key.create_time + 1 for key in self._keys)])
             key = LinkKey(id=secrets.token_hex(4), secret=secrets.token_bytes(_KEY_BYTES), create_time=time)
             await self._credentials.add_key(key)
-            self._keys.append(key)
+            self._keys = [*(one for one in self._keys if one.id != key.id), key]
             if end_links:
-                self._keys = [key]
+                self._keys, self._oldest = [key], key.create_time
                 self.on_end()
                 await self._credentials.forget_keys(created_before=key.create_time)
             return key.id

@@ -4,9 +4,10 @@ An upload is OPEN until it is finished, is cancelled or expires. Its outcome the
 asked for again for a day. Bytes are committed (made durable, then counted in the row of the catalog) before
 they are acknowledged. What was not committed when a writer or the server went away is cut off.
 
-This assumes that one process has the data: uploads are locked, and writers are fenced, in the memory of this
-process. The epoch in the row of the catalog can fence writers of other processes, but their bytes are
-appended to files that only one process may have open.
+The row of the catalog decides who writes. Within this process uploads are locked, and writers are fenced, in
+memory; a writer of another server is fenced by the epoch in the row, without which nothing is committed and
+no upload is finished. What this process holds of an upload counts only as long as the row shows that nobody
+else has written.
 """
 
 import asyncio
@@ -198,7 +199,7 @@ class Uploads:
                     self._measures.fenced.value += 1
                     raise errors.WriterFenced(epoch=upload.writer_epoch)
                 held.epoch = epoch
-                await self._open(held, upload)
+                await self._open(held, upload, epoch=epoch)
             held.users += 1  # the lock is held for one step at a time, the writer lives for many
         try:
             yield UploadWriter(held, upload, room)
@@ -243,6 +244,8 @@ class Uploads:
                     self._images.count(image, "upload", room)
                     await staged.settle()
                 await held.release()
+        if upload.state == "OPEN":
+            raise errors.WriterFenced(epoch=upload.writer_epoch)  # another server has taken it meanwhile
         if upload.state != "READY":
             raise errors.UploadEnded(state=upload.state)  # meanwhile
         return upload
@@ -255,6 +258,7 @@ class Uploads:
     async def sweep(self) -> None:
         """Ends the uploads that have expired and forgets those that ended long ago. Call it at intervals."""
         await self._clear(await self._places.expire())
+        await self._let_go()
         ended_before = now() - KEEP_SECONDS * 1_000_000
         # There may be one for every small image of a day ago. All other writes wait while some are removed.
         while await self._catalog.forget_uploads(ended_before=ended_before, limit=_FORGOTTEN) == _FORGOTTEN:
@@ -290,7 +294,13 @@ class Uploads:
                 name=upload.name,
             )
             ended = await self._catalog.end_upload(
-                upload.id, state="READY", image=image, failure=None, now=now(), charge=room.charge
+                upload.id,
+                state="READY",
+                image=image,
+                failure=None,
+                now=now(),
+                charge=room.charge,
+                epoch=upload.writer_epoch,
             )
             return image, known(ended)
 
@@ -340,6 +350,14 @@ class Uploads:
         self._clearing.add(task)
         task.add_done_callback(self._clearing.discard)
 
+    async def _let_go(self) -> None:
+        """Closes staged bytes that are of no use any more: another server has written to their upload, or has
+        ended it."""
+        for held in [held for held in self._held.values() if not held.users]:
+            async with self._locked(held.id) as held:
+                if held.users == 1 and not held.is_current(await self._catalog.get_upload(held.id)):
+                    await held.release()
+
     async def _clear(self, expired: list[str]) -> None:
         """Removes the bytes of uploads that have expired. What cannot be removed is left to the next
         start."""
@@ -375,17 +393,17 @@ class Uploads:
         """Takes the upload from the writer that has it. Called with the lock held."""
         upload = still_open(await self._catalog.claim_upload(held.id, now=now()))
         held.take(upload.writer_epoch)
-        staged = await self._open(held, upload)
+        staged = await self._open(held, upload, epoch=upload.writer_epoch - 1)
         if staged.size != upload.committed_size:
             # The writer before had written more than was committed, and its bytes are as good as any.
             upload = await held.commit(upload.writer_epoch)
         return upload, staged
 
-    async def _open(self, held: HeldUpload, upload: UploadRecord) -> ResumableStaged:
-        """The staged bytes of an upload. Called with the lock held. Raises BlobCorrupt."""
+    async def _open(self, held: HeldUpload, upload: UploadRecord, *, epoch: int) -> ResumableStaged:
+        """The staged bytes of an upload, as in HeldUpload. Called with the lock held. Raises BlobCorrupt."""
         if not held.is_open:
             await self._make_room()
-        return await held.open(upload)
+        return await held.open(upload, epoch=epoch)
 
     async def _make_room(self) -> None:
         """Closes staged bytes that nobody writes, if too many are open: of the client that has most of them,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from conexiones import errors
 from conexiones.domain.ids import now
@@ -22,8 +23,11 @@ class HeldUpload:
     """An upload that somebody writes, or wrote a moment ago. Methods are called with the lock held.
 
     `users` is a reference count of the tasks that work with it or wait to. `fenced` is set when the writer of
-    `epoch` loses the upload. Both assume that every writer of an upload is in this process, as do the lock
-    and the open file. `client` is who has created the upload, once its bytes were opened.
+    `epoch` loses the upload to another one of this process; one that loses it to another server hears of it
+    at its next commit. `client` is who has created the upload, once its bytes were opened.
+
+    The staged bytes are good only as long as nobody else writes: with the epoch and the committed size that
+    the row of the upload had when this process last saw to it. Otherwise they are let go, and opened anew.
     """
 
     def __init__(
@@ -49,11 +53,18 @@ class HeldUpload:
         self._measures = measures
         self._ended: UploadState | None = None
         self._staged: ResumableStaged | None = None
+        self._seen = (0, 0)  # the epoch and the committed size to which the staged bytes belong
 
     @property
     def is_open(self) -> bool:
         """Whether the staged bytes are held open."""
         return self._staged is not None
+
+    def is_current(self, upload: UploadRecord | None) -> bool:
+        """Whether the staged bytes go on where the row of the upload does."""
+        if upload is None or upload.state != "OPEN":
+            return False
+        return self._seen == (upload.writer_epoch, upload.committed_size)
 
     @property
     def staged(self) -> ResumableStaged:
@@ -80,18 +91,27 @@ class HeldUpload:
         if self._ended is not None:
             raise errors.UploadEnded(state=self._ended)
 
-    async def open(self, upload: UploadRecord) -> ResumableStaged:
-        """The staged bytes, which are opened if they are not.
+    async def open(self, upload: UploadRecord, *, epoch: int) -> ResumableStaged:
+        """The staged bytes, which are opened if they are not, or if another server has written meanwhile:
+        `epoch` is the one that the row had, if nobody but this process took the upload.
 
         Raises BlobCorrupt; then the upload has FAILED.
         """
         self.client = upload.client
+        if self._seen != (epoch, upload.committed_size):
+            await self.release()
+        self._seen = upload.writer_epoch, upload.committed_size
         if self._staged is None:
             try:
                 self._staged = await self._staging.resume(upload.id, upload.committed_size)
             except errors.BlobCorrupt as error:
                 await self._catalog.end_upload(
-                    upload.id, state="FAILED", image=None, failure=as_json(error), now=now()
+                    upload.id,
+                    state="FAILED",
+                    image=None,
+                    failure=as_json(error),
+                    now=now(),
+                    epoch=upload.writer_epoch,
                 )
                 self._measures.ended("FAILED")
                 raise
@@ -105,28 +125,45 @@ class HeldUpload:
         """
         async with self.release_on_error():
             with span("commit"):
-                size = await self.staged.commit()
-                upload = still_open(await self._places.advance(self.id, epoch=epoch, size=size))
+                advance = partial(self._advance, epoch)
+                try:
+                    upload = still_open(await self.staged.commit(advance))
+                except errors.WriterFenced:
+                    # What was committed is gone, too, if another server has ended the upload.
+                    still_open(await self._catalog.get_upload(self.id))
+                    raise
         if upload.writer_epoch != epoch:
+            await self.release()
             raise errors.WriterFenced(epoch=upload.writer_epoch)
+        self._seen = epoch, upload.committed_size
         return upload
 
+    async def _advance(self, epoch: int, size: int) -> UploadRecord | None:
+        return await self._places.advance(self.id, epoch=epoch, size=size)
+
     async def reject(self, error: errors.ConexionesError) -> UploadRecord:
-        """Ends an upload whose bytes cannot be an image."""
+        """Ends an upload whose bytes cannot be an image. Raises WriterFenced if it has another writer by now,
+        who may have sent other bytes."""
         return await self._end("REJECTED", error)
 
     async def fail(self, error: errors.BlobCorrupt) -> UploadRecord:
-        """Ends an upload whose bytes were damaged after they were committed."""
+        """Ends an upload whose bytes were damaged after they were committed. Raises WriterFenced."""
         return await self._end("FAILED", error)
 
     async def _end(self, state: UploadState, error: errors.ConexionesError) -> UploadRecord:
-        upload = await self._catalog.end_upload(
-            self.id, state=state, image=None, failure=as_json(error), now=now()
+        epoch = self.epoch
+        upload = known(
+            await self._catalog.end_upload(
+                self.id, state=state, image=None, failure=as_json(error), now=now(), epoch=epoch
+            )
         )
-        if upload is not None and upload.state == state:
+        if upload.state == "OPEN":
+            await self.release()
+            raise errors.WriterFenced(epoch=upload.writer_epoch)
+        if upload.state == state:
             self._measures.ended(state)
         await self.discard()
-        return known(upload)
+        return upload
 
     @asynccontextmanager
     async def release_on_error(self) -> AsyncIterator[None]:

@@ -1,6 +1,6 @@
 """Who calls, and whether they may."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from conexiones.errors import LinkInvalid, NoCredentials, ScopeMissing, TokenMistyped, TokenUnknown
@@ -24,40 +24,69 @@ class Access:
     """A step of the chain: finds out who calls, and refuses those who lack what the route needs.
 
     The first source that a call shows something of decides; what is not good is never made up for by
-    another one. Whoever shows nothing is `nobody`.
+    another one. Whoever shows nothing is `nobody`. What is not known may have been given out by another
+    server a moment ago: `look` hears of that.
     """
 
-    def __init__(self, sources: Sequence[Source], *, nobody: Principal) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        nobody: Principal,
+        look: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._sources = sources
         self._nobody = nobody
+        self._look = look
         self._guesses = Guesses()
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
-        """Raises an error of the branches Unauthenticated and PermissionDenied."""
+        """Raises an error of the branches Unauthenticated and PermissionDenied, and StorageUnavailable if it
+        cannot be found out whether a credential is good."""
         route = call.route
         if route.needs != "none":
-            principal = self._principal(call)
+            principal = await self._principal(call)
             call.comes_from(principal)
             _check(principal, route.needs, ticketed=route.ticketed)
         await rest(call)
 
-    def _principal(self, call: Call) -> Principal:
-        """Raises an error of the branch Unauthenticated, and RateExceeded."""
+    async def _principal(self, call: Call) -> Principal:
+        """Raises an error of the branch Unauthenticated, RateExceeded and StorageUnavailable."""
+        try:
+            try:
+                found = self._shown(call, sessions=self._look is None)
+            except (TokenUnknown, LinkInvalid):
+                if self._look is None:
+                    raise
+                self._guesses.check(call.caller.client)  # whoever guesses has nobody look
+                await self._look()
+                found = self._shown(call, sessions=True)
+        except (TokenMistyped, TokenUnknown, LinkInvalid):
+            self._guesses.wrong(call.caller.client)
+            raise
+        if found is None:
+            return self._nobody
+        if not self._guesses.knows(found):
+            self._guesses.right(call.caller.client, found)
+        return found
+
+    def _shown(self, call: Call, *, sessions: bool) -> Principal | None:
+        """Who calls; None if the call shows nothing. With `sessions` all sessions are known, and another one
+        counts as nothing. Raises an error of the branch Unauthenticated."""
         for source in self._sources:
             call.shown = source.kind
             try:
                 found = source(call)
-            except (TokenMistyped, TokenUnknown, LinkInvalid):
-                self._guesses.wrong(call.caller.client)
+            except TokenUnknown:
+                if source.kind == "session" and sessions:
+                    continue
                 raise
             if found is not None:
-                if not self._guesses.knows(found):
-                    self._guesses.right(call.caller.client, found)
                 if source.kind == "token":
                     call.shown = _kind(found)
                 return found
         call.shown = "none"
-        return self._nobody
+        return None
 
 
 def _kind(principal: Principal) -> str:

@@ -34,7 +34,7 @@ class Guesses:
 
     def wrong(self, client: str) -> None:
         """A wrong credential came. Raises RateExceeded if it was one too many."""
-        self._check(client)
+        self.check(client)
         now = self._clock()
         self._times[client] = max(now, self._times.get(client, 0.0)) + SECONDS / WRONG
         self._times.move_to_end(client)
@@ -49,12 +49,13 @@ class Guesses:
         """A credential came that is right. Raises RateExceeded if it may have been guessed."""
         key = principal.credential or principal.subject
         if key not in self._known:
-            self._check(client)
+            self.check(client)
             if len(self._known) >= _KNOWN:
                 del self._known[next(iter(self._known))]
             self._known[key] = None
 
-    def _check(self, client: str) -> None:
+    def check(self, client: str) -> None:
+        """Raises RateExceeded if too many wrong ones came from there of late."""
         over = self._times.get(client, 0.0) - self._clock() - SECONDS + SECONDS / WRONG
         if over > 0:
             error = RateExceeded(unit="credentials", limit=WRONG, seconds=round(SECONDS))

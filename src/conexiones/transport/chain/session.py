@@ -26,7 +26,8 @@ Origin = Literal["ours", "absent", "other"]
 
 class SessionSource:
     """A Source of callers: `find` gives who has a session, or None if it is not good any more, which counts
-    as nothing shown. `is_own` says whether an Origin, a Host and a scheme are of one page."""
+    as nothing shown; it raises TokenUnknown if there is no such session. `is_own` says whether an Origin, a
+    Host and a scheme are of one page."""
 
     kind = "session"
 
@@ -42,7 +43,8 @@ class SessionSource:
         self._names = (SECURE_NAME,) if secure else (SECURE_NAME, NAME)
 
     def __call__(self, call: Call) -> Principal | None:
-        """Raises UnknownOrigin if a page of another origin would change something with the session."""
+        """Raises UnknownOrigin if a page of another origin would change something with the session, and
+        TokenUnknown."""
         secret = self._cookie(call)
         found = self._find(secret) if secret else None
         if found is None:

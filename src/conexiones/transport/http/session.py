@@ -5,8 +5,10 @@ for calls of the page itself (chain/session.py).
 """
 
 import json
+from contextlib import suppress
 
-from conexiones.errors import MalformedRequest, UnknownOrigin, UnknownProtocol
+from conexiones.errors import MalformedRequest, TokenUnknown, UnknownOrigin, UnknownProtocol
+from conexiones.principals import Principal
 from conexiones.services.sessions import Sessions
 from conexiones.transport.chain.call import Call, Headers, Route
 from conexiones.transport.chain.session import NAME, SECURE_NAME, SessionSource
@@ -39,7 +41,7 @@ class SessionsOverHttp:
             call.http_status = 415
             raise UnknownProtocol
         await _drop_body(call)
-        before = self._source(call) if origin == "ours" else None
+        before = self._found(call) if origin == "ours" else None
         begun = await self._sessions.begin(call.principal)
         if before is not None:
             await self._sessions.end(before)
@@ -49,12 +51,18 @@ class SessionsOverHttp:
         await _answer(call, 200, headers, json.dumps(begun.told).encode())
 
     async def _end(self, call: Call) -> None:
-        found = self._source(call)
+        found = self._found(call)
         if found is not None:
             await self._sessions.end(found)
             call.changed("session.ended", found.credential)
         # The images that the browser keeps were for whoever has signed out.
         await _answer(call, 204, [(b"clear-site-data", b'"cache"'), self._cookie(call, "", 0)], b"")
+
+    def _found(self, call: Call) -> Principal | None:
+        """Who has the session that the call shows, if it shows one that there is. Raises UnknownOrigin."""
+        with suppress(TokenUnknown):
+            return self._source(call)
+        return None
 
     def _cookie(self, call: Call, value: str, seconds: int) -> tuple[bytes, bytes]:
         # Behind a proxy that ends TLS, the browser says that it used it.

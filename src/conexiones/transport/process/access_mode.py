@@ -81,6 +81,6 @@ def says(settings: Settings) -> str:
         found.append(f"JWTs of {settings.jwt_issuer} are taken")
     if settings.anonymous_scopes:
         found.append(f"without one they may {', '.join(settings.anonymous_scopes)}")
-    if (settings.data_dir / ADMIN_TOKEN).exists():
+    if not settings.database and (settings.data_dir / ADMIN_TOKEN).exists():
         found.append(f"the administrator's token is in {settings.data_dir / ADMIN_TOKEN}")
     return "; ".join(found)

@@ -16,14 +16,15 @@ _LOCK = "lock"
 
 
 @contextmanager
-def private_folder() -> Iterator[Path]:
-    """A new folder (0700) among the temporary ones, which is removed at the end.
+def private_folder(place: Path | None = None) -> Iterator[Path]:
+    """A new folder (0700) in `place`, or among the temporary ones, which is removed at the end.
 
     If the server is killed, the next server of the same user removes its folder, whatever data folder that
     one has: it removes all private folders whose lock nobody holds.
     """
-    _sweep(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+    place = place or Path(tempfile.gettempdir())
+    _sweep(place)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=place) as folder:
         held = _lock(Path(folder))
         try:
             yield Path(folder)

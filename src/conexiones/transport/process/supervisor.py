@@ -1,11 +1,11 @@
 """The process that users start: it checks settings, and starts and ends Envoy with the application inside.
 
-It holds the lock on the data folder and hands it on to Envoy, so that the folder stays taken until both
-processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain: new calls
-are refused, and those in flight have `grace_seconds`; a second signal ends the server at once. SIGHUP reads
-certificates, their rules and the keys of JWTs again, and opens the audit log and the access log again; a
-server that has none of these drains, as most programs end with their terminal, unless a service manager has
-started it.
+It holds the lock on the data folder, if it has one, and hands it on to Envoy, so that the folder stays taken
+until both processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain:
+new calls are refused, and those in flight have `grace_seconds`; a second signal ends the server at once.
+SIGHUP reads certificates, their rules and the keys of JWTs again, and opens the audit log and the access log
+again; a server that has none of these drains, as most programs end with their terminal, unless a service
+manager has started it.
 """
 
 import asyncio
@@ -27,7 +27,6 @@ from conexiones.settings import Settings
 from conexiones.transport.process import admin, admin_listener, control, logs
 from conexiones.transport.process.access_mode import check_access, with_auth
 from conexiones.transport.process.address import Address
-from conexiones.transport.process.data_lock import DataLock
 from conexiones.transport.process.descriptors import fitted
 from conexiones.transport.process.envoy import configuration, environment, http3
 from conexiones.transport.process.jwt_keys import JwtKeys
@@ -36,6 +35,7 @@ from conexiones.transport.process.private_folder import private_folder
 from conexiones.transport.process.routes import Routes
 from conexiones.transport.process.service_manager import VARIABLES, ServiceManager
 from conexiones.transport.process.start_error import StartError, why
+from conexiones.transport.process.storage import check_storage, taken
 from conexiones.transport.process.tls import Secrets
 from conexiones.watched_files import WatchedFiles
 
@@ -73,13 +73,11 @@ class Supervisor:
     async def run(self, on_ready: Callable[[Address], None]) -> int:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
         self._idle, self._answered = asyncio.Event(), asyncio.Event()
-        settings = self.settings
-        with private_folder() as folder, DataLock(settings.data_dir) as lock:
-            lock.sweep(folder)
-            async with admin_listener.opened(settings, folder) as self.admin:
-                return await self._serve(lock, folder, on_ready)
+        with private_folder() as folder, taken(self.settings, folder) as (self.settings, kept):
+            async with admin_listener.opened(self.settings, folder) as self.admin:
+                return await self._serve(kept, folder, on_ready)
 
-    async def _serve(self, lock: DataLock, folder: Path, on_ready: Callable[[Address], None]) -> int:
+    async def _serve(self, kept: Sequence[int], folder: Path, on_ready: Callable[[Address], None]) -> int:
         settings = self.settings
         with ExitStack() as note:
             ours, theirs = socket.socketpair()
@@ -88,13 +86,13 @@ class Supervisor:
             pressure = Pressure(folder, settings.max_connections, on_resets=routes.alarm)
             pressure.write(0.0)
             watched = await _files(settings, folder)
-            process = await self._start(lock, theirs, folder)
+            process = await self._start(kept, theirs, folder)
             theirs.close()
             line = await control.Control.open(ours)
             background: list[asyncio.Task[None]] = []
             try:
                 address = await self._ready(process, line, folder)
-                if settings.auth == "required":
+                if settings.auth == "required" and not settings.database:
                     note.enter_context(noted(str(address), data_dir=settings.data_dir, private=folder))
                 stop = asyncio.Event()
                 loop = asyncio.get_running_loop()
@@ -136,7 +134,9 @@ class Supervisor:
             "-",
         )
 
-    async def _start(self, lock: DataLock, theirs: socket.socket, folder: Path) -> asyncio.subprocess.Process:
+    async def _start(
+        self, kept: Sequence[int], theirs: socket.socket, folder: Path
+    ) -> asyncio.subprocess.Process:
         try:
             variables = environment(self.settings)
         except RuntimeError as error:
@@ -168,7 +168,7 @@ class Supervisor:
             "--drain-strategy",
             "immediate",
             env=variables,
-            pass_fds=(lock.number, theirs.fileno()),
+            pass_fds=(*kept, theirs.fileno()),
             start_new_session=True,  # Ctrl-C is for the supervisor alone
             preexec_fn=_die_with(os.getpid()),
         )
@@ -271,6 +271,7 @@ def _checked(settings: Settings) -> Address:
         if path and not os.access(path, os.R_OK):
             raise StartError(f"Cannot read {path}.")
     check_access(settings, address)
+    check_storage(settings)
     place = admin_listener.checked(settings)
     if place and place.address == address and address.port:
         raise StartError(f"--admin-address and --address are both {address}: give two.")

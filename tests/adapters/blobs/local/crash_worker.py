@@ -30,7 +30,7 @@ from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.writer import process as writer_process
 from conexiones.ports.records import ImageRecord, UploadRecord
-from tests.adapters.blobs.contents import tell_nobody
+from tests.adapters.blobs.contents import counted, tell_nobody
 from tests.adapters.blobs.local.dying import die_before_change
 
 SOURCES = Path(__file__).parents[4]
@@ -171,7 +171,7 @@ async def go_on(uploads: Uploads, name: str, rng: random.Random) -> None:
         while staged.size < len(data):
             for _ in range(rng.randint(1, 3)):
                 await staged.write(data[staged.size : staged.size + rng.choice([3_000, 100_000, 1_200_000])])
-            size = await staged.commit()
+            size = await staged.commit(counted)
             await catalog.advance_upload(name, epoch=upload.writer_epoch, size=size, now=1)
             say(f"+ {name} {size}")
             if rng.random() < 0.1:
@@ -234,7 +234,7 @@ async def resumed(root: Path) -> None:
             await staged.release()
             staged = await uploads.store.staging.resume("resumed", staged.size)
         await staged.write(RESUMED[staged.size : size])
-        await staged.commit()
+        await staged.commit(counted)
         await catalog.advance_upload("resumed", epoch=0, size=size, now=1)
         say(f"+ resumed {size}")
     digest = await staged.publish(tell_nobody)

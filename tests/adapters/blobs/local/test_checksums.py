@@ -15,7 +15,7 @@ from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import UploadRecord
-from tests.adapters.blobs.contents import MIB, content, everything, fill, sha, tell_nobody, whole
+from tests.adapters.blobs.contents import MIB, content, counted, everything, fill, sha, tell_nobody, whole
 from tests.adapters.blobs.local.disk import open_files, tree_with_checksums
 from tests.adapters.stored import checksums_of
 
@@ -41,7 +41,7 @@ async def test_committed_bytes_that_change_are_never_published(
     store: LocalStore, tmp_path: Path, caplog: pytest.LogCaptureFixture, offset: int, resumed: bool
 ) -> None:
     staged = await fill(await store.staging.resume("a", 0), DATA)
-    await staged.commit()
+    await staged.commit(counted)
     if resumed:
         await staged.release()
     flip(tmp_path / "files" / "uploads" / "a", offset)
@@ -60,7 +60,7 @@ async def test_damage_of_a_small_upload_is_noticed_too(tmp_path: Path, catalog: 
     store = LocalStore(tmp_path / "files", catalog)
     await store.open()
     staged = await fill(await store.staging.resume("a", 0), b"small")
-    await staged.commit()
+    await staged.commit(counted)
     flip(tmp_path / "files" / "uploads" / "a", 2)
     with pytest.raises(BlobCorrupt):
         await staged.publish(tell_nobody)
@@ -70,12 +70,12 @@ async def test_damage_of_a_small_upload_is_noticed_too(tmp_path: Path, catalog: 
 
 async def test_damage_between_two_writers_is_noticed_at_the_end(store: LocalStore, tmp_path: Path) -> None:
     staged = await fill(await store.staging.resume("a", 0), DATA)
-    await staged.commit()
+    await staged.commit(counted)
     await staged.release()
     flip(tmp_path / "files" / "uploads" / "a", SIZE - 1)  # in a block that goes on
     staged = await store.staging.resume("a", SIZE)
     await staged.write(b"more")
-    await staged.commit()
+    await staged.commit(counted)
     with pytest.raises(BlobCorrupt):
         await staged.publish(tell_nobody)
     await staged.discard()
@@ -86,7 +86,7 @@ async def test_without_their_checksums_committed_bytes_are_not_trusted(
     store: LocalStore, tmp_path: Path, left: int
 ) -> None:
     staged = await fill(await store.staging.resume("a", 0), DATA)
-    await staged.commit()
+    await staged.commit(counted)
     await staged.release()
     log = tmp_path / "files" / "uploads" / "a.crc32c"
     log.write_bytes(log.read_bytes()[:left])
@@ -104,7 +104,7 @@ async def test_what_an_earlier_version_began_goes_on(
         size = path.stat().st_size
         staged = await store.staging.resume("a", size)
         await staged.write(more)
-        await staged.commit()
+        await staged.commit(counted)
         await staged.release()
     data = DATA + b"moreand more"
     flip(path, SIZE + 1)

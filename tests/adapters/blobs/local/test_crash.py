@@ -16,7 +16,7 @@ import pytest
 
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from tests.adapters.blobs.contents import everything, tell_nobody
+from tests.adapters.blobs.contents import counted, everything, tell_nobody
 from tests.adapters.blobs.local.crash_worker import RESUMED, bytes_of
 from tests.adapters.stored import stored_blobs
 from tests.support.lengths import EVERY_STEP, examples, stride
@@ -228,7 +228,7 @@ async def go_on_after_kill(root: Path, said: list[str]) -> None:
         if size:
             assert await staged.inspect(everything) == RESUMED[:size]
         await staged.write(RESUMED[size:])
-        assert await staged.commit() == len(RESUMED)
+        assert await staged.commit(counted) == len(RESUMED)
         assert await staged.publish(tell_nobody) == hashlib.sha256(RESUMED).digest()
         await staged.release()
     elif upload:

@@ -15,7 +15,7 @@ from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord, UploadRecord
-from tests.adapters.blobs.contents import MIB, everything, tell_nobody, whole
+from tests.adapters.blobs.contents import MIB, counted, everything, tell_nobody, whole
 from tests.adapters.blobs.local.disk import open_files, tree, tree_with_checksums
 
 Make = Callable[..., ImageRecord]
@@ -70,8 +70,8 @@ async def test_a_commit_syncs_the_name_and_the_bytes(tmp_path: Path, catalog: Ca
         for _ in range(2):
             calls.clear()
             await staged.write(b"1")
-            await staged.commit()
-            await staged.commit()
+            await staged.commit(counted)
+            await staged.commit(counted)
             assert calls == ["pwritev", "pwritev", "fdatasync"]  # bytes, checksums (at once durable), bytes
         twin = store.staging.stage()  # keeps the blob, so that the file has two names
         await twin.write(b"11")
@@ -101,7 +101,7 @@ async def test_after_a_sync_or_a_write_that_failed_nothing_is_acknowledged(
 ) -> None:
     staged = await store.staging.resume("a", 0)
     await staged.write(b"123")
-    assert await staged.commit() == 3
+    assert await staged.commit(counted) == 3
 
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "injected")
@@ -110,16 +110,16 @@ async def test_after_a_sync_or_a_write_that_failed_nothing_is_acknowledged(
         patch.setattr(os, failing, fail)
         await staged.write(b"456")
         with pytest.raises(StorageUnavailable):
-            await staged.commit()
+            await staged.commit(counted)
     for _ in range(2):
         with pytest.raises(StorageUnavailable):
-            await staged.commit()
+            await staged.commit(counted)
     with pytest.raises(StorageUnavailable):
         await staged.publish(tell_nobody)
     await staged.release()
     staged = await store.staging.resume("a", 3)
     await staged.write(b"456")
-    assert await staged.commit() == 6
+    assert await staged.commit(counted) == 6
     assert await staged.inspect(everything) == b"123456"
     await staged.discard()
 
@@ -129,7 +129,7 @@ async def test_a_copy_that_fails_leaves_the_upload_as_it_was(
 ) -> None:
     staged = await store.staging.resume("a", 0)
     await staged.write(b"123")
-    await staged.commit()
+    await staged.commit(counted)
     twin = store.staging.stage()
     await twin.write(b"123")
     digest = await twin.publish(tell_nobody)
@@ -160,17 +160,17 @@ async def test_a_full_disk_keeps_what_a_resumable_upload_has_committed(
     data = random.Random(0).randbytes(3 * MIB)
     staged = await store.staging.resume("a", 0)
     await staged.write(data[:MIB])
-    assert await staged.commit() == MIB
+    assert await staged.commit(counted) == MIB
     fill_disk(small_disk / "filler")
     await staged.write(data[MIB : 2 * MIB - 1])  # less than a batch: it fails in commit
     for error in (StorageFull, (StorageFull, StorageUnavailable)):
         with pytest.raises(error):
-            await staged.commit()
+            await staged.commit(counted)
     await staged.release()
     (small_disk / "filler").unlink()
     staged = await store.staging.resume("a", MIB)
     await staged.write(data[MIB:])
-    assert await staged.commit() == 3 * MIB
+    assert await staged.commit(counted) == 3 * MIB
     assert await staged.publish(tell_nobody) == hashlib.sha256(data).digest()
     await staged.settle()
     await store.close()
@@ -180,7 +180,7 @@ async def test_memory_stays_bounded_when_a_big_upload_is_finished(store: LocalSt
     staged = await store.staging.resume("a", 0)
     for _ in range(100):
         await staged.write(bytes(MIB))
-    await staged.commit()
+    await staged.commit(counted)
     await staged.release()
     staged = await store.staging.resume("a", 100 * MIB)
     tracemalloc.start()

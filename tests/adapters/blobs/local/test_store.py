@@ -21,7 +21,7 @@ from conexiones.errors import BlobCorrupt, ImageNotFound, StorageFull, StorageUn
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.staging import Staged
-from tests.adapters.blobs.contents import MIB, everything, tell_nobody, whole
+from tests.adapters.blobs.contents import MIB, content, everything, fill, gone, tell_nobody, whole
 from tests.adapters.blobs.local.disk import open_files, tree, tree_with_checksums
 from tests.adapters.stored import stored_blobs
 from tests.support.lengths import examples
@@ -342,3 +342,16 @@ async def test_a_folder_that_is_gone_is_unavailable(store: LocalStore, tmp_path:
             await write(staged, size)
         assert isinstance(error.value.__cause__, OSError)
         await staged.discard()
+
+
+async def test_a_blob_stays_until_those_are_settled_who_published_it(
+    store: LocalStore, catalog: Catalog, image: Make
+) -> None:
+    staged = await fill(store.staging.stage(), content(70_000))
+    digest = await staged.publish(tell_nobody)
+    await catalog.add_image(image("1", digest=digest))
+    await catalog.delete_image("1", now=1)
+    await store.blobs.delete(digest)
+    assert await whole(store, digest) == content(70_000)
+    await staged.settle()
+    assert await gone(store, digest)

@@ -21,11 +21,12 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from mmap import mmap
 from pathlib import Path
+from typing import TypeVar
 
 from conexiones.adapters.blobs.local.buffers import Buffers
 from conexiones.adapters.blobs.local.checksum_log import ChecksumLog
@@ -41,6 +42,7 @@ from conexiones.whole import to_end
 PART = 64 << 20
 """Bytes of a file that are copied at a time."""
 
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,11 @@ class LocalResumableStaged(LocalStaged):
         self._check_open()
         await super().write(data)
 
-    async def commit(self) -> int:
+    async def commit(self, advance: Callable[[int], Awaitable[T]]) -> T:
+        await self._sync()
+        return await advance(self._committed)
+
+    async def _sync(self) -> None:
         self._check_open()
         if self._has_gap():
             raise StorageUnavailable
@@ -84,7 +90,6 @@ class LocalResumableStaged(LocalStaged):
                 await finish(self._jobs.popleft())
             self._committed = self._size
             self._folder.fsyncs.of("upload").record(self._synced)
-        return self._committed
 
     async def _begin_to_publish(self) -> bytes | None:
         self._check_held()

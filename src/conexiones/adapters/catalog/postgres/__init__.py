@@ -7,6 +7,7 @@
     reading.py           the connections that read, and turns at them
     group_commit.py      one transaction for whatever waits, and what became of it if the connection was lost
     transaction.py       one such transaction: its locks, its events, its end
+    joining.py           what somebody else has in one transaction with a write
     news.py              hears of the events that other servers commit
     failures.py          what the driver raises, as the errors of the house
     checks.py            what has to be true of a database before anything is stored in it

@@ -2,7 +2,7 @@
 
 from conexiones.adapters.catalog.postgres import credentials
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
-from conexiones.ports.access import Credential, LinkKey
+from conexiones.ports.access import Changes, Credential, LinkKey
 
 
 class PostgresCredentials:
@@ -34,3 +34,12 @@ class PostgresCredentials:
 
     async def forget_keys(self, *, created_before: int) -> None:
         await self._catalog.write(credentials.LOCKS, credentials.forget_link_keys, created_before)
+
+    async def newest_change(self) -> int:
+        return await self._catalog.read(credentials.newest_change)
+
+    async def changes(self, *, after: int) -> Changes | None:
+        return await self._catalog.read(credentials.changes, after)
+
+    async def changed(self, after: int) -> None:
+        await self._catalog.access_changed(after)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -12,6 +12,7 @@ from conexiones.adapters.catalog.postgres.address import NOT_UNDERSTOOD, Address
 from conexiones.adapters.catalog.postgres.checks import check_server
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.group_commit import GroupCommit, Locks
+from conexiones.adapters.catalog.postgres.joining import Join, joined
 from conexiones.adapters.catalog.postgres.migrating import bring_up
 from conexiones.adapters.catalog.postgres.news import follow
 from conexiones.adapters.catalog.postgres.reading import Readers
@@ -60,6 +61,7 @@ class PostgresCatalog:
         self._readers = Readers(self._address, self._patience)
         self._open = False
         self._newest = 0  # the sequence of the newest event that is known to be committed
+        self._change = 0  # the number of the newest change of credentials that is known to be committed
         self._news = asyncio.Event()  # set when there is a newer one; then a fresh one takes its place
 
     async def open(self) -> None:
@@ -238,15 +240,16 @@ class PostgresCatalog:
         failure: str | None,
         now: int,
         charge: Charge | None = None,
+        epoch: int | None = None,
     ) -> UploadRecord | None:
         locks = [uploads.lock_of(upload_id)]
         if image is not None:
             locks += charges.locks_of_charged(image, charge)
         if image is not None and charge is not None:
             return await self.write(
-                locks, charges.end_upload_charged, upload_id, state, image, failure, now, charge
+                locks, charges.end_upload_charged, upload_id, state, image, failure, now, charge, epoch
             )
-        return await self.write(locks, uploads.end_upload, upload_id, state, image, failure, now)
+        return await self.write(locks, uploads.end_upload, upload_id, state, image, failure, now, epoch)
 
     async def expire_uploads(self, terms: UploadTerms, *, now: int) -> list[str]:
         return await self.write((), room.expire, terms, now)
@@ -279,6 +282,14 @@ class PostgresCatalog:
             await self._news.wait()
         raise StorageUnavailable
 
+    async def access_changed(self, after: int) -> None:
+        """Returns when there is a change of credentials of a greater number, as `changed`."""
+        while self._open:
+            if self._change > after:
+                return
+            await self._news.wait()
+        raise StorageUnavailable
+
     async def read(
         self, work: Callable[Concatenate[Connection, P], Awaitable[T]], *given: P.args, **named: P.kwargs
     ) -> T:
@@ -296,6 +307,10 @@ class PostgresCatalog:
         names of what it has to itself, or a function that reads them."""
         return self._commits.submit(locks, work, *given, **named)
 
+    def joined(self, begin: Join, *, locks: Collection[str] = ()) -> AbstractContextManager[None]:
+        """The context of a write with which something else is one step (joining.py)."""
+        return joined(begin, locks)
+
     async def _ask(
         self, work: Callable[Concatenate[Connection, P], Awaitable[T]], *given: P.args, **named: P.kwargs
     ) -> T:
@@ -308,10 +323,11 @@ class PostgresCatalog:
                 raise StorageUnavailable from error
         return await self._readers.read(work, *given, **named)
 
-    def _told(self, newest: int) -> None:
-        """Wakes those who wait for an event, if there is a newer one."""
-        if newest > self._newest:
-            self._newest = newest
+    def _told(self, newest: int, change: int = 0) -> None:
+        """Wakes those who wait for an event, or a change, if there is a newer one."""
+        if newest > self._newest or change > self._change:
+            self._newest = max(newest, self._newest)
+            self._change = max(change, self._change)
             self._wake()
 
     def _wake(self) -> None:

@@ -104,9 +104,10 @@ async def end_upload_charged(
     failure: str | None,
     now: int,
     charge: Charge,
+    epoch: int | None = None,
 ) -> UploadRecord | None:
     upload = await get_upload_to_end(transaction, upload_id)
-    if upload is None or upload.state != "OPEN":
+    if upload is None or upload.state != "OPEN" or epoch not in (None, upload.writer_epoch):
         return upload
     await _check(transaction, image, charge)
     upload = await end_upload(transaction, upload_id, state, image, failure, now)

@@ -1,9 +1,13 @@
 """What has to be true of a database before anything is stored in it."""
 
 import logging
+import statistics
+import time
+from dataclasses import dataclass
 
-from conexiones.adapters.catalog.postgres.address import Address
-from conexiones.adapters.catalog.postgres.connections import Connection
+from conexiones.adapters.catalog.postgres.address import Address, refusal
+from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
+from conexiones.adapters.catalog.postgres.migrating import newest, version
 
 OLDEST = 14
 """The oldest major version of PostgreSQL that has what the catalog needs."""
@@ -37,3 +41,75 @@ async def check_server(connection: Connection, address: Address) -> None:
         if facts[name] == "off":
             setting = "full_page_writes" if name == "pages" else name
             log.warning("%s has %s = off: a power failure may lose everything in it", address, setting)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What a database says of itself. `version` is PostgreSQL's, `commit` its synchronous_commit, `schema`
+    the number of the tables' schema, 0 if there are none, and `newest` the one that this program makes.
+    `forbidden` are tables that the user may not read or write; `creates` is whether it may make tables.
+    `ahead` is by how many seconds its clock is before that of this machine, and `latency` how many a question
+    takes, of the median of a few."""
+
+    version: str
+    commit: str
+    schema: int
+    newest: int
+    forbidden: list[str]
+    creates: bool
+    connections: int
+    ahead: float
+    latency: float
+
+
+_LOOK = """
+SELECT current_setting('server_version') AS version, current_setting('synchronous_commit') AS commit,
+    current_setting('max_connections')::int AS connections,
+    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS creates,
+    array(
+        SELECT relname::text FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+            AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+                AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+        ORDER BY relname
+    ) AS forbidden
+"""
+_QUESTIONS = 5
+
+
+async def look(url: str, *, pooled: bool = False, patience: Patience | None = None) -> Looked:
+    """Asks a database, and changes nothing in it. ValueError, whose one line says what to do, if it cannot be
+    reached or used."""
+    patience = patience or Patience()
+    address = Address(url, pooled=pooled)
+    try:
+        connection = await connect(address, seconds=patience.connect)
+        try:
+            async with in_time(connection, patience.read):
+                return await _looked(connection, address)
+        finally:
+            connection.terminate()
+    except Exception as error:
+        causes = [cause for cause in (error.__cause__, error) if cause is not None]
+        sentence = next(filter(None, (refusal(cause, address) for cause in causes)), None)
+        if sentence is None:
+            raise
+        raise ValueError(sentence) from error
+
+
+async def _looked(connection: Connection, address: Address) -> Looked:
+    await check_server(connection, address)
+    found = await connection.fetchrow(_LOOK)
+    took, ahead = [], 0.0
+    for _ in range(_QUESTIONS):
+        begun, asked = time.time(), time.perf_counter()
+        theirs = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+        took.append(time.perf_counter() - asked)
+        ahead = theirs - begun - took[-1] / 2
+    return Looked(
+        **found,
+        schema=await version(connection),
+        newest=newest(),
+        ahead=ahead,
+        latency=statistics.median(took),
+    )

@@ -3,39 +3,70 @@
 from conexiones.adapters.catalog.credential_rows import COLUMNS, credential_row, read_credential
 from conexiones.adapters.catalog.postgres.columns import quoted
 from conexiones.adapters.catalog.postgres.connections import Connection
-from conexiones.adapters.catalog.postgres.transaction import Transaction
-from conexiones.ports.access import Credential, LinkKey
+from conexiones.adapters.catalog.postgres.transaction import CHANNEL, Transaction
+from conexiones.ports.access import Changes, Credential, LinkKey
 
 LOCKS = ("credentials",)
 """What all functions that write have to themselves."""
 
-_ALL = f"SELECT {quoted(COLUMNS)} FROM credentials ORDER BY create_time, id"  # noqa: S608 (our own names)
+_SELECT = f"SELECT {quoted(COLUMNS)} FROM credentials"  # noqa: S608 (our own names)
 _ADD = f"""
-INSERT INTO credentials ({quoted(COLUMNS)}) VALUES ({", ".join(f"${at + 1}" for at in range(len(COLUMNS)))})
+INSERT INTO credentials (change, {quoted(COLUMNS)})
+VALUES ($1, {", ".join(f"${at}" for at in range(2, 2 + len(COLUMNS)))})
 """  # noqa: S608 (our own names)
-_REVOKE = "UPDATE credentials SET revoke_time = $1 WHERE revoke_time IS NULL AND (id = $2 OR parent = $2)"
-_USED = """
-UPDATE credentials SET use_time = used.hour FROM unnest($1::text[], $2::bigint[]) AS used (id, hour)
-WHERE credentials.id = used.id
+_REVOKE = """
+UPDATE credentials SET revoke_time = $2, change = $1 WHERE revoke_time IS NULL AND (id = $3 OR parent = $3)
 """
+# Another server may have noted a later use.
+_USED = """
+UPDATE credentials SET use_time = used.hour, change = $1
+FROM unnest($2::text[], $3::bigint[]) AS used (id, hour)
+WHERE credentials.id = used.id AND (use_time IS NULL OR use_time < used.hour)
+"""
+_CHANGE = f"UPDATE access_head SET number = number + 1 RETURNING number, pg_notify('{CHANNEL}', '')"  # noqa: S608
+_NEWEST = "SELECT number FROM access_head"
 _BEFORE = "CASE WHEN kind = 'token' THEN $1::bigint ELSE $2::bigint END"
 _ENDED = f"(expire_time < {_BEFORE} OR revoke_time < {_BEFORE})"
 
 
 async def all_credentials(connection: Connection) -> list[Credential]:
-    return [read_credential(row) for row in await connection.fetch(_ALL)]
+    rows = await connection.fetch(f"{_SELECT} ORDER BY create_time, id")
+    return [read_credential(row) for row in rows]
+
+
+async def newest_change(connection: Connection) -> int:
+    return int(await connection.fetchval(_NEWEST))
+
+
+async def changes(connection: Connection, after: int) -> Changes | None:
+    # Read first: what changes meanwhile is told of again.
+    number = await newest_change(connection)
+    if number == after:
+        return None
+    rows = await connection.fetch(f"{_SELECT} WHERE change > $1 ORDER BY create_time, id", after)
+    return Changes(
+        number=number,
+        credentials=[read_credential(row) for row in rows],
+        keys=await link_keys(connection),
+    )
+
+
+async def _change(transaction: Transaction) -> int:
+    """The number of a change, of which other servers are told when it is committed."""
+    return int(await transaction.connection.fetchval(_CHANGE))
 
 
 async def add_credential(transaction: Transaction, credential: Credential) -> None:
-    await transaction.connection.execute(_ADD, *credential_row(credential))
+    await transaction.connection.execute(_ADD, await _change(transaction), *credential_row(credential))
 
 
 async def revoke_credential(transaction: Transaction, credential_id: str, now: int) -> None:
-    await transaction.connection.execute(_REVOKE, now, credential_id)
+    await transaction.connection.execute(_REVOKE, await _change(transaction), now, credential_id)
 
 
 async def use_credentials(transaction: Transaction, hours: dict[str, int]) -> None:
-    await transaction.connection.execute(_USED, list(hours), list(hours.values()))
+    change = await _change(transaction)
+    await transaction.connection.execute(_USED, change, list(hours), list(hours.values()))
 
 
 async def forget_credentials(transaction: Transaction, tokens: int, others: int) -> None:
@@ -52,6 +83,7 @@ async def link_keys(connection: Connection) -> list[LinkKey]:
 
 
 async def add_link_key(transaction: Transaction, key: LinkKey) -> None:
+    await _change(transaction)
     await transaction.connection.execute(
         "INSERT INTO link_keys (id, secret, create_time) VALUES ($1, $2, $3)",
         key.id,
@@ -61,4 +93,5 @@ async def add_link_key(transaction: Transaction, key: LinkKey) -> None:
 
 
 async def forget_link_keys(transaction: Transaction, created_before: int) -> None:
+    await _change(transaction)
     await transaction.connection.execute("DELETE FROM link_keys WHERE create_time < $1", created_before)

@@ -28,6 +28,7 @@ from conexiones.adapters.catalog.postgres.failures import (
     as_storage_error,
     ends_connection,
 )
+from conexiones.adapters.catalog.postgres.joining import Joined, joined_by_this_task
 from conexiones.adapters.catalog.postgres.transaction import Transaction, came_about, forget_writers
 from conexiones.adapters.system.threads import Outcome
 from conexiones.errors import ConexionesError, StorageUnavailable
@@ -74,6 +75,7 @@ class Work:
     given: tuple[Any, ...]
     outcome: Outcome[Any]
     deadline: float
+    joined: Joined | None = None
     decided: Decided = NOTHING
 
 
@@ -128,13 +130,14 @@ class GroupCommit:
         **_: P.kwargs,
     ) -> Outcome[T]:
         """What the function gives, once that is durable. It may be called again, when nothing was done. A
-        ConexionesError that it raises must have changed nothing."""
+        ConexionesError that it raises must have changed nothing. What this task has `joined` comes with it.
+        """
         if not self._taking:
             raise StorageUnavailable
         loop = asyncio.get_running_loop()
         outcome: Outcome[T] = Outcome(loop=loop)
         deadline = loop.time() + self._patience.write
-        self._line.push(acting_for(), Work(locks, do, given, outcome, deadline))
+        self._line.push(acting_for(), Work(locks, do, given, outcome, deadline, joined_by_this_task()))
         self._came.set()
         return outcome
 
@@ -299,34 +302,49 @@ class GroupCommit:
 
 async def _locks(connection: Connection, group: list[Work]) -> list[str]:
     """The names of all that the members have to themselves."""
-    return [
-        name
-        for work in group
-        for name in (await work.locks(connection) if callable(work.locks) else work.locks)
-    ]
+    names: list[str] = []
+    for work in group:
+        names += await work.locks(connection) if callable(work.locks) else work.locks
+        names += work.joined.locks if work.joined else ()
+    return names
 
 
 async def _work(transaction: Transaction, group: list[Work]) -> None:
     """Does what the members of a group want. Raises _Apart if something is wrong with one of several."""
     rest = await _images_together(transaction, group) if len(group) > 1 else group
     for work in rest:
+        mark = transaction.mark()
+        if await _began(transaction, work):
+            try:
+                work.decided = Decided(await work.do(transaction, *work.given))
+            except ConexionesError as error:
+                work.decided = Decided(error=error)  # it has changed nothing
+                transaction.forget_since(mark)
+
+
+async def _began(transaction: Transaction, work: Work) -> bool:
+    """Whether what was joined to a member, which comes first, did not refuse it. Then it has an error."""
+    if work.joined is not None:
+        mark = transaction.mark()
         try:
-            work.decided = Decided(await work.do(transaction, *work.given))
+            await work.joined.begin(transaction)
         except ConexionesError as error:
-            work.decided = Decided(error=error)  # it has changed nothing
+            work.decided = Decided(error=error)
+            transaction.forget_since(mark)
+            return False
+    return True
 
 
 async def _images_together(transaction: Transaction, group: list[Work]) -> list[Work]:
     """Adds all images without limits in as few statements as possible. Gives the other works."""
     rest = []
-    plain, small = [], []
+    plain: list[Work] = []
+    small: list[Work] = []
     for work in group:
-        if work.do is images.add_image:
-            plain.append(work)
-        elif work.do is images.add_stored:
-            small.append(work)
-        else:
+        if work.do is not images.add_image and work.do is not images.add_stored:
             rest.append(work)
+        elif await _began(transaction, work):
+            (plain if work.do is images.add_image else small).append(work)
     if plain or small:
         before = await images.add_together(
             transaction, [work.given[0] for work in plain], [work.given for work in small]

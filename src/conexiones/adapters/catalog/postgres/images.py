@@ -301,7 +301,3 @@ async def newest_decided(connection: Connection) -> int:
     """The number of the newest event, once every transaction with events has ended whose commit was asked for
     before: it holds the counter. So what a server that was killed had asked for is there or never will be."""
     return int(await connection.fetchval(f"{_NEWEST} FOR UPDATE"))
-
-
-async def newest_event(connection: Connection) -> int:
-    return int(await connection.fetchval(_NEWEST))

@@ -33,18 +33,18 @@ def steps() -> dict[int, tuple[str, str]]:
 async def bring_up(connection: Connection, address: Address) -> None:
     """Creates the tables, or migrates those of an older version. ValueError, whose one line says what to do,
     if a newer version has made them."""
-    version = await _version(connection)
-    _refuse_newer(version, address)
-    if version == max(steps()):
+    found = await version(connection)
+    _refuse_newer(found, address)
+    if found == newest():
         return  # whoever only uses the tables needs no right to create any
     await connection.execute("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
     try:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
         await connection.execute(_TABLE)
-        version = await _version(connection)
-        _refuse_newer(version, address)
+        found = await version(connection)
+        _refuse_newer(found, address)
         for number, (name, statements) in steps().items():
-            if number > version:
+            if number > found:
                 await connection.execute(statements)
                 await connection.execute("INSERT INTO migrations VALUES ($1, $2, now())", number, name)
         await connection.execute("COMMIT")
@@ -54,15 +54,21 @@ async def bring_up(connection: Connection, address: Address) -> None:
         raise
 
 
-async def _version(connection: Connection) -> int:
+async def version(connection: Connection) -> int:
+    """The number of the schema that there is, 0 for none."""
     if await connection.fetchval("SELECT to_regclass('migrations')") is None:
         return 0
     return int(await connection.fetchval("SELECT coalesce(max(version), 0) FROM migrations"))
 
 
-def _refuse_newer(version: int, address: Address) -> None:
-    if version > max(steps()):
+def newest() -> int:
+    """The number of the schema that this program makes."""
+    return max(steps())
+
+
+def _refuse_newer(found: int, address: Address) -> None:
+    if found > newest():
         raise ValueError(
-            f"{address} has schema version {version}, and this server knows {max(steps())} at most: start the"
+            f"{address} has schema version {found}, and this server knows {newest()} at most: start the"
             " newer server that wrote it."
         )

@@ -1,4 +1,4 @@
-"""Hears of the events that other servers commit."""
+"""Hears of what other servers commit: events, and changes of credentials."""
 
 import asyncio
 import logging
@@ -7,30 +7,32 @@ from contextlib import suppress
 
 from conexiones.adapters.catalog.postgres.address import Address
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
-from conexiones.adapters.catalog.postgres.images import newest_event
 from conexiones.adapters.catalog.postgres.transaction import CHANNEL
 
 POLL_SECONDS = 1.0
-"""Time between two looks at the counter of events. It is what is believed: a notification, which a lost
+"""Time between two looks at the counters. They are what is believed: a notification, which a lost
 connection or a pooler may swallow, only makes the next look come at once."""
+
+_NEWEST = "SELECT (SELECT sequence FROM event_head), (SELECT number FROM access_head)"
 
 log = logging.getLogger(__name__)
 
 
-async def follow(address: Address, patience: Patience, on_newest: Callable[[int], None]) -> None:
-    """Calls `on_newest` with the sequence of the newest event, again and again, until it is cancelled."""
+async def follow(address: Address, patience: Patience, on_newest: Callable[[int, int], None]) -> None:
+    """Calls `on_newest` with the sequence of the newest event and the number of the newest change of
+    credentials, again and again, until it is cancelled."""
     reachable = True
     while True:
         try:
             await _follow(address, patience, on_newest)
         except Exception as error:
             if reachable:
-                log.warning("Events of other servers are not heard of: %r", error)
+                log.warning("What other servers commit is not heard of: %r", error)
             reachable = False
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _follow(address: Address, patience: Patience, on_newest: Callable[[int], None]) -> None:
+async def _follow(address: Address, patience: Patience, on_newest: Callable[[int, int], None]) -> None:
     connection = await connect(address, seconds=patience.connect)
     try:
         told = asyncio.Event()
@@ -47,7 +49,7 @@ async def _follow(address: Address, patience: Patience, on_newest: Callable[[int
         connection.terminate()
 
 
-async def _look(connection: Connection, patience: Patience, on_newest: Callable[[int], None]) -> None:
+async def _look(connection: Connection, patience: Patience, on_newest: Callable[[int, int], None]) -> None:
     async with in_time(connection, patience.read):
-        newest = await newest_event(connection)
-    on_newest(newest)
+        newest, change = await connection.fetchrow(_NEWEST)
+    on_newest(newest, change)

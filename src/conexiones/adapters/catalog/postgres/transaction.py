@@ -1,8 +1,8 @@
 """One transaction of the catalog: its locks, its events, and its end."""
 
 import hashlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 from conexiones.adapters.catalog.postgres.columns import by_columns
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience
@@ -47,6 +47,19 @@ def key_of(name: str) -> int:
     )
 
 
+T = TypeVar("T")
+
+Together = Callable[["Transaction", list[T]], Awaitable[None]]
+"""What is done once in a transaction for all of its members: given what each of them left for it."""
+
+
+class Mark(NamedTuple):
+    """How much a transaction has to do at its end: of events, and of what is done for all members at once."""
+
+    events: int
+    left: int
+
+
 class Transaction:
     """Belongs to one task. The functions that write are given it: they use `connection`, and leave the events
     to `tell`. After an error only `roll_back` makes sense."""
@@ -55,6 +68,8 @@ class Transaction:
         self.connection = connection
         self._patience = patience
         self._events: list[tuple[Any, ...]] = []
+        self._left: list[tuple[Together[Any], Any]] = []
+        self._time: float | None = None
         self._has_quota = False
 
     async def begin(self, locks: Iterable[str]) -> None:
@@ -79,9 +94,35 @@ class Transaction:
         """Appends an event, when the transaction ends."""
         self._events.append((kind, image_id, user, time, owner))
 
+    def at_end(self, together: Together[T], item: T) -> None:
+        """Has a function called at the end of the transaction, before its events are appended: once, with
+        all items that were given for it."""
+        self._left.append((together, item))
+
+    async def time(self) -> float:
+        """The time of the database's clock, in seconds since the epoch, when this was first asked."""
+        if self._time is None:
+            self._time = float(
+                await self.connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+            )
+        return self._time
+
+    def mark(self) -> Mark:
+        """What `forget_since` takes."""
+        return Mark(len(self._events), len(self._left))
+
+    def forget_since(self, mark: Mark) -> None:
+        """Forgets what was left to the end since then, by a member that has changed nothing."""
+        del self._events[mark.events :], self._left[mark.left :]
+
     async def finish(self, writer: str, number: int) -> int | None:
         """Does all but the commit, and marks the transaction as the one of that number of a writer. Gives the
         sequence of its last event, None if it has none."""
+        items: dict[Together[Any], list[Any]] = {}
+        for together, item in self._left:
+            items.setdefault(together, []).append(item)
+        for together, given in items.items():
+            await together(self, given)
         if not self._events:
             await self.connection.execute(_MARK, writer, number)
             return None

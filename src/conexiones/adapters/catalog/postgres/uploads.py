@@ -28,7 +28,8 @@ RETURNING {_COLUMNS}
 # One with a declared size has its room from the beginning.
 _ADVANCE_WITHIN_QUOTA = _ADVANCE.replace("RETURNING", "AND declared_size IS NOT NULL RETURNING")
 _END = f"""
-UPDATE uploads SET state = $2, image_id = $3, failure = $4, update_time = $5 WHERE id = $1 AND state = 'OPEN'
+UPDATE uploads SET state = $2, image_id = $3, failure = $4, update_time = $5
+WHERE id = $1 AND state = 'OPEN' AND ($6::bigint IS NULL OR writer_epoch = $6)
 RETURNING {_COLUMNS}
 """  # noqa: S608 (our own names)
 _FORGET = """
@@ -90,8 +91,9 @@ async def end_upload(
     image: ImageRecord | None,
     failure: str | None,
     now: int,
+    epoch: int | None = None,
 ) -> UploadRecord | None:
-    values = (upload_id, state, None if image is None else image.id, failure, now)
+    values = (upload_id, state, None if image is None else image.id, failure, now, epoch)
     ended = first(UploadRecord, await transaction.connection.fetchrow(_END, *values))
     if ended is None:
         return await get_upload(transaction.connection, upload_id)

@@ -1,8 +1,10 @@
 """Credentials and the keys of links, in the file of a catalog."""
 
+import asyncio
+
 from conexiones.adapters.catalog.sqlite import credentials
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from conexiones.ports.access import Credential, LinkKey
+from conexiones.ports.access import Changes, Credential, LinkKey
 
 
 class SqliteCredentials:
@@ -34,3 +36,13 @@ class SqliteCredentials:
 
     async def forget_keys(self, *, created_before: int) -> None:
         await self._catalog.write(None, credentials.forget_link_keys, created_before)
+
+    async def newest_change(self) -> int:
+        return 0
+
+    async def changes(self, *, after: int) -> Changes | None:
+        return None
+
+    async def changed(self, after: int) -> None:
+        """As in the port: there is no other process, so never."""
+        await asyncio.get_running_loop().create_future()

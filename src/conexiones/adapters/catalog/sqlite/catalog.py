@@ -253,12 +253,13 @@ class SqliteCatalog:
         failure: str | None,
         now: int,
         charge: Charge | None = None,
+        epoch: int | None = None,
     ) -> UploadRecord | None:
         if image is not None and charge is not None:
             return await self.write(
-                image, charges.end_upload_charged, upload_id, state, image, failure, now, charge
+                image, charges.end_upload_charged, upload_id, state, image, failure, now, charge, epoch
             )
-        return await self.write(image, transactions.end_upload, upload_id, state, image, failure, now)
+        return await self.write(image, transactions.end_upload, upload_id, state, image, failure, now, epoch)
 
     async def expire_uploads(self, terms: UploadTerms, *, now: int) -> list[str]:
         return await self.write(None, room.expire, terms, now)

@@ -95,9 +95,10 @@ def end_upload_charged(
     failure: str | None,
     now: int,
     charge: Charge,
+    epoch: int | None = None,
 ) -> UploadRecord | None:
     upload = get_upload(connection, upload_id)
-    if upload is None or upload.state != "OPEN":
+    if upload is None or upload.state != "OPEN" or epoch not in (None, upload.writer_epoch):
         return upload
     _check(connection, image, charge)
     upload = end_upload(connection, upload_id, state, image, failure, now)

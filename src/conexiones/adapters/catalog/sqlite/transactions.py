@@ -91,7 +91,8 @@ UPDATE uploads SET writer_epoch = writer_epoch + 1, update_time = ? WHERE id = ?
 """
 _ADVANCE_UPLOAD = "UPDATE uploads SET committed_size = ?, update_time = ? WHERE id = ?"
 _END_UPLOAD = """
-UPDATE uploads SET state = ?, image_id = ?, failure = ?, update_time = ? WHERE id = ? AND state = 'OPEN'
+UPDATE uploads SET state = ?, image_id = ?, failure = ?, update_time = ?
+WHERE id = ? AND state = 'OPEN' AND writer_epoch = coalesce(?, writer_epoch)
 """
 _FORGET_UPLOADS = """
 DELETE FROM uploads WHERE id IN (
@@ -371,8 +372,9 @@ def end_upload(
     image: ImageRecord | None,
     failure: str | None,
     now: int,
+    epoch: int | None = None,
 ) -> UploadRecord | None:
-    values = (state, None if image is None else image.id, failure, now, upload_id)
+    values = (state, None if image is None else image.id, failure, now, upload_id, epoch)
     if connection.execute(_END_UPLOAD, values).rowcount and image is not None:
         insert_images(connection, [image_row(image)])
     return get_upload(connection, upload_id)

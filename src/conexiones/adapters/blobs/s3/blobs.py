@@ -1,0 +1,177 @@
+"""The Blobs of an object store."""
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from conexiones.adapters.blobs.s3 import rows
+from conexiones.adapters.blobs.s3.backend import Backend
+from conexiones.adapters.blobs.s3.local_files import LocalFiles
+from conexiones.adapters.blobs.s3.objects import ObjectGone
+from conexiones.adapters.blobs.s3.reading import Reading, pieces_from
+from conexiones.adapters.blobs.s3.rows import Found
+from conexiones.adapters.blobs.s3.sums import PIECE, are_for
+from conexiones.adapters.blobs.s3.view import View
+from conexiones.errors import BlobCorrupt
+from conexiones.ports.staging import Content
+
+T = TypeVar("T")
+
+INLINE = 128 << 10
+"""Bytes up to which the event loop hashes: handing them to a thread would take longer."""
+
+
+class S3Blobs:
+    """A Blobs. S3Store makes it, opens it and closes it."""
+
+    def __init__(self, backend: Backend, files: LocalFiles) -> None:
+        self._backend = backend
+        self._files = files
+        self._reading = Reading(backend.objects)
+
+    async def read(self, digest: bytes, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        self._backend.check_open()
+        step = self._backend.piece
+        kept = self.cached(digest)
+        try:
+            async with aclosing(self._kept(kept, offset) if kept else self._read(digest, offset)) as found:
+                async for data in found:
+                    for at in range(0, len(data), step):
+                        yield data[at : at + step]
+                    del data  # the next one comes in its place
+        except BlobCorrupt as error:
+            # The log says which bytes are damaged. No client is told a note.
+            error.add_note(f"The damaged bytes are those with the SHA-256 {digest.hex()}.")
+            raise
+
+    async def _kept(self, data: bytes, offset: int) -> AsyncGenerator[bytes, None]:
+        if offset > len(data):
+            raise BlobCorrupt
+        yield data[offset:]
+
+    async def _read(self, digest: bytes, offset: int) -> AsyncGenerator[bytes, None]:
+        """The bytes from an offset on, in pieces of at most PIECE. If an object has gone meanwhile, its bytes
+        may be elsewhere by now, which is looked up once for each byte."""
+        tried = -1
+        while True:
+            with self._backend.cache.reading(digest) as reading:
+                found = await self._find(digest, offset)
+                try:
+                    async with aclosing(self._reading.all(pieces_from(found.places, offset))) as pieces:
+                        async for piece, data in pieces:
+                            if len(data) == found.size:
+                                await self._check_hash(digest, data)
+                                reading.keep(data, found.size)
+                            skipped = offset - piece.at
+                            offset = piece.at + piece.size
+                            yield data[skipped:] if skipped else data
+                            del data
+                    if offset < found.size:
+                        raise BlobCorrupt
+                    return
+                except ObjectGone as error:
+                    if tried == offset:
+                        raise BlobCorrupt from error
+                    tried = offset
+
+    async def _check_hash(self, digest: bytes, data: bytes) -> None:
+        sha = hashlib.sha256(data) if len(data) <= INLINE else await self._backend.run(hashlib.sha256, data)
+        if sha.digest() != digest:
+            raise BlobCorrupt
+
+    async def _find(self, digest: bytes, offset: int = 0) -> Found:
+        """A blob and its places from an offset on. BlobCorrupt if it is not there, or ends before that."""
+        found = await self._backend.catalog.read(rows.find_blob, digest, offset)
+        if found is None or offset > found.size:
+            raise BlobCorrupt
+        if not all(are_for(place.sums, place.size) for place in found.places):
+            raise BlobCorrupt
+        return found
+
+    def cached(self, digest: bytes) -> bytes | None:
+        return self._backend.cache.get(digest)
+
+    async def check(self, digest: bytes) -> AsyncIterator[int]:
+        self._backend.check_open()
+        sha = hashlib.sha256()
+        at, tried = 0, -1
+        while True:
+            found = await self._find(digest, at)
+            try:
+                async with aclosing(self._reading.all(pieces_from(found.places, at))) as pieces:
+                    async for piece, data in pieces:
+                        data = data[at - piece.at :]
+                        await self._backend.run(sha.update, data)
+                        at += len(data)
+                        if at == found.size and sha.digest() != digest:
+                            raise BlobCorrupt
+                        yield len(data)
+                if at < found.size:
+                    raise BlobCorrupt
+                return
+            except ObjectGone as error:
+                if tried == at:
+                    raise BlobCorrupt from error
+                tried = at
+
+    @asynccontextmanager
+    async def local(self, digest: bytes) -> AsyncIterator[Path]:
+        self._backend.check_open()
+        found = await self._find(digest)
+
+        async def fill(file: BinaryIO) -> None:
+            sha = hashlib.sha256()
+            async with aclosing(self._read(digest, 0)) as pieces:
+                async for data in pieces:
+                    await self._backend.run(_append, file, sha, data)
+            if sha.digest() != digest:
+                raise BlobCorrupt
+
+        async with self._files.file(digest, found.size, fill) as path:
+            yield path
+
+    async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
+        self._backend.check_open()
+        found = await self._find(digest)
+        if found.size <= PIECE:
+            content = b"".join([data async for data in self._read(digest, 0)])
+            return await self._backend.run(judge, content)
+        _check_whole(found)
+        return await self._backend.run(judge, View(self._backend.objects, found.places))
+
+    @asynccontextmanager
+    async def removing(self, digest: bytes) -> AsyncIterator[None]:
+        """As in the port. The deletion of the last image that has the bytes marks them, in one transaction;
+        the sweeper removes them."""
+        yield
+        self._backend.check_open()
+        self._forget(digest)
+
+    async def delete(self, digest: bytes) -> None:
+        self._backend.check_open()
+        self._forget(digest)
+        await self._backend.catalog.write([rows.lock_of(digest)], rows.let_die, digest)
+
+    def _forget(self, digest: bytes) -> None:
+        """What is in memory of a blob. Other images may have it."""
+        self._backend.cache.drop(digest)
+
+
+def _append(file: BinaryIO, sha: "hashlib._Hash", data: bytes) -> None:
+    """For a thread."""
+    sha.update(data)
+    file.write(data)
+
+
+def _check_whole(found: Found) -> None:
+    """Whether the places have all bytes. Raises BlobCorrupt."""
+    at = 0
+    places: Sequence[rows.Place] = found.places
+    for place in places:
+        if place.at != at:
+            raise BlobCorrupt
+        at = place.end
+    if at != found.size:
+        raise BlobCorrupt

@@ -1,0 +1,143 @@
+"""A bounded folder with copies of blobs, for decoders, which read files.
+
+    folder/<random>/lock         held while the process lives that has made it
+    folder/<random>/<sha256>     a copy
+
+Nothing in it has to survive: what processes left that have ended is removed when the next one opens it.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import tempfile
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from conexiones.adapters.system.disk import storage_error
+from conexiones.errors import StorageFull, StorageUnavailable
+
+LIMIT = 4 << 30
+"""Bytes of all copies, by default."""
+
+Fill = Callable[[BinaryIO], Awaitable[None]]
+
+
+class _Copy:
+    """`size` is in bytes, `users` those who have it now. `ready` is set once the file is whole."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.users = 0
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class LocalFiles:
+    """Belongs to one event loop. The least recently used copies that nobody has go first."""
+
+    def __init__(self, folder: Path, *, limit: int = LIMIT) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._own: Path | None = None
+        self._lock = -1
+        self._copies: OrderedDict[bytes, _Copy] = OrderedDict()
+        self.held = 0
+
+    def open(self) -> None:
+        """For a thread. Raises OSError."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for entry in self._folder.iterdir():
+            if entry.is_dir():
+                _remove_abandoned(entry)
+        self._own = Path(tempfile.mkdtemp(dir=self._folder))
+        self._lock = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def close(self) -> None:
+        """For a thread."""
+        own, self._own = self._own, None
+        if own is not None:
+            shutil.rmtree(own, ignore_errors=True)
+            os.close(self._lock)
+        self._copies.clear()
+        self.held = 0
+
+    @asynccontextmanager
+    async def file(self, digest: bytes, size: int, fill: Fill) -> AsyncIterator[Path]:
+        """The copy of a blob of so many bytes, which `fill` writes if there is none. Of several who ask at
+        once, one writes it. Raises what `fill` raises, StorageFull and StorageUnavailable."""
+        if self._own is None:
+            raise StorageUnavailable
+        path = self._own / digest.hex()
+        while (copy := self._copies.get(digest)) is not None:
+            copy.users += 1
+            try:
+                await asyncio.shield(copy.ready)
+                self._copies.move_to_end(digest)
+                yield path
+                return
+            except _Failed:
+                continue  # whoever wrote it could not, and the next one tries
+            finally:
+                copy.users -= 1
+        copy = self._begin(digest, size)
+        try:
+            await self._write(path, digest, copy, fill)
+            yield path
+        finally:
+            copy.users -= 1
+
+    def _begin(self, digest: bytes, size: int) -> _Copy:
+        for other in list(self._copies):
+            if self.held + size <= self._limit:
+                break
+            if not self._copies[other].users:
+                self._remove(other)
+        if self.held + size > self._limit:
+            raise StorageFull
+        copy = self._copies[digest] = _Copy(size)
+        copy.users = 1
+        self.held += size
+        return copy
+
+    async def _write(self, path: Path, digest: bytes, copy: _Copy, fill: Fill) -> None:
+        try:
+            try:
+                made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                with os.fdopen(made, "wb") as file:
+                    await fill(file)
+            except OSError as cause:
+                raise storage_error(cause) from cause
+        except BaseException:
+            self._remove(digest)
+            copy.ready.set_exception(_Failed())
+            copy.ready.exception()  # marks it as seen
+            raise
+        copy.ready.set_result(None)
+
+    def _remove(self, digest: bytes) -> None:
+        self.held -= self._copies.pop(digest).size
+        if self._own is not None:
+            with suppress(OSError):
+                (self._own / digest.hex()).unlink(missing_ok=True)
+
+
+class _Failed(Exception):
+    """Whoever wrote a copy could not."""
+
+
+def _remove_abandoned(folder: Path) -> None:
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return  # somebody is about to make it, or it is not ours
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return
+    finally:
+        os.close(lock)

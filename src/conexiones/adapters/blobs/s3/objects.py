@@ -1,0 +1,219 @@
+"""Objects, their names, and requests for them, each with an end to its wait."""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Literal, TypeVar, cast, get_args
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store as Bucket
+
+from conexiones.adapters.blobs.s3.patience import Graces, Patience
+from conexiones.adapters.blobs.s3.place import BlobPlace
+from conexiones.errors import BlobCorrupt, StorageUnavailable
+from conexiones.metrics import Metrics
+from conexiones.shares import Turns
+
+Kind = Literal["packs", "parts"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+MOST, EACH = 64, 48
+"""Requests at a time, of all clients and of each: what comes waits, and no connection piles up."""
+
+LISTED = 1000
+"""Names in an answer to LIST."""
+
+_NAME = re.compile(r"(packs|parts)/(\d{8}/\d{6})-[0-9a-f]{32}")
+_FORM = "%Y%m%d/%H%M%S"
+
+T = TypeVar("T")
+
+
+class ObjectGone(Exception):
+    """There is no such object. Its bytes may have been put elsewhere, or the blob was deleted."""
+
+
+def born(name: str) -> float:
+    """When an object was named, in seconds since the epoch by the clock of the database as its writer knew
+    it. ValueError if that is no name of an object."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is no name of an object")
+    return datetime.strptime(match[2], _FORM).replace(tzinfo=UTC).timestamp()
+
+
+def kind_of(name: str) -> Kind:
+    return cast("Kind", name.partition("/")[0])
+
+
+def grace_of(name: str, graces: Graces) -> float:
+    """How long after it was named a row may come to name an object."""
+    return graces.pack if kind_of(name) == "packs" else graces.part
+
+
+class Objects:
+    """Belongs to one event loop, but for `get_now`. Before `open`, and after `close`, every request raises
+    StorageUnavailable, as it does when the store cannot be reached in time."""
+
+    def __init__(self, place: BlobPlace, patience: Patience, metrics: Metrics | None = None) -> None:
+        self._bucket: Bucket = place.connect(patience)
+        self._patience = patience
+        metrics = metrics or Metrics()
+        self._durations = metrics.histograms(
+            "conexiones.objects.request.duration",
+            "s",
+            "Time of a request to the object store, with the wait for a turn and with further attempts.",
+            ("request",),
+        )
+        self._failures = metrics.counters(
+            "conexiones.objects.request.failures",
+            "{request}",
+            "Requests to which the object store gave no answer in time, or an error.",
+            ("request",),
+        )
+        for request in ("PUT", "GET", "HEAD", "LIST", "DELETE"):
+            self._durations.of(request)
+            self._failures.of(request)
+        self.turns = Turns(MOST, each=EACH)
+        self._ahead = 0.0  # of the clock of the database before this process's
+        self.is_open = False
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def close(self) -> None:
+        self.is_open = False
+
+    def learn_time(self, now: float) -> None:
+        """Tells what the clock of the database says now."""
+        self._ahead = now - time.monotonic()
+
+    def name(self, kind: Kind) -> str:
+        """A new one. Names of a kind sort by time."""
+        now = datetime.fromtimestamp(time.monotonic() + self._ahead, UTC)
+        return f"{kind}/{now.strftime(_FORM)}-{secrets.token_hex(16)}"
+
+    async def put(self, name: str, data: bytes | bytearray) -> None:
+        """Durable, as far as the store promises that, when it returns. After an error, or when it was
+        cancelled, the object may be there all the same, or come about later."""
+
+        async def put() -> None:
+            await obstore.put_async(self._bucket, name, data, use_multipart=False)
+
+        await self._request("PUT", put, len(data))
+
+    async def get(self, name: str, start: int, size: int) -> bytes:
+        """Bytes of an object. Raises ObjectGone, and BlobCorrupt if it has fewer."""
+
+        async def get() -> bytes:
+            return bytes(await obstore.get_range_async(self._bucket, name, start=start, length=size))
+
+        try:
+            found = await self._request("GET", get, size)
+        except StorageUnavailable:
+            if await self._is_short(name, start + size):
+                raise BlobCorrupt from None
+            raise
+        return _all(found, size)
+
+    def get_now(self, name: str, start: int, size: int) -> bytes:
+        """The same, for a thread."""
+        self._check_open()
+        try:
+            found = bytes(obstore.get_range(self._bucket, name, start=start, length=size))
+        except FileNotFoundError as error:
+            raise ObjectGone from error
+        except (BaseError, OSError) as error:
+            raise StorageUnavailable from error
+        return _all(found, size)
+
+    async def size(self, name: str) -> int | None:
+        """The bytes of an object; None if it is not there."""
+
+        async def head() -> int:
+            return (await obstore.head_async(self._bucket, name))["size"]
+
+        try:
+            return await self._request("HEAD", head, 0)
+        except ObjectGone:
+            return None
+
+    async def written(self, name: str) -> float | None:
+        """When an object was written by the clock of the object store, in seconds since the epoch; None if it
+        is not there."""
+
+        async def head() -> float:
+            return (await obstore.head_async(self._bucket, name))["last_modified"].timestamp()
+
+        try:
+            return await self._request("HEAD", head, 0)
+        except ObjectGone:
+            return None
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Deletes at most LISTED objects. Those that are not there are no error."""
+
+        async def delete() -> None:
+            await obstore.delete_async(self._bucket, list(names))
+
+        with suppress(ObjectGone):
+            await self._request("DELETE", delete, 0)
+
+    async def listed(self, kind: Kind, after: str = "") -> AsyncGenerator[list[str], None]:
+        """The names of the objects of a kind that sort after one, in order, LISTED at a time. What is no name
+        of ours is left out."""
+        self._check_open()
+        found = obstore.list(self._bucket, f"{kind}/", offset=after or None, chunk_size=LISTED)
+        pages = found.__aiter__()
+
+        async def page() -> list[str] | None:
+            try:
+                metas = await pages.__anext__()
+            except StopAsyncIteration:
+                return None
+            return [meta["path"] for meta in metas]
+
+        while (names := await self._request("LIST", page, 0)) is not None:
+            if own := sorted(name for name in names if _NAME.fullmatch(name)):
+                yield own
+
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise StorageUnavailable
+
+    async def _request(self, request: str, ask: Callable[[], Awaitable[T]], size: int) -> T:
+        self._check_open()
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience.of(size)), self.turns:
+                self._check_open()
+                return await ask()
+        except FileNotFoundError as error:
+            raise ObjectGone from error
+        except (BaseError, OSError) as error:  # and so TimeoutError
+            self._failures.of(request).value += 1
+            raise StorageUnavailable from error
+        finally:
+            self._durations.of(request).record(time.monotonic() - begun)
+
+    async def _is_short(self, name: str, size: int) -> bool:
+        """Whether an object has fewer bytes: a range behind its end is refused by an error like others."""
+        try:
+            found = await self.size(name)
+        except StorageUnavailable:
+            return False
+        if found is None:
+            raise ObjectGone
+        return found < size
+
+
+def _all(found: bytes, size: int) -> bytes:
+    if len(found) != size:
+        raise BlobCorrupt
+    return found

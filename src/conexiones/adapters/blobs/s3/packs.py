@@ -1,0 +1,78 @@
+"""Small blobs: whatever waits becomes one object, one behind the other."""
+
+import asyncio
+from typing import NamedTuple
+
+from conexiones.adapters.blobs.s3.objects import Objects
+from conexiones.shares import FairLine, acting_for
+
+PACK = 4 << 20
+"""Bytes of a pack, but for its last blob."""
+
+AT_ONCE = 2
+"""Packs that are put at a time: what comes meanwhile becomes the next one."""
+
+
+class Spot(NamedTuple):
+    """Where bytes are: in an object, from `start` on."""
+
+    object: str
+    start: int
+
+
+class _Waiting(NamedTuple):
+    data: bytes
+    spot: "asyncio.Future[Spot]"
+
+
+class Packs:
+    """Belongs to one event loop. Clients take turns."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._line: FairLine[_Waiting] = FairLine()
+        self._putting: set[asyncio.Task[None]] = set()
+
+    async def add(self, data: bytes) -> Spot:
+        """Where the bytes are, once they are there. Raises StorageUnavailable. If it is cancelled, they may
+        be put all the same."""
+        spot: asyncio.Future[Spot] = asyncio.get_running_loop().create_future()
+        self._line.push(acting_for(), _Waiting(data, spot))
+        if len(self._putting) < AT_ONCE:
+            task = asyncio.create_task(self._put_all())
+            self._putting.add(task)
+            task.add_done_callback(self._putting.discard)
+        return await spot
+
+    async def _put_all(self) -> None:
+        while self._line:
+            # Those whose tasks run in this turn of the loop come along.
+            await asyncio.sleep(0)
+            if group := self._take():
+                await self._put(group)
+
+    def _take(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        size = 0
+        while self._line and size < PACK:
+            caller, waiting = self._line.next()
+            self._line.remove(caller, waiting, served=True)
+            if not waiting.spot.done():  # the caller has not gone
+                group.append(waiting)
+                size += len(waiting.data)
+        return group
+
+    async def _put(self, group: list[_Waiting]) -> None:
+        name = self._objects.name("packs")
+        try:
+            await self._objects.put(name, b"".join(waiting.data for waiting in group))
+        except Exception as error:
+            for waiting in group:
+                if not waiting.spot.done():
+                    waiting.spot.set_exception(error)
+            return
+        start = 0
+        for waiting in group:
+            if not waiting.spot.done():
+                waiting.spot.set_result(Spot(name, start))
+            start += len(waiting.data)

@@ -1,0 +1,281 @@
+"""The statements: which blobs there are, and where their bytes and those of uploads are.
+
+Functions that are given a Transaction are members of one, or what is done at its end for all members at once;
+those that are given a Connection are reads.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from conexiones.adapters.catalog.postgres.columns import by_columns
+from conexiones.adapters.catalog.postgres.connections import Connection
+from conexiones.adapters.catalog.postgres.transaction import Transaction
+
+
+class Place(NamedTuple):
+    """The bytes from `at` on are `size` bytes of an object, from `start` on. `sums` are their checksums
+    (sums.py), and `hash` is the state of the SHA-256 behind them (sha256.py), if it was kept."""
+
+    at: int
+    object: str
+    start: int
+    size: int
+    sums: bytes
+    hash: bytes = b""
+
+    @property
+    def end(self) -> int:
+        return self.at + self.size
+
+
+class Found(NamedTuple):
+    """A blob, and those of its places that were asked for."""
+
+    size: int
+    places: list[Place]
+
+
+@dataclass(slots=True, eq=False)
+class NewBlob:
+    """What has to be there with an image. With an `upload` the bytes are those of its extents.
+
+    `is_there` is set in the transaction: whether an image has the bytes, and the blob is there. `moved` is
+    the number of seconds that objects stay which are not needed.
+    """
+
+    digest: bytes
+    size: int
+    places: list[Place]
+    moved: float
+    upload: str | None = None
+    is_there: bool = False
+    dead_since: Any = None  # where it was added without an image
+
+
+@dataclass(slots=True, eq=False)
+class Extents:
+    """What the extents of an upload are to be from the offset `since` on, once its committed size is `size`.
+
+    `is_done` is set in the transaction: whether it is that. `moved` is as in NewBlob.
+    """
+
+    upload: str
+    since: int
+    places: list[Place]
+    size: int
+    moved: float
+    is_done: bool = False
+
+
+def lock_of(digest: bytes) -> str:
+    """What whoever adds or deletes an image has to itself."""
+    return f"digest {digest.hex()}"
+
+
+def lock_of_upload(upload: str) -> str:
+    """What whoever changes the row of an upload has to itself."""
+    return f"upload {upload}"
+
+
+# Blobs.
+
+_FIND = """
+SELECT b.size AS total, p.at, p.object, p.start, p.size, p.sums
+FROM blobs AS b LEFT JOIN places AS p ON p.digest = b.digest AND p.at + p.size > $2
+WHERE b.digest = $1
+    AND (b.dead_since IS NULL OR EXISTS (SELECT FROM images WHERE images.digest = b.digest))
+ORDER BY p.at
+"""
+# Of a row that was there before, xmax is not 0.
+_ADD = """
+INSERT INTO blobs (digest, size)
+SELECT * FROM unnest($1::bytea[], $2::bigint[]) AS new (digest, size)
+WHERE EXISTS (SELECT FROM images WHERE images.digest = new.digest)
+ON CONFLICT (digest) DO UPDATE SET dead_since = NULL
+RETURNING digest, xmax = 0 AS is_new
+"""
+_ADD_ALONE = """
+INSERT INTO blobs AS now (digest, size, dead_since) VALUES ($1, $2, clock_timestamp())
+ON CONFLICT (digest) DO UPDATE
+SET dead_since = CASE WHEN now.dead_since IS NULL THEN NULL ELSE clock_timestamp() END
+RETURNING dead_since, xmax = 0 AS is_new
+"""
+_ADD_PLACES = """
+INSERT INTO places (digest, at, object, start, size, sums)
+SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])
+"""
+_LOOSEN = """
+INSERT INTO loose AS now (object, not_before)
+SELECT object, clock_timestamp() + make_interval(secs => $2) FROM unnest($1::text[]) AS object
+ON CONFLICT (object) DO UPDATE SET not_before = greatest(now.not_before, excluded.not_before)
+"""
+_DIE = """
+UPDATE blobs SET dead_since = clock_timestamp() WHERE digest = $1 AND dead_since IS NULL
+    AND NOT EXISTS (SELECT FROM images WHERE images.digest = blobs.digest)
+"""
+
+
+async def find_blob(connection: Connection, digest: bytes, offset: int) -> Found | None:
+    """A blob with its places from an offset on, unless no image has it."""
+    rows = await connection.fetch(_FIND, digest, offset)
+    if not rows:
+        return None
+    return Found(rows[0]["total"], [place_of(row) for row in rows if row["at"] is not None])
+
+
+async def add_blobs(transaction: Transaction, blobs: list[NewBlob]) -> None:
+    """Adds those that an image has by now. What an earlier one has put is kept, and the other objects go."""
+    first = {blob.digest: blob for blob in reversed(blobs)}
+    values = sorted((blob.digest, blob.size) for blob in first.values())
+    rows = await transaction.connection.fetch(_ADD, *by_columns(values))
+    there = {row["digest"]: row["is_new"] for row in rows}
+    new = [blob for digest, blob in first.items() if there.get(digest)]
+    await _add_places(transaction, new)
+    for blob in blobs:
+        blob.is_there = blob.digest in there
+    twins = [blob for blob in blobs if blob.is_there and blob not in new]
+    for moved, objects in _by_grace((blob.moved, blob.places) for blob in twins):
+        await loosen(transaction, objects, moved)
+    done = [blob.upload for blob in blobs if blob.upload is not None and blob.is_there]
+    if done:
+        await transaction.connection.execute("DELETE FROM extents WHERE upload = ANY($1::text[])", done)
+
+
+async def add_alone(transaction: Transaction, blob: NewBlob) -> None:
+    """Adds a blob that no image has yet; until one has, it is dead."""
+    row = await transaction.connection.fetchrow(_ADD_ALONE, blob.digest, blob.size)
+    blob.dead_since = row["dead_since"]
+    if row["is_new"]:
+        await _add_places(transaction, [blob])
+
+
+async def settle_alone(transaction: Transaction, blob: NewBlob) -> None:
+    """Has a blob that was added alone live, unless an image that had it was deleted since."""
+    await transaction.connection.execute(
+        "UPDATE blobs SET dead_since = NULL WHERE digest = $1 AND dead_since = $2",
+        blob.digest,
+        blob.dead_since,
+    )
+    if blob.upload is not None:
+        await drop_extents(transaction, blob.upload, blob.moved)
+
+
+async def let_die(transaction: Transaction, digest: bytes) -> None:
+    """Marks a blob that no image has."""
+    await transaction.connection.execute(_DIE, digest)
+
+
+async def loosen(transaction: Transaction, objects: Iterable[str], seconds: float) -> None:
+    """Has the sweeper look at objects, after so many seconds."""
+    if names := sorted(set(objects)):
+        await transaction.connection.execute(_LOOSEN, names, seconds)
+
+
+async def _add_places(transaction: Transaction, blobs: Sequence[NewBlob]) -> None:
+    rows = [(blob.digest, *place[:5]) for blob in blobs for place in blob.places]
+    if rows:
+        await transaction.connection.execute(_ADD_PLACES, *by_columns(rows))
+
+
+def _by_grace(given: Iterable[tuple[float, list[Place]]]) -> list[tuple[float, set[str]]]:
+    found: dict[float, set[str]] = {}
+    for seconds, places in given:
+        found.setdefault(seconds, set()).update(place.object for place in places)
+    return list(found.items())
+
+
+# Extents.
+
+_LAST = "SELECT at + size AS end, object FROM extents WHERE upload = $1 ORDER BY at DESC LIMIT 1"
+_ADD_EXTENTS = """
+INSERT INTO extents (upload, at, object, start, size, sums, hash)
+SELECT * FROM unnest(
+    $1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[]
+)
+"""
+_ADVANCED = """
+SELECT id, committed_size FROM uploads WHERE id = ANY($1::text[]) AND state = 'OPEN'
+"""
+
+
+class Last(NamedTuple):
+    """How far the extents of an upload go, and the object of the last one."""
+
+    end: int = 0
+    object: str = ""
+
+
+async def epoch_of(connection: Connection, upload: str) -> int:
+    """The epoch of an upload's writer."""
+    epoch = await connection.fetchval("SELECT writer_epoch FROM uploads WHERE id = $1", upload)
+    return int(epoch or 0)
+
+
+async def ended_by(connection: Connection, upload: str) -> int | None:
+    """The epoch of an upload that has ended; None if it is open, or not there."""
+    statement = "SELECT writer_epoch FROM uploads WHERE id = $1 AND state <> 'OPEN'"
+    epoch: int | None = await connection.fetchval(statement, upload)
+    return epoch
+
+
+async def extents_of(connection: Connection, upload: str) -> list[Place]:
+    rows = await connection.fetch("SELECT * FROM extents WHERE upload = $1 ORDER BY at", upload)
+    return [place_of(row) for row in rows]
+
+
+async def last_extent(connection: Connection, upload: str) -> Last:
+    row = await connection.fetchrow(_LAST, upload)
+    return Last() if row is None else Last(row["end"], row["object"])
+
+
+async def put_extents(transaction: Transaction, changes: list[Extents]) -> None:
+    """Changes the extents of those uploads whose committed size has become what they say."""
+    names = [change.upload for change in changes]
+    rows = await transaction.connection.fetch(_ADVANCED, names)
+    sizes = {row["id"]: row["committed_size"] for row in rows}
+    await put_extents_alone(transaction, [one for one in changes if sizes.get(one.upload) == one.size])
+
+
+async def put_extents_alone(transaction: Transaction, changes: list[Extents]) -> None:
+    """The same of uploads whatever their rows say."""
+    for change in changes:
+        change.is_done = True
+        rows = await transaction.connection.fetch(
+            "DELETE FROM extents WHERE upload = $1 AND at >= $2 RETURNING object", change.upload, change.since
+        )
+        stay = {place.object for place in change.places}
+        await loosen(transaction, {row["object"] for row in rows} - stay, change.moved)
+    new = [(change.upload, *place) for change in changes for place in change.places]
+    if new:
+        await transaction.connection.execute(_ADD_EXTENTS, *by_columns(new))
+
+
+async def drop_extents(transaction: Transaction, upload: str, moved: float) -> None:
+    rows = await transaction.connection.fetch(
+        "DELETE FROM extents WHERE upload = $1 RETURNING object", upload
+    )
+    await loosen(transaction, [row["object"] for row in rows], moved)
+
+
+def place_of(row: Any) -> Place:
+    """Of a row with the columns of a place, or of an extent."""
+    extra = row["hash"] if "hash" in row.keys() else b""  # noqa: SIM118 (a row of the driver is no mapping)
+    return Place(row["at"], row["object"], row["start"], row["size"], row["sums"], extra)
+
+
+# What there is.
+
+_SIZES = """
+SELECT coalesce((SELECT sum(size) FROM blobs), 0)::bigint AS blobs,
+    coalesce((SELECT sum(size) FROM extents), 0)::bigint AS uploads
+"""
+
+
+async def sizes(connection: Connection) -> dict[str, int]:
+    return dict(await connection.fetchrow(_SIZES))
+
+
+async def clock(connection: Connection) -> float:
+    """The time of the database, in seconds since the epoch."""
+    return float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))

@@ -1,0 +1,195 @@
+"""The store of blobs in an object store: what is opened and closed."""
+
+import asyncio
+import re
+import secrets
+import tempfile
+import time
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from conexiones.adapters.blobs.s3 import rows
+from conexiones.adapters.blobs.s3.backend import PART, Backend
+from conexiones.adapters.blobs.s3.blobs import S3Blobs
+from conexiones.adapters.blobs.s3.local_files import LIMIT, LocalFiles
+from conexiones.adapters.blobs.s3.memory import MEMORY, UPLOADS, Memory
+from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects
+from conexiones.adapters.blobs.s3.packs import Packs
+from conexiones.adapters.blobs.s3.patience import Graces, Patience
+from conexiones.adapters.blobs.s3.place import BlobPlace
+from conexiones.adapters.blobs.s3.staging import S3Staging
+from conexiones.adapters.blobs.s3.sweeping import Sweeper
+from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.system.memory_cache import MemoryCache
+from conexiones.errors import BlobCorrupt, ConexionesError, StorageUnavailable
+from conexiones.metrics import Metrics
+from conexiones.ports.blobs import Blobs
+from conexiones.ports.staging import Staging
+from conexiones.waits import observe_memory, observe_places, waits
+from conexiones.whole import to_end
+
+MOST_SAID = 200
+"""Characters of what the driver says that an operator is told."""
+
+PIECE = 256 << 10
+"""Bytes of the largest piece that is given, by default."""
+
+
+_MESSAGE = re.compile(r"<Message>([^<]{1,200})</Message>")  # in the answer of an object store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """How the object store was: the seconds of the slowest of a few requests, and how many its clock is ahead
+    of that of the database, which matters to nothing but signatures."""
+
+    latency: float
+    ahead: float
+
+
+class S3Store:
+    """A Staging and a Blobs at a place, whose rows are in a catalog, which is opened before and closed after.
+
+    Images on their way in have at most `memory` bytes, while there are no more than `uploads` at a time.
+    Blobs are read in pieces of at most `piece` bytes, and small ones are kept in `cache`. Copies for decoders
+    are in `folder`, with at most `local_bytes` in all; None is a folder for temporary files.
+
+    `sweep` removes what nothing refers to: call it at intervals, on every server.
+
+    After `close`, and before `open`, whatever needs the store raises StorageUnavailable.
+    """
+
+    def __init__(
+        self,
+        place: BlobPlace,
+        catalog: PostgresCatalog,
+        *,
+        memory: int = MEMORY,
+        uploads: int = UPLOADS,
+        piece: int = PIECE,
+        part: int = PART,
+        cache: MemoryCache[bytes] | None = None,
+        folder: Path | None = None,
+        local_bytes: int = LIMIT,
+        patience: Patience | None = None,
+        graces: Graces | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """ValueError, whose sentence says what is wrong, if the place cannot be one."""
+        metrics = metrics or Metrics()
+        self._place = place
+        self._catalog = catalog
+        objects = Objects(place, patience or Patience(), metrics)
+        self._backend = Backend(
+            objects=objects,
+            catalog=catalog,
+            packs=Packs(objects),
+            memory=Memory(memory=memory, uploads=uploads),
+            cache=cache or MemoryCache(0),
+            graces=graces or Graces(),
+            piece=piece,
+            part=part,
+        )
+        observe_places(metrics, "object_requests", objects.turns)
+        observe_memory(metrics, "uploads", self._backend.memory)
+        self._backend.memory.waited = waits(metrics, "uploads").record
+        self._files = LocalFiles(
+            folder or Path(tempfile.gettempdir()) / f"conexiones-{_user()}", limit=local_bytes
+        )
+        self._sweeper = Sweeper(self._backend, metrics)
+        self.staging: Staging = S3Staging(self._backend)
+        self.blobs: Blobs = S3Blobs(self._backend, self._files)
+
+    async def open(self) -> None:
+        """ValueError, whose one line says what to do, if the bucket cannot be reached or used. Raises
+        StorageUnavailable if the catalog does not answer, and OSError of the folder."""
+        objects = self._backend.objects
+        objects.learn_time(await self._catalog.read(rows.clock))
+        await asyncio.to_thread(self._files.open)
+        self._backend.open()
+        try:
+            await self._first_request()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Waits for what threads do. What was not settled is left to the sweeper."""
+        await to_end(asyncio.ensure_future(self._close()))
+
+    async def sweep(self) -> bool:
+        """Removes what nothing refers to; False if another server does. Raises StorageUnavailable: what is
+        left is for the next time."""
+        return await self._sweeper.sweep()
+
+    async def sizes(self) -> dict[str, int]:
+        """Bytes by what they are: "blobs", and "uploads", which are still coming in. The more there is, the
+        longer it takes. Raises StorageUnavailable."""
+        return await self._catalog.read(rows.sizes)
+
+    async def check(self) -> Checked:
+        """Tries all that is asked of the object store, with an object that is gone then. The store has to be
+        open. ValueError, whose sentence says what it refuses."""
+        objects = self._backend.objects
+        data = secrets.token_bytes(1000)
+        name = objects.name("packs")
+        latency, ahead = 0.0, 0.0
+
+        async def list_it() -> None:
+            async with aclosing(objects.listed("packs", name[:-1])) as names:
+                if name not in await anext(names, []):
+                    raise ObjectGone
+
+        async def look() -> None:
+            nonlocal ahead
+            if (written := await objects.written(name)) is not None:
+                ahead = written - await self._catalog.read(rows.clock)
+
+        for what, ask in (
+            ("take an object (PUT)", lambda: objects.put(name, data)),
+            ("give a part of an object (GET with a range)", lambda: objects.get(name, 100, 10)),
+            ("say how large an object is (HEAD)", look),
+            ("list objects (LIST)", list_it),
+            ("delete an object (DELETE)", lambda: objects.delete([name])),
+        ):
+            begun = time.monotonic()
+            try:
+                await ask()
+            except (ConexionesError, ObjectGone) as error:
+                raise ValueError(f"{self._place} does not {what}: {_said(error)}.") from error
+            latency = max(latency, time.monotonic() - begun)
+        return Checked(latency=latency, ahead=ahead)
+
+    async def _first_request(self) -> None:
+        objects = self._backend.objects
+        try:
+            await objects.size(objects.name("packs"))  # which is not there
+            async with aclosing(objects.listed("packs")) as names:
+                await anext(names, None)
+        except (StorageUnavailable, ObjectGone, BlobCorrupt) as error:
+            raise ValueError(f"{self._place} cannot be used: {_said(error)}.") from error
+
+    async def _close(self) -> None:
+        self._backend.cache.clear()
+        await self._backend.close()
+        await asyncio.to_thread(self._files.close)
+
+
+def _said(error: BaseException) -> str:
+    """What the driver said, in one line and without what it tried."""
+    cause = error.__cause__ or error
+    if isinstance(cause, TimeoutError):
+        return "it does not answer"
+    text = " ".join(str(cause).split())
+    if message := _MESSAGE.search(text):
+        return message[1].rstrip(" .")
+    return text[:MOST_SAID].partition("Debug source")[0].rstrip(" .") or type(cause).__name__
+
+
+def _user() -> str:
+    import getpass
+
+    with suppress(Exception):
+        return getpass.getuser()
+    return "user"

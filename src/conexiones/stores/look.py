@@ -1,0 +1,45 @@
+"""What a database and a place for objects say of themselves, to `conexiones doctor`. Neither is changed."""
+
+import secrets
+import time
+
+from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects
+from conexiones.adapters.blobs.s3.patience import Patience
+from conexiones.adapters.catalog.postgres.checks import Looked, look
+from conexiones.errors import BlobCorrupt, ConexionesError
+from conexiones.settings import Settings
+from conexiones.stores.shared import place_of
+
+__all__ = ["Looked", "look_at_blobs", "look_at_database"]
+
+
+async def look_at_database(settings: Settings, *, direct: bool = False) -> Looked:
+    """ValueError, whose sentence says what to do, if it cannot be used."""
+    url = settings.database_direct if direct else settings.database
+    return await look(url or "", pooled=bool(settings.database_direct) and not direct)
+
+
+async def look_at_blobs(settings: Settings) -> float:
+    """Tries all that is asked of the store with an object, which is gone then; gives the seconds of the
+    slowest request. ValueError, as above. Nothing is asked of the database, which may have no tables yet."""
+    place = place_of(settings)
+    objects = Objects(place, Patience())
+    objects.learn_time(time.time())
+    objects.open()
+    name, data, slowest = objects.name("packs"), secrets.token_bytes(1000), 0.0
+    for what, ask in (
+        ("take an object (PUT)", lambda: objects.put(name, data)),
+        ("give a part of an object (GET with a range)", lambda: objects.get(name, 100, 10)),
+        ("say how large an object is (HEAD)", lambda: objects.size(name)),
+        ("list objects (LIST)", lambda: anext(objects.listed("packs", name[:-1]))),
+        ("delete an object (DELETE)", lambda: objects.delete([name])),
+    ):
+        begun = time.perf_counter()
+        try:
+            await ask()
+        except (ConexionesError, ObjectGone, BlobCorrupt, StopAsyncIteration) as error:
+            cause = error.__cause__ or error
+            said = " ".join(str(cause).split()).partition(" - ")[2] or type(cause).__name__
+            raise ValueError(f"{place} does not {what}: {said.rstrip('.')}.") from error
+        slowest = max(slowest, time.perf_counter() - begun)
+    return slowest

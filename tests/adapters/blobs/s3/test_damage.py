@@ -1,0 +1,115 @@
+"""Whatever is read was checked: damage in any object is noticed, and never given to anybody."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import obstore
+import pytest
+
+from conexiones.adapters.blobs.s3 import rows
+from conexiones.adapters.blobs.s3.place import BlobPlace
+from conexiones.adapters.blobs.s3.store import S3Store
+from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.system.memory_cache import MemoryCache
+from conexiones.errors import BlobCorrupt
+from conexiones.ports.records import ImageRecord, UploadRecord
+from tests.adapters.blobs.contents import MIB, content, everything, fill, sha, stored, whole
+from tests.adapters.blobs.s3.restarted import PATIENT, RestartedS3Store, objects_at, spoil
+
+Make = Callable[..., ImageRecord]
+
+SIZE = 5 * MIB + 17
+
+
+async def spoil_blob(place: BlobPlace, catalog: PostgresCatalog, digest: bytes, at: int) -> None:
+    """Changes the byte of a blob at that offset."""
+    found = await catalog.read(rows.find_blob, digest, at)
+    assert found is not None
+    first = found.places[0]
+    await spoil(place, first.object, first.start + at - first.at)
+
+
+@pytest.mark.parametrize("at", [0, MIB - 1, MIB, 2 * MIB + 5, SIZE - 1])
+async def test_no_range_gives_a_byte_of_a_damaged_piece(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace, at: int
+) -> None:
+    data = content(SIZE)
+    digest = await stored(store, catalog, image("1", digest=sha(data)), data)
+    await spoil_blob(place, catalog, digest, at)
+    for offset in (0, 1, MIB + 1, at, SIZE - 1):
+        given = b""
+        with pytest.raises(BlobCorrupt) if offset <= at or at // MIB == offset // MIB else nullcontext():
+            async for piece in store.blobs.read(digest, offset):
+                given += piece
+        assert data[offset:].startswith(given)
+    with pytest.raises(BlobCorrupt):
+        async with store.blobs.local(digest):
+            pass
+    with pytest.raises(BlobCorrupt):
+        await store.blobs.inspect(digest, everything)
+    with pytest.raises(BlobCorrupt):
+        _ = [size async for size in store.blobs.check(digest)]
+
+
+@pytest.mark.parametrize("how", ["changed", "shorter", "gone"])
+async def test_damage_of_a_small_blob_is_noticed(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace, how: str
+) -> None:
+    data = content(5000)
+    digest = await stored(store, catalog, image("1", digest=sha(data)), data)
+    (name,) = await objects_at(place)
+    bucket = place.connect(PATIENT)
+    if how == "changed":
+        await spoil(place, name, 4000)
+    elif how == "shorter":
+        await obstore.put_async(bucket, name, data[:4000], use_multipart=False)
+    else:
+        await obstore.delete_async(bucket, name)
+    for read in (
+        lambda: whole(store, digest),
+        lambda: whole(store, digest, 10),
+        lambda: store.blobs.inspect(digest, everything),
+    ):
+        with pytest.raises(BlobCorrupt) as noticed:
+            await read()
+        assert digest.hex() in "".join(getattr(noticed.value, "__notes__", [digest.hex()]))
+
+
+async def test_damage_of_committed_bytes_is_noticed_by_whoever_looks(
+    store: RestartedS3Store, catalog: PostgresCatalog, place: BlobPlace, upload: Callable[..., UploadRecord]
+) -> None:
+    await catalog.create_upload(upload("a"))
+    staged = await fill(await store.staging.resume("a", 0), content(3 * MIB))
+    await staged.commit(lambda size: catalog.advance_upload("a", epoch=0, size=size, now=2))
+    await staged.release()
+    await spoil(place, (await objects_at(place))[0], 100)
+    staged = await store.staging.resume("a", 3 * MIB)
+    with pytest.raises(BlobCorrupt):
+        await staged.inspect(everything)
+    await staged.release()
+
+
+async def test_small_blobs_stay_in_memory_and_local_copies_in_their_folder(
+    place: BlobPlace, catalog: PostgresCatalog, image: Make, tmp_path: Path
+) -> None:
+    cache = MemoryCache[bytes](MIB)
+    store = S3Store(
+        place, catalog, cache=cache, folder=tmp_path / "local", local_bytes=10_000, patience=PATIENT
+    )
+    await store.open()
+    datas = [content(4000, n) for n in range(4)]
+    for n, data in enumerate(datas):
+        await stored(store, catalog, image(f"{n}", digest=sha(data)), data)
+        assert store.blobs.cached(sha(data)) is None
+        assert await whole(store, sha(data)) == data
+        assert store.blobs.cached(sha(data)) == data
+        async with store.blobs.local(sha(data)) as path:
+            assert path.read_bytes() == data
+    copies = [path for path in (tmp_path / "local").rglob("*") if path.is_file() and path.name != "lock"]
+    assert {path.name for path in copies} == {sha(data).hex() for data in datas[-2:]}
+    async with store.blobs.removing(sha(datas[0])):
+        await catalog.delete_image("0", now=1)
+    assert store.blobs.cached(sha(datas[0])) is None
+    await store.close()
+    assert list((tmp_path / "local").iterdir()) == []

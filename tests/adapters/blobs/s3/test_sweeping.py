@@ -1,0 +1,234 @@
+"""What nothing refers to is removed, and nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from conexiones.adapters.blobs.s3 import rows, sweep_rows
+from conexiones.adapters.blobs.s3.objects import Objects
+from conexiones.adapters.blobs.s3.patience import Graces
+from conexiones.adapters.blobs.s3.place import BlobPlace
+from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.errors import BlobCorrupt, StorageUnavailable
+from conexiones.ports.records import ImageRecord, UploadRecord
+from tests.adapters.blobs.contents import MIB, content, counted, fill, gone, sha, tell_nobody, whole
+from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, objects_at, spoil
+
+Make = Callable[..., ImageRecord]
+Upload = Callable[..., UploadRecord]
+NewStore = Callable[..., RestartedS3Store]
+
+
+@pytest.fixture
+async def store(new_store: NewStore) -> AsyncIterator[RestartedS3Store]:
+    """One whose sweeper leaves nothing for later."""
+    store = new_store(graces=AT_ONCE)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def add(store: RestartedS3Store, catalog: PostgresCatalog, record: ImageRecord, data: bytes) -> None:
+    """As the server does it: in one step with the row."""
+    staged = await fill(store.staging.stage(), data)
+    await staged.publish(lambda digest: catalog.add_image(record))
+    await staged.settle()
+
+
+async def loose_and_all(catalog: PostgresCatalog) -> tuple[int, int]:
+    async def ask(connection: Any) -> tuple[int, int]:
+        return (
+            await connection.fetchval("SELECT count(*) FROM loose"),
+            await connection.fetchval("SELECT count(*) FROM places"),
+        )
+
+    return await catalog.read(ask)
+
+
+@pytest.mark.parametrize("size", [10, 5 * MIB])
+async def test_what_is_deleted_goes_with_its_objects(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace, size: int
+) -> None:
+    data = content(size)
+    for name in ("1", "2"):
+        await add(store, catalog, image(name, digest=sha(data)), data)
+    await store.sweep()
+    assert len(await objects_at(place)) == -(-size // (2 * MIB)), "the twin's go"
+    await catalog.delete_image("1", now=1)
+    await store.sweep()
+    assert await whole(store, sha(data)) == data
+    await catalog.delete_image("2", now=1)
+    assert await gone(store, sha(data))
+    await store.sweep()
+    assert await objects_at(place) == []
+    assert await store.sizes() == {"blobs": 0, "uploads": 0}
+    assert await loose_and_all(catalog) == (0, 0)
+
+
+async def test_a_pack_with_many_holes_is_compacted(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace
+) -> None:
+    datas = [content(2000 + n) for n in range(12)]
+    every = [add(store, catalog, image(f"{n}", digest=sha(data)), data) for n, data in enumerate(datas)]
+    await asyncio.gather(*every)
+    before = await objects_at(place)
+    assert len(before) < 12
+    for n in range(9):
+        await catalog.delete_image(f"{n}", now=1)
+    await store.sweep()  # compacts
+    await store.sweep()  # and removes what nobody reads any more
+    after = await objects_at(place)
+    assert len(after) == 1
+    assert after[0] not in before
+    assert [await whole(store, sha(data)) for data in datas[9:]] == datas[9:]
+    assert await loose_and_all(catalog) == (0, 3)
+
+
+async def test_damaged_bytes_stay_where_they_are(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace
+) -> None:
+    datas = [content(3000 + n) for n in range(3)]
+    every = [add(store, catalog, image(f"{n}", digest=sha(data)), data) for n, data in enumerate(datas)]
+    await asyncio.gather(*every)
+    (pack,) = await objects_at(place)
+    places = [await catalog.read(rows.find_blob, sha(data), 0) for data in datas]
+    spoil_at = [found.places[0].start for found in places if found]
+    await spoil(place, pack, spoil_at[0] + 7)
+    for n in (1, 2):
+        await catalog.delete_image(f"{n}", now=1)
+    await store.sweep()
+    await store.sweep()
+    assert await objects_at(place) == [pack]
+    with pytest.raises(BlobCorrupt):
+        await whole(store, sha(datas[0]))
+
+
+async def test_whoever_reads_while_a_pack_is_compacted_looks_again(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datas = [content(2000 + n) for n in range(6)]
+    every = [add(store, catalog, image(f"{n}", digest=sha(data)), data) for n, data in enumerate(datas)]
+    await asyncio.gather(*every)
+    for n in range(5):
+        await catalog.delete_image(f"{n}", now=1)
+    get = Objects.get
+    moved = False
+
+    async def late(self: Objects, name: str, start: int, size: int) -> bytes:
+        nonlocal moved
+        if not moved:
+            moved = True
+            await store.sweep()
+            await store.sweep()
+        return await get(self, name, start, size)
+
+    monkeypatch.setattr(Objects, "get", late)
+    assert await whole(store, sha(datas[5])) == datas[5]
+    assert moved
+
+
+async def test_objects_without_a_row_go_once_none_can_come(
+    new_store: NewStore, place: BlobPlace, catalog: PostgresCatalog, image: Make
+) -> None:
+    patient = new_store()
+    await patient.open()
+    await add(patient, catalog, image("1", digest=sha(b"1")), b"1")
+    (kept,) = await objects_at(place)
+    objects = Objects(place, PATIENT)
+    objects.open()
+    objects.learn_time(await catalog.read(rows.clock))
+    names = [objects.name(kind) for kind in ("packs", "parts") for _ in range(3)]
+    for name in names:
+        await objects.put(name, b"nobody was told")
+    await objects.put("packs/of somebody else", b"")
+    await patient.sweep()
+    assert len(await objects_at(place)) == 8
+    await patient.close()
+    store = new_store(graces=AT_ONCE)
+    await store.open()
+    assert await objects_at(place) == sorted([kept, "packs/of somebody else"])
+    await store.close()
+
+
+@pytest.mark.parametrize("size", [10, 3 * MIB])
+async def test_a_row_that_comes_too_late_is_refused(
+    new_store: NewStore, catalog: PostgresCatalog, image: Make, size: int
+) -> None:
+    store = new_store(graces=Graces(pack=-10, part=-10))
+    await store.open()
+    with pytest.raises(StorageUnavailable):
+        await add(store, catalog, image("1", digest=sha(content(size))), content(size))
+    assert await catalog.get_image("1") is None
+    with pytest.raises(StorageUnavailable):
+        await (await fill(store.staging.stage(), content(size))).publish(tell_nobody)
+    await store.close()
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "EXPIRED"])
+async def test_the_bytes_of_an_upload_go_when_it_has_ended(
+    store: RestartedS3Store, catalog: PostgresCatalog, upload: Upload, place: BlobPlace, state: Any
+) -> None:
+    await catalog.create_upload(upload("a"))
+    staged = await fill(await store.staging.resume("a", 0), content(3 * MIB))
+    await staged.commit(lambda size: catalog.advance_upload("a", epoch=0, size=size, now=2))
+    await staged.release()
+    await store.sweep()
+    assert len(await objects_at(place)) == 2
+    assert await store.sizes() == {"blobs": 0, "uploads": 3 * MIB}
+    await catalog.end_upload("a", state=state, image=None, failure=None, now=3)
+    await store.sweep()
+    await store.sweep()
+    assert await objects_at(place) == []
+
+
+async def test_one_sweeps_at_a_time(store: RestartedS3Store, catalog: PostgresCatalog) -> None:
+    assert await catalog.write((), sweep_rows.begin_sweep, "another", 60.0)
+    assert not await store.sweep()
+    await catalog.write((), sweep_rows.end_sweep, "another")
+    assert await store.sweep()
+    assert await catalog.write((), sweep_rows.begin_sweep, "another", 0.0)  # and its server was killed
+    assert await store.sweep()
+
+
+async def test_what_was_dead_and_has_an_image_again_stays(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make
+) -> None:
+    await add(store, catalog, image("1", digest=sha(b"1")), b"1")
+    await catalog.delete_image("1", now=1)
+    await add(store, catalog, image("2", digest=sha(b"1")), b"1")
+    await store.sweep()
+    assert await whole(store, sha(b"1")) == b"1"
+
+
+async def test_uncommitted_bytes_are_garbage(
+    store: RestartedS3Store, catalog: PostgresCatalog, upload: Upload, place: BlobPlace
+) -> None:
+    await catalog.create_upload(upload("a"))
+    staged = await fill(await store.staging.resume("a", 0), content(MIB))
+    await staged.commit(counted)
+    await fill(staged, content(3 * MIB))
+    await staged.inspect(len)
+    await staged.release()
+    assert len(await objects_at(place)) == 2
+    await store.sweep()
+    assert len(await objects_at(place)) == 1
+
+
+async def test_bytes_that_come_again_while_they_are_swept_stay(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(store, catalog, image("1", digest=sha(b"1")), b"1")
+    await catalog.delete_image("1", now=1)
+    dead_blobs = sweep_rows.dead_blobs
+
+    async def and_then(connection: Any, seconds: float, limit: int) -> list[bytes]:
+        digests = await dead_blobs(connection, seconds, limit)
+        if digests:
+            await add(store, catalog, image("2", digest=sha(b"1")), b"1")
+        return digests
+
+    monkeypatch.setattr(sweep_rows, "dead_blobs", and_then)
+    await store.sweep()
+    assert await whole(store, sha(b"1")) == b"1"

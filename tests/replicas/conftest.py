@@ -1,0 +1,67 @@
+"""Servers that share a PostgreSQL and an S3 store, which all tests of this process have in common."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from conexiones.testing import Server, serve
+from tests.conftest import DECODE_SECONDS
+from tests.support.postgres import Engine
+from tests.support.postgres import running as postgres_running
+from tests.support.seaweed import ObjectServer
+from tests.support.seaweed import running as seaweed_running
+
+Replica = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Engine]:
+    with postgres_running() as engine:
+        yield engine
+
+
+@pytest.fixture
+def database(postgres: Engine) -> str:
+    """The URL of an empty database."""
+    return postgres.schema()
+
+
+@pytest.fixture(scope="session")
+def object_server() -> Iterator[ObjectServer]:
+    with seaweed_running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket(object_server: ObjectServer) -> str:
+    return object_server.bucket()
+
+
+@pytest.fixture
+def shared_settings(
+    database: str,
+    object_server: ObjectServer,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, str]:
+    """The settings by which servers share an empty database, and an empty place for objects."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    return {
+        "database": database,
+        "blobs": f"s3://{bucket}/{tmp_path.name}",
+        "s3_endpoint": object_server.url,
+        "cache_dir": str(tmp_path / "cache"),
+    }
+
+
+@pytest.fixture
+def replica(shared_settings: dict[str, str]) -> Iterator[Replica]:
+    """Starts servers that share everything; they end with the test."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(
+            serve(**{"decode_seconds": DECODE_SECONDS, "decode_workers": 1, **shared_settings, **settings})
+        )

@@ -1,0 +1,82 @@
+"""What servers divide among themselves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.catalog.postgres.leases import PostgresLeases
+from conexiones.adapters.catalog.postgres.scrub_log import PostgresScrubLog
+from conexiones.domain.duties import Duties, all_duties
+from conexiones.ports.verifying import Round, ScrubState
+
+NAMES = [f"n{number}" for number in range(9)]
+
+
+@pytest.fixture
+async def catalog(database: str) -> AsyncIterator[PostgresCatalog]:
+    catalog = PostgresCatalog(database)
+    await catalog.open()
+    yield catalog
+    await catalog.close()
+
+
+async def test_each_name_is_held_by_one_and_all_get_an_equal_part(catalog: PostgresCatalog) -> None:
+    servers = [PostgresLeases(catalog) for _ in range(4)]
+    assert await servers[0].hold(NAMES, seconds=60) == set(NAMES)
+    held = [await server.hold(NAMES, seconds=60) for server in servers * 3][-4:]
+    assert sorted(name for names in held for name in names) == NAMES
+    assert max(len(names) for names in held) == 3
+    assert [await server.hold(NAMES, seconds=60) for server in servers] == held, "nobody loses what it has"
+
+
+async def test_of_many_at_once_each_name_has_one(catalog: PostgresCatalog) -> None:
+    servers = [PostgresLeases(catalog) for _ in range(4)]
+    for _ in range(3):
+        held = await asyncio.gather(*(server.hold(NAMES, seconds=60) for server in servers))
+        names = [name for names in held for name in names]
+        assert len(names) == len(set(names))
+    assert sorted(names) == NAMES
+
+
+async def test_what_a_server_has_left_goes_to_the_others(catalog: PostgresCatalog) -> None:
+    dead, leaving, last = (PostgresLeases(catalog) for _ in range(3))
+    await dead.hold(NAMES[:3], seconds=0)  # over at once, as if it had died long ago
+    assert await leaving.hold(NAMES, seconds=60) == set(NAMES)
+    assert await last.hold(NAMES, seconds=60) == set()
+    await leaving.leave()
+    assert await last.hold(NAMES, seconds=60) == set(NAMES)
+
+
+async def test_a_server_says_when_it_has_got_more(catalog: PostgresCatalog) -> None:
+    one, other = Duties(PostgresLeases(catalog)), Duties(PostgresLeases(catalog))
+    await one.take()
+    assert all(map(one.has, all_duties()))
+    gained = asyncio.create_task(other.gained())
+    await other.take()
+    await one.take()
+    await other.take()
+    assert await gained
+    assert all(one.has(name) != other.has(name) for name in all_duties())
+    await other.leave()
+    assert not any(map(other.has, all_duties()))
+    await one.take()
+    assert all(map(one.has, all_duties()))
+
+
+async def test_a_server_without_leases_has_everything() -> None:
+    alone = Duties()
+    await alone.take()
+    assert all(map(alone.has, all_duties()))
+    assert not await alone.gained(0)
+
+
+async def test_the_verification_is_remembered_for_all(catalog: PostgresCatalog) -> None:
+    assert await PostgresScrubLog(catalog).load() == ScrubState()
+    state = ScrubState(
+        current=Round(begin_time=5, images=2, bytes=7), before="0198", damaged={"0197": "ab" * 32}
+    )
+    await PostgresScrubLog(catalog).save(ScrubState())
+    await PostgresScrubLog(catalog).save(state)
+    assert await PostgresScrubLog(catalog).load() == state
