@@ -10,6 +10,6 @@ pin() {
 }
 
 pin --all-extras --group dev pyproject.toml -o requirements/dev.txt "$@"
-pin --extra server pyproject.toml -o requirements/server.txt "$@"
+pin --extra server --extra postgres --extra s3 pyproject.toml -o requirements/server.txt "$@"
 pin --group release -o requirements/release.txt "$@"
 pin --group node -o requirements/node.txt "$@"
