@@ -15,7 +15,7 @@ from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, content, fill, sha, whole
 from tests.adapters.blobs.s3.cutting import Way
-from tests.adapters.blobs.s3.restarted import PATIENT, RestartedS3Store, objects_at
+from tests.adapters.blobs.s3.restarted import PATIENT, RestartedS3Store
 from tests.support.seaweed import ObjectServer
 from tests.support.waiting import until
 
@@ -183,15 +183,3 @@ def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="looks like https://HOST:PORT") as refused:
         BlobPlace(url="s3://bucket", endpoint=endpoint)
     assert "secret" not in str(refused.value)
-
-
-async def test_check_tries_all_and_leaves_nothing(
-    new_store: NewStore, place: BlobPlace, object_server: ObjectServer
-) -> None:
-    store = new_store()
-    await store.open()
-    checked = await store.check()
-    assert checked.latency > 0
-    assert abs(checked.ahead) < 10
-    assert await objects_at(place) == []
-    await store.close()

@@ -2,11 +2,8 @@
 
 import asyncio
 import re
-import secrets
 import tempfile
-import time
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from conexiones.adapters.blobs.s3 import rows
@@ -22,7 +19,7 @@ from conexiones.adapters.blobs.s3.staging import S3Staging
 from conexiones.adapters.blobs.s3.sweeping import Sweeper
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.system.memory_cache import MemoryCache
-from conexiones.errors import BlobCorrupt, ConexionesError, StorageUnavailable
+from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.metrics import Metrics
 from conexiones.ports.blobs import Blobs
 from conexiones.ports.staging import Staging
@@ -37,15 +34,6 @@ PIECE = 256 << 10
 
 
 _MESSAGE = re.compile(r"<Message>([^<]{1,200})</Message>")  # in the answer of an object store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """How the object store was: the seconds of the slowest of a few requests, and how many its clock is ahead
-    of that of the database, which matters to nothing but signatures."""
-
-    latency: float
-    ahead: float
 
 
 class S3Store:
@@ -127,39 +115,6 @@ class S3Store:
         """Bytes by what they are: "blobs", and "uploads", which are still coming in. The more there is, the
         longer it takes. Raises StorageUnavailable."""
         return await self._catalog.read(rows.sizes)
-
-    async def check(self) -> Checked:
-        """Tries all that is asked of the object store, with an object that is gone then. The store has to be
-        open. ValueError, whose sentence says what it refuses."""
-        objects = self._backend.objects
-        data = secrets.token_bytes(1000)
-        name = objects.name("packs")
-        latency, ahead = 0.0, 0.0
-
-        async def list_it() -> None:
-            async with aclosing(objects.listed("packs", name[:-1])) as names:
-                if name not in await anext(names, []):
-                    raise ObjectGone
-
-        async def look() -> None:
-            nonlocal ahead
-            if (written := await objects.written(name)) is not None:
-                ahead = written - await self._catalog.read(rows.clock)
-
-        for what, ask in (
-            ("take an object (PUT)", lambda: objects.put(name, data)),
-            ("give a part of an object (GET with a range)", lambda: objects.get(name, 100, 10)),
-            ("say how large an object is (HEAD)", look),
-            ("list objects (LIST)", list_it),
-            ("delete an object (DELETE)", lambda: objects.delete([name])),
-        ):
-            begun = time.monotonic()
-            try:
-                await ask()
-            except (ConexionesError, ObjectGone) as error:
-                raise ValueError(f"{self._place} does not {what}: {_said(error)}.") from error
-            latency = max(latency, time.monotonic() - begun)
-        return Checked(latency=latency, ahead=ahead)
 
     async def _first_request(self) -> None:
         objects = self._backend.objects
