@@ -16,11 +16,9 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> "Record":
-        """The record in a file; an empty one if there is none."""
-        if not path.exists():
-            return cls()
-        data = json.loads(path.read_text())
-        return cls({name: Results.from_json(piece) for name, piece in data["pieces"].items()})
+        """The record in a file; an empty one if there is none, or if it is of an older bench."""
+        pieces = json.loads(path.read_text()).get("pieces", {}) if path.exists() else {}
+        return cls({name: Results.from_json(piece) for name, piece in pieces.items()})
 
     def write(self, path: Path) -> None:
         data = {"pieces": {name: piece.as_json() for name, piece in self.pieces.items()}}
