@@ -9,6 +9,8 @@ SAME = 1.1
 """Below this factor, two contenders are called equally fast: medians of one run differ by as much from those
 of the next."""
 
+TITLE = "Times as fast as others"
+
 _TIMES = ("s", "ms", "µs")
 
 
@@ -91,7 +93,7 @@ COMPARISONS = [
         "grpc-js takes more processor time for a message than all of the Python SDK",
     ),
     *(
-        Comparison("GetUser, a row that is durable", users.ROW, users.OURS, other, peer, why)
+        Comparison("GetUser, which stores a user", users.ROW, users.OURS, other, peer, why)
         for other, peer, why in (
             (uploads.AIO, "grpc.aio with our store", ""),
             (
@@ -145,17 +147,22 @@ COMPARISONS = [
 ]
 
 
-def summary(record: Record) -> list[str]:
-    """The first section of the report. Empty if nothing of it was measured."""
+def measured(record: Record) -> list[tuple[float, Comparison]]:
+    """The comparisons that were measured, with their factors, the largest first."""
     found: list[tuple[float, Comparison]] = []
     for one in COMPARISONS:
         try:
             found.append((one.factor(record), one))
         except KeyError:
             continue
+    return sorted(found, key=lambda each: -each[0])
+
+
+def summary(record: Record) -> list[str]:
+    """The first section of the report. Empty if nothing of it was measured."""
+    found = measured(record)
     if not found:
         return []
-    found.sort(key=lambda each: -each[0])
     ahead = [one for factor, one in found if factor >= SAME]
     equal = [one for factor, one in found if 1 / SAME < factor < SAME]
     behind = [one for factor, one in found if factor <= 1 / SAME]
@@ -166,6 +173,8 @@ def summary(record: Record) -> list[str]:
         f" faster in {len(ahead)}, equally fast in {len(equal)} (within {SAME - 1:.0%}), and slower in"
         f" {len(behind)}. The last column says how many times as fast ours is. All that ours stores is"
         " durable, checked and listed when it is acknowledged; most of the others promise less.",
+        "",
+        f"![{TITLE}](performance/factors.svg)",
         "",
     ]
     for title, part in (("Faster", ahead), ("Equally fast", equal), ("Slower", behind)):

@@ -5,9 +5,14 @@ from dataclasses import dataclass
 
 from bench.record import Record
 from bench.rows import (
+    HOT_READS,
+    RENDITIONS,
+    SMALL_FILES,
+    WATCHERS,
     catalog,
     folders,
     images,
+    memory,
     metrics,
     page,
     reads,
@@ -124,6 +129,15 @@ FIGURES = [
     *(
         Figure(f"server's peak memory, {count} concurrent uploads", bound, _peak(count), unit="MiB")
         for count, bound in {1: 220, 4: 300, 16: 400, 64: 500}.items()
+    ),
+    *(
+        Figure(
+            f"server's peak memory, {work} / what it may have by default",
+            100,
+            lambda record, work=work: record.median(memory(work), "ours"),  # type: ignore[misc]
+            unit="%",
+        )
+        for work in (RENDITIONS, SMALL_FILES, WATCHERS, HOT_READS)
     ),
     Figure(
         "10 KB images per second, durable, 32 streams / one file per image + fsync on the same server",

@@ -5,9 +5,9 @@ import re
 import statistics
 from pathlib import Path
 
-from bench.compare import summary
+from bench.compare import TITLE, measured, summary
 from bench.figures import FIGURES, Figure
-from bench.plot import Line, draw
+from bench.plot import Line, draw, draw_factors
 from bench.record import Record
 from bench.rows import uploads
 
@@ -34,6 +34,8 @@ def publish(record: Record, folder: Path) -> Path:
         if lines:
             (pictures / f"{name}.svg").write_text(draw(lines, title=title, x_label=x_label, y_label=y_label))
             drawn.append(f"![{title}](performance/{name}.svg)")
+    if factors := [(f"{one.work} / {one.peer}", factor) for factor, one in measured(record)]:
+        (pictures / "factors.svg").write_text(draw_factors(factors, title=TITLE))
     page = folder / "performance.md"
     page.write_text(
         "\n".join(
@@ -123,12 +125,15 @@ def _how(record: Record) -> list[str]:
 def _figures(record: Record) -> list[str]:
     """Beside what is not met stands how far the least of the work gets."""
     found = [(figure, figure.measure(record)) for figure in FIGURES]
-    met = sum(value is not None and figure.met(value) for figure, value in found)
+    outcomes = [figure.met(value) for figure, value in found if value is not None]
+    met, missed, open_ = sum(outcomes), outcomes.count(False), len(found) - len(outcomes)
     lines = [
         "## Figures",
         "",
-        f"Goals that were set before anything was measured: {met} of {len(found)} are met. Beside one that is"
-        " not stands how far bare software or the disk gets in the same run, where that is known.",
+        f"Goals that were set before anything was measured: {met} are met, {missed} are not"
+        + (f", and {open_} were not measured. " if open_ else ". ")
+        + "Beside one that is not met stands how far bare software or the disk gets in the same run, where"
+        " that is known.",
         "",
         "| work | wanted | measured | |",
         "| --- | --- | --- | --- |",

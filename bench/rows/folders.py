@@ -17,7 +17,7 @@ from bench.images import Picture, write
 from bench.measures import Wrong, interleave
 from bench.peers import s3
 from bench.peers.server_process import SOURCES, Failed, ServerProcess, ours
-from bench.rows import Bench
+from bench.rows import SMALL_FILES, Bench
 from bench.rows.transfers import PROGRAMS, say
 
 ROW = "a folder of 10 KB images"
@@ -53,7 +53,8 @@ def run(bench: Bench) -> None:
             contenders[S3] = partial(_by_s3, peer, made)
         except Failed as missing:
             bench.results.note(str(missing))
-        interleave(bench.results, ROW, contenders, unit="images/s")
+        with bench.memory(server, SMALL_FILES):
+            interleave(bench.results, ROW, contenders, unit="images/s")
 
         single = _Folders(folder / "single", bench.size(300, 50))
         latencies: dict[str, Callable[[int], float]] = {

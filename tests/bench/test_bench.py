@@ -103,6 +103,11 @@ def test_the_first_section_says_who_is_faster_and_why_we_are_not(tmp_path: Path)
     slower = first.partition("**Slower**")[2]
     assert "nginx, PUT, then sync and SHA-256: 1 s | 0.5 |" in slower
     assert "copied twice" in slower
+    assert "](performance/factors.svg)" in first
+    plot = ElementTree.parse(tmp_path / "performance" / "factors.svg")
+    bars = plot.findall("{http://www.w3.org/2000/svg}rect")[1:]
+    assert len(bars) == 3
+    assert len({bar.get("fill") for bar in bars}) == 2
 
 
 def test_a_piece_that_fails_loses_neither_the_others_nor_its_own_earlier_results(
