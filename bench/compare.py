@@ -47,6 +47,7 @@ def _number(value: float) -> str:
 
 
 _KIB = uploads.KIB
+_S3 = "obstore, to a local S3 server without fsync"
 
 COMPARISONS = [
     *(
@@ -74,22 +75,22 @@ COMPARISONS = [
         )
     ),
     *(
-        Comparison("a folder of 10 KB images, `conexiones put`", folders.ROW, folders.PUT, other, peer)
-        for other, peer in ((folders.S3, "obstore, to a local S3 server that calls no fsync"),)
+        Comparison("a folder of 10 KB images, conexiones put", folders.ROW, folders.PUT, other, peer)
+        for other, peer in ((folders.S3, _S3),)
     ),
     Comparison(
-        "the same, `upload_many` of the Python SDK",
+        "a folder of 10 KB images, Python SDK",
         folders.ROW,
         folders.MANY,
         folders.S3,
-        "obstore, to a local S3 server that calls no fsync",
+        _S3,
     ),
     Comparison(
-        "the same, `uploadMany` of the Node SDK",
+        "a folder of 10 KB images, Node SDK",
         folders.ROW,
         folders.NODE,
         folders.S3,
-        "obstore, to a local S3 server that calls no fsync",
+        _S3,
         "grpc-js takes more processor time for a message than all of the Python SDK",
     ),
     *(

@@ -66,7 +66,7 @@ def draw(lines: list[Line], *, title: str, x_label: str, y_label: str) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-BAR, LABEL = 22, 470
+BAR, LABEL = 22, 560
 """The height of a bar with its gap, and the width of the labels before the bars."""
 
 

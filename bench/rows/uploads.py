@@ -190,9 +190,7 @@ def run_memory(bench: Bench) -> None:
     The server is configured not to decode the images. Decoding would begin during the last uploads, in
     processes that have a budget of their own.
     """
-    bench.results.note(
-        f"{MEMORY}: nothing is decoded beside the uploads: that has a budget of its own (decode_memory)."
-    )
+    bench.results.note("Nothing is decoded beside the uploads: that has a budget of its own (decode_memory).")
     sizes = {1: GIB, 4: 256 * MIB, 16: 128 * MIB, 64: 64 * MIB}
 
     def peak(uploads: int, number: int) -> float:
