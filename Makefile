@@ -77,7 +77,7 @@ check: setup ## lint, formatting, types, contracts unbroken, generated code up t
 fresh: ## follow README.md in minimal Debian systems (root and debootstrap needed); SUITES=trixie USERS=root does one
 	@$(PYTHON) tools/fresh.py $(if $(SUITES),--suites $(SUITES)) $(if $(USERS),--users $(USERS)) $(if $(ARGS),--tests "$(ARGS)")
 
-bench: setup bench-peers ## measure beside other servers, into docs/performance.md; QUICK=1 takes three minutes
+bench: setup bench-peers ## measure beside other servers, into docs/performance.md; QUICK=1 takes some minutes
 	@$(RUN) -m bench $(if $(filter 1,$(QUICK)),--quick) $(ARGS)
 
 generate: setup ## generate src/conexiones/gen, the page, docs and the course from their sources

@@ -13,11 +13,18 @@ class Wrong(Exception):
 
 @dataclass
 class Results:
-    """The measurements by row and contender, in the order in which they were made."""
+    """The measurements of one piece of the bench by row and contender, in the order in which they were made.
+
+    commit: the checkout that was measured. minutes: how long it took.
+    failure: why the newest attempt at the piece failed; the measurements are of an earlier one then, or none.
+    """
 
     quick: bool
     rounds: int
     machine: str
+    commit: str = ""
+    minutes: float = 0.0
+    failure: str = ""
     units: dict[str, str] = field(default_factory=dict)
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -38,26 +45,23 @@ class Results:
         return statistics.median(self.values[row][contender])
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "quick": self.quick,
-            "rounds": self.rounds,
-            "machine": self.machine,
-            "notes": self.notes,
-            "rows": {
-                row: {"unit": self.units[row], "contenders": contenders}
-                for row, contenders in self.values.items()
-            },
+        facts = {name: getattr(self, name) for name in _FACTS}
+        rows = {
+            row: {"unit": self.units[row], "contenders": contenders}
+            for row, contenders in self.values.items()
         }
+        return {**facts, "rows": rows}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Results":
-        results = cls(
-            quick=data["quick"], rounds=data["rounds"], machine=data["machine"], notes=data["notes"]
-        )
+        results = cls(**{name: data[name] for name in _FACTS})
         for name, row in data["rows"].items():
             results.units[name] = row["unit"]
             results.values[name] = row["contenders"]
         return results
+
+
+_FACTS = ("quick", "rounds", "machine", "commit", "minutes", "failure", "notes")
 
 
 def interleave(

@@ -1,4 +1,5 @@
-"""Line plots in SVG over two logarithmic axes, on which a power law is a straight line."""
+"""Plots in SVG: lines over two logarithmic axes, on which a power law is a straight line, and bars of
+factors."""
 
 import math
 from dataclasses import dataclass
@@ -62,6 +63,33 @@ def draw(lines: list[Line], *, title: str, x_label: str, y_label: str) -> str:
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>' for x, y in points]
         parts.append(_text(WIDTH - RIGHT + 14, TOP + 12 + 20 * number, line.name, colour=colour))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+BAR, LABEL = 22, 560
+"""The height of a bar with its gap, and the width of the labels before the bars."""
+
+
+def draw_factors(factors: list[tuple[str, float]], *, title: str) -> str:
+    """A bar for each factor, from 1 to it: those above go to the right, and those below to the left. The axis
+    is logarithmic, so that twice as fast and half as fast are equally long."""
+    axis = _Axis([value for _, factor in factors for value in (factor, 1)], LABEL, WIDTH + LABEL - RIGHT)
+    width, height = WIDTH + LABEL - RIGHT + 60, TOP + BAR * len(factors) + 10
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        _text(8, 20, title, size=15),
+    ]
+    for mark in axis.decades():
+        parts.append(_rule(axis.at(mark), TOP - 8, axis.at(mark), height - 10))
+        parts.append(_text(axis.at(mark), TOP - 14, f"{mark:g}", anchor="middle"))
+    for number, (label, factor) in enumerate(factors):
+        y, (left, right) = TOP + BAR * number, sorted((axis.at(1), axis.at(factor)))
+        colour = _COLOURS[0 if factor >= 1 else 1]
+        bar = f'x="{left}" y="{y}" width="{max(1, right - left):.1f}" height="{BAR - 6}"'
+        parts.append(f'<rect {bar} fill="{colour}"/>')
+        parts.append(_text(8, y + 12, label))
+        parts.append(_text(right + 6, y + 12, f"{factor:.2g}", colour=colour))
     return "\n".join([*parts, "</svg>", ""])
 
 

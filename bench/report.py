@@ -1,25 +1,23 @@
 """Writes the report: docs/performance.md or another page, with its plots and raw numbers beside it."""
 
-import json
 import math
 import re
 import statistics
 from pathlib import Path
 
-from bench.figures import FIGURES
-from bench.measures import Results
-from bench.plot import Line, draw
+from bench.compare import TITLE, measured, summary
+from bench.figures import FIGURES, Figure
+from bench.plot import Line, draw, draw_factors
+from bench.record import Record
 from bench.rows import uploads
 
 _UNITS = {"KiB": 2**10, "MiB": 2**20}
 
 
-def publish(results: Results, folder: Path) -> Path:
-    """Writes the page, its plots and its raw numbers into the folder. Returns the path of the page."""
+def publish(record: Record, folder: Path) -> Path:
+    """Writes the page and its plots into the folder. Returns the path of the page."""
     pictures = folder / "performance"
     pictures.mkdir(parents=True, exist_ok=True)
-    data = json.dumps(results.as_json(), indent=1, ensure_ascii=False)
-    (pictures / "results.json").write_text(data + "\n")
     drawn = []
     for name, title, x_label, y_label, prefix in (
         (
@@ -32,27 +30,41 @@ def publish(results: Results, folder: Path) -> Path:
         ("sizes", "Time by size of the image", "bytes of the image", "seconds", uploads.BY_SIZE),
         ("streams", "10 KB images, acknowledged", "streams at a time", "images per second", "10 KB images,"),
     ):
-        lines = series(results, prefix)
+        lines = series(record, prefix)
         if lines:
             (pictures / f"{name}.svg").write_text(draw(lines, title=title, x_label=x_label, y_label=y_label))
             drawn.append(f"![{title}](performance/{name}.svg)")
+    if factors := [(f"{one.work} / {one.peer}", factor) for factor, one in measured(record)]:
+        (pictures / "factors.svg").write_text(draw_factors(factors, title=TITLE))
     page = folder / "performance.md"
     page.write_text(
-        "\n".join([*_head(results), *_figures(results), *_growth(results), *drawn, *_rows(results)]) + "\n"
+        "\n".join(
+            [
+                *_head(record),
+                *summary(record),
+                *_how(record),
+                *_figures(record),
+                *_growth(record),
+                *drawn,
+                *_rows(record),
+            ]
+        )
+        + "\n"
     )
     return page
 
 
-def series(results: Results, prefix: str) -> list[Line]:
+def series(record: Record, prefix: str) -> list[Line]:
     """A line for each contender, over the rows whose names begin with `prefix`. The number in the name is
     x."""
     lines: dict[str, list[tuple[float, float]]] = {}
-    for row, contenders in results.values.items():
+    rows = (item for piece in record.pieces.values() for item in piece.values.items())
+    for row, contenders in rows:
         found = re.fullmatch(r"[ ,]*(\d+) (\w+)", row.removeprefix(prefix))
         if row.startswith(prefix) and found:
             x = int(found[1]) * _UNITS.get(found[2], 1)
             for name in contenders:
-                lines.setdefault(name, []).append((x, results.median(row, name)))
+                lines.setdefault(name, []).append((x, record.median(row, name)))
     return [Line(name, sorted(points)) for name, points in lines.items()]
 
 
@@ -64,61 +76,109 @@ def exponent(points: list[tuple[float, float]]) -> float:
     return slope
 
 
-def _head(results: Results) -> list[str]:
-    how = (
-        f"The numbers are medians of {results.rounds} or more rounds, in which the contenders took turns"
-        " within one run. Ratios are of medians of this run."
-    )
+def _head(record: Record) -> list[str]:
     lines = [
         "# Performance",
         "",
         "This page is written by `make bench`, from [the raw numbers](performance/results.json);"
         " `bench/README.md` says how they are measured.",
-        how,
-        f"The machine has {results.machine}.",
+        "",
     ]
-    if results.quick:
-        lines.append(
+    if record.quick:
+        lines[-1:] = [
             "**This was a quick run (QUICK=1), with fewer rounds and smaller work. It shows that the bench"
-            " works; draw no conclusions from its numbers. Rows keep their full names.**"
-        )
-    return [*lines, *(f"- {note}" for note in results.notes), ""]
+            " works; draw no conclusions from its numbers. Rows keep their full names.**",
+            "",
+        ]
+    return lines
 
 
-def _figures(results: Results) -> list[str]:
-    lines = ["## Figures", "", "| work | wanted | measured | |", "| --- | --- | --- | --- |"]
-    for figure in FIGURES:
-        value = figure.measure(results)
+def _how(record: Record) -> list[str]:
+    """With what, where and when it was measured."""
+    pieces = record.pieces
+    rounds = min((piece.rounds for piece in pieces.values()), default=0)
+    lines = [
+        "## How it was measured",
+        "",
+        f"The numbers are medians of {rounds} or more rounds, in which the contenders of a row took turns"
+        " within one run. Ratios are of medians of the same run.",
+    ]
+    for what, told in (
+        ("The machine had", lambda piece: piece.machine),
+        ("Measured at commit", lambda piece: piece.commit),
+    ):
+        by: dict[str, list[str]] = {}
+        for name, piece in pieces.items():
+            by.setdefault(told(piece) or "unknown", []).append(name)
+        for value, names in by.items():
+            lines.append(f"- {what} {value}" + (f": {', '.join(names)}" if len(by) > 1 else "."))
+    for name, piece in pieces.items():
+        if piece.failure:
+            shown = "the numbers below are those of an earlier run" if piece.values else "it has no numbers"
+            lines.append(f"- **{name} failed** when it was last measured ({piece.failure}); {shown}.")
+        lines += [f"- {name}: {note}" for note in piece.notes]
+    if record.minutes:
+        lines.append(f"- It took {record.minutes:.0f} minutes.")
+    return [*lines, ""]
+
+
+def _figures(record: Record) -> list[str]:
+    """Beside what is not met stands how far the least of the work gets."""
+    found = [(figure, figure.measure(record)) for figure in FIGURES]
+    outcomes = [figure.met(value) for figure, value in found if value is not None]
+    met, missed, open_ = sum(outcomes), outcomes.count(False), len(found) - len(outcomes)
+    lines = [
+        "## Figures",
+        "",
+        f"Goals that were set before anything was measured: {met} are met, {missed} are not"
+        + (f", and {open_} were not measured. " if open_ else ". ")
+        + "Beside one that is not met stands how far bare software or the disk gets in the same run, where"
+        " that is known.",
+        "",
+        "| work | wanted | measured | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for figure, value in found:
         if value is None:
             lines.append(f"| {figure.work} | {figure.wanted()} | – | not measured |")
         else:
-            outcome = "met" if figure.met(value) else "**not met**"
+            outcome = "met" if figure.met(value) else f"**not met**{_limit(figure, record)}"
             lines.append(f"| {figure.work} | {figure.wanted()} | {value:.3g} {figure.unit} | {outcome} |")
     return [line.replace("  |", " |") for line in lines] + [""]
 
 
-def _growth(results: Results) -> list[str]:
-    lines = [line for line in series(results, uploads.BY_SIZE) if len(line.points) > 1]
+def _limit(figure: Figure, record: Record) -> str:
+    limit = figure.measure_limit(record)
+    return "" if limit is None else f"; {figure.limited_by}: {limit:.3g}"
+
+
+def _growth(record: Record) -> list[str]:
+    lines = [line for line in series(record, uploads.BY_SIZE) if len(line.points) > 1]
     if not lines:
         return []
     powers = "; ".join(f"{line.name} with size^{exponent(line.points):.2f}" for line in lines)
     return [f"Over the larger images, time grows as follows: {powers}.", ""]
 
 
-def _rows(results: Results) -> list[str]:
+def _rows(record: Record) -> list[str]:
     lines = ["", "## Rows"]
-    for row, contenders in results.values.items():
-        unit = results.units[row]
-        first = results.median(row, next(iter(contenders)))
-        lines += [
-            "",
-            f"### {row}",
-            "",
-            f"| | median, {unit} | least – most | / first |",
-            "| --- | --- | --- | --- |",
-        ]
-        for name, values in contenders.items():
-            median = results.median(row, name)
-            spread = f"{min(values):.4g} – {max(values):.4g}"
-            lines.append(f"| {name} | {median:.4g} | {spread} | {median / first:.3g} |")
+    for piece in record.pieces.values():
+        for row, contenders in piece.values.items():
+            lines += _row(record, row, contenders)
+    return lines
+
+
+def _row(record: Record, row: str, contenders: dict[str, list[float]]) -> list[str]:
+    first = record.median(row, next(iter(contenders)))
+    lines = [
+        "",
+        f"### {row}",
+        "",
+        f"| | median, {record.unit(row)} | least – most | / first |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, values in contenders.items():
+        median = record.median(row, name)
+        spread = f"{min(values):.4g} – {max(values):.4g}"
+        lines.append(f"| {name} | {median:.4g} | {spread} | {median / first:.3g} |")
     return lines

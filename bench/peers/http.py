@@ -93,7 +93,7 @@ def tusd(folder: Path) -> Iterator[tuple[str, Path]]:
     """Runs tusd. Yields its URL and the folder of its files. Raises Failed if it is not installed."""
     program = shutil.which("tusd", path=f"{ROOT / 'build' / 'bench' / 'bin'}:{os.environ.get('PATH', '')}")
     if program is None:
-        raise Failed("tusd is left out: it needs Go (apt install golang)")
+        raise Failed("it needs Go (apt install golang)")
     folder.mkdir(parents=True)
     port = free_port()
     where = ["-host", "127.0.0.1", "-port", str(port), "-upload-dir", str(folder)]

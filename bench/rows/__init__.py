@@ -8,8 +8,19 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from bench.measures import Results
+from bench.peers.server_process import ServerProcess
+from bench.processes import Meter
+from conexiones.settings import Settings
 
 T = TypeVar("T")
+
+RENDITIONS, SMALL_FILES, WATCHERS, HOT_READS = "renditions", "small files", "watchers", "hot reads"
+"""The kinds of work during which the memory of our server is measured, besides uploads."""
+
+
+def memory(work: str) -> str:
+    """The name of the row with the peak memory of our server during some work."""
+    return f"memory, {work}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +39,14 @@ class Bench:
         """An empty folder on the disk that is measured, removed when the block ends."""
         with TemporaryDirectory(prefix="bench-", dir=self.root) as name:
             yield Path(name)
+
+    @contextmanager
+    def memory(self, server: ServerProcess, work: str) -> Iterator[None]:
+        """Adds a row with the peak memory of our server in the block, as a share of what it may have by
+        default."""
+        with Meter(server.pid, every=0.5) as meter:
+            yield
+        allowed = Settings.load({}).memory
+        assert allowed
+        share = meter.peak / allowed * 100
+        self.results.add(memory(work), "ours", share, unit="% of its bound")

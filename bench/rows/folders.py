@@ -1,5 +1,5 @@
-"""Measures many small images from Python: a folder by the command line and by `upload_many`, and one image
-after the other, beside the stream of the tutorial and an S3 client."""
+"""Measures many small images: a folder by the command line and by both SDKs, and one image after the other
+from Python, beside the stream of the tutorial and an S3 client."""
 
 import json
 import os
@@ -14,16 +14,19 @@ from pathlib import Path
 
 from bench import stored
 from bench.images import Picture, write
-from bench.measures import interleave
+from bench.measures import Wrong, interleave
 from bench.peers import s3
 from bench.peers.server_process import SOURCES, Failed, ServerProcess, ours
-from bench.rows import Bench
+from bench.rows import SMALL_FILES, Bench
+from bench.rows.transfers import PROGRAMS, say
 
 ROW = "a folder of 10 KB images"
 ONE = "one 10 KB image by Python: p50"
 PUT = "conexiones put"
 MANY = "Python SDK, upload_many"
+NODE = "Node SDK, uploadMany"
 STREAM = "ImageStreamReply, one Python process"
+GRPC_JS = "limit: ImageStreamReply, bare grpc-js"
 S3 = "obstore's puts to a local S3 server, no fsync"
 UPLOAD = "Python SDK, upload"
 PING_PONG = "ImageStreamReply, ping-pong"
@@ -42,12 +45,16 @@ def run(bench: Bench) -> None:
             MANY: partial(_by_sdk, server, made, sent, "many"),
             STREAM: partial(_by_sdk, server, made, sent, "stream"),
         }
+        if node := _node(bench):
+            contenders[NODE] = partial(_by_node, server, made, sent, [node, str(MANY_JS)])
+            contenders[GRPC_JS] = partial(_by_node, server, made, sent, [node, str(STREAMS_JS)])
         try:
             peer = stack.enter_context(s3.server(folder / "s3"))
             contenders[S3] = partial(_by_s3, peer, made)
         except Failed as missing:
             bench.results.note(str(missing))
-        interleave(bench.results, ROW, contenders, unit="images/s")
+        with bench.memory(server, SMALL_FILES):
+            interleave(bench.results, ROW, contenders, unit="images/s")
 
         single = _Folders(folder / "single", bench.size(300, 50))
         latencies: dict[str, Callable[[int], float]] = {
@@ -57,6 +64,18 @@ def run(bench: Bench) -> None:
         interleave(bench.results, ONE, latencies, unit="ms", warm=True)
         server.stop()
         stored.compare(stored.digests(server.data_dir), [picture.digest for picture in sent])
+
+
+MANY_JS = PROGRAMS / "many.js"
+STREAMS_JS = PROGRAMS / "streams.js"
+
+
+def _node(bench: Bench) -> str | None:
+    node = shutil.which("node")
+    if node and MANY_JS.is_file() and STREAMS_JS.is_file():
+        return node
+    bench.results.note("uploadMany of the Node SDK is left out: make bench sets up what it needs")
+    return None
 
 
 class _Folders:
@@ -96,6 +115,16 @@ def _by_sdk(server: ServerProcess, made: _Folders, sent: list[Picture], how: str
     with server.turn():
         seconds = float(json.loads(_run(server, ["bench.load.folder", how, str(folder)]))["seconds"])
     return seconds * 1000 if how in {"upload", "ping-pong"} else made.count / seconds
+
+
+def _by_node(server: ServerProcess, made: _Folders, sent: list[Picture], command: list[str], _: int) -> float:
+    """Images per second, without the start of Node.js."""
+    folder = made.next(sent)
+    with server.turn():
+        said = say(server, [*command, str(folder)])
+    if said["stored"] != made.count:
+        raise Wrong(f"{said['stored']} of {made.count} images were stored")
+    return made.count / float(said["seconds"])
 
 
 def _by_s3(peer: s3.Peer, made: _Folders, _: int) -> float:

@@ -12,7 +12,7 @@ from bench.load.h2load import gets, h2load
 from bench.measures import Wrong, interleave
 from bench.peers import http
 from bench.peers.server_process import ROOT, ours
-from bench.rows import Bench
+from bench.rows import HOT_READS, Bench
 from bench.rows.uploads import GIB, MIB
 from bench.rows.users import REQUEST
 from conexiones.sdk.blocking import Client
@@ -75,7 +75,8 @@ def run_hot(bench: Bench) -> None:
             SAME: lambda number: read(original, 0, number, etag),
             HEAD: lambda number: read(original, 0, number, method="HEAD"),
         }
-        interleave(bench.results, HOT, contenders, unit="answers/s", warm=True)
+        with bench.memory(server, HOT_READS):
+            interleave(bench.results, HOT, contenders, unit="answers/s", warm=True)
 
         url, files = stack.enter_context(http.nginx(folder / "nginx"))
         (files / "small.bmp").write_bytes(small)

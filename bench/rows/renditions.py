@@ -17,8 +17,7 @@ from bench.measures import Results, Wrong, interleave
 from bench.peers.bare_vips import BareVips, Task, bare_vips
 from bench.peers.imgproxy import ImgProxy, imgproxy
 from bench.peers.server_process import ROOT, Failed, ServerProcess, ours
-from bench.processes import Meter
-from bench.rows import Bench
+from bench.rows import RENDITIONS, Bench
 from conexiones.domain.renditions import QUALITY
 from conexiones.ports.records import RenditionFormat
 from conexiones.sdk.blocking import Client
@@ -28,12 +27,10 @@ IMGPROXY = "imgproxy"
 WORKERS = 2
 """Our decoders, by default, and as many processes of libvips alone."""
 BARE = f"limit: libvips in {WORKERS} processes"
-MEMORY = "memory, renditions"
 
 AT_ONCE = 4
 SIDE = 700
 SMALL, LARGE = "1.1 MP", "12 MP"
-MIB = 1 << 20
 
 CELLS: tuple[tuple[str, RenditionFormat], ...] = (
     (LARGE, "JPEG"),
@@ -90,10 +87,9 @@ def run(bench: Bench) -> None:
             bench.results.note(str(missing))
         bare = stack.enter_context(bare_vips(WORKERS))
         contenders[BARE] = Contender(partial(_by_libvips, bare, images), bare.cpu)
-        with Meter(server.pid) as meter:
+        with bench.memory(server, RENDITIONS):
             for size, format in CELLS:
                 _measure(bench, contenders, names[size], size, format)
-        bench.results.add(MEMORY, OURS, meter.peak / MIB, unit="MiB")
         for size, format in CELLS:
             _weigh(bench.results, images / names[size], size, format, partial(_get, server, ids), proxy)
 

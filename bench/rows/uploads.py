@@ -59,11 +59,11 @@ def run_gibibyte(bench: Bench) -> None:
             contenders[ours_in(fragment)] = partial(_ours, source, server, fragment)
         contenders[BY_H2LOAD] = partial(_ours, source, server, 64 * KIB, send=_by_h2load)
         contenders[NGINX] = partial(_nginx, source, *stack.enter_context(http.nginx(folder / "nginx")))
-        contenders[TUS] = partial(_tus, source, *stack.enter_context(http.tus_server(folder / "tus")))
-        try:
-            contenders[TUSD] = partial(_tus, source, *stack.enter_context(http.tusd(folder / "tusd")))
-        except Failed as missing:
-            bench.results.note(str(missing))
+        for name, peer in ((TUS, http.tus_server), (TUSD, http.tusd)):
+            try:
+                contenders[name] = partial(_tus, source, *stack.enter_context(peer(folder / name.split()[0])))
+            except Failed as missing:
+                bench.results.note(f"{name} is left out: {missing}")
         contenders[AIO] = partial(_stream, source, aio, 64 * KIB)
         interleave(bench.results, ROW, contenders, unit="s")
         aio.stop()
@@ -190,9 +190,7 @@ def run_memory(bench: Bench) -> None:
     The server is configured not to decode the images. Decoding would begin during the last uploads, in
     processes that have a budget of their own.
     """
-    bench.results.note(
-        f"{MEMORY}: nothing is decoded beside the uploads: that has a budget of its own (decode_memory)."
-    )
+    bench.results.note("Nothing is decoded beside the uploads: that has a budget of its own (decode_memory).")
     sizes = {1: GIB, 4: 256 * MIB, 16: 128 * MIB, 64: 64 * MIB}
 
     def peak(uploads: int, number: int) -> float:

@@ -3,8 +3,8 @@
 from contextlib import ExitStack
 
 from bench.load.watchers import load
-from bench.peers.server_process import ours
-from bench.rows import Bench
+from bench.peers.server_process import ServerProcess, ours
+from bench.rows import WATCHERS, Bench
 
 OURS = "ours"
 MEDIAN, P95, BUSY = "median", "p95", "processor"
@@ -31,18 +31,21 @@ def run(bench: Bench) -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         server = stack.enter_context(ours(folder / "ours"))
-        for _ in range(bench.results.rounds):
-            for watchers, rate in (ONE, bench.size(MANY, (50, 50))):
-                seconds = bench.size(5, 1)
-                found = load(server, watchers=watchers, rate=rate, images=rate * seconds)
-                if found["rate"] < 0.9 * rate:
-                    bench.results.note(
-                        f"{shape(watchers, rate)}: only {found['rate']:.0f} images/s were stored."
-                    )
-                figures = {
-                    MEDIAN: found["median"] * 1000,
-                    P95: found["p95"] * 1000,
-                    BUSY: found["server"] / seconds * 100,
-                }
-                for what, value in figures.items():
-                    bench.results.add(row(watchers, rate, what), OURS, value, unit=UNITS[what])
+        with bench.memory(server, WATCHERS):
+            for _ in range(bench.results.rounds):
+                for work in (ONE, bench.size(MANY, (50, 50))):
+                    _turn(bench, server, *work)
+
+
+def _turn(bench: Bench, server: ServerProcess, watchers: int, rate: int) -> None:
+    seconds = bench.size(5, 1)
+    found = load(server, watchers=watchers, rate=rate, images=rate * seconds)
+    if found["rate"] < 0.9 * rate:
+        bench.results.note(f"{shape(watchers, rate)}: only {found['rate']:.0f} images/s were stored.")
+    figures = {
+        MEDIAN: found["median"] * 1000,
+        P95: found["p95"] * 1000,
+        BUSY: found["server"] / seconds * 100,
+    }
+    for what, value in figures.items():
+        bench.results.add(row(watchers, rate, what), OURS, value, unit=UNITS[what])

@@ -15,7 +15,7 @@ import type { Rpc } from "./rpc.js";
 import { Scope, unlessAborted } from "./scope.js";
 import { readSmall, Small } from "./small.js";
 import type { SmallLimit } from "./small.js";
-import { openSource } from "./sources.js";
+import { openSource, readSmallFile } from "./sources.js";
 import type { Source, UploadSource } from "./sources.js";
 import { uploadLarge } from "./upload.js";
 
@@ -234,12 +234,15 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
     const taken = { index, item, ...given(item, this.#settings.user) };
     let source: Source | undefined;
     try {
-      source = await this.#opened(taken);
-      const small = await this.#small(source, taken);
+      let small = await this.#small(taken);
       if (small) {
-        this.#bytes += small.bytes.length;
-        this.queue.push(small);
-        if (this.#lanes < STREAMS) this.#run(this.#lane());
+        this.#queue(small);
+        return;
+      }
+      source = await this.#opened(taken);
+      small = await this.#smallOf(source, taken);
+      if (small) {
+        this.#queue(small);
         await source.close().catch(() => undefined); // all of it has been read
       } else this.#run(this.#send(source, taken));
     } catch (error) {
@@ -252,12 +255,32 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
     }
   }
 
+  #queue(small: SmallTaken<T>): void {
+    this.#bytes += small.bytes.length;
+    this.queue.push(small);
+    if (this.#lanes < STREAMS) this.#run(this.#lane());
+  }
+
+  /** The image if its source is the path of a small file, as most are where there are many. */
+  async #small(taken: Taken<T>): Promise<SmallTaken<T> | undefined> {
+    const { signal: over } = this.#scope;
+    try {
+      const { user, name, sha256 } = taken;
+      check({ user, name, sha256 }, ITEM, "item");
+      over.throwIfAborted();
+    } catch (error) {
+      discard(taken.source);
+      throw error;
+    }
+    if (typeof taken.source !== "string") return undefined;
+    const file = await unlessAborted(readSmallFile(taken.source, () => this.#most()), over);
+    return file && new SmallTaken(file.bytes, taken.name ?? file.name, taken);
+  }
+
   async #opened(taken: Taken<T>): Promise<Source> {
     const { signal: over } = this.#scope;
     let opening: Promise<Source> | undefined;
     try {
-      const { user, name, sha256 } = taken;
-      check({ user, name, sha256 }, ITEM, "item");
       opening = openSource(taken.source, over);
       return await unlessAborted(opening, over);
     } catch (error) {
@@ -267,13 +290,16 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
     }
   }
 
-  async #small(source: Source, taken: Taken<T>): Promise<SmallTaken<T> | undefined> {
+  async #smallOf(source: Source, taken: Taken<T>): Promise<SmallTaken<T> | undefined> {
+    const bytes = await readSmall(source, await this.#most(), this.#scope.signal);
+    return bytes && new SmallTaken(bytes, taken.name ?? source.name, taken);
+  }
+
+  /** The size of the largest image that is small. */
+  async #most(): Promise<number> {
     const { signal: over } = this.#scope;
     const { timeoutMs, patienceMs } = this.#settings;
-    const call = { signal: over, timeoutMs };
-    const most = await this.#limit.get(this.#rpc, new Backoff(this.#rpc, patienceMs, over), call);
-    const bytes = await readSmall(source, most, over);
-    return bytes && new SmallTaken(bytes, taken.name ?? source.name, taken);
+    return await this.#limit.get(this.#rpc, new Backoff(this.#rpc, patienceMs, over), { signal: over, timeoutMs });
   }
 
   /** Stores small images until nothing more comes. */

@@ -1,5 +1,6 @@
 // Where the bytes of an upload come from. All sources are read by offset.
 import { Blob } from "node:buffer";
+import fs from "node:fs";
 import { lstat, open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename } from "node:path";
@@ -67,13 +68,61 @@ export interface Source {
 export async function openSource(source: UploadSource, signal?: AbortSignal): Promise<Source> {
   if (source instanceof URL) return await openUrl(source, signal);
   if (typeof source === "string") {
-    return /^(?:[a-z][a-z0-9+.-]*:\/\/|data:)/i.test(source) ? await openUrl(new URL(source), signal) : await openPath(source, signal);
+    return isUrl(source) ? await openUrl(new URL(source), signal) : await openPath(source, signal);
   }
   if (types.isUint8Array(source)) return new BytesSource(source);
   if (types.isAnyArrayBuffer(source)) return new BytesSource(new Uint8Array(source));
   if (source instanceof Blob) return new BlobSource(source);
   if (isIterable(source)) return new StreamSource(source);
   throw new TypeError("The source is a path, a URL, bytes, a Blob or a stream of bytes.");
+}
+
+function isUrl(source: string): boolean {
+  return /^(?:[a-z][a-z0-9+.-]*:\/\/|data:)/i.test(source);
+}
+
+/** All bytes of a small file, and its name for the server. */
+export interface SmallFile {
+  bytes: Uint8Array;
+  name: string;
+}
+
+/**
+ * All bytes of a path that names a regular file of 1 to `most()` bytes itself; undefined of anything else, also of what
+ * fails or changes meanwhile: openSource() says what is wrong. It uses callbacks, since file handles take twice the
+ * processor time.
+ */
+export async function readSmallFile(path: string, most: () => Promise<number>): Promise<SmallFile | undefined> {
+  if (isUrl(path)) return undefined;
+  const size = await sizeOf(path).catch(() => 0); // thrown for a path that cannot be one
+  if (size === 0 || size > (await most())) return undefined;
+  const bytes = await contentOf(path, size);
+  return bytes && { bytes, name: fileName(basename(path)) };
+}
+
+/** The size of a regular file that is no link; 0 of anything else. */
+function sizeOf(path: string): Promise<number> {
+  return new Promise((resolve) => {
+    fs.lstat(path, (missing, found) => resolve(!missing && found.isFile() ? found.size : 0));
+  });
+}
+
+/** Undefined if there are not `size` bytes, or if they cannot be read. */
+function contentOf(path: string, size: number): Promise<Uint8Array | undefined> {
+  return new Promise((resolve) => {
+    // It does not wait for a writer, in case there is a pipe by now.
+    fs.open(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK, (refused, file) => {
+      if (refused) {
+        resolve(undefined);
+        return;
+      }
+      // One byte more, to see whether there is more by now.
+      fs.read(file, Buffer.allocUnsafeSlow(size + 1), 0, size + 1, 0, (failed, count, bytes) => {
+        fs.close(file, () => undefined);
+        resolve(failed || count !== size ? undefined : bytes.subarray(0, size));
+      });
+    });
+  });
 }
 
 function isIterable(source: unknown): source is AsyncIterable<Uint8Array> | Iterable<Uint8Array> {

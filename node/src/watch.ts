@@ -1,5 +1,6 @@
 // The events of images, over as many connections as it takes.
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
+import type { Event as EventMessage, WatchImagesResponse } from "./gen/conexiones/v1/images_pb.js";
 import { Code, makeError } from "./errors.js";
 import { check, listener, milliseconds, signal, text } from "./fields.js";
 import type { Checks } from "./fields.js";
@@ -39,6 +40,11 @@ const WATCH: Checks<WatchOptions> = {
   ...{ resumeToken: text, user: text, owner: text, signal, onHeartbeat: listener, silenceMs: milliseconds, patienceMs: milliseconds },
 };
 
+/**
+ * Events that a response may carry: as many as the server puts into one at most. A message for each event would cost the
+ * server and the client several times the processor time.
+ */
+const MOST_EVENTS = 100;
 /** The time of two heartbeats, and a little more. */
 const SILENCE_MS = 45_000;
 
@@ -54,7 +60,7 @@ export async function* watch(
   let resumeToken = options.resumeToken ?? "";
   try {
     for (;;) {
-      const request = { resumeToken, user, owner };
+      const request = { resumeToken, user, owner, maxEvents: MOST_EVENTS };
       const stream = rpc.serverStream(ImageService.method.watchImages, request, { signal: scope.signal });
       const listen = () => setTimeout(() => stream.abandon(), Math.min(silenceMs, LONGEST_TIMER_MS));
       let silence = listen();
@@ -62,12 +68,21 @@ export async function* watch(
         for await (const message of stream) {
           clearTimeout(silence);
           backoff.progress();
+          const { event } = message;
+          if (event.case === "events") {
+            // Of a server that gives each event no token of its own, the first ones of several have that before them all,
+            // so that whoever goes on after one hears of some again, and misses none.
+            for (const one of event.value.events) {
+              resumeToken = one.resumeToken || resumeToken;
+              const change = changeOf(one.event);
+              if (change) yield { ...change, resumeToken };
+            }
+          }
           resumeToken = message.resumeToken || resumeToken;
-          const { case: kind, value } = message.event;
-          if (kind === "stored" || kind === "described") yield { kind, image: imageOf(value), resumeToken };
-          else if (kind === "deletedId") yield { kind: "deleted", id: value, resumeToken };
-          else if (kind === "resync") yield { kind, resumeToken };
-          else onHeartbeat?.(resumeToken);
+          const change = changeOf(event);
+          if (change) yield { ...change, resumeToken };
+          else if (event.case === "resync") yield { kind: event.case, resumeToken };
+          else if (event.case === "heartbeat") onHeartbeat?.(resumeToken);
           silence = listen();
         }
         // The server ends this stream only when it shuts down, so it is probably restarting.
@@ -81,5 +96,20 @@ export async function* watch(
   } finally {
     stay();
     scope.close();
+  }
+}
+
+type Change = { kind: "stored" | "described"; image: Image } | { kind: "deleted"; id: string };
+
+/** What happened to an image; undefined for what is no such event, or one of a kind that this client does not know. */
+function changeOf(event: WatchImagesResponse["event"] | EventMessage["event"]): Change | undefined {
+  switch (event.case) {
+    case "stored":
+    case "described":
+      return { kind: event.case, image: imageOf(event.value) };
+    case "deletedId":
+      return { kind: "deleted", id: event.value };
+    default:
+      return undefined;
   }
 }

@@ -96,6 +96,27 @@ describe("watch", () => {
     await again.events.return();
   });
 
+  it("goes on after each of several events that come in one response", async () => {
+    const user = randomUUID();
+    const { events, connected } = started(user);
+    const first = events.next();
+    const begin = await connected;
+    const ids: string[] = [];
+    for (let left = 5; left > 0; left -= 1) ids.push((await conexiones.upload(photograph, { user })).id);
+    await first;
+    await events.return();
+    let resumeToken = begin;
+    // Each time, all events that are left are there already.
+    for (const id of ids) {
+      const rest = changes(conexiones.watch({ user, resumeToken }));
+      const event = (await rest.next()).value as WatchEvent;
+      assert.ok(event.kind === "stored");
+      assert.equal(event.image.id, id);
+      ({ resumeToken } = event);
+      await rest.return();
+    }
+  });
+
   it("misses nothing while it connects again", async () => {
     const user = randomUUID();
     const network = await brokenNetwork(1_500, 2);

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import pyvips
 
+from bench import __main__ as main
 from bench.figures import FIGURES, Figure, ratio
 from bench.images import Picture
 from bench.limits import direct_write
@@ -17,8 +18,9 @@ from bench.load.streams import Plan, load
 from bench.measures import Results, Wrong, interleave
 from bench.peers.bare_vips import Task, bare_vips
 from bench.peers.server_process import Failed, ours
+from bench.record import Record
 from bench.report import exponent, publish
-from bench.rows import renditions, uploads
+from bench.rows import Bench, renditions, uploads
 from bench.rows.source import GET_STREAM_IMAGE, Source
 from bench.stored import compare, digests
 from conexiones.testing import serve
@@ -35,14 +37,18 @@ def test_a_figure_is_the_ratio_of_medians() -> None:
     for one, other in [(4, 2), (9, 1), (5, 3)]:
         found.add("row", "one", one, unit="s")
         found.add("row", "other", other, unit="s")
+    record = Record({"piece": found})
     most = Figure("work", 2.5, ratio("row", "one", "other"))
-    assert most.measure(found) == 2.5
+    assert most.measure(record) == 2.5
+    assert most.measure_limit(record) is None
     assert most.met(2.5)
     assert not most.met(2.51)
     least = Figure("work", 2.5, ratio("row", "one", "other"), least=True)
     assert least.met(2.5)
     assert not least.met(2.49)
-    assert Figure("work", 1, ratio("row", "one", "nobody")).measure(found) is None
+    assert Figure("work", 1, ratio("row", "one", "nobody")).measure(record) is None
+    limited = Figure("work", 1, ratio("row", "one", "other"), limit=ratio("row", "other", "one"))
+    assert limited.measure_limit(record) == 0.4
 
 
 def test_contenders_take_turns() -> None:
@@ -71,13 +77,69 @@ def test_the_report_has_every_figure_and_well_formed_plots(tmp_path: Path) -> No
         found.add(f"{uploads.BY_FRAGMENT}, {fragment}", "ours & <others>", 100, unit="MB/s")
     for name, seconds in [(uploads.ours_in(65536), 3.0), (uploads.LIMIT, 2.0)]:
         found.add(uploads.ROW, name, seconds, unit="s")
-    page = publish(found, tmp_path).read_text()
+    page = publish(Record({"piece": found}), tmp_path).read_text()
     assert all(f"| {figure.work} | {figure.wanted()} |" in page for figure in FIGURES)
     assert "fragments / local limit | ≤ 1.7 | 1.5 | met |" in page
     assert "| not measured |" in page
     plot = ElementTree.parse(tmp_path / "performance" / "fragments.svg")
     points = [line.get("points") for line in plot.iter("{http://www.w3.org/2000/svg}polyline")]
     assert len(points) == 1
+
+
+def test_the_first_section_says_who_is_faster_and_why_we_are_not(tmp_path: Path) -> None:
+    found = results()
+    ours = uploads.ours_in(65536)
+    for name, seconds in [(ours, 2.0), (uploads.TUSD, 6.0), (uploads.NGINX, 1.0), (uploads.AIO, 2.1)]:
+        found.add(uploads.ROW, name, seconds, unit="s")
+    page = publish(Record({"piece": found}), tmp_path).read_text()
+    first, *_ = page.split("\n## ")[1:]
+    assert first.startswith("What is fast, against whom, and where we are behind")
+    assert "Of 3 comparisons" in first
+    parts = {
+        part: first.partition(f"**{part}**")[2].partition("**")[0] for part in ("Faster", "Equally fast")
+    }
+    assert "2 s | tusd, then sync and SHA-256: 6 s | 3 |" in parts["Faster"]
+    assert "grpc.aio with our store: 2.1 s" in parts["Equally fast"]
+    slower = first.partition("**Slower**")[2]
+    assert "nginx, PUT, then sync and SHA-256: 1 s | 0.5 |" in slower
+    assert "copied twice" in slower
+    assert "](performance/factors.svg)" in first
+    plot = ElementTree.parse(tmp_path / "performance" / "factors.svg")
+    bars = plot.findall("{http://www.w3.org/2000/svg}rect")[1:]
+    assert len(bars) == 3
+    assert len({bar.get("fill") for bar in bars}) == 2
+
+
+def test_a_piece_that_fails_loses_neither_the_others_nor_its_own_earlier_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ("users", "large", "page")
+
+    def works(bench: Bench) -> None:
+        bench.results.add("row", "one", 5.0, unit="s")
+
+    def fails(bench: Bench) -> None:
+        bench.results.add("wrong", "one", 1.0, unit="s")
+        raise Wrong("other bytes")
+
+    monkeypatch.setattr(main, "ROWS", {"users": fails, "large": works, "page": fails})
+    earlier = results()
+    earlier.add("earlier", "one", 2.0, unit="s")
+    run = main.Run(Record({"users": earlier, "gone": results()}), tmp_path, quick=True, folder=tmp_path)
+    assert run.measure(list(rows)) == ["users", "page"]
+    record = Record.read(tmp_path / main.RECORD)
+    assert list(record.pieces) == list(rows)
+    assert record.median("row", "one") == 5
+    assert record.median("earlier", "one") == 2
+    assert record.pieces["users"].failure == record.pieces["page"].failure == "Wrong: other bytes"
+    with pytest.raises(KeyError):
+        record.median("wrong", "one")
+    page = (tmp_path / "performance.md").read_text()
+    assert page.count("failed** when it was last measured (Wrong: other bytes)") == 2
+    # What is there already is left out of a run that goes on.
+    commit = record.pieces["large"].commit
+    assert record.has("large", commit) is not commit.endswith("+")
+    assert not record.has("users", commit)
 
 
 def test_the_local_limit_writes_what_it_says(tmp_path: Path) -> None:

@@ -97,6 +97,25 @@ async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
         assert wire.connections >= 2
 
 
+async def test_each_of_several_events_in_one_response_can_be_gone_on_after(
+    serving: Server, somebody: str, photograph: bytes
+) -> None:
+    """What happened before somebody watches comes in few responses, and each event has a token of its own."""
+    async with AsyncClient(serving.address) as client:
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        async with aclosing(changes(client.watch(user=somebody, ready=ready.set_result))) as seen:
+            following = asyncio.ensure_future(anext(seen))
+            await ready
+            ids = [(await client.upload(photograph, user=somebody)).id for _ in range(5)]
+            await client.delete(ids[0])
+            told = [await following, *[await anext(seen) for _ in range(5)]]
+        assert [event.image.id if isinstance(event, Stored) else "" for event in told] == [*ids, ""]
+        for number, event in enumerate(told):
+            async with aclosing(changes(client.watch(event.token, user=somebody))) as seen:
+                rest = told[number + 1 :]
+                assert [await anext(seen) for _ in rest] == rest
+
+
 async def test_history_that_is_gone_is_a_resync(server: Server, photograph: bytes) -> None:
     async with AsyncClient(server.address) as client:
         first = await client.upload(photograph)

@@ -247,6 +247,10 @@ async def test_events_come_together_for_those_who_ask(serving: Server, somebody:
         )
         heard, _ = await stored_until_deletion(rest, 5)
         before = [event.stored.id for event in first.events.events if event.stored.id]
+        tokens = [event.resume_token for event in first.events.events]
+        assert sorted(tokens, key=int) == tokens
+        assert len(set(tokens)) == len(tokens)
+        assert tokens[-1] == first.resume_token
         # That the deleted one was stored is only told if the event was read before.
         assert sorted({*before, *heard} - {ids[0]}) == sorted(ids[1:])
         assert len({*before, *heard}) == len(before + heard)

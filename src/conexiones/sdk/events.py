@@ -1,16 +1,21 @@
 """Watching images, over as many connections as it takes."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import grpc
 
 from conexiones.errors import ConexionesError
+from conexiones.gen.conexiones.v1.images_pb2 import Event as EventMessage
 from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest, WatchImagesResponse
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, next_message
 from conexiones.sdk.failures import ConnectionLost, Stalled
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Deleted, Described, Event, Resync, Stored
+
+MOST_EVENTS = 100
+"""Events that a response may carry: as many as the server puts into one at most. A message for each event
+would cost the server and the client several times the processor time."""
 
 SILENCE_SECONDS = 45.0
 """A connection on which nothing came for this long counts as dead; the server's heartbeat comes every 20
@@ -27,16 +32,17 @@ async def watch(
         sent = await connection.sending()
         try:
             async with connection.use() as link:
-                call = link.images.WatchImages(WatchImagesRequest(resume_token=token, user=user, owner=owner))
+                call = link.images.WatchImages(
+                    WatchImagesRequest(resume_token=token, user=user, owner=owner, max_events=MOST_EVENTS)
+                )
                 try:
                     while (said := await next_message(call, SILENCE_SECONDS)) is not grpc.aio.EOF:
                         connection.reached = True
                         backoff.progress()
-                        token = said.resume_token or token
-                        event = _event(said, token)
-                        if event is not None:
+                        for event in _events(said, token):
                             yield event
-                        elif ready and said.HasField("heartbeat"):
+                        token = said.resume_token or token
+                        if ready and said.HasField("heartbeat"):
                             ready(token)
                 except Stalled:
                     connection.renew(link)
@@ -51,8 +57,25 @@ async def watch(
             await backoff.pause(error, reached=connection.reached)
 
 
-def _event(said: WatchImagesResponse, token: str) -> Event | None:
-    """None for a heartbeat, and for a kind of event that this client does not know."""
+def _events(said: WatchImagesResponse, token: str) -> Iterator[Event]:
+    """What happened. `token` is that before it.
+
+    Of a server that gives each event no token of its own, the first ones of several have that before them
+    all: whoever goes on after one of them hears of some again, and misses none.
+    """
+    for one in said.events.events:
+        token = one.resume_token or token
+        if (event := _event(one, token)) is not None:
+            yield event
+    token = said.resume_token or token
+    if said.HasField("resync"):
+        yield Resync(token)
+    elif (event := _event(said, token)) is not None:
+        yield event
+
+
+def _event(said: WatchImagesResponse | EventMessage, token: str) -> Event | None:
+    """None for a kind of event that this client does not know, and for what is no event."""
     match said.WhichOneof("event"):
         case "stored":
             return Stored(results.image(said.stored), token)
@@ -60,7 +83,5 @@ def _event(said: WatchImagesResponse, token: str) -> Event | None:
             return Described(results.image(said.described), token)
         case "deleted_id":
             return Deleted(said.deleted_id, token)
-        case "resync":
-            return Resync(token)
         case _:
             return None

@@ -64,6 +64,9 @@ def shortened(url: str) -> str:
 def is_regular(path: Path) -> bool:
     """Whether a path, or what a link names, is a regular file that is there and not given as a descriptor."""
     try:
+        # No link, and no number: it is the file itself. Most paths are, and need no closer look.
+        if stat.S_ISREG(path.lstat().st_mode) and not path.name.isdecimal():
+            return True
         return stat.S_ISREG(path.stat().st_mode) and descriptor(path) is None
     except OSError:
         return False

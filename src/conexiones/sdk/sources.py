@@ -117,9 +117,10 @@ def open_source(source: AnySource, *, hashing: bool) -> Source:
 def name_of(source: AnySource) -> str:
     """The name of the file, if the source is the path of one; otherwise empty. What the server does not take
     in a name is replaced."""
-    if not isinstance(source, str | PathLike) or not places.is_regular(Path(source)):
+    if not isinstance(source, str | PathLike):
         return ""
-    return sendable(Path(source).name)
+    path = Path(source)
+    return sendable(path.name) if places.is_regular(path) else ""
 
 
 def sendable(name: str) -> str:
@@ -135,10 +136,10 @@ def _of_path(path: Path, text: str, *, hashing: bool) -> Source:
     if places.is_url(text):
         url = places.shortened(text)
         raise ValueError(f"{url} is a URL, and a source is a path or bytes: {_instead(text)}.")
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "This is a folder", str(path))
     if places.is_regular(path):
         return Seekable(path.open("rb"), hashing=hashing, owned=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "This is a folder", str(path))
     if places.descriptor(path) is not None or path.is_block_device():
         file = places.opened(path)
         if file.seekable() and not os.isatty(file.fileno()):

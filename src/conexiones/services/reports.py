@@ -59,10 +59,11 @@ def _together(events: Iterable[Event], by: Principal) -> WatchImagesResponse:
 
 
 def _as_event(reply: WatchImagesResponse) -> EventMessage:
+    token = reply.resume_token
     match reply.WhichOneof("event"):
         case "stored":
-            return EventMessage(stored=reply.stored)
+            return EventMessage(resume_token=token, stored=reply.stored)
         case "described":
-            return EventMessage(described=reply.described)
+            return EventMessage(resume_token=token, described=reply.described)
         case _:
-            return EventMessage(deleted_id=reply.deleted_id)
+            return EventMessage(resume_token=token, deleted_id=reply.deleted_id)

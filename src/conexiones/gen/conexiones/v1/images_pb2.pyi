@@ -250,14 +250,16 @@ class Events(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("stored", "deleted_id", "described")
+    __slots__ = ("stored", "deleted_id", "described", "resume_token")
     STORED_FIELD_NUMBER: _ClassVar[int]
     DELETED_ID_FIELD_NUMBER: _ClassVar[int]
     DESCRIBED_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     stored: Image
     deleted_id: str
     described: Image
-    def __init__(self, stored: _Optional[_Union[Image, _Mapping]] = ..., deleted_id: _Optional[str] = ..., described: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    resume_token: str
+    def __init__(self, stored: _Optional[_Union[Image, _Mapping]] = ..., deleted_id: _Optional[str] = ..., described: _Optional[_Union[Image, _Mapping]] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ()
