@@ -17,7 +17,7 @@ from conexiones.transport.chain.deadline import Deadline
 from conexiones.transport.chain.entry import Entry
 from conexiones.transport.chain.guard import guard
 from conexiones.transport.chain.limits import Limits
-from conexiones.transport.chain.log import log
+from conexiones.transport.chain.log import Log
 from conexiones.transport.chain.measure import Measure
 from conexiones.transport.chain.memory import Memory
 from conexiones.transport.chain.patience import Patience
@@ -101,7 +101,7 @@ class Front:
                 Measure(metrics or Metrics()),
                 *steps,
                 guard,
-                log,
+                Log(),
                 *([audit] if audit else ()),
                 access,
                 Rates(),
