@@ -91,8 +91,9 @@ class Front:
         )
         limits = Limits(memory, replies, patience)
         self._flush_seconds = settings.stall_seconds
-        self._crowd = Crowd(settings.max_connections) if watches(settings) else None
-        self._line = AcceptLine()
+        shared = watches(settings)
+        self._crowd = Crowd(settings.max_connections) if shared else None
+        self._line = AcceptLine(shared=shared)
         self._cut = Cut()
         self._serve = chain(
             [
