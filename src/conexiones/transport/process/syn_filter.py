@@ -19,7 +19,8 @@ from pathlib import Path
 MOST = 32
 """Clients that are held off at a time: a jump of the filter passes over 255 instructions at most."""
 
-_TABLES = {socket.AF_INET: ["/proc/net/tcp"], socket.AF_INET6: ["/proc/net/tcp6"]}
+_TABLES = {socket.AF_INET: Path("/proc/self/net/tcp"), socket.AF_INET6: Path("/proc/self/net/tcp6")}
+"""Those of the process are there also where a unit of systemd hides all else in /proc."""
 
 _CHUNK = 1 << 16
 """Bytes of a table that are searched at a time: a search keeps all other threads waiting."""
@@ -45,9 +46,8 @@ def line_of(listening: socket.socket) -> Counter[bytes]:
     """How many connections of each client wait to be accepted. Raises OSError."""
     row = re.compile(_ROW % listening.getsockname()[1], re.MULTILINE)
     found: Counter[bytes] = Counter()
-    for table in _TABLES[listening.family]:
-        for piece in _pieces(Path(table)):
-            found.update(_client(address) for address in row.findall(piece))
+    for piece in _pieces(_TABLES[listening.family]):
+        found.update(map(_client, row.findall(piece)))
     return found
 
 
