@@ -51,6 +51,9 @@ and it is made short."""
 CALM_LOOKS = 100
 """So many looks at a line that is not FULL, while nobody is held off, and it moves again."""
 
+SEARCH_AGAIN_SECONDS = 0.2
+"""Time until it is asked again whose a line is, if nobody has too much of it."""
+
 PLACES = 8
 """Connections that a client may have in a line in any case."""
 
@@ -78,6 +81,7 @@ class AcceptLine:
         self._last = 0
         self._full = self._standing = self._calm = 0  # looks
         self._alert = self._short = False
+        self._asked = 0.0  # when a line was found to be nobody's
         self._held_off: dict[_Socket, int] = {}  # where clients are, and how long the line was at least since
 
     async def watch(self) -> None:
@@ -121,8 +125,12 @@ class AcceptLine:
             if length >= (SHORT if least else FULL) and length > least:
                 # Nobody is held off yet, or others fill the line now.
                 loop = asyncio.get_running_loop()
+                if loop.time() < self._asked + SEARCH_AGAIN_SECONDS:
+                    continue
                 if await loop.run_in_executor(thread, _hold_off, which):
                     self._held_off[which] = length
+                else:
+                    self._asked = loop.time()
             elif length <= GONE and least:
                 del self._held_off[which]
                 with suppress(OSError), _opened(which) as one:
@@ -134,7 +142,7 @@ class AcceptLine:
     def _set(self, *, short: bool) -> None:
         self._short = short
         for which in self._sockets:
-            with _opened(which) as one:
+            with suppress(OSError), _opened(which) as one:
                 if one is not None:
                     one.listen(SHORT if short else LONGEST)
 
