@@ -16,6 +16,8 @@ import os
 import socket
 import stat
 import struct
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -85,18 +87,23 @@ class AcceptLine:
         self._held_off: dict[_Socket, int] = {}  # where clients are, and how long the line was at least since
 
     async def watch(self) -> None:
-        """Watches the lines until it is cancelled. Where the system does not tell how long they are, it does
-        nothing."""
-        loop = asyncio.get_running_loop()
-        # The tables of the kernel may be long, and other threads busy.
+        """Watches the lines until it is cancelled. It has a thread: the event loop has much to do while a
+        client floods them. Where the system does not tell how long they are, it does nothing."""
+        ended = threading.Event()
         with ThreadPoolExecutor(1, "accept-line") as thread:
-            while _DESCRIPTORS.is_dir():  # noqa: ASYNC240 (it is no file on a disk)
-                self._sockets = await loop.run_in_executor(thread, lambda: list(_listening()))
-                while self._look():
-                    if self._alert and self._shared:
-                        await self._share_out(thread)
-                    await asyncio.sleep(ALERT_SECONDS if self._alert else LOOK_SECONDS)
-                await asyncio.sleep(SEARCH_SECONDS)
+            try:
+                await asyncio.get_running_loop().run_in_executor(thread, self._watch, ended)
+            finally:
+                ended.set()
+
+    def _watch(self, ended: threading.Event) -> None:
+        while _DESCRIPTORS.is_dir() and not ended.is_set():
+            self._sockets = list(_listening())
+            while not ended.is_set() and self._look():
+                if self._alert and self._shared:
+                    self._share_out()
+                ended.wait(ALERT_SECONDS if self._alert else LOOK_SECONDS)
+            ended.wait(SEARCH_SECONDS)
 
     def _look(self) -> bool:
         """False if no socket listens any more, or none does yet."""
@@ -118,19 +125,19 @@ class AcceptLine:
                 self._set(short=False)
         return True
 
-    async def _share_out(self, thread: ThreadPoolExecutor) -> None:
+    def _share_out(self) -> None:
         """Holds clients off that have more than their share of a line, until it is nearly gone."""
         for which in self._sockets:
             length, least = waiting(which) or 0, self._held_off.get(which, 0)
             if length >= (SHORT if least else FULL) and length > least:
                 # Nobody is held off yet, or others fill the line now.
-                loop = asyncio.get_running_loop()
-                if loop.time() < self._asked + SEARCH_AGAIN_SECONDS:
+                now = time.monotonic()
+                if now < self._asked + SEARCH_AGAIN_SECONDS:
                     continue
-                if await loop.run_in_executor(thread, _hold_off, which):
+                if _hold_off(which):
                     self._held_off[which] = length
                 else:
-                    self._asked = loop.time()
+                    self._asked = now
             elif length <= GONE and least:
                 del self._held_off[which]
                 with suppress(OSError), _opened(which) as one:
