@@ -51,7 +51,6 @@ def _which(one: socket.socket) -> tuple[int, int]:
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accept_line, "LOOK_SECONDS", 0.001)
-    monkeypatch.setattr(accept_line, "ALERT_SECONDS", 0.001)
 
 
 async def test_a_line_of_a_balancer_that_does_not_move_is_short_until_it_does() -> None:

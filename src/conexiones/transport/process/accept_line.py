@@ -34,21 +34,18 @@ a new client waits for those in front of it to be accepted, which takes some 100
 SHORT = 128
 """The same while the line does not move. A hundred requests on each of them take some 2 ms."""
 
-LOOK_SECONDS = 0.05
-"""Time between two looks."""
-
-ALERT_SECONDS = 0.02
-"""The same while lines do not move. Whoever floods a line needs twice as long to make it FULL."""
+LOOK_SECONDS = 0.02
+"""Time between two looks. Whoever floods a line needs twice as long to make it FULL."""
 
 FULL, GONE = SHORT // 2, SHORT // 8
 """Clients are held off from the first of these lengths on, until the line has the second."""
 
-STANDING_LOOKS = 4
+STANDING_LOOKS = 3
 """So many looks one after the other at a line that is FULL, and it counts as one that does not move."""
 
-GROWING_LOOKS = 25
-"""So many looks at a line that is longer than SHORT and does not become shorter while clients are held off,
-and it is made short."""
+LONG_LOOKS, GROWING_LOOKS = 10, 25
+"""So many looks at a line that is longer than SHORT and does not become shorter, and it is made short: where
+it is not shared out, and where it is."""
 
 CALM_LOOKS = 100
 """So many looks at a line that is not FULL, while nobody is held off, and it moves again."""
@@ -102,7 +99,7 @@ class AcceptLine:
             while not ended.is_set() and self._look():
                 if self._alert and self._shared:
                     self._share_out()
-                ended.wait(ALERT_SECONDS if self._alert else LOOK_SECONDS)
+                ended.wait(LOOK_SECONDS)
             ended.wait(SEARCH_SECONDS)
 
     def _look(self) -> bool:
@@ -117,7 +114,7 @@ class AcceptLine:
         self._calm = 0 if full or self._held_off else self._calm + 1
         if self._full >= STANDING_LOOKS:
             self._alert = True
-        if not self._short and self._standing >= (GROWING_LOOKS if self._held_off else STANDING_LOOKS):
+        if not self._short and self._standing >= (GROWING_LOOKS if self._shared else LONG_LOOKS):
             self._set(short=True)
         if self._alert and self._calm >= CALM_LOOKS:
             self._alert = False
