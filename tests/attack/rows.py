@@ -312,6 +312,11 @@ def _rows() -> list[Row]:
         connections=10,
         path=connections.REFLECTION,
     )
+    c(
+        "reflection",
+        "ServerReflectionInfo, asked again and again on 1,000 streams of 10 connections",
+        connections.questions,
+    )
     c("watchers", "1,000 WatchImages on 4 connections", connections.watchers)
     c("health-watchers", "4,000 Health/Watch on 4 connections", connections.health_watchers)
     c(

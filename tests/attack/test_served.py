@@ -127,6 +127,7 @@ SHORT: dict[str, Short] = {
     "silent-streams-10": _short(100, streams=10),
     "silent-calls": _short(100, streams=10),
     "silent-reflection": _short(100, streams=10),
+    "reflection": _short(2000, streams=20),
     "watchers": _short(100, streams=100),
     "health-watchers": _short(200, streams=200),
     "pipelined": _short(500),

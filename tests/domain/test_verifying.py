@@ -15,7 +15,7 @@ from conexiones.domain.verifying import Scrub
 from conexiones.errors import StorageUnavailable
 from conexiones.metrics import Metrics, Numbers
 from conexiones.ports.records import ImageRecord
-from conexiones.ports.verifying import Round, ScrubState
+from conexiones.ports.verifying import Damage, Round, ScrubState
 from tests.support.waiting import until
 from tests.upkeep.folders import Folder, blob, content, contents, damage, filled, image, opened
 
@@ -38,8 +38,8 @@ class Scrubbing:
             metrics=self.metrics,
         )
 
-    def _hear(self, image: ImageRecord) -> None:
-        self.said.append(image.id)
+    def _hear(self, image: ImageRecord, damage: Damage) -> None:
+        self.said.append(f"{image.id}'s {damage}")
 
     async def __aenter__(self) -> "Scrubbing":
         self._task = asyncio.create_task(self.scrub.run())
@@ -75,7 +75,7 @@ async def test_damage_is_said_once_and_forgotten_when_it_is_mended(tmp_path: Pat
         for _ in range(2):
             state = await scrubbing.round()
         assert state.damaged.keys() == {"1", "3"}
-        assert sorted(scrubbing.said) == ["1", "3"]
+        assert sorted(scrubbing.said) == ["1's bytes", "3's bytes"]
         assert scrubbing.number("conexiones.verify.damaged") == 2
         assert scrubbing.number("conexiones.verify.checked") > 8
         assert scrubbing.number("conexiones.verify.bytes") > sum(map(len, data.values()))
@@ -148,6 +148,30 @@ async def test_an_image_of_which_row_and_bytes_are_damaged_ends_no_round(tmp_pat
     async with opened(tmp_path) as folder, Scrubbing(folder) as scrubbing:
         state = await scrubbing.round()
         assert state.damaged.keys() == {"3"}
+
+
+async def test_damaged_rows_are_known_until_they_are_mended(tmp_path: Path) -> None:
+    await filled(tmp_path)
+
+    def widen(image_id: str, by: int) -> None:
+        with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as catalog, catalog:
+            catalog.execute("UPDATE images SET width = width + ? WHERE id = ?", (by, image_id))
+
+    for image_id in ("2", "3", "4"):
+        widen(image_id, 1)
+    async with opened(tmp_path) as folder, Scrubbing(folder) as scrubbing:
+        for _ in range(2):
+            state = await scrubbing.round()
+        assert sorted(scrubbing.said) == ["2's row", "3's row", "4's row"]
+        assert state.finished.images == 4
+        assert state.damaged.keys() == {"2", "3", "4"}
+        assert scrubbing.number("conexiones.verify.damaged") == 3
+    widen("3", -1)
+    async with opened(tmp_path) as folder, Scrubbing(folder) as again:
+        await folder.catalog.delete_image("4", now=9)
+        state = await again.round()
+        assert state.damaged.keys() == {"2"}
+        assert again.said == []
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"crc": 1}', "\0"])

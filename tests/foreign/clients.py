@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from tests.foreign.build import BUILD
 from tests.foreign.given import CASES
 
-WIRES = ("plain text", "TLS", "mTLS")
-
 REQUEST_STREAMS = dict.fromkeys(
     ("GetStreamImage", "ImageStreamReply", "GetUserBidiStream"), "it has no streams of requests"
 )
@@ -27,7 +25,6 @@ class Client:
     kind: its protocol, if it has several.
     small: it is given a smaller image, since to encode 50 MB would take minutes.
     left_out: the cases that it does not make, and why.
-    wires: those of `WIRES` that it is tried over.
     short: it is one of those that the tests run.
     """
 
@@ -37,7 +34,6 @@ class Client:
     kind: str = ""
     small: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
-    wires: tuple[str, ...] = WIRES
     short: bool = True
 
     def __str__(self) -> str:
@@ -94,7 +90,6 @@ def _clients() -> Iterator[Client]:
             command=("node", str(node / "grpc-web.js")),
             kind=kind,
             left_out=REQUEST_STREAMS | HEALTH | NO_GZIP,
-            wires=("plain text",),
             short=kind == "text",
         )
     nice = ("node", str(node / "nice-grpc.cjs"))

@@ -95,6 +95,15 @@ def test_a_call_is_a_span_of_its_caller(traces: Collector, users: grpc.Channel) 
     assert (commit.name, commit.parent) == ("commit", call.id)
 
 
+def test_a_state_that_need_not_be_passed_on_is_not(traces: Collector, users: grpc.Channel) -> None:
+    caller = Caller()
+    long = ",".join(f"k{number}=" + "v" * 250 for number in range(4))
+    metadata = [("traceparent", caller.traceparent), ("tracestate", long)]
+    UsuarioServicioStub(users).GetUser(GetUserRequest(name="Ana"), metadata=metadata, timeout=DEADLINE)
+    call, *_ = traces.tree(caller.trace, lambda found: len(found) >= 2)
+    assert (call.parent, call.span.trace_state) == (caller.span, "")
+
+
 @pytest.mark.parametrize("header", ["00-none-01", f"00-{'0' * 32}-{'1' * 16}-01"])
 def test_a_malformed_header_begins_a_trace(traces: Collector, users: grpc.Channel, header: str) -> None:
     name = "conexiones.v1.ImageService/GetImage"

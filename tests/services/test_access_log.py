@@ -156,3 +156,10 @@ def test_standard_output_as_text(start: Callable[..., Server]) -> None:
     assert list(fields) == [key for key in KEYS if key in fields]
     assert (fields["status"], fields["protocol"]) == ("OK", "grpc")
     assert "subject" not in fields
+    # Whoever rotates logs sends it to all servers. The next calls are served by the same process.
+    server._process.send_signal(signal.SIGHUP)
+    with grpc.insecure_channel(server.address) as channel:
+        UsuarioServicioStub(channel).GetUser(GetUserRequest(name="Eva"), timeout=DEADLINE)
+    wait(lambda: server.log.count(" method=user.UsuarioServicio/GetUser ") == 2)
+    assert "Draining" not in server.log
+    assert server.stop() == 0

@@ -95,6 +95,13 @@ def test_reflection(channel: grpc.Channel, version: str) -> None:
     ]
 
 
+def test_what_is_no_name_is_not_repeated(channel: grpc.Channel) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(file_by_filename="a" * 2000)
+    refused = failure(lambda one, **options: next(stub.ServerReflectionInfo(iter([one]), **options)), request)
+    assert refused == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+
+
 def test_reflection_can_be_off(start) -> None:
     server: Server = start(reflection="false")
     with grpc.insecure_channel(server.address) as channel:

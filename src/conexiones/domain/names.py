@@ -1,6 +1,5 @@
 """The names of users, and those of files."""
 
-import re
 import unicodedata
 
 from conexiones.errors import EmptyName, InvalidField, NameTooLong
@@ -45,7 +44,7 @@ def file_name(text: str, *, field: str = "name") -> str | None:
     that names no file, as blanks and ".." do. Raises InvalidField."""
     if not text:
         return None
-    name = re.split(r"[/\\]", text)[-1]
+    name = text[max(text.rfind("/"), text.rfind("\\")) + 1 :]
     check_text(name, field=field)
     return None if name.strip() in _NAMES_NO_FILE else name
 

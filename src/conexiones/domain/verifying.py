@@ -1,4 +1,5 @@
-"""The rules of verification: every byte that the catalog refers to is read, and compared with its digest."""
+"""The rules of verification: every byte that the catalog refers to is read, and compared with its digest.
+Rows of images are compared with their checksums."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,7 @@ from conexiones.errors import BlobCorrupt
 from conexiones.metrics import Metrics
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
-from conexiones.ports.verifying import CheckedBlobs, KnownContents, Round, ScrubLog, ScrubState
+from conexiones.ports.verifying import CheckedBlobs, Damage, KnownContents, Round, ScrubLog, ScrubState
 
 ATTEMPTS = 3
 """How often an image is read that is damaged: better bytes may come in their place at any moment."""
@@ -63,7 +64,8 @@ async def is_whole(
 
 class Scrub:
     """Reads everything once in `days`, again and again, whatever else the server does. `on_damage` is called
-    with each image that is found to be damaged, once: not again in the next round, nor after a restart.
+    with each image that is found to be damaged, and with what of it is, once: not again in the next round,
+    nor after a restart.
 
     Of several servers the one reads that has the duty. The others look at intervals how far it has come.
     """
@@ -75,7 +77,7 @@ class Scrub:
         log: ScrubLog,
         *,
         days: float,
-        on_damage: Callable[[ImageRecord], None],
+        on_damage: Callable[[ImageRecord, Damage], None],
         duties: Duties | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -144,39 +146,39 @@ class Scrub:
         """Whether it has read everything, and not lost its duty."""
         clock = asyncio.get_running_loop().time
         saved = clock()
-        damaged: dict[bytes, bool] = {}  # by digest, of this page
-        while images := await self._catalog.list_images(
-            limit=_PAGE, before=self._state.before, user=None, start=None, end=None
-        ):
+        damaged: dict[bytes, Damage | None] = {}  # by digest, of this page
+        while images := await self._catalog.every_image(limit=_PAGE, before=self._state.before):
             damaged.clear()
-            for image in images:
+            for image, intact in images:
                 if not self._duties.has(VERIFYING):
                     return False
-                if image.digest not in damaged:
-                    await self._pause(OVERHEAD)
-                    damaged[image.digest] = (
-                        await is_whole(image, self._catalog, self._blobs, self._count) is False
-                    )
-                news = self._note(image, damaged=damaged[image.digest])
-                if news or clock() - saved > SAVE_SECONDS:
+                found: Damage | None = "row"  # which need not say any more where the bytes are
+                if intact:
+                    if image.digest not in damaged:
+                        await self._pause(OVERHEAD)
+                        whole = await is_whole(image, self._catalog, self._blobs, self._count)
+                        damaged[image.digest] = "bytes" if whole is False else None
+                    found = damaged[image.digest]
+                if self._note(image, found) or clock() - saved > SAVE_SECONDS:
                     await self._log.save(self._state)
                     saved = clock()
         return True
 
-    def _note(self, image: ImageRecord, *, damaged: bool) -> bool:
+    def _note(self, image: ImageRecord, damaged: Damage | None) -> bool:
         """Gives whether it is news that the image is damaged, or that it is not."""
+        image_id = str(image.id)  # a damaged row may have anything
         state = self._state
         self._images_read.value += 1
         known = state.damaged
-        if damaged and image.id not in known and len(known) < MAX_DAMAGED:
-            known = known | {image.id: image.digest.hex()}
-            self._on_damage(image)
-        elif not damaged and image.id in known:
-            known = {id: digest for id, digest in known.items() if id != image.id}
+        if damaged and image_id not in known and len(known) < MAX_DAMAGED:
+            known = known | {image_id: image.digest.hex() if damaged == "bytes" else ""}
+            self._on_damage(image, damaged)
+        elif not damaged and image_id in known:
+            known = {id: digest for id, digest in known.items() if id != image_id}
         current = state.current
         self._state = replace(
             state,
-            before=image.id,
+            before=image_id,
             damaged=known,
             current=replace(current, images=current.images + 1),
         )

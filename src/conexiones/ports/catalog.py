@@ -54,6 +54,10 @@ class Catalog(Protocol):
         at most 1,000 digests, and which belong to that owner; an empty one has none. None, or no digest, does
         not filter."""
 
+    async def every_image(self, *, before: str | None, limit: int) -> list[tuple[ImageRecord, bool]]:
+        """At most `limit` images, newest first by id: those with ids less than `before`, each with whether
+        its row is what was written. `list_images` leaves out those of which it is not."""
+
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """Deletes an image and gives what it was, or None if it is not there. A user whose image it was has
         none then."""

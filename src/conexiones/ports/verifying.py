@@ -2,7 +2,10 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
+
+Damage = Literal["bytes", "row"]
+"""What of an image is damaged: its bytes, or what the catalog has of it."""
 
 
 class KnownContents(Protocol):
@@ -32,8 +35,8 @@ class Round:
 class ScrubState:
     """What is remembered of the rounds over restarts.
 
-    `before` is the id down to which the round under way has come. `damaged` has, by the id of the image, the
-    digest of its bytes, in hexadecimal: all that are known to be damaged.
+    `before` is the id down to which the round under way has come. `damaged` has all images that are known to
+    be damaged, by id: the digest of the bytes, in hexadecimal, or nothing where the row is damaged.
     """
 
     current: Round = Round()

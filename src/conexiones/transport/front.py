@@ -17,7 +17,7 @@ from conexiones.transport.chain.deadline import Deadline
 from conexiones.transport.chain.entry import Entry
 from conexiones.transport.chain.guard import guard
 from conexiones.transport.chain.limits import Limits
-from conexiones.transport.chain.log import log
+from conexiones.transport.chain.log import Log
 from conexiones.transport.chain.measure import Measure
 from conexiones.transport.chain.memory import Memory
 from conexiones.transport.chain.patience import Patience
@@ -91,8 +91,9 @@ class Front:
         )
         limits = Limits(memory, replies, patience)
         self._flush_seconds = settings.stall_seconds
-        self._crowd = Crowd(settings.max_connections) if watches(settings) else None
-        self._line = AcceptLine()
+        shared = watches(settings)
+        self._crowd = Crowd(settings.max_connections) if shared else None
+        self._line = AcceptLine(shared=shared)
         self._cut = Cut()
         self._serve = chain(
             [
@@ -101,7 +102,7 @@ class Front:
                 Measure(metrics or Metrics()),
                 *steps,
                 guard,
-                log,
+                Log(),
                 *([audit] if audit else ()),
                 access,
                 Rates(),

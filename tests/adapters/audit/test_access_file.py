@@ -67,6 +67,20 @@ def test_what_looks_like_a_secret_is_hidden(form: str) -> None:
     assert b"signature=abc" not in text
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/eyJhbGci.eyJzdWIi.c2ln/x", "/[secret]/x"),
+        ("/eyJeyJeyJ/eyJhbGci.eyJzdWIi.", "/eyJeyJeyJ/[secret]"),
+        ("/eyJhbGci.only-one-dot", "/eyJhbGci.only-one-dot"),
+        ("/?signature=eyJ&a=b", "/?signature=[secret]&a=b"),
+        ("/eyJ-cnx_0123456789abcdefghij", "/eyJ-[secret]"),
+    ],
+)
+def test_tokens_of_others_are_hidden(path: str, shown: str) -> None:
+    assert json.loads(access_line(entry(path=path), form="json"))["path"] == shown
+
+
 async def test_a_full_pipe_holds_up_nobody(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

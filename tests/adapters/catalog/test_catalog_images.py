@@ -34,6 +34,14 @@ async def test_images_are_listed_newest_first_in_pages(catalog: Catalog, image: 
     assert await ids(catalog, 9, "bb") == "ba", "before one that is not there"
 
 
+async def test_every_image_is_given_with_whether_its_row_is_intact(catalog: Catalog, image: Make) -> None:
+    for name in "cab":
+        await catalog.add_image(image(name))
+    assert await catalog.every_image(before=None, limit=2) == [(image("c"), True), (image("b"), True)]
+    assert await catalog.every_image(before="b", limit=2) == [(image("a"), True)]
+    assert await catalog.every_image(before="a", limit=2) == []
+
+
 async def test_lists_are_filtered_by_user_and_time(catalog: Catalog, image: Make) -> None:
     for i, name in enumerate("abcdefgh"):
         await catalog.add_image(image(name, user=["ana", "Ana", None, ""][i % 4], create_time=i))

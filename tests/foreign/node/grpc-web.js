@@ -1,5 +1,7 @@
-// The calls that grpc-web has (one request each), as text and as binary. Browsers have the XMLHttpRequest that it needs.
+// The calls that grpc-web has (one request each), as text and as binary. Browsers have the XMLHttpRequest that it needs,
+// and certificates of their own.
 import { randomUUID } from "node:crypto";
+import { Agent } from "node:https";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import grpcWeb from "grpc-web";
 import XMLHttpRequest from "xhr2";
@@ -12,6 +14,7 @@ import * as user from "./es/user_pb.js";
 import * as seen from "./seen.js";
 
 globalThis.XMLHttpRequest = XMLHttpRequest;
+if (seen.secure) XMLHttpRequest.nodejsSet({ httpsAgent: new Agent(seen.secure) });
 const { GrpcWebClientBase, MethodDescriptor, MethodType } = grpcWeb;
 const client = new GrpcWebClientBase({ format: seen.kind });
 const chunk = 1 << 20;

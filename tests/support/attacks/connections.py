@@ -5,6 +5,7 @@ import ssl
 from functools import partial
 
 from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 
 from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest
 from tests.support.attacks import http1
@@ -14,7 +15,7 @@ from tests.support.attacks.target import BACK_OFF, Connection, Tally, Target, ag
 
 WATCH = "/conexiones.v1.ImageService/WatchImages"
 HEALTH = "/grpc.health.v1.Health/Watch"
-REFLECTION = "/grpc.reflection.v1.ServerReflectionInfo/ServerReflectionInfo"
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 """A call without a message, which is open until its client ends it."""
 
 TLS = bytes.fromhex("160301") + (500).to_bytes(2) + b"\1"
@@ -103,6 +104,23 @@ async def silent_streams(
             if sent or end:
                 await stream.send(sent, end=end)
             await stream.ended
+            await asyncio.sleep(BACK_OFF)
+
+    await many(connections, lambda _: on_link(target, tally, streams, one))
+
+
+async def questions(target: Target, tally: Tally, *, streams: int = 100, connections: int = 10) -> None:
+    """Reflection, which is asked for a service again and again on each stream."""
+    request = ServerReflectionRequest(file_containing_symbol="conexiones.v1.ImageService")
+    sent = message(request.SerializeToString())
+
+    async def one(link: Link, _: int) -> None:
+        while True:
+            stream = await link.begin(REFLECTION)
+            while not stream.ended.done():
+                await stream.send(10 * sent)
+                tally["asked"] += 10
+                await asyncio.sleep(0)
             await asyncio.sleep(BACK_OFF)
 
     await many(connections, lambda _: on_link(target, tally, streams, one))

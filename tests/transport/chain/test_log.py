@@ -6,7 +6,7 @@ import pytest
 
 from conexiones import errors
 from conexiones.transport.chain.call import Call
-from conexiones.transport.chain.log import log
+from conexiones.transport.chain.log import LINES_AT_ONCE, Log
 from tests.transport.chain.calls import Client, call
 
 
@@ -34,7 +34,51 @@ async def test_faults_of_the_server_are_errors(
 
     expected = type(raised) if isinstance(raised, errors.ConexionesError) else errors.Internal
     with caplog.at_level(logging.DEBUG), pytest.raises(expected):
-        await log(call(Client()), fails)
+        await Log()(call(Client()), fails)
     (record,) = (one for one in caplog.records if one.name == "conexiones.rpc")
     assert record.levelno == level
-    assert bool(record.exc_info) == (level == logging.ERROR)
+    damaged = isinstance(raised, errors.BlobCorrupt)
+    assert bool(record.exc_info) == (level == logging.ERROR and not damaged)
+
+
+async def test_damage_is_one_line_that_says_what_is_damaged(caplog: pytest.LogCaptureFixture) -> None:
+    async def fails(call: Call) -> None:
+        try:
+            raise OSError(5, "Input/output error")
+        except OSError as cause:
+            error = errors.BlobCorrupt()
+            error.add_note("The row of the image 7 is damaged.")
+            raise error from cause
+
+    with pytest.raises(errors.BlobCorrupt):
+        await Log()(call(Client()), fails)
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert record.message.endswith(
+        ": BLOB_CORRUPT: The row of the image 7 is damaged. OSError: [Errno 5] Input/output error"
+    )
+
+
+@pytest.mark.parametrize("fault", [errors.BlobCorrupt, errors.StorageFull, RuntimeError])
+async def test_a_fault_that_many_meet_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("conexiones.transport.chain.pace.time.monotonic", lambda: now)
+    log = Log()
+
+    async def meet(one: Exception, times: int) -> int:
+        async def fails(call: Call) -> None:
+            raise one
+
+        before = len(caplog.records)
+        for _ in range(times):
+            with pytest.raises(errors.ConexionesError):
+                await log(call(Client()), fails)
+        return len(caplog.records) - before
+
+    assert await meet(fault(), int(LINES_AT_ONCE) + 50) == LINES_AT_ONCE
+    assert await meet(errors.StorageUnavailable(), 1) == 1, "others are logged all the same"
+    now += 1
+    assert await meet(fault(), 2) == 1
+    assert "(50 others are left out)" in caplog.messages[-1]

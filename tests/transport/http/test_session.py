@@ -206,6 +206,7 @@ def test_a_cookie_that_is_not_good_is_no_cookie(site: Site) -> None:
         "empty": f"{name}=",
         "a token": f"{name}={site.admin}",
         "two of them": f"{cookie}; {cookie}",
+        "another of its name": f"{name} ; {cookie}",
         "of another name": f"x{cookie}",
         "in other letters": cookie.upper(),
     }
@@ -214,6 +215,7 @@ def test_a_cookie_that_is_not_good_is_no_cookie(site: Site) -> None:
             answer = site.call(LIMITS, origin=site.origin, cookie=value)
             assert (answer.status, json.loads(answer.body)["code"]) == (401, "unauthenticated"), what
     assert site.may(f"a=b;{cookie}; c")
+    assert site.may("; a" * 3000 + f"; {cookie}" + ";" * 3000)
     # What is in Authorization decides, whatever the cookie is.
     refused = site.call(LIMITS, origin=site.origin, cookie=cookie, authorization="Bearer x")
     assert refused.status == 401

@@ -320,3 +320,37 @@ async def test_a_scrape_as_the_server_ends_is_no_error(caplog: pytest.LogCapture
         writer.close()
         await http.close()
     assert caplog.records == []
+
+
+async def test_who_waits_for_one_path_keeps_nobody_from_another() -> None:
+    release, asked = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def answer(request: plain_http.Request) -> plain_http.Reply:
+        if request.path == "/metrics":
+            asked.release()
+            await release.wait()
+        return plain_http.Reply(200, b"ok")
+
+    async def status(path: str, address: tuple[str, int]) -> bytes:
+        reader, writer = await asyncio.open_connection(*address)
+        with closing(writer):
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            try:
+                return (await reader.read())[9:12]
+            except ConnectionError:
+                return b""
+
+    http = plain_http.PlainHttp(answer)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        await http.open(listener)
+        scrapes = []
+        for _ in range(plain_http.MOST + 20):
+            scrapes.append(asyncio.create_task(status("/metrics", address)))
+            async with asyncio.timeout(DEADLINE):
+                await asked.acquire()
+        assert [await status("/livez", address) for _ in range(20)] == [b"200"] * 20
+        release.set()
+        answered = await asyncio.gather(*scrapes)
+        assert 0 < answered.count(b"200") <= plain_http.MOST, "those that had waited for longest made room"
+        await http.close()

@@ -10,7 +10,7 @@ from conexiones.settings import Settings
 from conexiones.transport.process import routes
 from conexiones.transport.process.routes import Routes
 from conexiones.transport.process.unanswered import FILTER
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 
 async def test_an_alarm_switches_the_filter_on_for_a_while(
@@ -38,3 +38,15 @@ def test_cors_stays_as_it_is(tmp_path: Path) -> None:
     for on in (False, True):
         file.write(counting=on)
         assert "https://app.example" in (tmp_path / "routes.json").read_text()
+
+
+async def test_an_end_that_comes_with_an_alarm_is_an_end(tmp_path: Path) -> None:
+    file = Routes(tmp_path, Settings())
+    watching = asyncio.create_task(file.watch())
+    for _ in range(2):
+        file.alarm()
+        await asyncio.sleep(0)
+    file.alarm()
+    watching.cancel()
+    await asyncio.wait([watching], timeout=DEADLINE)
+    assert watching.cancelled()

@@ -12,10 +12,12 @@ LONGEST = 256
 
 _SECRET = re.compile(
     r"cn[a-z]_[0-9A-Za-z]{16,}"  # our own credentials
-    r"|eyJ[\w-]*\.[\w-]+\.[\w-]*"  # JWTs
     r"|(?<=[?&]signature=)[^&\s]+",
     re.ASCII,
 )
+
+# What only begins like one is passed over as a whole: a path may have a thousand such beginnings.
+_JWT = re.compile(r"eyJ[\w-]*+(?:\.[\w-]++\.[\w-]*|(?P<none>))", re.ASCII)
 
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+", re.ASCII)
 
@@ -73,6 +75,10 @@ def _word(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
+def _hidden(found: re.Match[str]) -> str:
+    return found[0] if found.lastgroup else HIDDEN
+
+
 def _safe(text: str) -> str:
-    text = _SECRET.sub(HIDDEN, text[: 16 * LONGEST])
+    text = _SECRET.sub(HIDDEN, _JWT.sub(_hidden, text[: 16 * LONGEST]))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -17,7 +17,7 @@ from typing import Any
 from conexiones.adapters.system.disk import storage_error, write_durably
 from conexiones.adapters.system.presence import Presence
 from conexiones.ports.records import ImageRecord
-from conexiones.ports.verifying import Round, ScrubState
+from conexiones.ports.verifying import Damage, Round, ScrubState
 
 NAME = "scrub.json"
 
@@ -55,7 +55,14 @@ class ScrubFile:
         new.replace(self._path)
 
 
-def log_damage(image: ImageRecord) -> None:
+def log_damage(image: ImageRecord, damage: Damage) -> None:
+    if damage == "row":
+        log.error(
+            "The image %s is damaged: its row in the catalog is not what was written. It gets BLOB_CORRUPT"
+            " until the catalog is restored from a backup; or delete the image.",
+            image.id,
+        )
+        return
     log.error(
         "The image %s is damaged: the bytes of %s on the disk are missing, or not those that were stored. It"
         " gets BLOB_CORRUPT until they are restored from a backup, or the same bytes are sent again.",

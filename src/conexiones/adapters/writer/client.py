@@ -286,7 +286,8 @@ class WriterClient:
             except Exception as error:
                 log.error("The process that writes to disk cannot be started: %r", error)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), RESTART_SECONDS)
+                    async with asyncio.timeout(RESTART_SECONDS):
+                        await self._closing.wait()
 
     async def _stop(self) -> None:
         self._flush()

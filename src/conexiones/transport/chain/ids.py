@@ -10,6 +10,9 @@ from conexiones.tracing import Parent, parent_of
 REQUEST_ID = b"x-request-id"
 """The header with the id that Envoy has given the request, or a proxy that is trusted."""
 
+MOST_STATE = 512
+"""The bytes of tracestate that have to be passed on (https://www.w3.org/TR/trace-context/#tracestate-limits)."""
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -53,8 +56,11 @@ class CallIds:
 
     @property
     def state(self) -> bytes:
-        """What tracing systems on the way have added (tracestate), which may come in several headers."""
-        return b",".join(value for name, value in self._headers if name == b"tracestate")
+        """What tracing systems on the way have added (tracestate), which may come in several headers. If it
+        is longer than has to be passed on, it is left out as a whole: each part of the call would carry it to
+        the collector."""
+        found = b",".join(value for name, value in self._headers if name == b"tracestate")
+        return found if len(found) <= MOST_STATE else b""
 
     @property
     def trace_id(self) -> str:

@@ -6,6 +6,14 @@ import traceback
 from conexiones import errors
 from conexiones.tracing import current_ids
 from conexiones.transport.chain.call import Call, Endpoint
+from conexiones.transport.chain.pace import Bucket
+
+LINES, LINES_AT_ONCE = 1.0, 100.0
+"""Faults of one reason that are logged, in a second and at once. The others are counted: clients that meet
+the same fault again and again must not fill the disk with it."""
+
+_LONGEST = 1000
+"""The most characters of why something is damaged."""
 
 _log = logging.getLogger("conexiones.rpc")
 
@@ -18,24 +26,65 @@ _FAULTS_OF_THE_SERVER = (
 )
 
 
-async def log(call: Call, rest: Endpoint) -> None:
+class Log:
     """A step of the chain: logs what a call fails with, and raises the error that the client gets. From here
     on, lines of the log have the ids of the call.
 
     A SystemExit, KeyboardInterrupt or GeneratorExit that a handler raises would end the event loop, and so
     every call. Here it fails its own call, like any other exception.
     """
-    current_ids.set(call.ids)  # each call has a task, and so a context, of its own
-    try:
-        await rest(call)
-    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as cause:
-        error = cause if isinstance(cause, errors.ConexionesError) else errors.Internal()
-        _write(call, error, cause)
-        _forget_frames(cause)
-        failure = error
-    else:
-        return
-    raise failure
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, Bucket] = {}  # by reason
+        self._left_out: dict[str, int] = {}
+
+    async def __call__(self, call: Call, rest: Endpoint) -> None:
+        current_ids.set(call.ids)  # each call has a task, and so a context, of its own
+        try:
+            await rest(call)
+        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as cause:
+            error = cause if isinstance(cause, errors.ConexionesError) else errors.Internal()
+            self._write(call, error, cause)
+            _forget_frames(cause)
+            failure = error
+        else:
+            return
+        raise failure
+
+    def _write(self, call: Call, error: errors.ConexionesError, cause: BaseException) -> None:
+        caller = f", from {call.subject}" if call.subject else ""
+        line, extra = f"{call.service}/{call.method}: {error.reason}{caller}", {"reason": error.reason}
+        theirs = isinstance(error, errors.UndeclaredCompression)
+        if not isinstance(error, _FAULTS_OF_THE_SERVER) or theirs or not self._is_logged(error.reason):
+            _log.debug("%s", line, extra=extra)
+            return
+        left_out = self._left_out.pop(error.reason, 0)
+        more = f" ({left_out} others are left out)" if left_out else ""
+        if isinstance(error, errors.BlobCorrupt):
+            # What is damaged has no cause in the program: its frames would say nothing.
+            _log.error("%s%s: %s", line, more, _what_is_damaged(error), extra=extra)
+        else:
+            _log.error("%s%s", line, more, exc_info=cause, extra=extra)
+
+    def _is_logged(self, reason: str) -> bool:
+        bucket = self._buckets.get(reason)
+        if bucket is None:
+            bucket = self._buckets[reason] = Bucket(LINES, least=LINES_AT_ONCE)
+        bucket.fill(LINES)
+        if bucket.level < 1:
+            self._left_out[reason] = self._left_out.get(reason, 0) + 1
+            return False
+        bucket.level -= 1
+        return True
+
+
+def _what_is_damaged(error: BaseException) -> str:
+    """What those have noted who met the damage, and what the system said."""
+    told = [*getattr(error, "__notes__", ())]
+    while (cause := error.__cause__) is not None:
+        error = cause
+        told.append(f"{type(error).__name__}: {error}")
+    return " ".join(told)[:_LONGEST] or "what was stored is missing, or is not what it was"
 
 
 def _forget_frames(error: BaseException) -> None:
@@ -54,13 +103,3 @@ def _forget_frames(error: BaseException) -> None:
             chain += (one.__cause__, one.__context__)
             traceback.clear_frames(one.__traceback__)
             one.__traceback__ = None
-
-
-def _write(call: Call, error: errors.ConexionesError, cause: BaseException) -> None:
-    caller = f", from {call.subject}" if call.subject else ""
-    name, reason = f"{call.service}/{call.method}", {"reason": error.reason}
-    theirs = isinstance(error, errors.UndeclaredCompression)
-    if isinstance(error, _FAULTS_OF_THE_SERVER) and not theirs:
-        _log.error("%s: %s%s", name, error.reason, caller, exc_info=cause, extra=reason)
-    else:
-        _log.debug("%s: %s%s", name, error.reason, caller, extra=reason)

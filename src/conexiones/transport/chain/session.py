@@ -5,6 +5,7 @@ other sites away, but a page on another port of the same host is of the same sit
 host below the same domain.
 """
 
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -40,7 +41,11 @@ class SessionSource:
     ) -> None:
         self._find = find
         self._is_own = is_own
-        self._names = (SECURE_NAME,) if secure else (SECURE_NAME, NAME)
+        names = (SECURE_NAME,) if secure else (SECURE_NAME, NAME)
+        # A header may have thousands of pairs, of which none is taken apart.
+        self._names = {
+            name: re.compile(rb"(?:^|;)[ \t]*+%b(?:=([^;]*)|[ \t]*(?=;|$))" % name) for name in names
+        }
 
     def __call__(self, call: Call) -> Principal | None:
         """Raises UnknownOrigin if a page of another origin would change something with the session, and
@@ -70,9 +75,8 @@ class SessionSource:
         """The value of the cookie; empty if there is none, or more than one: another page of the site may
         have added one, and which of them counts is not for the server to choose."""
         lines = [line for name, line in call.headers if name == b"cookie"]
-        pairs = [pair.strip().partition(b"=") for line in lines for pair in line.split(b";")]
-        for name in self._names:
-            values = [value for key, _, value in pairs if key == name]
+        for name, pattern in self._names.items():
+            values = [value for line in lines if name in line for value in pattern.findall(line)]
             if values:
-                return values[0].decode("latin-1") if len(values) == 1 else ""
+                return values[0].strip().decode("latin-1") if len(values) == 1 else ""
         return ""

@@ -6,7 +6,7 @@ So it has an answer, too, when the application or Envoy does not.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ class AdminListener:
         self._hosts = _hosts(listening.place, settings)
         self._line: Control | None = None
         self._draining = False
-        self._figures: asyncio.Task[Reply] | None = None
-        self._paths: dict[str, Callable[[], Awaitable[Reply]]] = {
+        self._answers: dict[str, asyncio.Task[Reply]] = {}  # those that are made now, by path
+        self._paths: dict[str, Callable[[], Coroutine[Any, Any, Reply]]] = {
             "/metrics": self._metrics,
             "/livez": self._live,
             "/readyz": self._ready,
@@ -65,8 +65,8 @@ class AdminListener:
         self._draining = True
 
     async def close(self) -> None:
-        if self._figures:
-            self._figures.cancel()
+        for answer in self._answers.values():
+            answer.cancel()
         await self._http.close()
         self._listening.close()
 
@@ -80,20 +80,27 @@ class AdminListener:
                 return _said(421, error.message)
             except UnknownOrigin as error:
                 return _said(403, error.message)
-        answer = self._paths.get(request.path)
-        if answer is None:
+        if request.path not in self._paths:
             return _said(404, f"There is {', '.join(self._paths)}.")
         if request.verb not in ("GET", "HEAD"):
             return Reply(405, b"GET or HEAD.\n", headers={"allow": "GET, HEAD"})
+        # Whoever asks while an answer is made gets the same one: however many ask, the application and Envoy
+        # are asked once at a time.
+        answer = self._answers.get(request.path)
+        if answer is None or answer.done():
+            answer = self._answers[request.path] = asyncio.create_task(self._make(request.path))
+        return await asyncio.shield(answer)
+
+    async def _make(self, path: str) -> Reply:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await answer()
+                return await self._paths[path]()
         except TimeoutError:
             return _said(503, f"not ok: {_SILENT}")
         except OSError as error:
             return _said(503, f"not ok: Envoy does not answer: {error}")
         except Exception:
-            log.exception("%s could not be answered", request.path)
+            log.exception("%s could not be answered", path)
             return _said(500, "not ok: see the log")
 
     async def _live(self) -> Reply:
@@ -111,20 +118,9 @@ class AdminListener:
         return _said(200, "ok") if reason == "" else _said(503, f"not ok: {reason or 'see the log'}")
 
     async def _metrics(self) -> Reply:
-        """Whoever asks while figures are read gets the same ones: however many ask, the application is asked
-        once at a time."""
         if self._line is None:
             return _said(503, "not ok: the server starts")
-        if self._figures is None or self._figures.done():
-            self._figures = asyncio.create_task(self._read(self._line))
-        return await asyncio.shield(self._figures)
-
-    async def _read(self, line: Control) -> Reply:
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                told, envoy = await asyncio.gather(line.ask("figures"), self._of_envoy())
-        except TimeoutError:
-            return _said(503, f"not ok: {_SILENT}")
+        told, envoy = await asyncio.gather(self._line.ask("figures"), self._of_envoy())
         if told is None:
             return _said(500, "not ok: see the log")
         return Reply(200, await asyncio.to_thread(_exposition, told) + envoy, EXPOSITION)

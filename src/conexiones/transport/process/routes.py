@@ -77,7 +77,9 @@ class Routes:
             with suppress(TimeoutError):
                 while True:
                     self._alarm.clear()
-                    await asyncio.wait_for(self._alarm.wait(), CALM_SECONDS)
+                    # Unlike wait_for of Python 3.11, it loses no cancellation that comes with an alarm.
+                    async with asyncio.timeout(CALM_SECONDS):
+                        await self._alarm.wait()
             with suppress(OSError):
                 self.write(counting=False)
 

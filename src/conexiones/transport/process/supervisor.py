@@ -4,8 +4,8 @@ It holds the lock on the data folder, if it has one, and hands it on to Envoy, s
 until both processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain:
 new calls are refused, and those in flight have `grace_seconds`; a second signal ends the server at once.
 SIGHUP reads certificates, their rules and the keys of JWTs again, and opens the audit log and the access log
-again; a server that has none of these drains, as most programs end with their terminal, unless a service
-manager has started it.
+again. A server that has none of these drains, as most programs end with their terminal, unless a service
+manager or nohup has started it.
 """
 
 import asyncio
@@ -69,10 +69,14 @@ class Supervisor:
         """For those who run the server; None without the setting, and before the server runs."""
         self._idle: asyncio.Event
         self._answered: asyncio.Event
+        self._hung_up: asyncio.Event  # before it was ready
 
     async def run(self, on_ready: Callable[[Address], None]) -> int:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
-        self._idle, self._answered = asyncio.Event(), asyncio.Event()
+        self._idle, self._answered, self._hung_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        if self._reloads():
+            # While the catalog is migrated, the logs may be rotated.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up.set)
         with private_folder() as folder, taken(self.settings, folder) as (self.settings, kept):
             async with admin_listener.opened(self.settings, folder) as self.admin:
                 return await self._serve(kept, folder, on_ready)
@@ -95,16 +99,12 @@ class Supervisor:
                 if settings.auth == "required" and not settings.database:
                     note.enter_context(noted(str(address), data_dir=settings.data_dir, private=folder))
                 stop = asyncio.Event()
-                loop = asyncio.get_running_loop()
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                    loop.add_signal_handler(number, _on_signal(stop, process))
+                self._on_signals(_on_signal(stop, process), self._on_reload(watched, line, address))
                 background.append(asyncio.create_task(self._listen(line)))
                 if self.admin:
                     self.admin.serve(line)
                 background.append(asyncio.create_task(pressure.watch()))
                 background.append(asyncio.create_task(routes.watch()))
-                if self._manager.is_there or watched or self._has_files():
-                    loop.add_signal_handler(signal.SIGHUP, self._on_reload(watched, line, address))
                 background += [asyncio.create_task(files.watch()) for files in watched]
                 on_ready(address)
                 self._manager.ready(_status(address))
@@ -126,13 +126,30 @@ class Supervisor:
                     task.cancel()
                 await line.close()
 
-    def _has_files(self) -> bool:
-        """Whether the application has files that it opens or reads again at SIGHUP."""
+    def _on_signals(self, end: Callable[[], None], reload: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end)
+        if self._reloads():
+            loop.add_signal_handler(signal.SIGHUP, reload)
+            if self._hung_up.is_set():
+                reload()
+        elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, end)
+
+    def _reloads(self) -> bool:
+        """Whether SIGHUP has files read or opened again, here or in the application, or is how a service
+        manager asks for that. An access log on standard output is among them: whoever rotates logs does not
+        look which of them are files."""
         settings = self.settings
-        return bool(settings.certificate_rules or settings.audit_log) or settings.access_log not in (
-            None,
-            "-",
+        files = (
+            settings.tls_cert,
+            settings.jwt_keys,
+            settings.certificate_rules,
+            settings.audit_log,
+            settings.access_log,
         )
+        return self._manager.is_there or any(files)
 
     async def _start(
         self, kept: Sequence[int], theirs: socket.socket, folder: Path
@@ -340,7 +357,8 @@ async def _end(process: asyncio.subprocess.Process, folder: Path) -> None:
             with suppress(ProcessLookupError):
                 process.terminate()
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _EXIT_SECONDS)
+            async with asyncio.timeout(_EXIT_SECONDS):
+                await process.wait()
     if process.returncode is None:
         process.kill()
         await process.wait()

@@ -138,6 +138,11 @@ class PostgresCatalog:
         given = [(text, value) for text, value in filters.items() if value is not None]
         return await self.read(images.images_page, given, limit)
 
+    async def every_image(self, *, before: str | None, limit: int) -> list[tuple[ImageRecord, bool]]:
+        """As in the port. Whether rows are what was written is for PostgreSQL to see (data checksums)."""
+        found = await self.list_images(limit=limit, before=before, user=None, start=None, end=None)
+        return [(image, True) for image in found]
+
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """As in the port. The `update_time` of the user whose image it was moves."""
         find = partial(images.locks_to_delete, image_id=image_id)

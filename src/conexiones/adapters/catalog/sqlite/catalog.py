@@ -147,6 +147,9 @@ class SqliteCatalog:
         )
         return await self.read(transactions.images_page, wanted, limit)
 
+    async def every_image(self, *, before: str | None, limit: int) -> list[tuple[ImageRecord, bool]]:
+        return await self.read(transactions.all_rows, before, limit)
+
     async def delete_image(self, image_id: str, *, now: int) -> ImageRecord | None:
         """As in the port. The `update_time` of the user whose image it was moves."""
         try:
