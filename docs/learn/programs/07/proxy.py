@@ -48,11 +48,11 @@ class Proxy:
 
     def cut(self) -> None:
         """Cuts all connections. New ones are welcome."""
-        for end in self.ends:
+        ends, self.ends = self.ends, []
+        self.passed = 0
+        for end in ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        self.ends.clear()
-        self.passed = 0
 
 
 if __name__ == "__main__":
