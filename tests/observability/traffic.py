@@ -1,5 +1,6 @@
 """Traffic of all kinds, so that every figure of a server has something to say."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -22,7 +23,8 @@ from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
 from tests.support.callers import Caller, picture
 from tests.support.processes import decoders
-from tests.support.waiting import DEADLINE
+from tests.support.scrapes import scraped, value
+from tests.support.waiting import DEADLINE, until
 
 SIDES = (16, 24, 32, 40, 48, 56)
 
@@ -46,6 +48,7 @@ class Traffic:
         self._refused()
         owner.call(owner.status.GetStatus, GetStatusRequest())
         owner.call(owner.images.GetImage, GetImageRequest(id=image))
+        self._made(image)
         self._shown(image)
         self._killed(image)
         self._shown(image)
@@ -108,13 +111,26 @@ class Traffic:
         with suppress(grpc.RpcError):
             call(b"", timeout=DEADLINE)
 
+    def _made(self, image: str) -> None:
+        """Renditions, some of which wait for the decoder."""
+        held = decoders(self._server.pid)
+        with ThreadPoolExecutor(len(SIDES)) as pool:
+            try:
+                for process in held:
+                    process.suspend()
+                answers = pool.map(self.owner.fetched, _paths(image))
+                asyncio.run(until(self._waits))
+            finally:
+                for process in held:
+                    process.resume()
+            assert {status for status, _ in answers} == {200}
+
+    def _waits(self) -> bool:
+        return value(scraped(self._server), "conexiones_decoder_waiting") > 0
+
     def _shown(self, image: str) -> None:
-        """Renditions, several at a time so that some wait for the decoder, and from the caches; the original,
-        and its answer to who has it already."""
-        paths = [f"/images/{image}?width={side}&format=jpeg" for side in SIDES]
-        with ThreadPoolExecutor(len(paths)) as pool:
-            answers = [*pool.map(self.owner.fetched, paths), *pool.map(self.owner.fetched, paths)]
-        assert {status for status, _ in answers} == {200}
+        """Renditions from the caches; the original, and its answer to who has it already."""
+        assert {status for status, _ in map(self.owner.fetched, _paths(image))} == {200}
         host, _, port = self._server.address.rpartition(":")
         connection = HTTPConnection(host, int(port), timeout=DEADLINE)
         headers: dict[str, Any] = dict(self.owner.metadata)
@@ -134,3 +150,7 @@ class Traffic:
                 process.kill()
         status, _ = self.owner.fetched(f"/images/{image}?width=100&format=webp")
         assert status == 200
+
+
+def _paths(image: str) -> list[str]:
+    return [f"/images/{image}?width={side}&format=jpeg" for side in SIDES]
