@@ -225,7 +225,8 @@ class Connection:
         try:
             yield link
         except (ConnectionLost, errors.ServerDraining):
-            self._move(link)
+            if len(self._addresses) > 1:
+                self.renew(link)
             raise
         finally:
             link.calls -= 1
@@ -265,17 +266,13 @@ class Connection:
         self._busy = set()
         return held
 
-    def _move(self, link: Link) -> None:
-        """Lets new calls go to the next server, if there are several and this is still the one in use."""
-        if len(self._addresses) > 1 and self._link is link:
-            self.renew(link)
-            self._at = (self._at + 1) % len(self._addresses)
-
     def renew(self, link: Link) -> None:
-        """Gives new calls a new connection. Calls in flight on the old one may finish there."""
+        """Gives new calls a new connection, to the next server if there are several. Calls in flight on the
+        old one may finish there."""
         link.retired = True
         if self._link is link:
             self._link = None
+            self._at = (self._at + 1) % len(self._addresses)
 
     async def close(self) -> None:
         """Ends all calls and refuses new ones."""
@@ -325,7 +322,6 @@ class Connection:
                 with translated():
                     reply = await ours(method(link)(request, timeout=seconds or self.options.timeout))
             except errors.DeadlineExceeded:
-                self._move(link)
                 self.renew(link)
                 raise
             self.reached = True
