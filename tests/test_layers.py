@@ -136,8 +136,9 @@ ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
-# What the catalogs share. None knows another.
+# What the catalogs share, and what the stores of blobs do. None knows another.
 CATALOG_RULES = {f"adapters.catalog.{name}" for name in ("credential_rows", "division", "folding")}
+BLOB_RULES = {"adapters.blobs.holds"}
 
 # The same of the rooms within rooms. A kind of adapter knows no other kind: what several need is in
 # adapters.system and adapters.writer, and app.py gives the rest to each.
@@ -162,6 +163,7 @@ ROOMS |= {
     "adapters.catalog.postgres": {*CATALOG_RULES, "adapters.system", "metrics", "ports", "shares", "whole"},
     "adapters.blobs": set(),
     "adapters.blobs.local": {
+        *BLOB_RULES,
         "adapters.system",
         "adapters.writer",
         "metrics",
@@ -173,6 +175,7 @@ ROOMS |= {
     },
     # Its rows are in the database of the catalog, in the same transactions.
     "adapters.blobs.s3": {
+        *BLOB_RULES,
         "adapters.catalog.postgres",
         "adapters.system",
         "metrics",

@@ -28,6 +28,7 @@ from mmap import mmap
 from pathlib import Path
 from typing import TypeVar
 
+from conexiones.adapters.blobs.holds import Hold
 from conexiones.adapters.blobs.local.buffers import Buffers
 from conexiones.adapters.blobs.local.checksum_log import ChecksumLog
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
@@ -55,17 +56,12 @@ class LocalResumableStaged(LocalStaged):
     RuntimeError.
     """
 
-    def __init__(
-        self, folder: Folder, buffers: Buffers, small: int, upload_id: str, *, let_go: Callable[[], None]
-    ) -> None:
-        """`let_go` is called once, when it does not hold the upload any more."""
+    def __init__(self, folder: Folder, buffers: Buffers, small: int, hold: Hold) -> None:
         super().__init__(folder, buffers, small)
         self._memory = None  # all bytes are in the file
         self._name = secrets.token_hex(16)  # of its marker
-        self._upload = upload_id
-        self._log = ChecksumLog(checksums_path(folder, upload_id))
-        self._let_go = let_go
-        self._holding = True
+        self._hold = hold
+        self._log = ChecksumLog(checksums_path(folder, hold.upload))
         self._committed = 0
         self._marked: Path | None = None
 
@@ -92,12 +88,12 @@ class LocalResumableStaged(LocalStaged):
             self._folder.fsyncs.of("upload").record(self._synced)
 
     async def _begin_to_publish(self) -> bytes | None:
-        self._check_held()
+        self._hold.check()
         return await super()._begin_to_publish()
 
     async def settle(self) -> None:
         await super().settle()
-        self._end()
+        self._hold.end()
 
     async def discard(self) -> None:
         """As in the port. The committed bytes are gone then: it is only for an upload that has ended, or of
@@ -105,14 +101,14 @@ class LocalResumableStaged(LocalStaged):
         try:
             await super().discard()
         finally:
-            self._end()
+            self._hold.end()
 
     async def release(self) -> None:
         try:
-            if self._holding:
+            if self._hold.lasts:
                 await to_end(asyncio.ensure_future(self._give_up(self._unmark if self._marked else None)))
         finally:
-            self._end()
+            self._hold.end()
 
     async def _complete_hash(self, file: DirectFile) -> None:
         """Reads all bytes, the next block while one is hashed. Raises BlobCorrupt."""
@@ -135,25 +131,16 @@ class LocalResumableStaged(LocalStaged):
             for window in windows:
                 window.close()
 
-    def _check_held(self) -> None:
-        if not self._holding:
-            raise RuntimeError(f"upload {self._upload} was let go")
-
     def _check_open(self) -> None:
-        self._check_held()
+        self._hold.check()
         if self._publishing:
-            raise RuntimeError(f"upload {self._upload} is published")
-
-    def _end(self) -> None:
-        if self._holding:
-            self._holding = False
-            self._let_go()
+            raise RuntimeError(f"upload {self._hold.upload} is published")
 
     # For threads.
 
     def open(self, size: int) -> None:
         """Opens the file with its first `size` bytes, or creates it. BlobCorrupt if it has fewer."""
-        path = self._folder.uploads / self._upload
+        path = self._folder.uploads / self._hold.upload
         try:
             file = self._file = DirectFile(path)
         except FileNotFoundError as cause:

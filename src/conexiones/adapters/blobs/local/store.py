@@ -35,11 +35,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from conexiones.adapters.blobs.holds import is_upload_id
 from conexiones.adapters.blobs.local.blobs import PIECE, LocalBlobs
 from conexiones.adapters.blobs.local.buffers import MEMORY, UPLOADS, Buffers
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.identity import check_identity, refuse_without_catalog
-from conexiones.adapters.blobs.local.staging import LocalStaging, is_upload_id
+from conexiones.adapters.blobs.local.staging import LocalStaging
 from conexiones.adapters.system.fair_threads import FairThreads
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.adapters.writer.client import RESTART_SECONDS, WriterClient

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
+from conexiones.adapters.blobs.holds import Holds
 from conexiones.adapters.blobs.s3.memory import Memory
 from conexiones.adapters.blobs.s3.objects import Objects
 from conexiones.adapters.blobs.s3.packs import Packs
@@ -30,7 +31,7 @@ THREADS = 8
 @dataclass(slots=True, kw_only=True)
 class Backend:
     """Belongs to one event loop. Blobs are given in pieces of at most `piece` bytes, and put in objects of at
-    most `part`. `held` are the uploads that are resumed in this process."""
+    most `part`. `holds` are the uploads that are resumed in this process."""
 
     objects: Objects
     catalog: PostgresCatalog
@@ -40,7 +41,7 @@ class Backend:
     graces: Graces
     piece: int
     part: int
-    held: set[str] = field(default_factory=set)
+    holds: Holds = field(default_factory=Holds)
     merging: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     _threads: FairThreads | None = None
 

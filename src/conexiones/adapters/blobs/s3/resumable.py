@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from conexiones.adapters.blobs.holds import Hold
 from conexiones.adapters.blobs.s3 import rows
 from conexiones.adapters.blobs.s3.backend import Backend
 from conexiones.adapters.blobs.s3.objects import ObjectGone
@@ -33,10 +34,10 @@ class S3ResumableStaged(S3Staged):
     after its end, and writing after `publish`, are a RuntimeError.
     """
 
-    def __init__(self, backend: Backend, upload_id: str) -> None:
+    def __init__(self, backend: Backend, hold: Hold) -> None:
         super().__init__(backend)
-        self._upload = upload_id
-        self._holding = True
+        self._hold = hold
+        self._upload = hold.upload
         self._named = 0  # how many of the places the rows have
         self._lasts = {Last()}  # what the last extent in the rows may be, as far as this one knows
 
@@ -141,7 +142,7 @@ class S3ResumableStaged(S3Staged):
         return b"".join(pieces)
 
     async def publish(self, add: Callable[[bytes], Awaitable[T]]) -> T:
-        self._check_held()
+        self._hold.check()
         return await super().publish(add)
 
     async def _as_blob(self) -> NewBlob:
@@ -177,33 +178,24 @@ class S3ResumableStaged(S3Staged):
 
     async def settle(self) -> None:
         await super().settle()
-        self._end()
+        self._hold.end()
 
     async def discard(self) -> None:
         """As in the port. The committed bytes are gone then: it is only for an upload that has ended, or of
         which no byte was acknowledged. Where the catalog did not answer, `release` is right."""
-        holding = self._holding
+        holding = self._hold.lasts
         await self.release()
         if holding:
             await drop(self._backend, self._upload)
 
     async def release(self) -> None:
         await super().discard()
-        self._end()
-
-    def _check_held(self) -> None:
-        if not self._holding:
-            raise RuntimeError(f"upload {self._upload} was let go")
+        self._hold.end()
 
     def _check_open(self) -> None:
-        self._check_held()
+        self._hold.check()
         if self._publishing:
             raise RuntimeError(f"upload {self._upload} is published")
-
-    def _end(self) -> None:
-        if self._holding:
-            self._holding = False
-            self._backend.held.discard(self._upload)
 
 
 async def drop(backend: Backend, upload_id: str) -> None:

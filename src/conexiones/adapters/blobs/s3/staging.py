@@ -1,13 +1,10 @@
 """The Staging of an object store."""
 
-import re
-
+from conexiones.adapters.blobs.holds import check_upload_id
 from conexiones.adapters.blobs.s3.backend import Backend
 from conexiones.adapters.blobs.s3.resumable import S3ResumableStaged, drop
 from conexiones.adapters.blobs.s3.staged import S3Staged
 from conexiones.ports.staging import ResumableStaged, Staged
-
-_UPLOAD_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 class S3Staging:
@@ -25,8 +22,7 @@ class S3Staging:
 
     async def resume(self, upload_id: str, size: int) -> ResumableStaged:
         """As in the port. ValueError if that is no id of an upload."""
-        self._hold(upload_id)
-        staged = S3ResumableStaged(self._backend, upload_id)
+        staged = S3ResumableStaged(self._backend, self._backend.holds.take(upload_id))
         try:
             await staged.open(size)
         except BaseException:
@@ -36,17 +32,6 @@ class S3Staging:
 
     async def drop(self, upload_id: str) -> None:
         """As in the port. ValueError if that is no id of an upload."""
-        if upload_id not in self._backend.held:
-            _check_id(upload_id)
+        if upload_id not in self._backend.holds:
+            check_upload_id(upload_id)
             await drop(self._backend, upload_id)
-
-    def _hold(self, upload_id: str) -> None:
-        _check_id(upload_id)
-        if upload_id in self._backend.held:
-            raise RuntimeError(f"upload {upload_id} is held already")
-        self._backend.held.add(upload_id)
-
-
-def _check_id(text: str) -> None:
-    if _UPLOAD_ID.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no id of an upload")
