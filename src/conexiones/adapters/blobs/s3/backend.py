@@ -1,6 +1,7 @@
 """What the parts of the store share."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 PART = 8 << 20
 """Bytes of the largest object that is put at once, by default."""
+
+INLINE = 128 << 10
+"""Bytes up to which the event loop judges and hashes: handing them to a thread would take longer."""
 
 THREADS = 8
 """Threads that hash, judge, and write local copies."""
@@ -60,6 +64,10 @@ class Backend:
         """Raises StorageUnavailable."""
         if self._threads is None:
             raise StorageUnavailable
+
+    async def sha256(self, data: bytes) -> bytes:
+        sha = hashlib.sha256(data) if len(data) <= INLINE else await self.run(hashlib.sha256, data)
+        return sha.digest()
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What a thread gives. Waits for it even if the caller is cancelled."""

@@ -19,9 +19,6 @@ from conexiones.ports.staging import Content
 
 T = TypeVar("T")
 
-INLINE = 128 << 10
-"""Bytes up to which the event loop hashes: handing them to a thread would take longer."""
-
 
 class S3Blobs:
     """A Blobs. S3Store makes it, opens it and closes it."""
@@ -52,34 +49,38 @@ class S3Blobs:
         yield data[offset:]
 
     async def _read(self, digest: bytes, offset: int) -> AsyncGenerator[bytes, None]:
-        """The bytes from an offset on, in pieces of at most PIECE. If an object has gone meanwhile, its bytes
-        may be elsewhere by now, which is looked up once for each byte."""
+        """The bytes from an offset on, in pieces of at most PIECE. A whole blob in one piece is kept."""
+        with self._backend.cache.reading(digest) as reading:
+            async with aclosing(self._pieces(digest, offset)) as pieces:
+                async for total, skipped, data in pieces:
+                    if len(data) == total:
+                        if await self._backend.sha256(data) != digest:
+                            raise BlobCorrupt
+                        reading.keep(data, total)
+                    yield data[skipped:] if skipped else data
+                    del data
+
+    async def _pieces(self, digest: bytes, offset: int) -> AsyncGenerator[tuple[int, int, bytes], None]:
+        """The pieces with the bytes from an offset on: the size of the blob, how many bytes of the piece come
+        before the offset, and the piece. If an object has gone meanwhile, its bytes may be elsewhere by now,
+        which is looked up once for each byte."""
         tried = -1
         while True:
-            with self._backend.cache.reading(digest) as reading:
-                found = await self._find(digest, offset)
-                try:
-                    async with aclosing(self._reading.all(pieces_from(found.places, offset))) as pieces:
-                        async for piece, data in pieces:
-                            if len(data) == found.size:
-                                await self._check_hash(digest, data)
-                                reading.keep(data, found.size)
-                            skipped = offset - piece.at
-                            offset = piece.at + piece.size
-                            yield data[skipped:] if skipped else data
-                            del data
-                    if offset < found.size:
-                        raise BlobCorrupt
-                    return
-                except ObjectGone as error:
-                    if tried == offset:
-                        raise BlobCorrupt from error
-                    tried = offset
-
-    async def _check_hash(self, digest: bytes, data: bytes) -> None:
-        sha = hashlib.sha256(data) if len(data) <= INLINE else await self._backend.run(hashlib.sha256, data)
-        if sha.digest() != digest:
-            raise BlobCorrupt
+            found = await self._find(digest, offset)
+            try:
+                async with aclosing(self._reading.all(pieces_from(found.places, offset))) as pieces:
+                    async for piece, data in pieces:
+                        skipped = offset - piece.at
+                        offset = piece.at + piece.size
+                        yield found.size, skipped, data
+                        del data  # the next one comes in its place
+                if offset < found.size:
+                    raise BlobCorrupt
+                return
+            except ObjectGone as error:
+                if tried == offset:
+                    raise BlobCorrupt from error
+                tried = offset
 
     async def _find(self, digest: bytes, offset: int = 0) -> Found:
         """A blob and its places from an offset on. BlobCorrupt if it is not there, or ends before that."""
@@ -95,26 +96,16 @@ class S3Blobs:
 
     async def check(self, digest: bytes) -> AsyncIterator[int]:
         self._backend.check_open()
-        sha = hashlib.sha256()
-        at, tried = 0, -1
-        while True:
-            found = await self._find(digest, at)
-            try:
-                async with aclosing(self._reading.all(pieces_from(found.places, at))) as pieces:
-                    async for piece, data in pieces:
-                        data = data[at - piece.at :]
-                        await self._backend.run(sha.update, data)
-                        at += len(data)
-                        if at == found.size and sha.digest() != digest:
-                            raise BlobCorrupt
-                        yield len(data)
-                if at < found.size:
+        sha, at = hashlib.sha256(), 0
+        async with aclosing(self._pieces(digest, 0)) as pieces:
+            async for total, skipped, data in pieces:
+                new = data[skipped:]
+                await self._backend.run(sha.update, new)
+                at += len(new)
+                if at == total and sha.digest() != digest:
                     raise BlobCorrupt
-                return
-            except ObjectGone as error:
-                if tried == at:
-                    raise BlobCorrupt from error
-                tried = at
+                yield len(new)
+                del data, new
 
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:

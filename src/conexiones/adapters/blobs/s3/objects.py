@@ -144,18 +144,6 @@ class Objects:
         except ObjectGone:
             return None
 
-    async def written(self, name: str) -> float | None:
-        """When an object was written by the clock of the object store, in seconds since the epoch; None if it
-        is not there."""
-
-        async def head() -> float:
-            return (await obstore.head_async(self._bucket, name))["last_modified"].timestamp()
-
-        try:
-            return await self._request("HEAD", head, 0)
-        except ObjectGone:
-            return None
-
     async def delete(self, names: Sequence[str]) -> None:
         """Deletes at most LISTED objects. Those that are not there are no error."""
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from conexiones.adapters.blobs.s3.objects import Objects
 from conexiones.adapters.blobs.s3.rows import Place
-from conexiones.adapters.blobs.s3.sums import PIECE, check_piece
+from conexiones.adapters.blobs.s3.sums import PIECE, check_piece, pieces_of
 from conexiones.errors import BlobCorrupt
 
 AHEAD = 4
@@ -28,8 +28,18 @@ class Piece(NamedTuple):
         return self.place.at + self.number * PIECE
 
     @property
+    def start(self) -> int:
+        """Where it begins in the object."""
+        return self.place.start + self.number * PIECE
+
+    @property
     def size(self) -> int:
         return min(PIECE, self.place.size - self.number * PIECE)
+
+    def checked(self, data: bytes) -> bytes:
+        """The bytes, which have to be those of the piece. Raises BlobCorrupt."""
+        check_piece(self.place.sums, self.number, data)
+        return data
 
 
 def pieces_from(places: Sequence[Place], offset: int) -> Iterator[Piece]:
@@ -40,7 +50,7 @@ def pieces_from(places: Sequence[Place], offset: int) -> Iterator[Piece]:
             raise BlobCorrupt
         if place.end > at:
             first = (at - place.at) // PIECE
-            yield from (Piece(place, number) for number in range(first, -(-place.size // PIECE)))
+            yield from (Piece(place, number) for number in range(first, pieces_of(place.size)))
             at = place.end
 
 
@@ -53,10 +63,7 @@ class Reading:
 
     async def get(self, piece: Piece) -> bytes:
         """Raises ObjectGone, BlobCorrupt and StorageUnavailable."""
-        place = piece.place
-        data = await self._objects.get(place.object, place.start + piece.number * PIECE, piece.size)
-        check_piece(place.sums, piece.number, data)
-        return data
+        return piece.checked(await self._objects.get(piece.place.object, piece.start, piece.size))
 
     async def all(self, pieces: Iterator[Piece]) -> AsyncGenerator[tuple[Piece, bytes], None]:
         """Each piece with its bytes. The more of them were given, the further it reads ahead."""

@@ -84,25 +84,11 @@ class S3ResumableStaged(S3Staged):
             self._backend.graces.moved,
         )
         last = Last(self._size, self._last_object())
-        wrote = False
-
-        async def begin(transaction: Transaction) -> None:
-            nonlocal wrote
-            wrote, change.is_done = True, False
-            await self._check(transaction)
-            transaction.at_end(rows.put_extents, change)
-
-        async def alone(transaction: Transaction) -> None:
-            await self._check(transaction)
-            await rows.put_extents_alone(transaction, [change])
-
         before = self._lasts
         self._lasts = {*before, last}  # until it is known whether this comes about
-        locks = [rows.lock_of_upload(self._upload)]
-        with self._backend.catalog.joined(begin, locks=locks):
-            advanced = await advance(self._size)
-        if not wrote:  # there is no row that counts
-            await self._backend.catalog.write(locks, alone)
+        advanced = await self._in_one_step(
+            lambda: advance(self._size), self._locks(), change, rows.put_extents, rows.put_extents_alone
+        )
         if change.is_done:
             self._named, self._lasts = len(self._places), {last}
         else:

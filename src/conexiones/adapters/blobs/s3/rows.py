@@ -52,6 +52,10 @@ class NewBlob:
     is_there: bool = False
     dead_since: Any = None  # where it was added without an image
 
+    def begin(self) -> None:
+        """In each attempt at the transaction."""
+        self.is_there = False
+
 
 @dataclass(slots=True, eq=False)
 class Extents:
@@ -66,6 +70,10 @@ class Extents:
     size: int
     moved: float
     is_done: bool = False
+
+    def begin(self) -> None:
+        """In each attempt at the transaction."""
+        self.is_done = False
 
 
 def lock_of(digest: bytes) -> str:
@@ -234,11 +242,15 @@ async def put_extents(transaction: Transaction, changes: list[Extents]) -> None:
     names = [change.upload for change in changes]
     rows = await transaction.connection.fetch(_ADVANCED, names)
     sizes = {row["id"]: row["committed_size"] for row in rows}
-    await put_extents_alone(transaction, [one for one in changes if sizes.get(one.upload) == one.size])
+    await _put_extents(transaction, [one for one in changes if sizes.get(one.upload) == one.size])
 
 
-async def put_extents_alone(transaction: Transaction, changes: list[Extents]) -> None:
-    """The same of uploads whatever their rows say."""
+async def put_extents_alone(transaction: Transaction, change: Extents) -> None:
+    """The same of an upload whatever its row says."""
+    await _put_extents(transaction, [change])
+
+
+async def _put_extents(transaction: Transaction, changes: list[Extents]) -> None:
     for change in changes:
         change.is_done = True
         rows = await transaction.connection.fetch(

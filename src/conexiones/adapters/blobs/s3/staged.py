@@ -1,7 +1,6 @@
 """Bytes on their way in: in memory while they are few, and then in objects as they come."""
 
 import asyncio
-import hashlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -9,14 +8,14 @@ from functools import partial
 from typing import TypeVar
 
 from conexiones.adapters.blobs.s3 import rows
-from conexiones.adapters.blobs.s3.backend import Backend
+from conexiones.adapters.blobs.s3.backend import INLINE, Backend
 from conexiones.adapters.blobs.s3.memory import UNIT
 from conexiones.adapters.blobs.s3.objects import born, grace_of
-from conexiones.adapters.blobs.s3.rows import NewBlob, Place
+from conexiones.adapters.blobs.s3.rows import Extents, NewBlob, Place
 from conexiones.adapters.blobs.s3.sha256 import Sha256
 from conexiones.adapters.blobs.s3.sums import sums_of
 from conexiones.adapters.blobs.s3.view import View
-from conexiones.adapters.catalog.postgres.transaction import Transaction
+from conexiones.adapters.catalog.postgres.transaction import Together, Transaction
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.staging import Content
 from conexiones.shares import acting_for
@@ -27,10 +26,8 @@ SMALL = 256 << 10
 OUTSTANDING = 2
 """Objects of an upload that are put while the next one is filled."""
 
-INLINE = 128 << 10
-"""Bytes up to which the event loop judges and hashes: handing them to a thread would take longer."""
-
 T = TypeVar("T")
+R = TypeVar("R", NewBlob, Extents)
 
 
 class S3Staged:
@@ -182,30 +179,43 @@ class S3Staged:
         self._publishing = True
         blob = await self._as_blob()
         locks = [rows.lock_of(blob.digest), *self._locks()]
+        added = await self._in_one_step(lambda: add(blob.digest), locks, blob, rows.add_blobs, rows.add_alone)
+        self._published = blob
+        return added
 
+    async def _in_one_step(
+        self,
+        write: Callable[[], Awaitable[T]],
+        locks: list[str],
+        ours: R,
+        together: Together[R],
+        alone: Callable[[Transaction, R], Awaitable[None]],
+    ) -> T:
+        """What `write` gives. Our rows are one step with the row that it writes to the catalog, where
+        `together` adds those of all members of the transaction. If it writes none, `alone` adds ours."""
         wrote = False
 
         async def begin(transaction: Transaction) -> None:
             nonlocal wrote
-            wrote, blob.is_there = True, False
+            wrote = True
+            ours.begin()
             await self._check(transaction)
-            transaction.at_end(rows.add_blobs, blob)
+            transaction.at_end(together, ours)
 
-        async def alone(transaction: Transaction) -> None:
+        async def by_itself(transaction: Transaction) -> None:
             await self._check(transaction)
-            await rows.add_alone(transaction, blob)
+            await alone(transaction, ours)
 
         with self._backend.catalog.joined(begin, locks=locks):
-            added = await add(blob.digest)
-        if not wrote:  # `add` has written nothing
-            await self._backend.catalog.write(locks, alone)
-        self._published = blob
-        return added
+            written = await write()
+        if not wrote:
+            await self._backend.catalog.write(locks, by_itself)
+        return written
 
     async def _as_blob(self) -> NewBlob:
         if not self._handed and self._size <= SMALL:
             data = bytes(self._buffer)
-            digest = hashlib.sha256(data).digest() if len(data) <= INLINE else await self._run_hash(data)
+            digest = await self._backend.sha256(data)
             spot = await self._backend.packs.add(data)
             self._places = [Place(0, *spot, len(data), sums_of(data))]
             self._handed = self._size
@@ -214,9 +224,6 @@ class S3Staged:
             await self._stored()
             digest = await self._digest()
         return NewBlob(digest, self._size, list(self._places), self._backend.graces.moved)
-
-    async def _run_hash(self, data: bytes) -> bytes:
-        return (await self._backend.run(hashlib.sha256, data)).digest()
 
     async def _digest(self) -> bytes:
         assert self._sha is not None  # noqa: S101 (for the type: only uploads that go on have none)

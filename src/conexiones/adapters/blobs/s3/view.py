@@ -1,12 +1,15 @@
 """Bytes that are in objects, for those who look at them in a thread."""
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import overload
 
 from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects
+from conexiones.adapters.blobs.s3.reading import Piece
 from conexiones.adapters.blobs.s3.rows import Place
-from conexiones.adapters.blobs.s3.sums import PIECE, check_piece
+from conexiones.adapters.blobs.s3.sums import PIECE
 from conexiones.errors import BlobCorrupt
 
 KEPT = 4
@@ -22,7 +25,7 @@ class View:
         self._places = places
         self._tail = tail
         self._stored = places[-1].end if places else 0
-        self._pieces: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._pieces: OrderedDict[int, bytes] = OrderedDict()  # by where they begin
 
     def __len__(self) -> int:
         return self._stored + len(self._tail)
@@ -48,39 +51,25 @@ class View:
         found = []
         at = start
         while at < min(stop, self._stored):
-            place_number = self._number(at)
-            place = self._places[place_number]
-            number = (at - place.at) // PIECE
-            piece = self._piece(place_number, number)
-            skip = at - place.at - number * PIECE
-            taken = piece[skip : skip + stop - at]
+            place = self._places[bisect_right(self._places, at, key=attrgetter("at")) - 1]
+            piece = Piece(place, (at - place.at) // PIECE)
+            skip = at - piece.at
+            taken = self._bytes_of(piece)[skip : skip + stop - at]
             found.append(taken)
             at += len(taken)
         if stop > self._stored:
             found.append(self._tail[max(0, start - self._stored) : stop - self._stored])
         return found[0] if len(found) == 1 else b"".join(found)
 
-    def _number(self, at: int) -> int:
-        """Of the place with the byte at that offset."""
-        low, high = 0, len(self._places) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self._places[middle].at <= at else (low, middle - 1)
-        return low
-
-    def _piece(self, place_number: int, number: int) -> bytes:
-        key = place_number, number
-        if (kept := self._pieces.get(key)) is not None:
-            self._pieces.move_to_end(key)
+    def _bytes_of(self, piece: Piece) -> bytes:
+        if (kept := self._pieces.get(piece.at)) is not None:
+            self._pieces.move_to_end(piece.at)
             return kept
-        place = self._places[place_number]
-        start = number * PIECE
         try:
-            data = self._objects.get_now(place.object, place.start + start, min(PIECE, place.size - start))
+            data = piece.checked(self._objects.get_now(piece.place.object, piece.start, piece.size))
         except ObjectGone as error:
             raise BlobCorrupt from error
-        check_piece(place.sums, number, data)
-        self._pieces[key] = data
+        self._pieces[piece.at] = data
         while len(self._pieces) > KEPT:
             self._pieces.popitem(last=False)
         return data
