@@ -1,4 +1,4 @@
-"""Fixtures for all tests: servers, and clients of them.
+"""Fixtures for all tests: servers, and clients of them; and the engines that several servers share.
 
 Starting a server takes about a second of CPU. So a test uses `shared`, with names and images of its own, or
 `sharing` if it needs settings. One that stops the server or counts what is on it uses `server`, or `start`.
@@ -19,9 +19,13 @@ import pytest
 
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
+from tests.support import postgres as postgres_engine
+from tests.support import seaweed
 from tests.support.costs import Costs
 from tests.support.node import built
 from tests.support.paths import ROOT
+from tests.support.postgres import Engine
+from tests.support.seaweed import ObjectServer
 
 # The machine may be busy: how long an example takes says nothing.
 hypothesis.settings.register_profile(
@@ -156,3 +160,28 @@ def photograph() -> bytes:
 def node() -> str:
     """Node.js, with the package in node/ built."""
     return built()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Engine]:
+    """A PostgreSQL for all tests of this process that do not stop it."""
+    with postgres_engine.running() as engine:
+        yield engine
+
+
+@pytest.fixture
+def database(postgres: Engine) -> str:
+    """The URL of an empty database."""
+    return postgres.schema()
+
+
+@pytest.fixture(scope="session")
+def object_server() -> Iterator[ObjectServer]:
+    """An S3-compatible server for all tests of this process that do not stop it."""
+    with seaweed.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket(object_server: ObjectServer) -> str:
+    return object_server.bucket()

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,20 +17,17 @@ from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.backends import CatalogBackend
 from tests.adapters.blobs.local.crash_worker import with_code
 from tests.adapters.blobs.local.shop import InTheWriter, Make, Shop, ShopThatRuns
-from tests.support import postgres as postgres_engine
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[postgres_engine.Engine]:
-    """A PostgreSQL for all tests of this process that do not stop it."""
-    with postgres_engine.running() as engine:
-        yield engine
+from tests.adapters.catalog.postgres.cutting import Way
 
 
 @pytest.fixture
-def database(postgres: postgres_engine.Engine) -> str:
-    """The URL of an empty database for catalogs."""
-    return postgres.schema()
+async def way(database: str) -> AsyncIterator[Way]:
+    """A way to the database that can be cut."""
+    with tempfile.TemporaryDirectory(prefix="way-") as folder:  # the names of sockets are short
+        way = Way(Path(folder), database)
+        await way.open()
+        yield way
+        await way.close()
 
 
 @pytest.fixture(params=["sqlite"])

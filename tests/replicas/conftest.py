@@ -8,35 +8,9 @@ import pytest
 
 from conexiones.testing import Server, serve
 from tests.conftest import DECODE_SECONDS
-from tests.support.postgres import Engine
-from tests.support.postgres import running as postgres_running
 from tests.support.seaweed import ObjectServer
-from tests.support.seaweed import running as seaweed_running
 
 Replica = Callable[..., Server]
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Engine]:
-    with postgres_running() as engine:
-        yield engine
-
-
-@pytest.fixture
-def database(postgres: Engine) -> str:
-    """The URL of an empty database."""
-    return postgres.schema()
-
-
-@pytest.fixture(scope="session")
-def object_server() -> Iterator[ObjectServer]:
-    with seaweed_running() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def bucket(object_server: ObjectServer) -> str:
-    return object_server.bucket()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The suites of stores run on all: files, segments, and an object store beside PostgreSQL."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,19 +13,7 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from tests.adapters.backends import CatalogBackend
 from tests.adapters.blobs.contents import Store
 from tests.adapters.blobs.s3.restarted import RestartedS3Store
-from tests.support.seaweed import ObjectServer, running
-
-
-@pytest.fixture(scope="session")
-def object_server() -> Iterator[ObjectServer]:
-    """An S3-compatible server for all tests of this process that do not stop it."""
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def bucket(object_server: ObjectServer) -> str:
-    return object_server.bucket()
+from tests.support.seaweed import ObjectServer
 
 
 @pytest.fixture

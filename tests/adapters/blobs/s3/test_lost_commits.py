@@ -1,6 +1,5 @@
 """The connection to the database is lost in a commit: what became of it is found out, places and all."""
 
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,15 +15,6 @@ from tests.adapters.catalog.postgres.cutting import Cut, Way
 
 Make = Callable[..., ImageRecord]
 Upload = Callable[..., UploadRecord]
-
-
-@pytest.fixture
-async def way(database: str) -> AsyncIterator[Way]:
-    with tempfile.TemporaryDirectory(prefix="way-") as folder:  # the names of sockets are short
-        way = Way(Path(folder), database)
-        await way.open()
-        yield way
-        await way.close()
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import asyncio
 import random
-import tempfile
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -30,15 +28,6 @@ async def catalog(database: str) -> AsyncIterator[PostgresCatalog]:
     await catalog.open()
     yield catalog
     await catalog.close()
-
-
-@pytest.fixture
-async def way(database: str) -> AsyncIterator[Way]:
-    with tempfile.TemporaryDirectory(prefix="way-") as folder:  # the names of sockets are short
-        way = Way(Path(folder), database)
-        await way.open()
-        yield way
-        await way.close()
 
 
 @pytest.fixture
