@@ -3,7 +3,7 @@
 import secrets
 import time
 
-from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects
+from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects, said
 from conexiones.adapters.blobs.s3.patience import Patience
 from conexiones.adapters.catalog.postgres.checks import Looked, look
 from conexiones.errors import BlobCorrupt, ConexionesError
@@ -38,8 +38,6 @@ async def look_at_blobs(settings: Settings) -> float:
         try:
             await ask()
         except (ConexionesError, ObjectGone, BlobCorrupt, StopAsyncIteration) as error:
-            cause = error.__cause__ or error
-            said = " ".join(str(cause).split()).partition(" - ")[2] or type(cause).__name__
-            raise ValueError(f"{place} does not {what}: {said.rstrip('.')}.") from error
+            raise ValueError(f"{place} does not {what}: {said(error)}.") from error
         slowest = max(slowest, time.perf_counter() - begun)
     return slowest

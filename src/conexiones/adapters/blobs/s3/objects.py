@@ -29,6 +29,10 @@ MOST, EACH = 64, 48
 LISTED = 1000
 """Names in an answer to LIST."""
 
+MOST_SAID = 200
+"""Characters of what the driver says that an operator is told."""
+
+_MESSAGE = re.compile(r"<Message>([^<]{1,200})</Message>")  # in the answer of an object store
 _NAME = re.compile(r"(packs|parts)/(\d{8}/\d{6})-[0-9a-f]{32}")
 _FORM = "%Y%m%d/%H%M%S"
 
@@ -55,6 +59,17 @@ def kind_of(name: str) -> Kind:
 def grace_of(name: str, graces: Graces) -> float:
     """How long after it was named a row may come to name an object."""
     return graces.pack if kind_of(name) == "packs" else graces.part
+
+
+def said(error: BaseException) -> str:
+    """What the driver said of a request that failed, in one line and without what it tried."""
+    cause = error.__cause__ or error
+    if isinstance(cause, TimeoutError):
+        return "it does not answer"
+    text = " ".join(str(cause).split())
+    if message := _MESSAGE.search(text):
+        return message[1].rstrip(" .")
+    return text[:MOST_SAID].partition("Debug source")[0].rstrip(" .") or type(cause).__name__
 
 
 class Objects:

@@ -1,7 +1,6 @@
 """The store of blobs in an object store: what is opened and closed."""
 
 import asyncio
-import re
 import tempfile
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from conexiones.adapters.blobs.s3.backend import PART, Backend
 from conexiones.adapters.blobs.s3.blobs import S3Blobs
 from conexiones.adapters.blobs.s3.local_files import LIMIT, LocalFiles
 from conexiones.adapters.blobs.s3.memory import MEMORY, UPLOADS, Memory
-from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects
+from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects, said
 from conexiones.adapters.blobs.s3.packs import Packs
 from conexiones.adapters.blobs.s3.patience import Graces, Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
@@ -26,14 +25,8 @@ from conexiones.ports.staging import Staging
 from conexiones.waits import observe_memory, observe_places, waits
 from conexiones.whole import to_end
 
-MOST_SAID = 200
-"""Characters of what the driver says that an operator is told."""
-
 PIECE = 256 << 10
 """Bytes of the largest piece that is given, by default."""
-
-
-_MESSAGE = re.compile(r"<Message>([^<]{1,200})</Message>")  # in the answer of an object store
 
 
 class S3Store:
@@ -123,23 +116,12 @@ class S3Store:
             async with aclosing(objects.listed("packs")) as names:
                 await anext(names, None)
         except (StorageUnavailable, ObjectGone, BlobCorrupt) as error:
-            raise ValueError(f"{self._place} cannot be used: {_said(error)}.") from error
+            raise ValueError(f"{self._place} cannot be used: {said(error)}.") from error
 
     async def _close(self) -> None:
         self._backend.cache.clear()
         await self._backend.close()
         await asyncio.to_thread(self._files.close)
-
-
-def _said(error: BaseException) -> str:
-    """What the driver said, in one line and without what it tried."""
-    cause = error.__cause__ or error
-    if isinstance(cause, TimeoutError):
-        return "it does not answer"
-    text = " ".join(str(cause).split())
-    if message := _MESSAGE.search(text):
-        return message[1].rstrip(" .")
-    return text[:MOST_SAID].partition("Debug source")[0].rstrip(" .") or type(cause).__name__
 
 
 def _user() -> str:
