@@ -35,6 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "ports": {"image_formats", "principals", "shares"},
     "gen": set(),
     "direct_file": set(),
+    "private_folder": set(),
     "addresses": set(),
     "domain": {
         "ports",
@@ -64,6 +65,7 @@ ROOMS: dict[str, set[str]] = {
         "addresses",
         "local_servers",
         "principals",
+        "private_folder",
         "services",
         "settings",
         "budgets",
@@ -180,6 +182,7 @@ ROOMS |= {
         "adapters.system",
         "metrics",
         "ports",
+        "private_folder",
         "shares",
         "waits",
         "whole",

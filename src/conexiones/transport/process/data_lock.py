@@ -6,7 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from conexiones.transport.process.private_folder import PREFIX
+from conexiones.private_folder import PREFIX
 from conexiones.transport.process.start_error import StartError, why
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from conexiones.private_folder import private_folder
 from conexiones.settings import Settings
 from conexiones.transport.process.data_lock import DataLock
-from conexiones.transport.process.private_folder import private_folder
 from conexiones.transport.process.start_error import StartError, why
 
 _PACKAGES = {"asyncpg": "postgres", "obstore": "s3"}

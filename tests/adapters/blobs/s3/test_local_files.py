@@ -9,6 +9,7 @@ import pytest
 
 from conexiones.adapters.blobs.s3.local_files import Fill, LocalFiles
 from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
+from conexiones.private_folder import PREFIX
 
 ONE, TWO, THREE = (bytes([n]) * 32 for n in range(3))
 
@@ -78,7 +79,7 @@ async def test_what_is_used_stays_and_the_least_recently_used_goes(files: LocalF
 
 
 async def test_what_a_process_left_that_has_ended_goes(files: LocalFiles, tmp_path: Path) -> None:
-    left = tmp_path / "local" / "left"
+    left = tmp_path / "local" / f"{PREFIX}left"
     left.mkdir()
     (left / "lock").touch()
     (left / "copy").write_bytes(b"1")

@@ -1,24 +1,21 @@
 """A bounded folder with copies of blobs, for decoders, which read files.
 
-    folder/<random>/lock         held while the process lives that has made it
-    folder/<random>/<sha256>     a copy
+    folder/<private folder>/<sha256>     a copy
 
-Nothing in it has to survive: what processes left that have ended is removed when the next one opens it.
+Nothing in it has to survive: what processes left that have ended is removed (private_folder.py).
 """
 
 import asyncio
-import fcntl
 import os
-import shutil
-import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from conexiones.adapters.system.disk import storage_error
 from conexiones.errors import StorageFull, StorageUnavailable
+from conexiones.private_folder import private_folder
 
 LIMIT = 4 << 30
 """Bytes of all copies, by default."""
@@ -38,30 +35,25 @@ class _Copy:
 class LocalFiles:
     """Belongs to one event loop. The least recently used copies that nobody has go first."""
 
-    def __init__(self, folder: Path, *, limit: int = LIMIT) -> None:
+    def __init__(self, folder: Path | None, *, limit: int = LIMIT) -> None:
+        """`folder` may be missing yet; None is that of temporary files."""
         self._folder = folder
         self._limit = limit
         self._own: Path | None = None
-        self._lock = -1
+        self._open = ExitStack()
         self._copies: OrderedDict[bytes, _Copy] = OrderedDict()
         self.held = 0
 
     def open(self) -> None:
         """For a thread. Raises OSError."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for entry in self._folder.iterdir():
-            if entry.is_dir():
-                _remove_abandoned(entry)
-        self._own = Path(tempfile.mkdtemp(dir=self._folder))
-        self._lock = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if self._folder is not None:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._own = self._open.enter_context(private_folder(self._folder))
 
     def close(self) -> None:
         """For a thread."""
-        own, self._own = self._own, None
-        if own is not None:
-            shutil.rmtree(own, ignore_errors=True)
-            os.close(self._lock)
+        self._own = None
+        self._open.close()
         self._copies.clear()
         self.held = 0
 
@@ -127,17 +119,3 @@ class LocalFiles:
 
 class _Failed(Exception):
     """Whoever wrote a copy could not."""
-
-
-def _remove_abandoned(folder: Path) -> None:
-    try:
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return  # somebody is about to make it, or it is not ours
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except OSError:
-        return
-    finally:
-        os.close(lock)

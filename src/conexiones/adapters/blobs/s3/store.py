@@ -1,8 +1,7 @@
 """The store of blobs in an object store: what is opened and closed."""
 
 import asyncio
-import tempfile
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 
 from conexiones.adapters.blobs.s3 import rows
@@ -75,9 +74,7 @@ class S3Store:
         observe_places(metrics, "object_requests", objects.turns)
         observe_memory(metrics, "uploads", self._backend.memory)
         self._backend.memory.waited = waits(metrics, "uploads").record
-        self._files = LocalFiles(
-            folder or Path(tempfile.gettempdir()) / f"conexiones-{_user()}", limit=local_bytes
-        )
+        self._files = LocalFiles(folder, limit=local_bytes)
         self._sweeper = Sweeper(self._backend, metrics)
         self.staging: Staging = S3Staging(self._backend)
         self.blobs: Blobs = S3Blobs(self._backend, self._files)
@@ -122,11 +119,3 @@ class S3Store:
         self._backend.cache.clear()
         await self._backend.close()
         await asyncio.to_thread(self._files.close)
-
-
-def _user() -> str:
-    import getpass
-
-    with suppress(Exception):
-        return getpass.getuser()
-    return "user"

@@ -1,4 +1,5 @@
-"""The private folder of a running server: the socket of Envoy's administration, and copies of its key."""
+"""Private folders of a running server: for the socket of Envoy's administration and copies of its key, for
+copies of blobs, and for all else that is of no use after it."""
 
 import fcntl
 import os
