@@ -15,12 +15,11 @@ import obstore
 
 from bench.measures import Wrong, interleave
 from bench.rows import Bench
+from bench.rows.postgres import record
 from conexiones.adapters.blobs.s3.patience import Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.blobs.s3.store import S3Store
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
-from conexiones.domain.ids import Ids, now
-from conexiones.ports.records import ImageRecord
 from tests.support import postgres, seaweed
 
 SMALL = "images of 10 KB on S3 with rows in PostgreSQL, 32 callers"
@@ -34,7 +33,6 @@ SIZE = 10_000
 PIECE = 1 << 20
 PART = 8 << 20
 
-_ids = Ids()
 
 Turn = Callable[["Stores"], Awaitable[None]]
 
@@ -48,18 +46,7 @@ class Stores:
         self.bucket = place.connect(Patience())
 
     async def add(self, digest: bytes, size: int = SIZE) -> bytes:
-        record = ImageRecord(
-            id=_ids.new(),
-            digest=digest,
-            size=size,
-            format="PNG",
-            width=100,
-            height=100,
-            frames=1,
-            user=None,
-            create_time=now(),
-        )
-        await self.catalog.add_image(record)
+        await self.catalog.add_image(record(digest, size))
         return digest
 
     async def store_image(self) -> None:

@@ -77,6 +77,21 @@ def _rate(add: Callable[[int], Awaitable[float]], count: int, _: int) -> float:
     return count / asyncio.run(seconds())
 
 
+def record(digest: bytes, size: int = 10_000) -> ImageRecord:
+    """A new image with these bytes."""
+    return ImageRecord(
+        id=_ids.new(),
+        digest=digest,
+        size=size,
+        format="PNG",
+        width=100,
+        height=100,
+        frames=1,
+        user=None,
+        create_time=now(),
+    )
+
+
 async def _prepare(url: str) -> None:
     catalog = PostgresCatalog(url)
     await catalog.open()
@@ -94,19 +109,7 @@ async def _add_by_catalog(make: Callable[[], PostgresCatalog | SqliteCatalog], c
 
     async def caller() -> None:
         for _ in left:
-            await catalog.add_image(
-                ImageRecord(
-                    id=_ids.new(),
-                    digest=secrets.token_bytes(32),
-                    size=10_000,
-                    format="PNG",
-                    width=100,
-                    height=100,
-                    frames=1,
-                    user=None,
-                    create_time=now(),
-                )
-            )
+            await catalog.add_image(record(secrets.token_bytes(32)))
 
     begin = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
