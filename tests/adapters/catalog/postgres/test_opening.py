@@ -24,12 +24,21 @@ async def refused(url: str) -> str:
     return line
 
 
+async def refused_and_looked_at(url: str) -> str:
+    """The same, which is what the doctor says of the database, too."""
+    line = await refused(url)
+    with pytest.raises(ValueError, match=r"\.$") as looked:
+        await checks.look(url)
+    assert str(looked.value) == line
+    return line
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "sqlite:///x", "postgresql", "mysql://ana:secret@h/d", "postgresql://ana:secret@[::1/d", "http://h"],
 )
 async def test_what_is_no_url_of_postgresql(url: str) -> None:
-    assert "postgresql://USER:PASSWORD@HOST:PORT/DATABASE" in await refused(url)
+    assert "postgresql://USER:PASSWORD@HOST:PORT/DATABASE" in await refused_and_looked_at(url)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +60,7 @@ async def test_what_is_no_url_of_postgresql(url: str) -> None:
     ],
 )
 async def test_a_database_that_cannot_be_reached(url: str, said: str) -> None:
-    assert said in await refused(url)
+    assert said in await refused_and_looked_at(url)
 
 
 @pytest.mark.parametrize(

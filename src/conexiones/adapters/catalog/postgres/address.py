@@ -1,5 +1,7 @@
 """Where the database is, as an operator names it, and what is wrong where it cannot be used."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -57,6 +59,21 @@ class Address:
         user = login.partition(":")[0]
         hosts = hosts or parse_qs(parts.query).get("host", [""])[0]
         return f"{parts.scheme}://{user}{at}{hosts}{parts.path}"
+
+
+@contextmanager
+def in_words(address: Address) -> Iterator[None]:
+    """Has what says that a database cannot be reached or used be a ValueError, whose one line says what to
+    do."""
+    try:
+        yield
+    except Exception as error:
+        # What closed a connection says more than that it was lost.
+        causes = [cause for cause in (error.__cause__, error) if cause is not None]
+        sentence = next(filter(None, (refusal(cause, address) for cause in causes)), None)
+        if sentence is None:
+            raise
+        raise ValueError(sentence) from error
 
 
 def refusal(error: BaseException, address: Address) -> str | None:

@@ -8,9 +8,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from conexiones.adapters.catalog.folding import folded
 from conexiones.adapters.catalog.postgres import charges, descriptions, images, room, uploads
-from conexiones.adapters.catalog.postgres.address import NOT_UNDERSTOOD, Address, refusal
-from conexiones.adapters.catalog.postgres.checks import check_server
-from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
+from conexiones.adapters.catalog.postgres.address import Address, in_words
+from conexiones.adapters.catalog.postgres.checks import check_server, first_connection
+from conexiones.adapters.catalog.postgres.connections import Connection, Patience, in_time
 from conexiones.adapters.catalog.postgres.group_commit import GroupCommit, Locks
 from conexiones.adapters.catalog.postgres.joining import Join, joined
 from conexiones.adapters.catalog.postgres.migrating import bring_up
@@ -67,8 +67,8 @@ class PostgresCatalog:
     async def open(self) -> None:
         """Connects, and creates the tables or migrates them. ValueError, whose one line says what to do, if
         the database cannot be reached or used."""
-        try:
-            connection = await self._first_connection()
+        with in_words(self._address):
+            connection = await first_connection(self._address, self._patience)
             try:
                 async with in_time(connection, self._patience.read):
                     await check_server(connection, self._address)
@@ -79,23 +79,9 @@ class PostgresCatalog:
             except BaseException:
                 connection.terminate()
                 raise
-        except Exception as error:
-            # What closed a connection says more than that it was lost.
-            causes = [cause for cause in (error.__cause__, error) if cause is not None]
-            sentence = next(filter(None, (refusal(cause, self._address) for cause in causes)), None)
-            if sentence is None:
-                raise
-            raise ValueError(sentence) from error
         self._readers.open()
         self._open = True
         self._following = asyncio.create_task(follow(self._listening, self._patience, self._told))
-
-    async def _first_connection(self) -> Connection:
-        try:
-            return await connect(self._address, seconds=self._patience.connect)
-        except ValueError as error:
-            # The driver quotes what it does not understand, which may be a part of a password.
-            raise ValueError(refusal(error, self._address) or NOT_UNDERSTOOD) from error
 
     async def close(self) -> None:
         """Finishes the writes that wait, and closes the connections."""
