@@ -9,6 +9,7 @@ from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import ImageRecord
 from tests.support.postgres import Engine
+from tests.support.waiting import until
 
 Make = Callable[..., ImageRecord]
 
@@ -131,3 +132,14 @@ async def test_a_user_who_may_not_create_tables(postgres: Engine, database: str,
 async def test_tables_of_something_else(postgres: Engine, database: str) -> None:
     postgres.sql("CREATE TABLE images (id int)", url=database)
     assert "has tables of something else" in await refused(database)
+
+
+async def test_no_password_of_the_direct_url_is_logged(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = PostgresCatalog(database, direct="postgresql://ana:secret@127.0.0.1:secret/images")
+    await catalog.open()
+    await until(lambda: "is not heard of" in caplog.text)
+    await catalog.close()
+    assert "secret" not in caplog.text
+    assert "is not understood" in caplog.text

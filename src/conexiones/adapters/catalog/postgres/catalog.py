@@ -9,8 +9,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 from conexiones.adapters.catalog.folding import folded
 from conexiones.adapters.catalog.postgres import charges, descriptions, images, room, uploads
 from conexiones.adapters.catalog.postgres.address import Address, in_words
-from conexiones.adapters.catalog.postgres.checks import check_server, first_connection
-from conexiones.adapters.catalog.postgres.connections import Connection, Patience, in_time
+from conexiones.adapters.catalog.postgres.checks import check_server
+from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.group_commit import GroupCommit, Locks
 from conexiones.adapters.catalog.postgres.joining import Join, joined
 from conexiones.adapters.catalog.postgres.migrating import bring_up
@@ -68,7 +68,7 @@ class PostgresCatalog:
         """Connects, and creates the tables or migrates them. ValueError, whose one line says what to do, if
         the database cannot be reached or used."""
         with in_words(self._address):
-            connection = await first_connection(self._address, self._patience)
+            connection = await connect(self._address, seconds=self._patience.connect)
             try:
                 async with in_time(connection, self._patience.read):
                     await check_server(connection, self._address)

@@ -5,7 +5,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from conexiones.adapters.catalog.postgres.address import NOT_UNDERSTOOD, Address, in_words, refusal
+from conexiones.adapters.catalog.postgres.address import Address, in_words
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.migrating import newest, version
 
@@ -19,16 +19,6 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('s
 """
 
 log = logging.getLogger(__name__)
-
-
-async def first_connection(address: Address, patience: Patience) -> Connection:
-    """A connection to a database whose URL nobody has tried yet. Raises what the driver does, but if the URL
-    is not understood a ValueError that quotes nothing of it."""
-    try:
-        return await connect(address, seconds=patience.connect)
-    except ValueError as error:
-        # The driver quotes what it does not understand, which may be a part of a password.
-        raise ValueError(refusal(error, address) or NOT_UNDERSTOOD) from error
 
 
 async def check_server(connection: Connection, address: Address) -> None:
@@ -93,7 +83,7 @@ async def look(url: str, *, pooled: bool = False, patience: Patience | None = No
     patience = patience or Patience()
     address = Address(url, pooled=pooled)
     with in_words(address):
-        connection = await first_connection(address, patience)
+        connection = await connect(address, seconds=patience.connect)
         try:
             async with in_time(connection, patience.read):
                 return await _looked(connection, address)

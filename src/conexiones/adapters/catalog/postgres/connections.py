@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import asyncpg  # type: ignore[import-untyped]  # see failures.py
 
-from conexiones.adapters.catalog.postgres.address import Address
+from conexiones.adapters.catalog.postgres.address import NOT_UNDERSTOOD, Address
 from conexiones.adapters.catalog.postgres.columns import decoded, encoded
 from conexiones.adapters.catalog.postgres.failures import ConnectionLost, ends_connection
 
@@ -57,7 +57,7 @@ class Connection(Protocol):
 
 async def connect(address: Address, *, seconds: float) -> Connection:
     """A connection to a server that takes writes: of several hosts, to the first that does. Raises what the
-    driver does; TimeoutError in time."""
+    driver does; TimeoutError in time. ValueError if the URL is not understood."""
     attempts = [_connect(url, address.pooled, seconds) for url in address.hosts]
     return await attempts[0] if len(attempts) == 1 else await _first(attempts)
 
@@ -84,14 +84,20 @@ async def _connect(url: str, pooled: bool, seconds: float) -> Connection:
     if not pooled:
         settings["client_connection_check_interval"] = f"{LOOK_SECONDS}s"
     async with asyncio.timeout(seconds):
-        connection: Connection = await asyncpg.connect(
-            url,
-            timeout=seconds,
-            server_settings=settings,
-            target_session_attrs="read-write",
-            # Behind a pooler, what one transaction has prepared the next one does not find.
-            statement_cache_size=0 if pooled else 512,
-        )
+        try:
+            connection: Connection = await asyncpg.connect(
+                url,
+                timeout=seconds,
+                server_settings=settings,
+                target_session_attrs="read-write",
+                # Behind a pooler, what one transaction has prepared the next one does not find.
+                statement_cache_size=0 if pooled else 512,
+            )
+        except ValueError as error:
+            if isinstance(error, asyncpg.InterfaceError):
+                raise  # in words of its own
+            # It quotes what it does not understand, which may be a part of a password.
+            raise ValueError(NOT_UNDERSTOOD) from None
         try:
             await connection.set_type_codec(  # type: ignore[attr-defined]  # not needed elsewhere
                 "text", schema="pg_catalog", encoder=encoded, decoder=decoded, format="binary"
