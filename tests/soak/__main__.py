@@ -16,7 +16,7 @@ from conexiones.testing import Server
 from tests.soak.minute import Minute
 from tests.soak.plot import draw
 from tests.soak.soak import SETTINGS, soak
-from tests.soak.verdict import MIB, broken
+from tests.soak.verdict import MIB, broken, errors_of
 from tests.support.paths import ROOT
 
 OUT = ROOT / "build" / "soak"
@@ -50,7 +50,7 @@ def main() -> int:
     server.start()
     with server:
         wrong = asyncio.run(soak(server, piece=piece, minutes=options.minutes, on_minute=on_minute))
-    wrong += [f"the log: {line}" for line in server.log.splitlines() if " ERROR " in line]
+    wrong += errors_of(server.log, killed=sum(minute.faults.get("writer", 0) for minute in minutes))
     wrong += broken(minutes)
     plot = draw([*before, *minutes])
     (options.out / "soak.svg").write_text(plot)

@@ -35,6 +35,7 @@ async def soak(
     minutes: int,
     seconds: float = 60.0,
     amounts: Amounts | None = None,
+    writer_minutes: int = WRITER_MINUTES,
     on_minute: Callable[[Minute], object] = lambda _: None,
 ) -> list[str]:
     """Soaks for so many minutes, of so many seconds each. Gives what was wrong with the content at the end.
@@ -51,7 +52,7 @@ async def soak(
                 await _first(working, seconds / 2)
                 if minute % DECODER_MINUTES == 0:
                     faults["decoder"] += _kill(decoders(server.pid))
-                if minute % WRITER_MINUTES == 0:
+                if minute % writer_minutes == 0:
                     faults["writer"] += _kill(writers(server.pid))
                 await _first(working, seconds / 2)
                 if working.done():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import combinations
 from statistics import median
 
@@ -14,6 +15,15 @@ LEAST_MINUTES = 8
 """Minutes of a piece behind that, below which a slope is only noise."""
 
 MIB = 1 << 20
+
+WRITER_ENDED = "The process that writes to disk has ended, and is started again"
+WRITER_AGAIN = timedelta(seconds=10)
+"""How long the server may be without a writer: until then, what has to be stored is refused."""
+
+UNREPEATED = {
+    f"{kind}: STORAGE_UNAVAILABLE" for kind in ("GetUser with an image", "ProcessImage", "ImageStreamReply")
+}
+"""What may fail while there is no writer: the SDK does not repeat a call that could store an image twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,8 @@ def broken(minutes: Sequence[Minute]) -> Iterator[str]:
     """What a piece has shown that must not be: errors, and slopes."""
     for minute in minutes:
         for what, count in minute.errors.items():
-            yield f"minute {minute.minute}: {count} × {what}"
+            if what not in UNREPEATED or not minute.faults.get("writer"):
+                yield f"minute {minute.minute}: {count} × {what}"
     level = minutes[round(len(minutes) * WARM_PART) :]
     if len(level) < LEAST_MINUTES:
         return
@@ -50,6 +61,20 @@ def broken(minutes: Sequence[Minute]) -> Iterator[str]:
         grown = slope(values) * (len(values) - 1)
         if grown > max(series.least, series.part * abs(median(values))):
             yield f"{series.name} grows by {grown:.4g} in {len(values)} minutes, from {values[0]:.4g}"
+
+
+def errors_of(log: str, killed: int) -> Iterator[str]:
+    """The errors in a server's log that so many killed writers do not explain."""
+    ended: datetime | None = None
+    for line in log.splitlines():
+        if " ERROR " not in line:
+            continue
+        when = datetime.fromisoformat(line[:23].replace(",", "."))
+        if line.endswith(WRITER_ENDED) and killed > 0:
+            killed -= 1
+            ended = when
+        elif ": STORAGE_UNAVAILABLE" not in line or ended is None or when - ended > WRITER_AGAIN:
+            yield f"the log: {line}"
 
 
 def slope(values: Sequence[float]) -> float:

@@ -155,9 +155,14 @@ class Work:
                 reason = error.reason or type(error).__name__
                 killed = isinstance(error, NoPreview | NoRendition) and error.facts["cause"] == "CRASH"
                 if reason not in EXPECTED and not killed:
-                    errors = self._tally(kind).errors
-                    errors[reason] = errors.get(reason, 0) + 1
+                    self._failed(kind, reason)
+            except AssertionError as error:
+                self._failed(kind, str(error))
             await asyncio.sleep(max(0.0, begun + seconds * self._amounts.pace - time.monotonic()))
+
+    def _failed(self, kind: str, why: str) -> None:
+        errors = self._tally(kind).errors
+        errors[why] = errors.get(why, 0) + 1
 
     def _tally(self, kind: str) -> Tally:
         return self._tallies.setdefault(kind, Tally())
@@ -289,16 +294,18 @@ class Work:
         await self._client.process_image(b"no image at all" * 1000)
 
     async def _json(self, http: pyqwest.Client) -> None:
-        answer = await http.post(
-            f"{self._base}/user.UsuarioServicio/GetUser",
-            headers={"content-type": "application/json"},
-            content=b'{"name": "Ana", "pow": 4}',
+        answer = await _as_told(
+            lambda: http.post(
+                f"{self._base}/user.UsuarioServicio/GetUser",
+                headers={"content-type": "application/json"},
+                content=b'{"name": "Ana", "pow": 4}',
+            )
         )
-        assert answer.status == 200, answer.status
+        assert answer.status == 200, (answer.status, bytes(answer.content)[:200])
 
     async def _get(self, http: pyqwest.Client, query: str) -> None:
         if id := self._any():
-            answer = await http.get(f"{self._base}/images/{id}{query}")
+            answer = await _as_told(lambda: http.get(f"{self._base}/images/{id}{query}"))
             excused = id in self._deleted or b"(CRASH)" in answer.content  # its decoder was killed
             assert answer.status == 200 or excused, (answer.status, bytes(answer.content)[:200])
             if answer.status == 200 and not query:
@@ -333,3 +340,13 @@ class _UnlessDeleted:
             and error.reason == "IMAGE_NOT_FOUND"
             and self._id in self._deleted
         )
+
+
+async def _as_told(ask: Callable[[], Awaitable[pyqwest.FullResponse]]) -> pyqwest.FullResponse:
+    """What comes of a request that is made once more where the server says so, as the SDKs do: while the
+    catalog's writer, which was killed, begins again."""
+    answer = await ask()
+    if again := answer.headers.get("retry-after"):
+        await asyncio.sleep(float(again))
+        answer = await ask()
+    return answer
