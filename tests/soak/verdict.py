@@ -21,7 +21,8 @@ WRITER_AGAIN = timedelta(seconds=10)
 """How long the server may be without a writer: until then, what has to be stored is refused."""
 
 UNREPEATED = {
-    f"{kind}: STORAGE_UNAVAILABLE" for kind in ("GetUser with an image", "ProcessImage", "ImageStreamReply")
+    f"{kind}: STORAGE_UNAVAILABLE"
+    for kind in ("GetUser with an image", "ProcessImage", "GetStreamImage", "ImageStreamReply")
 }
 """What may fail while there is no writer: the SDK does not repeat a call that could store an image twice."""
 
