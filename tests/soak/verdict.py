@@ -22,9 +22,15 @@ WRITER_AGAIN = timedelta(seconds=10)
 
 UNREPEATED = {
     f"{kind}: STORAGE_UNAVAILABLE"
-    for kind in ("GetUser with an image", "ProcessImage", "GetStreamImage", "ImageStreamReply")
+    for kind in (
+        "GetUser with an image",
+        "GetUserBidiStream",
+        "ProcessImage",
+        "GetStreamImage",
+        "ImageStreamReply",
+    )
 }
-"""What may fail while there is no writer: the SDK does not repeat a call that could store an image twice."""
+"""What may fail while there is no writer: the SDK repeats no streams, and no calls that would store twice."""
 
 
 @dataclass(frozen=True, slots=True)
