@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
+from conexiones.errors import ConexionesError
 from conexiones.metrics import Metrics
 from conexiones.settings import Settings
 from conexiones.transport.chain.access import Access
@@ -29,6 +30,7 @@ from conexiones.transport.chain.unread import read_the_rest
 from conexiones.transport.process.accept_line import AcceptLine
 from conexiones.transport.process.control import Control
 from conexiones.transport.process.crowd import Crowd, watches
+from conexiones.transport.process.standard_error import BrokenOff
 from conexiones.transport.router import Router
 
 _log = logging.getLogger("conexiones.front")
@@ -123,6 +125,8 @@ class Front:
                 await self._serve(call)
                 if call.outgoing is not None:
                     await call.outgoing.flushed(self._flush_seconds)
+            except ConexionesError:
+                raise BrokenOff from None
             finally:
                 if call.outgoing is not None:
                     call.outgoing.release()

@@ -34,6 +34,7 @@ from conexiones.transport.process.jwt_keys import JwtKeys
 from conexiones.transport.process.pressure import Pressure
 from conexiones.transport.process.routes import Routes
 from conexiones.transport.process.service_manager import VARIABLES, ServiceManager
+from conexiones.transport.process.standard_error import StandardError
 from conexiones.transport.process.start_error import StartError, why
 from conexiones.transport.process.storage import check_storage, taken
 from conexiones.transport.process.tls import Secrets
@@ -90,7 +91,11 @@ class Supervisor:
             pressure = Pressure(folder, settings.max_connections, on_resets=routes.alarm)
             pressure.write(0.0)
             watched = await _files(settings, folder)
-            process = await self._start(kept, theirs, folder)
+            said, standard_error = await StandardError.open(settings.log_format)
+            try:
+                process = await self._start(kept, theirs, standard_error, folder)
+            finally:
+                os.close(standard_error)
             theirs.close()
             line = await control.Control.open(ours)
             background: list[asyncio.Task[None]] = []
@@ -122,6 +127,7 @@ class Supervisor:
                 return 0
             finally:
                 await _end(process, folder)
+                await said.end()
                 for task in background:
                     task.cancel()
                 await line.close()
@@ -152,7 +158,7 @@ class Supervisor:
         return self._manager.is_there or any(files)
 
     async def _start(
-        self, kept: Sequence[int], theirs: socket.socket, folder: Path
+        self, kept: Sequence[int], theirs: socket.socket, standard_error: int, folder: Path
     ) -> asyncio.subprocess.Process:
         try:
             variables = environment(self.settings)
@@ -185,6 +191,7 @@ class Supervisor:
             "--drain-strategy",
             "immediate",
             env=variables,
+            stderr=standard_error,
             pass_fds=(*kept, theirs.fileno()),
             start_new_session=True,  # Ctrl-C is for the supervisor alone
             preexec_fn=_die_with(os.getpid()),
