@@ -27,6 +27,9 @@ from tests.support.waiting import DEADLINE
 LARGE_SIDE = 1500
 """The width and height of large images, 6.75 MB each."""
 
+DELETIONS = 32
+"""The most deletions at a time."""
+
 REFUSED = "NOT_AN_IMAGE"
 """Why the server refuses the file that is no image."""
 
@@ -315,10 +318,15 @@ class Work:
         """Deletes what is too much, the oldest first."""
         for queue, most in ((self.small, self._amounts.small), (self.large, self._amounts.large)):
             while len(queue) > most:
-                id = queue.popleft()
-                self._deleted.add(id)
-                await self._client.delete(id)
-                self._gone.add(id)
+                # As many at a time as it takes to keep up with what is stored.
+                await asyncio.gather(
+                    *(self._delete_one(queue.popleft()) for _ in range(min(len(queue) - most, DELETIONS)))
+                )
+
+    async def _delete_one(self, id: str) -> None:
+        self._deleted.add(id)
+        await self._client.delete(id)
+        self._gone.add(id)
 
     def _unless_deleted(self, id: str) -> "_UnlessDeleted":
         return _UnlessDeleted(id, self._deleted)
