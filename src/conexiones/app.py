@@ -37,7 +37,7 @@ from conexiones.domain.uploads import SmallImages, Uploads
 from conexiones.domain.users import Users
 from conexiones.domain.verifying import Scrub
 from conexiones.domain.watching import Watching
-from conexiones.errors import ConexionesError, TokenExpired, TokenRevoked, Unauthenticated
+from conexiones.errors import ConexionesError, StorageUnavailable, TokenExpired, TokenRevoked, Unauthenticated
 from conexiones.metrics import Metrics
 from conexiones.ports.audit import AuditEntry
 from conexiones.ports.records import UploadQuota
@@ -434,6 +434,8 @@ async def _again(what: str, run: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await run()
+        except StorageUnavailable:
+            log.warning("%s waits for the storage; it is tried again", what)
         except Exception:
             log.exception("%s failed; it is tried again", what)
         await asyncio.sleep(RETRY_SECONDS)

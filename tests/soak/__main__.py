@@ -17,6 +17,7 @@ from tests.soak.minute import Minute
 from tests.soak.plot import draw
 from tests.soak.soak import SETTINGS, soak
 from tests.soak.verdict import MIB, broken, errors_of
+from tests.soak.work import Amounts
 from tests.support.paths import ROOT
 
 OUT = ROOT / "build" / "soak"
@@ -28,6 +29,7 @@ def main() -> int:
         prog="tests.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=int, default=30)
+    parser.add_argument("--pace", type=float, default=1.0, help="2 is half as much work in the same time")
     parser.add_argument("--out", type=Path, default=OUT, help="the folder for the data and the figures")
     parser.add_argument("--page", action="store_true", help="write the plot into docs, too")
     parser.add_argument("--new", action="store_true", help="begin again, with no data")
@@ -49,7 +51,15 @@ def main() -> int:
     server = Server(options.out / "data", SETTINGS)
     server.start()
     with server:
-        wrong = asyncio.run(soak(server, piece=piece, minutes=options.minutes, on_minute=on_minute))
+        wrong = asyncio.run(
+            soak(
+                server,
+                piece=piece,
+                minutes=options.minutes,
+                amounts=Amounts(pace=options.pace),
+                on_minute=on_minute,
+            )
+        )
     wrong += errors_of(server.log, killed=sum(minute.faults.get("writer", 0) for minute in minutes))
     wrong += broken(minutes)
     plot = draw([*before, *minutes])

@@ -98,7 +98,8 @@ class WriterProcess(asyncio.Protocol):
         return self._process.pid
 
     def send(self, items: list[Sent | Order | Attach]) -> None:
-        self._transport.write(message(items))
+        if not self._transport.is_closing():  # the process has ended, and who waits for `ended` is told next
+            self._transport.write(message(items))
 
     def finish(self) -> None:
         """Has the process do what it was sent, close its files, and end."""
