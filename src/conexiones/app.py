@@ -434,9 +434,9 @@ async def _again(what: str, run: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await run()
-        except StorageUnavailable:
+        except* StorageUnavailable:  # of a task group, too
             log.warning("%s waits for the storage; it is tried again", what)
-        except Exception:
+        except* Exception:
             log.exception("%s failed; it is tried again", what)
         await asyncio.sleep(RETRY_SECONDS)
 
