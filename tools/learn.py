@@ -19,6 +19,7 @@ from learn_programs import PROGRAMS, ROOT, comparable, fresh, lessons, programs,
 WORDS = {
     "learn": {
         "run": "Run it in Python, then in Node.js:",
+        "either": "Run it in Python or in Node.js:",
         "sh": "Run it:",
         "serve": "In one more terminal, prepared like the second, start another server; leave it running:",
         "both": "Both print:",
@@ -38,8 +39,9 @@ WORDS = {
         "diagram": "Who sends what, and when, in a recorded call:",
     },
     "aprende": {
-        "run": "Se ejecuta en Python y luego en Node.js:",
-        "sh": "Se ejecuta así:",
+        "run": "Ejecútalo en Python y luego en Node.js:",
+        "either": "Ejecútalo en Python o en Node.js:",
+        "sh": "Ejecuta esto:",
         "serve": "En otra terminal más, preparada como la segunda, arranca otro servidor y déjalo en marcha:",
         "both": "Los dos imprimen:",
         "sh output": "Imprime:",
@@ -121,6 +123,11 @@ def program(what: str, page: Path, words: dict[str, str]) -> str:
         for path in versions(what)
         if path.suffix in COMMANDS
     )
+
+
+def either(what: str, page: Path, words: dict[str, str]) -> str:
+    """The commands of a program that is to be run in one of the languages."""
+    return ran(what, page, words | {"run": words["either"]})
 
 
 def ran(what: str, page: Path, words: dict[str, str]) -> str:
@@ -224,6 +231,7 @@ def diagram(name: str, page: Path, words: dict[str, str]) -> str:
 
 PLACES = {
     "diagram": diagram,
+    "either": either,
     "contents": contents,
     "exercise": exercise,
     "file": file,

@@ -214,8 +214,13 @@ def _entries(url: str, tokens: list[Token]) -> list[dict[str, str]]:
     """What the search finds: the text below each heading."""
     found: list[dict[str, str]] = []
     inside = ""
+    links = False  # to other lessons, and to the other language
     for token in tokens:
-        if token.type == "heading_open":
+        if token.type == "html_block":
+            links = token.content.startswith(("<!-- top ", "<!-- nav "))
+        elif links:
+            continue
+        elif token.type == "heading_open":
             inside = token.tag
         elif token.type == "inline" and inside:
             found.append({"url": f"{url}#{_anchor(token.content)}", "title": token.content, "text": ""})
