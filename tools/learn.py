@@ -27,6 +27,7 @@ WORDS = {
         ".py": "Python prints:",
         ".js": "Node.js prints:",
         "solution": "Solution",
+        "folded": "Show the program",
         "index": "All lessons",
         "other": "Español",
         "start": "Change",
@@ -48,6 +49,7 @@ WORDS = {
         ".py": "Python imprime:",
         ".js": "Node.js imprime:",
         "solution": "Solución",
+        "folded": "Ver el programa",
         "index": "Todas las lecciones",
         "other": "English",
         "start": "Cambia",
@@ -125,6 +127,15 @@ def program(what: str, page: Path, words: dict[str, str]) -> str:
     )
 
 
+def folded(what: str, page: Path, words: dict[str, str]) -> str:
+    """A program that a learner may read later."""
+    return details(words["folded"], program(what, page, words))
+
+
+def details(summary: str, *inside: str) -> str:
+    return "\n\n".join([f"<details><summary>{summary}</summary>", *inside, "</details>"])
+
+
 def either(what: str, page: Path, words: dict[str, str]) -> str:
     """The commands of a program that is to be run in one of the languages."""
     return ran(what, page, words | {"run": words["either"]})
@@ -170,7 +181,7 @@ def solution(what: str, page: Path, words: dict[str, str]) -> str:
     contract = f"{what.replace('-', '_')}.proto"  # a hyphen would be no name of a module in Python
     if (PROGRAMS / contract).exists():
         inside.insert(0, file(contract, page, words))
-    return "\n\n".join([f"<details><summary>{words['solution']}</summary>", *inside, "</details>"])
+    return details(words["solution"], *inside)
 
 
 def top(what: str, page: Path, words: dict[str, str]) -> str:
@@ -235,6 +246,7 @@ PLACES = {
     "contents": contents,
     "exercise": exercise,
     "file": file,
+    "folded": folded,
     "nav": navigation,
     "program": program,
     "run": ran,
