@@ -5,6 +5,7 @@ import sys
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 from conexiones.testing import Server, ServerError
 
@@ -13,26 +14,51 @@ ADDRESS = "127.0.0.1:50051"
 """The address in the programs of the course."""
 
 
-def main() -> int:
+def main(address: str = ADDRESS, data_dir: Path = ROOT / "data") -> int:
     # Closing the terminal (SIGHUP) or killing this program (SIGTERM) also ends the server.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
-    server = Server(ROOT / "data", {"address": ADDRESS})
+    server = Server(data_dir, {"address": address})
     try:
         server.start()
     except ServerError as error:
+        if has_course(address):
+            print("A server is running already, and has it. · Ya hay un servidor en marcha, y lo tiene.")
+            show(address)
+            return 0
         print(error, end="", file=sys.stderr)
+        print(
+            f"The programs of the course call {address}: end what is there. · "
+            f"Los programas del curso llaman a {address}: termina lo que haya ahí.",
+            file=sys.stderr,
+        )
         return 1
     with server:
-        url = f"http://{server.address}/learn"
-        print(f"The course · El curso: {url}")
-        print("Ctrl-C ends the server. · Ctrl-C termina el servidor.", flush=True)
-        with suppress(webbrowser.Error):
-            webbrowser.open(url)
+        print("Ctrl-C ends the server. · Ctrl-C termina el servidor.")
+        show(server.address)
         with suppress(KeyboardInterrupt):  # the terminal sends SIGINT to the server too
             server.wait(None)
         return server.wait()
 
 
+def has_course(address: str) -> bool:
+    """Whether a server there has it, such as that of `make demo`."""
+    try:
+        with urlopen(f"http://{address}/learn", timeout=5) as response:
+            return b"Learn gRPC" in response.read()
+    except (OSError, ValueError):
+        return False
+
+
+def show(address: str) -> None:
+    url = f"http://{address}/learn"
+    print(f"The course · El curso: {url}", flush=True)
+    with suppress(webbrowser.Error):
+        webbrowser.open(url)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before all was said
+        sys.exit(130)

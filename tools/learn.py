@@ -19,6 +19,7 @@ from learn_programs import PROGRAMS, ROOT, comparable, fresh, lessons, programs,
 WORDS = {
     "learn": {
         "run": "Run it in Python, then in Node.js:",
+        "either": "Run it in Python or in Node.js:",
         "sh": "Run it:",
         "serve": "In one more terminal, prepared like the second, start another server; leave it running:",
         "both": "Both print:",
@@ -26,6 +27,7 @@ WORDS = {
         ".py": "Python prints:",
         ".js": "Node.js prints:",
         "solution": "Solution",
+        "folded": "Show the program",
         "index": "All lessons",
         "other": "Español",
         "start": "Change",
@@ -38,14 +40,16 @@ WORDS = {
         "diagram": "Who sends what, and when, in a recorded call:",
     },
     "aprende": {
-        "run": "Se ejecuta en Python y luego en Node.js:",
-        "sh": "Se ejecuta así:",
+        "run": "Ejecútalo en Python y luego en Node.js:",
+        "either": "Ejecútalo en Python o en Node.js:",
+        "sh": "Ejecuta esto:",
         "serve": "En otra terminal más, preparada como la segunda, arranca otro servidor y déjalo en marcha:",
         "both": "Los dos imprimen:",
         "sh output": "Imprime:",
         ".py": "Python imprime:",
         ".js": "Node.js imprime:",
         "solution": "Solución",
+        "folded": "Ver el programa",
         "index": "Todas las lecciones",
         "other": "English",
         "start": "Cambia",
@@ -123,6 +127,20 @@ def program(what: str, page: Path, words: dict[str, str]) -> str:
     )
 
 
+def folded(what: str, page: Path, words: dict[str, str]) -> str:
+    """A program that a learner may read later."""
+    return details(words["folded"], program(what, page, words))
+
+
+def details(summary: str, *inside: str) -> str:
+    return "\n\n".join([f"<details><summary>{summary}</summary>", *inside, "</details>"])
+
+
+def either(what: str, page: Path, words: dict[str, str]) -> str:
+    """The commands of a program that is to be run in one of the languages."""
+    return ran(what, page, words | {"run": words["either"]})
+
+
 def ran(what: str, page: Path, words: dict[str, str]) -> str:
     """The commands, and what they print."""
     found = [path for path in versions(what) if path.suffix in COMMANDS]
@@ -163,7 +181,7 @@ def solution(what: str, page: Path, words: dict[str, str]) -> str:
     contract = f"{what.replace('-', '_')}.proto"  # a hyphen would be no name of a module in Python
     if (PROGRAMS / contract).exists():
         inside.insert(0, file(contract, page, words))
-    return "\n\n".join([f"<details><summary>{words['solution']}</summary>", *inside, "</details>"])
+    return details(words["solution"], *inside)
 
 
 def top(what: str, page: Path, words: dict[str, str]) -> str:
@@ -224,9 +242,11 @@ def diagram(name: str, page: Path, words: dict[str, str]) -> str:
 
 PLACES = {
     "diagram": diagram,
+    "either": either,
     "contents": contents,
     "exercise": exercise,
     "file": file,
+    "folded": folded,
     "nav": navigation,
     "program": program,
     "run": ran,

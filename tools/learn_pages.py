@@ -184,21 +184,35 @@ def _anchor(heading: str) -> str:
 
 
 def _link(path: Path, tokens: list[Token]) -> None:
-    """Makes links between lessons those of the pages. Files that the server does not have are not linked."""
+    """Links lessons to each other as pages. Files that the server does not have are named instead."""
     for token in tokens:
-        for place, child in enumerate(token.children or ()):
-            if child.type != "link_open":
-                continue
-            target, _, anchor = str(child.attrGet("href")).partition("#")
-            found = (path.parent / target).resolve() if target else path
-            folder = found.parent
-            if found.suffix == ".md" and folder.name in LANGUAGES and folder.parent == ROOT / "docs":
-                child.attrSet("href", _url(found) + (f"#{anchor}" if anchor else ""))
-            elif not target.startswith(("https:", "http:", "/")):
+        children, named = token.children or [], ""
+        token.children = []
+        for child in children:
+            token.children.append(child)
+            if child.type == "link_open":
+                named = _relink(path, child)
+            elif child.type == "link_close" and named:
                 child.tag = "span"
-                child.attrs = {"class": "file"}
-                following = (token.children or [])[place:]
-                next(one for one in following if one.type == "link_close").tag = "span"
+                if named.endswith(".md"):  # the text of the others is their name
+                    token.children += [_text("text", " ("), _text("code_inline", named), _text("text", ")")]
+                named = ""
+
+
+def _relink(path: Path, link: Token) -> str:
+    """Gives the name of the file if the server does not have it: then the link is one no more."""
+    target, _, anchor = str(link.attrGet("href")).partition("#")
+    found = (path.parent / target).resolve() if target else path
+    if found.suffix == ".md" and found.parent.name in LANGUAGES and found.parent.parent == ROOT / "docs":
+        link.attrSet("href", _url(found) + (f"#{anchor}" if anchor else ""))
+    elif not target.startswith(("https:", "http:", "/")):
+        link.tag, link.attrs = "span", {"class": "file"}
+        return str(found.relative_to(ROOT))
+    return ""
+
+
+def _text(kind: str, content: str) -> Token:
+    return Token(kind, "code" if kind == "code_inline" else "", 0, content=content)
 
 
 def _place_images(files: dict[str, bytes], path: Path, tokens: list[Token]) -> None:
@@ -214,8 +228,13 @@ def _entries(url: str, tokens: list[Token]) -> list[dict[str, str]]:
     """What the search finds: the text below each heading."""
     found: list[dict[str, str]] = []
     inside = ""
+    links = False  # to other lessons, and to the other language
     for token in tokens:
-        if token.type == "heading_open":
+        if token.type == "html_block":
+            links = token.content.startswith(("<!-- top ", "<!-- nav "))
+        elif links:
+            continue
+        elif token.type == "heading_open":
             inside = token.tag
         elif token.type == "inline" and inside:
             found.append({"url": f"{url}#{_anchor(token.content)}", "title": token.content, "text": ""})

@@ -29,6 +29,8 @@ SECOND = "localhost:50443"
 """The address of the server that `server.sh` starts."""
 ANY_PORT = "localhost:0"
 """What stands for both of them here: programs that run at the same time must not want the same port."""
+KINDS = "run|either|serve|wire|exercise|solution"
+"""The places of a lesson that have a program to be run."""
 SERVER = "server.sh"
 SUFFIXES = (".py", ".js", ".sh")
 SECONDS = 120
@@ -51,7 +53,7 @@ def lessons() -> list[str]:
 def programs(lesson: str) -> list[Path]:
     """The programs of a lesson, in the order in which its page runs them."""
     page = next(PROGRAMS.parent.glob(f"{lesson}-*.md")).read_text()
-    order = list(dict.fromkeys(re.findall(r"<!-- (?:run|serve|wire|exercise|solution) \d\d/(\S+) -->", page)))
+    order = list(dict.fromkeys(re.findall(rf"<!-- (?:{KINDS}) \d\d/(\S+) -->", page)))
     parts = re.findall(r"<!-- file \d\d/(\S+) -->", page)  # of other programs, or run by a test runner
     found = [
         path for path in (PROGRAMS / lesson).iterdir() if path.suffix in SUFFIXES and path.name not in parts

@@ -10,6 +10,7 @@ import pytest
 from conexiones.testing import Server
 from tests.learn.tools import learn_pages
 from tests.support.clients import Response, curl
+from tests.support.paths import ROOT
 
 PAGES = sorted(
     "/learn" + ("/" + name.removesuffix(".html")).removesuffix("/index")
@@ -91,6 +92,17 @@ def test_every_page_is_reached_from_the_start(shared: Server) -> None:
             body = get(shared, url).body.decode()
             waiting += [link.partition("#")[0] for link in Page(body).links]
     assert reached == set(PAGES)
+
+
+def test_a_file_that_the_server_does_not_have_is_named() -> None:
+    named = set()
+    for name, content in learn_pages.built().items():
+        if name.endswith(".html"):
+            named |= set(
+                re.findall(r'<span class="file">[^<]*</span> \(<code>([^<]+)</code>\)', content.decode())
+            )
+    assert "docs/errors.md" in named
+    assert all((ROOT / name).is_file() for name in named)
 
 
 def test_a_slash_at_the_end_and_compression_do_not_matter(shared: Server) -> None:

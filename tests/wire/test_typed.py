@@ -36,6 +36,10 @@ def test_bytes_may_be_written_in_many_ways(written: str) -> None:
     assert data_of(f"\n{written}\r\n".encode()) == ANA
 
 
+def test_json_may_be_typed_as_it_is() -> None:
+    assert data_of(b' {"name": "Ana"}', typed=True) == b' {"name": "Ana"}'
+
+
 def test_a_file_may_have_the_bytes_themselves() -> None:
     for data in (ANA, b'{"name": "Ana"}', b"\0\0\0\0\0"):
         assert data_of(data) == data
@@ -47,7 +51,9 @@ def test_a_file_may_have_the_bytes_themselves() -> None:
     ("written", "encoding", "says"),
     [
         (b"zz!", "auto", "The bytes are neither hexadecimal nor base64, and no file."),
-        (b"abc", "hex", "The bytes are not hexadecimal."),
+        (b"abc!", "hex", "The bytes are not hexadecimal."),
+        (b"0a0", "auto", "There is an odd number of hexadecimal digits: one is missing, or one too many."),
+        (b"0a:0", "hex", "There is an odd number of hexadecimal digits: one is missing, or one too many."),
         (b"a", "base64", "The bytes are not base64."),
         (b" ", "auto", "There are no bytes."),
         (b"", "raw", "There are no bytes."),

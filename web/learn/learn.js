@@ -18,8 +18,8 @@ for (const block of document.querySelectorAll("pre")) {
   });
   block.replaceWith(frame);
   frame.append(block);
-  // Only pages from a secure origin, which localhost is, may use the clipboard.
-  if (navigator.clipboard) frame.append(button);
+  // What has no language is what a program prints. Only pages from a secure origin, which localhost is, may use the clipboard.
+  if (navigator.clipboard && block.querySelector("code[class]")) frame.append(button);
 }
 
 /** @typedef {{ url: string, title: string, lesson: string, text: string }} Entry */
@@ -36,7 +36,8 @@ const folded = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCas
 /** The text around the first of the words. @param {string} text @param {string} word */
 function excerpt(text, word) {
   const at = Math.max(folded(text).indexOf(word), 0);
-  return text.slice(Math.max(at - 40, 0), at + 100).trim();
+  const from = at > 40 ? text.indexOf(" ", at - 40) : 0;
+  return text.slice(Math.min(from, at), at + 100).trim();
 }
 
 async function show() {

@@ -61,9 +61,9 @@ def decode(
 ) -> None:
     """Decode bytes of gRPC, gRPC-Web or Connect.
 
-    BYTES are in hexadecimal (also as xxd and hexdump -C write them) or base64. A FILE, and standard input (-,
-    or no argument), may also have the bytes themselves. Secrets are hidden. The exit status is 1 if something
-    cannot be decoded; what comes before it is shown.
+    BYTES are in hexadecimal (also as xxd and hexdump -C write them), base64, or JSON. A FILE, and standard
+    input (-, or no argument), may also have the bytes themselves. Secrets are hidden. The exit status is 1 if
+    something cannot be decoded; what comes before it is shown.
     """
     from conexiones.wire.contract import Contract
     from conexiones.wire.decode import decoded, guessed

@@ -1,4 +1,4 @@
-"""Bytes as people have them: in hexadecimal, as a dump, in base64, or as they are."""
+"""Bytes as people have them: in hexadecimal, as a dump, in base64, as JSON, or as they are."""
 
 import base64
 import binascii
@@ -13,12 +13,12 @@ ENCODINGS = ("auto", "hex", "base64", "raw")
 _PAIRS = r"((?:[0-9a-f]{2}){1,2}(?: {1,2}(?:[0-9a-f]{2}){1,2}){0,15})"
 _DUMP = re.compile(rf"[0-9a-f]+: +{_PAIRS}(?: {{2,}}.*)?|[0-9a-f]+ +{_PAIRS} *\|.*", re.IGNORECASE)
 _OFFSET = re.compile(r"[0-9a-fA-F]{7,16}")
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
+_HEX = re.compile(r"[0-9a-fA-F]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/][A-Za-z0-9+/=]*")
 
 
 def data_of(given: bytes, encoding: str = "auto", *, typed: bool = False) -> bytes:
-    """The bytes that are given in this encoding. `typed`: on the command line, where they cannot be raw.
+    """The bytes that are given in this encoding. `typed`: on the command line, where only JSON can be raw.
 
     Raises Undecodable, also for nothing and for too much.
     """
@@ -40,7 +40,7 @@ def _decoded(given: bytes, encoding: str, *, typed: bool) -> bytes:
         return found
     if encoding in {"auto", "base64"} and (found := _unbase64(text)) is not None:
         return found
-    if encoding == "auto" and not typed:
+    if encoding == "auto" and (not typed or text.startswith("{")):  # JSON is a message of Connect
         return given
     words = {"hex": "hexadecimal", "base64": "base64"}.get(
         encoding, "neither hexadecimal nor base64, and no file"
@@ -55,7 +55,11 @@ def _hex(text: str) -> bytes | None:
     if dumped and all(dumped):
         text = " ".join(found[1] or found[2] for found in dumped if found)
     plain = re.sub(r"0x|\\x|[\s:,;-]", "", text)
-    return bytes.fromhex(plain) if _HEX.fullmatch(plain) else None
+    if not _HEX.fullmatch(plain):
+        return None
+    if len(plain) % 2:  # base64 has other characters, too, except for very few bytes
+        raise Undecodable("There is an odd number of hexadecimal digits: one is missing, or one too many.")
+    return bytes.fromhex(plain)
 
 
 def _unbase64(text: str) -> bytes | None:

@@ -4,12 +4,12 @@ import grpc
 
 from conexiones.gen import user_pb2, user_pb2_grpc
 
-squares = []
+squares = {}
 with grpc.insecure_channel("localhost:50051") as channel:
     stub = user_pb2_grpc.UsuarioServicioStub(channel)
     reply = stub.GetUser(user_pb2.GetUserRequest(name="Aitana", pow=1), timeout=10)
-    squares.append(reply.user.pow_squared)
+    squares[reply.user.name] = reply.user.pow_squared
 
-print(squares)
-if squares != [1, 4, 9]:
+print(*(f"{name}: {square}" for name, square in sorted(squares.items())))
+if squares != {"Aitana": 1, "Begoña": 4, "Chloé": 9}:
     sys.exit("Not yet · Todavía no")

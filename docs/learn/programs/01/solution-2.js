@@ -1,4 +1,4 @@
-const { promisify } = require("node:util");
+const { isDeepStrictEqual, promisify } = require("node:util");
 const grpc = require("@grpc/grpc-js");
 const loader = require("@grpc/proto-loader");
 
@@ -7,15 +7,15 @@ const client = new user.UsuarioServicio("localhost:50051", grpc.credentials.crea
 const getUser = promisify(client.GetUser).bind(client);
 
 async function main() {
-  const squares = [];
+  const squares = {};
   for (const [index, name] of ["Aitana", "Begoña", "Chloé"].entries()) {
     const reply = await getUser({ name, pow: index + 1 }, { deadline: Date.now() + 10_000 });
-    squares.push(Number(reply.user.pow_squared));
+    squares[reply.user.name] = Number(reply.user.pow_squared);
   }
   client.close();
 
-  console.log(`[${squares.join(", ")}]`);
-  if (String(squares) !== "1,4,9") {
+  console.log(...Object.keys(squares).sort().map((name) => `${name}: ${squares[name]}`));
+  if (!isDeepStrictEqual(squares, { Aitana: 1, Begoña: 4, Chloé: 9 })) {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }

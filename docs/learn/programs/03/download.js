@@ -13,7 +13,7 @@ const image = fs.readFileSync("client/image/elephant.jpg");
 users.ProcessImage({ image }, { deadline: Date.now() + 60_000 }, async (error, reply) => {
   if (error) throw error;
   let received = Buffer.alloc(0);
-  for await (const frame of images.DownloadImage({ id: reply.image_info.id })) {
+  for await (const frame of images.DownloadImage({ id: reply.image_info.id }, { deadline: Date.now() + 60_000 })) {
     received = Buffer.concat([received, frame.data]);
   }
   console.log(received.length, received.equals(image));

@@ -13,16 +13,23 @@ async function main() {
   const port = await promisify(server.bindAsync).call(server, "localhost:0", nobody);
   const client = new user.UsuarioServicio(`localhost:${port}`, grpc.credentials.createInsecure());
   const processImage = promisify(client.ProcessImage).bind(client);
-  try {
-    await processImage({ image: Buffer.alloc(5_000_000) }, { deadline: Date.now() + 60_000 });
-    console.log("5 MB");
-  } catch (error) {
-    console.log(grpc.status[error.code]);
-    console.error("Not yet · Todavía no");
-    process.exitCode = 1;
+  const outcomes = [];
+  for (const size of [8_000_000, 9_000_000]) {
+    try {
+      await processImage({ image: Buffer.alloc(size) }, { deadline: Date.now() + 60_000 });
+      outcomes.push("OK");
+    } catch (error) {
+      outcomes.push(grpc.status[error.code]);
+    }
   }
   client.close();
   server.forceShutdown();
+
+  console.log(...outcomes);
+  if (String(outcomes) !== "OK,RESOURCE_EXHAUSTED") {
+    console.error("Not yet · Todavía no");
+    process.exitCode = 1;
+  }
 }
 
 main();

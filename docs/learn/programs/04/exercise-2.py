@@ -16,15 +16,17 @@ user_pb2_grpc.add_UsuarioServicioServicer_to_server(Naive(), server)
 port = server.add_insecure_port("localhost:0")
 server.start()
 
+outcomes = []
 with grpc.insecure_channel(f"localhost:{port}") as channel:
     stub = user_pb2_grpc.UsuarioServicioStub(channel)
-    try:
-        stub.ProcessImage(user_pb2.GetUserRequest(image=bytes(5_000_000)), timeout=60)
-        outcome = "5 MB"
-    except grpc.RpcError as error:
-        outcome = error.code().name
+    for size in (8_000_000, 9_000_000):
+        try:
+            stub.ProcessImage(user_pb2.GetUserRequest(image=bytes(size)), timeout=60)
+            outcomes.append("OK")
+        except grpc.RpcError as error:
+            outcomes.append(error.code().name)
 server.stop(None).wait()
 
-print(outcome)
-if outcome != "5 MB":
+print(*outcomes)
+if outcomes != ["OK", "RESOURCE_EXHAUSTED"]:
     sys.exit("Not yet · Todavía no")

@@ -6,20 +6,24 @@ import grpc
 
 from conexiones.gen import user_pb2, user_pb2_grpc
 
-calls = []
+attempts = []
 
 
-def call_with_retries(stub: user_pb2_grpc.UsuarioServicioStub, attempts: int) -> str:
-    calls.append(1)
-    return stub.GetUser(user_pb2.GetUserRequest(name="Zoe"), timeout=10).message
+def attempt(stub: user_pb2_grpc.UsuarioServicioStub, name: str) -> str:
+    attempts.append(name)
+    return stub.GetUser(user_pb2.GetUserRequest(name=name), timeout=10).message
 
 
-with grpc.insecure_channel("localhost:1") as channel:
-    stub = user_pb2_grpc.UsuarioServicioStub(channel)
-    try:
-        call_with_retries(stub, attempts=3)
-    except grpc.RpcError as error:
-        print(error.code().name, len(calls))
+def call_with_retries(stub: user_pb2_grpc.UsuarioServicioStub, name: str) -> str:
+    return attempt(stub, name)
 
-if len(calls) != 3:
+
+for address, name in (("localhost:1", "Zoe"), ("localhost:50051", "")):
+    with grpc.insecure_channel(address) as channel:
+        try:
+            call_with_retries(user_pb2_grpc.UsuarioServicioStub(channel), name)
+        except grpc.RpcError as error:
+            print(error.code().name, attempts.count(name))
+
+if attempts != ["Zoe", "Zoe", "Zoe", ""]:
     sys.exit("Not yet · Todavía no")

@@ -5,7 +5,7 @@ const { user } = grpc.loadPackageDefinition(loader.loadSync("proto/user.proto", 
 const client = new user.UsuarioServicio("localhost:50051", grpc.credentials.createInsecure());
 
 const names = [];
-const call = client.GetUserBidiStream({ deadline: Date.now() + 60_000 });
+const call = client.GetUserBidiStream({ deadline: Date.now() + 10_000 });
 call.on("data", (reply) => {
   if (names.length < 2) names.push(reply.name);
   if (names.length === 2) call.cancel();

@@ -12,7 +12,7 @@ names = []
 
 with grpc.insecure_channel("localhost:50051") as channel:
     stub = user_pb2_grpc.UsuarioServicioStub(channel)
-    call = stub.GetUserBidiStream(iter(requests.get, None), timeout=60)
+    call = stub.GetUserBidiStream(iter(requests.get, None), timeout=10)
     for reply in call:
         names.append(reply.name)
         if len(names) == 2:

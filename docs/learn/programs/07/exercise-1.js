@@ -11,7 +11,7 @@ const image = fs.readFileSync("client/image/elephant.jpg");
 
 async function* watch(images, token) {
   const request = { user: "Fermín", resume_token: token };
-  for await (const event of images.WatchImages(request, { deadline: Date.now() + 60_000 })) {
+  for await (const event of images.WatchImages(request, { deadline: Date.now() + 20_000 })) {
     if (event.stored) yield event.stored.name;
   }
 }
@@ -25,7 +25,7 @@ async function main() {
 
   const seen = [];
   let now;
-  for await (const event of images.WatchImages({ user: "Fermín" }, { deadline: Date.now() + 60_000 })) {
+  for await (const event of images.WatchImages({ user: "Fermín" }, { deadline: Date.now() + 20_000 })) {
     now = event.resume_token;
     break;
   }

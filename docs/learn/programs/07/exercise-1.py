@@ -13,7 +13,7 @@ proxy = Proxy()
 
 def watch(images: images_pb2_grpc.ImageServiceStub, token: str) -> Iterator[str]:
     request = images_pb2.WatchImagesRequest(user="Fermín", resume_token=token)
-    for event in images.WatchImages(request, timeout=60):
+    for event in images.WatchImages(request, timeout=20):
         if event.HasField("stored"):
             yield event.stored.name
 
@@ -22,7 +22,7 @@ seen = []
 with grpc.insecure_channel("localhost:50051") as direct, grpc.insecure_channel(proxy.address) as channel:
     uploads = uploads_pb2_grpc.UploadServiceStub(direct)
     images = images_pb2_grpc.ImageServiceStub(channel)
-    now = next(images.WatchImages(images_pb2.WatchImagesRequest(user="Fermín"), timeout=60))
+    now = next(images.WatchImages(images_pb2.WatchImagesRequest(user="Fermín"), timeout=20))
     events = watch(images, now.resume_token)
     try:
         for name in ("one.jpg", "two.jpg", "three.jpg"):

@@ -14,7 +14,7 @@ async function* watch(images, token) {
   while (true) {
     const request = { user: "Fermín", resume_token: token };
     try {
-      for await (const event of images.WatchImages(request, wait, { deadline: Date.now() + 60_000 })) {
+      for await (const event of images.WatchImages(request, wait, { deadline: Date.now() + 20_000 })) {
         token = event.resume_token;
         if (event.stored) yield event.stored.name;
       }
@@ -33,7 +33,7 @@ async function main() {
 
   const seen = [];
   let now;
-  for await (const event of images.WatchImages({ user: "Fermín" }, { deadline: Date.now() + 60_000 })) {
+  for await (const event of images.WatchImages({ user: "Fermín" }, { deadline: Date.now() + 20_000 })) {
     now = event.resume_token;
     break;
   }

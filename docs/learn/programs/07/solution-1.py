@@ -15,7 +15,7 @@ def watch(images: images_pb2_grpc.ImageServiceStub, token: str) -> Iterator[str]
     while True:
         request = images_pb2.WatchImagesRequest(user="Fermín", resume_token=token)
         try:
-            for event in images.WatchImages(request, timeout=60, wait_for_ready=True):
+            for event in images.WatchImages(request, timeout=20, wait_for_ready=True):
                 token = event.resume_token
                 if event.HasField("stored"):
                     yield event.stored.name
@@ -28,7 +28,7 @@ seen = []
 with grpc.insecure_channel("localhost:50051") as direct, grpc.insecure_channel(proxy.address) as channel:
     uploads = uploads_pb2_grpc.UploadServiceStub(direct)
     images = images_pb2_grpc.ImageServiceStub(channel)
-    now = next(images.WatchImages(images_pb2.WatchImagesRequest(user="Fermín"), timeout=60))
+    now = next(images.WatchImages(images_pb2.WatchImagesRequest(user="Fermín"), timeout=20))
     events = watch(images, now.resume_token)
     try:
         for name in ("one.jpg", "two.jpg", "three.jpg"):

@@ -33,7 +33,9 @@ with connected(created.secret) as channel:
         except grpc.RpcError as error:
             outcomes.append(error.code().name)
 
-expires = created.token.HasField("expire_time")
-print(*outcomes, "expires" if expires else "never expires")
-if outcomes != ["OK", "PERMISSION_DENIED"] or not expires:
+token = created.token
+seconds = token.expire_time.seconds - token.create_time.seconds if token.HasField("expire_time") else None
+scopes = [access_pb2.Scope.Name(scope) for scope in token.scopes]
+print(*outcomes, *scopes, "never ends" if seconds is None else f"ends after {seconds // 60} minutes")
+if outcomes != ["OK", "PERMISSION_DENIED"] or scopes != ["SCOPE_READ"] or seconds != 3600:
     sys.exit("Not yet · Todavía no")

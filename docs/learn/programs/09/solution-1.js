@@ -4,7 +4,7 @@ const grpc = require("@grpc/grpc-js");
 const loader = require("@grpc/proto-loader");
 
 const files = ["user.proto", "conexiones/v1/access.proto", "conexiones/v1/images.proto"];
-const definition = loader.loadSync(files, { keepCase: true, includeDirs: ["proto"] });
+const definition = loader.loadSync(files, { keepCase: true, enums: String, includeDirs: ["proto"] });
 const { user, conexiones } = grpc.loadPackageDefinition(definition);
 const tls = grpc.credentials.createSsl(fs.readFileSync("build/certs/ca.pem"));
 
@@ -42,8 +42,9 @@ async function main() {
     }
   }
 
-  console.log(...outcomes, token.expire_time ? "expires" : "never expires");
-  if (String(outcomes) !== "OK,PERMISSION_DENIED" || !token.expire_time) {
+  const seconds = token.expire_time && token.expire_time.seconds - token.create_time.seconds;
+  console.log(...outcomes, ...token.scopes, seconds ? `ends after ${Math.floor(seconds / 60)} minutes` : "never ends");
+  if (String(outcomes) !== "OK,PERMISSION_DENIED" || String(token.scopes) !== "SCOPE_READ" || seconds !== 3600) {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }

@@ -7,8 +7,8 @@ server = HTTPConnection("localhost:50051", timeout=10)
 server.request("POST", "/user.UsuarioServicio/GetUser", body, {"content-type": "application/json"})
 reply = json.load(server.getresponse())
 server.close()
-square = reply["user"]["pow"]
+answer = reply["user"]["pow"] + 1
 
-print(square + 1)
-if square + 1 != 10_000_000_001:
+print(answer)
+if answer != 10_000_000_001:
     sys.exit("Not yet · Todavía no")

@@ -6,10 +6,10 @@ async function main() {
     signal: AbortSignal.timeout(10_000),
   });
   const reply = await response.json();
-  const square = Number(reply.user.powSquared);
+  const answer = Number(reply.user.powSquared) + 1;
 
-  console.log(square + 1);
-  if (square + 1 !== 10_000_000_001) {
+  console.log(String(answer));
+  if (Number(answer) !== 10_000_000_001) {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }

@@ -6,11 +6,14 @@ const { user } = grpc.loadPackageDefinition(loader.loadSync("proto/user.proto", 
 
 const server = new grpc.Server();
 server.addService(user.UsuarioServicio.service, {
-  GetUser: (call, reply) => reply({ code: grpc.status.UNAVAILABLE, details: "busy" }),
+  GetUser({ request }, reply) {
+    if (request.name === "Nora") reply({ code: grpc.status.UNAVAILABLE, details: "busy" });
+    else reply({ code: grpc.status.INVALID_ARGUMENT, details: "no name" });
+  },
 });
 
-async function greet(getUser) {
-  const reply = await getUser({ name: "Nora" }, { deadline: Date.now() + 10_000 });
+async function greet(getUser, name) {
+  const reply = await getUser({ name }, { deadline: Date.now() + 10_000 });
   return reply.message;
 }
 
@@ -19,12 +22,15 @@ async function main() {
   const port = await promisify(server.bindAsync).call(server, "localhost:0", nobody);
   const client = new user.UsuarioServicio(`localhost:${port}`, grpc.credentials.createInsecure());
   const getUser = promisify(client.GetUser).bind(client);
-  const said = await greet(getUser).catch((error) => grpc.status[error.code]);
+  const said = [];
+  for (const name of ["Nora", ""]) {
+    said.push(await greet(getUser, name).catch((error) => grpc.status[error.code]));
+  }
   client.close();
   server.forceShutdown();
 
-  console.log(said);
-  if (said !== "Try again later") {
+  console.log(said.join(", "));
+  if (String(said) !== "Try again later,INVALID_ARGUMENT") {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }

@@ -6,26 +6,30 @@ import grpc
 from conexiones.gen import user_pb2, user_pb2_grpc
 
 
-class Busy(user_pb2_grpc.UsuarioServicioServicer):
+class Double(user_pb2_grpc.UsuarioServicioServicer):
     def GetUser(self, request, context):
-        context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
+        if request.name == "Nora":
+            context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no name")
 
 
-def greet(stub):
-    return stub.GetUser(user_pb2.GetUserRequest(name="Nora"), timeout=10).message
+def greet(stub, name):
+    return stub.GetUser(user_pb2.GetUserRequest(name=name), timeout=10).message
 
 
 server = grpc.server(ThreadPoolExecutor())
-user_pb2_grpc.add_UsuarioServicioServicer_to_server(Busy(), server)
+user_pb2_grpc.add_UsuarioServicioServicer_to_server(Double(), server)
 port = server.add_insecure_port("localhost:0")
 server.start()
+said = []
 with grpc.insecure_channel(f"localhost:{port}") as channel:
-    try:
-        said = greet(user_pb2_grpc.UsuarioServicioStub(channel))
-    except grpc.RpcError as error:
-        said = error.code().name
+    for name in ("Nora", ""):
+        try:
+            said.append(greet(user_pb2_grpc.UsuarioServicioStub(channel), name))
+        except grpc.RpcError as error:
+            said.append(error.code().name)
 server.stop(None).wait()
 
-print(said)
-if said != "Try again later":
+print(*said, sep=", ")
+if said != ["Try again later", "INVALID_ARGUMENT"]:
     sys.exit("Not yet · Todavía no")
