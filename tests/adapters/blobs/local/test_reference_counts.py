@@ -1,5 +1,7 @@
 """Reference counts at the moments that other tests reach only by chance."""
 
+import threading
+
 from conexiones.adapters.blobs.local.reference_counts import ReferenceCounts
 
 DIGEST = b"1"
@@ -77,3 +79,30 @@ def test_nothing_is_remembered_after_the_last_reference() -> None:
     assert blobs.drop(in_catalog=False)
     assert not blobs.counts.is_unsettled(DIGEST)
     assert blobs.deleted == [DIGEST]
+
+
+def test_who_deletes_a_blob_keeps_only_those_waiting_that_share_its_lock() -> None:
+    counts = ReferenceCounts()
+    deleting, ready = threading.Event(), threading.Event()
+
+    def delete(digest: bytes) -> None:
+        deleting.set()
+        assert ready.wait(60)
+
+    assert counts.acquire(DIGEST)
+    version = counts.version(DIGEST)
+    thread = threading.Thread(
+        target=counts.delete_if_last,
+        args=(DIGEST,),
+        kwargs={"version": version, "in_catalog": False, "delete": delete},
+    )
+    thread.start()
+    try:
+        assert deleting.wait(60)
+        assert not counts.acquire(DIGEST, wait=False)
+        assert counts.acquire(b"2", wait=False)
+        assert counts.settle(b"2", wait=False)
+    finally:
+        ready.set()
+        thread.join()
+    assert counts.acquire(DIGEST, wait=False)

@@ -21,6 +21,9 @@ class ReferenceCounts:
     asking the catalog. Each reference ends once, in `settle`, `delete_if_last` or `abandon`. Whoever ends the
     last one decides about the blob.
 
+    Deleting takes the disk's time, with a lock held. There is a lock for each first byte of a digest, so that
+    whoever deletes many blobs keeps few others waiting.
+
     The counts are in the memory of one process, as only one uses the folder. Where several processes shared a
     store, they could not see each other's references, and a blob could be deleted under an upload.
     """
@@ -28,12 +31,13 @@ class ReferenceCounts:
     def __init__(self) -> None:
         self._counts: dict[bytes, _Count] = {}
         self._abandoned: set[bytes] = set()
-        self._lock = Lock()
+        self._locks = [Lock() for _ in range(256)]
 
     def acquire(self, digest: bytes, *, wait: bool = True) -> bool:
-        """Gives True. Without `wait`, for the event loop, it gives False, and has done nothing, while a blob
-        is being deleted: call it again in a thread."""
-        if not self._lock.acquire(blocking=wait):
+        """Gives True. Without `wait`, for the event loop, it may give False, and has done nothing, while a
+        blob is being deleted: call it again in a thread."""
+        lock = self._locks[digest[0]]
+        if not lock.acquire(blocking=wait):
             return False
         try:
             count = self._counts.setdefault(digest, _Count())
@@ -41,7 +45,7 @@ class ReferenceCounts:
             count.version += 1
             return True
         finally:
-            self._lock.release()
+            lock.release()
 
     def version(self, digest: bytes) -> int:
         """What `delete_if_last` has to be told; to be read before the catalog is asked, and only by holders
@@ -66,7 +70,8 @@ class ReferenceCounts:
         decision: as the image may have been deleted since, `delete_if_last` must decide. Without `wait`, for
         the event loop, also while a blob is being deleted: call it again in a thread.
         """
-        if not self._lock.acquire(blocking=wait):
+        lock = self._locks[digest[0]]
+        if not lock.acquire(blocking=wait):
             return False
         try:
             count = self._counts[digest]
@@ -76,7 +81,7 @@ class ReferenceCounts:
             self._end(digest, count)
             return True
         finally:
-            self._lock.release()
+            lock.release()
 
     def delete_if_last(
         self, digest: bytes, *, version: int, in_catalog: bool, delete: Callable[[bytes], None]
@@ -88,7 +93,7 @@ class ReferenceCounts:
         no reference came or went since: an image is added only under a reference, so a no is still true
         then. Otherwise this gives False and the reference goes on: ask the catalog again.
         """
-        with self._lock:
+        with self._locks[digest[0]]:
             count = self._counts[digest]
             if count.references > 1:
                 count.doubted = True
@@ -107,7 +112,7 @@ class ReferenceCounts:
 
     def abandon(self, digest: bytes) -> None:
         """Ends a reference without a decision: the other holders, or the next start, see to the blob."""
-        with self._lock:
+        with self._locks[digest[0]]:
             count = self._counts[digest]
             count.doubted = True
             self._abandoned.add(digest)

@@ -4,6 +4,7 @@ import ctypes
 import os
 import struct
 import zlib
+from pathlib import Path
 
 HEAD = struct.Struct(">3scIQ32s")
 _FACTS = struct.Struct(">Q32s")
@@ -58,7 +59,23 @@ def write_all(descriptor: int, parts: list[bytes | memoryview], offset: int) -> 
         os.fdatasync(descriptor)
 
 
-def punch(descriptor: int, offset: int, size: int) -> None:
+def mark_deleted(path: Path, offset: int) -> None:
+    """Marks the record at `offset` as deleted, durably."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        # In the hole of a record that was deleted before, a write would need space.
+        if os.pread(descriptor, 1, offset + STATE) == LIVE:
+            os.pwrite(descriptor, DELETED, offset + STATE)
+            os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def punch(path: Path, offset: int, size: int) -> None:
     """Gives the space of a range back, if the file system can do that. The range reads as zeros then."""
-    libc = ctypes.CDLL(None)
-    libc.fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(size))
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None)
+        libc.fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(size))
+    finally:
+        os.close(descriptor)

@@ -33,15 +33,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 from conexiones.adapters.blobs.local.reference_counts import ReferenceCounts
 from conexiones.adapters.blobs.local.segment_appender import Appender, segment_path
 from conexiones.adapters.blobs.local.segment_index import Place, Recent, Record, SegmentIndex
 from conexiones.adapters.blobs.local.segment_records import (
-    DELETED,
     HEAD,
     LIVE,
     STATE,
+    mark_deleted,
     next_head,
     punch,
     read_head,
@@ -82,6 +83,7 @@ class Segments:
         self._doubtful: set[Place] = set()  # found by `look` where a head before was damaged
         self._end = Place(0, 0)  # behind the last record that is known to be durable
         self._scanned = Place(0, 0)  # where `look` is
+        self._forgetting = Lock()
         # From here on: changed on the event loop only, except by `look_again`.
         self._writer: WriterClient | None = None
         self._recent = Recent()
@@ -313,35 +315,35 @@ class Segments:
 
     def _delete(self, record: Record) -> None:
         """Marks a record as deleted, durably, gives its space back, and forgets it."""
-        start, end = record.place.offset, record.end
         path = self._path(record.place.segment)
         try:
-            if self._index.find(record.digest) == record:
-                # The index knows all records before this one too, so there is nothing else between its
-                # neighbours.
-                before, after = self._index.neighbours(record.place)
-                start = before.end if before else 0
-                end = after.place.offset if after else end
             with suppress(FileNotFoundError):
-                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-                try:
-                    # In the hole of a record that was deleted before, a write would need space.
-                    if os.pread(descriptor, 1, record.place.offset + STATE) == LIVE:
-                        os.pwrite(descriptor, DELETED, record.place.offset + STATE)
-                        os.fdatasync(descriptor)
-                    punch(descriptor, start, end - start)
-                finally:
-                    os.close(descriptor)
-            self._index.remove(record.place)
-            full = record.place.segment < self._end.segment
-            # Before the index is asked, as a record leaves `_recent` only when the index has it.
-            used = any(one.place.segment == record.place.segment for one in list(self._recent.values()))
-            if full and not used and self._index.neighbours(record.place) == (None, None):
-                path.unlink(missing_ok=True)
+                mark_deleted(path, record.place.offset)  # of several at once, the disk makes one wait
+            with self._forgetting:
+                self._forget(path, record)
         except sqlite3.Error as error:
             full = isinstance(storage_error(error), StorageFull)
             number = errno.ENOSPC if full else errno.EIO
             raise OSError(number, "the index of the segments cannot be written") from error
+
+    def _forget(self, path: Path, record: Record) -> None:
+        """One after the other, so that a hole begins where the hole beside it ends: only a hole that has all
+        of a block gives its space back."""
+        start, end = record.place.offset, record.end
+        if self._index.find(record.digest) == record:
+            # The index knows all records before this one too, so there is nothing else between its
+            # neighbours.
+            before, after = self._index.neighbours(record.place)
+            start = before.end if before else 0
+            end = after.place.offset if after else end
+        with suppress(FileNotFoundError):
+            punch(path, start, end - start)
+        self._index.remove(record.place)
+        full = record.place.segment < self._end.segment
+        # Before the index is asked, as a record leaves `_recent` only when the index has it.
+        used = any(one.place.segment == record.place.segment for one in list(self._recent.values()))
+        if full and not used and self._index.neighbours(record.place) == (None, None):
+            path.unlink(missing_ok=True)
 
     def _numbers(self) -> list[int]:
         return sorted(
