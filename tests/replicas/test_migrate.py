@@ -11,12 +11,12 @@ import pytest
 
 from conexiones import Client
 from conexiones.gen.conexiones.v1.uploads_pb2_grpc import UploadServiceStub
-from conexiones.testing import Server
+from conexiones.testing import Server, ServerError
 from tests.folders import owned
 from tests.folders.made import HERE, UNFINISHED, events, newest_token, shown
 from tests.folders.test_folders import finished, unpacked
 from tests.replicas.conftest import Replica
-from tests.replicas.houses import House, ran, raw, rows
+from tests.replicas.houses import House, ran, raw, refused, rows
 from tests.support.postgres import Engine
 from tests.upkeep.folders import findings
 
@@ -55,14 +55,17 @@ def test_a_house_is_the_same_in_a_database_and_in_a_folder_again(
 ) -> None:
     data = unpacked(4, tmp_path)
     compared = Compared(state)
+    there = ("--from", data, "--to", *house.places, *house.options)
     with start(data) as embedded:
         before = compared.shown(embedded)
+        assert "is in use" in refused(*there)
     left = raw(data)
-    said = ran("--from", data, "--to", *house.places, *house.options)
+    said = ran(*there)
     assert (said["complete"], said["damaged"]) == (True, 0)
     assert raw(data) == left
     server = replica(auth="none")
     assert compared.shown(server) == before
+    assert "is served" in refused("--from", *house.places, "--to", tmp_path / "back", *house.options)
     server.stop()
 
     # And back: what was stored meanwhile comes along.
@@ -81,3 +84,12 @@ def test_a_house_is_the_same_in_a_database_and_in_a_folder_again(
             assert client.download(image.id) == UNFINISHED
     owned.check(start(tmp_path / "back", auth="required"), state["owned"])
     assert findings(tmp_path / "back")[0] == 0
+
+
+def test_no_server_starts_over_a_folder_that_is_not_complete(
+    tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    (tmp_path / "migrating.json").write_text("{}")
+    with pytest.raises(ServerError, match="is not complete: conexiones migrate was interrupted there"):
+        start(tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "lock"] == ["migrating.json"]

@@ -234,8 +234,11 @@ def _say(moved: "Moved", *, seconds: float, dry_run: bool, as_json: bool) -> Non
     if dry_run:
         click.echo(f"It can be moved: {what}")
     elif moved.complete:
-        rate = f"{moved.new_contents / seconds:.0f} images/s" if seconds else ""
-        click.echo(f"All is there: {what}; moved by this run: {moved.new_contents}, {rate}")
+        rate = moved.new_contents / seconds if seconds else 0.0
+        click.echo(
+            f"All is there: {what}; moved by this run: {several(moved.new_contents, 'content')},"
+            f" {bytes_(moved.new_bytes)}" + (f", {rate:.0f} a second" if rate >= 1 else "")
+        )
     else:
         click.echo(
             "conexiones: The new place is not complete, but all else is there. Restore what is damaged or"

@@ -78,9 +78,12 @@ class _Asked:
                 return await ask()
             except StorageUnavailable as error:
                 if seconds is None:
-                    raise ValueError(f"{self.place} does not answer as it has to: {said(error)}.") from error
+                    raise self._away(error) from error
                 await asyncio.sleep(seconds)
         raise AssertionError
+
+    def _away(self, error: StorageUnavailable) -> ValueError:
+        return ValueError(f"{self.place} does not answer as it has to: {said(error)}.")
 
 
 class Small(NamedTuple):
@@ -157,14 +160,21 @@ class BlobsOut(_Asked):
             raise BlobCorrupt
 
     async def _pieces(self, places: Sequence[Place]) -> AsyncIterator[bytes]:
-        try:
-            async with aclosing(self._reading.all(pieces_from(places, 0))) as pieces:
-                async for _, data in pieces:
-                    yield data
-        except ObjectGone as error:
-            raise BlobCorrupt from error
-        except StorageUnavailable as error:
-            raise ValueError(f"{self.place} does not answer as it has to: {said(error)}.") from error
+        at, waits = 0, iter(WAITS)
+        while True:
+            try:
+                async with aclosing(self._reading.all(pieces_from(places, at))) as pieces:
+                    async for piece, data in pieces:
+                        at, waits = piece.at + piece.size, iter(WAITS)
+                        yield data
+                return
+            except ObjectGone as error:
+                raise BlobCorrupt from error
+            except StorageUnavailable as error:
+                seconds = next(waits, None)
+                if seconds is None:
+                    raise self._away(error) from error
+                await asyncio.sleep(seconds)
 
 
 class BlobsIn(_Asked):
