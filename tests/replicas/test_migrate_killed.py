@@ -1,6 +1,7 @@
 """A move that is killed at any step is gone on with, and no server starts over what is not complete."""
 
 import asyncio
+import hashlib
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from tests.replicas.houses import House, everything_in, house_in, ran, raw
-from tests.upkeep.folders import everything, filled, findings
+from tests.upkeep.folders import MIB, SMALL, content, everything, filled, findings
 
 INTO_DATABASE = [
     ("adapters.blobs.s3.moving", "BlobsIn.there", 1),  # the tables are there
@@ -94,3 +95,15 @@ async def test_at_every_step(tmp_path: Path, house: House) -> None:
     assert (await asyncio.to_thread(ran, *back))["complete"]
     assert await asyncio.to_thread(findings, tmp_path / "back") == (0, [])
     assert await everything(tmp_path / "back") == data
+
+    # The upload goes on where it was, with the state of its SHA-256.
+    begun, rest = content(MIB + 77, "upload"), content(SMALL, "rest")
+    async with house_in(house, tmp_path / "copies") as (_, store):
+        staged = await store.staging.resume("upload", len(begun))
+        await staged.write(rest)
+        assert await staged.publish(_same) == hashlib.sha256(begun + rest).digest()
+        await staged.settle()
+
+
+async def _same(digest: bytes) -> bytes:
+    return digest

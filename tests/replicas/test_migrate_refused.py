@@ -21,30 +21,25 @@ from conexiones.adapters.catalog.postgres.checks import look
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect
 from conexiones.adapters.catalog.postgres.leases import PostgresLeases
 from conexiones.adapters.catalog.postgres.moving import MovingIn, MovingOut
-from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
 from conexiones.adapters.catalog.sqlite.new_catalog import NewCatalog
 from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
-from conexiones.adapters.catalog.tables import TABLES
 from conexiones.errors import StorageUnavailable
 from conexiones.upkeep import house_shared
-from tests.replicas.houses import House, everything_in, house_in, ran, raw, refused, rows, run
+from tests.replicas.houses import House, everything_in, house_in, ran, raw, refused, run
 from tests.support.postgres import Engine, running
 from tests.upkeep.folders import (
     SMALL,
-    asked,
     blob,
     content,
     contents,
     damage,
     everything,
     filled,
-    findings,
     image,
     opened,
 )
 
 PASSWORD = "s3cret"
-ODD = "a\x00b\x01c\x02 Ñandú 🦤"
 
 
 async def test_a_server_that_runs_is_in_the_way(tmp_path: Path, house: House) -> None:
@@ -186,63 +181,6 @@ async def test_a_damaged_row_is_moved_nowhere(tmp_path: Path, house: House) -> N
     assert "Of 1 images the row in the catalog is damaged, so that they are not served: 2." in said
 
 
-async def test_all_rows_come_along_as_they_are(tmp_path: Path, house: House, postgres: Engine) -> None:
-    root = tmp_path / "data"
-    async with opened(root) as folder:
-        await folder.add("1", content(SMALL, 1), user=ODD, name=ODD, owner=ODD, width=(1 << 31) - 1)
-        await folder.add("2", content(SMALL, 2))
-        await folder.delete("2")
-        await folder.catalog.put_user(
-            ODD, owner=ODD, pow=-(1 << 31), image=image("3", content(SMALL, 1)), now=7
-        )
-    ran("--from", root, "--to", *house.places, *house.options)
-    other = replace(house, database=_beside(postgres, house), blobs=f"{house.blobs}/other")
-    before = rows(postgres, house.database)
-    ran("--from", *house.places, "--to", *other.places, *house.options)
-    assert rows(postgres, house.database) == before
-    ran("--from", *other.places, "--to", tmp_path / "back", *house.options)
-    with (
-        closing(CatalogFile(root / CATALOG)) as old,
-        closing(CatalogFile(tmp_path / "back" / CATALOG)) as new,
-    ):
-        assert {name: list(new.rows(name)) for name in TABLES} == {
-            name: list(old.rows(name)) for name in TABLES
-        }
-        assert new.newest_event() == old.newest_event() == 4
-        assert (new.identity, new.schema) == (old.identity, old.schema)
-    assert findings(tmp_path / "back") == (0, [])
-
-
-def _beside(postgres: Engine, house: House) -> str:
-    """The URL of another empty schema, which the next test's fixture does not know."""
-    base, _, name = house.database.rpartition("search_path=")
-    postgres.sql(f"DROP SCHEMA IF EXISTS {name}_beside CASCADE; CREATE SCHEMA {name}_beside")
-    return f"{base}search_path={name}_beside"
-
-
-def test_every_table_comes_along_or_has_a_reason_not_to(postgres: Engine, database: str) -> None:
-    asyncio.run(_made(database))
-    asked_tables = (
-        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
-    )
-    there = set(postgres.sql(asked_tables, url=database).split()) - {"SET"}
-    made_anew = {"about", "event_head", "scrub", "blobs", "places", "extents", "migrations"}
-    of_servers = {"loose", "sweeping", "writers", "access_head", "servers", "leases"}
-    assert there == TABLES.keys() | made_anew | of_servers
-
-
-async def _made(url: str) -> None:
-    catalog = PostgresCatalog(url)
-    await catalog.open()
-    await catalog.close()
-
-
-def test_a_catalog_has_no_other_tables(tmp_path: Path) -> None:
-    asyncio.run(filled(tmp_path / "data"))
-    found = asked(tmp_path / "data" / CATALOG, "SELECT name FROM sqlite_master WHERE type = 'table'")
-    assert {name for (name,) in found} == TABLES.keys() | {"sqlite_sequence"}
-
-
 async def test_a_database_that_goes_away_is_one_line(
     tmp_path: Path, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +225,14 @@ async def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     assert raw(tmp_path / "data")[CATALOG]
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Has the data folder DATA."""
+    found = tmp_path_factory.mktemp("places")
+    asyncio.run(filled(found / "DATA"))
+    return found
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -312,12 +258,10 @@ async def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_place_is_one_line_without_a_password(
-    tmp_path: Path, arguments: tuple[str, ...], says: str
+    folder: Path, arguments: tuple[str, ...], says: str
 ) -> None:
-    asyncio.run(filled(tmp_path / "DATA"))
     named = [
-        str(tmp_path / one) if one.partition("/")[0] in ("DATA", "NEW", "NOTHING") else one
-        for one in arguments
+        str(folder / one) if one.partition("/")[0] in ("DATA", "NEW", "NOTHING") else one for one in arguments
     ]
     result = run(*named, CONEXIONES_DATABASE="", CONEXIONES_BLOBS="")
     assert result.exit_code == 2

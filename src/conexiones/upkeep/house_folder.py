@@ -244,6 +244,8 @@ class FolderNew:
         await self._threads.run(self._begun().forget_uploads)
 
     async def add_upload(self, upload: OpenUpload, pieces: AsyncIterator[bytes]) -> None:
+        if not upload.size:
+            return
         with self._begun().upload(upload.id, upload.size) as new:
             async for piece in pieces:
                 await self._threads.run(new.write, piece)

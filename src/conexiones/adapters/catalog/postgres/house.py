@@ -15,14 +15,17 @@ from conexiones.adapters.catalog.postgres.connections import Connection
 MOVING = 1_000_000_000
 """The number of that schema."""
 
-# Schemas of one database are houses of their own.
-_LOCK = f"hashtextextended(current_schema()::text, {0x436F6E65786D6F76})"  # "Conexmov"
+_CLASS = 0x436F6E6D  # "Conm"
 
-SHARE = f"SELECT pg_advisory_xact_lock_shared({_LOCK})"
-"""Takes the share of a server, until the transaction ends."""
+SHARE = f"SELECT pg_advisory_xact_lock_shared({_CLASS}, 'event_head'::regclass::oid::int)"
+"""Takes the share of a server, until the transaction ends. A house is known by a table of it: one database
+may have several, each in a schema."""
 
-_TRY_SHARE = f"SELECT pg_try_advisory_xact_lock_shared({_LOCK})"
-_TRY_ALL = f"SELECT pg_try_advisory_xact_lock({_LOCK})"
+_TRY_SHARE = f"SELECT pg_try_advisory_xact_lock_shared({_CLASS}, to_regclass('event_head')::oid::int)"
+_TRY_ALL = f"SELECT pg_try_advisory_xact_lock({_CLASS}, to_regclass('event_head')::oid::int)"
+
+# Where there are no tables yet, there are no servers either, but perhaps another one who makes them.
+_TRY_SCHEMA = f"SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema()::text, {_CLASS}))"
 
 ATTEMPTS, ATTEMPT_SECONDS = 20, 0.1
 """A transaction of a server lasts no longer, as a rule, and then the lock is free."""
@@ -32,7 +35,7 @@ _SERVERS = "SELECT count(*) FROM servers WHERE until > clock_timestamp()"
 
 async def refuse_moving(connection: Connection, address: Address) -> None:
     """ValueError, whose one line says what to do, if the house is being moved at this moment."""
-    if await connection.fetchval(_TRY_SHARE) is False:  # None where there is no schema
+    if await connection.fetchval(_TRY_SHARE) is False:  # None where there are no tables
         raise ValueError(
             f"{address} is being moved by conexiones migrate: start no server until that has ended."
         )
@@ -50,10 +53,10 @@ async def take(connection: Connection, address: Address) -> None:
     """Has the house for this transaction alone. ValueError, whose one line says what to do, if somebody else
     uses it."""
     for _ in range(ATTEMPTS):
-        taken = await connection.fetchval(_TRY_ALL)
-        if taken is None:
+        schema = await connection.fetchval(_TRY_SCHEMA)
+        if schema is None:
             raise ValueError(f"{address} has no schema for the tables: CREATE SCHEMA makes one.")
-        if taken:
+        if schema and await connection.fetchval(_TRY_ALL) is not False:  # None where there are no tables
             return
         await asyncio.sleep(ATTEMPT_SECONDS)
     raise ValueError(
