@@ -101,7 +101,7 @@ ROOMS: dict[str, set[str]] = {
         "watched_files",
     },
     # A second program that puts adapters together: what works on a data folder beside the server.
-    "upkeep": {"adapters", "domain", "ports", "principals", "secret_form"},
+    "upkeep": {"adapters", "domain", "ports", "principals", "secret_form", "whole"},
     "routes": {"services", "transport"},
     "asgi": {"app", "settings", "transport"},
     "cli": {"commands", "certificates", "settings", "transport", "sdk", "errors"},
@@ -139,7 +139,7 @@ ROOMS: dict[str, set[str]] = {
 }
 
 # What the catalogs share, and what the stores of blobs do. None knows another.
-CATALOG_RULES = {f"adapters.catalog.{name}" for name in ("credential_rows", "division", "folding")}
+CATALOG_RULES = {f"adapters.catalog.{name}" for name in ("credential_rows", "division", "folding", "tables")}
 BLOB_RULES = {"adapters.blobs.holds"}
 
 # The same of the rooms within rooms. A kind of adapter knows no other kind: what several need is in
@@ -150,7 +150,7 @@ ROOMS |= {
     "adapters.telemetry": {"__init__", "metrics", "tracing"},
     "adapters.system": {"local_servers", "metrics", "shares", "whole"},
     "adapters.writer": {"adapters.system", "metrics", "shares", "whole"},
-    "adapters.catalog": {"ports", "principals"},
+    "adapters.catalog": {"adapters.catalog.credential_rows", "ports", "principals"},
     "adapters.catalog.sqlite": {
         *CATALOG_RULES,
         "adapters.system",

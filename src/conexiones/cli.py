@@ -16,6 +16,7 @@ from conexiones.commands.groups import Commands
 from conexiones.commands.hello import hello
 from conexiones.commands.images import health, ls, rm, watch
 from conexiones.commands.login import login, logout, whoami
+from conexiones.commands.migrate import migrate
 from conexiones.commands.put import put
 from conexiones.commands.text import lenient_output
 from conexiones.commands.tokens import link, link_key, ticket, token
@@ -140,7 +141,7 @@ for client_command in (
     *(put, get, ls, rm, watch, hello, link),
     *(login, logout, whoami, token, ticket, link_key),
     *(health, status, version, doctor, completion, wire),
-    *(backup, restore, verify),
+    *(backup, restore, verify, migrate),
 ):
     main.add_command(client_command)
 

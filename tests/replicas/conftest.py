@@ -8,6 +8,7 @@ import pytest
 
 from conexiones.testing import Server, serve
 from tests.conftest import DECODE_SECONDS
+from tests.replicas.houses import House
 from tests.support.seaweed import ObjectServer
 
 Replica = Callable[..., Server]
@@ -39,3 +40,9 @@ def replica(shared_settings: dict[str, str]) -> Iterator[Replica]:
         yield lambda **settings: stack.enter_context(
             serve(**{"decode_seconds": DECODE_SECONDS, "decode_workers": 1, **shared_settings, **settings})
         )
+
+
+@pytest.fixture
+def house(shared_settings: dict[str, str]) -> House:
+    """Where a house may be moved to, and is not yet."""
+    return House(*(shared_settings[name] for name in ("database", "blobs", "s3_endpoint")))

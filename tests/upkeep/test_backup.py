@@ -242,10 +242,12 @@ async def test_a_restore_overwrites_nothing_and_takes_no_incomplete_backup(tmp_p
     assert refused(dest, "--data-dir", tmp_path / "new").endswith("backups has no complete backup.")
     dest = tmp_path / "others"
     backed_up(root, dest)
-    assert "is not empty: restore into a new folder." in refused(dest, "--data-dir", root)
+    assert "is not empty: give a new folder, or an empty one." in refused(dest, "--data-dir", root)
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "letter").touch()
-    assert "is not empty: restore into a new folder." in refused(dest, "--data-dir", tmp_path / "used")
+    assert "is not empty: give a new folder, or an empty one." in refused(
+        dest, "--data-dir", tmp_path / "used"
+    )
     assert "has no backup tomorrow: it has" in refused(
         dest, "--data-dir", tmp_path / "new", "--backup", "tomorrow"
     )

@@ -61,7 +61,7 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
     from conexiones.upkeep.backup import back_up
 
     with WorkBar(as_json=as_json) as bar:
-        copied = _done(
+        copied = done(
             lambda: back_up(_folder(data_dir), Path(dest), keep=keep, read_all=read_all, progress=bar),
             "There is no new backup yet: run it again, and it goes on.",
             dest,
@@ -130,13 +130,13 @@ def restore(*, dest: str, data_dir: str | None, name: str | None, listed: bool, 
     from conexiones.upkeep.restore import restore as work
 
     if listed:
-        _done(lambda: _list(Path(dest), as_json=as_json), "")
+        done(lambda: _list(Path(dest), as_json=as_json), "")
         return
     if data_dir is None:
         raise click.UsageError("Give --data-dir: a new folder, or an empty one.")
     folder = _folder(data_dir)
     with WorkBar(as_json=as_json) as bar:
-        restored = _done(
+        restored = done(
             lambda: work(Path(dest), folder, name=name, progress=bar),
             f"{folder} is not complete: run it again, and it goes on.",
             str(folder),
@@ -215,7 +215,7 @@ def verify(*, data_dir: str | None, dest: str | None, rate: int | None, as_json:
                 return verify_backup(Path(dest), report, name=None, rate=rate, progress=bar)
             return work(_folder(data_dir), report, rate=rate, progress=bar)
 
-        found = _done(run, "Not all was verified.")
+        found = done(run, "Not all was verified.")
     if as_json:
         line(
             images=found.images,
@@ -239,16 +239,16 @@ def _folder(data_dir: str | None) -> Path:
     try:
         settings = Settings.load(flags={"data_dir": data_dir})
     except SettingsError as error:
-        _fail(str(error))
+        fail(str(error))
     if settings.database and data_dir is None:
-        _fail(
+        fail(
             "This is for a data folder, and the servers here share a database (CONEXIONES_DATABASE):"
             " docs/scale.md says how that is backed up. For a folder give --data-dir."
         )
     return settings.data_dir
 
 
-def _done(work: Callable[[], T], interrupted: str, where: str = "") -> T:
+def done(work: Callable[[], T], interrupted: str, where: str = "") -> T:
     """The result of the work. What it cannot do is said in one line, also that the folder `where`, to which
     it writes, is full. `interrupted` is said after Ctrl-C."""
     import sqlite3
@@ -266,17 +266,17 @@ def _done(work: Callable[[], T], interrupted: str, where: str = "") -> T:
     except BrokenPipeError:
         raise
     except Problem as error:
-        _fail(str(error))
+        fail(str(error))
     except ConexionesError as error:
-        _fail(error.message)
+        fail(error.message)
     except OSError as error:
         named = str(error.filename or where)
         name = f"{plain(named)}: " if named else ""
-        _fail(f"{name}{error.strerror or error}.")
+        fail(f"{name}{error.strerror or error}.")
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        _fail(f"The catalog cannot be read: {error}.")
+        fail(f"The catalog cannot be read: {error}.")
 
 
-def _fail(sentence: str) -> NoReturn:
+def fail(sentence: str) -> NoReturn:
     click.echo(f"conexiones: {plain(sentence)}", err=True)
     sys.exit(COULD_NOT)

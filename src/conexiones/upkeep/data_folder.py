@@ -21,15 +21,16 @@ def check_apart(dest: Path, data_dir: Path) -> None:
         raise Problem(f"{dest} and {data_dir} cannot be within each other: give another folder.")
 
 
-def catalog_of(data_dir: Path) -> CatalogFile:
-    """The catalog of a data folder, open for reading. Raises Problem and OSError."""
+def catalog_of(data_dir: Path, *, alone: bool = False) -> CatalogFile:
+    """The catalog of a data folder, open for reading. `alone`: nobody else uses it, and it has no log, so
+    that SQLite needs no file beside it. Raises Problem and OSError."""
     if not data_dir.is_dir():
         raise Problem(f"There is no folder {data_dir}.")
     path = data_dir / CATALOG
     if not path.exists():
         raise Problem(f"{data_dir} has no catalog: is it a data folder?")
     try:
-        return CatalogFile(path)
+        return CatalogFile(path, alone=alone)
     except UNREADABLE as error:
         raise Problem(f"{path} cannot be read: {error}.") from None
     except ValueError as error:

@@ -50,9 +50,7 @@ class ScrubFile:
     def _save(self, state: ScrubState) -> None:
         if self._presence is not None:
             self._presence.check()  # nothing is written into another folder that has taken its place
-        new = self._path.with_name(f"{NAME}.new")
-        write_durably(new, json.dumps(_with_crc(asdict(state))).encode())
-        new.replace(self._path)
+        write(self._path, state)
 
 
 def log_damage(image: ImageRecord, damage: Damage) -> None:
@@ -69,6 +67,13 @@ def log_damage(image: ImageRecord, damage: Damage) -> None:
         image.id,
         image.digest.hex(),
     )
+
+
+def write(path: Path, state: ScrubState) -> None:
+    """Raises OSError."""
+    new = path.with_name(f"{path.name}.new")
+    write_durably(new, json.dumps(_with_crc(asdict(state))).encode())
+    new.replace(path)
 
 
 def read(path: Path) -> ScrubState | None:

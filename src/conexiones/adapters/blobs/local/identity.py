@@ -18,12 +18,21 @@ from conexiones.ports.catalog import Catalog
 
 NAME = "catalog-id"
 
+UNFINISHED = {"restoring.json": "restore", "migrating.json": "migrate"}
+"""Files in the root of a folder that is not complete yet, and the commands that go on with it."""
+
 _TEXT = re.compile(r"([0-9a-f]{8})\n")
 
 
 def refuse_without_catalog(root: Path, catalog: Path) -> None:
-    """ValueError, whose sentence says what to do, if there are blobs but no file of a catalog: call this
-    before a new one is made. Raises OSError."""
+    """ValueError, whose sentence says what to do, if a command has not completed the folder yet, or if there
+    are blobs but no file of a catalog: call this before a new one is made. Raises OSError."""
+    for mark, command in UNFINISHED.items():
+        if (root / mark).exists():
+            raise ValueError(
+                f"{root} is not complete: conexiones {command} was interrupted there. Run it again, and it"
+                " goes on."
+            )
     missing = not catalog.exists() or not catalog.stat().st_size
     if missing and (_path(root).exists() or _has_blobs(root)):
         raise ValueError(

@@ -11,6 +11,8 @@
     news.py              hears of the events that other servers commit
     failures.py          what the driver raises, as the errors of the house
     checks.py            what has to be true of a database before anything is stored in it
+    house.py             who has the tables: servers, or whoever moves them
+    moving.py            all rows on their way out of a database, or into one
     migrating.py         how its tables come to be: the files in migrations/, in order
     columns.py           records as rows
     images.py, charges.py, uploads.py, room.py, facts.py, credentials.py    the statements

@@ -12,6 +12,7 @@ from conexiones.adapters.catalog.postgres.address import Address, in_words
 from conexiones.adapters.catalog.postgres.checks import check_server
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.group_commit import GroupCommit, Locks
+from conexiones.adapters.catalog.postgres.house import refuse_moving
 from conexiones.adapters.catalog.postgres.joining import Join, joined
 from conexiones.adapters.catalog.postgres.migrating import bring_up
 from conexiones.adapters.catalog.postgres.news import follow
@@ -72,6 +73,7 @@ class PostgresCatalog:
             try:
                 async with in_time(connection, self._patience.read):
                     await check_server(connection, self._address)
+                    await refuse_moving(connection, self._address)
                 await bring_up(connection, self._address)
                 async with in_time(connection, self._patience.read):
                     self._newest = await images.newest_decided(connection)

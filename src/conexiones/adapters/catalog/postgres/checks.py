@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from conexiones.adapters.catalog.postgres.address import Address, in_words
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
+from conexiones.adapters.catalog.postgres.house import MOVING, unfinished
 from conexiones.adapters.catalog.postgres.migrating import newest, version
 
 OLDEST = 14
@@ -93,6 +94,9 @@ async def look(url: str, *, pooled: bool = False, patience: Patience | None = No
 
 async def _looked(connection: Connection, address: Address) -> Looked:
     await check_server(connection, address)
+    schema = await version(connection)
+    if schema == MOVING:
+        raise unfinished(address)
     found = await connection.fetchrow(_LOOK)
     took, ahead = [], 0.0
     for _ in range(_QUESTIONS):
@@ -102,7 +106,7 @@ async def _looked(connection: Connection, address: Address) -> Looked:
         ahead = theirs - begun - took[-1] / 2
     return Looked(
         **found,
-        schema=await version(connection),
+        schema=schema,
         newest=newest(),
         ahead=ahead,
         latency=statistics.median(took),

@@ -11,6 +11,7 @@ from importlib import resources
 from conexiones.adapters.catalog.postgres import migrations
 from conexiones.adapters.catalog.postgres.address import Address
 from conexiones.adapters.catalog.postgres.connections import Connection
+from conexiones.adapters.catalog.postgres.house import MOVING, unfinished
 
 LOCK = 0x436F6E65786D6967
 """The advisory lock, as the bytes of "Conexmig"."""
@@ -43,15 +44,69 @@ async def bring_up(connection: Connection, address: Address) -> None:
         await connection.execute(_TABLE)
         found = await version(connection)
         _refuse_newer(found, address)
-        for number, (name, statements) in steps().items():
-            if number > found:
-                await connection.execute(statements)
-                await connection.execute("INSERT INTO migrations VALUES ($1, $2, now())", number, name)
+        await _take_steps(connection, found)
         await connection.execute("COMMIT")
     except BaseException:
         if not connection.is_closed():
             await connection.execute("ROLLBACK")
         raise
+
+
+async def begin_moving(connection: Connection, address: Address, origin: str) -> bool:
+    """Makes the tables of a house that is moved in from an origin, which no server uses before `end_moving`;
+    or goes on with those of an earlier attempt. Gives whether they are new. ValueError, whose one line says
+    what to do, if there are others."""
+    await connection.execute("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+    try:
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        found = await check_new(connection, address, origin)
+        await connection.execute(_TABLE)
+        await _take_steps(connection, found or 0)
+        if found is None:
+            await connection.execute("INSERT INTO migrations VALUES ($1, $2, now())", MOVING, origin)
+        await connection.execute("COMMIT")
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    return found is None
+
+
+async def check_new(connection: Connection, address: Address, origin: str) -> int | None:
+    """The number of the schema of a house that was moved in from that origin in part; None where there are no
+    tables yet. ValueError, as above."""
+    found = await version(connection)
+    if not found:
+        return None
+    if found != MOVING:
+        raise ValueError(
+            f"{address} has a house already: give an empty database, or a schema of its own with"
+            " ?search_path=NAME."
+        )
+    before = await connection.fetchval("SELECT name FROM migrations WHERE version = $1", MOVING)
+    if before != origin:
+        raise ValueError(
+            f"{address} has a part of another house, which was moved there from {before}: go on with that, or"
+            " give an empty database."
+        )
+    found = int(
+        await connection.fetchval("SELECT max(version) FROM migrations WHERE version <> $1", MOVING) or 0
+    )
+    if found > newest():
+        _refuse_newer(found, address)
+    return found
+
+
+async def end_moving(connection: Connection) -> None:
+    """Lets servers use the tables, once the transaction is committed."""
+    await connection.execute("DELETE FROM migrations WHERE version = $1", MOVING)
+
+
+async def _take_steps(connection: Connection, found: int) -> None:
+    for number, (name, statements) in steps().items():
+        if number > found:
+            await connection.execute(statements)
+            await connection.execute("INSERT INTO migrations VALUES ($1, $2, now())", number, name)
 
 
 async def version(connection: Connection) -> int:
@@ -67,6 +122,8 @@ def newest() -> int:
 
 
 def _refuse_newer(found: int, address: Address) -> None:
+    if found == MOVING:
+        raise unfinished(address)
     if found > newest():
         raise ValueError(
             f"{address} has schema version {found}, and this server knows {newest()} at most: start the"

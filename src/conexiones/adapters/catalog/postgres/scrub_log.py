@@ -18,13 +18,13 @@ class PostgresScrubLog:
         self._catalog = catalog
 
     async def load(self) -> ScrubState:
-        return await self._catalog.read(_load)
+        return await self._catalog.read(load)
 
     async def save(self, state: ScrubState) -> None:
         await self._catalog.write((), _save, state)
 
 
-async def _load(connection: Connection) -> ScrubState:
+async def load(connection: Connection) -> ScrubState:
     text = await connection.fetchval("SELECT state FROM scrub")
     if text is None:
         return ScrubState()

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from conexiones.adapters.catalog.postgres.columns import by_columns
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience
+from conexiones.adapters.catalog.postgres.house import SHARE
 
 CHANNEL = "conexiones_events"
 """Where a commit with events is told of."""
@@ -81,6 +82,7 @@ class Transaction:
         }
         begin = ["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"]
         begin += [f"SET LOCAL {name} = {round(1000 * seconds)}" for name, seconds in millis.items()]
+        begin.append(SHARE)
         if keys := sorted({key_of(name) for name in locks}):
             begin.append(_LOCK % ",".join(map(str, keys)))
         await self.connection.execute(";".join(begin))

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conexiones.adapters.catalog.sqlite.file import connect
 from conexiones.adapters.catalog.sqlite.migrations import newest, transaction
@@ -19,7 +19,9 @@ from conexiones.adapters.catalog.sqlite.transactions import (
     get_upload,
     has_digest,
     identity,
+    newest_event,
 )
+from conexiones.adapters.catalog.tables import TABLES
 from conexiones.adapters.system.disk import sync_file
 from conexiones.adapters.system.sqlite_beside import UNREADABLE, open_beside
 from conexiones.ports.records import ImageRecord, UploadRecord
@@ -114,6 +116,24 @@ class CatalogFile:
     def upload(self, upload_id: str) -> UploadRecord | None:
         return get_upload(self._connection, upload_id)
 
+    def images_of(self, digest: bytes, limit: int) -> list[str]:
+        """The ids of images that have a content, at most so many."""
+        asked = "SELECT id FROM images WHERE digest = ? ORDER BY id LIMIT ?"
+        return [image_id for (image_id,) in self._connection.execute(asked, (digest, limit))]
+
+    def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """All rows of one of TABLES."""
+        return self._connection.execute(f"SELECT {', '.join(TABLES[table])} FROM {table} ORDER BY 1")  # noqa: S608 (our own names)
+
+    def row_count(self) -> int:
+        """The rows of all of TABLES together."""
+        counts = " + ".join(f"(SELECT count(*) FROM {table})" for table in TABLES)  # noqa: S608 (our own names)
+        ((rows,),) = self._connection.execute(f"SELECT {counts}").fetchall()
+        return int(rows)
+
+    def newest_event(self) -> int:
+        return newest_event(self._connection)
+
     def copy(self, into: Path, progress: Callable[[int, int], None]) -> None:
         """Copies the catalog as it is at one moment to a new file (0600), durably but for its name. Whoever
         writes goes on meanwhile. `progress` gets the pages that were copied, and all pages.
@@ -183,7 +203,12 @@ def prepare_restored(path: Path, now: int) -> int:
 
 def _open_alone(path: Path) -> sqlite3.Connection:
     path.stat()
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro&immutable=1",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 def _connect_alone(path: Path) -> sqlite3.Connection:
