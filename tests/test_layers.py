@@ -162,7 +162,15 @@ ROOMS |= {
         "waits",
         "whole",
     },
-    "adapters.catalog.postgres": {*CATALOG_RULES, "adapters.system", "metrics", "ports", "shares", "whole"},
+    "adapters.catalog.postgres": {
+        *CATALOG_RULES,
+        "adapters.system",
+        "metrics",
+        "ports",
+        "shares",
+        "waits",
+        "whole",
+    },
     "adapters.blobs": set(),
     "adapters.blobs.local": {
         *BLOB_RULES,

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from dashboard_panels import DASHBOARD, Panel
+from dashboard_panels import DASHBOARD
+from dashboard_queries import Panel
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 SERVERS = 'job=~"$job", instance=~"$instance"'

@@ -1,37 +1,7 @@
-"""The panels of the dashboard, and their queries.
+"""The panels of the dashboard, and their queries."""
 
-OF in a query stands for the labels that choose servers.
-"""
-
-from typing import NamedTuple
-
-RATE = "$__rate_interval"
-
-Query = tuple[str, str]
-"""A query, and the text of its series: `{{label}}` is the value of a label."""
-
-
-class Panel(NamedTuple):
-    """`unit` is one of Grafana's. `kind` is "timeseries", or "stat" for the newest value only."""
-
-    title: str
-    unit: str
-    says: str
-    queries: list[Query]
-    kind: str = "timeseries"
-    width: int = 8
-
-
-def quantile(share: float, metric: str, by: str = "", choose: str = "") -> str:
-    """The bound under which that share of a histogram's values is, for each set of the labels `by`."""
-    labels = ", ".join(["le", *filter(None, [by])])
-    return f"histogram_quantile({share}, sum by ({labels}) (rate({metric}_bucket{{{choose}OF}}[{RATE}])))"
-
-
-def rate(metric: str, by: str, choose: str = "") -> str:
-    """How much it grows in a second, for each set of the labels `by`."""
-    return f"sum by ({by}) (rate({metric}{{{choose}OF}}[{RATE}]))"
-
+from dashboard_queries import RATE, Panel, of_all, quantile, rate
+from dashboard_stores import STORES
 
 RPC = "rpc_server_call_duration_seconds"
 HTTP = "http_server_request_duration_seconds"
@@ -71,12 +41,12 @@ DASHBOARD: dict[str, list[Panel]] = {
             "stat",
             3,
         ),
-        Panel("Images", "short", "Images that are stored.", [("sum(conexiones_images{OF})", "")], "stat", 3),
+        Panel("Images", "short", "Images that are stored.", [(of_all("conexiones_images"), "")], "stat", 3),
         Panel(
             "Bytes of images",
             "bytes",
             "Of all of them.",
-            [("sum(conexiones_images_size_bytes{OF})", "")],
+            [(of_all("conexiones_images_size_bytes"), "")],
             "stat",
             3,
         ),
@@ -209,7 +179,7 @@ DASHBOARD: dict[str, list[Panel]] = {
                 (rate("conexiones_uploads_created_total", "instance"), "created"),
                 (rate("conexiones_uploads_resumed_total", "instance"), "resumed"),
                 (rate("conexiones_uploads_fenced_total", "instance"), "fenced"),
-                ("sum(conexiones_uploads_open{OF})", "open now"),
+                (of_all("conexiones_uploads_open"), "open now"),
             ],
         ),
         Panel(
@@ -245,7 +215,7 @@ DASHBOARD: dict[str, list[Panel]] = {
             "bytes",
             "",
             [
-                ("sum by (part) (conexiones_storage_size_bytes{OF})", "{{part}}"),
+                (of_all("conexiones_storage_size_bytes", "part"), "{{part}}"),
                 ('sum(conexiones_cache_size_bytes{cache="renditions", OF})', "renditions"),
                 ("min(conexiones_storage_free_bytes{OF})", "free"),
                 ("min(conexiones_storage_reserve_bytes{OF})", "reserve"),
@@ -262,12 +232,13 @@ DASHBOARD: dict[str, list[Panel]] = {
             ],
         ),
     ],
+    **STORES,
     "Verifying": [
         Panel(
             "Damaged images",
             "short",
             "Stored images that are not what was stored. They are never served.",
-            [("sum(conexiones_verify_damaged{OF})", "damaged")],
+            [(of_all("conexiones_verify_damaged"), "damaged")],
         ),
         Panel(
             "Verified in the background",

@@ -194,6 +194,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         stores.folder,
         sizes=stores.sizes,
         processes=partial(_processes, stores, {decoder, quiet}),
+        reserve=stores.reserve,
         metrics=metrics,
     )
     page = Page()

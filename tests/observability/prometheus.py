@@ -20,8 +20,9 @@ SCRAPE_SECONDS = 1
 
 
 class Prometheus:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, targets: int) -> None:
         self._url = url
+        self._targets = targets
 
     def ask(self, path: str, **parameters: str) -> Any:
         """The data of an answer of the API."""
@@ -48,7 +49,11 @@ class Prometheus:
         def done() -> bool:
             # Of the series itself: what is computed has the time of the query.
             times = self.query('timestamp(up{job="conexiones"})')
-            return bool(times) and min(times) > happened and self.query('up{job="conexiones"}') == [1.0]
+            return (
+                len(times) == self._targets
+                and min(times) > happened
+                and set(self.query('up{job="conexiones"}')) == {1.0}
+            )
 
         asyncio.run(until(done))
 
@@ -90,7 +95,7 @@ def prometheus(folder: Path, targets: list[str], rules: Path) -> Iterator[Promet
             return "Server is ready to receive web requests" in said
 
         asyncio.run(until(ready))
-        yield Prometheus(f"http://{address}")
+        yield Prometheus(f"http://{address}", len(targets))
     finally:
         process.terminate()
         process.wait(DEADLINE)

@@ -54,6 +54,18 @@ def disk(free: str, reserve: int = 1 << 20, files: int = 100_000) -> Series:
     }
 
 
+def requests(each_minute: int) -> Series:
+    return {'conexiones_objects_request_duration_seconds_count{request="PUT"}': growing(each_minute)}
+
+
+def swept(finished: str) -> Series:
+    """Of a server that runs for long. The time of a case begins with 0."""
+    return {
+        "conexiones_sweep_last_finished_seconds{}": finished,
+        "process_uptime_seconds{}": growing(60, 3600),
+    }
+
+
 CASES: dict[str, tuple[list[Series], list[Series]]] = {
     # alert → series with which it fires, and series with which it does not
     "ConexionesDown": ([{"up{}": last("0")}], [{"up{}": last("1")}]),
@@ -113,8 +125,10 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
             histogram("conexiones_commit_duration_seconds", "", 90, 10),
         ],
         [
+            histogram("conexiones_commit_duration_seconds", "", 90, 10)
+            | {"conexiones_database_waiting{}": last("0")},
             histogram("conexiones_fsync_duration_seconds", 'file="segment",', 100, 0)
-            | histogram("conexiones_commit_duration_seconds", "", 100, 0)
+            | histogram("conexiones_commit_duration_seconds", "", 100, 0),
         ],
     ),
     "ConexionesWriterGone": (
@@ -124,6 +138,55 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
         ],
         [{"conexiones_writer_processes{}": last("1"), "conexiones_writer_restarts_total{}": last("1")}],
     ),
+    "ConexionesDatabaseAway": (
+        [{'conexiones_database_connections{use="listen"}': last("0")}],
+        [
+            {
+                'conexiones_database_connections{use="listen"}': last("1"),
+                'conexiones_database_connections{use="read"}': last("0"),
+            }
+        ],
+    ),
+    "ConexionesDatabaseSlow": (
+        [
+            histogram("conexiones_commit_duration_seconds", "", 90, 10)
+            | {"conexiones_database_waiting{}": last("0")}
+        ],
+        [
+            histogram("conexiones_commit_duration_seconds", "", 90, 10),
+            histogram("conexiones_commit_duration_seconds", "", 100, 0)
+            | {"conexiones_database_waiting{}": last("7")},
+        ],
+    ),
+    "ConexionesDatabaseUnsteady": (
+        [
+            {"conexiones_database_connections_lost_total{}": growing(1)},
+            {'conexiones_database_transactions_total{outcome="unknown"}': growing(1)},
+        ],
+        [
+            {
+                "conexiones_database_connections_lost_total{}": last("50"),
+                'conexiones_database_transactions_total{outcome="committed"}': growing(100),
+                'conexiones_database_transactions_total{outcome="unknown"}': last("2"),
+            }
+        ],
+    ),
+    "ConexionesObjectsFail": (
+        [requests(100) | {'conexiones_objects_request_failures_total{request="PUT"}': growing(3)}],
+        [requests(100) | {'conexiones_objects_request_failures_total{request="PUT"}': growing(1)}],
+    ),
+    "ConexionesObjectsSlow": (
+        [histogram("conexiones_objects_request_duration_seconds", 'request="PUT",', 90, 10)],
+        [
+            histogram("conexiones_objects_request_duration_seconds", 'request="PUT",', 100, 0)
+            | histogram("conexiones_objects_request_duration_seconds", 'request="LIST",', 0, 10)
+        ],
+    ),
+    "ConexionesNoSweep": (
+        [swept(last("0")), swept(growing(1))],
+        [swept(growing(60)), swept(last("0")) | {"process_uptime_seconds{}": last("60")}],
+    ),
+    "ConexionesDutiesLeft": ([{"conexiones_duties{}": last("16")}], [{"conexiones_duties{}": last("17")}]),
     "ConexionesDecodersDie": (
         [{'conexiones_decoder_deaths_total{pool="prompt",cause="CRASH"}': growing(2)}],
         [
@@ -210,11 +273,14 @@ def test_the_rules_and_the_example_are_right() -> None:
 
 
 def test_each_alert_fires_when_it_should_and_else_does_not(tmp_path: Path) -> None:
-    """All cases are one run of promtool, each as an instance of its own."""
+    """All cases are one run of promtool, the first ones of all alerts together, then the second ones, each as
+    an instance of its own: what an alert sums over instances is of one case."""
     assert sorted(CASES) == sorted(NAMES)
-    given, expected = [], []
+    most = max(len(firing) + len(quiet) for firing, quiet in CASES.values())
+    tests: list[tuple[list[object], list[object]]] = [([], []) for _ in range(most)]
     for name, (firing, quiet) in CASES.items():
         for number, series in enumerate([*firing, *quiet]):
+            given, expected = tests[number]
             instance = f"{name} {number}"
             given += [
                 {
@@ -223,12 +289,14 @@ def test_each_alert_fires_when_it_should_and_else_does_not(tmp_path: Path) -> No
                 }
                 for what, values in series.items()
             ]
-            alerts = f'ALERTS{{alertname="{name}", alertstate="firing", instance="{instance}"}}'
+            alerts = f'ALERTS{{alertname="{name}", alertstate="firing", instance=~"{instance}|"}}'
             fires = [{"labels": "{}", "value": 1}] if number < len(firing) else []
             expected.append({"expr": f"max({alerts})", "eval_time": f"{MINUTES}m", "exp_samples": fires})
-    test = {"interval": "1m", "input_series": given, "promql_expr_test": expected}
+    all_tests = [
+        {"interval": "1m", "input_series": given, "promql_expr_test": expected} for given, expected in tests
+    ]
     file = tmp_path / "alerts.test.yml"  # JSON is YAML, too
-    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}))
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": all_tests}))
     promtool("test", "rules", str(file))
 
 

@@ -1,6 +1,8 @@
-"""Debian's real Prometheus scrapes a server with all kinds of traffic. Every query of the dashboard has data
-then, and so has every series that an alert compares; and no label has a value that clients made up."""
+"""Debian's real Prometheus scrapes a server with all kinds of traffic, and one over PostgreSQL and S3. Every
+query of the dashboard has data then, and so has every series that an alert compares; and no label has a value
+that clients made up."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -8,17 +10,21 @@ from urllib.request import urlopen
 
 import grpc
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from conexiones.errors import BY_REASON
 from conexiones.testing import Server, serve
 from tests.conftest import DECODE_SECONDS
+from tests.docs.test_observability import SHARED, documented
 from tests.observability.prometheus import Prometheus, prometheus
 from tests.observability.test_alerts import RULES, promtool
 from tests.observability.traffic import Traffic
+from tests.support.bitmaps import bitmap
 from tests.support.clients import need
 from tests.support.paths import ROOT
-from tests.support.waiting import DEADLINE
+from tests.support.postgres import Engine
+from tests.support.scrapes import scraped, value
+from tests.support.seaweed import ObjectServer
+from tests.support.waiting import DEADLINE, until
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "conexiones.json"
 WINDOW = "1m"
@@ -44,15 +50,48 @@ def busy(tmp_path_factory: pytest.TempPathFactory, photograph: bytes) -> Iterato
 
 
 @pytest.fixture(scope="module")
+def replica(
+    postgres: Engine, object_server: ObjectServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server over PostgreSQL and S3, which has swept."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environment.setenv(name, "tests")
+        with serve(
+            database=postgres.schema(),
+            blobs=f"s3://{object_server.bucket()}",
+            s3_endpoint=object_server.url,
+            cache_dir=str(tmp_path_factory.mktemp("cache")),
+            decode_seconds=DECODE_SECONDS,
+            decode_workers=1,
+            admin_address="127.0.0.1:0",
+        ) as server:
+            asyncio.run(until(lambda: value(scraped(server), "conexiones_sweep_last_finished_seconds") > 0))
+            yield server
+
+
+def store(server: Server, photograph: bytes) -> None:
+    """A small image, and one that is not."""
+    with server.client() as client:
+        client.upload(b"".join(bitmap(8, 8)))
+        assert client.download(client.upload(photograph).id) == photograph
+
+
+@pytest.fixture(scope="module")
 def scraping(
-    busy: tuple[Server, Traffic], photograph: bytes, tmp_path_factory: pytest.TempPathFactory
+    busy: tuple[Server, Traffic],
+    replica: Server,
+    photograph: bytes,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Prometheus]:
     """Prometheus, which has seen the traffic begin and end."""
     server, traffic = busy
     need("prometheus", "apt install prometheus")
-    with prometheus(tmp_path_factory.mktemp("prometheus"), [server.admin_address], RULES) as found:
+    targets = [server.admin_address, replica.admin_address]
+    with prometheus(tmp_path_factory.mktemp("prometheus"), targets, RULES) as found:
         found.scraped()
         traffic.more(photograph)
+        store(replica, photograph)
         found.scraped()
         yield found
 
@@ -81,21 +120,27 @@ def test_nothing_fires_without_a_reason(scraping: Prometheus) -> None:
     assert scraping.query('ALERTS{alertstate="firing"}') == []
 
 
-def test_promtool_reads_the_metrics(busy: tuple[Server, Traffic]) -> None:
-    server, _ = busy
-    ours = [line for line in metrics(server).splitlines() if not re.search(r"\benvoy_", line)]
-    promtool("check", "metrics", said="\n".join(ours) + "\n")
+def test_what_only_a_server_with_shared_stores_has_is_documented(
+    busy: tuple[Server, Traffic], replica: Server
+) -> None:
+    alone, shared = (set(scraped(server)) for server in (busy[0], replica))
+    assert shared - alone == {name.removesuffix("_total") for name in documented() if SHARED.match(name)}
 
 
-def test_labels_have_values_of_closed_sets(busy: tuple[Server, Traffic]) -> None:
-    server, _ = busy
-    for family in text_string_to_metric_families(metrics(server)):
+def test_promtool_reads_the_metrics(busy: tuple[Server, Traffic], replica: Server) -> None:
+    for server in (busy[0], replica):
+        ours = [line for line in metrics(server).splitlines() if not re.search(r"\benvoy_", line)]
+        promtool("check", "metrics", said="\n".join(ours) + "\n")
+
+
+def test_labels_have_values_of_closed_sets(busy: tuple[Server, Traffic], replica: Server) -> None:
+    for family in (*scraped(busy[0]).values(), *scraped(replica).values()):
         if not family.name.startswith("conexiones"):
             continue
         for sample in family.samples:
-            for label, value in sample.labels.items():
+            for label, text in sample.labels.items():
                 assert label in LABELS, f"{family.name} has a label {label}"
-                assert LABELS[label](value), f"{family.name} has {label}={value!r}"
+                assert LABELS[label](text), f"{family.name} has {label}={text!r}"
 
 
 def metrics(server: Server) -> str:
@@ -112,16 +157,17 @@ LABELS: dict[str, Callable[[str], object]] = {
     # label → whether a value is one of its set
     "le": lambda value: value == "+Inf" or float(value) >= 0,
     "budget": words("hot small_messages incoming_messages messages_in_work replies uploads"),
-    "cache": words("memory renditions"),
+    "cache": words("memory renditions copies"),
     "cause": words("MEMORY SECONDS CRASH IDLE STOPPED STORAGE"),
     "credential": words("none token ticket link session certificate jwt"),
     "cpu_mode": words("user system"),
     "file": words("segment upload blob"),
     "format": words("JPEG PNG GIF WEBP TIFF BMP AVIF HEIF"),
-    "kind": words("new large"),
+    "kind": words("new large blobs objects"),
     "outcome": words(
         "OK STOPPED ERROR PIXELS SECONDS MEMORY CORRUPT CRASH UNSUPPORTED"
         " READY REJECTED FAILED CANCELLED EXPIRED"
+        " ok failed committed conflict refused lost unknown"
     ),
     "commit": lambda value: re.fullmatch(r"[0-9a-f]*", value),
     "schema": str.isdecimal,
@@ -141,6 +187,7 @@ LABELS: dict[str, Callable[[str], object]] = {
     "result": words("hit miss"),
     "state": words("waiting sent"),
     "task": words("preview describe render"),
+    "use": words("read write listen"),
     "way": words("whole fragments user small upload"),
 }
 
@@ -151,7 +198,7 @@ def parts(rule: str) -> list[str]:
     for at, sign in enumerate(rule):
         quoted ^= sign == '"'
         depth += 0 if quoted else (sign in "([{") - (sign in ")]}")
-        word = re.match(r"\s(or|and|unless)(\s+ignoring \([^)]*\))?\s", rule[at:])
+        word = re.match(r"\s(or|and|unless)(\s+(ignoring|on) \([^)]*\))?\s", rule[at:])
         if word and not depth and not quoted:
             found.append(rule[begun:at])
             begun = at + len(word[0])

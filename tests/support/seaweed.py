@@ -40,6 +40,10 @@ class ObjectServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._ports['s3.port']}"
 
+    def at(self, name: str) -> str:
+        """Where one of its servers is ("master", "filer"), as `weed shell` wants to be told."""
+        return f"127.0.0.1:{self._ports[f'{name}.port']}.{self._ports[f'{name}.port.grpc']}"
+
     def start(self) -> None:
         """Starts it, with all that it had, and waits until it answers. If somebody has taken one of the ports
         meanwhile it is tried with others."""

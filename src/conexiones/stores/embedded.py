@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from conexiones.adapters.blobs.local.store import LocalStore
@@ -12,6 +13,7 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.migrations import newest as newest_schema
 from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
 from conexiones.adapters.scrub.file import ScrubFile
+from conexiones.adapters.system import ballast
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.metrics import Metrics
 from conexiones.settings import Settings
@@ -31,6 +33,7 @@ class EmbeddedStores:
     def __init__(self, settings: Settings, *, hot: MemoryCache[Any], metrics: Metrics) -> None:
         budgets = settings.budgets
         self.folder = self.token_folder = settings.data_dir
+        self.reserve: Path | None = settings.data_dir / ballast.FILE
         self.catalog = SqliteCatalog(
             settings.data_dir / CATALOG, recent=budgets.hot // HOT_BYTES, metrics=metrics
         )

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from conexiones.adapters.blobs.s3.place import BlobPlace
@@ -43,7 +44,9 @@ class SharedStores:
     def __init__(self, settings: Settings, *, hot: MemoryCache[Any], metrics: Metrics) -> None:
         """ValueError, whose sentence says what a URL looks like, if one is none."""
         budgets = settings.budgets
-        self.catalog = PostgresCatalog(settings.database or "", direct=settings.database_direct)
+        self.catalog = PostgresCatalog(
+            settings.database or "", direct=settings.database_direct, metrics=metrics
+        )
         self._store = S3Store(
             place_of(settings),
             self.catalog,
@@ -60,6 +63,7 @@ class SharedStores:
         self.leases = PostgresLeases(self.catalog)
         self.scrub = PostgresScrubLog(self.catalog)
         self.folder, self.token_folder = settings.cache_dir, None
+        self.reserve: Path | None = None
         self.schema = newest()
         self._sizes: Mapping[str, int] = {}
         self._measured_until = 0.0

@@ -21,7 +21,8 @@ class Stores(Protocol):
     """The adapters that belong together. Making them does no I/O.
 
     `folder` is for files that belong to this server. `token_folder` is where the first token is left for the
-    administrator; None if that is made otherwise. `leases` is None for a server that shares nothing.
+    administrator; None if that is made otherwise. `reserve` is the file that is given up on a full disk, if
+    there is one. `leases` is None for a server that shares nothing.
     `schema` is the number of the catalog's schema.
     """
 
@@ -48,6 +49,9 @@ class Stores(Protocol):
 
     @property
     def token_folder(self) -> Path | None: ...
+
+    @property
+    def reserve(self) -> Path | None: ...
 
     @property
     def schema(self) -> int: ...

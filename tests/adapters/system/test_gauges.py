@@ -20,6 +20,7 @@ async def test_the_disk_and_the_processes_are_looked_at(tmp_path: Path) -> None:
         tmp_path,
         sizes=lambda: {"catalog": 7},
         processes=lambda: {"server": [os.getpid()], "writer": [], "decoder": [2**22 + 1]},  # is none
+        reserve=tmp_path / "ballast",
         metrics=metrics,
     )
     assert figures(metrics, "conexiones.storage.free") == {}  # nobody has looked yet

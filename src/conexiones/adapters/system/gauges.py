@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from conexiones.adapters.system import ballast
 from conexiones.metrics import Labels, Metrics
 
 LOOK_SECONDS = 5.0
@@ -44,7 +43,8 @@ class _Seen:
 
 class SystemGauges:
     """Of the file system of `folder`, of what `sizes` gives, by part, and of the processes: `processes` gives
-    their numbers by their kind. Both are called in a thread, and may raise OSError."""
+    their numbers by their kind. Both are called in a thread, and may raise OSError. `reserve` is the file
+    whose bytes are given up on a full disk, if there is one."""
 
     def __init__(
         self,
@@ -53,8 +53,10 @@ class SystemGauges:
         sizes: Callable[[], Mapping[str, int]],
         processes: Callable[[], Mapping[str, Sequence[int]]],
         metrics: Metrics,
+        reserve: Path | None = None,
     ) -> None:
         self._folder = folder
+        self._reserve = reserve
         self._sizes = sizes
         self._processes = processes
         self._seen = _Seen()
@@ -87,8 +89,9 @@ class SystemGauges:
                 "free": found.f_bavail * found.f_frsize,
                 "limit": found.f_blocks * found.f_frsize,
                 "files": found.f_favail,
-                "reserve": _size(self._folder / ballast.FILE),
             }
+            if self._reserve is not None:
+                seen.disk["reserve"] = _size(self._reserve)
             seen.sizes = {(part,): size for part, size in self._sizes().items()}
             self._failed = False
         except OSError as error:
@@ -118,8 +121,18 @@ class SystemGauges:
 
     def _observe(self, metrics: Metrics) -> None:
         for name, unit, description, key in (
-            ("free", "By", "Bytes that are free on the file system of the data folder.", "free"),
-            ("capacity", "By", "Bytes of the file system of the data folder.", "limit"),
+            (
+                "free",
+                "By",
+                "Bytes that are free on the file system of the folder for data or copies.",
+                "free",
+            ),
+            (
+                "capacity",
+                "By",
+                "Bytes of the file system of the folder for data or copies.",
+                "limit",
+            ),
             ("free_files", "{file}", "Files that can still be created there.", "files"),
             ("reserve", "By", "Bytes that are kept in reserve there, to delete on a full disk.", "reserve"),
         ):

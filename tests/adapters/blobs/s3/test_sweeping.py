@@ -47,6 +47,13 @@ async def loose_and_all(catalog: PostgresCatalog) -> tuple[int, int]:
     return await catalog.read(ask)
 
 
+async def stored(store: RestartedS3Store) -> dict[str, int]:
+    """Without the size of the tables, which is for PostgreSQL to know."""
+    sizes = await store.sizes()
+    assert sizes.pop("catalog") > 0
+    return sizes
+
+
 @pytest.mark.parametrize("size", [10, 5 * MIB])
 async def test_what_is_deleted_goes_with_its_objects(
     store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace, size: int
@@ -63,7 +70,7 @@ async def test_what_is_deleted_goes_with_its_objects(
     assert await gone(store, sha(data))
     await store.sweep()
     assert await objects_at(place) == []
-    assert await store.sizes() == {"blobs": 0, "uploads": 0}
+    assert await stored(store) == {"blobs": 0, "uploads": 0}
     assert await loose_and_all(catalog) == (0, 0)
 
 
@@ -176,7 +183,7 @@ async def test_the_bytes_of_an_upload_go_when_it_has_ended(
     await staged.release()
     await store.sweep()
     assert len(await objects_at(place)) == 2
-    assert await store.sizes() == {"blobs": 0, "uploads": 3 * MIB}
+    assert await stored(store) == {"blobs": 0, "uploads": 3 * MIB}
     await catalog.end_upload("a", state=state, image=None, failure=None, now=3)
     await store.sweep()
     await store.sweep()

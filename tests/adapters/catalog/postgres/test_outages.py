@@ -9,8 +9,10 @@ from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.catalog.postgres.connections import Patience
 from conexiones.adapters.catalog.postgres.reading import READERS
 from conexiones.errors import StorageUnavailable
+from conexiones.metrics import Metrics
 from conexiones.ports.records import ImageRecord
 from tests.adapters.catalog.postgres.load import Load, check
+from tests.support.figures import figure, figures
 from tests.support.postgres import Engine, running
 
 Make = Callable[..., ImageRecord]
@@ -26,15 +28,20 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture
-async def catalog(engine: Engine) -> AsyncIterator[PostgresCatalog]:
-    catalog = PostgresCatalog(engine.schema(), patience=HASTY)
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def catalog(engine: Engine, metrics: Metrics) -> AsyncIterator[PostgresCatalog]:
+    catalog = PostgresCatalog(engine.schema(), patience=HASTY, metrics=metrics)
     await catalog.open()
     yield catalog
     await catalog.close()
 
 
 async def test_nothing_acknowledged_is_lost_by_kill_9(
-    engine: Engine, catalog: PostgresCatalog, image: Make
+    engine: Engine, catalog: PostgresCatalog, image: Make, metrics: Metrics
 ) -> None:
     load = Load(catalog, image)
     try:
@@ -50,6 +57,13 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(
     finally:
         await load.end()
     await check(catalog, load)
+    transactions = figures(metrics, "conexiones.database.transactions")
+    assert transactions["committed",] >= 2
+    assert transactions["lost",] + transactions["unknown",] >= 2
+    assert figure(metrics, "conexiones.database.connections.lost") >= 2
+    assert figure(metrics, "conexiones.database.connects", "failed") >= 2
+    assert figures(metrics, "conexiones.database.connections").keys() == {("read",), ("write",), ("listen",)}
+    assert figure(metrics, "conexiones.database.connections", "write") == 1
 
 
 async def test_every_wait_for_a_frozen_database_ends(

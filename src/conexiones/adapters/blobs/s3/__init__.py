@@ -10,6 +10,7 @@
     local_files.py   the bounded folder with copies for decoders
     sweeping.py      removes what nothing refers to; compacting.py, the holes in packs
     moving.py        all bytes on their way out of a store, or into one, without servers
+    measures.py      what is counted of requests
     memory.py, sums.py, sha256.py    memory for uploads, checksums, a hash that can be gone on with
 
 Only PUT, GET of a range, HEAD, LIST and DELETE are asked of the object store.

@@ -13,8 +13,10 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from conexiones.adapters.system.cache_metrics import CacheMetrics
 from conexiones.adapters.system.disk import storage_error
 from conexiones.errors import StorageFull, StorageUnavailable
+from conexiones.metrics import Metrics
 from conexiones.private_folder import private_folder
 
 LIMIT = 4 << 30
@@ -35,7 +37,7 @@ class _Copy:
 class LocalFiles:
     """Belongs to one event loop. The least recently used copies that nobody has go first."""
 
-    def __init__(self, folder: Path | None, *, limit: int = LIMIT) -> None:
+    def __init__(self, folder: Path | None, *, limit: int = LIMIT, metrics: Metrics | None = None) -> None:
         """`folder` may be missing yet; None is that of temporary files."""
         self._folder = folder
         self._limit = limit
@@ -43,6 +45,7 @@ class LocalFiles:
         self._open = ExitStack()
         self._copies: OrderedDict[bytes, _Copy] = OrderedDict()
         self.held = 0
+        self._measures = CacheMetrics(metrics or Metrics(), "copies", size=lambda: self.held, limit=limit)
 
     def open(self) -> None:
         """For a thread. Raises OSError."""
@@ -69,12 +72,14 @@ class LocalFiles:
             try:
                 await asyncio.shield(copy.ready)
                 self._copies.move_to_end(digest)
+                self._measures.hits.value += 1
                 yield path
                 return
             except _Failed:
                 continue  # whoever wrote it could not, and the next one tries
             finally:
                 copy.users -= 1
+        self._measures.misses.value += 1
         copy = self._begin(digest, size)
         try:
             await self._write(path, digest, copy, fill)
@@ -88,6 +93,7 @@ class LocalFiles:
                 break
             if not self._copies[other].users:
                 self._remove(other)
+                self._measures.evictions.value += 1
         if self.held + size > self._limit:
             raise StorageFull
         copy = self._copies[digest] = _Copy(size)

@@ -13,6 +13,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store as Bucket
 
+from conexiones.adapters.blobs.s3.measures import Requests
 from conexiones.adapters.blobs.s3.patience import Graces, Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.errors import BlobCorrupt, StorageUnavailable
@@ -79,31 +80,18 @@ class Objects:
     def __init__(self, place: BlobPlace, patience: Patience, metrics: Metrics | None = None) -> None:
         self._bucket: Bucket = place.connect(patience)
         self._patience = patience
-        metrics = metrics or Metrics()
-        self._durations = metrics.histograms(
-            "conexiones.objects.request.duration",
-            "s",
-            "Time of a request to the object store, with the wait for a turn and with further attempts.",
-            ("request",),
-        )
-        self._failures = metrics.counters(
-            "conexiones.objects.request.failures",
-            "{request}",
-            "Requests to which the object store gave no answer in time, or an error.",
-            ("request",),
-        )
-        for request in ("PUT", "GET", "HEAD", "LIST", "DELETE"):
-            self._durations.of(request)
-            self._failures.of(request)
+        self._requests = Requests(metrics or Metrics())
         self.turns = Turns(MOST, each=EACH)
         self._ahead = 0.0  # of the clock of the database before this process's
         self.is_open = False
 
     def open(self) -> None:
+        self._requests.open()
         self.is_open = True
 
     def close(self) -> None:
         self.is_open = False
+        self._requests.close()
 
     def learn_time(self, now: float) -> None:
         """Tells what the clock of the database says now."""
@@ -140,12 +128,17 @@ class Objects:
     def get_now(self, name: str, start: int, size: int) -> bytes:
         """The same, for a thread."""
         self._check_open()
+        begun, failed = time.monotonic(), True
         try:
             found = bytes(obstore.get_range(self._bucket, name, start=start, length=size))
+            failed = False
         except FileNotFoundError as error:
+            failed = False
             raise ObjectGone from error
         except (BaseError, OSError) as error:
             raise StorageUnavailable from error
+        finally:
+            self._requests.soon("GET", time.monotonic() - begun, size, failed=failed)
         return _all(found, size)
 
     async def size(self, name: str) -> int | None:
@@ -192,7 +185,7 @@ class Objects:
 
     async def _request(self, request: str, ask: Callable[[], Awaitable[T]], size: int) -> T:
         self._check_open()
-        begun = time.monotonic()
+        begun, failed = time.monotonic(), False
         try:
             async with asyncio.timeout(self._patience.of(size)), self.turns:
                 self._check_open()
@@ -200,10 +193,10 @@ class Objects:
         except FileNotFoundError as error:
             raise ObjectGone from error
         except (BaseError, OSError) as error:  # and so TimeoutError
-            self._failures.of(request).value += 1
+            failed = True
             raise StorageUnavailable from error
         finally:
-            self._durations.of(request).record(time.monotonic() - begun)
+            self._requests.count(request, time.monotonic() - begun, size, failed=failed)
 
     async def _is_short(self, name: str, size: int) -> bool:
         """Whether an object has fewer bytes: a range behind its end is refused by an error like others."""

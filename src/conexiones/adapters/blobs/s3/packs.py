@@ -4,6 +4,7 @@ import asyncio
 from typing import NamedTuple
 
 from conexiones.adapters.blobs.s3.objects import Objects
+from conexiones.metrics import NUMBERS, SIZES, Metrics
 from conexiones.shares import FairLine, acting_for
 
 PACK = 4 << 20
@@ -28,8 +29,18 @@ class _Waiting(NamedTuple):
 class Packs:
     """Belongs to one event loop. Clients take turns."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, metrics: Metrics | None = None) -> None:
         self._objects = objects
+        metrics = metrics or Metrics()
+        self._images = metrics.histogram(
+            "conexiones.objects.pack.images",
+            "{image}",
+            "Small images that came together, and were put into one object.",
+            bounds=NUMBERS,
+        )
+        self._sizes = metrics.histogram(
+            "conexiones.objects.pack.size", "By", "Bytes of such an object.", bounds=SIZES
+        )
         self._line: FairLine[_Waiting] = FairLine()
         self._putting: set[asyncio.Task[None]] = set()
 
@@ -71,6 +82,8 @@ class Packs:
                 if not waiting.spot.done():
                     waiting.spot.set_exception(error)
             return
+        self._images.record(len(group))
+        self._sizes.record(sum(len(waiting.data) for waiting in group))
         start = 0
         for waiting in group:
             if not waiting.spot.done():

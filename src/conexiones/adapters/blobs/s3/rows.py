@@ -280,7 +280,9 @@ def place_of(row: Any) -> Place:
 
 _SIZES = """
 SELECT coalesce((SELECT sum(size) FROM blobs), 0)::bigint AS blobs,
-    coalesce((SELECT sum(size) FROM extents), 0)::bigint AS uploads
+    coalesce((SELECT sum(size) FROM extents), 0)::bigint AS uploads,
+    (SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r')::bigint AS catalog
 """
 
 

@@ -64,7 +64,7 @@ class S3Store:
         self._backend = Backend(
             objects=objects,
             catalog=catalog,
-            packs=Packs(objects),
+            packs=Packs(objects, metrics),
             memory=Memory(memory=memory, uploads=uploads),
             cache=cache or MemoryCache(0),
             graces=graces or Graces(),
@@ -74,7 +74,7 @@ class S3Store:
         observe_places(metrics, "object_requests", objects.turns)
         observe_memory(metrics, "uploads", self._backend.memory)
         self._backend.memory.waited = waits(metrics, "uploads").record
-        self._files = LocalFiles(folder, limit=local_bytes)
+        self._files = LocalFiles(folder, limit=local_bytes, metrics=metrics)
         self._sweeper = Sweeper(self._backend, metrics)
         self.staging: Staging = S3Staging(self._backend)
         self.blobs: Blobs = S3Blobs(self._backend, self._files)
@@ -102,8 +102,8 @@ class S3Store:
         return await self._sweeper.sweep()
 
     async def sizes(self) -> dict[str, int]:
-        """Bytes by what they are: "blobs", and "uploads", which are still coming in. The more there is, the
-        longer it takes. Raises StorageUnavailable."""
+        """Bytes by what they are: "blobs", and "uploads", which are still coming in; and those of the
+        "catalog" in the database. The more there is, the longer it takes. Raises StorageUnavailable."""
         return await self._catalog.read(rows.sizes)
 
     async def _first_request(self) -> None:

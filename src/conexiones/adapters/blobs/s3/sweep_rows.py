@@ -57,6 +57,15 @@ WHERE until < clock_timestamp() OR sweeper = $1
 RETURNING packs, parts, extract(epoch FROM clock_timestamp())::float8 AS now
 """
 
+COUNTED = 100_000
+"""What waits to be removed is counted up to this number."""
+
+_WAITING = f"""
+SELECT
+    (SELECT count(*) FROM (SELECT FROM blobs WHERE dead_since IS NOT NULL LIMIT {COUNTED}) AS a) AS blobs,
+    (SELECT count(*) FROM (SELECT FROM loose LIMIT {COUNTED}) AS b) AS objects
+"""  # noqa: S608 (a number)
+
 
 class Sweep(NamedTuple):
     """That one may sweep: the time of the database, in seconds since the epoch, and up to which objects of
@@ -95,6 +104,11 @@ async def listed_to(transaction: Transaction, kind: str, name: str) -> None:
 async def dead_blobs(connection: Connection, seconds: float, limit: int) -> list[bytes]:
     """Those that are dead for so long."""
     return [row["digest"] for row in await connection.fetch(_DEAD, seconds, limit)]
+
+
+async def waiting(connection: Connection) -> dict[str, int]:
+    """How many blobs are dead, and how many objects loose."""
+    return dict(await connection.fetchrow(_WAITING))
 
 
 async def bury(transaction: Transaction, digests: list[bytes], seconds: float) -> None:

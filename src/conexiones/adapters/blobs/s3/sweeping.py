@@ -17,7 +17,7 @@ from conexiones.adapters.blobs.s3.backend import Backend
 from conexiones.adapters.blobs.s3.compacting import compact
 from conexiones.adapters.blobs.s3.objects import KINDS, Kind, born, grace_of, kind_of
 from conexiones.adapters.blobs.s3.sweep_rows import Sweep
-from conexiones.metrics import Metrics
+from conexiones.metrics import Labels, Metrics
 
 SECONDS = 120.0
 """How long nobody else sweeps after each step of one, should it not go on."""
@@ -46,16 +46,45 @@ class Sweeper:
             "Objects that were removed since no row ever named them: of servers that were killed, or of"
             " requests whose outcome was unknown.",
         )
+        self._removed = metrics.counter(
+            "conexiones.objects.removed", "{object}", "Objects that this server has removed, whyever."
+        )
+        self._compacted = metrics.counter(
+            "conexiones.objects.compacted",
+            "{object}",
+            "Packs that were mostly holes, of which this server has put what is needed into new ones.",
+        )
+        self._waiting: dict[Labels, float] = {}
+        self._finished = 0.0  # in seconds since the epoch, by the database's clock
+        metrics.observe(
+            "conexiones.garbage.waiting",
+            "{item}",
+            "What is to be removed when its time has come: blobs that no image has, and objects that are to"
+            f" be looked at; up to {sweep_rows.COUNTED}. Told by the server that sweeps.",
+            lambda: self._waiting,
+            ("kind",),
+        )
+        metrics.observe(
+            "conexiones.sweep.last_finished",
+            "s",
+            "When this server finished a sweep last, in seconds since 1970; 0 if it never did.",
+            lambda: self._finished,
+        )
 
     async def sweep(self) -> bool:
         """False if another one sweeps. Raises StorageUnavailable, with the rest left to the next sweep."""
         if await self._go_on() is None:
+            self._waiting = {}
             return False
         await self._bury()
         await self._end_uploads()
         await self._look_at_loose()
         for kind in KINDS:
             await self._look_for_garbage(kind)
+        waiting = await self._backend.catalog.read(sweep_rows.waiting)
+        self._waiting = {(kind,): number for kind, number in waiting.items()}
+        if (sweep := await self._go_on()) is not None:
+            self._finished = sweep.now
         await self._backend.catalog.write((), sweep_rows.end_sweep, self._name)
         return True
 
@@ -91,7 +120,7 @@ class Sweeper:
             gone = [name for name in loose if name not in needed]
             # A row that names such a pack may still come, of a blob that was put into it with others.
             later = {name for name in gone if kind_of(name) == "packs" and not self._is_over(name, begin)}
-            await self._backend.objects.delete([name for name in gone if name not in later])
+            await self._remove([name for name in gone if name not in later])
             packs = [name for name in needed if kind_of(name) == "packs"]
             found = {name: needed[name] for name in packs if await self._is_sparse(name, needed[name])}
             later |= {name for name in packs if not self._is_over(name, begin)} | found.keys()
@@ -103,6 +132,11 @@ class Sweeper:
                 return
         if sparse:
             await compact(self._backend, sparse)
+            self._compacted.value += len(sparse)
+
+    async def _remove(self, names: list[str]) -> None:
+        await self._backend.objects.delete(names)
+        self._removed.value += len(names)
 
     async def _is_sparse(self, name: str, needed: int) -> bool:
         size = await self._backend.objects.size(name)
@@ -127,7 +161,7 @@ class Sweeper:
             loose = await catalog.read(sweep_rows.loose_among, names)
             garbage = [name for name in names if name not in needed and name not in loose]
             if garbage:
-                await objects.delete(garbage)
+                await self._remove(garbage)
                 self._garbage.value += len(garbage)
                 log.info("%d objects were removed that no row ever named", len(garbage))
             await catalog.write((), sweep_rows.listed_to, kind, names[-1])

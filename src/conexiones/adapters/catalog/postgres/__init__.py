@@ -9,6 +9,7 @@
     transaction.py       one such transaction: its locks, its events, its end
     joining.py           what somebody else has in one transaction with a write
     news.py              hears of the events that other servers commit
+    measures.py          what is counted of all this
     failures.py          what the driver raises, as the errors of the house
     checks.py            what has to be true of a database before anything is stored in it
     house.py             who has the tables: servers, or whoever moves them

@@ -14,12 +14,14 @@ from conexiones.adapters.catalog.postgres.connections import Connection, Patienc
 from conexiones.adapters.catalog.postgres.group_commit import GroupCommit, Locks
 from conexiones.adapters.catalog.postgres.house import refuse_moving
 from conexiones.adapters.catalog.postgres.joining import Join, joined
+from conexiones.adapters.catalog.postgres.measures import Measures
 from conexiones.adapters.catalog.postgres.migrating import bring_up
 from conexiones.adapters.catalog.postgres.news import follow
 from conexiones.adapters.catalog.postgres.reading import Readers
 from conexiones.adapters.catalog.postgres.transaction import Transaction
 from conexiones.adapters.system.threads import Outcome
 from conexiones.errors import StorageUnavailable
+from conexiones.metrics import Metrics
 from conexiones.ports.records import (
     Charge,
     Counts,
@@ -34,6 +36,7 @@ from conexiones.ports.records import (
     Usage,
     UserRecord,
 )
+from conexiones.waits import observe_places
 from conexiones.whole import to_end
 
 P = ParamSpec("P")
@@ -52,14 +55,24 @@ class PostgresCatalog:
     calls raise StorageUnavailable. No wait is longer than `patience` has it.
     """
 
-    def __init__(self, url: str, *, direct: str | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        direct: str | None = None,
+        patience: Patience | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         """ValueError, whose sentence says what a URL looks like, if it is none."""
         self._address = Address(url, pooled=direct is not None)
         self._listening = Address(direct) if direct is not None else self._address
         self._patience = patience or Patience()
-        self._commits = GroupCommit(self._address, self._patience)
+        metrics = metrics or Metrics()
+        self._measures = Measures(metrics)
+        self._commits = GroupCommit(self._address, self._patience, self._measures)
         self._commits.on_commit = self._told
-        self._readers = Readers(self._address, self._patience)
+        self._readers = Readers(self._address, self._patience, self._measures)
+        observe_places(metrics, "catalog_reads", self._readers.turns)
         self._open = False
         self._newest = 0  # the sequence of the newest event that is known to be committed
         self._change = 0  # the number of the newest change of credentials that is known to be committed
@@ -83,7 +96,9 @@ class PostgresCatalog:
                 raise
         self._readers.open()
         self._open = True
-        self._following = asyncio.create_task(follow(self._listening, self._patience, self._told))
+        self._following = asyncio.create_task(
+            follow(self._listening, self._patience, self._told, self._measures)
+        )
 
     async def close(self) -> None:
         """Finishes the writes that wait, and closes the connections."""

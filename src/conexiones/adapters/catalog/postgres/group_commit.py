@@ -29,6 +29,7 @@ from conexiones.adapters.catalog.postgres.failures import (
     ends_connection,
 )
 from conexiones.adapters.catalog.postgres.joining import Joined, joined_by_this_task
+from conexiones.adapters.catalog.postgres.measures import Measures
 from conexiones.adapters.catalog.postgres.transaction import Transaction, came_about, forget_writers
 from conexiones.adapters.system.threads import Outcome
 from conexiones.errors import ConexionesError, StorageUnavailable
@@ -91,9 +92,10 @@ class GroupCommit:
     sequence of the newest event of each transaction, before its callers hear of it.
     """
 
-    def __init__(self, address: Address, patience: Patience) -> None:
+    def __init__(self, address: Address, patience: Patience, measures: Measures) -> None:
         self._address = address
         self._patience = patience
+        self._measures = measures
         self._writer = secrets.token_hex(16)
         self._number = 0
         self._line: FairLine[Work] = FairLine()
@@ -103,6 +105,8 @@ class GroupCommit:
         self.settled = asyncio.Event()
         self.settled.set()
         self.on_commit: Callable[[int], None] = lambda newest: None
+        measures.observe_connections("write", lambda: int(self._has_connection()))
+        measures.observe_waiting(lambda: len(self._line))
 
     async def start(self, connection: Connection) -> None:
         """Takes over a connection to begin with. Raises what the driver does."""
@@ -169,6 +173,7 @@ class GroupCommit:
         try:
             await self._attempt(group, patience)
         except _Apart as apart:
+            self._measures.count("refused", 1)
             cause = apart.__cause__ or apart
             if len(group) == 1:
                 self._decide(group, Decided(error=as_storage_error(cause)))
@@ -193,16 +198,23 @@ class GroupCommit:
             except Exception as error:
                 self._decide(group, Decided(error=as_storage_error(error)))
                 return
+            begun = asyncio.get_running_loop().time()
             try:
                 newest = await self._commit(connection, group, patience)
             except CONFLICTS as error:
+                self._measures.count("conflict", 1)
                 last: Exception = error
             except ConnectionLost as error:
+                self._measures.count("lost", 1)
+                self._measures.lost.value += 1
                 last, lost = error, lost + 1
                 self._drop()
                 if lost > 1:
                     break
             else:
+                self._measures.count("committed", 1)
+                self._measures.commits.record(asyncio.get_running_loop().time() - begun)
+                self._measures.groups.record(len(group))
                 self._acknowledge(group, newest)
                 return
         self._decide(group, Decided(error=as_storage_error(last)))
@@ -235,6 +247,7 @@ class GroupCommit:
             async with in_time(connection, self._patience.transaction):
                 committed = await transaction.commit()
         except ConnectionLost:
+            self._measures.count("unknown", 1)
             self._drop()
             if not await self._find_out(group):
                 raise
@@ -282,7 +295,8 @@ class GroupCommit:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = None
-            connection = await connect(self._address, seconds=self._patience.connect)
+            async with self._measures.connecting():
+                connection = await connect(self._address, seconds=self._patience.connect)
             try:
                 async with in_time(connection, self._patience.connect):
                     await check_server(connection, self._address)  # it may be another one by now
@@ -292,6 +306,9 @@ class GroupCommit:
                 raise StorageUnavailable from error
             self._connection = connection
         return self._connection
+
+    def _has_connection(self) -> bool:
+        return self._connection is not None and not self._connection.is_closed()
 
     def _drop(self) -> None:
         if self._connection is not None:

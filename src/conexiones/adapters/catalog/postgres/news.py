@@ -7,6 +7,8 @@ from contextlib import suppress
 
 from conexiones.adapters.catalog.postgres.address import Address
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
+from conexiones.adapters.catalog.postgres.failures import ConnectionLost
+from conexiones.adapters.catalog.postgres.measures import Measures
 from conexiones.adapters.catalog.postgres.transaction import CHANNEL
 
 POLL_SECONDS = 1.0
@@ -18,13 +20,15 @@ _NEWEST = "SELECT (SELECT sequence FROM event_head), (SELECT number FROM access_
 log = logging.getLogger(__name__)
 
 
-async def follow(address: Address, patience: Patience, on_newest: Callable[[int, int], None]) -> None:
+async def follow(
+    address: Address, patience: Patience, on_newest: Callable[[int, int], None], measures: Measures
+) -> None:
     """Calls `on_newest` with the sequence of the newest event and the number of the newest change of
     credentials, again and again, until it is cancelled."""
     reachable = True
     while True:
         try:
-            await _follow(address, patience, on_newest)
+            await _follow(address, patience, on_newest, measures)
         except Exception as error:
             if reachable:
                 log.warning("What other servers commit is not heard of: %r", error)
@@ -32,8 +36,12 @@ async def follow(address: Address, patience: Patience, on_newest: Callable[[int,
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _follow(address: Address, patience: Patience, on_newest: Callable[[int, int], None]) -> None:
-    connection = await connect(address, seconds=patience.connect)
+async def _follow(
+    address: Address, patience: Patience, on_newest: Callable[[int, int], None], measures: Measures
+) -> None:
+    async with measures.connecting():
+        connection = await connect(address, seconds=patience.connect)
+    measures.listening = True
     try:
         told = asyncio.Event()
         if not address.pooled:
@@ -45,7 +53,11 @@ async def _follow(address: Address, patience: Patience, on_newest: Callable[[int
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await told.wait()
+    except ConnectionLost:
+        measures.lost.value += 1
+        raise
     finally:
+        measures.listening = False
         connection.terminate()
 
 

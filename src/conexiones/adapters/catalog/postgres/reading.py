@@ -10,6 +10,7 @@ import asyncpg  # type: ignore[import-untyped]  # see failures.py
 from conexiones.adapters.catalog.postgres.address import Address
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.failures import ConnectionLost, as_storage_error
+from conexiones.adapters.catalog.postgres.measures import Measures
 from conexiones.errors import StorageUnavailable
 from conexiones.shares import Turns
 
@@ -24,12 +25,15 @@ class Readers:
     """Belongs to one event loop. Connections are made when they are needed. Before `open`, and after `close`,
     every call raises StorageUnavailable."""
 
-    def __init__(self, address: Address, patience: Patience) -> None:
+    def __init__(self, address: Address, patience: Patience, measures: Measures) -> None:
         self._address = address
         self._patience = patience
-        self._turns = Turns(READERS, each=READERS - 1)
+        self._measures = measures
+        self.turns = Turns(READERS, each=READERS - 1)
         self._idle: list[Connection] = []
+        self._using = 0  # connections
         self._open = False
+        measures.observe_connections("read", lambda: self._using + len(self._idle))
 
     def open(self) -> None:
         self._open = True
@@ -49,7 +53,7 @@ class Readers:
         end = asyncio.get_running_loop().time() + self._patience.read
         try:
             async with asyncio.timeout_at(end):
-                await self._turns.__aenter__()
+                await self.turns.__aenter__()
         except TimeoutError as error:
             raise StorageUnavailable from error
         try:
@@ -60,7 +64,7 @@ class Readers:
                 raise
             raise found from error
         finally:
-            await self._turns.__aexit__()
+            await self.turns.__aexit__()
 
     async def _read(self, end: float, ask: Callable[[Connection], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()
@@ -73,18 +77,28 @@ class Readers:
                 # The server has ended it while it was idle, and the others probably, too.
                 self._drop()
         left = min(self._patience.connect, end - loop.time())
-        return await self._with(await connect(self._address, seconds=left), end, ask)
+        async with self._measures.connecting():
+            made = await connect(self._address, seconds=left)
+        return await self._with(made, end, ask)
 
     async def _with(self, connection: Connection, end: float, ask: Callable[[Connection], Awaitable[T]]) -> T:
+        begun = asyncio.get_running_loop().time()
+        self._using += 1
         try:
-            async with in_time(connection, end - asyncio.get_running_loop().time()):
-                return await ask(connection)
-        except (ConnectionLost, asyncpg.PostgresError):
+            async with in_time(connection, end - begun):
+                found = await ask(connection)
+            self._measures.reads.record(asyncio.get_running_loop().time() - begun)
+            return found
+        except ConnectionLost:
+            self._measures.lost.value += 1
+            raise
+        except asyncpg.PostgresError:
             raise
         except Exception:  # a defect: whatever state the connection is in
             connection.terminate()
             raise
         finally:
+            self._using -= 1
             if self._open and not connection.is_closed():
                 self._idle.append(connection)
             else:
