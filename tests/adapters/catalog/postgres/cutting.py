@@ -45,7 +45,11 @@ class Way:
         if self.closed:
             writer.transport.abort()
             return
-        from_server, to_server = await asyncio.open_unix_connection(self._server)
+        try:
+            from_server, to_server = await asyncio.open_unix_connection(self._server)
+        except OSError:  # the server is not there
+            writer.transport.abort()
+            return
         self._writers |= {writer, to_server}
         cutting = asyncio.Event()
         with suppress(OSError):
