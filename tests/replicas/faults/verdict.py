@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
@@ -21,8 +22,10 @@ from tests.support.waiting import DEADLINE
 KEPT = 6
 """Images that stay for the next run."""
 
-MOST_SAID = 4000
+MOST_SAID = 2500
 """Characters of a server's log that are shown."""
+
+_DEFECT = re.compile(r"^.* ERROR .*(?:\bINTERNAL\b|defect).*\n(?:  .*\n)*", re.MULTILINE)
 
 LAPS = 5
 """Sweeps, each a day after the other, until all garbage has to be gone: one removes rows, the next one what
@@ -91,9 +94,7 @@ def _defects(load: Load) -> list[str]:
     for replica in load.arena.replicas:
         log = replica.server.log
         seen, load.read[replica.server] = load.read.get(replica.server, 0), len(log)
-        begin = log.find("Traceback", seen)
-        if begin >= 0:
-            wrong.append(log[max(seen, begin - MOST_SAID // 4) :][:MOST_SAID])
+        wrong += [found[0][:80] + found[0][-MOST_SAID:] for found in _DEFECT.finditer(log, seen)]
     return wrong
 
 
