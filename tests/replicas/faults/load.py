@@ -4,10 +4,11 @@ import asyncio
 import hashlib
 import io
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 from conexiones import AsyncClient, errors
 from conexiones.errors import ConexionesError
@@ -16,7 +17,6 @@ from conexiones.testing import Server
 from tests.replicas.faults.arena import Arena
 from tests.replicas.faults.node_load import NodeLoad
 from tests.replicas.faults.told import Line, Told
-from tests.sdk.test_client import changes
 from tests.support.bitmaps import bitmap
 from tests.support.waiting import DEADLINE
 
@@ -104,10 +104,8 @@ class Load:
         token = None
         while True:
             client = self._client(self.arena.token)
-            async with (
-                client,
-                aclosing(changes(client.watch(token, ready=lambda _: ready.set()))) as happening,
-            ):
+            watching = client.watch(token, ready=lambda _: ready.set())
+            async with client, aclosing(cast("AsyncGenerator[Event, None]", watching)) as happening:
                 left = events
                 async for event in happening:
                     heard.append(line(event))

@@ -162,7 +162,8 @@ def _apart(events: list[Line], heard: list[Line], gone: set[str]) -> Iterable[st
         if event == next_one:
             next_one = next(waiting, None)
         elif event[1] not in gone or event[0] == "DELETED":
-            yield f"did not hear of {event} in its order"
+            times = f"{events.count(event)} times there, {heard.count(event)} times heard"
+            yield f"did not hear of {event} in its order ({times}), but of {next_one}"
             return
     if next_one is not None:
         yield f"heard of {next_one} out of its order"
