@@ -13,9 +13,9 @@ _REFUSED = {
     "failing": (b"500 Internal Server Error", b"InternalError"),
 }
 
-Mood = Literal["", "busy", "failing", "slow", "mute"]
+Mood = Literal["", "busy", "failing", "slow", "mute", "still"]
 """How an object store answers: as it is; with 503 SlowDown; with an error; late; or not at all, though it has
-done what it was asked."""
+done what it was asked, or since it stands still."""
 
 LATE_SECONDS = 0.7
 
@@ -32,6 +32,11 @@ class Way:
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.own}"
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._writers) // 2
 
     async def open(self) -> None:
         """Also again, on the same port."""
@@ -97,6 +102,9 @@ class ObjectWay(Way):
                 continue
             if mood == "slow":
                 await asyncio.sleep(LATE_SECONDS)  # which is what is tried
+            if mood == "still":
+                await reader.read()  # whoever has asked goes away in the end
+                return
             forth.write(head)
             await _pass(head, reader, forth)
             answer = await back.readuntil(b"\r\n\r\n")
