@@ -167,7 +167,7 @@ FAULTS: dict[str, Fault] = {
     "a server cannot be reached": _a_server_cannot_be_reached,
     "a server has no database": _a_server_has_no_database,
     "a server has no object store": _a_server_has_no_objects,
-    "the database is restarted": _the_database_is_restarted,
     "all is killed": _all_is_killed,
+    "the database is restarted": _the_database_is_restarted,
 }
 """The seed of a run chooses one of them, in turn."""
