@@ -2,7 +2,7 @@
 // standard input is an order, which is answered by {"done": true}; what the clients are told is a line each, too.
 //
 //     replicas FOLDER     FOLDER has "icon 0" to "icon 5" and "scan 0" to "scan 2"
-//     {"do": "begin", "seed": 7, "kept": {ID: "icon 1"}}     {"do": "end"}     {"do": "close"}
+//     {"do": "begin", "seed": 7, "workers": 3, "kept": {ID: "icon 1"}}     {"do": "end"}     {"do": "close"}
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,7 +12,6 @@ import { Client, Code, ConexionesError } from "conexiones";
 
 const [folder = ""] = process.argv.slice(2);
 const { REPLICAS_ADDRESS: address, REPLICAS_ADMIN: admin, REPLICAS_TOKEN: token } = process.env;
-const WORKERS = 3;
 const TIMES = { timeoutMs: 4_000, patienceMs: 60_000 };
 /** After so many events a watcher ends, and another client goes on with its token. */
 const EVENTS = 25;
@@ -141,11 +140,12 @@ await new Promise<void>((resolve) => {
 say({ done: true });
 let workers: Promise<void>[] = [];
 for await (const line of createInterface({ input: process.stdin })) {
-  const order = JSON.parse(line) as { do: string; seed?: number; kept?: Record<string, string> };
+  const order = JSON.parse(line) as { do: string; seed?: number; workers?: number; kept?: Record<string, string> };
   if (order.do === "close") break;
   going = order.do === "begin";
   if (order.kept) kept = new Map(Object.entries(order.kept));
-  if (going) workers = Array.from({ length: WORKERS }, (_, at) => work(new Chance(1000 * (order.seed ?? 0) + at)));
+  const { seed = 0, workers: length = 1 } = order;
+  if (going) workers = Array.from({ length }, (_, at) => work(new Chance(1000 * seed + at)));
   else await Promise.all(workers);
   say({ done: true });
 }

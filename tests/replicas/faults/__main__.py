@@ -20,6 +20,9 @@ from tests.support.paths import ROOT
 OUT = ROOT / "build" / "replicas"
 PIECE = 30
 
+SWEEP = 4
+"""One of so many runs ends with a sweep."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(
@@ -49,7 +52,7 @@ async def _go(seeds: list[int], lines: Path | None) -> bool:
     """Whether a run has failed, which is the last one then."""
     async with piece(await asyncio.to_thread(built)) as load:
         for seed in seeds:
-            done = await run(load, seed)
+            done = await run(load, seed, sweep=seed % SWEEP == SWEEP - 1)
             _show(done)
             if lines is not None:
                 with lines.open("a") as file:

@@ -20,7 +20,6 @@ from tests.replicas.faults.told import Line, Told
 from tests.support.bitmaps import bitmap
 from tests.support.waiting import DEADLINE
 
-WORKERS = 4
 PATIENCE = DEADLINE
 TIMEOUT = 4.0
 """Of a call, so that a server that stands still is left for another one."""
@@ -42,10 +41,12 @@ def contents() -> dict[str, bytes]:
 
 
 class Load:
-    """Goes on over many runs: `begin` and `end` are the bounds of one."""
+    """Goes on over many runs: `begin` and `end` are the bounds of one. `workers` is how many clients work at
+    a time in Python; in Node there is one less."""
 
-    def __init__(self, arena: Arena, folder: Path, node: str) -> None:
+    def __init__(self, arena: Arena, folder: Path, node: str, workers: int) -> None:
         self.arena = arena
+        self.workers = workers
         self.told = Told()
         self.contents = contents()
         for name, data in self.contents.items():
@@ -88,9 +89,9 @@ class Load:
         self._going.set()
         self._workers = [
             asyncio.create_task(self._work(random.Random(f"{seed} {number}"), OWNERS[number % 2]))
-            for number in range(WORKERS)
+            for number in range(self.workers)
         ]
-        await self._node.begin(seed)
+        await self._node.begin(seed, self.workers - 1)
 
     async def end(self) -> None:
         """When whatever is under way has been answered."""

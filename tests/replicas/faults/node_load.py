@@ -47,9 +47,9 @@ class NodeLoad:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def begin(self, seed: int) -> None:
+    async def begin(self, seed: int, workers: int) -> None:
         kept = {id: self._told.stored[id] for id in self._told.kept(OWNER)}
-        self._send({"do": "begin", "seed": seed, "kept": kept})
+        self._send({"do": "begin", "seed": seed, "workers": workers, "kept": kept})
         await self._answered()
 
     async def end(self) -> None:

@@ -14,12 +14,10 @@ from tests.replicas.faults.load import Load
 from tests.replicas.faults.verdict import check
 from tests.replicas.faults.wrong import FAULTS
 
-PROGRESS = 8
-"""What Python's clients are told before a fault, and after it; Node's half of it."""
+PROGRESS = 2
+"""What each client in Python is told is done before a fault, and after it, on average; half of that in Node."""
 
-
-SWEEP = 4
-"""One of so many runs ends with a sweep, for what the others have left, too."""
+WORKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +41,17 @@ class Run:
 
 
 @asynccontextmanager
-async def piece(node: str) -> AsyncIterator[Load]:
+async def piece(node: str, workers: int = WORKERS) -> AsyncIterator[Load]:
     """Engines and servers for some runs."""
     with tempfile.TemporaryDirectory(prefix="contents-") as folder:
         async with arena() as where:
-            load = Load(where, Path(folder), node)
+            load = Load(where, Path(folder), node, workers)
             async with load.open():
                 yield load
 
 
-async def run(load: Load, seed: int) -> Run:
+async def run(load: Load, seed: int, *, sweep: bool) -> Run:
+    """With `sweep`, what earlier runs of the piece have left has to be gone in the end, too."""
     fault = list(FAULTS)[seed % len(FAULTS)]
     chance = random.Random(seed)
     told = load.told
@@ -62,20 +61,20 @@ async def run(load: Load, seed: int) -> Run:
     await load.begin(seed)
     away = back = 0.0
     try:
-        await told.progress(PROGRESS)
+        await told.progress(PROGRESS * load.workers)
         since = time.monotonic()
         await FAULTS[fault](load.arena, chance)
         again = time.monotonic()
         away = again - since
         await told.progress(1)
         back = time.monotonic() - again
-        await told.progress(PROGRESS)
+        await told.progress(PROGRESS * load.workers)
     except TimeoutError:
         told.wrong.append("nothing was stored for a minute")
     await load.end()
     try:
         async with asyncio.timeout(180):
-            wrong = await check(load, chance, sweep=seed % SWEEP == SWEEP - 1)
+            wrong = await check(load, chance, sweep=sweep)
     except TimeoutError:
         wrong = [*told.wrong, "the verdict took more than three minutes"]
     return Run(
