@@ -15,7 +15,7 @@ from tests.replicas.faults.verdict import check
 from tests.replicas.faults.wrong import FAULTS
 
 PROGRESS = 2
-"""What each client in Python is told is done before a fault, and after it, on average; half of that in Node."""
+"""What each client in Python is told is done, on average, before a fault and after it; half of it in Node."""
 
 WORKERS = 4
 
