@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .NOTPARALLEL:
-.PHONY: help demo learn test conformance check bench faults foreign fuzz budget attack soak fresh dist container generate lock clean
+.PHONY: help demo learn test conformance check bench faults replicas foreign fuzz budget attack soak fresh dist container generate lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name says; do printf 'make %-12s %s\n' "$$name" "$$says"; done
@@ -31,6 +31,9 @@ faults: programs setup ## run hundreds of transfers over a bad network, kill ser
 	tests/domain/uploads/test_model.py tests/domain/test_quotas_model.py \
 	tests/domain/formats/test_formats.py tests/adapters/decoder/test_orientation.py \
 	tests/page/test_in_browser.py::test_an_upload_goes_on_when_the_server_is_killed_in_the_middle
+
+replicas: programs setup ## make RUNS (30) more runs of three servers, PostgreSQL and S3 that fail under load; the next ones go on behind them
+	@$(RUN) -m tests.replicas.faults --runs $(or $(RUNS),30) $(ARGS)
 
 fuzz: setup ## make up inputs for SECONDS (600), TARGETS="formats rpcs" or all; what was learnt is kept in build/fuzz
 	@$(RUN) -m tests.fuzz $(or $(SECONDS),600) $(TARGETS)

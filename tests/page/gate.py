@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from conexiones.addresses import split
 from tests.page.browser import Served
 
 PIECE = 64 << 10
@@ -18,13 +19,12 @@ _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
 class Gate:
-    """Stands before a server at `address`. `holds` are numbers of bytes that have come from clients, in all.
-    The connection that brings the byte is held until it is closed, or until `release` is called. All others
-    go on."""
+    """Stands before a server at `address`, or before the first one of several that is there. `holds` are
+    numbers of bytes that have come from clients, in all. The connection that brings the byte is held until it
+    is closed, or until `release` is called. All others go on."""
 
-    def __init__(self, target: str, holds: tuple[int, ...]) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = host, int(port)
+    def __init__(self, targets: list[str], holds: tuple[int, ...]) -> None:
+        self._targets = [split(target) for target in targets]
         self._holds = list(holds)
         self._come = 0
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class Gate:
                 thread.start()
 
     def _relay(self, client: socket.socket) -> None:
-        with client, suppress(OSError), socket.create_connection(self._target) as server:
+        with client, suppress(OSError), self._connected() as server:
             with self._lock:
                 self._ends |= {client, server}
             down = threading.Thread(target=_copy, args=(server, client), name="gate of answers")
@@ -75,6 +75,12 @@ class Gate:
                 down.join()
                 with self._lock:
                     self._ends -= {client, server}
+
+    def _connected(self) -> socket.socket:
+        for target in self._targets[:-1]:
+            with suppress(OSError):
+                return socket.create_connection(target)
+        return socket.create_connection(self._targets[-1])
 
     def _is_held(self, count: int) -> bool:
         with self._lock:
@@ -105,8 +111,10 @@ def _shut(*ends: socket.socket) -> None:
 
 
 @contextmanager
-def gate(server: Served, *holds: int) -> Iterator[Gate]:
-    relay = Gate(server.address, holds)
+def gate(server: Served | list[Served], *holds: int) -> Iterator[Gate]:
+    """Of several servers, whose first one has all connections while it is there."""
+    servers = server if isinstance(server, list) else [server]
+    relay = Gate([one.address for one in servers], holds)
     try:
         yield relay
     finally:

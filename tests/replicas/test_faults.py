@@ -1,37 +1,27 @@
-"""Three servers under load while something is killed, or stands still: nothing acknowledged is lost."""
+"""Three servers, their clients, and faults in turn: nothing acknowledged is lost, and nothing is left."""
 
 import asyncio
 import os
-import random
 
-from tests.replicas.conftest import Replica
-from tests.replicas.faults import Load, faults
-from tests.support import postgres, seaweed
-from tests.support.lengths import kills
+from tests.replicas.faults.runs import piece, run
+
+RUNS = int(os.environ.get("CONEXIONES_REPLICA_RUNS", "20"))
+"""Each fault once, but for the last one, which is much like another."""
+
+WORKERS = 2
+"""As much load as three servers need for something to be under way whenever something fails."""
+
+SWEEP = 7
+"""One of so many runs, and the last one, ends with a sweep: so it is three times."""
 
 
-def test_what_is_acknowledged_is_so(replica: Replica, shared_settings: dict[str, str]) -> None:
-    seed = int(os.environ.get("CONEXIONES_SEED", random.randrange(10**6)))
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    with postgres.running() as engine, seaweed.running() as objects:
-        shared_settings |= {
-            "database": engine.url(),
-            "blobs": f"s3://{objects.bucket()}",
-            "s3_endpoint": objects.url,
-        }
-        servers = [replica(auth="none") for _ in range(3)]
-        load = Load(servers, chance)
+def test_what_clients_are_told_is_so_whatever_fails(node: str) -> None:
+    asyncio.run(_runs(node, range(RUNS)))
 
-        async def run() -> None:
-            wrong = faults(servers, engine, objects)
-            async with load.running():
-                for _ in range(kills()):
-                    await load.acknowledged.progress()
-                    name = chance.choice(list(wrong))
-                    print(name)
-                    await asyncio.to_thread(wrong[name], chance)
-                await load.acknowledged.progress()
-            await load.check()
 
-        asyncio.run(run())
+async def _runs(node: str, seeds: range) -> None:
+    async with piece(node, WORKERS) as load:
+        for seed in seeds:
+            done = await run(load, seed, sweep=seed % SWEEP == SWEEP - 1 or seed == seeds[-1])
+            print(done)
+            assert not done.wrong, f"seed {seed}, {done.fault}: {done.wrong}"

@@ -15,9 +15,10 @@ from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.blobs.s3.store import S3Store
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
+from conexiones.domain.ids import now
 from conexiones.domain.images import Images, Limits
 from conexiones.domain.uploads import Uploads, UploadWriter
-from conexiones.ports.records import UploadRecord
+from conexiones.ports.records import ImageRecord, UploadRecord
 from conexiones.principals import EVERYBODY
 from tests.support.bitmaps import bitmap
 from tests.support.lengths import examples
@@ -32,6 +33,17 @@ OTHERS = (errors.WriterFenced, errors.OffsetMismatch, errors.StorageUnavailable)
 class Server(NamedTuple):
     uploads: Uploads
     store: S3Store
+    images: Images
+    catalog: PostgresCatalog
+
+    async def ids(self) -> list[str]:
+        """Those of all images."""
+        listed = self.catalog.list_images(limit=100, before=None, user=None, start=None, end=None)
+        return [image.id for image in await listed]
+
+    async def delete(self, image: ImageRecord) -> None:
+        async with self.store.blobs.removing(image.digest):
+            await self.catalog.delete_image(image.id, now=now())
 
 
 @pytest.fixture
@@ -54,9 +66,10 @@ async def _server(stack: AsyncExitStack, url: str, place: BlobPlace, folder: Pat
     stack.push_async_callback(store.close)
     # Never opened: uploading decodes nothing.
     decoder = VipsDecoder(workers=1, decode_pixels=1, decode_seconds=1, decode_memory=1)
-    uploads = Uploads(catalog, store.staging, Images(catalog, store.staging, store.blobs, decoder, LIMITS))
+    images = Images(catalog, store.staging, store.blobs, decoder, LIMITS)
+    uploads = Uploads(catalog, store.staging, images)
     stack.push_async_callback(uploads.close)
-    return Server(uploads, store)
+    return Server(uploads, store, images, catalog)
 
 
 async def _begin(server: Server) -> str:
@@ -144,6 +157,64 @@ async def test_what_has_ended_at_one_server_has_ended_at_all(servers: list[Serve
     with pytest.raises(errors.UploadEnded):
         await _finish(one, id)
     await one.uploads.sweep()
+
+
+async def test_whoever_finishes_at_once_gets_the_same_image(servers: list[Server]) -> None:
+    id = await _begin(servers[0])
+    async with servers[0].uploads.writer(id, by=EVERYBODY) as writer:
+        await _write_on(writer)
+    said = await asyncio.gather(*(_finish(server, id) for server in servers), return_exceptions=True)
+    done = [one for one in said if isinstance(one, UploadRecord)]
+    assert done
+    assert all(isinstance(one, (UploadRecord, *OTHERS)) for one in said), said
+    assert {(one.state, one.image_id) for one in done} == {("READY", done[0].image_id)}
+    assert await servers[2].ids() == [done[0].image_id]
+
+
+@pytest.mark.parametrize("finished_first", [True, False])
+async def test_an_upload_is_finished_or_cancelled_and_never_both(
+    servers: list[Server], finished_first: bool
+) -> None:
+    one, two, three = servers
+    id = await _begin(one)
+    async with one.uploads.writer(id, by=EVERYBODY) as writer:
+        await _write_on(writer)
+    ways = [_finish(one, id), two.uploads.cancel(id, by=EVERYBODY)]
+    said = await asyncio.gather(*(ways if finished_first else ways[::-1]), return_exceptions=True)
+    ended = await three.uploads.get(id, by=EVERYBODY)
+    assert [one.state for one in said if isinstance(one, UploadRecord)] == [ended.state]
+    assert sum(isinstance(one, errors.UploadEnded) for one in said) == 1
+    assert await three.ids() == ([ended.image_id] if ended.state == "READY" else [])
+
+
+async def test_a_writer_that_goes_on_while_another_server_finishes_is_fenced(servers: list[Server]) -> None:
+    one, two, _ = servers
+    id = await _begin(one)
+    async with one.uploads.writer(id, by=EVERYBODY) as writer:
+        await _write_on(writer)
+        assert (await _finish(two, id)).state == "READY"
+        await writer.write(len(CONTENT), b"more", None)
+        with pytest.raises((errors.WriterFenced, errors.UploadEnded)):
+            await writer.commit()
+    assert (await _finish(one, id)).state == "READY"
+
+
+@pytest.mark.parametrize("turns", range(0, 40 * examples(1), 10))
+async def test_bytes_that_are_deleted_at_one_server_while_they_come_in_at_another_stay(
+    servers: list[Server], turns: int
+) -> None:
+    one, two, three = servers
+    old = await one.images.add(CONTENT, by=EVERYBODY)
+
+    async def delete() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await one.delete(old)
+
+    new, _ = await asyncio.gather(two.images.add(CONTENT, by=EVERYBODY), delete())
+    assert await three.ids() == [new.id]
+    await three.store.sweep()
+    assert b"".join([piece async for piece in three.store.blobs.read(SHA256)]) == CONTENT
 
 
 @pytest.mark.parametrize("seed", range(examples(3)))

@@ -34,8 +34,13 @@ class Proxy:
         faulty: int = 6,
         faults: Sequence[Fault] = tuple(Fault),
         cut_at: int = 0,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.address = ""
+        self._listens = host, port
+        self._moving = asyncio.Event()
+        self._moving.set()
         self.happened: list[Fault] = []
         self.accepted = 0
         self._target = target
@@ -49,8 +54,9 @@ class Proxy:
         self._server: asyncio.Server
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await asyncio.start_server(self._accept, *self._listens)
+        host, port = self._server.sockets[0].getsockname()
+        self.address = f"{host}:{port}"
         return self
 
     async def __aexit__(
@@ -64,6 +70,11 @@ class Proxy:
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def stand_still(self) -> None:
+        """From now on it is as a server that was stopped by SIGSTOP: connections are made and stay, and
+        nothing comes of them."""
+        self._moving.clear()
 
     @property
     def connections(self) -> int:
@@ -132,6 +143,7 @@ class Proxy:
                         with suppress(OSError):
                             await sink.drain()
                     raise ConnectionAbortedError
+            await self._moving.wait()
             sink.write(piece)
             await sink.drain()
         if sink.can_write_eof():

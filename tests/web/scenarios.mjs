@@ -55,6 +55,21 @@ export async function restart({ given, open, ask }) {
   await page.locator('.live[data-state="live"]').waitFor();
 }
 
+/** Uploads a large file to one of several servers, which is killed in the middle: the upload goes on at another one, and
+ *  so does watching. Returns the milliseconds that each of them took. */
+export async function another({ given, open, ask }) {
+  const page = await open();
+  await page.locator('.live[data-state="live"]').waitFor();
+  await upload(page, [given.file]);
+  await progress(page, 0.3);
+  await ask("kill");
+  const begun = performance.now();
+  const since = (done) => done.then(() => Math.round(performance.now() - begun));
+  const watching = since(page.locator('.live[data-state="live"]').waitFor().then(() => ask("store")).then(() => tiles(page, 2)));
+  const uploaded = await since(stored(page, 1));
+  return { uploaded, watched: await watching };
+}
+
 /** Uploads a large file and reloads the page in the middle: choosing the same file resumes the upload. */
 export async function reload({ given, open }) {
   const page = await open();

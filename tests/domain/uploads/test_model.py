@@ -19,6 +19,7 @@ from conexiones.domain.images import Images, Limits
 from conexiones.domain.uploads import Uploads, UploadWriter
 from conexiones.principals import EVERYBODY
 from tests.adapters.backends import CatalogBackend
+from tests.adapters.blobs.contents import Store
 from tests.support.bitmaps import bitmap
 from tests.support.lengths import examples
 
@@ -53,7 +54,7 @@ class Machine(RuleBasedStateMachine):
         self.current = False  # whether the newest writer has the upload
         self.opened = True
 
-    def parts(self, root: Path) -> tuple[CatalogBackend, LocalStore]:
+    def parts(self, root: Path) -> tuple[CatalogBackend, Store]:
         catalog = SqliteCatalog(root / "catalog.sqlite3")
         return catalog, LocalStore(root, catalog, writer=catalog.writer)
 

@@ -20,6 +20,8 @@ from conexiones.domain.images import Images, Limits
 from conexiones.domain.uploads import SmallImage, SmallImages, Uploads
 from conexiones.ports.records import ImageRecord
 from conexiones.principals import EVERYBODY, Allowance, Principal, Terms
+from tests.adapters.backends import CatalogBackend
+from tests.adapters.blobs.contents import Store
 from tests.support.bitmaps import bitmap
 
 CONTENTS = [b"".join(bitmap(40, 24, seed=seed)) for seed in range(3)]
@@ -53,15 +55,17 @@ class Machine(RuleBasedStateMachine):
         return self.loop.run_until_complete(coroutine)
 
     def open(self) -> None:
-        root = Path(self.folder.name)
-        self.catalog = SqliteCatalog(root / "catalog.sqlite3")
-        self.store = LocalStore(root, self.catalog, writer=self.catalog.writer)
+        self.catalog, self.store = self.parts(Path(self.folder.name))
         self.run(self.catalog.open())
         self.run(self.store.open())
         decoder = VipsDecoder(workers=1, decode_pixels=1, decode_seconds=1, decode_memory=1)
         images = Images(self.catalog, self.store.staging, self.store.blobs, decoder, LIMITS)
         self.small = SmallImages(self.catalog, images)
         self.uploads = Uploads(self.catalog, self.store.staging, images)
+
+    def parts(self, root: Path) -> tuple[CatalogBackend, Store]:
+        catalog = SqliteCatalog(root / "catalog.sqlite3")
+        return catalog, LocalStore(root, catalog, writer=catalog.writer)
 
     def close(self) -> None:
         self.run(self.uploads.close())

@@ -1,11 +1,11 @@
 """The log of failed calls. It is the only place that causes go to."""
 
 import logging
-import traceback
 
 from conexiones import errors
 from conexiones.tracing import current_ids
 from conexiones.transport.chain.call import Call, Endpoint
+from conexiones.transport.chain.frames import forget_frames
 from conexiones.transport.chain.pace import Bucket
 
 LINES, LINES_AT_ONCE = 1.0, 100.0
@@ -45,7 +45,7 @@ class Log:
         except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as cause:
             error = cause if isinstance(cause, errors.ConexionesError) else errors.Internal()
             self._write(call, error, cause)
-            _forget_frames(cause)
+            forget_frames(cause)
             failure = error
         else:
             return
@@ -85,21 +85,3 @@ def _what_is_damaged(error: BaseException) -> str:
         error = cause
         told.append(f"{type(error).__name__}: {error}")
     return " ".join(told)[:_LONGEST] or "what was stored is missing, or is not what it was"
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Takes the frames out of an error and of all that it came from.
-
-    They refer to the request and to replies on their way, and frames and errors refer to each other. If they
-    were left to the garbage collector, refused images of 60 MB would pile up, as would replies of 1 MB that
-    nobody reads any more.
-    """
-    chain: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while chain:
-        one = chain.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            chain += (one.__cause__, one.__context__)
-            traceback.clear_frames(one.__traceback__)
-            one.__traceback__ = None

@@ -6,10 +6,9 @@ is closed with bytes that nobody has read, and the reset may overtake the answer
 do both at once, and do not send the rest of a message of a gigabyte for nothing.
 """
 
-import traceback
-
 from conexiones.errors import ConexionesError
 from conexiones.transport.chain.call import Call, Endpoint
+from conexiones.transport.chain.frames import clear_frames
 
 MOST = 1 << 30
 """The most bytes that are read so. A client that sends more is answered before."""
@@ -34,7 +33,7 @@ async def read_the_rest(call: Call, rest: Endpoint) -> None:
         await rest(call)
     except Exception as error:
         if not call.body.ended and not call.header(b"user-agent").startswith(_TAKES_EARLY_ANSWERS):
-            traceback.clear_frames(error.__traceback__)  # they hold what has come of the message
+            clear_frames(error.__traceback__)  # they hold what has come of the message
             call.release()
             try:
                 if await _more_may_come(call):

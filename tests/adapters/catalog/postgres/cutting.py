@@ -17,7 +17,7 @@ Cut = Literal["before the commit", "after the commit"]
 class Way:
     """Passes on what goes to the database at `url`, and what comes back. `cut` says what happens to the next
     commit: the connection is lost before the server has heard of it, or when it is done, without an answer.
-    While it is `closed`, nobody comes through."""
+    While it is `closed`, nobody comes through, and while `moving` is not set, nothing does."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
@@ -27,6 +27,8 @@ class Way:
         self.closed = False
         self.close_after_cut = False
         self.was_cut = asyncio.Event()
+        self.moving = asyncio.Event()
+        self.moving.set()
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> None:
@@ -45,7 +47,11 @@ class Way:
         if self.closed:
             writer.transport.abort()
             return
-        from_server, to_server = await asyncio.open_unix_connection(self._server)
+        try:
+            from_server, to_server = await asyncio.open_unix_connection(self._server)
+        except OSError:  # the server is not there
+            writer.transport.abort()
+            return
         self._writers |= {writer, to_server}
         cutting = asyncio.Event()
         with suppress(OSError):
@@ -64,6 +70,7 @@ class Way:
         cutting: asyncio.Event,
     ) -> None:
         while data := await reader.read(1 << 16):
+            await self.moving.wait()
             if self.cut and COMMIT in data:
                 cut, self.cut = self.cut, None
                 self.closed = self.close_after_cut
@@ -80,6 +87,7 @@ class Way:
         self, from_server: asyncio.StreamReader, writer: asyncio.StreamWriter, cutting: asyncio.Event
     ) -> None:
         while data := await from_server.read(1 << 16):
+            await self.moving.wait()
             if cutting.is_set():
                 writer.transport.abort()
                 self.was_cut.set()
