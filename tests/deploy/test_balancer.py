@@ -279,7 +279,7 @@ class Load:
 
 @asynccontextmanager
 async def once(scale: Scale, image: str) -> AsyncIterator[None]:
-    """Calls that are never repeated, by gRPC and by HTTP, none of which may fail."""
+    """Reads that are never repeated here, by gRPC and by HTTP, none of which may fail."""
     going = True
 
     async def by_grpc() -> None:
