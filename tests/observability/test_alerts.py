@@ -138,6 +138,10 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
         ],
         [{"conexiones_writer_processes{}": last("1"), "conexiones_writer_restarts_total{}": last("1")}],
     ),
+    "ConexionesWriterSilent": (
+        [{"conexiones_writer_silence_seconds{}": growing(60)}],
+        [{"conexiones_writer_silence_seconds{}": last("20")}],
+    ),
     "ConexionesDatabaseAway": (
         [{'conexiones_database_connections{use="listen"}': last("0")}],
         [
