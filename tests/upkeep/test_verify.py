@@ -1,6 +1,7 @@
 """`conexiones verify` finds and names what is damaged, missing and left over; damage is never served."""
 
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,13 +17,13 @@ from conexiones.domain.access.secrets import TOKEN, mint
 from conexiones.errors import ConexionesError
 from conexiones.ports.records import ImageRecord, Rendered
 from conexiones.ports.verifying import ScrubState
+from conexiones.upkeep import verify
 from tests.support.lengths import examples
 from tests.upkeep.folders import (
     MIB,
     SMALL,
     blob,
     content,
-    contents,
     damage,
     files,
     filled,
@@ -266,8 +267,20 @@ async def test_nothing_is_said_of_a_folder_that_is_none(tmp_path: Path) -> None:
     assert findings(tmp_path / "data")[0] == 1
 
 
-async def test_reading_can_be_slowed_down(tmp_path: Path) -> None:
-    data = await filled(tmp_path)
-    assert len(data) == len(contents())
+async def test_reading_can_be_slowed_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = await complete(tmp_path)
+    paced: list[int] = []
+    monkeypatch.setattr(verify._Pace, "take", lambda self, size: paced.append(size))
     result = run("verify", "--data-dir", tmp_path, "--rate", "1GB")
     assert result.exit_code == 0
+    sought = re.compile(r"/renditions/|/uploads/[^.]*$|[.]v8$")
+    beside_images = [path.stat().st_size for path in files(tmp_path) if sought.search(str(path))]
+    assert len(beside_images) == 3
+    assert sum(paced) >= sum(map(len, data.values())) + sum(beside_images) - MIB
+    assert max(paced) <= MIB
+
+
+def test_no_rate_at_all_is_refused(tmp_path: Path) -> None:
+    result = run("verify", "--data-dir", tmp_path, "--rate", "0")
+    assert result.exit_code == 2
+    assert "give at least 1" in result.output

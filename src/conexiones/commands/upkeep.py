@@ -37,7 +37,7 @@ _NEW_DATA_DIR = click.option(
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line.")
 _RATE = click.option(
-    "--rate", type=Size(), metavar="SIZE", help="Read at most so many bytes a second, such as 20MB."
+    "--rate", type=Size(least=1), metavar="SIZE", help="Read at most so many bytes a second, such as 20MB."
 )
 
 
