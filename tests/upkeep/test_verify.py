@@ -186,6 +186,21 @@ async def test_what_is_missing_is_named_with_its_image(tmp_path: Path) -> None:
     assert [one["kind"] for one in found[1:]] == ["damaged"], "its checksums have no blob any more"
 
 
+async def test_folders_of_others_keep_no_server_from_starting(tmp_path: Path) -> None:
+    """Such as those that a file system has that is mounted there."""
+    data = await complete(tmp_path)
+    for name in ("uploads", "incoming", "segments", "blobs", "renditions/incoming"):
+        (tmp_path / name / "lost+found").mkdir()
+    (tmp_path / "segments" / "old-copy").touch()
+    async with opened(tmp_path) as folder:
+        for id in data:
+            assert await folder.catalog.get_image(id)
+    cache = FileRenditions(tmp_path, limit=MIB)
+    await cache.open()
+    await cache.close()
+    assert findings(tmp_path) == (0, [])
+
+
 async def test_what_is_left_over_is_no_fault(tmp_path: Path) -> None:
     await filled(tmp_path)
     orphan = blob(tmp_path, content(SMALL, "orphan"))
