@@ -295,6 +295,15 @@ async def test_reading_can_be_slowed_down(tmp_path: Path, monkeypatch: pytest.Mo
     assert max(paced) <= MIB
 
 
+def test_a_mistake_of_the_program_says_nothing_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "verify", lambda *_, **__: 1 // 0)
+    result = run("verify", "--data-dir", tmp_path)
+    assert result.exit_code == 2
+    assert "ZeroDivisionError" in result.stderr
+
+
 def test_no_rate_at_all_is_refused(tmp_path: Path) -> None:
     result = run("verify", "--data-dir", tmp_path, "--rate", "0")
     assert result.exit_code == 2

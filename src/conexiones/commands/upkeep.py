@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -275,6 +276,10 @@ def done(work: Callable[[], T], interrupted: str, where: str = "") -> T:
         fail(f"{name}{error.strerror or error}.")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         fail(f"The catalog cannot be read: {error}.")
+    except Exception:
+        # A mistake of this program: a status of 1 would say something of the data.
+        traceback.print_exc()
+        sys.exit(COULD_NOT)
 
 
 def fail(sentence: str) -> NoReturn:
