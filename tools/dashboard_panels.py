@@ -228,6 +228,7 @@ DASHBOARD: dict[str, list[Panel]] = {
             [
                 ("min(conexiones_writer_processes{OF})", "processes"),
                 ("sum(increase(conexiones_writer_restarts_total{OF}[1h]))", "restarts in an hour"),
+                ("max(conexiones_writer_silence_seconds{OF})", "seconds without an answer"),
                 (rate("conexiones_segments_appended_bytes_total", "instance"), "bytes appended per second"),
             ],
         ),

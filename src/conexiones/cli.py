@@ -1,6 +1,7 @@
 """The command `conexiones`."""
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,12 +19,12 @@ from conexiones.commands.images import health, ls, rm, watch
 from conexiones.commands.login import login, logout, whoami
 from conexiones.commands.migrate import migrate
 from conexiones.commands.put import put
-from conexiones.commands.text import lenient_output
+from conexiones.commands.text import lenient_output, plain
 from conexiones.commands.tokens import link, link_key, ticket, token
 from conexiones.commands.upkeep import backup, restore, verify
 from conexiones.commands.version import status, version
 from conexiones.commands.wire import wire
-from conexiones.settings import Settings, SettingsError, flag, table, variable
+from conexiones.settings import Settings, SettingsError, flag, misspelt, table, variable
 
 if TYPE_CHECKING:
     from conexiones.transport.process.supervisor import Supervisor
@@ -75,6 +76,8 @@ def serve(**flags: str | None) -> None:
     try:
         settings = Settings.load(flags=flags)
         logs.configure(settings.log_level, settings.log_format)
+        for wrong, right in misspelt().items():
+            logging.getLogger("conexiones").warning("%s is no setting: is %s meant?", plain(wrong), right)
         supervisor = Supervisor(settings, app="conexiones.asgi:app")
         status = asyncio.run(supervisor.run(lambda address: _ready(supervisor, str(address))))
     except SettingsError as error:

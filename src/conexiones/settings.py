@@ -9,6 +9,7 @@ settings that depend on the memory are fitted to it (budgets.py).
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -354,6 +355,19 @@ class Settings:
     def environ(self) -> dict[str, str]:
         """The same settings as environment variables, for a process that is started with them."""
         return {variable(row): _write(getattr(self, row.name)) for row in fields(self)}
+
+
+def misspelt(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that are much like that of a setting, and are none, with the one that may be meant. What else
+    begins with CONEXIONES_ may be of a client, or of an orchestrator."""
+    known = [variable(row) for row in fields(Settings)]
+    found = {}
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            ends = [each.removeprefix(PREFIX) for each in known]
+            for end in get_close_matches(name.removeprefix(PREFIX), ends, n=1, cutoff=0.75):
+                found[name] = PREFIX + end
+    return found
 
 
 def without_password(url: str) -> str:

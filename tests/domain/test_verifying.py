@@ -11,6 +11,7 @@ import pytest
 
 from conexiones.adapters.scrub.file import ScrubFile, read
 from conexiones.domain import verifying
+from conexiones.domain.ids import now
 from conexiones.domain.verifying import Scrub
 from conexiones.errors import StorageUnavailable
 from conexiones.metrics import Metrics, Numbers
@@ -109,6 +110,14 @@ async def test_a_round_goes_on_after_a_restart(tmp_path: Path) -> None:
     async with opened(tmp_path) as folder, Scrubbing(folder, days=3650) as scrubbing:
         await until(lambda: scrubbing.scrub.state.finished.images == 9)
         assert scrubbing.scrub.state.current.begin_time in (0, scrubbing.scrub.state.current.begin_time)
+
+
+async def test_a_clock_that_was_ahead_puts_off_no_round(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    later = now() + 10**15
+    await ScrubFile(tmp_path).save(ScrubState(finished=Round(begin_time=later, images=1, finish_time=later)))
+    async with opened(tmp_path) as folder, Scrubbing(folder, days=1) as scrubbing:
+        await until(lambda: 0 < scrubbing.scrub.state.finished.finish_time < later)
 
 
 async def test_what_is_deleted_meanwhile_is_not_damaged(tmp_path: Path) -> None:

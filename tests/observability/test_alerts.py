@@ -41,6 +41,8 @@ def histogram(
 
 
 CALLS = "rpc_server_call_duration_seconds"
+REQUESTS = "http_server_request_duration_seconds"
+IMAGES = 'http_route="/images/{id}",'
 GET_USER = 'rpc_method="UsuarioServicio/GetUser",'
 GIB = 1 << 30
 
@@ -75,10 +77,16 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
             {
                 f'{CALLS}_count{{{GET_USER}error_type=""}}': growing(60),
                 f'{CALLS}_count{{{GET_USER}error_type="UNAVAILABLE"}}': growing(6),
-            }
+            },
+            {
+                f'{CALLS}_count{{{GET_USER}error_type=""}}': growing(6000),
+                f'{REQUESTS}_count{{{IMAGES}error_type=""}}': growing(60),
+                f'{REQUESTS}_count{{{IMAGES}error_type="503"}}': growing(6),
+            },
         ],
         [
             {f'{CALLS}_count{{{GET_USER}error_type=""}}': growing(60)},
+            {f'{REQUESTS}_count{{{IMAGES}error_type=""}}': growing(60)},
             {
                 f'{CALLS}_count{{{GET_USER}error_type=""}}': growing(60),
                 f'{CALLS}_count{{{GET_USER}error_type="UNAVAILABLE"}}': growing(1),
@@ -137,6 +145,10 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
             {"conexiones_writer_processes{}": last("1"), "conexiones_writer_restarts_total{}": growing(1)},
         ],
         [{"conexiones_writer_processes{}": last("1"), "conexiones_writer_restarts_total{}": last("1")}],
+    ),
+    "ConexionesWriterSilent": (
+        [{"conexiones_writer_silence_seconds{}": growing(60)}],
+        [{"conexiones_writer_silence_seconds{}": last("20")}],
     ),
     "ConexionesDatabaseAway": (
         [{'conexiones_database_connections{use="listen"}': last("0")}],

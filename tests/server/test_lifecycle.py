@@ -120,6 +120,13 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path: Path, flags: list[str],
     assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", f"conexiones: {sentence}\n")
 
 
+def test_a_file_where_a_folder_has_to_be_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "renditions").touch()
+    refused = run("serve", "--address=127.0.0.1:0", f"--data-dir={tmp_path}")
+    sentence = f"The server cannot reach its storage. {tmp_path}/renditions: file exists."
+    assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", f"conexiones: {sentence}\n")
+
+
 def test_a_folder_of_a_newer_version_is_refused_in_one_line(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as catalog:
         catalog.execute("PRAGMA user_version = 1000")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.upkeep import packs
+from conexiones.upkeep import packs, restore
 from conexiones.upkeep.backup import back_up
 from conexiones.upkeep.repository import Repository
 from tests.upkeep.folders import (
     LARGE,
     SMALL,
+    Folder,
     asked,
     backed_up,
     blob,
@@ -257,6 +258,33 @@ async def test_a_restore_overwrites_nothing_and_takes_no_incomplete_backup(tmp_p
     damage(backup / "manifest.json", 30)
     assert f"The manifest of {backup.name} is damaged" in refused(dest, "--data-dir", tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+async def test_no_server_starts_over_a_restore_that_was_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it was cut off: small images get their place at the end only."""
+    await filled(tmp_path / "data")
+    backed_up(tmp_path / "data", tmp_path / "backups")
+    new = tmp_path / "new"
+    for step in ("catalog_of_backup", "NewBlobs", "write_identity", "prepare_restored"):
+        with monkeypatch.context() as cut:
+            cut.setattr(restore, step, _cut_off)
+            with pytest.raises(CutOff):
+                restore.restore(tmp_path / "backups", new)
+        store = Folder(new).store
+        with pytest.raises(ValueError, match="is not complete: conexiones restore was interrupted there"):
+            store.refuse_without(new / "catalog.sqlite3")
+    restore.restore(tmp_path / "backups", new)
+    assert findings(new) == (0, [])
+
+
+class CutOff(Exception):
+    pass
+
+
+def _cut_off(*_: object) -> None:
+    raise CutOff
 
 
 async def test_a_folder_of_backups_belongs_to_one_server_and_to_one_run(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`conexiones verify` finds and names what is damaged, missing and left over; damage is never served."""
 
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,13 +17,13 @@ from conexiones.domain.access.secrets import TOKEN, mint
 from conexiones.errors import ConexionesError
 from conexiones.ports.records import ImageRecord, Rendered
 from conexiones.ports.verifying import ScrubState
+from conexiones.upkeep import verify
 from tests.support.lengths import examples
 from tests.upkeep.folders import (
     MIB,
     SMALL,
     blob,
     content,
-    contents,
     damage,
     files,
     filled,
@@ -185,6 +186,21 @@ async def test_what_is_missing_is_named_with_its_image(tmp_path: Path) -> None:
     assert [one["kind"] for one in found[1:]] == ["damaged"], "its checksums have no blob any more"
 
 
+async def test_folders_of_others_keep_no_server_from_starting(tmp_path: Path) -> None:
+    """Such as those that a file system has that is mounted there."""
+    data = await complete(tmp_path)
+    for name in ("uploads", "incoming", "segments", "blobs", "renditions/incoming"):
+        (tmp_path / name / "lost+found").mkdir()
+    (tmp_path / "segments" / "old-copy").touch()
+    async with opened(tmp_path) as folder:
+        for id in data:
+            assert await folder.catalog.get_image(id)
+    cache = FileRenditions(tmp_path, limit=MIB)
+    await cache.open()
+    await cache.close()
+    assert findings(tmp_path) == (0, [])
+
+
 async def test_what_is_left_over_is_no_fault(tmp_path: Path) -> None:
     await filled(tmp_path)
     orphan = blob(tmp_path, content(SMALL, "orphan"))
@@ -266,8 +282,29 @@ async def test_nothing_is_said_of_a_folder_that_is_none(tmp_path: Path) -> None:
     assert findings(tmp_path / "data")[0] == 1
 
 
-async def test_reading_can_be_slowed_down(tmp_path: Path) -> None:
-    data = await filled(tmp_path)
-    assert len(data) == len(contents())
+async def test_reading_can_be_slowed_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = await complete(tmp_path)
+    paced: list[int] = []
+    monkeypatch.setattr(verify._Pace, "take", lambda self, size: paced.append(size))
     result = run("verify", "--data-dir", tmp_path, "--rate", "1GB")
     assert result.exit_code == 0
+    sought = re.compile(r"/renditions/|/uploads/[^.]*$|[.]v8$")
+    beside_images = [path.stat().st_size for path in files(tmp_path) if sought.search(str(path))]
+    assert len(beside_images) == 3
+    assert sum(paced) >= sum(map(len, data.values())) + sum(beside_images) - MIB
+    assert max(paced) <= MIB
+
+
+def test_a_mistake_of_the_program_says_nothing_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "verify", lambda *_, **__: 1 // 0)
+    result = run("verify", "--data-dir", tmp_path)
+    assert result.exit_code == 2
+    assert "ZeroDivisionError" in result.stderr
+
+
+def test_no_rate_at_all_is_refused(tmp_path: Path) -> None:
+    result = run("verify", "--data-dir", tmp_path, "--rate", "0")
+    assert result.exit_code == 2
+    assert "give at least 1" in result.output

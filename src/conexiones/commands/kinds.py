@@ -50,9 +50,12 @@ class Span(click.ParamType[timedelta]):
 
 
 class Size(click.ParamType[int]):
-    """A number of bytes such as 500000, 64MiB or 10GB."""
+    """A number of bytes such as 500000, 64MiB or 10GB; `least` is the smallest that is taken."""
 
     name = "size"
+
+    def __init__(self, *, least: int = 0) -> None:
+        self._least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
@@ -60,7 +63,10 @@ class Size(click.ParamType[int]):
         size = _SIZE.fullmatch(value.strip().lower())
         if not size or size[2] not in _SIZES or int(size[1][:20]) * _SIZES[size[2]] >= 2**63:
             self.fail(f"{value!r} is no size such as 500000, 64MiB or 10GB.", param, ctx)
-        return int(size[1]) * _SIZES[size[2]]
+        found = int(size[1]) * _SIZES[size[2]]
+        if found < self._least:
+            self.fail(f"{value!r} is too small: give at least {self._least}.", param, ctx)
+        return found
 
 
 class Words(click.ParamType[tuple[str, ...]]):

@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ _NEW_DATA_DIR = click.option(
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line.")
 _RATE = click.option(
-    "--rate", type=Size(), metavar="SIZE", help="Read at most so many bytes a second, such as 20MB."
+    "--rate", type=Size(least=1), metavar="SIZE", help="Read at most so many bytes a second, such as 20MB."
 )
 
 
@@ -275,6 +276,10 @@ def done(work: Callable[[], T], interrupted: str, where: str = "") -> T:
         fail(f"{name}{error.strerror or error}.")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         fail(f"The catalog cannot be read: {error}.")
+    except Exception:
+        # A mistake of this program: a status of 1 would say something of the data.
+        traceback.print_exc()
+        sys.exit(COULD_NOT)
 
 
 def fail(sentence: str) -> NoReturn:

@@ -128,11 +128,12 @@ class Scrub:
             await self._duties.gained(LOOK_SECONDS)
 
     def _due(self) -> float:
-        """Seconds until the next round."""
-        state = self._state
-        if state.current.begin_time or not state.finished.begin_time:
+        """Seconds until the next round. What was read by a clock that was ahead is read again, as the next
+        round might be years away."""
+        state, time = self._state, now()
+        if state.current.begin_time or not state.finished.begin_time or state.finished.begin_time > time:
             return 0.0
-        return state.finished.begin_time / 1e6 + self._days * _DAY - now() / 1e6
+        return state.finished.begin_time / 1e6 + self._days * _DAY - time / 1e6
 
     async def _begin(self) -> None:
         if not self._state.current.begin_time:

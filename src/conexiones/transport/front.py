@@ -31,6 +31,7 @@ from conexiones.transport.process.accept_line import AcceptLine
 from conexiones.transport.process.control import Control
 from conexiones.transport.process.crowd import Crowd, watches
 from conexiones.transport.process.standard_error import BrokenOff
+from conexiones.transport.process.start_error import sentence_of
 from conexiones.transport.router import Router
 
 _log = logging.getLogger("conexiones.front")
@@ -142,13 +143,13 @@ class Front:
             try:
                 await stack.enter_async_context(self._resources())
             except Exception as error:
-                # A ValueError has a sentence that says what the operator can do.
-                level = logging.DEBUG if isinstance(error, ValueError) else logging.ERROR
+                said = sentence_of(error)
+                level = logging.DEBUG if said else logging.ERROR
                 _log.log(level, "The server cannot start", exc_info=error)
                 if self._control:
                     # The supervisor is no client: it shows the text of the exception to the operator, and
                     # ends this process. Envoy, told of the failure, would print its whole configuration.
-                    self._control.say("failed", why=str(error))
+                    self._control.say("failed", why=said or str(error))
                     await asyncio.Event().wait()
                 await send({"type": "lifespan.startup.failed", "message": "see the log"})
                 return

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from conexiones.adapters.blobs.local.beside import read_file, records_in, segment_numbers
+from conexiones.adapters.blobs.local.beside import read_file, records_in
 from conexiones.adapters.blobs.local.checksum_log import ChecksumLog
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
+from conexiones.adapters.blobs.local.segment_appender import segment_numbers
 from conexiones.adapters.blobs.local.segment_records import HEAD, head_of
 from conexiones.adapters.blobs.local.store import SMALL
 from conexiones.adapters.system.disk import sync_file, sync_folder, write_durably

@@ -141,8 +141,8 @@ class _Verification:
             lambda: asyncio.run(self._check_images()),
             lambda: check_large_blobs(self._data_dir, self._catalog.has_digest, self._report),
             lambda: check_segments(self._data_dir, self._catalog.has_digest, self._report),
-            lambda: check_uploads(self._data_dir, self._catalog, self._report),
-            lambda: check_small_files(self._data_dir, self._catalog.identity, self._report),
+            lambda: check_uploads(self._data_dir, self._catalog, self._report, self._pace.take),
+            lambda: check_small_files(self._data_dir, self._catalog.identity, self._report, self._pace.take),
         ):
             try:
                 check()

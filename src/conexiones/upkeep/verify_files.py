@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from conexiones.adapters.blobs.local import beside
@@ -21,14 +22,18 @@ from conexiones.upkeep.findings import Finding, Report
 _ADMIN_TOKEN = "admin-token"  # noqa: S105 (the name of a file)
 
 
-def check_uploads(data_dir: Path, catalog: CatalogFile, report: Report) -> None:
+Read = Callable[[int], None]
+"""Is called with the number of bytes that are read: it waits as long as the pace asks for."""
+
+
+def check_uploads(data_dir: Path, catalog: CatalogFile, report: Report, read: Read) -> None:
     """Reports uploads under way of which acknowledged bytes are damaged or missing."""
     for upload_id in catalog.open_uploads():
         for attempt in range(2):
             upload = catalog.upload(upload_id)
             if upload is None or upload.state != "OPEN":
                 break
-            fault = _fault_of_upload(data_dir / "uploads" / upload_id, upload.committed_size)
+            fault = _fault_of_upload(data_dir / "uploads" / upload_id, upload.committed_size, read)
             if fault is None:
                 break
             if attempt:  # it did not end meanwhile
@@ -37,7 +42,7 @@ def check_uploads(data_dir: Path, catalog: CatalogFile, report: Report) -> None:
                 time.sleep(beside.SETTLE_SECONDS)
 
 
-def _fault_of_upload(path: Path, size: int) -> Finding | None:
+def _fault_of_upload(path: Path, size: int, read: Read) -> Finding | None:
     """What is wrong with the first `size` bytes of an upload, which were acknowledged."""
     if not size:
         return None
@@ -57,8 +62,10 @@ def _fault_of_upload(path: Path, size: int) -> Finding | None:
             return Finding("damaged", log.name, "These checksums are not what was written.")
         for number in range(-(-size // BLOCK_BYTES)):
             start = number * BLOCK_BYTES
+            length = min(BLOCK_BYTES, size - start)
+            read(length)
             try:
-                checksums.check(number, os.pread(descriptor, min(BLOCK_BYTES, size - start), start))
+                checksums.check(number, os.pread(descriptor, length, start))
             except BlobCorrupt:
                 return Finding(
                     "damaged", path.name, f"The MiB from byte {start} on is not what was received."
@@ -68,7 +75,7 @@ def _fault_of_upload(path: Path, size: int) -> Finding | None:
     return None
 
 
-def check_small_files(data_dir: Path, identity: int, report: Report) -> None:
+def check_small_files(data_dir: Path, identity: int, report: Report, read: Read) -> None:
     """Reports files beside catalog and images that are damaged. `identity` is that of the catalog."""
     _check_identity(data_dir, identity, report)
     if (data_dir / SCRUB).exists() and read_scrub(data_dir / SCRUB) is None:
@@ -77,11 +84,23 @@ def check_small_files(data_dir: Path, identity: int, report: Report) -> None:
     if token.exists() and not is_secret(token.read_text(errors="replace").strip()):
         report(Finding("damaged", _ADMIN_TOKEN, "It is no token: --new-admin-token makes another one."))
     for path in sorted(data_dir.glob(f"{CATALOG}.v*")):
-        if path.suffix != ".unfinished" and (fault := fault_of_kept(path)):
+        if path.suffix == ".unfinished":
+            continue
+        read(_size_of(path))
+        if fault := fault_of_kept(path):
             report(Finding("damaged", path.name, f"This copy of an earlier catalog is damaged ({fault})."))
     for path in sorted((data_dir / "renditions").glob("??/*")):
+        read(_size_of(path))
         if fault := fault_of(path):
             report(Finding("damaged", str(path.relative_to(data_dir)), fault))
+
+
+def _size_of(path: Path) -> int:
+    """0 if it has gone."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _check_identity(data_dir: Path, identity: int, report: Report) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conexiones.adapters.blobs.local import beside
-from conexiones.adapters.blobs.local.beside import check_index, head_is_live, records_in, segment_numbers
+from conexiones.adapters.blobs.local.beside import check_index, head_is_live, records_in
 from conexiones.adapters.blobs.local.checksums import Checksums
 from conexiones.adapters.blobs.local.identity import NAME as CATALOG_ID
+from conexiones.adapters.blobs.local.segment_appender import segment_numbers
 from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.upkeep.findings import Finding, Report
 
+_FAN = re.compile(r"[0-9a-f]{2}")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 SHOWN = 20
@@ -25,9 +27,9 @@ def check_large_blobs(data_dir: Path, has_digest: HasDigest, report: Report) -> 
     """Reports checksums that are damaged, and blobs that are left over."""
     suspects: dict[str, bytes] = {}
     for folder in sorted((data_dir / "blobs").iterdir()):
-        if folder.name in (CATALOG_ID, f"{CATALOG_ID}.new"):
+        if folder.name in (CATALOG_ID, f"{CATALOG_ID}.new", "lost+found"):
             continue
-        if not folder.is_dir():
+        if not folder.is_dir() or not _FAN.fullmatch(folder.name):
             suspects[f"blobs/{folder.name}"] = b""
             continue
         for path in sorted(folder.iterdir()):

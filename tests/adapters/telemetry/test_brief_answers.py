@@ -1,9 +1,11 @@
 """A collector that answers without an end fills no memory, and holds up no push."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from conexiones.adapters.telemetry import metrics_push, spans
 from conexiones.adapters.telemetry.brief_answers import MOST_BYTES, BriefAnswers, session
 from conexiones.adapters.telemetry.resource import Push
+from tests.support.certificates import authority
 from tests.support.waiting import DEADLINE
 
 
@@ -68,6 +71,39 @@ def test_its_status_counts(
         assert one.export(data) is success
     finally:
         one.shutdown()
+
+
+def test_the_ca_of_the_collector_counts_more_than_that_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, machine = authority(tmp_path / "ours"), authority(tmp_path / "machine")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(machine / "ca.pem"))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        secured = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        secured.load_cert_chain(ours / "server.pem", ours / "server.key")
+        server.socket = secured.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"https://localhost:{server.server_port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(ours / "ca.pem"))
+        exporter = spans._exporter(Push("http/protobuf", endpoint))
+        try:
+            assert exporter.export([]) is SpanExportResult.SUCCESS
+        finally:
+            exporter.shutdown()
+            server.shutdown()
 
 
 def test_a_short_answer_is_read(endless: str) -> None:

@@ -48,8 +48,15 @@ async def test_a_writer_that_ends_is_seen(tmp_path: Path) -> None:
     assert figure(metrics, "conexiones.writer.processes") == 0
     await catalog.open()
     assert figure(metrics, "conexiones.writer.processes") == 1
+    assert figure(metrics, "conexiones.writer.silence") == 0
     (process,) = own_writers()
     assert catalog.writer.pid == process.pid
+    process.suspend()  # as a disk that hangs would have it
+    waits = asyncio.ensure_future(catalog.put_user("Ana", pow=1, image=None, now=0))
+    await until(lambda: figure(metrics, "conexiones.writer.silence") > 0.1)
+    process.resume()
+    await waits
+    assert figure(metrics, "conexiones.writer.silence") == 0
     process.kill()
     await until(lambda: figure(metrics, "conexiones.writer.restarts"))
     assert figure(metrics, "conexiones.writer.processes") == 1

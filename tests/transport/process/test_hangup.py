@@ -1,5 +1,5 @@
-"""SIGHUP where it must not end a server: while that starts, and below nohup. Elsewhere it is tested with the
-files that it has read or opened again."""
+"""Signals that must not end a server: SIGHUP while it starts, and below nohup. Elsewhere it is tested with
+the files that it has read or opened again."""
 
 import asyncio
 import os
@@ -42,4 +42,9 @@ def test_below_nohup_it_is_ignored(start: Callable[..., Server]) -> None:
         signal.signal(signal.SIGHUP, before)
     assert not handled(server.pid)
     os.kill(server.pid, signal.SIGHUP)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # which to other servers mean that, too
+        os.kill(server.pid, number)
+    with server.client() as client:
+        client.get_user("Ana")
     assert server.stop() == 0
+    assert "SIGUSR2 does nothing here" in server.log

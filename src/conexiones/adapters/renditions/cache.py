@@ -271,7 +271,8 @@ class FileRenditions:
         for folder in (self._root, self._incoming):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self._incoming.iterdir():
-            leftover.unlink()
+            if not leftover.is_dir():
+                leftover.unlink()
         found: list[tuple[float, Key, int]] = []
         for number in range(256):
             folder = self._root / f"{number:02x}"

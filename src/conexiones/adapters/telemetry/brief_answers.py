@@ -15,6 +15,10 @@ class BriefAnswers(requests.Session):
     over, does not fill the memory. Of a longer one, the status counts."""
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        # The CA of the collector (OTEL_EXPORTER_OTLP_CERTIFICATE, `verify` of the session) counts more than
+        # that of the machine (REQUESTS_CA_BUNDLE), but only where the request has it.
+        if options.get("verify") is None and self.verify is not True:
+            options["verify"] = self.verify
         # The client of the exporters knows no streams, so the body has to be there when this returns.
         response = super().request(*arguments, **{**options, "stream": True})
         body = bytearray()

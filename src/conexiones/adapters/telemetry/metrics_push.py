@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from conexiones.adapters.telemetry.exporters_log import heard
 from conexiones.adapters.telemetry.resource import Push, attributes, milliseconds, push, pushes
 from conexiones.metrics import Distribution, Instrument, Labels, Metrics, Numbers
 
@@ -27,12 +28,6 @@ END_SECONDS = 2.0
 """The longest that the last push may hold up the end of the server."""
 
 SCOPE = "conexiones"
-
-_EXPORTER = "opentelemetry.exporter.otlp.proto."
-_LOGGERS = tuple(
-    _EXPORTER + name for name in ("http.metric_exporter", "grpc.exporter", "grpc.metric_exporter")
-)
-"""Where the exporters log each failure."""
 
 _Figures = list[Numbers | Distribution]
 
@@ -108,7 +103,6 @@ class _Exporting(threading.Thread):
         self._began = time.time_ns()
         self._asked: queue.SimpleQueue[tuple[_Figures, asyncio.Future[str]] | None] = queue.SimpleQueue()
         self._exporter: MetricExporter | None = None
-        self._said = ""
 
     async def export(self, figures: _Figures) -> str:
         """Why they could not be exported; empty if they were."""
@@ -121,19 +115,6 @@ class _Exporting(threading.Thread):
         self._asked.put(None)
 
     def run(self) -> None:
-        loggers = [logging.getLogger(name) for name in _LOGGERS]
-        for logger in loggers:
-            # Where traces are pushed, the level of their parent keeps them silent.
-            logger.setLevel(logging.WARNING)
-            logger.filters.insert(0, self._hear)  # before a filter of the SDK that drops what comes twice
-        try:
-            self._answer_all()
-        finally:
-            for logger in loggers:
-                logger.removeFilter(self._hear)
-                logger.setLevel(logging.NOTSET)
-
-    def _answer_all(self) -> None:
         while (asked := self._asked.get()) is not None:
             figures, done = asked
             why = self._export(figures)
@@ -145,21 +126,14 @@ class _Exporting(threading.Thread):
     def _export(self, figures: _Figures) -> str:
         from opentelemetry.sdk.metrics.export import MetricExportResult
 
-        self._said = ""
-        try:
-            if self._exporter is None:
-                self._exporter = _exporter(self._how)
-            result = self._exporter.export(_data(figures, self._resource, self._began))
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
-        return "" if result is MetricExportResult.SUCCESS else self._said or "it failed"
-
-    def _hear(self, record: logging.LogRecord) -> bool:
-        """Keeps from the log what exporters say at each failure, that of traces too, which is told as well
-        (spans.py). What that of this thread says first has the cause."""
-        if record.thread == self.ident:
-            self._said = self._said or record.getMessage()
-        return False
+        with heard() as said:
+            try:
+                if self._exporter is None:
+                    self._exporter = _exporter(self._how)
+                result = self._exporter.export(_data(figures, self._resource, self._began))
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+        return "" if result is MetricExportResult.SUCCESS else (*said, "it failed")[0]
 
 
 def _answer(done: "asyncio.Future[str]", why: str) -> None:

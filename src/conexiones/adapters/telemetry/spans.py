@@ -29,6 +29,7 @@ from opentelemetry.trace import Tracer as ApiTracer
 
 from conexiones import __version__
 from conexiones.adapters.telemetry import resource
+from conexiones.adapters.telemetry.exporters_log import heard
 from conexiones.metrics import Counters, Metrics
 from conexiones.tracing import Attributes, Parent, Span
 
@@ -161,7 +162,7 @@ class OtelTracer:
 
 
 class _Told(SpanExporter):
-    """An exporter whose failures are logged once, until it succeeds again, and counted."""
+    """An exporter whose failures are logged once, with their cause, until it succeeds again, and counted."""
 
     def __init__(self, exporter: SpanExporter, endpoint: str, pushes: Counters) -> None:
         self._exporter = exporter
@@ -171,7 +172,12 @@ class _Told(SpanExporter):
         self._lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = self._exporter.export(spans)
+        with heard() as said:
+            try:
+                result = self._exporter.export(spans)
+            except Exception as error:
+                said.append(f"{type(error).__name__}: {error}")
+                result = SpanExportResult.FAILURE
         taken = result is SpanExportResult.SUCCESS
         (self._taken if taken else self._refused).value += 1
         if taken:
@@ -180,7 +186,8 @@ class _Told(SpanExporter):
             self._fails, self._lost = False, 0
             return result
         if not self._fails:
-            _log.error("%s does not take traces; it is tried again", self._endpoint)
+            why = (*said, "it failed")[0]
+            _log.error("%s does not take traces; it is tried again: %s", self._endpoint, why)
         self._fails = True
         self._lost += len(spans)
         return result

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -94,6 +95,7 @@ class WriterClient:
         self._came = 0  # items that came since something was sent
         self._flushing = False
         self._sent: deque[_Item] = deque()  # what the process has to answer, in order
+        self._heard = 0.0  # when it last answered, or got something to do while it had nothing
         self._carried: dict[bytes, Carried] = {}  # by digest
         self._closing = asyncio.Event()
         self.on_commit: Callable[[int], None] = lambda newest: None
@@ -212,6 +214,8 @@ class WriterClient:
                 break
             self._waiting.pop()
         if items:
+            if len(self._sent) == len(items):
+                self._heard = time.monotonic()
             self._process.send(items)
 
     def _put(self, item: _Item, items: list[Sent | Order | Attach]) -> bool:
@@ -228,6 +232,7 @@ class WriterClient:
 
     def _resolve(self, newest: int, answers: list[Told], took: Took) -> None:
         """Tells all callers of a group what became of theirs."""
+        self._heard = time.monotonic()
         self._count(len(answers), took)
         items = [self._sent.popleft() for _ in answers]
         stored: list[Stored] = []
@@ -325,6 +330,12 @@ class WriterClient:
             "Jobs for the writing process: those that wait, and those that it has.",
             lambda: {("waiting",): len(self._fresh) + len(self._waiting), ("sent",): len(self._sent)},
             ("state",),
+        )
+        metrics.observe(
+            "conexiones.writer.silence",
+            "s",
+            "How long the writing process has not answered while it has jobs: a disk that hangs shows here.",
+            lambda: time.monotonic() - self._heard if self._sent else 0,
         )
 
     def _count(self, jobs: int, took: Took) -> None:

@@ -41,8 +41,8 @@ class DataLock:
         self._note(str(private))
 
     def _note(self, text: str) -> None:
-        os.ftruncate(self.number, 0)
-        with suppress(OSError):  # a full disk is no reason not to start
+        with suppress(OSError):  # a disk that is full or fails is no reason not to start, nor not to end
+            os.ftruncate(self.number, 0)
             os.pwrite(self.number, text.encode(), 0)
 
     def __exit__(self, *_: object) -> None:

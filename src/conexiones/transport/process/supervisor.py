@@ -75,9 +75,13 @@ class Supervisor:
     async def run(self, on_ready: Callable[[Address], None]) -> int:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
         self._idle, self._answered, self._hung_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            # To other servers they mean that logs are opened again: no reason to end without a drain.
+            loop.add_signal_handler(number, log.warning, "%s does nothing here; see SIGHUP", number.name)
         if self._reloads():
             # While the catalog is migrated, the logs may be rotated.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up.set)
+            loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
         with private_folder() as folder, taken(self.settings, folder) as (self.settings, kept):
             async with admin_listener.opened(self.settings, folder) as self.admin:
                 return await self._serve(kept, folder, on_ready)

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES
-from conexiones.adapters.blobs.local.segment_appender import segment_path
+from conexiones.adapters.blobs.local.segment_appender import segment_numbers, segment_path
 from conexiones.adapters.blobs.local.segment_index import Place, Record
 from conexiones.adapters.blobs.local.segment_records import HEAD, next_head, read_head
 from conexiones.adapters.system.sqlite_beside import UNREADABLE, open_beside
@@ -151,13 +151,6 @@ def read_file(path: Path, digest: bytes) -> Iterator[bytes]:
         yield last
     finally:
         os.close(descriptor)
-
-
-def segment_numbers(folder: Path) -> list[int]:
-    if not folder.is_dir():
-        return []
-    names = (path.name for path in folder.iterdir())
-    return sorted(int(name, 16) for name in names if len(name) == 8 and "." not in name)
 
 
 def records_in(path: Path, number: int, start: int = 0) -> Iterator[Record]:

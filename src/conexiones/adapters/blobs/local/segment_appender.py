@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from mmap import mmap
@@ -181,3 +182,13 @@ class Appender:
 
 def segment_path(folder: Path, number: int) -> Path:
     return folder / f"{number:08x}"
+
+
+def segment_numbers(folder: Path) -> list[int]:
+    """Of all segments in the folder, in order. What else is there has been put there by others."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name, 16) for path in folder.iterdir() if _SEGMENT.fullmatch(path.name))
+
+
+_SEGMENT = re.compile(r"[0-9a-f]{8}")

@@ -36,7 +36,7 @@ from pathlib import Path
 from threading import Lock
 
 from conexiones.adapters.blobs.local.reference_counts import ReferenceCounts
-from conexiones.adapters.blobs.local.segment_appender import Appender, segment_path
+from conexiones.adapters.blobs.local.segment_appender import Appender, segment_numbers, segment_path
 from conexiones.adapters.blobs.local.segment_index import Place, Recent, Record, SegmentIndex
 from conexiones.adapters.blobs.local.segment_records import (
     HEAD,
@@ -217,7 +217,7 @@ class Segments:
         self._end = self._scanned
         used = self._index.segments() | {self._end.segment}
         used |= {record.place.segment for record in self._recent.values()}
-        for number in self._numbers():
+        for number in segment_numbers(self._folder):
             if number not in used:
                 self._path(number).unlink()
         self._doubtful.clear()
@@ -278,7 +278,7 @@ class Segments:
     def _scan_all(self, mark: Place) -> Iterator[Record]:
         """The live records behind the mark. `_scanned` is always behind the last one that was given."""
         self._scanned = mark
-        for number in self._numbers():
+        for number in segment_numbers(self._folder):
             if number >= mark.segment:
                 yield from self._scan(number, mark.offset if number == mark.segment else 0)
 
@@ -344,11 +344,6 @@ class Segments:
         used = any(one.place.segment == record.place.segment for one in list(self._recent.values()))
         if full and not used and self._index.neighbours(record.place) == (None, None):
             path.unlink(missing_ok=True)
-
-    def _numbers(self) -> list[int]:
-        return sorted(
-            int(path.name, 16) for path in self._folder.iterdir() if len(path.name) == 8 and not path.suffix
-        )
 
     def _path(self, number: int) -> Path:
         return segment_path(self._folder, number)

@@ -220,4 +220,6 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir())
+    """Without folders, which are none of ours, such as `lost+found` where it is a file system of its own."""
+    with os.scandir(folder) as entries:
+        return [folder / entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]

@@ -81,8 +81,8 @@ class SqliteCatalog:
         self._news = asyncio.Event()  # set when there is a newer one; then a fresh one takes its place
 
     async def open(self) -> None:
-        """Opens the file, creates it or migrates it. ValueError, whose one line says what to do, if a newer
-        version wrote it. Raises StorageFull, StorageUnavailable."""
+        """Opens the file, creates it or migrates it. ValueError, whose one line says what to do, if that
+        cannot be done. Raises StorageUnavailable, if its process cannot be started."""
         self._loop = asyncio.get_running_loop()
         self._idle: list[sqlite3.Connection] = []  # for reading; at most READERS
         self._newest = 0

@@ -56,7 +56,8 @@ class Commits:
     """A Database of the writing process. Works are functions of transactions.py."""
 
     def __init__(self, path: str) -> None:
-        """Opens the file, creates it, or migrates it. Raises as `connect_to_write`."""
+        """Opens the file, creates it, or migrates it. ValueError, whose one line says what to do, if that
+        cannot be done."""
         self._ballast = Ballast(Path(path).parent)
         self._connection = self._open(Path(path))
         self._presence = Presence(Path(path))
@@ -72,7 +73,7 @@ class Commits:
                 return connect_to_write(path)
             except (OSError, sqlite3.Error) as error:
                 if not isinstance(storage_error(error), StorageFull) or not self._ballast.give_up():
-                    raise
+                    raise ValueError(_why_not(path, error)) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -202,3 +203,12 @@ def _each_for_itself(connection: sqlite3.Connection, group: list[Work]) -> list[
             decided.append(failed(error))
         connection.execute("RELEASE work")
     return decided
+
+
+def _why_not(path: Path, error: OSError | sqlite3.Error) -> str:
+    """Why the file cannot be opened, for the operator."""
+    if isinstance(error, OSError):
+        return f"{path} cannot be opened: {error.strerror or error}."
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return f"{path} is damaged ({error}): conexiones verify says more. Put it back from a backup."
+    return f"{path} cannot be opened: {error}."
