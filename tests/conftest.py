@@ -22,7 +22,8 @@ from conexiones.testing import Server, serve
 from tests.support import postgres as postgres_engine
 from tests.support import seaweed
 from tests.support.costs import Costs
-from tests.support.kept import DECODE_SECONDS, KeptServers
+from tests.support.kept import DECODE_SECONDS as DECODE_SECONDS
+from tests.support.kept import KeptServers
 from tests.support.node import built
 from tests.support.paths import ROOT
 from tests.support.postgres import Engine
