@@ -25,11 +25,13 @@ test: programs setup ## run all tests, in four processes; ARGS="tests/commands/t
 faults: programs setup ## run hundreds of transfers over a bad network, kill servers, and make up thousands of steps; CONEXIONES_FAULT_RUNS and _SEED choose
 	@CONEXIONES_FAULT_RUNS=$${CONEXIONES_FAULT_RUNS:-300} CONEXIONES_KILLS=$${CONEXIONES_KILLS:-10} \
 	CONEXIONES_EXAMPLES=$${CONEXIONES_EXAMPLES:-20} CONEXIONES_FILM_BYTES=$${CONEXIONES_FILM_BYTES:-300000000} \
-	$(RUN) -m pytest -q $(ARGS) tests/sdk/test_bad_network.py tests/server/test_killed_under_clients.py \
-	tests/server/test_durability.py tests/upkeep tests/services/test_upload_service.py tests/access/test_killed.py \
+	$(RUN) -m pytest -q $(ARGS) tests/sdk/test_bad_network.py tests/sdk/test_many.py \
+	tests/server/test_killed_under_clients.py tests/server/test_durability.py tests/upkeep tests/services/test_upload_service.py tests/access/test_killed.py \
 	tests/adapters/blobs/local/test_crash.py tests/adapters/blobs/local/test_store.py \
+	tests/adapters/blobs/test_staging.py \
 	tests/domain/uploads/test_model.py tests/domain/test_quotas_model.py \
 	tests/domain/formats/test_formats.py tests/adapters/decoder/test_orientation.py \
+	tests/access/test_matrix.py tests/node/test_no_connection.py tests/server/test_full_disk.py \
 	tests/page/test_in_browser.py::test_an_upload_goes_on_when_the_server_is_killed_in_the_middle
 
 replicas: programs setup ## make RUNS (30) more runs of three servers, PostgreSQL and S3 that fail under load; the next ones go on behind them

@@ -4,13 +4,13 @@ Starting a server takes about a second of CPU. So a test uses `shared`, with nam
 `sharing` if it needs settings. One that stops the server or counts what is on it uses `server`, or `start`.
 """
 
+import gc
 import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -22,6 +22,8 @@ from conexiones.testing import Server, serve
 from tests.support import postgres as postgres_engine
 from tests.support import seaweed
 from tests.support.costs import Costs
+from tests.support.kept import DECODE_SECONDS as DECODE_SECONDS
+from tests.support.kept import KeptServers
 from tests.support.node import built
 from tests.support.paths import ROOT
 from tests.support.postgres import Engine
@@ -32,9 +34,6 @@ hypothesis.settings.register_profile(
     "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("tests")
-
-DECODE_SECONDS = "60"
-"""A setting of all servers: on a busy machine, a decoder may take more than the 10 seconds of the default."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,6 +62,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Costs())
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Thousands of tests and modules are there to stay, so the garbage collector does not look at them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., Server]]:
     """Starts servers with settings, each on its own port and data; they end with the test."""
@@ -78,50 +88,38 @@ def server(start: Callable[..., Server]) -> Server:
     return start()
 
 
-KEPT = 6
-"""Servers with settings that one process of the tests keeps. The one that was not used for longest goes."""
-
-_SHARED = pytest.StashKey[dict[str, Server]]()
+_SHARED = pytest.StashKey[Server]()
+_KEPT = pytest.StashKey[KeptServers]()
 
 
 @pytest.fixture(scope="session")
 def shared(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server for all tests of this process that use only what they stored themselves."""
     with serve(decode_seconds=DECODE_SECONDS) as server:
-        request.session.stash.setdefault(_SHARED, {})[""] = server
+        request.session.stash[_SHARED] = server
         yield server
 
 
 @pytest.fixture(scope="session")
 def sharing(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
-    """Gives the server that all tests of this process share which need these settings."""
-    servers = request.session.stash.setdefault(_SHARED, {})
-    with ExitStack() as ended:
-        kept: dict[str, ExitStack] = {}  # the one that was used last is the last
-
-        def give(**settings: Any) -> Server:
-            key = repr(sorted(settings.items()))
-            if key not in kept:
-                if len(kept) == KEPT:
-                    oldest = next(iter(kept))
-                    kept.pop(oldest).close()
-                    del servers[oldest]
-                own = ended.enter_context(ExitStack())
-                servers[key] = own.enter_context(serve(**{"decode_seconds": DECODE_SECONDS, **settings}))
-                kept[key] = own
-            kept[key] = kept.pop(key)
-            return servers[key]
-
-        yield give
+    """Gives the server that all tests of this process share which need these settings. It may have ended, and
+    be another one, in the next test."""
+    kept = request.session.stash[_KEPT] = KeptServers()
+    yield kept.give
+    kept.close()
 
 
 @pytest.fixture(autouse=True)
 def _the_shared_servers_are_alive(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that ends a shared server fails itself, and not the tests after it."""
     yield
-    for server in request.session.stash.get(_SHARED, {}).values():
+    shared = request.session.stash.get(_SHARED, None)
+    kept = request.session.stash.get(_KEPT, None)
+    for server in [*filter(None, [shared]), *(kept or ())]:
         # Nothing is reaped, as that is for the server that has ended.
         assert os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    if kept:
+        kept.end_unused()
 
 
 @pytest.fixture

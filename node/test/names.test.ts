@@ -80,7 +80,7 @@ describe("the name of a file", () => {
   it("belongs to an upload that is resumed", async () => {
     const [place, states] = [await folder(), await folder()];
     const file = join(place, "image.bmp");
-    await writeFile(file, bmp(24 * MiB));
+    await writeFile(file, bmp(12 * MiB));
     const interrupt = async () => {
       const controller = new AbortController();
       const onProgress = ({ bytes }: { bytes: number }) => bytes > 0 && controller.abort();
@@ -96,7 +96,7 @@ describe("the name of a file", () => {
     let [image, begun] = await finish();
     assert.deepEqual([image.name, begun > 0], ["image.bmp", true]);
     // With another name, it is another upload.
-    await writeFile(file, bmp(24 * MiB));
+    await writeFile(file, bmp(12 * MiB));
     await interrupt();
     [image, begun] = await finish("other.bmp");
     assert.deepEqual([image.name, begun], ["other.bmp", 0]);
@@ -105,7 +105,7 @@ describe("the name of a file", () => {
   it("is not asked of a state file of a version that sent no names", async () => {
     const [place, states] = [await folder(), await folder()];
     const file = join(place, "image.bmp");
-    await writeFile(file, bmp(24 * MiB));
+    await writeFile(file, bmp(12 * MiB));
     const controller = new AbortController();
     const onProgress = ({ bytes }: { bytes: number }) => bytes > 0 && controller.abort();
     const options = { resume: states, signal: controller.signal, onProgress, name: "" };

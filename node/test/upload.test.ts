@@ -60,7 +60,7 @@ describe("every source gives the same image", () => {
 
 describe("progress", () => {
   it("rises from nothing to all there is", async () => {
-    const image = bmp(20 * MiB);
+    const image = bmp(8 * MiB);
     const seen: Progress[] = [];
     await conexiones.upload(image, { onProgress: (progress) => seen.push(progress) });
     const bytes = seen.map((progress) => progress.bytes);
@@ -82,8 +82,8 @@ describe("connections that break", () => {
     "a stream that cannot go back": (image: Buffer) => pieces(image),
   })) {
     it(`go on with ${name}`, async () => {
-      const image = bmp(24 * MiB);
-      const network = await brokenNetwork(6 * MiB, 3);
+      const image = bmp(12 * MiB);
+      const network = await brokenNetwork(3 * MiB, 3);
       const stored = await client({ address: network.address }).upload(source(image));
       assert.equal(hex(stored.sha256), sha256(image));
       assert.equal(network.broken, 3);
@@ -252,7 +252,7 @@ describe("resume", () => {
     const place = await folder();
     const states = await folder();
     const file = join(place, "image.bmp");
-    const image = bmp(24 * MiB);
+    const image = bmp(12 * MiB);
     await writeFile(file, image);
     const interrupt = async () => {
       const controller = new AbortController();
@@ -279,7 +279,7 @@ describe("resume", () => {
   it("takes the upload from another writer, who is told", async () => {
     const place = await folder();
     const file = join(place, "image.bmp");
-    await writeFile(file, bmp(48 * MiB));
+    await writeFile(file, bmp(24 * MiB));
     let second: Promise<unknown> | undefined;
     const first = conexiones.upload(file, {
       resume: true,

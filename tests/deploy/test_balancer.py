@@ -19,9 +19,9 @@ from conexiones.gen.conexiones.v1.images_pb2 import GetImageRequest
 from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.sdk import Described, Stored
 from conexiones.testing import Server, serve
-from tests.conftest import DECODE_SECONDS
 from tests.deploy.scale import Balancer, balancer, secrets, services
 from tests.support.bitmaps import bitmap
+from tests.support.kept import DECODE_SECONDS
 from tests.support.node import PACKAGE
 from tests.support.postgres import Engine
 from tests.support.scrapes import scraped, value

@@ -13,9 +13,14 @@ from tests.support.clients import Response, curl
 from tests.support.paths import ROOT
 
 PAGES = sorted(
-    "/learn" + ("/" + name.removesuffix(".html")).removesuffix("/index")
-    for name in learn_pages.built()
-    if name.endswith(".html")
+    [
+        "/learn",
+        *(
+            f"/learn/{language}/{path.stem}".removesuffix("/README")
+            for course, language in learn_pages.LANGUAGES.items()
+            for path in (ROOT / "docs" / course).glob("*.md")
+        ),
+    ]
 )
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from conexiones.errors import BY_REASON
 from conexiones.testing import Server, serve
-from tests.conftest import DECODE_SECONDS
 from tests.docs.test_observability import SHARED, documented
 from tests.observability.prometheus import Prometheus, prometheus
 from tests.observability.test_alerts import RULES, promtool
 from tests.observability.traffic import Traffic
 from tests.support.bitmaps import bitmap
 from tests.support.clients import need
+from tests.support.kept import DECODE_SECONDS
 from tests.support.paths import ROOT
 from tests.support.postgres import Engine
 from tests.support.scrapes import scraped, value

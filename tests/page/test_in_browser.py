@@ -107,9 +107,9 @@ def test_an_upload_goes_on_when_the_server_is_killed_in_the_middle(
     browser: Browser, server: Server, tmp_path: Path, photograph: bytes
 ) -> None:
     file = large(tmp_path / "film.jpg", photograph, FILM)
-    store(server, 20)
+    store(server, 4)
     answers = {"kill": server.kill, "start": server.start}
-    given = {"file": str(file), "count": 20, "timeout": 400_000, "shot": "light"}
+    given = {"file": str(file), "count": 4, "timeout": 400_000, "shot": "light"}
     with gate(server, FILM // 2) as gated:
         browser.play("restart", gated, answers, remarks=True, **given)
     image = images(server)[0]
@@ -303,7 +303,7 @@ def test_the_tutorials_calls_can_be_tried(
 def test_nothing_stands_in_the_way_of_a_screen_reader(
     browser: Browser, gallery: Server, tmp_path: Path, photograph: bytes, look: str
 ) -> None:
-    store(gallery, 20)
+    store(gallery, 5)
     with Client(gallery.address) as client:
         client.upload(photograph)
     bad = tmp_path / "notes.png"
@@ -311,7 +311,7 @@ def test_nothing_stands_in_the_way_of_a_screen_reader(
     found = browser.play(
         "accessible",
         gallery,
-        count=21,
+        count=6,
         bad=str(bad),
         tryIt="Try the service" if look != "phone" else "Probar el servicio",
         locale="en-US" if look != "phone" else "es-ES",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from conexiones.testing import Server, serve
-from tests.conftest import DECODE_SECONDS
 from tests.replicas.houses import House
+from tests.support.kept import DECODE_SECONDS
 from tests.support.seaweed import ObjectServer
 
 Replica = Callable[..., Server]

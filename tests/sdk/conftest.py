@@ -23,5 +23,6 @@ def blocking(serving: Server) -> Iterator[Client]:
 
 @pytest.fixture(scope="session")
 def scan() -> bytes:
-    """A BMP of 36 MB: more than the window of an upload."""
-    return b"".join(bitmap(4000, 3000))
+    """A BMP of 24 MB: more than the window of an upload, and so much that most of it is brought by HTTP, also
+    after an interruption."""
+    return b"".join(bitmap(4000, 2000))

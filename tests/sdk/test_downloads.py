@@ -47,7 +47,7 @@ async def test_to_bytes_a_file_and_a_path(client: AsyncClient, scan: bytes, tmp_
 
 
 @pytest.mark.parametrize(
-    ("offset", "limit"), [(0, 10), (100, 3_000_000), (-1000, 0), (-1000, 10), (35_999_999, 0)]
+    ("offset", "limit"), [(0, 10), (100, 3_000_000), (-1000, 0), (-1000, 10), (23_999_999, 0)]
 )
 async def test_ranges(client: AsyncClient, scan: bytes, tmp_path: Path, offset: int, limit: int) -> None:
     image = await client.upload(scan)
@@ -65,7 +65,7 @@ async def test_the_server_is_killed_in_the_middle(server: Server, scan: bytes, t
         killed = asyncio.Event()
 
         def kill(done: int, total: int | None) -> None:
-            if done > 10_000_000 and not killed.is_set():
+            if done > 4_000_000 and not killed.is_set():
                 killed.set()
                 server.kill()
 
@@ -79,7 +79,7 @@ async def test_the_server_is_killed_in_the_middle(server: Server, scan: bytes, t
         assert path.read_bytes() == scan
 
 
-@pytest.mark.parametrize("left", [1, 20_000_000, 36_000_054])
+@pytest.mark.parametrize("left", [1, 20_000_000, 24_000_054])
 async def test_a_part_that_was_left_is_gone_on_with(
     client: AsyncClient, scan: bytes, tmp_path: Path, left: int
 ) -> None:
@@ -93,7 +93,7 @@ async def test_a_part_that_was_left_is_gone_on_with(
     assert not part.exists()
 
 
-@pytest.mark.parametrize("left", [b"of another image", b"longer" * 7_000_000, bytes(36_000_054)])
+@pytest.mark.parametrize("left", [b"of another image", b"longer" * 5_000_000, bytes(24_000_054)])
 async def test_a_part_of_something_else_is_written_anew(
     client: AsyncClient, scan: bytes, tmp_path: Path, left: bytes
 ) -> None:

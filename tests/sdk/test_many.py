@@ -24,6 +24,7 @@ from tests.sdk.proxy import Proxy
 from tests.sdk.test_hostile_servers import created, image, serving, whole
 from tests.support import admin
 from tests.support.bitmaps import bitmap
+from tests.support.lengths import EVERY_STEP
 from tests.support.waiting import DEADLINE
 
 
@@ -197,7 +198,7 @@ def test_without_asyncio(blocking: Client, somebody: str, tmp_path: Path) -> Non
     assert blocking.limits().max_small_bytes == 1 << 20
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(4 if EVERY_STEP else 2))
 async def test_a_bad_network_stores_nothing_twice(shared: Server, somebody: str, seed: int) -> None:
     async with (
         Proxy(shared.address, seed, most_bytes=200_000) as proxy,
@@ -216,14 +217,14 @@ async def test_a_bad_network_stores_nothing_twice(shared: Server, somebody: str,
 
 
 async def test_a_server_that_is_killed_or_drains_stores_nothing_twice(server: Server, somebody: str) -> None:
-    sources = [NewImage(source=small(number), name=f"{number:04}") for number in range(600)]
+    sources = [NewImage(source=small(number), name=f"{number:04}") for number in range(300)]
     async with AsyncClient(server.address) as client:
         found: list[Uploaded] = []
         async with asyncio.timeout(2 * DEADLINE):
             async for one in client.upload_many(sources, user=somebody):
                 found.append(one)
-                if len(found) in {200, 400}:
-                    await asyncio.to_thread(server.kill if len(found) == 200 else server.stop)
+                if len(found) in {100, 200}:
+                    await asyncio.to_thread(server.kill if len(found) == 100 else server.stop)
                     await asyncio.to_thread(server.start)
         assert [one.error for one in found] == [None] * len(sources)
         assert await names(client, somebody) == [one.name for one in sources]

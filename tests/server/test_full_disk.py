@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import grpc
@@ -30,14 +31,18 @@ from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from tests.support.bitmaps import bitmap
 from tests.support.failures import failure, reason
+from tests.support.lengths import EVERY_STEP
 from tests.support.waiting import DEADLINE
 
 FULL = (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL")
 SMALL, LARGE = 20, 4
-KINDS = {"memory": "tmpfs", "ext4": "ext4"}
+KINDS = ("memory", "ext4")
+ALL = [*product(KINDS, [False, True])]
+SOME = [("memory", False), ("memory", True), ("ext4", True)]
+"""The file system, and whether the server is restarted: all of them with `make faults`."""
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A file system of 32 MiB."""
     folder = tmp_path / "disk"
@@ -77,7 +82,7 @@ def picture(number: int, side: int) -> bytes:
     return b"".join(bitmap(side, side, seed=number))
 
 
-@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize(("small_disk", "restarted"), ALL if EVERY_STEP else SOME, indirect=["small_disk"])
 def test_a_full_disk_is_relieved_by_deleting(
     start: Callable[..., Server], small_disk: Path, restarted: bool
 ) -> None:
@@ -129,6 +134,7 @@ def test_a_full_disk_is_relieved_by_deleting(
     assert server.stop() == 0
 
 
+@pytest.mark.parametrize("small_disk", KINDS if EVERY_STEP else KINDS[:1], indirect=True)
 def test_a_token_is_revoked_on_a_full_disk(start: Callable[..., Server], small_disk: Path) -> None:
     """And links are ended, by another key."""
     server = start(small_disk / "data", auth="required")

@@ -1,10 +1,5 @@
 // Scenarios of who may do what: signing in and out, and what the scopes allow.
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-
-import { expect, shot, stored, tiles, upload } from "./steps.mjs";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+import { barriers, expect, shot, stored, tiles, upload } from "./steps.mjs";
 
 /** Signs in by the dialog. */
 async function signIn(page, token) {
@@ -283,11 +278,7 @@ export async function accessibleAccess({ given, open }) {
   const page = await open();
   const found = [];
   const look = async (where) => {
-    if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => globalThis.axe.run());
-    for (const { id, impact, nodes } of violations) {
-      if (impact === "serious" || impact === "critical") found.push(`${where}: ${id}: ${nodes.map(({ html }) => html).join(" ")}`);
-    }
+    found.push(...(await barriers(page, given, where)));
     if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${where}: wider than the window`);
   };
   await page.locator("dialog.ask[open]").waitFor();

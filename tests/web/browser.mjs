@@ -3,22 +3,12 @@
 // messages of the console. A run without calls waits until the page shows something. What is `typed` into the console runs
 // then, until it logs something.
 import { createInterface } from "node:readline/promises";
-import { chromium } from "playwright-core";
+
+import { launch } from "./chromium.mjs";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const { executable } = JSON.parse((await lines.next()).value);
-const browser = await chromium.launch({
-  executablePath: executable,
-  args: [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const browser = await launch(executable);
 try {
   for await (const line of lines) {
     const { url, base, calls, headers, typed } = JSON.parse(line);

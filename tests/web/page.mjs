@@ -4,9 +4,9 @@
 // {"ask": …} and waits for a line. At the end it prints {"failed": "why"}, or {"done": {"result", "said", "foreign"}}
 // with the messages of the console and the requests that went to another origin.
 import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
 
 import * as access from "./access.mjs";
+import { launch } from "./chromium.mjs";
 import * as course from "./course.mjs";
 import * as general from "./scenarios.mjs";
 import * as showing from "./showing.mjs";
@@ -22,9 +22,7 @@ const next = async () => {
 const tell = (message) => console.log(JSON.stringify(message));
 
 const { executable } = await next();
-const args = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
-args.push("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage");
-const browser = await chromium.launch({ executablePath: executable, args });
+const browser = await launch(executable);
 /** Scenarios that measure, or change the whole context: for these a new one is made, in which nothing is cached. */
 const FRESH = new Set(["burst", "many", "paint"]);
 /** The empty page between two scenarios. It is of the same site as all servers of the tests, so that Chromium keeps the

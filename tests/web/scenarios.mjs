@@ -1,9 +1,5 @@
 // The scenarios: what people do with the page. Each takes { given, context, open, ask }: see page.mjs.
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { expect, shot, stored, tiles, upload } from "./steps.mjs";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+import { barriers, expect, shot, stored, tiles, upload } from "./steps.mjs";
 
 /** Uploads files by the file input; each becomes a tile with its thumbnail. */
 export async function input({ given, open }) {
@@ -316,13 +312,7 @@ export async function accessible({ given, open }) {
   const page = await open();
   await tiles(page, given.count);
   const found = [];
-  const look = async (where) => {
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(async () => await window.axe.run(document, { resultTypes: ["violations"] }));
-    for (const { id, impact, nodes } of violations) {
-      if (impact === "serious" || impact === "critical") found.push(`${where}: ${id}: ${nodes.map(({ html }) => html).join(" ")}`);
-    }
-  };
+  const look = async (where) => found.push(...(await barriers(page, given, where)));
   await upload(page, [given.bad]);
   await page.locator('.upload[data-state="refused"]').waitFor();
   await look("gallery");

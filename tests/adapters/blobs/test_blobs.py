@@ -66,7 +66,7 @@ async def test_blobs_are_inspected(store: Store, size: int) -> None:
 
 
 async def test_one_fragment_may_be_any_size(store: Store) -> None:
-    data = content(64 * MIB)
+    data = content(20 * MIB)
     staged = store.staging.stage()
     await staged.write(b"")
     await staged.write(data)
@@ -222,7 +222,7 @@ async def test_twins_that_come_and_go_at_once_lose_nothing(
 
 async def test_64_uploads_at_once(store: Store, catalog: Catalog, image: Make) -> None:
     async def upload(i: int) -> None:
-        data = content(1 + i * 40_000, i % 50)
+        data = content(1 + i * 12_000, i % 50)
         staged = await fill(store.staging.stage(), data, fragment=30_000)
         digest = await staged.publish(tell_nobody)
         await catalog.add_image(image(f"{i}", digest=digest))

@@ -19,7 +19,7 @@ from conexiones.image_formats import ImageFormat
 from conexiones.ports.records import Recipe
 from tests.adapters.decoder.similarity import distance, opened
 from tests.adapters.decoder.workers import Pool, pool, quarters
-from tests.support.lengths import stride
+from tests.support.lengths import examples, stride
 from tests.support.orientations import CODES, entry, exif, tiff, with_exif
 from tests.support.tiffs import LONG, SHORT, Entry
 
@@ -196,7 +196,7 @@ entries = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(st.lists(entries, max_size=4), st.integers(-1, 3), st.binary(max_size=40), st.sampled_from((8, 9, 12)))
 def test_broken_exif_turns_both_sides_or_none(parts: list[bytes], more: int, tail: bytes, start: int) -> None:
     number = struct.pack("<H", max(0, len(parts) + more))

@@ -243,7 +243,7 @@ def survives(data: bytes) -> None:
         assert (seen.format, seen.width, seen.height) == (header.format, header.width, header.height)
 
 
-@settings(max_examples=400, derandomize=True)
+@settings(max_examples=examples(120), derandomize=True)
 @given(
     st.binary(max_size=400), st.sampled_from(sorted({data[:n] for data in SMALL.values() for n in (8, 40)}))
 )
@@ -280,7 +280,7 @@ def mutants(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=examples(500), derandomize=True)
+@settings(max_examples=examples(150), derandomize=True)
 @given(mutants())
 def test_mutated_images(data: bytes) -> None:
     survives(data)

@@ -172,14 +172,24 @@ async def _all(stream: AsyncIterable[Any]) -> None:
         pass
 
 
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return authority(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(scope="module")
+def secured(issuer: Issuer, certs: Path) -> Iterator[Server]:
+    (certs / "keys.json").write_text(issuer.document())
+    with serve(None, auth="required", **issuer.settings(certs / "keys.json"), **tls(certs)) as server:
+        yield server
+
+
 @pytest.mark.parametrize("version", [HTTPVersion.HTTP1, HTTPVersion.HTTP2, HTTPVersion.HTTP3])
 async def test_a_payload_that_a_client_sets_is_nothing(
-    start: Callable[..., Server], issuer: Issuer, tmp_path: Path, version: HTTPVersion
+    secured: Server, certs: Path, issuer: Issuer, version: HTTPVersion
 ) -> None:
     """In every version of HTTP, which all ask for credentials. With a JWT that is good, its own counts."""
-    certs = authority(tmp_path / "certs")
-    (tmp_path / "keys.json").write_text(issuer.document())
-    server = start(auth="required", **issuer.settings(tmp_path / "keys.json"), **tls(certs))
+    server = secured
     url = f"https://127.0.0.1:{server.port}{PATH}"
     forged = {"sub": "root", "scope": "admin", "exp": int(time.time()) + 1000}
     payload = encoded(json.dumps(forged).encode())
@@ -207,10 +217,10 @@ async def test_without_an_issuer_no_jwt_is_good(
     assert refused(server, f"Bearer {issuer.jwt()}") == "TOKEN_MISTYPED"
 
 
-@pytest.mark.parametrize("asked", [False, True])
 async def test_keys_in_a_file_are_read_again(
-    start: Callable[..., Server], issuer: Issuer, tmp_path: Path, asked: bool
+    start: Callable[..., Server], issuer: Issuer, tmp_path: Path
 ) -> None:
+    """By themselves, and when the server is asked to."""
     keys, second = tmp_path / "keys.json", Issuer("second")
     keys.write_text(issuer.document())
     server = start(auth="required", **issuer.settings(keys))
@@ -218,8 +228,6 @@ async def test_keys_in_a_file_are_read_again(
     assert refused(server, f"Bearer {second.jwt()}") == "TOKEN_UNKNOWN"
 
     keys.write_text(json.dumps({"keys": issuer.keys() + second.keys()}))  # the overlap of a rotation
-    if asked:
-        os.kill(server.pid, signal.SIGHUP)
     await until(lambda: "The JWT keys were read again" in server.log)
     await until(lambda: let_in(server, second.jwt()))
     assert let_in(server, issuer.jwt())
