@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.images import framed
+from bench.images import Picture, framed, write
 from bench.load import bulk
+from bench.load.curl import curl
 from bench.load.h2load import h2load
 from bench.load.streams import Plan, load
 from bench.measures import Results, interleave
@@ -25,10 +26,11 @@ from bench.rows import Bench
 from bench.rows.source import GET_STREAM_IMAGE, Source, take_out
 from bench.rows.uploads import GIB, KIB, MIB
 from bench.rows.users import REQUEST
+from conexiones.sdk.blocking import Client
 
 THIS, OTHER = "this", "the other"
 
-ROUNDS = {"users": 15, "streams": 11, "large": 11, "ping-pong": 15, "upload": 11, "memory": 5}
+ROUNDS = {"users": 15, "streams": 11, "large": 11, "ping-pong": 15, "upload": 11, "original": 15, "memory": 5}
 
 Figure = Callable[[int], float]
 
@@ -81,6 +83,20 @@ def _upload(turn: Turn, stack: ExitStack) -> Figure:
     return seconds
 
 
+def _original(turn: Turn, stack: ExitStack) -> Figure:
+    """An original of 1 GiB by HTTP, in seconds."""
+    server = stack.enter_context(turn.serve(turn.folder / "data"))
+    source = turn.folder / "image.bmp"
+    write(Picture(turn.bench.size(GIB, 32 * MIB)), source)
+    with Client(server.address) as client:
+        url = f"http://{server.address}/images/{client.upload(source).id}"
+
+    def seconds(number: int) -> float:
+        return float(curl(url, "-o", os.devnull, "-w", "%{time_total}"))
+
+    return seconds
+
+
 def _memory(turn: Turn, stack: ExitStack) -> Figure:
     """The peak of the server's memory while 16 uploads of 128 MiB come in, in MiB."""
     source = Source(turn.folder, turn.bench.size(128 * MIB, 4 * MIB))
@@ -105,6 +121,7 @@ ROWS: dict[str, tuple[str, Callable[[Turn, ExitStack], Figure]]] = {
         partial(_images, Plan(size=10_000, images=1000, streams=1, window=1, connections=1)),
     ),
     "upload": ("s", _upload),
+    "original": ("s", _original),
     "memory": ("MiB", _memory),
 }
 

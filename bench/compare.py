@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bench.record import Record
-from bench.rows import folders, images, reads, renditions, transfers, uploads, users
+from bench.rows import folders, images, originals, reads, renditions, transfers, uploads, users
 
 SAME = 1.1
 """Below this factor, two contenders are called equally fast: medians of one run differ by as much from those
@@ -127,12 +127,12 @@ COMPARISONS = [
         Comparison(
             f"an image of {size} by HTTP",
             row,
-            reads.OURS,
-            reads.NGINX,
+            originals.OURS,
+            originals.NGINX,
             "nginx",
             "what is sent is read and checked first, and copied four times; nginx uses sendfile",
         )
-        for size, row in (("2 MB", reads.MEGABYTES), ("1 GiB", reads.GIBIBYTE))
+        for size, row in (("2 MB", originals.MEGABYTES), ("1 GiB", originals.GIBIBYTE))
     ),
     *(
         Comparison(

@@ -1,4 +1,4 @@
-"""Measures reading over HTTP: what is asked for again and again, and large originals."""
+"""Measures reading over HTTP what is asked for again and again."""
 
 import hashlib
 from collections.abc import Callable
@@ -6,14 +6,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from bench.images import Picture, framed, write
+from bench.images import Picture, framed
 from bench.load.curl import curl
 from bench.load.h2load import gets, h2load
 from bench.measures import Wrong, interleave
 from bench.peers import http
 from bench.peers.server_process import ROOT, ours
 from bench.rows import HOT_READS, Bench
-from bench.rows.uploads import GIB, MIB
 from bench.rows.users import REQUEST
 from conexiones.sdk.blocking import Client
 
@@ -23,9 +22,6 @@ GET_USER, ORIGINAL, RENDITION, SAME, HEAD = "GetUser", "original of 16 KB", "ren
 FILES = "files of 16 KB, HTTP/1.1, 16 connections"
 OURS, NGINX = "ours", "nginx"
 
-MEGABYTES = "originals of 2 MB, HTTP/1.1, 8 connections"
-GIBIBYTE = "original of 1 GiB, HTTP/1.1"
-PROCESSOR = f"{MEGABYTES}: processor"
 
 PHOTO = ROOT / "client" / "image" / "elephant.jpg"
 WIDTH = "?width=320"
@@ -89,52 +85,6 @@ def run_hot(bench: Bench) -> None:
 
         served = {OURS: partial(file, original), NGINX: partial(file, f"{url}/small.bmp")}
         interleave(bench.results, FILES, served, unit="answers/s", warm=True)
-
-
-def run_originals(bench: Bench) -> None:
-    """Bytes per second of large originals, beside nginx, which has the same bytes in the page cache."""
-    times = bench.size(400, 40)
-    two, large = Picture(2_000_000).data, Picture(bench.size(GIB, 32 * MIB))
-    with ExitStack() as stack:
-        folder = stack.enter_context(bench.folder())
-        server = stack.enter_context(ours(folder / "ours"))
-        url, files = stack.enter_context(http.nginx(folder / "nginx"))
-        (files / "two.bmp").write_bytes(two)
-        write(large, files / "large.bmp")
-        with Client(server.address) as client:
-            stored = [client.upload(two), client.upload(files / "large.bmp")]
-        urls = {
-            OURS: [f"http://{server.address}/images/{image.id}" for image in stored],
-            NGINX: [f"{url}/two.bmp", f"{url}/large.bmp"],
-        }
-        for name in (OURS, NGINX):
-            for one, picture in zip(urls[name], (Picture(2_000_000), large), strict=True):
-                curl(one, "-o", folder / "answer")
-                with (folder / "answer").open("rb") as file:
-                    if hashlib.file_digest(file, "sha256").digest() != picture.digest:
-                        raise Wrong("what was downloaded is not what was stored")
-        (folder / "answer").unlink()
-
-        def many(name: str, number: int) -> float:
-            before = server.cpu()
-            load = gets(urls[name][0], requests=times, connections=8, streams=None)
-            if load.received != times * len(two):
-                raise Wrong("not every answer is the image")
-            if name == OURS and number >= 0:
-                seconds = (server.cpu() - before) / load.received * GIB
-                bench.results.add(PROCESSOR, OURS, seconds, unit="s/GiB")
-            return load.received / load.seconds / 1e6
-
-        def single(name: str, number: int) -> float:
-            told = curl(urls[name][1], "-o", "/dev/null", "-w", "%{size_download} %{time_total}")
-            size, seconds = told.split()
-            if int(size) != large.size:
-                raise Wrong("not all bytes came")
-            return large.size / float(seconds) / 1e6
-
-        for row, work in ((MEGABYTES, many), (GIBIBYTE, single)):
-            contenders = {name: partial(work, name) for name in urls}
-            interleave(bench.results, row, contenders, unit="MB/s", warm=True)
 
 
 def _check(answer: Path, expected: bytes) -> None:
