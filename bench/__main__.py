@@ -30,6 +30,7 @@ from bench.rows import (
     postgres,
     reads,
     renditions,
+    servers,
     small,
     traces,
     transfers,
@@ -63,6 +64,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "page": page.run,
     "postgres": postgres.run,
     "objects": objects.run,
+    "servers": servers.run,
 }
 
 BUILD = ROOT / "build" / "bench"

@@ -16,8 +16,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import google_crc32c
@@ -205,24 +205,61 @@ def load(server: ServerProcess, plan: Plan, *, digests: bool = True) -> Outcome:
     The server runs only while the images are sent, and is stopped (SIGSTOP) otherwise, so that its background
     work costs only its own time. `digests`: whether the server's replies contain the SHA-256 of the image.
     """
+    return _load([(server, plan)], digests=digests, stop=True)
+
+
+def load_all(plans: Sequence[tuple[ServerProcess, Plan]]) -> Outcome:
+    """The same of several servers at once, which are not stopped. The time ends with the last image of all;
+    the median is that of the slowest, and the processor time that of all together."""
+    return _load(plans, digests=True, stop=False)
+
+
+def _load(plans: Sequence[tuple[ServerProcess, Plan]], *, digests: bool, stop: bool) -> Outcome:
+    environ, pipe = {**os.environ, "PYTHONPATH": SOURCES}, subprocess.PIPE
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    _command(server, plan, digests=digests),
+                    env=environ,
+                    stdin=pipe,
+                    stdout=pipe,
+                    stderr=pipe,
+                    text=True,
+                )
+            )
+            for server, plan in plans
+        ]
+        for process in processes:
+            assert process.stdout
+            process.stdout.readline()
+        with ExitStack() as turns, suppress(BrokenPipeError):
+            for server, _ in plans:
+                if stop:
+                    turns.enter_context(server.turn())
+            before = sum(server.cpu() for server, _ in plans)
+            for process in processes:
+                print(file=process.stdin, flush=True)
+            said = [process.stdout.readline() for process in processes if process.stdout]
+            took = sum(server.cpu() for server, _ in plans) - before
+        for process in processes:
+            _, wrong = process.communicate()
+            if process.returncode:
+                raise Failed(wrong)
+    told = [json.loads(one) for one in said]
+    return Outcome(
+        seconds=max(one["seconds"] for one in told),
+        latency=max(one["latency"] for one in told),
+        cpu=sum(one["cpu"] for one in told),
+        server=took,
+    )
+
+
+def _command(server: ServerProcess, plan: Plan, *, digests: bool) -> list[str]:
     command = [sys.executable, "-m", "bench.load.streams", server.address]
     for name in Plan.__slots__:
         command += [f"--{name}", str(getattr(plan, name))]
-    if not digests:
-        command.append("--no-digests")
-    environ, pipe = {**os.environ, "PYTHONPATH": SOURCES}, subprocess.PIPE
-    with subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout
-        process.stdout.readline()
-        with server.turn(), suppress(BrokenPipeError):
-            before = server.cpu()
-            print(file=process.stdin, flush=True)
-            said = process.stdout.readline()
-            took = server.cpu() - before
-        _, wrong = process.communicate()
-    if process.returncode:
-        raise Failed(wrong)
-    return Outcome(**json.loads(said), server=took)
+    return command if digests else [*command, "--no-digests"]
 
 
 def main() -> None:

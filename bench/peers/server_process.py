@@ -102,15 +102,8 @@ class ServerProcess:
         return sum(sum(one.cpu_times()[:2]) for one in family(self.pid))
 
     def settle(self) -> None:
-        """Waits until the server is idle. After a start it looks through the catalog for images that are not
-        described yet."""
-        before, end = self.cpu(), time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < end:
-            time.sleep(1)
-            now = self.cpu()
-            if now - before < IDLE_CPU:
-                return
-            before = now
+        """Waits until the server is idle."""
+        settle(self)
 
     def _signal(self, number: signal.Signals) -> None:
         """Sends a signal to the program and to all its descendants."""
@@ -133,6 +126,22 @@ class ServerProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def settle(*servers: ServerProcess) -> None:
+    """Waits until the servers are idle. After a start, one looks through the catalog for images that are not
+    described yet."""
+
+    def cpu() -> float:
+        return sum(server.cpu() for server in servers)
+
+    before, end = cpu(), time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < end:
+        time.sleep(1)
+        now = cpu()
+        if now - before < IDLE_CPU * len(servers):
+            return
+        before = now
 
 
 def python(*command: str, data_dir: Path, **environ: str) -> ServerProcess:

@@ -7,8 +7,8 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import obstore
@@ -67,9 +67,7 @@ def run(bench: Bench) -> None:
     """Images per second that are acknowledged, and MB/s of a large one."""
     count, mib = bench.size((6400, 512), (320, 32))
     with ExitStack() as stack:
-        keys = {name: os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-        stack.callback(_restore, keys)
-        os.environ.update(dict.fromkeys(keys, "bench"))
+        stack.enter_context(keys())
         folder = stack.enter_context(bench.folder())
         disk = folder / "postgres"
         disk.mkdir()
@@ -89,12 +87,25 @@ def run(bench: Bench) -> None:
         interleave(bench.results, LARGE, large, unit="MB/s", warm=True)
 
 
-def _restore(keys: dict[str, str | None]) -> None:
-    for name, value in keys.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+@contextmanager
+def keys() -> Iterator[None]:
+    """Has the environment say who the clients of the S3 server are, for it and for those that it starts."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "bench"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def puts(url: str, place: BlobPlace, bench: Bench, count: int) -> Callable[[int], float]:
+    """A contender that puts so many small objects and adds no rows, and gives the objects per second."""
+    return partial(_rate, partial(Stores, url, place, bench), Stores.put, count)
 
 
 def _timed(make: Callable[[], Stores], work: Turn) -> float:

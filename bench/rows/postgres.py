@@ -58,10 +58,10 @@ def run(bench: Bench) -> None:
         contenders = {
             OURS: partial(_add_by_catalog, lambda: PostgresCatalog(url)),
             EMBEDDED: partial(_add_by_catalog, lambda: SqliteCatalog(folder / "catalog.sqlite3")),
-            EACH: partial(_add_bare, url, CONNECTIONS, 1),
-            LIMIT: partial(_add_bare, url, 1, CALLERS),
+            EACH: partial(add_bare, url, CONNECTIONS, 1),
+            LIMIT: partial(add_bare, url, 1, CALLERS),
         }
-        asyncio.run(_prepare(url))
+        asyncio.run(prepare(url))
         rates: dict[str, Callable[[int], float]] = {
             # One by one is slow.
             name: partial(_rate, add, count // 8 if name == EACH else count)
@@ -92,7 +92,8 @@ def record(digest: bytes, size: int = 10_000) -> ImageRecord:
     )
 
 
-async def _prepare(url: str) -> None:
+async def prepare(url: str) -> None:
+    """Makes the tables of a catalog, and those for `add_bare`, in an empty database or schema."""
     catalog = PostgresCatalog(url)
     await catalog.open()
     await catalog.close()
@@ -120,8 +121,8 @@ async def _add_by_catalog(make: Callable[[], PostgresCatalog | SqliteCatalog], c
     return took
 
 
-async def _add_bare(url: str, connections: int, rows: int, count: int) -> float:
-    """Statements with so many rows each, on so many connections."""
+async def add_bare(url: str, connections: int, rows: int, count: int) -> float:
+    """The seconds that statements with so many rows each take, on so many connections."""
     pool = [await asyncpg.connect(url) for _ in range(connections)]
     left = iter(range(count // rows))
 

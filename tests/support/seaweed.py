@@ -44,6 +44,11 @@ class ObjectServer:
         """Where one of its servers is ("master", "filer"), as `weed shell` wants to be told."""
         return f"127.0.0.1:{self._ports[f'{name}.port']}.{self._ports[f'{name}.port.grpc']}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Starts it, with all that it had, and waits until it answers. If somebody has taken one of the ports
         meanwhile it is tried with others."""
