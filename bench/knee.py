@@ -1,4 +1,4 @@
-"""`python -m bench.knee [FOLDER]`: how far more machines go, worked out from what the bench has measured.
+"""`python -m bench.knee [RESULTS]`: how far more machines go, worked out from what the bench has measured.
 
 The row "servers" runs all servers, PostgreSQL, the S3 store and the load on one machine, so its rates do not
 show what several machines would do. It also says what an image of 10 KB costs each of them. From that follows
@@ -14,7 +14,7 @@ comes from one row, which is locked until its commit is on the disk. A server ha
 at most MOST images.
 
 What is left out: the network, and the S3 store, which has no part that all requests pass; the table says how
-many of its cores and PUTs the images need. FOLDER has the results [docs].
+much of its processors each image needs. RESULTS is a file of results [docs/performance/results.json].
 """
 
 import argparse
@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import linear_regression
 
-from bench.__main__ import RECORD
 from bench.peers.server_process import ROOT
 from bench.record import Record
 from bench.rows import servers
@@ -132,8 +131,10 @@ def _rounded(rate: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.knee", description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs")
-    record = Record.read(parser.parse_args().folder / RECORD)
+    parser.add_argument(
+        "results", nargs="?", type=Path, default=ROOT / "docs" / "performance" / "results.json"
+    )
+    record = Record.read(parser.parse_args().results)
     try:
         costs = Costs.of(record)
     except KeyError as row:

@@ -5,6 +5,7 @@ import re
 import statistics
 from pathlib import Path
 
+from bench import knee
 from bench.compare import TITLE, measured, summary
 from bench.figures import FIGURES, Figure
 from bench.plot import Line, draw, draw_factors
@@ -46,6 +47,7 @@ def publish(record: Record, folder: Path) -> Path:
                 *_figures(record),
                 *_growth(record),
                 *drawn,
+                *_more_machines(record),
                 *_rows(record),
             ]
         )
@@ -91,6 +93,24 @@ def _head(record: Record) -> list[str]:
             "",
         ]
     return lines
+
+
+def _more_machines(record: Record) -> list[str]:
+    try:
+        costs = knee.Costs.of(record)
+    except KeyError:
+        return []
+    return [
+        "",
+        "## How far more machines go",
+        "",
+        "Images of 10 KB per second, worked out by `bench/knee.py` from what each costs. A server has a"
+        f" machine with {knee.SERVER_CORES} processors, and PostgreSQL one with those of the row. In brackets"
+        " stands what keeps the servers from more. At the knee, another server brings less than a tenth of"
+        " what the first does.",
+        "",
+        *knee.table(costs),
+    ]
 
 
 def _how(record: Record) -> list[str]:

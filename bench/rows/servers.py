@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -69,24 +69,20 @@ def several(count: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Costs:
-    """What the engines have done so far. CPU times are in seconds."""
+class _Spent:
+    """What servers and engines have spent until a time, or in some seconds. CPU times are in seconds."""
 
+    seconds: float
+    servers: float
     database: float
     store: float
     commits: float
     statements: float
-    connections: float
 
-    def for_each(self, before: "_Costs", images: int) -> "_Costs":
-        """The difference, for an image. The connections are those that there are."""
-        return _Costs(
-            database=(self.database - before.database) / images,
-            store=(self.store - before.store) / images,
-            commits=(self.commits - before.commits) / images,
-            statements=(self.statements - before.statements) / images,
-            connections=self.connections,
-        )
+    def minus(self, other: "_Spent", times: float = 1) -> "_Spent":
+        """What is left without the other, taken so many times."""
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return _Spent(*(mine - times * theirs for mine, theirs in pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +95,15 @@ class _Engines:
     def url(self) -> str:
         return self.postgres.url(self.database)
 
-    def costs(self) -> _Costs:
-        return _Costs(
-            database=_cpu(self.postgres.pid),
-            store=_cpu(self.seaweed.pid),
-            commits=self._number("SELECT xact_commit FROM pg_stat_database"),
-            statements=self._number(
-                "SELECT sum(calls) FROM pg_stat_statements JOIN pg_database ON oid = dbid"
-            ),
-            connections=self._number("SELECT count(*) FROM pg_stat_activity"),
+    def counts(self) -> tuple[float, float]:
+        """The transactions and the statements so far."""
+        return (
+            self.number("SELECT xact_commit FROM pg_stat_database"),
+            self.number("SELECT sum(calls) FROM pg_stat_statements JOIN pg_database ON oid = dbid"),
         )
 
-    def _number(self, query: str) -> float:
+    def number(self, query: str) -> float:
+        """What a query gives of the database of the servers. It has no condition."""
         return float(self.postgres.sql(f"{query} WHERE datname = '{self.database}'") or 0)
 
 
@@ -129,6 +122,15 @@ class _Cluster:
     alone: ServerProcess
     seed: int = 1
     stored: int = 0
+
+    def spent(self, *, first: bool) -> _Spent:
+        """What was spent so far. What this takes itself comes before the `first` time, and after the second
+        one."""
+        counts = self.engines.counts() if first else (0, 0)
+        now = time.perf_counter()
+        servers = sum(server.cpu() for server in self.servers)
+        database, store = _cpu(self.engines.postgres.pid), _cpu(self.engines.seaweed.pid)
+        return _Spent(now, servers, database, store, *(counts if first else self.engines.counts()))
 
     def plans(self, servers: Sequence[ServerProcess], images: int) -> list[tuple[ServerProcess, Plan]]:
         """The load of STREAMS streams, divided among the servers. Every image is a new one."""
@@ -152,7 +154,6 @@ def run(bench: Bench) -> None:
     with _cluster(bench) as cluster:
         _large(cluster)
         _small(cluster)
-        _idle(cluster)
         _lists(cluster)
 
 
@@ -198,27 +199,27 @@ def _small(cluster: _Cluster) -> None:
     bench, engines = cluster.bench, cluster.engines
     images = bench.size(3200, 320)
 
+    idle = _idle(cluster)
+
     def by_servers(count: int, number: int) -> float:
-        settle(*cluster.servers)
-        name = several(count)
-        plans = cluster.plans(cluster.servers[:count], images)
-        before = engines.costs()
+        before, name = cluster.spent(first=True), several(count)
         with Meter(cluster.servers[0].pid, every=0.25) as meter:
-            outcome = load_all(plans)
+            outcome = load_all(cluster.plans(cluster.servers[:count], images))
+        settle(*cluster.servers)  # until the images are described
+        spent = cluster.spent(first=False).minus(before)
+        spent = spent.minus(idle, spent.seconds)
         cluster.stored += images
         if number >= 0:
-            each = engines.costs().for_each(before, images)
             add = bench.results.add
-            add(SERVER, name, outcome.server / images * 1e6, unit="µs/image")
-            add(DATABASE, name, each.database * 1e6, unit="µs/image")
-            add(STORE, name, each.store * 1e6, unit="µs/image")
-            add(TRANSACTIONS, name, each.commits, unit="per image")
-            add(STATEMENTS, name, each.statements, unit="per image")
+            add(SERVER, name, spent.servers / images * 1e6, unit="µs/image")
+            add(DATABASE, name, spent.database / images * 1e6, unit="µs/image")
+            add(STORE, name, spent.store / images * 1e6, unit="µs/image")
+            add(TRANSACTIONS, name, spent.commits / images, unit="per image")
+            add(STATEMENTS, name, spent.statements / images, unit="per image")
             add(MEMORY, name, meter.peak / MIB, unit="MiB")
         return images / outcome.seconds
 
     def embedded(number: int) -> float:
-        settle(*cluster.servers)
         ((server, plan),) = cluster.plans([cluster.alone], images)
         outcome = load(server, plan)
         if number >= 0:
@@ -244,21 +245,20 @@ def _small(cluster: _Cluster) -> None:
     _check(cluster)
 
 
-def _idle(cluster: _Cluster) -> None:
-    """What servers cost the database while nobody calls them."""
+def _idle(cluster: _Cluster) -> _Spent:
+    """What all servers and engines spend in a second while nobody calls them."""
     results, count = cluster.bench.results, len(cluster.servers)
     settle(*cluster.servers)
-    before, begin = cluster.engines.costs(), time.perf_counter()
+    before = cluster.spent(first=True)
     time.sleep(cluster.bench.size(10, 2))
-    took = time.perf_counter() - begin
-    after = cluster.engines.costs()
+    spent = cluster.spent(first=False).minus(before)
+    idle = _Spent(1, *(one / spent.seconds for one in astuple(spent)[1:]))
     name = several(count)
-    used = (after.database - before.database) / count / took
-    results.add(IDLE_DATABASE, name, used * 1e3, unit="ms/s, each")
-    results.add(
-        IDLE_STATEMENTS, name, (after.statements - before.statements) / count / took, unit="per s, each"
-    )
-    results.add(CONNECTIONS, name, after.connections / count, unit="each")
+    results.add(IDLE_DATABASE, name, idle.database / count * 1e3, unit="ms/s, each")
+    results.add(IDLE_STATEMENTS, name, idle.statements / count, unit="per s, each")
+    connections = cluster.engines.number("SELECT count(*) FROM pg_stat_activity")
+    results.add(CONNECTIONS, name, connections / count, unit="each")
+    return idle
 
 
 def _check(cluster: _Cluster) -> None:
@@ -343,13 +343,12 @@ def _lists(cluster: _Cluster) -> None:
         def by_servers(count: int, number: int) -> float:
             settle(*cluster.servers)
             servers, name = cluster.servers[:count], several(count)
-            before, cpu = cluster.engines.costs(), sum(server.cpu() for server in servers)
+            before = cluster.spent(first=True)
             rate = ask(servers)
+            spent = cluster.spent(first=False).minus(before)
             if number >= 0:
-                each = cluster.engines.costs().for_each(before, pages)
-                used = sum(server.cpu() for server in servers) - cpu
-                bench.results.add(PAGE_SERVER, name, used / pages * 1e6, unit="µs/page")
-                bench.results.add(PAGE_DATABASE, name, each.database * 1e6, unit="µs/page")
+                bench.results.add(PAGE_SERVER, name, spent.servers / pages * 1e6, unit="µs/page")
+                bench.results.add(PAGE_DATABASE, name, spent.database / pages * 1e6, unit="µs/page")
             return rate
 
         def embedded(number: int) -> float:
