@@ -8,8 +8,9 @@ what each can do at most on a machine of its own, and the least of these is what
     PostgreSQL     cores / (processor time of PostgreSQL for an image)
     commits        commits per second, one after another, · images in a commit
 
-Each cost is a straight line through those with one, two and four servers: more servers make smaller commits,
-and each hears of the events of all. The commits of all servers wait for each other, since an event's number
+An image costs something until it is acknowledged, and again when it is described in the background. The first
+is a straight line through the costs with one, two and four servers: more servers make smaller commits, and
+each hears of the events of all. The commits of all servers wait for each other, since an event's number
 comes from one row, which is locked until its commit is on the disk. A server has one commit under way, with
 at most MOST images.
 
@@ -56,7 +57,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What an image costs, in seconds of a processor, and how many serial commits there are in a second."""
+    """What an image costs until it is acknowledged and described, in seconds of a processor, and how many
+    commits there are in a second, one after another."""
 
     server: Line
     database: Line
@@ -67,15 +69,19 @@ class Costs:
     def of(cls, record: Record) -> "Costs":
         """Raises KeyError if the row was not measured."""
 
-        def line(row: str) -> Line:
+        def line(row: str, what: str) -> Line:
+            later = record.median(servers.DESCRIBED.format(what), servers.several(1))
             return Line.through(
-                {count: record.median(row, servers.several(count)) / 1e6 for count in servers.COUNTS}
+                {
+                    count: (record.median(row, servers.several(count)) + later) / 1e6
+                    for count in servers.COUNTS
+                }
             )
 
         return cls(
-            server=line(servers.SERVER),
-            database=line(servers.DATABASE),
-            store=line(servers.STORE),
+            server=line(servers.SERVER, "server"),
+            database=line(servers.DATABASE, "PostgreSQL"),
+            store=line(servers.STORE, "S3 store"),
             commits=record.median(servers.SMALL, servers.COMMITS),
         )
 

@@ -16,8 +16,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 
 import google_crc32c
@@ -205,16 +205,24 @@ def load(server: ServerProcess, plan: Plan, *, digests: bool = True) -> Outcome:
     The server runs only while the images are sent, and is stopped (SIGSTOP) otherwise, so that its background
     work costs only its own time. `digests`: whether the server's replies contain the SHA-256 of the image.
     """
-    return _load([(server, plan)], digests=digests, stop=True)
+    return _load([(server, plan)], digests=digests, around=[server.turn])
 
 
-def load_all(plans: Sequence[tuple[ServerProcess, Plan]]) -> Outcome:
+def load_all(
+    plans: Sequence[tuple[ServerProcess, Plan]], *, around: Callable[[], AbstractContextManager[object]]
+) -> Outcome:
     """The same of several servers at once, which are not stopped. The time ends with the last image of all;
-    the median is that of the slowest, and the processor time that of all together."""
-    return _load(plans, digests=True, stop=False)
+    the median is that of the slowest, and the processor time that of all together. The images are sent in the
+    context that `around` gives."""
+    return _load(plans, digests=True, around=[around])
 
 
-def _load(plans: Sequence[tuple[ServerProcess, Plan]], *, digests: bool, stop: bool) -> Outcome:
+def _load(
+    plans: Sequence[tuple[ServerProcess, Plan]],
+    *,
+    digests: bool,
+    around: Iterable[Callable[[], AbstractContextManager[object]]],
+) -> Outcome:
     environ, pipe = {**os.environ, "PYTHONPATH": SOURCES}, subprocess.PIPE
     with ExitStack() as stack:
         processes = [
@@ -233,10 +241,9 @@ def _load(plans: Sequence[tuple[ServerProcess, Plan]], *, digests: bool, stop: b
         for process in processes:
             assert process.stdout
             process.stdout.readline()
-        with ExitStack() as turns, suppress(BrokenPipeError):
-            for server, _ in plans:
-                if stop:
-                    turns.enter_context(server.turn())
+        with ExitStack() as turn, suppress(BrokenPipeError):
+            for context in around:
+                turn.enter_context(context())
             before = sum(server.cpu() for server, _ in plans)
             for process in processes:
                 print(file=process.stdin, flush=True)

@@ -21,7 +21,7 @@ STOP_SECONDS = 60.0
 SETTLE_SECONDS = 120.0
 """How long to wait at most until a server is idle."""
 
-IDLE_CPU = 0.05
+IDLE_CPU = 0.1
 """CPU seconds per second below which a server counts as idle."""
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,7 +1,7 @@
 """Measures several servers over one PostgreSQL and one S3 store: what each of them adds, and what it costs.
 
 All run on this machine, with their engines and the load. So the rows do not show how fast more machines would
-be, but what each part takes for an image. `bench.knee` works out from that how far more machines go.
+be, but what each part takes for an image. bench/knee.py works out from that how far more machines go.
 """
 
 import asyncio
@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from bench.images import framed
@@ -18,7 +19,7 @@ from bench.load import bulk
 from bench.load.h2load import h2load
 from bench.load.streams import Plan, load, load_all
 from bench.measures import Wrong, interleave
-from bench.peers.server_process import ServerProcess, ours, settle
+from bench.peers.server_process import ServerProcess, ours
 from bench.processes import Meter, family
 from bench.rows import Bench, objects, postgres
 from bench.rows.source import GET_STREAM_IMAGE, Source
@@ -38,14 +39,14 @@ LIST = "ListImages, pages of 100, 8 callers, by several servers"
 SERVER = "processor of the servers for a 10 KB image"
 DATABASE = "processor of PostgreSQL for a 10 KB image"
 STORE = "processor of the S3 store for a 10 KB image"
-TRANSACTIONS = "transactions for a 10 KB image"
-STATEMENTS = "statements for a 10 KB image"
-CONNECTIONS = "connections to PostgreSQL"
-IDLE_DATABASE = "processor of PostgreSQL for a server that does nothing"
-IDLE_STATEMENTS = "statements of a server that does nothing"
+TRANSACTIONS = "transactions of PostgreSQL for a 10 KB image"
+STATEMENTS = "statements of PostgreSQL for a 10 KB image"
+MEMORY = "memory of one of several servers"
+CONNECTIONS = "connections of one of several servers to PostgreSQL"
 PAGE_SERVER = "processor of the servers for a page of 100"
 PAGE_DATABASE = "processor of PostgreSQL for a page of 100"
-MEMORY = "memory of one of several servers"
+DESCRIBED = "describing an image in the background: {}"
+IDLE = "a server that nobody calls: {}"
 
 EMBEDDED = "embedded"
 ROWS = "limit: rows and events alone, 64 in a commit"
@@ -68,21 +69,22 @@ def several(count: int) -> str:
     return f"{count} server{'s' * (count > 1)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Spent:
-    """What servers and engines have spent until a time, or in some seconds. CPU times are in seconds."""
+    """What was spent in a block: CPU seconds of servers, PostgreSQL and S3 store, transactions and statements
+    of the database, and images that were described."""
 
-    seconds: float
-    servers: float
-    database: float
-    store: float
-    commits: float
-    statements: float
+    seconds: float = 0
+    servers: float = 0
+    database: float = 0
+    store: float = 0
+    transactions: float = 0
+    statements: float = 0
+    described: float = 0
 
-    def minus(self, other: "_Spent", times: float = 1) -> "_Spent":
-        """What is left without the other, taken so many times."""
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return _Spent(*(mine - times * theirs for mine, theirs in pairs))
+    def take(self, after: "_Spent", before: "_Spent") -> None:
+        for name, later, earlier in zip(self.__slots__, astuple(after), astuple(before), strict=True):
+            setattr(self, name, later - earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +97,28 @@ class _Engines:
     def url(self) -> str:
         return self.postgres.url(self.database)
 
-    def counts(self) -> tuple[float, float]:
-        """The transactions and the statements so far."""
+    @contextmanager
+    def spending(self, servers: Sequence[ServerProcess], spent: _Spent) -> Iterator[None]:
+        """Takes what is spent in the block, without what it takes to find that out."""
+        counts = self._counts()
+        before = _Spent(*self._times(servers), *counts)
+        yield
+        times = self._times(servers)
+        spent.take(_Spent(*times, *self._counts()), before)
+
+    def _times(self, servers: Sequence[ServerProcess]) -> tuple[float, float, float, float]:
+        used = sum(_cpu(server.pid) for server in servers)
+        return time.perf_counter(), used, _cpu(self.postgres.pid), _cpu(self.seaweed.pid)
+
+    def _counts(self) -> tuple[float, float, float]:
         return (
             self.number("SELECT xact_commit FROM pg_stat_database"),
             self.number("SELECT sum(calls) FROM pg_stat_statements JOIN pg_database ON oid = dbid"),
+            float(self.postgres.sql("SELECT count(*) FROM facts", url=self.url)),
         )
 
     def number(self, query: str) -> float:
-        """What a query gives of the database of the servers. It has no condition."""
+        """What a query without a condition gives of the database of the servers."""
         return float(self.postgres.sql(f"{query} WHERE datname = '{self.database}'") or 0)
 
 
@@ -113,27 +128,37 @@ def _cpu(pid: int) -> float:
 
 
 @dataclass(slots=True)
-class _Cluster:
-    """Servers, their engines, and an embedded server, which runs in its turns only."""
+class _Place:
+    """Where all of it runs: the engines, a folder, and an embedded server, which runs in its turns only."""
 
     bench: Bench
     engines: _Engines
-    servers: list[ServerProcess]
+    folder: Path
+    settings: dict[str, str]
     alone: ServerProcess
+    sources: list[Source]
     seed: int = 1
     stored: int = 0
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(UPLOADS))
 
-    def spent(self, *, first: bool) -> _Spent:
-        """What was spent so far. What this takes itself comes before the `first` time, and after the second
-        one."""
-        counts = self.engines.counts() if first else (0, 0)
-        now = time.perf_counter()
-        servers = sum(server.cpu() for server in self.servers)
-        database, store = _cpu(self.engines.postgres.pid), _cpu(self.engines.seaweed.pid)
-        return _Spent(now, servers, database, store, *(counts if first else self.engines.counts()))
+    @contextmanager
+    def servers(self, count: int) -> Iterator[list[ServerProcess]]:
+        """So many servers, started for a turn: each hears of what the others do, and costs the database
+        something as long as it runs."""
+        with ExitStack() as stack:
+            yield [
+                stack.enter_context(
+                    ours(
+                        self.folder / f"server-{number}",
+                        cache_dir=str(self.folder / f"cache-{number}"),
+                        **self.settings,
+                    )
+                )
+                for number in range(count)
+            ]
 
     def plans(self, servers: Sequence[ServerProcess], images: int) -> list[tuple[ServerProcess, Plan]]:
-        """The load of STREAMS streams, divided among the servers. Every image is a new one."""
+        """A load of STREAMS streams, divided among the servers. Every image is a new one."""
         count = len(servers)
         plans = []
         for server in servers:
@@ -151,14 +176,31 @@ class _Cluster:
 
 def run(bench: Bench) -> None:
     """Images per second, large images and lists by one, two and four servers, with what they cost."""
-    with _cluster(bench) as cluster:
-        _large(cluster)
-        _small(cluster)
-        _lists(cluster)
+    with _place(bench) as place:
+        images = bench.size(1600, 320)
+        rows = place.engines.postgres.url(place.engines.postgres.database())
+        asyncio.run(postgres.prepare(rows))
+        store = BlobPlace(
+            url=f"s3://{place.engines.seaweed.bucket()}/images", endpoint=place.engines.seaweed.url
+        )
+
+        def bare_rows(connections: int, each: int, count: int, number: int) -> float:
+            return count / asyncio.run(postgres.add_bare(rows, connections, each, count))
+
+        contenders: dict[str, Callable[[int], float]] = {
+            **{several(count): partial(_turn, place, count, images) for count in COUNTS},
+            EMBEDDED: partial(_embedded, place, images),
+            ROWS: partial(bare_rows, 1, postgres.CALLERS, images),
+            COMMITS: partial(bare_rows, postgres.CONNECTIONS, 1, images // 4),
+            PUTS: objects.puts(rows, store, bench, images),
+        }
+        _idle(place)
+        interleave(bench.results, SMALL, contenders, unit="images/s", warm=True)
+        _background(place)
 
 
 @contextmanager
-def _cluster(bench: Bench) -> Iterator[_Cluster]:
+def _place(bench: Bench) -> Iterator[_Place]:
     with ExitStack() as stack:
         stack.enter_context(objects.keys())
         folder = stack.enter_context(bench.folder())
@@ -169,14 +211,12 @@ def _cluster(bench: Bench) -> Iterator[_Cluster]:
             "s3_endpoint": engines.seaweed.url,
             "decode_workers": "1",
         }
-        servers = [
-            stack.enter_context(
-                ours(folder / f"server-{number}", cache_dir=str(folder / f"cache-{number}"), **settings)
-            )
-            for number in range(max(COUNTS))
-        ]
+        size = bench.size(GIB, 32 * MIB) // UPLOADS
+        sources = [Source(stack.enter_context(bench.folder()), size) for _ in range(UPLOADS)]
         alone = stack.enter_context(ours(folder / "embedded"))
-        yield _Cluster(bench, engines, servers, alone)
+        place = _Place(bench, engines, folder, settings, alone, sources)
+        stack.enter_context(place.threads)
+        yield place
 
 
 def _engines(bench: Bench, folder: Path, stack: ExitStack) -> _Engines:
@@ -185,178 +225,132 @@ def _engines(bench: Bench, folder: Path, stack: ExitStack) -> _Engines:
     for parent in (bench.root, folder):
         parent.chmod(0o711)  # PostgreSQL runs as another user than root
     database = stack.enter_context(postgres_running(fsync=True, disk=disk))
-    # The servers of a row have all statements counted.
     database.sql("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")
     database.stop()
     database.start()
     name = database.database()
-    for place in (name, "postgres"):
-        database.sql("CREATE EXTENSION pg_stat_statements", url=database.url(place))
+    database.sql("CREATE EXTENSION pg_stat_statements")
     return _Engines(database, stack.enter_context(seaweed_running()), name)
 
 
-def _small(cluster: _Cluster) -> None:
-    bench, engines = cluster.bench, cluster.engines
-    images = bench.size(3200, 320)
-
-    idle = _idle(cluster)
-
-    def by_servers(count: int, number: int) -> float:
-        before, name = cluster.spent(first=True), several(count)
-        with Meter(cluster.servers[0].pid, every=0.25) as meter:
-            outcome = load_all(cluster.plans(cluster.servers[:count], images))
-        settle(*cluster.servers)  # until the images are described
-        spent = cluster.spent(first=False).minus(before)
-        spent = spent.minus(idle, spent.seconds)
-        cluster.stored += images
-        if number >= 0:
-            add = bench.results.add
-            add(SERVER, name, spent.servers / images * 1e6, unit="µs/image")
-            add(DATABASE, name, spent.database / images * 1e6, unit="µs/image")
-            add(STORE, name, spent.store / images * 1e6, unit="µs/image")
-            add(TRANSACTIONS, name, spent.commits / images, unit="per image")
-            add(STATEMENTS, name, spent.statements / images, unit="per image")
-            add(MEMORY, name, meter.peak / MIB, unit="MiB")
-        return images / outcome.seconds
-
-    def embedded(number: int) -> float:
-        ((server, plan),) = cluster.plans([cluster.alone], images)
-        outcome = load(server, plan)
-        if number >= 0:
-            bench.results.add(SERVER, EMBEDDED, outcome.server / images * 1e6, unit="µs/image")
-        return images / outcome.seconds
-
-    rows = engines.postgres.url(engines.postgres.database())
-    asyncio.run(postgres.prepare(rows))
-    place = BlobPlace(url=f"s3://{engines.seaweed.bucket()}/images", endpoint=engines.seaweed.url)
-    puts = objects.puts(rows, place, bench, images)
-
-    def bare_rows(connections: int, each: int, count: int, number: int) -> float:
-        return count / asyncio.run(postgres.add_bare(rows, connections, each, count))
-
-    contenders: dict[str, Callable[[int], float]] = {
-        **{several(count): partial(by_servers, count) for count in COUNTS},
-        EMBEDDED: embedded,
-        ROWS: partial(bare_rows, 1, postgres.CALLERS, images),
-        COMMITS: partial(bare_rows, postgres.CONNECTIONS, 1, images // 4),
-        PUTS: puts,
-    }
-    interleave(bench.results, SMALL, contenders, unit="images/s", warm=True)
-    _check(cluster)
+def _turn(place: _Place, count: int, images: int, number: int) -> float:
+    """All that so many servers are measured with, of which the small images come first."""
+    results, name = place.bench.results, several(count)
+    with place.servers(count) as servers, Meter(servers[0].pid, every=0.25) as meter:
+        load_all(place.plans(servers, images // 5), around=ExitStack)  # what is started is slower at first
+        spent = _Spent()
+        outcome = load_all(
+            place.plans(servers, images), around=partial(place.engines.spending, servers, spent)
+        )
+        place.stored += images + images // 5 // count * count
+        rows = {SERVER: spent.servers, DATABASE: spent.database, STORE: spent.store}
+        figures = [(row, used / images * 1e6, "µs/image") for row, used in rows.items()]
+        figures += [
+            (TRANSACTIONS, spent.transactions / images, "per image"),
+            (STATEMENTS, spent.statements / images, "per image"),
+            *_lists(place, servers),
+            (LARGE, _large(place, servers, number), "MB/s"),
+            (MEMORY, meter.take() / MIB, "MiB"),
+            (CONNECTIONS, place.engines.number("SELECT count(*) FROM pg_stat_activity") / count, "each"),
+        ]
+        _check(place, servers)
+    if number >= 0:
+        for row, value, unit in figures:
+            results.add(row, name, value, unit=unit)
+    return images / outcome.seconds
 
 
-def _idle(cluster: _Cluster) -> _Spent:
-    """What all servers and engines spend in a second while nobody calls them."""
-    results, count = cluster.bench.results, len(cluster.servers)
-    settle(*cluster.servers)
-    before = cluster.spent(first=True)
-    time.sleep(cluster.bench.size(10, 2))
-    spent = cluster.spent(first=False).minus(before)
-    idle = _Spent(1, *(one / spent.seconds for one in astuple(spent)[1:]))
-    name = several(count)
-    results.add(IDLE_DATABASE, name, idle.database / count * 1e3, unit="ms/s, each")
-    results.add(IDLE_STATEMENTS, name, idle.statements / count, unit="per s, each")
-    connections = cluster.engines.number("SELECT count(*) FROM pg_stat_activity")
-    results.add(CONNECTIONS, name, connections / count, unit="each")
-    return idle
+def _embedded(place: _Place, images: int, number: int) -> float:
+    results, server = place.bench.results, place.alone
+    ((_, plan),) = place.plans([server], images)
+    outcome = load(server, plan)
+    with server.turn():
+        pages, *_ = _lists(place, [server])
+        large = _large(place, [server], number)
+    if number >= 0:
+        results.add(SERVER, EMBEDDED, outcome.server / images * 1e6, unit="µs/image")
+        results.add(LIST, EMBEDDED, pages[1], unit="pages/s")
+        results.add(LARGE, EMBEDDED, large, unit="MB/s")
+    return images / outcome.seconds
 
 
-def _check(cluster: _Cluster) -> None:
-    """Raises Wrong unless every server lists every image that was acknowledged."""
-    counts = []
-    for server in cluster.servers:
-        with Client(server.address) as client:
-            counts.append(sum(1 for _ in client.images()))
-    if counts != [cluster.stored] * len(counts):
-        raise Wrong(f"the servers list {counts} images, not {cluster.stored}")
+def _lists(place: _Place, servers: Sequence[ServerProcess]) -> list[tuple[str, float, str]]:
+    pages, count = place.bench.size(400, 64), len(servers)
+    body = place.folder / "body"
+    body.write_bytes(framed(ListImagesRequest(page_size=PAGE)))
+
+    def ask(server: ServerProcess) -> float:
+        calls, connections = pages // count, CALLERS // count
+        return h2load(server.address, LIST_IMAGES, body, requests=calls, connections=connections).seconds
+
+    spent = _Spent()
+    with place.engines.spending(servers, spent):
+        seconds = max(place.threads.map(ask, servers))
+    return [
+        (LIST, pages / seconds, "pages/s"),
+        (PAGE_SERVER, spent.servers / pages * 1e6, "µs/page"),
+        (PAGE_DATABASE, spent.database / pages * 1e6, "µs/page"),
+    ]
 
 
-def _large(cluster: _Cluster) -> None:
-    """MB/s of UPLOADS images at once, which are deleted after each turn."""
-    bench = cluster.bench
-    size = bench.size(GIB, 32 * MIB) // UPLOADS
-    with ExitStack() as stack:
-        sources = [Source(stack.enter_context(bench.folder()), size) for _ in range(UPLOADS)]
-        pool = stack.enter_context(ThreadPoolExecutor(UPLOADS))
+def _large(place: _Place, servers: Sequence[ServerProcess], number: int) -> float:
+    """MB/s of UPLOADS images at once, which are deleted again."""
+    pictures = [source.number(number * UPLOADS + at) for at, source in enumerate(place.sources)]
+    for source in place.sources:
+        source.frames(FRAGMENT, bulk.LARGEST)  # is written before anything is timed
 
-        def send(servers: Sequence[ServerProcess], number: int) -> float:
-            pictures = [source.number(number * UPLOADS + at) for at, source in enumerate(sources)]
-            begin = time.perf_counter()
-            for _ in pool.map(
-                lambda at: bulk.grpc(
-                    servers[at % len(servers)].address,
-                    GET_STREAM_IMAGE,
-                    partial(sources[at].frames, FRAGMENT),
-                ),
-                range(UPLOADS),
-            ):
-                pass
-            took = time.perf_counter() - begin
-            _take_out(servers[0], {picture.digest for picture in pictures})
-            return sum(picture.size for picture in pictures) / took / 1e6
+    def send(at: int) -> float:
+        address, frames = servers[at % len(servers)].address, partial(place.sources[at].frames, FRAGMENT)
+        return bulk.grpc(address, GET_STREAM_IMAGE, frames)
 
-        def embedded(number: int) -> float:
-            with cluster.alone.turn():
-                return send([cluster.alone], number)
-
-        contenders: dict[str, Callable[[int], float]] = {
-            **{several(count): partial(send, cluster.servers[:count]) for count in COUNTS},
-            EMBEDDED: embedded,
-        }
-        rounds = min(3, bench.results.rounds)
-        interleave(bench.results, LARGE, contenders, unit="MB/s", warm=True, rounds=rounds)
-
-
-def _take_out(server: ServerProcess, digests: set[bytes]) -> None:
-    """Deletes the images, which have to be all that there are. Raises Wrong."""
-    with Client(server.address) as client:
-        found = list(client.images())
-        if {image.sha256 for image in found} != digests or len(found) != len(digests):
-            raise Wrong(f"{len(found)} images are stored, not {len(digests)}, or not these")
+    begin = time.perf_counter()
+    for _ in place.threads.map(send, range(UPLOADS)):
+        pass
+    took = time.perf_counter() - begin
+    with Client(servers[0].address) as client:
+        found = list(islice(client.images(), UPLOADS))  # the newest come first
+        if {image.sha256 for image in found} != {picture.digest for picture in pictures}:
+            raise Wrong("the newest images are not those that were sent")
         for image in found:
             client.delete(image.id)
+    return sum(picture.size for picture in pictures) / took / 1e6
 
 
-def _lists(cluster: _Cluster) -> None:
-    """Pages per second."""
-    bench = cluster.bench
-    pages = bench.size(400, 64)
-    with ExitStack() as stack:
-        body = stack.enter_context(bench.folder()) / "body"
-        body.write_bytes(framed(ListImagesRequest(page_size=PAGE)))
-        pool = stack.enter_context(ThreadPoolExecutor(max(COUNTS)))
+def _check(place: _Place, servers: Sequence[ServerProcess]) -> None:
+    """Raises Wrong unless the last server lists every image that was acknowledged."""
+    with Client(servers[-1].address) as client:
+        found = sum(1 for _ in client.images())
+    if found != place.stored:
+        raise Wrong(f"{found} images are listed, not {place.stored}")
 
-        def ask(servers: Sequence[ServerProcess]) -> float:
-            count = len(servers)
-            loads = pool.map(
-                lambda server: h2load(
-                    server.address,
-                    LIST_IMAGES,
-                    body,
-                    requests=pages // count,
-                    connections=CALLERS // count,
-                ),
-                servers,
-            )
-            return pages / max(one.seconds for one in loads)
 
-        def by_servers(count: int, number: int) -> float:
-            settle(*cluster.servers)
-            servers, name = cluster.servers[:count], several(count)
-            before = cluster.spent(first=True)
-            rate = ask(servers)
-            spent = cluster.spent(first=False).minus(before)
-            if number >= 0:
-                bench.results.add(PAGE_SERVER, name, spent.servers / pages * 1e6, unit="µs/page")
-                bench.results.add(PAGE_DATABASE, name, spent.database / pages * 1e6, unit="µs/page")
-            return rate
+def _idle(place: _Place) -> None:
+    """What a server costs the database that nobody calls, and that has nothing to describe."""
+    results, name = place.bench.results, several(1)
+    with place.servers(1) as servers:
+        servers[0].settle()
+        spent = _Spent()
+        with place.engines.spending(servers, spent):
+            time.sleep(place.bench.size(10, 3))
+    results.add(IDLE.format("PostgreSQL"), name, spent.database / spent.seconds * 1e3, unit="ms/s")
+    results.add(IDLE.format("statements"), name, spent.statements / spent.seconds, unit="per s")
 
-        def embedded(number: int) -> float:
-            with cluster.alone.turn():
-                return ask([cluster.alone])
 
-        contenders: dict[str, Callable[[int], float]] = {
-            **{several(count): partial(by_servers, count) for count in COUNTS},
-            EMBEDDED: embedded,
-        }
-        interleave(bench.results, LIST, contenders, unit="pages/s", warm=True)
+def _background(place: _Place) -> None:
+    """What describing the images costs that have come in."""
+    results, name = place.bench.results, several(1)
+    with place.servers(1) as servers:
+        spent = _Spent()
+        with place.engines.spending(servers, spent):
+            time.sleep(place.bench.size(10, 3))
+        if not spent.described:
+            raise Wrong("no image was described")
+        for what, used in {
+            "server": spent.servers,
+            "PostgreSQL": spent.database,
+            "S3 store": spent.store,
+        }.items():
+            results.add(DESCRIBED.format(what), name, used / spent.described * 1e6, unit="µs/image")
+        for what, count in {"transactions": spent.transactions, "statements": spent.statements}.items():
+            results.add(DESCRIBED.format(what), name, count / spent.described, unit="per image")
+        results.add(DESCRIBED.format("images"), name, spent.described / spent.seconds, unit="images/s")

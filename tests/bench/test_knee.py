@@ -30,9 +30,14 @@ def test_more_servers_never_make_an_image_cheaper() -> None:
 
 
 def test_the_least_that_any_part_can_do_is_what_all_can_do() -> None:
-    assert COSTS.rate(1, cores=2) == (pytest.approx(4000), MACHINES)
-    assert COSTS.rate(8, cores=2) == (pytest.approx(20_000), DATABASE)
-    assert COSTS.rate(100, cores=1000) == (pytest.approx(200_000), COMMITS)
+    for count, cores, most, by in (
+        (1, 2, 4000, MACHINES),
+        (8, 2, 20_000, DATABASE),
+        (100, 1000, 2e5, COMMITS),
+    ):
+        rate, limit = COSTS.rate(count, cores)
+        assert rate == pytest.approx(most)
+        assert limit == by
 
 
 def test_the_knee_is_where_another_server_brings_nothing_any_more() -> None:
@@ -43,9 +48,14 @@ def test_the_knee_is_where_another_server_brings_nothing_any_more() -> None:
 def test_the_report_says_how_far_more_machines_go(tmp_path: Path) -> None:
     found = Results(quick=False, rounds=1, machine="a machine")
     assert "How far more machines go" not in publish(Record({"servers": found}), tmp_path).read_text()
-    for row, cost in ((servers.SERVER, 500), (servers.DATABASE, 100), (servers.STORE, 100)):
+    for row, what, cost, more in (
+        (servers.SERVER, "server", 400, 100),
+        (servers.DATABASE, "PostgreSQL", 70, 30),
+        (servers.STORE, "S3 store", 80, 20),
+    ):
         for count in servers.COUNTS:
             found.add(row, servers.several(count), cost, unit="µs/image")
+        found.add(servers.DESCRIBED.format(what), servers.several(1), more, unit="µs/image")
     found.add(servers.SMALL, servers.COMMITS, 200_000 / MOST, unit="images/s")
     page = publish(Record({"servers": found}), tmp_path).read_text()
     assert "| 2 cores | 4,000 | 8,000 | 16,000 | 20,000 (PostgreSQL) |" in page
