@@ -57,8 +57,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What an image costs until it is acknowledged and described, in seconds of a processor, and how many
-    commits there are in a second, one after another."""
+    """What an image costs, in seconds of a processor, and how many commits there are in a second, one after
+    another."""
 
     server: Line
     database: Line
@@ -66,11 +66,11 @@ class Costs:
     commits: float
 
     @classmethod
-    def of(cls, record: Record) -> "Costs":
-        """Raises KeyError if the row was not measured."""
+    def of(cls, record: Record, *, described: bool) -> "Costs":
+        """With the description, or without. Raises KeyError if the row was not measured."""
 
         def line(row: str, what: str) -> Line:
-            later = record.median(servers.DESCRIBED.format(what), servers.several(1))
+            later = record.median(servers.DESCRIBED.format(what), servers.several(1)) if described else 0
             return Line.through(
                 {
                     count: (record.median(row, servers.several(count)) + later) / 1e6
@@ -110,6 +110,16 @@ class Costs:
         return count
 
 
+def tables(record: Record) -> Iterator[str]:
+    """Both kinds of images per second, in Markdown. Raises KeyError if the row was not measured."""
+    kinds = {
+        "Until it is acknowledged: how many come in while describing them waits.": False,
+        "With its description: how many may come in all the time.": True,
+    }
+    for what, described in kinds.items():
+        yield from (what, "", *table(Costs.of(record, described=described)), "")
+
+
 def table(costs: Costs) -> Iterator[str]:
     """The lines of two tables in Markdown: what is known, and what follows."""
     yield "| an image of 10 KB takes | one server | for each further one |"
@@ -142,11 +152,9 @@ def main() -> None:
     )
     record = Record.read(parser.parse_args().results)
     try:
-        costs = Costs.of(record)
+        print("\n".join(tables(record)))
     except KeyError as row:
         parser.error(f"the row servers was not measured: {row}")
-    for line in table(costs):
-        print(line)
 
 
 if __name__ == "__main__":

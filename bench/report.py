@@ -97,7 +97,7 @@ def _head(record: Record) -> list[str]:
 
 def _more_machines(record: Record) -> list[str]:
     try:
-        costs = knee.Costs.of(record)
+        tables = list(knee.tables(record))
     except KeyError:
         return []
     return [
@@ -109,7 +109,7 @@ def _more_machines(record: Record) -> list[str]:
         " stands what keeps the servers from more. At the knee, another server brings less than a tenth of"
         " what the first does.",
         "",
-        *knee.table(costs),
+        *tables,
     ]
 
 

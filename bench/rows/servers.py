@@ -194,9 +194,9 @@ def run(bench: Bench) -> None:
             COMMITS: partial(bare_rows, postgres.CONNECTIONS, 1, images // 4),
             PUTS: objects.puts(rows, store, bench, images),
         }
-        _idle(place)
+        idle = _idle(place)
         interleave(bench.results, SMALL, contenders, unit="images/s", warm=True)
-        _background(place)
+        _background(place, idle)
 
 
 @contextmanager
@@ -324,8 +324,8 @@ def _check(place: _Place, servers: Sequence[ServerProcess]) -> None:
         raise Wrong(f"{found} images are listed, not {place.stored}")
 
 
-def _idle(place: _Place) -> None:
-    """What a server costs the database that nobody calls, and that has nothing to describe."""
+def _idle(place: _Place) -> _Spent:
+    """What is spent while nobody calls the only server, which has nothing to describe."""
     results, name = place.bench.results, several(1)
     with place.servers(1) as servers:
         servers[0].settle()
@@ -334,23 +334,26 @@ def _idle(place: _Place) -> None:
             time.sleep(place.bench.size(10, 3))
     results.add(IDLE.format("PostgreSQL"), name, spent.database / spent.seconds * 1e3, unit="ms/s")
     results.add(IDLE.format("statements"), name, spent.statements / spent.seconds, unit="per s")
+    return spent
 
 
-def _background(place: _Place) -> None:
-    """What describing the images costs that have come in."""
+def _background(place: _Place, idle: _Spent) -> None:
+    """What describing the images costs that have come in, without what is spent all the time."""
     results, name = place.bench.results, several(1)
     with place.servers(1) as servers:
         spent = _Spent()
+        time.sleep(place.bench.size(3, 1))  # it starts decoders first
         with place.engines.spending(servers, spent):
             time.sleep(place.bench.size(10, 3))
-        if not spent.described:
-            raise Wrong("no image was described")
-        for what, used in {
-            "server": spent.servers,
-            "PostgreSQL": spent.database,
-            "S3 store": spent.store,
-        }.items():
-            results.add(DESCRIBED.format(what), name, used / spent.described * 1e6, unit="µs/image")
-        for what, count in {"transactions": spent.transactions, "statements": spent.statements}.items():
-            results.add(DESCRIBED.format(what), name, count / spent.described, unit="per image")
-        results.add(DESCRIBED.format("images"), name, spent.described / spent.seconds, unit="images/s")
+    if not spent.described:
+        raise Wrong("no image was described")
+
+    def each(name: str) -> float:
+        always = getattr(idle, name) / idle.seconds * spent.seconds
+        return float(max(0, getattr(spent, name) - always) / spent.described)
+
+    for what, field_name in (("server", "servers"), ("PostgreSQL", "database"), ("S3 store", "store")):
+        results.add(DESCRIBED.format(what), name, each(field_name) * 1e6, unit="µs/image")
+    for what in ("transactions", "statements"):
+        results.add(DESCRIBED.format(what), name, each(what), unit="per image")
+    results.add(DESCRIBED.format("images"), name, spent.described / spent.seconds, unit="images/s")

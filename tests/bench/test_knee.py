@@ -60,3 +60,4 @@ def test_the_report_says_how_far_more_machines_go(tmp_path: Path) -> None:
     page = publish(Record({"servers": found}), tmp_path).read_text()
     assert "| 2 cores | 4,000 | 8,000 | 16,000 | 20,000 (PostgreSQL) |" in page
     assert all(line in page for line in table(COSTS) if "S3" not in line)
+    assert "| 2 cores | 5,000 | 10,000 | 20,000 | 29,000 (PostgreSQL) |" in page, "while describing waits"
