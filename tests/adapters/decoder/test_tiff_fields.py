@@ -113,8 +113,8 @@ SOME = bytes(SIZE[0] * SIZE[1] * 8)
 
 REFUSED = {
     "a palette of 16 bits": (tiff(SIZE, [SOME], colour_map(12), bits=(16,), photometric=3), "UNSUPPORTED"),
-    "a palette and another sample": (
-        tiff(SIZE, [SOME], colour_map(8), bits=(8, 8), photometric=3), "UNSUPPORTED"
+    "a palette and other samples": (
+        tiff(SIZE, [SOME], colour_map(8), bits=(8, 8, 8), photometric=3), "UNSUPPORTED"
     ),
     "no palette": (tiff(SIZE, [SOME], bits=(8,), photometric=3), "CORRUPT"),
     "a part of a palette": (tiff(SIZE, [SOME], colour_map(4), bits=(8,), photometric=3), "CORRUPT"),
@@ -157,6 +157,22 @@ async def test_one_of_several_samples_is_transparency(
 ) -> None:
     entries = [short("<", EXTRA, *extra)] if extra else []
     data = tiff(SIZE, [with_samples(*samples)], *entries, bits=(8,) * (3 + len(samples)))
+    made = await shown(decoder, tmp_path / "image", data)
+    assert isinstance(made, Image.Image)
+    assert distance(made, expected) < 2
+
+
+@pytest.mark.parametrize(("extra", "sample", "expected"), [(0, 7, PICTURE), (2, 128, OVER_WHITE)])
+async def test_a_sample_besides_a_palette(
+    decoder: Pool, tmp_path: Path, extra: int, sample: int, expected: Image.Image
+) -> None:
+    few = PICTURE.quantize(4)
+    palette = [*(few.getpalette() or []), *[0] * 768][:768]
+    colours = short(
+        "<", COLOUR_MAP, *(palette[3 * at + band] * 257 for band in range(3) for at in range(256))
+    )
+    pixels = b"".join(bytes((pixel, sample)) for pixel in few.tobytes())
+    data = tiff(SIZE, [pixels], colours, short("<", EXTRA, extra), bits=(8, 8), photometric=3)
     made = await shown(decoder, tmp_path / "image", data)
     assert isinstance(made, Image.Image)
     assert distance(made, expected) < 2

@@ -88,7 +88,7 @@ def conversion(descriptor: int) -> Conversion | None:
     alpha = _alpha(tags, colours, samples)
     steps: list[Step] = []
     if samples > colours + (alpha is not None):
-        steps.append(_with_alpha(colours, alpha))
+        steps.append(_with_alpha(photometric, alpha))
     if photometric == _YCBCR and _one(tags, _COMPRESSION, 1) != _JPEG:
         steps.append(_from_ycbcr(tags, bits))
     if bits <= 16:
@@ -127,7 +127,7 @@ def _check_palette(photometric: int, places: dict[int, Place], samples: int, bit
     """Raises Refused for an image with a palette that libvips does not look at: it would show it in grey."""
     if photometric != _PALETTE:
         return
-    if bits > 8 or samples != 1:
+    if bits > 8 or samples > 2:
         raise Refused("UNSUPPORTED", f"a palette for {samples} samples of {bits} bits")
     if _COLOUR_MAP not in places or places[_COLOUR_MAP].values < 3 << bits:
         raise Refused("CORRUPT", "the palette is not there")
@@ -145,8 +145,10 @@ def _alpha(tags: Tags, colours: int, samples: int) -> int | None:
     return alpha if alpha < samples else None
 
 
-def _with_alpha(colours: int, alpha: int | None) -> Step:
+def _with_alpha(photometric: int, alpha: int | None) -> Step:
     def convert(image: Any) -> Any:
+        # Where there is a palette, libvips has looked up its colours, and the other sample follows them.
+        colours = image.bands - 1 if photometric == _PALETTE else _COLOURS[photometric]
         kept = image.extract_band(0, n=colours)
         return kept if alpha is None else kept.bandjoin(image.extract_band(alpha))
 
