@@ -215,7 +215,7 @@ def corrupt(
         "jpeg two frames": jpeg[:scan] + jpeg[frame : frame + 19] + jpeg[scan:],
         "jpeg without frame": jpeg[:frame] + jpeg[frame + 19 :],
         "jpeg without scan": jpeg[:scan] + b"\xff\xd9",
-        "jpeg segment of length 1": jpeg[:2] + b"\xff\xe0\0\1" + jpeg[2:],
+        "jpeg segment of length 1": jpeg[:2] + b"\xff\xdb\0\1" + jpeg[2:],
         "png ihdr crc": png[:30] + b"\0" + png[31:],
         "png pixel crc": png[:60] + bytes([png[60] ^ 1]) + png[61:],
         "png depth 3": png[:8] + chunk(b"IHDR", png[16:24] + b"\3" + png[25:29]) + png[33:],

@@ -50,6 +50,16 @@ def runs(end: bytes = b"\0\1", *, size: int | None = None, palette: bytes | None
     return head + data
 
 
+def transparent() -> bytes:
+    """The picture with a byte for transparency, which its header names, and which is 0 everywhere."""
+    pixels = PICTURE.convert("RGBA")
+    pixels.putalpha(0)
+    data = pixels.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", "BGRA")
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    info = struct.pack("<IiiHHIIiiII", 108, *SIZE, 1, 32, 3, len(data), 0, 0, 0, 0) + masks + bytes(52)
+    return b"BM" + struct.pack("<IHHI", 14 + 108 + len(data), 0, 0, 14 + 108) + info + data
+
+
 BITMAPS = {
     "no planes": put(BMP, "H", PLANES, 0),
     "three planes": put(BMP, "H", PLANES, 3),
@@ -63,6 +73,7 @@ BITMAPS = {
     "bytes after the pixels": BMP + b"more",
     "far more colours than there can be": put(PALETTE, "I", USED, 0xFFFFFFFF),
     "more colours than there can be": put(PALETTE, "I", USED, 1000),
+    "transparency that is 0 everywhere": transparent(),
     "runs": runs(),
     "runs of unknown size": runs(size=0),
     "runs of unknown size without an end": runs(b"", size=0),

@@ -1,5 +1,6 @@
 """Texts, comments, names and profiles may hold any bytes: an image is described and rendered all the same."""
 
+import asyncio
 import contextlib
 import io
 import struct
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from PIL import Image
+from PIL import Image, ImageCms
 
 from conexiones.domain.formats import probe
 from conexiones.image_formats import ImageFormat
@@ -187,3 +188,58 @@ async def test_facts_of_a_profile_that_is_kept(decoder: Pool, tmp_path: Path) ->
             await decoder.render(path, into, format="PNG", recipe=recipe)
             made = Image.open(io.BytesIO(into.read_bytes()))
             assert max(made.size) == 20
+
+
+def profiles() -> dict[str, bytes]:
+    """Colour profiles that no conversion can be made with, and such as are for other colours."""
+    sound = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tags = 128
+    return {
+        "without tags": sound[:tags] + bytes(4) + sound[tags + 4 :],
+        "with too many tags": sound[:tags] + b"\xff" * 4 + sound[tags + 4 :],
+        "with tags of nothing": sound[: tags + 4] + bytes(len(sound) - tags - 4),
+        "half": sound[: len(sound) // 2],
+        "a header": sound[:tags],
+        "of another class": sound[:12] + b"link" + sound[16:],
+        "of grey": sound[:16] + b"GRAY" + sound[20:],
+        "of L*a*b*": ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes(),
+        "of XYZ": ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes(),
+    }
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+async def test_a_profile_that_cannot_be_used_does_not_matter(
+    decoder: Pool, tmp_path: Path, format: ImageFormat
+) -> None:
+    path, into = tmp_path / "image", tmp_path / "made"
+    recipe = Recipe(
+        width=0, height=0, fit="INSIDE", format="PNG", quality=0, animated=False, keep_profile=False
+    )
+    wrong = {}
+    for name, profile in profiles().items():
+        PICTURE.save(path, format, icc_profile=profile, quality=95)
+        try:
+            facts = await decoder.describe(path, format=format)
+            await decoder.render(path, into, format=format, recipe=recipe)
+        except Exception as error:
+            wrong[name] = repr(error)
+            continue
+        away = distance(opened(into.read_bytes()).convert("RGB"), PICTURE)
+        if facts.problem or away > 8:
+            wrong[name] = f"{facts}, {away}"
+    assert wrong == {}
+
+
+async def test_exif_of_an_avif_sequence_is_read_in_the_sandbox(decoder: Pool, tmp_path: Path) -> None:
+    """Pillow loads what it reads EXIF with only then."""
+    path, into = tmp_path / "image", tmp_path / "made"
+    made = Image.Exif()
+    made[0x010F] = "a camera"
+    PICTURE.save(path, "AVIF", exif=made, save_all=True, append_images=[PICTURE.rotate(180)], quality=95)
+    header = probe(await asyncio.to_thread(path.read_bytes))
+    recipe = Recipe(
+        width=0, height=0, fit="INSIDE", format="PNG", quality=0, animated=False, keep_profile=False
+    )
+    rendered = await decoder.render(path, into, format="AVIF", recipe=recipe)
+    assert header.frames == 2
+    assert (rendered.width, rendered.height) == (header.width, header.height)

@@ -143,6 +143,16 @@ async def test_a_png_with_the_prefix_of_jpeg_is_shown_as_browsers_show_it(
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_the_checksum_of_exif_in_a_png_counts_for_neither_side(decoder: Pool, tmp_path: Path) -> None:
+    data = bytearray(with_exif("PNG", PICTURE, exif("<", entry("<", SHORT, 6))))
+    at = data.index(b"eXIf")
+    data[at + 4 + int.from_bytes(data[at - 4 : at])] ^= 0xFF
+    agrees("PNG", bytes(data))
+    assert probe(bytes(data)).width == PICTURE.height
+    await shown(decoder, tmp_path, "PNG", bytes(data))
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_frames_of_an_animation_are_turned_one_by_one(decoder: Pool, tmp_path: Path) -> None:
     frames = [PICTURE, PICTURE.transpose(Image.Transpose.ROTATE_180)]
     file = io.BytesIO()

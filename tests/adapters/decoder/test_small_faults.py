@@ -34,13 +34,19 @@ async def decoder() -> AsyncIterator[Pool]:
 
 
 async def shown(
-    decoder: Pool, folder: Path, format: ImageFormat, data: bytes, *, animated: bool = False
+    decoder: Pool,
+    folder: Path,
+    format: ImageFormat,
+    data: bytes,
+    *,
+    animated: bool = False,
+    width: int = 0,
 ) -> Image.Image:
     path, into = folder / "image", folder / "made"
     path.write_bytes(data)
     header = probe(data)
     recipe = Recipe(
-        width=0,
+        width=width,
         height=0,
         fit="INSIDE",
         format="WEBP" if animated else "PNG",
@@ -49,7 +55,7 @@ async def shown(
         keep_profile=False,
     )
     rendered = await decoder.render(path, into, format=format, recipe=recipe)
-    assert (rendered.width, rendered.height) == (header.width, header.height)
+    assert width or (rendered.width, rendered.height) == (header.width, header.height)
     assert rendered.frames == (header.frames if animated else 1)
     await decoder.describe(path, format=format)
     return opened(into.read_bytes())
@@ -197,6 +203,45 @@ async def test_a_jpeg_whose_height_comes_late_is_not_supported() -> None:
     with pytest.raises(UnsupportedFormat) as raised:
         probe(data)
     assert raised.value.facts == {"format": "JPEG with DNL"}
+
+
+async def test_pixels_that_lack_at_the_end_of_a_jpeg(decoder: Pool, tmp_path: Path) -> None:
+    """libvips looks for no warnings after the last lines."""
+    frame = JPEG.index(b"\xff\xc0")
+    taller = JPEG[: frame + 5] + struct.pack(">H", PICTURE.height + 8) + JPEG[frame + 7 :]
+    for data in (JPEG[:-3] + JPEG[-2:], JPEG[:-12] + JPEG[-2:], taller, before(taller, 0xDB, b"padding")):
+        assert await cause(decoder, tmp_path, "JPEG", data) == "CORRUPT"
+        with pytest.raises(NoPreview, match="CORRUPT"):
+            await shown(decoder, tmp_path, "JPEG", data)
+
+
+def lossless(image: Image.Image) -> bytes:
+    """A lossless JPEG of a grey image (ITU-T T.81, annex H), each sample predicted by the one before it."""
+    width, height = image.size
+    pixels = image.tobytes()
+    digits: list[str] = []
+    for at, value in enumerate(pixels):
+        predicted = 128 if at == 0 else pixels[at - 1] if at % width else pixels[at - width]
+        difference = value - predicted
+        size = abs(difference).bit_length()
+        bits = difference if difference > 0 else difference + (1 << size) - 1
+        digits.append(f"{size:04b}" + (f"{bits:0{size}b}" if size else ""))
+    bits_ = "".join(digits)
+    bits_ += "1" * (-len(bits_) % 8)
+    data = int(bits_, 2).to_bytes(len(bits_) // 8).replace(b"\xff", b"\xff\0")
+    frame = struct.pack(">HBHHB", 11, 8, height, width, 1) + b"\1\x11\0"
+    table = struct.pack(">HB", 19 + 9, 0) + bytes((0, 0, 0, 9, *[0] * 12)) + bytes(range(9))
+    scan = struct.pack(">HB", 8, 1) + b"\1\0\1\0\0"
+    return b"\xff\xd8\xff\xc3" + frame + b"\xff\xc4" + table + b"\xff\xda" + scan + data + b"\xff\xd9"
+
+
+async def test_a_lossless_jpeg_is_scaled_whole(decoder: Pool, tmp_path: Path) -> None:
+    """libjpeg cannot scale it while it decodes, and libvips has it try."""
+    grey = PICTURE.convert("L").resize((300, 200), Image.Resampling.NEAREST)
+    data = lossless(grey)
+    for width in (0, 120, 60, 30):
+        made = (await shown(decoder, tmp_path, "JPEG", data, width=width)).convert("L")
+        assert distance(made, grey.resize(made.size)) < 6
 
 
 # PNG

@@ -24,6 +24,8 @@ _MAX_PROPERTIES = 0x7FFF  # ipma counts them in 15 bits.
 _MAX_ASSOCIATIONS = 4  # one ipma box for each version and each width of its indices (ISO/IEC 23008-12, 9.3.1)
 _MAX_PROPERTY_BYTES = 64  # Of those that determine the size, the longest is clap with 32.
 _IN_FILE, _IN_IDAT = 0, 1
+_WITH_PIXELS = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"imda"})
+"""The boxes of a file of which pixels depend."""
 
 
 def probe(format: ImageFormat, file: Reader) -> ImageHeader:
@@ -34,6 +36,8 @@ def probe(format: ImageFormat, file: Reader) -> ImageHeader:
         if not box.kind.isascii() or not box.kind.decode("ascii").isprintable():
             break  # Phones append data of their own after the last box.
         if box.end > size:
+            if b"meta" in found and box.kind not in _WITH_PIXELS:
+                break  # So it is with what is text.
             raise TruncatedImage(format=format)
         found.setdefault(box.kind, box)
     meta = found.get(b"meta")

@@ -31,6 +31,8 @@ _UNCOUNTED = 256 << 10
 small."""
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_APPLICATION = frozenset({*range(0xE0, 0xF0), 0xFE})
+"""The segments of which no pixel depends: those of applications, and comments."""
 
 
 def probe(file: Reader) -> ImageHeader:
@@ -129,7 +131,9 @@ def _segment_end(file: Reader, marker: int, position: int) -> int:
         raise UnsupportedFormat(format="JPEG-LS")
     (length,) = file.unpack(_LENGTH, position)
     if length < 2:
-        raise CorruptImage(format="JPEG")
+        if marker not in _APPLICATION:
+            raise CorruptImage(format="JPEG")
+        length = 2  # as libjpeg takes it: what follows is skipped up to the next marker
     end: int = position + length
     if end > file.size:
         raise TruncatedImage(format="JPEG")

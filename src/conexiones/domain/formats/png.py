@@ -2,10 +2,11 @@
 
 import struct
 import zlib
+from dataclasses import replace
 
 from conexiones.domain.formats.header import ImageHeader, oriented
 from conexiones.domain.formats.reader import Reader
-from conexiones.errors import CorruptImage, TruncatedImage
+from conexiones.errors import CorruptImage, TruncatedImage, UnsupportedFormat
 from conexiones.exif import BYTE_ORDERS, MAX_EXIF_BYTES, orientation
 
 _CHUNK = struct.Struct(">I4s")
@@ -28,12 +29,15 @@ def probe(file: Reader) -> ImageHeader:
     header, position, palette = _before_pixels(file, width, height)
     if colour == 3 and not palette:
         raise CorruptImage(format="PNG")
+    frames = 0
     while True:
         kind, start, end = _chunk(file, position)
         if not kind[0] & 0x20 and not _crc_holds(file, start, end):
             raise CorruptImage(format="PNG")
+        frames += kind == b"fcTL"
         if kind == b"IEND":
-            return header
+            # acTL may promise more frames than there are. The first one may precede the pixels.
+            return replace(header, frames=min(header.frames, 1 + frames))
         position = end + 4
 
 
@@ -49,7 +53,13 @@ def peek(head: Reader, *, full: bool) -> ImageHeader:
 
 
 def _header(file: Reader) -> tuple[int, int, int]:
-    """Width, height and colour type of IHDR, which must come first."""
+    """Width, height and colour type of IHDR, which must come first.
+
+    Raises UnsupportedFormat for what Xcode makes of PNG for iOS, in which CgBI comes first. Only Apple's
+    programs read that.
+    """
+    if file.unpack(_CHUNK, 8)[1] == b"CgBI":
+        raise UnsupportedFormat(format="PNG with CgBI")
     length, kind, width, height, depth, colour, compression, filtering, interlace, crc = file.unpack(_IHDR, 8)
     if (
         (length, kind, compression, filtering) != (13, b"IHDR", 0, 0)
@@ -67,8 +77,8 @@ def _before_pixels(file: Reader, width: int, height: int) -> tuple[ImageHeader, 
     """The header, the position of the first IDAT, and whether a palette stands before it.
 
     An eXIf chunk after the pixels is allowed but ignored, as libvips and browsers do not wait for it. Of
-    several before them, libpng takes the first that is sound and begins with a byte order. So one that begins
-    with `Exif` is ignored.
+    several before them, the libpng of libvips takes the first that begins with a byte order, whatever its CRC
+    says. So one that begins with `Exif` is ignored.
     """
     position, frames, turned, palette = 33, 1, 0, False
     while True:
@@ -84,15 +94,11 @@ def _before_pixels(file: Reader, width: int, height: int) -> tuple[ImageHeader, 
             palette = True
         elif kind == b"acTL" and end - start == 8:
             frames = min(max(file.unpack(_U32, start)[0], 1), _LARGEST)
-        elif kind == b"eXIf" and not turned and _exif_counts(file, start, end):
+        elif kind == b"eXIf" and not turned and file.bytes(start, min(end, start + 4)) in BYTE_ORDERS:
             turned = orientation(file.bytes(start, min(end, start + MAX_EXIF_BYTES)))
         elif kind in (b"IEND", b"IHDR"):
             raise CorruptImage(format="PNG")
         position = end + 4
-
-
-def _exif_counts(file: Reader, start: int, end: int) -> bool:
-    return file.bytes(start, min(end, start + 4)) in BYTE_ORDERS and _crc_holds(file, start, end)
 
 
 def _chunk(file: Reader, position: int) -> tuple[bytes, int, int]:

@@ -36,6 +36,7 @@ _WHOLE = _UNSIGNED | _SIGNED
 # The types in which libtiff takes an orientation; not those of offsets.
 _ORIENTATIONS = frozenset({1, 3, 4, 16, *_SIGNED})
 
+_SEEN_ENTRIES = 4
 _RUN = 4096
 _TEXT_BYTES = 32
 
@@ -91,8 +92,9 @@ def probe(file: Reader) -> ImageHeader:
     """The header of a whole TIFF, whose directories, values and strips or tiles are all inside the file.
 
     Pages are all directories of the main chain, as libtiff and so libvips count them; a chain that comes back
-    to one of them ends there. The directories below them (pyramids in SubIFDs, Exif) are not counted. All of
-    them have to be inside the file, and may otherwise be as they like: they are no part of the picture.
+    to one of them, or leads to what is no directory, ends there. The directories below them (pyramids in
+    SubIFDs, Exif) are not counted. All of them have to be inside the file, and may otherwise be as they like:
+    they are no part of the picture.
     """
     directories = _Directories(file)
     values = directories.values
@@ -103,6 +105,8 @@ def probe(file: Reader) -> ImageHeader:
     while offset and offset not in directories.seen:
         if pages == MAX_PAGES:
             raise CorruptImage(format="TIFF")
+        if pages and not directories.may_begin(offset):
+            break
         tags, offset = directories.at(offset)
         header = _page_header(values, tags)
         first = first or header
@@ -113,6 +117,8 @@ def probe(file: Reader) -> ImageHeader:
         raise CorruptImage(format="TIFF")
     while below:
         offset, is_image = heappop(below)
+        if not directories.may_begin(offset):
+            continue
         try:
             tags, following = directories.at(offset)
             _add(below, _children(values, tags))
@@ -211,6 +217,22 @@ class _Directories:
         else:
             (self.first,) = file.unpack(self._layout.link, 4)
 
+    def may_begin(self, offset: int) -> bool:
+        """Whether a directory may begin there, or be missing with the end of the file.
+
+        Programs that copy fields leave offsets to what has been there in another file. Where such an offset
+        leads among pixels, hardly ever one of the next few entries has a known type.
+        """
+        layout = self._layout
+        self._file.spend(1)
+        head = self._file.bytes(offset, offset + layout.counter.size + _SEEN_ENTRIES * layout.entry.size)
+        if len(head) < layout.counter.size + layout.entry.size:
+            return True
+        (count,) = layout.counter.unpack_from(head)
+        entries = head[layout.counter.size :][: count * layout.entry.size]
+        whole = entries[: len(entries) // layout.entry.size * layout.entry.size]
+        return any(kind in _BYTES for _, kind, _, _ in layout.entry.iter_unpack(whole))
+
     def at(self, offset: int, *, whole: bool = True) -> tuple[Tags, int]:
         """The needed fields of the directory at `offset`, and the offset of the next one or 0.
 
@@ -275,10 +297,11 @@ def _children(values: Values, tags: Tags) -> list[tuple[int, bool]]:
             continue
         if offset:
             found.append((offset, False))
-    if _SUB_IFDS in tags:
-        if tags[_SUB_IFDS].number > MAX_PAGES:
+    below = tags.get(_SUB_IFDS)
+    if below and below.kind in _UNSIGNED:
+        if below.number > MAX_PAGES:
             raise TooManyParts
-        found += [(offset, True) for run in values.runs(tags[_SUB_IFDS]) for offset in run if offset]
+        found += [(offset, True) for run in values.runs(below) for offset in run if offset]
     return found
 
 

@@ -33,6 +33,7 @@ def facts(file: File) -> dict[str, Any]:
     """The fields of Facts in conexiones.v1."""
     header = file.header
     image = rgb(file.thumbnail(SIDE, SIDE, size="down")).copy_memory()
+    file.check()
     flat = over_white(image)
     small = flat.thumbnail_image(SIDE // 2, height=SIDE // 2, size="down")
     width, height = small.width, small.height

@@ -12,17 +12,22 @@ from typing import Any
 # Python side reads the metadata of all images in a file, and crashes where a media type is not UTF-8.
 import _pi_heif
 import pyvips
-from PIL import AvifImagePlugin, ImageOps
+from PIL import AvifImagePlugin, ImageOps, TiffImagePlugin
 
 from .refusals import CONTRADICTED_LIMIT, Refused, check_pixels, refusal
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+TIFF = TiffImagePlugin
+"""With this Pillow reads EXIF, and would load it only then."""
 
 SEQUENCE = b"avis"
 """The major brand of an AVIF that is an animation first of all."""
 
 HEVC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 """The major brands of files whose image is HEVC, which libvips does not decode."""
+
+LAYERED = frozenset({b"heim", b"heis", b"hevm", b"hevs"})
+"""Those of them with several views or layers in one bitstream, which libde265 may not decode."""
 
 ITEM_ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
 """What pi-heif raises where libheif fails."""
@@ -114,8 +119,9 @@ def _primary(data: bytes) -> tuple[Any | None, str]:
     except ITEM_ERRORS as error:
         return None, str(error)
     if not primary:
-        # libvips would show another image instead.
-        raise Refused("CORRUPT", "the primary item is no image")
+        # It is in another codec, or derived from others in a way that libheif does not know. libvips would
+        # show another image instead.
+        raise Refused("UNSUPPORTED", "the primary item is no image that libheif knows")
     return primary, ""
 
 
@@ -140,6 +146,8 @@ def _hevc(data: bytes, item: Any, limit: int) -> Any | None:
             if data[8:12] in HEVC:
                 raise Refused("UNSUPPORTED", str(error)) from error
             return None
+        if NOTHING in str(error) and data[8:12] in LAYERED:
+            raise Refused("UNSUPPORTED", str(error)) from error
         raise _failure(str(error), width * height, cut=CLAP in data) from error
     # The size of the pixels, which a bitstream may contradict. Then they are those that are there.
     (width, height), mode = item.size_mode

@@ -41,6 +41,10 @@ BITS = {"1": 1, "P;1": 1, "P;2": 2, "P;4": 4, "P": 8, "L": 8, "BGR;15": 16, "BGR
 ANY = 10_000_000
 """The largest width or height that libvips has, which stands for no limit."""
 
+PROFILED = dict.fromkeys(("srgb", "rgb16"), b"RGB ") | dict.fromkeys(("b-w", "grey16"), b"GRAY")
+"""What libvips calls colours → what a profile for them calls them (ICC.1:2022, table 19). It looks itself at
+profiles of CMYK."""
+
 Care = Literal["strict", "mended", "lenient"]
 """How a file is read: as it is, with every fault an error; once more without small faults that other readers
 forgive; or with all faults but the worst."""
@@ -59,21 +63,31 @@ class File:
     """An image file of which only the header has been read.
 
     It is known by an open descriptor, because a worker can open nothing. With `animated` all frames are read,
-    one below the other; otherwise the first one is. Raises Refused if there are more than `limit` pixels,
+    one below the other; otherwise the first one is. Unless it is `profiled`, its colour profile counts for
+    nothing. Raises Refused if there are more than `limit` pixels,
     MemoryError, and pyvips.Error.
     """
 
     def __init__(
-        self, descriptor: int, format: str, limit: int, *, animated: bool = False, care: Care = "strict"
+        self,
+        descriptor: int,
+        format: str,
+        limit: int,
+        *,
+        animated: bool = False,
+        care: Care = "strict",
+        profiled: bool = True,
     ) -> None:
         self._descriptor = descriptor
         self._format = format
         self._care = care
+        self._profiled = profiled
         self._data = gif_blocks.tidied(descriptor, limit, whole=animated) if format == "GIF" else None
         self.frames = 1
         self._opened: Boxed | None = None
         self.orientation = 1
         self._convert: Convert | None = None
+        self._lossless = False
         if format == "BMP":
             bitmap = _bitmap(descriptor, limit)
             self._opened = Boxed(bitmap, lambda: [bitmap])
@@ -97,6 +111,7 @@ class File:
             self.frames = self.header.get("n-pages")
         check_pixels(self.header.width, self.header.height * self.frames, limit)
         self.orientation = _orientation(self.header, format)
+        self._lossless = format == "JPEG" and repairs.is_lossless(descriptor)
         if self._care == "mended" and format in REPAIRS and self._data is None:
             self._data = REPAIRS[format](descriptor)
         if format == "PNG":
@@ -125,6 +140,7 @@ class File:
 
     def _scaled(self, width: int, height: int, *, srgb: bool, **how: Any) -> Any:
         """The image scaled as it is stored."""
+        srgb = srgb and self._profiled
 
         def scaled(image: Any) -> Any:
             return image.thumbnail_image(width, height=height, **how, **_into(image, srgb=srgb))
@@ -137,9 +153,9 @@ class File:
             return pyvips.Image.arrayjoin([frame.copy_memory() for frame in frames], across=1)
         if self._convert:
             return scaled(self._convert(self._loaded))
-        if self._format == "TIFF":
+        if self._format == "TIFF" or self._lossless:
             # `thumbnail_source` would take what it holds for a smaller copy of the page: a half as large page
-            # or child, which may be another picture.
+            # or child, which may be another picture. It would have libjpeg scale what cannot be scaled.
             return scaled(self._loaded())
         # Not `thumbnail`, which takes what follows a bracket in a file name as options.
         # `thumbnail_source` forgets its own argument `fail_on` (libvips 8.18), so it goes to the loader.
@@ -148,10 +164,31 @@ class File:
             self._source(), width, height=height, option_string=self._options, **how
         )
 
+    def check(self) -> None:
+        """To be called once all pixels have been read. Raises pyvips.Error if some of a JPEG are missing.
+
+        libvips looks for warnings before it reads lines, and so misses those of the last lines. It keeps what
+        was said of them until it makes another thumbnail.
+        """
+        if self._format == "JPEG":
+            said = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
+            if not repairs.has_all_pixels(said):
+                raise pyvips.Error("", said)
+
     @property
     def _options(self) -> str:
         """How the loader reads the pixels."""
-        every = self._format == "GIF" or (self._format == "JPEG" and self._care != "lenient")
+        match self._format:
+            case "GIF":
+                every = True
+            case "JPEG":
+                every = self._care != "lenient"
+            case "TIFF":
+                # libvips 8.18 leaves tiles black that it cannot read, unless warnings are errors. Of tiles,
+                # nothing but that counts as a warning.
+                every = bool(self.header.get_typeof("tile-width"))
+            case _:
+                every = False
         options = "fail_on=warning" if every else "fail_on=error"
         if self._format == "TIFF":
             # libtiff would refuse strips of more than 50 MiB, as in large scans. Our own limits replace that.
@@ -193,8 +230,11 @@ def _into(image: Any, *, srgb: bool) -> dict[str, str]:
     """
     if not srgb or not image.get_typeof("icc-profile-data"):
         return {}
+    profile = image.get("icc-profile-data")
+    if profile[16:20] != PROFILED.get(image.interpretation, profile[16:20]):
+        return {}  # It is for other colours.
     right = (image.interpretation, image.format) == ("srgb", "uchar")
-    return {} if right and is_srgb(image.get("icc-profile-data")) else {"output_profile": "srgb"}
+    return {} if right and is_srgb(profile) else {"output_profile": "srgb"}
 
 
 def _orientation(header: Any, format: str) -> int:
@@ -217,17 +257,20 @@ def _bitmap(descriptor: int, limit: int) -> Any:
             check_pixels(*file.size, limit)
             mode = "RGBA" if file.has_transparency_data else "RGB"
             pixels = bytearray(file.width * file.height * len(mode))
-            at = 0
+            at, seen = 0, False
             for band in _bands(file, data):
                 piece = band.convert(mode).tobytes()
                 pixels[at : at + len(piece)] = piece
                 at += len(piece)
+                seen = seen or any(piece[3::4])
     except (Refused, MemoryError):
         raise
     except Exception as error:  # its parsers let anything through: struct.error, IndexError, SyntaxError
         raise refusal(repr(error)) from error
     whole = pyvips.Image.new_from_memory(pixels, *file.size, len(mode), "uchar")
-    return whole.copy(interpretation="srgb")
+    whole = whole.copy(interpretation="srgb")
+    # Some programs leave 0 in the byte for transparency, whatever the header says. Browsers show such images.
+    return whole if seen or mode == "RGB" else whole.extract_band(0, n=3)
 
 
 def _bands(file: Any, data: BinaryIO) -> Iterator[Image.Image]:

@@ -23,6 +23,9 @@ from .sandbox import SystemCallFilter, close_files, forbid_new_privileges
 
 PR_SET_PDEATHSIG = 1
 
+BROKEN_PROFILE = "VipsIcc"
+"""What an error begins with where a colour profile cannot be used."""
+
 
 def die_with_the_server() -> None:
     """Has the kernel kill this process as soon as the thread that started it is gone."""
@@ -129,20 +132,36 @@ def worth_another(format: str, care: Care, refused: Refused, descriptor: int) ->
 def attempt(
     request: dict[str, Any], descriptor: int, format: str, care: Care
 ) -> tuple[dict[str, Any], bytes]:
-    """Performs a task once. Raises pyvips.Error as well."""
+    """Performs a task once, or once more without a colour profile that cannot be used. Raises pyvips.Error as
+    well."""
+    try:
+        return made(request, descriptor, format, care)
+    except pyvips.Error as error:
+        if BROKEN_PROFILE not in error.detail:
+            raise
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return made(request, descriptor, format, care, profiled=False)
+
+
+def made(
+    request: dict[str, Any], descriptor: int, format: str, care: Care, *, profiled: bool = True
+) -> tuple[dict[str, Any], bytes]:
+    """The same, with or without profiles."""
     # An operation that succeeded may have left a text, to which that of the next error would be added.
     pyvips.vips_lib.vips_error_clear()
     try:
-        return made(request, descriptor, format, care)
+        return task(request, descriptor, format, care, profiled=profiled)
     except UnicodeDecodeError as error:
         # The text of the error, in which a library quotes the file.
         raise pyvips.Error("", error.object.decode(errors="replace")) from error
 
 
-def made(request: dict[str, Any], descriptor: int, format: str, care: Care) -> tuple[dict[str, Any], bytes]:
+def task(
+    request: dict[str, Any], descriptor: int, format: str, care: Care, *, profiled: bool
+) -> tuple[dict[str, Any], bytes]:
     """The same. May raise UnicodeDecodeError instead of pyvips.Error."""
-    limit = request["pixels"]
-    file = File(descriptor, format, limit, animated=request.get("animated", False), care=care)
+    limit, animated = request["pixels"], request.get("animated", False)
+    file = File(descriptor, format, limit, animated=animated, care=care, profiled=profiled)
     match request["task"]:
         case "preview":
             return {}, preview(file, request["side"])
@@ -152,8 +171,8 @@ def made(request: dict[str, Any], descriptor: int, format: str, care: Care) -> t
             options = {name: request[name] for name in ("width", "height", "fit", "into", "quality")}
             data, shape = render(file, **options, keep_profile=request["keep_profile"], limit=limit)
             return shape, data
-        case task:
-            raise ValueError(task)
+        case unknown:
+            raise ValueError(unknown)
 
 
 def answer(request: dict[str, Any], descriptor: int) -> tuple[bytes, bytes]:
@@ -167,7 +186,7 @@ def answer(request: dict[str, Any], descriptor: int) -> tuple[bytes, bytes]:
         cause, detail = refused.cause, refused.detail
     except MemoryError:
         cause, detail = "MEMORY", "more than a request may take"
-    except OSError as error:
+    except Exception as error:  # A file is no reason to end, whatever it makes fail.
         cause, detail = "CORRUPT", repr(error)
     return json.dumps({**found, "cause": cause or "", "detail": detail[:2000]}).encode(), image
 

@@ -23,7 +23,9 @@ AVIF_LARGE = 8_000_000
 
 def preview(file: File, side: int) -> bytes:
     """A JPEG in sRGB of at most side × side pixels, over white where the image is transparent."""
-    return _saved(rgb(file.thumbnail(side, side, size="down")), "JPEG", PREVIEW_QUALITY, keep="none")
+    data = _saved(rgb(file.thumbnail(side, side, size="down")), "JPEG", PREVIEW_QUALITY, keep="none")
+    file.check()
+    return data
 
 
 def render(
@@ -61,6 +63,7 @@ def render(
         one = pyvips.Image.arrayjoin(frames, across=1).copy()
         one.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
     data = _saved(one, into, quality, keep="none" if srgb else "icc")
+    file.check()
     return data, {"width": frames[0].width, "height": frames[0].height, "frames": len(frames)}
 
 

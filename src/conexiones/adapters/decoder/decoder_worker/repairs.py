@@ -18,6 +18,9 @@ MOST_SURPLUS = 16
 
 # Markers of JPEG (ITU-T T.81, table B.1) and JFIF.
 _SOI, _SOS, _EOI, _TEM, _APP0, _APP2, _APP14 = 0xD8, 0xDA, 0xD9, 0x01, 0xE0, 0xE2, 0xEE
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_PIECE = 4 << 10
 _TABLES = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDC, 0xDD, 0xDE, 0xDF})
 _MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 
@@ -55,12 +58,31 @@ class Bitmap(io.FileIO):
 
 
 def has_all_pixels(error: str) -> bool:
-    """Whether a JPEG has all its pixels although strict reading failed with that error.
+    """Whether a JPEG has all its pixels although libjpeg said that.
 
-    Then lenient reading gives the whole picture, unless worse comes after this error.
+    If strict reading failed with it, lenient reading gives the whole picture, unless worse comes after it.
     """
-    surplus = _SURPLUS.search(error)
-    return not _DAMAGED.search(error) and (not surplus or int(surplus[1]) <= MOST_SURPLUS)
+    surplus = (int(found) for found in _SURPLUS.findall(error))
+    return not _DAMAGED.search(error) and all(number <= MOST_SURPLUS for number in surplus)
+
+
+def is_lossless(descriptor: int) -> bool:
+    """Whether a JPEG is lossless, by the marker of its frame."""
+    position = 2
+    while True:
+        piece = os.pread(descriptor, _PIECE, position)
+        found = _MARKER.search(piece)
+        if not found:
+            if len(piece) < _PIECE:
+                return False
+            position += _PIECE - 1
+            continue
+        marker = found[1][0]
+        if marker in _FRAMES or marker in (_SOS, _EOI):
+            return marker in _LOSSLESS
+        position += found.end()
+        if marker != _TEM:
+            position += max(2, int.from_bytes(os.pread(descriptor, 2, position)))
 
 
 def plain_jpeg(descriptor: int) -> bytes:

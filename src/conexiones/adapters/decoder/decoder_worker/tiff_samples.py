@@ -4,6 +4,7 @@ libvips reads many kinds of samples that it then shows in wrong colours: numbers
 8, YCbCr as if it were RGB. Such an image is converted here, or refused as UNSUPPORTED.
 """
 
+import math
 import os
 import struct
 from collections.abc import Callable
@@ -19,17 +20,19 @@ Tags = dict[int, list[float]]
 
 
 class Place(NamedTuple):
-    """Where a number is in the file, and how struct has it."""
+    """Where the first value of a tag is, if it is in the directory, how struct has it, and their number."""
 
     position: int
     layout: str
+    values: int
 
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _INK_SET, _EXTRA, _FORMAT = 258, 259, 262, 277, 332, 338, 339
+_PLANES, _COLOUR_MAP = 284, 320
 _COEFFICIENTS, _SUBSAMPLING, _REFERENCES = 529, 530, 532
 _SUB_IFDS, _DNG_VERSION = 330, 50706
 _NEEDED = frozenset(
-    {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _INK_SET, _EXTRA, _FORMAT}
+    {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _INK_SET, _EXTRA, _FORMAT, _PLANES, _COLOUR_MAP}
     | {_COEFFICIENTS, _SUBSAMPLING, _REFERENCES, _SUB_IFDS, _DNG_VERSION}
 )
 _MOST_VALUES = 16  # of a tag that are looked at
@@ -45,7 +48,8 @@ _D50: Final = [96.42, 100.0, 82.49]
 _D50_TO_D65: Final = [[0.9556, -0.0230, 0.0632], [-0.0283, 1.0099, 0.0210], [0.0123, -0.0205, 1.3299]]
 
 _OLD_JPEG, _JPEG = 6, 7
-_CMYK_INKS = 1
+_CMYK_INKS, _TOGETHER = 1, 1
+_PREMULTIPLIED, _ALPHA = 1, 2
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _NUMBERS_BITS = {_UNSIGNED: (1, 2, 4, 8, 16, 32), _FLOAT: (32,)}
 _LAB_BITS = {_UNSIGNED: (8, 16), _SIGNED: (8, 16)}
@@ -53,7 +57,10 @@ _LAB_BITS = {_UNSIGNED: (8, 16), _SIGNED: (8, 16)}
 
 # The types of fields of numbers, as struct has them. 5 and 10 are fractions.
 _KINDS = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
-_KINDS |= {13: "I", 16: "Q", 18: "Q"}
+_KINDS |= {13: "I", 16: "Q", 17: "q", 18: "Q"}
+_FRACTIONS = frozenset({5, 10, 11, 12})
+_FRACTIONAL = frozenset({_COEFFICIENTS, _REFERENCES})
+"""The tags whose values may be fractions. libtiff takes whole numbers only for all others."""
 _OFFSETS = (13, 18)  # types of offsets of directories, and of nothing else
 
 _RANGES = ((0.0, 1.0), (16.0, 255.0), (4096.0, 65535.0))
@@ -72,16 +79,16 @@ def conversion(descriptor: int) -> Conversion | None:
         return None
     _check(tags, photometric)
     samples, bits, kind = _sample(tags, lab=photometric == _LAB)
+    _check_palette(photometric, places, samples, bits)
     colours = _COLOURS[photometric]
     if samples < colours or (bits < 8 and samples > 1):
         raise Refused("UNSUPPORTED", f"{samples} samples of {bits} bits, photometric {photometric}")
     if photometric == _LAB:
         return _from_lab(descriptor, places[_PHOTOMETRIC], samples, bits, kind)
+    alpha = _alpha(tags, colours, samples)
     steps: list[Step] = []
-    if samples > colours and tags.get(_EXTRA, [1])[0] == 0:
-        # They may be anything. libvips would take the first one for transparency.
-        steps.append(lambda image: image.extract_band(0, n=colours))
-        samples = colours
+    if samples > colours + (alpha is not None):
+        steps.append(_with_alpha(photometric, alpha))
     if photometric == _YCBCR and _one(tags, _COMPRESSION, 1) != _JPEG:
         steps.append(_from_ycbcr(tags, bits))
     if bits <= 16:
@@ -90,7 +97,7 @@ def conversion(descriptor: int) -> Conversion | None:
         raise Refused("UNSUPPORTED", f"samples of {bits} bits, photometric {photometric}")
     if kind == _UNSIGNED:
         return Conversion(_in_turn([*steps, lambda image: _deep((image >> 16).cast("ushort"))]))
-    return Conversion(lambda load: _from_float(_in_turn(steps), load, alpha=samples > colours))
+    return Conversion(lambda load: _from_float(_in_turn(steps), load, alpha=alpha is not None))
 
 
 def _refuse_raw(descriptor: int, tags: Tags) -> None:
@@ -110,8 +117,42 @@ def _check(tags: Tags, photometric: int) -> None:
         raise Refused("UNSUPPORTED", f"photometric interpretation {photometric}")
     if _one(tags, _COMPRESSION, 1) == _OLD_JPEG:
         raise Refused("UNSUPPORTED", "old-style JPEG compression")
+    if photometric == _YCBCR and _one(tags, _PLANES, _TOGETHER) != _TOGETHER:
+        raise Refused("UNSUPPORTED", "YCbCr in planes")
     if photometric == _CMYK and _one(tags, _INK_SET, _CMYK_INKS) != _CMYK_INKS:
         raise Refused("UNSUPPORTED", "other inks than those of CMYK")
+
+
+def _check_palette(photometric: int, places: dict[int, Place], samples: int, bits: int) -> None:
+    """Raises Refused for an image with a palette that libvips does not look at: it would show it in grey."""
+    if photometric != _PALETTE:
+        return
+    if bits > 8 or samples > 2:
+        raise Refused("UNSUPPORTED", f"a palette for {samples} samples of {bits} bits")
+    if _COLOUR_MAP not in places or places[_COLOUR_MAP].values < 3 << bits:
+        raise Refused("CORRUPT", "the palette is not there")
+
+
+def _alpha(tags: Tags, colours: int, samples: int) -> int | None:
+    """Which sample of a pixel with more than colours is its transparency; None if none is. Others may be
+    anything, and libvips would take the first one for transparency, whatever it is."""
+    kinds = [int(kind) for kind in tags.get(_EXTRA) or ([_ALPHA] if samples == colours + 1 else [])]
+    if _PREMULTIPLIED in kinds and samples > colours + 1:
+        # libvips would divide the others by it, too.
+        raise Refused("UNSUPPORTED", "colours multiplied with transparency, and other samples")
+    found = (place for place, kind in enumerate(kinds, colours) if kind in (_PREMULTIPLIED, _ALPHA))
+    alpha = next(found, samples)
+    return alpha if alpha < samples else None
+
+
+def _with_alpha(photometric: int, alpha: int | None) -> Step:
+    def convert(image: Any) -> Any:
+        # Where there is a palette, libvips has looked up its colours, and the other sample follows them.
+        colours = image.bands - 1 if photometric == _PALETTE else _COLOURS[photometric]
+        kept = image.extract_band(0, n=colours)
+        return kept if alpha is None else kept.bandjoin(image.extract_band(alpha))
+
+    return convert
 
 
 def _in_turn(steps: list[Step]) -> Convert:
@@ -164,9 +205,12 @@ def _from_ycbcr(tags: Tags, bits: int) -> Step:
     """The conversion to RGB (TIFF 6.0, 21), which is for libjpeg where the compression is JPEG."""
     if bits != 8 or tags.get(_SUBSAMPLING, [2, 2]) != [1, 1]:
         raise Refused("UNSUPPORTED", "YCbCr with fewer chroma than luma samples")
-    red, green, blue = (tags.get(_COEFFICIENTS) or [0.299, 0.587, 0.114])[:3]
-    black, white, *chroma = (tags.get(_REFERENCES) or [0, 255, 128, 255, 128, 255])[:6]
-    zero_blue, most_blue, zero_red, most_red = chroma
+    luma = tags.get(_COEFFICIENTS) or [0.299, 0.587, 0.114]
+    references = tags.get(_REFERENCES) or [0, 255, 128, 255, 128, 255]
+    if len(luma) != 3 or len(references) != 6:
+        raise Refused("UNSUPPORTED", "YCbCr with a part of its coefficients or references")
+    red, green, blue = luma
+    black, white, zero_blue, most_blue, zero_red, most_red = references
     if not green or white == black or most_blue == zero_blue or most_red == zero_red:
         raise Refused("UNSUPPORTED", "YCbCr without a range")
     scales = [255 / (white - black), 127 / (most_blue - zero_blue), 127 / (most_red - zero_red)]
@@ -239,9 +283,12 @@ def directory(descriptor: int, below: int = 0) -> tuple[Tags, dict[int, Place]]:
     for index, (tag, kind, number, value) in enumerate(entry.iter_unpack(whole)):
         if kind not in _KINDS or (kind in _OFFSETS and tag != _SUB_IFDS):
             continue
+        if kind in _FRACTIONS and tag not in _FRACTIONAL:
+            continue
         if tag in _NEEDED and tag not in tags:
             tags[tag] = _values(descriptor, order, kind, min(number, _MOST_VALUES), value)
-            places[tag] = Place(at + length + (index + 1) * entry.size - len(value), order + _KINDS[kind])
+            start = at + length + (index + 1) * entry.size - len(value)
+            places[tag] = Place(start, order + _KINDS[kind], number)
     return tags, places
 
 
@@ -253,4 +300,5 @@ def _values(descriptor: int, order: str, kind: int, number: int, field: bytes) -
         (at,) = struct.unpack(order + ("Q" if len(field) == 8 else "I"), field)
         field = os.pread(descriptor, size, at)
     found = each.iter_unpack(field[: min(size, len(field)) // each.size * each.size])
-    return [value[0] / (value[1] or 1) if len(value) == 2 else value[0] for value in found]
+    values = (value[0] / (value[1] or 1) if len(value) == 2 else value[0] for value in found)
+    return [value for value in values if math.isfinite(value)]
