@@ -241,11 +241,20 @@ class Work:
             self._kept(done.image, images[done.index])
 
     async def _left(self) -> None:
-        """An upload that is left in the middle; it may have been finished all the same."""
-        data = self._large()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(random.uniform(0.01, 0.1)):
-                self._kept(await self._client.upload(data), data)
+        """An upload that is left in the middle, or done after all. One that was left goes on the next time."""
+        path = self._folder / "left.bmp"
+        if path.exists():
+            data = path.read_bytes()
+            self._kept(await self._client.upload(path), data)
+        else:
+            data = self._large()
+            path.write_bytes(data)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(0.01, 0.1)):
+                    self._kept(await self._client.upload(path), data)
+            if path.with_name(f"{path.name}.conexiones-upload").exists():
+                return
+        path.unlink()
 
     async def _download(self) -> None:
         if id := self._any():
