@@ -241,7 +241,7 @@ class Work:
             self._kept(done.image, images[done.index])
 
     async def _left(self) -> None:
-        """An upload that is left in the middle, or done after all. One that was left goes on the next time."""
+        """An upload that is left in the middle, or done after all. What was left goes on the next time."""
         path = self._folder / "left.bmp"
         if path.exists():
             data = path.read_bytes()
