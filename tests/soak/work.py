@@ -245,13 +245,13 @@ class Work:
         path = self._folder / "left.bmp"
         if path.exists():
             data = path.read_bytes()
-            self._kept(await self._client.upload(path), data)
+            self._kept(await self._client.upload(path, resume=True), data)
         else:
             data = self._large()
             path.write_bytes(data)
             with suppress(TimeoutError):
                 async with asyncio.timeout(random.uniform(0.01, 0.1)):
-                    self._kept(await self._client.upload(path), data)
+                    self._kept(await self._client.upload(path, resume=True), data)
             if path.with_name(f"{path.name}.conexiones-upload").exists():
                 return
         path.unlink()
