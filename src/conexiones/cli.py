@@ -21,7 +21,8 @@ from conexiones.commands.migrate import migrate
 from conexiones.commands.put import put
 from conexiones.commands.text import lenient_output, plain
 from conexiones.commands.tokens import link, link_key, ticket, token
-from conexiones.commands.upkeep import backup, restore, verify
+from conexiones.commands.upkeep import backup, restore
+from conexiones.commands.verify import verify
 from conexiones.commands.version import status, version
 from conexiones.commands.wire import wire
 from conexiones.settings import Settings, SettingsError, flag, misspelt, table, variable

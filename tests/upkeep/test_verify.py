@@ -17,7 +17,7 @@ from conexiones.domain.access.secrets import TOKEN, mint
 from conexiones.errors import ConexionesError
 from conexiones.ports.records import ImageRecord, Rendered
 from conexiones.ports.verifying import ScrubState
-from conexiones.upkeep import verify
+from conexiones.upkeep import pace, verify
 from tests.support.lengths import examples
 from tests.upkeep.folders import (
     MIB,
@@ -285,7 +285,7 @@ async def test_nothing_is_said_of_a_folder_that_is_none(tmp_path: Path) -> None:
 async def test_reading_can_be_slowed_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = await complete(tmp_path)
     paced: list[int] = []
-    monkeypatch.setattr(verify._Pace, "take", lambda self, size: paced.append(size))
+    monkeypatch.setattr(pace.Pace, "take", lambda self, size: paced.append(size))
     result = run("verify", "--data-dir", tmp_path, "--rate", "1GB")
     assert result.exit_code == 0
     sought = re.compile(r"/renditions/|/uploads/[^.]*$|[.]v8$")

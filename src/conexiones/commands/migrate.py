@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conexiones.commands.given import given
+from conexiones.commands.shared_places import shared_places, without_package
 from conexiones.commands.text import bytes_, line, plain, several
 from conexiones.commands.upkeep import COULD_NOT, done, fail
 from conexiones.commands.work_bar import WorkBar
@@ -18,7 +19,6 @@ from conexiones.commands.work_bar import WorkBar
 if TYPE_CHECKING:
     from conexiones.settings import Settings
     from conexiones.upkeep.house import NewHouse, OldHouse
-    from conexiones.upkeep.house_shared import SharedPlaces
     from conexiones.upkeep.migrate import Moved
 
 _DATABASE, _BLOBS = re.compile("postgres(ql)?://"), re.compile("s3://")
@@ -180,34 +180,20 @@ async def _run(
         if left.database:
             from conexiones.upkeep.house_shared import SharedOld
 
-            old = SharedOld(_shared(left))
+            old = SharedOld(shared_places(left))
         else:
             old = FolderOld(left.data_dir)
         if entered.database:
             from conexiones.upkeep.house_shared import SharedNew
 
-            new = SharedNew(_shared(entered))
+            new = SharedNew(shared_places(entered))
         else:
             new = FolderNew(entered.data_dir)
     except ModuleNotFoundError as error:
-        raise Problem(
-            f"This needs the package {error.name}. In a clone of the project: pip install '.[postgres,s3]'."
-        ) from error
+        raise Problem(without_package(error)) from error
     if not left.database and not entered.database:
         check_apart(entered.data_dir, left.data_dir)
     return await work(old, new, with_damaged=with_damaged, dry_run=dry_run, progress=bar)
-
-
-def _shared(settings: "Settings") -> "SharedPlaces":
-    from conexiones.upkeep.house_shared import SharedPlaces
-
-    return SharedPlaces(
-        database=settings.database or "",
-        blobs=settings.blobs or "",
-        endpoint=settings.s3_endpoint,
-        region=settings.s3_region,
-        path_style=settings.s3_path_style,
-    )
 
 
 def _say(moved: "Moved", *, seconds: float, dry_run: bool, as_json: bool) -> None:

@@ -1,30 +1,25 @@
-"""`conexiones backup`, `restore` and `verify`: what is done with a data folder."""
+"""`conexiones backup` and `restore`: what is done with a data folder."""
 
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import click
 
 from conexiones.commands.given import given
-from conexiones.commands.kinds import Size
 from conexiones.commands.text import bytes_, line, plain, several
 from conexiones.commands.work_bar import WorkBar
-
-if TYPE_CHECKING:
-    from conexiones.upkeep.findings import Finding
 
 T = TypeVar("T")
 
 COULD_NOT = 2
 """The exit status where nothing can be said of the data."""
 
-_DATA_DIR = click.option(
+DATA_DIR = click.option(
     "--data-dir",
     metavar="FOLDER",
     callback=given,
@@ -36,22 +31,19 @@ _NEW_DATA_DIR = click.option(
     callback=given,
     help="The new data folder, which has to be named here.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line.")
-_RATE = click.option(
-    "--rate", type=Size(least=1), metavar="SIZE", help="Read at most so many bytes a second, such as 20MB."
-)
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line.")
 
 
 @click.command("backup", context_settings={"show_default": True})
 @click.argument("dest", type=click.Path(file_okay=False), callback=given)
-@_DATA_DIR
+@DATA_DIR
 @click.option("--keep", type=click.IntRange(min=1), default=7, help="How many backups DEST keeps.")
 @click.option(
     "--read-all",
     is_flag=True,
     help="Read again what DEST has already, too, and copy anew what is damaged there.",
 )
-@_JSON
+@JSON
 def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_json: bool) -> None:
     """Back up a data folder to the folder DEST, while its server runs or not.
 
@@ -120,7 +112,7 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
 @_NEW_DATA_DIR
 @click.option("--backup", "name", metavar="NAME", help="Restore that one, instead of the newest.")
 @click.option("--list", "listed", is_flag=True, help="List the backups in DEST, and restore nothing.")
-@_JSON
+@JSON
 def restore(*, dest: str, data_dir: str | None, name: str | None, listed: bool, as_json: bool) -> None:
     """Make a new data folder of the newest backup in the folder DEST.
 
@@ -178,60 +170,6 @@ def _list(dest: Path, *, as_json: bool) -> None:
             else:
                 manifest = found.manifest
                 click.echo(f"{name}  {several(manifest.images, 'image')}, {bytes_(manifest.bytes)}")
-
-
-@click.command("verify", context_settings={"show_default": True})
-@_DATA_DIR
-@click.option(
-    "--backup",
-    "dest",
-    type=click.Path(file_okay=False),
-    metavar="DEST",
-    callback=given,
-    help="Verify the newest backup in this folder, instead of a data folder.",
-)
-@_RATE
-@_JSON
-def verify(*, data_dir: str | None, dest: str | None, rate: int | None, as_json: bool) -> None:
-    """Read every byte of a data folder, while its server runs or not, and say what is damaged.
-
-    Prints a line for each fault: what is damaged or missing. What is left over takes space, and does no harm.
-    It changes nothing. The exit status is 0 if there is no fault, 1 if there is one, and 2 if nothing could
-    be said.
-    """
-    from conexiones.upkeep.verify import verify as work
-    from conexiones.upkeep.verify import verify_backup
-
-    begun = time.monotonic()
-    with WorkBar(as_json=as_json) as bar:
-
-        def report(finding: "Finding") -> None:
-            if as_json:
-                line(kind=finding.kind, what=finding.what, says=finding.says)
-            else:
-                bar.say(f"{finding.kind:<9}  {plain(finding.what)}: {plain(finding.says)}")
-
-        def run() -> Any:
-            if dest is not None:
-                return verify_backup(Path(dest), report, name=None, rate=rate, progress=bar)
-            return work(_folder(data_dir), report, rate=rate, progress=bar)
-
-        found = done(run, "Not all was verified.")
-    if as_json:
-        line(
-            images=found.images,
-            bytes=found.bytes,
-            faults=found.faults,
-            left_over=found.left_over,
-            seconds=round(time.monotonic() - begun, 3),
-        )
-    else:
-        click.echo(
-            f"{several(found.images, 'image')}, {bytes_(found.bytes)} read:"
-            f" {several(found.faults, 'fault') if found.faults else 'no faults'}"
-            + (f", left over: {found.left_over}" if found.left_over else "")
-        )
-    sys.exit(1 if found.faults else 0)
 
 
 def _folder(data_dir: str | None) -> Path:

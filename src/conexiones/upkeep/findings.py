@@ -22,3 +22,17 @@ class Finding:
 
 
 Report = Callable[[Finding], None]
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was looked at."""
+
+    images: int = 0
+    bytes: int = 0
+    faults: int = 0
+    left_over: int = 0
+
+    def count(self, finding: Finding) -> None:
+        self.faults += finding.is_fault
+        self.left_over += finding.kind == "left over"

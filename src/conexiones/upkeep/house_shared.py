@@ -42,13 +42,13 @@ class SharedOld:
 
     def __init__(self, places: SharedPlaces) -> None:
         """Raises Problem if they cannot be meant."""
-        with _in_words():
+        with as_problem():
             self._rows = MovingOut(places.database)
             self._blobs = BlobsOut(places.place(), self._rows)
         self.name = self.origin = f"{self._rows.address} and {places.blobs}"
 
     async def open(self) -> None:
-        with _in_words():
+        with as_problem():
             await self._rows.open()
             await self._blobs.open(await self._rows.ask(blob_rows.clock))
 
@@ -57,25 +57,25 @@ class SharedOld:
         self._rows.close()
 
     async def check(self) -> None:
-        with _in_words():
+        with as_problem():
             await self._rows.check()
 
     async def totals(self) -> tuple[int, int, int]:
-        with _in_words():
+        with as_problem():
             return await self._rows.totals()
 
     async def contents(self) -> AsyncIterator[list[Contents]]:
-        with _in_words():
+        with as_problem():
             async for page in self._rows.contents():
                 yield [Contents(*row) for row in page]
 
     async def small(self, contents: Sequence[Contents]) -> list[Small]:
-        with _in_words():
+        with as_problem():
             found = await self._blobs.small([content.digest for content in contents])
         return [Small(content, one.data) for content, one in zip(contents, found, strict=True)]
 
     async def large(self, content: Contents) -> AsyncIterator[bytes]:
-        with _in_words():
+        with as_problem():
             async for piece in self._blobs.large(content.digest):
                 yield piece
 
@@ -83,25 +83,25 @@ class SharedOld:
         return f"what the database has of {content.digest.hex()}"
 
     async def images_of(self, content: Contents, limit: int) -> list[str]:
-        with _in_words():
+        with as_problem():
             return await self._rows.images_of(content.digest, limit)
 
     async def uploads(self) -> list[OpenUpload]:
-        with _in_words():
+        with as_problem():
             return [OpenUpload(*row) for row in await self._rows.open_uploads()]
 
     async def upload(self, upload: OpenUpload) -> AsyncIterator[bytes]:
-        with _in_words():
+        with as_problem():
             async for piece in self._blobs.upload(*upload):
                 yield piece
 
     async def rows(self, table: str) -> AsyncIterator[list[tuple[Any, ...]]]:
-        with _in_words():
+        with as_problem():
             async for page in self._rows.rows(table):
                 yield page
 
     async def about(self) -> About:
-        with _in_words():
+        with as_problem():
             identity = await self._rows.identity()
             return About(
                 # A house that never was in a folder has none.
@@ -117,7 +117,7 @@ class SharedNew:
 
     def __init__(self, places: SharedPlaces) -> None:
         """Raises Problem if they cannot be meant."""
-        with _in_words():
+        with as_problem():
             self._rows = MovingIn(places.database)
             self._blobs = BlobsIn(places.place(), self._rows)
         self._bucket = places.blobs
@@ -125,7 +125,7 @@ class SharedNew:
 
     async def open(self, origin: str) -> None:
         self._origin = f"{origin}, with blobs in {self._bucket}"
-        with _in_words():
+        with as_problem():
             await self._rows.open()
             is_new = await self._rows.look(self._origin)
             await self._blobs.open(await self._rows.ask(blob_rows.clock))
@@ -137,32 +137,32 @@ class SharedNew:
         self._rows.close()
 
     async def begin(self) -> None:
-        with _in_words():
+        with as_problem():
             await self._rows.begin(self._origin)
 
     async def check(self) -> None:
-        with _in_words():
+        with as_problem():
             await self._rows.check()
 
     async def missing(self, contents: Sequence[Contents]) -> list[Contents]:
-        with _in_words():
+        with as_problem():
             there = await self._blobs.there([content.digest for content in contents])
         return [content for content in contents if content.digest not in there]
 
     async def add_small(self, contents: Sequence[tuple[bytes, bytes]]) -> None:
-        with _in_words():
+        with as_problem():
             await self._blobs.add_small(contents)
 
     async def add_large(self, content: Contents, pieces: AsyncIterator[bytes]) -> None:
-        with _in_words():
+        with as_problem():
             await self._blobs.add_large(content.digest, content.size, pieces)
 
     async def forget_uploads(self) -> None:
-        with _in_words():
+        with as_problem():
             await self._blobs.forget_uploads()
 
     async def add_upload(self, upload: OpenUpload, pieces: AsyncIterator[bytes]) -> None:
-        with _in_words():
+        with as_problem():
             await self._blobs.add_upload(upload.id, upload.size, pieces)
 
     async def complete(
@@ -172,7 +172,7 @@ class SharedNew:
             await check_whole(connection, lacking=lacking)
 
         try:
-            with _in_words():
+            with as_problem():
                 await self._rows.fill(
                     {table: old.rows(table) for table in TABLES},
                     identity=about.identity,
@@ -194,7 +194,8 @@ def _number(text: str) -> int:
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def as_problem() -> Iterator[None]:
+    """Has what the adapters say in one line be a Problem."""
     try:
         yield
     except ValueError as error:

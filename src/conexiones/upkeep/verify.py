@@ -5,9 +5,7 @@ What looks damaged may be what the server is just changing: so it is looked at a
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from conexiones.adapters.blobs.local.beside import BlobsBeside
@@ -18,7 +16,8 @@ from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.domain.verifying import is_whole
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord
-from conexiones.upkeep.findings import Finding, Report
+from conexiones.upkeep.findings import Finding, Report, Verified
+from conexiones.upkeep.pace import Pace
 from conexiones.upkeep.problem import Problem
 from conexiones.upkeep.repository import Manifest, Repository, catalog_of_backup, sha256_of
 from conexiones.upkeep.steps import Progress, silent
@@ -27,23 +26,6 @@ from conexiones.upkeep.verify_files import check_small_files, check_uploads
 from conexiones.upkeep.verify_stored import check_large_blobs, check_segments, lost_record
 
 _PAGE = 500
-
-_NAP_SECONDS = 0.05
-"""The shortest pause, as sleeping is not exact."""
-
-
-@dataclass(slots=True)
-class Verified:
-    """What was looked at."""
-
-    images: int = 0
-    bytes: int = 0
-    faults: int = 0
-    left_over: int = 0
-
-    def count(self, finding: Finding) -> None:
-        self.faults += finding.is_fault
-        self.left_over += finding.kind == "left over"
 
 
 def verify(
@@ -78,7 +60,7 @@ def verify(
     try:
         blobs = BlobsBeside(data_dir)
         try:
-            _Verification(data_dir, catalog, blobs, found, verified, _Pace(rate), progress).run()
+            _Verification(data_dir, catalog, blobs, found, verified, Pace(rate), progress).run()
         finally:
             blobs.close()
     finally:
@@ -123,7 +105,7 @@ class _Verification:
         blobs: BlobsBeside,
         report: Report,
         verified: Verified,
-        pace: "_Pace",
+        pace: Pace,
         progress: Progress,
     ) -> None:
         self._data_dir = data_dir
@@ -226,21 +208,6 @@ class _Checked:
             yield len(piece)
 
 
-class _Pace:
-    """At most so many bytes a second, by pauses; None for any number."""
-
-    def __init__(self, rate: int | None) -> None:
-        self._rate = rate
-        self._due = time.monotonic()
-
-    def take(self, size: int) -> None:
-        if self._rate is None:
-            return
-        self._due = max(self._due, time.monotonic() - 1) + size / self._rate
-        if (left := self._due - time.monotonic()) > _NAP_SECONDS:
-            time.sleep(left)
-
-
 def verify_backup(
     dest: Path, report: Report, *, name: str | None, rate: int | None, progress: Progress = silent
 ) -> Verified:
@@ -251,7 +218,7 @@ def verify_backup(
         verified.count(finding)
         report(finding)
 
-    pace = _Pace(rate)
+    pace = Pace(rate)
     with Repository(dest) as repository:
         backup = repository.chosen(name)
         if sha256_of(backup.catalog) != backup.manifest.catalog_sha256:

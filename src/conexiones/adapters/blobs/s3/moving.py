@@ -42,7 +42,7 @@ GAP = 256 << 10
 T = TypeVar("T")
 
 
-class _Asked:
+class Asked:
     """Requests to the object store, which are tried again. A failure in the end is a ValueError, whose one
     line says what to do."""
 
@@ -93,11 +93,11 @@ class Small(NamedTuple):
     data: bytes | None
 
 
-_Run = list[tuple[bytes, Place]]
+Run = list[tuple[bytes, Place]]
 """Places in one object, by where they begin, each with the blob that it is of."""
 
 
-class BlobsOut(_Asked):
+class BlobsOut(Asked):
     """The blobs of a house that is left. Nothing of them is changed. Used by one task."""
 
     def __init__(self, place: BlobPlace, house: MovingOut) -> None:
@@ -111,7 +111,7 @@ class BlobsOut(_Asked):
         places = await self._house.ask(_places_of, digests)
         parts: dict[bytes, list[tuple[int, bytes]]] = {}
 
-        async def read(run: _Run) -> None:
+        async def read(run: Run) -> None:
             first = run[0][1]
             data = await self._range(first.object, first.start, max(map(_end, run)) - first.start)
             if data is None and len(run) > 1:  # the others may be whole
@@ -121,8 +121,8 @@ class BlobsOut(_Asked):
                 start = place.start - first.start
                 parts.setdefault(digest, []).append((place.at, (data or b"")[start : start + place.size]))
 
-        runs = _runs([(digest, place) for digest, found in places.items() for place in found])
-        await asyncio.gather(*map(read, runs))
+        together = runs([(digest, place) for digest, found in places.items() for place in found])
+        await asyncio.gather(*map(read, together))
         return [Small(digest, _whole(digest, parts.get(digest, []))) for digest in digests]
 
     async def _range(self, name: str, start: int, size: int) -> bytes | None:
@@ -177,7 +177,7 @@ class BlobsOut(_Asked):
                 await asyncio.sleep(seconds)
 
 
-class BlobsIn(_Asked):
+class BlobsIn(Asked):
     """The blobs of a house that is moved into. Methods may be called at once."""
 
     def __init__(self, place: BlobPlace, house: MovingIn) -> None:
@@ -331,9 +331,9 @@ def _end(one: tuple[bytes, Place]) -> int:
     return one[1].start + one[1].size
 
 
-def _runs(places: _Run) -> list[_Run]:
+def runs(places: Run) -> list[Run]:
     """Places that lie together in their object, in pieces of at most PACK bytes."""
-    found: list[_Run] = []
+    found: list[Run] = []
     end = 0
     for one in sorted(places, key=lambda one: (one[1].object, one[1].start)):
         place = one[1]

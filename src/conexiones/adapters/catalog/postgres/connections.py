@@ -55,10 +55,11 @@ class Connection(Protocol):
     def terminate(self) -> None: ...
 
 
-async def connect(address: Address, *, seconds: float) -> Connection:
-    """A connection to a server that takes writes: of several hosts, to the first that does. Raises what the
-    driver does; TimeoutError in time. ValueError if the URL is not understood."""
-    attempts = [_connect(url, address.pooled, seconds) for url in address.hosts]
+async def connect(address: Address, *, seconds: float, writes: bool = True) -> Connection:
+    """A connection to a server that takes writes: of several hosts, to the first that does. Without `writes`
+    the user may be one who only reads, and the server is no standby all the same. Raises what the driver
+    does; TimeoutError in time. ValueError if the URL is not understood."""
+    attempts = [_connect(url, address.pooled, seconds, writes=writes) for url in address.hosts]
     return await attempts[0] if len(attempts) == 1 else await _first(attempts)
 
 
@@ -79,7 +80,7 @@ async def _first(attempts: list[Coroutine[None, None, Connection]]) -> Connectio
                 made.terminate()
 
 
-async def _connect(url: str, pooled: bool, seconds: float) -> Connection:
+async def _connect(url: str, pooled: bool, seconds: float, *, writes: bool) -> Connection:
     settings = {"application_name": "conexiones"}
     if not pooled:
         settings["client_connection_check_interval"] = f"{LOOK_SECONDS}s"
@@ -89,7 +90,7 @@ async def _connect(url: str, pooled: bool, seconds: float) -> Connection:
                 url,
                 timeout=seconds,
                 server_settings=settings,
-                target_session_attrs="read-write",
+                target_session_attrs="read-write" if writes else "primary",
                 # Behind a pooler, what one transaction has prepared the next one does not find.
                 statement_cache_size=0 if pooled else 512,
             )

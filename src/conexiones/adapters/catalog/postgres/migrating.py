@@ -97,6 +97,20 @@ async def check_new(connection: Connection, address: Address, origin: str) -> in
     return found
 
 
+async def refuse_other(connection: Connection, address: Address) -> None:
+    """ValueError, whose one line says what to do, if the tables are not those that this program makes."""
+    found = await version(connection)
+    if found == MOVING:
+        raise unfinished(address)
+    if not found:
+        raise ValueError(f"{address} has no house: no server has ever used it.")
+    if found != newest():
+        raise ValueError(
+            f"{address} has schema version {found}, and this program {newest()}: use the newer one,"
+            " or start a server of this one once, which brings the tables up."
+        )
+
+
 async def end_moving(connection: Connection) -> None:
     """Lets servers use the tables, once the transaction is committed."""
     await connection.execute("DELETE FROM migrations WHERE version = $1", MOVING)

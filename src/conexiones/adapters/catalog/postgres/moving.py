@@ -21,12 +21,12 @@ from conexiones.adapters.catalog.postgres.checks import check_server
 from conexiones.adapters.catalog.postgres.columns import quoted
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.failures import ConnectionLost
-from conexiones.adapters.catalog.postgres.house import MOVING, refuse_served, take, unfinished
+from conexiones.adapters.catalog.postgres.house import MOVING, refuse_served, take
 from conexiones.adapters.catalog.postgres.migrating import (
     begin_moving,
     check_new,
     end_moving,
-    newest,
+    refuse_other,
     version,
 )
 from conexiones.adapters.catalog.tables import FLAGS, TABLES
@@ -76,7 +76,7 @@ class Held:
 
     async def open(self) -> None:
         """Waits a moment for a transaction of a server to end, and holds the house."""
-        with _told(self.address):
+        with told(self.address):
             connection = self._connection = await connect(self.address, seconds=self._patience.connect)
             async with in_time(connection, QUICK_SECONDS):
                 await check_server(connection, self.address)
@@ -94,7 +94,7 @@ class Held:
         self, work: Callable[Concatenate[Connection, P], Awaitable[T]], *given: P.args, **named: P.kwargs
     ) -> T:
         """What a function gives that reads, in the transaction that holds the house."""
-        with _told(self.address):
+        with told(self.address):
             async with self._asking:
                 connection = self._held()
                 async with in_time(connection, SLOW_SECONDS):
@@ -123,16 +123,7 @@ class MovingOut(Held):
         return "READ ONLY"
 
     async def _look(self, connection: Connection) -> None:
-        found = await version(connection)
-        if found == MOVING:
-            raise unfinished(self.address)
-        if not found:
-            raise ValueError(f"{self.address} has no house: no server has ever used it.")
-        if found != newest():
-            raise ValueError(
-                f"{self.address} has schema version {found}, and this program {newest()}: use the newer one,"
-                " or start a server of this one once, which brings the tables up."
-            )
+        await refuse_other(connection, self.address)
         await refuse_served(connection, self.address)
 
     async def totals(self) -> tuple[int, int, int]:
@@ -205,7 +196,7 @@ class MovingIn(Held):
 
     async def begin(self, origin: str) -> None:
         """Makes the tables, unless an earlier attempt has."""
-        with _told(self.address):
+        with told(self.address):
             worker = self._worker = await connect(self.address, seconds=self._patience.connect)
             async with in_time(worker, SLOW_SECONDS):
                 await begin_moving(worker, self.address, origin)
@@ -214,7 +205,7 @@ class MovingIn(Held):
         self, work: Callable[Concatenate[Connection, P], Awaitable[T]], *given: P.args, **named: P.kwargs
     ) -> T:
         """What a function gives whose statements are one transaction, durably."""
-        with _told(self.address):
+        with told(self.address):
             async with self._working:
                 return await self._write(QUICK_SECONDS, work, *given, **named)
 
@@ -241,7 +232,7 @@ class MovingIn(Held):
             await last(connection)
             await end_moving(connection)
 
-        with _told(self.address):
+        with told(self.address):
             async with self._working:
                 await self._write(SLOW_SECONDS, add)
 
@@ -318,7 +309,7 @@ def _as_kept(row: Sequence[Any], flags: Sequence[int]) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _told(address: Address) -> Iterator[None]:
+def told(address: Address) -> Iterator[None]:
     """Whatever the database refuses is a ValueError, whose one line says what it was."""
     try:
         with in_words(address):
