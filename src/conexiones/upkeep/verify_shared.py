@@ -11,7 +11,7 @@ from conexiones.adapters.blobs.s3 import rows as blob_rows
 from conexiones.adapters.blobs.s3 import verify_rows
 from conexiones.adapters.blobs.s3.packs import PACK
 from conexiones.adapters.blobs.s3.verify_rows import At, Content, Row
-from conexiones.adapters.blobs.s3.verifying import Fault, Read, Verifying
+from conexiones.adapters.blobs.s3.verifying import Fault, Read, Verifying, all_of
 from conexiones.adapters.catalog.postgres.looking import Looking, Unreadable
 from conexiones.domain.verifying import ATTEMPTS
 from conexiones.upkeep.findings import Finding, Report, Verified
@@ -21,6 +21,8 @@ from conexiones.upkeep.steps import Progress, silent
 
 _TOGETHER = 64 << 20
 """Bytes of small contents that are read before the next ones are looked up."""
+
+_LARGE_AT_ONCE = 4
 
 
 async def verify_shared(
@@ -105,25 +107,31 @@ class _Verification:
             contents, at = await self._catalog.ask(verify_rows.contents_after, at)
             contents = [content for content in contents if content.first <= self._last]
             small: list[Content] = []
+            large: list[Content] = []
             for content in contents:
-                if content.stored is not None and content.stored <= PACK:
-                    small.append(content)
-                    if sum(one.stored or 0 for one in small) < _TOGETHER:
-                        continue
+                if content.stored is None or content.stored > PACK:
+                    large.append(content)
+                    continue
+                small.append(content)
+                if sum(one.stored or 0 for one in small) >= _TOGETHER:
                     await self._check_small(small)
                     small = []
-                else:
-                    await self._check(content)
             await self._check_small(small)
+            for some in (large[at : at + _LARGE_AT_ONCE] for at in range(0, len(large), _LARGE_AT_ONCE)):
+                await self._check_large(some)
 
     async def _check_small(self, contents: Sequence[Content]) -> None:
         places = await self._catalog.ask(verify_rows.places_of, [content.digest for content in contents])
         for content, read in zip(contents, await self._blobs.small(contents, places), strict=True):
             await self._settle(content, read)
 
-    async def _check(self, content: Content) -> None:
-        places = await self._catalog.ask(verify_rows.places_of, [content.digest])
-        await self._settle(content, await self._blobs.one(content, places.get(content.digest, [])))
+    async def _check_large(self, contents: Sequence[Content]) -> None:
+        async def read(content: Content) -> Read:
+            places = await self._catalog.ask(verify_rows.places_of, [content.digest])
+            return await self._blobs.one(content, places.get(content.digest, []))
+
+        for content, found in zip(contents, await all_of(map(read, contents)), strict=True):
+            await self._settle(content, found)
 
     async def _settle(self, content: Content, read: Read) -> None:
         """Reports what is wrong with a content, if it still is."""

@@ -19,7 +19,7 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from conexiones.adapters.blobs.s3 import sweep_rows
 from conexiones.adapters.blobs.s3.moving import AT_ONCE, WAITS, Asked, Run, runs
@@ -33,8 +33,10 @@ from conexiones.adapters.blobs.s3.verify_rows import Content
 from conexiones.adapters.catalog.postgres.looking import Looking
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 
-AHEAD = 3
+AHEAD = 2
 """Places of a large blob that are read at a time."""
+
+T = TypeVar("T")
 
 
 class Fault(NamedTuple):
@@ -76,7 +78,7 @@ class Verifying(Asked):
             size = max(place.start + place.size for _, place in run) - first.start
             data = await self._get(first._replace(size=size))
             if isinstance(data, Fault) and len(run) > 1:  # the others may be whole
-                await asyncio.gather(*(read([one]) for one in run))
+                await all_of(read([one]) for one in run)
                 return
             for digest, place in run:
                 start = place.start - first.start
@@ -90,7 +92,7 @@ class Verifying(Asked):
                 alone.append((content.digest, of_content[0]))
             else:
                 found[content.digest] = await self.one(content, of_content)
-        await _all(read(run) for run in runs(alone))
+        await all_of(read(run) for run in runs(alone))
         return [found[content.digest] for content in contents]
 
     async def one(self, content: Content, places: Sequence[Place]) -> Read:
@@ -216,14 +218,14 @@ class Verifying(Asked):
                 )
 
 
-async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
-    """Waits for all of it. The first error ends the rest."""
+async def all_of(work: Iterable[Coroutine[None, None, T]]) -> list[T]:
+    """What all of it gives, in that order, done at once. The first error ends the rest."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            for one in work:
-                tasks.create_task(one)
+            started = [tasks.create_task(one) for one in work]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors
+    return [task.result() for task in started]
 
 
 async def _one(place: Place, data: bytes | Fault) -> AsyncIterator[tuple[Place, bytes | Fault]]:
