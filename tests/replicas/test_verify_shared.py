@@ -162,6 +162,42 @@ async def test_rows_that_are_not_what_was_written(full: House, postgres: Engine)
     assert found(full)[:2] == (0, [])
 
 
+BROKEN = """
+ALTER TABLE uploads RENAME TO kept_uploads;
+CREATE FUNCTION broken() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN RAISE 'invalid page in block 3 of relation base/5/16390' USING ERRCODE = 'data_corrupted'; END $$;
+CREATE VIEW uploads AS SELECT broken() AS id, committed_size, state FROM kept_uploads
+"""
+
+
+async def test_what_the_database_finds_damaged_itself_is_damage(full: House, postgres: Engine) -> None:
+    change(full, postgres, BROKEN)
+    status, findings, said = found(full)
+    says = "invalid page in block 3 of relation base/5/16390"
+    assert [(kind, what, says in sentence) for kind, what, sentence in findings] == [
+        ("damaged", "catalog", True)
+    ]
+    assert (status, said["images"], said["bytes"]) == (1, 4, READ), "all else is verified"
+
+
+async def test_a_connection_that_is_lost_is_made_again(
+    full: House, postgres: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = Verifying._get
+    ended: list[str] = []
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'conexiones'"
+
+    async def ending(self: Verifying, place: Any) -> Any:
+        if not ended:
+            ended.append(postgres.sql(end))
+        return await get(self, place)
+
+    monkeypatch.setattr(Verifying, "_get", ending)
+    status, findings, said = found(full)
+    assert "t" in ended[0].split()
+    assert (status, findings, said["bytes"]) == (0, [], READ)
+
+
 async def test_acknowledged_bytes_that_are_missing_are_named(full: House, postgres: Engine) -> None:
     name = postgres.sql("SELECT object FROM extents LIMIT 1", url=full.database).splitlines()[-1]
     await obstore.delete_async(place_of(full).connect(Patience()), name)
