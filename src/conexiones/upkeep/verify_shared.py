@@ -6,6 +6,7 @@ reported. What comes after the beginning is not looked at, so that there is an e
 """
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 from conexiones.adapters.blobs.s3 import rows as blob_rows
 from conexiones.adapters.blobs.s3 import verify_rows
@@ -23,6 +24,9 @@ _TOGETHER = 64 << 20
 """Bytes of small contents that are read before the next ones are looked up."""
 
 _LARGE_AT_ONCE = 4
+
+_BEHIND_ALL = "\U0010ffff"
+"""Sorts behind every id."""
 
 
 async def verify_shared(
@@ -64,7 +68,7 @@ class _Verification:
         self._pace = pace
         self._progress = progress
         self._done = self._total = 0  # bytes that were read, and of all images
-        self._last = ""  # the greatest id of an image at the beginning
+        self._last = _BEHIND_ALL  # the greatest id of an image at the beginning
 
     def close(self) -> None:
         self._blobs.close()
@@ -74,13 +78,23 @@ class _Verification:
         await self._catalog.open()
         now = await self._catalog.ask(blob_rows.clock)
         await self._blobs.open(now)
-        self._last, self._total = await self._catalog.ask(verify_rows.totals)
-        for check in (self._check_rows, self._check_contents, self._check_uploads):
+        for check in (
+            self._look,
+            self._check_rows,
+            self._check_contents,
+            self._check_uploads,
+            partial(self._look_for_left_over, now),
+        ):
             try:
                 await check()
             except Unreadable as error:
-                says = f"The database cannot read a part of it ({error}): restore a backup."
-                self._report(Finding("damaged", "catalog", says))
+                says = f"The database cannot read a part of it ({error}), so not all was verified:"
+                self._report(Finding("damaged", "catalog", f"{says} restore a backup."))
+
+    async def _look(self) -> None:
+        self._last, self._total = await self._catalog.ask(verify_rows.totals)
+
+    async def _look_for_left_over(self, now: float) -> None:
         async for name, size in self._blobs.left_over(now):
             says = f"No row of the database names it ({size} bytes)."
             self._report(Finding("left over", self._blobs.where(name), says))

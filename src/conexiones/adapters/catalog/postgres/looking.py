@@ -21,7 +21,7 @@ WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each further attempt at a question, where the connection is lost: a database that fails over
 is there again by then."""
 
-ASK_SECONDS = 600.0
+ASK_SECONDS = 3600.0
 """How long a question may take: one that adds up all rows is among them."""
 
 _BEGIN = """
