@@ -149,13 +149,16 @@ async def test_objects_without_a_row_go_once_none_can_come(
     names = [objects.name(kind) for kind in ("packs", "parts") for _ in range(3)]
     for name in names:
         await objects.put(name, b"nobody was told")
-    await objects.put("packs/of somebody else", b"")
+    # The second has a time that is none.
+    others = ["packs/of somebody else", f"packs/20269999/000000-{'0' * 32}"]
+    for name in others:
+        await objects.put(name, b"")
     await patient.sweep()
-    assert len(await objects_at(place)) == 8
+    assert len(await objects_at(place)) == 9
     await patient.close()
     store = new_store(graces=AT_ONCE)
     await store.open()
-    assert await objects_at(place) == sorted([kept, "packs/of somebody else"])
+    assert await objects_at(place) == sorted([kept, *others])
     await store.close()
 
 

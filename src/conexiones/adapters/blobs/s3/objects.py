@@ -53,6 +53,14 @@ def born(name: str) -> float:
     return datetime.strptime(match[2], _FORM).replace(tzinfo=UTC).timestamp()
 
 
+def _is_own(name: str) -> bool:
+    try:
+        born(name)
+    except ValueError:
+        return False
+    return True
+
+
 def kind_of(name: str) -> Kind:
     return cast("Kind", name.partition("/")[0])
 
@@ -176,7 +184,7 @@ class Objects:
             return [meta["path"] for meta in metas]
 
         while (names := await self._request("LIST", page, 0)) is not None:
-            if own := sorted(name for name in names if _NAME.fullmatch(name)):
+            if own := sorted(filter(_is_own, names)):
                 yield own
 
     def _check_open(self) -> None:

@@ -132,7 +132,7 @@ class Verifying(Asked):
         graces = Graces()
         for kind in KINDS:
             async for listed in self._listed(kind):
-                names = [n for n in listed if _age_of(n, now) > grace_of(n, graces) + graces.late]
+                names = [n for n in listed if now - born(n) > grace_of(n, graces) + graces.late]
                 if not names:
                     continue
                 needed = await self._house.ask(sweep_rows.needed, names)
@@ -246,11 +246,3 @@ def _covers(places: Sequence[Place]) -> bool:
             return False
         at = place.end
     return bool(places)
-
-
-def _age_of(name: str, now: float) -> float:
-    """The seconds since an object was named; 0 if the name has no time that is one."""
-    try:
-        return now - born(name)
-    except ValueError:
-        return 0.0
