@@ -48,6 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             return random.Random(f"{seed} {name}").random()
 
         items.sort(key=lambda item: (place(str(item.path)), place(item.nodeid)))
+    # So that no process is left with one of them when the others are done.
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

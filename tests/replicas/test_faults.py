@@ -3,6 +3,8 @@
 import asyncio
 import os
 
+import pytest
+
 from tests.replicas.faults.runs import piece, run
 
 RUNS = int(os.environ.get("CONEXIONES_REPLICA_RUNS", "20"))
@@ -15,6 +17,7 @@ SWEEP = 7
 """One of so many runs, and the last one, ends with a sweep: so it is three times."""
 
 
+@pytest.mark.long
 def test_what_clients_are_told_is_so_whatever_fails(node: str) -> None:
     asyncio.run(_runs(node, range(RUNS)))
 
