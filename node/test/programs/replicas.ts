@@ -150,4 +150,5 @@ for await (const line of createInterface({ input: process.stdin })) {
   say({ done: true });
 }
 watching = false;
+process.stdin.destroy(); // Node may go on reading it when the loop has been left, and would not end
 ends();

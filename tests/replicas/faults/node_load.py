@@ -39,7 +39,8 @@ class NodeLoad:
             await self._answered()
             yield
             self._send({"do": "close"})
-            await self._process.wait()
+            async with asyncio.timeout(DEADLINE):
+                await self._process.wait()
         finally:
             if self._process.returncode is None:
                 self._process.kill()
