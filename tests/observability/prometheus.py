@@ -92,7 +92,8 @@ def prometheus(folder: Path, targets: list[str], rules: Path) -> Iterator[Promet
             assert process.poll() is None, said
             if listens := re.search(r'"Listening on" address=(\S+)', said):
                 address = listens[1]
-            return "Server is ready to receive web requests" in said
+            # The two are said in either order.
+            return bool(address) and "Server is ready to receive web requests" in said
 
         asyncio.run(until(ready))
         yield Prometheus(f"http://{address}", len(targets))

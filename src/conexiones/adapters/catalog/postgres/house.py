@@ -35,10 +35,11 @@ _SERVERS = "SELECT count(*) FROM servers WHERE until > clock_timestamp()"
 
 async def refuse_moving(connection: Connection, address: Address) -> None:
     """ValueError, whose one line says what to do, if the house is being moved at this moment."""
-    if await connection.fetchval(_TRY_SHARE) is False:  # None where there are no tables
-        raise ValueError(
-            f"{address} is being moved by conexiones migrate: start no server until that has ended."
-        )
+    for _ in range(ATTEMPTS):  # the database may not know yet that one has ended
+        if await connection.fetchval(_TRY_SHARE) is not False:  # None where there are no tables
+            return
+        await asyncio.sleep(ATTEMPT_SECONDS)
+    raise ValueError(f"{address} is being moved by conexiones migrate: start no server until that has ended.")
 
 
 def unfinished(address: Address) -> ValueError:
