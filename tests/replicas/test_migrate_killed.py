@@ -29,9 +29,10 @@ INTO_DATABASE = [
 ]
 INTO_FOLDER = [
     ("upkeep.house_folder", "NewBlobs", 1),  # the mark is there
-    ("upkeep.new_blobs", "NewBlobs.add_small", 2),
     ("upkeep.new_blobs", "NewLarge.complete", 1),
     ("upkeep.new_blobs", "NewLarge.complete", 2),  # one is there
+    # Behind these, as large ones may come meanwhile.
+    ("upkeep.new_blobs", "NewBlobs.add_small", 2),
     ("upkeep.new_blobs", "NewBlobs.finish", 1),  # all large ones, and no small one
     ("upkeep.new_blobs", "NewUpload.complete", 1),
     ("upkeep.house_folder", "NewCatalog", 1),  # all bytes

@@ -42,6 +42,17 @@ class Watched(Callers):
         wait(lambda: len(found()) >= count)
         return found()
 
+    def line(self, request_id: object) -> dict[str, Any]:
+        """The line of a call, once it is there."""
+
+        def found() -> list[dict[str, Any]]:
+            lines = map(json.loads, self.path.read_bytes().splitlines())
+            return [one for one in lines if one["request_id"] == request_id]
+
+        wait(found)
+        (line,) = found()
+        return line
+
 
 @pytest.fixture(scope="module")
 def _watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
@@ -78,13 +89,14 @@ def test_a_call(watched: Watched) -> None:
         metadata=metadata(watched.admin, ("traceparent", f"00-{TRACE}-00f067aa0ba902b7-00")),
         timeout=DEADLINE,
     )
-    (line,) = watched.lines("user.UsuarioServicio/ProcessImage")
+    id = dict(call.initial_metadata())["x-request-id"]
+    line = watched.line(id)
     assert list(line) == KEYS
     assert line["time"].endswith("Z")
     assert 0 < line.pop("seconds") < DEADLINE
     assert len(line.pop("credential")) == 16
     assert line.pop("peer").startswith("127.0.0.1:")
-    assert line.pop("request_id") == dict(call.initial_metadata())["x-request-id"]
+    assert line.pop("request_id") == id
     del line["time"]
     assert line == {
         "method": "user.UsuarioServicio/ProcessImage",

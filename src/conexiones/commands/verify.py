@@ -51,7 +51,7 @@ def verify(
 
     \b
     conexiones verify --data-dir FOLDER
-    CONEXIONES_DATABASE=postgresql://… CONEXIONES_BLOBS=s3://… conexiones verify
+    CONEXIONES_DATABASE=… CONEXIONES_BLOBS=… conexiones verify
 
     What is verified is what conexiones serve would use with the same settings: the data folder, or the
     database and the bucket that servers share. For these, a user who may only SELECT is enough.

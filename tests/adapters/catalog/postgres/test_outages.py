@@ -59,7 +59,8 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(
     await check(catalog, load)
     transactions = figures(metrics, "conexiones.database.transactions")
     assert transactions["committed",] >= 2
-    assert transactions["lost",] + transactions["unknown",] >= 2
+    # Of the transactions alone that a kill met.
+    assert transactions["lost",] + transactions["unknown",] >= 1
     assert figure(metrics, "conexiones.database.connections.lost") >= 2
     assert figure(metrics, "conexiones.database.connects", "failed") >= 2
     assert figures(metrics, "conexiones.database.connections").keys() == {("read",), ("write",), ("listen",)}
