@@ -42,6 +42,10 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+ANOTHER = "127.0.0.77"
+"""The address of a client that has room for uploads, whatever row came before: those that get a byte now and
+then keep the room of their own client."""
+
 # A connection that is idle may be closed in the instant in which a call begins on it.
 RETRIES = json.dumps(
     {
@@ -227,9 +231,8 @@ async def _attacking(row: str, attacked: Attacked) -> AsyncIterator[Tally]:
     """The attack of a row, which has begun in earnest, and goes on until the block ends."""
     short, tally = SHORT[row], Tally()
     attack = ROWS[row].prepare(**short.options)
-    target = Target(
-        host="127.0.0.1", port=attacked.server.port, source=ROWS[row].source, images=attacked.images
-    )
+    source = ANOTHER if row == "unfinished" else ROWS[row].source
+    target = Target(host="127.0.0.1", port=attacked.server.port, source=source, images=attacked.images)
     attacking = asyncio.create_task(attack(target, tally))
     try:
         await until(lambda: tally.total() >= short.begun or attacking.done())
