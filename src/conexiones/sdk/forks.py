@@ -39,9 +39,9 @@ import grpc  # noqa: E402, F401 (only loaded)
 for _name in _ours:
     del os.environ[_name]
 
-END_SECONDS = 1.0
-"""How long a fork waits for the threads of gRPC to end. They take milliseconds, unless the program itself
-uses gRPC."""
+END_SECONDS = 3.0
+"""How long a fork waits for the threads of gRPC to end. They take milliseconds, and a second where others use
+the processor, unless the program itself uses gRPC."""
 
 
 class ForkedInCall(RuntimeError):
