@@ -279,7 +279,7 @@ class Load:
 
 @asynccontextmanager
 async def once(scale: Scale, image: str) -> AsyncIterator[None]:
-    """Reads of which none may fail: by gRPC, never repeated here, and by HTTP, once where the server says so."""
+    """Reads of which none may fail: by gRPC, never repeated here; by HTTP, once where the server says so."""
     going = True
 
     async def by_grpc() -> None:
