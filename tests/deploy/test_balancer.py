@@ -279,7 +279,7 @@ class Load:
 
 @asynccontextmanager
 async def once(scale: Scale, image: str) -> AsyncIterator[None]:
-    """Reads of which none may fail: by gRPC, never repeated here; by HTTP, once where the server says so."""
+    """Reads that are never repeated here, by gRPC and by HTTP, none of which may fail."""
     going = True
 
     async def by_grpc() -> None:
@@ -296,8 +296,6 @@ async def once(scale: Scale, image: str) -> AsyncIterator[None]:
     async def by_http() -> None:
         while going:
             status, _ = await asyncio.to_thread(scale.fetched, f"/images/{image}")
-            if status == 503:  # seen in one of six runs, and not understood yet
-                status, _ = await asyncio.to_thread(scale.fetched, f"/images/{image}")
             assert status == 200
 
     async with asyncio.TaskGroup() as group:
