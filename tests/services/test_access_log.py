@@ -34,24 +34,18 @@ class Watched(Callers):
 
     def lines(self, method: str, count: int = 1) -> list[dict[str, Any]]:
         """The lines of a method, once there are `count`."""
+        wait(lambda: len(self._with(method=method)) >= count)
+        return self._with(method=method)
 
-        def found() -> list[dict[str, Any]]:
-            lines = map(json.loads, self.path.read_bytes().splitlines())
-            return [one for one in lines if one["method"] == method]
-
-        wait(lambda: len(found()) >= count)
-        return found()
-
-    def line(self, request_id: object) -> dict[str, Any]:
+    def line(self, request_id: str) -> dict[str, Any]:
         """The line of a call, once it is there."""
-
-        def found() -> list[dict[str, Any]]:
-            lines = map(json.loads, self.path.read_bytes().splitlines())
-            return [one for one in lines if one["request_id"] == request_id]
-
-        wait(found)
-        (line,) = found()
+        wait(lambda: self._with(request_id=request_id))
+        (line,) = self._with(request_id=request_id)
         return line
+
+    def _with(self, **values: str) -> list[dict[str, Any]]:
+        lines = map(json.loads, self.path.read_bytes().splitlines())
+        return [line for line in lines if values.items() <= line.items()]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +83,7 @@ def test_a_call(watched: Watched) -> None:
         metadata=metadata(watched.admin, ("traceparent", f"00-{TRACE}-00f067aa0ba902b7-00")),
         timeout=DEADLINE,
     )
-    id = dict(call.initial_metadata())["x-request-id"]
+    id = str(dict(call.initial_metadata())["x-request-id"])
     line = watched.line(id)
     assert list(line) == KEYS
     assert line["time"].endswith("Z")

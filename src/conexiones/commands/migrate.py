@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conexiones.commands.given import given
-from conexiones.commands.shared_places import shared_places, without_package
+from conexiones.commands.shared_places import s3_options, shared_places, without_package
 from conexiones.commands.text import bytes_, line, plain, several
 from conexiones.commands.upkeep import COULD_NOT, done, fail
 from conexiones.commands.work_bar import WorkBar
@@ -71,9 +71,7 @@ def _is_place(arg: str) -> bool:
 )
 @click.option("--from-more", "old_more", hidden=True)
 @click.option("--to-more", "new_more", hidden=True)
-@click.option("--s3-endpoint", metavar="URL", callback=given, help="As of conexiones serve.")
-@click.option("--s3-region", metavar="REGION", callback=given, help="As of conexiones serve.")
-@click.option("--s3-path-style", metavar="VALUE", callback=given, help="As of conexiones serve.")
+@s3_options
 @click.option(
     "--with-damaged",
     is_flag=True,

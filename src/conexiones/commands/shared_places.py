@@ -1,10 +1,23 @@
 """The database and the bucket of servers, for the commands that work on both themselves."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conexiones.commands.given import given
 
 if TYPE_CHECKING:
     from conexiones.settings import Settings
     from conexiones.upkeep.house_shared import SharedPlaces
+
+
+def s3_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that say where an object store is."""
+    for name, metavar in (("path-style", "VALUE"), ("region", "REGION"), ("endpoint", "URL")):
+        option = click.option(f"--s3-{name}", metavar=metavar, callback=given, help="As of conexiones serve.")
+        command = option(command)
+    return command
 
 
 def shared_places(settings: "Settings") -> "SharedPlaces":

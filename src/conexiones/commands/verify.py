@@ -10,7 +10,7 @@ import click
 
 from conexiones.commands.given import given
 from conexiones.commands.kinds import Size
-from conexiones.commands.shared_places import shared_places, without_package
+from conexiones.commands.shared_places import s3_options, shared_places, without_package
 from conexiones.commands.text import bytes_, line, plain, several
 from conexiones.commands.upkeep import DATA_DIR, JSON, done, fail
 from conexiones.commands.work_bar import WorkBar
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     help="Verify what servers share: as of conexiones serve. A password belongs in CONEXIONES_DATABASE.",
 )
 @click.option("--blobs", metavar="URL", callback=given, help="With a database: as of conexiones serve.")
-@click.option("--s3-endpoint", metavar="URL", callback=given, help="As of conexiones serve.")
-@click.option("--s3-region", metavar="REGION", callback=given, help="As of conexiones serve.")
-@click.option("--s3-path-style", metavar="VALUE", callback=given, help="As of conexiones serve.")
+@s3_options
 @click.option(
     "--rate", type=Size(least=1), metavar="SIZE", help="Read at most so many bytes a second, such as 20MB."
 )

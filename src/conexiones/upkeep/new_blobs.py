@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Self
 
 from conexiones.adapters.blobs.local.beside import read_file, records_in
 from conexiones.adapters.blobs.local.checksum_log import ChecksumLog
@@ -120,34 +121,49 @@ class NewBlobs:
         return self._blobs / name[:2] / name
 
 
-class NewLarge:
-    """A large content on its way, which is there after `complete`."""
+class _NewFile:
+    """A file on its way, with the checksums of what was written."""
 
-    def __init__(self, work: Path, path: Path, digest: bytes, size: int, *, read_back: bool) -> None:
-        self._new, self._beside = work / "blob", work / "checksums"
-        self._path = path
-        self._digest = digest
+    def __init__(self, path: Path, size: int) -> None:
+        self._new = path
         self._size = size
-        self._read_back = read_back
         self._checksums = Checksums()
 
-    def __enter__(self) -> "NewLarge":
+    def __enter__(self) -> Self:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self._descriptor = os.open(self._new, flags, 0o600)
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
-        self._new.unlink(missing_ok=True)  # unless it is complete
 
     def write(self, piece: bytes) -> None:
         write_whole(self._descriptor, piece)
         self._checksums.add(piece)
 
-    def complete(self) -> None:
+    def _sync(self) -> None:
+        """BlobCorrupt unless it has the size that it has to have."""
         if self._checksums.size != self._size:
             raise BlobCorrupt
         os.fsync(self._descriptor)
+
+
+class NewLarge(_NewFile):
+    """A large content on its way, which is there after `complete`."""
+
+    def __init__(self, work: Path, path: Path, digest: bytes, size: int, *, read_back: bool) -> None:
+        super().__init__(work / "blob", size)
+        self._beside = work / "checksums"
+        self._path = path
+        self._digest = digest
+        self._read_back = read_back
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self._new.unlink(missing_ok=True)  # unless it is complete
+
+    def complete(self) -> None:
+        self._sync()
         drop_cached(self._descriptor)
         if self._read_back:
             try:
@@ -162,34 +178,19 @@ class NewLarge:
         sync_folder(self._path.parent)
 
 
-class NewUpload:
-    """The acknowledged bytes of an upload on their way, with their checksums."""
+class NewUpload(_NewFile):
+    """The acknowledged bytes of an upload on their way."""
 
-    def __init__(self, path: Path, size: int) -> None:
-        self._path = path
-        self._size = size
-        self._checksums = Checksums()
-        self._is_complete = False
-
-    def __enter__(self) -> "NewUpload":
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._descriptor = os.open(self._path, flags, 0o600)
-        return self
+    _is_complete = False
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        super().__exit__()
         if not self._is_complete:
-            self._path.unlink(missing_ok=True)
-
-    def write(self, piece: bytes) -> None:
-        write_whole(self._descriptor, piece)
-        self._checksums.add(piece)
+            self._new.unlink(missing_ok=True)
 
     def complete(self) -> None:
-        if self._checksums.size != self._size:
-            raise BlobCorrupt
-        os.fsync(self._descriptor)
-        path = self._path.with_name(f"{self._path.name}.crc32c")
+        self._sync()
+        path = self._new.with_name(f"{self._new.name}.crc32c")
         log = ChecksumLog(path)
         try:
             log.create(Checksums())
@@ -197,7 +198,7 @@ class NewUpload:
         finally:
             log.close()
         sync_file(path)
-        sync_folder(self._path.parent)
+        sync_folder(path.parent)
         self._is_complete = True
 
 

@@ -135,13 +135,13 @@ class _Verification:
                 await self._check_large(some)
 
     async def _check_small(self, contents: Sequence[Content]) -> None:
-        places = await self._catalog.ask(verify_rows.places_of, [content.digest for content in contents])
+        places = await self._catalog.ask(blob_rows.places_of, [content.digest for content in contents])
         for content, read in zip(contents, await self._blobs.small(contents, places), strict=True):
             await self._settle(content, read)
 
     async def _check_large(self, contents: Sequence[Content]) -> None:
         async def read(content: Content) -> Read:
-            places = await self._catalog.ask(verify_rows.places_of, [content.digest])
+            places = await self._catalog.ask(blob_rows.places_of, [content.digest])
             return await self._blobs.one(content, places.get(content.digest, []))
 
         for content, found in zip(contents, await all_of(map(read, contents)), strict=True):

@@ -7,7 +7,7 @@ on with those that are missing; the rows of images come last, and whatever no im
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple, TypeVar
 
@@ -73,17 +73,19 @@ class Asked:
         return True
 
     async def again(self, ask: Callable[[], Awaitable[T]]) -> T:
-        for seconds in (*WAITS, None):
+        waits = iter(WAITS)
+        while True:
             try:
                 return await ask()
             except StorageUnavailable as error:
-                if seconds is None:
-                    raise self._away(error) from error
-                await asyncio.sleep(seconds)
-        raise AssertionError
+                await self.wait_after(error, waits)
 
-    def _away(self, error: StorageUnavailable) -> ValueError:
-        return ValueError(f"{self.place} does not answer as it has to: {said(error)}.")
+    async def wait_after(self, error: StorageUnavailable, waits: Iterator[float]) -> None:
+        """Until the next attempt. ValueError, whose one line says what to do, if there were enough."""
+        seconds = next(waits, None)
+        if seconds is None:
+            raise ValueError(f"{self.place} does not answer as it has to: {said(error)}.") from error
+        await asyncio.sleep(seconds)
 
 
 class Small(NamedTuple):
@@ -108,7 +110,7 @@ class BlobsOut(Asked):
 
     async def small(self, digests: Sequence[bytes]) -> list[Small]:
         """Small blobs, at most some MiB together, in that order. What lies together is read together."""
-        places = await self._house.ask(_places_of, digests)
+        places = await self._house.ask(rows.places_of, digests)
         parts: dict[bytes, list[tuple[int, bytes]]] = {}
 
         async def read(run: Run) -> None:
@@ -136,7 +138,7 @@ class BlobsOut(Asked):
     async def large(self, digest: bytes) -> AsyncIterator[bytes]:
         """The bytes of a blob. The last piece is given only if all of them have the digest; BlobCorrupt if
         not, or if the blob is not there."""
-        places = (await self._house.ask(_places_of, [digest])).get(digest, [])
+        places = (await self._house.ask(rows.places_of, [digest])).get(digest, [])
         sha, last = hashlib.sha256(), b""
         async for data in self._pieces(places):
             if last:
@@ -171,10 +173,7 @@ class BlobsOut(Asked):
             except ObjectGone as error:
                 raise BlobCorrupt from error
             except StorageUnavailable as error:
-                seconds = next(waits, None)
-                if seconds is None:
-                    raise self._away(error) from error
-                await asyncio.sleep(seconds)
+                await self.wait_after(error, waits)
 
 
 class BlobsIn(Asked):
@@ -278,10 +277,6 @@ _DIE = """
 UPDATE blobs SET dead_since = clock_timestamp()
 WHERE NOT EXISTS (SELECT FROM images WHERE images.digest = blobs.digest)
 """
-_PLACES = """
-SELECT p.digest, p.at, p.object, p.start, p.size, p.sums FROM places AS p
-WHERE p.digest = ANY($1::bytea[]) ORDER BY p.digest, p.at
-"""
 _ADD_BLOBS = """
 INSERT INTO blobs (digest, size) SELECT * FROM unnest($1::bytea[], $2::bigint[]) ON CONFLICT DO NOTHING
 RETURNING digest
@@ -296,13 +291,6 @@ SELECT * FROM unnest(
     $1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[]
 )
 """
-
-
-async def _places_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, list[Place]]:
-    found: dict[bytes, list[Place]] = {}
-    for row in await connection.fetch(_PLACES, list(digests)):
-        found.setdefault(row["digest"], []).append(rows.place_of(row))
-    return found
 
 
 async def _there(connection: Connection, digests: list[bytes]) -> set[bytes]:

@@ -276,6 +276,17 @@ def place_of(row: Any) -> Place:
     return Place(row["at"], row["object"], row["start"], row["size"], row["sums"], extra)
 
 
+_PLACES_OF = "SELECT * FROM places WHERE digest = ANY($1::bytea[]) ORDER BY digest, at"
+
+
+async def places_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, list[Place]]:
+    """The places of blobs, by their digests; of those that have any."""
+    found: dict[bytes, list[Place]] = {}
+    for row in await connection.fetch(_PLACES_OF, list(digests)):
+        found.setdefault(row["digest"], []).append(place_of(row))
+    return found
+
+
 # What there is.
 
 _SIZES = """

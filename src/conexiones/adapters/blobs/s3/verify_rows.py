@@ -1,9 +1,8 @@
 """The statements by which whoever looks at everything finds the bytes that the catalog refers to."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from conexiones.adapters.blobs.s3.rows import Place, extents_of, place_of
+from conexiones.adapters.blobs.s3.rows import Place, extents_of, places_of
 from conexiones.adapters.catalog.postgres.connections import Connection
 
 PAGE = 500
@@ -66,7 +65,6 @@ _CONTENT = f"""
 WITH page AS (SELECT $1::bytea AS digest)
 SELECT page.*, b.size AS stored, i.* FROM page LEFT JOIN blobs AS b ON b.digest = page.digest {_OF_IMAGES}
 """  # noqa: S608 (our own text)
-_PLACES = "SELECT * FROM places WHERE digest = ANY($1::bytea[]) ORDER BY digest, at"
 _SOUND = "octet_length(digest) = 32 AND size > 0 AND width > 0 AND height > 0 AND frames > 0"
 _PLACED = "EXISTS (SELECT FROM places AS p WHERE p.digest = images.digest AND p.at = 0)"
 _ROWS = f"""
@@ -118,13 +116,6 @@ async def content_of(connection: Connection, digest: bytes) -> tuple[Content, li
     if not row["images"]:
         return None
     return _content(row), (await places_of(connection, [digest])).get(digest, [])
-
-
-async def places_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, list[Place]]:
-    found: dict[bytes, list[Place]] = {}
-    for row in await connection.fetch(_PLACES, list(digests)):
-        found.setdefault(row["digest"], []).append(place_of(row))
-    return found
 
 
 async def images_of(

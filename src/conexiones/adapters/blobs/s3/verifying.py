@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from conexiones.adapters.blobs.s3 import sweep_rows
 from conexiones.adapters.blobs.s3.moving import AT_ONCE, WAITS, Asked, Run, runs
-from conexiones.adapters.blobs.s3.objects import KINDS, Kind, ObjectGone, born, grace_of, said
+from conexiones.adapters.blobs.s3.objects import KINDS, Kind, ObjectGone, born, grace_of
 from conexiones.adapters.blobs.s3.packs import PACK
 from conexiones.adapters.blobs.s3.patience import Graces
 from conexiones.adapters.blobs.s3.place import BlobPlace
@@ -155,10 +155,7 @@ class Verifying(Asked):
                         after, waits = names[-1], iter(WAITS)
                 return
             except StorageUnavailable as error:
-                seconds = next(waits, None)
-                if seconds is None:
-                    raise ValueError(f"{self.place} does not answer as it has to: {said(error)}.") from error
-                await asyncio.sleep(seconds)
+                await self.wait_after(error, waits)
 
     async def _read(
         self, content: Content, places: Sequence[Place], data: AsyncIterator[tuple[Place, bytes | Fault]]
