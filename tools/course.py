@@ -2,8 +2,10 @@
 
 import signal
 import sys
+import time
 import webbrowser
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -12,6 +14,9 @@ from conexiones.testing import Server, ServerError
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = "127.0.0.1:50051"
 """The address in the programs of the course."""
+
+ASK_SECONDS, PAGE_BYTES = 5.0, 1 << 20
+"""How long, and for how much, whoever is there already is asked for the course."""
 
 
 def main(address: str = ADDRESS, data_dir: Path = ROOT / "data") -> int:
@@ -44,10 +49,15 @@ def main(address: str = ADDRESS, data_dir: Path = ROOT / "data") -> int:
 def has_course(address: str) -> bool:
     """Whether a server there has it, such as that of `make demo`."""
     try:
-        with urlopen(f"http://{address}/learn", timeout=5) as response:
-            return b"Learn gRPC" in response.read()
-    except (OSError, ValueError):
-        return False
+        end, read = time.monotonic() + ASK_SECONDS, b""
+        with urlopen(f"http://{address}/learn", timeout=ASK_SECONDS) as response:
+            while (piece := response.read1()) and time.monotonic() < end and len(read) < PAGE_BYTES:
+                read += piece
+                if b"Learn gRPC" in read:
+                    return True
+    except (OSError, ValueError, HTTPException):  # the last of what does not speak HTTP/1.1
+        pass
+    return False
 
 
 def show(address: str) -> None:

@@ -1,9 +1,12 @@
 """What is wrong is said in one line that says what to do, whatever is typed."""
 
 import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -120,6 +123,28 @@ def test_tls_that_does_not_fit(tmp_path: Path, shared: Server) -> None:
 def test_no_host_for_a_certificate(shell: Shell, host: str) -> None:
     (line,) = said(shell("certs", "folder", "--host", host, status=1))
     assert line.endswith("is neither the name nor the address of a host.")
+
+
+def test_what_a_server_says_acts_on_no_terminal(shell: Shell) -> None:
+    text = b"\x1b]0;pwned\x07 \xe2\x80\xae"
+    goaway = (8 + len(text)).to_bytes(3, "big") + b"\7\0" + bytes(8) + b"\0\0\0\x0b" + text
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError):  # it was closed
+                while True:
+                    with server.accept()[0] as connection:
+                        connection.recv(1 << 16)
+                        connection.sendall(bytes(3) + b"\4" + bytes(5) + goaway)
+
+        answering = threading.Thread(target=answer, daemon=True)
+        answering.start()
+        ran = shell("ls", "--address", f"127.0.0.1:{server.getsockname()[1]}", status=1)
+        server.shutdown(socket.SHUT_RDWR)
+        answering.join()
+    (line,) = said(ran)
+    assert "pwned" in line
+    assert line.isprintable()
 
 
 def test_help_is_never_cut() -> None:

@@ -7,6 +7,7 @@ import pty
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -215,6 +216,18 @@ def test_bytes_of_a_file_and_of_a_pipe(shell: Shell) -> None:
     ]
 
 
+def test_what_is_named_is_read_whatever_kind_of_file_it_is(shell: Shell) -> None:
+    os.mkfifo(shell.folder / "feed")
+    writing = threading.Thread(target=(shell.folder / "feed").write_bytes, args=(ANA,))
+    writing.start()
+    try:
+        assert decoded(shell, "feed", "--message", "GetUserRequest")[1:] == FIELDS
+    finally:
+        writing.join()
+    (shell.folder / "0801").mkdir()
+    assert said(shell("wire", "decode", "0801", status=1)) == ["conexiones: 0801: Is a directory."]
+
+
 def test_bodies_of_each_protocol(shell: Shell) -> None:
     trailers = envelope(b"grpc-status: 5\r\ngrpc-message: no%20image\r\n", 0x80)
     web = envelope(ANA) + trailers
@@ -246,6 +259,16 @@ def test_a_contract_of_ones_own(shell: Shell) -> None:
     assert (
         decoded(shell, "0a0141", "--proto", "own.proto", "--message", "own.Thing")[1]
         == '  1 label: "A"  (0a 01 41)'
+    )
+    (shell.folder / "cañón").mkdir()
+    (shell.folder / "cañón" / "ñandú.proto").write_text(
+        'syntax = "proto3"; message Ave { string label = 1; }'
+    )
+    (shell.folder / "año.proto").write_text(
+        'syntax = "proto3"; import "cañón/ñandú.proto"; message Nido { Ave ave = 1; }'
+    )
+    assert decoded(shell, "0a030a0141", "--proto", "año.proto", "--message", "Nido")[-1].endswith(
+        '1 label: "A"  (0a 01 41)'
     )
     users = str(ROOT / "proto" / "conexiones" / "v1" / "images.proto")
     assert (

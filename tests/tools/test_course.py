@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from conexiones.testing import Server
@@ -34,6 +35,22 @@ def test_a_server_that_runs_already_shows_the_course(shared: Server, tmp_path: P
     assert "running already" in done.stdout
     assert opened.read_text() == f"http://{shared.address}/learn"
     assert opened.read_text() in done.stdout
+
+
+def test_what_has_the_port_may_speak_anything(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+
+        def answer() -> None:
+            with other.accept()[0] as connection:
+                connection.sendall(b"\0\0\x18\4\0\0\0\0\0")  # the beginning of HTTP/2
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        done = learn(address, tmp_path / "data", tmp_path / "opened")
+        answering.join()
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert f"call {address}: end what is there" in done.stderr
 
 
 def test_a_port_that_somebody_else_has_is_said(tmp_path: Path) -> None:

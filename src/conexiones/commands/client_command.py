@@ -212,11 +212,12 @@ def sentence(error: Exception) -> str:
     from conexiones.sdk import Unreachable
 
     if isinstance(error, Unreachable):
-        return f"{error.message} (conexiones doctor --server {error.facts['address']} says more.)"
+        says = f"{error.message} (conexiones doctor --server {error.facts['address']} says more.)"
+        return plain(says)  # a server's own words may be among them
     if isinstance(error, NoCredentials):
         return "The server wants a token: conexiones login, --token-file or CONEXIONES_TOKEN gives it one."
     if isinstance(error, Unauthenticated) and (source := token_source.source()):
-        return f"{error.message} (It is that of {plain(source)}.)"
+        return plain(f"{error.message} (It is that of {source}.)")
     if isinstance(error, ConexionesError):
         return plain(in_options(error) + _to_quote(error))
     if isinstance(error, OSError):

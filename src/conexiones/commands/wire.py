@@ -95,15 +95,16 @@ def _given(data: str) -> tuple[bytes, bool]:
             raise click.UsageError("Give BYTES, a FILE, or redirect a pipe to standard input.")
         return sys.stdin.buffer.read(MAX_FILE_BYTES + 1), False
     path = Path(data)
-    if not _is_file(path):
+    if not _exists(path):
         return data.encode(errors="replace"), True
     with path.open("rb") as file:
         return file.read(MAX_FILE_BYTES + 1), False
 
 
-def _is_file(path: Path) -> bool:
+def _exists(path: Path) -> bool:
+    """A pipe and a device are files, too; that a folder is none is said when it is opened."""
     try:
-        return path.is_file()
+        return path.exists()
     except (OSError, ValueError):  # what is too long for a name, or cannot be one
         return False
 

@@ -72,8 +72,7 @@ class Contract:
             ) from None
         pool = DescriptorPool()
         try:
-            _add(pool, found.file)
-            files = [pool.FindFileByName(file.name) for file in found.file]
+            files = _add(pool, found.file)
         except (TypeError, KeyError, ValueError) as error:
             raise Undecodable(
                 f"{path} is not a whole contract: {_line(str(error))}. protoc writes one with"
@@ -119,19 +118,24 @@ def _names(messages: Iterable[Descriptor]) -> Iterator[str]:
         yield from _names(message.nested_types)
 
 
-def _add(pool: DescriptorPool, files: Sequence[FileDescriptorProto]) -> None:
+def _add(pool: DescriptorPool, files: Sequence[FileDescriptorProto]) -> list[FileDescriptor]:
     """Adds the files, each after those that it imports. Raises TypeError for what is no contract."""
     waiting = {file.name: file for file in files}
-    added: set[str] = set()
+    added: dict[str, FileDescriptor] = {}
     while waiting:
-        ready = [file for file in waiting.values() if added.issuperset(set(file.dependency))]
+        ready = [file for file in waiting.values() if added.keys() >= set(file.dependency)]
         if not ready:
-            missing = {name for file in waiting.values() for name in file.dependency} - added - waiting.keys()
+            missing = (
+                {name for file in waiting.values() for name in file.dependency}
+                - added.keys()
+                - waiting.keys()
+            )
             raise TypeError(f"it imports {', '.join(sorted(map(str, missing))) or 'itself'}")
         for file in ready:
-            pool.Add(file)
-            added.add(file.name)
+            # A file whose name is not in ASCII is not found by it afterwards.
+            added[file.name] = pool.AddSerializedFile(file.SerializeToString())
             del waiting[file.name]
+    return list(added.values())
 
 
 def _read(path: Path) -> bytes:
