@@ -1,16 +1,20 @@
 """Connections that ask for nothing."""
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import grpc
 import pytest
 
+from conexiones.gen.conexiones.v1.images_pb2 import WatchImagesRequest
+from conexiones.gen.conexiones.v1.images_pb2_grpc import ImageServiceStub
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
 from conexiones.transport.process.pressure import SHORTEST_SECONDS
+from tests.support.failures import reason
 from tests.support.waiting import DEADLINE
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
@@ -66,17 +70,36 @@ def test_a_few_may_stay(start: Callable[..., Server]) -> None:
         idle.recv(1)
 
 
-def test_a_call_may_be_silent_for_as_long_as_it_likes(impatient: Server, photograph: bytes) -> None:
+def test_an_answer_may_be_silent_for_as_long_as_it_likes(impatient: Server, photograph: bytes) -> None:
+    """Neither the connection nor the call ends for it: somebody waits for what comes."""
     with (
         socket.create_connection(("127.0.0.1", impatient.port), timeout=DEADLINE) as idle,
         grpc.insecure_channel(impatient.address) as channel,
     ):
+        watch = ImageServiceStub(channel).WatchImages(WatchImagesRequest(), timeout=DEADLINE)
+        next(watch)
+        while idle.recv(65536):  # a connection without a call is closed first
+            pass
+        stored = UsuarioServicioStub(channel).ImageStreamReply(
+            iter([GetImage(image=photograph)]), timeout=DEADLINE
+        )
+        assert [reply.image_info.format for reply in stored] == ["JPEG"]
+        assert any(response.HasField("stored") for response in watch)
+        watch.cancel()
 
-        def images() -> Iterator[GetImage]:
-            yield GetImage(image=photograph)
-            while idle.recv(65536):  # the idle connection is closed first
-                pass
-            yield GetImage(image=photograph)
 
+def test_a_stream_that_asks_for_nothing_is_told_so(impatient: Server, photograph: bytes) -> None:
+    """It has its answer to what it asked before."""
+    ended = threading.Event()
+
+    def images() -> Iterator[GetImage]:
+        yield GetImage(image=photograph)
+        ended.wait(DEADLINE)
+
+    with grpc.insecure_channel(impatient.address) as channel:
         replies = UsuarioServicioStub(channel).ImageStreamReply(images(), timeout=DEADLINE)
-        assert [reply.image_info.format for reply in replies] == ["JPEG", "JPEG"]
+        assert next(replies).image_info.format == "JPEG"
+        with pytest.raises(grpc.RpcError) as error:
+            next(replies)
+        ended.set()
+    assert reason(error.value) == "STREAM_IDLE"
