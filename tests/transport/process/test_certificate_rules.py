@@ -249,7 +249,7 @@ async def test_tickets_and_links_end_with_their_makers_rights(
     assert access(server, ca, "nameless", show).owner == "certificate:CN=camera-1,O=Acme"
     put(rules, RULES.replace("camera-*", "camera-2"))
     os.kill(server.pid, signal.SIGHUP)
-    await until(lambda: "read again" in server.log)
+    await until(lambda: "The certificate rules were read again" in server.log)
     with pytest.raises(grpc.RpcError) as error:
         access(server, ca, "nameless", show)
     assert reason(error.value) == "TOKEN_REVOKED"
