@@ -34,8 +34,11 @@ a new client waits for those in front of it to be accepted, which takes some 100
 SHORT = 128
 """The same while the line does not move. A hundred requests on each of them take some 2 ms."""
 
-LOOK_SECONDS = 0.02
-"""Time between two looks. Whoever floods a line needs twice as long to make it FULL."""
+LOOK_SECONDS, EMPTY_LOOK_SECONDS = 0.02, 0.1
+"""Time between two looks, and while the line was empty at the last EMPTY_LOOKS: each look costs something,
+also at night. Whoever floods a line needs twice as long as the first to make it FULL."""
+
+EMPTY_LOOKS = 50
 
 FULL, GONE = SHORT // 2, SHORT // 8
 """Clients are held off from the first of these lengths on, until the line has the second."""
@@ -78,7 +81,7 @@ class AcceptLine:
         self._shared = shared
         self._sockets: list[_Socket] = []
         self._last = 0
-        self._full = self._standing = self._calm = 0  # looks
+        self._full = self._standing = self._calm = self._empty = 0  # looks
         self._alert = self._short = False
         self._asked = 0.0  # when a line was found to be nobody's
         self._held_off: dict[_Socket, int] = {}  # where clients are, and how long the line was at least since
@@ -99,7 +102,8 @@ class AcceptLine:
             while not ended.is_set() and self._look():
                 if self._alert and self._shared:
                     self._share_out()
-                ended.wait(LOOK_SECONDS)
+                empty = self._empty >= EMPTY_LOOKS and not self._alert
+                ended.wait(EMPTY_LOOK_SECONDS if empty else LOOK_SECONDS)
             ended.wait(SEARCH_SECONDS)
 
     def _look(self) -> bool:
@@ -108,6 +112,7 @@ class AcceptLine:
         if not lengths:
             return False
         longest, before, self._last = max(lengths), self._last, max(lengths)
+        self._empty = 0 if longest else self._empty + 1
         full = longest >= FULL
         self._full = self._full + 1 if full else 0
         self._standing = self._standing + 1 if longest >= max(SHORT, before) else 0

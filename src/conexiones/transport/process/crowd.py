@@ -26,8 +26,9 @@ CROWDED = 0.7
 PLACES = 8
 """Connections that a client may have in any case, unless there are so many clients that this is too much."""
 
-LOOK_SECONDS = 0.05
-"""Time between two looks."""
+LOOK_SECONDS, CALM_LOOK_SECONDS = 0.05, 0.2
+"""Time between two looks, and while less than half of what CROWDED means is there: each look costs something,
+also at night."""
 
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -47,9 +48,10 @@ class Crowd:
     async def watch(self) -> None:
         """Keeps the shares until it is cancelled. Where the system does not tell sockets, it does nothing."""
         while _DESCRIPTORS.is_dir():  # noqa: ASYNC240 (it is no file on a disk)
-            if len(_descriptors()) > self._crowded:
+            count = len(_descriptors())
+            if count > self._crowded:
                 await asyncio.to_thread(self._look)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS if count > self._crowded // 2 else CALM_LOOK_SECONDS)
 
     def _look(self) -> None:
         """If there are too many connections, shuts down the newest ones of clients that have more than their
