@@ -16,7 +16,7 @@ from conexiones.testing import Server
 from tests.soak.minute import Minute
 from tests.soak.plot import draw
 from tests.soak.soak import SETTINGS, soak
-from tests.soak.verdict import MIB, broken, errors_of
+from tests.soak.verdict import MIB, QUIET, broken, errors_of, quiet
 from tests.soak.work import Amounts
 from tests.support.paths import ROOT
 
@@ -68,6 +68,11 @@ def main() -> int:
         PAGE.write_text(plot)
     for line in wrong:
         print(f"! {line}")
+    if not quiet(minutes):
+        print(
+            "Latencies were not judged: in too few minutes did other programs take at most"
+            f" {QUIET:.0%} of the processors."
+        )
     calls = sum(minute.calls for minute in minutes)
     verdict = "failed" if wrong else "as it should be"
     print(f"Piece {piece}: {len(minutes)} minutes, {calls:,} calls, {verdict}.")
@@ -86,7 +91,7 @@ def _show(minute: Minute) -> None:
         f"{minute.piece}.{minute.minute}: {minute.calls:,} calls; {minute.memory / MIB:.0f} MiB,"
         f" {minute.descriptors} descriptors, {minute.threads} threads; disk {minute.disk / MIB:.0f} MiB"
         f" for {minute.content / MIB:.0f}; GetUser p95 {1000 * minute.p95.get('GetUser', 0):.0f} ms;"
-        f" {errors or 'no error'}",
+        f" others {minute.others:.0%}; {errors or 'no error'}",
         flush=True,
     )
 

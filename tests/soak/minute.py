@@ -1,5 +1,8 @@
 """What is looked at each minute: the server's processes and its disk, and what the clients saw."""
 
+import os
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -15,7 +18,8 @@ from tests.support.processes import Meter, family
 class Minute:
     """One minute. `memory` is the peak of all processes together (PSS), `disk` what the data folder takes
     without renditions, `content` the bytes of all images, all in bytes. p50, p95: seconds by kind of work.
-    errors: by kind of work and reason. faults: what was killed."""
+    errors: by kind of work and reason. faults: what was killed. others: the part of the processors' time that
+    other programs took, from 0 to 1."""
 
     piece: int
     minute: int
@@ -29,6 +33,7 @@ class Minute:
     p95: dict[str, float]
     errors: dict[str, int]
     faults: dict[str, int]
+    others: float
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,6 +53,7 @@ def look(
     content: int,
     tallies: dict[str, Tally],
     faults: dict[str, int],
+    others: float,
 ) -> Minute:
     descriptors = threads = 0
     for process in family(pid):
@@ -74,7 +80,37 @@ def look(
             for reason, count in tally.errors.items()
         },
         faults=faults,
+        others=others,
     )
+
+
+class Beside:
+    """Other programs on this machine: all but this process, the server, and what they have started."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._busy, self._own = _busy(), _own()
+
+    def take(self) -> float:
+        """The part of the processors' time that they took since the last time."""
+        now, busy, own = time.monotonic(), _busy(), _own()
+        seconds = (busy - self._busy) - (own - self._own)
+        whole = (now - self._since) * (psutil.cpu_count() or 1)
+        self._since, self._busy, self._own = now, busy, own
+        return round(min(1.0, max(0.0, seconds / whole)), 3)
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
+
+
+def _own() -> float:
+    total = 0.0
+    for process in family(os.getpid()):
+        with suppress(psutil.Error):  # it has just ended: its parent has its times
+            total += sum(process.cpu_times()[:4])
+    return total
 
 
 def _p95(seconds: list[float]) -> float:

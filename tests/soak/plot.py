@@ -22,6 +22,7 @@ _SERIES: list[tuple[str, Callable[[Minute], float]]] = [
     ),
     ("large upload, p95 in ms", lambda minute: 1000 * minute.p95.get("upload of a large image", 0.0)),
     ("rendition, p95 in ms", lambda minute: 1000 * minute.p95.get("rendition", 0.0)),
+    ("processors' time that other programs took, %", lambda minute: 100 * minute.others),
 ]
 
 

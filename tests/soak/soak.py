@@ -17,7 +17,7 @@ from conexiones.gen.conexiones.v1.status_pb2 import GetStatusRequest
 from conexiones.gen.conexiones.v1.status_pb2_grpc import StatusServiceStub
 from conexiones.samples import samples
 from conexiones.testing import Server
-from tests.soak.minute import Minute, look
+from tests.soak.minute import Beside, Minute, look
 from tests.soak.work import Amounts, Work
 from tests.support.processes import Meter, decoders, writers
 
@@ -47,6 +47,7 @@ async def soak(
             work = Work(client, server.address, amounts or Amounts(), samples()[0].data, Path(folder))
             ending = asyncio.Event()
             working = asyncio.create_task(work.run(ending))
+            beside = Beside()
             for minute in range(1, minutes + 1):
                 faults: Counter[str] = Counter()
                 await _first(working, seconds / 2)
@@ -69,6 +70,7 @@ async def soak(
                         content=content,
                         tallies=work.take(),
                         faults=dict(faults),
+                        others=beside.take(),
                     )
                 )
             ending.set()

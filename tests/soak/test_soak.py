@@ -23,6 +23,7 @@ LEVEL = Minute(
     p95={"GetUser": 0.01},
     errors={},
     faults={},
+    others=0.02,
 )
 
 
@@ -45,7 +46,7 @@ async def test_all_kinds_of_work_go_on_beside_each_other(tmp_path: Path) -> None
     assert sum(minute.faults.get("decoder", 0) for minute in minutes) > 0
     assert sum(minute.faults.get("writer", 0) for minute in minutes) == 1
     assert list(errors_of(server.log, killed=1)) == []
-    assert draw(minutes).count("<polyline") == 9
+    assert draw(minutes).count("<polyline") == 10
 
 
 def test_a_level_server_passes_and_one_that_grows_does_not() -> None:
@@ -55,6 +56,9 @@ def test_a_level_server_passes_and_one_that_grows_does_not() -> None:
     assert [line.split(" grows")[0] for line in broken(growing)] == ["memory"]
     slower = [replace(one, p50={"GetUser": 0.002 + one.minute / 1000}) for one in level]
     assert [line.split(" grows")[0] for line in broken(slower)] == ["p50 of GetUser"]
+    beside_others = [replace(one, others=0.5) for one in slower]
+    assert list(broken(beside_others)) == []
+    assert [line.split(" grows")[0] for line in broken([*beside_others, *slower])] == ["p50 of GetUser"]
     hoarding = [replace(one, disk=one.disk + 10 * one.minute * MIB) for one in level]
     assert [line.split(" grows")[0] for line in broken(hoarding)] == ["disk beyond the content"]
 

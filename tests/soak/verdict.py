@@ -14,6 +14,9 @@ WARM_PART = 0.25
 LEAST_MINUTES = 8
 """Minutes of a piece behind that, below which a slope is only noise."""
 
+QUIET = 0.1
+"""The part of the processors' time that other programs may take in a minute whose latencies are judged."""
+
 MIB = 1 << 20
 
 WRITER_ENDED = "The process that writes to disk has ended, and is started again"
@@ -43,15 +46,24 @@ class Watched:
     least: float
 
 
-def watched(minutes: Sequence[Minute]) -> list[Watched]:
-    kinds = sorted({kind for minute in minutes for kind in minute.p50})
+def watched() -> list[Watched]:
     return [
         Watched("memory", lambda minute: minute.memory, 0.1, 24 * MIB),
         Watched("descriptors", lambda minute: minute.descriptors, 0.1, 16),
         Watched("threads", lambda minute: minute.threads, 0.1, 4),
         Watched("disk beyond the content", lambda minute: minute.disk - minute.content, 0.25, 64 * MIB),
-        *(Watched(f"p50 of {kind}", _p50(kind), 0.5, 0.01) for kind in kinds),
     ]
+
+
+def latencies(minutes: Sequence[Minute]) -> list[Watched]:
+    kinds = sorted({kind for minute in minutes for kind in minute.p50})
+    return [Watched(f"p50 of {kind}", _p50(kind), 0.5, 0.01) for kind in kinds]
+
+
+def quiet(minutes: Sequence[Minute]) -> list[Minute]:
+    """The minutes whose latencies are judged; none, if they are too few."""
+    found = [minute for minute in _level(minutes) if minute.others <= QUIET]
+    return found if len(found) >= LEAST_MINUTES else []
 
 
 def broken(minutes: Sequence[Minute]) -> Iterator[str]:
@@ -60,11 +72,21 @@ def broken(minutes: Sequence[Minute]) -> Iterator[str]:
         for what, count in minute.errors.items():
             if what not in UNREPEATED or not minute.faults.get("writer"):
                 yield f"minute {minute.minute}: {count} × {what}"
-    level = minutes[round(len(minutes) * WARM_PART) :]
+    level = _level(minutes)
     if len(level) < LEAST_MINUTES:
         return
-    for series in watched(level):
-        values = [series.value(minute) for minute in level]
+    yield from _grown(level, watched())
+    if judged := quiet(minutes):
+        yield from _grown(judged, latencies(judged))
+
+
+def _level(minutes: Sequence[Minute]) -> Sequence[Minute]:
+    return minutes[round(len(minutes) * WARM_PART) :]
+
+
+def _grown(minutes: Sequence[Minute], watched: Sequence[Watched]) -> Iterator[str]:
+    for series in watched:
+        values = [series.value(minute) for minute in minutes]
         grown = slope(values) * (len(values) - 1)
         if grown > max(series.least, series.part * abs(median(values))):
             yield f"{series.name} grows by {grown:.4g} in {len(values)} minutes, from {values[0]:.4g}"
