@@ -97,6 +97,7 @@ export async function remembered({ given, open }) {
   await page.getByText("No images yet").waitFor();
   await page.evaluate(async (hours) => {
     const asked = indexedDB.open("conexiones", 1);
+    asked.onupgradeneeded = () => asked.result.createObjectStore("uploads", { keyPath: "requestId" }); // before the page
     await new Promise((resolve) => (asked.onsuccess = resolve));
     const change = asked.result.transaction("uploads", "readwrite");
     for (const [name, { begun, touched }] of Object.entries(hours)) {

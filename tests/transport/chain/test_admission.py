@@ -17,10 +17,10 @@ from tests.transport.chain.calls import Client, call, nothing
 class Server:
     """An admission for so many calls, and calls that last until they are told to end."""
 
-    def __init__(self, max_calls: int) -> None:
+    def __init__(self, max_calls: int, *, wait_seconds: float = 0.05) -> None:
         self.idle = 0
         self.patience = Patience(stall_seconds=100, least_rate=1, idle_seconds=100)
-        self.admission = Admission(max_calls, self._idle, self.patience, wait_seconds=0.05)
+        self.admission = Admission(max_calls, self._idle, self.patience, wait_seconds=wait_seconds)
         self._end = asyncio.Event()
         self._begun: list[asyncio.Task[None]] = []
 
@@ -62,7 +62,7 @@ async def test_as_many_calls_as_there_may_be_and_no_more() -> None:
 
 
 async def test_a_call_waits_for_a_place() -> None:
-    server = Server(1)
+    server = Server(1, wait_seconds=DEADLINE)
     await server.begin()
     waiting = asyncio.create_task(server.one())
     await idle()
@@ -216,7 +216,7 @@ async def test_who_waits_for_something_gives_the_turn_back() -> None:
 
 async def test_a_silent_stream_makes_room_for_a_call_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "SILENT_SECONDS", 0.0)
-    server = Server(2)
+    server = Server(2, wait_seconds=DEADLINE)
     ended: list[Call] = []
 
     async def silent(one: Call) -> None:

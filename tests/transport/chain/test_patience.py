@@ -1,10 +1,12 @@
 """How long the server waits for clients, and what it ends first when others are in need."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from conexiones.errors import ClientStalled, StreamIdle
+from conexiones.transport.chain import body
 from conexiones.transport.chain import patience as module
 from conexiones.transport.chain.call import Call
 from conexiones.transport.chain.patience import Patience
@@ -39,21 +41,37 @@ async def test_a_trickle_does_not_push_the_end_out() -> None:
         await asyncio.wait_for(read_all(), 10)
 
 
-async def test_a_message_that_comes_at_the_least_rate_has_its_time() -> None:
-    client, one = watched(Patience(stall_seconds=0.2, least_rate=1, idle_seconds=100))
+class Clock:
+    """A time that passes when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(body, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+
+async def test_a_message_that_comes_at_the_least_rate_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, client = Clock(monkeypatch), Client()
+    one = call(client)
     for _ in range(50):
-        asyncio.get_running_loop().call_later(0.01, client.write, bytes(10))
-        assert await one.body.read(within=True) == bytes(10)
+        reading = asyncio.create_task(one.body.read(within=True))
+        await idle()
+        clock.now += 0.15
+        one.body.check(stall_seconds=0.2, least_rate=100, idle_seconds=100)
+        client.write(bytes(15))
+        assert await reading == bytes(15)
 
 
-async def test_the_time_for_which_nobody_reads_is_not_the_clients() -> None:
-    client, one = watched(Patience(stall_seconds=0.05, least_rate=1 << 20, idle_seconds=100))
+async def test_the_time_for_which_nobody_reads_is_not_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, client = Clock(monkeypatch), Client()
+    one = call(client)
     for _ in range(10):
+        reading = asyncio.create_task(one.body.read(within=True))
+        await idle()
+        clock.now += 0.001
+        one.body.check(stall_seconds=0.05, least_rate=1 << 20, idle_seconds=100)
         client.write(b"a")
-        await one.body.read(within=True)
-        await asyncio.sleep(0.02)
-    client.write(b"a")
-    assert await one.body.read(within=True) == b"a"
+        assert await reading == b"a"
+        clock.now += 100
 
 
 async def test_a_stream_that_asks_nothing_is_let_go() -> None:
