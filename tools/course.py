@@ -1,6 +1,5 @@
 """`make learn`: starts a server, and opens the course that it has at /learn."""
 
-import signal
 import sys
 import time
 import webbrowser
@@ -9,7 +8,9 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
-from conexiones.testing import Server, ServerError
+from foreground import started
+
+from conexiones.testing import ServerError
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = "127.0.0.1:50051"
@@ -20,30 +21,37 @@ ASK_SECONDS, PAGE_BYTES = 5.0, 1 << 20
 
 
 def main(address: str = ADDRESS, data_dir: Path = ROOT / "data") -> int:
-    # Closing the terminal (SIGHUP) or killing this program (SIGTERM) also ends the server.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(0))
-    server = Server(data_dir, {"address": address})
     try:
-        server.start()
+        server = started(data_dir, address)
     except ServerError as error:
         if has_course(address):
             print("A server is running already, and has it. · Ya hay un servidor en marcha, y lo tiene.")
             show(address)
             return 0
         print(error, end="", file=sys.stderr)
-        print(
-            f"The programs of the course call {address}: end what is there. · "
-            f"Los programas del curso llaman a {address}: termina lo que haya ahí.",
-            file=sys.stderr,
-        )
+        print(advice(str(error), address, data_dir), end="", file=sys.stderr)
         return 1
     with server:
-        print("Ctrl-C ends the server. · Ctrl-C termina el servidor.")
-        show(server.address)
-        with suppress(KeyboardInterrupt):  # the terminal sends SIGINT to the server too
+        with suppress(KeyboardInterrupt):
+            print("Ctrl-C ends the server. · Ctrl-C termina el servidor.")
+            show(server.address)
             server.wait(None)
-        return server.wait()
+        return server.stop()
+
+
+def advice(said: str, address: str, data_dir: Path) -> str:
+    """What to do so that the server starts, in both languages; empty if what the server said is enough."""
+    if f"Cannot listen on {address}" in said:
+        return (
+            f"The programs of the course call {address}: end what is there. · "
+            f"Los programas del curso llaman a {address}: termina lo que haya ahí.\n"
+        )
+    if "is in use by another server" in said:
+        return (
+            f"The course keeps its data in {data_dir}: end the server that has it. · "
+            f"El curso guarda sus datos en {data_dir}: termina el servidor que los tiene.\n"
+        )
+    return ""
 
 
 def has_course(address: str) -> bool:

@@ -1,25 +1,22 @@
 """`make demo`: starts a server, runs the clients in Python and Node.js against it, and keeps it running."""
 
 import shutil
-import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from conexiones.testing import Server, ServerError
+from foreground import started
+
+from conexiones.testing import ServerError
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = "127.0.0.1:50051"
 
 
 def main() -> int:
-    # Closing the terminal (SIGHUP) or killing this program (SIGTERM) also ends the server.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(0))
-    server = Server(ROOT / "data", {"address": ADDRESS})
     try:
-        server.start()
+        server = started(ROOT / "data", ADDRESS)
     except ServerError as error:
         print(error, end="", file=sys.stderr)
         return 1
@@ -39,9 +36,9 @@ def main() -> int:
             " Ctrl-C ends it.",
             flush=True,
         )
-        with suppress(KeyboardInterrupt):  # the terminal sends SIGINT to the server too
+        with suppress(KeyboardInterrupt):
             server.wait(None)
-        return server.wait()
+        return server.stop()
 
 
 if __name__ == "__main__":

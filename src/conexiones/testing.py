@@ -80,9 +80,16 @@ class Server:
     """
 
     def __init__(
-        self, data_dir: Path, settings: dict[str, str], command: Sequence[str] = ("-m", "conexiones", "serve")
+        self,
+        data_dir: Path,
+        settings: dict[str, str],
+        command: Sequence[str] = ("-m", "conexiones", "serve"),
+        *,
+        own_group: bool = False,
     ) -> None:
+        """`own_group`: Ctrl-C in the terminal is for this process alone, which has to stop the server."""
         self.data_dir = data_dir
+        self._process_group = 0 if own_group else None
         self._command = command
         self.address = ""
         self.admin_address = ""
@@ -129,6 +136,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             env=environ,
+            process_group=self._process_group,
         )
         self._guard = subprocess.Popen(
             [

@@ -121,6 +121,18 @@ def test_a_slash_at_the_end_and_compression_do_not_matter(shared: Server) -> Non
         assert get(shared, path).status == 404, path
 
 
+@pytest.mark.parametrize("path", ["/", "/learn", "/learn/es/", "/images/x"])
+@pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE"])
+def test_what_can_only_be_read_says_so(shared: Server, path: str, verb: str) -> None:
+    response = curl(shared.address, path, b"", {"content-type": "text/plain"}, method=verb)
+    assert (response.status, response.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("path", ["/%ff%fe", "/learn/%ff%fe", "/images/%ff%fe", "/learn/a"])
+def test_there_is_no_path_that_is_not_ascii(shared: Server, path: str) -> None:
+    assert get(shared, path).status == 404
+
+
 @pytest.mark.parametrize(
     ("path", "word"), [("/en", "deadline"), ("/es", "plazo"), ("", "deadline"), ("", "plazo")]
 )

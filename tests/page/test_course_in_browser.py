@@ -33,3 +33,5 @@ def test_a_walk_through(browser: Browser, shared: Server, course: str, given: di
     assert result["copied"] == (ROOT / "docs/learn/programs/01/hello.py").read_text()
     assert result["led"] in {"Break it", "Rómpelo"}
     assert result["found"] == []
+    assert result["after"] == "", "a search that was given up shows nothing"
+    assert result["excerpt"].startswith("zebra y")

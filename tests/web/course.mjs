@@ -40,9 +40,33 @@ export async function course({ given, context, open }) {
   await look(); // both languages on one page
   await fits();
   await page.goBack();
+  await page.goto(page.url()); // without what the search remembers
+  const box = page.locator("input[type=search]");
+  const hits = page.locator("#found");
+  const index = /\/learn\/search[^/]*\.json$/;
+  await page.route(index, (route) => route.fulfill({ body: "half of i" }), { times: 1 });
+  const failed = page.waitForResponse(index);
+  await box.fill("a");
+  await (await failed).finished();
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+  let asked;
+  const pending = new Promise((resolve) => (asked = resolve));
+  await page.route(index, asked, { times: 1 });
+  await box.fill("zebra");
+  const held = await pending;
+  await box.press("Escape");
+  const answered = page.waitForResponse(index);
+  const text = `${"x".repeat(60)}zebra ${"y".repeat(200)}`;
+  await held.fulfill({ json: [{ url: "/learn", title: "T", lesson: "T", text }] });
+  await (await answered).finished();
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+  const after = await hits.innerText();
+  await box.fill("t zebra");
+  const excerpt = await page.locator("#found a span").innerText();
+  await page.goto(page.url());
   await page.locator("input[type=search]").fill(given.word);
   await page.locator("#found a").first().click();
   await page.waitForURL("**/learn/**#*");
   const led = await page.locator(":target").innerText();
-  return { titles, copied, led, found };
+  return { titles, copied, led, found, after, excerpt };
 }

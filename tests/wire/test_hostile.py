@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from contextlib import suppress
 from itertools import pairwise
 
@@ -215,3 +216,14 @@ def test_what_acts_on_a_terminal_is_shown_as_an_escape() -> None:
 def test_details_that_are_none(told: str) -> None:
     for data in (envelope(told.encode(), 2), envelope(ANA) + envelope(told.encode(), 2)):
         assert [part.details for part in shown(data, "connect") if part.kind == "END"] == [()]
+
+
+def test_many_small_messages_are_not_all_in_memory_at_once() -> None:
+    data = envelope(b"") * 100_000
+    tracemalloc.start()
+    try:
+        assert sum(part.kind == "MESSAGE" for _, part in decoded(data, "grpc", OURS)) == 100_000
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 50 << 20

@@ -1,6 +1,8 @@
 """Bytes as people write them, and what they are taken for."""
 
 import base64
+import tracemalloc
+from contextlib import suppress
 
 import pytest
 
@@ -8,7 +10,7 @@ from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.wire.decode import guessed
 from conexiones.wire.events import Undecodable
 from conexiones.wire.frames import SETTINGS
-from conexiones.wire.typed import MAX_BYTES, data_of
+from conexiones.wire.typed import MAX_BYTES, MAX_GIVEN, data_of
 from tests.wire.made import envelope, frame, request
 
 ANA = GetUserRequest(name="Ana", pow=7).SerializeToString()
@@ -58,13 +60,34 @@ def test_a_file_may_have_the_bytes_themselves() -> None:
         (b" ", "auto", "There are no bytes."),
         (b"", "raw", "There are no bytes."),
         (bytes(MAX_BYTES + 1), "raw", f"There are more bytes than are decoded ({MAX_BYTES})."),
-        (b"00" * (2 * MAX_BYTES + 1), "auto", f"There are more bytes than are decoded ({MAX_BYTES})."),
+        (b"00" * (MAX_BYTES + 1), "auto", f"There are more bytes than are decoded ({MAX_BYTES})."),
+        (b" " * (MAX_GIVEN + 1), "auto", f"More is given than is read ({MAX_GIVEN} bytes)."),
     ],
 )
 def test_what_is_not_taken(written: bytes, encoding: str, says: str) -> None:
     with pytest.raises(Undecodable) as refused:
         data_of(written, encoding, typed=True)
     assert str(refused.value) == says
+
+
+@pytest.mark.parametrize("line", [b"00: 0a\n", b"0a\n", b"0x0a, ", b"\\x0a", b"QQ==\n", b"\n ", b"!\n"])
+def test_memory_does_not_grow_with_the_number_of_lines(line: bytes) -> None:
+    written = line * (200_000 // len(line)) + b"0a"
+    tracemalloc.start()
+    try:
+        with suppress(Undecodable):
+            data_of(written, typed=True)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * len(written)
+
+
+def test_a_dump_ends_where_its_lines_end() -> None:
+    assert data_of(b"00: 0a\r\n\r\n02: 0b 0c\r\n") == b"\n\x0b\x0c"
+    assert data_of(DUMP.encode() + b"\n\n") == ANA
+    with pytest.raises(Undecodable, match="neither"):
+        data_of(b"00: 0a\nnothing\n02: 0b", typed=True)
 
 
 @pytest.mark.parametrize(

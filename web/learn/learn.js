@@ -33,18 +33,43 @@ const found = document.querySelector("#found");
 /** Lower case without accents, so that "llamada" and "Llamáda" are found alike. @param {string} text */
 const folded = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
-/** The text around the first of the words. @param {string} text @param {string} word */
-function excerpt(text, word) {
-  const at = Math.max(folded(text).indexOf(word), 0);
-  const from = at > 40 ? text.indexOf(" ", at - 40) : 0;
-  return text.slice(Math.min(from, at), at + 100).trim();
+/** What there is to search. What could not be fetched is fetched again by the next search. */
+function searched() {
+  entries ??= fetch(search)
+    .then(async (response) => {
+      if (!response.ok) throw new Error(`${response.status} for ${search}`);
+      return /** @type {Entry[]} */ (await response.json());
+    })
+    .catch((error) => {
+      entries = undefined;
+      throw error;
+    });
+  return entries;
+}
+
+/** The text around the first place of any of the words, else its beginning. @param {string} text @param {string[]} words */
+function excerpt(text, words) {
+  const all = folded(text);
+  const places = words.map((word) => all.indexOf(word)).filter((place) => place >= 0);
+  const at = places.length > 0 ? Math.min(...places) : 0;
+  const space = text.slice(0, at).indexOf(" ", at - 40);
+  const from = at <= 40 ? 0 : space < 0 ? at : space;
+  return text.slice(from, at + 100).trim();
 }
 
 async function show() {
   if (!input || !found) return;
-  const words = folded(input.value).split(/\s+/).filter(Boolean);
-  entries ??= fetch(search).then(async (response) => /** @type {Entry[]} */ (await response.json()));
-  const all = words.length === 0 ? [] : await entries;
+  const asked = input.value;
+  const words = folded(asked).split(/\s+/).filter(Boolean);
+  /** @type {Entry[]} */
+  let all = [];
+  let failed = false;
+  try {
+    if (words.length > 0) all = await searched();
+  } catch {
+    failed = true;
+  }
+  if (input.value !== asked) return; // something else is asked for by now, or nothing
   const has = (/** @type {string} */ text) => words.every((word) => folded(text).includes(word));
   const titled = all.filter(({ title }) => has(title));
   const rest = all.filter((entry) => !titled.includes(entry) && has(`${entry.title} ${entry.text}`));
@@ -54,11 +79,11 @@ async function show() {
     const head = document.createElement("strong");
     head.textContent = entry.title === entry.lesson ? entry.title : `${entry.lesson} · ${entry.title}`;
     const line = document.createElement("span");
-    line.textContent = excerpt(entry.text, words[0] ?? "");
+    line.textContent = excerpt(entry.text, words);
     link.append(head, line);
     return link;
   });
-  found.replaceChildren(...(hits.length === 0 && words.length > 0 ? [none] : hits));
+  found.replaceChildren(...(hits.length === 0 && words.length > 0 && !failed ? [none] : hits));
 }
 
 if (box && input) {

@@ -250,8 +250,11 @@ def _reason(details: Iterable[Any]) -> str:
     return next((info.reason for detail in details if detail.Unpack(info)), "")
 
 
-_LAYERS = re.compile(r"^(?:[A-Z]+: )?(?:ipv[46]:[^ ]+: )?")
-"""A prefix with the code's name and the address, as in "UNKNOWN: ipv4:127.0.0.1:1: Failed to connect"."""
+_LAYERS = re.compile(
+    r"^(?:[A-Z_]+: )?(?:ipv[46]:[^ ]+: |unix:.*?/wire: )?(?:connect failed: addr: .*? error: )?"
+)
+"""A prefix with the code's name and the address, as in "UNKNOWN: ipv4:127.0.0.1:1: Failed to connect". The
+address may be the socket of a recorder, which is named `wire`."""
 
 
 def _brief(why: str) -> str:

@@ -64,8 +64,8 @@ class Router:
         else:
             if path.startswith(PREFIX):
                 return _http(scope, receive, send, route=self._images, index=index)
-            if scope["method"] in {"GET", "HEAD"} and self._has_page(path):
-                return _http(scope, receive, send, route=self._page, index=index)
+            if self._has_page(path) and (found := self._to_page(scope["method"], index)):
+                return _http(scope, receive, send, route=found, index=index)
             if path == SESSION and self._sessions:
                 found = self._sessions.get(scope["method"]) or _other_verb(self._sessions)
                 return _http(scope, receive, send, route=found, index=index)
@@ -80,6 +80,14 @@ class Router:
         call = Call(scope, receive, send, route=route, protocol=spoken.kind, index=index, seconds=seconds)
         call.answer = spoken.answer(call, self._details)
         return call
+
+    def _to_page(self, verb: str, index: dict[bytes, bytes]) -> Route | None:
+        """The route of a request for what the page has; None if it is a call, which has errors of its own."""
+        if verb in {"GET", "HEAD"}:
+            return self._page
+        if dialect(index.get(b"content-type", b"")):
+            return None
+        return _refusal(self._page, MalformedRequest, 405, [(b"allow", b"GET, HEAD")])
 
 
 def _checked(

@@ -164,14 +164,19 @@ def _compiled(path: Path) -> bytes:
         out = Path(folder) / "set"
         for root in list(path.parents)[:_FOLDERS]:
             command = [*compiler, f"-I{root}", "--include_imports", f"--descriptor_set_out={out}", str(path)]
-            ran = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                timeout=COMPILE_SECONDS,
-            )
+            try:
+                ran = subprocess.run(
+                    command,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    check=False,
+                    timeout=COMPILE_SECONDS,
+                )
+            except subprocess.TimeoutExpired:
+                raise Undecodable(
+                    f"{path} cannot be compiled: protoc was still at it after {COMPILE_SECONDS} seconds."
+                ) from None
             if ran.returncode == 0:
                 return _read(out)
             first = first or ran.stderr or ran.stdout

@@ -20,6 +20,7 @@ PROTOCOLS = {
     "protobuf": "one message of protobuf",
 }
 _LAST_TYPE = 9
+_PIECE_BYTES = 64 << 10
 _OF_ENVELOPES = {"grpc", "grpc-web"}
 
 
@@ -45,12 +46,19 @@ def decoded(
     if protocol in {"http2", "http1"}:
         sent = PREFACE.startswith(data[: len(PREFACE)]) or bool(REQUEST.match(data.partition(b"\n")[0]))
         speaks = (Http2 if protocol == "http2" else Http1)(contract, message)
-        yield from speaks.feed(sent, data)
+        for piece in _pieces(data):
+            yield from speaks.feed(sent, piece)
         yield from speaks.end(sent)
         return
     body = Body(_form(data, protocol), message, contract)
-    yield from ((0, part) for part in body.feed(data))
+    for piece in _pieces(data):
+        yield from ((0, part) for part in body.feed(piece))
     yield from ((0, part) for part in body.end())
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """The bytes as a connection would bring them: the parts of all of them at once would be many."""
+    return (data[at : at + _PIECE_BYTES] for at in range(0, len(data), _PIECE_BYTES))
 
 
 def _form(data: bytes, protocol: str) -> Form:

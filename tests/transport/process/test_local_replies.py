@@ -15,7 +15,7 @@ from tests.support.wires import WIRES, Fault, Wire
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
 def test_a_path_that_is_not_ascii(shared: Server, wire: Wire) -> None:
-    fault = Fault(name="path", wire=wire, path="/%ff", error=UnknownMethod(), http=403)
+    fault = Fault(name="path", wire=wire, path="/%ff", error=UnknownMethod(), http=404)
     outcome = fault.outcome(fault.send(shared.address))
     assert outcome.reason == "UNKNOWN_METHOD"
     assert outcome.message == UnknownMethod().message

@@ -7,18 +7,25 @@ const client = new user.UsuarioServicio("localhost:50051", grpc.credentials.crea
 
 const image = fs.readFileSync("client/image/elephant.jpg");
 const shown = [];
+const steps = new Set();
 
 const call = client.GetStreamImage({ deadline: Date.now() + 60_000 }, (error) => {
   client.close();
   if (error) throw error;
   console.log(...shown);
-  if (String(shown) !== "25,50,75,100") {
+  const meanwhile = [0, 1, 2, 3].every((step) => steps.has(step));
+  console.log("meanwhile:", meanwhile ? "yes" : "no");
+  if (String(shown) !== "25,50,75,100" || !meanwhile) {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }
 });
+const send = (fragment) => {
+  call.write(fragment);
+  steps.add(shown.length);
+};
 for (let start = 0; start < image.length; start += 4096) {
-  call.write({ image: image.subarray(start, start + 4096) });
+  send({ image: image.subarray(start, start + 4096) });
   const sent = Math.min(start + 4096, image.length);
   while (shown.length < 4 && sent >= (image.length * (shown.length + 1)) / 4) shown.push(25 * (shown.length + 1));
 }

@@ -6,6 +6,7 @@ const readline = require("node:readline");
 class Proxy {
   ends = new Set();
   passed = 0;
+  cuts = 0;
 
   async listen({ address = "localhost:0", server = "localhost:50051", cutAfter = Infinity } = {}) {
     this.cutAfter = cutAfter;
@@ -43,6 +44,7 @@ class Proxy {
 
   /** Cuts all connections. New ones are welcome. */
   cut() {
+    if (this.ends.size > 0) this.cuts++;
     for (const end of this.ends) end.destroy();
     this.passed = 0;
   }

@@ -16,6 +16,7 @@ class Proxy:
         self.server = server
         self.cut_after = cut_after
         self.passed = 0
+        self.cuts = 0
         self.ends = []
         Thread(target=self.accept, daemon=True).start()
 
@@ -50,6 +51,7 @@ class Proxy:
         """Cuts all connections. New ones are welcome."""
         ends, self.ends = self.ends, []
         self.passed = 0
+        self.cuts += bool(ends)
         for end in ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -51,7 +51,8 @@ async function main() {
   images.close();
 
   console.log(...seen);
-  if (String(seen) !== "one.jpg,two.jpg,three.jpg") {
+  console.log("cuts:", proxy.cuts);
+  if (String(seen) !== "one.jpg,two.jpg,three.jpg" || proxy.cuts !== 3) {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }

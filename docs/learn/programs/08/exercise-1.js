@@ -9,9 +9,16 @@ const client = new UploadService("localhost:50051", grpc.credentials.createInsec
 const call = (method, request) =>
   promisify(client[method]).call(client, request, { deadline: Date.now() + 10_000 });
 
-async function begin() {
-  const { upload } = await call("CreateUpload", { request_id: crypto.randomUUID(), size_bytes: 317_645 });
+const sent = [];
+
+async function create(request) {
+  sent.push(request);
+  const { upload } = await call("CreateUpload", request);
   return upload.id;
+}
+
+async function begin() {
+  return await create({ request_id: crypto.randomUUID(), size_bytes: 317_645 });
 }
 
 async function main() {
@@ -19,8 +26,9 @@ async function main() {
   for (const id of uploads) await call("CancelUpload", { id });
   client.close();
 
-  console.log(uploads.size);
-  if (uploads.size !== 1) {
+  console.log("calls:", sent.length);
+  console.log("uploads:", uploads.size);
+  if (sent.length !== 2 || uploads.size !== 1) {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }

@@ -11,9 +11,16 @@ const call = (method, request) =>
 
 const request_id = crypto.randomUUID();
 
-async function begin() {
-  const { upload } = await call("CreateUpload", { request_id, size_bytes: 317_645 });
+const sent = [];
+
+async function create(request) {
+  sent.push(request);
+  const { upload } = await call("CreateUpload", request);
   return upload.id;
+}
+
+async function begin() {
+  return await create({ request_id, size_bytes: 317_645 });
 }
 
 async function main() {
@@ -21,8 +28,9 @@ async function main() {
   for (const id of uploads) await call("CancelUpload", { id });
   client.close();
 
-  console.log(uploads.size);
-  if (uploads.size !== 1) {
+  console.log("calls:", sent.length);
+  console.log("uploads:", uploads.size);
+  if (sent.length !== 2 || uploads.size !== 1) {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }

@@ -8,9 +8,17 @@ from conexiones.gen.conexiones.v1 import uploads_pb2, uploads_pb2_grpc
 request_id = str(uuid.uuid4())
 
 
+sent = []
+
+
+def create(stub: uploads_pb2_grpc.UploadServiceStub, request: uploads_pb2.CreateUploadRequest) -> str:
+    sent.append(request)
+    return stub.CreateUpload(request, timeout=10).upload.id
+
+
 def begin(stub: uploads_pb2_grpc.UploadServiceStub) -> str:
     request = uploads_pb2.CreateUploadRequest(request_id=request_id, size_bytes=317_645)
-    return stub.CreateUpload(request, timeout=10).upload.id
+    return create(stub, request)
 
 
 with grpc.insecure_channel("localhost:50051") as channel:
@@ -19,6 +27,7 @@ with grpc.insecure_channel("localhost:50051") as channel:
     for id in uploads:
         stub.CancelUpload(uploads_pb2.CancelUploadRequest(id=id), timeout=10)
 
-print(len(uploads))
-if len(uploads) != 1:
+print("calls:", len(sent))
+print("uploads:", len(uploads))
+if len(sent) != 2 or len(uploads) != 1:
     sys.exit("Not yet · Todavía no")

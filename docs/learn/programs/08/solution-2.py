@@ -37,5 +37,6 @@ with grpc.insecure_channel("localhost:50051") as direct, grpc.insecure_channel(p
         received = b""
 
 print(len(received))
-if received != original:
+print("cut:", "yes" if proxy.cuts else "no")
+if received != original or not proxy.cuts:
     sys.exit("Not yet · Todavía no")

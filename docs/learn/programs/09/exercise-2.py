@@ -32,7 +32,10 @@ with connected(Path("build/secure/admin-token").read_text().strip()) as channel:
         images = images_pb2_grpc.ImageServiceStub(visitor)
         list_images(images)
         list_images(images)
+    valid = admin.ListTokens(access_pb2.ListTokensRequest(page_size=1000), timeout=10).tokens
 
+revoked = created.token.id not in [token.id for token in valid]
 print(*outcomes)
-if outcomes != ["OK", "UNAUTHENTICATED"]:
+print("revoked:", "yes" if revoked else "no")
+if outcomes != ["OK", "UNAUTHENTICATED"] or not revoked:
     sys.exit("Not yet · Todavía no")

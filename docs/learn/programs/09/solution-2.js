@@ -41,8 +41,11 @@ async function main() {
   await call(AdminService, "RevokeToken", admin, { id: token.id });
   await listImages(secret);
 
+  const { tokens } = await call(AdminService, "ListTokens", admin, { page_size: 1000 });
+  const revoked = !tokens.some((valid) => valid.id === token.id);
   console.log(...outcomes);
-  if (String(outcomes) !== "OK,UNAUTHENTICATED") {
+  console.log("revoked:", revoked ? "yes" : "no");
+  if (String(outcomes) !== "OK,UNAUTHENTICATED" || !revoked) {
     console.error("Not yet · Todavía no");
     process.exitCode = 1;
   }

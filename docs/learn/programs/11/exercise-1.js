@@ -4,11 +4,15 @@ const loader = require("@grpc/proto-loader");
 
 const { user } = grpc.loadPackageDefinition(loader.loadSync("proto/user.proto", { keepCase: true }));
 
+const refusals = [
+  { code: grpc.status.UNAVAILABLE, details: "busy" },
+  { code: grpc.status.INVALID_ARGUMENT, details: "no such name" },
+];
+
 const server = new grpc.Server();
 server.addService(user.UsuarioServicio.service, {
-  GetUser({ request }, reply) {
-    if (request.name === "Nora") reply({ code: grpc.status.UNAVAILABLE, details: "busy" });
-    else reply({ code: grpc.status.INVALID_ARGUMENT, details: "no name" });
+  GetUser(call, reply) {
+    reply(refusals.shift());
   },
 });
 
@@ -23,7 +27,7 @@ async function main() {
   const client = new user.UsuarioServicio(`localhost:${port}`, grpc.credentials.createInsecure());
   const getUser = promisify(client.GetUser).bind(client);
   const said = [];
-  for (const name of ["Nora", ""]) {
+  for (const name of ["Nora", "Nora"]) {
     said.push(await greet(getUser, name).catch((error) => grpc.status[error.code]));
   }
   client.close();

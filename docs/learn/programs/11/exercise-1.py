@@ -6,11 +6,12 @@ import grpc
 from conexiones.gen import user_pb2, user_pb2_grpc
 
 
+refusals = [(grpc.StatusCode.UNAVAILABLE, "busy"), (grpc.StatusCode.INVALID_ARGUMENT, "no such name")]
+
+
 class Double(user_pb2_grpc.UsuarioServicioServicer):
     def GetUser(self, request, context):
-        if request.name == "Nora":
-            context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no name")
+        context.abort(*refusals.pop(0))
 
 
 def greet(stub, name):
@@ -23,7 +24,7 @@ port = server.add_insecure_port("localhost:0")
 server.start()
 said = []
 with grpc.insecure_channel(f"localhost:{port}") as channel:
-    for name in ("Nora", ""):
+    for name in ("Nora", "Nora"):
         try:
             said.append(greet(user_pb2_grpc.UsuarioServicioStub(channel), name))
         except grpc.RpcError as error:

@@ -28,6 +28,8 @@ _ERRORS: dict[int, ConexionesError] = {
     503: ServerBusy(),
 }
 """What Envoy's statuses mean here. 403 is that of the filter which refuses paths that are not ASCII."""
+_STATUSES = {403: 404}
+"""The HTTP statuses that are other than Envoy's: such a path is one that there is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,13 @@ def replies(error: ConexionesError, status: int | None = None) -> Iterator[Local
 
 
 def local_reply_config() -> dict[str, Any]:
-    """Envoy's configuration for its own answers. Their HTTP statuses stay as they are."""
+    """Envoy's configuration for its own answers. Their HTTP statuses stay as they are, except for those
+    in `_STATUSES`."""
     return {
         "mappers": [
-            _mapper(status, reply) for status, error in _ERRORS.items() for reply in replies(error, status)
+            _mapper(status, reply)
+            for status, error in _ERRORS.items()
+            for reply in replies(error, _STATUSES.get(status, status))
         ]
     }
 
