@@ -5,7 +5,6 @@ import grpc
 
 from conexiones.gen.conexiones.v1 import uploads_pb2, uploads_pb2_grpc
 
-
 sent = []
 
 

@@ -5,7 +5,6 @@ import grpc
 
 from conexiones.gen import user_pb2, user_pb2_grpc
 
-
 refusals = [(grpc.StatusCode.UNAVAILABLE, "busy"), (grpc.StatusCode.INVALID_ARGUMENT, "no such name")]
 
 
