@@ -58,9 +58,9 @@ class Describing:
     is small is done, or at most as long as other large work took. `run` decodes with `quiet`, which leaves
     the processor to `prompt`, the decoder for calls that wait.
 
-    What waits is looked up and recorded in groups, since each statement and each commit costs as much as
-    decoding a small image. The facts of one that comes alone are recorded at once. A group that was not
-    recorded when the server died is found again.
+    What waits is looked up, read and recorded in groups: for each small image by itself that costs more than
+    decoding it. The facts of one that comes alone are recorded at once. A group that was not recorded when
+    the server died is found again.
 
     While nothing of that is left, `run` judges again what an earlier version judged (JUDGE): it corrects the
     format, width, height and frames of the images, and their facts. Ids, bytes and their entity tags stay.
