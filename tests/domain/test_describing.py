@@ -25,7 +25,7 @@ from tests.domain.conftest import LIMITS
 from tests.domain.formats.test_refused_formats import camera
 from tests.support import corpus_heic
 from tests.support.orientations import entry, exif, with_exif
-from tests.support.waiting import DEADLINE, idle
+from tests.support.waiting import DEADLINE, idle, until
 
 ANA, BEA = Caller("ana", "1"), Caller("bea", "1")
 
@@ -129,6 +129,48 @@ async def test_the_facts_that_one_asks_for_are_found_once(gallery: Gallery) -> N
         assert facts[0] == facts[1] == facts[2]
         other = await gallery.small(1)
         assert await gallery.described(2) == [image.id, other.id]
+
+
+async def test_what_was_found_does_not_wait_for_what_takes_long(gallery: Gallery) -> None:
+    long, other = await gallery.small(1), await gallery.small(2)
+    with contextlib.closing(await gallery.prompt.turn()) as turn:
+        call = asyncio.create_task(gallery.describing.of(long, caller=ANA))  # waits for that turn
+        await idle()
+        async with gallery.running():
+            assert await gallery.described(1) == [other.id]
+            assert not call.done()
+            turn.close()
+            assert await gallery.described(2) == [other.id, long.id]
+    assert (await call).problem == ""
+
+
+async def test_a_call_gets_at_once_what_waits_to_be_recorded(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conexiones.domain.describing.GROUP_SECONDS", DEADLINE)
+    long, other = await gallery.small(1), await gallery.small(2)
+    with contextlib.closing(await gallery.prompt.turn()):
+        call = asyncio.create_task(gallery.describing.of(long, caller=ANA))  # waits for that turn
+        await idle()
+        async with gallery.running():
+            await until(lambda: other.digest in gallery.describing._held)
+            assert await gallery.describing.known([other]) == {}
+            facts = await gallery.describing.of(other, caller=BEA)
+            assert await gallery.describing.known([other]) == {other.digest: facts}
+            assert not call.done()
+    await call
+    assert await gallery.described(2) == [other.id, long.id]
+
+
+async def test_a_group_is_recorded_at_once(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conexiones.domain.describing.GROUP_SECONDS", DEADLINE)
+    images = [await gallery.small(shade) for shade in range(5)]
+    seen = set[int]()
+    async with gallery.running():
+        while len(known := await gallery.describing.known(images)) < 5:
+            seen.add(len(known))
+    assert seen == {0}, "facts of some were there before those of others"
+    assert await gallery.described(5) == [image.id for image in reversed(images)]
 
 
 async def test_large_images_of_one_do_not_keep_the_small_ones_of_others(gallery: Gallery) -> None:

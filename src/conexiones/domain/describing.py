@@ -6,7 +6,7 @@ same, and the second one changes nothing.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -25,14 +25,20 @@ from conexiones.ports.records import Facts, ImageRecord
 from conexiones.shares import SERVER, Caller
 from conexiones.tracing import span
 
+GROUP = 32
+"""The most images whose facts are looked up at once, and recorded together."""
+
+GROUP_SECONDS = 0.25
+"""How long a group takes further images. Facts wait for at most twice as long until they are recorded."""
+
 BUSY = 4
-"""The server is busy if more events than these come while the facts of one image are found."""
+"""The server is busy if more events than these come for each image while the facts of a group are found."""
 
 REST = 19
-"""While the server is busy, describing rests this many times as long as the facts of one image took."""
+"""While the server is busy, describing rests this many times as long as the facts of a group took."""
 
 REST_SECONDS = 1.0
-"""The longest rest."""
+"""The longest rest. While the server is busy, groups are small enough for it."""
 
 ELSEWHERE_SECONDS = 0.25
 """How long new images are left to the calls of other servers, which may want their facts at once."""
@@ -51,6 +57,10 @@ class Describing:
     there, newest first, and follows the events of new ones at the same time. Large work waits until all that
     is small is done, or at most as long as other large work took. `run` decodes with `quiet`, which leaves
     the processor to `prompt`, the decoder for calls that wait.
+
+    What waits is looked up, read and recorded in groups: for each small image by itself that costs more than
+    decoding it. The facts of one that comes alone are recorded at once. A group that was not recorded when
+    the server died is found again.
 
     While nothing of that is left, `run` judges again what an earlier version judged (JUDGE): it corrects the
     format, width, height and frames of the images, and their facts. Ids, bytes and their entity tags stay.
@@ -77,6 +87,10 @@ class Describing:
         self._limits = limits
         self._flights: Flights[Facts] = Flights(prompt)
         self._quietly: dict[bytes, asyncio.Task[None]] = {}
+        # What was found, by digest, and is not recorded yet.
+        self._held: dict[bytes, tuple[ImageRecord, Facts]] = {}
+        self._most = GROUP  # images of a group: what there was time for, of late
+        self._busy = False
         # Ids of images whose description is large work, and whether an earlier version may have stored them.
         self._large_left: deque[tuple[str, bool]] = deque()
         self._large_came = asyncio.Event()
@@ -124,6 +138,7 @@ class Describing:
         """Describes the images that are there and those that come, until it is cancelled."""
         _, newest = await self._catalog.event_range()
         self._at = self._newest = newest
+        self._held.clear()
         self._large_left.clear()
         self._small_done.clear()
         self._large_done.clear()
@@ -161,20 +176,21 @@ class Describing:
         before = None
         with self._at_small_work():
             while images := await self._descriptions.undescribed(before=before, limit=_BATCH):
-                for image in images:
-                    await self._take(image, earlier=True)
+                left = self._small_of(images, earlier=True)
+                while left:
+                    await self._find_some(left, earlier=True)
                 before = images[-1].id
 
     async def _judge_again(self) -> None:
         before = None
         while images := await self._descriptions.judged_before(JUDGE, before=before, limit=_BATCH):
-            for image in images:
+            left = deque(images)
+            while left:
                 while not (self._small_done.is_set() and self._large_done.is_set()):
                     await self._small_done.wait()
                     await self._large_done.wait()
-                if self._is_ours(image) and not await self._up_to_date(image):
-                    begin = asyncio.get_running_loop().time()
-                    await self._find_quietly(image, earlier=True)
+                begin = asyncio.get_running_loop().time()
+                if await self._find_some(left, earlier=True, unless_known=True):
                     # Nobody waits for this, so that half of the time is left to others.
                     took = asyncio.get_running_loop().time() - begin
                     await asyncio.sleep(min(REST_SECONDS, took))
@@ -197,13 +213,15 @@ class Describing:
             await self._catch_up()
             self._at = newest
             return newest
-        for event in await self._catalog.events(after=at, limit=_BATCH):
-            self._at, at = at, event.sequence
-            if event.kind != "STORED":
-                continue
-            image = await self._image(event.image_id)
-            if image and self._is_ours(image) and not await self._up_to_date(image):
-                await self._take(image)
+        stored: dict[str, tuple[int, ImageRecord]] = {}
+        for event, image in await self._catalog.news(after=at, limit=_BATCH):
+            at = event.sequence
+            if event.kind == "STORED" and image:
+                stored[image.id] = at, image
+        left = self._small_of([image for _, image in stored.values()])
+        while left:
+            self._at, _ = stored[left[0].id]
+            await self._find_some(left, unless_known=True)
         self._at = at
         return at
 
@@ -213,14 +231,18 @@ class Describing:
             return await self._catalog.get_image(image_id)
         return None
 
-    async def _take(self, image: ImageRecord, *, earlier: bool = False) -> None:
-        """Describes an image, or leaves it for later if that is large work. `earlier` says that an earlier
-        version may have stored it, and said something else of it. Those of other servers are left to them."""
-        if not self._is_ours(image):
-            return
-        if not is_large(image):
-            await self._find_quietly(image, earlier=earlier)
-            return
+    def _small_of(self, images: Sequence[ImageRecord], *, earlier: bool = False) -> deque[ImageRecord]:
+        """Those that are small work. Large work is left for later; `earlier` says that an earlier version may
+        have stored the images, and said something else of them. Those of other servers are left to them."""
+        small = deque[ImageRecord]()
+        for image in filter(self._is_ours, images):
+            if is_large(image):
+                self._leave_large(image, earlier=earlier)
+            else:
+                small.append(image)
+        return small
+
+    def _leave_large(self, image: ImageRecord, *, earlier: bool) -> None:
         self._large_done.clear()
         if len(self._large_left) < _LARGE_LEFT:
             self._large_left.append((image.id, earlier))
@@ -243,10 +265,11 @@ class Describing:
                     await self._large_came.wait()
             image_id, earlier = self._large_left.popleft()
             image = await self._image(image_id)
-            if image is None or not self._is_ours(image):
-                continue
             begin = loop.time()
-            await self._find_quietly(image, earlier=earlier)
+            if image is None or not await self._find_some(
+                deque([image]), earlier=earlier, unless_known=not earlier
+            ):
+                continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(loop.time() - begin):
                     await self._small_done.wait()
@@ -258,25 +281,76 @@ class Describing:
         while images := await self._descriptions.undescribed(before=before, limit=_BATCH):
             known = await self.known(images)
             for image in images:
-                if is_large(image) and image.digest not in known:
-                    await self._take(image, earlier=True)
+                if is_large(image) and image.digest not in known and self._is_ours(image):
+                    self._leave_large(image, earlier=True)
             if self._large_missed:
                 return
             before = images[-1].id
 
-    async def _find_quietly(self, image: ImageRecord, *, earlier: bool) -> None:
-        """Finds the facts. While many images come in, it leaves most of the time to storing them."""
+    async def _find_some(
+        self, left: deque[ImageRecord], *, earlier: bool = False, unless_known: bool = False
+    ) -> int:
+        """Takes the first images of those that are left, finds their facts, and records them together; gives
+        how many that were. Leaves out those that other servers have to do, and, with `unless_known`, those
+        that this version has described. While many images come in, it leaves most of the time to storing
+        them."""
+        group = await self._group(left, unless_known=unless_known)
+        if not group:
+            return 0
         loop = asyncio.get_running_loop()
         begin = loop.time()
+        end = begin + (REST_SECONDS / REST if self._busy else GROUP_SECONDS)
+        late = begin + 2 * GROUP_SECONDS
         _, before = await self._catalog.event_range()
+        if len(group) > 1:
+            await self._blobs.read_ahead([image.digest for image in group])
+        done = 0
+        try:
+            while group and (not done or loop.time() < end):
+                image = group.popleft()
+                if self._is_ours(image):
+                    await self._find_quietly(image, earlier=earlier, late=late)
+                done += 1
+        except Exception:
+            await self._record()  # what fails keeps nothing of the others from being done
+            raise
+        if group:
+            self._most = done
+            left.extendleft(reversed(group))
+        elif done >= self._most:
+            self._most = min(GROUP, 2 * done)
+        await self._record()
+        _, after = await self._catalog.event_range()
+        self._newest = after
+        self._busy = after - before > BUSY * done
+        if self._busy:
+            await asyncio.sleep(min(REST_SECONDS, REST * (loop.time() - begin)))
+        return done
+
+    async def _group(self, left: deque[ImageRecord], *, unless_known: bool) -> deque[ImageRecord]:
+        """Takes the first images of those that are left, and gives those that are to be described: one for
+        all that have the same bytes."""
+        group = dict[bytes, ImageRecord]()
+        while left and len(group) < self._most:
+            image = left.popleft()
+            if self._is_ours(image):
+                group.setdefault(image.digest, image)
+        if unless_known and group:
+            for digest in await self._descriptions.facts(group.keys(), judge=JUDGE):
+                del group[digest]
+        return deque(group.values())
+
+    async def _find_quietly(self, image: ImageRecord, *, earlier: bool, late: float) -> None:
+        """Finds the facts, to be recorded. What was found before is recorded when it is `late`, however long
+        these take."""
         taken_over = False  # a call that wants these facts has them found promptly
         while True:
             if under_way := self._flights.under_way(image.digest):
                 taken_over = True
-                await asyncio.shield(under_way)
+                await self._wait(under_way, late)
                 continue
             if taken_over and await self._up_to_date(image):
-                break
+                return
             task = self._quietly.get(image.digest)
             if task is None:
                 task = self._quietly[image.digest] = asyncio.create_task(
@@ -284,38 +358,66 @@ class Describing:
                 )
                 task.add_done_callback(lambda task: self._forget(image.digest, task))
             try:
-                await asyncio.wait((task,))
+                await self._wait(task, late)
             except asyncio.CancelledError:
                 task.cancel()
                 raise
             if not task.cancelled():
                 task.result()
-                break
+                return
             taken_over = True
-        _, after = await self._catalog.event_range()
-        self._newest = after
-        if after - before > BUSY:
-            await asyncio.sleep(min(REST_SECONDS, REST * (loop.time() - begin)))
+
+    async def _wait(self, work: "asyncio.Future[None]", late: float) -> None:
+        """Waits until work is done, and when it is `late` records what was found before."""
+        _, waiting = await asyncio.wait((work,), timeout=max(0.0, late - asyncio.get_running_loop().time()))
+        if waiting:
+            await self._record()
+            await asyncio.wait((work,))
+
+    async def _record(self) -> None:
+        """Records what was found, all at once: the catalog makes one transaction of it."""
+        outcomes = await asyncio.gather(*map(self._settle, list(self._held)), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _settle(self, digest: bytes) -> Facts | None:
+        """Records what was found of these bytes, and gives it; None if nothing waits to be recorded."""
+        held = self._held.get(digest)
+        if held is None:
+            return None
+        await self._put(*held)
+        if self._held.get(digest) is held:
+            del self._held[digest]
+        return held[1]
 
     def _forget(self, digest: bytes, task: "asyncio.Task[None]") -> None:
         if self._quietly.get(digest) is task:
             del self._quietly[digest]
 
     async def _describe_quietly(self, image: ImageRecord, *, earlier: bool) -> None:
+        facts = None
         if earlier:
             try:
                 image = await self._judged(image)
             except UnsupportedFormat:
-                await self._put(image, Facts(problem="UNSUPPORTED"))
-                return
-        if not await self._beyond_limits(image):
+                facts = Facts(problem="UNSUPPORTED")
+        facts = facts or self._beyond_limits(image)
+        if facts is None:
             with closing(await self._quiet.turn(large=is_large(image))) as turn:
-                await self._describe(image, turn)
+                facts = await self._describe(image, turn)
+        self._held[image.digest] = image, facts
 
     async def _found(self, image: ImageRecord) -> Facts | None:
         """The facts, as far as they need no decoder."""
+        if held := await self._settle(image.digest):
+            return held
         known = await self._descriptions.facts({image.digest}, judge=JUDGE)
-        return known.get(image.digest) or await self._beyond_limits(image)
+        if found := known.get(image.digest):
+            return found
+        if facts := self._beyond_limits(image):
+            await self._put(image, facts)
+        return facts
 
     async def _up_to_date(self, image: ImageRecord) -> bool:
         """Whether this version found the facts, or one that says the same."""
@@ -334,35 +436,35 @@ class Describing:
             image, format=header.format, width=header.width, height=header.height, frames=header.frames
         )
 
-    async def _beyond_limits(self, image: ImageRecord) -> Facts | None:
+    def _beyond_limits(self, image: ImageRecord) -> Facts | None:
         """The facts of an image that has too many pixels to be decoded; of others None."""
         if image.width * image.height <= self._limits.decode_pixels:
             return None
-        facts = Facts(problem="PIXELS")
-        await self._put(image, facts)
-        return facts
+        return Facts(problem="PIXELS")
 
     async def _put(self, image: ImageRecord, facts: Facts) -> None:
         await self._descriptions.put_facts(image, facts, judge=JUDGE, now=now())
         self._described.of(facts.problem or "OK").value += 1
 
     async def _promptly(self, image: ImageRecord, turn: Turn) -> Facts:
+        if held := await self._settle(image.digest):
+            return held  # they were found while this waited for its turn
         if quietly := self._quietly.pop(image.digest, None):
             quietly.cancel()
         with span("facts", format=image.format):
-            return await self._describe(image, turn)
+            facts = await self._describe(image, turn)
+        await self._put(image, facts)
+        return facts
 
     async def _describe(self, image: ImageRecord, turn: Turn) -> Facts:
         try:
             async with self._blobs.local(image.digest) as path:
-                facts = await turn.describe(path, format=image.format)
+                return await turn.describe(path, format=image.format)
         except NoPreview as error:
-            facts = Facts(problem=error.cause)
+            return Facts(problem=error.cause)
         except BlobCorrupt:
             # The bytes are damaged, or were deleted a moment ago; then `put_facts` does nothing.
-            facts = Facts(problem="CORRUPT")
-        await self._put(image, facts)
-        return facts
+            return Facts(problem="CORRUPT")
 
     async def close(self) -> None:
         """Cancels what is under way. Call it after `run` has ended."""

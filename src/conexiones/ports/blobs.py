@@ -1,6 +1,6 @@
 """Immutable bytes by their digest."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -26,6 +26,11 @@ class Blobs(Protocol):
     def check(self, digest: bytes) -> AsyncIterator[int]:
         """Reads all of the bytes from where they are stored, rather than from memory, and gives the number of
         those of each piece. BlobCorrupt if not all of them are what was stored."""
+
+    async def read_ahead(self, digests: Sequence[bytes]) -> None:
+        """Says that `local` or `inspect` follows soon for each of these. Where that takes fewer requests,
+        small ones that were stored together are brought into memory, as far as there is room. Raises nothing:
+        what fails is tried again when it is asked for."""
 
     def local(self, digest: bytes) -> AbstractAsyncContextManager[Path]:
         """A local file of the bytes, which were checked, while the context lasts, to be read only."""

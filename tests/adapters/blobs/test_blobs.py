@@ -65,6 +65,20 @@ async def test_blobs_are_inspected(store: Store, size: int) -> None:
         await store.blobs.inspect(bytes(32), judge)
 
 
+async def test_what_was_read_ahead_is_what_was_stored(store: Store, catalog: Catalog, image: Make) -> None:
+    datas = [content(size, seed) for seed, size in enumerate((3000, 4000, 5000, 70_000, 2 * MIB))]
+    images = [image(f"{number}", digest=sha(data)) for number, data in enumerate(datas)]
+    await asyncio.gather(*(stored(store, catalog, *one) for one in zip(images, datas, strict=True)))
+    await store.blobs.read_ahead([*map(sha, datas), sha(b"nobody has it")])
+    for data in datas:
+        async with store.blobs.local(sha(data)) as path:
+            assert path.read_bytes() == data
+        assert await store.blobs.inspect(sha(data), everything) == data
+    with pytest.raises(BlobCorrupt):
+        async with store.blobs.local(sha(b"nobody has it")):
+            pass
+
+
 async def test_one_fragment_may_be_any_size(store: Store) -> None:
     data = content(20 * MIB)
     staged = store.staging.stage()

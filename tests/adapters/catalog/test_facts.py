@@ -1,5 +1,6 @@
 """What every catalog promises of facts: Descriptions."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
@@ -98,3 +99,31 @@ async def test_facts_go_with_the_last_image(catalog: Described, image: Make) -> 
     assert await catalog.facts([ONE]) == {ONE: RED}
     await catalog.delete_image("2", now=3)
     assert await catalog.facts([ONE]) == {}
+
+
+async def test_facts_that_come_at_once_are_kept_as_if_each_came_alone(
+    catalog: Described, image: Make
+) -> None:
+    images = [image(f"{number:02}", digest=bytes([number]) * 32, frames=1) for number in range(20)]
+    twin = image("twin", digest=images[3].digest, user="ana", frames=1)
+    for record in (*images, twin):
+        await catalog.add_image(record)
+    await catalog.put_facts(images[5], RED, judge=1, now=1)
+    at = await newest(catalog)
+    found = [replace(record, frames=2) if record is images[7] else record for record in images]
+    await asyncio.gather(
+        *(catalog.put_facts(record, RED, judge=2, now=2) for record in found),
+        catalog.put_facts(image("nobody's", digest=b"\x77" * 32), RED, judge=2, now=2),
+        catalog.put_facts(images[0], CORRUPT, judge=2, now=3),
+    )
+    events = await described(catalog, at)
+    expected = [record.id for record in images if record is not images[5]]
+    expected.insert(expected.index("03") + 1, "twin")
+    assert [event.image_id for event in events] == [*expected, "00"]
+    assert [event.sequence for event in events] == list(range(at + 1, at + 1 + len(events)))
+    assert [event.time for event in events if event.image_id == "00"] == [2, 3]
+    facts = await catalog.facts([record.digest for record in images], judge=2)
+    assert facts == {record.digest: RED for record in images} | {images[0].digest: CORRUPT}
+    assert await catalog.facts([b"\x77" * 32]) == {}
+    assert await catalog.get_image("07") == found[7]
+    assert await catalog.get_image("08") == images[8]

@@ -1,5 +1,6 @@
 """Whatever is read was checked: damage in any object is noticed, and never given to anybody."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -88,6 +89,33 @@ async def test_damage_of_committed_bytes_is_noticed_by_whoever_looks(
     with pytest.raises(BlobCorrupt):
         await staged.inspect(everything)
     await staged.release()
+
+
+async def test_what_was_stored_together_is_read_ahead_and_checked(
+    place: BlobPlace, catalog: PostgresCatalog, image: Make, tmp_path: Path
+) -> None:
+    cache = MemoryCache[bytes](MIB)
+    store = S3Store(place, catalog, cache=cache, folder=tmp_path / "local", patience=PATIENT)
+    await store.open()
+    datas = [content(4000, n) for n in range(12)]
+    records = [image(f"{n:02}", digest=sha(data)) for n, data in enumerate(datas)]
+    await asyncio.gather(*(stored(store, catalog, *one) for one in zip(records, datas, strict=True)))
+    assert len(await objects_at(place)) <= 2, "those that come while one is put are put together"
+    whole, damaged, last = datas[9], datas[10], datas[11]
+    await spoil_blob(place, catalog, sha(damaged), 7)
+    await store.blobs.read_ahead([sha(whole), sha(damaged), sha(last), sha(b"nobody has it")])
+    assert [store.blobs.cached(sha(data)) for data in (whole, damaged, last)] == [whole, None, last]
+    for name in await objects_at(place):
+        await obstore.delete_async(place.connect(PATIENT), name)
+    await store.blobs.read_ahead(list(map(sha, datas)))  # what fails is told to whoever reads it
+    async with store.blobs.local(sha(whole)) as path:
+        assert path.read_bytes() == whole
+    assert await store.blobs.inspect(sha(last), everything) == last
+    for data in (damaged, datas[8]):
+        with pytest.raises(BlobCorrupt):
+            async with store.blobs.local(sha(data)):
+                pass
+    await store.close()
 
 
 async def test_small_blobs_stay_in_memory_and_local_copies_in_their_folder(

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.catalog.postgres.connections import Patience
 from conexiones.errors import StorageUnavailable
-from conexiones.ports.records import ImageRecord, UploadRecord
+from conexiones.ports.records import Facts, ImageRecord, UploadRecord
 from tests.adapters.catalog.postgres.cutting import Cut, Way
 from tests.adapters.catalog.postgres.load import Load, check
 from tests.support.postgres import Engine
@@ -45,6 +46,31 @@ async def test_what_waits_is_one_transaction(
 ) -> None:
     await asyncio.gather(*(catalog.add_image(image(f"{number}")) for number in range(300)))
     assert int(postgres.sql("SELECT max(number) FROM writers", url=database)) <= 4
+
+
+async def test_facts_that_wait_are_one_transaction(
+    catalog: PostgresCatalog, postgres: Engine, database: str, image: Make
+) -> None:
+    def transactions() -> int:
+        return int(postgres.sql("SELECT max(number) FROM writers", url=database))
+
+    images = [image(f"{number}", digest=bytes([number]) * 32) for number in range(100)]
+    await asyncio.gather(*map(catalog.add_image, images))
+    before = transactions()
+    red = Facts(color_space="RGB")
+    await asyncio.gather(*(catalog.put_facts(one, red, judge=1, now=1) for one in images))
+    assert transactions() == before + 1
+    wrong = replace(images[1], frames=2**63)  # no number of the database
+    outcomes = await asyncio.gather(
+        catalog.put_facts(images[0], Facts(color_space="CMYK"), judge=1, now=2),
+        catalog.put_facts(wrong, red, judge=1, now=2),
+        catalog.add_image(image("new")),
+        catalog.put_facts(images[2], Facts(color_space="CMYK"), judge=1, now=2),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [type(None), asyncpg.DataError] + [type(None)] * 2
+    told = await catalog.events(after=200, limit=9)
+    assert [event.image_id for event in told] == ["0", "new", "2"]
 
 
 async def test_one_that_cannot_be_done_does_not_harm_those_beside_it(

@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -120,6 +120,9 @@ class LocalBlobs:
         finally:
             if copied is not False:
                 await folder.run(copy.unlink, missing_ok=True)
+
+    async def read_ahead(self, digests: Sequence[bytes]) -> None:
+        """As in the port. Nothing is far away here."""
 
     async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         folder = self._folder

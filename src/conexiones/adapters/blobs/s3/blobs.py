@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -11,13 +11,18 @@ from conexiones.adapters.blobs.s3.backend import Backend
 from conexiones.adapters.blobs.s3.local_files import LocalFiles
 from conexiones.adapters.blobs.s3.objects import ObjectGone
 from conexiones.adapters.blobs.s3.reading import Reading, pieces_from
-from conexiones.adapters.blobs.s3.rows import Found
+from conexiones.adapters.blobs.s3.rows import Found, Place
 from conexiones.adapters.blobs.s3.sums import PIECE, are_for
 from conexiones.adapters.blobs.s3.view import View
-from conexiones.errors import BlobCorrupt
+from conexiones.adapters.system.memory_cache import LARGEST
+from conexiones.errors import BlobCorrupt, ConexionesError
 from conexiones.ports.staging import Content
 
 T = TypeVar("T")
+
+GAP = 64 << 10
+"""Blobs of an object that are no further apart are read ahead with one request: the bytes between them are
+cheaper than another one."""
 
 
 class S3Blobs:
@@ -48,10 +53,13 @@ class S3Blobs:
             raise BlobCorrupt
         yield data[offset:]
 
-    async def _read(self, digest: bytes, offset: int) -> AsyncGenerator[bytes, None]:
-        """The bytes from an offset on, in pieces of at most PIECE. A whole blob in one piece is kept."""
+    async def _read(
+        self, digest: bytes, offset: int, found: Found | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes from an offset on, in pieces of at most PIECE. A whole blob in one piece is kept. `found`
+        is what `_find` has given."""
         with self._backend.cache.reading(digest) as reading:
-            async with aclosing(self._pieces(digest, offset)) as pieces:
+            async with aclosing(self._pieces(digest, offset, found)) as pieces:
                 async for total, skipped, data in pieces:
                     if len(data) == total:
                         if await self._backend.sha256(data) != digest:
@@ -60,13 +68,15 @@ class S3Blobs:
                     yield data[skipped:] if skipped else data
                     del data
 
-    async def _pieces(self, digest: bytes, offset: int) -> AsyncGenerator[tuple[int, int, bytes], None]:
+    async def _pieces(
+        self, digest: bytes, offset: int, found: Found | None = None
+    ) -> AsyncGenerator[tuple[int, int, bytes], None]:
         """The pieces with the bytes from an offset on: the size of the blob, how many bytes of the piece come
         before the offset, and the piece. If an object has gone meanwhile, its bytes may be elsewhere by now,
         which is looked up once for each byte."""
         tried = -1
         while True:
-            found = await self._find(digest, offset)
+            found = found or await self._find(digest, offset)
             try:
                 async with aclosing(self._reading.all(pieces_from(found.places, offset))) as pieces:
                     async for piece, data in pieces:
@@ -80,7 +90,7 @@ class S3Blobs:
             except ObjectGone as error:
                 if tried == offset:
                     raise BlobCorrupt from error
-                tried = offset
+                tried, found = offset, None
 
     async def _find(self, digest: bytes, offset: int = 0) -> Found:
         """A blob and its places from an offset on. BlobCorrupt if it is not there, or ends before that."""
@@ -107,27 +117,60 @@ class S3Blobs:
                 yield len(new)
                 del data, new
 
+    async def read_ahead(self, digests: Sequence[bytes]) -> None:
+        wanted = [digest for digest in digests if self.cached(digest) is None]
+        room = self._backend.cache.limit // 2
+        if len(wanted) < 2 or not room:
+            return
+        with suppress(ConexionesError):
+            self._backend.check_open()
+            found = await self._backend.catalog.read(rows.find_whole, wanted, LARGEST)
+            for run in _runs(found):
+                room -= sum(place.size for _, place in run)
+                if len(run) > 1 and room >= 0:
+                    with suppress(ObjectGone):
+                        await self._keep(run)
+
+    async def _keep(self, run: list[tuple[bytes, Place]]) -> None:
+        """Reads blobs that are near each other in an object, and keeps those that are as they were stored."""
+        (_, first), (_, last) = run[0], run[-1]
+        with ExitStack() as stack:
+            readings = [stack.enter_context(self._backend.cache.reading(digest)) for digest, _ in run]
+            data = await self._backend.objects.get(
+                first.object, first.start, last.start + last.size - first.start
+            )
+            for reading, (digest, place) in zip(readings, run, strict=True):
+                at = place.start - first.start
+                blob = data[at : at + place.size]
+                if await self._backend.sha256(blob) == digest:
+                    reading.keep(blob, place.size)
+
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
         self._backend.check_open()
-        found = await self._find(digest)
+        kept, found = self.cached(digest), None
+        if kept is None:
+            found = await self._find(digest)
 
         async def fill(file: BinaryIO) -> None:
             sha = hashlib.sha256()
-            async with aclosing(self._read(digest, 0)) as pieces:
+            async with aclosing(self._kept(kept, 0) if kept else self._read(digest, 0, found)) as pieces:
                 async for data in pieces:
                     await self._backend.run(_append, file, sha, data)
             if sha.digest() != digest:
                 raise BlobCorrupt
 
-        async with self._files.file(digest, found.size, fill) as path:
+        size = found.size if found else len(kept or b"")
+        async with self._files.file(digest, size, fill) as path:
             yield path
 
     async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         self._backend.check_open()
+        if kept := self.cached(digest):
+            return await self._backend.run(judge, kept)
         found = await self._find(digest)
         if found.size <= PIECE:
-            content = b"".join([data async for data in self._read(digest, 0)])
+            content = b"".join([data async for data in self._read(digest, 0, found)])
             return await self._backend.run(judge, content)
         _check_whole(found)
         return await self._backend.run(judge, View(self._backend.objects, found.places))
@@ -148,6 +191,21 @@ class S3Blobs:
     def _forget(self, digest: bytes) -> None:
         """What is in memory of a blob. Other images may have it."""
         self._backend.cache.drop(digest)
+
+
+def _runs(found: Sequence[tuple[bytes, Place]]) -> list[list[tuple[bytes, Place]]]:
+    """Those that come with one request: at most GAP apart, and at most PIECE in all. They are in the order of
+    their objects and places."""
+    runs: list[list[tuple[bytes, Place]]] = []
+    for digest, place in found:
+        if runs:
+            (_, first), (_, last) = runs[-1][0], runs[-1][-1]
+            near = place.object == first.object and place.start - (last.start + last.size) <= GAP
+            if near and place.start + place.size - first.start <= PIECE:
+                runs[-1].append((digest, place))
+                continue
+        runs.append([(digest, place)])
+    return runs
 
 
 def _append(file: BinaryIO, sha: "hashlib._Hash", data: bytes) -> None:

@@ -95,6 +95,15 @@ WHERE b.digest = $1
     AND (b.dead_since IS NULL OR EXISTS (SELECT FROM images WHERE images.digest = b.digest))
 ORDER BY p.at
 """
+# With OFFSET 0 rows are looked up by their digests, even while PostgreSQL thinks that a table is small.
+_FIND_WHOLE = """
+SELECT p.digest, p.at, p.object, p.start, p.size, p.sums FROM unnest($1::bytea[]) AS wanted (digest)
+CROSS JOIN LATERAL (SELECT * FROM blobs WHERE blobs.digest = wanted.digest OFFSET 0) AS b
+CROSS JOIN LATERAL (SELECT * FROM places WHERE places.digest = b.digest AND at = 0 OFFSET 0) AS p
+WHERE b.size <= $2 AND p.size = b.size
+    AND (b.dead_since IS NULL OR EXISTS (SELECT FROM images WHERE images.digest = b.digest))
+ORDER BY p.object, p.start
+"""
 # Of a row that was there before, xmax is not 0.
 _ADD = """
 INSERT INTO blobs (digest, size)
@@ -130,6 +139,14 @@ async def find_blob(connection: Connection, digest: bytes, offset: int) -> Found
     if not rows:
         return None
     return Found(rows[0]["total"], [place_of(row) for row in rows if row["at"] is not None])
+
+
+async def find_whole(
+    connection: Connection, digests: Sequence[bytes], largest: int
+) -> list[tuple[bytes, Place]]:
+    """Those of at most so many bytes that are in one place, with it: by the object and where in it."""
+    rows = await connection.fetch(_FIND_WHOLE, digests, largest)
+    return [(row["digest"], place_of(row)) for row in rows]
 
 
 async def add_blobs(transaction: Transaction, blobs: list[NewBlob]) -> None:

@@ -185,7 +185,7 @@ class PostgresCatalog:
         return await self.read(descriptions.facts_of, digests, judge)
 
     async def put_facts(self, image: ImageRecord, facts: Facts, *, judge: int, now: int) -> None:
-        locks = images.locks_of(image)
+        locks = [descriptions.lock_of(image.digest)]
         await self.write(locks, descriptions.put_facts, image, facts, judge, now)
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:

@@ -17,6 +17,8 @@ _TYPES = {
     "digest": "bytea",
     **dict.fromkeys(("size", "width", "height", "frames", "committed_size", "declared_size"), "bigint"),
     **dict.fromkeys(("writer_epoch", "create_time", "update_time", "time"), "bigint"),
+    **dict.fromkeys(("judge", "bits_per_sample"), "bigint"),
+    "has_alpha": "boolean",
 }
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from conexiones.adapters.catalog.postgres import images
+from conexiones.adapters.catalog.postgres import descriptions, images
 from conexiones.adapters.catalog.postgres.address import Address
 from conexiones.adapters.catalog.postgres.checks import check_server
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
@@ -328,7 +328,9 @@ async def _locks(connection: Connection, group: list[Work]) -> list[str]:
 
 async def _work(transaction: Transaction, group: list[Work]) -> None:
     """Does what the members of a group want. Raises _Apart if something is wrong with one of several."""
-    rest = await _images_together(transaction, group) if len(group) > 1 else group
+    rest = group
+    if len(group) > 1:
+        rest = await _facts_together(transaction, await _images_together(transaction, group))
     for work in rest:
         mark = transaction.mark()
         if await _began(transaction, work):
@@ -370,4 +372,20 @@ async def _images_together(transaction: Transaction, group: list[Work]) -> list[
             work.decided = Decided()
         for work, upload in zip(small, before, strict=True):
             work.decided = Decided(upload)
+    return rest
+
+
+async def _facts_together(transaction: Transaction, group: list[Work]) -> list[Work]:
+    """Records all facts, the first of each digest, in one statement. Gives the other works."""
+    rest = []
+    first: dict[bytes, Work] = {}
+    for work in group:
+        if work.do is not descriptions.put_facts or work.given[0].digest in first:
+            rest.append(work)
+        elif await _began(transaction, work):
+            first[work.given[0].digest] = work
+    if first:
+        await descriptions.put_together(transaction, [work.given for work in first.values()])
+        for work in first.values():
+            work.decided = Decided()
     return rest
