@@ -15,7 +15,7 @@ import access_table
 import api_page
 import dashboard
 import spanish_tables
-from click import Group
+from click import Context, Group
 from click.testing import CliRunner
 
 from conexiones.cli import main as cli
@@ -56,7 +56,9 @@ def commands() -> str:
 
 def subcommands(group: Group) -> Iterator[list[str]]:
     """The words of all commands, those within groups behind their group."""
-    for name, command in sorted(group.commands.items()):
+    context = Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         yield [name]
         if isinstance(command, Group):
             yield from ([name, *words] for words in subcommands(command))

@@ -9,22 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from conexiones import __version__
-from conexiones.commands.completion import completion
-from conexiones.commands.doctor import doctor
-from conexiones.commands.get import get
 from conexiones.commands.given import given
 from conexiones.commands.groups import Commands
-from conexiones.commands.hello import hello
-from conexiones.commands.images import health, ls, rm, watch
-from conexiones.commands.login import login, logout, whoami
-from conexiones.commands.migrate import migrate
-from conexiones.commands.put import put
 from conexiones.commands.text import lenient_output, plain
-from conexiones.commands.tokens import link, link_key, ticket, token
-from conexiones.commands.upkeep import backup, restore
-from conexiones.commands.verify import verify
-from conexiones.commands.version import status, version
-from conexiones.commands.wire import wire
 from conexiones.settings import Settings, SettingsError, flag, misspelt, table, variable
 
 if TYPE_CHECKING:
@@ -33,8 +20,33 @@ if TYPE_CHECKING:
 # No index has the project, so its name would find nothing there.
 _SERVER_EXTRA = "In a clone of the project: pip install '.[server]'."
 
+_ELSEWHERE = {
+    name: f"conexiones.commands.{module}"
+    for module, names in {
+        "completion": ("completion",),
+        "doctor": ("doctor",),
+        "get": ("get",),
+        "hello": ("hello",),
+        "images": ("health", "ls", "rm", "watch"),
+        "login": ("login", "logout", "whoami"),
+        "migrate": ("migrate",),
+        "put": ("put",),
+        "tokens": ("link", "link-key", "ticket", "token"),
+        "upkeep": ("backup", "restore"),
+        "verify": ("verify",),
+        "version": ("status", "version"),
+        "wire": ("wire",),
+    }.items()
+    for name in names
+}
+"""The module of each command that is not here."""
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+@click.group(
+    cls=Commands,
+    elsewhere=_ELSEWHERE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="conexiones")
 def main() -> None:
     """Users and images of any size, over gRPC.
@@ -139,15 +151,6 @@ def certs(folder: str, hosts: tuple[str, ...], replace: bool) -> None:
         _fail(f"Cannot write to {folder}: {error.strerror}.")
     for path, purpose in made.items():
         click.echo(f"{path}  {purpose}")
-
-
-for client_command in (
-    *(put, get, ls, rm, watch, hello, link),
-    *(login, logout, whoami, token, ticket, link_key),
-    *(health, status, version, doctor, completion, wire),
-    *(backup, restore, verify, migrate),
-):
-    main.add_command(client_command)
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -8,6 +8,7 @@ import atexit
 import gc
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
@@ -20,11 +21,13 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from conexiones import commands
+
 _IMPORTED = (
     "conexiones.__main__",
     "conexiones.certificates",
     "conexiones.cli",
-    "conexiones.commands.bars",
+    *(f"conexiones.commands.{module.name}" for module in pkgutil.iter_modules(commands.__path__)),
     "conexiones.sdk",
     "conexiones.transport.process.supervisor",
 )

@@ -22,7 +22,9 @@ from tests.support.paths import ROOT
 
 def names(group: click.Group, before: str = "") -> Iterator[str]:
     """All commands, also those within groups, by the words with which they are called."""
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         yield f"{before}{name}"
         if isinstance(command, click.Group):
             yield from names(command, f"{before}{name} ")

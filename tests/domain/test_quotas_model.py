@@ -223,4 +223,4 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 
 TestQuotas = Machine.TestCase
-TestQuotas.settings = settings(max_examples=examples(5), stateful_step_count=20)
+TestQuotas.settings = settings(max_examples=examples(3, long=5), stateful_step_count=20)

@@ -13,7 +13,7 @@ import pytest
 
 from conexiones.domain.access import TOKEN, mint
 from conexiones.testing import Server
-from tests.support.node import PACKAGE, PROGRAMS, run
+from tests.support.node import PACKAGE, PROGRAMS, run, run_tests
 from tests.support.paths import ROOT
 
 
@@ -22,14 +22,13 @@ def guarded(start: Callable[..., Server], tmp_path: Path) -> Server:
     return start(tmp_path / "data", auth="required")
 
 
-def test_its_own_tests_of_access(node: str, guarded: Server) -> None:
+def test_its_own_tests_of_access(node: str, guarded: Server, tmp_path: Path) -> None:
     environ: dict[str, Any] = {
         "CONEXIONES_ADDRESS": guarded.address,
         "CONEXIONES_DATA_DIR": str(guarded.data_dir),
     }
-    files = sorted(str(path) for path in (PROGRAMS.parent / "access").glob("*.test.js"))
-    # A file takes some seconds. One that does not end when its tests have passed left something open.
-    run(node, "--test", "--test-timeout=120000", "--test-reporter=spec", *files, timeout=300, **environ)
+    # It takes some seconds. If it does not end when its tests have passed, one left something open.
+    run_tests(node, PROGRAMS.parent / "access", tmp_path, timeout=300, **environ)
 
 
 def test_the_examples_of_the_pages_run(node: str, guarded: Server, photograph: bytes, tmp_path: Path) -> None:

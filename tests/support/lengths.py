@@ -14,9 +14,9 @@ def kills() -> int:
     return int(os.environ.get("CONEXIONES_KILLS", "2"))
 
 
-def examples(few: int) -> int:
-    """How many examples are made up."""
-    return few * TIMES
+def examples(few: int, *, long: int | None = None) -> int:
+    """How many examples are made up: so few, or with `make faults` TIMES as many as `long`, if given."""
+    return (long or few) * TIMES if EVERY_STEP else few
 
 
 def stride(some: int) -> tuple[int, int]:

@@ -171,4 +171,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestUploads = Machine.TestCase
-TestUploads.settings = settings(max_examples=examples(8), stateful_step_count=25)
+TestUploads.settings = settings(max_examples=examples(4, long=8), stateful_step_count=25)

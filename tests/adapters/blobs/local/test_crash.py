@@ -23,9 +23,9 @@ from tests.support.lengths import EVERY_STEP, examples, stride
 from tests.support.paths import ROOT
 
 WORKER = ("-m", "tests.adapters.blobs.local.crash_worker")
-ROUNDS = examples(12)
-RESUMABLE_ROUNDS = examples(15)
-STRIDE = 3
+ROUNDS = examples(8, long=12)
+RESUMABLE_ROUNDS = examples(10, long=15)
+STRIDE = 5
 """One of so many changes is tried at a time; `make faults` tries all of them."""
 
 
