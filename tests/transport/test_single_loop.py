@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import pytest
+import uvloop
 
 from conexiones.transport.single_loop import SingleLoop
 
@@ -153,3 +154,35 @@ def test_what_pyvoy_does_to_a_cancelled_call_is_not_logged(
 
 def _fail() -> None:
     raise asyncio.InvalidStateError
+
+
+class SetResponseFutureException:
+    """Has the name of a class of pyvoy's, whose instances are callbacks."""
+
+    def __init__(self, future: "asyncio.Future[None]") -> None:
+        self._future = future
+
+    def __call__(self) -> None:
+        self._future.set_exception(ConnectionError())
+
+
+class Other(SetResponseFutureException):
+    pass
+
+
+@pytest.mark.parametrize(("callback", "lines"), [(SetResponseFutureException, 0), (Other, 1)])
+def test_a_send_that_fails_when_it_was_cancelled_is_not_logged(
+    caplog: pytest.LogCaptureFixture, callback: type[SetResponseFutureException], lines: int
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sent = asyncio.get_running_loop().create_future()
+        sent.cancel()
+        asyncio.get_running_loop().call_soon(callback(sent))
+        await asyncio.sleep(0)
+
+    async def unused(*_: Any) -> Any:
+        return None
+
+    with caplog.at_level(logging.ERROR):
+        uvloop.run(SingleLoop(app)({"type": "lifespan"}, unused, unused))
+    assert len(caplog.records) == lines

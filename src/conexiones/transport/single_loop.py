@@ -102,11 +102,15 @@ def _carried(
     return carried
 
 
+_OF_PYVOY = ("RecvFuture", "SetResponseFutureException", "Future.set_exception", "Future.set_result")
+"""Callbacks of pyvoy that end a future, by a part of their names. The last two are asyncio's own."""
+
+
 def _drop_harmless(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Keeps the InvalidStateError of a receive() or send() of pyvoy that was cancelled out of the log: it has
     no effect."""
     if isinstance(context.get("exception"), asyncio.InvalidStateError):
         callback = repr(context)
-        if any(name in callback for name in ("RecvFuture", "Future.set_exception", "Future.set_result")):
+        if any(name in callback for name in _OF_PYVOY):
             return
     loop.default_exception_handler(context)
