@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pyvips
 
 from bench.peers.http import free_port, wait_for
 from bench.peers.server_process import ROOT, Failed
@@ -55,3 +56,15 @@ def imgproxy(images: Path) -> Iterator[ImgProxy]:
     finally:
         process.terminate()
         process.wait()
+
+
+def system_libvips() -> str:
+    """The version of the system's libvips, with which imgproxy was built (make bench-peers)."""
+    asked = subprocess.run(
+        ["pkg-config", "--modversion", "vips"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or "of a version that pkg-config does not tell"
+
+
+def our_libvips() -> str:
+    return ".".join(str(pyvips.version(part)) for part in range(3))

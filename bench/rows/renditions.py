@@ -15,7 +15,7 @@ import pyvips
 
 from bench.measures import Results, Wrong, interleave
 from bench.peers.bare_vips import BareVips, Task, bare_vips
-from bench.peers.imgproxy import ImgProxy, imgproxy
+from bench.peers.imgproxy import ImgProxy, imgproxy, our_libvips, system_libvips
 from bench.peers.server_process import ROOT, Failed, ServerProcess, ours
 from bench.rows import RENDITIONS, Bench
 from conexiones.domain.renditions import QUALITY
@@ -83,6 +83,7 @@ def run(bench: Bench) -> None:
         try:
             proxy = stack.enter_context(imgproxy(images))
             contenders[IMGPROXY] = Contender(partial(_by_imgproxy, proxy), proxy.cpu)
+            bench.results.note(f"imgproxy has libvips {system_libvips()}, and we have {our_libvips()}")
         except Failed as missing:
             bench.results.note(str(missing))
         bare = stack.enter_context(bare_vips(WORKERS))
