@@ -22,6 +22,7 @@ import * as grants from "./grants.js";
 import type { LinkOptions, RotateOptions, TicketOptions, TokenOptions, TokensOptions } from "./grants.js";
 import { image } from "./images.js";
 import type { Image } from "./images.js";
+import { leavable } from "./iterables.js";
 import { list } from "./listing.js";
 import type { ListOptions } from "./listing.js";
 import { uploadMany } from "./many.js";
@@ -168,7 +169,7 @@ export class Client {
     items: AsyncIterable<T> | Iterable<T>,
     options: UploadManyOptions = {},
   ): AsyncGenerator<UploadResult<T>, void, undefined> {
-    return uploadMany(this.#rpc, items, options, this.#small, this.#times);
+    return leavable((left) => uploadMany(this.#rpc, items, options, this.#small, this.#times, left));
   }
 
   /** An upload in its present state. Throws NotFoundError. */
@@ -279,7 +280,7 @@ export class Client {
   /** Events of images, from now on or after a token. Reconnects by itself, and ends only with the client. */
   @iteration
   watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
-    return watch(this.#rpc, options, this.#times);
+    return leavable((left) => watch(this.#rpc, options, this.#times, left));
   }
 
   /** Registers or updates a user; a name alone only asks for the user. A call with an image is not retried. */
@@ -316,7 +317,7 @@ export class Client {
     images: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     options: CallOptions = {},
   ): AsyncGenerator<usuario.ImageReply, void, undefined> {
-    return usuario.imageStream(this.#rpc, images, options);
+    return leavable((left) => usuario.imageStream(this.#rpc, images, options, left));
   }
 
   /** Sends users, and yields one reply for each, in order, with a preview of the user's image. */
@@ -325,7 +326,7 @@ export class Client {
     users: AsyncIterable<usuario.UserRequest> | Iterable<usuario.UserRequest>,
     options: CallOptions = {},
   ): AsyncGenerator<usuario.UserStreamReply, void, undefined> {
-    return usuario.userStream(this.#rpc, users, options);
+    return leavable((left) => usuario.userStream(this.#rpc, users, options, left));
   }
 
   /** Who this client is for the server, with its limits and its use of them. */

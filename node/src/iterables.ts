@@ -67,6 +67,35 @@ function readingOf<T>(stream: WebStream): AsyncIterator<T> {
   };
 }
 
+type Gives<T> = AsyncGenerator<T, void, undefined>;
+
+/** The reason for which an iteration ends that nobody wants to go on. Whoever waits for its next item gets none. */
+const LEFT = new Error("The iteration was left.");
+
+/**
+ * Makes a generator end at once when it is told to return, also while its next item is awaited, as that of a Readable over
+ * it is. Of itself, it would return after that item, which may never come. `begin` gets a signal that then is aborted, and
+ * whose reason it may throw.
+ */
+export function leavable<T>(begin: (left: AbortSignal) => Gives<T>): Gives<T> {
+  const left = new AbortController();
+  const items = begin(left.signal);
+  const [next, leave] = [items.next.bind(items), items.return.bind(items)];
+  const quietly = async (step: Promise<IteratorResult<T, void>>): Promise<IteratorResult<T, void>> => {
+    try {
+      return await step;
+    } catch (error) {
+      if (error === LEFT) return { done: true, value: undefined };
+      throw error;
+    }
+  };
+  const leaveAtOnce: Gives<T>["return"] = (value) => {
+    left.abort(LEFT);
+    return quietly(leave(value));
+  };
+  return Object.assign(items, { next: () => quietly(next()), return: leaveAtOnce });
+}
+
 export function isNodeStream(source: unknown): source is Readable {
   return typeof source === "object" && source !== null && "destroy" in source && "on" in source;
 }

@@ -75,6 +75,7 @@ export async function* uploadMany<T extends UploadSource | UploadItem>(
   options: UploadManyOptions,
   limit: SmallLimit,
   times: Times,
+  left: AbortSignal,
 ): AsyncGenerator<UploadResult<T>, void, undefined> {
   const taking = takingOf(items);
   let scope: Scope | undefined;
@@ -82,6 +83,7 @@ export async function* uploadMany<T extends UploadSource | UploadItem>(
   try {
     check(options, MANY);
     scope = new Scope(options.signal, options.deadlineMs);
+    scope.endWith(left);
     const { user = "", concurrency = LARGE } = options;
     many = new Many(rpc, taking, { user, concurrency, ...timesOf(options, times) }, limit, scope);
     yield* many.results();

@@ -34,6 +34,12 @@ export class Scope {
     this.#controller.abort(reason);
   }
 
+  /** Lets another signal end the operation, too, one that is for nothing else. */
+  endWith(other: AbortSignal): void {
+    other.addEventListener("abort", () => this.abort(other.reason), { once: true });
+    if (other.aborted) this.abort(other.reason);
+  }
+
   close(): void {
     clearTimeout(this.#timer);
     if (this.#outer) unfollow(this.#outer, this.#follow);

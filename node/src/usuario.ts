@@ -115,12 +115,13 @@ export async function* imageStream(
   rpc: Rpc,
   images: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: CallOptions,
+  left: AbortSignal,
 ): AsyncGenerator<ImageReply, void, undefined> {
   const request = (image: Uint8Array): GetImage => {
     bytes("image", image);
     return create(GetImageSchema, { image });
   };
-  const replies = conversation((call) => rpc.bidi(method.imageStreamReply, call), options, images, request);
+  const replies = conversation((call) => rpc.bidi(method.imageStreamReply, call), options, images, request, left);
   for await (const { message, imageInfo: stored, error } of replies) {
     yield { message, image: stored && imageInfo(stored), error: error && errorOf(error) };
   }
@@ -130,8 +131,9 @@ export async function* userStream(
   rpc: Rpc,
   users: AsyncIterable<UserRequest> | Iterable<UserRequest>,
   options: CallOptions,
+  left: AbortSignal,
 ): AsyncGenerator<UserStreamReply, void, undefined> {
-  const replies = conversation((call) => rpc.bidi(method.getUserBidiStream, call), options, users, userRequest);
+  const replies = conversation((call) => rpc.bidi(method.getUserBidiStream, call), options, users, userRequest, left);
   for await (const reply of replies) {
     const { message, name, pow, image: preview, user: of, imageInfo: stored, errors } = reply;
     yield {
@@ -147,6 +149,7 @@ async function* conversation<T, I, O>(
   options: CallOptions,
   items: AsyncIterable<T> | Iterable<T>,
   request: (item: T) => I,
+  left: AbortSignal,
 ): AsyncGenerator<O, void, undefined> {
   const taking = takingOf(items);
   let scope: Scope | undefined;
@@ -167,6 +170,7 @@ async function* conversation<T, I, O>(
   try {
     check(options, CALL);
     scope = new Scope(options.signal, undefined);
+    scope.endWith(left);
     const call = begin({ ...options, signal: scope.signal });
     void send(call);
     yield* call;

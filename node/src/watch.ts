@@ -53,10 +53,12 @@ export async function* watch(
   rpc: Rpc,
   options: WatchOptions,
   times: Times,
+  left: AbortSignal,
 ): AsyncGenerator<WatchEvent, void, undefined> {
   check(options, WATCH);
   const { user = "", owner = "", onHeartbeat, silenceMs = SILENCE_MS, patienceMs = times.patienceMs } = options;
   const scope = new Scope(options.signal, undefined);
+  scope.endWith(left);
   const stay = rpc.untilClosed((reason) => scope.abort(reason));
   const backoff = new Backoff(rpc, patienceMs, scope.signal);
   let resumeToken = options.resumeToken ?? "";

@@ -1,5 +1,6 @@
 // What callers give to be iterated, and what they iterate: how it ends, whatever ends it.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { Readable } from "node:stream";
 import { ReadableStream } from "node:stream/web";
 import { describe, it } from "node:test";
@@ -69,6 +70,38 @@ describe("a stream that is silent", { timeout: 60_000 }, () => {
         await assert.rejects(conexiones[call](items as AsyncIterable<never>, options).next());
         assert.ok(items.destroyed);
       }
+    });
+  }
+});
+
+describe("whoever leaves", { timeout: 60_000 }, () => {
+  it("a watch that waits is done at once, as a Readable over it does", async () => {
+    const leaving = new Client(address);
+    let listens = () => {};
+    const ready = new Promise<void>((resolve) => (listens = resolve));
+    const events = leaving.watch({ user: "nobody-at-all", onHeartbeat: () => listens() });
+    const next = events.next();
+    await ready;
+    assert.equal((await events.return()).done, true);
+    assert.equal((await next).done, true);
+
+    const others = leaving.watch({ user: "nobody-at-all", onHeartbeat: () => readable.destroy() });
+    const readable = Readable.from(others);
+    readable.resume();
+    await once(readable, "close");
+    assert.equal((await others.next()).done, true);
+    leaving.close();
+  });
+
+  for (const call of ["uploadMany", "imageStream", "userStream"] as const) {
+    it(`${call} while the next item is awaited is done at once`, async () => {
+      const { stream, asked, cancelled } = silentWeb();
+      const results = conexiones[call](stream as AsyncIterable<never>);
+      const next = results.next();
+      await asked;
+      await results.return();
+      assert.equal((await next).done, true);
+      await cancelled;
     });
   }
 });
