@@ -199,7 +199,6 @@ export class Client {
 
   /** What the server accepts, and what it knows of this client. */
   @operation
-  @operation
   async limits(options: CallOptions = {}): Promise<Limits> {
     return await this.#limits(options);
   }
