@@ -42,12 +42,15 @@ export class Backoff {
   readonly #signal: AbortSignal;
   readonly #server: Server;
   #attempts = 0;
-  /** The time from which the patience counts: that of the first failure since there was progress. */
+  /**
+   * The time from which the patience counts: that of the first failure since there was progress. It is of a clock that
+   * nobody sets.
+   */
   #since: number | undefined;
   /** Why there was no connection, the last time that this was known. */
   #unreachable: UnreachableError | undefined;
 
-  /** With `since`, the patience counts from that time on, and not only from the first failure. */
+  /** With `since`, of performance.now(), the patience counts from that time on, and not only from the first failure. */
   constructor(server: Server, patienceMs: number, signal: AbortSignal, since?: number) {
     this.#server = server;
     this.#patienceMs = patienceMs;
@@ -73,9 +76,9 @@ export class Backoff {
     if (!(error instanceof ConexionesError) || !(retryable || isRetryable(error))) throw error;
     again(error);
     if (error instanceof UnreachableError) this.#unreachable = error;
-    this.#since ??= Date.now();
+    this.#since ??= performance.now();
     const { reached } = this.#server;
-    const spent = Date.now() - this.#since;
+    const spent = Math.round(performance.now() - this.#since);
     const left = (reached ? this.#patienceMs : Math.min(FIRST_ANSWER_MS, this.#patienceMs)) - spent;
     const asked = error.retryAfterMs ?? 0;
     if (left <= 0 || asked > left) throw isLost(error) ? this.#gaveUp(spent, error) : error;

@@ -13,7 +13,7 @@ import { DOWNLOAD } from "./download.js";
 import type { DownloadOptions } from "./download.js";
 import { optionsFrom, tokenFrom } from "./environ.js";
 import { isRefused, NotFoundError } from "./errors.js";
-import { check, flag, milliseconds, pem, refused, text } from "./fields.js";
+import { check, flag, milliseconds, options as optionsOf, pem, refused, text } from "./fields.js";
 import type { Checks } from "./fields.js";
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import { StatusService } from "./gen/conexiones/v1/status_pb.js";
@@ -22,6 +22,7 @@ import * as grants from "./grants.js";
 import type { LinkOptions, RotateOptions, TicketOptions, TokenOptions, TokensOptions } from "./grants.js";
 import { image } from "./images.js";
 import type { Image } from "./images.js";
+import { leavable } from "./iterables.js";
 import { list } from "./listing.js";
 import type { ListOptions } from "./listing.js";
 import { uploadMany } from "./many.js";
@@ -38,7 +39,8 @@ import { SmallLimit } from "./small.js";
 import type { UploadSource } from "./sources.js";
 import * as status from "./status.js";
 import type { Limits, Upload } from "./status.js";
-import { checkNoTarget, downloadBytes, downloadInto, isTarget } from "./targets.js";
+import { checkNoTarget, downloadBytes, downloadInto, isTarget, refuse } from "./targets.js";
+import type { Bytes } from "./sinks.js";
 import type { DownloadTarget } from "./targets.js";
 import { iteration, operation } from "./traces.js";
 import { upload } from "./upload.js";
@@ -56,11 +58,11 @@ export interface ClientOptions {
   /** TLS, trusting the system's CAs; implied by `ca` and by `cert`. */
   tls?: boolean | undefined;
   /** The CA to trust instead of the system's: PEM, or the path of a PEM file. */
-  ca?: string | Buffer | undefined;
+  ca?: string | Uint8Array | undefined;
   /** This client's certificate, for mTLS: PEM, or the path of a PEM file. */
-  cert?: string | Buffer | undefined;
+  cert?: string | Uint8Array | undefined;
   /** The private key of `cert`: PEM, or the path of a PEM file. */
-  key?: string | Buffer | undefined;
+  key?: string | Uint8Array | undefined;
   /** A token, a ticket or a JWT, which is sent with every call. */
   token?: string | undefined;
   /**
@@ -167,7 +169,7 @@ export class Client {
     items: AsyncIterable<T> | Iterable<T>,
     options: UploadManyOptions = {},
   ): AsyncGenerator<UploadResult<T>, void, undefined> {
-    return uploadMany(this.#rpc, items, options, this.#small, this.#times);
+    return leavable((left) => uploadMany(this.#rpc, items, options, this.#small, this.#times, left));
   }
 
   /** An upload in its present state. Throws NotFoundError. */
@@ -189,6 +191,7 @@ export class Client {
   }
 
   /** Which version the server is, what it holds, and whether that is whole. */
+  @operation
   async status(options: CallOptions = {}): Promise<ServerStatus> {
     const method = StatusService.method.getStatus;
     return serverStatus(await this.#unary(options, (call) => this.#rpc.unary(method, {}, call)));
@@ -197,6 +200,10 @@ export class Client {
   /** What the server accepts, and what it knows of this client. */
   @operation
   async limits(options: CallOptions = {}): Promise<Limits> {
+    return await this.#limits(options);
+  }
+
+  async #limits(options: CallOptions): Promise<Limits> {
     const method = UploadService.method.getLimits;
     return status.limits(await this.#unary(options, (call) => this.#rpc.unary(method, {}, call)));
   }
@@ -205,8 +212,8 @@ export class Client {
    * Downloads an image, or a range of it, into a file, a stream (which is ended), or memory. With `rendition`, that
    * rendition is downloaded and described instead of the image. Without a target, the options may come second.
    */
-  async download(id: string, options?: DownloadOptions): Promise<Uint8Array>;
-  async download(id: string, target: undefined, options?: DownloadOptions): Promise<Uint8Array>;
+  async download(id: string, options?: DownloadOptions): Promise<Bytes>;
+  async download(id: string, target: undefined, options?: DownloadOptions): Promise<Bytes>;
   async download(
     id: string,
     target: DownloadTarget,
@@ -223,13 +230,18 @@ export class Client {
     id: string,
     first?: DownloadTarget | DownloadOptions,
     second: DownloadOptions = {},
-  ): Promise<Image | RenditionInfo | Uint8Array> {
+  ): Promise<Image | RenditionInfo | Bytes> {
     const [target, options] = first === undefined || isTarget(first) ? [first, second] : [undefined, first];
-    text("id", id);
-    check(options, DOWNLOAD);
+    try {
+      text("id", id);
+      if (target === undefined) checkNoTarget(options);
+      check(options, DOWNLOAD);
+    } catch (error) {
+      if (target !== undefined) refuse(target, error);
+      throw error;
+    }
     const settings = { ...options, ...timesOf(options, this.#times), byHttp: this.#byHttp };
     if (target !== undefined) return await downloadInto(this.#rpc, id, target, settings);
-    checkNoTarget(options);
     return await downloadBytes(this.#rpc, id, settings);
   }
 
@@ -267,7 +279,7 @@ export class Client {
   /** Events of images, from now on or after a token. Reconnects by itself, and ends only with the client. */
   @iteration
   watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
-    return watch(this.#rpc, { ...options, patienceMs: options.patienceMs ?? this.#times.patienceMs });
+    return leavable((left) => watch(this.#rpc, options, this.#times, left));
   }
 
   /** Registers or updates a user; a name alone only asks for the user. A call with an image is not retried. */
@@ -284,6 +296,7 @@ export class Client {
     bytes: Uint8Array,
     options: usuario.ProcessOptions = {},
   ): Promise<usuario.UserReply> {
+    optionsOf("options", options);
     const { user, ...rest } = options;
     return await this.#unary(rest, (call) => usuario.processImage(this.#rpc, bytes, { user, ...call }), false);
   }
@@ -303,7 +316,7 @@ export class Client {
     images: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     options: CallOptions = {},
   ): AsyncGenerator<usuario.ImageReply, void, undefined> {
-    return usuario.imageStream(this.#rpc, images, options);
+    return leavable((left) => usuario.imageStream(this.#rpc, images, options, left));
   }
 
   /** Sends users, and yields one reply for each, in order, with a preview of the user's image. */
@@ -312,13 +325,13 @@ export class Client {
     users: AsyncIterable<usuario.UserRequest> | Iterable<usuario.UserRequest>,
     options: CallOptions = {},
   ): AsyncGenerator<usuario.UserStreamReply, void, undefined> {
-    return usuario.userStream(this.#rpc, users, options);
+    return leavable((left) => usuario.userStream(this.#rpc, users, options, left));
   }
 
   /** Who this client is for the server, with its limits and its use of them. */
   @operation
   async access(options: CallOptions = {}): Promise<Access | undefined> {
-    return (await this.limits(options)).access;
+    return (await this.#limits(options)).access;
   }
 
   /**
@@ -373,12 +386,12 @@ export class Client {
   async #unary<T>(options: CallOptions, call: (options: CallOptions) => Promise<T>, idempotent = true): Promise<T> {
     check(options, CALL);
     const { signal, timeoutMs = this.#times.timeoutMs } = options;
-    const start = Date.now();
+    const start = performance.now();
     const scope = new Scope(signal, undefined);
     try {
       return await retrying(
         new Backoff(this.#rpc, timeoutMs, scope.signal, start),
-        () => call({ signal: scope.signal, timeoutMs: Math.max(1, start + timeoutMs - Date.now()) }),
+        () => call({ signal: scope.signal, timeoutMs: Math.max(1, start + timeoutMs - performance.now()) }),
         idempotent ? undefined : isRefused,
       );
     } finally {
@@ -410,8 +423,8 @@ function credentials(tls: Identity | undefined): grpc.ChannelCredentials {
   return tls ? grpc.credentials.createSsl(tls.ca, tls.key, tls.cert) : grpc.credentials.createInsecure();
 }
 
-function pemOf(value: string | Buffer | undefined): Buffer | null {
+function pemOf(value: string | Uint8Array | undefined): Buffer | null {
   if (value === undefined) return null;
-  if (typeof value !== "string") return value;
+  if (typeof value !== "string") return Buffer.from(value);
   return value.includes("-----BEGIN") ? Buffer.from(value) : readFileSync(value);
 }

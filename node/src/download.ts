@@ -111,6 +111,8 @@ class Downloading {
   #end = 0;
   /** Whether the sink had bytes of an earlier download. */
   continued = false;
+  /** Whether the callback has thrown, or has aborted. */
+  #stopped = false;
   /** Whether bytes have come by HTTP, without a check of their own. */
   #unchecked = false;
   /** Whether the rest may be had by HTTP: only the hash of the whole tells if it is right. */
@@ -218,7 +220,7 @@ class Downloading {
         if (frame.data.length > 0) stall.start(); // a frame without bytes is no reason to wait for longer
       }
     } catch (error) {
-      if (this.#complete) return; // there was nothing left to come
+      if (this.#complete && !this.#stopped) return; // there was nothing left to come
       if (!stall.happened || this.#signal.aborted) throw error;
       const message = `The server sent nothing within ${timeoutMs} ms.`;
       throw makeError({ code: Code.UNAVAILABLE, message, cause: error });
@@ -283,8 +285,10 @@ class Downloading {
   }
 
   #tell(): void {
+    this.#stopped = true;
     this.#options.onProgress?.({ bytes: this.#received, total: this.#end - this.#start });
     this.#signal.throwIfAborted(); // the callback may have aborted: frames that have already come are dropped
+    this.#stopped = false;
   }
 
   #check(stored: Received): void {

@@ -9,7 +9,7 @@
 //
 // Programs should decide by `reason`, which never changes (docs/errors.md lists all reasons). It is empty if the
 // error is not the server's: the connection was lost, or a proxy answered.
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toJson } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { status as Code, Metadata } from "@grpc/grpc-js";
@@ -171,6 +171,12 @@ export class ConexionesError extends Error {
     return delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6;
   }
 
+  /** For logs: JSON has no bigint, which the details have, so their int64 are texts there. */
+  toJSON(): Record<string, unknown> {
+    const { name, message, code, reason, facts, field, requestId } = this;
+    return { name, message, code, reason, field, facts, requestId, details: this.details.map(jsonOf) };
+  }
+
   /** The first detail of a type: `error.detail("conexiones.v1.ImageProblem")?.limit`. */
   detail<T extends Detail["$typeName"]>(typeName: T): Extract<Detail, { $typeName: T }> | undefined {
     return this.details.find(
@@ -227,6 +233,16 @@ export function errorOfParts(code: number, message: string, anys: Any[], cause?:
   const info = details.find((detail) => detail.$typeName === "google.rpc.ErrorInfo");
   const { reason = "", metadata: facts = {} } = info ?? {};
   return makeError({ code: isCode(code) ? code : Code.UNKNOWN, message, details, reason, facts, cause });
+}
+
+function jsonOf(detail: Detail): object {
+  const { $typeName } = detail;
+  const schema = BY_TYPE.get($typeName);
+  try {
+    return { $typeName, ...(schema && (toJson(schema, detail) as object)) };
+  } catch {
+    return { $typeName }; // it has a value that JSON cannot have, such as a time that is none
+  }
 }
 
 function isCode(code: number): code is Code {

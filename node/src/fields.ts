@@ -16,7 +16,7 @@ export type Check = (field: string, value: unknown) => void;
 /** A check for every option, so that none is forgotten. */
 export type Checks<T> = { readonly [Name in keyof Required<T>]: Check };
 
-const LARGEST_INT32 = 2 ** 31 - 1;
+export const LARGEST_INT32 = 2 ** 31 - 1;
 
 /** Text that UTF-8 can hold: half of a surrogate pair would arrive as another character. */
 export const text = kind(

@@ -93,7 +93,10 @@ export async function* tokens(rpc: Rpc, unary: Unary, options: TokensOptions): A
     const request = { name, ended, pageToken, pageSize: TOKENS_PAGE };
     const page = await unary({ signal: until }, (call) => rpc.unary(AdminService.method.listTokens, request, call));
     if (page.tokens.length === 0) return; // whatever its token says, or else it might go on forever
-    for (const each of page.tokens) yield token(each);
+    for (const each of page.tokens) {
+      yield token(each);
+      until?.throwIfAborted();
+    }
     pageToken = page.nextPageToken;
   } while (pageToken);
 }

@@ -85,7 +85,8 @@ export class Lane<S extends Small> {
       return;
     }
     // A call that ends while nothing is owed was idle. Another is made when there is something to send.
-    if (this.#owed.length > 0) await this.#backoff.pause(error);
+    // What is no error of a call is thrown by pause().
+    if (this.#owed.length > 0 || !(error instanceof ConexionesError)) await this.#backoff.pause(error);
   }
 
   /** Waits before what was refused for now is sent again. When the patience is over, that is its outcome. */

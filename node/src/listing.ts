@@ -2,7 +2,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 
 import { digestOf } from "./digest.js";
-import { check, date, digest, int32, invalid, signal, text } from "./fields.js";
+import { check, date, digest, invalid, LARGEST_INT32, signal, text, whole } from "./fields.js";
 import type { Checks } from "./fields.js";
 import { ImageService } from "./gen/conexiones/v1/images_pb.js";
 import { image } from "./images.js";
@@ -27,7 +27,7 @@ export interface ListOptions {
   signal?: AbortSignal | undefined;
 }
 
-const LIST: Checks<ListOptions> = { user: text, start: date, end: date, name: text, sha256: digests, owner: text, pageSize: int32, signal };
+const LIST: Checks<ListOptions> = { user: text, start: date, end: date, name: text, sha256: digests, owner: text, pageSize: whole(0, LARGEST_INT32), signal };
 const MOST_DIGESTS = 1_000;
 
 /** How the client makes a unary call that may be repeated. */
@@ -48,7 +48,10 @@ export async function* list(rpc: Rpc, unary: Unary, options: ListOptions): Async
     const request = { ...filter, pageToken };
     const page = await unary({ signal }, (call) => rpc.unary(ImageService.method.listImages, request, call));
     if (page.images.length === 0) return; // whatever its token says, or else it might go on forever
-    for (const each of page.images) yield image(each);
+    for (const each of page.images) {
+      yield image(each);
+      signal?.throwIfAborted();
+    }
     pageToken = page.nextPageToken;
   } while (pageToken);
 }

@@ -8,14 +8,16 @@ import { AccessError, ConexionesError, isLost } from "./errors.js";
 import { check, digest, invalid, milliseconds, signal, text, whole } from "./fields.js";
 import type { Checks } from "./fields.js";
 import type { Image } from "./images.js";
+import { Taking } from "./iterables.js";
 import { Lane } from "./lane.js";
 import type { Work } from "./lane.js";
 import { discard } from "./readables.js";
+import { ClientClosed } from "./rpc.js";
 import type { Rpc } from "./rpc.js";
 import { Scope, unlessAborted } from "./scope.js";
 import { readSmall, Small } from "./small.js";
 import type { SmallLimit } from "./small.js";
-import { openSource, readSmallFile } from "./sources.js";
+import { isSource, openSource, readSmallFile } from "./sources.js";
 import type { Source, UploadSource } from "./sources.js";
 import { uploadLarge } from "./upload.js";
 
@@ -73,27 +75,30 @@ export async function* uploadMany<T extends UploadSource | UploadItem>(
   options: UploadManyOptions,
   limit: SmallLimit,
   times: Times,
+  left: AbortSignal,
 ): AsyncGenerator<UploadResult<T>, void, undefined> {
-  check(options, MANY);
-  const iterator = iteratorOf(items);
-  const scope = new Scope(options.signal, options.deadlineMs);
-  const { user = "", concurrency = LARGE } = options;
-  const settings = { user, concurrency, ...timesOf(options, times) };
-  const many = new Many(rpc, iterator, settings, limit, scope);
+  const taking = takingOf(items);
+  let scope: Scope | undefined;
+  let many: Many<T> | undefined;
   try {
+    check(options, MANY);
+    scope = new Scope(options.signal, options.deadlineMs);
+    scope.endWith(left);
+    const { user = "", concurrency = LARGE } = options;
+    many = new Many(rpc, taking, { user, concurrency, ...timesOf(options, times) }, limit, scope);
     yield* many.results();
   } finally {
-    await many.close();
-    scope.close();
+    await many?.close();
+    taking.end();
+    scope?.close();
   }
 }
 
-function iteratorOf<T>(items: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> | Iterator<T> {
-  const found = items as Partial<AsyncIterable<T> & Iterable<T>> | undefined;
+function takingOf<T>(items: AsyncIterable<T> | Iterable<T>): Taking<T> {
   const whole = typeof items === "string" || ArrayBuffer.isView(items);
-  const iterator = whole ? undefined : (found?.[Symbol.asyncIterator]?.() ?? found?.[Symbol.iterator]?.());
-  if (!iterator) throw invalid("items", ["an iterable of sources", "un iterable de orígenes"]);
-  return iterator;
+  const taking = whole ? undefined : Taking.of<T>(items);
+  if (!taking) throw invalid("items", ["an iterable of sources", "un iterable de orígenes"]);
+  return taking;
 }
 
 /** An item that was taken. */
@@ -118,7 +123,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
   readonly queue: SmallTaken<T>[] = [];
   readonly bell = new Bell();
   readonly #rpc: Rpc;
-  readonly #iterator: AsyncIterator<T> | Iterator<T>;
+  readonly #items: Taking<T>;
   readonly #settings: Settings;
   readonly #limit: SmallLimit;
   readonly #scope: Scope;
@@ -142,13 +147,13 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
 
   constructor(
     rpc: Rpc,
-    iterator: AsyncIterator<T> | Iterator<T>,
+    items: Taking<T>,
     settings: Settings,
     limit: SmallLimit,
     scope: Scope,
   ) {
     this.#rpc = rpc;
-    this.#iterator = iterator;
+    this.#items = items;
     this.#settings = settings;
     this.#limit = limit;
     this.#scope = scope;
@@ -172,6 +177,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
         this.#taken -= 1;
         this.#room.ring();
         yield result;
+        this.#scope.signal.throwIfAborted(); // the results that came with it are not told any more
       }
       if (results.length > 0) continue;
       const failure = this.#failure ?? this.#last;
@@ -183,8 +189,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
   /** Ends what is under way, and waits for that. */
   async close(): Promise<void> {
     this.#scope.abort(new Error("The caller wants no more results."));
-    // Not awaited: a generator that is waiting for data of its own returns only when that has come.
-    if (!this.#exhausted) void (async () => await this.#iterator.return?.())().catch(() => undefined);
+    this.#items.end(); // what is silent would be waited for
     await Promise.all(this.#tasks);
   }
 
@@ -210,7 +215,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
       for (let index = 0; ; index++) {
         await this.#room.until(() => over.aborted || this.#hasRoom());
         if (over.aborted) return;
-        const next = await unlessAborted(Promise.resolve(this.#iterator.next()), over);
+        const next = await unlessAborted(this.#items.next(), over);
         if (next.done) break;
         this.#taken += 1;
         this.#opening += 1;
@@ -231,9 +236,10 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
 
   /** Opens an item, and lets it be sent. */
   async #open(item: T, index: number): Promise<void> {
-    const taken = { index, item, ...given(item, this.#settings.user) };
+    const taken: Taken<T> = { index, item, user: this.#settings.user, source: item as UploadSource };
     let source: Source | undefined;
     try {
+      if (isItem(item)) Object.assign(taken, factsOf(item));
       let small = await this.#small(taken);
       if (small) {
         this.#queue(small);
@@ -375,14 +381,18 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
 
 /** Whether an error is of the connection or of the caller, and not of one image. */
 function endsAll(error: unknown): boolean {
-  if (!(error instanceof ConexionesError)) return false;
+  if (!(error instanceof ConexionesError)) return error instanceof ClientClosed;
   return isLost(error) || (error instanceof AccessError && error.reason !== "FORMAT_NOT_GRANTED");
 }
 
-function given(item: UploadSource | UploadItem, user: string): UploadItem & { user: string } {
-  return isItem(item) ? { ...item, user: item.user ?? user } : { source: item, user };
+/** What an item says of its image. It may be an object of any class, which throws what it likes. */
+function factsOf({ source, user, name, sha256 }: UploadItem): Partial<UploadItem> {
+  return { source, name, sha256, ...(user !== undefined && { user }) };
 }
 
-function isItem(item: UploadSource | UploadItem): item is UploadItem {
-  return typeof item === "object" && "source" in item && Object.getPrototypeOf(item) === Object.prototype;
+/** Whether this is an item and not a source, which may have a property of that name, too. */
+function isItem(item: UploadSource | UploadItem | null): item is UploadItem {
+  if (typeof item !== "object" || item === null || !("source" in item)) return false;
+  const prototype: unknown = Object.getPrototypeOf(item);
+  return prototype === Object.prototype || prototype === null || !isSource(item);
 }

@@ -1,7 +1,7 @@
 // The source of an upload that can be read only once. It keeps the bytes that the server has not acknowledged yet.
-import type { Readable } from "node:stream";
 import { ReadableStream } from "node:stream/web";
 
+import { isNodeStream, reusesMemory, Taking } from "./iterables.js";
 import type { Source } from "./sources.js";
 
 /** Size of the buffers in which small pieces of a stream are collected. */
@@ -21,8 +21,8 @@ export class StreamSource implements Source {
   readonly size: number | undefined;
   readonly name: string;
   readonly unresumable: string | undefined;
-  readonly #stream: Pieces;
-  readonly #iterator: AsyncIterator<unknown, unknown> | Iterator<unknown, unknown>;
+  readonly #pieces: Taking<unknown>;
+  readonly #copies: boolean;
   #kept: Uint8Array[] = [];
   /** The block behind the last of `#kept`, while it has room. */
   #open: { block: Buffer; used: number } | undefined;
@@ -34,10 +34,10 @@ export class StreamSource implements Source {
   #pulling: Promise<void> | undefined;
 
   constructor(stream: Pieces, { size, name = "", unresumable }: StreamFacts = {}) {
-    this.#stream = stream;
-    // Without a listener, an error that comes before the first read would end the process. Reading throws it.
-    if (isNodeStream(stream)) stream.on("error", () => undefined);
-    this.#iterator = Symbol.asyncIterator in stream ? stream[Symbol.asyncIterator]() : stream[Symbol.iterator]();
+    const pieces = Taking.of<unknown>(stream);
+    if (!pieces) throw new TypeError("The stream is not iterable.");
+    this.#pieces = pieces;
+    this.#copies = reusesMemory(stream);
     this.size = size;
     this.name = name;
     this.unresumable = unresumable;
@@ -66,16 +66,12 @@ export class StreamSource implements Source {
   }
 
   async close(): Promise<void> {
-    if (this.#done) return;
-    // Not awaited: a generator that is waiting for data of its own returns only when that has come.
-    void (async () => await this.#iterator.return?.())().catch(() => undefined);
-    // The iterator of a Readable destroys it only if it was begun.
-    if (isNodeStream(this.#stream)) this.#stream.destroy();
+    this.#pieces.end();
   }
 
   async #pull(): Promise<void> {
     // If next() throws, `#pulling` stays set, so that every later read fails with the same error.
-    const { value, done } = await this.#iterator.next();
+    const { value, done } = await this.#pieces.next();
     if (done) {
       this.#done = true;
     } else {
@@ -89,7 +85,7 @@ export class StreamSource implements Source {
   #keep(piece: Uint8Array): void {
     this.#end += piece.length;
     if (piece.length >= BLOCK_BYTES) {
-      this.#kept.push(piece);
+      this.#kept.push(this.#copies ? Buffer.from(piece) : piece);
       this.#open = undefined;
       return;
     }
@@ -122,8 +118,4 @@ export class StreamSource implements Source {
 export function discard(source: unknown): void {
   if (isNodeStream(source)) source.on("error", () => undefined).destroy();
   else if (source instanceof ReadableStream && !source.locked) source.cancel().catch(() => undefined);
-}
-
-function isNodeStream(source: unknown): source is Readable {
-  return typeof source === "object" && source !== null && "destroy" in source && "on" in source;
 }

@@ -17,7 +17,7 @@ import { milliseconds, signal } from "./fields.js";
 import type { Checks } from "./fields.js";
 import { whyUnreachable } from "./reasons.js";
 import type { Security } from "./reasons.js";
-import { unlessAborted } from "./scope.js";
+import { LONGEST_TIMER_MS, unlessAborted } from "./scope.js";
 import type { Shown } from "./shown.js";
 import { inject } from "./traces.js";
 
@@ -78,7 +78,7 @@ export class Rpc {
   /** Ends what would go on forever, and the connection when the calls in flight have ended. New calls throw. */
   close(): void {
     this.#closed = true;
-    for (const end of this.#endless) end(closed());
+    for (const end of this.#endless) end(new ClientClosed());
     this.#endless.clear();
     if (this.#calls === 0) this.#client.close();
   }
@@ -107,7 +107,7 @@ export class Rpc {
   /** The channel for a call that is about to begin. Throws the signal's reason. */
   #begin({ signal, timeoutMs }: CallOptions): { client: grpc.Client; metadata: grpc.Metadata; watcher: Watcher } {
     signal?.throwIfAborted();
-    if (this.#closed) throw closed();
+    if (this.#closed) throw new ClientClosed();
     const client = this.#client;
     const metadata = this.#shown.metadata();
     inject(metadata);
@@ -255,8 +255,10 @@ export class Rpc {
   }
 }
 
-function closed(): Error {
-  return new Error("The client is closed.");
+export class ClientClosed extends Error {
+  constructor() {
+    super("The client is closed.");
+  }
 }
 
 /** Learns from calls whether their connection works. */
@@ -297,6 +299,7 @@ export class ServerStream<O> {
       for await (const message of this.#call) {
         this.#watcher.answered();
         yield message as O;
+        this.#signal?.throwIfAborted(); // the messages that have come since are not told any more
       }
     } catch (error) {
       this.#signal?.throwIfAborted();
@@ -365,7 +368,8 @@ function decoder<M extends DescMessage>(schema: M) {
 }
 
 function withDeadline({ timeoutMs }: CallOptions): grpc.CallOptions {
-  return timeoutMs === undefined || timeoutMs === Infinity ? {} : { deadline: Date.now() + timeoutMs };
+  // One that is too far away to be a date would end the process.
+  return timeoutMs === undefined || timeoutMs > LONGEST_TIMER_MS ? {} : { deadline: Date.now() + timeoutMs };
 }
 
 function settle<T>(resolve: (value: T) => void, reject: (error: Error) => void, signal?: AbortSignal) {

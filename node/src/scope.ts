@@ -12,12 +12,12 @@ export class Scope {
   readonly #controller = new AbortController();
   readonly #outer: AbortSignal | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
-  readonly #follow = () => this.#controller.abort(this.#outer?.reason);
+  readonly #follow = (reason: unknown) => this.#controller.abort(reason);
 
   constructor(outer: AbortSignal | undefined, deadlineMs: number | undefined) {
     outer?.throwIfAborted();
     this.#outer = outer;
-    outer?.addEventListener("abort", this.#follow, { once: true });
+    if (outer) follow(outer, this.#follow);
     if (deadlineMs !== undefined && deadlineMs <= LONGEST_TIMER_MS) {
       const message = `The operation was not done within ${deadlineMs} ms.`;
       const late = new ConexionesError({ code: Code.DEADLINE_EXCEEDED, reason: "DEADLINE_EXCEEDED", message });
@@ -34,10 +34,46 @@ export class Scope {
     this.#controller.abort(reason);
   }
 
+  /** Lets another signal end the operation, too, one that is for nothing else. */
+  endWith(other: AbortSignal): void {
+    other.addEventListener("abort", () => this.abort(other.reason), { once: true });
+    if (other.aborted) this.abort(other.reason);
+  }
+
   close(): void {
     clearTimeout(this.#timer);
-    this.#outer?.removeEventListener("abort", this.#follow);
+    if (this.#outer) unfollow(this.#outer, this.#follow);
   }
+}
+
+type Follower = (reason: unknown) => void;
+
+/**
+ * The operations that follow each signal of the caller, which has one listener for all of them: Node.js warns of more than
+ * ten, as a program has that gives one signal to all its calls.
+ */
+const followed = new WeakMap<AbortSignal, { followers: Set<Follower>; listener: () => void }>();
+
+function follow(signal: AbortSignal, follower: Follower): void {
+  const found = followed.get(signal);
+  if (found) {
+    found.followers.add(follower);
+    return;
+  }
+  const followers = new Set([follower]);
+  const listener = () => {
+    followed.delete(signal);
+    for (const each of followers) each(signal.reason);
+  };
+  followed.set(signal, { followers, listener });
+  signal.addEventListener("abort", listener, { once: true });
+}
+
+function unfollow(signal: AbortSignal, follower: Follower): void {
+  const found = followed.get(signal);
+  if (!found?.followers.delete(follower) || found.followers.size > 0) return;
+  followed.delete(signal);
+  signal.removeEventListener("abort", found.listener);
 }
 
 /**

@@ -108,11 +108,14 @@ export class FileSink implements Sink {
   }
 }
 
+/** Bytes in an ArrayBuffer, whether or not the TypeScript of the program tells these from shared ones. */
+export type Bytes = ReturnType<typeof Uint8Array.of>;
+
 /** An array in memory. */
 export class BytesSink implements Sink {
   readonly again = true;
   readonly size = 0;
-  #bytes = new Uint8Array();
+  #bytes: Bytes = new Uint8Array();
   #position = 0;
 
   expect(size: number): void {
@@ -132,7 +135,7 @@ export class BytesSink implements Sink {
     return true;
   }
 
-  bytes(): Uint8Array {
+  bytes(): Bytes {
     return this.#bytes;
   }
 }

@@ -27,7 +27,7 @@ export class SmallLimit {
 
   /** In bytes; 0 if the server has no such call. */
   async get(rpc: Rpc, backoff: Backoff, call: CallOptions): Promise<number> {
-    if (Date.now() < this.#until) return this.#bytes;
+    if (performance.now() < this.#until) return this.#bytes;
     let bytes = 0;
     try {
       const limits = await retrying(backoff, () => rpc.unary(UploadService.method.getLimits, {}, call));
@@ -47,7 +47,7 @@ export class SmallLimit {
 
   #remember(bytes: number): void {
     this.#bytes = bytes;
-    this.#until = Date.now() + REMEMBER_MS;
+    this.#until = performance.now() + REMEMBER_MS;
   }
 }
 

@@ -77,6 +77,11 @@ export async function openSource(source: UploadSource, signal?: AbortSignal): Pr
   throw new TypeError("The source is a path, a URL, bytes, a Blob or a stream of bytes.");
 }
 
+/** Whether this is one of the objects that an upload can be of. */
+export function isSource(source: object): boolean {
+  return source instanceof URL || source instanceof Blob || types.isUint8Array(source) || types.isAnyArrayBuffer(source) || isIterable(source);
+}
+
 function isUrl(source: string): boolean {
   return /^(?:[a-z][a-z0-9+.-]*:\/\/|data:)/i.test(source);
 }
@@ -127,7 +132,7 @@ function contentOf(path: string, size: number): Promise<Uint8Array | undefined> 
 
 function isIterable(source: unknown): source is AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
   if (typeof source !== "object" || source === null || ArrayBuffer.isView(source)) return false;
-  return Symbol.asyncIterator in source || Symbol.iterator in source;
+  return Symbol.asyncIterator in source || Symbol.iterator in source || "getReader" in source;
 }
 
 async function openUrl(url: URL, signal?: AbortSignal): Promise<Source> {

@@ -18,13 +18,20 @@ import { renditionName } from "./renditions.js";
 import { notResumable } from "./resume.js";
 import type { Rpc } from "./rpc.js";
 import { BytesSink, FileSink } from "./sinks.js";
+import type { Bytes } from "./sinks.js";
 import { PlaceSink, WebSink, WritableSink } from "./writables.js";
 
 /**
  * A path, a file: URL, a Writable or a web stream. Symbolic links are followed. A regular file is replaced when the
  * download is complete, checked and durable; a device, a FIFO or a socket is written to. A stream is ended.
  */
-export type DownloadTarget = string | URL | Writable | WritableStream<Uint8Array>;
+export type DownloadTarget = string | URL | Writable | WritableStream<Uint8Array> | AnyWritableStream;
+
+/** A web stream of bytes, as the types of browsers describe some of them: their bytes are in an ArrayBuffer, as these are. */
+export interface AnyWritableStream {
+  readonly locked: boolean;
+  getWriter(): { write(chunk: ArrayBuffer): Promise<void> };
+}
 
 /** Codes with which some systems refuse to open a folder or to sync it. */
 const NO_FOLDER_SYNC = new Set(["EACCES", "EPERM", "EISDIR", "EINVAL"]);
@@ -35,21 +42,38 @@ export function isTarget(value: unknown): value is DownloadTarget {
 }
 
 /** Throws TypeError for what is neither a target nor options, such as a stream that can only be read. */
-export function checkNoTarget(value: object): void {
-  if ("pipe" in value || "getReader" in value || "fd" in value || ArrayBuffer.isView(value)) {
+export function checkNoTarget(value: unknown): void {
+  if (typeof value !== "object" || value === null) return;
+  const signs = ["pipe", "getReader", "fd", "then", "arrayBuffer", "byteLength", Symbol.iterator, Symbol.asyncIterator];
+  if (signs.some((sign) => sign in value)) {
     throw new TypeError("The target is a path, a file: URL, a Writable or a WritableStream.");
   }
 }
 
 export async function downloadInto(rpc: Rpc, id: string, target: DownloadTarget, options: Settings): Promise<Received> {
   if (typeof target === "string" || target instanceof URL) return await downloadPath(rpc, id, pathOf(target), options);
-  if (options.resume) throw new TypeError("Only into a file can a download be resumed.");
-  const sink = isWebStream(target) ? new WebSink(target) : new WritableSink(target);
-  return await download(rpc, id, sink, options);
+  if (options.resume) {
+    const error = new TypeError("Only into a file can a download be resumed.");
+    refuse(target, error);
+    throw error;
+  }
+  return await download(rpc, id, sinkOf(target), options);
+}
+
+function sinkOf(target: Exclude<DownloadTarget, string | URL>): WebSink | WritableSink {
+  return isWebStream(target) ? new WebSink(target) : new WritableSink(target as Writable);
+}
+
+/** Ends a stream into which nothing is downloaded, as after every other failure. */
+export function refuse(target: DownloadTarget, error: unknown): void {
+  if (typeof target === "string" || target instanceof URL || (isWebStream(target) && target.locked)) return;
+  const sink = sinkOf(target);
+  sink.watch(() => undefined);
+  sink.fail(error);
 }
 
 /** Downloads into memory. */
-export async function downloadBytes(rpc: Rpc, id: string, options: Settings): Promise<Uint8Array> {
+export async function downloadBytes(rpc: Rpc, id: string, options: Settings): Promise<Bytes> {
   if (options.resume) throw new TypeError("Only into a file can a download be resumed.");
   const sink = new BytesSink();
   await download(rpc, id, sink, options);
@@ -98,8 +122,10 @@ async function downloadFile(rpc: Rpc, id: string, { path, mode }: Place, options
       file = await handle.stat();
       await handle.close();
     }
-    if (resume && !(await isStill(part, file))) throw new Error(`Another download to ${path} replaced its part file.`);
-    await rename(part, path);
+    if (resume && !(await isStill(part, file))) throw replaced(path);
+    await rename(part, path).catch((error: unknown) => {
+      throw resume && (error as NodeJS.ErrnoException).code === "ENOENT" ? replaced(path) : error;
+    });
   } catch (error) {
     // An empty part file cannot be resumed.
     if (!file?.size) await rm(part, { force: true });
@@ -115,6 +141,10 @@ async function keep(part: string, kept: string, size: number): Promise<void> {
   const before = await lstat(kept).catch(() => undefined);
   if (before && (!before.isFile() || before.size >= size)) await rm(part, { force: true });
   else await rename(part, kept);
+}
+
+function replaced(path: string): Error {
+  return new Error(`Another download to ${path} replaced its part file.`);
 }
 
 /** Whether a path names that file. */

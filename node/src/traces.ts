@@ -100,7 +100,15 @@ export function operation<M extends Method<Promise<unknown>>>(method: M, { name 
 export function iteration<M extends Method<AsyncGenerator<unknown, void>>>(method: M, { name }: ClassMethodDecoratorContext): M {
   const call = function (this: unknown, ...given: never[]): AsyncGenerator<unknown, void> {
     const items = method.apply(this, given);
-    return registered()?.trace ? follow(String(name), items) : items;
+    if (!registered()?.trace) return items;
+    const followed = follow(String(name), items);
+    const leave = followed.return.bind(followed);
+    // Left while the next item is awaited, the items themselves end that at once.
+    const leaveAtOnce: typeof leave = async (value) => {
+      await items.return(value);
+      return await leave(value);
+    };
+    return Object.assign(followed, { return: leaveAtOnce });
   };
   return call as M;
 }

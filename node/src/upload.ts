@@ -5,7 +5,7 @@ import { Backoff, retrying, timesOf } from "./backoff.js";
 import type { Times } from "./backoff.js";
 import { Digest, KnownDigest } from "./digest.js";
 import { AccessError, ConexionesError, Code, errorOfParts, isRetryable } from "./errors.js";
-import { check, digest, flag, listener, milliseconds, signal, text, whole } from "./fields.js";
+import { check, digest, invalid, listener, milliseconds, signal, text, whole } from "./fields.js";
 import type { Checks } from "./fields.js";
 import { Upload_State, UploadService } from "./gen/conexiones/v1/uploads_pb.js";
 import type { Upload } from "./gen/conexiones/v1/uploads_pb.js";
@@ -56,7 +56,8 @@ const UPLOAD: Checks<UploadOptions> = {
 };
 
 function flagOrFolder(field: string, value: unknown): void {
-  if (typeof value !== "string") flag(field, value);
+  if ((typeof value === "string" && value !== "") || typeof value === "boolean") return;
+  throw invalid(field, ["true, false or the path of a folder", "true, false o la ruta de una carpeta"]);
 }
 
 /** Default size of one message's data. */

@@ -12,8 +12,10 @@ import { GetImageSchema, GetUserRequestSchema, UsuarioServicio } from "./gen/use
 import type { Error as ErrorMessage, GetImage, GetUserReply, GetUserRequest } from "./gen/user_pb.js";
 import { imageInfo, user } from "./images.js";
 import type { ImageInfo, User } from "./images.js";
+import { Taking } from "./iterables.js";
 import { CALL, written } from "./rpc.js";
 import type { BidiStream, CallOptions, Rpc } from "./rpc.js";
+import { Scope } from "./scope.js";
 import type { Source, UploadSource } from "./sources.js";
 import { withSource } from "./upload.js";
 
@@ -89,8 +91,8 @@ export async function streamImage(
   options: StreamOptions,
   { patienceMs }: { patienceMs: number },
 ): Promise<UserReply> {
-  const { chunkSize = FRAGMENT_BYTES, timeoutMs } = options;
   return await withSource(from, options, STREAM, async (source, signal) => {
+    const { chunkSize = FRAGMENT_BYTES, timeoutMs } = options;
     const attempt = () =>
       rpc.clientStream(method.getStreamImage, (call) => writeFragments(call, source, chunkSize), { timeoutMs, signal });
     // Retrying what the server has begun could store the image twice.
@@ -113,14 +115,14 @@ export async function* imageStream(
   rpc: Rpc,
   images: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: CallOptions,
+  left: AbortSignal,
 ): AsyncGenerator<ImageReply, void, undefined> {
-  check(options, CALL);
-  const call = rpc.bidi(method.imageStreamReply, options);
   const request = (image: Uint8Array): GetImage => {
     bytes("image", image);
     return create(GetImageSchema, { image });
   };
-  for await (const { message, imageInfo: stored, error } of conversation(call, images, request)) {
+  const replies = conversation((call) => rpc.bidi(method.imageStreamReply, call), options, images, request, left);
+  for await (const { message, imageInfo: stored, error } of replies) {
     yield { message, image: stored && imageInfo(stored), error: error && errorOf(error) };
   }
 }
@@ -129,10 +131,10 @@ export async function* userStream(
   rpc: Rpc,
   users: AsyncIterable<UserRequest> | Iterable<UserRequest>,
   options: CallOptions,
+  left: AbortSignal,
 ): AsyncGenerator<UserStreamReply, void, undefined> {
-  check(options, CALL);
-  const call = rpc.bidi(method.getUserBidiStream, options);
-  for await (const reply of conversation(call, users, userRequest)) {
+  const replies = conversation((call) => rpc.bidi(method.getUserBidiStream, call), options, users, userRequest, left);
+  for await (const reply of replies) {
     const { message, name, pow, image: preview, user: of, imageInfo: stored, errors } = reply;
     yield {
       ...{ message, name, pow, preview, user: of && user(of), image: stored && imageInfo(stored) },
@@ -143,43 +145,47 @@ export async function* userStream(
 
 /** Sends the items while replies arrive. If `items` fails, its error ends the replies. Closes `items` in the end. */
 async function* conversation<T, I, O>(
-  call: BidiStream<I, O>,
+  begin: (options: CallOptions) => BidiStream<I, O>,
+  options: CallOptions,
   items: AsyncIterable<T> | Iterable<T>,
   request: (item: T) => I,
+  left: AbortSignal,
 ): AsyncGenerator<O, void, undefined> {
+  const taking = takingOf(items);
+  let scope: Scope | undefined;
   let failure: { error: unknown } | undefined;
-  let iterator: AsyncIterator<T> | Iterator<T> | undefined;
-  const send = async () => {
+  const send = async (call: BidiStream<I, O>) => {
     try {
-      iterator = iteratorOf(items);
       for (;;) {
-        const next = await iterator.next();
+        const next = await taking.next();
         if (next.done) break;
         if (!(await call.write(request(next.value)))) return;
       }
-      iterator = undefined;
       call.end();
     } catch (error) {
       failure = { error };
       call.cancel();
     }
   };
-  void send();
   try {
+    check(options, CALL);
+    scope = new Scope(options.signal, undefined);
+    scope.endWith(left);
+    const call = begin({ ...options, signal: scope.signal });
+    void send(call);
     yield* call;
   } catch (error) {
     throw failure ? failure.error : error;
   } finally {
-    // Not awaited: a generator that is waiting for data of its own returns only when that has come.
-    void (async () => await iterator?.return?.())().catch(() => undefined);
+    taking.end();
+    scope?.close();
   }
 }
 
-function iteratorOf<T>(items: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> | Iterator<T> {
-  const found = items as Partial<AsyncIterable<T> & Iterable<T>> | undefined;
-  const iterator = found?.[Symbol.asyncIterator]?.() ?? found?.[Symbol.iterator]?.();
-  if (!iterator) throw invalid("items", ["an iterable, asynchronous or not", "un iterable, asíncrono o no"]);
-  return iterator;
+function takingOf<T>(items: AsyncIterable<T> | Iterable<T>): Taking<T> {
+  const taking = Taking.of<T>(items);
+  if (!taking) throw invalid("items", ["an iterable, asynchronous or not", "un iterable, asíncrono o no"]);
+  return taking;
 }
 
 /** Throws INVALID_FIELD, and EMPTY_IMAGE for an image of no bytes, which on its way would look like none. */

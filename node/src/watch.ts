@@ -7,6 +7,7 @@ import type { Checks } from "./fields.js";
 import { image as imageOf } from "./images.js";
 import type { Image } from "./images.js";
 import { Backoff } from "./backoff.js";
+import type { Times } from "./backoff.js";
 import type { Rpc } from "./rpc.js";
 import { LONGEST_TIMER_MS, Scope } from "./scope.js";
 
@@ -50,11 +51,14 @@ const SILENCE_MS = 45_000;
 
 export async function* watch(
   rpc: Rpc,
-  options: WatchOptions & { patienceMs: number },
+  options: WatchOptions,
+  times: Times,
+  left: AbortSignal,
 ): AsyncGenerator<WatchEvent, void, undefined> {
   check(options, WATCH);
-  const { user = "", owner = "", onHeartbeat, silenceMs = SILENCE_MS, patienceMs } = options;
+  const { user = "", owner = "", onHeartbeat, silenceMs = SILENCE_MS, patienceMs = times.patienceMs } = options;
   const scope = new Scope(options.signal, undefined);
+  scope.endWith(left);
   const stay = rpc.untilClosed((reason) => scope.abort(reason));
   const backoff = new Backoff(rpc, patienceMs, scope.signal);
   let resumeToken = options.resumeToken ?? "";
@@ -76,6 +80,7 @@ export async function* watch(
               resumeToken = one.resumeToken || resumeToken;
               const change = changeOf(one.event);
               if (change) yield { ...change, resumeToken };
+              scope.signal.throwIfAborted(); // the events that came with it are not told any more
             }
           }
           resumeToken = message.resumeToken || resumeToken;

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createWriteStream, renameSync, writeFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Writable } from "node:stream";
+import { Readable, Writable } from "node:stream";
+import { WritableStream } from "node:stream/web";
 import { before, describe, it } from "node:test";
 
 import { Code, NotFoundError } from "conexiones";
@@ -17,7 +18,43 @@ before(async () => {
   image = await conexiones.upload(bytes);
 });
 
+describe("whoever is told of progress", () => {
+  it("may stop the download, also with the last byte", async () => {
+    const file = join(await folder(), "image.bmp");
+    const error = new Error("of the callback");
+    const throwing = ({ bytes: come, total }: Progress) => {
+      if (come === total) throw error;
+    };
+    const stopping = new AbortController();
+    const aborting = ({ bytes: come, total }: Progress) => {
+      if (come === total) stopping.abort(error);
+    };
+    await assert.rejects(conexiones.download(image.id, { onProgress: throwing }), error);
+    await assert.rejects(conexiones.download(image.id, file, { onProgress: aborting, signal: stopping.signal }), error);
+    await conexiones.download(image.id, file, { resume: true });
+    assert.ok(bytes.equals(await readFile(file)));
+  });
+});
+
 describe("targets", () => {
+  it("are no arrays, promises or streams that can only be read", async () => {
+    for (const target of [[], new Map(), Promise.resolve("file"), Readable.from([]), new Blob([]), new ArrayBuffer(1)]) {
+      await assert.rejects(conexiones.download(image.id, target as never), TypeError);
+    }
+  });
+
+  it("that are streams are destroyed when the call is refused", async () => {
+    for (const options of [{ offset: 1.5 }, { resume: true }]) {
+      const stream = new Writable();
+      const aborted = new Promise((abort) => {
+        void assert.rejects(conexiones.download(image.id, new WritableStream({ abort }), options));
+      });
+      await assert.rejects(conexiones.download(image.id, stream, options));
+      assert.ok(stream.destroyed);
+      await aborted;
+    }
+  });
+
   it("memory", async () => {
     assert.ok(bytes.equals(await conexiones.download(image.id)));
   });

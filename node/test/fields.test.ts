@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Client, Code, ConexionesError } from "conexiones";
+import { Client, Code, ConexionesError, UnavailableError } from "conexiones";
+import { Backoff } from "../src/backoff.js";
 import type { Check } from "../src/fields.js";
 import * as fields from "../src/fields.js";
 
-import { client, photograph } from "./support.js";
+import { address, client, photograph } from "./support.js";
 
 // Nobody listens there: what is refused by this client is refused before anything is sent.
 const nobody = client({ address: "127.0.0.1:1", patienceMs: 300, timeoutMs: 300 });
@@ -32,7 +33,7 @@ const refusals: [string, unknown[], (value: never) => Promise<unknown>][] = [
   ["chunkSize", [...NUMBERS, 0, -1], (chunkSize) => nobody.upload(photograph, { chunkSize })],
   ["user", NO_TEXT, (user) => nobody.upload(photograph, { user })],
   ["name", NO_TEXT, (name) => nobody.upload(photograph, { name })],
-  ["resume", [1, null, {}], (resume) => nobody.upload(photograph, { resume })],
+  ["resume", [1, null, {}, ""], (resume) => nobody.upload(photograph, { resume })],
   ["sha256", ["abc", Buffer.alloc(31), 7, null], (sha256) => nobody.upload(photograph, { sha256 })],
   ["onProgress", [7, null, {}], (onProgress) => nobody.upload(photograph, { onProgress })],
   ["signal", [7, null, {}], (signal) => nobody.upload(photograph, { signal })],
@@ -49,7 +50,10 @@ const refusals: [string, unknown[], (value: never) => Promise<unknown>][] = [
   ["rendition.fit", ["stretch", 1, null, "toString"], (fit) => nobody.download("id", { rendition: { fit } })],
   ["rendition.animated", [1, null, "yes"], (animated) => nobody.download("id", { rendition: { animated } })],
   ["options", [null, 7], (options) => nobody.download("id", "file", options)],
-  ["pageSize", [...NUMBERS, 2 ** 31], (pageSize) => first(nobody.images({ pageSize }))],
+  ["options", [null, 7], (options) => nobody.processImage(photograph, options)],
+  ["options", [null, 7], (options) => nobody.streamImage(photograph, options)],
+  ["options", [null, 7], (options) => first(nobody.watch(options))],
+  ["pageSize", [...NUMBERS, 2 ** 31, -1], (pageSize) => first(nobody.images({ pageSize }))],
   ["start", [new Date(NaN), 0, "today", null], (start) => first(nobody.images({ start }))],
   ["sha256", ["abc", [7], ["abc"], Array(1_001).fill("0".repeat(64))], (sha256) => first(nobody.images({ sha256 }))],
   ["resumeToken", NO_TEXT, (resumeToken) => first(nobody.watch({ resumeToken }))],
@@ -90,6 +94,39 @@ describe("a value that makes no sense is refused with the name of its field", ()
     fits(fields.int32, -(2 ** 31), 0, 2 ** 31 - 1);
     fits(fields.whole(0), 0, Number.MAX_SAFE_INTEGER);
     fits(fields.milliseconds, 0.5, 2 ** 40, Infinity);
+  });
+});
+
+describe("a time", () => {
+  it("beyond all dates is no limit", async () => {
+    assert.ok((await client().limits({ timeoutMs: Number.MAX_SAFE_INTEGER })).maxImageBytes > 0);
+  });
+
+  it("is of a clock that nobody sets", async () => {
+    const server = { address, reached: true, renewed: () => false };
+    const lost = new UnavailableError({ code: Code.UNAVAILABLE, message: "lost" });
+    const { now } = Date;
+    try {
+      for (const hours of [1, -1]) {
+        const backoff = new Backoff(server, 200, new AbortController().signal);
+        Date.now = now;
+        await backoff.pause(lost); // at most 100 ms
+        Date.now = () => now() + hours * 3_600_000;
+        await backoff.pause(lost);
+        await assert.rejects(async () => {
+          for (;;) await backoff.pause(lost);
+        }, /^UnavailableError: Gave up after \d+ ms without progress/);
+      }
+    } finally {
+      Date.now = now;
+    }
+  });
+});
+
+describe("a certificate", () => {
+  it("may be in any Uint8Array", () => {
+    const pem = new TextEncoder().encode("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n");
+    new Client({ address: "localhost:1", ca: pem }).close();
   });
 });
 

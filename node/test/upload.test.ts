@@ -9,10 +9,12 @@ import { Readable } from "node:stream";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { create } from "@bufbuild/protobuf";
 import { credentials } from "@grpc/grpc-js";
 import { Code, ConexionesError, ImageError, UnavailableError } from "conexiones";
 import type { Progress, UploadSource } from "conexiones";
 
+import { ImageProblemSchema } from "../src/gen/conexiones/v1/errors_pb.js";
 import { UploadService } from "../src/gen/conexiones/v1/uploads_pb.js";
 import { Rpc } from "../src/rpc.js";
 import { Shown } from "../src/shown.js";
@@ -136,6 +138,20 @@ describe("an image that is refused", () => {
       assert.match(error.mensaje, /^No se acepta SVG/);
       return true;
     });
+  });
+
+  it("can be made into JSON, whose int64 are texts, with all that a log needs", async () => {
+    await assert.rejects(conexiones.upload(Buffer.from("no image")), (error) => {
+      assert.ok(error instanceof ImageError);
+      const { details, ...rest } = JSON.parse(JSON.stringify(error)) as { details: { $typeName: string }[] };
+      const { code, reason, field, message, facts, requestId } = error;
+      assert.deepEqual(rest, { name: "ImageError", code, reason, field, message, facts, requestId });
+      assert.deepEqual(details.map(({ $typeName }) => $typeName), error.details.map(({ $typeName }) => $typeName));
+      return true;
+    });
+    const problem = create(ImageProblemSchema, { limit: 1n << 60n });
+    const error = new ImageError({ code: Code.INVALID_ARGUMENT, message: "", details: [problem] });
+    assert.match(JSON.stringify({ error }), /"limit":"1152921504606846976"/);
   });
 
   it("is told by its first bytes, not after all of them", async () => {

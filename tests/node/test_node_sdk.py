@@ -298,9 +298,11 @@ const blobs = [await response.blob(), new File([], "image.jpg"), await openAsBlo
 const streams = [readable, response.body!, createReadStream("image.jpg"), [new Uint8Array(1)]];
 const sources = [...blobs, ...streams, await response.arrayBuffer()];
 for (const source of sources) await client.upload(source, { name: "image.jpg" });
-for (const target of [writable, new PassThrough(), createWriteStream("image.jpg"), new URL("file:///image")])
+const gzip = new CompressionStream("gzip").writable;
+for (const target of [writable, gzip, new PassThrough(), createWriteStream("image.jpg"), new URL("file:///image")])
   console.log((await client.download("id", target)).name);
 const bytes: Uint8Array = await client.download("id", { offset: -3 });
+console.log(new Response(await client.download("id")), new Client({ ca: new Uint8Array() }));
 for await (const { name } of client.images({ name: "image", sha256: [bytes, "00"] })) console.log(name);
 """
 
