@@ -5,6 +5,7 @@ interpreter does. What is not tried so is how the interpreter starts, which cost
 """
 
 import atexit
+import faulthandler
 import gc
 import json
 import os
@@ -61,6 +62,8 @@ def _serve() -> str:
     program: str = asked["program"]
     sys.argv[:] = [program or "conexiones", *asked["arguments"]]
     if program:
+        # Who does not end says where it stands.
+        faulthandler.dump_traceback_later(_SECONDS - 10)
         signal.alarm(_SECONDS)
         sys.path[0] = str(Path(program).resolve().parent)
     return program

@@ -32,7 +32,7 @@ def test_a_client_takes_the_token_from_the_environment(guarded: Server, tmp_path
 @each
 def test_without_a_token_it_says_what_is_missing(guarded: Server, client: str) -> None:
     done = run(client, "--address", guarded.address)
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stderr
     assert "UNAUTHENTICATED NO_CREDENTIALS: Esta llamada necesita una credencial" in done.stderr
 
 
