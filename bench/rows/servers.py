@@ -230,7 +230,7 @@ def _engines(bench: Bench, folder: Path, stack: ExitStack) -> _Engines:
     database.start()
     name = database.database()
     database.sql("CREATE EXTENSION pg_stat_statements")
-    return _Engines(database, stack.enter_context(seaweed_running()), name)
+    return _Engines(database, stack.enter_context(seaweed_running(gigabytes=30)), name)
 
 
 def _turn(place: _Place, count: int, images: int, number: int) -> float:

@@ -23,6 +23,9 @@ import pytest
 
 from tests.support.waiting import DEADLINE
 
+_VOLUMES = 50
+"""Files of a server, of which each bucket takes several at once."""
+
 _SERVERS = ("master", "volume", "filer", "s3")
 _buckets = count(1)
 
@@ -30,9 +33,10 @@ _buckets = count(1)
 class ObjectServer:
     """A server at `url`, where each test has a bucket of its own."""
 
-    def __init__(self, folder: Path, program: Path) -> None:
+    def __init__(self, folder: Path, program: Path, gigabytes: int) -> None:
         self._folder = folder
         self._program = program
+        self._gigabytes = gigabytes
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,8 +69,12 @@ class ObjectServer:
             self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
         command = [str(self._program), "-logdir", str(self._folder), "server", "-ip=127.0.0.1"]
         command += ["-ip.bind=127.0.0.1", f"-dir={self._folder}", "-filer", "-s3", "-s3.port.iceberg=0"]
-        command += ["-s3.port.lance=0", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"]
-        command += ["-volume.max=50", *(f"-{name}={port}" for name, port in self._ports.items())]
+        command += ["-s3.port.lance=0", "-master.telemetry=false"]
+        command += [
+            f"-volume.max={_VOLUMES}",
+            f"-master.volumeSizeLimitMB={self._gigabytes * 1000 // _VOLUMES}",
+        ]
+        command += [f"-{name}={port}" for name, port in self._ports.items()]
         with (self._folder / "said").open("wb") as said:
             # It would take keys in the environment for those that its clients need.
             environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -108,15 +116,15 @@ class ObjectServer:
 
 
 @contextmanager
-def running() -> Iterator[ObjectServer]:
-    """A server that is gone afterwards."""
+def running(*, gigabytes: int = 3) -> Iterator[ObjectServer]:
+    """A server that is gone afterwards, and takes so many bytes, with those that were deleted."""
     program = Path(sys.executable).parent / "weed"
     if not program.exists():
         refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         refuse("SeaweedFS is not installed: make setup")
     folder = Path(tempfile.mkdtemp(prefix="conexiones-s3-"))
     try:
-        server = ObjectServer(folder, program)
+        server = ObjectServer(folder, program, gigabytes)
         try:
             server.start()
             yield server
