@@ -1,8 +1,6 @@
 """What is looked at each minute: the server's processes and its disk, and what the clients saw."""
 
-import os
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -11,7 +9,7 @@ from typing import Any, Self
 import psutil
 
 from tests.soak.work import Tally
-from tests.support.processes import Meter, family
+from tests.support.processes import Meter, family, spent_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +87,11 @@ class Beside:
 
     def __init__(self) -> None:
         self._since = time.monotonic()
-        self._busy, self._own = _busy(), _own()
+        self._busy, self._own = _busy(), spent_seconds()
 
     def take(self) -> float:
         """The part of the processors' time that they took since the last time."""
-        now, busy, own = time.monotonic(), _busy(), _own()
+        now, busy, own = time.monotonic(), _busy(), spent_seconds()
         seconds = (busy - self._busy) - (own - self._own)
         whole = (now - self._since) * (psutil.cpu_count() or 1)
         self._since, self._busy, self._own = now, busy, own
@@ -103,14 +101,6 @@ class Beside:
 def _busy() -> float:
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
-
-
-def _own() -> float:
-    total = 0.0
-    for process in family(os.getpid()):
-        with suppress(psutil.Error):  # it has just ended: its parent has its times
-            total += sum(process.cpu_times()[:4])
-    return total
 
 
 def _p95(seconds: list[float]) -> float:

@@ -3,30 +3,15 @@
 A server that tests share counts for the one that started it, and its work for those that call it.
 """
 
-import resource
 from collections import Counter
 from collections.abc import Generator
 
-import psutil
 import pytest
+
+from tests.support.processes import spent_seconds
 
 _SHOWN = 40
 _COST = "cpu seconds"
-
-
-def _spent() -> float:
-    """The CPU seconds of this process and of all that it started. Those of a process whose parent was killed
-    before it are not known."""
-    total = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        total += usage.ru_utime + usage.ru_stime
-    for process in psutil.Process().children(recursive=True):
-        try:
-            total += sum(process.cpu_times()[:4])
-        except psutil.Error:  # it has just ended
-            continue
-    return total
 
 
 class Costs:
@@ -43,13 +28,13 @@ class Costs:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if call.when == "teardown":
-            now = _spent()
+            now = spent_seconds()
             report.user_properties.append((_COST, now - self._before))
             self._before = now
         return report
 
     def pytest_collection_finish(self) -> None:
-        self._before = _spent()
+        self._before = spent_seconds()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "teardown":

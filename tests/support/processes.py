@@ -1,6 +1,7 @@
 """The processes of a server: which they are, and what they have taken so far."""
 
 import re
+import resource
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "own_decoders",
     "own_writers",
     "peak",
+    "spent_seconds",
     "writers",
 ]
 
@@ -69,6 +71,21 @@ def _command(process: psutil.Process) -> str:
 def busy_seconds(processes: Iterable[psutil.Process]) -> float:
     """The CPU seconds that they have used, in user code and in the kernel."""
     return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def spent_seconds() -> float:
+    """The CPU seconds of this process and of all that it started. Those of a process whose parent was killed
+    before it are not known."""
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    for process in psutil.Process().children(recursive=True):
+        try:
+            total += sum(process.cpu_times()[:4])
+        except psutil.Error:  # it has just ended
+            continue
+    return total
 
 
 def peak(process: psutil.Process) -> int:
