@@ -58,8 +58,8 @@ class Browser:
             assert "failed" not in line, line["failed"]
             done = line["done"]
             said = [text for text in done["said"] if not (remarks and text.startswith(REMARKS))]
-            assert said == []
-            assert done["foreign"] == []
+            assert said == [], said
+            assert done["foreign"] == [], done["foreign"]
             return done["result"]
 
     def close(self) -> None:
