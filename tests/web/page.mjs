@@ -3,6 +3,7 @@
 // A request is {"scenario": "name", "url": "…", …}. If the scenario needs the test to do something, it prints
 // {"ask": …} and waits for a line. At the end it prints {"failed": "why"}, or {"done": {"result", "said", "foreign"}}
 // with the messages of the console and the requests that went to another origin.
+import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 
 import * as access from "./access.mjs";
@@ -26,8 +27,15 @@ const browser = await launch(executable);
 /** Scenarios that measure, or change the whole context: for these a new one is made, in which nothing is cached. */
 const FRESH = new Set(["burst", "many", "paint"]);
 /** The empty page between two scenarios. It is of the same site as all servers of the tests, so that Chromium keeps the
- *  process of the tab: a new process costs a second of CPU, twice as much as the rest of most scenarios. */
-const EMPTY = "http://127.0.0.1/";
+ *  process of the tab: a new process costs a second of CPU, twice as much as the rest of most scenarios. It comes from
+ *  a server, which has its icon too: what the browser does not find, it tells the console of the next scenario. */
+const between = createServer((request, response) => {
+  const page = request.url === "/";
+  response.writeHead(200, { "content-type": page ? "text/html" : "image/gif" });
+  response.end(page ? "<!DOCTYPE html><title>Empty</title>" : Buffer.from("R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=", "base64"));
+});
+await new Promise((resolve) => between.listen(0, "127.0.0.1", resolve));
+const EMPTY = `http://127.0.0.1:${between.address().port}/`;
 
 /** The tabs that are kept, each in a context of its own, by what the context was made of. */
 const kept = new Map();
@@ -60,9 +68,7 @@ async function emptied({ context, page, viewport, devtools }, origins) {
   context.removeAllListeners("request");
   if (origins.some((origin) => page.url().startsWith(`${origin}/`))) await page.evaluate(() => sessionStorage.clear());
   await page.setViewportSize(viewport);
-  await page.route(EMPTY, (route) => route.fulfill({ contentType: "text/html", body: "<!DOCTYPE html><title>Empty</title>" }));
   await page.goto(EMPTY);
-  await page.unroute(EMPTY);
   for (const origin of origins) await devtools.send("Storage.clearDataForOrigin", { origin, storageTypes: "all" });
   await devtools.send("Network.clearBrowserCache");
   await devtools.send("Page.resetNavigationHistory");
@@ -113,3 +119,5 @@ for (let given = await next(); given; given = await next()) {
   }
 }
 await browser.close();
+between.close();
+between.closeAllConnections();
