@@ -1,11 +1,11 @@
 """Measures many files given to the page at once, against the command line with the same files."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from bench.measures import Wrong, interleave
 from bench.peers.server_process import SOURCES, Failed, ServerProcess, ours
 from bench.rows import Bench
 from conexiones import Client
-from tests.page.browser import Browser
+from tests.support.clients import node
 
+DRIVER = Path(__file__).parents[1] / "load" / "page.mjs"
 ROW = "200 files of 300 KB given to the page"
 PAGE, PUT = "the page, in Chromium", "conexiones put"
 LONGEST = "longest task of the page's thread meanwhile"
@@ -23,18 +24,16 @@ LONGEST = "longest task of the page's thread meanwhile"
 
 def run(bench: Bench) -> None:
     """Seconds until all files are stored, each time on a new server, and the longest task in milliseconds."""
-    if shutil.which("chromium") is None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
         bench.results.note("The page is left out: there is no chromium")
         return
     count = bench.size(200, 20)
-    with ExitStack() as stack:
-        browser = Browser()
-        stack.callback(browser.close)
-        contenders = {
-            PUT: partial(_put, bench, count),
-            PAGE: partial(_page, bench, count, browser),
-        }
-        interleave(bench.results, ROW, contenders, unit="s", warm=True)
+    contenders = {
+        PUT: partial(_put, bench, count),
+        PAGE: partial(_page, bench, count, chromium),
+    }
+    interleave(bench.results, ROW, contenders, unit="s", warm=True)
 
 
 def _files(folder: Path, count: int, seed: int) -> list[Path]:
@@ -56,12 +55,27 @@ def _put(bench: Bench, count: int, number: int) -> float:
         return seconds
 
 
-def _page(bench: Bench, count: int, browser: Browser, number: int) -> float:
+def _page(bench: Bench, count: int, chromium: str, number: int) -> float:
     with bench.folder() as folder, ours(folder / "data") as server:
         (folder / "files").mkdir()
         paths = _files(folder / "files", count, number)
-        found = browser.play("burst", server, files=[str(path) for path in paths], timeout=600_000)
+        given = {
+            "executable": chromium,
+            "url": f"http://{server.address}/",
+            "files": [str(path) for path in paths],
+        }
+        done = subprocess.run(
+            [node(), DRIVER],
+            input=f"{json.dumps(given)}\n",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        if done.returncode:
+            raise Failed(done.stderr)
         _check(server, count)
+        found = json.loads(done.stdout)
         if number >= 0:
             bench.results.add(LONGEST, PAGE, found["longest"], unit="ms")
         return float(found["seconds"])

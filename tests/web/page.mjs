@@ -25,7 +25,7 @@ const tell = (message) => console.log(JSON.stringify(message));
 const { executable } = await next();
 const browser = await launch(executable);
 /** Scenarios that measure, or change the whole context: for these a new one is made, in which nothing is cached. */
-const FRESH = new Set(["burst", "many", "paint"]);
+const FRESH = new Set(["many", "paint"]);
 /** The empty page between two scenarios. It is of the same site as all servers of the tests, so that Chromium keeps the
  *  process of the tab: a new process costs a second of CPU, twice as much as the rest of most scenarios. It comes from
  *  a server, which has its icon too: what the browser does not find, it tells the console of the next scenario. */

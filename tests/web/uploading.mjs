@@ -113,35 +113,9 @@ export async function remembered({ given, open }) {
   return await page.locator(".upload .name").allInnerTexts();
 }
 
-/** Gives the page many files at once. Returns the seconds until all are stored, the milliseconds of the longest task of
- *  the page's own thread meanwhile and of all long ones together, and how many thumbnails it asked for. */
-export async function burst({ given, context, open }) {
-  await context.addInitScript(() => {
-    window.longTasks = [];
-    new window.PerformanceObserver((list) => window.longTasks.push(...list.getEntries())).observe({ type: "longtask" });
-    window.addEventListener("change", () => (window.begun = performance.now()), { capture: true });
-  });
+/** Gives the page many files at once, and waits until all are stored. */
+export async function burst({ given, open }) {
   const page = await open();
-  await page.getByText("No images yet").waitFor();
-  if (given.profile) await context.browser().startTracing(page, { path: given.profile, categories: ["devtools.timeline", "disabled-by-default-devtools.timeline"] });
   await upload(page, given.files);
-  // Not waitForFunction(), which looks in every frame and so makes frames.
-  const end = await page.evaluate(async () => {
-    const tray = document.querySelector(".tray");
-    const done = () => !tray.hidden && tray.querySelector("h2").textContent === "All uploads are done";
-    while (!done()) {
-      await new Promise((resolve) => {
-        const change = new MutationObserver(() => (change.disconnect(), resolve()));
-        change.observe(tray.querySelector("h2"), { childList: true, characterData: true, subtree: true });
-      });
-    }
-    return performance.now();
-  });
-  if (given.profile) await context.browser().stopTracing();
-  return await page.evaluate((time) => {
-    const tasks = window.longTasks.filter(({ startTime }) => startTime + 50 > window.begun && startTime < time).map(({ duration }) => duration);
-    const thumbnails = performance.getEntriesByType("resource").filter(({ name }) => name.includes("/images/")).length;
-    const blocked = tasks.reduce((sum, each) => sum + each, 0);
-    return { seconds: (time - window.begun) / 1000, longest: Math.max(0, ...tasks), blocked, thumbnails };
-  }, end);
+  await page.getByText("All uploads are done").waitFor();
 }
