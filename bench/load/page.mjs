@@ -13,6 +13,8 @@ import { createInterface } from "node:readline";
 
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
 FLAGS.push("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,800");
+// Pages of the address bar, which nobody sees here.
+FLAGS.push("--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup");
 
 /** A Chromium of its own, told what to do by messages that end with a NUL. */
 class Chromium {

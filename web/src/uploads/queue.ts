@@ -14,8 +14,8 @@ import type { State } from "./upload";
 const CONCURRENT_UPLOADS = 3;
 /** Small ones, of which a worker reads the next while it sends another. */
 const CONCURRENT_SMALL = 6;
-/** After this many files the page may do something else. */
-const FILES_AT_ONCE = 200;
+/** After so many milliseconds of taking files the page may do something else. */
+const TAKING_MS = 8;
 
 export const UNDER_WAY: readonly State[] = [...ACTIVE, "waiting"];
 
@@ -78,6 +78,7 @@ export class Queue {
   /** Adds files. A file whose upload was interrupted resumes it. Returns how many were taken, and if any were not. */
   async add(sources: AsyncIterable<Source> | Iterable<Source>): Promise<{ taken: number; tooMany: boolean }> {
     let taken = 0;
+    let since = performance.now();
     for await (const { file, handle } of sources) {
       if (taken === MAX_FILES) return { taken, tooMany: true };
       taken += 1;
@@ -85,7 +86,9 @@ export class Queue {
       if (interrupted) interrupted.attach(file);
       else this.#add(Upload.of(file, handle, this.#who(), this.#note));
       this.advance();
-      if (taken % FILES_AT_ONCE === 0) await new Promise((resolve) => setTimeout(resolve));
+      if (performance.now() - since < TAKING_MS) continue;
+      await new Promise((resolve) => setTimeout(resolve));
+      since = performance.now();
     }
     this.#changed();
     return { taken, tooMany: false };
