@@ -1,7 +1,8 @@
 // Gives files to the page in Chromium, once: {"executable", "url", "files"} is a line on standard input, and
 // {"seconds", "longest", "tasks"} a line on standard output. `seconds` is from the choice of the files until the page says
 // that all are stored, `longest` the longest task of its main thread meanwhile, in milliseconds, and `tasks` how many
-// there were of 50 ms or more. With "trace", what Chromium did is written to this file.
+// there were of 50 ms or more. With "trace", what Chromium did is written to this file. With "bare", nothing but the calls is
+// made, by a page that shows nothing: so long does Chromium take to send these files in any case.
 //
 // It speaks with Chromium itself, by the pipe of its DevTools, and asks only for what it needs. Playwright watches all
 // that is sent and received, with the bytes of each upload, which takes longer than the upload.
@@ -84,11 +85,36 @@ async function finished() {
   return { seconds: (end - window.begun) / 1000, longest: Math.max(0, ...tasks), tasks: tasks.length };
 }
 
+/** Runs in a page that shows nothing: stores the files that this input has, three at a time. */
+async function send(input) {
+  const varint = (value) => (value < 128 ? [value] : [(value & 127) | 128, ...varint(value >>> 7)]);
+  const begun = performance.now();
+  const files = [...input.files];
+  const store = async (file) => {
+    const image = new Uint8Array(await file.arrayBuffer());
+    const id = new TextEncoder().encode(crypto.randomUUID());
+    // UploadImageRequest, with its request_id and its image, in a frame of gRPC-Web.
+    const head = [0x0a, id.length, ...id, 0x12, ...varint(image.length)];
+    const body = new Uint8Array(5 + head.length + image.length);
+    new DataView(body.buffer).setUint32(1, body.length - 5);
+    body.set(head, 5);
+    body.set(image, 5 + head.length);
+    const headers = { "content-type": "application/grpc-web+proto" };
+    const reply = await fetch("/conexiones.v1.UploadService/UploadImage", { method: "POST", headers, body });
+    if (new Uint8Array(await reply.arrayBuffer())[0] !== 0) throw new Error("An image was refused.");
+  };
+  await Promise.all([1, 2, 3].map(async () => {
+    for (let file = files.shift(); file; file = files.shift()) await store(file);
+  }));
+  return { seconds: (performance.now() - begun) / 1000 };
+}
+
 const { value: line } = await createInterface({ input: process.stdin })[Symbol.asyncIterator]().next();
-const { executable, url, files, trace } = JSON.parse(line);
+const { executable, url, files, trace, bare } = JSON.parse(line);
 const folder = await mkdtemp(join(tmpdir(), "conexiones-page-"));
 const chromium = new Chromium(executable, folder);
-try {
+
+async function given() {
   const { targetId } = await chromium.send("Target.createTarget", { url: "about:blank" });
   const { sessionId } = await chromium.send("Target.attachToTarget", { targetId, flatten: true });
   const page = (method, params) => chromium.send(method, params, sessionId);
@@ -100,9 +126,16 @@ try {
   await page("Page.enable");
   await page("Page.addScriptToEvaluateOnNewDocument", { source: `(${watch})()` });
   const loaded = new Promise((resolve) => chromium.on("Page.loadEventFired", resolve));
-  await page("Page.navigate", { url });
+  await page("Page.navigate", { url: bare ? `${url}learn` : url });
   await loaded;
   await page("Page.disable");
+  if (bare) {
+    const { objectId } = await evaluate(`Object.assign(document.createElement("input"), { type: "file", multiple: true })`);
+    await page("DOM.setFileInputFiles", { files, objectId });
+    const functionDeclaration = `async function () { return await (${send})(this); }`;
+    const { result } = await page("Runtime.callFunctionOn", { functionDeclaration, objectId, awaitPromise: true, returnByValue: true });
+    return result.value;
+  }
   await evaluate(`(async () => { while (!document.body.innerText.includes("No images yet")) await new Promise(requestAnimationFrame); })()`);
   const ended = trace && new Promise((resolve) => chromium.on("Tracing.tracingComplete", ({ stream }) => resolve(stream)));
   if (trace) await chromium.send("Tracing.start", { categories: "devtools.timeline,disabled-by-default-devtools.timeline,toplevel", transferMode: "ReturnAsStream" });
@@ -120,7 +153,11 @@ try {
     }
     await writeFile(trace, Buffer.concat(pieces));
   }
-  console.log(JSON.stringify(value));
+  return value;
+}
+
+try {
+  console.log(JSON.stringify(await given()));
 } finally {
   await chromium.send("Browser.close").catch(() => undefined);
   await chromium.gone;

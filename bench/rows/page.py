@@ -19,11 +19,15 @@ from tests.support.clients import node
 DRIVER = Path(__file__).parents[1] / "load" / "page.mjs"
 ROW = "200 files of 300 KB given to the page"
 PAGE, PUT = "the page, in Chromium", "conexiones put"
+BARE = "the calls alone, in Chromium"
 LONGEST = "longest task of the page's thread meanwhile"
 
 
 def run(bench: Bench) -> None:
-    """Seconds until all files are stored, each time on a new server, and the longest task in milliseconds."""
+    """Seconds until all files are stored, each time on a new server, and the longest task in milliseconds.
+
+    Beside it, a page that shows nothing makes the same calls: what the browser takes in any case.
+    """
     chromium = shutil.which("chromium")
     if chromium is None:
         bench.results.note("The page is left out: there is no chromium")
@@ -31,7 +35,8 @@ def run(bench: Bench) -> None:
     count = bench.size(200, 20)
     contenders = {
         PUT: partial(_put, bench, count),
-        PAGE: partial(_page, bench, count, chromium),
+        PAGE: partial(_page, bench, count, chromium, bare=False),
+        BARE: partial(_page, bench, count, chromium, bare=True),
     }
     interleave(bench.results, ROW, contenders, unit="s", warm=True)
 
@@ -55,7 +60,7 @@ def _put(bench: Bench, count: int, number: int) -> float:
         return seconds
 
 
-def _page(bench: Bench, count: int, chromium: str, number: int) -> float:
+def _page(bench: Bench, count: int, chromium: str, number: int, *, bare: bool) -> float:
     with bench.folder() as folder, ours(folder / "data") as server:
         (folder / "files").mkdir()
         paths = _files(folder / "files", count, number)
@@ -63,6 +68,7 @@ def _page(bench: Bench, count: int, chromium: str, number: int) -> float:
             "executable": chromium,
             "url": f"http://{server.address}/",
             "files": [str(path) for path in paths],
+            "bare": bare,
         }
         done = subprocess.run(
             [node(), DRIVER],
@@ -76,7 +82,7 @@ def _page(bench: Bench, count: int, chromium: str, number: int) -> float:
             raise Failed(done.stderr)
         _check(server, count)
         found = json.loads(done.stdout)
-        if number >= 0:
+        if number >= 0 and not bare:
             bench.results.add(LONGEST, PAGE, found["longest"], unit="ms")
         return float(found["seconds"])
 
