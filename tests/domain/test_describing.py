@@ -14,7 +14,7 @@ from PIL import Image
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.domain.decoding import JUDGE, is_large
-from conexiones.domain.describing import Describing
+from conexiones.domain.describing import Describing, is_busy
 from conexiones.domain.formats import ImageHeader
 from conexiones.domain.images import Images
 from conexiones.ports.records import Facts, ImageRecord
@@ -171,6 +171,13 @@ async def test_a_group_is_recorded_at_once(gallery: Gallery, monkeypatch: pytest
             seen.add(len(known))
     assert seen == {0}, "facts of some were there before those of others"
     assert await gallery.described(5) == [image.id for image in reversed(images)]
+
+
+def test_the_work_of_other_servers_makes_none_busy() -> None:
+    # Each image is two events: it was stored, and described. All keep up with what comes.
+    for servers in (1, 2, 4, 16):
+        assert not is_busy(2 * 10 * servers, 10, 1 / servers)
+        assert is_busy(5 * 10 * servers, 10, 1 / servers)
 
 
 async def test_large_images_of_one_do_not_keep_the_small_ones_of_others(gallery: Gallery) -> None:

@@ -59,6 +59,8 @@ async def test_a_server_says_when_it_has_got_more(catalog: PostgresCatalog) -> N
     await other.take()
     assert await gained
     assert all(one.has(name) != other.has(name) for name in all_duties())
+    assert one.of_describing + other.of_describing == 1
+    assert 7 / 16 <= one.of_describing <= 9 / 16
     await other.leave()
     assert not any(map(other.has, all_duties()))
     await one.take()
@@ -69,6 +71,7 @@ async def test_a_server_without_leases_has_everything() -> None:
     alone = Duties()
     await alone.take()
     assert all(map(alone.has, all_duties()))
+    assert alone.of_describing == 1
     assert not await alone.gained(0)
 
 

@@ -32,7 +32,8 @@ GROUP_SECONDS = 0.25
 """How long a group takes further images. Facts wait for at most twice as long until they are recorded."""
 
 BUSY = 4
-"""The server is busy if more events than these come for each image while the facts of a group are found."""
+"""The server is busy if more events than these come for each image while the facts of a group are found. Of
+the events of several servers, each counts its share."""
 
 REST = 19
 """While the server is busy, describing rests this many times as long as the facts of a group took."""
@@ -48,6 +49,12 @@ _BATCH = 100
 
 _LARGE_LEFT = 10_000
 """The most ids of images that wait in memory for large work. More are looked up in the catalog after them."""
+
+
+def is_busy(events: int, done: int, share: float) -> bool:
+    """Whether a server that describes this share of all images had better leave its time to storing them: so
+    many events came, of all servers, while it found the facts of `done` images."""
+    return events * share > BUSY * done
 
 
 class Describing:
@@ -322,7 +329,7 @@ class Describing:
         await self._record()
         _, after = await self._catalog.event_range()
         self._newest = after
-        self._busy = after - before > BUSY * done
+        self._busy = is_busy(after - before, done, self._duties.of_describing)
         if self._busy:
             await asyncio.sleep(min(REST_SECONDS, REST * (loop.time() - begin)))
         return done
