@@ -107,6 +107,13 @@ def _renditions() -> Iterator[Figure]:
             )
 
 
+def _bare_folder(who: str, other: str) -> Compute | None:
+    """How far bare gRPC gets with the images of a folder, in the language of this contender."""
+    if who == folders.NODE:
+        return ratio(folders.ROW, folders.GRPC_JS, other)
+    return ratio(folders.ROW, folders.STREAM, other) if other != folders.STREAM else None
+
+
 def _p95(watchers: int, rate: int) -> Compute:
     return lambda record: record.median(watch.row(watchers, rate, watch.P95), watch.OURS)
 
@@ -243,8 +250,8 @@ FIGURES = [
             bound,
             ratio(folders.ROW, who, whom),
             least=True,
-            limit=ratio(folders.ROW, folders.GRPC_JS, whom) if who == folders.NODE else None,
-            limited_by="bare grpc-js",
+            limit=_bare_folder(who, whom),
+            limited_by="bare grpc-js" if who == folders.NODE else folders.STREAM,
         )
         for name, who in (
             ("conexiones put", folders.PUT),
