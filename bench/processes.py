@@ -1,6 +1,7 @@
 """A server's processes and the memory that they take, for the bench and for the tests."""
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,16 @@ def family(pid: int) -> list[psutil.Process]:
     """A process and all below it; of our server: supervisor, Envoy with Python inside, writer, decoders."""
     root = psutil.Process(pid)
     return [root, *root.children(recursive=True)]
+
+
+def processor_seconds(pid: int) -> float:
+    """The CPU seconds of a process and all below it so far, also of those that have ended."""
+    while True:
+        with suppress(psutil.NoSuchProcess):
+            return sum(sum(one.cpu_times()[:4]) for one in family(pid))
+        if not psutil.pid_exists(pid):
+            raise psutil.NoSuchProcess(pid)
+        # One ended meanwhile, and now counts for its parent.
 
 
 class Meter(threading.Thread):

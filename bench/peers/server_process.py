@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.processes import family
+from bench.processes import family, processor_seconds
 
 START_SECONDS = 60.0
 """How long a server may take to become ready."""
@@ -99,7 +99,7 @@ class ServerProcess:
 
     def cpu(self) -> float:
         """CPU seconds that its processes have used so far."""
-        return sum(sum(one.cpu_times()[:2]) for one in family(self.pid))
+        return processor_seconds(self.pid)
 
     def settle(self) -> None:
         """Waits until the server is idle."""

@@ -20,7 +20,7 @@ from bench.load.h2load import h2load
 from bench.load.streams import Plan, load, load_all
 from bench.measures import Wrong, interleave
 from bench.peers.server_process import ServerProcess, ours
-from bench.processes import Meter, family
+from bench.processes import Meter, processor_seconds
 from bench.rows import Bench, objects, postgres
 from bench.rows.source import GET_STREAM_IMAGE, Source
 from bench.rows.uploads import GIB, MIB
@@ -107,8 +107,13 @@ class _Engines:
         spent.take(_Spent(*times, *self._counts()), before)
 
     def _times(self, servers: Sequence[ServerProcess]) -> tuple[float, float, float, float]:
-        used = sum(_cpu(server.pid) for server in servers)
-        return time.perf_counter(), used, _cpu(self.postgres.pid), _cpu(self.seaweed.pid)
+        used = sum(processor_seconds(server.pid) for server in servers)
+        return (
+            time.perf_counter(),
+            used,
+            processor_seconds(self.postgres.pid),
+            processor_seconds(self.seaweed.pid),
+        )
 
     def _counts(self) -> tuple[float, float, float]:
         return (
@@ -120,11 +125,6 @@ class _Engines:
     def number(self, query: str) -> float:
         """What a query without a condition gives of the database of the servers."""
         return float(self.postgres.sql(f"{query} WHERE datname = '{self.database}'") or 0)
-
-
-def _cpu(pid: int) -> float:
-    """CPU seconds of a process and all below it so far."""
-    return sum(sum(one.cpu_times()[:2]) for one in family(pid))
 
 
 @dataclass(slots=True)
