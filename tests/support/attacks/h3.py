@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from pyqwest import Client, HTTPTransport, HTTPVersion
+from pyqwest import Client, HTTPTransport, HTTPVersion, ReadError, StreamError, WriteError
 
 from tests.support.attacks import credentials
 from tests.support.attacks.messages import GET_USER, IMAGE_STREAM_REPLY, JSON
@@ -66,7 +66,7 @@ async def _on_connections(
             tally["calls"] += 1
             try:
                 await once(client)
-            except (OSError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError, ReadError, StreamError, WriteError) as error:
                 tally[type(error).__name__] += 1
                 await asyncio.sleep(BACK_OFF)
 

@@ -41,9 +41,10 @@ def test_what_is_left_is_for_a_rush(limit: int, monkeypatch: pytest.MonkeyPatch)
 def test_below_the_floor_it_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="ulimit -Hn"):
         fitted(Settings(), FLOOR - 1)
+    serve = [sys.executable, "-m", "conexiones", "serve", "--address=127.0.0.1:0", f"--data-dir={tmp_path}"]
     ran = subprocess.run(
-        [sys.executable, "-m", "conexiones", "serve", "--address=127.0.0.1:0", f"--data-dir={tmp_path}"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)),
+        # Not `preexec_fn`, with which this process would fork among the threads of gRPC's core.
+        ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *serve],
         capture_output=True,
         text=True,
         check=False,
