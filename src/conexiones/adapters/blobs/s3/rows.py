@@ -122,6 +122,12 @@ _ADD_PLACES = """
 INSERT INTO places (digest, at, object, start, size, sums)
 SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])
 """
+# An upload that is still open was not ended by this transaction: another writer has it, and goes on behind
+# its bytes. An image may have the same bytes all the same.
+_END_EXTENTS = """
+DELETE FROM extents WHERE upload = ANY($1::text[])
+    AND NOT EXISTS (SELECT FROM uploads WHERE uploads.id = extents.upload AND state = 'OPEN')
+"""
 _LOOSEN = """
 INSERT INTO loose AS now (object, not_before)
 SELECT object, clock_timestamp() + make_interval(secs => $2) FROM unnest($1::text[]) AS object
@@ -164,7 +170,7 @@ async def add_blobs(transaction: Transaction, blobs: list[NewBlob]) -> None:
         await loosen(transaction, objects, moved)
     done = [blob.upload for blob in blobs if blob.upload is not None and blob.is_there]
     if done:
-        await transaction.connection.execute("DELETE FROM extents WHERE upload = ANY($1::text[])", done)
+        await transaction.connection.execute(_END_EXTENTS, done)
 
 
 async def add_alone(transaction: Transaction, blob: NewBlob) -> None:
@@ -241,6 +247,13 @@ async def ended_by(connection: Connection, upload: str) -> int | None:
     """The epoch of an upload that has ended; None if it is open, or not there."""
     statement = "SELECT writer_epoch FROM uploads WHERE id = $1 AND state <> 'OPEN'"
     epoch: int | None = await connection.fetchval(statement, upload)
+    return epoch
+
+
+async def written_by(connection: Connection, upload: str, size: int) -> int | None:
+    """The epoch of an upload that has more bytes than so many; None if it has not."""
+    statement = "SELECT writer_epoch FROM uploads WHERE id = $1 AND committed_size > $2"
+    epoch: int | None = await connection.fetchval(statement, upload, size)
     return epoch
 
 
