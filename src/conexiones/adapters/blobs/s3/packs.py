@@ -1,7 +1,7 @@
 """Small blobs: whatever waits becomes one object, one behind the other."""
 
 import asyncio
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from conexiones.adapters.blobs.s3.objects import Objects
 from conexiones.metrics import NUMBERS, SIZES, Metrics
@@ -50,17 +50,19 @@ class Packs:
         spot: asyncio.Future[Spot] = asyncio.get_running_loop().create_future()
         self._line.push(acting_for(), _Waiting(data, spot))
         if len(self._putting) < AT_ONCE:
-            task = asyncio.create_task(self._put_all())
-            self._putting.add(task)
-            task.add_done_callback(self._putting.discard)
+            self._putting.add(asyncio.create_task(self._put_all()))
         return await spot
 
     async def _put_all(self) -> None:
-        while self._line:
-            # Those whose tasks run in this turn of the loop come along.
-            await asyncio.sleep(0)
-            if group := self._take():
-                await self._put(group)
+        try:
+            while self._line:
+                # Those whose tasks run in this turn of the loop come along.
+                await asyncio.sleep(0)
+                if group := self._take():
+                    await self._put(group)
+        finally:
+            # In the same turn of the loop as the last look at the line: what comes later begins another task.
+            self._putting.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _take(self) -> list[_Waiting]:
         group: list[_Waiting] = []

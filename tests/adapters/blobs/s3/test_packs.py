@@ -1,0 +1,39 @@
+"""Small blobs that wait become one object, and none is left waiting."""
+
+import asyncio
+from typing import cast
+
+from conexiones.adapters.blobs.s3.objects import Objects
+from conexiones.adapters.blobs.s3.packs import Packs
+from tests.support.waiting import DEADLINE, until
+
+
+class HeldObjects:
+    """Takes an object when it is told to."""
+
+    def __init__(self) -> None:
+        self.held: list[asyncio.Future[None]] = []
+
+    def name(self, kind: str) -> str:
+        return f"{kind}/{len(self.held)}"
+
+    async def put(self, name: str, data: bytes) -> None:
+        self.held.append(asyncio.get_running_loop().create_future())
+        await self.held[-1]
+
+
+async def test_one_that_comes_when_all_others_end_at_once_is_put() -> None:
+    objects = HeldObjects()
+    packs = Packs(cast(Objects, objects))
+    first = asyncio.create_task(packs.add(b"1"))
+    await until(lambda: len(objects.held) == 1)
+    second = asyncio.create_task(packs.add(b"2"))
+    await until(lambda: len(objects.held) == 2)
+    for put in objects.held:
+        put.set_result(None)
+    third = asyncio.create_task(packs.add(b"3"))  # in the turn of the loop in which both end
+    await until(lambda: len(objects.held) == 3)
+    objects.held[2].set_result(None)
+    async with asyncio.timeout(DEADLINE):
+        found = await asyncio.gather(first, second, third)
+    assert [spot.object for spot in found] == ["packs/0", "packs/1", "packs/2"]
