@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import obstore
 import pytest
 
 from conexiones.adapters.blobs.s3 import rows, sweep_rows
@@ -110,6 +111,35 @@ async def test_damaged_bytes_stay_where_they_are(
     assert await objects_at(place) == [pack]
     with pytest.raises(BlobCorrupt):
         await whole(store, sha(datas[0]))
+
+
+async def test_a_pack_that_was_cut_short_keeps_no_other_from_being_compacted(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace
+) -> None:
+    datas = [[content(2000 + n, lap) for n in range(6)] for lap in range(2)]
+    packs: list[str] = []
+    for lap in datas:
+        every = [add(store, catalog, image(f"{sha(data)!r}", digest=sha(data)), data) for data in lap]
+        await asyncio.gather(*every)
+        packs += sorted({*await objects_at(place)} - {*packs})
+    found = await catalog.read(rows.places_of, [sha(data) for lap in datas for data in lap])
+    # The last one in the first pack, and the first one in the second, are all that is needed.
+    kept = [max(datas[0], key=lambda data: found[sha(data)][0].start), datas[1][0]]
+    assert len(packs) == 2
+    for lap in datas:
+        for data in lap:
+            if data not in kept:
+                await catalog.delete_image(f"{sha(data)!r}", now=1)
+    bucket = place.connect(PATIENT)
+    whole_pack = bytes(await (await obstore.get_async(bucket, packs[0])).bytes_async())
+    cut = found[sha(kept[0])][0].start
+    await obstore.put_async(bucket, packs[0], whole_pack[:cut], use_multipart=False)
+    await store.sweep()
+    await store.sweep()
+    after = await objects_at(place)
+    assert packs[0] in after
+    assert packs[1] not in after
+    assert await whole(store, sha(kept[1])) == kept[1]
 
 
 async def test_whoever_reads_while_a_pack_is_compacted_looks_again(

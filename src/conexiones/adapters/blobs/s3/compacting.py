@@ -10,7 +10,7 @@ from conexiones.adapters.blobs.s3.objects import ObjectGone, born
 from conexiones.adapters.blobs.s3.packs import PACK
 from conexiones.adapters.blobs.s3.sweep_rows import Kept
 from conexiones.adapters.catalog.postgres.transaction import Transaction
-from conexiones.errors import StorageUnavailable
+from conexiones.errors import BlobCorrupt, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ async def _bytes_of(backend: Backend, kept: Kept) -> bytes | None:
     place = kept.place
     try:
         data = await backend.objects.get(place.object, place.start, place.size)
-    except ObjectGone:
+    except (ObjectGone, BlobCorrupt):
         data = b""
     if place.size != kept.total or hashlib.sha256(data).digest() != kept.digest:
         log.error("%s in %s is damaged: it is not compacted", kept.digest.hex(), place.object)
