@@ -19,8 +19,8 @@ READERS = 8
 """Connections that read at most. One of them is always left to other clients."""
 
 IDLE_SECONDS = 60.0
-"""A connection that nobody used for so long is not used again: a firewall may have forgotten it without a word,
-and then nobody would answer. Of many that a burst needed, those are left that are needed."""
+"""A connection that nobody used for so long is not used again: a firewall may have forgotten it without a
+word, and then nobody would answer. Of many that a burst needed, those are left that are needed."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
