@@ -39,6 +39,9 @@ from conexiones.ports.records import (
 from conexiones.waits import observe_places
 from conexiones.whole import to_end
 
+_FORGOTTEN = 50_000
+"""Events that are forgotten in one transaction."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -280,7 +283,9 @@ class PostgresCatalog:
         return await self.read(images.event_range)
 
     async def forget_events(self, *, keep: int) -> None:
-        await self.write((), images.forget_events, keep)
+        # After a burst there may be millions: all other writes wait while some are removed.
+        while await self.write((), images.forget_events, keep, _FORGOTTEN) == _FORGOTTEN:
+            pass
 
     async def changed(self, after: int) -> None:
         """As in the port. `close` ends the wait with StorageUnavailable."""
