@@ -192,10 +192,20 @@ class PostgresCatalog:
         await self.write(locks, descriptions.put_facts, image, facts, judge, now)
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
-        return await self.read(descriptions.undescribed, before, limit)
+        after = before or descriptions.BEHIND_ALL
+        while True:
+            found, last = await self.read(descriptions.undescribed, after, limit)
+            if found or last is None:
+                return found
+            after = last
 
     async def judged_before(self, judge: int, *, before: str | None, limit: int) -> list[ImageRecord]:
-        return await self.read(descriptions.judged_before, judge, before, limit)
+        after = before or descriptions.BEHIND_ALL
+        while True:
+            found, last = await self.read(descriptions.judged_before, judge, after, limit)
+            if found or last is None:
+                return found
+            after = last
 
     async def counts(self, *, owner: str | None = None) -> Counts:
         return await self.read(images.counts, owner)
