@@ -11,6 +11,7 @@ import pytest
 from conexiones.adapters.catalog.postgres import descriptions
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.catalog.postgres.connections import Patience
+from conexiones.adapters.catalog.postgres.transaction import Transaction
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Facts, ImageRecord, UploadRecord
 from tests.adapters.catalog.postgres.cutting import Cut, Way
@@ -72,6 +73,21 @@ async def test_what_is_to_be_described_is_found_however_many_images_are_between(
             before = some[-1].id
         assert found == [one.id for one in old]
     assert await catalog.judged_before(1, before=None, limit=9) == []
+
+
+async def test_a_group_that_takes_too_long_is_done_in_smaller_ones(database: str) -> None:
+    """As where each statement takes long: by the way to the database, or by its load."""
+    catalog = PostgresCatalog(database, patience=Patience(transaction=1, write=60))
+    await catalog.open()
+
+    async def slowly(transaction: Transaction, number: int) -> int:
+        await transaction.connection.execute("SELECT pg_sleep(0.05)")
+        return number
+
+    for lap in range(2):
+        works = [catalog.write((), slowly, number) for number in range(40)]
+        assert await asyncio.gather(*works) == list(range(40)), lap
+    await catalog.close()
 
 
 async def test_facts_that_wait_are_one_transaction(
