@@ -4,6 +4,8 @@ import asyncio
 from typing import NamedTuple, cast
 
 from conexiones.adapters.blobs.s3.objects import Objects
+from conexiones.adapters.blobs.s3.patience import Patience
+from conexiones.errors import StorageUnavailable
 from conexiones.metrics import NUMBERS, SIZES, Metrics
 from conexiones.shares import FairLine, acting_for
 
@@ -29,8 +31,12 @@ class _Waiting(NamedTuple):
 class Packs:
     """Belongs to one event loop. Clients take turns."""
 
-    def __init__(self, objects: Objects, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, objects: Objects, metrics: Metrics | None = None, *, patience: Patience | None = None
+    ) -> None:
         self._objects = objects
+        # For the pack before, and for its own: with a store that stands still all in the line wait no longer.
+        self._seconds = 2 * (patience or Patience()).of(PACK)
         metrics = metrics or Metrics()
         self._images = metrics.histogram(
             "conexiones.objects.pack.images",
@@ -45,13 +51,17 @@ class Packs:
         self._putting: set[asyncio.Task[None]] = set()
 
     async def add(self, data: bytes) -> Spot:
-        """Where the bytes are, once they are there. Raises StorageUnavailable. If it is cancelled, they may
-        be put all the same."""
+        """Where the bytes are, once they are there. Raises StorageUnavailable, in time, however many wait. If
+        it is cancelled, they may be put all the same."""
         spot: asyncio.Future[Spot] = asyncio.get_running_loop().create_future()
         self._line.push(acting_for(), _Waiting(data, spot))
         if len(self._putting) < AT_ONCE:
             self._putting.add(asyncio.create_task(self._put_all()))
-        return await spot
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await spot
+        except TimeoutError as error:
+            raise StorageUnavailable from error
 
     async def _put_all(self) -> None:
         try:

@@ -60,11 +60,12 @@ class S3Store:
         metrics = metrics or Metrics()
         self._place = place
         self._catalog = catalog
-        objects = Objects(place, patience or Patience(), metrics)
+        patience = patience or Patience()
+        objects = Objects(place, patience, metrics)
         self._backend = Backend(
             objects=objects,
             catalog=catalog,
-            packs=Packs(objects, metrics),
+            packs=Packs(objects, metrics, patience=patience),
             memory=Memory(memory=memory, uploads=uploads),
             cache=cache or MemoryCache(0),
             graces=graces or Graces(),
