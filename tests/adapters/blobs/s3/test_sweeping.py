@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import obstore
@@ -16,6 +17,7 @@ from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, content, counted, fill, gone, sha, tell_nobody, whole
 from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, objects_at, spoil
+from tests.support.postgres import Engine
 
 Make = Callable[..., ImageRecord]
 Upload = Callable[..., UploadRecord]
@@ -272,3 +274,31 @@ async def test_bytes_that_come_again_while_they_are_swept_stay(
     monkeypatch.setattr(sweep_rows, "dead_blobs", and_then)
     await store.sweep()
     assert await whole(store, sha(b"1")) == b"1"
+
+
+async def test_the_objects_of_another_database_are_left_alone(
+    store: RestartedS3Store,
+    catalog: PostgresCatalog,
+    image: Make,
+    place: BlobPlace,
+    postgres: Engine,
+    tmp_path: Path,
+) -> None:
+    """As when a database is named that is new, or that of other servers."""
+    await add(store, catalog, image("1", digest=sha(b"1")), b"1")
+    before = await objects_at(place)
+    other = PostgresCatalog(postgres.url(postgres.database()))
+    await other.open()
+    stranger = RestartedS3Store(place, other, folder=tmp_path / "other", graces=AT_ONCE)
+    with pytest.raises(ValueError, match="has the objects of another database"):
+        await stranger.open()
+    assert await objects_at(place) == before
+    assert await whole(store, sha(b"1")) == b"1"
+    await catalog.delete_image("1", now=1)
+    await store.sweep()
+    await stranger.open()  # there is nothing to lose any more
+    await add(stranger, other, image("2", digest=sha(b"2")), b"2")
+    with pytest.raises(ValueError, match="has the objects of another database"):
+        await store.open()
+    await stranger.close()
+    await other.close()

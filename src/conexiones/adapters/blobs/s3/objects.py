@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Literal, TypeVar, cast, get_args
 
@@ -25,6 +26,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MOST, EACH = 64, 48
 """Requests at a time, of all clients and of each: what comes waits, and no connection piles up."""
+
+MARK = "house"
+"""The name of the object that says whose all the others are."""
 
 LISTED = 1000
 """Names in an answer to LIST."""
@@ -58,6 +62,11 @@ def _is_own(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def mark_of(identity: int) -> str:
+    """What MARK says of the database with that number."""
+    return f"{identity:08x}"
 
 
 def kind_of(name: str) -> Kind:
@@ -172,6 +181,23 @@ class Objects:
             if len(names) > 1:
                 for name in names:
                     await self.delete([name])
+
+    async def mark(self) -> str:
+        """Whose the objects are, as MARK has it; empty if it is not there. Raises BlobCorrupt."""
+        size = await self.size(MARK)
+        return (await self.get(MARK, 0, size)).decode(errors="replace") if size else ""
+
+    async def put_mark(self, identity: int) -> None:
+        """Says that the objects are of the database with that number."""
+        await self.put(MARK, mark_of(identity).encode())
+
+    async def is_empty(self) -> bool:
+        """Whether there is no object of a house."""
+        for kind in KINDS:
+            async with aclosing(self.listed(kind)) as names:
+                if await anext(names, None) is not None:
+                    return False
+        return True
 
     async def listed(self, kind: Kind, after: str = "") -> AsyncGenerator[list[str], None]:
         """The names of the objects of a kind that sort after one, in order, LISTED at a time. What is no name

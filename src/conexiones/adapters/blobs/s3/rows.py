@@ -331,6 +331,14 @@ async def sizes(connection: Connection) -> dict[str, int]:
     return dict(await connection.fetchrow(_SIZES))
 
 
+async def identity(transaction: Transaction, new: int) -> int:
+    """The number by which a database knows its objects: the new one, if it had none."""
+    await transaction.connection.execute(
+        "INSERT INTO about (identity) VALUES ($1) ON CONFLICT (one) DO NOTHING", new
+    )
+    return int(await transaction.connection.fetchval("SELECT identity FROM about"))
+
+
 async def clock(connection: Connection) -> float:
     """The time of the database, in seconds since the epoch."""
     return float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
