@@ -115,6 +115,34 @@ async def test_damaged_bytes_stay_where_they_are(
         await whole(store, sha(datas[0]))
 
 
+async def test_what_is_needed_of_a_pack_is_read_together_by_whoever_sweeps(
+    store: RestartedS3Store,
+    catalog: PostgresCatalog,
+    image: Make,
+    place: BlobPlace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    datas = [content(2000 + n) for n in range(30)]
+    every = [add(store, catalog, image(f"{n}", digest=sha(data)), data) for n, data in enumerate(datas)]
+    await asyncio.gather(*every)
+    before = await objects_at(place)
+    for n in range(30):
+        if n % 3:
+            await catalog.delete_image(f"{n}", now=1)
+    reads: list[str] = []
+    get = Objects.get
+
+    async def counting(self: Objects, name: str, start: int, size: int) -> bytes:
+        reads.append(name)
+        return await get(self, name, start, size)
+
+    monkeypatch.setattr(Objects, "get", counting)
+    await store.sweep()
+    assert sorted(reads) == sorted({*reads})
+    assert {*reads} <= {*before}
+    assert [await whole(store, sha(data)) for data in datas[::3]] == datas[::3]
+
+
 async def test_a_pack_that_was_cut_short_keeps_no_other_from_being_compacted(
     store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace
 ) -> None:
