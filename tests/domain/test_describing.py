@@ -11,12 +11,14 @@ import pytest
 import pyvips
 from PIL import Image
 
+from conexiones.adapters.blobs.local.blobs import LocalBlobs
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.domain.decoding import JUDGE, is_large
 from conexiones.domain.describing import Describing, is_busy
 from conexiones.domain.formats import ImageHeader
 from conexiones.domain.images import Images
+from conexiones.errors import NoPreview
 from conexiones.ports.records import Facts, ImageRecord
 from conexiones.principals import EVERYBODY
 from conexiones.shares import Caller
@@ -129,6 +131,20 @@ async def test_the_facts_that_one_asks_for_are_found_once(gallery: Gallery) -> N
         assert facts[0] == facts[1] == facts[2]
         other = await gallery.small(1)
         assert await gallery.described(2) == [image.id, other.id]
+
+
+async def test_one_that_is_too_large_for_a_local_file_keeps_nobody_from_being_described(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = await gallery.small(1), await gallery.large(1)
+    monkeypatch.setattr(LocalBlobs, "largest_local", small.size)
+    async with gallery.running():
+        assert {*await gallery.described(2)} == {small.id, large.id}
+    facts = await gallery.describing.known([small, large])
+    assert [facts[image.digest].problem for image in (small, large)] == ["", "MEMORY"]
+    assert (await gallery.describing.of(large, caller=ANA)).problem == "MEMORY"
+    with pytest.raises(NoPreview):
+        await gallery.images.preview(large, caller=ANA)
 
 
 async def test_what_was_found_does_not_wait_for_what_takes_long(gallery: Gallery) -> None:

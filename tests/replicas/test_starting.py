@@ -8,9 +8,13 @@ from urllib.request import urlopen
 import pytest
 from click.testing import CliRunner
 
+from conexiones.adapters.blobs.s3.store import S3Store
+from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.cli import main
 from conexiones.errors import StorageUnavailable
+from conexiones.metrics import Metrics
 from conexiones.settings import Settings, SettingsError
+from conexiones.stores.shared import SharedStores
 from conexiones.testing import ServerError
 from tests.replicas.conftest import Replica
 from tests.support.bitmaps import bitmap
@@ -96,3 +100,23 @@ def test_a_server_is_ready_while_its_database_is(replica: Replica) -> None:
             asyncio.run(until(lambda: readiness() == 200))
             assert client.image(image.id).id == image.id
             assert client.upload(b"".join(bitmap(4, 2))).width == 4
+
+
+async def test_a_look_how_much_is_stored_that_fails_is_as_rare_as_others(
+    shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def slowly(_: S3Store) -> dict[str, int]:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0.01)
+        raise StorageUnavailable
+
+    monkeypatch.setattr(S3Store, "sizes", slowly)
+    stores = SharedStores(Settings.load(flags={**shared_settings}), hot=MemoryCache(0), metrics=Metrics())
+    _, (_, measure) = stores.sweeps()
+    with pytest.raises(StorageUnavailable):
+        await measure()
+    await measure()
+    assert looks == 1

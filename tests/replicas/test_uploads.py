@@ -159,7 +159,12 @@ async def test_what_has_ended_at_one_server_has_ended_at_all(servers: list[Serve
     await one.uploads.sweep()
 
 
-async def test_whoever_finishes_at_once_gets_the_same_image(servers: list[Server]) -> None:
+@pytest.mark.parametrize("twin", [False, True])
+async def test_whoever_finishes_at_once_gets_the_same_image(servers: list[Server], twin: bool) -> None:
+    """Also where an image with the same bytes is there already."""
+    if twin:
+        await servers[1].images.add(CONTENT, by=EVERYBODY)
+    before = await servers[0].ids()
     id = await _begin(servers[0])
     async with servers[0].uploads.writer(id, by=EVERYBODY) as writer:
         await _write_on(writer)
@@ -168,7 +173,7 @@ async def test_whoever_finishes_at_once_gets_the_same_image(servers: list[Server
     assert done
     assert all(isinstance(one, (UploadRecord, *OTHERS)) for one in said), said
     assert {(one.state, one.image_id) for one in done} == {("READY", done[0].image_id)}
-    assert await servers[2].ids() == [done[0].image_id]
+    assert await servers[2].ids() == [done[0].image_id, *before]
 
 
 @pytest.mark.parametrize("finished_first", [True, False])

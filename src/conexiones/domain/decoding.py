@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
+from conexiones.errors import NoPreview
 from conexiones.image_formats import ImageFormat
+from conexiones.ports.blobs import Blobs
 from conexiones.ports.decoder import Decoder, Turn
 from conexiones.ports.records import ImageRecord, Recipe, RenditionFormat
 from conexiones.shares import Caller
@@ -56,6 +59,17 @@ def _pixels_of(recipe: Recipe, width: int, height: int) -> int:
         for wide, high in ((width, height), (height, width))
     )
     return int(width * scale * height * scale)
+
+
+@asynccontextmanager
+async def local_file(blobs: Blobs, image: ImageRecord) -> AsyncIterator[Path]:
+    """A local file with the bytes of an image, for a decoder, as in the port. Raises NoPreview for one that
+    is too large to have any."""
+    limit = blobs.largest_local
+    if limit is not None and image.size > limit:
+        raise NoPreview(format=image.format, cause="MEMORY", limit=limit, actual=image.size, unit="bytes")
+    async with blobs.local(image.digest) as path:
+        yield path
 
 
 class Flights(Generic[T]):

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
-from conexiones.domain.decoding import JUDGE, Flights, is_large
+from conexiones.domain.decoding import JUDGE, Flights, is_large, local_file
 from conexiones.domain.duties import Duties, describing
 from conexiones.domain.formats import probe
 from conexiones.domain.ids import now
@@ -465,7 +465,7 @@ class Describing:
 
     async def _describe(self, image: ImageRecord, turn: Turn) -> Facts:
         try:
-            async with self._blobs.local(image.digest) as path:
+            async with local_file(self._blobs, image) as path:
                 return await turn.describe(path, format=image.format)
         except NoPreview as error:
             return Facts(problem=error.cause)

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from conexiones.domain.decoding import is_large
+from conexiones.domain.decoding import is_large, local_file
 from conexiones.domain.formats import HEAD_BYTES, MARKUP_BYTES, PEEK_BYTES, ImageHeader, glance, peek, probe
 from conexiones.domain.ids import Ids, now
 from conexiones.domain.names import UserName
@@ -184,7 +184,7 @@ class Images:
             )
         with closing(await self._decoder.turn(caller=caller, large=is_large(image))) as turn:
             try:
-                async with self._blobs.local(image.digest) as path:
+                async with local_file(self._blobs, image) as path:
                     return await turn.preview(path, format=image.format, side=PREVIEW_SIDE)
             except BlobCorrupt:
                 await refuse_deleted(self._catalog, image, field=_FIELD)

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, get_args
 
-from conexiones.domain.decoding import JUDGE, Flights, is_large
+from conexiones.domain.decoding import JUDGE, Flights, is_large, local_file
 from conexiones.domain.images import Limits, refuse_deleted
 from conexiones.domain.ranges import pieces
 from conexiones.errors import BlobCorrupt, InvalidField, NoPreview, NoRendition
@@ -129,7 +129,7 @@ class Renditions:
 
     async def _make(self, image: ImageRecord, recipe: Recipe, turn: Turn) -> RenditionFile:
         async def make(into: Path) -> Rendered:
-            async with self._blobs.local(image.digest) as path:
+            async with local_file(self._blobs, image) as path:
                 return await turn.render(path, into, format=image.format, recipe=recipe)
 
         forgotten = self._forgotten

@@ -16,6 +16,10 @@ class Blobs(Protocol):
     They raise StorageUnavailable, and BlobCorrupt for bytes that are not there or not what was stored.
     """
 
+    @property
+    def largest_local(self) -> int | None:
+        """The bytes of the largest blob of which `local` can give a file; None if it can of all."""
+
     def read(self, digest: bytes, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """The bytes from an offset on, in pieces of at most 1 MiB."""
 
@@ -33,7 +37,8 @@ class Blobs(Protocol):
         what fails is tried again when it is asked for."""
 
     def local(self, digest: bytes) -> AbstractAsyncContextManager[Path]:
-        """A local file of the bytes, which were checked, while the context lasts, to be read only."""
+        """A local file of the bytes, which were checked, while the context lasts, to be read only. Raises
+        StorageFull, and ServerBusy while others have all the room for such files."""
 
     async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         """Gives judge(content), run in a thread, and raises what the judge raises. The content must not

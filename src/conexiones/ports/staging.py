@@ -85,7 +85,7 @@ class Staging(Protocol):
 
         BlobCorrupt if fewer are there. In a process only one may be held of an upload at a time: RuntimeError
         if one is. Where several processes share the store, `size` has to be that of the row, and WriterFenced
-        is raised if the upload has ended meanwhile.
+        is raised if the upload has ended meanwhile, or has more bytes by now.
         """
 
     async def drop(self, upload_id: str) -> None:

@@ -111,8 +111,10 @@ class SharedStores:
     async def _measure(self) -> None:
         begun = time.monotonic()
         if begun >= self._measured_until:
-            self._sizes = await self._store.sizes()
-            self._measured_until = begun + MEASURE_FACTOR * (time.monotonic() - begun)
+            try:
+                self._sizes = await self._store.sizes()
+            finally:  # a look that took too long is no cheaper the next time
+                self._measured_until = begun + MEASURE_FACTOR * (time.monotonic() - begun)
 
 
 def place_of(settings: Settings) -> BlobPlace:

@@ -173,6 +173,7 @@ class SharedNew:
 
         try:
             with as_problem():
+                await self._blobs.mark(about.identity)
                 await self._rows.fill(
                     {table: old.rows(table) for table in TABLES},
                     identity=about.identity,

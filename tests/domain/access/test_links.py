@@ -220,3 +220,28 @@ async def test_a_link_ends_with_the_token_that_signed_it(tmp_path: Path) -> None
         shown = repr((link, await credentials.keys()))
         assert dict(parse_qsl(link.path))["signature"] not in shown
         assert all(repr(key.secret) not in shown for key in await credentials.keys())
+
+
+async def test_servers_that_forget_keys_at_once_forget_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with kept(tmp_path) as (credentials, directory):
+        found = Links(credentials, directory)
+        await found.open()
+        for _ in range(3):  # as servers do that make a key at the same time
+            await found.rotate()
+        path, query = pair((await found.sign(NOBODY, "/images/1", OPTIONS, seconds=60)).path)
+        forget = credentials.forget_keys
+
+        async def by_all(*, created_before: int) -> None:
+            keys = await credentials.keys()
+            await forget(created_before=keys[-1].create_time)
+            found.take(await credentials.keys())
+
+        monkeypatch.setattr(credentials, "forget_keys", by_all)
+        monkeypatch.setattr(links, "MAX_SECONDS", 0)
+        await found.sweep()
+        monkeypatch.undo()
+        assert found.opened(path, query)
+        assert await found.sign(NOBODY, "/images/1", OPTIONS, seconds=1)
+        await found.sweep()

@@ -162,8 +162,10 @@ class Links:
         if self._keys[-1].create_time < time - KEY_SECONDS * 1_000_000:
             await self.rotate()
         while len(self._keys) > 1 and self._keys[1].create_time < time - MAX_SECONDS * 1_000_000:
-            await self._credentials.forget_keys(created_before=self._keys[1].create_time)
-            del self._keys[0]
+            before = self._keys[1].create_time
+            await self._credentials.forget_keys(created_before=before)
+            # They may be others by now: another server forgets them at the same time.
+            self._keys = [key for key in self._keys if key.create_time >= before]
 
 
 def _signature(key: LinkKey, path: str, query: Sequence[tuple[str, str]]) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import obstore
 
+from conexiones.adapters.blobs.s3.objects import MARK
 from conexiones.adapters.blobs.s3.patience import Graces, Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.blobs.s3.store import S3Store
@@ -46,9 +47,9 @@ class RestartedS3Store(S3Store):
 
 
 async def objects_at(place: BlobPlace) -> list[str]:
-    """The names of the objects at a place."""
+    """The names of the objects at a place, without the one that says whose they are."""
     metas = await obstore.list(place.connect(PATIENT)).collect_async()
-    return sorted(str(meta["path"]) for meta in metas)
+    return sorted(str(meta["path"]) for meta in metas if meta["path"] != MARK)
 
 
 async def spoil(place: BlobPlace, name: str, at: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import obstore
 
+from conexiones.adapters.blobs.s3.objects import MARK
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.ports.records import ImageRecord
@@ -42,7 +43,7 @@ def run(program: str, *arguments: str) -> None:
 async def copy(one: BlobPlace, other: BlobPlace) -> None:
     """What `aws s3 sync` does with objects that never change."""
     here, there = one.connect(PATIENT), other.connect(PATIENT)
-    for name in await objects_at(one):
+    for name in (MARK, *await objects_at(one)):
         data = bytes(await (await obstore.get_async(here, name)).bytes_async())
         await obstore.put_async(there, name, data, use_multipart=False)
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import pytest
 
 from conexiones.adapters.blobs.s3.local_files import Fill, LocalFiles
-from conexiones.errors import BlobCorrupt, StorageFull, StorageUnavailable
+from conexiones.errors import BlobCorrupt, ServerBusy, StorageFull, StorageUnavailable
 from conexiones.private_folder import PREFIX
 
 ONE, TWO, THREE = (bytes([n]) * 32 for n in range(3))
@@ -61,7 +61,7 @@ async def test_if_one_cannot_write_the_next_one_tries(files: LocalFiles) -> None
 
 async def test_what_is_used_stays_and_the_least_recently_used_goes(files: LocalFiles) -> None:
     async with files.file(ONE, 60, filling(b"one")) as one:
-        with pytest.raises(StorageFull):
+        with pytest.raises(ServerBusy):
             async with files.file(TWO, 60, filling(b"two")):
                 pass
         async with files.file(THREE, 40, filling(b"three")) as three:

@@ -241,3 +241,60 @@ async def test_one_that_ends_before_it_is_resumed_is_not_damaged(
     with pytest.raises(WriterFenced):
         await two[1].staging.resume("a", row.committed_size)
     assert await whole(two[1], sha(b"123")) == b"123"
+
+
+async def test_a_writer_that_is_slower_than_the_next_one_changes_nothing(
+    two: list[RestartedS3Store], catalog: PostgresCatalog, advance: Callable[[int], Advance]
+) -> None:
+    """Even where both have sent as many bytes: it has the upload, then another one has it and commits, and
+    then it opens the bytes."""
+    slow = await catalog.claim_upload("a", now=2)
+    assert slow is not None
+    await catalog.claim_upload("a", now=2)
+    heir = await fill(await two[1].staging.resume("a", 0), b"the heir")
+    await heir.commit(advance(2))
+    with pytest.raises(WriterFenced) as caught:
+        await _sent(two[0], slow.committed_size, b"a zombie", advance(1))
+    assert caught.value.facts["epoch"] == 2
+    await heir.write(b" more")
+    await heir.commit(advance(2))
+    assert await heir.publish(tell_nobody) == sha(b"the heir more")
+
+
+async def test_a_fenced_writer_that_finishes_leaves_the_bytes_to_the_next_one(
+    two: list[RestartedS3Store],
+    catalog: PostgresCatalog,
+    advance: Callable[[int], Advance],
+    image: Make,
+) -> None:
+    """Even where an image has the same bytes already."""
+    await _store(two[0], catalog, image("twin", digest=sha(b"123")), b"123")
+    staged = await fill(await two[0].staging.resume("a", 0), b"123")
+    await staged.commit(advance(0))
+    await catalog.claim_upload("a", now=2)
+    heir = await two[1].staging.resume("a", 3)
+    record = image("1", digest=sha(b"123"))
+    refused = await staged.publish(
+        lambda _: catalog.end_upload("a", state="READY", image=record, failure=None, now=3, epoch=0)
+    )
+    assert refused is not None
+    assert (refused.state, refused.writer_epoch) == ("OPEN", 1)
+    await staged.release()
+    await two[0].sweep()
+    assert [one.end for one in await extents(catalog)] == [3]
+    await heir.write(b"4")
+    await heir.commit(advance(1))
+    await heir.release()
+    heir = await two[1].staging.resume("a", 4)
+    assert await heir.inspect(everything) == b"1234"
+
+
+async def _sent(store: RestartedS3Store, size: int, data: bytes, advance: Advance) -> None:
+    staged = await fill(await store.staging.resume("a", size), data)
+    await staged.commit(advance)
+
+
+async def _store(store: RestartedS3Store, catalog: PostgresCatalog, record: ImageRecord, data: bytes) -> None:
+    staged = await fill(store.staging.stage(), data)
+    await staged.publish(lambda _: catalog.add_image(record))
+    await staged.settle()

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 
 from conexiones.adapters.blobs.s3 import rows, sweep_rows
@@ -15,6 +17,7 @@ from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, content, counted, fill, gone, sha, tell_nobody, whole
 from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, objects_at, spoil
+from tests.support.postgres import Engine
 
 Make = Callable[..., ImageRecord]
 Upload = Callable[..., UploadRecord]
@@ -110,6 +113,63 @@ async def test_damaged_bytes_stay_where_they_are(
     assert await objects_at(place) == [pack]
     with pytest.raises(BlobCorrupt):
         await whole(store, sha(datas[0]))
+
+
+async def test_what_is_needed_of_a_pack_is_read_together_by_whoever_sweeps(
+    store: RestartedS3Store,
+    catalog: PostgresCatalog,
+    image: Make,
+    place: BlobPlace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    datas = [content(2000 + n) for n in range(30)]
+    every = [add(store, catalog, image(f"{n}", digest=sha(data)), data) for n, data in enumerate(datas)]
+    await asyncio.gather(*every)
+    before = await objects_at(place)
+    for n in range(30):
+        if n % 3:
+            await catalog.delete_image(f"{n}", now=1)
+    reads: list[str] = []
+    get = Objects.get
+
+    async def counting(self: Objects, name: str, start: int, size: int) -> bytes:
+        reads.append(name)
+        return await get(self, name, start, size)
+
+    monkeypatch.setattr(Objects, "get", counting)
+    await store.sweep()
+    assert sorted(reads) == sorted({*reads})
+    assert {*reads} <= {*before}
+    assert [await whole(store, sha(data)) for data in datas[::3]] == datas[::3]
+
+
+async def test_a_pack_that_was_cut_short_keeps_no_other_from_being_compacted(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace
+) -> None:
+    datas = [[content(2000 + n, lap) for n in range(6)] for lap in range(2)]
+    packs: list[str] = []
+    for lap in datas:
+        every = [add(store, catalog, image(f"{sha(data)!r}", digest=sha(data)), data) for data in lap]
+        await asyncio.gather(*every)
+        packs += sorted({*await objects_at(place)} - {*packs})
+    found = await catalog.read(rows.places_of, [sha(data) for lap in datas for data in lap])
+    # The last one in the first pack, and the first one in the second, are all that is needed.
+    kept = [max(datas[0], key=lambda data: found[sha(data)][0].start), datas[1][0]]
+    assert len(packs) == 2
+    for lap in datas:
+        for data in lap:
+            if data not in kept:
+                await catalog.delete_image(f"{sha(data)!r}", now=1)
+    bucket = place.connect(PATIENT)
+    whole_pack = bytes(await (await obstore.get_async(bucket, packs[0])).bytes_async())
+    cut = found[sha(kept[0])][0].start
+    await obstore.put_async(bucket, packs[0], whole_pack[:cut], use_multipart=False)
+    await store.sweep()
+    await store.sweep()
+    after = await objects_at(place)
+    assert packs[0] in after
+    assert packs[1] not in after
+    assert await whole(store, sha(kept[1])) == kept[1]
 
 
 async def test_whoever_reads_while_a_pack_is_compacted_looks_again(
@@ -242,3 +302,31 @@ async def test_bytes_that_come_again_while_they_are_swept_stay(
     monkeypatch.setattr(sweep_rows, "dead_blobs", and_then)
     await store.sweep()
     assert await whole(store, sha(b"1")) == b"1"
+
+
+async def test_the_objects_of_another_database_are_left_alone(
+    store: RestartedS3Store,
+    catalog: PostgresCatalog,
+    image: Make,
+    place: BlobPlace,
+    postgres: Engine,
+    tmp_path: Path,
+) -> None:
+    """As when a database is named that is new, or that of other servers."""
+    await add(store, catalog, image("1", digest=sha(b"1")), b"1")
+    before = await objects_at(place)
+    other = PostgresCatalog(postgres.url(postgres.database()))
+    await other.open()
+    stranger = RestartedS3Store(place, other, folder=tmp_path / "other", graces=AT_ONCE)
+    with pytest.raises(ValueError, match="has the objects of another database"):
+        await stranger.open()
+    assert await objects_at(place) == before
+    assert await whole(store, sha(b"1")) == b"1"
+    await catalog.delete_image("1", now=1)
+    await store.sweep()
+    await stranger.open()  # there is nothing to lose any more
+    await add(stranger, other, image("2", digest=sha(b"2")), b"2")
+    with pytest.raises(ValueError, match="has the objects of another database"):
+        await store.open()
+    await stranger.close()
+    await other.close()

@@ -8,8 +8,10 @@ from dataclasses import replace
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
+from conexiones.adapters.catalog.postgres import descriptions
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.catalog.postgres.connections import Patience
+from conexiones.adapters.catalog.postgres.transaction import Transaction
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import Facts, ImageRecord, UploadRecord
 from tests.adapters.catalog.postgres.cutting import Cut, Way
@@ -46,6 +48,46 @@ async def test_what_waits_is_one_transaction(
 ) -> None:
     await asyncio.gather(*(catalog.add_image(image(f"{number}")) for number in range(300)))
     assert int(postgres.sql("SELECT max(number) FROM writers", url=database)) <= 4
+
+
+async def test_what_is_to_be_described_is_found_however_many_images_are_between(
+    catalog: PostgresCatalog, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptions, "WINDOW", 4)
+    images = [image(f"{number:02}", digest=bytes([number]) * 32) for number in range(30)]
+    await asyncio.gather(*map(catalog.add_image, images))
+    left = [images[number] for number in (29, 20, 19, 18, 4)]
+    old = [images[number] for number in (16, 2)]
+    for one in images:
+        if one not in left:
+            await catalog.put_facts(one, Facts(color_space="RGB"), judge=1 if one in old else 2, now=1)
+    for limit in (1, 2, 9):
+        before, found = None, list[str]()
+        while some := await catalog.undescribed(before=before, limit=limit):
+            found += [one.id for one in some]
+            before = some[-1].id
+        assert found == [one.id for one in left]
+        before, found = None, []
+        while some := await catalog.judged_before(2, before=before, limit=limit):
+            found += [one.id for one in some]
+            before = some[-1].id
+        assert found == [one.id for one in old]
+    assert await catalog.judged_before(1, before=None, limit=9) == []
+
+
+async def test_a_group_that_takes_too_long_is_done_in_smaller_ones(database: str) -> None:
+    """As where each statement takes long: by the way to the database, or by its load."""
+    catalog = PostgresCatalog(database, patience=Patience(transaction=1, write=60))
+    await catalog.open()
+
+    async def slowly(transaction: Transaction, number: int) -> int:
+        await transaction.connection.execute("SELECT pg_sleep(0.05)")
+        return number
+
+    for lap in range(2):
+        works = [catalog.write((), slowly, number) for number in range(40)]
+        assert await asyncio.gather(*works) == list(range(40)), lap
+    await catalog.close()
 
 
 async def test_facts_that_wait_are_one_transaction(

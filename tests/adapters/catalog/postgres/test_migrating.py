@@ -6,9 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from conexiones.adapters.catalog.postgres import migrating
+from conexiones.adapters.catalog.postgres.address import Address
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.catalog.postgres.connections import connect
 from conexiones.ports.records import ImageRecord
 from tests.support.postgres import Engine
+from tests.support.waiting import DEADLINE
 
 Make = Callable[..., ImageRecord]
 
@@ -61,3 +64,34 @@ async def test_a_step_that_fails_changes_nothing_and_is_done_later(
     await catalog.add_image(image("2"))
     await catalog.close()
     assert postgres.sql("SELECT max(version) FROM migrations", url=database) == f"{number}"
+
+
+async def test_servers_go_on_while_a_step_waits_for_a_table(
+    postgres: Engine, database: str, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "TABLE_SECONDS", 0.1)
+    monkeypatch.setattr(migrating, "PAUSE_SECONDS", 0.5)
+    old = PostgresCatalog(database)
+    await old.open()
+    steps = migrating.steps()
+    number = max(steps) + 1
+    step = (f"{number:04}_step.sql", "ALTER TABLE images ADD COLUMN colour text")
+    monkeypatch.setattr(migrating, "steps", lambda: steps | {number: step})
+    reader = await connect(Address(database), seconds=DEADLINE)
+    await reader.execute("BEGIN; LOCK TABLE images IN ACCESS SHARE MODE")  # as pg_dump does
+    new = PostgresCatalog(database)
+    opening = asyncio.create_task(new.open())
+    for lap in range(5):
+        await old.add_image(image(f"{lap}"))
+        await asyncio.wait((opening,), timeout=0.3)
+    assert not opening.done()
+    await reader.execute("COMMIT")
+    reader.terminate()
+    await opening
+    assert await new.get_image("4") == image("4")
+    monkeypatch.setattr(migrating, "ATTEMPTS", 0)
+    for catalog in (old, new):
+        await catalog.close()
+    postgres.sql(f"DELETE FROM migrations WHERE version = {number}", url=database)
+    with pytest.raises(ValueError, match="which something holds, such as pg_dump"):
+        await new.open()

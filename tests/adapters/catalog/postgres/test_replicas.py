@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.domain.ids import now
 from conexiones.errors import (
     ConexionesError,
     QuotaExceeded,
@@ -255,3 +256,23 @@ async def test_facts_and_images_of_the_same_bytes_do_not_pass_each_other(two: Tw
         )
         known = await two[0].facts([one.digest])
         assert known == {}, "facts go with the last image, or are not added when it has gone"
+
+
+async def test_a_server_whose_clock_is_ahead_ends_no_upload_of_the_others(
+    two: Two, upload: MakeUpload
+) -> None:
+    """Of one that has bytes, or that was begun a moment ago."""
+    right, ahead = two
+    day = 24 * 3600 * 1_000_000
+    terms = UploadTerms(idle=day, total=7 * day, quiet=day // 144, least_rate=1)
+    for name, size in (("with bytes", 5), ("new", 0)):
+        time = now()
+        record = upload(name, client=name, create_time=time, update_time=time, committed_size=size)
+        await right.create_upload(record)
+    assert await ahead.expire_uploads(terms, now=now() + 30 * day) == []
+    wanted = upload("wanted", client="another", create_time=now(), update_time=now())
+    quota = UploadQuota(uploads=2, bytes=100)
+    assert await ahead.make_room(wanted, quota=quota, terms=terms, now=now() + 30 * day) == []
+    old = upload("old", create_time=now() - 8 * day, update_time=now() - 2 * day, committed_size=5)
+    await right.create_upload(old)
+    assert await ahead.expire_uploads(terms, now=now() + 30 * day) == ["old"]

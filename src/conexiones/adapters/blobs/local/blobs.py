@@ -104,6 +104,11 @@ class LocalBlobs:
         finally:
             await folder.close(blob.close)
 
+    @property
+    def largest_local(self) -> int | None:
+        """As in the port. Only small blobs are copied."""
+        return None
+
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
         folder = self._folder

@@ -21,6 +21,9 @@ named, and is written once:
     packs/20260131/235959-<random>    small blobs of one moment, one behind the other
     parts/20260131/235959-<random>    at most some MiB of one blob, or of one upload
 
+Beside them is one that is called `house`, with the number of the database: another one, which names none of
+the objects, would have them all removed.
+
 Bytes come first, and rows second: in the transaction that adds the image, or counts the bytes of the upload.
 So whatever a row names is there. What was written without a row coming about is garbage, and so is what no
 row names any more. Nobody who writes removes any: a request that was cancelled, or whose outcome is unknown,

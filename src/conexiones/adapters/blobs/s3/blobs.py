@@ -145,6 +145,10 @@ class S3Blobs:
                 if await self._backend.sha256(blob) == digest:
                     reading.keep(blob, place.size)
 
+    @property
+    def largest_local(self) -> int | None:
+        return self._files.limit
+
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
         self._backend.check_open()

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from conexiones.adapters.system.cache_metrics import CacheMetrics
 from conexiones.adapters.system.disk import storage_error
-from conexiones.errors import StorageFull, StorageUnavailable
+from conexiones.errors import ServerBusy, StorageFull, StorageUnavailable
 from conexiones.metrics import Metrics
 from conexiones.private_folder import private_folder
 
@@ -40,7 +40,7 @@ class LocalFiles:
     def __init__(self, folder: Path | None, *, limit: int = LIMIT, metrics: Metrics | None = None) -> None:
         """`folder` may be missing yet; None is that of temporary files."""
         self._folder = folder
-        self._limit = limit
+        self.limit = limit
         self._own: Path | None = None
         self._open = ExitStack()
         self._copies: OrderedDict[bytes, _Copy] = OrderedDict()
@@ -63,7 +63,8 @@ class LocalFiles:
     @asynccontextmanager
     async def file(self, digest: bytes, size: int, fill: Fill) -> AsyncIterator[Path]:
         """The copy of a blob of so many bytes, which `fill` writes if there is none. Of several who ask at
-        once, one writes it. Raises what `fill` raises, StorageFull and StorageUnavailable."""
+        once, one writes it. Raises what `fill` raises, ServerBusy while others have the room, StorageFull and
+        StorageUnavailable."""
         if self._own is None:
             raise StorageUnavailable
         path = self._own / digest.hex()
@@ -89,13 +90,13 @@ class LocalFiles:
 
     def _begin(self, digest: bytes, size: int) -> _Copy:
         for other in list(self._copies):
-            if self.held + size <= self._limit:
+            if self.held + size <= self.limit:
                 break
             if not self._copies[other].users:
                 self._remove(other)
                 self._measures.evictions.value += 1
-        if self.held + size > self._limit:
-            raise StorageFull
+        if self.held + size > self.limit:
+            raise ServerBusy if size <= self.limit else StorageFull
         copy = self._copies[digest] = _Copy(size)
         copy.users = 1
         self.held += size

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from conexiones.adapters.blobs.s3 import rows
 from conexiones.adapters.blobs.s3.backend import PART
-from conexiones.adapters.blobs.s3.objects import KINDS, Kind, ObjectGone, Objects, said
+from conexiones.adapters.blobs.s3.objects import Kind, ObjectGone, Objects, said
 from conexiones.adapters.blobs.s3.packs import PACK
 from conexiones.adapters.blobs.s3.patience import Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
@@ -66,11 +66,7 @@ class Asked:
 
     async def is_empty(self) -> bool:
         """Whether there is no object of a house."""
-        for kind in KINDS:
-            async with aclosing(self.objects.listed(kind)) as names:
-                if await anext(names, None) is not None:
-                    return False
-        return True
+        return await self.objects.is_empty()
 
     async def again(self, ask: Callable[[], Awaitable[T]]) -> T:
         waits = iter(WAITS)
@@ -182,6 +178,10 @@ class BlobsIn(Asked):
     def __init__(self, place: BlobPlace, house: MovingIn) -> None:
         super().__init__(place)
         self._house = house
+
+    async def mark(self, identity: int) -> None:
+        """Says that the objects are of the database with that number: there were none of another one."""
+        await self.again(lambda: self.objects.put_mark(identity))
 
     async def there(self, digests: Collection[bytes]) -> set[bytes]:
         """Which of them are there."""

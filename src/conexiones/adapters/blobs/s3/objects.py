@@ -5,7 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Literal, TypeVar, cast, get_args
 
@@ -26,6 +26,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MOST, EACH = 64, 48
 """Requests at a time, of all clients and of each: what comes waits, and no connection piles up."""
+
+MARK = "house"
+"""The name of the object that says whose all the others are."""
 
 LISTED = 1000
 """Names in an answer to LIST."""
@@ -59,6 +62,11 @@ def _is_own(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def mark_of(identity: int) -> str:
+    """What MARK says of the database with that number."""
+    return f"{identity:08x}"
 
 
 def kind_of(name: str) -> Kind:
@@ -127,9 +135,9 @@ class Objects:
 
         try:
             found = await self._request("GET", get, size)
-        except StorageUnavailable:
-            if await self._is_short(name, start + size):
-                raise BlobCorrupt from None
+        except StorageUnavailable as error:
+            if _is_behind(error.__cause__):
+                raise BlobCorrupt from error
             raise
         return _all(found, size)
 
@@ -140,11 +148,11 @@ class Objects:
         try:
             found = bytes(obstore.get_range(self._bucket, name, start=start, length=size))
             failed = False
-        except FileNotFoundError as error:
-            failed = False
-            raise ObjectGone from error
         except (BaseError, OSError) as error:
-            raise StorageUnavailable from error
+            if _is_gone(error):
+                failed = False
+                raise ObjectGone from error
+            raise BlobCorrupt if _is_behind(error) else StorageUnavailable from error
         finally:
             self._requests.soon("GET", time.monotonic() - begun, size, failed=failed)
         return _all(found, size)
@@ -166,8 +174,30 @@ class Objects:
         async def delete() -> None:
             await obstore.delete_async(self._bucket, list(names))
 
-        with suppress(ObjectGone):
+        try:
             await self._request("DELETE", delete, 0)
+        except ObjectGone:
+            # Some stores say so of one that is not there, and then not all of the others are deleted.
+            if len(names) > 1:
+                for name in names:
+                    await self.delete([name])
+
+    async def mark(self) -> str:
+        """Whose the objects are, as MARK has it; empty if it is not there. Raises BlobCorrupt."""
+        size = await self.size(MARK)
+        return (await self.get(MARK, 0, size)).decode(errors="replace") if size else ""
+
+    async def put_mark(self, identity: int) -> None:
+        """Says that the objects are of the database with that number."""
+        await self.put(MARK, mark_of(identity).encode())
+
+    async def is_empty(self) -> bool:
+        """Whether there is no object of a house."""
+        for kind in KINDS:
+            async with aclosing(self.listed(kind)) as names:
+                if await anext(names, None) is not None:
+                    return False
+        return True
 
     async def listed(self, kind: Kind, after: str = "") -> AsyncGenerator[list[str], None]:
         """The names of the objects of a kind that sort after one, in order, LISTED at a time. What is no name
@@ -198,23 +228,24 @@ class Objects:
             async with asyncio.timeout(self._patience.of(size)), self.turns:
                 self._check_open()
                 return await ask()
-        except FileNotFoundError as error:
-            raise ObjectGone from error
         except (BaseError, OSError) as error:  # and so TimeoutError
+            if request != "PUT" and _is_gone(error):
+                raise ObjectGone from error
             failed = True
             raise StorageUnavailable from error
         finally:
             self._requests.count(request, time.monotonic() - begun, size, failed=failed)
 
-    async def _is_short(self, name: str, size: int) -> bool:
-        """Whether an object has fewer bytes: a range behind its end is refused by an error like others."""
-        try:
-            found = await self.size(name)
-        except StorageUnavailable:
-            return False
-        if found is None:
-            raise ObjectGone
-        return found < size
+
+def _is_gone(error: BaseException) -> bool:
+    """Whether the store has answered that there is no such object. Where the bucket is not there, nothing is
+    known of its objects."""
+    return isinstance(error, FileNotFoundError) and "<Code>NoSuchBucket<" not in str(error)
+
+
+def _is_behind(error: BaseException | None) -> bool:
+    """Whether the store has answered that an object ends before the range. The driver has no kind for it."""
+    return "status code: 416" in str(error)
 
 
 def _all(found: bytes, size: int) -> bytes:

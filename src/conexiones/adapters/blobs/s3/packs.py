@@ -1,9 +1,11 @@
 """Small blobs: whatever waits becomes one object, one behind the other."""
 
 import asyncio
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from conexiones.adapters.blobs.s3.objects import Objects
+from conexiones.adapters.blobs.s3.patience import Patience
+from conexiones.errors import StorageUnavailable
 from conexiones.metrics import NUMBERS, SIZES, Metrics
 from conexiones.shares import FairLine, acting_for
 
@@ -29,8 +31,12 @@ class _Waiting(NamedTuple):
 class Packs:
     """Belongs to one event loop. Clients take turns."""
 
-    def __init__(self, objects: Objects, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, objects: Objects, metrics: Metrics | None = None, *, patience: Patience | None = None
+    ) -> None:
         self._objects = objects
+        # For the pack before, and for its own: with a store that stands still all in the line wait no longer.
+        self._seconds = 2 * (patience or Patience()).of(PACK)
         metrics = metrics or Metrics()
         self._images = metrics.histogram(
             "conexiones.objects.pack.images",
@@ -45,22 +51,28 @@ class Packs:
         self._putting: set[asyncio.Task[None]] = set()
 
     async def add(self, data: bytes) -> Spot:
-        """Where the bytes are, once they are there. Raises StorageUnavailable. If it is cancelled, they may
-        be put all the same."""
+        """Where the bytes are, once they are there. Raises StorageUnavailable, in time, however many wait. If
+        it is cancelled, they may be put all the same."""
         spot: asyncio.Future[Spot] = asyncio.get_running_loop().create_future()
         self._line.push(acting_for(), _Waiting(data, spot))
         if len(self._putting) < AT_ONCE:
-            task = asyncio.create_task(self._put_all())
-            self._putting.add(task)
-            task.add_done_callback(self._putting.discard)
-        return await spot
+            self._putting.add(asyncio.create_task(self._put_all()))
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await spot
+        except TimeoutError as error:
+            raise StorageUnavailable from error
 
     async def _put_all(self) -> None:
-        while self._line:
-            # Those whose tasks run in this turn of the loop come along.
-            await asyncio.sleep(0)
-            if group := self._take():
-                await self._put(group)
+        try:
+            while self._line:
+                # Those whose tasks run in this turn of the loop come along.
+                await asyncio.sleep(0)
+                if group := self._take():
+                    await self._put(group)
+        finally:
+            # In the same turn of the loop as the last look at the line: what comes later begins another task.
+            self._putting.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _take(self) -> list[_Waiting]:
         group: list[_Waiting] = []

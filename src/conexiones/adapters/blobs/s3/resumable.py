@@ -43,9 +43,13 @@ class S3ResumableStaged(S3Staged):
 
     async def open(self, size: int) -> None:
         """Raises BlobCorrupt if there are fewer bytes, but WriterFenced if the upload has ended since its row
-        was read, and so has no extents any more."""
+        was read, and so has no extents any more; or if another writer has committed more since then."""
         self._backend.check_open()
         found = await self._backend.catalog.read(rows.extents_of, self._upload)
+        if found and found[-1].end > size:
+            epoch = await self._backend.catalog.read(rows.written_by, self._upload, size)
+            if epoch is not None:  # its last extent must not be taken for one of our own
+                raise WriterFenced(epoch=epoch)
         if found:
             self._lasts = {Last(found[-1].end, found[-1].object)}
         kept = [place for place in found if place.end <= size]

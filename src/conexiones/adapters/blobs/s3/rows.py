@@ -122,6 +122,12 @@ _ADD_PLACES = """
 INSERT INTO places (digest, at, object, start, size, sums)
 SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])
 """
+# An upload that is still open was not ended by this transaction: another writer has it, and goes on behind
+# its bytes. An image may have the same bytes all the same.
+_END_EXTENTS = """
+DELETE FROM extents WHERE upload = ANY($1::text[])
+    AND NOT EXISTS (SELECT FROM uploads WHERE uploads.id = extents.upload AND state = 'OPEN')
+"""
 _LOOSEN = """
 INSERT INTO loose AS now (object, not_before)
 SELECT object, clock_timestamp() + make_interval(secs => $2) FROM unnest($1::text[]) AS object
@@ -164,7 +170,7 @@ async def add_blobs(transaction: Transaction, blobs: list[NewBlob]) -> None:
         await loosen(transaction, objects, moved)
     done = [blob.upload for blob in blobs if blob.upload is not None and blob.is_there]
     if done:
-        await transaction.connection.execute("DELETE FROM extents WHERE upload = ANY($1::text[])", done)
+        await transaction.connection.execute(_END_EXTENTS, done)
 
 
 async def add_alone(transaction: Transaction, blob: NewBlob) -> None:
@@ -244,6 +250,13 @@ async def ended_by(connection: Connection, upload: str) -> int | None:
     return epoch
 
 
+async def written_by(connection: Connection, upload: str, size: int) -> int | None:
+    """The epoch of an upload that has more bytes than so many; None if it has not."""
+    statement = "SELECT writer_epoch FROM uploads WHERE id = $1 AND committed_size > $2"
+    epoch: int | None = await connection.fetchval(statement, upload, size)
+    return epoch
+
+
 async def extents_of(connection: Connection, upload: str) -> list[Place]:
     rows = await connection.fetch("SELECT * FROM extents WHERE upload = $1 ORDER BY at", upload)
     return [place_of(row) for row in rows]
@@ -316,6 +329,14 @@ SELECT coalesce((SELECT sum(size) FROM blobs), 0)::bigint AS blobs,
 
 async def sizes(connection: Connection) -> dict[str, int]:
     return dict(await connection.fetchrow(_SIZES))
+
+
+async def identity(transaction: Transaction, new: int) -> int:
+    """The number by which a database knows its objects: the new one, if it had none."""
+    await transaction.connection.execute(
+        "INSERT INTO about (identity) VALUES ($1) ON CONFLICT (one) DO NOTHING", new
+    )
+    return int(await transaction.connection.fetchval("SELECT identity FROM about"))
 
 
 async def clock(connection: Connection) -> float:

@@ -1,6 +1,7 @@
 """The store of blobs in an object store: what is opened and closed."""
 
 import asyncio
+import secrets
 from contextlib import aclosing
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from conexiones.adapters.blobs.s3.backend import PART, Backend
 from conexiones.adapters.blobs.s3.blobs import S3Blobs
 from conexiones.adapters.blobs.s3.local_files import LIMIT, LocalFiles
 from conexiones.adapters.blobs.s3.memory import MEMORY, UPLOADS, Memory
-from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects, said
+from conexiones.adapters.blobs.s3.objects import MARK, ObjectGone, Objects, mark_of, said
 from conexiones.adapters.blobs.s3.packs import Packs
 from conexiones.adapters.blobs.s3.patience import Graces, Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
@@ -60,11 +61,12 @@ class S3Store:
         metrics = metrics or Metrics()
         self._place = place
         self._catalog = catalog
-        objects = Objects(place, patience or Patience(), metrics)
+        patience = patience or Patience()
+        objects = Objects(place, patience, metrics)
         self._backend = Backend(
             objects=objects,
             catalog=catalog,
-            packs=Packs(objects, metrics),
+            packs=Packs(objects, metrics, patience=patience),
             memory=Memory(memory=memory, uploads=uploads),
             cache=cache or MemoryCache(0),
             graces=graces or Graces(),
@@ -80,14 +82,16 @@ class S3Store:
         self.blobs: Blobs = S3Blobs(self._backend, self._files)
 
     async def open(self) -> None:
-        """ValueError, whose one line says what to do, if the bucket cannot be reached or used. Raises
-        StorageUnavailable if the catalog does not answer, and OSError of the folder."""
+        """ValueError, whose one line says what to do, if the bucket cannot be reached or used, or has the
+        objects of another database: to this one they would be garbage. Raises StorageUnavailable if the
+        catalog does not answer, and OSError of the folder."""
         objects = self._backend.objects
         objects.learn_time(await self._catalog.read(rows.clock))
         await asyncio.to_thread(self._files.open)
         self._backend.open()
         try:
             await self._first_request()
+            await self._check_house()
         except BaseException:
             await self.close()
             raise
@@ -112,6 +116,22 @@ class S3Store:
             await objects.size(objects.name("packs"))  # which is not there
             async with aclosing(objects.listed("packs")) as names:
                 await anext(names, None)
+        except (StorageUnavailable, ObjectGone, BlobCorrupt) as error:
+            raise ValueError(f"{self._place} cannot be used: {said(error)}.") from error
+
+    async def _check_house(self) -> None:
+        objects = self._backend.objects
+        identity = await self._catalog.write((), rows.identity, secrets.randbelow((1 << 31) - 1) + 1)
+        own = mark_of(identity)
+        try:
+            mark = await objects.mark()
+            if mark and mark != own and not await objects.is_empty():
+                raise ValueError(
+                    f"{self._place} has the objects of another database, which would be removed: correct"
+                    f" --database or --blobs. If they are this one's, delete the object {MARK} there."
+                )
+            if mark != own:
+                await objects.put_mark(identity)
         except (StorageUnavailable, ObjectGone, BlobCorrupt) as error:
             raise ValueError(f"{self._place} cannot be used: {said(error)}.") from error
 

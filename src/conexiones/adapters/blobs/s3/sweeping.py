@@ -131,8 +131,7 @@ class Sweeper:
             if await self._go_on() is None:
                 return
         if sparse:
-            await compact(self._backend, sparse)
-            self._compacted.value += len(sparse)
+            self._compacted.value += await compact(self._backend, sparse, self._go_on)
 
     async def _remove(self, names: list[str]) -> None:
         await self._backend.objects.delete(names)

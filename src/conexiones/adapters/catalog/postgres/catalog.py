@@ -39,6 +39,9 @@ from conexiones.ports.records import (
 from conexiones.waits import observe_places
 from conexiones.whole import to_end
 
+_FORGOTTEN = 50_000
+"""Events that are forgotten in one transaction."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -189,10 +192,20 @@ class PostgresCatalog:
         await self.write(locks, descriptions.put_facts, image, facts, judge, now)
 
     async def undescribed(self, *, before: str | None, limit: int) -> list[ImageRecord]:
-        return await self.read(descriptions.undescribed, before, limit)
+        after = before or descriptions.BEHIND_ALL
+        while True:
+            found, last = await self.read(descriptions.undescribed, after, limit)
+            if found or last is None:
+                return found
+            after = last
 
     async def judged_before(self, judge: int, *, before: str | None, limit: int) -> list[ImageRecord]:
-        return await self.read(descriptions.judged_before, judge, before, limit)
+        after = before or descriptions.BEHIND_ALL
+        while True:
+            found, last = await self.read(descriptions.judged_before, judge, after, limit)
+            if found or last is None:
+                return found
+            after = last
 
     async def counts(self, *, owner: str | None = None) -> Counts:
         return await self.read(images.counts, owner)
@@ -280,7 +293,9 @@ class PostgresCatalog:
         return await self.read(images.event_range)
 
     async def forget_events(self, *, keep: int) -> None:
-        await self.write((), images.forget_events, keep)
+        # After a burst there may be millions: all other writes wait while some are removed.
+        while await self.write((), images.forget_events, keep, _FORGOTTEN) == _FORGOTTEN:
+            pass
 
     async def changed(self, after: int) -> None:
         """As in the port. `close` ends the wait with StorageUnavailable."""

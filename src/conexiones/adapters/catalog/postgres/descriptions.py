@@ -51,19 +51,26 @@ WHERE digest IN (SELECT digest FROM news) OR digest IN (SELECT digest FROM their
 ORDER BY id
 """  # noqa: S608 (our own names)
 _IMAGE = quoted(NAMES[ImageRecord], of="i")
+WINDOW = 10_000
+"""Images that one read looks through for those to be described: where few or none of many millions are left,
+one of all would take longer than a read may."""
+
+# The images of a window are looked up in the facts one by one, whatever PostgreSQL thinks of the tables.
+_OF_WINDOW = f"""
+SELECT {_IMAGE} FROM (SELECT * FROM images WHERE id < $1 ORDER BY id DESC LIMIT $2) AS i
+LEFT JOIN LATERAL (SELECT * FROM facts WHERE facts.digest = i.digest OFFSET 0) AS f ON true
+"""  # noqa: S608 (our own names)
 # The problems that are named here may be passing ones: another attempt, or a newer version, may succeed.
 _UNDESCRIBED = f"""
-SELECT {_IMAGE} FROM images AS i LEFT JOIN facts AS f ON f.digest = i.digest
-WHERE (f.digest IS NULL OR f.problem IN ('SECONDS', 'MEMORY', 'CRASH', 'UNSUPPORTED'))
-    AND ($1::text IS NULL OR i.id < $1)
-ORDER BY i.id DESC LIMIT $2
-"""  # noqa: S608 (our own names)
-# The first condition is false at once, by the index, where nothing is left to do.
-_JUDGED_BEFORE = f"""
-SELECT {_IMAGE} FROM images AS i JOIN facts AS f ON f.digest = i.digest
-WHERE EXISTS (SELECT FROM facts WHERE judge < $1) AND f.judge < $1 AND ($2::text IS NULL OR i.id < $2)
+{_OF_WINDOW} WHERE f.digest IS NULL OR f.problem IN ('SECONDS', 'MEMORY', 'CRASH', 'UNSUPPORTED')
 ORDER BY i.id DESC LIMIT $3
-"""  # noqa: S608 (our own names)
+"""
+_JUDGED_BEFORE = f"{_OF_WINDOW} WHERE f.judge < $4 ORDER BY i.id DESC LIMIT $3"
+_ANY_JUDGED_BEFORE = "SELECT EXISTS (SELECT FROM facts WHERE judge < $1)"
+_LAST_OF_WINDOW = "SELECT id FROM images WHERE id < $1 ORDER BY id DESC OFFSET $2 - 1 LIMIT 1"
+
+BEHIND_ALL = "\U0010ffff"
+"""Sorts behind every id."""
 
 
 async def facts_of(connection: Connection, digests: Collection[bytes], judge: int) -> dict[bytes, Facts]:
@@ -94,11 +101,25 @@ async def put_together(
             transaction.tell("DESCRIBED", row["id"], row["user"], now, row["owner"])
 
 
-async def undescribed(connection: Connection, before: str | None, limit: int) -> list[ImageRecord]:
-    return found(ImageRecord, await connection.fetch(_UNDESCRIBED, before, limit))
+async def undescribed(
+    connection: Connection, before: str, limit: int
+) -> tuple[list[ImageRecord], str | None]:
+    """Those of the newest WINDOW images before an id that are to be described. If none is, the last id of
+    these, where there are more."""
+    rows = await connection.fetch(_UNDESCRIBED, before, WINDOW, limit)
+    return found(ImageRecord, rows), None if rows else await _last_of_window(connection, before)
 
 
 async def judged_before(
-    connection: Connection, judge: int, before: str | None, limit: int
-) -> list[ImageRecord]:
-    return found(ImageRecord, await connection.fetch(_JUDGED_BEFORE, judge, before, limit))
+    connection: Connection, judge: int, before: str, limit: int
+) -> tuple[list[ImageRecord], str | None]:
+    """The same of those to be judged again."""
+    if not await connection.fetchval(_ANY_JUDGED_BEFORE, judge):
+        return [], None  # as the index says at once
+    rows = await connection.fetch(_JUDGED_BEFORE, before, WINDOW, limit, judge)
+    return found(ImageRecord, rows), None if rows else await _last_of_window(connection, before)
+
+
+async def _last_of_window(connection: Connection, before: str) -> str | None:
+    last: str | None = await connection.fetchval(_LAST_OF_WINDOW, before, WINDOW)
+    return last

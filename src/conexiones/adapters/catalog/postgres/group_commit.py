@@ -98,6 +98,7 @@ class GroupCommit:
         self._measures = measures
         self._writer = secrets.token_hex(16)
         self._number = 0
+        self._most = MOST  # members that the next transaction may have
         self._line: FairLine[Work] = FairLine()
         self._came = asyncio.Event()
         self._connection: Connection | None = None
@@ -162,7 +163,7 @@ class GroupCommit:
 
     def _take(self) -> list[Work]:
         group: list[Work] = []
-        while self._line and len(group) < MOST:
+        while self._line and len(group) < self._most:
             caller, work = self._line.next()
             self._line.remove(caller, work, served=True)
             group.append(work)
@@ -209,15 +210,28 @@ class GroupCommit:
                 self._measures.lost.value += 1
                 last, lost = error, lost + 1
                 self._drop()
+                if self._learn(len(group), asyncio.get_running_loop().time() - begun):
+                    raise _Apart from error
                 if lost > 1:
                     break
             else:
+                took = asyncio.get_running_loop().time() - begun
                 self._measures.count("committed", 1)
-                self._measures.commits.record(asyncio.get_running_loop().time() - begun)
+                self._measures.commits.record(took)
                 self._measures.groups.record(len(group))
+                self._learn(len(group), took)
                 self._acknowledge(group, newest)
                 return
         self._decide(group, Decided(error=as_storage_error(last)))
+
+    def _learn(self, members: int, took: float) -> bool:
+        """Has groups be as large as can be done in a part of the time for a transaction: where each statement
+        takes long, many members take too long together. Gives whether these did."""
+        if took > self._patience.transaction / 4:
+            self._most = max(1, members // 2)
+        elif members >= self._most:
+            self._most = min(MOST, 2 * self._most)
+        return members > 1 and took >= self._patience.transaction
 
     def _acknowledge(self, group: list[Work], newest: int | None) -> None:
         if newest is not None:

@@ -79,6 +79,10 @@ SELECT coalesce((SELECT images FROM usage WHERE owner = $1), 0) AS images,
 """
 _EVENT_RANGE = "SELECT (SELECT min(sequence) FROM events) AS oldest, sequence FROM event_head"
 _NEWEST = "SELECT sequence FROM event_head"
+_FORGET_EVENTS = """
+DELETE FROM events WHERE sequence <= (SELECT sequence FROM event_head) - $1
+    AND sequence < (SELECT min(sequence) FROM events) + $2
+"""
 _EVENTS = f"""
 SELECT {selecting(EventRecord)} FROM events WHERE sequence > $1 ORDER BY sequence LIMIT $2
 """  # noqa: S608 (our own names)
@@ -222,11 +226,11 @@ async def set_identity(transaction: Transaction, identity: int) -> None:
     await transaction.connection.execute(_SET_IDENTITY, identity)
 
 
-async def forget_events(transaction: Transaction, keep: int) -> None:
+async def forget_events(transaction: Transaction, keep: int, limit: int) -> int:
+    """Gives how many were forgotten, the oldest ones, at most so many."""
     # Sequences have no gaps: a number is used up only by an event that is committed.
-    await transaction.connection.execute(
-        "DELETE FROM events WHERE sequence <= (SELECT sequence FROM event_head) - $1", keep
-    )
+    said = await transaction.connection.execute(_FORGET_EVENTS, keep, limit)
+    return int(said.rpartition(" ")[2])
 
 
 # What reads.

@@ -4,17 +4,37 @@ All steps of one start are one transaction under an advisory lock: of several se
 takes them, the others wait for it, and a start that is killed leaves the tables as they were.
 """
 
+import asyncio
+import logging
 import re
 from functools import cache
 from importlib import resources
+
+import asyncpg  # type: ignore[import-untyped]  # see failures.py
 
 from conexiones.adapters.catalog.postgres import migrations
 from conexiones.adapters.catalog.postgres.address import Address
 from conexiones.adapters.catalog.postgres.connections import Connection
 from conexiones.adapters.catalog.postgres.house import MOVING, unfinished
 
+log = logging.getLogger(__name__)
+
 LOCK = 0x436F6E65786D6967
 """The advisory lock, as the bytes of "Conexmig"."""
+
+TABLE_SECONDS = 2.0
+"""How long a step waits for a table that something holds: what servers ask of it waits behind the step."""
+
+ATTEMPTS, PAUSE_SECONDS = 30, 2.0
+"""Attempts to get all tables, and the time between two."""
+
+IDLE_SECONDS = 60
+"""The database ends the transaction of a start that stands still for so long: all others wait for it."""
+
+_BEGIN = f"""
+BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'
+"""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS migrations (version int PRIMARY KEY, name text NOT NULL, time timestamptz NOT NULL)
@@ -38,9 +58,26 @@ async def bring_up(connection: Connection, address: Address) -> None:
     _refuse_newer(found, address)
     if found == newest():
         return  # whoever only uses the tables needs no right to create any
-    await connection.execute("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+    for attempt in range(ATTEMPTS):
+        try:
+            await _bring_up(connection, address)
+        except asyncpg.LockNotAvailableError:
+            if not attempt:
+                log.warning("The tables are held by something, such as pg_dump: they are brought up after it")
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            return
+    raise ValueError(
+        f"{address} has tables of an older version, which something holds, such as pg_dump: start this server"
+        " again when that has ended."
+    )
+
+
+async def _bring_up(connection: Connection, address: Address) -> None:
+    await connection.execute(_BEGIN)
     try:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute(f"SET LOCAL lock_timeout = {round(1000 * TABLE_SECONDS)}")
         await connection.execute(_TABLE)
         found = await version(connection)
         _refuse_newer(found, address)

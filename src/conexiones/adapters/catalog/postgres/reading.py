@@ -1,6 +1,7 @@
 """The connections that read, and turns at them."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
@@ -17,6 +18,10 @@ from conexiones.shares import Turns
 READERS = 8
 """Connections that read at most. One of them is always left to other clients."""
 
+IDLE_SECONDS = 60.0
+"""A connection that nobody used for so long is not used again: a firewall may have forgotten it without a
+word, and then nobody would answer. Of many that a burst needed, those are left that are needed."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -30,7 +35,7 @@ class Readers:
         self._patience = patience
         self._measures = measures
         self.turns = Turns(READERS, each=READERS - 1)
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[float, Connection]] = []  # since when; the one that was used last is the last
         self._using = 0  # connections
         self._open = False
         measures.observe_connections("read", lambda: self._using + len(self._idle))
@@ -68,14 +73,16 @@ class Readers:
 
     async def _read(self, end: float, ask: Callable[[Connection], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()
+        self._drop(unused_since=loop.time() - IDLE_SECONDS)
         if self._idle:
+            _, connection = self._idle.pop()
             try:
-                return await self._with(self._idle.pop(), end, ask)
+                return await self._with(connection, end, ask)
             except ConnectionLost:
+                # It was lost while it was idle, and the others probably, too.
+                self._drop()
                 if loop.time() >= end:
                     raise
-                # The server has ended it while it was idle, and the others probably, too.
-                self._drop()
         left = min(self._patience.connect, end - loop.time())
         async with self._measures.connecting():
             made = await connect(self._address, seconds=left)
@@ -100,13 +107,14 @@ class Readers:
         finally:
             self._using -= 1
             if self._open and not connection.is_closed():
-                self._idle.append(connection)
+                self._idle.append((asyncio.get_running_loop().time(), connection))
             else:
                 connection.terminate()
 
-    def _drop(self) -> None:
-        idle, self._idle = self._idle, []
-        for connection in idle:
+    def _drop(self, *, unused_since: float = math.inf) -> None:
+        """Cuts those that are idle, or of these the ones that were not used since then."""
+        while self._idle and self._idle[0][0] < unused_since:
+            _, connection = self._idle.pop(0)
             connection.terminate()
 
 

@@ -56,6 +56,7 @@ async def check_room(transaction: Transaction, upload: UploadRecord, quota: Uplo
 
 async def expire(transaction: Transaction, terms: UploadTerms, now: int) -> list[str]:
     """Ends the uploads whose time is over, and gives their ids."""
+    now = await _not_ahead(transaction, now)
     values = (now, terms.idle, terms.total, terms.quiet)
     return [row["id"] for row in await transaction.connection.fetch(_EXPIRE, *values)]
 
@@ -66,6 +67,7 @@ async def make_room(
     """Ends what has expired, then quiet uploads of others if `upload` is due their room and they are enough.
     Gives the ids of all that were ended."""
     await transaction.lock_quota()
+    now = await _not_ahead(transaction, now)
     ended = await expire(transaction, terms, now)
     mine, held = await _held(transaction, upload)
     wanted = held_with(mine, upload)
@@ -76,6 +78,12 @@ async def make_room(
         await transaction.connection.execute(_END, now, ids)
         ended += ids
     return ended
+
+
+async def _not_ahead(transaction: Transaction, now: int) -> int:
+    """The time of a server, but not later than that of the database: a server whose clock is wrong must not
+    end the uploads of all others."""
+    return min(now, int(await transaction.time() * 1_000_000))
 
 
 async def _held(transaction: Transaction, upload: UploadRecord) -> tuple[Held, dict[str, Held]]:
