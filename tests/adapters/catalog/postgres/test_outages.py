@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
