@@ -24,6 +24,7 @@ from conexiones.adapters.catalog.sqlite.transactions import (
 from conexiones.adapters.catalog.tables import TABLES
 from conexiones.adapters.system.disk import sync_file
 from conexiones.adapters.system.sqlite_beside import UNREADABLE, open_beside
+from conexiones.adapters.system.sqlite_text import take_any_text
 from conexiones.ports.records import ImageRecord, UploadRecord
 
 PAGES = 2048
@@ -203,12 +204,14 @@ def prepare_restored(path: Path, now: int) -> int:
 
 def _open_alone(path: Path) -> sqlite3.Connection:
     path.stat()
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro&immutable=1",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
     )
+    take_any_text(connection)
+    return connection
 
 
 def _connect_alone(path: Path) -> sqlite3.Connection:
