@@ -5,6 +5,7 @@ import asyncio
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -19,6 +20,7 @@ from conexiones.adapters.blobs.local import beside
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
 from conexiones.adapters.scrub.file import ScrubFile
+from conexiones.adapters.system import sqlite_beside
 from conexiones.domain import verifying
 from conexiones.domain.verifying import Scrub
 from conexiones.errors import BlobCorrupt, ConexionesError
@@ -163,6 +165,21 @@ async def test_a_name_that_is_no_text_any_more_is_damage_of_one_image(tmp_path: 
         assert await folder.catalog.delete_image("3", now=9)
     status, found = findings(tmp_path / "data")
     assert status == 0
+
+
+async def test_a_catalog_that_is_locked_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a server that stops, and moves a large log into the file."""
+    monkeypatch.setattr(sqlite_beside, "BUSY_TIMEOUT", 10)
+    await filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as stopping:
+        stopping.execute("PRAGMA locking_mode = EXCLUSIVE")
+        stopping.execute("BEGIN EXCLUSIVE")
+        result = run("verify", "--data-dir", tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "database is locked" in result.stderr
+    assert findings(tmp_path) == (0, [])
 
 
 async def test_an_image_with_the_id_of_none_is_not_taken_for_another(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
 from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
 from conexiones.adapters.catalog.sqlite.wal import look as look_at_wal
-from conexiones.adapters.system.sqlite_beside import UNREADABLE
+from conexiones.adapters.system.sqlite_beside import UNREADABLE, is_damage
 from conexiones.domain.verifying import end_of, is_whole
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord
@@ -69,6 +69,9 @@ def verify(
 
 
 def _unreadable(error: Exception) -> Finding:
+    """Raises the error if it says nothing of the catalog."""
+    if not is_damage(error):
+        raise error
     return Finding("damaged", CATALOG, f"It cannot be read ({error}): restore a backup.")
 
 

@@ -14,6 +14,21 @@ BUSY_TIMEOUT = 5000
 UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What reading a damaged file raises. The driver fails with the second where SQLite quotes damaged text."""
 
+_AROUND = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+}
+"""Codes of failures that say nothing of the file."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether one of UNREADABLE was raised for what is in the file, so that a backup would help."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _AROUND
+
 
 def open_beside(path: Path) -> sqlite3.Connection:
     """A connection for reading, whether the server runs or not. FileNotFoundError if the file is not there,
