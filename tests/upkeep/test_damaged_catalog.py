@@ -255,3 +255,23 @@ async def test_a_folder_on_a_file_system_for_reading_is_verified_and_backed_up(s
         result = run(*command, "--data-dir", small_disk / "killed")
         assert (result.exit_code, result.stdout) == (2, "")
         assert "copy the folder" in result.stderr
+
+
+async def test_a_letter_in_the_text_of_the_layout_is_damage(tmp_path: Path) -> None:
+    """SQLite takes any text that it can parse: a column then has another name."""
+    await filled(tmp_path)
+    catalog = tmp_path / "catalog.sqlite3"
+    stored = catalog.read_bytes()
+    for name, table in (
+        (b"pow INTEGER", "users"),
+        (b"blur_hash TEXT", "facts"),
+        (b"scopes TEXT", "credentials"),
+    ):
+        at = stored.rindex(name)
+        catalog.write_bytes(stored[:at] + bytes([stored[at] ^ 0x83]) + stored[at + 1 :])
+        status, found = findings(tmp_path)
+        assert (status, found[0]["what"]) == (1, "catalog.sqlite3")
+        assert f"the layout of {table} is not what was written" in found[0]["says"]
+    result = run("backup", tmp_path.parent / "backups", "--data-dir", tmp_path)
+    assert result.exit_code == 2
+    assert "The catalog is damaged, and is not backed up" in result.stderr

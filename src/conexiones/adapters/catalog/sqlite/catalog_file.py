@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conexiones.adapters.catalog.sqlite.file import connect
+from conexiones.adapters.catalog.sqlite.layout import layout_problems
 from conexiones.adapters.catalog.sqlite.migrations import newest, transaction
 from conexiones.adapters.catalog.sqlite.transactions import (
     all_rows,
@@ -71,12 +72,14 @@ class CatalogFile:
         self._connection.close()
 
     def problems(self) -> list[str]:
-        """What SQLite finds wrong with tables and indexes, with each other and in themselves."""
+        """What is wrong with tables and indexes, with each other and in themselves."""
         found: list[str] = [
             text
             for (text,) in self._connection.execute(f"PRAGMA integrity_check({PROBLEMS})")
             if text != "ok"
         ]
+        if not found:
+            found = layout_problems(self._connection, self.schema)
         if not found:
             found = [
                 f"a row of {table} refers to a row of {parent} that is missing"
