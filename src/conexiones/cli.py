@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -80,6 +81,9 @@ def _settings_flags(command: "click.decorators.FC") -> "click.decorators.FC":
 @_settings_flags
 def serve(**flags: str | None) -> None:
     """Start the server. Flags take precedence over the environment variables in brackets."""
+    # Until the supervisor has a handler of its own. Without one, the kernel ignores the signal for the first
+    # process of a container.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         from conexiones.transport.process import logs
         from conexiones.transport.process.start_error import StartError

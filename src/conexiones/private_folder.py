@@ -45,8 +45,13 @@ def _lock(folder: Path) -> int:
 
 def _sweep(temporary: Path) -> None:
     for folder in temporary.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is not ours, has no lock, is in use, or another server removes it too
-            _remove_if_left(folder)
+        remove_left(folder)
+
+
+def remove_left(folder: Path) -> None:
+    """Removes a private folder of a server that was killed, if it is one: whoever names it may be wrong."""
+    with suppress(OSError):  # it is not ours, has no lock, is in use, or another server removes it too
+        _remove_if_left(folder)
 
 
 def _remove_if_left(folder: Path) -> None:

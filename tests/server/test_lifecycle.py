@@ -1,5 +1,6 @@
 """Starting, refusing to start, draining, stopping and dying."""
 
+import asyncio
 import os
 import queue
 import re
@@ -23,7 +24,7 @@ from conexiones.testing import Server, ServerError, serve
 from tests.support.failures import failure, reason
 from tests.support.paths import ROOT
 from tests.support.processes import envoy, family
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -215,6 +216,32 @@ def test_a_second_signal_ends_at_once(start, photograph: bytes) -> None:
         os.kill(server.pid, signal.SIGTERM)
         assert next(statuses).status == NOT_SERVING
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_server_may_be_ended_while_it_starts(tmp_path: Path, prepared: bool) -> None:
+    """Also as the first process of a container, which gets no signal that it has no handler for. With its
+    private folder, which may have a key, nothing is left."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "conexiones", "serve", "--address=127.0.0.1:0"]
+    with subprocess.Popen(
+        [*command, f"--data-dir={tmp_path / 'data'}"],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        asyncio.run(until(lambda: any(temporary.iterdir()) if prepared else catches(process.pid)))
+        process.terminate()
+        said, _ = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0, said
+    assert list(temporary.iterdir()) == []
+
+
+def catches(pid: int) -> bool:
+    """Whether a process has a handler for SIGTERM."""
+    found = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(found and int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_nothing_outlives_a_killed_server(server: Server, stub: user_pb2_grpc.UsuarioServicioStub) -> None:

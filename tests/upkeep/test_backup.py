@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.upkeep import packs, restore
+from conexiones.upkeep import new_folder, packs, restore
 from conexiones.upkeep.backup import back_up
 from conexiones.upkeep.repository import Repository
 from tests.upkeep.folders import (
@@ -275,6 +275,11 @@ async def test_no_server_starts_over_a_restore_that_was_cut_off(
         store = Folder(new).store
         with pytest.raises(ValueError, match="is not complete: conexiones restore was interrupted there"):
             store.refuse_without(new / "catalog.sqlite3")
+    with monkeypatch.context() as cut:
+        cut.setattr(new_folder.NewFolder, "complete", _all_but_the_name)
+        restore.restore(tmp_path / "backups", new)
+    with pytest.raises(ValueError, match="is not complete: conexiones restore was interrupted there"):
+        Folder(new).store.refuse_without(new / "catalog.sqlite3")
     restore.restore(tmp_path / "backups", new)
     assert findings(new) == (0, [])
 
@@ -285,6 +290,10 @@ class CutOff(Exception):
 
 def _cut_off(*_: object) -> None:
     raise CutOff
+
+
+def _all_but_the_name(folder: new_folder.NewFolder) -> None:
+    (folder.data_dir / restore.RESTORING).unlink()
 
 
 async def test_a_folder_of_backups_belongs_to_one_server_and_to_one_run(tmp_path: Path) -> None:

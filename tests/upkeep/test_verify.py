@@ -41,6 +41,7 @@ what the scrub remembers may be changed to something else that it could have rem
 @pytest.fixture(autouse=True)
 def _nothing_changes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beside, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(beside, "_ROWS", 1)
 
 
 async def complete(root: Path) -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 Rows of images are compared with their checksums."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from conexiones.domain.duties import VERIFYING, Duties
@@ -60,6 +60,15 @@ async def is_whole(
         if not await catalog.has_digest(image.digest):
             return None
     return False
+
+
+def end_of(page: Sequence[tuple[ImageRecord, bool]], before: str | None) -> str | None:
+    """The id behind which the page after this one begins, if this one began behind `before`; None if there is
+    none. A damaged row may have any id: with one that is greater, the same page would come for ever."""
+    for image, _ in reversed(page):
+        if isinstance(image.id, str) and (before is None or image.id < before):
+            return image.id
+    return None
 
 
 class Scrub:
@@ -148,7 +157,8 @@ class Scrub:
         clock = asyncio.get_running_loop().time
         saved = clock()
         damaged: dict[bytes, Damage | None] = {}  # by digest, of this page
-        while images := await self._catalog.every_image(limit=_PAGE, before=self._state.before):
+        begin = self._state.before
+        while images := await self._catalog.every_image(limit=_PAGE, before=begin):
             damaged.clear()
             for image, intact in images:
                 if not self._duties.has(VERIFYING):
@@ -163,6 +173,9 @@ class Scrub:
                 if self._note(image, found) or clock() - saved > SAVE_SECONDS:
                     await self._log.save(self._state)
                     saved = clock()
+            if (begin := end_of(images, begin)) is None:
+                break
+            self._state = replace(self._state, before=begin)
         return True
 
     def _note(self, image: ImageRecord, damaged: Damage | None) -> bool:

@@ -19,6 +19,8 @@ from pathlib import Path
 from conexiones import __version__
 from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile, Contents, remove_contents
+from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
+from conexiones.adapters.catalog.sqlite.wal import look as look_at_wal
 from conexiones.adapters.system.sqlite_beside import UNREADABLE
 from conexiones.errors import BlobCorrupt
 from conexiones.upkeep.data_folder import catalog_of, check_apart
@@ -61,6 +63,9 @@ def back_up(
     were.
     """
     check_apart(dest, data_dir)
+    log = data_dir / f"{CATALOG}-wal"
+    if look_at_wal(log)[0] == "damaged":  # SQLite would leave out what was committed there, without a word
+        raise Problem(f"{log} is damaged, and the catalog is not backed up: conexiones verify says more.")
     catalog = catalog_of(data_dir)
     try:
         blobs = BlobsBeside(data_dir)

@@ -68,6 +68,8 @@ class Packs:
             if not _NAME.fullmatch(path.stem):
                 continue
             with path.open("r+b") as file:
+                os.fsync(file.fileno())  # so that what is read is on the disk
+                drop_cached(file.fileno())
                 file.truncate(_whole(path))
                 os.fsync(file.fileno())
             if path.stat().st_size:

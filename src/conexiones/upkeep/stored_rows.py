@@ -1,6 +1,7 @@
 """Rows of the catalog that are damaged, which only their checksums tell."""
 
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
+from conexiones.domain.verifying import end_of
 from conexiones.upkeep.data_folder import SCHEMA
 
 _PAGE = 1000
@@ -14,6 +15,7 @@ def damaged_rows(catalog: CatalogFile) -> list[str]:
     found: list[str] = []
     before = None
     while images := catalog.images(before, _PAGE):
-        before = images[-1][0].id
-        found += [image.id for image, intact in images if not intact]
+        found += [str(image.id) for image, intact in images if not intact]
+        if (before := end_of(images, before)) is None:
+            break
     return found

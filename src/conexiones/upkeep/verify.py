@@ -12,8 +12,8 @@ from conexiones.adapters.blobs.local.beside import BlobsBeside
 from conexiones.adapters.catalog.sqlite.catalog_file import CatalogFile
 from conexiones.adapters.catalog.sqlite.schema import FILE as CATALOG
 from conexiones.adapters.catalog.sqlite.wal import look as look_at_wal
-from conexiones.adapters.system.sqlite_beside import UNREADABLE
-from conexiones.domain.verifying import is_whole
+from conexiones.adapters.system.sqlite_beside import UNREADABLE, is_damage
+from conexiones.domain.verifying import end_of, is_whole
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord
 from conexiones.upkeep.findings import Finding, Report, Verified
@@ -69,6 +69,9 @@ def verify(
 
 
 def _unreadable(error: Exception) -> Finding:
+    """Raises the error if it says nothing of the catalog."""
+    if not is_damage(error):
+        raise error
     return Finding("damaged", CATALOG, f"It cannot be read ({error}): restore a backup.")
 
 
@@ -140,7 +143,6 @@ class _Verification:
         seen: dict[bytes, bool] = {}
         before = None
         while images := self._catalog.images(before, _PAGE):
-            before = images[-1][0].id
             for image, intact in images:
                 if not intact:
                     says = "Its row is not what was written: restore a backup, or delete the image."
@@ -156,6 +158,8 @@ class _Verification:
                 if whole is False:
                     self._report(self._fault(image))
                 self._progress("images", self._verified.bytes, total)
+            if (before := end_of(images, before)) is None:
+                break
 
     async def _read(self, size: int) -> None:
         self._verified.bytes += size

@@ -11,7 +11,7 @@ from conexiones.adapters.blobs.local.beside import check_index, head_is_live, re
 from conexiones.adapters.blobs.local.checksums import Checksums
 from conexiones.adapters.blobs.local.identity import NAME as CATALOG_ID
 from conexiones.adapters.blobs.local.segment_appender import segment_numbers
-from conexiones.adapters.system.sqlite_beside import UNREADABLE
+from conexiones.adapters.system.sqlite_beside import UNREADABLE, is_damage
 from conexiones.upkeep.findings import Finding, Report
 
 _FAN = re.compile(r"[0-9a-f]{2}")
@@ -135,6 +135,8 @@ def _check_index(folder: Path, report: Report) -> None:
                     )
                 )
     except UNREADABLE as error:
+        if not is_damage(error):
+            raise
         report(Finding("damaged", name, f"It cannot be read ({error}). {mends}"))
 
 

@@ -154,6 +154,29 @@ async def test_a_full_disk(
     assert caplog.text.count("is written again") == 1
 
 
+@pytest.mark.usefixtures("_limited")
+@pytest.mark.parametrize("moved", [False, True])
+async def test_a_line_that_was_cut_is_whole_in_the_next_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    """The disk is full, and somebody rotates the log."""
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    path, old = tmp_path / "audit.log", tmp_path / "audit.log.1"
+    async with opened(path) as audit:
+        for number in range(20):
+            audit.write(entry(kind="image", id=f"{number:04}"))
+        await until(lambda: path.stat().st_size == 1000)
+        if moved:
+            path.rename(old)
+        audit.open_again()
+        await until(lambda: path.exists() and path.stat().st_size == 1000)
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+        await until(lambda: path.exists() and b'"0019"' in path.read_bytes())
+    whole = [json.loads(one) for one in old.read_bytes().splitlines()[:-1]] if moved else []
+    assert [one["object"]["id"] for one in whole + lines(path)] == [f"{number:04}" for number in range(20)]
+
+
 def test_no_value_makes_another_line_or_is_long() -> None:
     hostile = 'x"}\n{"event": "image.deleted"}\r\n\x00\u2028\u202e\ud800' + "y" * 10_000
     text = line(entry(kind="user", id=hostile, subject=hostile, method=hostile, peer=hostile))

@@ -1,13 +1,16 @@
 """What a service manager is told, by a real server at a real socket."""
 
 import os
+import queue
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
+from conexiones.gen import user_pb2, user_pb2_grpc
 from conexiones.testing import Server
 from conexiones.transport.process.service_manager import ServiceManager
 from tests.support.processes import envoy
@@ -18,23 +21,23 @@ class Manager:
     """Listens as systemd does."""
 
     def __init__(self, end: socket.socket) -> None:
-        self._end = end
+        self.end = end
 
     def told(self, but: str = "WATCHDOG") -> dict[str, str]:
         """What comes next, without what begins with `but`."""
         while True:
-            found = dict(line.split("=", 1) for line in self._end.recv(4096).decode().splitlines())
+            found = dict(line.split("=", 1) for line in self.end.recv(4096).decode().splitlines())
             if but not in found:
                 return found
 
     def drop(self) -> None:
         """Forgets what has come."""
-        self._end.setblocking(False)
+        self.end.setblocking(False)
         try:
-            while self._end.recv(4096):
+            while self.end.recv(4096):
                 pass
         except BlockingIOError:
-            self._end.settimeout(DEADLINE)
+            self.end.settimeout(DEADLINE)
 
 
 @pytest.fixture
@@ -64,6 +67,31 @@ def test_the_life_of_a_server(manager: Manager, start: Callable[..., Server]) ->
     assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 1_000_000
 
 
+def test_a_server_that_stops_is_not_said_to_be_ready_again(
+    manager: Manager, start: Callable[..., Server], photograph: bytes
+) -> None:
+    """Logs may be rotated while it drains."""
+    server = start()
+    assert manager.told()["READY"] == "1"
+    to_send: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    with grpc.insecure_channel(server.address) as channel:
+        requests = (user_pb2.GetImage(image=image) for image in iter(to_send.get, None))
+        replies = user_pb2_grpc.UsuarioServicioStub(channel).ImageStreamReply(requests, timeout=DEADLINE)
+        to_send.put(photograph)
+        assert next(replies).image_info.format == "JPEG"
+        os.kill(server.pid, signal.SIGTERM)
+        assert manager.told()["STOPPING"] == "1"
+        os.kill(server.pid, signal.SIGHUP)
+        to_send.put(photograph)
+        assert next(replies).image_info.format == "JPEG"
+        to_send.put(None)
+        assert list(replies) == []
+    assert server.wait() == 0
+    manager.end.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        manager.told()
+
+
 def test_a_server_that_hangs_is_not_said_to_be_alive(manager: Manager, start: Callable[..., Server]) -> None:
     server = start()
     assert manager.told()["READY"] == "1"
@@ -71,12 +99,12 @@ def test_a_server_that_hangs_is_not_said_to_be_alive(manager: Manager, start: Ca
     front.suspend()
     try:
         manager.drop()  # what was said just before
-        manager._end.settimeout(2)
+        manager.end.settimeout(2)
         with pytest.raises(TimeoutError):
             manager.told(but="")
     finally:
         front.resume()
-    manager._end.settimeout(DEADLINE)
+    manager.end.settimeout(DEADLINE)
     assert manager.told(but="READY") == {"WATCHDOG": "1"}
 
 

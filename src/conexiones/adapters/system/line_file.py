@@ -9,6 +9,7 @@ import select
 import stat
 import time
 from datetime import UTC, datetime
+from os.path import sameopenfile
 from pathlib import Path
 
 PAUSE_SECONDS = 0.1
@@ -35,7 +36,8 @@ class LineFile:
 
     Lines are appended as a whole by one writer, and are in the file within a second, or when it is closed;
     they are not synced to the disk. While the file cannot be written, the log says so once, lines wait in
-    memory, and those for which there is no room are counted.
+    memory, and those for which there is no room are counted. If another file is opened meanwhile, it begins
+    with a whole line, and the one before may end within it.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -45,6 +47,7 @@ class LineFile:
         self._lines: list[bytes] = []
         self._size = 0  # of the lines and of `_rest`
         self._rest = b""  # of what could not be written; it may begin within a line
+        self._begun = b""  # of that line, what was written
         self._lost = 0
         self._fails = False
         self._again = False
@@ -123,6 +126,11 @@ class LineFile:
             return
         written, error = await asyncio.to_thread(_append, self._file, data)
         self._rest = data[written:]
+        if self._rest:
+            ended = data.rfind(b"\n", 0, written) + 1
+            self._begun = data[ended:written] if ended else self._begun + data[:written]
+        else:
+            self._begun = b""
         self._size = len(self._rest) + sum(map(len, self._lines))
         if error is not None and not self._fails:
             _log.error("The %s %s cannot be written: %s; it is tried again", self._name, self._path, error)
@@ -138,6 +146,8 @@ class LineFile:
             _log.error("The %s %s cannot be opened again: %s", self._name, self._path, error.strerror)
             return
         old, self._file = self._file, file
+        if not await asyncio.to_thread(sameopenfile, old, file):
+            self._rest, self._begun = self._begun + self._rest, b""
         os.close(old)
 
     def note_of_lost(self, count: int) -> bytes:

@@ -2,11 +2,10 @@
 
 import fcntl
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from conexiones.private_folder import PREFIX
+from conexiones.private_folder import PREFIX, remove_left
 from conexiones.transport.process.start_error import StartError, why
 
 
@@ -34,10 +33,11 @@ class DataLock:
         return self
 
     def sweep(self, private: Path) -> None:
-        """Removes the private folder of the last server, if it is still there, and notes that of this one."""
+        """Removes the private folder of the last server, if it is still there, and notes that of this one. In
+        a copy of a data folder, it is that of a server that may run."""
         left = Path(os.pread(self.number, 4096, 0).decode(errors="replace"))
         if left.name.startswith(PREFIX):
-            shutil.rmtree(left, ignore_errors=True)
+            remove_left(left)
         self._note(str(private))
 
     def _note(self, text: str) -> None:

@@ -2,7 +2,8 @@
 
 It holds the lock on the data folder, if it has one, and hands it on to Envoy, so that the folder stays taken
 until both processes are gone. Envoy dies with the supervisor, whatever kills that. SIGTERM and SIGINT drain:
-new calls are refused, and those in flight have `grace_seconds`; a second signal ends the server at once.
+new calls are refused, and those in flight have `grace_seconds`; a second signal ends the server at once, as a
+first one does before the server is ready.
 SIGHUP reads certificates, their rules and the keys of JWTs again, and opens the audit log and the access log
 again. A server that has none of these drains, as most programs end with their terminal, unless a service
 manager or nohup has started it.
@@ -74,6 +75,26 @@ class Supervisor:
 
     async def run(self, on_ready: Callable[[Address], None]) -> int:
         """Serves until a signal or the end of Envoy; gives the exit status. Raises StartError."""
+        ended = False
+        task = asyncio.current_task()
+
+        def end() -> None:
+            nonlocal ended
+            if task and not ended:
+                ended = task.cancel()
+
+        # The kernel ignores it for the first process of a container, unless there is a handler, and nobody
+        # sends it again.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+        try:
+            return await self._run(on_ready)
+        except asyncio.CancelledError:
+            if not ended:
+                raise
+            log.info("Ended before the server was ready")
+            return 0
+
+    async def _run(self, on_ready: Callable[[Address], None]) -> int:
         self._idle, self._answered, self._hung_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGUSR1, signal.SIGUSR2):
@@ -108,7 +129,7 @@ class Supervisor:
                 if settings.auth == "required" and not settings.database:
                     note.enter_context(noted(str(address), data_dir=settings.data_dir, private=folder))
                 stop = asyncio.Event()
-                self._on_signals(_on_signal(stop, process), self._on_reload(watched, line, address))
+                self._on_signals(_on_signal(stop, process), self._on_reload(watched, line, address, stop))
                 background.append(asyncio.create_task(self._listen(line)))
                 if self.admin:
                     self.admin.serve(line)
@@ -248,16 +269,19 @@ class Supervisor:
             await asyncio.sleep(seconds / 3)
 
     def _on_reload(
-        self, watched: Sequence[WatchedFiles], line: control.Control, address: Address
+        self, watched: Sequence[WatchedFiles], line: control.Control, address: Address, stop: asyncio.Event
     ) -> Callable[[], None]:
-        """The handler of SIGHUP: files are read again, also those of the application."""
+        """The handler of SIGHUP: files are read again, also those of the application. A service manager that
+        knows that the server stops is not told that it is ready again."""
 
         def on_reload() -> None:
-            self._manager.reloading()
+            if not stop.is_set():
+                self._manager.reloading()
             for files in watched:
                 files.again()
             line.say("reload")
-            self._manager.ready(_status(address))
+            if not stop.is_set():
+                self._manager.ready(_status(address))
 
         return on_reload
 

@@ -30,6 +30,37 @@ async def test_a_lost_index_is_made_again(shop: Shop) -> None:
     assert await shop.intact(contents[3])
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE sqlite_master SET sql = replace(sql, '1), segment', '1), regment')",
+        "UPDATE sqlite_master SET rootpage = 1 WHERE name = 'records'",
+        "DELETE FROM records WHERE segment = 0",
+    ],
+)
+async def test_a_damaged_index_is_made_again(
+    shop_that_runs: ShopThatRuns, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    """A segment whose records it has lost is not taken for one that nobody needs."""
+    shop = await shop_that_runs(
+        "import conexiones.adapters.blobs.local.segment_appender as appender; appender.SEGMENT = 10_000"
+    )
+    contents = [content(4000 + i) for i in range(8)]
+    for data in contents:
+        await shop.store(data)
+    await shop.close()
+    assert len(list((shop.root / "segments").glob("0*"))) > 2
+    with closing(sqlite3.connect(shop.root / "segments" / "index.sqlite3", isolation_level=None)) as index:
+        index.execute("PRAGMA writable_schema = ON")
+        index.execute(damage)
+    await shop.open()
+    assert "The index of small images cannot be used, and is made anew" in caplog.text
+    assert await shop.intact(*contents)
+    await shop.reopen()
+    assert await shop.intact(*contents)
+    assert caplog.text.count("is made anew") == 1
+
+
 def indexed(root: Path) -> set[bytes]:
     """The digests in the index."""
     with closing(sqlite3.connect(root / "segments" / "index.sqlite3")) as connection:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conexiones.adapters.catalog.sqlite import charges, room
+from conexiones.adapters.catalog.sqlite import charges, room, transactions
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import newest
@@ -66,6 +66,27 @@ async def test_lists_are_served_by_an_index(tmp_path: Path, filters: str, index:
         plan = str(connection.execute(sql).fetchall())
     assert index in plan
     assert ("TEMP B-TREE" in plan) == ("create_time" in filters or "digest" in filters)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        transactions.all_rows,
+        transactions.undescribed,
+        lambda *given: transactions.judged_before(given[0], 2, *given[1:]),
+    ],
+    ids=["all_rows", "undescribed", "judged_before"],
+)
+def test_a_page_of_all_images_reads_none_of_those_before(tmp_path: Path, read: Callable[..., object]) -> None:
+    asked: list[str] = []
+    with closing(connect_to_write(tmp_path / "catalog.db")) as connection:
+        connection.set_trace_callback(asked.append)
+        read(connection, "x", 9)
+        connection.set_trace_callback(None)
+        (sql,) = asked
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall())
+    assert "PRIMARY KEY (id<?)" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 @pytest.mark.parametrize("question", ["_HELD", "_HELD_BY_CLIENT", "_QUIET", "_EXPIRE"])

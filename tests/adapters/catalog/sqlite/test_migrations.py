@@ -1,5 +1,6 @@
 """Files of other versions: older ones are migrated, with a copy kept aside; newer ones are refused."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +17,7 @@ from conexiones.testing import Server, ServerError
 from tests.adapters.blobs.local.shop import InTheWriter
 
 Make = Callable[..., ImageRecord]
+Fill = Callable[[Path], None]
 
 VERSION_1 = """
 CREATE TABLE images (
@@ -133,6 +135,23 @@ async def test_the_copy_is_of_what_the_older_program_stored_last(old: Path) -> N
     execute(old, "DROP TABLE uploads; INSERT INTO users VALUES ('eva', 1, NULL, 9, 9)")
     await opened_and_closed(old)
     assert asked(old.with_name("old.db.v1"), "SELECT name FROM users") == [("ana",), ("eva",)]
+
+
+async def test_a_copy_for_which_there_is_no_space_takes_none(small_disk: Path, fill_disk: Fill) -> None:
+    """So that the operator can go back to the older program."""
+    path = small_disk / "old.db"
+    execute(path, VERSION_1)
+    execute(path, "CREATE TABLE more AS SELECT zeroblob(3000000)")
+    fill_disk(small_disk / "filled")
+    os.truncate(small_disk / "filled", (small_disk / "filled").stat().st_size - (1 << 20))
+    free = os.statvfs(small_disk).f_bavail
+    with pytest.raises(ValueError, match=r"old.db cannot be opened: database or disk is full[.]"):
+        await SqliteCatalog(path).open()
+    assert version(path) == 1
+    assert os.statvfs(small_disk).f_bavail > free - 10  # pages
+    (small_disk / "filled").unlink()
+    await opened_and_closed(path)
+    assert version(small_disk / "old.db.v1") == 1
 
 
 async def test_a_step_that_fails_changes_nothing_and_is_done_later(old: Path) -> None:

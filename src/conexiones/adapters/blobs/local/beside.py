@@ -23,6 +23,9 @@ from conexiones.errors import BlobCorrupt
 PIECE = BLOCK_BYTES
 """Bytes of the largest piece."""
 
+_ROWS = 1000
+"""Rows of the index that are in memory at a time."""
+
 SETTLE_SECONDS = 1.0
 """After which what the server is just changing is looked at again."""
 
@@ -180,19 +183,34 @@ def check_index(folder: Path) -> tuple[list[str], list[Record]]:
     Raises sqlite3.Error."""
     with closing(open_beside(folder / "index.sqlite3")) as index:
         problems = [text for (text,) in index.execute("PRAGMA integrity_check(100)") if text != "ok"]
-        asked = "SELECT segment, offset, size, digest FROM records"
-        rows = index.execute(asked).fetchall() if not problems else []
         wrong = []
-        for segment, offset, size, digest in rows:
-            record = Record(Place(segment, offset), size, digest)
-            if not head_is_live(folder, record):
-                # The server may have deleted it: then the index has forgotten it, too, or will in a moment.
-                wrong.append(record)
+        if not problems:
+            # The server may have deleted it: then the index has forgotten it, too, or will in a moment.
+            wrong = [one for one in _indexed(index) if not head_is_live(folder, one)]
         if wrong:
             time.sleep(SETTLE_SECONDS)
-            kept = set(index.execute(asked).fetchall())
-            wrong = [one for one in wrong if (*one.place, one.size, one.digest) in kept]
-    return problems, [one for one in wrong if not head_is_live(folder, one)]
+            asked = "SELECT 1 FROM records WHERE segment = ? AND offset = ? AND size = ? AND digest = ?"
+            wrong = [
+                one
+                for one in wrong
+                if index.execute(asked, (*one.place, one.size, one.digest)).fetchall()
+                and not head_is_live(folder, one)
+            ]
+    return problems, wrong
+
+
+def _indexed(index: sqlite3.Connection) -> Iterator[Record]:
+    """The records of the index, some at a time: all would take too much memory, and a statement that goes on
+    for long would keep the server from emptying the log."""
+    after = Place(-1, -1)
+    asked = (
+        "SELECT segment, offset, size, digest FROM records WHERE (segment, offset) > (?, ?)"
+        " ORDER BY segment, offset LIMIT ?"
+    )
+    while rows := index.execute(asked, (*after, _ROWS)).fetchall():
+        for segment, offset, size, digest in rows:
+            yield Record(Place(segment, offset), size, digest)
+        after = Place(*rows[-1][:2])
 
 
 def head_is_live(folder: Path, record: Record) -> bool:

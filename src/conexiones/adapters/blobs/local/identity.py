@@ -27,13 +27,15 @@ _TEXT = re.compile(r"([0-9a-f]{8})\n")
 def refuse_without_catalog(root: Path, catalog: Path) -> None:
     """ValueError, whose sentence says what to do, if a command has not completed the folder yet, or if there
     are blobs but no file of a catalog: call this before a new one is made. Raises OSError."""
+    missing = not catalog.exists() or not catalog.stat().st_size
     for mark, command in UNFINISHED.items():
-        if (root / mark).exists():
+        # At its very end, the command has only the catalog left to name.
+        prepared = catalog.with_name(f"{catalog.name}.{Path(mark).stem}")
+        if (root / mark).exists() or (missing and prepared.exists()):
             raise ValueError(
                 f"{root} is not complete: conexiones {command} was interrupted there. Run it again, and it"
                 " goes on."
             )
-    missing = not catalog.exists() or not catalog.stat().st_size
     if missing and (_path(root).exists() or _has_blobs(root)):
         raise ValueError(
             f"{root} has images, but no catalog: put {catalog.name} back from a backup, or move blobs,"

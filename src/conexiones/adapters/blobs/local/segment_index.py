@@ -4,6 +4,7 @@ So its commits are not synced (`synchronous=NORMAL`). After a power cut the inde
 ago, and so is its mark, the place from which on the records have to be read again.
 """
 
+import logging
 import os
 import sqlite3
 from collections.abc import Collection, Iterable
@@ -13,6 +14,8 @@ from threading import Lock
 from typing import NamedTuple
 
 from conexiones.adapters.blobs.local.segment_records import HEAD
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -80,11 +83,16 @@ class SegmentIndex:
         """Opens the file, or creates it. A damaged file is replaced by an empty one, without a mark."""
         try:
             self._open()
-        except sqlite3.DatabaseError:
-            self.close()
-            for suffix in ("", "-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-            self._open()
+        except sqlite3.DatabaseError as error:
+            self.open_anew(error)
+
+    def open_anew(self, why: sqlite3.Error) -> None:
+        """Opens an empty file in place of the one that is there."""
+        log.warning("The index of small images cannot be used, and is made anew: %s", why)
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self._open()
 
     def _open(self) -> None:
         # SQLite would use 0644; its other files take their mode from this one.

@@ -80,6 +80,7 @@ class Segments:
         self._counts = counts
         self._index = SegmentIndex(folder / "index.sqlite3")
         self._told = Place(0, 0)  # the mark of the index
+        self._trusting = False  # whether the index is all that it can be, as after it was made anew
         self._doubtful: set[Place] = set()  # found by `look` where a head before was damaged
         self._end = Place(0, 0)  # behind the last record that is known to be durable
         self._scanned = Place(0, 0)  # where `look` is
@@ -180,12 +181,23 @@ class Segments:
     def open(self) -> None:
         """Opens the index. Raises sqlite3.Error too, as do `look_again`, `admit` and `start`."""
         self._index.open()
+        self._begin(trusting=False)
+
+    def open_anew(self, why: sqlite3.Error) -> None:
+        """The same with an empty index, where that which is there is damaged: all records are looked at."""
+        self._index.open_anew(why)
+        self._doubtful.clear()
+        self._begin(trusting=True)
+
+    def _begin(self, *, trusting: bool) -> None:
+        self._trusting = trusting
         self._told = self._index.mark()
         self._scanning = self._scan_all(self._told)
 
     def look_again(self) -> None:
         """Begins to look behind the last record that is known, where a writing process that ended may have
         left more."""
+        self._trusting = True
         self._index.add(self._recent.values(), self._told)
         self._recent.clear()
         self._scanning = self._scan_all(self._end)
@@ -213,14 +225,19 @@ class Segments:
         return before is not None and before.end > record.place.offset
 
     def start(self) -> None:
-        """Removes the segments that have no record."""
+        """Removes the segments that have no record. Raises sqlite3.DatabaseError if the index has lost those
+        of one."""
         self._end = self._scanned
         used = self._index.segments() | {self._end.segment}
         used |= {record.place.segment for record in self._recent.values()}
         for number in segment_numbers(self._folder):
             if number not in used:
-                self._path(number).unlink()
+                if all(self._index.find(one.digest) for one in self._scan(number, 0)):
+                    self._path(number).unlink()
+                elif not self._trusting:
+                    raise sqlite3.DatabaseError(f"it has lost the records of {number:08x}")
         self._doubtful.clear()
+        self._scanned = self._end
 
     def close(self) -> None:
         """After `stop`. Safe to call at any time."""

@@ -30,9 +30,11 @@ import asyncio
 import logging
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from conexiones.adapters.blobs.holds import is_upload_id
@@ -43,6 +45,7 @@ from conexiones.adapters.blobs.local.identity import check_identity, refuse_with
 from conexiones.adapters.blobs.local.staging import LocalStaging
 from conexiones.adapters.system.fair_threads import FairThreads
 from conexiones.adapters.system.memory_cache import MemoryCache
+from conexiones.adapters.system.sqlite_beside import is_damage
 from conexiones.adapters.writer.client import RESTART_SECONDS, WriterClient
 from conexiones.metrics import Metrics
 from conexiones.ports.blobs import Blobs
@@ -134,7 +137,12 @@ class LocalStore:
                 await self._writer.start()
             await folder.run(folder.prepare)
             await check_identity(folder, self._catalog)
-            await self._open_segments(folder.segments.open)
+            try:
+                await self._open_segments(folder.segments.open)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                await self._open_segments(partial(folder.segments.open_anew, error))
             self._writer.on_replaced = self._replaced
             if self._shares:
                 folder.carrier = self._writer

@@ -13,6 +13,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -22,6 +23,7 @@ from conexiones.adapters.catalog.sqlite.file import connect
 from conexiones.adapters.catalog.sqlite.interruptible import Interruptible
 from conexiones.adapters.catalog.sqlite.recent_images import IMAGES, RecentImages
 from conexiones.adapters.catalog.sqlite.search import Wanted
+from conexiones.adapters.catalog.sqlite.wal import check_log
 from conexiones.adapters.system.disk import storage_error
 from conexiones.adapters.system.presence import Presence
 from conexiones.adapters.system.threads import Outcome
@@ -86,6 +88,8 @@ class SqliteCatalog:
         self._loop = asyncio.get_running_loop()
         self._idle: list[sqlite3.Connection] = []  # for reading; at most READERS
         self._newest = 0
+        with suppress(OSError):  # which opening it says better
+            await asyncio.to_thread(check_log, self._path)
         await self.writer.start()
         self._presence = Presence(self._path)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-read")

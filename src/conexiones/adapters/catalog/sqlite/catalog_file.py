@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conexiones.adapters.catalog.sqlite.file import connect
+from conexiones.adapters.catalog.sqlite.layout import layout_problems
 from conexiones.adapters.catalog.sqlite.migrations import newest, transaction
 from conexiones.adapters.catalog.sqlite.transactions import (
     all_rows,
@@ -24,6 +25,7 @@ from conexiones.adapters.catalog.sqlite.transactions import (
 from conexiones.adapters.catalog.tables import TABLES
 from conexiones.adapters.system.disk import sync_file
 from conexiones.adapters.system.sqlite_beside import UNREADABLE, open_beside
+from conexiones.adapters.system.sqlite_text import take_any_text
 from conexiones.ports.records import ImageRecord, UploadRecord
 
 PAGES = 2048
@@ -70,12 +72,14 @@ class CatalogFile:
         self._connection.close()
 
     def problems(self) -> list[str]:
-        """What SQLite finds wrong with tables and indexes, with each other and in themselves."""
+        """What is wrong with tables and indexes, with each other and in themselves."""
         found: list[str] = [
             text
             for (text,) in self._connection.execute(f"PRAGMA integrity_check({PROBLEMS})")
             if text != "ok"
         ]
+        if not found:
+            found = layout_problems(self._connection, self.schema)
         if not found:
             found = [
                 f"a row of {table} refers to a row of {parent} that is missing"
@@ -203,12 +207,14 @@ def prepare_restored(path: Path, now: int) -> int:
 
 def _open_alone(path: Path) -> sqlite3.Connection:
     path.stat()
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro&immutable=1",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
     )
+    take_any_text(connection)
+    return connection
 
 
 def _connect_alone(path: Path) -> sqlite3.Connection:

@@ -9,6 +9,7 @@ from conexiones.adapters.catalog.sqlite.row_sums import add_row_sum
 from conexiones.adapters.catalog.sqlite.schema import prepare_to_write
 from conexiones.adapters.catalog.sqlite.search import add_functions
 from conexiones.adapters.system.disk import sync_folder
+from conexiones.adapters.system.sqlite_text import take_any_text
 
 STATEMENTS = 256
 """Statements that a connection keeps ready: those that add images are of many lengths."""
@@ -27,6 +28,7 @@ def connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=STATEMENTS,
     )
+    take_any_text(connection)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")

@@ -71,8 +71,13 @@ def _keep_aside(connection: sqlite3.Connection, path: Path, version: int) -> Non
     unfinished.unlink(missing_ok=True)
     # SQLite would use 0644.
     os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    connection.execute("VACUUM INTO ?", (str(unfinished),))
-    sync_file(unfinished)
+    try:
+        connection.execute("VACUUM INTO ?", (str(unfinished),))
+        sync_file(unfinished)
+    except BaseException:
+        # On a disk that it has filled, the older program could not go on.
+        unfinished.unlink(missing_ok=True)
+        raise
     unfinished.replace(kept)
     sync_folder(kept.parent)
 

@@ -4,12 +4,13 @@ import sqlite3
 from dataclasses import dataclass
 
 from conexiones.adapters.catalog.folding import folded
+from conexiones.adapters.system.sqlite_text import text_of
 
 # In most names all characters are ASCII, where lower() of SQLite is enough; Python is called for others only.
 _NAMED = """
 name IS NOT NULL
 AND CASE WHEN length(name) = length(CAST(name AS BLOB)) THEN instr(lower(name), ?1)
-    ELSE has_in_name(name, ?1) END
+    ELSE has_in_name(CAST(name AS BLOB), ?1) END
 """
 
 
@@ -55,5 +56,6 @@ def add_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("has_in_name", 2, _has_in_name, deterministic=True)
 
 
-def _has_in_name(name: str, part: str) -> bool:
-    return part in folded(name)
+def _has_in_name(name: bytes, part: str) -> bool:
+    """The name is given as bytes: the driver fails at a parameter that is no UTF-8."""
+    return part in folded(text_of(name))

@@ -8,7 +8,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from conexiones.adapters.catalog.sqlite.room import check_room
-from conexiones.adapters.catalog.sqlite.row_sums import is_intact
+from conexiones.adapters.catalog.sqlite.row_sums import is_intact, row_sum
 from conexiones.adapters.catalog.sqlite.search import Wanted
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import (
@@ -51,6 +51,8 @@ def _select(record: type, table: str) -> str:
 
 _IMAGES = f"SELECT {', '.join(f'images.{name}' for name in _IMAGE)}, images.checksum FROM images"  # noqa: S608
 _GET_IMAGE = f"{_IMAGES} WHERE id = ?"
+_NEWEST = f"{_IMAGES} ORDER BY id DESC LIMIT ?"
+_NEWEST_BEFORE = f"{_IMAGES} WHERE id < ? ORDER BY id DESC LIMIT ?"
 _GET_USER = f"{_select(UserRecord, 'users')} WHERE owner = ? AND name = ?"
 _GET_UPLOAD = f"{_select(UploadRecord, 'uploads')} WHERE id = ?"
 _GET_REQUEST = f"{_select(UploadRecord, 'uploads')} WHERE owner = ? AND ticket = ? AND request_id = ?"
@@ -107,24 +109,23 @@ _GET_FACTS = f"SELECT digest, {', '.join(_FACTS)} FROM facts WHERE digest IN "  
 _PUT_FACTS = f"""
 INSERT OR REPLACE INTO facts (digest, judge, {", ".join(_FACTS)}) VALUES (?, ?{", ?" * len(_FACTS)})
 """  # noqa: S608 (our own names)
-_CORRECT_IMAGES = """
-UPDATE images SET format = ?1, width = ?2, height = ?3, frames = ?4,
-    checksum = row_sum(digest, size, ?1, ?2, ?3, ?4, user, create_time, name, owner)
-WHERE digest = ?5 AND (format, width, height, frames) IS NOT (?1, ?2, ?3, ?4)
+_WRONG_IMAGES = f"{_IMAGES} WHERE digest = ? AND (format, width, height, frames) IS NOT (?, ?, ?, ?)"
+_CORRECT_IMAGE = """
+UPDATE images SET format = ?, width = ?, height = ?, frames = ?, checksum = ? WHERE id = ?
 """
 _DESCRIBED = """
 INSERT INTO events (kind, image_id, user, time, owner)
 SELECT 'DESCRIBED', id, user, ?, owner FROM images WHERE digest = ? ORDER BY id
 """
-# The problems that are named here may be passing ones: another attempt, or a newer version, may succeed.
+# The problems that are named here may be passing ones: another attempt, or a newer version, may succeed. All
+# blobs, as x'', are greater than any text.
 _UNDESCRIBED = f"""
 {_select(ImageRecord, "images")} LEFT JOIN facts ON facts.digest = images.digest
 WHERE (facts.digest IS NULL OR facts.problem IN ('SECONDS', 'MEMORY', 'CRASH', 'UNSUPPORTED'))
-AND (?1 IS NULL OR id < ?1)
+AND id < coalesce(?1, x'')
 ORDER BY id DESC LIMIT ?2
 """
-# The first condition is false at once, by the index, where nothing is left to do. All blobs, as x'', are
-# greater than any text.
+# The first condition is false at once, by the index, where nothing is left to do.
 _JUDGED_BEFORE = f"""
 {_select(ImageRecord, "images")} JOIN facts ON facts.digest = images.digest
 WHERE EXISTS (SELECT 1 FROM facts WHERE judge < ?1) AND facts.judge < ?1
@@ -167,11 +168,21 @@ def insert_images(connection: sqlite3.Connection, rows: Sequence[tuple[object, .
 def get_image(connection: sqlite3.Connection, image_id: str) -> ImageRecord | None:
     """Raises BlobCorrupt if the row is damaged."""
     rows = connection.execute(_GET_IMAGE, (image_id,)).fetchall()
-    if rows and not is_intact(rows[0]):
-        error = BlobCorrupt()
-        error.add_note(f"The row of the image {image_id} is damaged.")
-        raise error
+    if rows and not (_is_that(rows[0], image_id) and is_intact(rows[0])):
+        raise _damaged_row(image_id)
     return _image(rows[0]) if rows else None
+
+
+def _is_that(row: Sequence[Any], image_id: str) -> bool:
+    """Whether a row that SQLite has found by an id has that id. Where the id of a row that comes before it is
+    damaged, SQLite may find that one (seen with 3.40)."""
+    return bool(row[0] == image_id)
+
+
+def _damaged_row(image_id: str) -> BlobCorrupt:
+    error = BlobCorrupt()
+    error.add_note(f"The row of the image {image_id} is damaged.")
+    return error
 
 
 def _image(row: Sequence[Any]) -> ImageRecord:
@@ -183,8 +194,10 @@ def all_rows(
     connection: sqlite3.Connection, before: str | None, limit: int
 ) -> list[tuple[ImageRecord, bool]]:
     """The newest images with ids less than `before`, each with whether its row is intact."""
-    given = (before, limit)
-    rows = connection.execute(f"{_IMAGES} WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2", given)
+    if before is None:
+        rows = connection.execute(_NEWEST, (limit,))
+    else:
+        rows = connection.execute(_NEWEST_BEFORE, (before, limit))
     return [(_image(row), is_intact(row)) for row in rows]
 
 
@@ -214,9 +227,12 @@ def images_page(connection: sqlite3.Connection, wanted: Wanted, limit: int) -> l
 
 
 def delete_image(connection: sqlite3.Connection, image_id: str, now: int) -> ImageRecord | None:
+    """Raises BlobCorrupt if it finds another image."""
     rows = connection.execute(_GET_IMAGE, (image_id,)).fetchall()
     image = _image(rows[0]) if rows else None
     if image is not None:
+        if not _is_that(rows[0], image_id):
+            raise _damaged_row(image_id)
         connection.execute(
             "UPDATE users SET image_id = NULL, update_time = ? WHERE image_id = ?", (now, image_id)
         )
@@ -263,12 +279,25 @@ def put_facts(connection: sqlite3.Connection, image: ImageRecord, facts: Facts, 
     digest = image.digest
     if not has_digest(connection, digest):
         return
-    shape = (image.format, image.width, image.height, image.frames)
-    corrected = connection.execute(_CORRECT_IMAGES, (*shape, digest)).rowcount > 0
+    corrected = _correct_images(connection, image)
     news = corrected or facts_of(connection, [digest]).get(digest) != facts
     connection.execute(_PUT_FACTS, (digest, judge, *_facts_row(facts)))
     if news:
         connection.execute(_DESCRIBED, (now, digest))
+
+
+def _correct_images(connection: sqlite3.Connection, right: ImageRecord) -> bool:
+    """Gives all images with the same bytes the format and the dimensions of this one; whether any had others.
+    A row that is damaged besides stays as it is: a new checksum would hide that."""
+    shape = {"format": right.format, "width": right.width, "height": right.height, "frames": right.frames}
+    corrected = False
+    for row in connection.execute(_WRONG_IMAGES, (right.digest, *shape.values())).fetchall():
+        new = image_row(replace(_image(row), **shape))  # type: ignore[arg-type]
+        checksum = row_sum(*new[1:])
+        if is_intact(row) or checksum == row[-1]:
+            connection.execute(_CORRECT_IMAGE, (*shape.values(), checksum, row[0]))
+            corrected = True
+    return corrected
 
 
 def undescribed(connection: sqlite3.Connection, before: str | None, limit: int) -> list[ImageRecord]:
@@ -398,7 +427,7 @@ def news_after(
     events = _found(EventRecord, [row[: len(_NAMES[EventRecord])] for row in rows])
     found = [row[len(_NAMES[EventRecord]) :] for row in rows]
     return [
-        (event, None if row[0] is None or not is_intact(row) else _image(row))
+        (event, _image(row) if _is_that(row, event.image_id) and is_intact(row) else None)
         for event, row in zip(events, found, strict=True)
     ]
 
