@@ -233,6 +233,8 @@ def _sequence(
     more than its primary item, unless a `still` is asked for."""
     try:
         file = AvifImagePlugin.AvifImageFile(BytesIO(data))
+        # Of files without EXIF, Pillow would take the orientation in XMP.
+        file.info.pop("xmp", None)
         if item and file.n_frames == 1 and not still:
             return None
         count = file.n_frames if animated else 1

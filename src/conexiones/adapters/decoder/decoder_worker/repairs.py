@@ -31,6 +31,14 @@ _PIXEL_TAGS = frozenset(
 )
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
 
+# Of PNG: the bit of small letters; the largest window, as a zlib header has it; and the bytes of a chunk that
+# are looked at, which are all of one with transparency.
+_SMALL, _LARGEST_WINDOW, _SEEN = 0x20, 7, 1024
+
+# Where the flags of a WebP are, two of them, and that of transparency in its lossless pixels (RFC 9649, 2.7
+# and 3.4).
+_VP8X_FLAGS, _WEBP_ALPHA, _WEBP_ANIMATED, _VP8L_ALPHA = 20, 0x10, 0x02, 0x10
+
 
 class Bitmap(io.FileIO):
     """A BMP that never says to have more colours than its depth allows, as some do and as Pillow refuses. All
@@ -114,24 +122,80 @@ def plain_jpeg(descriptor: int) -> bytes:
     return b"".join(kept)
 
 
-def wide_png(descriptor: int) -> bytes | None:
-    """A PNG whose zlib header promises the largest window. None if it does already.
+def plain_png(descriptor: int) -> bytes | None:
+    """A PNG without small faults at which libpng or libvips stops. None if it has none of these:
 
-    Some writers promise a smaller one than they use. libpng believes them; other readers do not look.
+    - a zlib header that promises a smaller window than is used, which libpng believes;
+    - a chunk whose name has a small third letter, which is reserved, though no pixel depends on the chunk;
+    - transparency with a wrong CRC, which libvips finds in the header and then misses;
+    - a palette with bytes at its end that make no colour.
     """
-    position = 8
-    while (head := os.pread(descriptor, 10, position))[4:8] != b"IDAT":
-        if len(head) < 8:
-            return None
-        position += 12 + int.from_bytes(head[:4])
-    length, window = int.from_bytes(head[:4]), head[8:10]
-    if length < 2 or window[0] >> 4 >= 7:
+    faults: list[tuple[int, bytes]] = []
+    position, inflating = 8, False
+    while len(chunk := os.pread(descriptor, _SEEN, position)) >= 8:
+        length, kind = struct.unpack_from(">I4s", chunk)
+        if not (kind == b"IDAT" and (inflating or not length)) and _is_faulty(kind, length, chunk):
+            faults.append((position, kind))
+        inflating = inflating or (kind == b"IDAT" and length > 0)
+        position += 12 + length
+    if not faults:
         return None
     data = bytearray(_whole(descriptor))
-    method, flags = 0x78, window[1] & 0xE0
-    data[position + 8 : position + 10] = bytes((method, flags + 31 - (method * 256 + flags) % 31))
-    end = position + 8 + length
-    struct.pack_into(">I", data, end, zlib.crc32(data[position + 4 : end]))
+    for position, kind in reversed(faults):
+        length = int.from_bytes(data[position : position + 4])
+        content = bytes(data[position + 8 : position + 8 + length])
+        data[position : position + 12 + length] = _mended(kind, content)
+    return bytes(data)
+
+
+def _is_faulty(kind: bytes, length: int, chunk: bytes) -> bool:
+    """Whether a chunk, of which the first bytes are given, has one of those faults."""
+    match kind:
+        case b"IDAT":
+            return length > 1 and chunk[8] >> 4 < _LARGEST_WINDOW
+        case b"PLTE":
+            return length % 3 > 0
+        case b"tRNS":
+            return len(chunk) >= 12 + length and zlib.crc32(chunk[4 : 8 + length]) != int.from_bytes(
+                chunk[8 + length : 12 + length]
+            )
+        case _:
+            return bool(kind[0] & kind[2] & _SMALL)
+
+
+def _mended(kind: bytes, content: bytes) -> bytes:
+    """The chunk that takes the place of a faulty one. Some have none."""
+    match kind:
+        case b"IDAT":
+            method, flags = 0x78, content[1] & 0xE0
+            content = bytes((method, flags + 31 - (method * 256 + flags) % 31)) + content[2:]
+        case b"PLTE":
+            content = content[: len(content) // 3 * 3]
+        case _:
+            return b""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def transparent_webp(descriptor: int) -> bytes | None:
+    """A WebP that says in front to have transparency, as the header of its lossless pixels says. None if it
+    does already, or if they have none.
+
+    libwebp leaves out the transparency of a file that does not say so in front (RFC 9649, 2.7); other readers
+    look at the pixels.
+    """
+    head = os.pread(descriptor, _VP8X_FLAGS + 1, 0)
+    if head[12:16] != b"VP8X" or head[_VP8X_FLAGS] & (_WEBP_ALPHA | _WEBP_ANIMATED):
+        return None
+    position = 12
+    while (chunk := os.pread(descriptor, 13, position))[:4] != b"VP8L":
+        if len(chunk) < 8 or chunk[:4] == b"VP8 ":
+            return None
+        length = int.from_bytes(chunk[4:8], "little")
+        position += 8 + length + length % 2
+    if not chunk[12:] or not chunk[12] & _VP8L_ALPHA:
+        return None
+    data = bytearray(_whole(descriptor))
+    data[_VP8X_FLAGS] |= _WEBP_ALPHA
     return bytes(data)
 
 
