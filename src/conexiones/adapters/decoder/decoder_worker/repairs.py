@@ -7,6 +7,8 @@ import struct
 import zlib
 from typing import Any
 
+from .tiff_samples import entries
+
 # libjpeg gives a warning both if half of the picture is lost and if a stray byte stands between two segments.
 # Pixels are missing after the warnings that match here (jerror.h of libjpeg-turbo). The others are common in
 # photographs.
@@ -29,6 +31,7 @@ _PIXEL_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325}
     | {332, 338, 339, 347, 529, 530, 532, 34675}
 )
+_BITS, _ORIENTATION, _PALETTE = 258, 274, 320
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
 
 # Of PNG: the bit of small letters; the largest window, as a zlib header has it; and the bytes of a chunk that
@@ -199,19 +202,29 @@ def transparent_webp(descriptor: int) -> bytes | None:
     return bytes(data)
 
 
-def plain_tiff(descriptor: int) -> bytes:
-    """A TIFF with nothing but what the pixels of its first page need and what their colours are.
+def plain_tiff(descriptor: int, besides: frozenset[int] = frozenset()) -> bytes:
+    """A TIFF with nothing but what the pixels of its first page need and what their colours are, and the tags
+    `besides`.
 
     libtiff calls a value that it does not know an error, in any field, as it does where pixels are damaged.
     """
     data = _whole(descriptor)
     try:
-        return _with_pixel_tags(data)
+        return _with_tags(data, _PIXEL_TAGS | besides)
     except struct.error:
         return data
 
 
-def _with_pixel_tags(data: bytes) -> bytes:
+def sorted_tiff(descriptor: int) -> bytes | None:
+    """The same, and the orientation, if the palette of the first page comes before the number of its bits:
+    libtiff would leave it out. Otherwise None."""
+    tags = [entry.tag for entry in entries(descriptor)]
+    if _PALETTE not in tags or _BITS not in tags or tags.index(_BITS) < tags.index(_PALETTE):
+        return None
+    return plain_tiff(descriptor, frozenset({_ORIENTATION}))
+
+
+def _with_tags(data: bytes, tags: frozenset[int]) -> bytes:
     order = "<" if data[:1] == b"I" else ">"
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     offset, counter, entry = (8, "Q", "HHQ8s") if big else (4, "H", "HHI4s")
@@ -222,7 +235,7 @@ def _with_pixel_tags(data: bytes) -> bytes:
     kept: dict[int, bytes] = {}
     for place in range(start, start + count * size, size):
         (tag,) = struct.unpack_from(order + "H", data, place)
-        if tag in _PIXEL_TAGS:
+        if tag in tags:
             kept.setdefault(tag, data[place : place + size])
     directory = struct.pack(order + counter, len(kept)) + b"".join(kept[tag] for tag in sorted(kept))
     data += b"\0" * (len(data) % 2)

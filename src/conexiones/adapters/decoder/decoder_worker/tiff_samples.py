@@ -137,7 +137,7 @@ def _check_palette(photometric: int, places: dict[int, Place], samples: int, bit
     """Raises Refused for an image with a palette that libvips does not look at: it would show it in grey."""
     if photometric != _PALETTE:
         return
-    if bits > 8 or samples > 2:
+    if bits > 8 or samples > 2 or _BITS not in places:
         raise Refused("UNSUPPORTED", f"a palette for {samples} samples of {bits} bits")
     if _COLOUR_MAP not in places or places[_COLOUR_MAP].values < 3 << bits:
         raise Refused("CORRUPT", "the palette is not there")
