@@ -70,10 +70,12 @@ def _header(
 ) -> ImageHeader:
     """The header of the image in a meta box with those `children`, or of the sequence in a moov box.
 
-    Of an AVIF sequence readers show the track. Of a HEIF sequence they show the primary item, if there is
-    one; `frames` are those of the track all the same.
+    Of an AVIF sequence readers show the track, if its major brand is avis. Of others they show the primary
+    item, if there is one; of a HEIF sequence, `frames` are those of the track all the same.
     """
     track = first_track(format, file, moov) if moov and _is_sequence(file) else None
+    if track and children and format == "AVIF" and file.bytes(8, 12) != b"avis":
+        track = None
     if track and (not children or (format == "AVIF" and track.frames > 1)):
         return ImageHeader(format=format, width=track.width, height=track.height, frames=track.frames)
     if not children:
