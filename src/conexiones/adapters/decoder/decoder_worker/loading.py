@@ -12,7 +12,7 @@ from PIL import BmpImagePlugin, Image
 
 from conexiones.exif import orientation
 
-from . import gif_blocks, png_colours, repairs, tiff_pieces, tiff_samples
+from . import bmp_runs, gif_blocks, png_colours, repairs, tiff_pieces, tiff_samples
 from .conversions import Convert
 from .heif import Boxed, boxed
 from .refusals import Refused, check_pixels, refusal
@@ -279,6 +279,9 @@ def _bitmap(descriptor: int, limit: int) -> Any:
 
     It is read in bands, so that it takes the memory of its pixels only once: 3 or 4 bytes for each.
     """
+    runs = bmp_runs.bitmap(descriptor, limit)
+    if runs is not None:
+        return runs
     try:
         with BufferedReader(repairs.Bitmap(descriptor)) as data, BmpImagePlugin.BmpImageFile(data) as file:
             check_pixels(*file.size, limit)
@@ -301,16 +304,12 @@ def _bitmap(descriptor: int, limit: int) -> Any:
 
 
 def _bands(file: Any, data: BinaryIO) -> Iterator[Image.Image]:
-    """The image in bands, from top to bottom. Those of a compressed one are cut from the whole, which has a
-    byte for each pixel."""
+    """The image in bands, from top to bottom."""
     width, height = file.size
     rows = max(1, BAND_PIXELS // width)
-    kind, _, start, layout = file.tile[0]
+    _, _, start, layout = file.tile[0]
     for top in range(0, height, rows):
         count = min(rows, height - top)
-        if kind != "raw":
-            yield file.crop((0, top, width, top + count))
-            continue
         _, stride, direction = layout
         first = top if direction > 0 else height - top - count
         data.seek(start + first * stride)
