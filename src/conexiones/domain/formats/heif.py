@@ -24,6 +24,7 @@ _MAX_PROPERTIES = 0x7FFF  # ipma counts them in 15 bits.
 _MAX_ASSOCIATIONS = 4  # one ipma box for each version and each width of its indices (ISO/IEC 23008-12, 9.3.1)
 _MAX_PROPERTY_BYTES = 64  # Of those that determine the size, the longest is clap with 32.
 _IN_FILE, _IN_IDAT = 0, 1
+_STILL = b"avif"
 _WITH_PIXELS = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"imda"})
 """The boxes of a file of which pixels depend."""
 
@@ -51,7 +52,7 @@ def peek(format: ImageFormat, head: Reader, *, full: bool) -> ImageHeader:
     """What the meta box says, once all of it is there, and in a sequence all of the moov box."""
     size = head.size
     found: dict[bytes, Box] = {}
-    needed = {b"meta", b"moov"} if _is_sequence(head) else {b"meta"}
+    needed = {b"meta", b"moov"} if _may_be_sequence(format, head) else {b"meta"}
     for box in boxes(format, head, 0, size, more=True):
         if box.end > size:
             break
@@ -61,8 +62,11 @@ def peek(format: ImageFormat, head: Reader, *, full: bool) -> ImageHeader:
     raise TruncatedImage(format=format)
 
 
-def _is_sequence(file: Reader) -> bool:
-    return file.bytes(8, 12) in SEQUENCES
+def _may_be_sequence(format: ImageFormat, file: Reader) -> bool:
+    """Whether readers look for a track. In AVIF they do unless the major brand is that of a still, as libavif
+    has it."""
+    brand = file.bytes(8, 12)
+    return brand != _STILL if format == "AVIF" else brand in SEQUENCES
 
 
 def _header(
@@ -70,12 +74,10 @@ def _header(
 ) -> ImageHeader:
     """The header of the image in a meta box with those `children`, or of the sequence in a moov box.
 
-    Of an AVIF sequence readers show the track, if its major brand is avis. Of others they show the primary
-    item, if there is one; of a HEIF sequence, `frames` are those of the track all the same.
+    Of an AVIF sequence readers show the track. Of a HEIF sequence they show the primary item, if there is
+    one; `frames` are those of the track all the same.
     """
-    track = first_track(format, file, moov) if moov and _is_sequence(file) else None
-    if track and children and format == "AVIF" and file.bytes(8, 12) != b"avis":
-        track = None
+    track = first_track(format, file, moov) if moov and _may_be_sequence(format, file) else None
     if track and (not children or (format == "AVIF" and track.frames > 1)):
         return ImageHeader(format=format, width=track.width, height=track.height, frames=track.frames)
     if not children:

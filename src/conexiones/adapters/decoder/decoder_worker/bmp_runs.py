@@ -54,7 +54,7 @@ def _table(palette: bytes) -> Any:
 def _unpacked(data: bytes, width: int, height: int, depth: int) -> tuple[bytearray, bytearray]:
     """The index of each pixel, and 255 for those that there are, line by line as they are stored.
 
-    Raises Refused where the runs end before their end, unless all pixels are there.
+    Raises Refused where the runs end before their end or that of the last line, unless all pixels are there.
     """
     pixels, seen = bytearray(width * height), bytearray(width * height)
     x = y = at = 0
@@ -85,6 +85,6 @@ def _unpacked(data: bytes, width: int, height: int, depth: int) -> tuple[bytearr
         pixels[place : place + len(kept)] = kept
         seen[place : place + len(kept)] = b"\xff" * len(kept)
         x += len(run)
-    if seen.count(0):
+    if y < height and seen.count(0):
         raise Refused("CORRUPT", "the runs end early")
     return pixels, seen

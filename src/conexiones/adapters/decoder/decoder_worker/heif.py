@@ -23,8 +23,8 @@ TIFF = TiffImagePlugin
 SEQUENCE = b"avis"
 """The major brand of an AVIF that is an animation first of all."""
 
-STRUCTURE = b"msf1"
-"""That of one which may have a still besides, which then comes first."""
+STILL = b"avif"
+"""That of an AVIF in which a track is only an addition. Of others, libavif shows the track."""
 
 HEVC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 """The major brands of files whose image is HEVC, which libvips does not decode."""
@@ -93,7 +93,7 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
     brand = data[8:12]
     # libheif does not say in which range the bitstream of a grey image is, if the file does not say it.
     silent = format == "AVIF" and item and item.colorspace == MONOCHROME and CODE_POINTS not in data
-    tracked = brand == SEQUENCE or (format == "AVIF" and brand == STRUCTURE and not item)
+    tracked = brand == SEQUENCE or (format == "AVIF" and brand != STILL and b"moov" in data)
     if tracked or (silent and CLAP not in data):
         sequence = _sequence(data, item, limit, animated=animated, still=bool(silent))
         if sequence:

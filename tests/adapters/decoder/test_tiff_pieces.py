@@ -1,0 +1,165 @@
+"""Strips and tiles in JPEG and in the runs of a fax: whole ones are shown, and where pixels are missing the
+image is CORRUPT, though libtiff only warns of both.
+"""
+
+import io
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from tests.adapters.decoder.similarity import distance
+from tests.adapters.decoder.test_tiff_fields import shown
+from tests.adapters.decoder.workers import Pool, encoded, pool, quarters
+from tests.support.tiffs import LONG, Entry, short, tiff
+
+SIZE = (96, 64)
+PICTURE = quarters(*SIZE)
+ROWS = 48
+"""Rows of a strip, and of the last one fewer."""
+
+COMPRESSION, PHOTOMETRIC, ROWS_PER_STRIP, OFFSETS, COUNTS, TABLES, SUBSAMPLING = (
+    259, 262, 278, 273, 279, 347, 530,
+)  # fmt: skip
+JPEG, YCBCR, UNDEFINED = 7, 6, 7
+END = b"\xff\xd9"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def decoder() -> AsyncIterator[Pool]:
+    async with pool(decode_seconds=60) as decoder:
+        yield decoder
+
+
+def strips(*, high: int = 0, **how: object) -> list[bytes]:
+    """The picture in two JPEG files. The last one is so high, if that is said."""
+    found = []
+    for top in range(0, SIZE[1], ROWS):
+        wanted = min(ROWS, SIZE[1] - top)
+        strip = Image.new("RGB", (SIZE[0], max(wanted, high)))
+        strip.paste(PICTURE.crop((0, top, SIZE[0], top + wanted)), (0, 0))
+        found.append(encoded(strip, "JPEG", **{"quality": 95, "subsampling": 0, **how}))
+    return found
+
+
+def of_strips(strips: list[bytes], *entries: Entry) -> bytes:
+    padded = [strip + bytes(len(strip) % 2) for strip in strips]
+    places = [8 + sum(map(len, padded[:at])) for at in range(len(strips))]
+    number = len(strips)
+    return tiff(
+        SIZE,
+        [b"".join(padded)],
+        short("<", COMPRESSION, JPEG),
+        short("<", ROWS_PER_STRIP, ROWS),
+        (OFFSETS, LONG, number, struct.pack(f"<{number}I", *places)),
+        (COUNTS, LONG, number, struct.pack(f"<{number}I", *map(len, strips))),
+        *entries,
+        photometric=YCBCR,
+    )
+
+
+def of_tiles(tiles: list[bytes], side: int) -> bytes:
+    """The same in tiles. The tags of strips, which come before those of tiles, become unknown ones."""
+    data = of_strips(tiles, short("<", 322, side), short("<", 323, side))
+    at = struct.unpack_from("<I", data, 4)[0]
+    (count,) = struct.unpack_from("<H", data, at)
+    found = [data[start : start + 12] for start in range(at + 2, at + 2 + 12 * count, 12)]
+    renamed = {OFFSETS: 324, COUNTS: 325}
+    entries = []
+    for entry in found:
+        (tag,) = struct.unpack_from("<H", entry)
+        if tag != ROWS_PER_STRIP:
+            entries.append(struct.pack("<H", renamed.get(tag, tag)) + entry[2:])
+    entries.sort(key=lambda entry: struct.unpack_from("<H", entry))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    data += bytes(len(data) % 2)
+    return data[:4] + struct.pack("<I", len(data)) + data[8:] + directory
+
+
+def tiles(side: int) -> list[bytes]:
+    return [
+        encoded(PICTURE.crop((x, y, x + side, y + side)), "JPEG", quality=95, subsampling=0)
+        for y in range(0, SIZE[1], side)
+        for x in range(0, SIZE[0], side)
+    ]
+
+
+def with_tables(data: list[bytes]) -> tuple[Entry, list[bytes]]:
+    """The tables of the first JPEG, for all of them, and the JPEGs without."""
+    tables, rest = b"", []
+    for number, one in enumerate(data):
+        at, kept = 2, b"\xff\xd8"
+        while one[at + 1] != 0xDA:
+            end = at + 2 + int.from_bytes(one[at + 2 : at + 4])
+            if one[at + 1] not in (0xDB, 0xC4):
+                kept += one[at:end]
+            elif number == 0:
+                tables += one[at:end]
+            at = end
+        rest.append(kept + one[at:])
+    whole = b"\xff\xd8" + tables + END
+    return (TABLES, UNDEFINED, len(whole), whole), rest
+
+
+def cut(data: list[bytes], *, end: bytes = b"") -> list[bytes]:
+    return [data[0][: len(data[0]) * 2 // 3] + end, *data[1:]]
+
+
+TABLE, BARE = with_tables(strips())
+ALIKE, HALF = short("<", SUBSAMPLING, 1, 1), short("<", SUBSAMPLING, 2, 2)
+
+WHOLE = {
+    "as it should be": of_strips(strips(), ALIKE),
+    "with fewer chroma samples": of_strips(strips(subsampling=2), HALF),
+    "no word of the chroma samples": of_strips(strips()),
+    "no word of fewer chroma samples": of_strips(strips(subsampling=1)),
+    "progressive": of_strips(strips(progressive=True), ALIKE),
+    "a last strip as high as the others": of_strips(strips(high=ROWS), ALIKE),
+    "no end": of_strips([strip.removesuffix(END) for strip in strips()], ALIKE),
+    "bytes after the end": of_strips([strip + b"more" for strip in strips()], ALIKE),
+    "tables apart": of_strips(BARE, TABLE, ALIKE),
+    "tables apart, no word of the chroma samples": of_strips(BARE, TABLE),
+    "tiles, no word of the chroma samples": of_tiles(tiles(32), 32),
+}
+
+CUT = {
+    "a strip": of_strips(cut(strips()), ALIKE),
+    "a strip with an end": of_strips(cut(strips(), end=END), ALIKE),
+    "a strip, and no word of the chroma samples": of_strips(cut(strips(), end=END)),
+    "a progressive strip": of_strips(cut(strips(progressive=True)), ALIKE),
+    "a strip with tables apart": of_strips(cut(BARE), TABLE),
+    "a tile": of_tiles(cut(tiles(32)), 32),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+async def test_jpeg_with_all_pixels(decoder: Pool, tmp_path: Path, name: str) -> None:
+    made = await shown(decoder, tmp_path / "image", WHOLE[name])
+    assert isinstance(made, Image.Image), made
+    assert distance(made, PICTURE) < 6
+
+
+@pytest.mark.parametrize("name", CUT)
+async def test_jpeg_that_is_cut(decoder: Pool, tmp_path: Path, name: str) -> None:
+    assert await shown(decoder, tmp_path / "image", CUT[name]) == "CORRUPT"
+
+
+@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])
+async def test_a_fax(decoder: Pool, tmp_path: Path, compression: str) -> None:
+    page = Image.effect_noise((160, 144), 90).convert("1")
+    data = encoded(page, "TIFF", compression=compression)
+    made = await shown(decoder, tmp_path / "image", data)
+    assert isinstance(made, Image.Image)
+    assert distance(made, page.convert("RGB")) == 0
+    with Image.open(io.BytesIO(data)) as image:
+        start, length = image.tag_v2[OFFSETS][0], image.tag_v2[COUNTS][0]  # type: ignore[attr-defined]
+    end = start + length
+    halfway = start + length // 2
+    assert await shown(decoder, tmp_path / "image", data[:halfway] + bytes(end - halfway) + data[end:]) == (
+        "CORRUPT"
+    )
