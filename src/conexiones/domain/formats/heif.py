@@ -15,6 +15,7 @@ from conexiones.domain.formats.track import SEQUENCES, first_track
 from conexiones.errors import CorruptImage, TruncatedImage
 from conexiones.image_formats import ImageFormat
 
+_SIZE_OF_BOX = struct.Struct(">I")
 _SIZE = struct.Struct(">4xII")
 _APERTURE = struct.Struct(">8i")
 
@@ -24,7 +25,8 @@ _MAX_PROPERTIES = 0x7FFF  # ipma counts them in 15 bits.
 _MAX_ASSOCIATIONS = 4  # one ipma box for each version and each width of its indices (ISO/IEC 23008-12, 9.3.1)
 _MAX_PROPERTY_BYTES = 64  # Of those that determine the size, the longest is clap with 32.
 _IN_FILE, _IN_IDAT = 0, 1
-_STILL = b"avif"
+_STILL, _SEQUENCE = b"avif", b"avis"
+_MAX_BRAND_BYTES = 256
 _WITH_PIXELS = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"imda"})
 """The boxes of a file of which pixels depend."""
 
@@ -63,10 +65,13 @@ def peek(format: ImageFormat, head: Reader, *, full: bool) -> ImageHeader:
 
 
 def _may_be_sequence(format: ImageFormat, file: Reader) -> bool:
-    """Whether readers look for a track. In AVIF they do unless the major brand is that of a still, as libavif
-    has it."""
+    """Whether readers look for a track. In AVIF they do if a brand says that there is one, unless the major
+    brand is that of a still, as libavif has it."""
     brand = file.bytes(8, 12)
-    return brand != _STILL if format == "AVIF" else brand in SEQUENCES
+    if format == "HEIF":
+        return brand in SEQUENCES
+    end = min(_SIZE_OF_BOX.unpack(file.bytes(0, 4))[0], _MAX_BRAND_BYTES)
+    return brand != _STILL and _SEQUENCE in file.bytes(8, end)
 
 
 def _header(

@@ -21,10 +21,10 @@ TIFF = TiffImagePlugin
 """With this Pillow reads EXIF, and would load it only then."""
 
 SEQUENCE = b"avis"
-"""The major brand of an AVIF that is an animation first of all."""
+"""A brand of every AVIF that is an animation."""
 
 STILL = b"avif"
-"""That of an AVIF in which a track is only an addition. Of others, libavif shows the track."""
+"""The major brand of an AVIF in which a track is only an addition. Of others, libavif shows the track."""
 
 HEVC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 """The major brands of files whose image is HEVC, which libvips does not decode."""
@@ -93,7 +93,7 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
     brand = data[8:12]
     # libheif does not say in which range the bitstream of a grey image is, if the file does not say it.
     silent = format == "AVIF" and item and item.colorspace == MONOCHROME and CODE_POINTS not in data
-    tracked = brand == SEQUENCE or (format == "AVIF" and brand != STILL and b"moov" in data)
+    tracked = format == "AVIF" and brand != STILL and SEQUENCE in data[8 : min(256, int.from_bytes(data[:4]))]
     if tracked or (silent and CLAP not in data):
         sequence = _sequence(data, item, limit, animated=animated, still=bool(silent))
         if sequence:

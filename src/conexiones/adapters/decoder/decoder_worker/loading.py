@@ -135,10 +135,11 @@ class File:
         """Leaves out what only the header is read for, where libvips would stop at it. Raises Refused."""
         if self._format == "JPEG" and self._care == "mended":
             self._data = repairs.plain_jpeg(self._descriptor)
-        elif self._format == "TIFF" and self._care != "strict":
-            if self._care == "lenient":
+        elif self._format == "TIFF":
+            tiled = self._care == "strict" and self._tiled and tiff_pieces.is_jpeg(self._descriptor)
+            if tiled or self._care == "lenient":
                 tiff_pieces.check_jpeg(self._descriptor, limit)
-            if self._data is None:
+            if self._data is None and self._care != "strict":
                 self._data = repairs.plain_tiff(self._descriptor)
 
     @property
@@ -200,6 +201,11 @@ class File:
                 raise pyvips.Error("", said)
 
     @property
+    def _tiled(self) -> bool:
+        """Whether a TIFF consists of tiles."""
+        return bool(self.header.get_typeof("tile-width"))
+
+    @property
     def _options(self) -> str:
         """How the loader reads the pixels."""
         match self._format:
@@ -210,8 +216,9 @@ class File:
             case "TIFF":
                 # libvips 8.18 leaves tiles black that it cannot read, unless warnings are errors. Of tiles,
                 # nothing but that counts as a warning.
-                tiled = bool(self.header.get_typeof("tile-width"))
-                every = self._care != "lenient" and (tiled or tiff_pieces.only_warned_of(self._descriptor))
+                every = self._tiled or (
+                    self._care != "lenient" and tiff_pieces.only_warned_of(self._descriptor)
+                )
             case _:
                 every = False
         options = "fail_on=warning" if every else "fail_on=error"

@@ -3,21 +3,21 @@ in JPEG, and in the runs of a fax (Adobe "TIFF Revision 6.0", 10 and 11, and its
 """
 
 import os
+import struct
 from collections.abc import Iterator
 
 import pyvips
 
 from . import repairs
 from .refusals import Refused, check_pixels
-from .tiff_samples import compression, entries, values
+from .tiff_samples import compression, entries, field
 
 JPEG = 7
 _FAX = frozenset({2, 3, 4, 32771})
 
 _STRIPS, _TILES = (273, 279), (324, 325)
 _TABLES = 347
-_BYTES, _UNDEFINED = 1, 7
-_WHOLE = frozenset({_BYTES, 3, 4, 16})
+_WHOLE = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 
 
@@ -34,7 +34,7 @@ def check_jpeg(descriptor: int, limit: int) -> None:
     """Raises Refused unless every strip or tile has all its pixels, as libjpeg decodes it by itself.
 
     libtiff also warns of what harms no pixel: chroma of another size than the directory says, scans of a
-    progressive image, a last strip as high as the others.
+    progressive image, a last strip as high as the others. And libvips hears no warning of tiles.
     """
     for data in _pieces(descriptor):
         pyvips.vips_lib.vips_error_clear()
@@ -53,13 +53,17 @@ def check_jpeg(descriptor: int, limit: int) -> None:
 def _pieces(descriptor: int) -> Iterator[bytes]:
     """Each strip or tile as a file of its own, with the tables that all of them share, and with an end, which
     some writers leave out."""
-    found: dict[int, list[int]] = {}
-    for tag, kind, number, value, _, order in entries(descriptor):
-        kind = _BYTES if kind == _UNDEFINED else kind
-        if tag in (*_STRIPS, *_TILES, _TABLES) and kind in _WHOLE:
-            found.setdefault(tag, [int(one) for one in values(descriptor, order, kind, number, value)])
+    found: dict[int, Iterator[tuple[int]]] = {}
+    tables = b""
+    for entry in entries(descriptor):
+        if entry.tag == _TABLES:
+            tables = tables or field(descriptor, entry, entry.number)
+        elif entry.tag in (*_STRIPS, *_TILES) and entry.kind in _WHOLE and entry.tag not in found:
+            each = struct.Struct(entry.order + _WHOLE[entry.kind])
+            whole = field(descriptor, entry, entry.number * each.size)
+            found[entry.tag] = each.iter_unpack(whole[: len(whole) // each.size * each.size])
     offsets, counts = _TILES if _TILES[0] in found else _STRIPS
-    tables = bytes(found.get(_TABLES, ())).removeprefix(_SOI).removesuffix(_EOI)
-    for offset, count in zip(found.get(offsets, ()), found.get(counts, ()), strict=False):
+    start = _SOI + tables.removeprefix(_SOI).removesuffix(_EOI)
+    for (offset,), (count,) in zip(found.get(offsets, ()), found.get(counts, ()), strict=False):
         if count:
-            yield _SOI + tables + os.pread(descriptor, count, offset).removeprefix(_SOI) + _EOI
+            yield start + os.pread(descriptor, count, offset).removeprefix(_SOI) + _EOI

@@ -292,14 +292,15 @@ def directory(descriptor: int, below: int = 0) -> tuple[Tags, dict[int, Place]]:
     one number. With `below` it is the directory that begins there."""
     tags: Tags = {}
     places: dict[int, Place] = {}
-    for tag, kind, number, value, start, order in entries(descriptor, below):
+    for entry in entries(descriptor, below):
+        tag, kind = entry.tag, entry.kind
         if kind not in _KINDS or (kind in _OFFSETS and tag != _SUB_IFDS):
             continue
         if kind in _FRACTIONS and tag not in _FRACTIONAL:
             continue
         if tag in _NEEDED and tag not in tags:
-            tags[tag] = values(descriptor, order, kind, min(number, _MOST_VALUES), value)
-            places[tag] = Place(start, order + _KINDS[kind], number)
+            tags[tag] = _values(descriptor, entry)
+            places[tag] = Place(entry.start, entry.order + _KINDS[kind], entry.number)
     return tags, places
 
 
@@ -325,13 +326,18 @@ def entries(descriptor: int, below: int = 0) -> Iterator[Entry]:
         yield Entry(tag, kind, number, value, at + length + (index + 1) * entry.size - len(value), order)
 
 
-def values(descriptor: int, order: str, kind: int, number: int, field: bytes) -> list[float]:
-    """The first values of a field: they are in it, or where it points to."""
-    each = struct.Struct(order + _KINDS[kind])
-    size = each.size * number
-    if size > len(field):
-        (at,) = struct.unpack(order + ("Q" if len(field) == 8 else "I"), field)
-        field = os.pread(descriptor, size, at)
-    found = each.iter_unpack(field[: min(size, len(field)) // each.size * each.size])
-    numbers = (value[0] / (value[1] or 1) if len(value) == 2 else value[0] for value in found)
+def _values(descriptor: int, entry: Entry) -> list[float]:
+    """The first values of an entry."""
+    each = struct.Struct(entry.order + _KINDS[entry.kind])
+    found = field(descriptor, entry, each.size * min(entry.number, _MOST_VALUES))
+    unpacked = each.iter_unpack(found[: len(found) // each.size * each.size])
+    numbers = (value[0] / (value[1] or 1) if len(value) == 2 else value[0] for value in unpacked)
     return [number for number in numbers if math.isfinite(number)]
+
+
+def field(descriptor: int, entry: Entry, size: int) -> bytes:
+    """So many bytes of the values of an entry: they are in it, or where it points to."""
+    if size <= len(entry.value):
+        return entry.value[:size]
+    (at,) = struct.unpack(entry.order + ("Q" if len(entry.value) == 8 else "I"), entry.value)
+    return os.pread(descriptor, size, at)
