@@ -127,6 +127,7 @@ WHOLE = {
     "tables apart": of_strips(BARE, TABLE, ALIKE),
     "tables apart, no word of the chroma samples": of_strips(BARE, TABLE),
     "tiles, no word of the chroma samples": of_tiles(tiles(32), 32),
+    "tiles, a wrong word of the chroma samples": of_tiles(tiles(32), 32, HALF),
 }
 
 CUT = {
@@ -136,7 +137,6 @@ CUT = {
     "a progressive strip": of_strips(cut(strips(progressive=True)), ALIKE),
     "a strip with tables apart": of_strips(cut(BARE), TABLE),
     "a tile": of_tiles(cut(tiles(32)), 32),
-    "tiles that are not of the size that is said": of_tiles(tiles(32), 32, HALF),
 }
 
 

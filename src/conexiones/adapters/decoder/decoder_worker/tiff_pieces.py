@@ -34,7 +34,8 @@ def check_jpeg(descriptor: int, limit: int) -> None:
     """Raises Refused unless every strip or tile has all its pixels, as libjpeg decodes it by itself.
 
     libtiff also warns of what harms no pixel: chroma of another size than the directory says, scans of a
-    progressive image, a last strip as high as the others. And libvips hears no warning of tiles.
+    progressive image, a last strip as high as the others. Of tiles, which libvips decodes by itself, no
+    warning is heard at all.
     """
     for data in _pieces(descriptor):
         pyvips.vips_lib.vips_error_clear()
