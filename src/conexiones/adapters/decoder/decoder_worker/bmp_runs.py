@@ -20,7 +20,7 @@ _PAIRS = [bytes((value >> 4, value & 15)) for value in range(256)]
 
 
 def bitmap(descriptor: int, limit: int) -> Any | None:
-    """The image of a BMP in runs; None of another one. Pixels that are skipped are transparent.
+    """The image of a BMP in runs; None of another one. Pixels that are skipped have the first colour.
 
     Raises Refused.
     """
@@ -36,11 +36,9 @@ def bitmap(descriptor: int, limit: int) -> Any | None:
     colours = min(used or 1 << depth, 1 << depth)
     start = start or 14 + header + 4 * colours
     data = os.pread(descriptor, os.lseek(descriptor, 0, os.SEEK_END) - start, start)
-    pixels, seen = _unpacked(data, width, height, depth)
+    pixels = _unpacked(data, width, height, depth)
     palette = os.pread(descriptor, min(4 * colours, start - 14 - header), 14 + header)
     image = pyvips.Image.new_from_memory(pixels, width, height, 1, "uchar").maplut(_table(palette))
-    if seen.count(0):
-        image = image.bandjoin(pyvips.Image.new_from_memory(seen, width, height, 1, "uchar"))
     return (image.flipver() if upwards else image).copy(interpretation="srgb")
 
 
@@ -51,8 +49,8 @@ def _table(palette: bytes) -> Any:
     return bgrx[2].bandjoin([bgrx[1], bgrx[0]])
 
 
-def _unpacked(data: bytes, width: int, height: int, depth: int) -> tuple[bytearray, bytearray]:
-    """The index of each pixel, and 255 for those that there are, line by line as they are stored.
+def _unpacked(data: bytes, width: int, height: int, depth: int) -> bytearray:
+    """The index of each pixel, line by line as they are stored.
 
     Raises Refused where the runs end before their end or that of the last line, unless all pixels are there.
     """
@@ -67,7 +65,7 @@ def _unpacked(data: bytes, width: int, height: int, depth: int) -> tuple[bytearr
             x, y = 0, y + 1
             continue
         elif value == _END:
-            return pixels, seen
+            return pixels
         elif value == _SKIP:
             if at + 1 >= len(data):
                 break
@@ -83,8 +81,8 @@ def _unpacked(data: bytes, width: int, height: int, depth: int) -> tuple[bytearr
         kept = run[: max(0, width - x)]
         place = y * width + x
         pixels[place : place + len(kept)] = kept
-        seen[place : place + len(kept)] = b"\xff" * len(kept)
+        seen[place : place + len(kept)] = b"\1" * len(kept)
         x += len(run)
     if y < height and seen.count(0):
         raise Refused("CORRUPT", "the runs end early")
-    return pixels, seen
+    return pixels
