@@ -12,7 +12,7 @@ from PIL import BmpImagePlugin, Image
 
 from conexiones.exif import orientation
 
-from . import bmp_runs, gif_blocks, png_colours, repairs, tiff_pieces, tiff_samples
+from . import bmp_fields, bmp_runs, gif_blocks, png_colours, repairs, tiff_pieces, tiff_samples
 from .conversions import Convert
 from .heif import Boxed, boxed
 from .refusals import Refused, check_pixels, refusal
@@ -282,13 +282,14 @@ def _orientation(header: Any, format: str) -> int:
 
 
 def _bitmap(descriptor: int, limit: int) -> Any:
-    """The image of a BMP file, loaded by Pillow because this libvips has no loader for it. Raises Refused.
+    """The image of a BMP file, loaded by Pillow or here because this libvips has no loader for it. Raises
+    Refused.
 
     It is read in bands, so that it takes the memory of its pixels only once: 3 or 4 bytes for each.
     """
-    runs = bmp_runs.bitmap(descriptor, limit)
-    if runs is not None:
-        return runs
+    for read in (bmp_runs.bitmap, bmp_fields.bitmap):
+        if (image := read(descriptor, limit)) is not None:
+            return image
     try:
         with BufferedReader(repairs.Bitmap(descriptor)) as data, BmpImagePlugin.BmpImageFile(data) as file:
             check_pixels(*file.size, limit)
