@@ -49,25 +49,24 @@ def strips(*, high: int = 0, **how: object) -> list[bytes]:
     return found
 
 
-def of_strips(strips: list[bytes], *entries: Entry) -> bytes:
+def of_strips(strips: list[bytes], *entries: Entry, size: tuple[int, int] = SIZE) -> bytes:
     padded = [strip + bytes(len(strip) % 2) for strip in strips]
     places = [8 + sum(map(len, padded[:at])) for at in range(len(strips))]
     number = len(strips)
-    return tiff(
-        SIZE,
-        [b"".join(padded)],
+    needed = [
         short("<", COMPRESSION, JPEG),
+        short("<", PHOTOMETRIC, YCBCR),
         short("<", ROWS_PER_STRIP, ROWS),
         (OFFSETS, LONG, number, struct.pack(f"<{number}I", *places)),
         (COUNTS, LONG, number, struct.pack(f"<{number}I", *map(len, strips))),
-        *entries,
-        photometric=YCBCR,
-    )
+    ]
+    given = {entry[0] for entry in entries}
+    return tiff(size, [b"".join(padded)], *(one for one in needed if one[0] not in given), *entries)
 
 
-def of_tiles(tiles: list[bytes], side: int, *more: Entry) -> bytes:
+def of_tiles(tiles: list[bytes], side: int, *more: Entry, size: tuple[int, int] = SIZE) -> bytes:
     """The same in tiles."""
-    data = of_strips(tiles, short("<", 322, side), short("<", 323, side), *more)
+    data = of_strips(tiles, short("<", 322, side), short("<", 323, side), *more, size=size)
     at = struct.unpack_from("<I", data, 4)[0]
     (count,) = struct.unpack_from("<H", data, at)
     found = [data[start : start + 12] for start in range(at + 2, at + 2 + 12 * count, 12)]
@@ -150,6 +149,31 @@ async def test_jpeg_with_all_pixels(decoder: Pool, tmp_path: Path, name: str) ->
 @pytest.mark.parametrize("name", CUT)
 async def test_jpeg_that_is_cut(decoder: Pool, tmp_path: Path, name: str) -> None:
     assert await shown(decoder, tmp_path / "image", CUT[name]) == "CORRUPT"
+
+
+def fax_in_tiles(page: Image.Image, side: int, *, halved: bool = False) -> bytes:
+    """A page in tiles, as Group 4 has them; of the first one, half is there if it is `halved`."""
+    found = []
+    for y in range(0, page.height, side):
+        for x in range(0, page.width, side):
+            data = encoded(page.crop((x, y, x + side, y + side)), "TIFF", compression="group4")
+            with Image.open(io.BytesIO(data)) as image:
+                start, length = image.tag_v2[OFFSETS][0], image.tag_v2[COUNTS][0]  # type: ignore[attr-defined]
+            found.append(data[start : start + length])
+    if halved:
+        found[0] = found[0][: len(found[0]) // 2]
+    one, group4 = short("<", PHOTOMETRIC, 1), short("<", COMPRESSION, 4)
+    samples = (short("<", 258, 1), short("<", 277, 1))
+    return of_tiles(found, side, one, group4, *samples, size=page.size)
+
+
+async def test_a_fax_in_tiles(decoder: Pool, tmp_path: Path) -> None:
+    source = random.Random(2)
+    page = Image.frombytes("L", (96, 64), bytes(source.choice((0, 255)) for _ in range(96 * 64))).convert("1")
+    made = await shown(decoder, tmp_path / "image", fax_in_tiles(page, 32))
+    assert isinstance(made, Image.Image), made
+    assert distance(made, page.convert("RGB")) == 0
+    assert await shown(decoder, tmp_path / "image", fax_in_tiles(page, 32, halved=True)) == "CORRUPT"
 
 
 @pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])

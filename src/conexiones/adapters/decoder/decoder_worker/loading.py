@@ -136,8 +136,9 @@ class File:
         if self._format == "JPEG" and self._care == "mended":
             self._data = repairs.plain_jpeg(self._descriptor)
         elif self._format == "TIFF":
-            tiled = self._care == "strict" and self._tiled and tiff_pieces.is_jpeg(self._descriptor)
-            if tiled or self._care == "lenient":
+            if self._care == "strict" and self._tiled:
+                tiff_pieces.check_tiles(self._descriptor, limit)
+            elif self._care == "lenient":
                 tiff_pieces.check_jpeg(self._descriptor, limit)
             if self._data is None and self._care != "strict":
                 self._data = repairs.plain_tiff(self._descriptor)

@@ -299,7 +299,7 @@ def directory(descriptor: int, below: int = 0) -> tuple[Tags, dict[int, Place]]:
         if kind in _FRACTIONS and tag not in _FRACTIONAL:
             continue
         if tag in _NEEDED and tag not in tags:
-            tags[tag] = _values(descriptor, entry)
+            tags[tag] = values(descriptor, entry)
             places[tag] = Place(entry.start, entry.order + _KINDS[kind], entry.number)
     return tags, places
 
@@ -326,7 +326,7 @@ def entries(descriptor: int, below: int = 0) -> Iterator[Entry]:
         yield Entry(tag, kind, number, value, at + length + (index + 1) * entry.size - len(value), order)
 
 
-def _values(descriptor: int, entry: Entry) -> list[float]:
+def values(descriptor: int, entry: Entry) -> list[float]:
     """The first values of an entry."""
     each = struct.Struct(entry.order + _KINDS[entry.kind])
     found = field(descriptor, entry, each.size * min(entry.number, _MOST_VALUES))
