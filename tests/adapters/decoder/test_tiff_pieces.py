@@ -1,5 +1,5 @@
-"""Strips and tiles in JPEG and in the runs of a fax: whole ones are shown, and where pixels are missing the
-image is CORRUPT, though libtiff only warns of both.
+"""Strips and tiles: whole ones are shown, though libtiff warns of some, or wants to know their size. Where
+pixels are missing the image is CORRUPT, though libtiff only warns of that in JPEG and in a fax.
 """
 
 import io
@@ -190,3 +190,46 @@ async def test_a_fax(decoder: Pool, tmp_path: Path, compression: str) -> None:
     assert await shown(decoder, tmp_path / "image", data[:halfway] + bytes(end - halfway) + data[end:]) == (
         "CORRUPT"
     )
+
+
+def plain(order: str, rows: int, *, said: list[int] | None, planes: int = 1) -> bytes:
+    """The picture in strips of so many rows that are not compressed, of which those sizes are `said`."""
+    bands = PICTURE.split() if planes == 3 else [PICTURE]
+    strips = [
+        band.crop((0, top, SIZE[0], min(top + rows, SIZE[1]))).tobytes()
+        for band in bands
+        for top in range(0, SIZE[1], rows)
+    ]
+    places = [8 + sum(map(len, strips[:at])) for at in range(len(strips))]
+    number = len(strips)
+    # Where nothing is said, it is of a tag that nobody knows.
+    sizes = (COUNTS, LONG, number, struct.pack(f"{order}{number}I", *(said or [0] * number)[:number]))
+    data = tiff(
+        SIZE,
+        [b"".join(strips)],
+        short(order, ROWS_PER_STRIP, rows),
+        short(order, 284, 1 if planes == 1 else 2),
+        short(order, 274, 3),
+        (OFFSETS, LONG, number, struct.pack(f"{order}{number}I", *places)),
+        sizes,
+        order=order,
+    )
+    if said is None:
+        there, other = struct.pack(order + "HH", COUNTS, LONG), struct.pack(order + "HH", 280, LONG)
+        assert data.count(there) == 1
+        data = data.replace(there, other)
+    return data
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("planes", [1, 3])
+@pytest.mark.parametrize("rows", [1, 20, 48, 64])
+async def test_strips_whose_size_is_not_said(
+    decoder: Pool, tmp_path: Path, rows: int, planes: int, order: str
+) -> None:
+    strips = -(-SIZE[1] // rows) * planes
+    for said in (None, [0] * strips, [0, *[SIZE[0] * rows * 3 // planes] * (strips - 2), 0]):
+        data = plain(order, rows, said=said, planes=planes)
+        made = await shown(decoder, tmp_path / "image", data)
+        assert isinstance(made, Image.Image), (made, said)
+        assert distance(made, PICTURE.transpose(Image.Transpose.ROTATE_180)) == 0

@@ -130,6 +130,8 @@ class File:
             self._data = repairs.plain_png(self._descriptor)
         elif self._format == "TIFF" and self._data is None:
             self._data = repairs.sorted_tiff(self._descriptor)
+            if self._data is None and self._care == "mended":
+                self._data = repairs.counted_tiff(self._descriptor)
 
     def _mend_pixels(self, limit: int) -> None:
         """Leaves out what only the header is read for, where libvips would stop at it. Raises Refused."""

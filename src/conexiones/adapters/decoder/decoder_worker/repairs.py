@@ -5,9 +5,10 @@ import os
 import re
 import struct
 import zlib
+from itertools import zip_longest
 from typing import Any
 
-from .tiff_samples import entries
+from .tiff_samples import Entry, entries, values, whole_numbers
 
 # libjpeg gives a warning both if half of the picture is lost and if a stray byte stands between two segments.
 # Pixels are missing after the warnings that match here (jerror.h of libjpeg-turbo). The others are common in
@@ -31,7 +32,17 @@ _PIXEL_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325}
     | {332, 338, 339, 347, 529, 530, 532, 34675}
 )
-_BITS, _ORIENTATION, _PALETTE = 258, 274, 320
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _STRIP_OFFSETS, _ORIENTATION, _SAMPLES = (
+    256,
+    257,
+    258,
+    259,
+    273,
+    274,
+    277,
+)
+_ROWS_PER_STRIP, _STRIP_COUNTS, _PLANES, _PALETTE, _TILE_OFFSETS = 278, 279, 284, 320, 324
+_LONG = 4
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
 
 # Of PNG: the bit of small letters; the largest window, as a zlib header has it; and the bytes of a chunk that
@@ -224,7 +235,43 @@ def sorted_tiff(descriptor: int) -> bytes | None:
     return plain_tiff(descriptor, frozenset({_ORIENTATION}))
 
 
-def _with_tags(data: bytes, tags: frozenset[int]) -> bytes:
+def counted_tiff(descriptor: int) -> bytes | None:
+    """A TIFF that says how many bytes each of its strips has, which libtiff wants to know. None if it does so
+    already, or if they are compressed.
+
+    Files from before TIFF 6.0 need not say it, and some programs write 0.
+    """
+    found: dict[int, Entry] = {}
+    for entry in entries(descriptor):
+        found.setdefault(entry.tag, entry)
+
+    def number(tag: int, default: int) -> int:
+        return int(next(iter(values(descriptor, found[tag])), default)) if tag in found else default
+
+    height, samples = number(_HEIGHT, 0), number(_SAMPLES, 1)
+    rows = min(number(_ROWS_PER_STRIP, height), height)
+    if number(_COMPRESSION, 1) != 1 or _TILE_OFFSETS in found or _STRIP_OFFSETS not in found or not rows:
+        return None
+    offsets = list(whole_numbers(descriptor, found[_STRIP_OFFSETS]))
+    said = list(whole_numbers(descriptor, found[_STRIP_COUNTS])) if _STRIP_COUNTS in found else []
+    if (said and all(said)) or not all(offsets):
+        return None
+    planes = samples if number(_PLANES, 1) == 2 else 1
+    row = -(-number(_WIDTH, 0) * number(_BITS, 1) * (samples // planes) // 8)
+    needed = [row * min(rows, height - top) for top in range(0, height, rows)] * planes
+    counts = [one or other for one, other in zip_longest(said[: len(needed)], needed, fillvalue=0)]
+    data = _whole(descriptor)
+    data += b"\0" * (len(data) % 2)
+    table = struct.pack(f"{found[_STRIP_OFFSETS].order}{len(counts)}I", *counts)
+    at = len(data) if len(table) > 4 else None
+    return _with_tags(data + table, frozenset(found), {_STRIP_COUNTS: (len(counts), at, table)})
+
+
+def _with_tags(
+    data: bytes, tags: frozenset[int], besides: dict[int, tuple[int, int | None, bytes]] | None = None
+) -> bytes:
+    """The file with those tags of its first directory, and others `besides` or instead, each a number of
+    LONGs, and where they are; or what they are, if there is room for them in the directory."""
     order = "<" if data[:1] == b"I" else ">"
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     offset, counter, entry = (8, "Q", "HHQ8s") if big else (4, "H", "HHI4s")
@@ -233,6 +280,9 @@ def _with_tags(data: bytes, tags: frozenset[int]) -> bytes:
     (count,) = struct.unpack_from(order + counter, data, at)
     start, size = at + struct.calcsize(order + counter), struct.calcsize(order + entry)
     kept: dict[int, bytes] = {}
+    for tag, (number, place, value) in (besides or {}).items():
+        field = value if place is None else link.pack(place)
+        kept[tag] = struct.pack(order + entry, tag, _LONG, number, field)
     for place in range(start, start + count * size, size):
         (tag,) = struct.unpack_from(order + "H", data, place)
         if tag in tags:

@@ -10,14 +10,13 @@ import pyvips
 
 from . import repairs
 from .refusals import Refused, check_pixels
-from .tiff_samples import compression, entries, field, values
+from .tiff_samples import compression, entries, field, whole_numbers
 
 JPEG = 7
 _FAX = frozenset({2, 3, 4, 32771})
 
 _STRIPS, _TILES = (273, 279), (324, 325)
 _TABLES = 347
-_WHOLE = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _OF_FAX = frozenset({258, 259, 262, 266, 277, 292, 293, _TILE_WIDTH, _TILE_HEIGHT})
 """What the pixels of a fax depend on."""
@@ -47,9 +46,9 @@ def check_tiles(descriptor: int, limit: int) -> None:
 def _check_fax(descriptor: int) -> None:
     """Raises Refused unless each tile has all its pixels as the only strip of a file."""
     numbers = {
-        entry.tag: int(found[0])
+        entry.tag: found[0]
         for entry in entries(descriptor)
-        if entry.tag in _OF_FAX and entry.kind in _WHOLE and (found := values(descriptor, entry))
+        if entry.tag in _OF_FAX and (found := list(whole_numbers(descriptor, entry)))
     }
     width, height = numbers.pop(_TILE_WIDTH, 0), numbers.pop(_TILE_HEIGHT, 0)
     numbers |= {256: width, 257: height, 278: height, _STRIPS[0]: _HEAD}
@@ -95,13 +94,11 @@ def _jpegs(descriptor: int) -> Iterator[bytes]:
 
 def _pieces(descriptor: int) -> Iterator[bytes]:
     """The bytes of each strip or tile, but for those that were never written."""
-    found: dict[int, Iterator[tuple[int]]] = {}
+    found: dict[int, Iterator[int]] = {}
     for entry in entries(descriptor):
-        if entry.tag in (*_STRIPS, *_TILES) and entry.kind in _WHOLE and entry.tag not in found:
-            each = struct.Struct(entry.order + _WHOLE[entry.kind])
-            whole = field(descriptor, entry, entry.number * each.size)
-            found[entry.tag] = each.iter_unpack(whole[: len(whole) // each.size * each.size])
+        if entry.tag in (*_STRIPS, *_TILES):
+            found.setdefault(entry.tag, whole_numbers(descriptor, entry))
     offsets, counts = _TILES if _TILES[0] in found else _STRIPS
-    for (offset,), (count,) in zip(found.get(offsets, ()), found.get(counts, ()), strict=False):
+    for offset, count in zip(found.get(offsets, ()), found.get(counts, ()), strict=False):
         if count:
             yield os.pread(descriptor, count, offset)

@@ -69,6 +69,7 @@ _LAB_BITS = {_UNSIGNED: (8, 16), _SIGNED: (8, 16)}
 # The types of fields of numbers, as struct has them. 5 and 10 are fractions.
 _KINDS = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 _KINDS |= {13: "I", 16: "Q", 17: "q", 18: "Q"}
+_WHOLE = frozenset({1, 3, 4, 13, 16, 18})
 _FRACTIONS = frozenset({5, 10, 11, 12})
 _FRACTIONAL = frozenset({_COEFFICIENTS, _REFERENCES})
 """The tags whose values may be fractions. libtiff takes whole numbers only for all others."""
@@ -333,6 +334,15 @@ def values(descriptor: int, entry: Entry) -> list[float]:
     unpacked = each.iter_unpack(found[: len(found) // each.size * each.size])
     numbers = (value[0] / (value[1] or 1) if len(value) == 2 else value[0] for value in unpacked)
     return [number for number in numbers if math.isfinite(number)]
+
+
+def whole_numbers(descriptor: int, entry: Entry) -> Iterator[int]:
+    """All values of an entry of whole numbers without a sign; none of another one."""
+    if entry.kind in _WHOLE:
+        each = struct.Struct(entry.order + _KINDS[entry.kind])
+        found = field(descriptor, entry, each.size * entry.number)
+        for (value,) in each.iter_unpack(found[: len(found) // each.size * each.size]):
+            yield value
 
 
 def field(descriptor: int, entry: Entry, size: int) -> bytes:
