@@ -314,6 +314,17 @@ async def test_a_png_of_which_no_pixel_is_touched(decoder: Pool, tmp_path: Path,
     assert distance(made, PICTURE) == 0
 
 
+async def test_transparency_of_more_colours_than_there_are(decoder: Pool, tmp_path: Path) -> None:
+    indices = FEW.tobytes()
+    for more in (0, 1, 252, 300):
+        alphas = bytes((0, 255, 128, 255)) + bytes(more)
+        data = png(chunk(b"PLTE", FEW_COLOURS), chunk(b"tRNS", alphas), colour=3, rows=indices)
+        made = await shown(decoder, tmp_path, "PNG", data)
+        assert made.mode == "RGBA"
+        assert made.getchannel("A").tobytes() == bytes(alphas[index] for index in indices)
+        assert (await decoder.describe(tmp_path / "image", format="PNG")).has_alpha
+
+
 async def test_a_narrow_window_after_an_empty_piece(decoder: Pool, tmp_path: Path) -> None:
     source = random.Random(1)
     pixels = source.randbytes(SIZE[0] * SIZE[1] * 3 // 2) * 2

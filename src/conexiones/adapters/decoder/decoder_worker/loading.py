@@ -134,9 +134,12 @@ class File:
                 self._data = repairs.counted_tiff(self._descriptor)
 
     def _mend_pixels(self, limit: int) -> None:
-        """Leaves out what only the header is read for, where libvips would stop at it. Raises Refused."""
+        """Leaves out what libvips would stop at, once the header has been read for it, or what it would leave
+        out with more than that. Raises Refused."""
         if self._format == "JPEG" and self._care == "mended":
             self._data = repairs.plain_jpeg(self._descriptor)
+        elif self._format == "PNG" and self._data is None:
+            self._data = repairs.fitting_png(self._descriptor)
         elif self._format == "TIFF":
             if self._care == "strict" and self._tiled:
                 tiff_pieces.check_tiles(self._descriptor, limit)

@@ -48,6 +48,7 @@ _JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
 # Of PNG: the bit of small letters; the largest window, as a zlib header has it; and the bytes of a chunk that
 # are looked at, which are all of one with transparency.
 _SMALL, _LARGEST_WINDOW, _SEEN = 0x20, 7, 1024
+_COLOUR_TYPE_AT = 25
 
 # Where the flags of a WebP are, two of them, and that of transparency in its lossless pixels (RFC 9649, 2.7
 # and 3.4).
@@ -162,6 +163,28 @@ def plain_png(descriptor: int) -> bytes | None:
     return bytes(data)
 
 
+def fitting_png(descriptor: int) -> bytes | None:
+    """A PNG without transparency of more colours than its palette has. None if it has none of that.
+
+    libpng would leave out all of it. Others take it as far as it counts.
+    """
+    if os.pread(descriptor, 1, _COLOUR_TYPE_AT) != b"\3":
+        return None
+    position, colours = 8, 0
+    while len(chunk := os.pread(descriptor, _SEEN, position)) >= 8:
+        length, kind = struct.unpack_from(">I4s", chunk)
+        if kind == b"PLTE":
+            colours = length // 3
+        elif kind == b"IDAT" or (kind == b"tRNS" and _is_faulty(kind, length, chunk)):
+            return None
+        elif kind == b"tRNS" and 0 < colours < length:
+            whole = _whole(descriptor)
+            end = position + 12 + length
+            return whole[:position] + _chunk(kind, chunk[8 : 8 + colours]) + whole[end:]
+        position += 12 + length
+    return None
+
+
 def _is_faulty(kind: bytes, length: int, chunk: bytes) -> bool:
     """Whether a chunk, of which the first bytes are given, has one of those faults."""
     match kind:
@@ -187,6 +210,10 @@ def _mended(kind: bytes, content: bytes) -> bytes:
             content = content[: len(content) // 3 * 3]
         case _:
             return b""
+    return _chunk(kind, content)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
