@@ -244,6 +244,16 @@ async def test_a_lossless_jpeg_is_scaled_whole(decoder: Pool, tmp_path: Path) ->
         assert distance(made, grey.resize(made.size)) < 6
 
 
+async def test_a_jpeg_of_two_components_is_not_supported(decoder: Pool, tmp_path: Path) -> None:
+    grey = encoded(PICTURE.convert("L"), "JPEG")
+    frame, scan = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
+    size = grey[frame + 5 : frame + 9]
+    both = b"\xff\xc0" + struct.pack(">HB", 14, 8) + size + b"\2\1\x11\0\2\x11\0"
+    scans = b"".join(grey[scan : scan + 5] + bytes((number,)) + grey[scan + 6 : -2] for number in (1, 2))
+    data = grey[:frame] + both + grey[frame + 13 : scan] + scans + b"\xff\xd9"
+    assert await cause(decoder, tmp_path, "JPEG", data) == "UNSUPPORTED"
+
+
 # PNG
 
 

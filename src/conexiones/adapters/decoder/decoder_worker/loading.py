@@ -112,6 +112,7 @@ class File:
         if animated and self.header.get_typeof("n-pages"):
             self.frames = self.header.get("n-pages") - self._before
         check_pixels(self.header.width, self.header.height * self.frames, limit)
+        _check_components(self.header, format)
         self.orientation = _orientation(self.header, format)
         self._lossless = format == "JPEG" and repairs.is_lossless(descriptor)
         self._mend_pixels(limit)
@@ -275,6 +276,13 @@ def _into(image: Any, *, srgb: bool) -> dict[str, str]:
         return {}  # It is for other colours.
     right = (image.interpretation, image.format) == ("srgb", "uchar")
     return {} if right and is_srgb(profile) else {"output_profile": "srgb"}
+
+
+def _check_components(header: Any, format: str) -> None:
+    """Raises Refused for a JPEG of two components: libvips would take the second one for transparency, and
+    nobody knows what it is."""
+    if format == "JPEG" and header.bands == 2:
+        raise Refused("UNSUPPORTED", "two components")
 
 
 def _orientation(header: Any, format: str) -> int:
