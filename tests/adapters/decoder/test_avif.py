@@ -1,6 +1,7 @@
 """AVIF: sequences, and colours that are said by code points. What is common to all formats is elsewhere."""
 
 import io
+import struct
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,39 @@ async def test_the_range_of_samples_is_that_beside_the_code_points(range: str, t
     async with pool() as decoder:
         await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
     assert far(Image.open(into), by_pillow(bytes(data))[0]) < 3
+
+
+async def test_colours_that_are_multiplied_with_transparency(tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    image = SMALL.convert("RGBA")
+    image.putalpha(100)
+    path.write_bytes(encoded(image, "AVIF", quality=95, alpha_premultiplied=True))
+    async with pool() as decoder:
+        await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
+    with Image.open(into) as made:
+        assert made.mode == "RGBA"
+        assert far(made.convert("RGB"), SMALL) < 6
+        assert far(made.getchannel("A"), image.getchannel("A")) < 2
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+EXIF = b"Exif\0\0II*\0" + struct.pack("<IHHHIII", 8, 1, 271, 2, 4, 0x616D, 0)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+async def test_metadata_neither_turn_a_sequence_nor_stop_it(mode: str, tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    images = [SMALL.rotate(180 * number).convert(mode) for number in range(2)]
+    data = encoded(images[0], "AVIF", save_all=True, append_images=images[1:], quality=95, xmp=XMP, exif=EXIF)
+    broken = data.replace(EXIF[6:], b"no".ljust(len(EXIF) - 6, b"\xff"))
+    assert broken != data
+    async with pool() as decoder:
+        for changed in (data, broken):
+            path.write_bytes(changed)
+            for animated in (False, True):
+                made = await decoder.render(
+                    path, into, format="AVIF", recipe=recipe("WEBP" if animated else "PNG", animated=animated)
+                )
+                header = probe(changed)
+                assert (made.width, made.height) == (header.width, header.height) == SMALL.size
+                assert made.frames == (header.frames if animated else 1)

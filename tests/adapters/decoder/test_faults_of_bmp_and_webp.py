@@ -187,3 +187,21 @@ async def test_of_webp_is_shown_what_others_show(decoder: Pool, tmp_path: Path, 
 def by_libvips(data: bytes) -> Image.Image:
     image = pyvips.Image.webpload_buffer(data)
     return Image.frombytes("RGB", (image.width, image.height), image.extract_band(0, n=3).write_to_memory())
+
+
+async def test_transparency_that_the_front_of_a_webp_denies(decoder: Pool, tmp_path: Path) -> None:
+    image = PICTURE.convert("RGBA")
+    image.paste((0, 0, 0, 0), (0, 0, 30, 20))
+    (pixels,) = chunks(encoded(image, "WEBP", lossless=True))
+    size = b"".join((side - 1).to_bytes(3, "little") for side in SIZE)
+    for before in ([], [(b"ICCP", b"no profile"), EXTRA]):
+        data = riff((b"VP8X", bytes(4) + size), *before, pixels)
+        path, into = tmp_path / "image", tmp_path / "made"
+        path.write_bytes(data)
+        made = await shown(decoder, tmp_path, "WEBP", data)
+        assert made.mode == "RGBA"
+        assert made.getchannel("A").tobytes() == image.getchannel("A").tobytes()
+        assert (await decoder.describe(path, format="WEBP")).has_alpha
+        into.unlink()
+    opaque = riff((b"VP8X", bytes(4) + size), *chunks(encoded(PICTURE, "WEBP", lossless=True)))
+    assert (await shown(decoder, tmp_path, "WEBP", opaque)).mode == "RGB"

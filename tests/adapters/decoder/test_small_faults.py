@@ -244,6 +244,16 @@ async def test_a_lossless_jpeg_is_scaled_whole(decoder: Pool, tmp_path: Path) ->
         assert distance(made, grey.resize(made.size)) < 6
 
 
+async def test_a_jpeg_of_two_components_is_not_supported(decoder: Pool, tmp_path: Path) -> None:
+    grey = encoded(PICTURE.convert("L"), "JPEG")
+    frame, scan = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
+    size = grey[frame + 5 : frame + 9]
+    both = b"\xff\xc0" + struct.pack(">HB", 14, 8) + size + b"\2\1\x11\0\2\x11\0"
+    scans = b"".join(grey[scan : scan + 5] + bytes((number,)) + grey[scan + 6 : -2] for number in (1, 2))
+    data = grey[:frame] + both + grey[frame + 13 : scan] + scans + b"\xff\xd9"
+    assert await cause(decoder, tmp_path, "JPEG", data) == "UNSUPPORTED"
+
+
 # PNG
 
 
@@ -268,3 +278,78 @@ async def test_a_png_that_promises_a_smaller_window(decoder: Pool, tmp_path: Pat
     spoilt[len(spoilt) // 2] ^= 255
     data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", b"\x18\x19" + bytes(spoilt[2:])) + chunk(b"IEND", b"")
     assert await cause(decoder, tmp_path, "PNG", data) == "CORRUPT"
+
+
+def png(*before: bytes, colour: int = 2, rows: bytes | None = None) -> bytes:
+    """The picture, with those chunks before its pixels."""
+    channels = 3 if colour == 2 else 1
+    pixels = PICTURE.tobytes() if rows is None else rows
+    stride = SIZE[0] * channels
+    lines = b"".join(b"\0" + pixels[at : at + stride] for at in range(0, len(pixels), stride))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", *SIZE, 8, colour, 0, 0, 0))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + head
+        + b"".join(before)
+        + chunk(b"IDAT", zlib.compress(lines))
+        + chunk(b"IEND", b"")
+    )
+
+
+def with_wrong_crc(whole: bytes) -> bytes:
+    return whole[:-1] + bytes((whole[-1] ^ 1,))
+
+
+FEW = PICTURE.quantize(4)
+FEW_COLOURS = bytes(FEW.getpalette() or [])[:12]
+
+PNGS = {
+    "transparency with a wrong CRC": png(with_wrong_crc(chunk(b"tRNS", bytes((0, 200, 0, 40, 0, 40))))),
+    "transparency of a palette with a wrong CRC": png(
+        chunk(b"PLTE", FEW_COLOURS), with_wrong_crc(chunk(b"tRNS", bytes(4))), colour=3, rows=FEW.tobytes()
+    ),
+    "a name with a small third letter": png(chunk(b"noTe", b"a"), chunk(b"note", b"anything")),
+    "such a name after the pixels": png()[:-12] + chunk(b"note", b"anything") + png()[-12:],
+    "a palette with two bytes too many": png(
+        chunk(b"PLTE", FEW_COLOURS + b"\1\2"), colour=3, rows=FEW.tobytes()
+    ),
+    "a wrong CRC of the end": with_wrong_crc(png()),
+}
+
+
+@pytest.mark.parametrize("name", PNGS)
+async def test_a_png_of_which_no_pixel_is_touched(decoder: Pool, tmp_path: Path, name: str) -> None:
+    made = await shown(decoder, tmp_path, "PNG", PNGS[name])
+    assert made.mode == "RGB"
+    assert distance(made, PICTURE) == 0
+
+
+async def test_transparency_of_more_colours_than_there_are(decoder: Pool, tmp_path: Path) -> None:
+    indices = FEW.tobytes()
+    for more in (0, 1, 252, 300):
+        alphas = bytes((0, 255, 128, 255)) + bytes(more)
+        data = png(chunk(b"PLTE", FEW_COLOURS), chunk(b"tRNS", alphas), colour=3, rows=indices)
+        made = await shown(decoder, tmp_path, "PNG", data)
+        assert made.mode == "RGBA"
+        assert made.getchannel("A").tobytes() == bytes(alphas[index] for index in indices)
+        assert (await decoder.describe(tmp_path / "image", format="PNG")).has_alpha
+
+
+async def test_a_narrow_window_after_an_empty_piece(decoder: Pool, tmp_path: Path) -> None:
+    source = random.Random(1)
+    pixels = source.randbytes(SIZE[0] * SIZE[1] * 3 // 2) * 2
+    data = png(rows=pixels)
+    at = data.index(b"IDAT") - 4
+    body = data[at + 8 : -16]
+    narrow = chunk(b"IDAT", b"") * 2 + chunk(b"IDAT", bytes((0x18, 0x19)) + body[2:])
+    made = await shown(decoder, tmp_path, "PNG", data[:at] + narrow + data[-12:])
+    assert made.tobytes() == pixels
+
+
+async def test_a_damaged_png_stays_corrupt_whatever_else_it_has(decoder: Pool, tmp_path: Path) -> None:
+    data = PNGS["a name with a small third letter"]
+    at = data.index(b"IDAT")
+    short = data[: at + 4] + zlib.compress(b"too few") + data[-16:]
+    length = len(short) - 16 - (at + 4)
+    short = short[: at - 4] + chunk(b"IDAT", short[at + 4 : at + 4 + length]) + data[-12:]
+    assert await cause(decoder, tmp_path, "PNG", short) == "CORRUPT"

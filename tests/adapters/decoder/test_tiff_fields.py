@@ -125,6 +125,28 @@ REFUSED = {
     "another sample, and premultiplied": (
         tiff(SIZE, [SOME], short("<", EXTRA, 0, 1), bits=(8,) * 5), "UNSUPPORTED"
     ),
+    "grey and another sample in planes": (tiff(SIZE, [SOME] * 2, bits=(8, 8), photometric=1), "UNSUPPORTED"),
+    "white is 0, and transparency in a plane": (
+        tiff(SIZE, [SOME] * 2, short("<", EXTRA, 2), bits=(16, 16), photometric=0), "UNSUPPORTED"
+    ),
+    "a palette and another sample in planes": (
+        tiff(SIZE, [SOME] * 2, colour_map(8), bits=(8, 8), photometric=3), "UNSUPPORTED"
+    ),
+    "a palette without a number of bits": (
+        tiff(SIZE, [SOME], colour_map(1), bits=(1,), photometric=3).replace(
+            struct.pack("<HHI", BITS, 3, 1), struct.pack("<HHI", 254, 3, 1)
+        ), "UNSUPPORTED"
+    ),
+    "premultiplied with 32 bits": (
+        tiff(SIZE, [SOME * 2], short("<", EXTRA, 1), bits=(32,) * 4), "UNSUPPORTED"
+    ),
+    "premultiplied inks of 16 bits": (
+        tiff(SIZE, [SOME * 2], short("<", EXTRA, 1), bits=(16,) * 5, photometric=5), "UNSUPPORTED"
+    ),
+    "tiles of a size that 16 does not divide": (
+        tiff(SIZE, [SOME], short("<", 322, 8), short("<", 323, 8), (324, 4, 24, bytes(96)),
+             (325, 4, 24, bytes(96)), bits=(8,), photometric=1), "UNSUPPORTED"
+    ),
 }  # fmt: skip
 
 
@@ -176,6 +198,44 @@ async def test_a_sample_besides_a_palette(
     made = await shown(decoder, tmp_path / "image", data)
     assert isinstance(made, Image.Image)
     assert distance(made, expected) < 2
+
+
+async def test_transparency_of_deep_inks(decoder: Pool, tmp_path: Path) -> None:
+    made = []
+    for bits, order in ((8, "<"), (16, "<"), (16, ">")):
+        one = (1 << bits) - 1
+        samples = [0, one, 0, 0, one // 2] * (SIZE[0] * SIZE[1])
+        pixels = struct.pack(f"{order}{len(samples)}{'B' if bits == 8 else 'H'}", *samples)
+        inks = short(order, EXTRA, 2)
+        data = tiff(SIZE, [pixels], inks, order=order, bits=(bits,) * 5, photometric=5)
+        made.append(await shown(decoder, tmp_path / "image", data))
+    first, *others = made
+    assert isinstance(first, Image.Image)
+    for other in others:
+        assert isinstance(other, Image.Image)
+        assert distance(first, other) <= 1
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+async def test_a_palette_that_comes_before_the_number_of_bits(
+    decoder: Pool, tmp_path: Path, orientation: int
+) -> None:
+    few = PICTURE.quantize(4)
+    palette = [*(few.getpalette() or []), *[0] * 768][:768]
+    colours = short(
+        "<", COLOUR_MAP, *(palette[3 * at + band] * 257 for band in range(3) for at in range(256))
+    )
+    turned = short("<", 274, orientation)
+    data = tiff(SIZE, [few.tobytes()], colours, turned, bits=(8,), photometric=3)
+    start = struct.unpack_from("<I", data, 4)[0] + 2
+    end = start + 12 * struct.unpack_from("<H", data, start - 2)[0]
+    entries = [data[at : at + 12] for at in range(start, end, 12)]
+    upside_down = data[:start] + b"".join(reversed(entries)) + data[end:]
+    made = await shown(decoder, tmp_path / "image", upside_down)
+    assert isinstance(made, Image.Image)
+    assert distance(made, PICTURE if orientation == 1 else PICTURE.transpose(Image.Transpose.ROTATE_270)) < 2
+    facts = await decoder.describe(tmp_path / "image", format="TIFF")
+    assert facts.color_space == "RGB"
 
 
 # Tiles

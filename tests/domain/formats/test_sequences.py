@@ -42,12 +42,12 @@ def test_an_avif_sequence_has_the_frames_that_another_reader_counts(frames: int,
         )
 
 
-def test_a_track_counts_only_where_the_major_brand_is_that_of_a_sequence() -> None:
-    data = animated_avif().replace(b"ftypavis", b"ftypavif", 1)
-    with Image.open(io.BytesIO(data)) as image:
-        assert (
-            shape(probe(data)) == ("AVIF", *image.size, getattr(image, "n_frames", 1)) == ("AVIF", 60, 40, 1)
-        )
+def test_a_track_counts_unless_the_major_brand_is_that_of_a_still() -> None:
+    for brand, expected in ((b"avif", 1), (b"mif1", 5), (b"msf1", 5)):
+        data = animated_avif().replace(b"ftypavis", b"ftyp" + brand, 1)
+        with Image.open(io.BytesIO(data)) as image:
+            frames = getattr(image, "n_frames", 1)
+            assert shape(probe(data)) == ("AVIF", *image.size, frames) == ("AVIF", 60, 40, expected)
 
 
 @pytest.mark.parametrize("brand", [b"msf1", b"hevc", b"hevx"])

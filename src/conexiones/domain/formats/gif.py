@@ -26,11 +26,6 @@ MAX_STRAY: Final = 1024
 """So many bytes between two blocks, which belong to neither, are skipped, as browsers and Pillow skip them.
 Mostly they are NUL, since some program wrote a terminator twice."""
 
-# Old authoring tools wrote these screen sizes whatever the image was. libnsgif, the decoder in libvips, takes
-# the extent of the first frame instead; so do we, so that width × height are those of the decoded image.
-_MEANINGLESS = frozenset({(640, 480), (640, 512), (800, 600), (1024, 768), (1280, 1024), (1600, 1200)})
-_LARGEST_SCREEN = 2048
-
 
 def probe(file: Reader) -> ImageHeader:
     """The header of a whole GIF, which has at least one image and ends with the trailer."""
@@ -56,12 +51,9 @@ def peek(head: Reader, *, full: bool) -> ImageHeader:
 def _first_image(file: Reader) -> tuple[ImageHeader, int]:
     """The size of the canvas, and the position of the first image's descriptor.
 
-    The canvas is the logical screen, unless that is meaningless, enlarged to hold the first
-    image, as libnsgif does it.
+    The canvas is the logical screen, enlarged to hold the first image, as in browsers and Pillow.
     """
     width, height, flags = file.unpack(_SCREEN, 6)
-    if not width or not height or max(width, height) > _LARGEST_SCREEN or (width, height) in _MEANINGLESS:
-        width = height = 1
     position = 13 + _table_bytes(flags)
     while True:
         introducer, position = _block(file, position)

@@ -15,6 +15,7 @@ from conexiones.domain.formats.track import SEQUENCES, first_track
 from conexiones.errors import CorruptImage, TruncatedImage
 from conexiones.image_formats import ImageFormat
 
+_SIZE_OF_BOX = struct.Struct(">I")
 _SIZE = struct.Struct(">4xII")
 _APERTURE = struct.Struct(">8i")
 
@@ -24,6 +25,8 @@ _MAX_PROPERTIES = 0x7FFF  # ipma counts them in 15 bits.
 _MAX_ASSOCIATIONS = 4  # one ipma box for each version and each width of its indices (ISO/IEC 23008-12, 9.3.1)
 _MAX_PROPERTY_BYTES = 64  # Of those that determine the size, the longest is clap with 32.
 _IN_FILE, _IN_IDAT = 0, 1
+_STILL, _SEQUENCE = b"avif", b"avis"
+_MAX_BRAND_BYTES = 256
 _WITH_PIXELS = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"imda"})
 """The boxes of a file of which pixels depend."""
 
@@ -51,7 +54,7 @@ def peek(format: ImageFormat, head: Reader, *, full: bool) -> ImageHeader:
     """What the meta box says, once all of it is there, and in a sequence all of the moov box."""
     size = head.size
     found: dict[bytes, Box] = {}
-    needed = {b"meta", b"moov"} if _is_sequence(head) else {b"meta"}
+    needed = {b"meta", b"moov"} if _may_be_sequence(format, head) else {b"meta"}
     for box in boxes(format, head, 0, size, more=True):
         if box.end > size:
             break
@@ -61,8 +64,14 @@ def peek(format: ImageFormat, head: Reader, *, full: bool) -> ImageHeader:
     raise TruncatedImage(format=format)
 
 
-def _is_sequence(file: Reader) -> bool:
-    return file.bytes(8, 12) in SEQUENCES
+def _may_be_sequence(format: ImageFormat, file: Reader) -> bool:
+    """Whether readers look for a track. In AVIF they do if a brand says that there is one, unless the major
+    brand is that of a still, as libavif has it."""
+    brand = file.bytes(8, 12)
+    if format == "HEIF":
+        return brand in SEQUENCES
+    end = min(_SIZE_OF_BOX.unpack(file.bytes(0, 4))[0], _MAX_BRAND_BYTES)
+    return brand != _STILL and _SEQUENCE in file.bytes(8, end)
 
 
 def _header(
@@ -73,7 +82,7 @@ def _header(
     Of an AVIF sequence readers show the track. Of a HEIF sequence they show the primary item, if there is
     one; `frames` are those of the track all the same.
     """
-    track = first_track(format, file, moov) if moov and _is_sequence(file) else None
+    track = first_track(format, file, moov) if moov and _may_be_sequence(format, file) else None
     if track and (not children or (format == "AVIF" and track.frames > 1)):
         return ImageHeader(format=format, width=track.width, height=track.height, frames=track.frames)
     if not children:

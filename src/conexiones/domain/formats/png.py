@@ -24,7 +24,8 @@ _SHORT = 4 << 10  # Shorter chunks are in the window that has their length.
 
 
 def probe(file: Reader) -> ImageHeader:
-    """The header of a whole PNG: its chunks up to IEND are there, the critical ones with the right CRC."""
+    """The header of a whole PNG: its chunks up to IEND are there, the critical ones with the right CRC, but
+    for IEND, which has no data."""
     width, height, colour = _header(file)
     header, position, palette = _before_pixels(file, width, height)
     if colour == 3 and not palette:
@@ -32,7 +33,7 @@ def probe(file: Reader) -> ImageHeader:
     frames = 0
     while True:
         kind, start, end = _chunk(file, position)
-        if not kind[0] & 0x20 and not _crc_holds(file, start, end):
+        if not kind[0] & 0x20 and kind != b"IEND" and not _crc_holds(file, start, end):
             raise CorruptImage(format="PNG")
         frames += kind == b"fcTL"
         if kind == b"IEND":

@@ -9,8 +9,8 @@ from conexiones.domain.formats.reader import Reader
 from conexiones.errors import CorruptImage, TruncatedImage
 from conexiones.image_formats import ImageFormat
 
-SEQUENCES: Final = frozenset({b"avis", b"msf1", b"hevc", b"hevx", b"hevm", b"hevs"})
-"""The major brands of files that readers show as a sequence. In others a track is only an addition."""
+SEQUENCES: Final = frozenset({b"msf1", b"hevc", b"hevx", b"hevm", b"hevs"})
+"""The major brands of HEIF files that readers show as a sequence. In others a track is only an addition."""
 
 MAX_FRAMES: Final = 100_000
 

@@ -3,6 +3,7 @@
 import os
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -12,20 +13,49 @@ _EXTENSION, _DESCRIPTOR, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL = b"\xf9"
 _LOOPS = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")
 _PIECE = 256 << 10
+_MOST_SIDE = 0xFFFF
 
 _PADDING = b"\x02\0\0"
 """A data sub-block that is added to the data of every image. libnsgif loses the last pixels where neither the
 code for the end of information nor any other bytes follow them. It ignores what follows the last pixel."""
 
+_CORNER = b"!\xf9\4\1\0\0\0\0,%b\1\0\1\0\0\2\2\x44\1\0"
+"""An image of one transparent pixel (GIF89a, 20 to 23), without its place."""
 
-def tidied(descriptor: int, limit: int, *, whole: bool) -> bytes:
+
+class Tidy(NamedTuple):
+    """A file for libnsgif, and how many of its first images stand for nothing."""
+
+    data: bytes
+    before: int
+
+
+def tidied(descriptor: int, limit: int, *, whole: bool) -> Tidy:
     """The file without bytes that stand between blocks, at which libnsgif would stop, and without extensions
     that change no picture. It ends after the first image unless `whole` is true.
+
+    Where the first image does not cover the canvas, a transparent pixel in its last corner comes before it.
+    For libnsgif makes the canvas as small as the first image if the screen is larger than 2,048 pixels, or
+    has the size of an old monitor; and what no image covers would be black if none has transparency.
 
     Raises Refused if an image has more than `limit` pixels, or fewer than its size asks for, which libnsgif
     would show all the same.
     """
-    return b"".join(_blocks(_File(descriptor), limit, whole=whole))
+    pieces = list(_blocks(_File(descriptor), limit, whole=whole))
+    corner = _corner(pieces[0], next((piece for piece in pieces if piece[0] == _DESCRIPTOR), b""))
+    if corner:
+        pieces.insert(1, corner)
+    return Tidy(b"".join(pieces), int(bool(corner)))
+
+
+def _corner(screen: bytes, image: bytes) -> bytes:
+    """A transparent pixel in the last corner of the canvas; nothing where an image covers all of it."""
+    width, height = struct.unpack_from("<HH", screen, 6)
+    left, top, wide, high = struct.unpack_from("<HHHH", image, 1)
+    right, bottom = max(width, left + wide), max(height, top + high)
+    if (left, top, wide, high) == (0, 0, right, bottom) or max(right, bottom) > _MOST_SIDE:
+        return b""
+    return _CORNER % struct.pack("<HH", right - 1, bottom - 1)
 
 
 class _File:

@@ -21,7 +21,10 @@ TIFF = TiffImagePlugin
 """With this Pillow reads EXIF, and would load it only then."""
 
 SEQUENCE = b"avis"
-"""The major brand of an AVIF that is an animation first of all."""
+"""A brand of every AVIF that is an animation."""
+
+STILL = b"avif"
+"""The major brand of an AVIF in which a track is only an addition. Of others, libavif shows the track."""
 
 HEVC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 """The major brands of files whose image is HEVC, which libvips does not decode."""
@@ -34,6 +37,10 @@ ITEM_ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
 
 METADATA = re.compile(rb"(infe[\2\3].{3}.{4}(?:..)?)mime", re.DOTALL)
 """What names an item of metadata (ISO/IEC 14496-12, 8.11.6)."""
+
+TURNING = re.compile(rb"(infe[\2\3].{3}.{4}(?:..)?)(?:mime|Exif)", re.DOTALL)
+"""The same, and what names an item of EXIF. Pillow would turn a sequence by the orientation in XMP, and stop
+at EXIF that it cannot read."""
 
 THUMBNAILS = re.compile(rb"(\0\0\0.)thmb", re.DOTALL)
 """What makes an item the thumbnail of others (ISO/IEC 14496-12, 8.11.12)."""
@@ -86,7 +93,8 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
     brand = data[8:12]
     # libheif does not say in which range the bitstream of a grey image is, if the file does not say it.
     silent = format == "AVIF" and item and item.colorspace == MONOCHROME and CODE_POINTS not in data
-    if brand == SEQUENCE or (silent and CLAP not in data):
+    tracked = format == "AVIF" and brand != STILL and SEQUENCE in data[8 : min(256, int.from_bytes(data[:4]))]
+    if tracked or (silent and CLAP not in data):
         sequence = _sequence(data, item, limit, animated=animated, still=bool(silent))
         if sequence:
             return sequence
@@ -98,6 +106,8 @@ def boxed(descriptor: int, format: str, limit: int, *, animated: bool) -> Boxed:
         # show another picture than the one that is described.
         image = pyvips.Image.heifload_buffer(data, fail_on="error", access="sequential")
         check_pixels(image.width, image.height, limit)
+        if item and item.size_mode[1].startswith(PREMULTIPLIED):
+            image = _divided(image)
     if item and item.colorspace == MONOCHROME:
         image = _grey(image, full_range=_has_full_range(data, item))
     image = _coloured(image, item)
@@ -158,9 +168,14 @@ def _hevc(data: bytes, item: Any, limit: int) -> Any | None:
     spaces = ("b-w", "grey16") if grey else ("srgb", "rgb16")
     image = image.copy(interpretation=spaces[deep])
     if mode == PREMULTIPLIED:
-        image = image.unpremultiply().cast("uchar").copy(interpretation="srgb")
+        image = _divided(image)
     image.set_type(pyvips.GValue.gint_type, "bits-per-sample", item.bit_depth)
     return image
+
+
+def _divided(image: Any) -> Any:
+    """An image of which the colours are multiplied with its transparency, without that."""
+    return image.unpremultiply().cast(image.format).copy(interpretation=image.interpretation)
 
 
 def _has_full_range(data: bytes, item: Any) -> bool:
@@ -232,7 +247,7 @@ def _sequence(
     """The frames of an AVIF sequence, or the first one of them, in 8 bits per sample. None if the file has no
     more than its primary item, unless a `still` is asked for."""
     try:
-        file = AvifImagePlugin.AvifImageFile(BytesIO(data))
+        file = AvifImagePlugin.AvifImageFile(BytesIO(TURNING.sub(rb"\1free", data)))
         if item and file.n_frames == 1 and not still:
             return None
         count = file.n_frames if animated else 1

@@ -12,7 +12,7 @@ from PIL import BmpImagePlugin, Image
 
 from conexiones.exif import orientation
 
-from . import gif_blocks, png_colours, repairs, tiff_samples
+from . import bmp_fields, bmp_runs, gif_blocks, png_colours, repairs, tiff_pieces, tiff_samples
 from .conversions import Convert
 from .heif import Boxed, boxed
 from .refusals import Refused, check_pixels, refusal
@@ -28,8 +28,6 @@ LOADERS = {
     "HEIF": "Heif",
 }
 """Format → loader of libvips. BMP has none here, and is loaded by Pillow; `heif` opens AVIF and HEIF."""
-
-REPAIRS = {"JPEG": repairs.plain_jpeg, "PNG": repairs.wide_png, "TIFF": repairs.plain_tiff}
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
 
@@ -82,7 +80,10 @@ class File:
         self._format = format
         self._care = care
         self._profiled = profiled
-        self._data = gif_blocks.tidied(descriptor, limit, whole=animated) if format == "GIF" else None
+        self._data: bytes | None = None
+        self._before = 0
+        if format == "GIF":
+            self._data, self._before = gif_blocks.tidied(descriptor, limit, whole=animated)
         self.frames = 1
         self._opened: Boxed | None = None
         self.orientation = 1
@@ -106,20 +107,47 @@ class File:
         conversion = tiff_samples.conversion(descriptor) if format == "TIFF" else None
         if conversion and conversion.data:
             self._data = conversion.data
+        self._mend_header()
         self.header = pyvips.Image.new_from_source(self._source(again=False), "", access="sequential")
         if animated and self.header.get_typeof("n-pages"):
-            self.frames = self.header.get("n-pages")
+            self.frames = self.header.get("n-pages") - self._before
         check_pixels(self.header.width, self.header.height * self.frames, limit)
+        _check_components(self.header, format)
         self.orientation = _orientation(self.header, format)
         self._lossless = format == "JPEG" and repairs.is_lossless(descriptor)
-        if self._care == "mended" and format in REPAIRS and self._data is None:
-            self._data = REPAIRS[format](descriptor)
+        self._mend_pixels(limit)
         if format == "PNG":
             conversion = png_colours.conversion(descriptor, self.header)
         if conversion:
             self._convert = conversion.convert
             if conversion.interpretation:
                 self.header = self.header.copy(interpretation=conversion.interpretation)
+
+    def _mend_header(self) -> None:
+        """Mends what libvips would take wrongly, or stop at, with the header."""
+        if self._format == "WEBP":
+            self._data = repairs.transparent_webp(self._descriptor)
+        elif self._format == "PNG" and self._care == "mended":
+            self._data = repairs.plain_png(self._descriptor)
+        elif self._format == "TIFF" and self._data is None:
+            self._data = repairs.sorted_tiff(self._descriptor)
+            if self._data is None and self._care == "mended":
+                self._data = repairs.counted_tiff(self._descriptor)
+
+    def _mend_pixels(self, limit: int) -> None:
+        """Leaves out what libvips would stop at, once the header has been read for it, or what it would leave
+        out with more than that. Raises Refused."""
+        if self._format == "JPEG" and self._care == "mended":
+            self._data = repairs.plain_jpeg(self._descriptor)
+        elif self._format == "PNG" and self._data is None:
+            self._data = repairs.fitting_png(self._descriptor)
+        elif self._format == "TIFF":
+            if self._care == "strict" and self._tiled:
+                tiff_pieces.check_tiles(self._descriptor, limit)
+            elif self._care == "lenient":
+                tiff_pieces.check_jpeg(self._descriptor, limit)
+            if self._data is None and self._care != "strict":
+                self._data = repairs.plain_tiff(self._descriptor)
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -160,9 +188,13 @@ class File:
         # Not `thumbnail`, which takes what follows a bracket in a file name as options.
         # `thumbnail_source` forgets its own argument `fail_on` (libvips 8.18), so it goes to the loader.
         how |= _into(self.header, srgb=srgb)
-        return pyvips.Image.thumbnail_source(
+        image = pyvips.Image.thumbnail_source(
             self._source(), width, height=height, option_string=self._options, **how
         )
+        if self._before and self.frames > 1:
+            image = image.copy()
+            image.set("delay", self.header.get("delay")[self._before :])
+        return image
 
     def check(self) -> None:
         """To be called once all pixels have been read. Raises pyvips.Error if some of a JPEG are missing.
@@ -176,6 +208,11 @@ class File:
                 raise pyvips.Error("", said)
 
     @property
+    def _tiled(self) -> bool:
+        """Whether a TIFF consists of tiles."""
+        return bool(self.header.get_typeof("tile-width"))
+
+    @property
     def _options(self) -> str:
         """How the loader reads the pixels."""
         match self._format:
@@ -186,13 +223,17 @@ class File:
             case "TIFF":
                 # libvips 8.18 leaves tiles black that it cannot read, unless warnings are errors. Of tiles,
                 # nothing but that counts as a warning.
-                every = bool(self.header.get_typeof("tile-width"))
+                every = self._tiled or (
+                    self._care != "lenient" and tiff_pieces.only_warned_of(self._descriptor)
+                )
             case _:
                 every = False
         options = "fail_on=warning" if every else "fail_on=error"
         if self._format == "TIFF":
             # libtiff would refuse strips of more than 50 MiB, as in large scans. Our own limits replace that.
             options += ",unlimited"
+        if self._before:
+            options += f",page={self._before}"
         if self.frames > 1:
             options += ",n=-1"
         return options
@@ -237,6 +278,13 @@ def _into(image: Any, *, srgb: bool) -> dict[str, str]:
     return {} if right and is_srgb(profile) else {"output_profile": "srgb"}
 
 
+def _check_components(header: Any, format: str) -> None:
+    """Raises Refused for a JPEG of two components: libvips would take the second one for transparency, and
+    nobody knows what it is."""
+    if format == "JPEG" and header.bands == 2:
+        raise Refused("UNSUPPORTED", "two components")
+
+
 def _orientation(header: Any, format: str) -> int:
     """The orientation that the server found before it stored the image: that of libtiff, and in other formats
     that of the EXIF block which libvips takes. Those of AVIF and HEIF are applied by their loader."""
@@ -248,10 +296,14 @@ def _orientation(header: Any, format: str) -> int:
 
 
 def _bitmap(descriptor: int, limit: int) -> Any:
-    """The image of a BMP file, loaded by Pillow because this libvips has no loader for it. Raises Refused.
+    """The image of a BMP file, loaded by Pillow or here because this libvips has no loader for it. Raises
+    Refused.
 
     It is read in bands, so that it takes the memory of its pixels only once: 3 or 4 bytes for each.
     """
+    for read in (bmp_runs.bitmap, bmp_fields.bitmap):
+        if (image := read(descriptor, limit)) is not None:
+            return image
     try:
         with BufferedReader(repairs.Bitmap(descriptor)) as data, BmpImagePlugin.BmpImageFile(data) as file:
             check_pixels(*file.size, limit)
@@ -274,16 +326,12 @@ def _bitmap(descriptor: int, limit: int) -> Any:
 
 
 def _bands(file: Any, data: BinaryIO) -> Iterator[Image.Image]:
-    """The image in bands, from top to bottom. Those of a compressed one are cut from the whole, which has a
-    byte for each pixel."""
+    """The image in bands, from top to bottom."""
     width, height = file.size
     rows = max(1, BAND_PIXELS // width)
-    kind, _, start, layout = file.tile[0]
+    _, _, start, layout = file.tile[0]
     for top in range(0, height, rows):
         count = min(rows, height - top)
-        if kind != "raw":
-            yield file.crop((0, top, width, top + count))
-            continue
         _, stride, direction = layout
         first = top if direction > 0 else height - top - count
         data.seek(start + first * stride)

@@ -46,6 +46,7 @@ _HIGH_RANGE = frozenset({16, 18})
 _NEAR_GAMMA = 0.05  # As in libpng: a difference that is not seen.
 _NEAR_POINT = 0.002
 _MOST_CHUNKS = 10_000
+_MOST_INTENT = 3
 _LENGTHS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
 
 
@@ -202,7 +203,7 @@ def _chunks(descriptor: int) -> Iterator[tuple[bytes, bytes]]:
             return
         data, crc = start[8 : 8 + length], start[8 + length : 12 + length]
         sound = length == _LENGTHS.get(kind) and zlib.crc32(kind + data) == int.from_bytes(crc)
-        if sound and kind not in seen:
+        if sound and kind not in seen and not (kind == b"sRGB" and data[0] > _MOST_INTENT):
             seen.add(kind)
             yield kind, data
         position += 12 + length

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, get_args
 
 import pyvips
 
-from . import Refusal, repairs
+from . import Refusal, repairs, tiff_pieces
 from .facts import facts
 from .loading import Care, File, allow_only_known_loaders
 from .refusals import Refused, refusal
@@ -122,9 +122,9 @@ def worth_another(format: str, care: Care, refused: Refused, descriptor: int) ->
         case "JPEG":
             return care != "lenient" and repairs.has_all_pixels(refused.detail)
         case "PNG":
-            return care == "strict" and repairs.wide_png(descriptor) is not None
+            return care == "strict" and repairs.plain_png(descriptor) is not None
         case "TIFF":
-            return care == "strict"
+            return care == "strict" or (care == "mended" and tiff_pieces.is_jpeg(descriptor))
         case _:
             return False
 

@@ -7,10 +7,10 @@ from . import Refusal
 OUT_OF_MEMORY = re.compile(r"memory|alloc|no space", re.IGNORECASE)
 # libheif also speaks of its "decoder plugin" where that fails at damaged data. A file without a primary item
 # has a track of HEVC, which it decodes no more than other codecs. libjpeg says "Unsupported marker type" of
-# what is no marker.
+# what is no marker. libvips takes only tiles of a size that 16 divides.
 UNSUPPORTED = re.compile(
     r"not supported|unsupported(?! marker)|not configured|loading plugin|invalid primary item|"
-    r"not implemented",
+    r"not implemented|tile size out of range|not SGI-compressed",
     re.IGNORECASE,
 )
 

@@ -7,7 +7,7 @@ libvips reads many kinds of samples that it then shows in wrong colours: numbers
 import math
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from .conversions import Conversion, Convert, Load
@@ -25,6 +25,17 @@ class Place(NamedTuple):
     position: int
     layout: str
     values: int
+
+
+class Entry(NamedTuple):
+    """An entry of a directory: its `value` has all values, or their place, and stands at `start`."""
+
+    tag: int
+    kind: int
+    number: int
+    value: bytes
+    start: int
+    order: str
 
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _INK_SET, _EXTRA, _FORMAT = 258, 259, 262, 277, 332, 338, 339
@@ -58,6 +69,7 @@ _LAB_BITS = {_UNSIGNED: (8, 16), _SIGNED: (8, 16)}
 # The types of fields of numbers, as struct has them. 5 and 10 are fractions.
 _KINDS = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
 _KINDS |= {13: "I", 16: "Q", 17: "q", 18: "Q"}
+_WHOLE = frozenset({1, 3, 4, 13, 16, 18})
 _FRACTIONS = frozenset({5, 10, 11, 12})
 _FRACTIONAL = frozenset({_COEFFICIENTS, _REFERENCES})
 """The tags whose values may be fractions. libtiff takes whole numbers only for all others."""
@@ -85,12 +97,8 @@ def conversion(descriptor: int) -> Conversion | None:
         raise Refused("UNSUPPORTED", f"{samples} samples of {bits} bits, photometric {photometric}")
     if photometric == _LAB:
         return _from_lab(descriptor, places[_PHOTOMETRIC], samples, bits, kind)
-    alpha = _alpha(tags, colours, samples)
-    steps: list[Step] = []
-    if samples > colours + (alpha is not None):
-        steps.append(_with_alpha(photometric, alpha))
-    if photometric == _YCBCR and _one(tags, _COMPRESSION, 1) != _JPEG:
-        steps.append(_from_ycbcr(tags, bits))
+    alpha = _alpha(tags, colours, samples, deep=bits == 32 or (photometric == _CMYK and bits == 16))
+    steps = _steps(tags, photometric, samples, bits, alpha)
     if bits <= 16:
         return Conversion(_in_turn(steps)) if steps else None
     if photometric not in (_BLACK_IS_ZERO, _RGB):
@@ -119,6 +127,9 @@ def _check(tags: Tags, photometric: int) -> None:
         raise Refused("UNSUPPORTED", "old-style JPEG compression")
     if photometric == _YCBCR and _one(tags, _PLANES, _TOGETHER) != _TOGETHER:
         raise Refused("UNSUPPORTED", "YCbCr in planes")
+    if _one(tags, _PLANES, _TOGETHER) != _TOGETHER and _one(tags, _SAMPLES, 1) > 1 == _COLOURS[photometric]:
+        # libvips takes the rows of a plane for as long as if the other samples were among them.
+        raise Refused("UNSUPPORTED", "grey or a palette, and other samples in planes of their own")
     if photometric == _CMYK and _one(tags, _INK_SET, _CMYK_INKS) != _CMYK_INKS:
         raise Refused("UNSUPPORTED", "other inks than those of CMYK")
 
@@ -127,22 +138,35 @@ def _check_palette(photometric: int, places: dict[int, Place], samples: int, bit
     """Raises Refused for an image with a palette that libvips does not look at: it would show it in grey."""
     if photometric != _PALETTE:
         return
-    if bits > 8 or samples > 2:
+    if bits > 8 or samples > 2 or _BITS not in places:
         raise Refused("UNSUPPORTED", f"a palette for {samples} samples of {bits} bits")
     if _COLOUR_MAP not in places or places[_COLOUR_MAP].values < 3 << bits:
         raise Refused("CORRUPT", "the palette is not there")
 
 
-def _alpha(tags: Tags, colours: int, samples: int) -> int | None:
+def _alpha(tags: Tags, colours: int, samples: int, *, deep: bool) -> int | None:
     """Which sample of a pixel with more than colours is its transparency; None if none is. Others may be
     anything, and libvips would take the first one for transparency, whatever it is."""
     kinds = [int(kind) for kind in tags.get(_EXTRA) or ([_ALPHA] if samples == colours + 1 else [])]
-    if _PREMULTIPLIED in kinds and samples > colours + 1:
-        # libvips would divide the others by it, too.
-        raise Refused("UNSUPPORTED", "colours multiplied with transparency, and other samples")
+    if _PREMULTIPLIED in kinds and (deep or samples > colours + 1):
+        # libvips would divide the others by it, too, and by what is deep as if it were a number of 8 bits.
+        raise Refused("UNSUPPORTED", "colours multiplied with transparency that is deep, or beside others")
     found = (place for place, kind in enumerate(kinds, colours) if kind in (_PREMULTIPLIED, _ALPHA))
     alpha = next(found, samples)
     return alpha if alpha < samples else None
+
+
+def _steps(tags: Tags, photometric: int, samples: int, bits: int, alpha: int | None) -> list[Step]:
+    """What has to be done with what libvips loads of a pixel's samples, whatever their range is."""
+    steps: list[Step] = []
+    if samples > _COLOURS[photometric] + (alpha is not None):
+        steps.append(_with_alpha(photometric, alpha))
+    if photometric == _YCBCR and _one(tags, _COMPRESSION, 1) != _JPEG:
+        steps.append(_from_ycbcr(tags, bits))
+    if photometric == _CMYK and bits == 16 and alpha is not None:
+        # libvips does not take the transparency of CMYK from 16 bits to 8, as it does that of RGB and grey.
+        steps.append(lambda image: (image / 257 + 0.5).cast("uchar").copy(interpretation="cmyk"))
+    return steps
 
 
 def _with_alpha(photometric: int, alpha: int | None) -> Step:
@@ -259,9 +283,30 @@ def _one(tags: Tags, tag: int, default: int) -> int:
     return int(tags[tag][0]) if tags.get(tag) else default
 
 
+def compression(descriptor: int) -> int:
+    """How the pixels are compressed."""
+    return _one(directory(descriptor)[0], _COMPRESSION, 1)
+
+
 def directory(descriptor: int, below: int = 0) -> tuple[Tags, dict[int, Place]]:
     """The values of the tags that matter here, as far as they can be read, and the places of those that are
     one number. With `below` it is the directory that begins there."""
+    tags: Tags = {}
+    places: dict[int, Place] = {}
+    for entry in entries(descriptor, below):
+        tag, kind = entry.tag, entry.kind
+        if kind not in _KINDS or (kind in _OFFSETS and tag != _SUB_IFDS):
+            continue
+        if kind in _FRACTIONS and tag not in _FRACTIONAL:
+            continue
+        if tag in _NEEDED and tag not in tags:
+            tags[tag] = values(descriptor, entry)
+            places[tag] = Place(entry.start, entry.order + _KINDS[kind], entry.number)
+    return tags, places
+
+
+def entries(descriptor: int, below: int = 0) -> Iterator[Entry]:
+    """The entries of a directory, as far as they can be read."""
     head = os.pread(descriptor, 16, 0)
     order = "<" if head[:1] == b"I" else ">"
     try:
@@ -274,31 +319,35 @@ def directory(descriptor: int, below: int = 0) -> tuple[Tags, dict[int, Place]]:
         at = below or at
         length = struct.calcsize(counter)
         (count,) = struct.unpack(counter, os.pread(descriptor, length, at))
-        entries = os.pread(descriptor, min(count, 0xFFFF) * entry.size, at + length)
+        found = os.pread(descriptor, min(count, 0xFFFF) * entry.size, at + length)
     except (struct.error, OverflowError, OSError):
-        return {}, {}
-    tags: Tags = {}
-    places: dict[int, Place] = {}
-    whole = entries[: len(entries) // entry.size * entry.size]
+        return
+    whole = found[: len(found) // entry.size * entry.size]
     for index, (tag, kind, number, value) in enumerate(entry.iter_unpack(whole)):
-        if kind not in _KINDS or (kind in _OFFSETS and tag != _SUB_IFDS):
-            continue
-        if kind in _FRACTIONS and tag not in _FRACTIONAL:
-            continue
-        if tag in _NEEDED and tag not in tags:
-            tags[tag] = _values(descriptor, order, kind, min(number, _MOST_VALUES), value)
-            start = at + length + (index + 1) * entry.size - len(value)
-            places[tag] = Place(start, order + _KINDS[kind], number)
-    return tags, places
+        yield Entry(tag, kind, number, value, at + length + (index + 1) * entry.size - len(value), order)
 
 
-def _values(descriptor: int, order: str, kind: int, number: int, field: bytes) -> list[float]:
-    """The first values of a field: they are in it, or where it points to."""
-    each = struct.Struct(order + _KINDS[kind])
-    size = each.size * number
-    if size > len(field):
-        (at,) = struct.unpack(order + ("Q" if len(field) == 8 else "I"), field)
-        field = os.pread(descriptor, size, at)
-    found = each.iter_unpack(field[: min(size, len(field)) // each.size * each.size])
-    values = (value[0] / (value[1] or 1) if len(value) == 2 else value[0] for value in found)
-    return [value for value in values if math.isfinite(value)]
+def values(descriptor: int, entry: Entry) -> list[float]:
+    """The first values of an entry."""
+    each = struct.Struct(entry.order + _KINDS[entry.kind])
+    found = field(descriptor, entry, each.size * min(entry.number, _MOST_VALUES))
+    unpacked = each.iter_unpack(found[: len(found) // each.size * each.size])
+    numbers = (value[0] / (value[1] or 1) if len(value) == 2 else value[0] for value in unpacked)
+    return [number for number in numbers if math.isfinite(number)]
+
+
+def whole_numbers(descriptor: int, entry: Entry) -> Iterator[int]:
+    """All values of an entry of whole numbers without a sign; none of another one."""
+    if entry.kind in _WHOLE:
+        each = struct.Struct(entry.order + _KINDS[entry.kind])
+        found = field(descriptor, entry, each.size * entry.number)
+        for (value,) in each.iter_unpack(found[: len(found) // each.size * each.size]):
+            yield value
+
+
+def field(descriptor: int, entry: Entry, size: int) -> bytes:
+    """So many bytes of the values of an entry: they are in it, or where it points to."""
+    if size <= len(entry.value):
+        return entry.value[:size]
+    (at,) = struct.unpack(entry.order + ("Q" if len(entry.value) == 8 else "I"), entry.value)
+    return os.pread(descriptor, size, at)
