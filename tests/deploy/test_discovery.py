@@ -8,6 +8,7 @@ from pathlib import Path
 from conexiones import Client
 from conexiones.testing import Server, serve
 from tests.deploy.scale import Balancer, balancer
+from tests.support.addresses import free_port
 from tests.support.name_server import name_server
 from tests.support.scrapes import scraped, value
 
@@ -16,7 +17,7 @@ NAME = "conexiones"
 
 
 @contextmanager
-def _server(host: str, port: int = 0) -> Iterator[Server]:
+def _server(host: str, port: int) -> Iterator[Server]:
     with serve(address=f"{host}:{port}", admin_address="127.0.0.1:0") as server:
         yield server
 
@@ -36,9 +37,10 @@ def _calls(before: Balancer, servers: list[Server]) -> list[float]:
 
 
 def test_servers_are_found_by_their_name(tmp_path: Path) -> None:
-    with name_server() as names, _server("127.0.0.81") as one, _server("127.0.0.82", one.port) as other:
+    port = free_port("127.0.0.81", "127.0.0.82")
+    with name_server() as names, _server("127.0.0.81", port) as one, _server("127.0.0.82", port) as other:
         names.addresses[NAME] = ["127.0.0.81"]
-        with balancer(tmp_path, [f"{NAME}:{one.port}"], names=names.address) as before:
+        with balancer(tmp_path, [f"{NAME}:{port}"], names=names.address) as before:
             asyncio.run(before.has(healthy=1))
             assert _calls(before, [one, other]) == [40, 0]
             names.addresses[NAME] = ["127.0.0.81", "127.0.0.82"]

@@ -18,6 +18,7 @@ from conexiones.testing import Server
 from tests.sdk.names import names
 from tests.sdk.proxy import Proxy
 from tests.sdk.test_client import changes
+from tests.support.addresses import free_port
 from tests.support.node import PROGRAMS
 from tests.support.waiting import DEADLINE
 
@@ -32,10 +33,15 @@ class Pair(NamedTuple):
 @pytest.fixture
 async def pair(shared: Server) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(Proxy(shared.address, 0, most_bytes=1, faulty=0))
-        port = int(first.address.rpartition(":")[2])
-        second = Proxy(shared.address, 0, most_bytes=1, faulty=0, host="127.0.0.2", port=port)
-        yield Pair(first, await stack.enter_async_context(second))
+        hosts = "127.0.0.1", "127.0.0.2"
+        port = free_port(*hosts)
+        first, second = [
+            await stack.enter_async_context(
+                Proxy(shared.address, 0, most_bytes=1, faulty=0, host=host, port=port)
+            )
+            for host in hosts
+        ]
+        yield Pair(first, second)
 
 
 async def test_a_client_follows_a_name_whose_servers_change(

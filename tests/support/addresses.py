@@ -1,7 +1,8 @@
-"""Calls from other addresses of this machine, as other clients make them."""
+"""Other addresses of this machine: calls from them, as other clients make them, and ports at several."""
 
 import json
-from contextlib import closing
+import socket
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from typing import Any
 
@@ -15,3 +16,18 @@ def ask(address: str, method: str, request: dict[str, Any], *, source: str) -> d
         connection.request("POST", f"/{method}", json.dumps(request), {"content-type": "application/json"})
         reply: dict[str, Any] = json.loads(connection.getresponse().read())
         return reply
+
+
+def free_port(*hosts: str) -> int:
+    """A port that nobody has at any of these addresses now."""
+    while True:
+        with ExitStack() as stack:
+            port = 0
+            try:
+                for host in hosts:
+                    bound = stack.enter_context(socket.socket())
+                    bound.bind((host, port))
+                    port = bound.getsockname()[1]
+            except OSError:  # it is taken at this one
+                continue
+            return port

@@ -73,6 +73,9 @@ _FORGOTTEN = 500
 _MAX_HELD = 256
 """Uploads whose staged bytes stay open between two writers. Others are opened again for the next writer."""
 
+_FINISHED = frozenset[UploadState]({"READY", "REJECTED", "FAILED"})
+"""The states that finishing an upload leads to."""
+
 
 class Uploads:
     """Uploads of images. Methods that take an id raise UploadNotFound for one that is not known, and for one
@@ -223,13 +226,16 @@ class Uploads:
         await self._check_seen(upload_id, by)
         async with self._locked(upload_id) as held:
             upload = await self.get(upload_id, by=by)
-            if upload.state in {"READY", "REJECTED", "FAILED"}:
+            if upload.state in _FINISHED:
                 return upload
-            upload, staged = await self._claim(held)
-            if size > upload.committed_size:
-                raise errors.UploadIncomplete(expected=size, actual=upload.committed_size)
-            if size < upload.committed_size:
-                raise errors.SizeExceeded(field="size_bytes", limit=size, actual=upload.committed_size)
+            try:
+                upload, staged = await self._claim(held)
+            except errors.UploadEnded:
+                upload = await self.get(upload_id, by=by)
+                if upload.state in _FINISHED:
+                    return upload  # another server has finished it meanwhile
+                raise
+            _check_size(size, upload.committed_size)
             async with held.release_on_error():
                 try:
                     room = await self._room(upload, by, size=size)  # before all bytes are read
@@ -246,7 +252,7 @@ class Uploads:
                 await held.release()
         if upload.state == "OPEN":
             raise errors.WriterFenced(epoch=upload.writer_epoch)  # another server has taken it meanwhile
-        if upload.state != "READY":
+        if upload.state not in _FINISHED:
             raise errors.UploadEnded(state=upload.state)  # meanwhile
         return upload
 
@@ -417,6 +423,14 @@ class Uploads:
             async with self._locked(first.id) as other:
                 if other.users == 1:
                     await other.release()
+
+
+def _check_size(size: int, committed: int) -> None:
+    """Raises UploadIncomplete and SizeExceeded if so many bytes are not those that were committed."""
+    if size > committed:
+        raise errors.UploadIncomplete(expected=size, actual=committed)
+    if size < committed:
+        raise errors.SizeExceeded(field="size_bytes", limit=size, actual=committed)
 
 
 def _asked(upload: UploadRecord) -> tuple[object, ...]:

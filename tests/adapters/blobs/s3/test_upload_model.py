@@ -1,5 +1,7 @@
 """Uploads with rows in PostgreSQL and bytes in an object store, compared with the same models."""
 
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from hypothesis import settings
@@ -24,16 +26,18 @@ def test_small_images(postgres: Engine, place: BlobPlace) -> None:
 def on_shared(
     machine: type[RuleBasedStateMachine], postgres: Engine, place: BlobPlace
 ) -> type[RuleBasedStateMachine]:
-    """The model, whose server has these backends, with an empty database each time."""
+    """The model, whose server has these backends, with an empty database and no objects each time."""
+    numbers = count()
 
     class OnShared(machine):  # type: ignore[misc, valid-type]  # a class that is given
         def __init__(self) -> None:
             super().__init__()
             self.url = postgres.schema()
+            self.place = replace(place, url=f"{place.url}/{next(numbers)}")
 
         def parts(self, root: Path) -> tuple[PostgresCatalog, RestartedS3Store]:
             catalog = PostgresCatalog(self.url)
-            return catalog, RestartedS3Store(place, catalog, folder=root / "copies", graces=AT_ONCE)
+            return catalog, RestartedS3Store(self.place, catalog, folder=root / "copies", graces=AT_ONCE)
 
     return OnShared
 
