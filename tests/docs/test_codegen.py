@@ -98,6 +98,17 @@ def test_versions_are_those_that_are_tested() -> None:
     assert dict(shown) == {name: pinned[name] for name, _ in shown}
 
 
+def test_commands_generate_all_that_is_imported() -> None:
+    commands = re.findall(r"^python -m grpc_tools\.protoc .*", TEXT, flags=re.MULTILINE)
+    assert any("conexiones/v1/" in command for command in commands)
+    for command in commands:
+        named = re.findall(r"\S+\.proto\b", command)
+        for name in named:
+            text = (ROOT / "proto" / name).read_text()
+            imported = re.findall(r'^import "((?!google/)[^"]+)";', text, flags=re.MULTILINE)
+            assert set(imported) <= set(named), command
+
+
 def test_links_lead_somewhere() -> None:
     headings = [re.sub(r"[^\w\- ]", "", section.title.lower()).replace(" ", "-") for section in sections()]
     for anchor in re.findall(r"\]\(#([^)]+)\)", TEXT):
