@@ -17,8 +17,10 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.domain.decoding import JUDGE, is_large
 from conexiones.domain.describing import Describing, is_busy
 from conexiones.domain.formats import ImageHeader
+from conexiones.domain.ids import now
 from conexiones.domain.images import Images
 from conexiones.errors import NoPreview
+from conexiones.ports.decoder import Turn
 from conexiones.ports.records import Facts, ImageRecord
 from conexiones.principals import EVERYBODY
 from conexiones.shares import Caller
@@ -38,12 +40,16 @@ class Gallery:
     def __init__(self, catalog: SqliteCatalog, images: Images, store: LocalStore, prompt: Pool, quiet: Pool):
         self.catalog = catalog
         self.images = images
-        self._staging = store.staging
+        self._staging, self._blobs = store.staging, store.blobs
         self.prompt = prompt
         self.describing = Describing(catalog, catalog, store.blobs, prompt=prompt, quiet=quiet, limits=LIMITS)
 
     async def small(self, shade: int) -> ImageRecord:
         return await self.images.add(encoded(Image.new("RGB", (20, 20), (shade, 0, 0)), "PNG"), by=EVERYBODY)
+
+    async def delete(self, image: ImageRecord) -> None:
+        async with self._blobs.removing(image.digest):
+            await self.catalog.delete_image(image.id, now=now())
 
     async def large(self, shade: int) -> ImageRecord:
         black = pyvips.Image.black(5000, 5000)
@@ -290,6 +296,35 @@ async def test_new_bytes_that_were_known_are_judged_by_this_version(gallery: Gal
     image = await gallery.images.add(TURNED, by=EVERYBODY)
     assert (await gallery.describing.of(image, caller=ANA)).problem == ""
     assert await gallery.catalog.get_image(old.id) == replace(old, width=40, height=60)
+
+
+@pytest.mark.parametrize("quietly", [False, True], ids=["promptly", "quietly"])
+async def test_bytes_that_come_again_when_they_were_just_deleted_are_not_corrupt(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, quietly: bool
+) -> None:
+    """They were not there when their first image was described."""
+    again: list[ImageRecord] = []
+    describe = Describing._describe
+
+    async def between(self: Describing, image: ImageRecord, turn: Turn) -> Facts:
+        if again:
+            return await describe(self, image, turn)
+        await gallery.delete(image)
+        facts = await describe(self, image, turn)
+        assert facts == CORRUPT
+        again.append(await gallery.small(1))
+        return facts
+
+    monkeypatch.setattr(Describing, "_describe", between)
+    image = await gallery.small(1)
+    if quietly:
+        async with gallery.running():
+            assert await gallery.described(1) == [again[0].id]
+    else:
+        await gallery.describing.of(image)
+    assert again[0].digest == image.digest
+    assert (await gallery.describing.of(again[0])).problem == ""
+    assert (await gallery.describing.known(again))[image.digest].problem == ""
 
 
 async def test_raw_images_that_were_taken_for_tiff_are_unsupported(gallery: Gallery) -> None:

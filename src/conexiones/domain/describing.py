@@ -393,10 +393,10 @@ class Describing:
         held = self._held.get(digest)
         if held is None:
             return None
-        await self._put(*held)
+        recorded = await self._put(*held)
         if self._held.get(digest) is held:
             del self._held[digest]
-        return held[1]
+        return held[1] if recorded else None
 
     def _forget(self, digest: bytes, task: "asyncio.Task[None]") -> None:
         if self._quietly.get(digest) is task:
@@ -449,9 +449,19 @@ class Describing:
             return None
         return Facts(problem="PIXELS")
 
-    async def _put(self, image: ImageRecord, facts: Facts) -> None:
+    async def _put(self, image: ImageRecord, facts: Facts) -> bool:
+        """Records the facts, unless they are only that the bytes of a deleted image were not there."""
+        if facts.problem == "CORRUPT" and not await self._is_stored(image):
+            return False  # the same bytes may have been stored again since, as another image
         await self._descriptions.put_facts(image, facts, judge=JUDGE, now=now())
         self._described.of(facts.problem or "OK").value += 1
+        return True
+
+    async def _is_stored(self, image: ImageRecord) -> bool:
+        try:
+            return await self._catalog.get_image(image.id) is not None
+        except BlobCorrupt:  # its row is damaged
+            return True
 
     async def _promptly(self, image: ImageRecord, turn: Turn) -> Facts:
         if held := await self._settle(image.digest):
@@ -470,7 +480,7 @@ class Describing:
         except NoPreview as error:
             return Facts(problem=error.cause)
         except BlobCorrupt:
-            # The bytes are damaged, or were deleted a moment ago; then `put_facts` does nothing.
+            # The bytes are damaged, or were deleted a moment ago; then `_put` does nothing.
             return Facts(problem="CORRUPT")
 
     async def close(self) -> None:
