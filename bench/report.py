@@ -78,6 +78,11 @@ def exponent(points: list[tuple[float, float]]) -> float:
     return slope
 
 
+def plain(value: float, digits: int) -> str:
+    """A number with that many digits, or all before the point if these are more: never as 1.2e+04."""
+    return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+
+
 def _head(record: Record) -> list[str]:
     lines = [
         "# Performance",
@@ -125,7 +130,10 @@ def _how(record: Record) -> list[str]:
     ]
     for what, told in (
         ("The machine had", lambda piece: piece.machine),
-        ("Measured at commit", lambda piece: piece.commit),
+        (
+            "Measured at commit",
+            lambda piece: piece.commit.replace("+", " with changes that were not committed"),
+        ),
     ):
         by: dict[str, list[str]] = {}
         for name, piece in pieces.items():
@@ -163,13 +171,14 @@ def _figures(record: Record) -> list[str]:
             lines.append(f"| {figure.work} | {figure.wanted()} | – | not measured |")
         else:
             outcome = "met" if figure.met(value) else f"**not met**{_limit(figure, record)}"
-            lines.append(f"| {figure.work} | {figure.wanted()} | {value:.3g} {figure.unit} | {outcome} |")
+            measured = plain(value, 3)
+            lines.append(f"| {figure.work} | {figure.wanted()} | {measured} {figure.unit} | {outcome} |")
     return [line.replace("  |", " |") for line in lines] + [""]
 
 
 def _limit(figure: Figure, record: Record) -> str:
     limit = figure.measure_limit(record)
-    return "" if limit is None else f"; {figure.limited_by}: {limit:.3g}"
+    return "" if limit is None else f"; {figure.limited_by}: {plain(limit, 3)}"
 
 
 def _growth(record: Record) -> list[str]:
@@ -199,6 +208,6 @@ def _row(record: Record, row: str, contenders: dict[str, list[float]]) -> list[s
     ]
     for name, values in contenders.items():
         median = record.median(row, name)
-        spread = f"{min(values):.4g} – {max(values):.4g}"
-        lines.append(f"| {name} | {median:.4g} | {spread} | {median / first:.3g} |")
+        spread = f"{plain(min(values), 4)} – {plain(max(values), 4)}"
+        lines.append(f"| {name} | {plain(median, 4)} | {spread} | {plain(median / first, 3)} |")
     return lines

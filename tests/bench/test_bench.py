@@ -19,8 +19,8 @@ from bench.measures import Results, Wrong, interleave
 from bench.peers.bare_vips import Task, bare_vips
 from bench.peers.server_process import Failed, ours
 from bench.record import Record
-from bench.report import exponent, publish
-from bench.rows import Bench, renditions, uploads
+from bench.report import exponent, plain, publish
+from bench.rows import Bench, renditions, transfers, uploads
 from bench.rows.source import GET_STREAM_IMAGE, Source
 from bench.stored import compare, digests
 from conexiones.testing import serve
@@ -84,6 +84,23 @@ def test_the_report_has_every_figure_and_well_formed_plots(tmp_path: Path) -> No
     plot = ElementTree.parse(tmp_path / "performance" / "fragments.svg")
     points = [line.get("points") for line in plot.iter("{http://www.w3.org/2000/svg}polyline")]
     assert len(points) == 1
+
+
+def test_numbers_are_written_out() -> None:
+    shown = [plain(value, 4) for value in (18020.4, 1000, 999.97, 337.5, 0.41114, 0)]
+    assert shown == ["18,020", "1,000", "1000", "337.5", "0.4111", "0"]
+    assert [plain(value, 3) for value in (2622.9, 194.3, 0.864)] == ["2,623", "194", "0.864"]
+
+
+def test_what_can_be_resumed_is_told_beside_what_cannot(tmp_path: Path) -> None:
+    found = results()
+    found.add(uploads.ROW, uploads.ours_in(65536), 1.5, unit="s")
+    found.add(uploads.ROW, uploads.TUSD, 3.0, unit="s")
+    for name, seconds in [(transfers.H2LOAD, 4.0), (transfers.PYTHON, 4.1), (transfers.NODE, 5.0)]:
+        found.add(transfers.UPLOAD, name, seconds, unit="s")
+    page = publish(Record({"piece": found}), tmp_path).read_text()
+    assert "by GetStreamImage, durable | 1.5 s | tusd" in page
+    assert "(WriteStream) took 4.1 s by the Python SDK, 5 s by the Node SDK, and 4 s by h2load." in page
 
 
 def test_the_first_section_says_who_is_faster_and_why_we_are_not(tmp_path: Path) -> None:
