@@ -43,7 +43,7 @@ RULES = {
     "32 bytes, or none": ((), "32 bytes, o ninguno"),
     "1 to {} with the fit {}": ((8, "COVER"), "de 1 a 8 con fit COVER"),
     "false unless the format is WEBP": ((), "false si format no es WEBP"),
-    "nothing with the format PNG": ((), "ningún valor con format PNG"),
+    "nothing with the format PNG": ((), "valores solo si format no es PNG"),
     "inside, cover or contain": ((), "inside, cover o contain"),
     "jpeg, png, webp or avif": ((), "jpeg, png, webp o avif"),
 }

@@ -31,7 +31,7 @@ _WORDS = {
     r", each once$": ", cada uno una vez",
     r" with the fit ": " con fit ",
     r"^false unless the format is ": "false si format no es ",
-    r"^nothing with the format ": "ningún valor con format ",
+    r"^nothing with the format (\w+)$": r"valores solo si format no es \1",
     r" or (\w+)$": r" o \1",
 }
 

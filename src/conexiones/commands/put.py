@@ -379,6 +379,9 @@ async def put(
     ones. For this, an upload is recorded in a file beside the image, "<name>.conexiones-upload", until it is
     done. What can be read only once, such as a pipe, is sent without it, and so is a file in a folder that
     cannot be written to.
+
+    What is refused or cannot be read is named, and the others are sent. The exit status is 0 only if all are
+    stored.
     """
     for text in paths:
         refuse_terminal(text)
