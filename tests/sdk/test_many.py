@@ -292,6 +292,36 @@ async def test_a_server_without_the_calls_gets_resumable_uploads() -> None:
         assert [one.error for one in found] == [None] * 20
 
 
+async def test_the_long_way_has_the_id_of_a_call_that_was_cut(tmp_path: Path) -> None:
+    """For that call may have stored the image."""
+    path, ids = tmp_path / "image.png", list[str]()
+    path.write_bytes(b"data")
+
+    async def fail(request: Any, context: Any) -> None:
+        ids.append(request.request_id)
+        refused = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED)
+        await context.abort(refused[(len(ids) - 1) % 3], "")
+
+    async def answer(requests: Any, context: Any) -> AsyncIterator[uploads_pb2.UploadImagesResponse]:
+        async for request in requests:
+            await fail(request, context)
+            yield uploads_pb2.UploadImagesResponse()
+
+    async def stored(request: Any, context: Any) -> uploads_pb2.CreateUploadResponse:
+        ids.append(request.request_id)
+        upload = uploads_pb2.Upload(id="u", state=uploads_pb2.Upload.STATE_READY, image=image())
+        return uploads_pb2.CreateUploadResponse(upload=upload)
+
+    async with serving(UploadImage=fail, UploadImages=answer, CreateUpload=stored) as address:
+        for resume in (None, True):
+            async with AsyncClient(address) as client:
+                await client.upload(path, resume=resume)
+        async with AsyncClient(address) as client:
+            assert [one.error for one in await outcomes(client, [path])] == [None]
+    assert len(ids) == 9
+    assert len(set(ids)) == 3
+
+
 async def test_failures_for_now_are_tried_again_and_others_are_not() -> None:
     asked: list[str] = []
 

@@ -100,14 +100,14 @@ async def test_one_that_is_done_when_nobody_waits_any_more_is_kept(
 
     monkeypatch.setattr(module, "_complete", late)
     async with cache(tmp_path) as renditions:
-        descriptors = len(os.listdir("/proc/self/fd"))
+        descriptors = len([*Path("/proc/self/fd").iterdir()])
         adding = asyncio.create_task(put(renditions, "aa"))
         await asyncio.to_thread(begun.wait, 10)
         adding.cancel()
         goes_on.set()
         with pytest.raises(asyncio.CancelledError):
             await adding
-        assert len(os.listdir("/proc/self/fd")) == descriptors
+        assert len([*Path("/proc/self/fd").iterdir()]) == descriptors
         assert await kept(renditions, "aa") == ["aa"]
         await renditions.drop(ONE)
         assert files(tmp_path) == []
