@@ -73,6 +73,10 @@ def files(root: Path) -> list[Path]:
     return [path for path in (root / "renditions").rglob("*") if path.is_file()]
 
 
+def descriptors() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
 async def test_what_was_added_is_there_also_after_a_restart(tmp_path: Path) -> None:
     async with cache(tmp_path) as renditions:
         assert await renditions.get(ONE, "aa") is None
@@ -100,14 +104,14 @@ async def test_one_that_is_done_when_nobody_waits_any_more_is_kept(
 
     monkeypatch.setattr(module, "_complete", late)
     async with cache(tmp_path) as renditions:
-        descriptors = len([*Path("/proc/self/fd").iterdir()])
+        before = descriptors()
         adding = asyncio.create_task(put(renditions, "aa"))
         await asyncio.to_thread(begun.wait, 10)
         adding.cancel()
         goes_on.set()
         with pytest.raises(asyncio.CancelledError):
             await adding
-        assert len([*Path("/proc/self/fd").iterdir()]) == descriptors
+        assert descriptors() == before
         assert await kept(renditions, "aa") == ["aa"]
         await renditions.drop(ONE)
         assert files(tmp_path) == []
