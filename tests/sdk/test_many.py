@@ -186,6 +186,24 @@ async def test_no_more_is_taken_than_is_wanted_and_closing_ends_it(client: Async
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
+async def test_few_large_ones_are_taken_ahead(client: AsyncClient) -> None:
+    """However fast an asynchronous iterable gives their bytes, of which nobody knows how many there are."""
+    given = 0
+    data = large()
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal given
+        while True:
+            given += 1
+            yield data
+
+    async with asyncio.timeout(DEADLINE), aclosing(client.upload_many(endless(), concurrency=2)) as found:
+        for done in range(1, 6):
+            assert (await anext(found)).image
+            await asyncio.sleep(0.05)
+            assert given <= done + 10
+
+
 def test_without_asyncio(blocking: Client, somebody: str, tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"{number}.bmp").write_bytes(small(number))
