@@ -115,7 +115,7 @@ class SmallTaken<T> extends Small {
 
   constructor(bytes: Uint8Array, name: string, taken: Taken<T>) {
     super(bytes, { ...taken, name });
-    this.taken = taken;
+    this.taken = { ...taken, name }; // whichever way it is sent
   }
 }
 

@@ -161,6 +161,7 @@ describe("uploadMany", () => {
 
   it("takes the long way with the id of a call that was cut, which may have stored the image", async () => {
     const ids: string[] = [];
+    const names: string[] = [];
     const fails = (code: Code) => Object.assign(new Error("no"), { code });
     const refused = () => fails(ids.length % 3 === 1 ? Code.UNAVAILABLE : Code.UNIMPLEMENTED);
     const address = await lying({
@@ -175,17 +176,19 @@ describe("uploadMany", () => {
           call.emit("error", refused());
         });
       },
-      createUpload: ({ requestId }: pb.CreateUploadRequest) => {
+      createUpload: ({ requestId, name }: pb.CreateUploadRequest) => {
         ids.push(requestId);
+        names.push(name);
         return create(pb.CreateUploadResponseSchema, { upload: { id: "u", state: pb.Upload_State.READY, image: image() } });
       },
     });
     const path = join(await folder(), "image.png");
     await writeFile(path, DATA);
-    await all(client({ address }).uploadMany([DATA]));
-    await client({ address }).upload(DATA);
+    await all(client({ address }).uploadMany([path]));
+    await client({ address }).upload(path);
     await client({ address }).upload(path, { resume: true });
     assert.equal(ids.length, 9);
     assert.equal(new Set(ids).size, 3);
+    assert.deepEqual(names, ["image.png", "image.png", "image.png"]);
   });
 });
