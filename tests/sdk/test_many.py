@@ -148,6 +148,17 @@ async def test_what_the_sources_raise_comes_after_the_outcomes(
     assert [one.error for one in found] == [None, None]
 
 
+async def test_sources_that_begin_with_nothing_are_an_error(client: AsyncClient) -> None:
+    class Images:
+        def __iter__(self) -> Iterator[bytes]:
+            first = next(iter(list[bytes]()))  # without a default
+            return iter([first])
+
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await anext(client.upload_many(Images()))
+
+
 async def test_an_outcome_waits_for_no_other_source(client: AsyncClient) -> None:
     """Each image is given when the one before has its outcome."""
     go_on = asyncio.Event()
