@@ -115,7 +115,7 @@ class SmallTaken<T> extends Small {
 
   constructor(bytes: Uint8Array, name: string, taken: Taken<T>) {
     super(bytes, { ...taken, name });
-    this.taken = taken;
+    this.taken = { ...taken, name }; // whichever way it is sent
   }
 }
 
@@ -203,9 +203,9 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
     this.#refuse(taken, error);
   }
 
-  unwanted({ taken, bytes }: SmallTaken<T>): void {
+  unwanted({ taken, bytes, requestId }: SmallTaken<T>): void {
     this.#limit.forget();
-    this.#run(this.#send(bytes, taken));
+    this.#run(this.#send(bytes, taken, requestId)); // a call that was cut may have stored it
   }
 
   /** Takes one item after the other while there is room. */
@@ -321,7 +321,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
   }
 
   /** Sends a large image when it has its turn. */
-  async #send(from: Source | Uint8Array, taken: Taken<T>): Promise<void> {
+  async #send(from: Source | Uint8Array, taken: Taken<T>, requestId?: string): Promise<void> {
     const { signal: over } = this.#scope;
     this.#sending += 1;
     let source: Source | undefined;
@@ -331,7 +331,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
       over.throwIfAborted();
       this.#large += 1;
       try {
-        const image = await uploadLarge(this.#rpc, source, { ...this.#settings, ...taken }, over);
+        const image = await uploadLarge(this.#rpc, source, { ...this.#settings, ...taken, requestId }, over);
         this.#tell({ index: taken.index, item: taken.item, image, error: undefined });
       } finally {
         this.#large -= 1;

@@ -53,19 +53,19 @@ export class ResumeFile {
     this.path = stateFile(path, folder);
   }
 
-  /** The upload of the very same file that another process began, or a new one. */
-  async begin(): Promise<{ requestId: string; name: string }> {
+  /** The upload of the very same file that another process began, or a new one with that id. */
+  async begin(id: string): Promise<{ requestId: string; name: string }> {
     const begun = await this.#read();
     const known = { name: this.#facts.name, ...begun };
     const same = Object.entries(this.#facts).every(([fact, value]) => known[fact as keyof Begun] === value);
-    if (!begun?.request_id || !same) return { requestId: await this.renew(), name: this.#facts.name };
+    if (!begun?.request_id || !same) return { requestId: await this.renew(id), name: this.#facts.name };
     const { request_id: requestId, name = "" } = begun;
     return { requestId, name };
   }
 
-  /** Records a new request_id, because the earlier upload cannot be resumed. */
-  async renew(): Promise<string> {
-    const begun: Begun = { request_id: randomUUID(), ...this.#facts };
+  /** Records a new request_id, because there is no earlier upload, or none that can be resumed. */
+  async renew(id: string = randomUUID()): Promise<string> {
+    const begun: Begun = { request_id: id, ...this.#facts };
     const text = JSON.stringify(begun).replace(/"mtime_ns":"(\d+)"/, '"mtime_ns":$1');
     // A new file under a name that nobody can foresee, in case the folder is one that others write to.
     const draft = join(dirname(this.path), `.${randomUUID()}${SUFFIX}`);

@@ -63,15 +63,19 @@ interface SmallRequest {
 
 /** One image on its way. What is sent again has the same `requestId`, so that it is stored once. */
 export class Small {
-  readonly requestId = randomUUID();
+  readonly requestId: string;
   readonly bytes: Uint8Array;
   readonly #facts: { user: string; name: string };
   readonly #given: Uint8Array | undefined;
   readonly #sha256: Uint8Array;
   #damages = 0;
 
-  constructor(bytes: Uint8Array, facts: { user: string; name: string; sha256?: Uint8Array | string | undefined }) {
-    const { user, name, sha256 } = facts;
+  constructor(
+    bytes: Uint8Array,
+    facts: { user: string; name: string; sha256?: Uint8Array | string | undefined; requestId?: string },
+  ) {
+    const { user, name, sha256, requestId = randomUUID() } = facts;
+    this.requestId = requestId;
     this.bytes = bytes;
     this.#facts = { user, name };
     this.#given = sha256 === undefined ? undefined : digestOf(sha256);

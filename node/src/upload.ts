@@ -62,6 +62,11 @@ function flagOrFolder(field: string, value: unknown): void {
 
 /** Default size of one message's data. */
 const CHUNK_BYTES = 1 << 20;
+/** By which the server knows the same request again. A call that brought the whole image may have stored it already. */
+interface Identified {
+  requestId?: string | undefined;
+}
+
 /** How often an upload that the server let expire is begun anew. */
 const RENEWALS = 3;
 /** How long cancelling an abandoned upload may take. */
@@ -77,8 +82,9 @@ export async function upload(
 ): Promise<Image> {
   return await withSource(from, options, UPLOAD, async (source, signal) => {
     const settings = { ...options, ...timesOf(options, times) };
-    const small = await uploadSmall(rpc, source, settings, limit, signal);
-    return small ?? (await uploadLarge(rpc, source, settings, signal));
+    const requestId = randomUUID();
+    const small = await uploadSmall(rpc, source, { ...settings, requestId }, limit, signal);
+    return small ?? (await uploadLarge(rpc, source, { ...settings, requestId }, signal));
   });
 }
 
@@ -86,11 +92,11 @@ export async function upload(
 async function uploadSmall(
   rpc: Rpc,
   source: Source,
-  options: UploadOptions & Times,
+  options: UploadOptions & Times & Identified,
   limit: SmallLimit,
   signal: AbortSignal,
 ): Promise<Image | undefined> {
-  const { resume, user = "", name = source.name, sha256, chunkSize = Infinity, timeoutMs, patienceMs, onProgress } = options;
+  const { resume, user = "", name = source.name, sha256, chunkSize = Infinity, timeoutMs, patienceMs, onProgress, requestId } = options;
   if (!source.size || source.size > chunkSize) return undefined;
   // What was begun in pieces goes on like that, and what cannot be resumed is refused there.
   if (resume && (!source.file || (await wasBegun(source.file, resume)))) return undefined;
@@ -98,14 +104,19 @@ async function uploadSmall(
   const backoff = new Backoff(rpc, patienceMs, signal);
   const bytes = await readSmall(source, await limit.get(rpc, backoff, call), signal);
   if (!bytes) return undefined;
-  const stored = await storeSmall(rpc, new Small(bytes, { user, name, sha256 }), backoff, call);
+  const stored = await storeSmall(rpc, new Small(bytes, { user, name, sha256, requestId }), backoff, call);
   if (stored) onProgress?.({ bytes: bytes.length, total: bytes.length });
   else limit.forget();
   return stored;
 }
 
 /** Uploads the source in chunks, over as many connections as it takes. */
-export async function uploadLarge(rpc: Rpc, source: Source, options: UploadOptions & Times, signal: AbortSignal): Promise<Image> {
+export async function uploadLarge(
+  rpc: Rpc,
+  source: Source,
+  options: UploadOptions & Times & Identified,
+  signal: AbortSignal,
+): Promise<Image> {
   try {
     return await new Uploading(rpc, source, options, signal).run();
   } catch (error) {
@@ -148,7 +159,7 @@ class Uploading {
   readonly #backoff: Backoff;
   #resume: ResumeFile | undefined;
   readonly #digest: Digest | KnownDigest;
-  #requestId = randomUUID() as string;
+  #requestId: string;
   #name: string;
   #chunkSize: number;
   #told = -1;
@@ -158,8 +169,8 @@ class Uploading {
    */
   #unansweredStreams = 0;
 
-  constructor(rpc: Rpc, source: Source, options: UploadOptions & Times, signal: AbortSignal) {
-    const { resume, user = "", name = source.name, chunkSize = CHUNK_BYTES, sha256 } = options;
+  constructor(rpc: Rpc, source: Source, options: UploadOptions & Times & Identified, signal: AbortSignal) {
+    const { requestId = randomUUID(), resume, user = "", name = source.name, chunkSize = CHUNK_BYTES, sha256 } = options;
     if (resume && source.file) {
       const facts = { address: rpc.address, user, size: source.size ?? 0, name };
       this.#resume = new ResumeFile(source.file, resume, facts);
@@ -167,6 +178,7 @@ class Uploading {
       if (!source.unresumable) throw new TypeError("Only the upload of a file can be resumed by another process.");
       notResumable(source.unresumable);
     }
+    this.#requestId = requestId;
     this.#name = name;
     this.#rpc = rpc;
     this.#source = source;
@@ -200,7 +212,7 @@ class Uploading {
   async #begin(): Promise<Upload> {
     const name = this.#name;
     try {
-      const begun = await this.#resume?.begin();
+      const begun = await this.#resume?.begin(this.#requestId);
       if (begun) [this.#requestId, this.#name] = [begun.requestId, begun.name];
     } catch (error) {
       // A folder that the caller names for the state file has to take it; the one of the source may be read-only.

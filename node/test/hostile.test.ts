@@ -1,6 +1,8 @@
 // Servers that lie: nothing counts as success that is none, and all ends.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 
 import { create } from "@bufbuild/protobuf";
@@ -13,7 +15,7 @@ import type { DownloadImageResponse } from "../src/gen/conexiones/v1/images_pb.j
 import * as pb from "../src/gen/conexiones/v1/uploads_pb.js";
 import { forever, lying } from "./fake.js";
 import type { Talks, Writes } from "./fake.js";
-import { all, client } from "./support.js";
+import { all, client, folder } from "./support.js";
 
 const DATA = Buffer.from("data");
 const HURRY = { timeoutMs: 200, patienceMs: 500 };
@@ -155,5 +157,38 @@ describe("uploadMany", () => {
     const results = await all(client({ address }).uploadMany([DATA, DATA, DATA]));
     assert.deepEqual(results.map(({ error }) => error), [undefined, undefined, undefined]);
     assert.equal((await client({ address }).upload(DATA)).id, "1");
+  });
+
+  it("takes the long way with the id of a call that was cut, which may have stored the image", async () => {
+    const ids: string[] = [];
+    const names: string[] = [];
+    const fails = (code: Code) => Object.assign(new Error("no"), { code });
+    const refused = () => fails(ids.length % 3 === 1 ? Code.UNAVAILABLE : Code.UNIMPLEMENTED);
+    const address = await lying({
+      ...SMALL,
+      uploadImage: ({ requestId }: pb.UploadImageRequest) => {
+        ids.push(requestId);
+        throw refused();
+      },
+      uploadImages: (call: Talks<pb.UploadImagesRequest, pb.UploadImagesResponse>) => {
+        call.on("data", ({ requestId }: pb.UploadImagesRequest) => {
+          ids.push(requestId);
+          call.emit("error", refused());
+        });
+      },
+      createUpload: ({ requestId, name }: pb.CreateUploadRequest) => {
+        ids.push(requestId);
+        names.push(name);
+        return create(pb.CreateUploadResponseSchema, { upload: { id: "u", state: pb.Upload_State.READY, image: image() } });
+      },
+    });
+    const path = join(await folder(), "image.png");
+    await writeFile(path, DATA);
+    await all(client({ address }).uploadMany([path]));
+    await client({ address }).upload(path);
+    await client({ address }).upload(path, { resume: true });
+    assert.equal(ids.length, 9);
+    assert.equal(new Set(ids).size, 3);
+    assert.deepEqual(names, ["image.png", "image.png", "image.png"]);
   });
 });

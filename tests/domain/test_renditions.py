@@ -1,5 +1,6 @@
 """Renditions that are kept, on the real store and with real decoders."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.domain.images import Images
 from conexiones.domain.renditions import Renditions, Wanted
+from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import ImageRecord, Rendered
 from conexiones.ports.renditions import RenditionFile
 from conexiones.principals import EVERYBODY
@@ -90,3 +92,30 @@ async def test_what_is_deleted_while_it_is_made_is_not_kept(
     async with made.open(image, Wanted(width=20)) as rendition:
         assert rendition.rendered.width == 20
         assert await cache.digests() == []
+
+
+def open_files() -> list[str]:
+    return [os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()]
+
+
+async def test_one_that_cannot_be_looked_up_again_leaves_nothing_open(
+    renditions: tuple[Renditions, ImageRecord],
+    catalog: SqliteCatalog,
+    cache: Cache,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, image = renditions
+
+    async def unavailable(digest: bytes) -> bool:
+        raise StorageUnavailable
+
+    async def delete_another() -> None:
+        await made.forget(bytes(32))
+        monkeypatch.setattr(catalog, "has_digest", unavailable)
+
+    cache.meanwhile = delete_another  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        async with made.open(image, Wanted(width=20)):
+            pass
+    assert not [file for file in open_files() if file.startswith(str(tmp_path / "renditions"))]

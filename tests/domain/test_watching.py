@@ -113,6 +113,31 @@ async def test_watchers_who_keep_up_hear_the_same_which_is_read_once(catalog: Sq
             await watch.aclose()
 
 
+async def test_whoever_reads_while_events_are_forgotten_is_told_to_list_anew(
+    catalog: SqliteCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, event_range = Watching(catalog, catalog), catalog.event_range
+    for _ in range(5):
+        await stored(catalog)
+
+    async def then_forget() -> tuple[int, int]:
+        found = await event_range()
+        await catalog.forget_events(keep=2)
+        return found
+
+    async with asyncio.timeout(DEADLINE):
+        first = together.watch(token="", user=None, by=EVERYBODY)
+        slow = together.watch(token="1", user=None, by=EVERYBODY)
+        assert [(await anext(watch)).kind for watch in (first, slow)] == ["HEARTBEAT", "HEARTBEAT"]
+        waiting = asyncio.ensure_future(anext(first))
+        await stored(catalog)
+        assert (await waiting).kind == "EVENTS"  # what the slow one needs is not in memory
+        monkeypatch.setattr(catalog, "event_range", then_forget)
+        assert (await anext(slow)).kind == "RESYNC"
+        for watch in (first, slow):
+            await watch.aclose()
+
+
 async def test_whoever_joins_misses_nothing_and_makes_nobody_miss_anything(catalog: SqliteCatalog) -> None:
     """Watchers come while images do, from the newest event and from older ones, and stay behind for a
     while. Each hears of every event behind its token once, in order."""

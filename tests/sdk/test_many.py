@@ -148,6 +148,17 @@ async def test_what_the_sources_raise_comes_after_the_outcomes(
     assert [one.error for one in found] == [None, None]
 
 
+async def test_sources_that_begin_with_nothing_are_an_error(client: AsyncClient) -> None:
+    class Images:
+        def __iter__(self) -> Iterator[bytes]:
+            first = next(iter(list[bytes]()))  # without a default
+            return iter([first])
+
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await anext(client.upload_many(Images()))
+
+
 async def test_an_outcome_waits_for_no_other_source(client: AsyncClient) -> None:
     """Each image is given when the one before has its outcome."""
     go_on = asyncio.Event()
@@ -184,6 +195,24 @@ async def test_no_more_is_taken_than_is_wanted_and_closing_ends_it(client: Async
         await client.limits()
         assert given <= after + 1
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_few_large_ones_are_taken_ahead(client: AsyncClient) -> None:
+    """However fast an asynchronous iterable gives their bytes, of which nobody knows how many there are."""
+    given = 0
+    data = large()
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal given
+        while True:
+            given += 1
+            yield data
+
+    async with asyncio.timeout(DEADLINE), aclosing(client.upload_many(endless(), concurrency=2)) as found:
+        for done in range(1, 6):
+            assert (await anext(found)).image
+            await asyncio.sleep(0.05)
+            assert given <= done + 10
 
 
 def test_without_asyncio(blocking: Client, somebody: str, tmp_path: Path) -> None:
@@ -290,6 +319,36 @@ async def test_a_server_without_the_calls_gets_resumable_uploads() -> None:
     async with serving(**calls) as address, AsyncClient(address) as client:
         found = await outcomes(client, [b"data"] * 20)
         assert [one.error for one in found] == [None] * 20
+
+
+async def test_the_long_way_has_the_id_of_a_call_that_was_cut(tmp_path: Path) -> None:
+    """For that call may have stored the image."""
+    path, ids = tmp_path / "image.png", list[str]()
+    path.write_bytes(b"data")
+
+    async def fail(request: Any, context: Any) -> None:
+        ids.append(request.request_id)
+        refused = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED)
+        await context.abort(refused[(len(ids) - 1) % 3], "")
+
+    async def answer(requests: Any, context: Any) -> AsyncIterator[uploads_pb2.UploadImagesResponse]:
+        async for request in requests:
+            await fail(request, context)
+            yield uploads_pb2.UploadImagesResponse()
+
+    async def stored(request: Any, context: Any) -> uploads_pb2.CreateUploadResponse:
+        ids.append(request.request_id)
+        upload = uploads_pb2.Upload(id="u", state=uploads_pb2.Upload.STATE_READY, image=image())
+        return uploads_pb2.CreateUploadResponse(upload=upload)
+
+    async with serving(UploadImage=fail, UploadImages=answer, CreateUpload=stored) as address:
+        for resume in (None, True):
+            async with AsyncClient(address) as client:
+                await client.upload(path, resume=resume)
+        async with AsyncClient(address) as client:
+            assert [one.error for one in await outcomes(client, [path])] == [None]
+    assert len(ids) == 9
+    assert len(set(ids)) == 3
 
 
 async def test_failures_for_now_are_tried_again_and_others_are_not() -> None:

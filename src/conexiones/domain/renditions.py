@@ -144,7 +144,11 @@ class Renditions:
         if forgotten != self._forgotten:
             # Perhaps for this image, before this rendition was there. If it was deleted before that, there
             # were no bytes to make it of, but for those of an upload under way, which `sweep` sees to.
-            await self.forget(image.digest)
+            try:
+                await self.forget(image.digest)
+            except BaseException:
+                made.close()
+                raise
         return made
 
     def _check_pixels(self, image: ImageRecord, recipe: Recipe) -> None:

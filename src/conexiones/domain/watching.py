@@ -107,11 +107,12 @@ class Watching:
         if news is None:
             async with self._reading:
                 oldest, newest = await self._catalog.event_range()
-                if at < oldest:
-                    # The watcher is so slow that the catalog has forgotten events which it has not heard of.
+                news = await self._feed.read(at) if at >= oldest else None
+                if at < oldest or (news is not None and news.after > at):
+                    # The watcher is so slow that the catalog has forgotten events which it has not heard of,
+                    # perhaps just now.
                     self._resyncs.value += 1
                     return _without_events("RESYNC", newest)
-                news = await self._feed.read(at)
         return news.seen(view, after=at) if news else _without_events("EVENTS", at)
 
     async def _changed(self, at: int, *, until: float) -> bool:

@@ -34,6 +34,8 @@ SHORT_PATH_BYTES = 200
 """The state file of such a path has its plain name: to look for it takes no time."""
 HANDED_OVER = 64
 """Items of an asynchronous iterable that wait for the thread."""
+HANDED_OVER_BYTES = 1 << 20
+"""Soft limit on the bytes of those that are bytes: the item that crosses it still waits there."""
 
 _END: Any = object()
 
@@ -245,22 +247,49 @@ class _HandingOver:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._items: SimpleQueue[Any] = SimpleQueue()
+        self._items: SimpleQueue[tuple[Any, int]] = SimpleQueue()
         self._room = asyncio.Event()
+        self._waits = False
+        # Each is changed by one thread only.
+        self._put = 0  # bytes
+        self._got = 0
 
     async def run(self, sources: "AsyncIterable[AnySource | NewImage]") -> None:
         try:
             async for item in sources:
-                self._items.put(item)
-                if self._items.qsize() >= HANDED_OVER:
+                size = _bytes_of(item)
+                self._put += size
+                self._items.put((item, size))
+                del item  # not kept while waiting
+                while self._is_full():
                     self._room.clear()
-                    if self._items.qsize() >= HANDED_OVER:
+                    self._waits = True
+                    if self._is_full():  # else the thread may not have seen that somebody waits
                         await self._room.wait()
+                    self._waits = False
         finally:
-            self._items.put(_END)
+            self._items.put((_END, 0))
 
     def __iter__(self) -> "Iterator[AnySource | NewImage]":
-        while (item := self._items.get()) is not _END:
-            if self._items.qsize() == HANDED_OVER // 2:
+        while True:
+            item, size = self._items.get()
+            if item is _END:
+                return
+            self._got += size
+            if self._waits and not self._is_full(2):  # it is woken to give several items, not one
                 self._loop.call_soon_threadsafe(self._room.set)
             yield item
+            del item  # not kept while waiting for the next one
+
+    def _is_full(self, part: int = 1) -> bool:
+        """Whether that part of what may wait does."""
+        waiting = self._items.qsize()
+        return waiting >= HANDED_OVER // part or self._put - self._got >= HANDED_OVER_BYTES // part
+
+
+def _bytes_of(item: "AnySource | NewImage") -> int:
+    """The bytes of an item that has them in memory."""
+    source = item.source if isinstance(item, NewImage) else item
+    if isinstance(source, memoryview):
+        return source.nbytes
+    return len(source) if isinstance(source, bytes | bytearray) else 0

@@ -55,12 +55,14 @@ class StateFile:
         digest = hashlib.sha256(str(source.absolute()).encode(errors="surrogateescape")).hexdigest()
         return cls(places.beside(folder / source.name, f".{digest[:12]}{SUFFIX}"))
 
-    def begin(self, source: Path, *, address: str, user: str, name: str) -> Begun:
+    def begin(
+        self, source: Path, *, address: str, user: str, name: str, request_id: str | None = None
+    ) -> Begun:
         """The upload in the state file if it is of the same file, address, user and name; otherwise a new
-        one, which is written to the file."""
+        one, with that request_id or one of its own, which is written to the file."""
         stat = source.stat()
         path = str(source.absolute())
-        new = Begun(new_id(), address, user, path, stat.st_size, stat.st_mtime_ns, name)
+        new = Begun(request_id or new_id(), address, user, path, stat.st_size, stat.st_mtime_ns, name)
         old = self._read()
         if old is not None:
             same = replace(new, request_id=old.request_id)
@@ -112,9 +114,10 @@ def begun(source: AnySource, resume: Resume) -> bool:
 
 
 def begin(
-    source: AnySource, resume: Resume, *, address: str, user: str, name: str
+    source: AnySource, resume: Resume, *, address: str, user: str, name: str, request_id: str
 ) -> tuple[StateFile | None, Begun | None]:
     """The upload of the source, and where it is recorded; None for both if it is not, see AsyncClient.upload.
+    One that was not begun before gets that request_id.
 
     Raises ValueError if it cannot be because the source is no path, and OSError if the folder `resume` takes
     no file.
@@ -124,7 +127,7 @@ def begin(
         return None, None
     state = _state(path, resume)
     try:
-        return state, state.begin(path, address=address, user=user, name=name)
+        return state, state.begin(path, address=address, user=user, name=name, request_id=request_id)
     except OSError:
         if resume is True:
             return None, None

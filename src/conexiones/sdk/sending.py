@@ -97,7 +97,10 @@ async def _resumable(
     chunk_size: int,
 ) -> Image:
     user, address = item.user or "", connection.options.address
-    state, begun = resuming.begin(item.source, resume, address=address, user=user, name=name)
+    # With the request_id of an attempt to send it with a single call, which may have stored it.
+    state, begun = resuming.begin(
+        item.source, resume, address=address, user=user, name=name, request_id=request_id
+    )
     uploader = Uploader(
         connection,
         opened,

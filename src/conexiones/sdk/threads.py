@@ -13,8 +13,9 @@ T = TypeVar("T")
 async def beside(work: Callable[..., T], *arguments: Any) -> T:
     """The result of `work(*arguments)`, made in a thread of its own.
 
-    A caller that is cancelled leaves at once, and the thread goes on. It does not keep the process from
-    ending, as those of `asyncio.to_thread` do.
+    Raises what the work raises, and RuntimeError in place of StopIteration. A caller that is cancelled leaves
+    at once, and the thread goes on. It does not keep the process from ending, as those of `asyncio.to_thread`
+    do.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -23,6 +24,11 @@ async def beside(work: Callable[..., T], *arguments: Any) -> T:
     def run() -> None:
         try:
             result = context.run(work, *arguments)
+        except StopIteration as error:
+            # No future takes it. What a generator raises in its place, this does, too (PEP 479).
+            other = RuntimeError(f"{getattr(work, '__qualname__', work)} raised StopIteration")
+            other.__cause__ = error
+            end(future.set_exception, other)
         except BaseException as error:
             end(future.set_exception, error)
         else:

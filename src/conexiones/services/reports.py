@@ -16,7 +16,7 @@ class Reports:
 
     def __init__(self) -> None:
         # By the news, then by what makes replies differ. They are there for as long as anybody has the news.
-        self._made: WeakKeyDictionary[News, dict[tuple[bool, bool], list[Shared]]] = WeakKeyDictionary()
+        self._made: WeakKeyDictionary[News, dict[tuple[bool, int], list[Shared]]] = WeakKeyDictionary()
 
     def replies(self, news: News, most: int, *, by: Principal) -> Iterable[WatchImagesResponse | Shared]:
         """The replies to a caller who asked for at most `most` events in one; for 0, each in the field of its
@@ -25,16 +25,24 @@ class Reports:
             return [WatchImagesResponse(resume_token=news.token, heartbeat=Heartbeat())]
         if news.kind == "RESYNC":
             return [WatchImagesResponse(resume_token=news.token, resync=Resync())]
-        if 0 < most < len(news.events):
-            return (
-                _together(news.events[start : start + most], by) for start in range(0, len(news.events), most)
-            )
+        events = news.events
+        size = len(events) if most >= len(events) else _power_of_two(most)
         made = self._made.setdefault(news, {})
-        kind = (by.knows_owners, most > 0)
+        kind = (by.knows_owners, size if most else 0)
         if kind not in made:
-            messages = [_together(news.events, by)] if most else [_alone(event, by) for event in news.events]
+            messages = (
+                [_together(events[start : start + size], by) for start in range(0, len(events), size)]
+                if most
+                else [_alone(event, by) for event in events]
+            )
             made[kind] = [Shared(message) for message in messages]
         return made[kind]
+
+
+def _power_of_two(most: int) -> int:
+    """The greatest one that is not above `most`; 0 for 0. So replies of few sizes do for all watchers,
+    whatever numbers they ask for: without that, each would cost a hundred times as much."""
+    return 1 << most.bit_length() >> 1
 
 
 def _alone(event: Event, by: Principal) -> WatchImagesResponse:

@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
+import conexiones.adapters.renditions.cache as module
 from conexiones.adapters.renditions.cache import BLOCK, FileRenditions
 from conexiones.adapters.system.memory_cache import LARGEST, MemoryCache
 from conexiones.errors import StorageUnavailable
@@ -70,6 +73,10 @@ def files(root: Path) -> list[Path]:
     return [path for path in (root / "renditions").rglob("*") if path.is_file()]
 
 
+def descriptors() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
 async def test_what_was_added_is_there_also_after_a_restart(tmp_path: Path) -> None:
     async with cache(tmp_path) as renditions:
         assert await renditions.get(ONE, "aa") is None
@@ -83,6 +90,31 @@ async def test_what_was_added_is_there_also_after_a_restart(tmp_path: Path) -> N
         assert await renditions.digests() == [ONE]
         assert await kept(renditions, "aa", "bb") == ["aa"]
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in files(tmp_path))
+
+
+async def test_one_that_is_done_when_nobody_waits_any_more_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete, begun, goes_on = module._complete, threading.Event(), threading.Event()
+
+    def late(*given: Any) -> Any:
+        begun.set()
+        assert goes_on.wait(10)
+        return complete(*given)
+
+    monkeypatch.setattr(module, "_complete", late)
+    async with cache(tmp_path) as renditions:
+        before = descriptors()
+        adding = asyncio.create_task(put(renditions, "aa"))
+        await asyncio.to_thread(begun.wait, 10)
+        adding.cancel()
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        assert descriptors() == before
+        assert await kept(renditions, "aa") == ["aa"]
+        await renditions.drop(ONE)
+        assert files(tmp_path) == []
 
 
 async def test_those_used_last_are_kept(tmp_path: Path) -> None:
@@ -203,6 +235,7 @@ WRITER = """
 import asyncio, hashlib, sys
 from pathlib import Path
 from random import Random
+from typing import Any
 from conexiones.adapters.renditions.cache import FileRenditions
 from conexiones.ports.records import Rendered
 

@@ -23,6 +23,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -205,7 +206,16 @@ class FileRenditions:
         path = self._incoming / secrets.token_hex(16)
         try:
             rendered = await make(path)
-            opened, size = await self._run(_complete, path, self._path(key), rendered)
+            job = self._submit(_complete, path, self._path(key), rendered)
+            try:
+                opened, size = await finish(job)
+            except asyncio.CancelledError:
+                if job.exception() is None:  # it is there all the same, for those who ask next
+                    late, size = job.result()
+                    os.close(late.descriptor)
+                    self._count(key, size)
+                    await self._shrink()
+                raise
         except BaseException:
             await self._run(path.unlink, missing_ok=True)
             raise
@@ -262,9 +272,12 @@ class FileRenditions:
         return self._root / digest[:2] / f"{digest}.{key[1]}"
 
     async def _run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await finish(self._submit(work, *args, **kwargs))
+
+    def _submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         if self._pool is None:
             raise StorageUnavailable
-        return await finish(self._pool.submit(acting_for(), work, *args, **kwargs))
+        return self._pool.submit(acting_for(), work, *args, **kwargs)
 
     def _prepare(self) -> list[tuple[Key, int]]:
         """Creates the folders, removes what was being made, and lists the rest, least recently used first."""

@@ -47,9 +47,15 @@ class MemoryCache(Generic[V]):
         self._counts = CacheMetrics(metrics or Metrics(), "memory", size=lambda: self.held, limit=limit)
 
     def get(self, key: Hashable) -> V | None:
+        found = self.peek(key)
+        if found is None:
+            self._counts.misses.value += 1
+        return found
+
+    def peek(self, key: Hashable) -> V | None:
+        """As `get`, for those who call that next if there is nothing: only then is a miss counted."""
         entry = self._entries.get(key)
         if entry is None:
-            self._counts.misses.value += 1
             return None
         self._counts.hits.value += 1
         entry.used = time.monotonic()

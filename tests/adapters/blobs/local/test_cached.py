@@ -10,7 +10,9 @@ from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.system.memory_cache import LARGEST, MemoryCache
 from conexiones.errors import BlobCorrupt
+from conexiones.metrics import Metrics
 from tests.adapters.blobs.contents import content, fill, tell_nobody, whole
+from tests.support.figures import figures
 
 
 @pytest.fixture
@@ -39,6 +41,21 @@ async def test_a_small_blob_is_in_memory_once_it_was_read(store: LocalStore, siz
         assert store.blobs.cached(digest) == (data if size <= LARGEST else None)
     with pytest.raises(BlobCorrupt):
         await whole(store, digest, size + 1)
+
+
+async def test_a_miss_is_counted_once_by_those_who_look_before_they_read(
+    tmp_path: Path, catalog: SqliteCatalog
+) -> None:
+    metrics = Metrics()
+    cache: MemoryCache[bytes] = MemoryCache(1 << 20, metrics=metrics)
+    store = LocalStore(tmp_path / "files", catalog, writer=catalog.writer, cache=cache)
+    await store.open()
+    digest = await stored(store, content(1000))
+    for _ in range(3):
+        if store.blobs.cached(digest) is None:
+            await whole(store, digest)
+    await store.close()
+    assert figures(metrics, "conexiones.cache.lookups") == {("memory", "hit"): 2, ("memory", "miss"): 1}
 
 
 async def test_a_blob_that_is_deleted_does_not_stay_in_memory(store: LocalStore) -> None:

@@ -47,7 +47,7 @@ class LocalBlobs:
         checked, before the last block is given. Those checksums are made on that occasion.
         """
         try:
-            found = self.cached(digest) or await self._find(digest, offset)
+            found = self._folder.cache.get(digest) or await self._find(digest, offset)
             if isinstance(found, bytes):
                 if offset > len(found):
                     raise BlobCorrupt
@@ -84,7 +84,7 @@ class LocalBlobs:
                 await folder.close(blob.close)
 
     def cached(self, digest: bytes) -> bytes | None:
-        return self._folder.cache.get(digest)
+        return self._folder.cache.peek(digest)
 
     async def check(self, digest: bytes) -> AsyncIterator[int]:
         """As in the port. Blobs without checksums get them on this occasion, as in `read`."""

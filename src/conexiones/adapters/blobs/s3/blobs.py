@@ -36,7 +36,7 @@ class S3Blobs:
     async def read(self, digest: bytes, offset: int = 0) -> AsyncGenerator[bytes, None]:
         self._backend.check_open()
         step = self._backend.piece
-        kept = self.cached(digest)
+        kept = self._backend.cache.get(digest)
         try:
             async with aclosing(self._kept(kept, offset) if kept else self._read(digest, offset)) as found:
                 async for data in found:
@@ -102,7 +102,7 @@ class S3Blobs:
         return found
 
     def cached(self, digest: bytes) -> bytes | None:
-        return self._backend.cache.get(digest)
+        return self._backend.cache.peek(digest)
 
     async def check(self, digest: bytes) -> AsyncIterator[int]:
         self._backend.check_open()
@@ -152,7 +152,7 @@ class S3Blobs:
     @asynccontextmanager
     async def local(self, digest: bytes) -> AsyncIterator[Path]:
         self._backend.check_open()
-        kept, found = self.cached(digest), None
+        kept, found = self._backend.cache.get(digest), None
         if kept is None:
             found = await self._find(digest)
 
@@ -170,7 +170,7 @@ class S3Blobs:
 
     async def inspect(self, digest: bytes, judge: Callable[[Content], T]) -> T:
         self._backend.check_open()
-        if kept := self.cached(digest):
+        if kept := self._backend.cache.get(digest):
             return await self._backend.run(judge, kept)
         found = await self._find(digest)
         if found.size <= PIECE:
