@@ -28,6 +28,9 @@ from conexiones.whole import to_end
 PIECE = 256 << 10
 """Bytes of the largest piece that is given, by default."""
 
+START_SECONDS = 30.0
+"""How long a start waits for a store that answers, but does not give its objects yet, as it starts itself."""
+
 
 class S3Store:
     """A Staging and a Blobs at a place, whose rows are in a catalog, which is opened before and closed after.
@@ -120,20 +123,28 @@ class S3Store:
             raise ValueError(f"{self._place} cannot be used: {said(error)}.") from error
 
     async def _check_house(self) -> None:
-        objects = self._backend.objects
         identity = await self._catalog.write((), rows.identity, secrets.randbelow((1 << 31) - 1) + 1)
-        own = mark_of(identity)
-        try:
-            mark = await objects.mark()
-            if mark and mark != own and not await objects.is_empty():
-                raise ValueError(
-                    f"{self._place} has the objects of another database, which would be removed: correct"
-                    f" --database or --blobs. If they are this one's, delete the object {MARK} there."
-                )
-            if mark != own:
-                await objects.put_mark(identity)
-        except (StorageUnavailable, ObjectGone, BlobCorrupt) as error:
-            raise ValueError(f"{self._place} cannot be used: {said(error)}.") from error
+        loop = asyncio.get_running_loop()
+        end = loop.time() + START_SECONDS
+        while True:
+            try:
+                return await self._compare_house(identity)
+            except (StorageUnavailable, ObjectGone, BlobCorrupt) as error:
+                if loop.time() >= end or not isinstance(error, StorageUnavailable):
+                    raise ValueError(f"{self._place} cannot be used: {said(error)}.") from error
+            await asyncio.sleep(1)
+
+    async def _compare_house(self, identity: int) -> None:
+        """Raises StorageUnavailable, ObjectGone and BlobCorrupt of the object store."""
+        objects = self._backend.objects
+        own, mark = mark_of(identity), await objects.mark()
+        if mark and mark != own and not await objects.is_empty():
+            raise ValueError(
+                f"{self._place} has the objects of another database, which would be removed: correct"
+                f" --database or --blobs. If they are this one's, delete the object {MARK} there."
+            )
+        if mark != own:
+            await objects.put_mark(identity)
 
     async def _close(self) -> None:
         self._backend.cache.clear()
