@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO
 
-import psutil
 import pyvips
 
 from bench.peers.server_process import SOURCES
+from bench.processes import processor_seconds
 from conexiones.adapters.decoder.decoder_worker.render import AVIF_EFFORT
 
 ANY = 10_000_000
@@ -64,7 +64,7 @@ class BareVips:
 
     def cpu(self) -> float:
         """CPU seconds that the processes have used so far."""
-        return sum(sum(psutil.Process(one.pid).cpu_times()[:2]) for one in self._processes)
+        return sum(processor_seconds(one.pid) for one in self._processes)
 
 
 def _serve(process: "subprocess.Popen[str]", left: Iterator[Task]) -> None:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pyvips
 
 from bench.peers.http import free_port, wait_for
 from bench.peers.server_process import ROOT, Failed
+from bench.processes import processor_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ImgProxy:
 
     def cpu(self) -> float:
         """CPU seconds that it has used so far."""
-        return float(sum(psutil.Process(self.pid).cpu_times()[:2]))
+        return processor_seconds(self.pid)
 
 
 @contextmanager
