@@ -46,9 +46,9 @@ export interface UploadManyOptions {
 }
 
 /** What became of one image: it is stored, or `error` says why not. */
-export type UploadResult<T> =
-  | { index: number; item: T; image: Image; error: undefined }
-  | { index: number; item: T; image: undefined; error: Error };
+export type UploadResult<T> = { index: number; item: T } & Outcome;
+
+type Outcome = { image: Image; error: undefined } | { image: undefined; error: Error };
 
 const ITEM: Checks<Omit<UploadItem, "source">> = { user: text, name: text, sha256: digest };
 const MANY: Checks<UploadManyOptions> = {
@@ -57,7 +57,7 @@ const MANY: Checks<UploadManyOptions> = {
 
 /** Images that were taken and whose results the caller has not got yet. */
 const MOST_TAKEN = 512;
-/** Bytes of small images in memory, besides those of the ones that are being read. */
+/** Bytes of small images in memory, besides those of the ones that are being read, and of sources in memory whose results wait. */
 const MOST_BYTES = 16 << 20;
 /** Sources that are opened and read at a time. */
 const OPENING = 16;
@@ -108,6 +108,12 @@ interface Taken<T> extends UploadItem {
   user: string;
 }
 
+/** A result that waits, with the bytes that its source has in memory. */
+interface Told<T> {
+  result: UploadResult<T>;
+  bytes: number;
+}
+
 type Settings = Times & { user: string; concurrency: number };
 
 class SmallTaken<T> extends Small {
@@ -132,7 +138,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
   /** Rings when there is something to tell. */
   readonly #news = new Bell();
   readonly #tasks = new Set<Promise<void>>();
-  #results: UploadResult<T>[] = [];
+  #results: Told<T>[] = [];
   #exhausted = false;
   /** Why nothing more can be stored. */
   #failure: { error: unknown } | undefined;
@@ -173,8 +179,9 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
       if (this.#scope.signal.aborted) throw this.#scope.signal.reason;
       const results = this.#results;
       this.#results = [];
-      for (const result of results) {
+      for (const { result, bytes } of results) {
         this.#taken -= 1;
+        this.#bytes -= bytes;
         this.#room.ring();
         yield result;
         this.#scope.signal.throwIfAborted(); // the results that came with it are not told any more
@@ -193,9 +200,9 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
     await Promise.all(this.#tasks);
   }
 
-  stored({ taken: { index, item }, bytes }: SmallTaken<T>, image: Image): void {
+  stored({ taken, bytes }: SmallTaken<T>, image: Image): void {
     this.#release(bytes);
-    this.#tell({ index, item, image, error: undefined });
+    this.#tell(taken, { image, error: undefined });
   }
 
   refused({ taken, bytes }: SmallTaken<T>, error: unknown): void {
@@ -230,7 +237,10 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
 
   #hasRoom(): boolean {
     return (
-      this.#taken < MOST_TAKEN && this.#opening < OPENING && this.#bytes < MOST_BYTES && this.#sending < this.#settings.concurrency + LARGE_WAITING
+      this.#taken < MOST_TAKEN &&
+      this.#bytes < MOST_BYTES &&
+      this.#opening < OPENING &&
+      this.#opening + this.#sending < this.#settings.concurrency + LARGE_WAITING // any that is opened may be large
     );
   }
 
@@ -332,7 +342,7 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
       this.#large += 1;
       try {
         const image = await uploadLarge(this.#rpc, source, { ...this.#settings, ...taken, requestId }, over);
-        this.#tell({ index: taken.index, item: taken.item, image, error: undefined });
+        this.#tell(taken, { image, error: undefined });
       } finally {
         this.#large -= 1;
       }
@@ -352,14 +362,16 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
   }
 
   /** The outcome of an item that is not stored, unless no other item could be stored either. */
-  #refuse({ index, item }: Taken<T>, error: unknown): void {
+  #refuse(taken: Taken<T>, error: unknown): void {
     if (this.#scope.signal.aborted) return;
     if (endsAll(error)) this.#fail(error);
-    else this.#tell({ index, item, image: undefined, error: error instanceof Error ? error : new Error(String(error)) });
+    else this.#tell(taken, { image: undefined, error: error instanceof Error ? error : new Error(String(error)) });
   }
 
-  #tell(result: UploadResult<T>): void {
-    this.#results.push(result);
+  #tell({ index, item, source }: Taken<T>, outcome: Outcome): void {
+    const bytes = ArrayBuffer.isView(source) || source instanceof ArrayBuffer ? source.byteLength : 0;
+    this.#bytes += bytes;
+    this.#results.push({ result: { index, item, ...outcome }, bytes });
     this.#news.ring();
   }
 

@@ -82,6 +82,23 @@ describe("uploadMany", () => {
     await many.return();
   });
 
+  it("takes few large ones while nobody wants results", async () => {
+    let taken = 0;
+    const image = bmp(4 * MiB);
+    function* endless() {
+      for (;;) yield (taken += 1, image);
+    }
+    const many = conexiones.uploadMany(endless(), { concurrency: 2 });
+    await many.next();
+    for (let others = 0; others < 16; others++) await conexiones.upload(image); // time enough to take many more
+    // Two are uploaded at a time and twelve wait; and four results are 16 MiB.
+    assert.ok(taken <= 24, String(taken));
+    const before = taken;
+    for (let others = 0; others < 20; others++) await many.next();
+    assert.ok(taken > before);
+    await many.return();
+  });
+
   it("ends when the loop is left, and closes the items", async () => {
     let closed = false;
     async function* endless() {

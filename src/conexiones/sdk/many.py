@@ -15,7 +15,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImagesRequest, Upload
 from conexiones.sdk import results, sending, small
 from conexiones.sdk.connection import Connection, Link, ours
 from conexiones.sdk.failures import ConnectionLost, NoProgress, Stalled, from_rpc, from_told, worth_retrying
-from conexiones.sdk.reading import Job, Reader, Sources
+from conexiones.sdk.reading import Job, Reader, Sources, bytes_of
 from conexiones.sdk.results import Image, Uploaded
 from conexiones.sdk.resume import Resume
 from conexiones.sdk.small import Whole
@@ -61,7 +61,7 @@ class Many:
         self._reader: Reader
         self._outcomes: list[Uploaded] = []
         self._bytes = 0
-        """Those of the small images among the outcomes, whose sources these still have."""
+        """Those that the outcomes still have: of small images, and of large ones in memory."""
         self._news: asyncio.Event
         self._done = 0
         self._failure: BaseException | None = None
@@ -156,7 +156,9 @@ class Many:
         except Exception as error:
             failed = error
         if whole is None:
-            self._reader.finished()
+            size = bytes_of(item)
+            self._bytes += size
+            self._reader.finished(size)
         self._outcome(job, image, failed)
 
     # Small images

@@ -28,8 +28,8 @@ Sources: TypeAlias = "Iterable[AnySource | NewImage] | AsyncIterable[AnySource |
 MOST_IMAGES = 1024
 """Images that are taken from the iterable and whose outcome is not taken yet."""
 MOST_BYTES = 16 << 20
-"""Soft limit on the bytes of small images that are read and whose outcome is not taken yet: the image that
-crosses it is still read."""
+"""Soft limit on the bytes of small images that are read and whose outcome is not taken yet, and of outcomes of
+large images in memory: the image that crosses it is still read."""
 SHORT_PATH_BYTES = 200
 """The state file of such a path has its plain name: to look for it takes no time."""
 HANDED_OVER = 64
@@ -142,14 +142,16 @@ class Reader:
             self._closed = True
             self._room.notify()
 
-    def finished(self) -> None:
-        """A large image has its outcome."""
+    def finished(self, size: int) -> None:
+        """A large image has its outcome, whose source has so many bytes in memory."""
         with self._room:
             self._large += 1
+            self._bytes -= size
             self._room.notify()
 
     def outcomes_taken(self, count: int, size: int) -> None:
-        """Somebody has the outcomes of so many images, the small ones among which have `size` bytes."""
+        """Somebody has the outcomes of so many images, with `size` bytes: those of the small ones, and of large
+        ones in memory."""
         with self._room:
             self._images += count
             self._bytes += size
@@ -257,7 +259,7 @@ class _HandingOver:
     async def run(self, sources: "AsyncIterable[AnySource | NewImage]") -> None:
         try:
             async for item in sources:
-                size = _bytes_of(item)
+                size = bytes_of(item)
                 self._put += size
                 self._items.put((item, size))
                 del item  # not kept while waiting
@@ -287,7 +289,7 @@ class _HandingOver:
         return waiting >= HANDED_OVER // part or self._put - self._got >= HANDED_OVER_BYTES // part
 
 
-def _bytes_of(item: "AnySource | NewImage") -> int:
+def bytes_of(item: "AnySource | NewImage") -> int:
     """The bytes of an item that has them in memory."""
     source = item.source if isinstance(item, NewImage) else item
     if isinstance(source, memoryview):
