@@ -28,6 +28,8 @@ export interface Work<S extends Small> {
   refused(small: S, error: unknown): void;
   /** The server does not take these images by this call. */
   unwanted(small: S): void;
+  /** A call failed at it: it gets one of its own. */
+  alone(small: S): void;
 }
 
 interface Times {
@@ -82,6 +84,11 @@ export class Lane<S extends Small> {
     this.#signal.throwIfAborted();
     if (isOld(error) || isTooLarge(error)) {
       for (const small of this.#owed.splice(0)) this.#work.unwanted(small);
+      return;
+    }
+    // The server answers in order, so it is the first that was not answered.
+    if (this.#owed.length > 0 && isOfOne(error)) {
+      for (const small of this.#owed.splice(0, 1)) this.#work.alone(small);
       return;
     }
     // A call that ends while nothing is owed was idle. Another is made when there is something to send.
@@ -197,4 +204,12 @@ export class Lane<S extends Small> {
       call.abandon();
     }, this.#timeoutMs);
   }
+}
+
+/** The codes of errors that would meet every other image, too. */
+const OF_ALL = new Set([Code.RESOURCE_EXHAUSTED, Code.PERMISSION_DENIED, Code.UNAUTHENTICATED]);
+
+/** Whether the server failed at one image, and may well take the others. */
+function isOfOne(error: unknown): boolean {
+  return error instanceof ConexionesError && error.reason !== "" && !isRetryable(error) && !OF_ALL.has(error.code);
 }

@@ -210,8 +210,12 @@ class Many<T extends UploadSource | UploadItem> implements Work<SmallTaken<T>> {
     this.#refuse(taken, error);
   }
 
-  unwanted({ taken, bytes, requestId }: SmallTaken<T>): void {
+  unwanted(small: SmallTaken<T>): void {
     this.#limit.forget();
+    this.alone(small);
+  }
+
+  alone({ taken, bytes, requestId }: SmallTaken<T>): void {
     this.#run(this.#send(bytes, taken, requestId)); // a call that was cut may have stored it
   }
 

@@ -5,13 +5,17 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
+import { Metadata } from "@grpc/grpc-js";
 import crc32 from "@node-rs/crc32";
 import { Code, UnavailableError } from "conexiones";
-import type { UploadResult } from "conexiones";
+import type { ConexionesError, UploadResult } from "conexiones";
 
 import { DownloadImageResponseSchema, ImageSchema, ListImagesResponseSchema } from "../src/gen/conexiones/v1/images_pb.js";
 import type { DownloadImageResponse } from "../src/gen/conexiones/v1/images_pb.js";
+import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
+import { StatusSchema } from "../src/gen/google/rpc/status_pb.js";
 import * as pb from "../src/gen/conexiones/v1/uploads_pb.js";
 import { forever, lying } from "./fake.js";
 import type { Talks, Writes } from "./fake.js";
@@ -149,6 +153,34 @@ describe("uploadMany", () => {
     assert.ok(results.every(({ error }) => error === undefined));
     assert.equal(ids.size, 100);
     assert.ok([...ids.values()].some((times) => times > 1));
+  });
+
+  it("has an image at which the server fails as its own outcome", async () => {
+    const metadata = new Metadata();
+    const details = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: "INTERNAL" }))];
+    metadata.set("grpc-status-details-bin", Buffer.from(toBinary(StatusSchema, create(StatusSchema, { code: Code.INTERNAL, details }))));
+    const failure = Object.assign(new Error("no"), { code: Code.INTERNAL, metadata });
+    const uploadImages = (call: Talks<pb.UploadImagesRequest, pb.UploadImagesResponse>) => {
+      let failed = false;
+      call.on("data", ({ requestId, name }: pb.UploadImagesRequest) => {
+        if (failed) return;
+        failed = name === "defect";
+        if (failed) call.emit("error", failure);
+        else call.write(create(pb.UploadImagesResponseSchema, { requestId, ...stored() }));
+      });
+      call.on("end", () => call.end());
+    };
+    const createUpload = () => {
+      throw failure;
+    };
+    const address = await lying({ ...SMALL, uploadImages, createUpload });
+    const items = Array.from({ length: 10 }, (_, index) => ({ source: DATA, name: index === 5 ? "defect" : "" }));
+    const results = await all(client({ address }).uploadMany(items));
+    assert.equal(results.length, 10);
+    const [failed, ...more] = results.filter(({ error }) => error !== undefined);
+    assert.deepEqual(more, []);
+    assert.equal(failed?.index, 5);
+    assert.equal((failed.error as ConexionesError).reason, "INTERNAL");
   });
 
   it("takes the long way where the server does not take such images any more", async () => {
