@@ -28,8 +28,8 @@ Sources: TypeAlias = "Iterable[AnySource | NewImage] | AsyncIterable[AnySource |
 MOST_IMAGES = 1024
 """Images that are taken from the iterable and whose outcome is not taken yet."""
 MOST_BYTES = 16 << 20
-"""Soft limit on the bytes of small images that are read and whose outcome is not taken yet, and of outcomes of
-large images in memory: the image that crosses it is still read."""
+"""Soft limit on the bytes of small images that are read and whose outcome is not taken yet, and of outcomes
+of large images in memory: the image that crosses it is still read."""
 SHORT_PATH_BYTES = 200
 """The state file of such a path has its plain name: to look for it takes no time."""
 HANDED_OVER = 64
@@ -150,8 +150,8 @@ class Reader:
             self._room.notify()
 
     def outcomes_taken(self, count: int, size: int) -> None:
-        """Somebody has the outcomes of so many images, with `size` bytes: those of the small ones, and of large
-        ones in memory."""
+        """Somebody has the outcomes of so many images, with `size` bytes: those of the small ones, and of
+        large ones in memory."""
         with self._room:
             self._images += count
             self._bytes += size

@@ -35,10 +35,23 @@ def silent() -> Iterator[Path]:
         ),
         ("postgresql:///d?host=/e&x=1", ["postgresql:///d?host=/e&x=1"]),
         ("postgresql://u@/d?host=e,f&x=1%2C2", [f"postgresql://u@/d?x=1%2C2&host={at}" for at in "ef"]),
+        (
+            "postgresql://u@/d?host=e,f&port=1,2",
+            ["postgresql://u@/d?host=e&port=1", "postgresql://u@/d?host=f&port=2"],
+        ),
+        (
+            "postgresql://u@/d?port=3&host=e,f",
+            ["postgresql://u@/d?host=e&port=3", "postgresql://u@/d?host=f&port=3"],
+        ),
     ],
 )
 def test_each_host_of_a_url(url: str, hosts: list[str]) -> None:
     assert Address(url).hosts == hosts
+
+
+def test_ports_for_other_hosts_are_not_understood() -> None:
+    with pytest.raises(ValueError, match="not understood"):
+        Address("postgresql://u@/d?host=e,f&port=1,2,3")
 
 
 async def test_the_host_that_answers_and_takes_writes_is_used(

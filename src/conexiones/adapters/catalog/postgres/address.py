@@ -32,6 +32,7 @@ class Address:
             # Behind the hosts there is an "@" only if a password has characters that end its part.
             sound = parts.scheme in SCHEMES and "@" not in parts.path + parts.query + parts.fragment
             parse_qs(parts.query, strict_parsing=bool(parts.query))
+            _ = self.hosts
         except ValueError:
             sound = False
         if not sound:
@@ -41,16 +42,21 @@ class Address:
     def hosts(self) -> list[str]:
         """A URL for each host that is named, separated by commas."""
         parts = urlsplit(self.url)
-        login, at, hosts = parts.netloc.rpartition("@")
-        if "," in hosts:
-            return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(",")]
+        login, at, named = parts.netloc.rpartition("@")
+        if "," in named:
+            return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in named.split(",")]
         query = parse_qsl(parts.query)
-        named = dict(query).get("host", "")
-        if "," not in named:
+        hosts, ports = (dict(query).get(name, "").split(",") for name in ("host", "port"))
+        if len(hosts) == 1:
             return [self.url]
-        others = [(name, value) for name, value in query if name != "host"]
-        queries = (urlencode([*others, ("host", host)]) for host in named.split(","))
-        return [parts._replace(query=query).geturl() for query in queries]
+        others = [(name, value) for name, value in query if name not in ("host", "port")]
+        # As libpq has it: a port for each host, or one for all.
+        each = ports * len(hosts) if len(ports) == 1 else ports
+        queries = (
+            [*others, ("host", host), *([("port", port)] if port else [])]
+            for host, port in zip(hosts, each, strict=True)
+        )
+        return [parts._replace(query=urlencode(query)).geturl() for query in queries]
 
     def __str__(self) -> str:
         """The URL without its password and its options, to be shown."""
