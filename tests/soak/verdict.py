@@ -31,9 +31,11 @@ UNREPEATED = {
         "ProcessImage",
         "GetStreamImage",
         "ImageStreamReply",
+        "Connect with JSON",
     )
 }
-"""What may fail while there is no writer: the SDK repeats no streams, and no calls that would store twice."""
+"""What may fail while there is no writer: the SDK repeats no streams, and no calls that would store twice;
+and nobody repeats what is called without it."""
 
 
 @dataclass(frozen=True, slots=True)

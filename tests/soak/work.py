@@ -4,8 +4,10 @@ So much is stored at most: what is older is deleted. So the server is to need th
 """
 
 import asyncio
+import base64
 import hashlib
 import itertools
+import json
 import random
 import time
 from collections import deque
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyqwest
+from google.rpc.error_details_pb2 import ErrorInfo
 
 from conexiones import AsyncClient
 from conexiones.errors import ConexionesError, NoPreview, NoRendition
@@ -313,7 +316,7 @@ class Work:
                 content=b'{"name": "Ana", "pow": 4}',
             )
         )
-        assert answer.status == 200, (answer.status, bytes(answer.content)[:200])
+        assert answer.status == 200, _reason(bytes(answer.content))
 
     async def _get(self, http: pyqwest.Client, query: str) -> None:
         if id := self._any():
@@ -367,3 +370,12 @@ async def _as_told(ask: Callable[[], Awaitable[pyqwest.FullResponse]]) -> pyqwes
         await asyncio.sleep(float(again))
         answer = await ask()
     return answer
+
+
+def _reason(content: bytes) -> str:
+    """That of an error of Connect."""
+    info = ErrorInfo()
+    for detail in json.loads(content)["details"]:
+        if detail["type"] == info.DESCRIPTOR.full_name:
+            info.MergeFromString(base64.b64decode(detail["value"] + "=="))
+    return info.reason or repr(content[:200])

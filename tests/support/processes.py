@@ -18,6 +18,7 @@ __all__ = [
     "family",
     "own_decoders",
     "own_writers",
+    "own_zombies",
     "peak",
     "spent_seconds",
     "writers",
@@ -52,6 +53,18 @@ def own_writers() -> list[psutil.Process]:
 def own_decoders() -> list[psutil.Process]:
     """The same of decoders."""
     return _running(psutil.Process().children(), _DECODER)
+
+
+def own_zombies() -> list[psutil.Process]:
+    """The processes that this process has started, that have ended, and whose end nobody has asked for."""
+    return [process for process in psutil.Process().children() if _status(process) == psutil.STATUS_ZOMBIE]
+
+
+def _status(process: psutil.Process) -> str:
+    try:
+        return process.status()
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_DEAD
 
 
 def _running(processes: Iterable[psutil.Process], program: str) -> list[psutil.Process]:
