@@ -8,9 +8,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import hpack
+
 from bench.peers.server_process import Failed
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 ACK = END_STREAM = 1
 END_HEADERS = 4
 FRAME = 16384
@@ -19,6 +21,7 @@ FRAME = 16384
 HEAD = 9
 """Bytes of the header of a frame."""
 
+_SAID = ("grpc-status", "grpc-message")
 _INITIAL_WINDOW_SIZE = 4
 _MAX_FRAME_SIZE = 5
 _LARGEST = 2**31 - 1
@@ -70,6 +73,9 @@ class Connection:
         self.largest = FRAME
         self.initial = 65535
         self._incoming = bytearray()
+        self._headers = hpack.Decoder()
+        self._block = bytearray()
+        """The parts of headers so far, of which the last one has not come."""
 
     def open(self) -> None:
         """Connects, and begins the calls."""
@@ -152,17 +158,33 @@ class Connection:
             else:
                 self.window += more
         elif kind == SETTINGS and not flags & ACK:
-            for at in range(0, len(payload), 6):
-                name, value = struct.unpack_from(">HI", payload, at)
-                if name == _INITIAL_WINDOW_SIZE:
-                    for stream in self.streams.values():
-                        stream.window += value - self.initial
-                    self.initial = value
-                elif name == _MAX_FRAME_SIZE:
-                    self.largest = value
-            self.socket.sendall(frame(SETTINGS, ACK, 0))
-            self._settled = True
+            self._set(payload)
         elif kind == PING and not flags & ACK:
             self.socket.sendall(frame(PING, ACK, 0, payload))
+        elif kind in (HEADERS, CONTINUATION):
+            self._block += payload
+            if flags & END_HEADERS:
+                self._told(
+                    {str(name): str(value) for name, value in self._headers.decode(bytes(self._block))}
+                )
+                self._block.clear()
         elif kind in (RST_STREAM, GOAWAY):
             raise Failed(f"the server ended the call: frame {kind}, {payload!r}")
+
+    def _set(self, settings: bytes) -> None:
+        for at in range(0, len(settings), 6):
+            name, value = struct.unpack_from(">HI", settings, at)
+            if name == _INITIAL_WINDOW_SIZE:
+                for stream in self.streams.values():
+                    stream.window += value - self.initial
+                self.initial = value
+            elif name == _MAX_FRAME_SIZE:
+                self.largest = value
+        self.socket.sendall(frame(SETTINGS, ACK, 0))
+        self._settled = True
+
+    def _told(self, fields: dict[str, str]) -> None:
+        """Headers or trailers of a call. Raises Failed if they say that it has failed."""
+        if fields.get(":status", "200") != "200" or fields.get("grpc-status", "0") != "0":
+            said = {name: fields[name] for name in (":status", *_SAID) if name in fields}
+            raise Failed(f"the server ended the call: {said}")
