@@ -26,6 +26,9 @@ from tests.support.waiting import DEADLINE
 _VOLUMES = 50
 """Files of a server, of which each bucket takes several at once."""
 
+_SOCKETS = Path("/tmp")
+"""Where its servers have sockets, and nowhere else; they leave them when they are killed."""
+
 _SERVERS = ("master", "volume", "filer", "s3")
 _buckets = count(1)
 
@@ -105,6 +108,9 @@ class ObjectServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+            for port in self._ports.values():
+                for path in _SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+                    path.unlink(missing_ok=True)
 
     def freeze(self) -> None:
         if self._process is not None:
