@@ -13,6 +13,7 @@ from conexiones.adapters.blobs.s3.objects import Objects
 from conexiones.adapters.blobs.s3.patience import Graces
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.catalog.postgres.transaction import time_of
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, content, counted, fill, gone, sha, tell_nobody, whole
@@ -205,7 +206,7 @@ async def test_objects_without_a_row_go_once_none_can_come(
     (kept,) = await objects_at(place)
     objects = Objects(place, PATIENT)
     objects.open()
-    objects.learn_time(await catalog.read(rows.clock))
+    objects.learn_time(await catalog.read(time_of))
     names = [objects.name(kind) for kind in ("packs", "parts") for _ in range(3)]
     for name in names:
         await objects.put(name, b"nobody was told")

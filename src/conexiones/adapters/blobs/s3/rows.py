@@ -337,8 +337,3 @@ async def identity(transaction: Transaction, new: int) -> int:
         "INSERT INTO about (identity) VALUES ($1) ON CONFLICT (one) DO NOTHING", new
     )
     return int(await transaction.connection.fetchval("SELECT identity FROM about"))
-
-
-async def clock(connection: Connection) -> float:
-    """The time of the database, in seconds since the epoch."""
-    return float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))

@@ -279,6 +279,9 @@ class SqliteCatalog:
     ) -> list[str]:
         return await self.write(None, room.make_room, upload, quota, terms, now)
 
+    async def shared_time(self, now: int) -> int:
+        return now
+
     async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
         return await self.write(None, transactions.forget_uploads, ended_before, limit)
 
