@@ -129,3 +129,13 @@ async def test_one_that_is_not_there_keeps_no_other_from_being_deleted(
     async with asyncio.timeout(DEADLINE):
         await objects_of(PATIENT).delete(["packs/gone", *names])
     assert {line.split()[1].removeprefix("/bucket/") for line in told.asked} == {"packs/gone", *names}
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "401 Unauthorized", "500 Internal Server Error"])
+async def test_a_store_that_refuses_to_delete_anything_is_asked_once(
+    objects_of: Callable[[Patience], Objects], told: Told, status: str
+) -> None:
+    told.answer = lambda line: (status, b"<Error><Code>AccessDenied</Code></Error>")
+    with pytest.raises(StorageUnavailable):
+        await objects_of(Patience(retries=0)).delete([f"packs/{number}" for number in range(50)])
+    assert len(told.asked) == 1
