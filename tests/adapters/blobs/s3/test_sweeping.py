@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import obstore
 import pytest
 
 from conexiones.adapters.blobs.s3 import rows, sweep_rows
+from conexiones.adapters.blobs.s3.compacting import compact
 from conexiones.adapters.blobs.s3.objects import Objects
 from conexiones.adapters.blobs.s3.patience import Graces
 from conexiones.adapters.blobs.s3.place import BlobPlace
@@ -427,3 +429,42 @@ async def test_a_store_that_is_away_ends_a_sweep_at_once(
     assert await loose_and_all(catalog) == (9, 0)
     await store.sweep()
     assert await loose_and_all(catalog) == (0, 0)
+
+
+async def test_the_same_bytes_come_again_while_their_packs_are_compacted(
+    new_store: NewStore,
+    catalog: PostgresCatalog,
+    image: Make,
+    place: BlobPlace,
+    database: str,
+    tmp_path: Path,
+) -> None:
+    """At two servers, by transactions that have several of them in common."""
+    other = PostgresCatalog(database)
+    await other.open()
+    one, two = new_store(), RestartedS3Store(place, other, folder=tmp_path / "two")
+    await one.open()
+    await two.open()
+    datas = [content(500, n) for n in range(24)]
+    numbers = count()
+
+    async def add_all(store: RestartedS3Store, at: PostgresCatalog, order: list[bytes]) -> None:
+        records = [image(f"{next(numbers)}", digest=sha(data)) for data in order]
+        await asyncio.gather(*(add(store, at, *both) for both in zip(records, order, strict=True)))
+
+    async def go_on() -> bool:
+        return True
+
+    await add_all(one, catalog, datas)
+    for _ in range(3):
+        packs = await catalog.read(sweep_rows.needed, await objects_at(place))
+        await asyncio.gather(
+            compact(one._backend, packs, go_on),
+            add_all(one, catalog, datas),
+            add_all(two, other, datas[::-1]),
+        )
+        assert [await whole(two, sha(data)) for data in datas] == datas
+    assert (await loose_and_all(catalog))[1] == len(datas)
+    await one.close()
+    await two.close()
+    await other.close()
