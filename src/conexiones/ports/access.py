@@ -71,6 +71,9 @@ class Credentials(Protocol):
     async def used(self, hours: dict[str, int]) -> None:
         """Sets the `use_time` of credentials, by their ids."""
 
+    async def shared_time(self, now: int) -> int:
+        """As in Catalog."""
+
     async def forget(self, *, tokens: int, others: int) -> None:
         """Removes tokens, and tickets and sessions, that were revoked or have expired before these times."""
 

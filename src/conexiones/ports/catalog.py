@@ -161,6 +161,10 @@ class Catalog(Protocol):
         at most an equal part of the quota: that of each client if there were one more.
         """
 
+    async def shared_time(self, now: int) -> int:
+        """The time by the clock that all servers on the catalog share, in microseconds since the epoch; `now`
+        where there is one server. What is forgotten for all goes by it, as the clock of one may be wrong."""
+
     async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
         """Removes at most `limit` of the uploads that ended (their update_time) before; gives how many."""
 

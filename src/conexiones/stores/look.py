@@ -26,13 +26,18 @@ async def look_at_blobs(settings: Settings) -> float:
     objects = Objects(place, Patience())
     objects.learn_time(time.time())
     objects.open()
+
+    async def delete() -> None:
+        if refused := await objects.delete([name]):
+            raise ValueError(f"{place} does not delete an object (DELETE): {refused[name]}.")
+
     name, data, slowest = objects.name("packs"), secrets.token_bytes(1000), 0.0
     for what, ask in (
         ("take an object (PUT)", lambda: objects.put(name, data)),
         ("give a part of an object (GET with a range)", lambda: objects.get(name, 100, 10)),
         ("say how large an object is (HEAD)", lambda: objects.size(name)),
         ("list objects (LIST)", lambda: anext(objects.listed("packs", name[:-1]))),
-        ("delete an object (DELETE)", lambda: objects.delete([name])),
+        ("delete an object (DELETE)", delete),
     ):
         begun = time.perf_counter()
         try:

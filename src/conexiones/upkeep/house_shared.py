@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from conexiones.adapters.blobs.s3 import rows as blob_rows
 from conexiones.adapters.blobs.s3.moving import BlobsIn, BlobsOut, check_whole
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.connections import Connection
 from conexiones.adapters.catalog.postgres.moving import MovingIn, MovingOut
+from conexiones.adapters.catalog.postgres.transaction import time_of
 from conexiones.adapters.catalog.sqlite.catalog_file import Contents
 from conexiones.adapters.catalog.tables import TABLES
 from conexiones.upkeep.house import About, OldHouse, OpenUpload, Small
@@ -50,7 +50,7 @@ class SharedOld:
     async def open(self) -> None:
         with as_problem():
             await self._rows.open()
-            await self._blobs.open(await self._rows.ask(blob_rows.clock))
+            await self._blobs.open(await self._rows.ask(time_of))
 
     async def close(self) -> None:
         self._blobs.close()
@@ -128,7 +128,7 @@ class SharedNew:
         with as_problem():
             await self._rows.open()
             is_new = await self._rows.look(self._origin)
-            await self._blobs.open(await self._rows.ask(blob_rows.clock))
+            await self._blobs.open(await self._rows.ask(time_of))
             if is_new and not await self._blobs.is_empty():
                 raise Problem(f"{self._blobs.place} has objects of a house already: give another prefix.")
 

@@ -14,6 +14,7 @@ from conexiones.adapters.blobs.s3.packs import PACK
 from conexiones.adapters.blobs.s3.verify_rows import At, Content, Row
 from conexiones.adapters.blobs.s3.verifying import Fault, Read, Verifying, all_of
 from conexiones.adapters.catalog.postgres.looking import Looking, Unreadable
+from conexiones.adapters.catalog.postgres.transaction import time_of
 from conexiones.domain.verifying import ATTEMPTS
 from conexiones.upkeep.findings import Finding, Report, Verified
 from conexiones.upkeep.house_shared import SharedPlaces, as_problem
@@ -76,7 +77,7 @@ class _Verification:
 
     async def run(self) -> None:
         await self._catalog.open()
-        now = await self._catalog.ask(blob_rows.clock)
+        now = await self._catalog.ask(time_of)
         await self._blobs.open(now)
         for check in (
             self._look,

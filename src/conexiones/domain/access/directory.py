@@ -424,7 +424,8 @@ class Directory:
                 if credential := self._by_id.get(credential_id):
                     self._keep(replace(credential, use_time=hour))
             await self._credentials.used(used)
-        tokens, others = (now() - seconds * 1_000_000 for seconds in (KEEP_SECONDS, KEEP_OTHERS_SECONDS))
+        time = await self._credentials.shared_time(now())
+        tokens, others = (time - seconds * 1_000_000 for seconds in (KEEP_SECONDS, KEEP_OTHERS_SECONDS))
         for credential in list(self._by_id.values()):
             before = tokens if credential.kind == "token" else others
             if self._ended(credential) and _end(credential) < before:

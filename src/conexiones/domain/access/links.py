@@ -145,7 +145,8 @@ class Links:
         """Makes a new key, which signs from now on, and gives its id. Links of older keys work on, or end."""
         async with self._rotating:
             # The order of keys is that of their times, also where a clock was set back.
-            time = max([now(), *(key.create_time + 1 for key in self._keys)])
+            time = await self._credentials.shared_time(now())
+            time = max([time, *(key.create_time + 1 for key in self._keys)])
             key = LinkKey(id=secrets.token_hex(4), secret=secrets.token_bytes(_KEY_BYTES), create_time=time)
             await self._credentials.add_key(key)
             self._keys = [*(one for one in self._keys if one.id != key.id), key]
@@ -158,7 +159,7 @@ class Links:
     async def sweep(self) -> None:
         """Makes a new key after KEY_SECONDS, and forgets those whose links have all expired. Call it at
         intervals."""
-        time = now()
+        time = await self._credentials.shared_time(now())
         if self._keys[-1].create_time < time - KEY_SECONDS * 1_000_000:
             await self.rotate()
         while len(self._keys) > 1 and self._keys[1].create_time < time - MAX_SECONDS * 1_000_000:

@@ -265,7 +265,7 @@ class Uploads:
         """Ends the uploads that have expired and forgets those that ended long ago. Call it at intervals."""
         await self._clear(await self._places.expire())
         await self._let_go()
-        ended_before = now() - KEEP_SECONDS * 1_000_000
+        ended_before = await self._catalog.shared_time(now()) - KEEP_SECONDS * 1_000_000
         # There may be one for every small image of a day ago. All other writes wait while some are removed.
         while await self._catalog.forget_uploads(ended_before=ended_before, limit=_FORGOTTEN) == _FORGOTTEN:
             pass

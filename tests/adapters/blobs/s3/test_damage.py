@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 
 import obstore
@@ -16,9 +16,10 @@ from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, content, everything, fill, sha, stored, whole
-from tests.adapters.blobs.s3.restarted import PATIENT, RestartedS3Store, objects_at, spoil
+from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, objects_at, spoil
 
 Make = Callable[..., ImageRecord]
+MakeUpload = Callable[..., UploadRecord]
 
 SIZE = 5 * MIB + 17
 
@@ -141,3 +142,78 @@ async def test_small_blobs_stay_in_memory_and_local_copies_in_their_folder(
     assert store.blobs.cached(sha(datas[0])) is None
     await store.close()
     assert list((tmp_path / "local").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [5000, SIZE])
+@pytest.mark.parametrize("way", ["image", "upload", "two at once"])
+async def test_the_same_bytes_heal_a_damaged_blob(
+    new_store: Callable[..., RestartedS3Store],
+    catalog: PostgresCatalog,
+    image: Make,
+    upload: Callable[..., UploadRecord],
+    place: BlobPlace,
+    size: int,
+    way: str,
+) -> None:
+    store = new_store(graces=AT_ONCE)
+    await store.open()
+    data = content(size)
+    digest = await stored(store, catalog, image("1", digest=sha(data)), data)
+    before = await objects_at(place)
+    await spoil_blob(place, catalog, digest, size - 1)
+    with pytest.raises(BlobCorrupt):
+        await whole(store, digest)
+    if way == "upload":
+        await catalog.create_upload(upload("a"))
+        staged = await fill(await store.staging.resume("a", 0), data)
+        await staged.commit(lambda size: catalog.advance_upload("a", epoch=0, size=size, now=2))
+        second = image("2", digest=digest)
+        await staged.publish(
+            lambda _: catalog.end_upload("a", state="READY", image=second, failure=None, now=3)
+        )
+        await staged.settle()
+    else:
+        twins = [image(f"{number}", digest=digest) for number in range(2, 3 + (way == "two at once"))]
+        await asyncio.gather(*(add(store, catalog, twin, data) for twin in twins))
+    assert await whole(store, digest) == data
+    await store.sweep()
+    await store.sweep()
+    assert await whole(store, digest) == data
+    after = await objects_at(place)
+    assert not {*after} & {*before}, "the damaged objects go"
+    assert len(after) == len(before)
+    await store.close()
+
+
+async def add(store: RestartedS3Store, catalog: PostgresCatalog, record: ImageRecord, data: bytes) -> None:
+    """As the server does it: in one step with the row."""
+    staged = await fill(store.staging.stage(), data)
+    await staged.publish(lambda digest: catalog.add_image(record))
+    await staged.settle()
+
+
+async def test_whoever_reads_goes_on_where_the_same_bytes_have_come_again(
+    new_store: Callable[..., RestartedS3Store], catalog: PostgresCatalog, image: Make, upload: MakeUpload
+) -> None:
+    """In objects that begin elsewhere, and with the first ones removed."""
+    store = new_store(graces=AT_ONCE)
+    await store.open()
+    data = content(SIZE)
+    digest = await stored(store, catalog, image("1", digest=sha(data)), data)
+    async with aclosing(store.blobs.read(digest)) as pieces:
+        read = await anext(pieces)
+        await catalog.create_upload(upload("a"))
+        staged = await store.staging.resume("a", 0)
+        for start, end in ((0, MIB + 5), (MIB + 5, SIZE)):
+            await fill(staged, data[start:end])
+            await staged.commit(lambda size: catalog.advance_upload("a", epoch=0, size=size, now=2))
+        second = image("2", digest=digest)
+        await staged.publish(
+            lambda _: catalog.end_upload("a", state="READY", image=second, failure=None, now=3)
+        )
+        await staged.settle()
+        await store.sweep()
+        async for piece in pieces:
+            read += piece
+    assert read == data
+    await store.close()

@@ -9,6 +9,9 @@ from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects
 from conexiones.adapters.blobs.s3.patience import Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.errors import BlobCorrupt, StorageUnavailable
+from conexiones.settings import Settings
+from conexiones.stores.look import look_at_blobs
+from tests.adapters.blobs.s3.holding import holding
 from tests.adapters.blobs.s3.restarted import PATIENT
 from tests.support.waiting import DEADLINE, idle
 
@@ -129,3 +132,22 @@ async def test_one_that_is_not_there_keeps_no_other_from_being_deleted(
     async with asyncio.timeout(DEADLINE):
         await objects_of(PATIENT).delete(["packs/gone", *names])
     assert {line.split()[1].removeprefix("/bucket/") for line in told.asked} == {"packs/gone", *names}
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "401 Unauthorized", "500 Internal Server Error"])
+async def test_a_store_that_refuses_to_delete_anything_is_asked_once(
+    objects_of: Callable[[Patience], Objects], told: Told, status: str
+) -> None:
+    told.answer = lambda line: (status, b"<Error><Code>AccessDenied</Code></Error>")
+    with pytest.raises(StorageUnavailable):
+        await objects_of(Patience(retries=0)).delete([f"packs/{number}" for number in range(50)])
+    assert len(told.asked) == 1
+
+
+async def test_doctor_says_that_objects_may_not_be_deleted(place: BlobPlace) -> None:
+    async with holding(place) as (gate, behind):
+        settings = Settings(blobs=behind.url, s3_endpoint=behind.endpoint)
+        assert await look_at_blobs(settings) > 0
+        gate.held = ["packs/"]
+        with pytest.raises(ValueError, match=r"does not delete an object \(DELETE\): The object is under a"):
+            await look_at_blobs(settings)

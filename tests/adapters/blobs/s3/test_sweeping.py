@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import obstore
 import pytest
 
 from conexiones.adapters.blobs.s3 import rows, sweep_rows
+from conexiones.adapters.blobs.s3.compacting import compact
 from conexiones.adapters.blobs.s3.objects import Objects
 from conexiones.adapters.blobs.s3.patience import Graces
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.catalog.postgres.transaction import Transaction, time_of
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, content, counted, fill, gone, sha, tell_nobody, whole
+from tests.adapters.blobs.s3.holding import holding
 from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, objects_at, spoil
 from tests.support.postgres import Engine
 
@@ -205,7 +209,7 @@ async def test_objects_without_a_row_go_once_none_can_come(
     (kept,) = await objects_at(place)
     objects = Objects(place, PATIENT)
     objects.open()
-    objects.learn_time(await catalog.read(rows.clock))
+    objects.learn_time(await catalog.read(time_of))
     names = [objects.name(kind) for kind in ("packs", "parts") for _ in range(3)]
     for name in names:
         await objects.put(name, b"nobody was told")
@@ -329,4 +333,138 @@ async def test_the_objects_of_another_database_are_left_alone(
     with pytest.raises(ValueError, match="has the objects of another database"):
         await store.open()
     await stranger.close()
+    await other.close()
+
+
+@pytest.mark.parametrize("bulk", [True, False], ids=["together", "one by one"])
+async def test_an_object_that_may_not_be_deleted_is_in_the_way_of_no_other(
+    place: BlobPlace,
+    catalog: PostgresCatalog,
+    image: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    bulk: bool,
+) -> None:
+    if not bulk:
+        monkeypatch.setenv("AWS_DISABLE_BULK_DELETE", "true")
+    async with holding(place) as (gate, place_behind):
+        store = RestartedS3Store(place_behind, catalog, folder=tmp_path / "held", graces=AT_ONCE)
+        await store.open()
+        for n in range(9):
+            await add(store, catalog, image(f"{n}", digest=sha(content(500, n))), content(500, n))
+        names = await objects_at(place)
+        gate.held = [names[4]]
+        for n in range(9):
+            await catalog.delete_image(f"{n}", now=1)
+        await store.sweep()
+        assert await objects_at(place) == [names[4]]
+        assert store._sweeper._removed.value == 8
+        asked = len(gate.asked)
+        for _ in range(2):  # it waits for its day, and what comes after it goes
+            await add(store, catalog, image("9", digest=sha(b"9")), b"9")
+            await catalog.delete_image("9", now=1)
+            await store.sweep()
+            assert await objects_at(place) == [names[4]]
+        assert len(gate.asked) == asked + 2
+        (said,) = [record.getMessage() for record in caplog.records if "refuses" in record.getMessage()]
+        assert said.startswith("The object store refuses to delete 1 objects that nothing needs, such as ")
+        assert f"such as {names[4]} (The object is under a legal hold" in said
+        assert "in 24 hours" in said
+        gate.held = []
+        await catalog.write((), make_due)
+        await store.sweep()
+        assert await objects_at(place) == []
+        assert await loose_and_all(catalog) == (0, 0)
+        await store.close()
+
+
+async def make_due(transaction: Transaction) -> None:
+    """Has a day go by for all loose objects."""
+    await transaction.connection.execute("UPDATE loose SET not_before = not_before - interval '1 day'")
+
+
+async def test_garbage_that_may_not_be_deleted_is_passed_over(
+    place: BlobPlace, catalog: PostgresCatalog, tmp_path: Path
+) -> None:
+    async with holding(place) as (gate, place_behind):
+        store = RestartedS3Store(place_behind, catalog, folder=tmp_path / "held", graces=AT_ONCE)
+        await store.open()
+        objects = Objects(place, PATIENT)
+        objects.open()
+        objects.learn_time(await catalog.read(time_of))
+        names = [objects.name("parts") for _ in range(7)]
+        for name in names:
+            await objects.put(name, b"nobody was told")
+        gate.held = names[:2]
+        await store.sweep()
+        assert await objects_at(place) == sorted(names[:2])
+        assert await loose_and_all(catalog) == (2, 0)
+        gate.held, asked = [], len(gate.asked)
+        await store.sweep()
+        assert len(gate.asked) == asked
+        await catalog.write((), make_due)
+        await store.sweep()
+        assert await objects_at(place) == []
+        await store.close()
+
+
+async def test_a_store_that_is_away_ends_a_sweep_at_once(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(9):
+        await add(store, catalog, image(f"{n}", digest=sha(content(500, n))), content(500, n))
+        await catalog.delete_image(f"{n}", now=1)
+    asked: list[str] = []
+
+    async def request(self: Objects, request: str, ask: object, size: int) -> object:
+        asked.append(request)
+        raise StorageUnavailable from TimeoutError()
+
+    with monkeypatch.context() as away:
+        away.setattr(Objects, "_request", request)
+        with pytest.raises(StorageUnavailable):
+            await store.sweep()
+    assert asked == ["DELETE"]
+    assert await loose_and_all(catalog) == (9, 0)
+    await store.sweep()
+    assert await loose_and_all(catalog) == (0, 0)
+
+
+async def test_the_same_bytes_come_again_while_their_packs_are_compacted(
+    new_store: NewStore,
+    catalog: PostgresCatalog,
+    image: Make,
+    place: BlobPlace,
+    database: str,
+    tmp_path: Path,
+) -> None:
+    """At two servers, by transactions that have several of them in common."""
+    other = PostgresCatalog(database)
+    await other.open()
+    one, two = new_store(), RestartedS3Store(place, other, folder=tmp_path / "two")
+    await one.open()
+    await two.open()
+    datas = [content(500, n) for n in range(24)]
+    numbers = count()
+
+    async def add_all(store: RestartedS3Store, at: PostgresCatalog, order: list[bytes]) -> None:
+        records = [image(f"{next(numbers)}", digest=sha(data)) for data in order]
+        await asyncio.gather(*(add(store, at, *both) for both in zip(records, order, strict=True)))
+
+    async def go_on() -> bool:
+        return True
+
+    await add_all(one, catalog, datas)
+    for _ in range(3):
+        packs = await catalog.read(sweep_rows.needed, await objects_at(place))
+        await asyncio.gather(
+            compact(one._backend, packs, go_on),
+            add_all(one, catalog, datas),
+            add_all(two, other, datas[::-1]),
+        )
+        assert [await whole(two, sha(data)) for data in datas] == datas
+    assert (await loose_and_all(catalog))[1] == len(datas)
+    await one.close()
+    await two.close()
     await other.close()

@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from conexiones.adapters.catalog.sqlite import catalog as sqlite_catalog
 from conexiones.adapters.catalog.sqlite import charges, room, transactions
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
@@ -187,4 +189,28 @@ async def test_opening_on_a_full_disk_says_so_and_works_later(small_disk: Path, 
     filler.unlink()
     await catalog.open()
     assert await catalog.get_user("ana") is None
+    await catalog.close()
+
+
+async def test_events_are_forgotten_in_pieces_between_which_others_write(
+    tmp_path: Path, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_catalog, "_FORGOTTEN", 10)
+    catalog = SqliteCatalog(tmp_path / "catalog.db")
+    await catalog.open()
+    for number in range(36):
+        await catalog.add_image(image(f"{number}"))
+    pieces: list[int] = []
+    forget = catalog.write
+
+    async def counted(*given: Any) -> Any:
+        pieces.append(await forget(*given))
+        return pieces[-1]
+
+    monkeypatch.setattr(catalog, "write", counted)
+    await catalog.forget_events(keep=3)
+    assert pieces == [10, 10, 10, 3]
+    assert await catalog.event_range() == (33, 36)
+    await catalog.forget_events(keep=3)
+    assert pieces[4:] == [0]
     await catalog.close()

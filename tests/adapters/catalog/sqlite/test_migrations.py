@@ -256,3 +256,25 @@ async def test_a_file_whose_migration_is_killed_opens(
     assert version(path) == newest() + 1
     assert asked(path, "SELECT name, colour FROM users") == [("ana", "blue")]
     assert version(path.with_name(f"catalog.db.v{newest()}")) == newest()
+
+
+DAMAGED = """
+INSERT INTO images VALUES ('2', x'22', 5, CAST(x'50ff47' AS TEXT), 1, 2, 1, 'ana', 7);
+INSERT INTO images VALUES ('3', x'33', 5, 'PNG', 1, 2, 1, CAST(x'c3' AS TEXT), 7);
+INSERT INTO images VALUES ('4', CAST(x'44ff' AS TEXT), 5, 'PNG', 1, 2, 1, NULL, 7);
+INSERT INTO users VALUES (CAST(x'e1' AS TEXT), 1, NULL, 7, 8);
+"""
+
+
+async def test_text_that_the_disk_has_damaged_keeps_no_file_from_opening(old: Path, image: Make) -> None:
+    execute(old, DAMAGED)
+    catalog = SqliteCatalog(old)
+    await catalog.open()
+    assert await catalog.get_image("1") == image(
+        "1", digest=b"\x11", size=5, height=2, user="ana", create_time=7
+    )
+    assert (await catalog.get_image("2")).format == "P\\xffG"
+    assert (await catalog.get_image("3")).user == "\\xc3"
+    await catalog.close()
+    sums = asked(old, "SELECT id FROM images WHERE checksum IS NULL ORDER BY id")
+    assert sums == [("2",), ("3",), ("4",)]

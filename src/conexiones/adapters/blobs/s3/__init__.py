@@ -32,6 +32,9 @@ may still come about. One sweeper at a time does, and removes rows first and obj
 By the clock of the database, a row that names an object comes at most `Graces.pack` or `Graces.part` after
 the object was named: a later one is refused. What is older and has no row will never have one.
 
+Bytes that come again take the place of those that are there: they are known to be good, whatever the store
+has done to the others. The places change in one transaction; the old objects stay for those who read them.
+
 Whatever is read was checked before it is given: every MiB has a CRC-32C in the row of its place, and a blob
 that is read in one piece is compared with its SHA-256.
 """

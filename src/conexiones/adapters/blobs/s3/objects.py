@@ -36,9 +36,13 @@ LISTED = 1000
 MOST_SAID = 200
 """Characters of what the driver says that an operator is told."""
 
-_MESSAGE = re.compile(r"<Message>([^<]{1,200})</Message>")  # in the answer of an object store
+# In the answer of an object store, or of one to a request for several objects.
+_MESSAGE = re.compile(r"(?:<Message>|DeleteObjects request failed for key \S+: )([^<\n]{1,200})")
 _NAME = re.compile(r"(packs|parts)/(\d{8}/\d{6})-[0-9a-f]{32}")
 _FORM = "%Y%m%d/%H%M%S"
+# What the driver says of an object that the store has refused to delete, by itself or among others. Not so of
+# a request that was refused as a whole, and of answers that may be others a moment later.
+_REFUSED = re.compile(r"DeleteObjects request failed for key|performing DELETE .*status code: 4(?!01|08|29)")
 
 T = TypeVar("T")
 
@@ -168,8 +172,9 @@ class Objects:
         except ObjectGone:
             return None
 
-    async def delete(self, names: Sequence[str]) -> None:
-        """Deletes at most LISTED objects. Those that are not there are no error."""
+    async def delete(self, names: Sequence[str]) -> dict[str, str]:
+        """Deletes at most LISTED objects. Those that are not there are no error. Gives those that the store
+        refuses to delete, each with what it says; the others are deleted all the same."""
 
         async def delete() -> None:
             await obstore.delete_async(self._bucket, list(names))
@@ -178,9 +183,17 @@ class Objects:
             await self._request("DELETE", delete, 0)
         except ObjectGone:
             # Some stores say so of one that is not there, and then not all of the others are deleted.
-            if len(names) > 1:
-                for name in names:
-                    await self.delete([name])
+            return {} if len(names) == 1 else await self._delete_in_halves(names)
+        except StorageUnavailable as error:
+            if not _REFUSED.search(str(error.__cause__)):
+                raise
+            return {names[0]: said(error)} if len(names) == 1 else await self._delete_in_halves(names)
+        return {}
+
+    async def _delete_in_halves(self, names: Sequence[str]) -> dict[str, str]:
+        """So that one among many takes a few requests more."""
+        half = len(names) // 2
+        return {**await self.delete(names[:half]), **await self.delete(names[half:])}
 
     async def mark(self) -> str:
         """Whose the objects are, as MARK has it; empty if it is not there. Raises BlobCorrupt."""

@@ -34,6 +34,7 @@ class Graces:
     dead: how long the bytes of a deleted image stay, for those who are reading them.
     moved: how long an object stays whose bytes were put elsewhere.
     late: how much longer an object stays that no row names.
+    refused: how long until an object is tried again that the store has refused to delete.
     """
 
     pack: float = 600.0
@@ -41,3 +42,4 @@ class Graces:
     dead: float = 3600.0
     moved: float = 600.0
     late: float = 600.0
+    refused: float = 24 * 3600.0

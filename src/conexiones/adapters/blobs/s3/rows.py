@@ -4,7 +4,7 @@ Functions that are given a Transaction are members of one, or what is done at it
 those that are given a Connection are reads.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -118,6 +118,8 @@ ON CONFLICT (digest) DO UPDATE
 SET dead_since = CASE WHEN now.dead_since IS NULL THEN NULL ELSE clock_timestamp() END
 RETURNING dead_since, xmax = 0 AS is_new
 """
+# Whoever changes places of several blobs locks them first, in this order.
+_LOCK_PLACES = "SELECT FROM places WHERE digest = ANY($1::bytea[]) ORDER BY digest, at FOR UPDATE"
 _ADD_PLACES = """
 INSERT INTO places (digest, at, object, start, size, sums)
 SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])
@@ -156,18 +158,20 @@ async def find_whole(
 
 
 async def add_blobs(transaction: Transaction, blobs: list[NewBlob]) -> None:
-    """Adds those that an image has by now. What an earlier one has put is kept, and the other objects go."""
+    """Adds those that an image has by now. What comes takes the place of what is there: it is known to be
+    good, whatever the store has done to the other. Objects that are not needed go."""
     first = {blob.digest: blob for blob in reversed(blobs)}
     values = sorted((blob.digest, blob.size) for blob in first.values())
     rows = await transaction.connection.fetch(_ADD, *by_columns(values))
     there = {row["digest"]: row["is_new"] for row in rows}
-    new = [blob for digest, blob in first.items() if there.get(digest)]
+    new = [blob for digest, blob in first.items() if digest in there]
+    left = await _drop_places(transaction, [blob for blob in new if not there[blob.digest]])
     await _add_places(transaction, new)
     for blob in blobs:
         blob.is_there = blob.digest in there
     twins = [blob for blob in blobs if blob.is_there and blob not in new]
-    for moved, objects in _by_grace((blob.moved, blob.places) for blob in twins):
-        await loosen(transaction, objects, moved)
+    left += [(blob.moved, place.object) for blob in twins for place in blob.places]
+    await _loosen_by_grace(transaction, left)
     done = [blob.upload for blob in blobs if blob.upload is not None and blob.is_there]
     if done:
         await transaction.connection.execute(_END_EXTENTS, done)
@@ -177,8 +181,9 @@ async def add_alone(transaction: Transaction, blob: NewBlob) -> None:
     """Adds a blob that no image has yet; until one has, it is dead."""
     row = await transaction.connection.fetchrow(_ADD_ALONE, blob.digest, blob.size)
     blob.dead_since = row["dead_since"]
-    if row["is_new"]:
-        await _add_places(transaction, [blob])
+    if not row["is_new"]:
+        await _loosen_by_grace(transaction, await _drop_places(transaction, [blob]))
+    await _add_places(transaction, [blob])
 
 
 async def settle_alone(transaction: Transaction, blob: NewBlob) -> None:
@@ -203,17 +208,36 @@ async def loosen(transaction: Transaction, objects: Iterable[str], seconds: floa
         await transaction.connection.execute(_LOOSEN, names, seconds)
 
 
+async def lock_places(transaction: Transaction, digests: Collection[bytes]) -> None:
+    """Has nobody else change the places of these blobs until the transaction ends."""
+    await transaction.connection.execute(_LOCK_PLACES, list(digests))
+
+
+async def _drop_places(transaction: Transaction, blobs: Sequence[NewBlob]) -> list[tuple[float, str]]:
+    """Removes the places that blobs have had. Gives the seconds for which their objects stay, and these."""
+    if not blobs:
+        return []
+    moved = {blob.digest: blob.moved for blob in blobs}
+    await lock_places(transaction, moved)
+    gone = await transaction.connection.fetch(
+        "DELETE FROM places WHERE digest = ANY($1::bytea[]) RETURNING digest, object", list(moved)
+    )
+    return [(moved[row["digest"]], row["object"]) for row in gone]
+
+
 async def _add_places(transaction: Transaction, blobs: Sequence[NewBlob]) -> None:
     rows = [(blob.digest, *place[:5]) for blob in blobs for place in blob.places]
     if rows:
         await transaction.connection.execute(_ADD_PLACES, *by_columns(rows))
 
 
-def _by_grace(given: Iterable[tuple[float, list[Place]]]) -> list[tuple[float, set[str]]]:
+async def _loosen_by_grace(transaction: Transaction, given: Iterable[tuple[float, str]]) -> None:
+    """Has the sweeper look at objects, at each after so many seconds."""
     found: dict[float, set[str]] = {}
-    for seconds, places in given:
-        found.setdefault(seconds, set()).update(place.object for place in places)
-    return list(found.items())
+    for seconds, name in given:
+        found.setdefault(seconds, set()).add(name)
+    for seconds, names in found.items():
+        await loosen(transaction, names, seconds)
 
 
 # Extents.
@@ -337,8 +361,3 @@ async def identity(transaction: Transaction, new: int) -> int:
         "INSERT INTO about (identity) VALUES ($1) ON CONFLICT (one) DO NOTHING", new
     )
     return int(await transaction.connection.fetchval("SELECT identity FROM about"))
-
-
-async def clock(connection: Connection) -> float:
-    """The time of the database, in seconds since the epoch."""
-    return float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))

@@ -17,6 +17,7 @@ from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.blobs.s3.staging import S3Staging
 from conexiones.adapters.blobs.s3.sweeping import Sweeper
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.catalog.postgres.transaction import time_of
 from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.metrics import Metrics
@@ -89,7 +90,7 @@ class S3Store:
         objects of another database: to this one they would be garbage. Raises StorageUnavailable if the
         catalog does not answer, and OSError of the folder."""
         objects = self._backend.objects
-        objects.learn_time(await self._catalog.read(rows.clock))
+        objects.learn_time(await self._catalog.read(time_of))
         await asyncio.to_thread(self._files.open)
         self._backend.open()
         try:

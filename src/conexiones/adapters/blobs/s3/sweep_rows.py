@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from conexiones.adapters.blobs.s3.rows import Place, drop_extents, loosen, place_of
+from conexiones.adapters.blobs.s3.rows import Place, drop_extents, lock_places, loosen, place_of
 from conexiones.adapters.catalog.postgres.columns import by_columns
 from conexiones.adapters.catalog.postgres.connections import Connection
 from conexiones.adapters.catalog.postgres.transaction import Transaction
@@ -150,6 +150,7 @@ async def move(transaction: Transaction, kept: Sequence[Kept], name: str, starts
     values = [
         (one.digest, one.place.at, one.place.object, start) for one, start in zip(kept, starts, strict=True)
     ]
+    await lock_places(transaction, {one.digest for one in kept})
     await transaction.connection.execute(_MOVE, name, *by_columns(values))
 
 

@@ -5,8 +5,9 @@
     loose objects                        go if no row names them; packs that are mostly holes are compacted
     objects that never had a row         go once none can come any more; each object is looked at once
 
-Every step can be done again, and a sweep that is killed leaves what was not done to the next one. The time is
-that of the database.
+Every step can be done again, and a sweep that is killed leaves what was not done to the next one. An object
+that the store refuses to delete is tried again much later, and is in the way of no other. The time is that of
+the database.
 """
 
 import logging
@@ -112,7 +113,7 @@ class Sweeper:
                 return
 
     async def _look_at_loose(self) -> None:
-        catalog, moved = self._backend.catalog, self._backend.graces.moved
+        catalog, graces = self._backend.catalog, self._backend.graces
         sparse: dict[str, int] = {}
         begin = await self._go_on()
         while begin and (loose := await catalog.read(sweep_rows.loose_objects, begin.now, LOOKED_AT)):
@@ -120,22 +121,36 @@ class Sweeper:
             gone = [name for name in loose if name not in needed]
             # A row that names such a pack may still come, of a blob that was put into it with others.
             later = {name for name in gone if kind_of(name) == "packs" and not self._is_over(name, begin)}
-            await self._remove([name for name in gone if name not in later])
+            refused = await self._remove([name for name in gone if name not in later])
             packs = [name for name in needed if kind_of(name) == "packs"]
             found = {name: needed[name] for name in packs if await self._is_sparse(name, needed[name])}
             later |= {name for name in packs if not self._is_over(name, begin)} | found.keys()
             sparse |= {name: size for name, size in found.items() if self._is_over(name, begin)}
             seen = {name: loose[name] for name in later}
-            await catalog.write((), sweep_rows.look_again, seen, moved)
+            await catalog.write((), sweep_rows.look_again, seen, graces.moved)
+            await catalog.write((), sweep_rows.look_again, {n: loose[n] for n in refused}, graces.refused)
+            later |= refused
             await catalog.write((), sweep_rows.tighten, {n: at for n, at in loose.items() if n not in later})
             if await self._go_on() is None:
                 return
         if sparse:
             self._compacted.value += await compact(self._backend, sparse, self._go_on)
 
-    async def _remove(self, names: list[str]) -> None:
-        await self._backend.objects.delete(names)
-        self._removed.value += len(names)
+    async def _remove(self, names: list[str]) -> set[str]:
+        """Gives those that the store refuses to delete, of which the log tells."""
+        refused = await self._backend.objects.delete(names) if names else {}
+        self._removed.value += len(names) - len(refused)
+        if refused:
+            name, why = next(iter(refused.items()))
+            log.warning(
+                "The object store refuses to delete %d objects that nothing needs, such as %s (%s). They are"
+                " tried again in %d hours: look for a legal hold, a retention or a policy on them",
+                len(refused),
+                name,
+                why,
+                self._backend.graces.refused / 3600,
+            )
+        return {*refused}
 
     async def _is_sparse(self, name: str, needed: int) -> bool:
         size = await self._backend.objects.size(name)
@@ -160,9 +175,11 @@ class Sweeper:
             loose = await catalog.read(sweep_rows.loose_among, names)
             garbage = [name for name in names if name not in needed and name not in loose]
             if garbage:
-                await self._remove(garbage)
-                self._garbage.value += len(garbage)
-                log.info("%d objects were removed that no row ever named", len(garbage))
+                refused = await self._remove(garbage)
+                if removed := len(garbage) - len(refused):
+                    self._garbage.value += removed
+                    log.info("%d objects were removed that no row ever named", removed)
+                await catalog.write((), rows.loosen, refused, self._backend.graces.refused)
             await catalog.write((), sweep_rows.listed_to, kind, names[-1])
             if len(names) < len(listed):
                 return

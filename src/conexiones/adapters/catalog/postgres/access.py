@@ -23,6 +23,9 @@ class PostgresCredentials:
     async def used(self, hours: dict[str, int]) -> None:
         await self._catalog.write(credentials.LOCKS, credentials.use_credentials, hours)
 
+    async def shared_time(self, now: int) -> int:
+        return await self._catalog.shared_time(now)
+
     async def forget(self, *, tokens: int, others: int) -> None:
         await self._catalog.write(credentials.LOCKS, credentials.forget_credentials, tokens, others)
 

@@ -18,7 +18,7 @@ from conexiones.adapters.catalog.postgres.measures import Measures
 from conexiones.adapters.catalog.postgres.migrating import bring_up
 from conexiones.adapters.catalog.postgres.news import follow
 from conexiones.adapters.catalog.postgres.reading import Readers
-from conexiones.adapters.catalog.postgres.transaction import Transaction
+from conexiones.adapters.catalog.postgres.transaction import Transaction, time_of
 from conexiones.adapters.system.threads import Outcome
 from conexiones.errors import StorageUnavailable
 from conexiones.metrics import Metrics
@@ -279,6 +279,10 @@ class PostgresCatalog:
         self, upload: UploadRecord, *, quota: UploadQuota, terms: UploadTerms, now: int
     ) -> list[str]:
         return await self.write((), room.make_room, upload, quota, terms, now)
+
+    async def shared_time(self, now: int) -> int:
+        """By the clock of the database."""
+        return int(await self.read(time_of) * 1_000_000)
 
     async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
         return await self.write((), uploads.forget_uploads, ended_before, limit)

@@ -48,6 +48,11 @@ def key_of(name: str) -> int:
     )
 
 
+async def time_of(connection: Connection) -> float:
+    """The time of the database's clock, in seconds since the epoch."""
+    return float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
+
+
 T = TypeVar("T")
 
 Together = Callable[["Transaction", list[T]], Awaitable[None]]
@@ -104,9 +109,7 @@ class Transaction:
     async def time(self) -> float:
         """The time of the database's clock, in seconds since the epoch, when this was first asked."""
         if self._time is None:
-            self._time = float(
-                await self.connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
-            )
+            self._time = await time_of(self.connection)
         return self._time
 
     def mark(self) -> Mark:

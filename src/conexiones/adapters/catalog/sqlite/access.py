@@ -25,6 +25,9 @@ class SqliteCredentials:
     async def used(self, hours: dict[str, int]) -> None:
         await self._catalog.write(None, credentials.use_credentials, hours)
 
+    async def shared_time(self, now: int) -> int:
+        return await self._catalog.shared_time(now)
+
     async def forget(self, *, tokens: int, others: int) -> None:
         await self._catalog.write(None, credentials.forget_credentials, tokens, others)
 

@@ -51,6 +51,9 @@ from conexiones.whole import to_end
 READERS = 4
 """Threads that read, each with a connection of its own. One of them is always left to other clients."""
 
+_FORGOTTEN = 10_000
+"""Events that are forgotten in one transaction."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -276,6 +279,9 @@ class SqliteCatalog:
     ) -> list[str]:
         return await self.write(None, room.make_room, upload, quota, terms, now)
 
+    async def shared_time(self, now: int) -> int:
+        return now
+
     async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
         return await self.write(None, transactions.forget_uploads, ended_before, limit)
 
@@ -289,7 +295,9 @@ class SqliteCatalog:
         return await self.read(transactions.event_range)
 
     async def forget_events(self, *, keep: int) -> None:
-        await self.write(None, transactions.forget_events, keep)
+        # After a burst there may be millions: all other writes wait while some are removed.
+        while await self.write(None, transactions.forget_events, keep, _FORGOTTEN) == _FORGOTTEN:
+            pass
 
     async def changed(self, after: int) -> None:
         """As in the port. `close` ends the wait with StorageUnavailable."""

@@ -22,5 +22,15 @@ def is_intact(row: Sequence[object]) -> bool:
 
 
 def add_row_sum(connection: sqlite3.Connection) -> None:
-    """Gives a connection the function, by which the statements that write make checksums."""
+    """Gives a connection the function, by which the statements that write make checksums. It fails at text
+    that is no UTF-8, as every function of the driver does: `is_utf8` tells that of the bytes of text."""
     connection.create_function("row_sum", -1, row_sum, deterministic=True)
+    connection.create_function("is_utf8", 1, _is_utf8, deterministic=True)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

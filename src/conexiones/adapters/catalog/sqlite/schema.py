@@ -11,13 +11,14 @@ JUDGE_OF_FACTS = (
     "CREATE INDEX facts_by_judge ON facts (judge)",
 )
 
-# row_sum is that of row_sums.py. The row may be of other hands, and has no checksum then.
+_SUMMED = ("digest", "size", "format", "width", "height", "frames", "user", "create_time", "name", "owner")
+_IS_TEXT = " AND ".join(f"(typeof({name}) <> 'text' OR is_utf8(CAST({name} AS BLOB)))" for name in _SUMMED)
+
+# The functions are those of row_sums.py. The row may be of other hands, and has no checksum then. Nor has one
+# with text that the disk has damaged before, at which row_sum fails.
 CHECKSUM_OF_IMAGES = (
     "ALTER TABLE images ADD COLUMN checksum INTEGER",
-    """
-    UPDATE images SET checksum =
-        row_sum(digest, size, format, width, height, frames, user, create_time, name, owner)
-    """,
+    f"UPDATE images SET checksum = row_sum({', '.join(_SUMMED)}) WHERE {_IS_TEXT}",  # noqa: S608 (our own names)
 )
 
 # INTEGER holds 64 bits in SQLite. A table without a rowid is the tree of its primary key: one tree less to

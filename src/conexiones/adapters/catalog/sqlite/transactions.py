@@ -67,6 +67,9 @@ WHERE sequence > ? ORDER BY sequence LIMIT ?
 _NEWEST_EVENT = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 # One statement, so that both numbers are of one snapshot.
 _EVENT_RANGE = f"SELECT (SELECT min(sequence) FROM events), ({_NEWEST_EVENT})"  # noqa: S608 (our own names)
+_FORGET_EVENTS = """
+DELETE FROM events WHERE sequence <= min(?1, (SELECT min(sequence) FROM events) + ?2 - 1)
+"""
 _COUNTS = """
 SELECT (SELECT count(*) FROM images), (SELECT coalesce(sum(size), 0) FROM images),
     (SELECT count(*) FROM users), (SELECT count(*) FROM uploads WHERE state = 'OPEN')
@@ -444,9 +447,10 @@ def newest_event(connection: sqlite3.Connection) -> int:
     return rows[0][0] if rows else 0
 
 
-def forget_events(connection: sqlite3.Connection, keep: int) -> None:
+def forget_events(connection: sqlite3.Connection, keep: int, limit: int) -> int:
+    """Gives how many were forgotten, the oldest ones, at most so many."""
     # Sequences have no gaps: a number is used up only by an event that is committed.
-    connection.execute("DELETE FROM events WHERE sequence <= ?", (newest_event(connection) - keep,))
+    return connection.execute(_FORGET_EVENTS, (newest_event(connection) - keep, limit)).rowcount
 
 
 def _insert_rows(
