@@ -130,9 +130,10 @@ def test_what_can_be_read_only_once_is_not_gone_on_with(shell: Shell, source: st
         [*CLI, "put", source], cwd=shell.folder, env=shell.environ, stdin=reading, stderr=subprocess.PIPE
     ) as process, ended(process):  # fmt: skip
         os.set_blocking(reading, True)
-        with pipe.open("wb", buffering=0) as file:
+        with pipe.open("wb") as file:
             # A pipe holds less than this, so it has been read from when all is written.
             file.write(b"".join(bitmap(1000, 1000))[:1_000_000])
+            file.flush()
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 130
         assert process.stderr

@@ -60,8 +60,8 @@ async def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     fruitful = 0
     for seed in range(ROUNDS):
         arguments = ("flood", str(tmp_path), str(seed), str(6 << 20 if seed % 3 == 0 else 50_000))
-        # Some are killed while they recover from the one before, some when they have acknowledged something.
-        moments = ("opening", 0.03) if seed % 5 == 4 else ("", 0.1) if seed % 2 else ("open", 0.2)
+        # Some are killed while they recover from the one before, most when they have acknowledged something.
+        moments = ("opening", 0) if seed % 5 == 4 else ("open", 8)
         lines = [line.split() for line in await kill_at_random(rng, moments, *arguments)]
         fresh = dict(lines)
         fruitful += bool(fresh)
@@ -74,19 +74,26 @@ async def test_kill_9_at_random_moments(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / folder)
 
 
-async def kill_at_random(rng: random.Random, moments: tuple[str, float], *arguments: str) -> list[str]:
-    """Starts a worker, kills it within some seconds after it said a word ("" for its first acknowledgement),
-    and gives all else that it said."""
+async def kill_at_random(rng: random.Random, moments: tuple[str, int], *arguments: str) -> list[str]:
+    """Starts a worker, kills it a moment after it has said a word and at most so many lines, and gives all
+    else that it said."""
     worker = await asyncio.create_subprocess_exec(
         sys.executable, *WORKER, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
+    word, most = moments
     said: list[str] = []
-    while not said or (said[-1] != moments[0] if moments[0] else said[-1] in ("opening", "open")):
+
+    async def hear() -> None:
         said.append((await worker.stdout.readline()).decode().strip())
         assert said[-1], "the worker ended by itself"
+
+    while word not in said:
+        await hear()
+    for _ in range(rng.randint(0, most)):
+        await hear()
     output = asyncio.ensure_future(worker.stdout.read())
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(worker.wait()), rng.uniform(0, moments[1]))
+    with pytest.raises(TimeoutError):  # it may be anywhere between two lines
+        await asyncio.wait_for(asyncio.shield(worker.wait()), rng.uniform(0, 0.03))
     worker.kill()
     await worker.wait()
     said += (await output).decode().splitlines()
@@ -150,7 +157,7 @@ async def test_kill_9_of_resumable_uploads_at_random_moments(tmp_path: Path) -> 
     ended: dict[str, str] = {}
     unfinished = 0
     for seed in range(RESUMABLE_ROUNDS):
-        moments = ("opening", 0.05) if seed % 5 == 4 else ("open", 0.4)
+        moments = ("opening", 0) if seed % 5 == 4 else ("open", 100)
         lines = await kill_at_random(rng, moments, "resume", str(tmp_path), str(seed))
         for line in lines:
             mark, name, *size = line.split()
