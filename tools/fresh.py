@@ -279,6 +279,8 @@ def main() -> int:
     if os.geteuid() or not shutil.which("debootstrap"):
         print("This needs root and debootstrap: apt install debootstrap", file=sys.stderr)
         return 1
+    # A shell starts background jobs with SIGINT ignored, and the demo would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):  # like Ctrl-C, they let the systems be removed
         signal.signal(number, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="conexiones-debs-") as cache:
