@@ -45,6 +45,11 @@ RULES = {
     "false unless the format is WEBP": ((), "false si format no es WEBP"),
     "nothing with the format PNG": ((), "valores solo si format no es PNG"),
     "inside, cover or contain": ((), "inside, cover o contain"),
+    "a whole number": ((), "un número entero"),
+    "a SHA-256 of 32 bytes or 64 hexadecimal digits": (
+        (),
+        "un SHA-256 de 32 bytes o 64 dígitos hexadecimales",
+    ),
     "jpeg, png, webp or avif": ((), "jpeg, png, webp o avif"),
 }
 

@@ -152,6 +152,9 @@ async function openUrl(url: URL, signal?: AbortSignal): Promise<Source> {
 }
 
 async function fetched(url: URL, signal?: AbortSignal): Promise<Response> {
+  if (url.username || url.password) {
+    throw new TypeError("fetch() takes no URL with a user or a password: fetch it with a header, and pass the response's body.");
+  }
   try {
     return await fetch(url, { signal: signal ?? null });
   } catch (error) {
@@ -159,7 +162,8 @@ async function fetched(url: URL, signal?: AbortSignal): Promise<Response> {
     // fetch() only says that it failed; its cause says why.
     const { cause } = error as Error;
     const why = cause instanceof Error ? cause.message || cause.name : String(error);
-    const what = url.protocol === "data:" ? "The data: URL" : url.href;
+    // What follows the path may be a signature that is nobody else's to know.
+    const what = url.protocol === "data:" ? "The data: URL" : url.origin + url.pathname;
     throw new Error(`${what} could not be fetched: ${why}`, { cause: error });
   }
 }

@@ -179,7 +179,7 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 function pathOf(target: string | URL): string {
-  const scheme = typeof target === "string" ? /^(?:https?|file):(?=\/\/)/i.exec(target)?.[0] : target.protocol;
+  const scheme = typeof target === "string" ? /^[a-z][a-z0-9+.-]+:(?=\/\/)/i.exec(target)?.[0] : target.protocol;
   if (scheme === undefined) return target as string;
   if (scheme.toLowerCase() === "file:") return fileURLToPath(target);
   throw new TypeError(`Nothing can be written to a ${scheme} URL: download into memory, and send that.`);

@@ -169,5 +169,7 @@ describe("further sources give the same image", () => {
     }
     await assert.rejects(conexiones.upload("ftp://localhost/image.jpg"), /No image can be read from a ftp: URL: fetch it/);
     await assert.rejects(conexiones.upload("http://127.0.0.1:1/image.jpg"), /127.0.0.1:1\/image.jpg could not be fetched: bad port/);
+    await assert.rejects(conexiones.upload("http://127.0.0.1:1/a?signature=hidden"), /^Error: (?!.*hidden).*\/a could not be fetched/);
+    await assert.rejects(conexiones.upload("http://me:hidden@127.0.0.1:1/a"), /^TypeError: (?!.*hidden).*fetch it with a header/);
   });
 });

@@ -105,6 +105,7 @@ describe("a path as a target", () => {
     await assert.rejects(conexiones.download(image.id, ""), { code: "EISDIR" });
     await assert.rejects(into(place, "none", "image"), { code: "ENOENT" });
     await assert.rejects(conexiones.download(image.id, "https://localhost/image"), /Nothing can be written to a https: URL/);
+    await assert.rejects(conexiones.download(image.id, "s3://bucket/image"), /Nothing can be written to a s3: URL/);
     assert.deepEqual((await readdir(place)).sort(), ["circle", "file", "link"]);
   });
 

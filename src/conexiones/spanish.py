@@ -24,6 +24,8 @@ _WORDS = {
     r"^less than (\d+ GiB)$": r"menos de \1",
     r"^(-?\d+) to (-?\d+)\b": r"de \1 a \2",
     r"^text in UTF-8$": "texto en UTF-8",
+    r"^a SHA-256 of 32 bytes or 64 hexadecimal digits$": "un SHA-256 de 32 bytes o 64 dígitos hexadecimales",
+    r"^a whole number$": "un número entero",
     r"^another type$": "otro tipo",
     r" characters$": " caracteres",
     r", or none$": ", o ninguno",

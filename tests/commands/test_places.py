@@ -108,6 +108,8 @@ def test_output_that_cannot_be_written_is_said(shell: Shell, id: str) -> None:
     full = ["conexiones: No space left on device."]
     assert said(shell.bash("conexiones ls > /dev/full", status=1)) == full
     assert said(shell.bash("conexiones hello Ana > /dev/full", status=1)) == full
+    for command in ("--help", "--version", "wire decode 0a00"):
+        assert said(shell.bash(f"conexiones {command} > /dev/full", status=1)) == full
     assert said(shell.bash(f"conexiones get {id} -o copy > /dev/full", status=1)) == full
 
 
@@ -153,3 +155,33 @@ def test_no_such_image_leaves_nothing(shell: Shell) -> None:
             "conexiones: There is no image with this id."
         ]
     assert names(shell.folder) == ["pipe"]
+
+
+def test_descriptors_of_its_own_are_left_alone(shell: Shell, id: str, photograph: bytes) -> None:
+    commands = [f"get {id} -o /dev/fd/{number}" for number in range(3, 13)]
+    for command in [*commands, "put /dev/fd/5", "hello Ana --image /dev/fd/5"]:
+        ran = shell(*command.split(), status=1)
+        assert said(ran) == [f"conexiones: {command.split()[-1]}: Bad file descriptor."]
+    shell.bash(f"conexiones get {id} -o /dev/fd/9 9> copy")
+    assert (shell.folder / "copy").read_bytes() == photograph
+    (image,) = lines(shell.bash("conexiones put /dev/fd/9 --json 9< copy"))
+    assert image["size_bytes"] == len(photograph)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_get_nothing(shell: Shell, id: str, photograph: bytes, closed: str) -> None:
+    shell.bash(f"conexiones get {id} -o copy {closed}")
+    assert (shell.folder / "copy").read_bytes() == photograph
+    for command in ("ls", "put copy", "--help"):
+        shell.bash(f"conexiones {command} {closed}")
+    shell.bash(f"conexiones get {id} -o /dev/stderr 2>&-", status=1)
+    shell.bash(f"conexiones get {id} -o /dev/stdin <&-", status=1)
+    assert said(shell.bash("conexiones put /dev/stdin <&-", status=1)) == [
+        "conexiones: /dev/stdin: Bad file descriptor."
+    ]
+
+
+def test_a_file_that_cannot_take_all_is_named(shell: Shell, id: str, photograph: bytes) -> None:
+    assert len(photograph) > 1024
+    (line,) = said(shell.bash(f"ulimit -f 1; conexiones get {id} -o copy", status=1))
+    assert line.endswith("/copy: File too large.")

@@ -105,6 +105,8 @@ def test_tls_that_does_not_fit(tmp_path: Path, shared: Server) -> None:
         ):
             (line,) = said(there("ls", *words, status=1))
             assert line.startswith(f"conexiones: No server answers at {there.address}: {why}. ("), words
+        (line,) = said(there("health", status=1))
+        assert line.startswith(f"conexiones: No server answers at {there.address}: it wants TLS: ")
     here = Shell(tmp_path, shared.address)
     no_pem = "ca, cert or key is not the PEM file that it should be"
     (tmp_path / "no.pem").write_text("nothing")

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -17,7 +18,18 @@ import pytest
 from conexiones import AsyncClient, Client, errors
 from conexiones.errors import BY_REASON, ConexionesError
 from conexiones.gen.conexiones.v1.errors_pb2 import Failure
-from conexiones.sdk import Deleted, Described, Event, Facts, NewUser, Stored, UnknownError, UploadState
+from conexiones.sdk import (
+    Deleted,
+    Described,
+    Event,
+    Facts,
+    NewUser,
+    NoProgress,
+    Stored,
+    UnknownError,
+    Unreachable,
+    UploadState,
+)
 from conexiones.sdk.failures import ConnectionLost, from_fields, from_rpc, from_told
 from conexiones.services.details import as_failure, as_message, packed
 from conexiones.testing import Server, serve
@@ -32,6 +44,25 @@ async def changes(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
     async for event in events:
         if not isinstance(event, Described):
             yield event
+
+
+async def test_every_call_says_why_no_server_answers(photograph: bytes) -> None:
+    """Also where the patience is over before it is certain that the server never answers."""
+    says = r"No server answers at 127\.0\.0\.1:1: .*refused"
+    users, images = [NewUser(name="Ana")], [photograph]
+    async with AsyncClient("127.0.0.1:1", retries=0, patience=0.2) as client:
+        for call in (client.health, client.limits, partial(client.stream_image, photograph)):
+            with pytest.raises(Unreachable, match=says):
+                await call()
+        for streamed in (client.user_stream(users), client.image_stream(images)):
+            with pytest.raises(Unreachable, match=says):
+                await anext(streamed)
+        for tried in (partial(client.download, "1"), partial(client.upload, photograph)):
+            with pytest.raises(NoProgress, match=says):
+                await tried()
+        for followed in (client.watch(), client.upload_many(images)):
+            with pytest.raises(NoProgress, match=says):
+                await anext(followed)
 
 
 async def test_images_are_listed_page_by_page_and_deleted(

@@ -120,6 +120,7 @@ async def test_what_is_no_iterable_of_sources(client: AsyncClient) -> None:
             await outcomes(client, wrong)
     with pytest.raises(ValueError, match="concurrency"):
         await outcomes(client, [], concurrency=0)
+    assert await outcomes(client, [], concurrency=2**53) == []  # not as many tasks
     assert await outcomes(client, []) == []
     assert await outcomes(client, iter(())) == []
 

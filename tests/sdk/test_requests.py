@@ -3,6 +3,8 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta, timezone
+from io import StringIO
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
 from conexiones import AsyncClient, Client, errors
-from conexiones.sdk import NewUser
+from conexiones.sdk import NewUser, Rendition
 from conexiones.sdk.failures import from_fields
 from conexiones.sdk.resume import StateFile
 from conexiones.testing import Server
 
 NOWHERE = "127.0.0.1:1"
+ONE_AND_A_HALF: dict[str, Any] = {"width": 1.5}
+FIVE_AS_TEXT: dict[str, Any] = {"quality": "5"}
+WEST, EAST = (timezone(timedelta(hours=hours)) for hours in (-5, 5))
 
 
 async def all_of(items: AsyncIterator[Any]) -> list[Any]:
@@ -48,6 +53,14 @@ CALLS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda client: client.download("1", offset=2**63), "offset"),
     (lambda client: client.download("1", offset=1.5), "offset"),
     (lambda client: client.download("1", limit=-(2**63) - 1), "limit"),
+    (lambda client: client.download("1", rendition=Rendition(**ONE_AND_A_HALF)), "rendition.width"),
+    (lambda client: client.download("1", rendition=Rendition(**FIVE_AS_TEXT)), "rendition.quality"),
+    (lambda client: client.upload(b"", sha256="no digest"), "sha256"),
+    (lambda client: client.upload(b"", sha256=b""), "sha256"),
+    (lambda client: client.upload(b"", sha256=5), "sha256"),
+    (lambda client: all_of(client.images(sha256=["00"])), "sha256"),
+    (lambda client: all_of(client.images(start=datetime.max.replace(tzinfo=WEST))), "start"),
+    (lambda client: all_of(client.images(end=datetime.min.replace(tzinfo=EAST))), "end"),
     (lambda client: client.upload(b"", user="\udcff"), "user"),
     (lambda client: client.upload(b"", name="\udcff"), "name"),
     (lambda client: all_of(client.images(page_size=2**31)), "page_size"),
@@ -100,6 +113,24 @@ def test_a_client_that_cannot_be(kind: type, address: str, options: dict[str, An
 def test_an_option_of_another_type_is_named(kind: type, option: str) -> None:
     with pytest.raises(TypeError, match=f"^{option} is "):
         kind(**{option: b"5"})
+
+
+@pytest.mark.parametrize("wrong", [5, b"x", bytearray(9), [], StringIO(), object()])
+async def test_a_target_that_takes_no_bytes_is_refused_at_once(wrong: Any) -> None:
+    async with AsyncClient(NOWHERE) as client:
+        with pytest.raises(TypeError, match=r"^target is a "):
+            await client.download("1", wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, nan, "5"])
+async def test_a_count_that_is_none_is_named(wrong: Any) -> None:
+    async with AsyncClient(NOWHERE) as client:
+        with pytest.raises((ValueError, TypeError), match=r"^chunk_size is a "):
+            await client.upload(b"x", chunk_size=wrong)
+        with pytest.raises((ValueError, TypeError), match=r"^chunk_size is a "):
+            await client.stream_image(b"x", chunk_size=wrong)
+        with pytest.raises((ValueError, TypeError), match=r"^concurrency is a "):
+            await anext(client.upload_many([b"x"], concurrency=wrong))
 
 
 @pytest.mark.parametrize("argument", ["start", "end"])

@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from conexiones.commands import token_source
+from conexiones.commands.descriptors import discard_output
 from conexiones.commands.given import given, in_options
 from conexiones.commands.recording import Recording, WithWire
 from conexiones.commands.text import plain
@@ -184,9 +185,7 @@ def _first(error: Exception) -> Exception:
 
 def _failed(error: Exception) -> int:
     if isinstance(error, OSError) and not error.filename:
-        # It is about standard output. What is still to be written there would fail again as Python ends.
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()  # the error is about standard output
     # If the reader has gone away, as in `conexiones ls | head`, nobody needs to be told.
     if not isinstance(error, BrokenPipeError):
         failed(error)

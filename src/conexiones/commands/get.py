@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 
 from conexiones.commands.bars import Bars
 from conexiones.commands.client_command import command, interruptible
+from conexiones.commands.descriptors import is_given, not_given
 from conexiones.commands.places import target_refused
 from conexiones.commands.recording import wire_option
 from conexiones.commands.text import described, json_fields, line, plain
@@ -65,7 +65,7 @@ async def get(
     With any of the options --width to --keep-profile, a rendition of the image is downloaded.
 
     A file is replaced when the new one is complete; a link is followed to the file that it names. A device, a
-    pipe or a socket is written to.
+    pipe or a socket is written to, and so is a descriptor that the shell opens, such as /dev/fd/9.
     """
     from conexiones.sdk import Rendition
     from conexiones.sdk.places import descriptor, is_regular
@@ -73,8 +73,10 @@ async def get(
     rendition = Rendition(**asked) if any(asked.values()) else None
     target = Path(STANDARD_OUTPUT if output == "-" else output or ".")
     number = descriptor(target)
-    if output == "" or (number == 1 and sys.stdout is None):
+    if output == "" or (number == 1 and not is_given(1)):
         raise click.UsageError("There is nothing to write to: give -o FILE.")
+    if refused := not_given(number, output or ""):
+        raise refused
     _check(number, wire)
 
     def last_words() -> str:

@@ -1,11 +1,13 @@
 """`conexiones hello`: the tutorial's GetUser, in any of the protocols."""
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from conexiones.commands.client_command import command
+from conexiones.commands.descriptors import not_given
 from conexiones.commands.given import given
 from conexiones.commands.places import STANDARD_INPUT, Refused, refuse_terminal, url_refused
 from conexiones.commands.recording import wire_option
@@ -84,12 +86,16 @@ async def hello(
 
 async def _image(most: int, user: str, text: str) -> bytes:
     """The bytes of an image that is sent in one message. Raises OSError, also for what is too large."""
+    from conexiones.sdk.places import descriptor
     from conexiones.sdk.sources import open_source
 
     refuse_terminal(text)
     if text != "-" and (refused := url_refused(text, f"hello {shlex.quote(user)} --image -")):
         raise refused
-    source = open_source(STANDARD_INPUT if text == "-" else text, hashing=False)
+    place = STANDARD_INPUT if text == "-" else text
+    if wrong := not_given(descriptor(Path(place)), text):
+        raise wrong
+    source = open_source(place, hashing=False)
     try:
         data = (await source.chunk(0, most + 1)).data
     finally:

@@ -14,6 +14,7 @@ import click
 
 from conexiones.commands.bars import Bar, Bars
 from conexiones.commands.client_command import command, failure, interruptible
+from conexiones.commands.descriptors import not_given
 from conexiones.commands.given import given
 from conexiones.commands.places import STANDARD_INPUT, refuse_terminal, url_refused
 from conexiones.commands.recording import wire_option
@@ -69,9 +70,11 @@ class Search:
         """Folders in which there is nothing to send."""
 
     async def all(self, paths: tuple[str, ...]) -> AsyncIterator[Found | OSError]:
+        from conexiones.sdk.places import descriptor
+
         for text in paths:
             path = Path(STANDARD_INPUT if text == "-" else text)
-            if refused := url_refused(text, "put -"):
+            if refused := url_refused(text, "put -") or not_given(descriptor(path), text):
                 yield refused
             elif path.is_dir():  # noqa: ASYNC240 (looking at a name is quick)
                 async for found in self._below(path):

@@ -73,19 +73,29 @@ def decode(
     try:
         contract = Contract.of(Path(proto)) if proto else Contract.ours()
         kind = contract.message(message) if message else None
-        text, typed = _given(data)
+        text, typed = _read(data)
         content = data_of(text, encoding, typed=typed)
         parts = decoded(content, protocol or guessed(content), contract, kind)
         problem = _show(parts, as_json=as_json)
     except Undecodable as error:
         _fail(str(error))
+    except BrokenPipeError:
+        sys.exit(1)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            sys.exit(1)
-        _fail(f"{error.filename or data}: {error.strerror or error}.")
+        if not error.filename:
+            raise  # it is about standard output
+        _fail(f"{error.filename}: {error.strerror or error}.")
     else:
         if problem:
             _fail(problem)
+
+
+def _read(data: str) -> tuple[bytes, bool]:
+    """What is given, and whether it was typed as the argument."""
+    try:
+        return _given(data)
+    except OSError as error:
+        _fail(f"{error.filename or data}: {error.strerror or error}.")
 
 
 def _given(data: str) -> tuple[bytes, bool]:

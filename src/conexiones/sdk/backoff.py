@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from conexiones.errors import ConexionesError
 from conexiones.sdk import traces
-from conexiones.sdk.failures import ConnectionLost, NoProgress, Unreachable
+from conexiones.sdk.failures import ConnectionLost, NoProgress, Stalled, Unreachable
 
 FIRST_PAUSE_SECONDS = 0.1
 """Length of the pause after the first failure; it doubles with each further failure."""
@@ -39,7 +39,7 @@ class Backoff:
 
         `reached`: whether the server has ever answered. When the patience does not allow for another attempt,
         raises what the server said, such as TooManyUploads; after a lost connection NoProgress, or
-        Unreachable if the server has never answered.
+        Unreachable if the server has not answered even once in ten seconds.
         """
         delay = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self._failures)
         delay *= random.uniform(0.5, 1)
@@ -53,7 +53,8 @@ class Backoff:
         if left <= 0 or (error.retry_after or 0) > left:
             if not isinstance(error, ConnectionLost):
                 raise error
-            given_up = NoProgress(seconds=round(spent), last=error.message)
+            last = error if reached or isinstance(error, Stalled) else await self._unreachable(error)
+            given_up = NoProgress(seconds=round(spent), last=last.message)
             given_up.request_id = error.request_id
             raise given_up from error
         # The last pause is shortened, so that the last attempt is made when the patience is over.

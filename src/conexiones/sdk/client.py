@@ -20,14 +20,14 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import CancelUploadRequest, GetLim
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.sdk import downloads, events, health, many, results, sending, small, traces, usuario
 from conexiones.sdk.access_calls import AccessCalls
-from conexiones.sdk.argument_types import check_time
+from conexiones.sdk.argument_types import check_target, check_time
 from conexiones.sdk.connection import Connection, Options
 from conexiones.sdk.credentials import Secret
 from conexiones.sdk.environ import ADDRESS, options_from, token_from
 from conexiones.sdk.places import refuse_url
 from conexiones.sdk.reading import Sources
 from conexiones.sdk.renditions import Rendition, RenditionInfo
-from conexiones.sdk.requests import identified, made
+from conexiones.sdk.requests import digest, identified, made
 from conexiones.sdk.results import (
     Event,
     Greeting,
@@ -348,6 +348,7 @@ class AsyncClient(AccessCalls):
         bytes after a lost connection and the target is a file, which cannot start again.
         """
         wanted = downloads.Wanted(id=id, offset=offset, limit=limit, rendition=rendition)
+        check_target(target)
         if target is None:
             return await downloads.into_bytes(self._connection, wanted, progress)
         if isinstance(target, str | PathLike):
@@ -388,13 +389,13 @@ class AsyncClient(AccessCalls):
             ListImagesRequest, user=user or "", page_size=page_size, name=name or "", owner=owner or ""
         )
         if sha256 is not None:
-            request.sha256.extend(bytes.fromhex(one) if isinstance(one, str) else one for one in sha256)
+            request.sha256.extend(digest(one) or b"" for one in sha256)
             if not request.sha256:
                 return
         if start is not None:
-            request.start_time.CopyFrom(_stamp(start))
+            request.start_time.CopyFrom(_stamp("start", start))
         if end is not None:
-            request.end_time.CopyFrom(_stamp(end))
+            request.end_time.CopyFrom(_stamp("end", end))
         while True:
             page = await self._connection.unary(lambda link: link.images.ListImages, request)
             for found in page.images:
@@ -490,7 +491,10 @@ def _unpickled(kind: type[T], *, left_out: bool, **options: Any) -> T:
     return kind(**options, **(token_from(os.environ, options["address"]) if left_out else {}))
 
 
-def _stamp(time: datetime) -> Timestamp:
+def _stamp(name: str, time: datetime) -> Timestamp:
     stamp = Timestamp()
-    stamp.FromDatetime(time.astimezone())
+    try:
+        stamp.FromDatetime(time.astimezone())
+    except (ValueError, OverflowError):  # in another time zone, it is of another year
+        raise errors.InvalidField(field=name, takes="a time of the years 1 to 9999") from None
     return stamp

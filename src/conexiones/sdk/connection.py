@@ -215,6 +215,12 @@ class Connection:
             words = await reasons.of_plaintext(why, address)
         return Unreachable(address=address, why=words)
 
+    async def explain(self, error: ConnectionLost) -> None:
+        """Raises Unreachable, which says more than the error of a lost call, if the server has never
+        answered."""
+        if not self.reached and not isinstance(error, Stalled):
+            raise await self.unreachable(error) from error
+
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Link]:
         """The link for one call. Raises RuntimeError after close(), in another event loop than the one that

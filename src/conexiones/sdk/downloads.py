@@ -138,6 +138,7 @@ class Range:
                 self._connection.renew(link)
                 raise
             except DecodeError:
+                self._connection.reached = True
                 raise ConnectionLost(why="a frame came that cannot be read") from None
             finally:
                 call.cancel()

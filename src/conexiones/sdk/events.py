@@ -50,6 +50,7 @@ async def watch(
                 finally:
                     call.cancel()
                     del call
+            connection.reached = True
             raise ConnectionLost(why="the server ended the stream")
         except ConexionesError as error:
             if not await connection.worth_another(error, sent):

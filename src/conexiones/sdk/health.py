@@ -3,10 +3,12 @@
 from typing import Any
 
 from conexiones.sdk.connection import Connection, Link
+from conexiones.sdk.failures import ConnectionLost
 
 
 async def check(connection: Connection, service: str) -> str:
-    """The name of the status of a service, "" for the whole server, in one attempt. Raises UnknownService."""
+    """The name of the status of a service, "" for the whole server, in one attempt. Raises UnknownService,
+    and Unreachable if no server answers."""
     from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse  # few programs need it
 
     def method(link: Link) -> Any:
@@ -16,5 +18,9 @@ async def check(connection: Connection, service: str) -> str:
             response_deserializer=HealthCheckResponse.FromString,
         )
 
-    reply = await connection.once(method, HealthCheckRequest(service=service))
+    try:
+        reply = await connection.once(method, HealthCheckRequest(service=service))
+    except ConnectionLost as error:
+        await connection.explain(error)
+        raise
     return str(HealthCheckResponse.ServingStatus.Name(reply.status))

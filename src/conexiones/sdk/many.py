@@ -13,6 +13,7 @@ from conexiones import errors
 from conexiones.errors import ConexionesError
 from conexiones.gen.conexiones.v1.uploads_pb2 import UploadImagesRequest, UploadImagesResponse
 from conexiones.sdk import results, sending, small
+from conexiones.sdk.argument_types import check_count
 from conexiones.sdk.connection import Connection, Link, ours
 from conexiones.sdk.failures import ConnectionLost, NoProgress, Stalled, from_rpc, from_told, worth_retrying
 from conexiones.sdk.reading import Job, Reader, Sources, bytes_of
@@ -28,6 +29,8 @@ Progress: TypeAlias = Callable[[int, int, int | None], object]
 
 STREAMS = 4
 """Streams over which small images are sent."""
+MOST_AT_A_TIME = 1000
+"""Large images, whatever `concurrency` is. Each has a task, and no server takes more of one client."""
 UNANSWERED = 32
 """Images that a stream may have without a response: twice as many as the server works on at a time."""
 END_SECONDS = 1.0
@@ -51,11 +54,9 @@ class Many:
         resume: Resume,
         progress: Progress | None,
     ) -> None:
-        if concurrency < 1:
-            raise ValueError("concurrency is a number of images, at least 1.")
         self.connection = connection
         self._user = user
-        self._concurrency = concurrency
+        self._concurrency = min(check_count("concurrency", concurrency, "images"), MOST_AT_A_TIME)
         self._resume = resume
         self._progress = progress
         self._reader: Reader
@@ -211,7 +212,6 @@ class Many:
 
     def answered(self, job: Job, whole: Whole, response: UploadImagesResponse) -> None:
         """Raises what concerns all images."""
-        self.connection.reached = True
         if response.HasField("image"):
             try:
                 self._outcome(job, whole.checked(results.image(response.image)))
@@ -268,6 +268,7 @@ class _Lane:
         try:
             while (response := await _read(call, status)) is not grpc.aio.EOF:
                 self._take(response)
+            self._many.connection.reached = True
             if self.unanswered or not writing.done():
                 raise ConnectionLost(why="the server ended the stream")
         except ConnectionLost:
@@ -302,6 +303,7 @@ class _Lane:
             del call
 
     def _take(self, response: UploadImagesResponse) -> None:
+        self._many.connection.reached = True
         if not self.unanswered or response.request_id != self.unanswered[0][1].request_id:
             raise ConnectionLost(why="a response came that belongs to no image")
         self._many.answered(*self.unanswered[0], response)

@@ -111,14 +111,24 @@ class Part:
         return len(data)
 
     def flush(self) -> None:
+        """Raises OSError, about `place`, as `write` does: that the disk is full, for example."""
         if self._start < self._end:
-            self._file.write([self._memory[self._start : self._end]], self._offset)
+            try:
+                self._file.write([self._memory[self._start : self._end]], self._offset)
+            except OSError as error:
+                self._about_place(error)
             self._begin(self._offset + self._end - self._start)
 
     def finish(self) -> None:
         """Puts the file in its place, with the permissions of the file that it replaces, and makes contents
-        and name durable."""
+        and name durable. Raises OSError, about `place`."""
         self.flush()
+        try:
+            self._put()
+        except OSError as error:
+            self._about_place(error)
+
+    def _put(self) -> None:
         with suppress(FileNotFoundError):
             before = self._place.stat()
             with suppress(OSError):  # only root gives files away

@@ -18,6 +18,7 @@ import google_crc32c
 from conexiones.sdk import resume as resuming
 from conexiones.sdk.backoff import Backoff
 from conexiones.sdk.failures import SourceChanged
+from conexiones.sdk.requests import digest
 from conexiones.sdk.resume import Resume, new_id
 from conexiones.sdk.small import Whole
 from conexiones.sdk.sources import AnySource, NewImage, sendable
@@ -206,7 +207,7 @@ class Reader:
             data = None
         if not data:  # what has no bytes is refused as `upload` refuses it
             return None
-        told = bytes.fromhex(item.sha256) if isinstance(item.sha256, str) else item.sha256
+        told = digest(item.sha256)
         return Whole(
             data=data,
             crc32c=google_crc32c.value(data),

@@ -1,6 +1,7 @@
 """Renditions, which are images in another size or format: the request, the result and the server's limits."""
 
 from dataclasses import dataclass
+from operator import index
 from typing import Literal
 
 from conexiones.errors import InvalidField
@@ -82,17 +83,18 @@ class RenditionInfo:
 
 
 def message(wanted: Rendition) -> images_pb2.Rendition:
-    """The protobuf message for these options. Raises InvalidField for an unknown fit or format."""
+    """The protobuf message for these options. Raises InvalidField for an unknown fit or format, and for what
+    is no whole number."""
     if wanted.fit is not None and wanted.fit not in _FITS:
         raise InvalidField(field="rendition.fit", takes="inside, cover or contain")
     if wanted.format is not None and wanted.format not in _FORMATS:
         raise InvalidField(field="rendition.format", takes="jpeg, png, webp or avif")
     return images_pb2.Rendition(
-        width=_number(wanted.width),
-        height=_number(wanted.height),
+        width=_number("width", wanted.width),
+        height=_number("height", wanted.height),
         fit=_FITS[wanted.fit] if wanted.fit else None,
         format=_FORMATS[wanted.format] if wanted.format else None,
-        quality=_number(wanted.quality),
+        quality=_number("quality", wanted.quality),
         animated=wanted.animated,
         keep_profile=wanted.keep_profile,
     )
@@ -111,8 +113,11 @@ def info(found: images_pb2.RenditionInfo) -> RenditionInfo:
     )
 
 
-def _number(value: int | None) -> int:
-    return max(-1, min(value or 0, _MAX_INT32))
+def _number(name: str, value: int | None) -> int:
+    try:
+        return max(-1, min(index(value or 0), _MAX_INT32))
+    except TypeError:
+        raise InvalidField(field=f"rendition.{name}", takes="a whole number") from None
 
 
 def limits(found: images_pb2.RenditionLimits) -> RenditionLimits:

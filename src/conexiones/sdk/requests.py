@@ -12,6 +12,8 @@ M = TypeVar("M", bound=Message)
 MOST_BYTES = (2 << 30) - (1 << 20)
 """A message has less than 2 GiB. With more, gRPC would send an empty one."""
 
+SHA256_BYTES = 32
+
 _TAKES = {
     FieldDescriptor.CPPTYPE_INT32: f"{-(2**31)} to {2**31 - 1}",
     FieldDescriptor.CPPTYPE_INT64: f"{-(2**63)} to {2**63 - 1}",
@@ -43,6 +45,19 @@ def text(field: str, value: str) -> str:
     if not isinstance(value, str):
         raise InvalidField(field=field, takes=_TAKES[FieldDescriptor.CPPTYPE_STRING])
     return value
+
+
+def digest(value: bytes | str | None) -> bytes | None:
+    """A SHA-256, which may be in hexadecimal. Raises InvalidField."""
+    if value is None:
+        return None
+    try:
+        found = bytes.fromhex(value) if isinstance(value, str) else bytes(memoryview(value))
+    except (ValueError, TypeError):
+        found = b""
+    if len(found) != SHA256_BYTES:
+        raise InvalidField(field="sha256", takes="a SHA-256 of 32 bytes or 64 hexadecimal digits")
+    return found
 
 
 def _fits(kind: type[Message], name: str, value: object) -> bool:

@@ -4,8 +4,9 @@ import asyncio
 from functools import partial
 
 from conexiones import errors
+from conexiones.sdk import requests, small
 from conexiones.sdk import resume as resuming
-from conexiones.sdk import small
+from conexiones.sdk.argument_types import check_count
 from conexiones.sdk.connection import Connection
 from conexiones.sdk.results import Image
 from conexiones.sdk.resume import Resume
@@ -49,7 +50,8 @@ async def _send(
     chunk_size: int | None,
     request_id: str,
 ) -> Image:
-    digest = bytes.fromhex(item.sha256) if isinstance(item.sha256, str) else item.sha256
+    digest = requests.digest(item.sha256)
+    chunk_size = None if chunk_size is None else check_count("chunk_size", chunk_size, "bytes")
     name = name_of(item.source) if item.name is None else item.name
     user = item.user or ""
     begun_before = resuming.begun(item.source, resume)

@@ -11,8 +11,9 @@ from conexiones import errors
 from conexiones.errors import EmptyImage
 from conexiones.gen.user_pb2 import GetImage, GetUserRequest
 from conexiones.sdk import results
+from conexiones.sdk.argument_types import check_count
 from conexiones.sdk.connection import Connection, Link, ours
-from conexiones.sdk.failures import ConnectionLost, from_rpc
+from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc
 from conexiones.sdk.items import Items
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Greeting, ImageReply, NewUser, UserReply
@@ -28,6 +29,7 @@ FRAGMENT_BYTES = 256 << 10
 
 
 async def stream_image(connection: Connection, source: AnySource, chunk_size: int) -> Greeting:
+    chunk_size = check_count("chunk_size", chunk_size, "bytes")
     opened = open_source(source, hashing=False)
     backoff = connection.backoff()
     try:
@@ -35,6 +37,9 @@ async def stream_image(connection: Connection, source: AnySource, chunk_size: in
             sent = await connection.sending()
             try:
                 return results.greeting(await _one_stream(connection, opened, chunk_size))
+            except ConnectionLost as error:
+                await connection.explain(error)
+                raise
             except (errors.RateExceeded, errors.Unauthenticated) as error:
                 if not await connection.worth_another(error, sent) or not opened.again:
                     raise
@@ -55,7 +60,7 @@ async def _one_stream(connection: Connection, opened: Source, chunk_size: int) -
             raise from_rpc(await status.of(error)) from error
         except TimeoutError:
             connection.renew(link)
-            raise ConnectionLost(why="nothing came") from None
+            raise Stalled(why="nothing came") from None
         finally:
             call.cancel()
             del call, status
@@ -125,9 +130,13 @@ async def _exchange(
             try:
                 async with aclosing(_one_exchange(connection, method, source, message)) as replies:
                     async for reply in replies:
+                        connection.reached = True
                         source.answered()
                         yield result(reply)
                 return
+            except ConnectionLost as error:
+                await connection.explain(error)
+                raise
             except (errors.RateExceeded, errors.Unauthenticated) as error:
                 if not await connection.worth_another(error, sent) or not source.rewind():
                     raise

@@ -173,6 +173,27 @@ def test_json_deeper_than_it_may_be(depth: int, opening: str, middle: str, closi
             JSON.decode(data.encode(), CLASSES["user.GetUserRequest"])
 
 
+@pytest.mark.parametrize("text", ["!!!", "#AAA", "AAAA=AAA", "A", "QUJD\\u0000", "\u00e9AAA", "data:,QUJD"])
+def test_bytes_in_json_that_are_no_base64(text: str) -> None:
+    """Neither ignored nor read without what is no base64."""
+    user, image = user_pb2.GetUserRequest, uploads_pb2.UploadImageRequest
+    listed = images_pb2.ListImagesRequest
+    for message, data in (
+        (user, f'{{"name": "Ana", "image": "{text}"}}'),
+        (user, f'{{"name": "Ana", "image": "{"QUJD" * 99_999}{text}"}}'),
+        (image, f'{{"requestId": "1", "sha256": "{text}"}}'),
+        (listed, f'{{"sha256": ["QUJD", "{text}"]}}'),
+    ):
+        with pytest.raises(MalformedMessage):
+            JSON.decode(data.encode(), message)
+
+
+@pytest.mark.parametrize("text", ["QUJD", "QUJ DR A==", "QUJD\\r\\nRA", "-_-_", "+/+/", "", "QUI", "QUI="])
+def test_bytes_in_json_as_others_write_them(text: str) -> None:
+    read: Any = JSON.decode(f'{{"name": "Ana", "image": "{text}"}}'.encode(), user_pb2.GetUserRequest)
+    assert len(read.image) == len(text.replace(" ", "").replace("\\r\\n", "").rstrip("=")) * 3 // 4
+
+
 def test_json_of_many_parts() -> None:
     with pytest.raises(MalformedMessage):
         JSON.decode(b'{"a": [' + b"1," * MAX_JSON_MARKS + b"1]}", CLASSES["user.GetUserRequest"])

@@ -1,6 +1,7 @@
 """The formats of messages: protobuf and its JSON. For a message that cannot be read, the error names the
 fault."""
 
+import json
 import re
 from abc import ABC, abstractmethod
 from functools import cache
@@ -162,11 +163,48 @@ def _from_json(data: Data, message: type[Message]) -> Message:
     if not _OBJECT.match(data):  # Parse would take `[]`, or a string, for a message without fields
         raise malformed
     try:
-        return Parse(str(data, "utf-8"), message(), ignore_unknown_fields=True)
+        read = Parse(str(data, "utf-8"), message(), ignore_unknown_fields=True)
     except UnicodeError as error:
         raise InvalidUtf8 from error
     except (ParseError, ValueError, TypeError, RecursionError) as error:
         raise malformed from error
+    # Parse leaves out what is no base64, so that bytes would silently be others, or none.
+    if _leading_to_bytes(message.DESCRIPTOR) and not _is_base64(json.loads(data), message.DESCRIPTOR):
+        raise malformed
+    return read
+
+
+def _is_base64(value: Any, descriptor: Any) -> bool:
+    """Whether all bytes in an object of JSON are base64. It may have line breaks."""
+    if not isinstance(value, dict):
+        return True  # null, or a message such as a timestamp, which is a text
+    for field in _leading_to_bytes(descriptor):
+        for name in {field.name, field.json_name} & value.keys():
+            for one in value[name] if isinstance(value[name], list) else [value[name]]:
+                if field.type == FieldDescriptor.TYPE_MESSAGE:
+                    good = _is_base64(one, field.message_type)
+                else:
+                    good = not isinstance(one, str) or _decodes(one)
+                if not good:
+                    return False
+    return True
+
+
+def _decodes(text: str) -> bool:
+    return text.isascii() and from_base64(memoryview(text.encode().translate(None, b" \t\r\n"))) is not None
+
+
+@cache
+def _leading_to_bytes(descriptor: Descriptor) -> tuple[FieldDescriptor, ...]:
+    """The fields of a message that are bytes, or in which there may be some."""
+
+    def leads(field: FieldDescriptor, seen: frozenset[Descriptor]) -> bool:
+        found = field.message_type
+        if found is None or found in seen or found.GetOptions().map_entry:
+            return field.type == FieldDescriptor.TYPE_BYTES
+        return any(leads(one, seen | {found}) for one in found.fields)
+
+    return tuple(field for field in descriptor.fields if leads(field, frozenset({descriptor})))
 
 
 @cache
