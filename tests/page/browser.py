@@ -27,10 +27,11 @@ class Served(Protocol):
 class Browser:
     def __init__(self) -> None:
         SHOTS.mkdir(parents=True, exist_ok=True)
+        executable = need("chromium", "apt install chromium")
         self._process = subprocess.Popen(
             [node(), "page.mjs"], cwd=WEB, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._send({"executable": need("chromium", "apt install chromium")})
+        self._send({"executable": executable})
 
     def play(
         self,

@@ -38,10 +38,11 @@ class _Chromium:
     """The browser of all tests of this process, which costs more to start than most of what is done in it."""
 
     def __init__(self) -> None:
+        executable = need("chromium", "apt install chromium")
         self._process = subprocess.Popen(
             [node(), "browser.mjs"], cwd=WEB, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._send({"executable": need("chromium", "apt install chromium")})
+        self._send({"executable": executable})
 
     def run(self, run: dict[str, Any]) -> dict[str, Any]:
         self._send(run)
