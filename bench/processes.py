@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,16 +25,29 @@ def processor_seconds(pid: int) -> float:
         # One ended meanwhile, and now counts for its parent.
 
 
+def _pss(process: psutil.Process) -> int:
+    return int(process.memory_full_info().pss)
+
+
+def _own(process: psutil.Process) -> int:
+    lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    kilobytes = (int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    return sum(kilobytes) << 10
+
+
 class Meter(threading.Thread):
     """`peak` is the largest memory of a process and all below it while the block runs, in bytes.
 
     Each shared page is counted once (PSS). It is measured every 50 ms, or at other intervals, in seconds.
+    Without `files`, pages of programs, libraries and other files are left out: how much of them counts for
+    these processes depends on what else runs on the machine.
     """
 
-    def __init__(self, pid: int, *, every: float = 0.05) -> None:
+    def __init__(self, pid: int, *, every: float = 0.05, files: bool = True) -> None:
         super().__init__(daemon=True)
         self.peak = 0
         self._pid = pid
+        self._read = _pss if files else _own
         self._every = every
         self._ended = threading.Event()
 
@@ -51,8 +65,8 @@ class Meter(threading.Thread):
         total = 0
         for process in family(self._pid):
             try:
-                total += process.memory_full_info().pss
-            except psutil.Error:  # it has just ended
+                total += self._read(process)
+            except (psutil.Error, OSError):  # it has just ended
                 continue
         self.peak = max(self.peak, total)
 

@@ -14,10 +14,10 @@ from tests.support.processes import Meter, family, spent_seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minute:
-    """One minute. `memory` is the peak of all processes together (PSS), `disk` what the data folder takes
-    without renditions, `content` the bytes of all images, all in bytes. p50, p95: seconds by kind of work.
-    errors: by kind of work and reason. faults: what was killed. others: the part of the processors' time that
-    other programs took, from 0 to 1."""
+    """One minute. `memory` is the peak of all processes together (PSS, without files that are mapped), `disk`
+    what the data folder takes without renditions, `content` the bytes of all images, all in bytes. p50, p95:
+    seconds by kind of work. errors: by kind of work and reason. faults: what was killed. others: the part of
+    the processors' time that other programs took, from 0 to 1."""
 
     piece: int
     minute: int

@@ -42,7 +42,7 @@ async def soak(
 
     A call that is under way when the writer is killed may be made again, as the SDK does by itself.
     """
-    with TemporaryDirectory() as folder, Meter(server.pid, every=1.0) as meter:
+    with TemporaryDirectory() as folder, Meter(server.pid, every=1.0, files=False) as meter:
         async with AsyncClient(server.address) as client:
             work = Work(client, server.address, amounts or Amounts(), samples()[0].data, Path(folder))
             ending = asyncio.Event()
