@@ -136,7 +136,7 @@ ROOMS: dict[str, set[str]] = {
     "samples": {"image_formats"},
     "testing": {"local_servers", "samples", "settings", "sdk"},
     "__init__": {"sdk", "errors"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "commands"},
 }
 
 # What the catalogs share, and what the stores of blobs do. None knows another.

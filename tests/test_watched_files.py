@@ -22,6 +22,12 @@ class Reader:
         self.tries = 0
         self.files = WatchedFiles([path], self.load, what="numbers", every=every)
 
+    def put(self, text: str) -> None:
+        """Puts the text into the file, which would be empty for an instant if it were written to."""
+        new = self.path.with_name("new")
+        new.write_text(text)
+        new.replace(self.path)
+
     async def load(self) -> None:
         self.tries += 1
         self.seen.append(int(await asyncio.to_thread(self.path.read_text)))
@@ -46,10 +52,9 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
 async def test_a_change_is_seen(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "conexiones.files")
     async with watched(reader):
-        reader.path.write_text("22")
+        reader.put("22")
         await until(lambda: reader.seen == [22])
-        reader.path.with_name("new").write_text("33")
-        reader.path.with_name("new").rename(reader.path)
+        reader.put("33")
         await until(lambda: reader.seen == [22, 33])
     assert caplog.text.count("The numbers were read again") == 2
 
@@ -64,13 +69,13 @@ async def test_what_is_bad_is_said_once_and_tried_when_it_changes(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with watched(reader):
-        reader.path.write_text("bad")
+        reader.put("bad")
         await until(lambda: caplog.text.count("The old ones go on.") == 1)
         tries = reader.tries
         reader.path.unlink()
         await until(lambda: caplog.text.count("The old ones go on.") == 2)
         assert reader.tries > tries
-        reader.path.write_text("4")
+        reader.put("4")
         await until(lambda: reader.seen == [4])
 
 
@@ -82,6 +87,6 @@ async def test_what_is_read_at_intervals_complains_once(
     async with watched(reader):
         await until(lambda: reader.tries > 5)
         assert caplog.text.count("The old ones go on.") == 1
-        reader.path.write_text("5")
+        reader.put("5")
         await until(lambda: reader.seen[:2] == [5, 5])
     assert caplog.text.count("The numbers were read again") == 1

@@ -216,7 +216,9 @@ def test_the_python_client_is_one_tree_through_a_cut(traces: Collector, traced: 
     assert [event.name for event in operations["conexiones.upload"].span.events] == ["retry"]
     writes = [one for one in calls["conexiones.upload"] if one.name.endswith("WriteStream")]
     parts = [names([one for one in spans if one.parent == write.id]) for write in writes]
-    assert all({"stage", "commit"} == set(part) for part in parts), parts
+    # What was cut may have come to no commit.
+    assert all({"stage"} <= set(part) <= {"stage", "commit"} for part in parts), parts
+    assert any("commit" in part for part in parts), parts
     (asked,) = calls["conexiones.image"]
     assert asked.attributes["conexiones.request_id"] == failure["request_id"]
     assert operations["conexiones.image"].attributes["error.type"] == "IMAGE_NOT_FOUND"

@@ -39,9 +39,12 @@ import grpc  # noqa: E402, F401 (only loaded)
 for _name in _ours:
     del os.environ[_name]
 
-END_SECONDS = 3.0
-"""How long a fork waits for the threads of gRPC to end. They take milliseconds, and a second where others use
-the processor, unless the program itself uses gRPC."""
+END_SECONDS, MOST_SECONDS = 3.0, 10.0
+"""How long a fork waits for the threads of gRPC to end. They take milliseconds, and seconds where many others
+use the processor, unless the program itself uses gRPC."""
+
+LOOKS = 100
+"""How often it looks at least, within MOST_SECONDS: on a busy machine a look takes longer, and so do they."""
 
 
 class ForkedInCall(RuntimeError):
@@ -141,10 +144,14 @@ def _after_in_child() -> None:
 
 def _wait_for_grpc() -> None:
     """Waits until gRPC has ended its threads: calls that have just ended may still have some."""
-    end = time.monotonic() + END_SECONDS
-    while (_grpc_runs() or _native_threads()) and time.monotonic() < end:
+    begun, looks, pause = time.monotonic(), 0, 0.001
+    while _grpc_runs() or _native_threads():
+        waited = time.monotonic() - begun
+        if waited > (MOST_SECONDS if looks < LOOKS else END_SECONDS):
+            break
         gc.collect()  # calls that failed may be in cycles with their exceptions
-        time.sleep(0.001)
+        time.sleep(pause)
+        looks, pause = looks + 1, min(1.5 * pause, 0.02)
 
 
 def _native_threads() -> bool:
