@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -126,7 +127,9 @@ def _wait_for_listener(admin: str) -> str:
         ):
             (one,) = json.load(answer)["listener_statuses"]
             bound = one["local_address"]["socket_address"]
-            found = f"{bound['address']}:{bound['port_value']}"
+            at = bound["address"], bound["port_value"]
+            socket.create_connection(at, timeout=DEADLINE).close()  # it is told of before it listens
+            found = f"{at[0]}:{at[1]}"
         return bool(found)
 
     asyncio.run(until(listens))
