@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ import grpc
 import hypothesis
 import pytest
 
+from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server, serve
 from tests.support import postgres as postgres_engine
@@ -173,6 +174,15 @@ def postgres() -> Iterator[Engine]:
 def database(postgres: Engine) -> str:
     """The URL of an empty database."""
     return postgres.schema()
+
+
+@pytest.fixture
+async def postgres_catalog(database: str) -> AsyncIterator[PostgresCatalog]:
+    """A catalog in a database of its own, open."""
+    catalog = PostgresCatalog(database)
+    await catalog.open()
+    yield catalog
+    await catalog.close()
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,8 @@ def _of_grpc(found: Mapping[str, str]) -> str | None:
     return _info(Status.FromString(_padded(details))) if details else f"grpc-status {code}"
 
 
-def _of_connect(error: dict[str, object]) -> str:
+def of_connect(error: dict[str, object]) -> str:
+    """The reason of an error in the JSON of Connect."""
     details = error.get("details")
     assert isinstance(details, list)
     for one in details:
@@ -62,7 +63,7 @@ def _last(envelopes: bytes) -> str:
             return _of_grpc(_fields(content)) or ""
         if flags & _CONNECT_END:
             error = json.loads(content).get("error")
-            return _of_connect(error) if error else ""
+            return of_connect(error) if error else ""
     return "no end"
 
 
@@ -88,4 +89,4 @@ async def reason(response: Response, *, endless: bool = False) -> str:
     if response.status == 200:
         return ""
     answer = json.loads(body)
-    return str(answer["reason"]) if "reason" in answer else _of_connect(answer)
+    return str(answer["reason"]) if "reason" in answer else of_connect(answer)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.support.clients import need, node
-from tests.support.paths import ROOT, WEB
+from tests.support.chromium import started, tell
+from tests.support.paths import ROOT
 
 SHOTS = ROOT / "artifacts" / "page"
 """The folder of screenshots, for a person to look at; git ignores it. CONEXIONES_SHOTS=1 has them taken."""
@@ -27,11 +27,7 @@ class Served(Protocol):
 class Browser:
     def __init__(self) -> None:
         SHOTS.mkdir(parents=True, exist_ok=True)
-        executable = need("chromium", "apt install chromium")
-        self._process = subprocess.Popen(
-            [node(), "page.mjs"], cwd=WEB, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        self._send({"executable": executable})
+        self._process = started("page.mjs")
 
     def play(
         self,
@@ -50,11 +46,11 @@ class Browser:
         url = f"http://{server.address}"
         if not os.environ.get("CONEXIONES_SHOTS"):
             given.pop("shot", None)
-        self._send({"scenario": scenario, "url": url, "shots": str(SHOTS), **given})
+        tell(self._process, {"scenario": scenario, "url": url, "shots": str(SHOTS), **given})
         while True:
             line = json.loads(self._receive())
             if "ask" in line:
-                self._send((answers or {})[line["ask"]]() or {})
+                tell(self._process, (answers or {})[line["ask"]]() or {})
                 continue
             assert "failed" not in line, line["failed"]
             done = line["done"]
@@ -73,11 +69,6 @@ class Browser:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
-
-    def _send(self, message: Any) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
 
     def _receive(self) -> str:
         assert self._process.stdout

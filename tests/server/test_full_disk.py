@@ -106,12 +106,17 @@ def test_a_full_disk_is_relieved_by_deleting(
 
         # Full, and the log of the catalog has no room any more either.
         user = GetUserRequest(name="u" * 200, pow=1)
-        with pytest.raises(grpc.RpcError) as refused:  # noqa: PT012 (one of them is refused)
-            for number in range(10_000):
-                fill(filler)
-                user.name = f"{'u' * 200}{number}"
-                stub.GetUser(user, timeout=DEADLINE)
-        assert refused.value.code() == FULL[0]
+
+        def fill_up() -> None:
+            """Until a call is refused: what was deleted gives its room a moment later."""
+            with pytest.raises(grpc.RpcError) as refused:  # noqa: PT012 (one of them is refused)
+                for number in range(10_000):
+                    fill(filler)
+                    user.name = f"{'u' * 200}{number}"
+                    stub.GetUser(user, timeout=DEADLINE)
+            assert refused.value.code() == FULL[0]
+
+        fill_up()
         if restarted:
             fill(filler)
             server.stop()
@@ -125,10 +130,7 @@ def test_a_full_disk_is_relieved_by_deleting(
         gone = failure(images.GetImage, GetImageRequest(id=ids[0]))
         assert gone == (grpc.StatusCode.NOT_FOUND, "IMAGE_NOT_FOUND")
 
-        with pytest.raises(grpc.RpcError):  # noqa: PT012 (one of them is refused)
-            for _ in range(10_000):  # what was deleted gives its room a moment later
-                fill(filler)
-                stub.GetUser(user, timeout=DEADLINE)
+        fill_up()
         assert failure(stub.GetUser, user) == FULL
         filler.unlink()
         stub.GetUser(user, timeout=DEADLINE)

@@ -4,7 +4,6 @@ So much is stored at most: what is older is deleted. So the server is to need th
 """
 
 import asyncio
-import base64
 import hashlib
 import itertools
 import json
@@ -17,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyqwest
-from google.rpc.error_details_pb2 import ErrorInfo
 
 from conexiones import AsyncClient
 from conexiones.errors import ConexionesError, NoPreview, NoRendition
 from conexiones.sdk.renditions import Rendition
 from conexiones.sdk.results import Image, NewUser, Stored
+from tests.access.answers import of_connect
 from tests.support.attacks.pictures import numbered
 from tests.support.bitmaps import bitmap
 from tests.support.waiting import DEADLINE
@@ -316,7 +315,7 @@ class Work:
                 content=b'{"name": "Ana", "pow": 4}',
             )
         )
-        assert answer.status == 200, _reason(bytes(answer.content))
+        assert answer.status == 200, of_connect(json.loads(bytes(answer.content)))
 
     async def _get(self, http: pyqwest.Client, query: str) -> None:
         if id := self._any():
@@ -370,12 +369,3 @@ async def _as_told(ask: Callable[[], Awaitable[pyqwest.FullResponse]]) -> pyqwes
         await asyncio.sleep(float(again))
         answer = await ask()
     return answer
-
-
-def _reason(content: bytes) -> str:
-    """That of an error of Connect."""
-    info = ErrorInfo()
-    for detail in json.loads(content)["details"]:
-        if detail["type"] == info.DESCRIPTOR.full_name:
-            info.MergeFromString(base64.b64decode(detail["value"] + "=="))
-    return info.reason or repr(content[:200])

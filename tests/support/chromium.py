@@ -34,18 +34,30 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
+def started(program: str) -> subprocess.Popen[str]:
+    """A program of tests/web that starts the browser, and then is told in lines what to do."""
+    executable = need("chromium", "apt install chromium")
+    process = subprocess.Popen(
+        [node(), program], cwd=WEB, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    tell(process, {"executable": executable})
+    return process
+
+
+def tell(process: subprocess.Popen[str], message: Any) -> None:
+    assert process.stdin
+    process.stdin.write(json.dumps(message) + "\n")
+    process.stdin.flush()
+
+
 class _Chromium:
     """The browser of all tests of this process, which costs more to start than most of what is done in it."""
 
     def __init__(self) -> None:
-        executable = need("chromium", "apt install chromium")
-        self._process = subprocess.Popen(
-            [node(), "browser.mjs"], cwd=WEB, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        self._send({"executable": executable})
+        self._process = started("browser.mjs")
 
     def run(self, run: dict[str, Any]) -> dict[str, Any]:
-        self._send(run)
+        tell(self._process, run)
         assert self._process.stdout
         there, _, _ = select([self._process.stdout], [], [], 2 * SECONDS)
         if not there or not (line := self._process.stdout.readline()):
@@ -57,11 +69,6 @@ class _Chromium:
 
     def close(self) -> None:
         self._process.communicate()
-
-    def _send(self, message: Any) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
 
 
 @cache

@@ -1,6 +1,6 @@
 """A server whose clock is far ahead: what is kept for a time is kept for it by the clock of the database."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -23,33 +23,27 @@ DAY = 24 * 3600 * 1_000_000
 AHEAD = 40 * DAY
 
 
-@pytest.fixture
-async def catalog(database: str) -> AsyncIterator[PostgresCatalog]:
-    catalog = PostgresCatalog(database)
-    await catalog.open()
-    yield catalog
-    await catalog.close()
-
-
 def set_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (directory, links, rules):
         monkeypatch.setattr(module, "now", lambda: now() + AHEAD)
 
 
 async def test_the_outcomes_of_uploads_are_kept(
-    catalog: PostgresCatalog, upload: Callable[..., UploadRecord], monkeypatch: pytest.MonkeyPatch
+    postgres_catalog: PostgresCatalog, upload: Callable[..., UploadRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, age in (("new", 0), ("old", 2 * DAY)):
-        await catalog.create_upload(upload(name, create_time=now() - age, update_time=now() - age))
-        await catalog.end_upload(name, state="CANCELLED", image=None, failure=None, now=now() - age)
+        await postgres_catalog.create_upload(upload(name, create_time=now() - age, update_time=now() - age))
+        await postgres_catalog.end_upload(name, state="CANCELLED", image=None, failure=None, now=now() - age)
     set_ahead(monkeypatch)
-    uploads = Uploads(catalog, cast("Staging", None), cast("Images", None))  # no bytes are touched
+    uploads = Uploads(postgres_catalog, cast("Staging", None), cast("Images", None))  # no bytes are touched
     await uploads.sweep()
-    assert [await catalog.get_upload(name) is None for name in ("new", "old")] == [False, True]
+    assert [await postgres_catalog.get_upload(name) is None for name in ("new", "old")] == [False, True]
 
 
-async def test_credentials_are_kept(catalog: PostgresCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials = PostgresCredentials(catalog)
+async def test_credentials_are_kept(
+    postgres_catalog: PostgresCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = PostgresCredentials(postgres_catalog)
     here = Directory(credentials)
     token = await here.create_token("one", ["read"], seconds=3600)
     ahead = Directory(credentials)
@@ -63,8 +57,10 @@ async def test_credentials_are_kept(catalog: PostgresCatalog, monkeypatch: pytes
     assert again.principal(token.secret)
 
 
-async def test_links_work_for_their_time(catalog: PostgresCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials = PostgresCredentials(catalog)
+async def test_links_work_for_their_time(
+    postgres_catalog: PostgresCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = PostgresCredentials(postgres_catalog)
     for number, age in enumerate((9, 8, 1)):  # the first one is of no use any more
         key = LinkKey(id=f"{number}", secret=bytes(32), create_time=now() - age * DAY)
         await credentials.add_key(key)

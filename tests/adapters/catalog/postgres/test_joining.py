@@ -1,7 +1,7 @@
 """What is one step with a write of the catalog."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -15,16 +15,12 @@ Upload = Callable[..., UploadRecord]
 
 
 @pytest.fixture
-async def catalog(database: str) -> AsyncIterator[PostgresCatalog]:
-    catalog = PostgresCatalog(database)
-    await catalog.open()
-
+async def catalog(postgres_catalog: PostgresCatalog) -> PostgresCatalog:
     async def table(transaction: Transaction) -> None:
         await transaction.connection.execute("CREATE TABLE notes (note text)")
 
-    await catalog.write((), table)
-    yield catalog
-    await catalog.close()
+    await postgres_catalog.write((), table)
+    return postgres_catalog
 
 
 def note(text: str) -> Callable[[Transaction], Awaitable[None]]:
