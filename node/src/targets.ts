@@ -130,7 +130,7 @@ async function downloadFile(rpc: Rpc, id: string, { path, mode }: Place, options
     // An empty part file cannot be resumed.
     if (!file?.size) await rm(part, { force: true });
     else if (!resume) await keep(part, kept, file.size);
-    throw error;
+    throw named(error, path);
   }
   await syncFolder(dirname(path));
   return received;
@@ -141,6 +141,14 @@ async function keep(part: string, kept: string, size: number): Promise<void> {
   const before = await lstat(kept).catch(() => undefined);
   if (before && (!before.isFile() || before.size >= size)) await rm(part, { force: true });
   else await rename(part, kept);
+}
+
+/** The errors of an open file, such as ENOSPC, do not say which file it is. */
+function named(error: unknown, path: string): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code, errno, path: said } = error as NodeJS.ErrnoException;
+  if (code === undefined || errno === undefined || said !== undefined) return error;
+  return Object.assign(new Error(`${path} cannot be written: ${code}.`, { cause: error }), { code, errno, path });
 }
 
 function replaced(path: string): Error {

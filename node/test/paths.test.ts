@@ -132,6 +132,20 @@ describe("a path as a target", () => {
     assert.deepEqual(await ours("/dev"), []);
   });
 
+  it("of a file that may not become so long: the error names it, and what came is kept", async () => {
+    const place = await folder();
+    const path = join(place, "image");
+    const said = await program(`
+      const { execFileSync } = await import("node:child_process");
+      execFileSync("prlimit", ["--pid", String(process.pid), "--fsize=${MiB}"]);
+      await client.download("${image.id}", ${JSON.stringify(path)}).catch(({ code, path, message }) => {
+        process.stdout.write(JSON.stringify({ code, path, message }));
+      })`);
+    assert.deepEqual(JSON.parse(said.toString()), { code: "EFBIG", path, message: `${path} cannot be written: EFBIG.` });
+    const [kept = ""] = await readdir(place);
+    assert.equal((await stat(join(place, kept))).size, MiB);
+  });
+
   it("of a FIFO: written to, as soon as somebody reads", async () => {
     const path = await fifo();
     const downloading = conexiones.download(image.id, path);

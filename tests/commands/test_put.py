@@ -97,6 +97,19 @@ def test_folders_with_nothing_to_send(shell: Shell) -> None:
     assert shell("put", "empty", "--quiet").stderr == b""
 
 
+def test_links_in_folders_that_lead_nowhere_are_named(shell: Shell, album: Path, somebody: str) -> None:
+    (album / "gone.bmp").symlink_to("nowhere.bmp")
+    (album / "round.bmp").symlink_to("round.bmp")
+    (album / "folder").symlink_to(album)
+    ran = shell("put", "album", "--json", "--user", somebody, status=1)
+    rows = lines(ran)
+    assert {row["file"]: row["error"]["message"] for row in rows if "error" in row} == {
+        "album/gone.bmp": "No such file or directory.",
+        "album/round.bmp": "Too many levels of symbolic links.",
+    }
+    assert sum("id" in row for row in rows) == len(rows) - 2 >= 3
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -1,10 +1,14 @@
 """Folders of backups as others have left them: of other versions, damaged, with files of their own, or
 changed by somebody who wants harm."""
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from conexiones.errors import BlobCorrupt
+from conexiones.upkeep.repository import Repository
 from tests.upkeep.folders import backed_up, changed, damage, everything, filled, findings, restored, run
 
 
@@ -124,3 +128,17 @@ async def test_a_data_folder_and_a_folder_of_backups_are_apart(tmp_path: Path) -
     for arguments in (("backup", tmp_path / "loop", "--data-dir", root), ("restore", tmp_path / "loop")):
         result = run(*arguments, *(() if "--data-dir" in arguments else ("--data-dir", tmp_path / "new")))
         assert (result.exit_code, result.output.count("\n")) == (2, 1), result.output
+
+
+def test_what_a_row_says_less_of_than_there_is_takes_no_memory(tmp_path: Path) -> None:
+    taken = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield bytes(1 << 20)
+
+    with Repository(tmp_path, identity=1) as repository, pytest.raises(BlobCorrupt):
+        list(repository.add(hashlib.sha256().digest(), pieces(), 3000))
+    assert taken == 1

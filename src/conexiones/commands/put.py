@@ -45,7 +45,7 @@ class Found:
 
 def walk(folder: Path) -> Iterator[Path | OSError]:
     """All files below a folder, in order, except hidden ones and those of incomplete transfers; and the
-    errors of folders that cannot be read."""
+    errors of what cannot be read, such as links that lead nowhere."""
     errors: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=errors.append):
         yield from errors
@@ -53,8 +53,16 @@ def walk(folder: Path) -> Iterator[Path | OSError]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(place, name)
-            if not name.startswith(".") and not name.endswith(OUR_SUFFIXES) and path.is_file():
-                yield path
+            if name.startswith(".") or name.endswith(OUR_SUFFIXES):
+                continue
+            try:
+                if stat.S_ISREG(path.stat().st_mode):
+                    yield path
+            except FileNotFoundError as error:
+                if path.is_symlink():  # otherwise, it has gone since its folder was read
+                    yield error
+            except OSError as error:
+                yield error
     yield from errors
 
 
@@ -375,8 +383,9 @@ async def put(
     """Upload images: files, all files in folders, or - for standard input.
 
     Each image keeps the name of its file. Hidden files in folders are left out, and so are files in folders
-    that the server has already, by their SHA-256 (with --user, those of that user); --again sends them too. A
-    file that several of the arguments name is sent once.
+    that the server has already, by their SHA-256 (with --user, those of that user); --again sends them too.
+    Links in folders are followed to files, and not to folders. A file that several of the arguments name is
+    sent once.
 
     Small images share a few streams. After an interruption, the same command resumes the uploads of large
     ones. For this, an upload is recorded in a file beside the image, "<name>.conexiones-upload", until it is

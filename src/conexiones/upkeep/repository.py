@@ -189,10 +189,14 @@ class Repository:
         """Adds an image, and gives the bytes of each piece when it is written. Raises what the pieces raise,
         and then adds nothing."""
         if size <= SMALL:
-            data = b"".join(pieces)
+            data = bytearray()
+            for piece in pieces:
+                data += piece
+                if len(data) > size:  # a damaged row, and there may be too much for memory
+                    break
             if len(data) != size:
                 raise BlobCorrupt
-            self.packs.add(digest, data)
+            self.packs.add(digest, bytes(data))
             yield size
             return
         new = self.unfinished / digest.hex()

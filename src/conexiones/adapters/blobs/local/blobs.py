@@ -93,7 +93,13 @@ class LocalBlobs:
         if record is not None:
             yield len(await folder.run(_unless_lost, folder.segments.read_afresh, record))
             return
-        blob = await folder.run(self._open, digest)
+        job = folder.submit(self._open, digest)
+        try:
+            blob = await finish(job)
+        except asyncio.CancelledError:
+            if job.exception() is None:
+                job.result().close()
+            raise
         try:
             blob.forget()
             blocks = Blocks(blob, 0, Hashed(), piece=self._piece)
