@@ -129,17 +129,18 @@ class _Run:
         """Sees to it that the folder of backups has a content, or knows why not."""
         digest, size = content.digest, content.size
         there = self._repository.has(digest, size)
+        spoilt = False
         if there and read_all:
             try:
                 for _ in self._repository.read(digest):
                     pass
             except BlobCorrupt:
                 self._repository.forget(digest)
-                self._copied.mended += 1
-                there = False
+                there, spoilt = False, True
         if not there and self._copy(content, total):
             self._copied.new_contents += 1
             self._copied.new_bytes += size
+            self._copied.mended += spoilt  # not where the data folder has no better bytes
         self._done += size
 
     def _copy(self, content: Contents, total: int) -> bool:
