@@ -198,6 +198,37 @@ async def test_a_backup_that_is_damaged_is_mended(tmp_path: Path) -> None:
     assert await everything(tmp_path / "new") == data
 
 
+async def test_a_content_that_is_damaged_in_the_data_folder_too_is_not_said_to_be_mended(
+    tmp_path: Path,
+) -> None:
+    root, dest = tmp_path / "data", tmp_path / "backups"
+    data = await filled(root)
+    backed_up(root, dest)
+    digest = image("3", data["3"]).digest.hex()
+    damage(dest / "blobs" / digest[:2] / digest)
+    damage(root / "blobs" / digest[:2] / digest)
+    damage(dest / "packs" / "00000000", 200)
+    result = run("backup", dest, "--data-dir", root, "--read-all")
+    assert result.exit_code == 1
+    assert f"blobs/{digest[:2]}/{digest} is damaged, and is in no backup" in result.stderr
+    assert "new: 1, " in result.stdout
+    assert result.stdout.rstrip().endswith(f"written anew, as they were damaged in {dest}: 1")
+
+
+async def test_a_content_that_is_nowhere_whole_is_named_by_each_backup(tmp_path: Path) -> None:
+    root, dest = tmp_path / "data", tmp_path / "backups"
+    await filled(root)
+    backed_up(root, dest)
+    damage(dest / "packs" / "00000000", 200)
+    damage(root / "segments" / "00000000", 200)
+    result = run("backup", dest, "--data-dir", root, "--read-all")
+    assert result.exit_code == 1
+    assert "segments/00000000, the record at 0 is damaged, and is in no backup" in result.stderr
+    again = run("backup", dest, "--data-dir", root)
+    assert again.exit_code == 1, "its damaged bytes in the pack are no copy"
+    assert again.stderr == result.stderr
+
+
 async def test_a_damaged_catalog_is_not_backed_up_and_the_last_backup_stays(tmp_path: Path) -> None:
     root, dest = tmp_path / "data", tmp_path / "backups"
     data = await filled(root)

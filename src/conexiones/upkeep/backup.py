@@ -99,11 +99,12 @@ class _Run:
             if problems := file.problems():
                 says = f"The catalog is damaged, and is not backed up: {problems[0]}."
                 raise Problem(f"{says} conexiones verify says more.")
+            lost = self._lost()
             self._thin_out(file, keep)
             _, _, total = file.totals()
             for content in file.contents():
                 self._progress("images", self._done, total)
-                self._take(content, total, read_all=read_all)
+                self._take(content, total, read=read_all or content.digest in lost)
             self._repository.packs.finish()
             uploads = len(file.open_uploads())
             self._copied.rows = damaged_rows(file)
@@ -116,6 +117,11 @@ class _Run:
         self._copied.removed = self._repository.prune(keep)
         return self._copied
 
+    def _lost(self) -> set[bytes]:
+        """Contents that the last backup is without. A pack may still have damaged bytes of them."""
+        backups = self._repository.backups()
+        return {bytes.fromhex(digest) for digest in backups[-1].manifest.damaged} if backups else set()
+
     def _thin_out(self, file: CatalogFile, keep: int) -> None:
         staying = self._repository.backups()[1 - keep :] if keep > 1 else []  # beside this one
         try:
@@ -125,21 +131,23 @@ class _Run:
         needed.update(one.digest for one in file.contents())
         self._repository.packs.thin_out(needed)
 
-    def _take(self, content: Contents, total: int, *, read_all: bool) -> None:
-        """Sees to it that the folder of backups has a content, or knows why not."""
+    def _take(self, content: Contents, total: int, *, read: bool) -> None:
+        """Sees to it that the folder of backups has a content, or knows why not. With `read`, what is there
+        already is read."""
         digest, size = content.digest, content.size
         there = self._repository.has(digest, size)
-        if there and read_all:
+        spoilt = False
+        if there and read:
             try:
                 for _ in self._repository.read(digest):
                     pass
             except BlobCorrupt:
                 self._repository.forget(digest)
-                self._copied.mended += 1
-                there = False
+                there, spoilt = False, True
         if not there and self._copy(content, total):
             self._copied.new_contents += 1
             self._copied.new_bytes += size
+            self._copied.mended += spoilt  # not where the data folder has no better bytes
         self._done += size
 
     def _copy(self, content: Contents, total: int) -> bool:
