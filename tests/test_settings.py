@@ -2,7 +2,9 @@
 
 from dataclasses import fields
 
-from conexiones.settings import Settings, misspelt, variable
+import pytest
+
+from conexiones.settings import Settings, SettingsError, misspelt, variable
 
 
 def test_a_variable_that_is_nearly_a_setting_is_found() -> None:
@@ -19,3 +21,11 @@ def test_variables_of_others_are_none_of_the_server() -> None:
     names = [f"CONEXIONES_{name}" for name in (*clients, *orchestrator)]
     names += [variable(row) for row in fields(Settings)]
     assert misspelt(dict.fromkeys([*names, "ADRESS"], "x")) == {}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:abc", "http://127.0.0.1:99999", "http://[::1", "127.0.0.1:8333"]
+)
+def test_what_is_no_endpoint_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="takes a URL such as https://HOST:PORT"):
+        Settings.load({"CONEXIONES_S3_ENDPOINT": url})

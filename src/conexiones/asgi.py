@@ -5,6 +5,7 @@ import sys
 
 from conexiones.app import build
 from conexiones.settings import Settings
+from conexiones.transport.front import Unbuilt
 from conexiones.transport.process import logs
 from conexiones.transport.single_loop import SingleLoop
 
@@ -18,7 +19,10 @@ default of 5 ms, each step of every other call would take that much longer for e
 
 settings = Settings.load()
 logs.configure(settings.log_level, settings.log_format)
-app = SingleLoop(build(settings))
+try:
+    app = SingleLoop(build(settings))
+except ValueError as error:  # a setting that only its driver knows to be none
+    app = SingleLoop(Unbuilt(error))
 sys.setswitchinterval(SWITCH_SECONDS)
 gc.freeze()
 gc.set_threshold(GARBAGE_THRESHOLD)

@@ -6,6 +6,7 @@ number of at least 1".
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from conexiones.principals import SCOPES
 
@@ -129,6 +130,11 @@ def bucket(value: str) -> str:
 
 
 def endpoint(value: str) -> str:
+    wrong = ValueError("takes a URL such as https://HOST:PORT")
     if not re.fullmatch(r"https?://[^/@?#\s]+/?", value):
-        raise ValueError("takes a URL such as https://HOST:PORT")
+        raise wrong
+    try:
+        _ = urlsplit(value).port
+    except ValueError:  # no number, or brackets that do not close
+        raise wrong from None
     return value.rstrip("/")

@@ -27,6 +27,7 @@ OF_OTHER_PROGRAMS = {
     "--data-checksums",
     "--disable-hot-restart",
     "--enable-shared",
+    "--endpoint-url",
     "--exit-on-error",
     "--fail-with-body",
     "--grpc-web",

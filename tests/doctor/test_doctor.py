@@ -226,3 +226,9 @@ def test_an_expired_certificate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
             "tls",
             "the server's certificate has expired",
         )
+
+
+def test_an_address_of_several_servers_is_that_of_a_client() -> None:
+    found = port("a.example:50051,b.example:50051")
+    assert (found.check, found.state) == ("port", "warn")
+    assert "several servers" in found.says

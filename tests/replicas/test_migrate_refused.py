@@ -69,6 +69,9 @@ async def test_a_server_that_runs_is_in_the_way(tmp_path: Path, house: House) ->
     held.close()
     await catalog.add_image(image("8", content(SMALL, 1)))
     await catalog.close()
+    database, blobs = house.places
+    elsewhere = ("--from", database, f"{blobs}-elsewhere", "--to", tmp_path / "back", *house.options)
+    assert "has no objects, and the database names some" in refused(*elsewhere)
     assert ran(*back)["images"] == len(contents()) + 1
     assert "is not empty" in refused(*back)
 

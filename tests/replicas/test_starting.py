@@ -51,6 +51,11 @@ def test_the_first_token_is_made_by_a_command(database: str) -> None:
         ({"database": f"postgresql://ana:{PASSWORD}@/postgres?host=/nowhere"}, "cannot be reached"),
         ({"s3_endpoint": "http://127.0.0.1:9"}, "at http://127.0.0.1:9 cannot be used"),
         ({"blobs": "s3://no-such-bucket"}, "s3://no-such-bucket at"),
+        ({"blobs": "s3://bucket/a//b"}, "empty path segment"),
+        (
+            {"database": f"postgresql://ana:{PASSWORD}#@127.0.0.1/x"},
+            "The URL of the database is not understood",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(
@@ -66,6 +71,7 @@ def test_what_cannot_work_is_refused_in_one_line(
     assert last.startswith("conexiones: ")
     assert says in last
     assert PASSWORD not in str(refused.value)
+    assert "Traceback" not in str(refused.value)
 
 
 def test_a_password_is_not_shown() -> None:

@@ -47,6 +47,13 @@ def port(text: str) -> Finding:
     """Whether a server could listen at HOST:PORT, or which program already does."""
     from conexiones.transport.process.address import Address
 
+    if "," in text:  # the variable is that of clients, too
+        return Finding(
+            "port",
+            "warn",
+            "CONEXIONES_ADDRESS names several servers, as clients take them: no port was looked at",
+            "Give a server that is started here an --address of its own.",
+        )
     try:
         address = Address.parse(text)
     except ValueError as error:

@@ -143,15 +143,7 @@ class Front:
             try:
                 await stack.enter_async_context(self._resources())
             except Exception as error:
-                said = sentence_of(error)
-                level = logging.DEBUG if said else logging.ERROR
-                _log.log(level, "The server cannot start", exc_info=error)
-                if self._control:
-                    # The supervisor is no client: it shows the text of the exception to the operator, and
-                    # ends this process. Envoy, told of the failure, would print its whole configuration.
-                    self._control.say("failed", why=said or str(error))
-                    await asyncio.Event().wait()
-                await send({"type": "lifespan.startup.failed", "message": "see the log"})
+                await _fail(error, self._control, send)
                 return
             if self._control:
                 tasks.append(asyncio.create_task(self._listen(self._control)))
@@ -203,3 +195,27 @@ class Front:
     def _idle(self) -> None:
         if self._control:
             self._control.say("idle")
+
+
+class Unbuilt:
+    """In place of an application that could not be built: it fails to start, and says why."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await _fail(self._error, await Control.of_supervisor(), send)
+
+
+async def _fail(error: Exception, control: Control | None, send: Send) -> None:
+    said = sentence_of(error)
+    level = logging.DEBUG if said else logging.ERROR
+    _log.log(level, "The server cannot start", exc_info=error)
+    if control:
+        # The supervisor is no client: it shows the text of the exception to the operator, and ends this
+        # process. Envoy, told of the failure, would print its whole configuration.
+        control.say("failed", why=said or str(error))
+        await asyncio.Event().wait()
+    await send({"type": "lifespan.startup.failed", "message": "see the log"})

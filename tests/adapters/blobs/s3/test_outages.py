@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conexiones.adapters.blobs.s3.objects import Objects
+from conexiones.adapters.blobs.s3.objects import Objects, said
 from conexiones.adapters.blobs.s3.patience import Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
@@ -169,6 +169,35 @@ async def test_a_place_that_cannot_be_used_is_said_in_one_line(
         await store.open()
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
+    assert endpoint is None or "Connection refused" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "Generic S3 error: Error performing HEAD http://127.0.0.1:9/b/packs/20261130/0-f in 533.1ms,"
+            " after 4 retries, max_retries: 4, retry_timeout: 8s  - HTTP error: error sending"
+            " request\n\nDebug source:\n"
+            'ConnectError("tcp connect error", Os { code: 111, message: "Connection refused" })',
+            "HTTP error: error sending request: Connection refused",
+        ),
+        (
+            "Generic S3 error: Error performing HEAD https://127.0.0.1:9/b in 1ms, after 1 retries,"
+            " max_retries: 1, retry_timeout: 1.5s  - HTTP error: error sending request\n\nDebug source:\n"
+            "Custom { kind: InvalidData,\n error: InvalidCertificate(\n UnknownIssuer,\n ), }",
+            "HTTP error: error sending request: InvalidCertificate UnknownIssuer",
+        ),
+        (
+            "Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token in 2.9ms - Server"
+            " returned non-2xx status code: 404 Not Found",
+            "there is no AWS_ACCESS_KEY_ID, and the machine has no credentials: Server returned"
+            " non-2xx status code: 404 Not Found",
+        ),
+    ],
+)
+def test_of_a_request_that_failed_it_is_said_why(text: str, says: str) -> None:
+    assert said(OSError(text)) == says
 
 
 @pytest.mark.parametrize("url", ["", "s3:", "s3://", "http://bucket", "s3://key:secret@bucket", "s3://b?x=1"])

@@ -1,7 +1,9 @@
 """What nothing refers to is removed, and nothing else."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from conexiones.adapters.blobs.s3 import rows, sweep_rows
 from conexiones.adapters.blobs.s3.compacting import compact
-from conexiones.adapters.blobs.s3.objects import Objects
+from conexiones.adapters.blobs.s3.objects import MARK, Objects
 from conexiones.adapters.blobs.s3.patience import Graces
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
@@ -334,6 +336,29 @@ async def test_the_objects_of_another_database_are_left_alone(
         await store.open()
     await stranger.close()
     await other.close()
+
+
+async def test_a_place_without_objects_is_refused_where_the_database_names_some(
+    store: RestartedS3Store, catalog: PostgresCatalog, image: Make, place: BlobPlace, tmp_path: Path
+) -> None:
+    """As when --blobs names another bucket or prefix: what is stored there is missing at all other servers,
+    and nobody finds what was stored before."""
+    wrong = replace(place, url=f"{place.url}-wrong")
+    folder = tmp_path / "wrong"
+    early = RestartedS3Store(replace(place, url=f"{place.url}-early"), catalog, folder=folder, graces=AT_ONCE)
+    await early.open()  # nothing is stored yet
+    await early.close()
+    await add(store, catalog, image("1", digest=sha(b"1")), b"1")
+    late = RestartedS3Store(wrong, catalog, folder=folder, graces=AT_ONCE)
+    with pytest.raises(ValueError, match="has no objects, and the database names some") as refused:
+        await late.open()
+    number = re.search(r"with the text (\w+) there", str(refused.value))
+    assert number
+    assert await objects_at(wrong) == []
+    # All is lost, and somebody knows it.
+    await obstore.put_async(wrong.connect(PATIENT), MARK, f"{number[1]}\n".encode(), use_multipart=False)
+    await late.open()
+    await late.close()
 
 
 @pytest.mark.parametrize("bulk", [True, False], ids=["together", "one by one"])

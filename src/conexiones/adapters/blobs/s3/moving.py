@@ -104,6 +104,16 @@ class BlobsOut(Asked):
         self._reading = Reading(self.objects)
         self._turns = asyncio.Semaphore(AT_ONCE)
 
+    async def open(self, now: float) -> None:
+        await super().open(now)
+        if await self.is_empty() and await self._house.ask(rows.names_objects):
+            mark = await self.again(self.objects.mark)
+            if not mark:  # no server of this database was ever here, and lost its objects
+                raise ValueError(
+                    f"{self.place} has no objects, and the database names some: name the bucket and the"
+                    " prefix that its servers use."
+                )
+
     async def small(self, digests: Sequence[bytes]) -> list[Small]:
         """Small blobs, at most some MiB together, in that order. What lies together is read together."""
         places = await self._house.ask(rows.places_of, digests)

@@ -38,6 +38,15 @@ MOST_SAID = 200
 
 # In the answer of an object store, or of one to a request for several objects.
 _MESSAGE = re.compile(r"(?:<Message>|DeleteObjects request failed for key \S+: )([^<\n]{1,200})")
+# What the driver did, in front of what became of it; and, in its notes for programmers, what the system said.
+_TRIED = re.compile(
+    r"(?:Generic S3 error: )?Error performing [A-Z]+ \S+ in \S+?(?:, after .*?retry_timeout: \S+)? +- "
+)
+_CAUSE = re.compile(
+    r'(?:message|error): "(?P<system>[^"]+)"'
+    r"|(?P<tls>Invalid(?:Certificate|Message))\(\s*(?P<more>\w+)|hyper::Error\(\s*(?P<http>\w+)"
+)
+_OF_MACHINE = "http://169.254.169.254/"  # where the machines of some providers have credentials
 _NAME = re.compile(r"(packs|parts)/(\d{8}/\d{6})-[0-9a-f]{32}")
 _FORM = "%Y%m%d/%H%M%S"
 # What the driver says of an object that the store has refused to delete, by itself or among others. Not so of
@@ -90,7 +99,14 @@ def said(error: BaseException) -> str:
     text = " ".join(str(cause).split())
     if message := _MESSAGE.search(text):
         return message[1].rstrip(" .")
-    return text[:MOST_SAID].partition("Debug source")[0].rstrip(" .") or type(cause).__name__
+    text, _, source = text.partition("Debug source")
+    tried, text = text, _TRIED.sub("", text).rstrip(" .:")
+    for match in _CAUSE.finditer(source):
+        cause_of_it = " ".join(filter(None, match.groups()))
+        text = text if cause_of_it in text else f"{text}: {cause_of_it}"
+    if _OF_MACHINE in tried:
+        text = f"there is no AWS_ACCESS_KEY_ID, and the machine has no credentials: {text}"
+    return text[:MOST_SAID].rstrip(" .") or type(cause).__name__
 
 
 class Objects:
@@ -198,7 +214,7 @@ class Objects:
     async def mark(self) -> str:
         """Whose the objects are, as MARK has it; empty if it is not there. Raises BlobCorrupt."""
         size = await self.size(MARK)
-        return (await self.get(MARK, 0, size)).decode(errors="replace") if size else ""
+        return (await self.get(MARK, 0, size)).decode(errors="replace").strip() if size else ""
 
     async def put_mark(self, identity: int) -> None:
         """Says that the objects are of the database with that number."""

@@ -355,6 +355,12 @@ async def sizes(connection: Connection) -> dict[str, int]:
     return dict(await connection.fetchrow(_SIZES))
 
 
+async def names_objects(connection: Connection) -> bool:
+    """Whether there is a row for which there has to be an object."""
+    asked = "SELECT EXISTS (SELECT FROM places) OR EXISTS (SELECT FROM extents)"
+    return bool(await connection.fetchval(asked))
+
+
 async def identity(transaction: Transaction, new: int) -> int:
     """The number by which a database knows its objects: the new one, if it had none."""
     await transaction.connection.execute(

@@ -138,14 +138,23 @@ class S3Store:
     async def _compare_house(self, identity: int) -> None:
         """Raises StorageUnavailable, ObjectGone and BlobCorrupt of the object store."""
         objects = self._backend.objects
+        # Asked first: what another server stores from now on has its mark, and objects, before it has rows.
+        named = await self._catalog.read(rows.names_objects)
         own, mark = mark_of(identity), await objects.mark()
-        if mark and mark != own and not await objects.is_empty():
+        if mark == own:
+            return
+        empty = await objects.is_empty()
+        if mark and not empty:
             raise ValueError(
                 f"{self._place} has the objects of another database, which would be removed: correct"
                 f" --database or --blobs. If they are this one's, delete the object {MARK} there."
             )
-        if mark != own:
-            await objects.put_mark(identity)
+        if named and empty:
+            raise ValueError(
+                f"{self._place} has no objects, and the database names some: correct --database or --blobs."
+                f" If all objects are lost, put the object {MARK} with the text {own} there."
+            )
+        await objects.put_mark(identity)
 
     async def _close(self) -> None:
         self._backend.cache.clear()
