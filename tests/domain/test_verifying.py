@@ -183,6 +183,29 @@ async def test_damaged_rows_are_known_until_they_are_mended(tmp_path: Path) -> N
         assert again.said == []
 
 
+async def test_damage_that_is_mended_is_forgotten_before_the_next_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"AGAIN_SECONDS": 0.01, "LOOK_SECONDS": 0.01, "LEAST_RATE": 1 << 30}.items():
+        monkeypatch.setattr(verifying, name, value)
+    data = await filled(tmp_path)
+    for path in (blob(tmp_path, data["3"]), blob(tmp_path, data["4"]), tmp_path / "segments" / "00000000"):
+        damage(path)
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as catalog, catalog:
+        catalog.execute("UPDATE images SET width = 9 WHERE id = '2'")
+    digests = {id: image(id, data[id]).digest.hex() for id in ("1", "3", "4")}
+    finished = Round(begin_time=now(), images=4, finish_time=now())
+    await ScrubFile(tmp_path).save(ScrubState(finished=finished, damaged=digests | {"2": ""}))
+    async with opened(tmp_path) as folder, Scrubbing(folder, days=3650) as scrubbing:
+        await folder.add("5", data["3"])
+        await folder.delete("1")
+        saved = tmp_path / "scrub.json"
+        await until(lambda: (state := read(saved)) and state.damaged.keys() == {"2", "4"})
+        assert scrubbing.scrub.state.finished == finished
+        assert scrubbing.number("conexiones.verify.damaged") == 2
+        assert scrubbing.said == []
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"crc": 1}', "\0"])
 async def test_a_damaged_state_means_that_all_is_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "scrub.json").write_text(text)

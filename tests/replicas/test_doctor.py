@@ -1,12 +1,16 @@
 """What `conexiones doctor` says of a database and a place for objects."""
 
 import asyncio
+import time
 from typing import Any
 
+from conexiones.adapters.blobs.s3.objects import Objects
+from conexiones.adapters.blobs.s3.patience import Patience
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.doctor.findings import Finding
 from conexiones.doctor.shared import check_shared
 from conexiones.settings import Settings
+from conexiones.stores.shared import place_of
 from tests.support.postgres import Engine
 
 GOOD = ["database", "rights", "db speed", "db clock", "blobs"]
@@ -53,6 +57,28 @@ def test_what_is_wrong_is_said_in_one_line(shared_settings: dict[str, str]) -> N
     for one in findings.values():
         assert "s3cret" not in one.says
         assert "\n" not in one.says
+
+
+async def _put_an_object(settings: Settings) -> None:
+    objects = Objects(place_of(settings), Patience())
+    objects.learn_time(time.time())
+    objects.open()
+    await objects.put(objects.name("packs"), b"of somebody")
+    await objects.put_mark(77)
+    objects.close()
+
+
+def test_the_objects_of_another_database_are_known(shared_settings: dict[str, str], postgres: Engine) -> None:
+    asyncio.run(_put_an_object(Settings.load({}, shared_settings)))
+    for tables in (False, True):
+        if tables:
+            asyncio.run(_make_tables(shared_settings["database"]))
+            postgres.sql("INSERT INTO about (identity) VALUES (78)", url=shared_settings["database"])
+        blobs = found(**shared_settings)["blobs"]
+        assert blobs.state == "FAIL"
+        assert "has the objects of another database" in blobs.says
+    postgres.sql("UPDATE about SET identity = 77", url=shared_settings["database"])
+    assert found(**shared_settings)["blobs"].state in ("ok", "warn")
 
 
 def test_one_without_the_other_is_refused(shared_settings: dict[str, str]) -> None:

@@ -34,8 +34,9 @@ def check_shared(settings: Settings) -> Iterator[Finding]:
         yield Finding("storage", "FAIL", str(error), "docs/scale.md explains which settings go together.")
         return
     if settings.database:
-        yield from _database(settings)
-        yield from _blobs(settings)
+        findings = list(_database(settings))
+        yield from findings
+        yield from _blobs(settings, can_ask=all(one.state != "FAIL" for one in findings))
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
@@ -48,7 +49,14 @@ def _database(settings: Settings) -> Iterator[Finding]:
     name = without_password(settings.database or "")
     has = f"schema {looked.schema} of {looked.newest}" if looked.schema else "no tables yet"
     says = f"{name} is PostgreSQL {looked.version}, with {has}, synchronous_commit {looked.commit}"
-    if looked.connections < 2 * _CONNECTIONS:
+    if looked.off:
+        yield Finding(
+            "database",
+            "warn",
+            f"{says}, {' = off, '.join(looked.off)} = off",
+            "Turn it on: a power failure may lose everything in it.",
+        )
+    elif looked.connections < 2 * _CONNECTIONS:
         yield Finding(
             "database",
             "warn",
@@ -104,13 +112,17 @@ def _speed(looked: "Looked") -> Iterator[Finding]:
         yield Finding("db clock", "ok", skew)
 
 
-def _blobs(settings: Settings) -> Iterator[Finding]:
-    from conexiones.stores.look import look_at_blobs
+def _blobs(settings: Settings, *, can_ask: bool) -> Iterator[Finding]:
+    """With `can_ask`, the database can be asked."""
+    from conexiones.stores.look import look_at_blobs, look_at_mark
 
     checked = _asked(lambda: look_at_blobs(settings))
     if isinstance(checked, str):
         mend = "docs/scale.md says what is asked of the object store, and where credentials come from."
         yield Finding("blobs", "FAIL", checked, mend)
+        return
+    if can_ask and isinstance(wrong := _asked(lambda: look_at_mark(settings)), str):
+        yield Finding("blobs", "FAIL", wrong, "No server starts with both.")
         return
     says = (
         f"{settings.blobs} takes, gives, lists and deletes objects, in {checked * 1000:.0f} ms each at most"

@@ -38,16 +38,24 @@ LOOK_SECONDS = 30.0
 MAX_DAMAGED = 10_000
 """The most damaged images that are remembered."""
 
+AGAIN_SECONDS = 300.0
+AGAIN_IMAGES = 20
+AGAIN_SHARE = 0.1
+"""How often so many damaged images are looked at again, which may be mended or deleted; and the most of the
+time that is spent on it, as reading a large one may take hours."""
+
 
 async def is_whole(
     image: ImageRecord,
     catalog: KnownContents,
     blobs: CheckedBlobs,
     read: Callable[[int], Awaitable[None]],
+    *,
+    attempts: int = ATTEMPTS,
 ) -> bool | None:
     """Whether all bytes of an image are what was stored; None if it was deleted meanwhile. `read` is awaited
     with the number of bytes that were read, some at a time. Raises StorageUnavailable."""
-    for _ in range(ATTEMPTS):
+    for _ in range(attempts):
         try:
             size = 0
             async for count in blobs.check(image.digest):
@@ -99,6 +107,7 @@ class Scrub:
         self._state = ScrubState()
         self._debt = 0.0  # seconds of pauses that were not made yet
         self._rate = float(LEAST_RATE)  # bytes a second
+        self._again = 0.0  # when damaged images are looked at again, by the loop's clock
         metrics = metrics or Metrics()
         self._images_read = metrics.counter(
             "conexiones.verify.checked", "{image}", "Stored images that were read whole and compared."
@@ -128,6 +137,7 @@ class Scrub:
         while True:
             self._state = await self._log.load()
             while self._duties.has(VERIFYING):
+                await self._look_again()
                 if (seconds := self._due()) > 0:
                     await asyncio.sleep(min(seconds, LOOK_SECONDS))
                     continue
@@ -163,6 +173,7 @@ class Scrub:
             for image, intact in images:
                 if not self._duties.has(VERIFYING):
                     return False
+                await self._look_again()
                 found: Damage | None = "row"  # which need not say any more where the bytes are
                 if intact:
                     if image.digest not in damaged:
@@ -198,10 +209,40 @@ class Scrub:
         )
         return known is not state.damaged
 
+    async def _look_again(self) -> None:
+        """Forgets damage that is mended, or whose image was deleted, without waiting for the next round."""
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        if begun < self._again:
+            return
+        known = self._state.damaged
+        for image_id, digest in [*known.items()][:AGAIN_IMAGES]:
+            left = {id: said for id, said in self._state.damaged.items() if id != image_id}
+            if await self._is_damaged(image_id, digest):
+                left[image_id] = digest  # at the end, so that all have their turn
+            self._state = replace(self._state, damaged=left)
+        if self._state.damaged.keys() != known.keys():
+            await self._log.save(self._state)
+        self._again = clock() + max(AGAIN_SECONDS, (clock() - begun) / AGAIN_SHARE)
+
+    async def _is_damaged(self, image_id: str, digest: str) -> bool:
+        try:
+            image = await self._catalog.get_image(image_id)
+        except BlobCorrupt:
+            return True  # its row
+        if image is None:
+            return not digest  # a damaged row may have another id than it is asked for by
+        await self._pause(OVERHEAD)
+        whole = await is_whole(image, self._catalog, self._blobs, self._count_again, attempts=1)
+        return whole is False
+
     async def _count(self, size: int) -> None:
-        self._bytes_read.value += size
         current = self._state.current
         self._state = replace(self._state, current=replace(current, bytes=current.bytes + size))
+        await self._count_again(size)
+
+    async def _count_again(self, size: int) -> None:
+        self._bytes_read.value += size
         await self._pause(size)
 
     async def _pause(self, size: int) -> None:

@@ -37,8 +37,26 @@ async def test_faults_of_the_server_are_errors(
         await Log()(call(Client()), fails)
     (record,) = (one for one in caplog.records if one.name == "conexiones.rpc")
     assert record.levelno == level
-    damaged = isinstance(raised, errors.BlobCorrupt)
-    assert bool(record.exc_info) == (level == logging.ERROR and not damaged)
+    defect = not isinstance(raised, errors.ConexionesError) or isinstance(raised, errors.Internal)
+    assert bool(record.exc_info) == (level == logging.ERROR and defect), (
+        "frames say nothing of what is not the program's fault"
+    )
+
+
+async def test_what_the_storage_says_is_one_line_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+    async def fails(call: Call) -> None:
+        try:
+            raise OSError(116, "DATA has gone\nwhile the server was using it")
+        except OSError as cause:
+            raise errors.StorageUnavailable from cause
+
+    with pytest.raises(errors.StorageUnavailable):
+        await Log()(call(Client()), fails)
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert record.message.endswith(
+        ": STORAGE_UNAVAILABLE: OSError: [Errno 116] DATA has gone while the server was using it"
+    )
 
 
 async def test_damage_is_one_line_that_says_what_is_damaged(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,11 @@ LINES, LINES_AT_ONCE = 1.0, 100.0
 the same fault again and again must not fill the disk with it."""
 
 _LONGEST = 1000
-"""The most characters of why something is damaged."""
+"""The most characters of a cause that is said without its frames."""
+
+_UNKNOWN: dict[type[errors.ConexionesError], str] = {
+    errors.BlobCorrupt: "what was stored is missing, or is not what it was"
+}
 
 _log = logging.getLogger("conexiones.rpc")
 
@@ -60,11 +64,11 @@ class Log:
             return
         left_out = self._left_out.pop(error.reason, 0)
         more = f" ({left_out} others are left out)" if left_out else ""
-        if isinstance(error, errors.BlobCorrupt):
-            # What is damaged has no cause in the program: its frames would say nothing.
-            _log.error("%s%s: %s", line, more, _what_is_damaged(error), extra=extra)
-        else:
+        if isinstance(error, errors.Internal):
             _log.error("%s%s", line, more, exc_info=cause, extra=extra)
+        else:
+            # Its cause is not in the program: frames would say nothing, and fill the disk.
+            _log.error("%s%s: %s", line, more, _why(error), extra=extra)
 
     def _is_logged(self, reason: str) -> bool:
         bucket = self._buckets.get(reason)
@@ -78,10 +82,12 @@ class Log:
         return True
 
 
-def _what_is_damaged(error: BaseException) -> str:
-    """What those have noted who met the damage, and what the system said."""
+def _why(error: errors.ConexionesError) -> str:
+    """What those have noted who met the fault, and what the system said."""
     told = [*getattr(error, "__notes__", ())]
-    while (cause := error.__cause__) is not None:
-        error = cause
-        told.append(f"{type(error).__name__}: {error}")
-    return " ".join(told)[:_LONGEST] or "what was stored is missing, or is not what it was"
+    at: BaseException = error
+    while (cause := at.__cause__) is not None:
+        at = cause
+        said = " ".join(str(at).split())
+        told.append(f"{type(at).__name__}: {said}" if said else type(at).__name__)
+    return " ".join(told)[:_LONGEST] or _UNKNOWN.get(type(error), str(error))

@@ -367,3 +367,8 @@ async def identity(transaction: Transaction, new: int) -> int:
         "INSERT INTO about (identity) VALUES ($1) ON CONFLICT (one) DO NOTHING", new
     )
     return int(await transaction.connection.fetchval("SELECT identity FROM about"))
+
+
+async def known_identity(connection: Connection) -> int:
+    """That number; 0 if the database has none yet."""
+    return await connection.fetchval("SELECT identity FROM about") or 0

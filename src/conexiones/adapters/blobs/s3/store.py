@@ -9,8 +9,9 @@ from conexiones.adapters.blobs.s3 import rows
 from conexiones.adapters.blobs.s3.backend import PART, Backend
 from conexiones.adapters.blobs.s3.blobs import S3Blobs
 from conexiones.adapters.blobs.s3.local_files import LIMIT, LocalFiles
+from conexiones.adapters.blobs.s3.mark import is_marked
 from conexiones.adapters.blobs.s3.memory import MEMORY, UPLOADS, Memory
-from conexiones.adapters.blobs.s3.objects import MARK, ObjectGone, Objects, mark_of, said
+from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects, said
 from conexiones.adapters.blobs.s3.packs import Packs
 from conexiones.adapters.blobs.s3.patience import Graces, Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
@@ -140,21 +141,8 @@ class S3Store:
         objects = self._backend.objects
         # Asked first: what another server stores from now on has its mark, and objects, before it has rows.
         named = await self._catalog.read(rows.names_objects)
-        own, mark = mark_of(identity), await objects.mark()
-        if mark == own:
-            return
-        empty = await objects.is_empty()
-        if mark and not empty:
-            raise ValueError(
-                f"{self._place} has the objects of another database, which would be removed: correct"
-                f" --database or --blobs. If they are this one's, delete the object {MARK} there."
-            )
-        if named and empty:
-            raise ValueError(
-                f"{self._place} has no objects, and the database names some: correct --database or --blobs."
-                f" If all objects are lost, put the object {MARK} with the text {own} there."
-            )
-        await objects.put_mark(identity)
+        if not await is_marked(objects, self._place, identity, named=named):
+            await objects.put_mark(identity)
 
     async def _close(self) -> None:
         self._backend.cache.clear()

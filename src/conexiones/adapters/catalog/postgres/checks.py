@@ -3,7 +3,9 @@
 import logging
 import statistics
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from conexiones.adapters.catalog.postgres.address import Address, in_words
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
@@ -16,14 +18,22 @@ OLDEST = 14
 _FACTS = """
 SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
     current_setting('synchronous_commit') AS commit, current_setting('fsync') AS fsync,
-    current_setting('full_page_writes') AS pages
+    current_setting('full_page_writes') AS full_page_writes
 """
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 async def check_server(connection: Connection, address: Address) -> None:
     """ValueError, whose one line says what to do, if the server would not keep what it is given."""
+    for setting in await _check(connection, address):
+        log.warning("%s has %s = off: a power failure may lose everything in it", address, setting)
+
+
+async def _check(connection: Connection, address: Address) -> list[str]:
+    """The settings that are off with which a power failure may lose everything."""
     facts = await connection.fetchrow(_FACTS)
     if facts["version"] < OLDEST * 10_000:
         raise ValueError(
@@ -38,10 +48,7 @@ async def check_server(connection: Connection, address: Address) -> None:
             f"{address} has synchronous_commit = off, so a crash would lose what was acknowledged: ALTER"
             " DATABASE … SET synchronous_commit = on."
         )
-    for name in ("fsync", "pages"):
-        if facts[name] == "off":
-            setting = "full_page_writes" if name == "pages" else name
-            log.warning("%s has %s = off: a power failure may lose everything in it", address, setting)
+    return [setting for setting in ("fsync", "full_page_writes") if facts[setting] == "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +56,9 @@ class Looked:
     """What a database says of itself. `version` is PostgreSQL's, `commit` its synchronous_commit, `schema`
     the number of the tables' schema, 0 if there are none, and `newest` the one that this program makes.
     `forbidden` are tables that the user may not read or write; `creates` is whether it may make tables.
-    `ahead` is by how many seconds its clock is before that of this machine, and `latency` how many a question
-    takes, of the median of a few."""
+    `off` are settings that are off with which a power failure may lose everything. `ahead` is by how many
+    seconds its clock is before that of this machine, and `latency` how many a question takes, of the median
+    of a few."""
 
     version: str
     commit: str
@@ -59,6 +67,7 @@ class Looked:
     forbidden: list[str]
     creates: bool
     connections: int
+    off: list[str]
     ahead: float
     latency: float
 
@@ -81,19 +90,30 @@ _QUESTIONS = 5
 async def look(url: str, *, pooled: bool = False, patience: Patience | None = None) -> Looked:
     """Asks a database, and changes nothing in it. ValueError, whose one line says what to do, if it cannot be
     reached or used."""
+    return await ask(url, _looked, pooled=pooled, patience=patience)
+
+
+async def ask(
+    url: str,
+    question: Callable[[Connection, Address], Awaitable[T]],
+    *,
+    pooled: bool = False,
+    patience: Patience | None = None,
+) -> T:
+    """What a function finds out by a connection of its own. ValueError as above."""
     patience = patience or Patience()
     address = Address(url, pooled=pooled)
     with in_words(address):
         connection = await connect(address, seconds=patience.connect)
         try:
             async with in_time(connection, patience.read):
-                return await _looked(connection, address)
+                return await question(connection, address)
         finally:
             connection.terminate()
 
 
 async def _looked(connection: Connection, address: Address) -> Looked:
-    await check_server(connection, address)
+    off = await _check(connection, address)
     schema = await version(connection)
     if schema == MOVING:
         raise unfinished(address)
@@ -108,6 +128,7 @@ async def _looked(connection: Connection, address: Address) -> Looked:
         **found,
         schema=schema,
         newest=newest(),
+        off=off,
         ahead=ahead,
         latency=statistics.median(took),
     )
