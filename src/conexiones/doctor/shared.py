@@ -40,7 +40,7 @@ def check_shared(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    from conexiones.stores.look import look_at_database
+    from conexiones.stores.look import look_at_database, look_at_direct
 
     looked = _asked(lambda: look_at_database(settings))
     if isinstance(looked, str):
@@ -68,11 +68,13 @@ def _database(settings: Settings) -> Iterator[Finding]:
     yield _rights(looked)
     yield from _speed(looked)
     if settings.database_direct:
-        direct = _asked(lambda: look_at_database(settings, direct=True))
+        direct = _asked(lambda: look_at_direct(settings))
         if isinstance(direct, str):
             yield Finding("direct", "FAIL", direct, "Correct --database-direct, or leave it out.")
         else:
-            yield Finding("direct", "ok", f"{without_password(settings.database_direct)} answers, too")
+            yield Finding(
+                "direct", "ok", f"{without_password(settings.database_direct)} tells of what is committed"
+            )
 
 
 def _rights(looked: "Looked") -> Finding:

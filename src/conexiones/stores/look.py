@@ -11,18 +11,29 @@ from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.address import Address
 from conexiones.adapters.catalog.postgres.checks import Looked, ask, look
 from conexiones.adapters.catalog.postgres.connections import Connection
+from conexiones.adapters.catalog.postgres.connections import Patience as DatabasePatience
 from conexiones.adapters.catalog.postgres.migrating import newest, version
+from conexiones.adapters.catalog.postgres.news import check_direct
 from conexiones.errors import BlobCorrupt, ConexionesError
 from conexiones.settings import Settings
 from conexiones.stores.shared import place_of
 
-__all__ = ["Looked", "look_at_blobs", "look_at_database", "look_at_mark"]
+__all__ = ["Looked", "look_at_blobs", "look_at_database", "look_at_direct", "look_at_mark"]
 
 
-async def look_at_database(settings: Settings, *, direct: bool = False) -> Looked:
+async def look_at_database(settings: Settings) -> Looked:
     """ValueError, whose sentence says what to do, if it cannot be used."""
-    url = settings.database_direct if direct else settings.database
-    return await look(url or "", pooled=bool(settings.database_direct) and not direct)
+    return await look(settings.database or "", pooled=bool(settings.database_direct))
+
+
+async def look_at_direct(settings: Settings) -> None:
+    """ValueError, as above, if `database_direct` is not the same database."""
+    direct, patience = Address(settings.database_direct or ""), DatabasePatience()
+
+    async def asked(connection: Connection, address: Address) -> None:
+        await check_direct(connection, address, direct, patience)
+
+    await ask(settings.database or "", asked, pooled=True)
 
 
 async def look_at_blobs(settings: Settings) -> float:

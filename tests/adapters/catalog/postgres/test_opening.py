@@ -9,7 +9,6 @@ from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import ImageRecord
 from tests.support.postgres import Engine
-from tests.support.waiting import until
 
 Make = Callable[..., ImageRecord]
 
@@ -134,12 +133,21 @@ async def test_tables_of_something_else(postgres: Engine, database: str) -> None
     assert "has tables of something else" in await refused(database)
 
 
-async def test_no_password_of_the_direct_url_is_logged(
-    database: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    catalog = PostgresCatalog(database, direct="postgresql://ana:secret@127.0.0.1:secret/images")
+async def test_the_direct_url_is_that_of_the_same_database(postgres: Engine, database: str) -> None:
+    """Or it would tell of the events of another one, and not of credentials that are revoked."""
+
+    async def refused_as(direct: str) -> str:
+        catalog = PostgresCatalog(database, direct=direct)
+        with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
+            await catalog.open()
+        return str(error.value)
+
+    elsewhere = postgres.url(postgres.database())
+    assert "correct --database-direct" in await refused_as(elsewhere)
+    assert "correct --database-direct" in await refused_as(database.replace("/postgres?", "/template1?"))
+    said = await refused_as("postgresql://ana:secret@127.0.0.1:secret/images")
+    assert "is not understood" in said
+    assert "secret" not in said
+    catalog = PostgresCatalog(database, direct=database)
     await catalog.open()
-    await until(lambda: "is not heard of" in caplog.text)
     await catalog.close()
-    assert "secret" not in caplog.text
-    assert "is not understood" in caplog.text

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 
-from conexiones.adapters.catalog.postgres.address import Address
+from conexiones.adapters.catalog.postgres.address import Address, in_words
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.failures import ConnectionLost
 from conexiones.adapters.catalog.postgres.measures import Measures
@@ -15,9 +16,37 @@ POLL_SECONDS = 1.0
 """Time between two looks at the counters. They are what is believed: a notification, which a lost
 connection or a pooler may swallow, only makes the next look come at once."""
 
+_SCHEMA = "SELECT current_schema()"
 _NEWEST = "SELECT (SELECT sequence FROM event_head), (SELECT number FROM access_head)"
 
 log = logging.getLogger(__name__)
+
+
+async def check_direct(connection: Connection, address: Address, direct: Address, patience: Patience) -> None:
+    """ValueError, whose one line says what to do, if what commits at `address`, of which there is a
+    connection, cannot be heard of at `direct`: its numbers would be those of other events, and a credential
+    that was revoked would still be good."""
+    channel = f"conexiones_{secrets.token_hex(8)}"
+    told = asyncio.Event()
+    with in_words(direct):
+        other = await connect(direct, seconds=patience.connect)
+        try:
+            async with in_time(other, patience.read):
+                await other.add_listener(channel, lambda *_: told.set())
+                theirs = await other.fetchval(_SCHEMA)
+            async with in_time(connection, patience.read):
+                await connection.execute(f"NOTIFY {channel}")
+                same = await connection.fetchval(_SCHEMA) == theirs
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience.read if same else 0):
+                    await told.wait()
+        finally:
+            other.terminate()
+    if not told.is_set() or not same:
+        raise ValueError(
+            f"{direct} is not the database at {address}, or a pooler stands before it, too: correct"
+            " --database-direct."
+        )
 
 
 async def follow(
