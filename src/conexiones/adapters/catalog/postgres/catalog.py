@@ -16,7 +16,7 @@ from conexiones.adapters.catalog.postgres.house import refuse_moving
 from conexiones.adapters.catalog.postgres.joining import Join, joined
 from conexiones.adapters.catalog.postgres.measures import Measures
 from conexiones.adapters.catalog.postgres.migrating import bring_up
-from conexiones.adapters.catalog.postgres.news import check_direct, follow
+from conexiones.adapters.catalog.postgres.news import check_direct, follow, newest_of
 from conexiones.adapters.catalog.postgres.reading import Readers
 from conexiones.adapters.catalog.postgres.transaction import Transaction, time_of
 from conexiones.adapters.system.threads import Outcome
@@ -102,7 +102,7 @@ class PostgresCatalog:
         self._readers.open()
         self._open = True
         self._following = asyncio.create_task(
-            follow(self._listening, self._patience, self._told, self._measures)
+            follow(self._listening, self._patience, self._told, self._measures, partial(self.read, newest_of))
         )
 
     async def close(self) -> None:

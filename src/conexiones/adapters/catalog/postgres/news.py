@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from conexiones.adapters.catalog.postgres.address import Address, in_words
+from conexiones.adapters.catalog.postgres.address import Address, in_words, refusal
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
 from conexiones.adapters.catalog.postgres.failures import ConnectionLost
 from conexiones.adapters.catalog.postgres.measures import Measures
@@ -50,18 +50,32 @@ async def check_direct(connection: Connection, address: Address, direct: Address
 
 
 async def follow(
-    address: Address, patience: Patience, on_newest: Callable[[int, int], None], measures: Measures
+    address: Address,
+    patience: Patience,
+    on_newest: Callable[[int, int], None],
+    measures: Measures,
+    ask: Callable[[], Awaitable[tuple[int, int]]],
 ) -> None:
     """Calls `on_newest` with the sequence of the newest event and the number of the newest change of
-    credentials, again and again, until it is cancelled."""
-    reachable = True
+    credentials, again and again, until it is cancelled. While there is no connection to the address, `ask` is
+    asked for them."""
+    heard = True
+
+    def hear(newest: int, change: int) -> None:
+        nonlocal heard
+        heard = True
+        on_newest(newest, change)
+
     while True:
         try:
-            await _follow(address, patience, on_newest, measures)
+            await _follow(address, patience, hear, measures)
         except Exception as error:
-            if reachable:
-                log.warning("What other servers commit is not heard of: %r", error)
-            reachable = False
+            if heard:
+                said = refusal(error, address) or repr(error)
+                log.warning("What other servers commit is heard of late, or not: %s", said)
+            heard = False
+            with suppress(Exception):
+                on_newest(*await ask())
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -92,5 +106,11 @@ async def _follow(
 
 async def _look(connection: Connection, patience: Patience, on_newest: Callable[[int, int], None]) -> None:
     async with in_time(connection, patience.read):
-        newest, change = await connection.fetchrow(_NEWEST)
+        newest, change = await newest_of(connection)
     on_newest(newest, change)
+
+
+async def newest_of(connection: Connection) -> tuple[int, int]:
+    """The sequence of the newest event, and the number of the newest change of credentials."""
+    newest, change = await connection.fetchrow(_NEWEST)
+    return newest, change
