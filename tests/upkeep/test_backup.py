@@ -212,7 +212,7 @@ async def test_a_content_that_is_damaged_in_the_data_folder_too_is_not_said_to_b
     assert result.exit_code == 1
     assert f"blobs/{digest[:2]}/{digest} is damaged, and is in no backup" in result.stderr
     assert "new: 1, " in result.stdout
-    assert result.stdout.rstrip().endswith(f"written anew, as they were damaged in {dest}: 1")
+    assert f"; written anew, as they were damaged in {dest}: 1; not in it, " in result.stdout
 
 
 async def test_a_content_that_is_nowhere_whole_is_named_by_each_backup(tmp_path: Path) -> None:
@@ -227,6 +227,11 @@ async def test_a_content_that_is_nowhere_whole_is_named_by_each_backup(tmp_path:
     again = run("backup", dest, "--data-dir", root)
     assert again.exit_code == 1, "its damaged bytes in the pack are no copy"
     assert again.stderr == result.stderr
+    lacking = "; not in it, as they were damaged: 1 content"
+    assert lacking in again.stdout
+    first, *others = run("restore", dest, "--list").stdout.splitlines()
+    assert lacking not in first
+    assert [line.endswith(lacking) for line in others] == [True, True]
 
 
 async def test_a_damaged_catalog_is_not_backed_up_and_the_last_backup_stays(tmp_path: Path) -> None:

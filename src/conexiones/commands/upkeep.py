@@ -101,6 +101,7 @@ def backup(*, dest: str, data_dir: str | None, keep: int, read_all: bool, as_jso
                 if copied.mended
                 else ""
             )
+            + _lacking(manifest.damaged)
             + (f"; deleted meanwhile: {copied.deleted}" if copied.deleted else "")
             + (f"; removed: {', '.join(copied.removed)}" if copied.removed else "")
         )
@@ -166,10 +167,21 @@ def _list(dest: Path, *, as_json: bool) -> None:
             if found is None:
                 click.echo(f"{name}  its manifest is damaged, or its catalog is missing", err=as_json)
             elif as_json:
-                line(backup=name, time=found.manifest.time, images=found.manifest.images)
+                manifest = found.manifest
+                line(
+                    backup=name,
+                    time=manifest.time,
+                    images=manifest.images,
+                    damaged=len(manifest.damaged),
+                )
             else:
                 manifest = found.manifest
-                click.echo(f"{name}  {several(manifest.images, 'image')}, {bytes_(manifest.bytes)}")
+                lacking = _lacking(manifest.damaged)
+                click.echo(f"{name}  {several(manifest.images, 'image')}, {bytes_(manifest.bytes)}{lacking}")
+
+
+def _lacking(damaged: list[str]) -> str:
+    return f"; not in it, as they were damaged: {several(len(damaged), 'content')}" if damaged else ""
 
 
 def _folder(data_dir: str | None) -> Path:
