@@ -32,6 +32,10 @@ LARGE_SIDE = 1500
 DELETIONS = 32
 """The most deletions at a time."""
 
+POOL_SECONDS = 20.0
+"""How long a connection for HTTP is kept without calls. The server keeps it for longer: it has no way to
+say that it closes one on which a request is just coming."""
+
 REFUSED = "NOT_AN_IMAGE"
 """Why the server refuses the file that is no image."""
 
@@ -86,7 +90,7 @@ class Work:
         for, within DEADLINE."""
         await self._find()
         async with asyncio.TaskGroup() as group:
-            http = pyqwest.Client()
+            http = pyqwest.Client(pyqwest.HTTPTransport(pool_idle_timeout=POOL_SECONDS))
             watching = group.create_task(self._watch())
             await self._watching.wait()
             self._begun = set(self.images)

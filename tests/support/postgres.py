@@ -22,6 +22,7 @@ _CONFIGURATION = """
 listen_addresses = ''
 max_connections = 80
 shared_buffers = 32MB
+dynamic_shared_memory_type = mmap
 """
 
 _ALONE = "max_wal_senders = 0\nwal_level = minimal\n"
