@@ -227,6 +227,7 @@ class BlobSource implements Source {
   async close(): Promise<void> {}
 }
 
+/** A regular file. It has to be at its end what it was when it was opened: otherwise what was read has never been in it. */
 class FileSource implements Source {
   readonly again = true;
   readonly size: number;
@@ -255,7 +256,14 @@ class FileSource implements Source {
       if (bytesRead === 0) throw new Error(`${this.file.path} became shorter while it was read.`);
       filled += bytesRead;
     }
+    if (offset + wanted >= this.size) await this.#check();
     return bytes;
+  }
+
+  async #check(): Promise<void> {
+    const { size, mtimeNs } = await this.#handle.stat({ bigint: true });
+    if (Number(size) === this.size && mtimeNs === this.file.mtimeNs) return;
+    throw new Error(`${this.file.path} was written to while it was read.`);
   }
 
   release(): void {}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { appendFileSync, createReadStream, utimesSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -310,6 +310,16 @@ describe("resume", () => {
     await writeFile(file, image);
     assert.equal(await beginning(), 0);
     assert.deepEqual(await readdir(states), []);
+  });
+
+  it("refuses a file that is written to while it is read", async () => {
+    const file = join(await folder(), "image.bmp");
+    for (const change of [() => appendFileSync(file, "more"), () => utimesSync(file, 1, 1)]) {
+      const image = bmp(24 * MiB);
+      await writeFile(file, image);
+      await assert.rejects(conexiones.upload(file, { onProgress: change }), /image.bmp was written to while it was read/);
+      for await (const { id } of conexiones.images({ sha256: [sha256(image)] })) assert.fail(id);
+    }
   });
 
   it("takes the upload from another writer, who is told", async () => {

@@ -15,7 +15,7 @@ from conexiones.shares import Caller
 
 T = TypeVar("T")
 
-JUDGE = 4
+JUDGE = 5
 """Version of all that is said of an image and rendered of it: of `formats` and of the decoders. With a
 greater one, stored images are judged again after the start, and kept renditions are made again. Raise it with
 every change that makes another picture, other facts or another size of a file that was accepted already."""

@@ -57,6 +57,36 @@ async def test_a_sequence_keeps_its_frames_where_that_is_asked_for(mode: str, tm
         assert [frame.size for frame in by_pillow(into.read_bytes())] == [(30, 30)] * 5
 
 
+async def test_each_frame_of_a_sequence_lasts_as_long_as_it_did(tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    lasts = [40, 1000, 200]
+    frames = [SMALL.rotate(90 * turn, expand=False) for turn in range(len(lasts))]
+    path.write_bytes(encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=lasts))
+    found: list[int] = []
+    async with pool() as decoder:
+        await decoder.render(path, into, format="AVIF", recipe=recipe("WEBP", animated=True, width=40, height=30))
+    with Image.open(into) as image:
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            found.append(image.info["duration"])
+    assert found == lasts
+
+
+async def test_code_points_of_p3_count_in_a_sequence_as_in_a_still(tmp_path: Path) -> None:
+    path, into = tmp_path / "image", tmp_path / "rendition"
+    still = encoded(SMALL, "AVIF", quality=100)
+    shown: dict[bytes, Image.Image] = {}
+    async with pool() as decoder:
+        for data in (still, animated_avif()):
+            path.write_bytes(data.replace(b"colrnclx\0\1", b"colrnclx\0\x0c"))
+            await decoder.render(path, into, format="AVIF", recipe=recipe("PNG"))
+            shown[data] = Image.open(io.BytesIO(into.read_bytes()))
+    one, other = shown.values()
+    assert far(one, SMALL) > 3
+    assert far(one, other) < 3
+
+
 async def test_the_rendition_of_a_sequence_is_its_first_frame(tmp_path: Path) -> None:
     path, into = tmp_path / "image", tmp_path / "rendition"
     path.write_bytes(animated_avif())

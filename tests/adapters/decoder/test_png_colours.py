@@ -112,6 +112,8 @@ async def test_what_is_broken_does_not_count(decoder: Pool, tmp_path: Path) -> N
     for broken in (
         whole[:-1] + bytes((whole[-1] ^ 1,)),  # a wrong CRC
         chunk(b"gAMA", bytes(4)),
+        chunk(b"gAMA", struct.pack(">I", 15)),  # as libpng has it
+        chunk(b"gAMA", struct.pack(">I", 625_000_001)),
         chunk(b"gAMA", b"\1"),
         points((0,) * 8),
         points((31270, 32900, *(30000,) * 6)),
@@ -142,6 +144,15 @@ async def test_primaries(decoder: Pool, tmp_path: Path) -> None:
     ):
         seen = (await shown(decoder, tmp_path, png(PICTURE, *chunks))).convert("RGB")
         assert distance(seen, expected) < 3
+
+
+async def test_primaries_of_which_one_is_no_colour(decoder: Pool, tmp_path: Path) -> None:
+    """The blue of ProPhoto RGB is hardly light at all. The expected colour is that of the matrices of ISO 22028-2
+    and IEC 61966-2-1."""
+    prophoto = (34570, 35850, 73470, 26530, 15960, 84040, 3660, 10)
+    picture = Image.new("RGB", (16, 16), (200, 60, 60))
+    seen = await shown(decoder, tmp_path, png(picture, gamma(1 / 1.8), points(prophoto)))
+    assert distance(seen.convert("RGB"), Image.new("RGB", picture.size, (255, 0, 74))) < 2
 
 
 async def test_a_coded_space_counts_before_a_profile(decoder: Pool, tmp_path: Path) -> None:

@@ -191,6 +191,29 @@ async def test_a_grey_profile_stays_of_a_grey_image(render) -> None:
     assert image.mode == "L"
 
 
+@pytest.mark.parametrize("mode", ["L", "LA"])
+@pytest.mark.parametrize("format", ["WEBP", "AVIF"])
+async def test_a_grey_profile_is_not_lost_in_a_format_without_grey(render, format: ImageFormat, mode) -> None:
+    """It says that the samples are light itself, so that they are lighter in sRGB."""
+    data = encoded(Image.new(mode, (40, 30), (100, 255)[: len(mode)]), "PNG", icc_profile=linear_grey())
+    for keep in (False, True):
+        image, _, _ = await render(data, "PNG", format=format, keep_profile=keep)
+        assert "icc_profile" not in image.info
+        assert abs(image.convert("RGB").getpixel((20, 15))[0] - 168) < 3, keep
+
+
+def linear_grey() -> bytes:
+    """An ICC profile for grey with the gamma 1 (ICC.1:2022, 7 and 8.3.4)."""
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv" + bytes(4) + struct.pack(">IHH", 1, 256, 0)
+    start = 128 + 4 + 2 * 12
+    table = struct.pack(">I4sII4sII", 2, b"wtpt", start, len(white), b"kTRC", start + len(white), len(curve))
+    size = start + len(white) + len(curve)
+    head = struct.pack(">I4s4s4s4s4s12x4s", size, b"none", b"\2\x10\0\0", b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    illuminant = struct.pack(">3i", 63190, 65536, 54061)
+    return (head.ljust(68, b"\0") + illuminant).ljust(128, b"\0") + table + white + curve
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
 async def test_formats(render, format: ImageFormat) -> None:
     image, _, _ = await render(encoded(PHOTO, "PNG"), "PNG", width=WIDTH, format=format, quality=90)

@@ -128,7 +128,7 @@ FILES = {
     "Minolta MRW": (b"\0MRM" + bytes(60),),
     "Olympus ORF": (b"IIRO\x08\0\0\0" + bytes(60), b"IIRS\x08\0\0\0" + bytes(60)),
     "Panasonic RW2": (b"IIU\0\x18\0\0\0" + bytes(60),),
-    "Phase One IIQ": (b"II*\0\x08\0\0\0IIII" + bytes(60),),
+    "Phase One IIQ": (b"II*\0\x00\1\0\0IIIITwaR" + bytes(60), b"MM\0*\0\0\1\0MMMMRawT" + bytes(60)),
     "Sigma X3F": (b"FOVb\1\0\2\0" + bytes(60),),
 }  # fmt: skip
 
@@ -165,6 +165,18 @@ def test_the_pixels_of_a_camera_are_found_below_any_directory() -> None:
         probe(camera(b"NIKON\0"))
     assert probe(tiff({}, below={})).format == "TIFF"
     assert probe(tiff({271: (2, b"NIKON\0")}, below={})).format == "TIFF", "a maker alone says nothing"
+
+
+@pytest.mark.parametrize("pixels", [b"IIIIIIII", b"MMMMMMMM", b"CR\2CR\2CR"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pixels_that_follow_the_header_may_be_any(pixels: bytes, order: str) -> None:
+    """As libtiff writes them: 73 and 77 are common greys."""
+    fields: Fields = {273: (4, struct.pack(order + "I", 8)), 279: (4, struct.pack(order + "I", len(pixels)))}
+    fields[256] = (4, struct.pack(order + "I", len(pixels)))
+    start = 8 + len(pixels) + len(pixels) % 2 + 8
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, start)
+    data = (head + pixels).ljust(start, b"\0") + directory(fields, start, order)
+    assert (probe(data).format, probe(data).width) == ("TIFF", len(pixels))
 
 
 def test_no_accepted_image_is_taken_for_another_format() -> None:

@@ -13,6 +13,14 @@ _MOVIE = "MP4"
 _TEXT: Final = frozenset({"SVG", "XPM", "XBM"})
 """Formats that are text, in which the case of letters does not matter here."""
 
+_RAW_TIFF: Final = (
+    ("Canon CR2", rb"II\*\0\x10\0\0\0CR\x02"),
+    ("Phase One IIQ", rb"II\*\0....IIII.waR|MM\0\*....MMMMRaw"),
+)
+"""Files that are TIFF but for their pixels, by what follows the header. The pixels of any other TIFF may begin
+there, and four of one grey are such a word: so the place of the directory, or a second word, counts, too, as
+in dcraw."""
+
 _SIGNATURES: Final = (
     ("PDF", rb"(?:\xef\xbb\xbf)?\s*+%PDF-"),
     ("EPS", rb"%!PS-Adobe-\d\.\d EPSF|\xc5\xd0\xd3\xc6"),
@@ -46,14 +54,13 @@ _SIGNATURES: Final = (
     ("XPM", rb"\s*+/\* XPM \*/"),
     ("XBM", rb"(?:/\*.*?\*/\s*+)?#define\s++\w++(?<=_width)\s++\d"),
     # Cameras. Those whose files are TIFF in all else are told apart by `raw`.
-    ("Canon CR2", rb"II\*\0....CR\x02"),
+    *_RAW_TIFF,
     ("Canon CR3", rb"....ftypcrx "),
     ("Canon CRW", rb"II\x1a\0\0\0HEAPCCDR"),
     ("Fujifilm RAF", rb"FUJIFILMCCD-RAW"),
     ("Minolta MRW", rb"\0MRM"),
     ("Olympus ORF", rb"IIR[OS]\x08\0\0\0|MMOR\0\0\0\x08"),
     ("Panasonic RW2", rb"IIU\0"),
-    ("Phase One IIQ", rb"II\*\0....IIII|MM\0\*....MMMM"),
     ("Sigma X3F", rb"FOVb"),
     # The boxes of HEIF and AVIF, packed into one (ISO/IEC 23008-12, third edition, Amendment 1).
     ("HEIF mini", rb"....ftypmif3"),
@@ -81,6 +88,14 @@ _PATTERNS: Final = tuple(
     (name, re.compile(pattern, re.DOTALL | re.IGNORECASE if name in _TEXT else re.DOTALL))
     for name, pattern in _SIGNATURES
 )
+
+
+_RAW_TIFF_PATTERN: Final = re.compile(b"|".join(pattern for _, pattern in _RAW_TIFF), re.DOTALL)
+
+
+def is_raw_tiff(head: bytes) -> bool:
+    """Whether a file that begins like a TIFF is the raw image of a camera."""
+    return _RAW_TIFF_PATTERN.match(head) is not None
 
 
 def refused_format(head: bytes) -> str | None:

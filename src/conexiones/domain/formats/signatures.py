@@ -2,7 +2,7 @@
 
 from typing import Final, NoReturn
 
-from conexiones.domain.formats.refused_formats import refused_format
+from conexiones.domain.formats.refused_formats import is_raw_tiff, refused_format
 from conexiones.errors import NotAnImage, UnsupportedFormat
 from conexiones.image_formats import ImageFormat
 
@@ -26,8 +26,6 @@ _CODEC_BRANDS = _HEIF_BRANDS - {b"mif1", b"mif2", b"msf1", b"miaf"}
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-# What precedes the first directory of files that are TIFF but for their pixels.
-_RAW_TIFF = (b"CR\2", b"IIII", b"MMMM")
 
 
 def sniff(head: bytes) -> ImageFormat:
@@ -44,7 +42,7 @@ def sniff(head: bytes) -> ImageFormat:
         return "GIF"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    if head[:4] in _TIFF and not head.startswith(_RAW_TIFF, 8):
+    if head[:4] in _TIFF and not is_raw_tiff(head):
         return "TIFF"
     if head[:2] == b"BM" and len(head) >= 18 and int.from_bytes(head[14:18], "little") in _DIB_SIZES:
         return "BMP"

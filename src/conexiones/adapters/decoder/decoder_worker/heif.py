@@ -68,6 +68,9 @@ P3_PRIMARIES, SDR_TRANSFERS = 12, frozenset({1, 2, 6, 13, 14, 15})
 
 PREMULTIPLIED = "RGBa"
 
+LONGEST_FRAME = 0xFFFFFF
+"""Milliseconds. WebP, as which an animation is rendered, has 24 bits for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Boxed:
@@ -252,7 +255,7 @@ def _sequence(
             return None
         count = file.n_frames if animated else 1
         check_pixels(file.width, file.height * count, limit)
-        first = next(_decoded(file, 1))
+        first = next(_decoded(file, item, 1))
     except (Refused, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins let anything through.
@@ -260,20 +263,25 @@ def _sequence(
     if item:
         first = first.copy()
         first.set_type(pyvips.GValue.gint_type, "bits-per-sample", item.bit_depth)
-    return Boxed(first, lambda: _decoded(file, count), count)
+    return Boxed(first, lambda: _decoded(file, item, count), count)
 
 
-def _decoded(file: AvifImagePlugin.AvifImageFile, count: int) -> Iterator[Any]:
-    """The first frames of a sequence, one after another. Raises Refused and MemoryError."""
+def _decoded(file: AvifImagePlugin.AvifImageFile, item: Any | None, count: int) -> Iterator[Any]:
+    """The first frames of a sequence, one after another, each with its `delay` in milliseconds. The primary
+    `item` has their colours, if they have no profile. Raises Refused and MemoryError."""
     for number in range(count):
         try:
             file.seek(number)
             # libavif turns no pixels: Pillow says in EXIF what the transformations in the file ask for.
             frame = ImageOps.exif_transpose(file)
+            delay = min(max(int(file.info["duration"]), 0), LONGEST_FRAME)
         except MemoryError:
             raise
         except Exception as error:
             raise refusal(repr(error)) from error
         pixels = pyvips.Image.new_from_memory(frame.tobytes(), *frame.size, len(frame.mode), "uchar")
         space = "b-w" if frame.mode in ("L", "LA") else "srgb"
-        yield _profiled(pixels.copy(interpretation=space), file.info.get("icc_profile"))
+        image = _profiled(pixels.copy(interpretation=space), file.info.get("icc_profile"))
+        image = _coloured(image, item).copy()
+        image.set_type(pyvips.GValue.array_int_type, "delay", [delay])
+        yield image

@@ -178,7 +178,10 @@ class File:
             if self.frames == 1:
                 return next(frames)
             # Copied one by one, so that no frame is kept in its full size.
-            return pyvips.Image.arrayjoin([frame.copy_memory() for frame in frames], across=1)
+            kept = [frame.copy_memory() for frame in frames]
+            joined = pyvips.Image.arrayjoin(kept, across=1).copy()
+            joined.set("delay", [delay for frame in kept for delay in frame.get("delay")])
+            return joined
         if self._convert:
             return scaled(self._convert(self._loaded))
         if self._format == "TIFF" or self._lossless:

@@ -45,6 +45,8 @@ _HIGH_RANGE = frozenset({16, 18})
 
 _NEAR_GAMMA = 0.05  # As in libpng: a difference that is not seen.
 _NEAR_POINT = 0.002
+_LEAST_GAMMA, _MOST_GAMMA = 16, 625_000_000  # As in libpng: other numbers in gAMA are none.
+_LEAST_Y = 5e-5  # Likewise. The blue of ProPhoto RGB has 0.0001.
 _MOST_CHUNKS = 10_000
 _MOST_INTENT = 3
 _LENGTHS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
@@ -84,7 +86,8 @@ def _coded(chunks: dict[bytes, bytes], *, described: bool) -> Space | None:
 
 def _calibrated(chunks: dict[bytes, bytes]) -> Space | None:
     """What gAMA and cHRM say."""
-    gamma = int.from_bytes(chunks.get(b"gAMA", b"")) / 100_000
+    said = int.from_bytes(chunks.get(b"gAMA", b""))
+    gamma = said / 100_000 if _LEAST_GAMMA <= said <= _MOST_GAMMA else 0.0
     points = chunks.get(b"cHRM", b"")
     primaries: Primaries = _SRGB
     if points:
@@ -153,7 +156,7 @@ def _spans(primaries: Primaries) -> bool:
     """Whether the primaries are those of a colour space: a triangle, and no point that is none."""
     (red_x, red_y), (green_x, green_y), (blue_x, blue_y), _ = primaries
     area = (green_x - red_x) * (blue_y - red_y) - (blue_x - red_x) * (green_y - red_y)
-    return abs(area) > 1e-3 and all(x + y <= 1 and y > 1e-3 for x, y in primaries)
+    return abs(area) > 1e-3 and all(x + y <= 1 and y >= _LEAST_Y for x, y in primaries)
 
 
 def _to_xyz(primaries: Primaries) -> Matrix:

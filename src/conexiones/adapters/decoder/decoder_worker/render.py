@@ -10,6 +10,12 @@ from .refusals import Refused
 SIDES = {"JPEG": 65_500, "PNG": ANY, "WEBP": 16_383, "AVIF": 16_384}
 """Format → the largest width or height that it allows, or that its library writes."""
 
+GREY = ("b-w", "grey16")
+"""What libvips calls grey."""
+
+WITHOUT_GREY = ("WEBP", "AVIF")
+"""Formats as which grey is written in RGB."""
+
 PREVIEW_QUALITY = 80
 
 AVIF_EFFORT = 1
@@ -45,8 +51,10 @@ def render(
     """
     if fit != "INSIDE" and width * height * file.frames > limit:
         raise Refused("PIXELS", f"{width} × {height} × {file.frames}")
-    # PNG, WebP and AVIF have no CMYK, and browsers show a CMYK JPEG in wrong colours.
-    srgb = not keep_profile or file.header.interpretation == "cmyk"
+    # PNG, WebP and AVIF have no CMYK, and browsers show a CMYK JPEG in wrong colours. WebP and AVIF have no grey
+    # here, so that a profile for grey would be lost, and with it what the samples mean.
+    space = file.header.interpretation
+    srgb = not keep_profile or space == "cmyk" or (space in GREY and into in WITHOUT_GREY)
     image = _scaled(file, width, height, fit, srgb=srgb)
     image = rgb(image) if srgb else _own(image)
     if file.frames > 1:
@@ -96,8 +104,7 @@ def _fitted(image: Any, width: int, height: int, fit: str, into: str) -> Any:
 
 def _own(image: Any) -> Any:
     """The image with 8 bits in its own colour space, for which its profile is right: grey if it is grey."""
-    grey = image.interpretation in ("b-w", "grey16")
-    return image.colourspace("b-w" if grey else "srgb").cast("uchar")
+    return image.colourspace("b-w" if image.interpretation in GREY else "srgb").cast("uchar")
 
 
 def _saved(image: Any, into: str, quality: int, keep: str) -> bytes:
