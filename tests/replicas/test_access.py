@@ -14,6 +14,7 @@ from conexiones.domain.access.directory import HOUR
 from conexiones.domain.access.elsewhere import Elsewhere
 from conexiones.errors import LinkInvalid, TokenRevoked, TokenUnknown
 from conexiones.principals import EVERYBODY, Terms
+from tests.support.postgres import Engine
 from tests.support.waiting import DEADLINE
 
 
@@ -72,6 +73,26 @@ async def test_a_token_works_everywhere_once_it_was_given_out(two: tuple[Access,
     session = await there.directory.create_session(there.directory.principal(made.secret))
     await here.elsewhere.look()
     assert here.directory.session(session.secret).subject == "token:ana"
+
+
+async def test_what_is_revoked_after_commits_were_taken_back_is_heard_of(
+    two: tuple[Access, Access], database: str, postgres: Engine
+) -> None:
+    """As by a failover to a standby that was behind: numbers of changes begin anew at smaller ones."""
+    here, there = two
+    made = [await here.directory.create_token(f"t{i}", ["read"]) for i in range(5)]
+    await here.elsewhere.look()
+    await there.elsewhere.look()
+    postgres.sql("UPDATE access_head SET number = 1; UPDATE credentials SET change = 1", url=database)
+    await there.directory.revoke(made[3].credential.id)
+    await here.elsewhere.look()
+    with pytest.raises(TokenRevoked):
+        here.directory.principal(made[3].secret)
+    await there.directory.revoke(made[4].credential.id)
+    await here.elsewhere.look()
+    with pytest.raises(TokenRevoked):
+        here.directory.principal(made[4].secret)
+    assert here.directory.principal(made[0].secret).subject == "token:t0"
 
 
 async def test_those_who_look_at_once_share_a_look(two: tuple[Access, Access]) -> None:

@@ -2,14 +2,20 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
+import pytest
+
 from conexiones.adapters.blobs.s3.objects import Objects
-from conexiones.adapters.blobs.s3.patience import Patience
+from conexiones.adapters.blobs.s3.patience import Patience as ObjectPatience
+from conexiones.adapters.catalog.postgres import checks
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.adapters.catalog.postgres.connections import Patience
 from conexiones.doctor.findings import Finding
 from conexiones.doctor.shared import check_shared
 from conexiones.settings import Settings
+from conexiones.stores import look
 from conexiones.stores.shared import place_of
 from tests.support.postgres import Engine
 
@@ -60,7 +66,7 @@ def test_what_is_wrong_is_said_in_one_line(shared_settings: dict[str, str]) -> N
 
 
 async def _put_an_object(settings: Settings) -> None:
-    objects = Objects(place_of(settings), Patience())
+    objects = Objects(place_of(settings), ObjectPatience())
     objects.learn_time(time.time())
     objects.open()
     await objects.put(objects.name("packs"), b"of somebody")
@@ -79,6 +85,21 @@ def test_the_objects_of_another_database_are_known(shared_settings: dict[str, st
         assert "has the objects of another database" in blobs.says
     postgres.sql("UPDATE about SET identity = 77", url=shared_settings["database"])
     assert found(**shared_settings)["blobs"].state in ("ok", "warn")
+
+
+def test_the_direct_url_of_another_database_is_known(
+    shared_settings: dict[str, str], postgres: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is heard of there, and waiting for it ends in no other words."""
+    hasty = partial(Patience, read=2.0)
+    monkeypatch.setattr(checks, "Patience", hasty)
+    monkeypatch.setattr(look, "DatabasePatience", hasty)
+    elsewhere = shared_settings["database"].replace("/postgres?", "/template1?")
+    findings = found(**shared_settings, database_direct=elsewhere)
+    assert findings["direct"].state == "FAIL"
+    assert "is not the database at" in findings["direct"].says
+    findings = found(**shared_settings, database_direct="postgresql://ana@127.0.0.1:1/images")
+    assert "ana@127.0.0.1:1/images cannot be reached" in findings["direct"].says
 
 
 def test_one_without_the_other_is_refused(shared_settings: dict[str, str]) -> None:

@@ -75,6 +75,19 @@ def test_where_none_is_there_one_of_them_is_named() -> None:
     assert error.value.facts["address"] in addresses
 
 
+async def test_the_one_that_did_not_answer_is_named(shared: Server) -> None:
+    """And not the next one, which nobody has tried."""
+    gone = nobody()
+    while True:
+        async with AsyncClient(f"{gone},{shared.address}", retries=0, patience=0) as client:
+            if client._connection.address != gone:
+                continue  # one of them is tried first
+            with pytest.raises(Unreachable) as error:
+                await client.get_user("Ana")
+            assert error.value.facts["address"] == gone
+            break
+
+
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [

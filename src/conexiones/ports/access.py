@@ -90,7 +90,8 @@ class Credentials(Protocol):
 
     async def changes(self, *, after: int) -> Changes | None:
         """What has changed since that change; None if nothing has. What was removed is not told of, other
-        than by the keys. May tell of a change twice."""
+        than by the keys. May tell of a change twice; and tells of all that there is, where there never was a
+        change of that number."""
 
     async def changed(self, after: int) -> None:
         """Returns when there is a change of a greater number."""

@@ -148,6 +148,7 @@ class Link:
     channel: grpc.aio.Channel
     shown: Shown
     loop: asyncio.AbstractEventLoop
+    address: str
     uploads: Any = field(init=False)
     status: Any = field(init=False)
     images: Any = field(init=False)
@@ -208,7 +209,7 @@ class Connection:
 
     async def unreachable(self, error: ConnectionLost) -> Unreachable:
         """The error for a server that has never answered, with the reason in plain words."""
-        address, why = self.address, str(error.facts["why"])
+        address, why = error.address or self.address, str(error.facts["why"])
         if self.options.encrypted:
             words = reasons.plainly(why, self.options.cert, self.options.key)
         else:
@@ -230,7 +231,9 @@ class Connection:
         link = self._begin()
         try:
             yield link
-        except (ConnectionLost, errors.ServerDraining):
+        except (ConnectionLost, errors.ServerDraining) as error:
+            if isinstance(error, ConnectionLost):
+                error.address = link.address
             if len(self._addresses) > 1:
                 self.renew(link)
             raise
@@ -255,7 +258,7 @@ class Connection:
                 self._link.drop()
                 self._link = None
             if self._link is None:
-                self._link = Link(self._open(), self._shown, loop)
+                self._link = Link(self._open(), self._shown, loop, self.address)
             self._link.calls += 1
             self._busy.add(self._link)
             return self._link

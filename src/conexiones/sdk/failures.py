@@ -38,8 +38,10 @@ from conexiones.gen.user_pb2 import Error
 
 
 class ConnectionLost(errors.Unavailable):
-    """Facts: `why`, in the words of gRPC or of this client."""
+    """Facts: `why`, in the words of gRPC or of this client. `address` is that of the server, if it is known:
+    another one of several may be in use by now."""
 
+    address = ""
     english = "The connection to the server was lost: {why}."
     spanish = "Se perdió la conexión con el servidor: {why}."
 

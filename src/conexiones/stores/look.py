@@ -8,9 +8,9 @@ from conexiones.adapters.blobs.s3.mark import is_marked
 from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects, said
 from conexiones.adapters.blobs.s3.patience import Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
-from conexiones.adapters.catalog.postgres.address import Address
+from conexiones.adapters.catalog.postgres.address import Address, in_words
 from conexiones.adapters.catalog.postgres.checks import Looked, ask, look
-from conexiones.adapters.catalog.postgres.connections import Connection
+from conexiones.adapters.catalog.postgres.connections import Connection, connect
 from conexiones.adapters.catalog.postgres.connections import Patience as DatabasePatience
 from conexiones.adapters.catalog.postgres.migrating import newest, version
 from conexiones.adapters.catalog.postgres.news import check_direct
@@ -28,12 +28,14 @@ async def look_at_database(settings: Settings) -> Looked:
 
 async def look_at_direct(settings: Settings) -> None:
     """ValueError, as above, if `database_direct` is not the same database."""
-    direct, patience = Address(settings.database_direct or ""), DatabasePatience()
-
-    async def asked(connection: Connection, address: Address) -> None:
+    address, direct = Address(settings.database or "", pooled=True), Address(settings.database_direct or "")
+    patience = DatabasePatience()
+    with in_words(address):
+        connection = await connect(address, seconds=patience.connect)
+    try:
         await check_direct(connection, address, direct, patience)
-
-    await ask(settings.database or "", asked, pooled=True)
+    finally:
+        connection.terminate()
 
 
 async def look_at_blobs(settings: Settings) -> float:

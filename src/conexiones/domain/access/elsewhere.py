@@ -6,6 +6,7 @@ one of them has given it out.
 """
 
 import asyncio
+from contextlib import suppress
 
 from conexiones.domain.access.directory import Directory
 from conexiones.domain.access.links import Links
@@ -15,6 +16,10 @@ from conexiones.whole import Together
 
 AGAIN_SECONDS = 1.0
 """Time until another look after one that failed."""
+
+LOOK_SECONDS = 10.0
+"""The longest time without a look: after a failover to a database that was behind, the numbers of changes are
+smaller than they were, and nobody tells of them."""
 
 
 class Elsewhere:
@@ -36,7 +41,9 @@ class Elsewhere:
         """Hears of changes, until it is cancelled."""
         while True:
             try:
-                await self._credentials.changed(self._number)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._credentials.changed(self._number)
                 await self.look()
             except ConexionesError:
                 await asyncio.sleep(AGAIN_SECONDS)
@@ -46,4 +53,4 @@ class Elsewhere:
         if found is not None:
             self._directory.take(found.credentials)
             self._links.take(found.keys)
-            self._number = max(self._number, found.number)
+            self._number = found.number

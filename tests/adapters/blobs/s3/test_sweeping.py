@@ -12,6 +12,7 @@ import obstore
 import pytest
 
 from conexiones.adapters.blobs.s3 import rows, sweep_rows
+from conexiones.adapters.blobs.s3 import store as store_module
 from conexiones.adapters.blobs.s3.compacting import compact
 from conexiones.adapters.blobs.s3.objects import MARK, Objects
 from conexiones.adapters.blobs.s3.patience import Graces
@@ -359,6 +360,26 @@ async def test_a_place_without_objects_is_refused_where_the_database_names_some(
     await obstore.put_async(wrong.connect(PATIENT), MARK, f"{number[1]}\n".encode(), use_multipart=False)
     await late.open()
     await late.close()
+
+
+async def test_a_start_asks_what_the_database_names_only_where_nobody_says_whose_the_objects_are(
+    store: RestartedS3Store, catalog: PostgresCatalog, place: BlobPlace, tmp_path: Path
+) -> None:
+    """Of tables from which much was deleted the answer takes long; and a database that gives none is no fault
+    of the bucket."""
+
+    async def never(connection: Any) -> bool:
+        raise StorageUnavailable
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "names_objects", never)
+        again = RestartedS3Store(place, catalog, folder=tmp_path / "again")
+        await again.open()
+        await again.close()
+        new = RestartedS3Store(replace(place, url=f"{place.url}-new"), catalog, folder=tmp_path / "new")
+        async with asyncio.timeout(store_module.START_SECONDS / 2):
+            with pytest.raises(StorageUnavailable):
+                await new.open()
 
 
 @pytest.mark.parametrize("bulk", [True, False], ids=["together", "one by one"])

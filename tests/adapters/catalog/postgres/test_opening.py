@@ -1,21 +1,14 @@
 """What is said in one line of a database that cannot be used."""
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
 
 from conexiones.adapters.catalog.postgres import checks
-from conexiones.adapters.catalog.postgres.address import Address
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
-from conexiones.adapters.catalog.postgres.connections import Patience
-from conexiones.adapters.catalog.postgres.measures import Measures
-from conexiones.adapters.catalog.postgres.news import follow
 from conexiones.errors import StorageUnavailable
-from conexiones.metrics import Metrics
 from conexiones.ports.records import ImageRecord
 from tests.support.postgres import Engine
-from tests.support.waiting import until
 
 Make = Callable[..., ImageRecord]
 
@@ -155,27 +148,8 @@ async def test_the_direct_url_is_that_of_the_same_database(postgres: Engine, dat
     said = await refused_as("postgresql://ana:secret@127.0.0.1:secret/images")
     assert "is not understood" in said
     assert "secret" not in said
+    said = await refused_as("postgresql://ana:secret@127.0.0.1:1/images")
+    assert said.startswith("postgresql://ana@127.0.0.1:1/images cannot be reached")  # and not the pooler
     catalog = PostgresCatalog(database, direct=database)
     await catalog.open()
     await catalog.close()
-
-
-async def test_without_the_direct_connection_what_others_commit_is_asked_for(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    heard: list[tuple[int, int]] = []
-
-    async def ask() -> tuple[int, int]:
-        return 7, 8
-
-    nobody = Address("postgresql://ana:secret@/postgres?host=/nowhere")
-    following = asyncio.create_task(
-        follow(nobody, Patience(), lambda *newest: heard.append(newest), Measures(Metrics()), ask)
-    )
-    await until(lambda: len(heard) > 1)
-    following.cancel()
-    assert heard[0] == (7, 8)
-    (said,) = caplog.messages
-    assert said.startswith("What other servers commit is heard of late, or not: ")
-    assert "cannot be reached" in said
-    assert "secret" not in said

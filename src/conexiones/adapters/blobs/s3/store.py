@@ -2,8 +2,10 @@
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import TypeVar
 
 from conexiones.adapters.blobs.s3 import rows
 from conexiones.adapters.blobs.s3.backend import PART, Backend
@@ -11,7 +13,7 @@ from conexiones.adapters.blobs.s3.blobs import S3Blobs
 from conexiones.adapters.blobs.s3.local_files import LIMIT, LocalFiles
 from conexiones.adapters.blobs.s3.mark import is_marked
 from conexiones.adapters.blobs.s3.memory import MEMORY, UPLOADS, Memory
-from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects, said
+from conexiones.adapters.blobs.s3.objects import ObjectGone, Objects, mark_of, said
 from conexiones.adapters.blobs.s3.packs import Packs
 from conexiones.adapters.blobs.s3.patience import Graces, Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
@@ -26,6 +28,8 @@ from conexiones.ports.blobs import Blobs
 from conexiones.ports.staging import Staging
 from conexiones.waits import observe_memory, observe_places, waits
 from conexiones.whole import to_end
+
+T = TypeVar("T")
 
 PIECE = 256 << 10
 """Bytes of the largest piece that is given, by default."""
@@ -125,24 +129,32 @@ class S3Store:
             raise ValueError(f"{self._place} cannot be used: {said(error)}.") from error
 
     async def _check_house(self) -> None:
+        objects = self._backend.objects
         identity = await self._catalog.write((), rows.identity, secrets.randbelow((1 << 31) - 1) + 1)
+        # Mostly nothing more has to be known. Of tables from which much was deleted, the question takes long.
+        if await self._asked(objects.mark) == mark_of(identity):
+            return
+        # Asked first: what another server stores from now on has its mark, and objects, before it has rows.
+        named = await self._catalog.read(rows.names_objects)
+
+        async def compare() -> None:
+            if not await is_marked(objects, self._place, identity, named=named):
+                await objects.put_mark(identity)
+
+        await self._asked(compare)
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What comes of requests to the object store, which are tried for START_SECONDS. ValueError as in
+        `open`."""
         loop = asyncio.get_running_loop()
         end = loop.time() + START_SECONDS
         while True:
             try:
-                return await self._compare_house(identity)
+                return await ask()
             except (StorageUnavailable, ObjectGone, BlobCorrupt) as error:
                 if loop.time() >= end or not isinstance(error, StorageUnavailable):
                     raise ValueError(f"{self._place} cannot be used: {said(error)}.") from error
             await asyncio.sleep(1)
-
-    async def _compare_house(self, identity: int) -> None:
-        """Raises StorageUnavailable, ObjectGone and BlobCorrupt of the object store."""
-        objects = self._backend.objects
-        # Asked first: what another server stores from now on has its mark, and objects, before it has rows.
-        named = await self._catalog.read(rows.names_objects)
-        if not await is_marked(objects, self._place, identity, named=named):
-            await objects.put_mark(identity)
 
     async def _close(self) -> None:
         self._backend.cache.clear()

@@ -67,19 +67,25 @@ class Address:
         return f"{parts.scheme}://{user}{at}{hosts}{parts.path}"
 
 
+class _InWords(ValueError):
+    """A sentence about one address, which stays as it is where another one is asked, too."""
+
+
 @contextmanager
 def in_words(address: Address) -> Iterator[None]:
     """Has what says that a database cannot be reached or used be a ValueError, whose one line says what to
     do."""
     try:
         yield
+    except _InWords:
+        raise
     except Exception as error:
         # What closed a connection says more than that it was lost.
         causes = [cause for cause in (error.__cause__, error) if cause is not None]
         sentence = next(filter(None, (refusal(cause, address) for cause in causes)), None)
         if sentence is None:
             raise
-        raise ValueError(sentence) from error
+        raise _InWords(sentence) from error
 
 
 def refusal(error: BaseException, address: Address) -> str | None:

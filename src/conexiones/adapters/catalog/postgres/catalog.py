@@ -16,7 +16,7 @@ from conexiones.adapters.catalog.postgres.house import refuse_moving
 from conexiones.adapters.catalog.postgres.joining import Join, joined
 from conexiones.adapters.catalog.postgres.measures import Measures
 from conexiones.adapters.catalog.postgres.migrating import bring_up
-from conexiones.adapters.catalog.postgres.news import check_direct, follow, newest_of
+from conexiones.adapters.catalog.postgres.news import Heard, check_direct, follow
 from conexiones.adapters.catalog.postgres.reading import Readers
 from conexiones.adapters.catalog.postgres.transaction import Transaction, time_of
 from conexiones.adapters.system.threads import Outcome
@@ -73,13 +73,11 @@ class PostgresCatalog:
         metrics = metrics or Metrics()
         self._measures = Measures(metrics)
         self._commits = GroupCommit(self._address, self._patience, self._measures)
-        self._commits.on_commit = self._told
+        self._heard = Heard()
+        self._commits.on_commit = self._heard.told
         self._readers = Readers(self._address, self._patience, self._measures)
         observe_places(metrics, "catalog_reads", self._readers.turns)
         self._open = False
-        self._newest = 0  # the sequence of the newest event that is known to be committed
-        self._change = 0  # the number of the newest change of credentials that is known to be committed
-        self._news = asyncio.Event()  # set when there is a newer one; then a fresh one takes its place
 
     async def open(self) -> None:
         """Connects, and creates the tables or migrates them. ValueError, whose one line says what to do, if
@@ -94,7 +92,7 @@ class PostgresCatalog:
                     await check_direct(connection, self._address, self._listening, self._patience)
                 await bring_up(connection, self._address)
                 async with in_time(connection, self._patience.read):
-                    self._newest = await images.newest_decided(connection)
+                    self._heard.told(await images.newest_decided(connection))
                     await self._commits.start(connection)
             except BaseException:
                 connection.terminate()
@@ -102,7 +100,7 @@ class PostgresCatalog:
         self._readers.open()
         self._open = True
         self._following = asyncio.create_task(
-            follow(self._listening, self._patience, self._told, self._measures, partial(self.read, newest_of))
+            follow(self._listening, self._address, self._patience, self._heard, self._measures)
         )
 
     async def close(self) -> None:
@@ -110,7 +108,7 @@ class PostgresCatalog:
         if self._open:
             self._open = False
             await to_end(asyncio.ensure_future(self._close()))
-            self._wake()
+            self._heard.wake()
 
     async def add_image(self, image: ImageRecord, *, charge: Charge | None = None) -> None:
         locks = charges.locks_of_charged(image, charge)
@@ -306,17 +304,17 @@ class PostgresCatalog:
     async def changed(self, after: int) -> None:
         """As in the port. `close` ends the wait with StorageUnavailable."""
         while self._open:
-            if self._newest > after:
+            if self._heard.event > after:
                 return
-            await self._news.wait()
+            await self._heard.news()
         raise StorageUnavailable
 
     async def access_changed(self, after: int) -> None:
         """Returns when there is a change of credentials of a greater number, as `changed`."""
         while self._open:
-            if self._change > after:
+            if self._heard.change > after:
                 return
-            await self._news.wait()
+            await self._heard.news()
         raise StorageUnavailable
 
     async def read(
@@ -351,17 +349,6 @@ class PostgresCatalog:
             except TimeoutError as error:
                 raise StorageUnavailable from error
         return await self._readers.read(work, *given, **named)
-
-    def _told(self, newest: int, change: int = 0) -> None:
-        """Wakes those who wait for an event, or a change, if there is a newer one."""
-        if newest > self._newest or change > self._change:
-            self._newest = max(newest, self._newest)
-            self._change = max(change, self._change)
-            self._wake()
-
-    def _wake(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
 
     async def _close(self) -> None:
         self._following.cancel()
