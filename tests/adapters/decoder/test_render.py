@@ -191,6 +191,27 @@ async def test_a_grey_profile_stays_of_a_grey_image(render) -> None:
     assert image.mode == "L"
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
+async def test_a_profile_that_libpng_refuses_is_kept_or_used(render, format: ImageFormat) -> None:
+    profile = opened(p3()).info["icc_profile"]
+    right = scaled(opened(p3()).convert("RGB"))
+    # Bytes after the profile are common, as where a program makes its length even.
+    data = encoded(opened(p3()), "JPEG", quality=97, icc_profile=profile + bytes(3))
+    image, _, _ = await render(data, "JPEG", width=WIDTH, format=format, keep_profile=True)
+    assert image.info["icc_profile"] == profile
+    assert distance(image.convert("RGB"), right) < 5
+    # The length of a version 4 is a multiple of four, but only libpng insists on it.
+    odd = (len(profile) + 1).to_bytes(4) + profile[4:8] + b"\4" + profile[9:] + bytes(1)
+    data = encoded(opened(p3()), "JPEG", quality=97, icc_profile=odd)
+    image, _, _ = await render(data, "JPEG", width=WIDTH, format=format, keep_profile=True)
+    if format != "PNG":
+        assert image.info["icc_profile"] == odd
+        return
+    assert "icc_profile" not in image.info
+    converted, _, _ = await render(data, "JPEG", width=WIDTH, format=format)
+    assert image.tobytes() == converted.tobytes()
+
+
 @pytest.mark.parametrize("mode", ["L", "LA"])
 @pytest.mark.parametrize("format", ["WEBP", "AVIF"])
 async def test_a_grey_profile_is_not_lost_in_a_format_without_grey(render, format: ImageFormat, mode) -> None:

@@ -18,6 +18,9 @@ WITHOUT_GREY = ("WEBP", "AVIF")
 
 PREVIEW_QUALITY = 80
 
+_LEAST_PROFILE = 132
+"""Bytes of the head of a profile and of the number of its tags (ICC.1:2022, 7)."""
+
 AVIF_EFFORT = 1
 """The effort of the encoder, 0 to 9. With 2 it takes half as long again, to save one or two per cent of the
 bytes of a photograph. With 0 it takes a quarter, but photographs take 3 to 10 per cent more, and text half as
@@ -70,7 +73,7 @@ def render(
     if len(frames) > 1:
         one = pyvips.Image.arrayjoin(frames, across=1).copy()
         one.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
-    data = _saved(one, into, quality, keep="none" if srgb else "icc")
+    data = _saved(one if srgb else _exact(one), into, quality, keep="none" if srgb else "icc")
     file.check()
     return data, {"width": frames[0].width, "height": frames[0].height, "frames": len(frames)}
 
@@ -105,6 +108,17 @@ def _fitted(image: Any, width: int, height: int, fit: str, into: str) -> Any:
 def _own(image: Any) -> Any:
     """The image with 8 bits in its own colour space, for which its profile is right: grey if it is grey."""
     return image.colourspace("b-w" if image.interpretation in GREY else "srgb").cast("uchar")
+
+
+def _exact(image: Any) -> Any:
+    """The image with its profile alone. Often some bytes follow it, with which PNG would not take it."""
+    profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
+    size = int.from_bytes(profile[:4])
+    if not _LEAST_PROFILE <= size < len(profile):
+        return image
+    image = image.copy()
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile[:size])
+    return image
 
 
 def _saved(image: Any, into: str, quality: int, keep: str) -> bytes:
