@@ -11,11 +11,13 @@ import pytest_asyncio
 import pyvips
 from PIL import Image, ImageCms, ImageOps
 
+from conexiones.domain.formats import probe
 from conexiones.errors import NoPreview
 from conexiones.image_formats import ImageFormat
 from conexiones.ports.records import Recipe, Rendered
 from tests.adapters.decoder.similarity import distance, opened, ssim
 from tests.adapters.decoder.workers import Pool, encoded, pool, quarters
+from tests.support.gifs import codes, gif, packed
 from tests.support.paths import ROOT
 
 WIDTH = 160
@@ -345,6 +347,15 @@ def animation(format: ImageFormat) -> tuple[bytes, list[Image.Image]]:
         frames[0], format, save_all=True, append_images=frames[1:], duration=[70, 130, 200], loop=0, **options
     )
     return data, frames
+
+
+async def test_frames_that_look_alike_are_counted_as_they_are_written(render) -> None:
+    pixels = [packed(codes(bytes((colour,)) * 1200)) for colour in (1, 1, 2, 2)]
+    for frames, count in ((pixels, 2), (pixels[:2], 1)):
+        data = gif((40, 30), frames)
+        assert probe(data).frames == len(frames)
+        image, rendered, _ = await render(data, "GIF", format="WEBP", animated=True)  # which compares them
+        assert rendered.frames == getattr(image, "n_frames", 1) == count
 
 
 @pytest.mark.parametrize("source", ["GIF", "WEBP"])

@@ -75,7 +75,19 @@ def render(
         one.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
     data = _saved(one if srgb else _exact(one), into, quality, keep="none" if srgb else "icc")
     file.check()
-    return data, {"width": frames[0].width, "height": frames[0].height, "frames": len(frames)}
+    count = _frames_of(data) if len(frames) > 1 else 1
+    return data, {"width": frames[0].width, "height": frames[0].height, "frames": count}
+
+
+def _frames_of(webp: bytes) -> int:
+    """How many frames a WebP has (RFC 9649, 2.7.1.1). libwebp makes one frame of those that follow each other
+    and look alike, and a still if that leaves one."""
+    found, position = 0, 12
+    while position + 8 <= len(webp):
+        found += webp[position : position + 4] == b"ANMF"
+        length = int.from_bytes(webp[position + 4 : position + 8], "little")
+        position += 8 + length + length % 2
+    return max(found, 1)
 
 
 def _scaled(file: File, width: int, height: int, fit: str, *, srgb: bool) -> Any:
