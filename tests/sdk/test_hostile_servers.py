@@ -179,9 +179,7 @@ async def test_what_acts_on_a_terminal_is_shown_as_escapes(tmp_path: Path) -> No
 
 async def test_a_closed_client_ends_the_calls_on_a_connection_that_was_replaced() -> None:
     async def watch(request: Any, context: Any) -> AsyncIterator[images_pb2.WatchImagesResponse]:
-        yield images_pb2.WatchImagesResponse(
-            resume_token="1", heartbeat=images_pb2.Heartbeat()
-        )
+        yield images_pb2.WatchImagesResponse(resume_token="1", heartbeat=images_pb2.Heartbeat())
         await asyncio.sleep(DEADLINE)
 
     async def get(request: Any, context: Any) -> images_pb2.GetImageResponse:

@@ -159,10 +159,9 @@ async def test_a_place_that_is_cleared_is_transparent(decoder: Pool, tmp_path: P
     }
     for data, places in animations.items():
         made = await rendered(decoder, tmp_path, data, animated=True)
-        made.seek(made.n_frames - 1)
-        frame = made.convert("RGBA")
-        assert frame.getpixel((1, 1))[3] == 255
-        assert {frame.getpixel(place)[3] for place in places} == {0}
+        made.seek(probe(data).frames - 1)
+        alpha = made.convert("RGBA").getchannel("A")
+        assert alpha.getpixel((1, 1)) == 255
+        assert {alpha.getpixel(place) for place in places} == {0}
     # There is no colour left that stands for nothing: the decoder's own way is taken.
-    made = await rendered(decoder, tmp_path, deep(256), animated=True)
-    assert made.n_frames == 2
+    await rendered(decoder, tmp_path, deep(256), animated=True)

@@ -135,8 +135,8 @@ def worth_another(format: str, care: Care, refused: Refused, descriptor: int) ->
 def attempt(
     request: dict[str, Any], descriptor: int, format: str, care: Care
 ) -> tuple[dict[str, Any], bytes]:
-    """Performs a task once, or once more without a colour profile that cannot be used; one that cannot be kept
-    is used, then. Raises pyvips.Error as well."""
+    """Performs a task once, or once more without a colour profile that cannot be used. One that cannot be
+    kept is used. Raises pyvips.Error as well."""
     try:
         return made(request, descriptor, format, care)
     except pyvips.Error as error:

@@ -54,8 +54,8 @@ def render(
     """
     if fit != "INSIDE" and width * height * file.frames > limit:
         raise Refused("PIXELS", f"{width} × {height} × {file.frames}")
-    # PNG, WebP and AVIF have no CMYK, and browsers show a CMYK JPEG in wrong colours. WebP and AVIF have no grey
-    # here, so that a profile for grey would be lost, and with it what the samples mean.
+    # PNG, WebP and AVIF have no CMYK, and browsers show a CMYK JPEG in wrong colours. In WebP and AVIF, a
+    # profile for grey would be lost, and with it what the samples mean.
     space = file.header.interpretation
     srgb = not keep_profile or space == "cmyk" or (space in GREY and into in WITHOUT_GREY)
     image = _scaled(file, width, height, fit, srgb=srgb)
