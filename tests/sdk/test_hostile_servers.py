@@ -175,3 +175,25 @@ async def test_what_acts_on_a_terminal_is_shown_as_escapes(tmp_path: Path) -> No
             done = await asyncio.to_thread(Shell(tmp_path, address), "ls", *more)
             assert done.stdout
             assert not {0x1B, 0x07} & set(done.stdout)
+
+
+async def test_a_closed_client_ends_the_calls_on_a_connection_that_was_replaced() -> None:
+    async def watch(request: Any, context: Any) -> AsyncIterator[images_pb2.WatchImagesResponse]:
+        yield images_pb2.WatchImagesResponse(resume_token="1", heartbeat=images_pb2.Heartbeat())
+        await asyncio.sleep(DEADLINE)
+
+    async def get(request: Any, context: Any) -> images_pb2.GetImageResponse:
+        await asyncio.sleep(DEADLINE)
+        return images_pb2.GetImageResponse()
+
+    listening = asyncio.Event()
+    async with serving(WatchImages=watch, GetImage=get) as address, asyncio.timeout(DEADLINE / 4):
+        client = AsyncClient(address, timeout=0.3, retries=0)
+        events = client.watch(ready=lambda _: listening.set())
+        coming = asyncio.ensure_future(anext(events))
+        await listening.wait()
+        with pytest.raises(errors.DeadlineExceeded):  # the next call gets another connection
+            await client.image("1")
+        await client.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            await coming

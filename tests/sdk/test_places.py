@@ -15,6 +15,7 @@ import pytest
 from conexiones import AsyncClient, Client, errors
 from conexiones.sdk import Rendition, SourceChanged
 from conexiones.sdk.places import MAX_NAME_BYTES
+from conexiones.sdk.sources import Chunk, Seekable
 from conexiones.testing import Server
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -347,6 +348,23 @@ async def test_a_file_that_grows_is_not_half_an_image(
 
     with pytest.raises(SourceChanged, match="written to while it was read"):
         await client.upload(path, progress=grow)
+
+
+async def test_fragments_are_not_of_a_file_that_grows(
+    client: AsyncClient, photograph: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "photograph.jpg"
+    path.write_bytes(photograph)
+    chunk = Seekable.chunk
+
+    async def grown(self: Seekable, offset: int, size: int) -> Chunk:
+        with path.open("ab") as file:
+            file.write(b"more")
+        return await chunk(self, offset, size)
+
+    monkeypatch.setattr(Seekable, "chunk", grown)
+    with pytest.raises(SourceChanged, match="written to while it was read"):
+        await client.stream_image(path)
 
 
 async def test_a_folder_that_takes_no_state_is_none_that_gives_no_image(

@@ -284,11 +284,14 @@ class Connection:
             self._at = (self._at + 1) % len(self._addresses)
 
     async def close(self) -> None:
-        """Ends all calls and refuses new ones."""
+        """Ends all calls, also those on links that were replaced, and refuses new ones."""
         self._closed = True
-        link, self._link = self._link, None
-        if link is not None:
-            await link.channel.close()
+        links = {*self._busy, *([self._link] if self._link else [])}
+        self._link = None
+        loop = asyncio.get_running_loop()
+        for link in links:
+            if link.loop is loop:  # those of a loop that has ended have no calls any more
+                await link.channel.close()
 
     def _open(self) -> grpc.aio.Channel:
         if self.through:

@@ -74,6 +74,7 @@ async def _send_fragments(call: Any, source: Any, chunk_size: int, seconds: floa
                 await ours(call.write(GetImage(image=chunk.data)))
             offset += len(chunk.data)
             source.release(offset)
+        await source.digest()  # a file that was written to meanwhile is not stored
         await ours(call.done_writing())
     except asyncio.InvalidStateError:
         return  # the server has already ended the call; the caller gets its status

@@ -31,11 +31,18 @@ async def decoder() -> AsyncIterator[Pool]:
         yield decoder
 
 
-def gif(screen: tuple[int, int], images: Iterable[tuple[Place, int]], *, transparency: bool = False) -> bytes:
+def gif(
+    screen: tuple[int, int],
+    images: Iterable[tuple[Place, int]],
+    *,
+    transparency: bool = False,
+    disposal: int = 1,
+) -> bytes:
     """A GIF of images of one colour each, which last 100 ms, 200 ms and so on."""
     data = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80 | DEPTH - 1, 0, 0) + PALETTE
     for number, (place, colour) in enumerate(images, 1):
-        control = struct.pack("<BHB", 1 << 2 | transparency, 10 * number, SEEN_THROUGH * transparency)
+        flags = disposal << 2 | transparency
+        control = struct.pack("<BHB", flags, 10 * number, SEEN_THROUGH * transparency)
         pixels = bytes((colour,)) * (place[2] * place[3])
         data += b"!\xf9\4" + control + b"\0," + struct.pack("<HHHHB", *place, 0)
         data += bytes((DEPTH,)) + blocks(packed(codes(pixels)))
@@ -123,3 +130,38 @@ async def test_an_animation_on_more_than_its_first_image(
         assert isinstance(there, tuple)
         assert there[3] == (255 if number else 0)
     assert lasted == [100, 200, 300]
+
+
+def deep(colours: int) -> bytes:
+    """A GIF of 8 bits: an image of so many colours, of which its place is cleared, and a smaller one."""
+    palette = b"".join(bytes((index, 255 - index, 9)) for index in range(256))
+    data = b"GIF89a" + struct.pack("<HHBBB", 16, 16, 0x80 | 7, 0, 0) + palette
+    for width, height in ((16, 16), (4, 4)):
+        pixels = Image.frombytes("P", (width, height), bytes(at % colours for at in range(width * height)))
+        pixels.putpalette(palette)
+        file = io.BytesIO()
+        pixels.save(file, "GIF", optimize=False)
+        coded = file.getvalue().partition(b"," + struct.pack("<HHHH", 0, 0, width, height))[2]
+        table = 3 << (coded[0] & 7) + 1 if coded[0] & 0x80 else 0
+        data += b"!\xf9\4" + struct.pack("<BHB", 2 << 2, 10, 0) + b"\0,"
+        data += struct.pack("<HHHHB", 0, 0, width, height, 0) + coded[1 + table :].removesuffix(b";")
+    return data + b";"
+
+
+async def test_a_place_that_is_cleared_is_transparent(decoder: Pool, tmp_path: Path) -> None:
+    """As in browsers, also after an image without transparency. The background colour counts for nothing."""
+    images = [((0, 0, 40, 30), RED), ((10, 10, 12, 12), GREEN), ((0, 0, 4, 4), GREEN)]
+    animations = {
+        gif((40, 30), images, disposal=2): [(30, 20), (20, 20)],
+        gif((3000, 20), images[1:], disposal=2): [(2000, 10), (15, 15)],
+        deep(255): [(8, 8)],
+        deep(1): [(8, 8)],
+    }
+    for data, places in animations.items():
+        made = await rendered(decoder, tmp_path, data, animated=True)
+        made.seek(probe(data).frames - 1)
+        alpha = made.convert("RGBA").getchannel("A")
+        assert alpha.getpixel((1, 1)) == 255
+        assert {alpha.getpixel(place) for place in places} == {0}
+    # There is no colour left that stands for nothing: the decoder's own way is taken.
+    await rendered(decoder, tmp_path, deep(256), animated=True)

@@ -147,8 +147,8 @@ async def test_primaries(decoder: Pool, tmp_path: Path) -> None:
 
 
 async def test_primaries_of_which_one_is_no_colour(decoder: Pool, tmp_path: Path) -> None:
-    """The blue of ProPhoto RGB is hardly light at all. The expected colour is that of the matrices of ISO 22028-2
-    and IEC 61966-2-1."""
+    """The blue of ProPhoto RGB is hardly light at all. The expected colour is that of the matrices of
+    ISO 22028-2 and IEC 61966-2-1."""
     prophoto = (34570, 35850, 73470, 26530, 15960, 84040, 3660, 10)
     picture = Image.new("RGB", (16, 16), (200, 60, 60))
     seen = await shown(decoder, tmp_path, png(picture, gamma(1 / 1.8), points(prophoto)))

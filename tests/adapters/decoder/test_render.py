@@ -11,11 +11,13 @@ import pytest_asyncio
 import pyvips
 from PIL import Image, ImageCms, ImageOps
 
+from conexiones.domain.formats import probe
 from conexiones.errors import NoPreview
 from conexiones.image_formats import ImageFormat
 from conexiones.ports.records import Recipe, Rendered
 from tests.adapters.decoder.similarity import distance, opened, ssim
 from tests.adapters.decoder.workers import Pool, encoded, pool, quarters
+from tests.support.gifs import codes, gif, packed
 from tests.support.paths import ROOT
 
 WIDTH = 160
@@ -191,6 +193,27 @@ async def test_a_grey_profile_stays_of_a_grey_image(render) -> None:
     assert image.mode == "L"
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
+async def test_a_profile_that_libpng_refuses_is_kept_or_used(render, format: ImageFormat) -> None:
+    profile = opened(p3()).info["icc_profile"]
+    right = scaled(opened(p3()).convert("RGB"))
+    # Bytes after the profile are common, as where a program makes its length even.
+    data = encoded(opened(p3()), "JPEG", quality=97, icc_profile=profile + bytes(3))
+    image, _, _ = await render(data, "JPEG", width=WIDTH, format=format, keep_profile=True)
+    assert image.info["icc_profile"] == profile
+    assert distance(image.convert("RGB"), right) < 5
+    # The length of a version 4 is a multiple of four, but only libpng insists on it.
+    odd = (len(profile) + 1).to_bytes(4) + profile[4:8] + b"\4" + profile[9:] + bytes(1)
+    data = encoded(opened(p3()), "JPEG", quality=97, icc_profile=odd)
+    image, _, _ = await render(data, "JPEG", width=WIDTH, format=format, keep_profile=True)
+    if format != "PNG":
+        assert image.info["icc_profile"] == odd
+        return
+    assert "icc_profile" not in image.info
+    converted, _, _ = await render(data, "JPEG", width=WIDTH, format=format)
+    assert image.tobytes() == converted.tobytes()
+
+
 @pytest.mark.parametrize("mode", ["L", "LA"])
 @pytest.mark.parametrize("format", ["WEBP", "AVIF"])
 async def test_a_grey_profile_is_not_lost_in_a_format_without_grey(render, format: ImageFormat, mode) -> None:
@@ -324,6 +347,15 @@ def animation(format: ImageFormat) -> tuple[bytes, list[Image.Image]]:
         frames[0], format, save_all=True, append_images=frames[1:], duration=[70, 130, 200], loop=0, **options
     )
     return data, frames
+
+
+async def test_frames_that_look_alike_are_counted_as_they_are_written(render) -> None:
+    pixels = [packed(codes(bytes((colour,)) * 1200)) for colour in (1, 1, 2, 2)]
+    for frames, count in ((pixels, 2), (pixels[:2], 1)):
+        data = gif((40, 30), frames)
+        assert probe(data).frames == len(frames)
+        image, rendered, _ = await render(data, "GIF", format="WEBP", animated=True)  # which compares them
+        assert rendered.frames == getattr(image, "n_frames", 1) == count
 
 
 @pytest.mark.parametrize("source", ["GIF", "WEBP"])

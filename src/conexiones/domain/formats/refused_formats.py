@@ -17,9 +17,9 @@ _RAW_TIFF: Final = (
     ("Canon CR2", rb"II\*\0\x10\0\0\0CR\x02"),
     ("Phase One IIQ", rb"II\*\0....IIII.waR|MM\0\*....MMMMRaw"),
 )
-"""Files that are TIFF but for their pixels, by what follows the header. The pixels of any other TIFF may begin
-there, and four of one grey are such a word: so the place of the directory, or a second word, counts, too, as
-in dcraw."""
+"""Files that are TIFF but for their pixels, by what follows the header. The pixels of any other TIFF may
+begin there, and four of one grey are such a word: so the place of the directory, or a second word, counts,
+too, as in dcraw."""
 
 _SIGNATURES: Final = (
     ("PDF", rb"(?:\xef\xbb\xbf)?\s*+%PDF-"),

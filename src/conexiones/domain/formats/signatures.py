@@ -27,7 +27,6 @@ _CODEC_BRANDS = _HEIF_BRANDS - {b"mif1", b"mif2", b"msf1", b"miaf"}
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-
 def sniff(head: bytes) -> ImageFormat:
     """The format of the image that begins with `head`, which HEAD_BYTES always show.
 

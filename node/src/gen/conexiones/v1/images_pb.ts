@@ -232,7 +232,8 @@ export type Rendition = Message<"conexiones.v1.Rendition"> & {
   animated: boolean;
 
   /**
-   * Keep the colour profile of the image instead of converting to sRGB. CMYK is always converted.
+   * Keep the colour profile of the image instead of converting to sRGB. CMYK is always converted, and so is grey in
+   * WEBP and AVIF.
    *
    * @generated from field: bool keep_profile = 7;
    */

@@ -11,6 +11,9 @@ from .refusals import Refused, check_pixels
 
 _EXTENSION, _DESCRIPTOR, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL = b"\xf9"
+_CONTROL_BYTES, _TO_BACKGROUND = 5, 2
+"""The length of its data, and how the image after it is disposed of (GIF89a, 23)."""
+
 _LOOPS = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")
 _PIECE = 256 << 10
 _MOST_SIDE = 0xFFFF
@@ -79,6 +82,7 @@ def _blocks(file: _File, limit: int, *, whole: bool) -> Iterator[bytes]:
     head = file.take(0, 13)
     position = 13 + _table_bytes(head[10:11])
     yield file.take(0, position)
+    control = b""  # that of the next image
     while (introducer := file.take(position, 1)[:1]) and introducer[0] != _TRAILER:
         start = position
         if introducer[0] == _EXTENSION:
@@ -92,14 +96,36 @@ def _blocks(file: _File, limit: int, *, whole: bool) -> Iterator[bytes]:
         data, position = _data(file, position)
         if introducer[0] == _EXTENSION and head[1:] != _CONTROL and not data.startswith(_LOOPS):
             continue  # a comment, or what is not known
+        if head[1:] == _CONTROL:
+            control = data
+            continue
+        if introducer[0] == _EXTENSION:
+            yield head + data + b"\0"
+            continue
+        pixels = _pixels(head, data, limit)
+        if control:
+            yield b"!\xf9" + (_cleared(control, pixels, head[-1]) if whole else control) + b"\0"
+            control = b""
         yield head + data
-        if introducer[0] == _DESCRIPTOR:
-            _check_pixels(head, data, limit)
-            yield _PADDING
-        yield b"\0"
-        if introducer[0] == _DESCRIPTOR and not whole:
+        yield _PADDING + b"\0"
+        if not whole:
             break
     yield bytes((_TRAILER,))
+
+
+def _cleared(control: bytes, pixels: Image.Image | None, code_bits: int) -> bytes:
+    """The control block of an image after which its place is transparent, if it is to be cleared, as in
+    browsers.
+
+    libnsgif fills it with the background colour of the screen unless the image has transparency. So it gets
+    a transparent colour that no pixel has. It stays as it is if its pixels have all colours that there are.
+    """
+    if len(control) != _CONTROL_BYTES or control[1] >> 2 & 7 != _TO_BACKGROUND or control[1] & 1:
+        return control
+    counts = pixels.histogram() if pixels and code_bits >= 8 else [1] * 255 + [0]
+    if 0 not in counts:
+        return control
+    return control[:1] + bytes((control[1] | 1,)) + control[2:4] + bytes((counts.index(0),))
 
 
 def _data(file: _File, position: int) -> tuple[bytes, int]:
@@ -115,15 +141,17 @@ def _data(file: _File, position: int) -> tuple[bytes, int]:
     return b"".join(pieces), position + 1
 
 
-def _check_pixels(head: bytes, data: bytes, limit: int) -> None:
-    """Raises Refused unless an image's data, after its descriptor, have all its pixels."""
+def _pixels(head: bytes, data: bytes, limit: int) -> Image.Image | None:
+    """The pixels of an image, of which the data follow its descriptor; None if it has no size. Raises Refused
+    unless all are there."""
     width, height = struct.unpack_from("<HH", head, 5)
     check_pixels(width, height, limit)
-    if width and height:
-        try:
-            Image.frombytes("P", (width, height), data + b"\0", "gif", head[-1], 0)
-        except (ValueError, OSError) as error:
-            raise Refused("CORRUPT", repr(error)) from error
+    if not width or not height:
+        return None
+    try:
+        return Image.frombytes("P", (width, height), data + b"\0", "gif", head[-1], 0)
+    except (ValueError, OSError) as error:
+        raise Refused("CORRUPT", repr(error)) from error
 
 
 def _table_bytes(flags: bytes) -> int:

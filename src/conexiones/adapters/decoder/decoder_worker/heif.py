@@ -274,7 +274,7 @@ def _decoded(file: AvifImagePlugin.AvifImageFile, item: Any | None, count: int) 
             file.seek(number)
             # libavif turns no pixels: Pillow says in EXIF what the transformations in the file ask for.
             frame = ImageOps.exif_transpose(file)
-            delay = min(max(int(file.info["duration"]), 0), LONGEST_FRAME)
+            delay = min(max(int(file.info.get("duration", 0)), 0), LONGEST_FRAME)
         except MemoryError:
             raise
         except Exception as error:

@@ -26,6 +26,9 @@ PR_SET_PDEATHSIG = 1
 BROKEN_PROFILE = "VipsIcc"
 """What an error begins with where a colour profile cannot be used."""
 
+UNWRITTEN_PNG = "vips2png"
+"""The same where a PNG cannot be written. libpng refuses some profiles that others take."""
+
 
 def die_with_the_server() -> None:
     """Has the kernel kill this process as soon as the thread that started it is gone."""
@@ -132,14 +135,17 @@ def worth_another(format: str, care: Care, refused: Refused, descriptor: int) ->
 def attempt(
     request: dict[str, Any], descriptor: int, format: str, care: Care
 ) -> tuple[dict[str, Any], bytes]:
-    """Performs a task once, or once more without a colour profile that cannot be used. Raises pyvips.Error as
-    well."""
+    """Performs a task once, or once more without a colour profile that cannot be used. One that cannot be
+    kept is used. Raises pyvips.Error as well."""
     try:
         return made(request, descriptor, format, care)
     except pyvips.Error as error:
-        if BROKEN_PROFILE not in error.detail:
+        unkept = UNWRITTEN_PNG in error.detail and request.get("keep_profile", False)
+        if BROKEN_PROFILE not in error.detail and not unkept:
             raise
     os.lseek(descriptor, 0, os.SEEK_SET)
+    if unkept:
+        return attempt(request | {"keep_profile": False}, descriptor, format, care)
     return made(request, descriptor, format, care, profiled=False)
 
 

@@ -18,6 +18,9 @@ WITHOUT_GREY = ("WEBP", "AVIF")
 
 PREVIEW_QUALITY = 80
 
+_LEAST_PROFILE = 132
+"""Bytes of the head of a profile and of the number of its tags (ICC.1:2022, 7)."""
+
 AVIF_EFFORT = 1
 """The effort of the encoder, 0 to 9. With 2 it takes half as long again, to save one or two per cent of the
 bytes of a photograph. With 0 it takes a quarter, but photographs take 3 to 10 per cent more, and text half as
@@ -51,8 +54,8 @@ def render(
     """
     if fit != "INSIDE" and width * height * file.frames > limit:
         raise Refused("PIXELS", f"{width} × {height} × {file.frames}")
-    # PNG, WebP and AVIF have no CMYK, and browsers show a CMYK JPEG in wrong colours. WebP and AVIF have no grey
-    # here, so that a profile for grey would be lost, and with it what the samples mean.
+    # PNG, WebP and AVIF have no CMYK, and browsers show a CMYK JPEG in wrong colours. In WebP and AVIF, a
+    # profile for grey would be lost, and with it what the samples mean.
     space = file.header.interpretation
     srgb = not keep_profile or space == "cmyk" or (space in GREY and into in WITHOUT_GREY)
     image = _scaled(file, width, height, fit, srgb=srgb)
@@ -70,9 +73,21 @@ def render(
     if len(frames) > 1:
         one = pyvips.Image.arrayjoin(frames, across=1).copy()
         one.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
-    data = _saved(one, into, quality, keep="none" if srgb else "icc")
+    data = _saved(one if srgb else _exact(one), into, quality, keep="none" if srgb else "icc")
     file.check()
-    return data, {"width": frames[0].width, "height": frames[0].height, "frames": len(frames)}
+    count = _frames_of(data) if len(frames) > 1 else 1
+    return data, {"width": frames[0].width, "height": frames[0].height, "frames": count}
+
+
+def _frames_of(webp: bytes) -> int:
+    """How many frames a WebP has (RFC 9649, 2.7.1.1). libwebp makes one frame of those that follow each other
+    and look alike, and a still if that leaves one."""
+    found, position = 0, 12
+    while position + 8 <= len(webp):
+        found += webp[position : position + 4] == b"ANMF"
+        length = int.from_bytes(webp[position + 4 : position + 8], "little")
+        position += 8 + length + length % 2
+    return max(found, 1)
 
 
 def _scaled(file: File, width: int, height: int, fit: str, *, srgb: bool) -> Any:
@@ -105,6 +120,17 @@ def _fitted(image: Any, width: int, height: int, fit: str, into: str) -> Any:
 def _own(image: Any) -> Any:
     """The image with 8 bits in its own colour space, for which its profile is right: grey if it is grey."""
     return image.colourspace("b-w" if image.interpretation in GREY else "srgb").cast("uchar")
+
+
+def _exact(image: Any) -> Any:
+    """The image with its profile alone. Often some bytes follow it, with which PNG would not take it."""
+    profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
+    size = int.from_bytes(profile[:4])
+    if not _LEAST_PROFILE <= size < len(profile):
+        return image
+    image = image.copy()
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile[:size])
+    return image
 
 
 def _saved(image: Any, into: str, quality: int, keep: str) -> bytes:
