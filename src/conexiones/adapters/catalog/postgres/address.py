@@ -120,6 +120,10 @@ _SENTENCES: dict[tuple[type[BaseException], ...], str] = {
         " the cluster separated by commas."
     ),
     (TimeoutError,): "{address} does not answer.",
+    (asyncpg.ProtocolViolationError,): (
+        "{address} refuses the connection: {said}. Where a pooler such as PgBouncer is, name the database"
+        " itself, too, with --database-direct."
+    ),
     (
         OSError,
         ConnectionLost,
