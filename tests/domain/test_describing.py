@@ -305,8 +305,10 @@ async def test_bytes_that_come_again_whole_are_described_again(gallery: Gallery,
     await gallery.catalog.put_facts(old, CORRUPT, judge=JUDGE, now=0)
     if quietly:
         async with gallery.running():
+            other = await gallery.small(2)
+            await gallery.described(2)  # it has begun
             again = await gallery.small(1)
-            assert await gallery.described(3) == [old.id, old.id, again.id]
+            assert await gallery.described(4) == [old.id, other.id, old.id, again.id]
     else:
         await gallery.describing.of(await gallery.small(1), caller=ANA)
     assert (await gallery.describing.known([old]))[old.digest].problem == ""
