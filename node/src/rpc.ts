@@ -127,6 +127,7 @@ export class Rpc {
 
   #watched(client: grpc.Client, signal: AbortSignal | undefined, timeoutMs: number | undefined): Watcher {
     const sent = this.#shown.secret;
+    const { place } = this; // another call may go on at the next one before this one ends
     return {
       answered: () => (this.reached = true),
       failed: async (error) => {
@@ -137,7 +138,6 @@ export class Rpc {
           if (error.reason === "SERVER_DRAINING" && this.#addresses.length > 1) this.#renew(client);
           return error;
         }
-        const { place } = this;
         this.#renew(client);
         return await this.#explained(error, place, signal, timeoutMs);
       },

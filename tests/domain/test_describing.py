@@ -299,6 +299,22 @@ async def test_new_bytes_that_were_known_are_judged_by_this_version(gallery: Gal
 
 
 @pytest.mark.parametrize("quietly", [False, True], ids=["promptly", "quietly"])
+async def test_bytes_that_come_again_whole_are_described_again(gallery: Gallery, quietly: bool) -> None:
+    """What was stored of them was damaged when they were described."""
+    old = await gallery.small(1)
+    await gallery.catalog.put_facts(old, CORRUPT, judge=JUDGE, now=0)
+    if quietly:
+        async with gallery.running():
+            other = await gallery.small(2)
+            await gallery.described(2)  # it has begun
+            again = await gallery.small(1)
+            assert await gallery.described(4) == [old.id, other.id, old.id, again.id]
+    else:
+        await gallery.describing.of(await gallery.small(1), caller=ANA)
+    assert (await gallery.describing.known([old]))[old.digest].problem == ""
+
+
+@pytest.mark.parametrize("quietly", [False, True], ids=["promptly", "quietly"])
 async def test_bytes_that_come_again_when_they_were_just_deleted_are_not_corrupt(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch, quietly: bool
 ) -> None:

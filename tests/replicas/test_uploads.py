@@ -12,6 +12,7 @@ import pytest
 
 from conexiones import errors
 from conexiones.adapters.blobs.s3.place import BlobPlace
+from conexiones.adapters.blobs.s3.rows import extents_of
 from conexiones.adapters.blobs.s3.store import S3Store
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.adapters.decoder.pool import VipsDecoder
@@ -104,6 +105,51 @@ async def test_what_a_fenced_writer_has_on_its_way_is_dropped(servers: list[Serv
     for server in servers:
         assert b"".join([piece async for piece in server.store.blobs.read(SHA256)]) == CONTENT
         assert (await _finish(server, id)).image_id == upload.image_id, "asked for again"
+
+
+async def _in_extents(servers: list[Server], id: str) -> list[str]:
+    """Writes to an upload, at the first server, so many small objects that the next one puts them together;
+    gives their names."""
+    for server in servers:
+        server.store._backend.part = 1000
+    async with servers[0].uploads.writer(id, by=EVERYBODY) as writer:
+        for until in (300, 600, 900):
+            await _write_on(writer, until)
+    return [place.object for place in await servers[0].catalog.read(extents_of, id)]
+
+
+async def test_a_server_that_stood_still_hears_of_another_writer_and_of_no_damage(
+    servers: list[Server],
+) -> None:
+    """Meanwhile its objects were put together by the other one, and removed."""
+    one, two, _ = servers
+    id = await _begin(one)
+    objects = await _in_extents(servers, id)
+    async with one.uploads.writer(id, by=EVERYBODY) as old:
+        await old.write(900, CONTENT[900:1300], None)
+        async with two.uploads.writer(id, by=EVERYBODY) as new:
+            assert await _write_on(new, 1400) == 1400
+        await two.store._backend.objects.delete(objects)
+        with pytest.raises(errors.WriterFenced):
+            await old.commit()
+    async with two.uploads.writer(id, by=EVERYBODY) as again:
+        assert again.committed == 1400
+        await _write_on(again)
+    assert (await _finish(two, id)).state == "READY"
+
+
+async def test_an_upload_whose_bytes_are_damaged_fails_as_soon_as_somebody_sees_it(
+    servers: list[Server],
+) -> None:
+    """Rather than to fail each attempt to go on, until it expires."""
+    one = servers[0]
+    id = await _begin(one)
+    objects = await _in_extents(servers, id)
+    await one.store._backend.objects.delete(objects[:1])
+    async with one.uploads.writer(id, by=EVERYBODY) as writer:
+        with pytest.raises(errors.BlobCorrupt):
+            await _write_on(writer, 1300)
+    assert (await one.uploads.get(id, by=EVERYBODY)).state == "FAILED"
 
 
 async def test_bytes_that_are_held_on_one_server_count_only_while_nobody_else_writes(

@@ -257,7 +257,9 @@ async def _first(database: str | None, *, again: bool) -> tuple[str, str]:
         raise Problem("Give --database, or set CONEXIONES_DATABASE.")
     from conexiones.upkeep.first_token import first_token
 
-    return await first_token(settings.database, again=again)
+    # Another database than that of the environment has a pooler of its own, or none.
+    direct = None if database else settings.database_direct
+    return await first_token(settings.database, direct=direct, again=again)
 
 
 def _why(error: Exception) -> str:

@@ -70,7 +70,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
     if settings.database_direct:
         direct = _asked(lambda: look_at_direct(settings))
         if isinstance(direct, str):
-            yield Finding("direct", "FAIL", direct, "Correct --database-direct, or leave it out.")
+            yield Finding(
+                "direct", "FAIL", direct, "Correct --database-direct, or leave it out if no pooler is there."
+            )
         else:
             yield Finding(
                 "direct", "ok", f"{without_password(settings.database_direct)} tells of what is committed"

@@ -343,8 +343,9 @@ class Describing:
             if self._is_ours(image):
                 group.setdefault(image.digest, image)
         if unless_known and group:
-            for digest in await self._descriptions.facts(group.keys(), judge=JUDGE):
-                del group[digest]
+            for digest, facts in (await self._descriptions.facts(group.keys(), judge=JUDGE)).items():
+                if _is_final(facts):
+                    del group[digest]
         return deque(group.values())
 
     async def _find_quietly(self, image: ImageRecord, *, earlier: bool, late: float) -> None:
@@ -420,7 +421,7 @@ class Describing:
         if held := await self._settle(image.digest):
             return held
         known = await self._descriptions.facts({image.digest}, judge=JUDGE)
-        if found := known.get(image.digest):
+        if (found := known.get(image.digest)) and _is_final(found):
             return found
         if facts := self._beyond_limits(image):
             await self._put(image, facts)
@@ -490,3 +491,9 @@ class Describing:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_final(facts: Facts) -> bool:
+    """Whether bytes that come again have the same facts. If what was stored of them was damaged when they
+    were described, what has come takes its place."""
+    return facts.problem != "CORRUPT"

@@ -10,12 +10,12 @@ NAME = "admin"
 """That of the token, as of the one that a server with a data folder makes."""
 
 
-async def first_token(database: str, *, again: bool = False) -> tuple[str, str]:
+async def first_token(database: str, *, direct: str | None = None, again: bool = False) -> tuple[str, str]:
     """Makes a token with all scopes in the database, and gives its id and its secret. Servers may run, and
-    know it at once. Raises Problem if a token can make others already, unless it is to be made `again`, or if
-    the database cannot be used; StorageFull and StorageUnavailable."""
+    know it at once. `direct` is as in PostgresCatalog. Raises Problem if a token can make others already,
+    unless it is to be made `again`, or if the database cannot be used; StorageFull and StorageUnavailable."""
     try:
-        catalog = PostgresCatalog(database)
+        catalog = PostgresCatalog(database, direct=direct)
         await catalog.open()
     except ValueError as error:
         raise Problem(str(error)) from error

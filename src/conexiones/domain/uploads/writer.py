@@ -121,7 +121,8 @@ class HeldUpload:
     async def commit(self, epoch: int) -> UploadRecord:
         """Makes durable what was written, and gives the upload as it is then.
 
-        Raises WriterFenced, UploadEnded, UploadBytesExceeded and StorageUnavailable.
+        Raises WriterFenced, UploadEnded, UploadBytesExceeded and StorageUnavailable; and BlobCorrupt if
+        earlier bytes are damaged, which makes the upload FAILED.
         """
         async with self.release_on_error():
             with span("commit"):
@@ -131,6 +132,12 @@ class HeldUpload:
                 except errors.WriterFenced:
                     # What was committed is gone, too, if another server has ended the upload.
                     still_open(await self._catalog.get_upload(self.id))
+                    raise
+                except errors.BlobCorrupt as error:
+                    # Or another server has taken the upload since, and what is missing is elsewhere.
+                    ended = await self.fail(error)
+                    if ended.state != "FAILED":
+                        raise errors.UploadEnded(state=ended.state) from error
                     raise
         if upload.writer_epoch != epoch:
             await self.release()
@@ -233,7 +240,7 @@ class UploadWriter:
     async def commit(self) -> int:
         """Makes all that was written durable and gives its size.
 
-        Raises WriterFenced, UploadEnded, UploadBytesExceeded and StorageUnavailable.
+        Raises WriterFenced, UploadEnded, UploadBytesExceeded, StorageUnavailable, and BlobCorrupt as above.
         """
         async with self._held.lock:
             self.check()

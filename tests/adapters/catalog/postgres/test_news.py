@@ -37,7 +37,7 @@ async def test_while_the_database_itself_is_away_the_pooler_is_asked(
         for number in range(1, 3):
             way.closed = True
             way.break_all()
-            await until(lambda: "is not heard of at" in caplog.text)
+            await until(lambda: "is not heard of" in caplog.text)
             await postgres_catalog.add_image(image(f"{number}"))
             key = LinkKey(id=f"{number}", secret=b"1", create_time=number)
             await PostgresCredentials(postgres_catalog).add_key(key)

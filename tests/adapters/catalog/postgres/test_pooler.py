@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
 from conexiones.adapters.catalog.postgres.access import PostgresCredentials
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.cli import main
 from conexiones.errors import QuotaExceeded
 from conexiones.ports.access import Credential
 from conexiones.ports.records import Charge, Facts, ImageRecord, StoredBy, UploadQuota, UploadRecord
@@ -33,6 +35,22 @@ async def two(postgres: Engine, pooled: Callable[[str], str]) -> AsyncIterator[l
     yield catalogs
     for catalog in catalogs:
         await catalog.close()
+
+
+async def test_a_pooler_of_which_nothing_is_said(postgres: Engine, pooled: Callable[[str], str]) -> None:
+    with pytest.raises(ValueError, match=r"pooler such as PgBouncer .* --database-direct\.$"):
+        await PostgresCatalog(pooled(postgres.database())).open()
+
+
+async def test_the_first_token_is_made_by_way_of_the_pooler(
+    postgres: Engine, pooled: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = postgres.database()
+    monkeypatch.setenv("CONEXIONES_DATABASE", pooled(name))
+    monkeypatch.setenv("CONEXIONES_DATABASE_DIRECT", postgres.url(name))
+    made = await asyncio.to_thread(CliRunner().invoke, main, ["token", "first"])
+    assert made.exit_code == 0, made.output
+    assert made.stdout.startswith("cnx_")
 
 
 async def test_everything_is_stored_and_read(

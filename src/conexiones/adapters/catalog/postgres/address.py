@@ -120,6 +120,10 @@ _SENTENCES: dict[tuple[type[BaseException], ...], str] = {
         " the cluster separated by commas."
     ),
     (TimeoutError,): "{address} does not answer.",
+    (asyncpg.ProtocolViolationError,): (
+        "{address} refuses the connection: {said}. Where a pooler such as PgBouncer is, the database itself"
+        " has to be named: servers take it as --database-direct."
+    ),
     (
         OSError,
         ConnectionLost,

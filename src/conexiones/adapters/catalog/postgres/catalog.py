@@ -16,7 +16,7 @@ from conexiones.adapters.catalog.postgres.house import refuse_moving
 from conexiones.adapters.catalog.postgres.joining import Join, joined
 from conexiones.adapters.catalog.postgres.measures import Measures
 from conexiones.adapters.catalog.postgres.migrating import bring_up
-from conexiones.adapters.catalog.postgres.news import Heard, check_direct, follow
+from conexiones.adapters.catalog.postgres.news import Heard, follow, refuse_another
 from conexiones.adapters.catalog.postgres.reading import Readers
 from conexiones.adapters.catalog.postgres.transaction import Transaction, time_of
 from conexiones.adapters.system.threads import Outcome
@@ -89,7 +89,7 @@ class PostgresCatalog:
                     await check_server(connection, self._address)
                     await refuse_moving(connection, self._address)
                 if self._listening is not self._address:
-                    await check_direct(connection, self._address, self._listening, self._patience)
+                    await refuse_another(connection, self._address, self._listening, self._patience)
                 await bring_up(connection, self._address)
                 async with in_time(connection, self._patience.read):
                     self._heard.told(await images.newest_decided(connection))

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from conexiones.adapters.catalog.postgres.address import Address, in_words
 from conexiones.adapters.catalog.postgres.connections import Connection, Patience, connect, in_time
-from conexiones.adapters.catalog.postgres.failures import ConnectionLost
+from conexiones.adapters.catalog.postgres.failures import ConnectionLost, ends_connection
 from conexiones.adapters.catalog.postgres.measures import Measures
 from conexiones.adapters.catalog.postgres.transaction import CHANNEL
 
@@ -54,6 +54,18 @@ async def check_direct(connection: Connection, address: Address, direct: Address
         )
 
 
+async def refuse_another(
+    connection: Connection, address: Address, direct: Address, patience: Patience
+) -> None:
+    """The same, but for a `direct` that cannot be reached at the moment: `follow` looks again, and does
+    without it meanwhile."""
+    try:
+        await check_direct(connection, address, direct, patience)
+    except ValueError as error:
+        if error.__cause__ is None or not ends_connection(error.__cause__):
+            raise
+
+
 class Heard:
     """What is known to be committed: the sequence of the newest `event`, and the number of the newest
     `change` of credentials. Belongs to one event loop."""
@@ -95,13 +107,16 @@ async def follow(
     address: Address, pooled: Address, patience: Patience, heard: Heard, measures: Measures
 ) -> None:
     """Tells of what is committed, until it is cancelled. It is listened to at `address`. While that cannot be
-    reached, `pooled` is asked, which is what stores: a credential that was revoked must not be good for as
-    long as only a way to the database is away."""
+    reached, or is not the database at `pooled` any more, that one is asked, where all is stored: a credential
+    that was revoked must not be good for as long as only a way to the database is away."""
     reachable = True
 
     async def listen() -> None:
         nonlocal reachable
         try:
+            if pooled is not address:
+                async with _connected(pooled, patience, measures) as storing:
+                    await check_direct(storing, pooled, address, patience)
             async with _connected(address, patience, measures) as connection:
                 told = asyncio.Event()
                 async with in_time(connection, patience.read):
@@ -115,7 +130,8 @@ async def follow(
                             await told.wait()
         except Exception as error:
             if reachable:
-                log.warning("What other servers commit is not heard of at %s: %r", address, error)
+                why = str(error) or type(error).__name__
+                log.warning("What other servers commit is not heard of: %s", why)
             reachable = False
         finally:
             measures.listening = False
