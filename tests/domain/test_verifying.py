@@ -2,21 +2,24 @@
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from conexiones.adapters.scrub.file import ScrubFile, read
 from conexiones.domain import verifying
+from conexiones.domain.duties import Duties
 from conexiones.domain.ids import now
 from conexiones.domain.verifying import Scrub
 from conexiones.errors import StorageUnavailable
 from conexiones.metrics import Metrics, Numbers
 from conexiones.ports.records import ImageRecord
-from conexiones.ports.verifying import Damage, Round, ScrubState
+from conexiones.ports.verifying import CheckedBlobs, Damage, Round, ScrubState
 from tests.support.waiting import until
 from tests.upkeep.folders import Folder, blob, content, contents, damage, filled, image, opened
 
@@ -204,6 +207,55 @@ async def test_damage_that_is_mended_is_forgotten_before_the_next_round(
         assert scrubbing.scrub.state.finished == finished
         assert scrubbing.number("conexiones.verify.damaged") == 2
         assert scrubbing.said == []
+
+
+async def test_known_damage_is_looked_at_as_fast_as_all_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "LEAST_RATE", 1)
+    data = await filled(tmp_path)
+    mended = {"3": image("3", data["3"]).digest.hex()}
+    await ScrubFile(tmp_path).save(ScrubState(damaged=mended))
+    async with opened(tmp_path) as folder, Scrubbing(folder) as scrubbing:
+        assert (await scrubbing.round()).damaged == {}
+
+
+async def test_who_loses_the_duty_while_reading_saves_nothing(tmp_path: Path) -> None:
+    data = await filled(tmp_path)
+    mended = {"3": image("3", data["3"]).digest.hex()}
+    await ScrubFile(tmp_path).save(ScrubState(damaged=mended))
+    lost = asyncio.Event()
+
+    class Lost(Duties):
+        def has(self, name: str) -> bool:
+            return not lost.is_set()
+
+        async def gained(self, seconds: float | None = None) -> bool:
+            gone.set()
+            return await super().gained(seconds)
+
+    class Read(NamedTuple):
+        blobs: CheckedBlobs
+
+        async def check(self, digest: bytes) -> AsyncIterator[int]:
+            async for count in self.blobs.check(digest):
+                yield count
+            lost.set()
+
+    gone = asyncio.Event()
+    async with opened(tmp_path) as folder:
+        scrub = Scrub(
+            folder.catalog,
+            Read(folder.store.blobs),
+            ScrubFile(tmp_path),
+            days=FAST,
+            on_damage=lambda image, damage: None,
+            duties=Lost(),
+        )
+        task = asyncio.create_task(scrub.run())
+        await asyncio.wait_for(gone.wait(), 10)
+        task.cancel()
+    assert (await ScrubFile(tmp_path).load()).damaged == mended
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"crc": 1}', "\0"])

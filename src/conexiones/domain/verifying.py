@@ -137,7 +137,8 @@ class Scrub:
         while True:
             self._state = await self._log.load()
             while self._duties.has(VERIFYING):
-                await self._look_again()
+                if not await self._look_again():
+                    break
                 if (seconds := self._due()) > 0:
                     await asyncio.sleep(min(seconds, LOOK_SECONDS))
                     continue
@@ -158,6 +159,9 @@ class Scrub:
         if not self._state.current.begin_time:
             self._state = replace(self._state, current=Round(begin_time=now()), before=None)
             await self._log.save(self._state)
+        await self._set_rate()
+
+    async def _set_rate(self) -> None:
         counts = await self._catalog.counts()
         work = counts.image_bytes + OVERHEAD * counts.images
         self._rate = max(LEAST_RATE, work * MARGIN / (self._days * _DAY))
@@ -171,9 +175,8 @@ class Scrub:
         while images := await self._catalog.every_image(limit=_PAGE, before=begin):
             damaged.clear()
             for image, intact in images:
-                if not self._duties.has(VERIFYING):
+                if not self._duties.has(VERIFYING) or not await self._look_again():
                     return False
-                await self._look_again()
                 found: Damage | None = "row"  # which need not say any more where the bytes are
                 if intact:
                     if image.digest not in damaged:
@@ -181,6 +184,8 @@ class Scrub:
                         whole = await is_whole(image, self._catalog, self._blobs, self._count)
                         damaged[image.digest] = "bytes" if whole is False else None
                     found = damaged[image.digest]
+                if not self._duties.has(VERIFYING):  # reading a large one may take hours
+                    return False
                 if self._note(image, found) or clock() - saved > SAVE_SECONDS:
                     await self._log.save(self._state)
                     saved = clock()
@@ -209,21 +214,27 @@ class Scrub:
         )
         return known is not state.damaged
 
-    async def _look_again(self) -> None:
-        """Forgets damage that is mended, or whose image was deleted, without waiting for the next round."""
+    async def _look_again(self) -> bool:
+        """Forgets damage that is mended, or whose image was deleted, without waiting for the next round.
+        False if the duty was lost meanwhile: the state is another server's then."""
         clock = asyncio.get_running_loop().time
         begun = clock()
         if begun < self._again:
-            return
+            return True
         known = self._state.damaged
+        if known:  # also before the first round since the start: a large one would hold that up for days
+            await self._set_rate()
         for image_id, digest in [*known.items()][:AGAIN_IMAGES]:
             left = {id: said for id, said in self._state.damaged.items() if id != image_id}
             if await self._is_damaged(image_id, digest):
                 left[image_id] = digest  # at the end, so that all have their turn
             self._state = replace(self._state, damaged=left)
+            if not self._duties.has(VERIFYING):
+                return False
         if self._state.damaged.keys() != known.keys():
             await self._log.save(self._state)
         self._again = clock() + max(AGAIN_SECONDS, (clock() - begun) / AGAIN_SHARE)
+        return True
 
     async def _is_damaged(self, image_id: str, digest: str) -> bool:
         try:
