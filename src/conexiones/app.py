@@ -197,6 +197,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         reserve=stores.reserve,
         metrics=metrics,
     )
+    target = attributes()
     page = Page()
     health = HealthService(SERVICES)
     metrics.observe("conexiones.ready", "{server}", _READY, lambda: int(not health.reason))
@@ -300,7 +301,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         on_reload=partial(_reload, rules, records),
         told={
             "readiness": lambda: health.reason,
-            "figures": lambda: {"figures": figures.packed(metrics.read()), "target": attributes()},
+            "figures": lambda: {"figures": figures.packed(metrics.read()), "target": target},
         },
         metrics=metrics,
         audit=records.audit,
