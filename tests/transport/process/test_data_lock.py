@@ -1,6 +1,7 @@
 """The lock on the data folder."""
 
 import errno
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from conexiones.private_folder import private_folder
 from conexiones.transport.process.data_lock import DataLock
+from conexiones.transport.process.start_error import StartError
 
 
 def test_a_disk_that_fails_changes_nothing_about_the_end(
@@ -21,6 +23,26 @@ def test_a_disk_that_fails_changes_nothing_about_the_end(
         monkeypatch.setattr(os, "ftruncate", fails)
         lock.sweep(tmp_path / "private")
     with DataLock(tmp_path):
+        pass
+
+
+def test_a_folder_is_taken_though_somebody_has_removed_the_file_of_the_lock(tmp_path: Path) -> None:
+    with DataLock(tmp_path):
+        (tmp_path / "lock").unlink()
+        with pytest.raises(StartError, match="is in use by another server"), DataLock(tmp_path):
+            pass
+    with DataLock(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_is_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", fails)
+    with pytest.raises(StartError, match=r"Cannot lock .* no locks available"), DataLock(tmp_path):
         pass
 
 
