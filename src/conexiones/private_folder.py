@@ -13,7 +13,8 @@ from pathlib import Path
 PREFIX = "conexiones-"
 """How the name of a private folder begins."""
 
-_LOCK = "lock"
+_LOCK = "private.lock"
+"""Not as in data folders and in folders of backups: whatever these are called, nobody removes them."""
 
 
 @contextmanager

@@ -46,6 +46,19 @@ def test_a_file_system_without_locks_is_said_to_be_one(
         pass
 
 
+def test_no_data_folder_is_taken_for_a_private_one_whatever_it_is_called(tmp_path: Path) -> None:
+    data, backups, another = (tmp_path / f"conexiones-{name}" for name in ("data", "backups", "another"))
+    with DataLock(data) as lock:
+        lock.sweep(tmp_path / "private")
+    backups.mkdir()
+    (backups / "lock").touch()
+    another.mkdir()
+    (another / "lock").write_text(str(data))
+    with private_folder(tmp_path) as private, DataLock(another) as lock:
+        lock.sweep(private)
+        assert set(tmp_path.iterdir()) == {data, backups, another, private}
+
+
 def test_the_private_folder_of_a_server_that_runs_stays(tmp_path: Path) -> None:
     """The lock of a copy of its data folder names it, too."""
     with private_folder(tmp_path) as private, DataLock(tmp_path / "data") as lock:
