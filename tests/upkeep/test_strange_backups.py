@@ -103,9 +103,10 @@ async def test_files_of_others_in_the_folder_do_no_harm_and_stay(tmp_path: Path)
     names = ("packs/.DS_Data", "packs/x.unfinished", "blobs/.DS_Store", "blobs/ab/x", "backups/x", "x")
     for name in names:
         (dest / name).write_text("x")
+    (dest / "removed-by-me").mkdir()
     (dest / "unfinished/folder").mkdir(parents=True)
     backed_up(root, dest, "--keep", 1)
-    assert all((dest / name).exists() for name in names)
+    assert all((dest / name).exists() for name in (*names, "removed-by-me"))
     restored(dest, tmp_path / "new")
     assert await everything(tmp_path / "new") == data
 

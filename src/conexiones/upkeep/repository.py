@@ -260,7 +260,8 @@ class Repository:
             backup.folder.rename(away)
         sync_folder(self.root / "backups")
         for away in self.root.glob("removed-*"):
-            shutil.rmtree(away)
+            if _NAME.fullmatch(away.name.removeprefix("removed-")):
+                shutil.rmtree(away)
         if not all(map(self._is_given, self.names())):
             return [backup.name for backup in old]
         with suppress(*UNREADABLE):
