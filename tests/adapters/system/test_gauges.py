@@ -3,7 +3,6 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -42,7 +41,7 @@ async def test_the_disk_and_the_processes_are_looked_at(tmp_path: Path) -> None:
 async def test_a_file_system_may_have_no_limit_of_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, told: dict[tuple[str, ...], float]
 ) -> None:
-    class Found(NamedTuple):
+    class Found:
         f_bavail = f_frsize = f_blocks = 1
         f_files = limit
         f_favail = 7 if limit else 0

@@ -59,6 +59,16 @@ def test_no_data_folder_is_taken_for_a_private_one_whatever_it_is_called(tmp_pat
         assert set(tmp_path.iterdir()) == {data, backups, another, private}
 
 
+def test_nobody_cleans_up_in_a_private_folder(tmp_path: Path) -> None:
+    """As systemd-tmpfiles would, which tries to lock each folder."""
+    with private_folder(tmp_path) as private:
+        folder = os.open(private, os.O_RDONLY | os.O_DIRECTORY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(folder)
+    assert not private.exists()
+
+
 def test_the_private_folder_of_a_server_that_runs_stays(tmp_path: Path) -> None:
     """The lock of a copy of its data folder names it, too."""
     with private_folder(tmp_path) as private, DataLock(tmp_path / "data") as lock:
