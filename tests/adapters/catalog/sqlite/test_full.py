@@ -1,4 +1,4 @@
-"""What is written to the catalog on a full disk, and what that takes of the reserve; tests of a whole server are
+"""What is written to the catalog on a full disk, and what that takes of the reserve. A whole server does so
 in tests/server/test_full_disk.py."""
 
 import errno
