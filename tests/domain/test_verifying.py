@@ -16,7 +16,7 @@ from conexiones.domain import verifying
 from conexiones.domain.duties import Duties
 from conexiones.domain.ids import now
 from conexiones.domain.verifying import Scrub
-from conexiones.errors import StorageUnavailable
+from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.metrics import Metrics, Numbers
 from conexiones.ports.records import ImageRecord
 from conexiones.ports.verifying import CheckedBlobs, Damage, Round, ScrubState
@@ -30,13 +30,13 @@ FAST = 1e-6
 class Scrubbing:
     """A Scrub of a folder that runs, with what it said."""
 
-    def __init__(self, folder: Folder, *, days: float = FAST) -> None:
+    def __init__(self, folder: Folder, *, days: float = FAST, log: ScrubFile | None = None) -> None:
         self.said: list[str] = []
         self.metrics = Metrics()
         self.scrub = Scrub(
             folder.catalog,
             folder.store.blobs,
-            ScrubFile(folder.root),
+            log or ScrubFile(folder.root),
             days=days,
             on_damage=self._hear,
             metrics=self.metrics,
@@ -262,6 +262,22 @@ async def test_who_loses_the_duty_while_reading_saves_nothing(tmp_path: Path) ->
 async def test_a_damaged_state_means_that_all_is_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "scrub.json").write_text(text)
     assert await ScrubFile(tmp_path).load() == ScrubState()
+
+
+async def test_on_a_full_disk_all_is_read_too(tmp_path: Path) -> None:
+    data = await filled(tmp_path)
+    damage(blob(tmp_path, data["3"]))
+
+    class Full(ScrubFile):
+        async def save(self, state: ScrubState) -> None:
+            raise StorageFull
+
+    async with opened(tmp_path) as folder:
+        scrubbing = Scrubbing(folder, log=Full(tmp_path))
+        async with scrubbing:
+            state = await scrubbing.round()
+    assert (state.finished.images, state.damaged.keys()) == (4, {"3"})
+    assert scrubbing.said == ["3's bytes"]
 
 
 async def test_nothing_is_written_into_another_folder(tmp_path: Path) -> None:

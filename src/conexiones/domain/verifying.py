@@ -3,11 +3,12 @@ Rows of images are compared with their checksums."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from conexiones.domain.duties import VERIFYING, Duties
 from conexiones.domain.ids import now
-from conexiones.errors import BlobCorrupt
+from conexiones.errors import BlobCorrupt, StorageFull
 from conexiones.metrics import Metrics
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
@@ -133,7 +134,7 @@ class Scrub:
         return self._state
 
     async def run(self) -> None:
-        """Reads until it is cancelled. Raises StorageFull and StorageUnavailable; then run it again."""
+        """Reads until it is cancelled. Raises StorageUnavailable; then run it again."""
         while True:
             self._state = await self._log.load()
             while self._duties.has(VERIFYING):
@@ -158,7 +159,7 @@ class Scrub:
     async def _begin(self) -> None:
         if not self._state.current.begin_time:
             self._state = replace(self._state, current=Round(begin_time=now()), before=None)
-            await self._log.save(self._state)
+            await self._save()
         await self._set_rate()
 
     async def _set_rate(self) -> None:
@@ -187,7 +188,7 @@ class Scrub:
                 if not self._duties.has(VERIFYING):  # reading a large one may take hours
                     return False
                 if self._note(image, found) or clock() - saved > SAVE_SECONDS:
-                    await self._log.save(self._state)
+                    await self._save()
                     saved = clock()
             if (begin := end_of(images, begin)) is None:
                 break
@@ -232,7 +233,7 @@ class Scrub:
             if not self._duties.has(VERIFYING):
                 return False
         if self._state.damaged.keys() != known.keys():
-            await self._log.save(self._state)
+            await self._save()
         self._again = clock() + max(AGAIN_SECONDS, (clock() - begun) / AGAIN_SHARE)
         return True
 
@@ -246,6 +247,11 @@ class Scrub:
         await self._pause(OVERHEAD)
         whole = await is_whole(image, self._catalog, self._blobs, self._count_again, attempts=1)
         return whole is False
+
+    async def _save(self) -> None:
+        """On a full disk the round goes on all the same, and is saved when there is room."""
+        with suppress(StorageFull):
+            await self._log.save(self._state)
 
     async def _count(self, size: int) -> None:
         current = self._state.current
@@ -267,7 +273,7 @@ class Scrub:
         state = self._state
         left = {id: digest for id, digest in state.damaged.items() if await self._is_there(id)}
         self._state = ScrubState(finished=replace(state.current, finish_time=now()), damaged=left)
-        await self._log.save(self._state)
+        await self._save()
 
     async def _is_there(self, image_id: str) -> bool:
         try:
