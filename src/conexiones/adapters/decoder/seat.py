@@ -35,6 +35,8 @@ _PROBLEMS: Final[dict[str, PreviewProblem]] = {refusal: refusal for refusal in R
 _LINES: Final = {cause: Seldom() for cause in get_args(PreviewProblem)}
 """For the log of failures: whoever has files that kill decoders must not fill the disk with it."""
 
+_NO_DECODER: Final = Seldom()
+
 _LONGEST: Final = 8000
 """The most characters of why."""
 
@@ -317,7 +319,7 @@ class Seat:
                 words = self._worker.last_words() if self._worker else b""
                 self._end("CRASH")
                 if final and not self._closed:
-                    log.error("no decoder can be started: %r, %r", error, words)
+                    _NO_DECODER.log(log, logging.ERROR, "no decoder can be started: %r, %r", error, words)
         return []
 
     def _start(self) -> None:

@@ -1,6 +1,7 @@
 """Lines of the log that clients can cause: some are written, and the others are counted, so that nobody fills
 the disk with them."""
 
+import logging
 import threading
 import time
 
@@ -29,3 +30,8 @@ class Seldom:
             self._level -= 1
             left_out, self._left_out = self._left_out, 0
             return left_out
+
+    def log(self, log: logging.Logger, level: int, text: str, *given: object) -> None:
+        """Writes a line, unless it is to be left out."""
+        if (left_out := self.take()) is not None:
+            log.log(level, text + (f" ({left_out} others are left out)" if left_out else ""), *given)
