@@ -27,6 +27,14 @@ async def test_without_a_place_for_temporary_files(tmp_path: Path, monkeypatch: 
         await _start(tmp_path)
 
 
+async def test_with_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    settings = Settings.load(
+        flags={"data_dir": str(tmp_path), "admin_address": f"unix:/{'x' * 108}/a"}, environ={}
+    )
+    with pytest.raises(StartError, match="path too long"):
+        await Supervisor(settings, app="nothing:none").run(lambda address: None)
+
+
 async def test_without_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
