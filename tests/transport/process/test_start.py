@@ -4,9 +4,12 @@ import errno
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from conexiones import cli
 from conexiones.settings import Settings
 from conexiones.transport.process.routes import Routes
 from conexiones.transport.process.start_error import StartError
@@ -33,6 +36,14 @@ async def test_with_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None
     )
     with pytest.raises(StartError, match="path too long"):
         await Supervisor(settings, app="nothing:none").run(lambda address: None)
+
+
+def test_that_it_is_ready_need_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cli.click, "echo", full)
+    cli._ready(cast(Supervisor, SimpleNamespace(settings=Settings(), admin=None)), "127.0.0.1:1")
 
 
 async def test_without_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
