@@ -209,6 +209,25 @@ async def test_damage_that_is_mended_is_forgotten_before_the_next_round(
         assert scrubbing.said == []
 
 
+async def test_a_row_that_is_known_from_before_it_was_damaged_is_not_taken_for_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"AGAIN_SECONDS": 0.01, "LOOK_SECONDS": 0.01, "LEAST_RATE": 1 << 30}.items():
+        monkeypatch.setattr(verifying, name, value)
+    data = await filled(tmp_path)
+    mended = {"3": image("3", data["3"]).digest.hex()}
+    finished = Round(begin_time=now(), images=4, finish_time=now())
+    await ScrubFile(tmp_path).save(ScrubState(finished=finished, damaged={"2": "", **mended}))
+    async with opened(tmp_path) as folder:
+        assert await folder.catalog.get_image("2")
+        with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as catalog, catalog:
+            catalog.execute("UPDATE images SET width = 9 WHERE id = '2'")
+        async with Scrubbing(folder, days=3650) as scrubbing:
+            saved = tmp_path / "scrub.json"
+            await until(lambda: (state := read(saved)) and "3" not in state.damaged)
+            assert scrubbing.scrub.state.damaged == {"2": ""}
+
+
 async def test_known_damage_is_looked_at_as_fast_as_all_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

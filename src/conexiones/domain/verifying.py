@@ -238,12 +238,14 @@ class Scrub:
         return True
 
     async def _is_damaged(self, image_id: str, digest: str) -> bool:
-        try:
-            image = await self._catalog.get_image(image_id)
-        except BlobCorrupt:
-            return True  # its row
-        if image is None:
+        # As in a round, for `get_image` may know the row from before it was damaged. A space comes before all
+        # that ids consist of.
+        found = await self._catalog.every_image(before=f"{image_id} ", limit=1)
+        image, intact = found[0] if found else (None, False)
+        if image is None or image.id != image_id:
             return not digest  # a damaged row may have another id than it is asked for by
+        if not intact:
+            return True
         await self._pause(OVERHEAD)
         whole = await is_whole(image, self._catalog, self._blobs, self._count_again, attempts=1)
         return whole is False
