@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+SUMS = "SHA256SUMS"
 TOOLS = ROOT / "build" / "release" / "bin"
 
 
@@ -89,6 +90,8 @@ def settle(bill: Path, environ: dict[str, str]) -> None:
 
 def main() -> int:
     folder = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT / "dist"
+    if len(sys.argv) > 1 and folder.exists() and not (folder / SUMS).exists() and any(folder.iterdir()):
+        sys.exit(f"{folder} is not empty, and was not made by this: give another folder.")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     environ = {**os.environ, "SOURCE_DATE_EPOCH": str(commit_time())}
@@ -96,7 +99,7 @@ def main() -> int:
     node(folder, environ)
     files = sorted(path for path in folder.iterdir() if path.is_file())
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
-    (folder / "SHA256SUMS").write_text("".join(sums))
+    (folder / SUMS).write_text("".join(sums))
     print("".join(sums), end="")
     return 0
 

@@ -37,7 +37,14 @@ from conexiones.domain.uploads import SmallImages, Uploads
 from conexiones.domain.users import Users
 from conexiones.domain.verifying import Scrub
 from conexiones.domain.watching import Watching
-from conexiones.errors import ConexionesError, StorageUnavailable, TokenExpired, TokenRevoked, Unauthenticated
+from conexiones.errors import (
+    ConexionesError,
+    StorageFull,
+    StorageUnavailable,
+    TokenExpired,
+    TokenRevoked,
+    Unauthenticated,
+)
 from conexiones.metrics import Metrics
 from conexiones.ports.audit import AuditEntry
 from conexiones.ports.records import UploadQuota
@@ -59,6 +66,7 @@ from conexiones.stores.stores import Stores
 from conexiones.transport.chain.access import Access
 from conexiones.transport.chain.access_log import Recorded
 from conexiones.transport.chain.audit import Audit
+from conexiones.transport.chain.log import why
 from conexiones.transport.chain.session import SessionSource
 from conexiones.transport.chain.steps import Step
 from conexiones.transport.chain.trace import Trace
@@ -197,6 +205,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         reserve=stores.reserve,
         metrics=metrics,
     )
+    target = attributes()
     page = Page()
     health = HealthService(SERVICES)
     metrics.observe("conexiones.ready", "{server}", _READY, lambda: int(not health.reason))
@@ -300,7 +309,7 @@ def build(settings: Settings, *, steps: Sequence[Step] = ()) -> Front:
         on_reload=partial(_reload, rules, records),
         told={
             "readiness": lambda: health.reason,
-            "figures": lambda: {"figures": figures.packed(metrics.read()), "target": attributes()},
+            "figures": lambda: {"figures": figures.packed(metrics.read()), "target": target},
         },
         metrics=metrics,
         audit=records.audit,
@@ -435,11 +444,16 @@ async def _again(what: str, run: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await run()
-        except* StorageUnavailable:  # of a task group, too
-            log.warning("%s waits for the storage; it is tried again", what)
+        except* (StorageFull, StorageUnavailable) as faults:  # of a task group, too
+            log.warning("%s waits for the storage; it is tried again: %s", what, why(_first(faults)))
         except* Exception:
             log.exception("%s failed; it is tried again", what)
         await asyncio.sleep(RETRY_SECONDS)
+
+
+def _first(faults: ExceptionGroup[StorageFull | StorageUnavailable]) -> ConexionesError:
+    first = faults.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first
 
 
 async def _sweep(seconds: float, *sweeps: Callable[[], Awaitable[None]]) -> None:
@@ -447,6 +461,8 @@ async def _sweep(seconds: float, *sweeps: Callable[[], Awaitable[None]]) -> None
         for sweep in sweeps:
             try:
                 await sweep()
+            except (StorageFull, StorageUnavailable) as fault:
+                log.error("Sweeping failed; it is tried again: %s: %s", fault.reason, why(fault))
             except ConexionesError:
                 log.exception("Sweeping failed; it is tried again")
         await asyncio.sleep(seconds)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -111,11 +112,12 @@ def _ready(supervisor: "Supervisor", address: str) -> None:
 
     settings = supervisor.settings
     security = "mTLS" if settings.tls_client_ca else "TLS" if settings.tls_cert else "plaintext"
-    click.echo(
-        f"Conexiones gRPC {__version__} listens on {address} ({security};"
-        f" gRPC, gRPC-Web, Connect), data in {settings.places}; {says(settings)}"
-        + (f"; /metrics, /livez and /readyz at {supervisor.admin.place}" if supervisor.admin else "")
-    )
+    with suppress(OSError):  # on a full disk, or where nobody reads it, the server serves all the same
+        click.echo(
+            f"Conexiones gRPC {__version__} listens on {address} ({security};"
+            f" gRPC, gRPC-Web, Connect), data in {settings.places}; {says(settings)}"
+            + (f"; /metrics, /livez and /readyz at {supervisor.admin.place}" if supervisor.admin else "")
+        )
 
 
 @main.command()

@@ -18,7 +18,7 @@ from conexiones.addresses import loopback, several, split
 ADMIN_TOKEN = "admin-token"  # noqa: S105 (the name of a file)
 """The file in the data folder that has the first token."""
 
-_LOCK = "lock"
+_LOCK, _PRIVATE_LOCK = "lock", "private.lock"
 """In the data folder, the file that names the private folder; in that, the one that the server has locked."""
 _ADDRESS = "address"
 _PREFIX = "conexiones-"
@@ -87,7 +87,7 @@ def address_of(data_dir: Path) -> tuple[str, int] | None:
     """Where the server listens that has this data folder now; None if no server has, or one of somebody
     else."""
     private = Path(_read(data_dir / _LOCK))
-    if not private.name.startswith(_PREFIX) or not _is_locked(private / _LOCK):
+    if not private.name.startswith(_PREFIX) or not _is_locked(private / _PRIVATE_LOCK):
         return None
     try:
         return split(_read(private / _ADDRESS))

@@ -13,7 +13,8 @@ from pathlib import Path
 PREFIX = "conexiones-"
 """How the name of a private folder begins."""
 
-_LOCK = "lock"
+_LOCK = "private.lock"
+"""Not as in data folders and in folders of backups: whatever these are called, nobody removes them."""
 
 
 @contextmanager
@@ -22,15 +23,21 @@ def private_folder(place: Path | None = None) -> Iterator[Path]:
 
     If the server is killed, the next server of the same user removes its folder, whatever data folder that
     one has: it removes all private folders whose lock nobody holds.
+
+    The folder itself is locked, too, so that nothing of it is cleaned up as old: systemd-tmpfiles(8), which
+    does that among temporary files after some days, passes folders by that are locked.
     """
     place = place or Path(tempfile.gettempdir())
     _sweep(place)
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=place) as folder:
-        held = _lock(Path(folder))
+        held = [_lock(Path(folder)), os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
         try:
+            with suppress(OSError):  # not all file systems can lock a folder
+                fcntl.flock(held[1], fcntl.LOCK_SH | fcntl.LOCK_NB)
             yield Path(folder)
         finally:
-            os.close(held)
+            for descriptor in held:
+                os.close(descriptor)
 
 
 def _lock(folder: Path) -> int:

@@ -2,21 +2,24 @@
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from conexiones.adapters.scrub.file import ScrubFile, read
 from conexiones.domain import verifying
+from conexiones.domain.duties import Duties
 from conexiones.domain.ids import now
 from conexiones.domain.verifying import Scrub
-from conexiones.errors import StorageUnavailable
+from conexiones.errors import StorageFull, StorageUnavailable
 from conexiones.metrics import Metrics, Numbers
 from conexiones.ports.records import ImageRecord
-from conexiones.ports.verifying import Damage, Round, ScrubState
+from conexiones.ports.verifying import CheckedBlobs, Damage, Round, ScrubState
 from tests.support.waiting import until
 from tests.upkeep.folders import Folder, blob, content, contents, damage, filled, image, opened
 
@@ -27,13 +30,13 @@ FAST = 1e-6
 class Scrubbing:
     """A Scrub of a folder that runs, with what it said."""
 
-    def __init__(self, folder: Folder, *, days: float = FAST) -> None:
+    def __init__(self, folder: Folder, *, days: float = FAST, log: ScrubFile | None = None) -> None:
         self.said: list[str] = []
         self.metrics = Metrics()
         self.scrub = Scrub(
             folder.catalog,
             folder.store.blobs,
-            ScrubFile(folder.root),
+            log or ScrubFile(folder.root),
             days=days,
             on_damage=self._hear,
             metrics=self.metrics,
@@ -206,10 +209,94 @@ async def test_damage_that_is_mended_is_forgotten_before_the_next_round(
         assert scrubbing.said == []
 
 
+async def test_a_row_that_is_known_from_before_it_was_damaged_is_not_taken_for_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"AGAIN_SECONDS": 0.01, "LOOK_SECONDS": 0.01, "LEAST_RATE": 1 << 30}.items():
+        monkeypatch.setattr(verifying, name, value)
+    data = await filled(tmp_path)
+    mended = {"3": image("3", data["3"]).digest.hex()}
+    finished = Round(begin_time=now(), images=4, finish_time=now())
+    await ScrubFile(tmp_path).save(ScrubState(finished=finished, damaged={"2": "", **mended}))
+    async with opened(tmp_path) as folder:
+        assert await folder.catalog.get_image("2")
+        with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as catalog, catalog:
+            catalog.execute("UPDATE images SET width = 9 WHERE id = '2'")
+        async with Scrubbing(folder, days=3650) as scrubbing:
+            saved = tmp_path / "scrub.json"
+            await until(lambda: (state := read(saved)) and "3" not in state.damaged)
+            assert scrubbing.scrub.state.damaged == {"2": ""}
+
+
+async def test_known_damage_is_looked_at_as_fast_as_all_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "LEAST_RATE", 1)
+    data = await filled(tmp_path)
+    mended = {"3": image("3", data["3"]).digest.hex()}
+    await ScrubFile(tmp_path).save(ScrubState(damaged=mended))
+    async with opened(tmp_path) as folder, Scrubbing(folder) as scrubbing:
+        assert (await scrubbing.round()).damaged == {}
+
+
+async def test_who_loses_the_duty_while_reading_saves_nothing(tmp_path: Path) -> None:
+    data = await filled(tmp_path)
+    mended = {"3": image("3", data["3"]).digest.hex()}
+    await ScrubFile(tmp_path).save(ScrubState(damaged=mended))
+    lost = asyncio.Event()
+
+    class Lost(Duties):
+        def has(self, name: str) -> bool:
+            return not lost.is_set()
+
+        async def gained(self, seconds: float | None = None) -> bool:
+            gone.set()
+            return await super().gained(seconds)
+
+    class Read(NamedTuple):
+        blobs: CheckedBlobs
+
+        async def check(self, digest: bytes) -> AsyncIterator[int]:
+            async for count in self.blobs.check(digest):
+                yield count
+            lost.set()
+
+    gone = asyncio.Event()
+    async with opened(tmp_path) as folder:
+        scrub = Scrub(
+            folder.catalog,
+            Read(folder.store.blobs),
+            ScrubFile(tmp_path),
+            days=FAST,
+            on_damage=lambda image, damage: None,
+            duties=Lost(),
+        )
+        task = asyncio.create_task(scrub.run())
+        await asyncio.wait_for(gone.wait(), 10)
+        task.cancel()
+    assert (await ScrubFile(tmp_path).load()).damaged == mended
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"crc": 1}', "\0"])
 async def test_a_damaged_state_means_that_all_is_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "scrub.json").write_text(text)
     assert await ScrubFile(tmp_path).load() == ScrubState()
+
+
+async def test_on_a_full_disk_all_is_read_too(tmp_path: Path) -> None:
+    data = await filled(tmp_path)
+    damage(blob(tmp_path, data["3"]))
+
+    class Full(ScrubFile):
+        async def save(self, state: ScrubState) -> None:
+            raise StorageFull
+
+    async with opened(tmp_path) as folder:
+        scrubbing = Scrubbing(folder, log=Full(tmp_path))
+        async with scrubbing:
+            state = await scrubbing.round()
+    assert (state.finished.images, state.damaged.keys()) == (4, {"3"})
+    assert scrubbing.said == ["3's bytes"]
 
 
 async def test_nothing_is_written_into_another_folder(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Backups are complete, incremental, and of one moment; restored they are a data folder like any other."""
 
 import asyncio
+import errno
+import os
 import sqlite3
 import stat
 import threading
@@ -361,6 +363,24 @@ async def test_nobody_else_reads_a_backup(tmp_path: Path) -> None:
         for path in (folder, *folder.rglob("*")):
             mode = stat.S_IMODE(path.stat().st_mode)
             assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+async def test_what_cannot_be_removed_is_said_and_the_backup_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, dest = tmp_path / "data", tmp_path / "backups"
+    await filled(root)
+
+    def refused(self: Repository, keep: int) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(dest / "backups/x"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Repository, "prune", refused)
+        result = run("backup", dest, "--data-dir", root)
+    assert result.exit_code == 2
+    assert f"is complete, but older backups cannot be removed: {dest}/backups/x: Perm" in result.stderr
+    restored(dest, tmp_path / "new")
+    assert (await everything(tmp_path / "new")).keys() == contents().keys()
 
 
 async def test_a_damaged_manifest_keeps_no_newer_backup_from_being_made(tmp_path: Path) -> None:

@@ -9,7 +9,17 @@ import pytest
 
 from conexiones.errors import BlobCorrupt
 from conexiones.upkeep.repository import Repository
-from tests.upkeep.folders import backed_up, changed, damage, everything, filled, findings, restored, run
+from tests.upkeep.folders import (
+    backed_up,
+    changed,
+    damage,
+    everything,
+    filled,
+    findings,
+    opened,
+    restored,
+    run,
+)
 
 
 async def test_backups_of_an_earlier_version_stay_and_can_be_restored(tmp_path: Path) -> None:
@@ -45,6 +55,24 @@ async def test_a_damaged_catalog_of_an_old_backup_keeps_no_new_one_from_being_ma
     assert findings(tmp_path / "new") == (0, [])
 
 
+async def test_images_of_a_backup_stay_that_cannot_be_read_now(tmp_path: Path) -> None:
+    root, dest = tmp_path / "data", tmp_path / "backups"
+    data = await filled(root)
+    name = backed_up(root, dest)["backup"]
+    manifest = dest / "backups" / name / "manifest.json"
+    manifest.rename(tmp_path / "kept")
+    manifest.mkdir()  # reading it fails as it does on a disk that hangs, or for want of a right
+    async with opened(root) as folder:
+        for id in ("1", "3"):
+            await folder.delete(id)
+    for _ in range(2):
+        backed_up(root, dest, "--keep", 1)
+    manifest.rmdir()
+    (tmp_path / "kept").rename(manifest)
+    restored(dest, tmp_path / "new", "--backup", name)
+    assert await everything(tmp_path / "new") == data
+
+
 async def test_a_manifest_says_what_manifests_say_or_is_damaged(tmp_path: Path) -> None:
     root, dest = tmp_path / "data", tmp_path / "backups"
     await filled(root)
@@ -75,9 +103,10 @@ async def test_files_of_others_in_the_folder_do_no_harm_and_stay(tmp_path: Path)
     names = ("packs/.DS_Data", "packs/x.unfinished", "blobs/.DS_Store", "blobs/ab/x", "backups/x", "x")
     for name in names:
         (dest / name).write_text("x")
+    (dest / "removed-by-me").mkdir()
     (dest / "unfinished/folder").mkdir(parents=True)
     backed_up(root, dest, "--keep", 1)
-    assert all((dest / name).exists() for name in names)
+    assert all((dest / name).exists() for name in (*names, "removed-by-me"))
     restored(dest, tmp_path / "new")
     assert await everything(tmp_path / "new") == data
 

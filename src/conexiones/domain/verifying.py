@@ -3,11 +3,12 @@ Rows of images are compared with their checksums."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from conexiones.domain.duties import VERIFYING, Duties
 from conexiones.domain.ids import now
-from conexiones.errors import BlobCorrupt
+from conexiones.errors import BlobCorrupt, StorageFull
 from conexiones.metrics import Metrics
 from conexiones.ports.catalog import Catalog
 from conexiones.ports.records import ImageRecord
@@ -133,11 +134,12 @@ class Scrub:
         return self._state
 
     async def run(self) -> None:
-        """Reads until it is cancelled. Raises StorageFull and StorageUnavailable; then run it again."""
+        """Reads until it is cancelled. Raises StorageUnavailable; then run it again."""
         while True:
             self._state = await self._log.load()
             while self._duties.has(VERIFYING):
-                await self._look_again()
+                if not await self._look_again():
+                    break
                 if (seconds := self._due()) > 0:
                     await asyncio.sleep(min(seconds, LOOK_SECONDS))
                     continue
@@ -157,7 +159,10 @@ class Scrub:
     async def _begin(self) -> None:
         if not self._state.current.begin_time:
             self._state = replace(self._state, current=Round(begin_time=now()), before=None)
-            await self._log.save(self._state)
+            await self._save()
+        await self._set_rate()
+
+    async def _set_rate(self) -> None:
         counts = await self._catalog.counts()
         work = counts.image_bytes + OVERHEAD * counts.images
         self._rate = max(LEAST_RATE, work * MARGIN / (self._days * _DAY))
@@ -171,9 +176,8 @@ class Scrub:
         while images := await self._catalog.every_image(limit=_PAGE, before=begin):
             damaged.clear()
             for image, intact in images:
-                if not self._duties.has(VERIFYING):
+                if not self._duties.has(VERIFYING) or not await self._look_again():
                     return False
-                await self._look_again()
                 found: Damage | None = "row"  # which need not say any more where the bytes are
                 if intact:
                     if image.digest not in damaged:
@@ -181,8 +185,10 @@ class Scrub:
                         whole = await is_whole(image, self._catalog, self._blobs, self._count)
                         damaged[image.digest] = "bytes" if whole is False else None
                     found = damaged[image.digest]
+                if not self._duties.has(VERIFYING):  # reading a large one may take hours
+                    return False
                 if self._note(image, found) or clock() - saved > SAVE_SECONDS:
-                    await self._log.save(self._state)
+                    await self._save()
                     saved = clock()
             if (begin := end_of(images, begin)) is None:
                 break
@@ -209,32 +215,45 @@ class Scrub:
         )
         return known is not state.damaged
 
-    async def _look_again(self) -> None:
-        """Forgets damage that is mended, or whose image was deleted, without waiting for the next round."""
+    async def _look_again(self) -> bool:
+        """Forgets damage that is mended, or whose image was deleted, without waiting for the next round.
+        False if the duty was lost meanwhile: the state is another server's then."""
         clock = asyncio.get_running_loop().time
         begun = clock()
         if begun < self._again:
-            return
+            return True
         known = self._state.damaged
+        if known:  # also before the first round since the start: a large one would hold that up for days
+            await self._set_rate()
         for image_id, digest in [*known.items()][:AGAIN_IMAGES]:
             left = {id: said for id, said in self._state.damaged.items() if id != image_id}
             if await self._is_damaged(image_id, digest):
                 left[image_id] = digest  # at the end, so that all have their turn
             self._state = replace(self._state, damaged=left)
+            if not self._duties.has(VERIFYING):
+                return False
         if self._state.damaged.keys() != known.keys():
-            await self._log.save(self._state)
+            await self._save()
         self._again = clock() + max(AGAIN_SECONDS, (clock() - begun) / AGAIN_SHARE)
+        return True
 
     async def _is_damaged(self, image_id: str, digest: str) -> bool:
-        try:
-            image = await self._catalog.get_image(image_id)
-        except BlobCorrupt:
-            return True  # its row
-        if image is None:
+        # As in a round, for `get_image` may know the row from before it was damaged. A space comes before all
+        # that ids consist of.
+        found = await self._catalog.every_image(before=f"{image_id} ", limit=1)
+        image, intact = found[0] if found else (None, False)
+        if image is None or image.id != image_id:
             return not digest  # a damaged row may have another id than it is asked for by
+        if not intact:
+            return True
         await self._pause(OVERHEAD)
         whole = await is_whole(image, self._catalog, self._blobs, self._count_again, attempts=1)
         return whole is False
+
+    async def _save(self) -> None:
+        """On a full disk the round goes on all the same, and is saved when there is room."""
+        with suppress(StorageFull):
+            await self._log.save(self._state)
 
     async def _count(self, size: int) -> None:
         current = self._state.current
@@ -256,7 +275,7 @@ class Scrub:
         state = self._state
         left = {id: digest for id, digest in state.damaged.items() if await self._is_there(id)}
         self._state = ScrubState(finished=replace(state.current, finish_time=now()), damaged=left)
-        await self._log.save(self._state)
+        await self._save()
 
     async def _is_there(self, image_id: str) -> bool:
         try:

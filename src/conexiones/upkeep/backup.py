@@ -113,8 +113,14 @@ class _Run:
         if self._gone:
             self._copied.deleted = remove_contents(copy, self._gone, time.time_ns() // 1000)
         manifest = self._manifest(copy, begun, uploads)
-        self._copied.backup = self._repository.complete(begun, manifest)
-        self._copied.removed = self._repository.prune(keep)
+        self._copied.backup = backup = self._repository.complete(begun, manifest)
+        try:
+            self._copied.removed = self._repository.prune(keep)
+        except OSError as error:
+            why = f"{error.filename or self._repository.root}: {error.strerror or error}"
+            raise Problem(
+                f"{backup.name} is complete, but older backups cannot be removed: {why}."
+            ) from error
         return self._copied
 
     def _lost(self) -> set[bytes]:

@@ -288,11 +288,14 @@ def _lock_of(data_dir: Path) -> int:
         descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(descriptor)
         raise Problem(
             f"{data_dir} is in use, by a server or by another command: stop the server first."
         ) from None
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

@@ -38,7 +38,7 @@ class NewFolder:
         try:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise Problem(
                     f"{self.data_dir} is in use by a server, or by another run of this command."
                 ) from None

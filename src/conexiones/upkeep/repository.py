@@ -250,7 +250,8 @@ class Repository:
 
     def prune(self, keep: int) -> list[str]:
         """Removes all backups but the newest `keep`, and the images that none of the rest needs. Gives the
-        names of those that were removed. No image is removed while there is a catalog that cannot be read."""
+        names of those that were removed. No image is removed while there is a catalog that cannot be read, or
+        a manifest that the disk does not give: it may do so later."""
         backups = self.backups()
         old = backups[:-keep]
         for backup in old:
@@ -259,7 +260,10 @@ class Repository:
             backup.folder.rename(away)
         sync_folder(self.root / "backups")
         for away in self.root.glob("removed-*"):
-            shutil.rmtree(away)
+            if _NAME.fullmatch(away.name.removeprefix("removed-")):
+                shutil.rmtree(away)
+        if not all(map(self._is_given, self.names())):
+            return [backup.name for backup in old]
         with suppress(*UNREADABLE):
             needed = digests_of(backups[-keep:])
             self.packs.prune(needed)
@@ -267,6 +271,16 @@ class Repository:
                 if _CONTENT.fullmatch(path.name) and bytes.fromhex(path.name) not in needed:
                     path.unlink()
         return [backup.name for backup in old]
+
+    def _is_given(self, name: str) -> bool:
+        """Whether the manifest of a backup can be read, whatever is in it, or is gone."""
+        try:
+            (self.root / "backups" / name / _MANIFEST).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+        return True
 
     def _path(self, digest: bytes) -> Path:
         name = digest.hex()
@@ -346,7 +360,10 @@ def _locked(root: Path, *, exclusive: bool) -> int:
         descriptor = os.open(path if path.exists() else root / MARK, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(descriptor)
         raise Problem(f"{root} is in use by another run of backup, restore or verify.") from None
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor

@@ -11,6 +11,7 @@ from conexiones.adapters.blobs.local.beside import check_index, head_is_live, re
 from conexiones.adapters.blobs.local.checksums import Checksums
 from conexiones.adapters.blobs.local.identity import NAME as CATALOG_ID
 from conexiones.adapters.blobs.local.segment_appender import segment_numbers
+from conexiones.adapters.system.disk import LOST
 from conexiones.adapters.system.sqlite_beside import UNREADABLE, is_damage
 from conexiones.upkeep.findings import Finding, Report
 
@@ -52,6 +53,10 @@ def _fault_of_checksums(path: Path) -> str:
         size = blob.stat().st_size
     except FileNotFoundError:
         return "" if not path.exists() or not _stays(path) else "The blob of these checksums is missing."
+    except OSError as error:
+        if error.errno not in LOST:
+            raise
+        return "The disk does not give these checksums. Remove the file: reading makes it anew."
     checksums = Checksums.unpack(packed)
     if checksums is None:
         return "These checksums are not what was written. Remove the file: reading makes it anew."

@@ -1,5 +1,6 @@
 """The file of the audit log: whole lines, when it is opened again, and when it cannot be written."""
 
+import errno
 import json
 import os
 import resource
@@ -98,6 +99,22 @@ async def test_a_file_that_was_moved_is_opened_again(tmp_path: Path) -> None:
         await written(path, 1)
     assert [one["object"]["id"] for one in lines(old)] == ["1", "2"]
     assert [one["object"]["id"] for one in lines(path)] == ["3"]
+
+
+async def test_a_file_system_that_goes_away_with_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(*_: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    path, old = tmp_path / "audit.log", tmp_path / "audit.log.1"
+    async with opened(path) as audit:
+        path.rename(old)
+        monkeypatch.setattr(module, "sameopenfile", stale)
+        audit.open_again()
+        for id in ("1", "2"):
+            audit.write(entry(kind="image", id=id))
+            await written(path, int(id))
 
 
 async def test_a_folder_that_has_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

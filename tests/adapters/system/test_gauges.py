@@ -37,6 +37,24 @@ async def test_the_disk_and_the_processes_are_looked_at(tmp_path: Path) -> None:
     assert figure(metrics, "process.cpu.time", "server", "user") > 0
 
 
+@pytest.mark.parametrize(("limit", "told"), [(0, {}), (10, {(): 7})])
+async def test_a_file_system_may_have_no_limit_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, told: dict[tuple[str, ...], float]
+) -> None:
+    class Found:
+        f_bavail = f_frsize = f_blocks = 1
+        f_files = limit
+        f_favail = 7 if limit else 0
+
+    metrics = Metrics()
+    monkeypatch.setattr(os, "statvfs", lambda _: Found())
+    system = SystemGauges(tmp_path, sizes=dict, processes=dict, metrics=metrics)
+    looking = asyncio.create_task(system.run())
+    await until(lambda: figures(metrics, "conexiones.storage.free"))
+    looking.cancel()
+    assert figures(metrics, "conexiones.storage.free_files") == told
+
+
 async def test_a_folder_that_is_gone_has_no_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,7 @@ import pytest
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from conexiones.adapters.telemetry import metrics_push, spans
+from conexiones.adapters.telemetry import brief_answers, metrics_push, spans
 from conexiones.adapters.telemetry.brief_answers import MOST_BYTES, BriefAnswers, session
 from conexiones.adapters.telemetry.resource import Push
 from tests.support.certificates import authority
@@ -21,7 +22,8 @@ from tests.support.waiting import DEADLINE
 
 @pytest.fixture
 def endless() -> Iterator[str]:
-    """The URL of a server whose answers to POST have no end, and to GET MOST_BYTES."""
+    """The URL of a server whose answers to POST have no end, and to GET MOST_BYTES. Those to PUT have no end
+    either, and a byte now and then."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -31,6 +33,14 @@ def endless() -> Iterator[str]:
             with suppress(OSError):
                 while True:
                     self.wfile.write(bytes(1 << 16))
+
+        def do_PUT(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b":")
+                    time.sleep(0.005)
 
         def do_GET(self) -> None:
             self.send_response(404)
@@ -110,6 +120,13 @@ def test_a_short_answer_is_read(endless: str) -> None:
     with BriefAnswers() as brief:
         answer = brief.get(endless, timeout=DEADLINE)
         assert (answer.status_code, answer.content) == (404, b"x" * MOST_BYTES)
+
+
+def test_an_answer_that_comes_slowly_is_left(endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brief_answers, "ANSWER_SECONDS", 0.1)
+    with BriefAnswers() as brief:
+        answer = brief.put(endless, timeout=DEADLINE)
+        assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_a_session_with_credentials_of_ones_own_stays() -> None:

@@ -1,9 +1,17 @@
 """What the environment says of telemetry."""
 
 import pytest
+from opentelemetry.util.re import parse_env_headers
 
 from conexiones import __version__
-from conexiones.adapters.telemetry.resource import Push, attributes, milliseconds, push
+from conexiones.adapters.telemetry.exporters_log import hide_headers
+from conexiones.adapters.telemetry.resource import (
+    Push,
+    attributes,
+    milliseconds,
+    push,
+    without_secrets,
+)
 
 HTTP, GRPC = Push("http/protobuf", "http://c:4318"), Push("grpc", "http://c:4317")
 AT_HTTP = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}
@@ -24,6 +32,8 @@ AT_GRPC = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_EXPORTER_OTLP_P
         ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4318"}, HTTP),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318"}, None),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:b@c:4318"}, HTTP),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:b@c:4318//x"}, Push("http/protobuf", "http://c:4318//x")),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "a:b@c:4318?key=d"}, Push("http/protobuf", "c:4318")),
         ({"OTEL_METRICS_EXPORTER": "otlp"}, Push("http/protobuf", "http://localhost:4318")),
         (
             {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
@@ -69,6 +79,23 @@ def test_the_resource(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
     assert attributes({"OTEL_RESOURCE_ATTRIBUTES": "team=a,b"}) == bare
     assert len(caplog.records) == 1
+    latin1 = b"caf\xe9".decode(errors="surrogateescape")
+    assert attributes({"OTEL_SERVICE_NAME": latin1})["service.name"] == "caf\ufffd"
+
+
+def test_what_an_exporter_says_has_no_password() -> None:
+    said = "No connection adapters were found for 'ana:secret@c:4318/v1/metrics'"
+    assert without_secrets(said) == "No connection adapters were found for 'c:4318/v1/metrics'"
+
+
+def test_headers_that_cannot_be_read_are_not_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: Bearer secret")
+    hide_headers()
+    assert parse_env_headers("Authorization: Bearer secret", liberal=True) == {}
+    assert "OTEL_EXPORTER_OTLP_HEADERS takes name=value" in caplog.text
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("", 60), ("1500", 1.5), ("0", 60), ("-1", 60), ("soon", 60)])

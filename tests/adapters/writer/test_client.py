@@ -19,7 +19,8 @@ import pytest
 from conexiones.adapters.blobs.local.segment_index import Place, Record, SegmentIndex
 from conexiones.adapters.blobs.local.store import LocalStore
 from conexiones.adapters.catalog.sqlite.catalog import SqliteCatalog
-from conexiones.errors import ConexionesError, NoPreview, StorageUnavailable, TooManyUploads
+from conexiones.adapters.writer.messages import failed, raised
+from conexiones.errors import ConexionesError, NoPreview, StorageFull, StorageUnavailable, TooManyUploads
 from conexiones.ports.records import ImageRecord, UploadQuota, UploadRecord
 from tests.adapters.blobs.local.shop import InTheWriter, Make, dying, taken
 from tests.adapters.stored import records
@@ -316,6 +317,19 @@ async def test_an_error_arrives_as_it_was(tmp_path: Path, upload: Callable[..., 
     assert refused.value.facts == {"limit": 1, "actual": 2}
     assert "TooManyUploads" in str(refused.value.__cause__), "the trace is for the log"
     await catalog.close()
+
+
+def test_what_the_disk_said_is_one_line_and_the_trace_a_note() -> None:
+    try:
+        raise OSError(28, "No space left on device")
+    except OSError as full:
+        told = failed(full)
+    error = raised(pickle.loads(pickle.dumps(told.error)), told.trace)
+    cause = error.__cause__
+    assert isinstance(error, StorageFull)
+    assert str(cause) == "OSError: [Errno 28] No space left on device"
+    (note,) = getattr(cause, "__notes__", ())
+    assert note.startswith("Traceback ")
 
 
 def test_errors_can_be_sent() -> None:

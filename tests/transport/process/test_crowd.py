@@ -1,6 +1,8 @@
 """Shares of connections: a client that has too many loses some, and none of another client's is touched."""
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,6 +14,7 @@ import pytest
 from conexiones.gen.user_pb2 import GetUserRequest
 from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
 from conexiones.testing import Server
+from conexiones.transport.process import crowd
 from conexiones.transport.process.crowd import _level
 from tests.support.attacks import http1
 from tests.support.attacks.connections import half_request, idle, idle_http2
@@ -127,6 +130,21 @@ async def _served(server: Server) -> bool:
 )
 def test_what_each_may_have(counts: tuple[int, ...], limit: int, level: int) -> None:
     assert _level(counts, limit) == level
+
+
+async def test_without_a_descriptor_to_look_with_it_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+
+    def none_left() -> list[str]:
+        nonlocal looked
+        looked += 1
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(crowd, "_descriptors", none_left)
+    monkeypatch.setattr(crowd, "CALM_LOOK_SECONDS", 0.001)
+    watching = asyncio.create_task(crowd.Crowd(100).watch())
+    await until(lambda: looked > 2)
+    watching.cancel()
 
 
 def _begun(server: Server, source: str, stack: ExitStack) -> socket.socket:

@@ -30,6 +30,15 @@ def test_what_fits_stays(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.messages
 
 
+def test_many_decoders_have_descriptors_of_their_own() -> None:
+    limit = 1_000_000
+    few, many = (fitted(Settings(decode_workers=number), 1024) for number in (2, 130))
+    promised = CONNECTION * few.max_connections + CALL * few.max_calls + UPLOAD * few.max_open_uploads
+    left_over = CONNECTION * many.max_connections + CALL * many.max_calls + UPLOAD * many.max_open_uploads
+    assert 0 <= promised - left_over - 200 < 20
+    assert fitted(Settings(decode_workers=130), limit).max_calls == Settings().max_calls
+
+
 @pytest.mark.parametrize("limit", [3500, 4096, 100_000])
 def test_what_is_left_is_for_a_rush(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))

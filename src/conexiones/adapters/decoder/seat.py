@@ -23,6 +23,7 @@ from conexiones.adapters.decoder.decoder_worker import Refusal
 from conexiones.adapters.decoder.measures import Death, Task
 from conexiones.adapters.decoder.worker_process import CannotWrite, NeverTaken, Reply, WorkerProcess
 from conexiones.adapters.system.disk import storage_error
+from conexiones.adapters.system.seldom import Seldom
 from conexiones.errors import NoPreview, PreviewProblem, ServerDraining
 from conexiones.image_formats import ImageFormat
 
@@ -30,6 +31,14 @@ log = logging.getLogger("conexiones.decoder")
 
 REFUSALS: Final[tuple[Refusal, ...]] = get_args(Refusal)
 _PROBLEMS: Final[dict[str, PreviewProblem]] = {refusal: refusal for refusal in REFUSALS}
+
+_LINES: Final = {cause: Seldom() for cause in get_args(PreviewProblem)}
+"""For the log of failures: whoever has files that kill decoders must not fill the disk with it."""
+
+_NO_DECODER: Final = Seldom()
+
+_LONGEST: Final = 8000
+"""The most characters of why."""
 
 # What GLib and the C++ runtime print where an allocation fails, before they abort. The last one is about the
 # stack of a thread.
@@ -274,17 +283,22 @@ class Seat:
             return ServerDraining()
         if job.stopped and job.again:
             return GaveWay()
-        level = logging.INFO if cause in REFUSALS else logging.WARNING
+        level, more = logging.DEBUG, ""
+        # What a file has caused is no fault. If nobody waits for it any more, nothing has failed.
+        if cause not in REFUSALS and not job.stopped and not job.abandoned:
+            left_out = _LINES[cause].take()
+            if left_out is not None:
+                level, more = logging.WARNING, f" ({left_out} others are left out)" if left_out else ""
         job.context.run(
             log.log,
-            # If nobody waits for it any more, nothing has failed.
-            logging.DEBUG if job.stopped or job.abandoned else level,
-            "no %s of %s (%s, %s): %r",
+            level,
+            "no %s of %s (%s, %s): %r%s",
             job.task,
             job.path,
             job.format,
             cause,
-            detail,
+            detail[:_LONGEST],
+            more,
         )
         return NoPreview(format=job.format, cause=cause)
 
@@ -305,7 +319,7 @@ class Seat:
                 words = self._worker.last_words() if self._worker else b""
                 self._end("CRASH")
                 if final and not self._closed:
-                    log.error("no decoder can be started: %r, %r", error, words)
+                    _NO_DECODER.log(log, logging.ERROR, "no decoder can be started: %r, %r", error, words)
         return []
 
     def _start(self) -> None:

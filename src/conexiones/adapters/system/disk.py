@@ -10,6 +10,9 @@ from conexiones.errors import ConexionesError, StorageFull, StorageUnavailable
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No space, over the quota, over the file system's or the process's file size."""
 
+LOST = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG})
+"""The disk does not give the bytes any more, or the file system knows that it is damaged where they were."""
+
 
 def storage_error(cause: OSError | sqlite3.Error) -> ConexionesError:
     """The error to raise from what the operating system or SQLite said."""

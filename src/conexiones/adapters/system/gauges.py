@@ -88,8 +88,9 @@ class SystemGauges:
             seen.disk = {
                 "free": found.f_bavail * found.f_frsize,
                 "limit": found.f_blocks * found.f_frsize,
-                "files": found.f_favail,
             }
+            if found.f_files:  # Btrfs and others have no limit, and say 0
+                seen.disk["files"] = found.f_favail
             if self._reserve is not None:
                 seen.disk["reserve"] = _size(self._reserve)
             seen.sizes = {(part,): size for part, size in self._sizes().items()}
@@ -133,7 +134,12 @@ class SystemGauges:
                 "Bytes of the file system of the folder for data or copies.",
                 "limit",
             ),
-            ("free_files", "{file}", "Files that can still be created there.", "files"),
+            (
+                "free_files",
+                "{file}",
+                "Files that can still be created there, if that has a limit.",
+                "files",
+            ),
             ("reserve", "By", "Bytes that are kept in reserve there, to delete on a full disk.", "reserve"),
         ):
             metrics.observe(f"conexiones.storage.{name}", unit, description, partial(self._disk, key))

@@ -8,6 +8,7 @@ import os
 import select
 import stat
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from os.path import sameopenfile
 from pathlib import Path
@@ -95,7 +96,7 @@ class LineFile:
         if self._fails:
             lost = self._rest.count(b"\n") + self._lost
             _log.error("The %s %s could not be written: %d lines are lost", self._name, self._path, lost)
-        os.close(self._file)
+        _close(self._file)
 
     async def _run(self) -> None:
         while True:
@@ -146,9 +147,13 @@ class LineFile:
             _log.error("The %s %s cannot be opened again: %s", self._name, self._path, error.strerror)
             return
         old, self._file = self._file, file
-        if not await asyncio.to_thread(sameopenfile, old, file):
+        try:
+            same = await asyncio.to_thread(sameopenfile, old, file)
+        except OSError:  # the file system of the old one is away
+            same = False
+        if not same:
             self._rest, self._begun = self._begun + self._rest, b""
-        os.close(old)
+        _close(old)
 
     def note_of_lost(self, count: int) -> bytes:
         """A line that says how many lines are missing before it."""
@@ -171,14 +176,19 @@ def _open(path: Path) -> int:
     return os.open(path, flags, 0o600)
 
 
+def _close(file: int) -> None:
+    with suppress(OSError):  # some file systems say only now that what was written did not get there
+        os.close(file)
+
+
 def _append(file: int, data: bytes) -> tuple[int, str | None]:
     """How many bytes were written, and what went wrong. A pipe or a terminal that is full is an error, not a
     reason to wait, also where it is standard output, which others share and expect to wait for."""
-    most = len(data) if stat.S_ISREG(os.fstat(file).st_mode) else _PIPE_BUF
     ready = select.poll()
     ready.register(file, select.POLLOUT)
     written = 0
     try:
+        most = len(data) if stat.S_ISREG(os.fstat(file).st_mode) else _PIPE_BUF
         while written < len(data):
             if not ready.poll(0):
                 raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))

@@ -14,8 +14,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from conexiones.adapters.telemetry.exporters_log import heard
-from conexiones.adapters.telemetry.resource import Push, attributes, milliseconds, push, pushes
+from conexiones.adapters.telemetry.exporters_log import heard, hide_headers
+from conexiones.adapters.telemetry.resource import (
+    Push,
+    attributes,
+    milliseconds,
+    push,
+    pushes,
+    without_secrets,
+)
 from conexiones.metrics import Distribution, Instrument, Labels, Metrics, Numbers
 
 if TYPE_CHECKING:
@@ -132,7 +139,7 @@ class _Exporting(threading.Thread):
                     self._exporter = _exporter(self._how)
                 result = self._exporter.export(_data(figures, self._resource, self._began))
             except Exception as error:
-                return f"{type(error).__name__}: {error}"
+                return without_secrets(f"{type(error).__name__}: {error}")
         return "" if result is MetricExportResult.SUCCESS else (*said, "it failed")[0]
 
 
@@ -143,6 +150,7 @@ def _answer(done: "asyncio.Future[str]", why: str) -> None:
 
 def _exporter(how: Push) -> "MetricExporter":
     """Raises what the exporter does at settings that mean nothing to it."""
+    hide_headers()
     if how.protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as OverGrpc
 

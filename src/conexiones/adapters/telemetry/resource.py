@@ -7,6 +7,7 @@ Nothing of OpenTelemetry's SDK is imported here: it takes memory, and few server
 
 import logging
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,12 +70,13 @@ def pushes(metrics: Metrics) -> Counters:
 
 
 def attributes(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The attributes of the resource."""
+    """The attributes of the resource. What has no meaning is logged, and left out: ask once."""
     found = {"service.name": SERVICE, "service.version": __version__, "service.instance.id": _INSTANCE}
     found |= _listed(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     if name := environ.get("OTEL_SERVICE_NAME", "").strip():
         found["service.name"] = name
-    return found
+    # Bytes of the environment that are no UTF-8 come as halves of characters, which nobody can be sent.
+    return {_text(name): _text(value) for name, value in found.items()}
 
 
 def milliseconds(variable: str, default: int, environ: Mapping[str, str] = os.environ) -> float:
@@ -88,9 +90,18 @@ def milliseconds(variable: str, default: int, environ: Mapping[str, str] = os.en
 
 
 def _shown(endpoint: str) -> str:
-    """Without a password, which is not for the log."""
-    scheme, slashes, rest = endpoint.rpartition("//")
-    return scheme + slashes + rest.rpartition("@")[2]
+    """Without a password or a query, which are not for the log."""
+    scheme, slashes, rest = endpoint.partition("//") if "//" in endpoint else ("", "", endpoint)
+    return scheme + slashes + re.split("[?&]", rest.rpartition("@")[2])[0]
+
+
+def without_secrets(text: str) -> str:
+    """What an exporter says, without the name and the password that the endpoint may have."""
+    return re.sub(r"[^\s'\"/]+:[^\s'\"]*@", "", text)
+
+
+def _text(said: str) -> str:
+    return said.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _listed(text: str) -> dict[str, str]:

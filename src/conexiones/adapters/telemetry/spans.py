@@ -29,7 +29,7 @@ from opentelemetry.trace import Tracer as ApiTracer
 
 from conexiones import __version__
 from conexiones.adapters.telemetry import resource
-from conexiones.adapters.telemetry.exporters_log import heard
+from conexiones.adapters.telemetry.exporters_log import heard, hide_headers
 from conexiones.metrics import Counters, Metrics
 from conexiones.tracing import Attributes, Parent, Span
 
@@ -128,6 +128,7 @@ class OtelTracer:
 
     def open(self) -> None:
         """Sampler, limits and the queue are those of OTEL_*."""
+        hide_headers()
         self._exporter = _exporter(self._push)
         self._processor = BatchSpanProcessor(_Told(self._exporter, self._push.endpoint, self._pushes))
         provider = TracerProvider(resource=Resource.create(resource.attributes()), shutdown_on_exit=False)
@@ -176,7 +177,7 @@ class _Told(SpanExporter):
             try:
                 result = self._exporter.export(spans)
             except Exception as error:
-                said.append(f"{type(error).__name__}: {error}")
+                said.append(resource.without_secrets(f"{type(error).__name__}: {error}"))
                 result = SpanExportResult.FAILURE
         taken = result is SpanExportResult.SUCCESS
         (self._taken if taken else self._refused).value += 1

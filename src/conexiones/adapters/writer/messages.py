@@ -65,8 +65,9 @@ class Order(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What became of one job, order or attachment: its result, or its error with the traceback as text; and
-    the position of its blob, if that is stored now and was not before."""
+    """What became of one job, order or attachment: its result, or its error with a text of which the first
+    line says the cause and the others are the traceback; and the position of its blob, if that is stored now
+    and was not before."""
 
     result: object = None
     error: Exception | None = None
@@ -75,7 +76,7 @@ class Decided(NamedTuple):
 
 
 class WriterFailed(Exception):
-    """The cause of an error that was raised in the writing process: its traceback, as text."""
+    """The cause of an error that was raised in the writing process, in a line. The traceback is its note."""
 
 
 def message(value: object) -> bytes:
@@ -101,9 +102,11 @@ def plain(decided: Decided) -> Told:
 def failed(error: Exception) -> Decided:
     """An error as it is sent. What belongs to this process, the cause and the traceback, goes as text."""
     error = as_storage_error(error)
+    cause = error.__cause__ or error
+    said = " ".join(f"{type(cause).__name__}: {cause}".split())
     trace = "".join(traceback.format_exception(error))
     error.__cause__ = None
-    return Decided(error=error.with_traceback(None), trace=trace)
+    return Decided(error=error.with_traceback(None), trace=f"{said}\n{trace}")
 
 
 def failed_too(failed: Decided) -> Decided:
@@ -113,5 +116,7 @@ def failed_too(failed: Decided) -> Decided:
 
 def raised(error: Exception, trace: str) -> Exception:
     """An error that was received, with its cause."""
-    error.__cause__ = WriterFailed(trace)
+    said, _, frames = trace.partition("\n")
+    error.__cause__ = cause = WriterFailed(said)
+    cause.add_note(frames)
     return error

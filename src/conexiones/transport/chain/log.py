@@ -68,7 +68,7 @@ class Log:
             _log.error("%s%s", line, more, exc_info=cause, extra=extra)
         else:
             # Its cause is not in the program: frames would say nothing, and fill the disk.
-            _log.error("%s%s: %s", line, more, _why(error), extra=extra)
+            _log.error("%s%s: %s", line, more, why(error), extra=extra)
 
     def _is_logged(self, reason: str) -> bool:
         bucket = self._buckets.get(reason)
@@ -82,7 +82,7 @@ class Log:
         return True
 
 
-def _why(error: errors.ConexionesError) -> str:
+def why(error: errors.ConexionesError) -> str:
     """What those have noted who met the fault, and what the system said."""
     told = [*getattr(error, "__notes__", ())]
     at: BaseException = error

@@ -98,12 +98,13 @@ class AcceptLine:
 
     def _watch(self, ended: threading.Event) -> None:
         while _DESCRIPTORS.is_dir() and not ended.is_set():
-            self._sockets = list(_listening())
-            while not ended.is_set() and self._look():
-                if self._alert and self._shared:
-                    self._share_out()
-                empty = self._empty >= EMPTY_LOOKS and not self._alert
-                ended.wait(EMPTY_LOOK_SECONDS if empty else LOOK_SECONDS)
+            with suppress(OSError):  # there is no descriptor left to look with: it is tried again
+                self._sockets = list(_listening())
+                while not ended.is_set() and self._look():
+                    if self._alert and self._shared:
+                        self._share_out()
+                    empty = self._empty >= EMPTY_LOOKS and not self._alert
+                    ended.wait(EMPTY_LOOK_SECONDS if empty else LOOK_SECONDS)
             ended.wait(SEARCH_SECONDS)
 
     def _look(self) -> bool:

@@ -47,10 +47,12 @@ class Crowd:
 
     async def watch(self) -> None:
         """Keeps the shares until it is cancelled. Where the system does not tell sockets, it does nothing."""
+        count = 0
         while _DESCRIPTORS.is_dir():  # noqa: ASYNC240 (it is no file on a disk)
-            count = len(_descriptors())
-            if count > self._crowded:
-                await asyncio.to_thread(self._look)
+            with suppress(OSError):  # there is no descriptor left to look with: it is tried again
+                count = len(_descriptors())
+                if count > self._crowded:
+                    await asyncio.to_thread(self._look)
             await asyncio.sleep(LOOK_SECONDS if count > self._crowded // 2 else CALM_LOOK_SECONDS)
 
     def _look(self) -> None:

@@ -8,7 +8,10 @@ from conexiones.settings import Settings
 from conexiones.transport.process.start_error import StartError
 
 OWN = 128
-"""Descriptors that Envoy's process needs for itself: 60 when it is idle, and those of the decoders' pipes."""
+"""Descriptors that Envoy's process needs for itself: 60 when it is idle, and those of DECODERS decoders."""
+
+DECODERS, DECODER = 30, 2
+"""So many decoders are among OWN; each further one takes so many descriptors."""
 
 CONNECTION, CALL, UPLOAD = 1, 2, 2
 """Descriptors that each of them takes at most. A call that sends an image in fragments, and an upload that is
@@ -41,7 +44,8 @@ def fitted(settings: Settings, hard: int | None = None) -> Settings:
         )
     if hard >= needed:
         return settings
-    share = (hard - OWN) / (needed - OWN)
+    own = _own(settings)
+    share = max(0, hard - own) / (needed - own)
     less = replace(
         settings,
         max_connections=max(1, int(settings.max_connections * share)),
@@ -66,9 +70,13 @@ def left(settings: Settings) -> int:
     return MORE if soft == resource.RLIM_INFINITY else min(MORE, max(0, soft - _needed(settings)))
 
 
+def _own(settings: Settings) -> int:
+    return OWN + DECODER * max(0, settings.decode_workers - DECODERS)
+
+
 def _needed(settings: Settings) -> int:
     return (
-        OWN
+        _own(settings)
         + CONNECTION * settings.max_connections
         + CALL * settings.max_calls
         + UPLOAD * settings.max_open_uploads

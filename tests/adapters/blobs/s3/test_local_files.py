@@ -81,7 +81,7 @@ async def test_what_is_used_stays_and_the_least_recently_used_goes(files: LocalF
 async def test_what_a_process_left_that_has_ended_goes(files: LocalFiles, tmp_path: Path) -> None:
     left = tmp_path / "local" / f"{PREFIX}left"
     left.mkdir()
-    (left / "lock").touch()
+    (left / "private.lock").touch()
     (left / "copy").write_bytes(b"1")
     async with files.file(ONE, 3, filling(b"one")) as path:
         other = LocalFiles(tmp_path / "local", limit=100)

@@ -17,6 +17,7 @@ from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES
 from conexiones.adapters.blobs.local.segment_appender import segment_numbers, segment_path
 from conexiones.adapters.blobs.local.segment_index import Place, Record
 from conexiones.adapters.blobs.local.segment_records import HEAD, next_head, read_head
+from conexiones.adapters.system.disk import LOST
 from conexiones.adapters.system.sqlite_beside import UNREADABLE, open_beside
 from conexiones.errors import BlobCorrupt
 
@@ -137,8 +138,10 @@ def read_file(path: Path, digest: bytes) -> Iterator[bytes]:
     """The bytes of a large blob, from the disk rather than from memory. As `BlobsBeside.pieces`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as cause:
-        raise BlobCorrupt from cause
+    except OSError as cause:
+        if cause.errno == errno.ENOENT or cause.errno in LOST:
+            raise BlobCorrupt from cause
+        raise
     try:
         _forget(descriptor, 0, 0)
         sha, at, last = hashlib.sha256(), 0, b""
@@ -231,7 +234,7 @@ def _pread(descriptor: int, size: int, offset: int) -> bytes:
     try:
         return os.pread(descriptor, size, offset)
     except OSError as error:
-        if error.errno != errno.EIO:
+        if error.errno not in LOST:
             raise
         raise BlobCorrupt from error
 

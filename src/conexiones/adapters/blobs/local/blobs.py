@@ -1,7 +1,6 @@
 """The Blobs of a data folder."""
 
 import asyncio
-import errno
 import logging
 import os
 import secrets
@@ -15,7 +14,7 @@ from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.blobs.local.large_blob import Blocks, Hashed, LargeBlob
-from conexiones.adapters.system.disk import sync_folder, write_durably
+from conexiones.adapters.system.disk import LOST, sync_folder, write_durably
 from conexiones.adapters.system.threads import finish
 from conexiones.direct_file import DirectFile
 from conexiones.errors import BlobCorrupt, ConexionesError
@@ -93,7 +92,7 @@ class LocalBlobs:
         if record is not None:
             yield len(await folder.run(_unless_lost, folder.segments.read_afresh, record))
             return
-        job = folder.submit(self._open, digest)
+        job = folder.submit(_unless_lost, self._open, digest)
         try:
             blob = await finish(job)
         except asyncio.CancelledError:
@@ -285,7 +284,7 @@ def _unless_lost(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return read(*args, **kwargs)
     except OSError as error:
-        if error.errno != errno.EIO:
+        if error.errno not in LOST:
             raise
         raise BlobCorrupt from error
 

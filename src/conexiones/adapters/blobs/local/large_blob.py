@@ -1,5 +1,6 @@
 """A large blob that is open for reading, block by block. All of it is for threads."""
 
+import errno
 import hashlib
 import os
 from collections import OrderedDict
@@ -9,6 +10,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
+from conexiones.adapters.system.disk import LOST
 from conexiones.errors import BlobCorrupt
 
 HASHED = 4096
@@ -79,8 +81,11 @@ class LargeBlob(NamedTuple):
         The checksums are looked for first: they are there before the blob, and go after it.
         """
         checksums = None
-        with suppress(FileNotFoundError):
+        try:
             checksums = Checksums.unpack(checksums_path.read_bytes())
+        except OSError as error:  # those that the disk has lost are made anew, as damaged ones are
+            if error.errno != errno.ENOENT and error.errno not in LOST:
+                raise
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         blob = cls(digest, descriptor, Identity.of(descriptor), checksums)
         if checksums is not None and checksums.size != blob.size:

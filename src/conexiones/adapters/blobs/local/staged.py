@@ -24,6 +24,7 @@ from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.system.disk import sync_folder, write_durably
+from conexiones.adapters.system.seldom import Seldom
 from conexiones.adapters.system.threads import finish
 from conexiones.direct_file import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
@@ -40,6 +41,9 @@ NO_ROOM = memoryview(b"")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+_LEFT = Seldom()
+"""For the log, where a disk that fails does so in many calls."""
 
 
 @dataclass(slots=True)
@@ -268,8 +272,8 @@ class LocalStaged:
             return
         try:
             settled = await self._folder.run(self._settle, digest)
-        except (OSError, ConexionesError):
-            log.warning("%s is left to the next start", self._path, exc_info=True)
+        except (OSError, ConexionesError) as error:
+            self._say_left(error)
         else:
             if not settled:  # the image may have been deleted since
                 await self.discard()
@@ -294,11 +298,15 @@ class LocalStaged:
                 await self._folder.give_up(digest)
             if clear is not None:
                 await self._folder.run(clear)
-        except Exception:
-            log.warning("%s is left to the next start", self._path, exc_info=True)
+        except Exception as error:
+            self._say_left(error)
         finally:
             await self._close()
             self._path = None
+
+    def _say_left(self, error: Exception) -> None:
+        why = error.__cause__ or error
+        _LEFT.log(log, logging.WARNING, "%s is left to the next start: %r", self._path, why)
 
     def _has_gap(self) -> bool:
         """Whether a call before this one failed or was cancelled, so that bytes are missing."""

@@ -13,6 +13,7 @@ from conexiones.adapters.catalog.sqlite.credentials import (
 )
 from conexiones.adapters.catalog.sqlite.file import connect_to_write
 from conexiones.adapters.catalog.sqlite.migrations import transaction
+from conexiones.adapters.catalog.sqlite.room import expire
 from conexiones.adapters.catalog.sqlite.transactions import (
     ROWS,
     add_stored,
@@ -35,6 +36,7 @@ from conexiones.errors import ConexionesError, StorageFull
 FREEING = frozenset(
     {
         delete_image,
+        expire,
         forget_uploads,
         forget_events,
         revoke_credential,
@@ -109,10 +111,10 @@ class Commits:
         return [next(freeing) if _frees(work) else one for work, one in zip(group, decided, strict=True)]
 
     def _free(self, group: list[Work]) -> list[Decided]:
-        """Does works that free space. A first attempt may fail, and empties the log on that occasion."""
+        """Does works that free space. A first attempt may fail, and empties the log on that occasion. Nothing
+        is given up for it: what is done at intervals mostly finds nothing to do, and takes no space."""
         if not group:
             return []
-        self._ballast.give_up()
         decided = self._commit(group)
         more = True
         while more and isinstance(decided[0].error, StorageFull):
