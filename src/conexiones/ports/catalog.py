@@ -162,8 +162,9 @@ class Catalog(Protocol):
         """
 
     async def shared_time(self, now: int) -> int:
-        """The time by the clock that all servers on the catalog share, in microseconds since the epoch; `now`
-        where there is one server. What is forgotten for all goes by it, as the clock of one may be wrong."""
+        """`now`, in microseconds since the epoch, or the time by the clock that all servers on the catalog
+        share, if that is earlier. What is forgotten for all goes by it: the clock of one server may be ahead,
+        and so may the shared one be, while the times of what is forgotten are by the servers' clocks."""
 
     async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
         """Removes at most `limit` of the uploads that ended (their update_time) before; gives how many."""

@@ -1,5 +1,6 @@
 """What is said in one line of a database that cannot be used."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -155,3 +156,12 @@ async def test_the_direct_url_is_that_of_the_same_database(postgres: Engine, dat
         catalog = PostgresCatalog(database, direct=direct)
         await catalog.open()
         await catalog.close()
+
+
+async def test_nothing_is_forgotten_by_a_clock_that_is_ahead(database: str) -> None:
+    catalog = PostgresCatalog(database)
+    await catalog.open()
+    real = time.time_ns() // 1000
+    assert await catalog.shared_time(5) == 5, "the database's is ahead of this one"
+    assert abs(await catalog.shared_time(real + 10**12) - real) < 10**9
+    await catalog.close()

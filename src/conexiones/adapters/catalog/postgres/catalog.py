@@ -281,8 +281,8 @@ class PostgresCatalog:
         return await self.write((), room.make_room, upload, quota, terms, now)
 
     async def shared_time(self, now: int) -> int:
-        """By the clock of the database."""
-        return int(await self.read(time_of) * 1_000_000)
+        """Not later than by the clock of the database."""
+        return min(now, int(await self.read(time_of) * 1_000_000))
 
     async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
         return await self.write((), uploads.forget_uploads, ended_before, limit)
