@@ -80,6 +80,6 @@ async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None
     thread = Beside()  # the iterator may never give another item
     try:
         while (found := await thread.do(next, iterator, end)) is not end:
-            yield found  # type: ignore[misc]
+            yield found
     finally:
         thread.end()
