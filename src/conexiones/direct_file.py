@@ -24,12 +24,10 @@ class DirectFile:
         OSError."""
         self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, mode)
         try:
-            self._direct = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_DIRECT) if _LINUX else -1
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                os.close(self.descriptor)
-                raise
-            self._direct = -1
+            self._direct = _opened_directly(self.descriptor) if _LINUX else -1
+        except BaseException:
+            os.close(self.descriptor)
+            raise
 
     def write(self, pieces: list[memoryview], offset: int) -> None:
         """Writes the pieces, one after the other, at `offset`. Raises OSError.
@@ -83,6 +81,17 @@ class DirectFile:
             if descriptor >= 0:
                 os.close(descriptor)
         self.descriptor = self._direct = -1
+
+
+def _opened_directly(descriptor: int) -> int:
+    """A descriptor of the same file, whatever its name leads to by now; -1 where it cannot be had. Raises
+    OSError."""
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC | os.O_DIRECT)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # ENOENT without /proc
+            raise
+        return -1
 
 
 def _write(descriptor: int, pieces: list[memoryview], offset: int) -> None:

@@ -5,7 +5,9 @@ import fcntl
 import hashlib
 import io
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -44,6 +46,48 @@ async def test_to_bytes_a_file_and_a_path(client: AsyncClient, scan: bytes, tmp_
         "a.bmp": True,
         "b.bmp": True,
     }
+
+
+async def test_a_target_that_does_not_count_its_bytes_gets_each_once(
+    client: AsyncClient, photograph: bytes
+) -> None:
+    """As shutil.copyfileobj writes to it: the responses of some web servers are like this."""
+    content = bytearray()
+
+    class Response:
+        def write(self, data: bytes) -> None:
+            content.extend(data)
+            assert len(content) <= len(photograph)
+
+    image = await client.upload(photograph)
+    response: Any = Response()
+    assert await client.download(image.id, response) == image
+    assert content == photograph
+
+
+async def test_a_pipe_that_does_not_block_is_waited_for(client: AsyncClient, photograph: bytes) -> None:
+    tries = 0
+
+    class Pipe(io.FileIO):
+        def write(self, data: Any, /) -> int:
+            nonlocal tries
+            tries += 1
+            return super().write(data)
+
+    def read() -> bytes:
+        time.sleep(0.3)  # the pipe is full by then
+        with io.FileIO(end) as out:
+            return out.readall()
+
+    image = await client.upload(photograph)
+    end, begin = os.pipe()
+    os.set_blocking(begin, False)
+    reading = asyncio.create_task(asyncio.to_thread(read))
+    with Pipe(begin, "wb") as pipe:
+        target: Any = pipe
+        await client.download(image.id, target)
+    assert await reading == photograph
+    assert tries < 1000
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,23 @@ ENDS = {
     "watch": ("events = client.watch(ready=store); next(events)", 0, ""),
     "user_stream": ("replies = client.user_stream(users()); next(replies)", 0, ""),
     "image_stream": ("replies = client.image_stream(pictures()); next(replies)", 0, ""),
+    "a source that is silent for ever": (
+        """
+        import threading
+        from conexiones import errors
+
+        def silent():
+            threading.Event().wait()
+            yield b""
+
+        try:
+            next(Client("127.0.0.1:9").image_stream(silent()))
+        except errors.Unavailable:
+            pass
+        """,
+        0,
+        "",
+    ),
     "an uncaught exception": (
         "for image in client.images(page_size=1):\n    raise OSError('mine')",
         1,

@@ -14,7 +14,7 @@ import pytest
 
 from conexiones import AsyncClient, Client, errors
 from conexiones.sdk import Rendition, SourceChanged
-from conexiones.sdk.places import MAX_NAME_BYTES
+from conexiones.sdk.places import MAX_NAME_BYTES, Sink
 from conexiones.sdk.sources import Chunk, Seekable
 from conexiones.testing import Server
 
@@ -348,6 +348,35 @@ async def test_a_file_that_grows_is_not_half_an_image(
 
     with pytest.raises(SourceChanged, match="written to while it was read"):
         await client.upload(path, progress=grow)
+
+
+def test_a_write_that_blocks_goes_nowhere_else_after_the_sink_was_closed(tmp_path: Path) -> None:
+    end, begin = os.pipe()
+    sink = Sink(Path(f"/dev/fd/{begin}"))
+    full = b"x" * (1 << 20)
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            sink.write(full)
+            sink.write(full)
+        except ValueError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    got = os.read(end, 1)  # the thread has begun, and waits for room
+    sink.close()
+    with (tmp_path / "another").open("wb") as another:
+        os.dup2(another.fileno(), begin)
+        while len(got) < len(full):
+            got += os.read(end, len(full))
+        thread.join()
+    os.close(begin)
+    assert os.read(end, 1) == b"", "nobody has the pipe any more"
+    os.close(end)
+    assert failed
+    assert not (tmp_path / "another").read_bytes()
 
 
 async def test_fragments_are_not_of_a_file_that_grows(

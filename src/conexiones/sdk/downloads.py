@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import select
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -333,12 +334,23 @@ class _Writing:
 
     def _write(self, pieces: list[Piece]) -> None:
         for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                view = view[self._file.write(view) or 0 :]
+            _write_all(self._file, piece)
             if self._digest:
                 self._digest.update(piece)
             self.written += len(piece)
+
+
+def _write_all(file: "Writable", piece: Piece) -> None:
+    view = memoryview(piece)
+    while view:
+        written = file.write(view)
+        if written is None and not isinstance(file, io.RawIOBase):
+            return  # what does not count its bytes, such as the response of a web server, takes all of them
+        if written is None:  # it does not block, and has no room yet
+            room = select.poll()
+            room.register(file, select.POLLOUT)
+            room.poll()
+        view = view[written or 0 :]
 
 
 async def into_path(

@@ -1,10 +1,10 @@
 """What a stream of the tutorial's service is fed with."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import Any, Generic, TypeVar
 
-from conexiones.sdk.threads import seen
+from conexiones.sdk.threads import Beside, seen
 
 T = TypeVar("T")
 
@@ -68,13 +68,18 @@ class Items(Generic[T]):
         if self._coming is not None:
             self._coming.cancel()
             await asyncio.wait({self._coming})
+        await self._source.aclose()
 
 
-async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]:
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item
         return
     iterator, end = iter(items), object()
-    while (found := await asyncio.to_thread(next, iterator, end)) is not end:
-        yield found  # type: ignore[misc]
+    thread = Beside()  # the iterator may never give another item
+    try:
+        while (found := await thread.do(next, iterator, end)) is not end:
+            yield found
+    finally:
+        thread.end()

@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import stat
+import threading
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
@@ -110,14 +111,37 @@ def opened(path: Path) -> BinaryIO:
 
 class Sink:
     """What the path names, for writing bytes to it. It is opened with the first byte, so that nothing waits
-    for a reader before there is something to read. All methods may block."""
+    for a reader before there is something to read. `write` may block.
+
+    A download that is cancelled leaves a `write` that blocks. What the path names may be something else when
+    that goes on, such as another file that has got the number of a descriptor. So nothing is written, nor
+    opened again, after `close`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._turn = threading.Lock()
+        self._closed = False
 
     def write(self, data: bytes | memoryview) -> int:
-        """Raises OSError, with the path as its `filename`."""
+        """Raises OSError, with the path as its `filename`, and ValueError after `close`."""
+        try:
+            with self._turn:
+                if self._closed:
+                    raise ValueError("The sink is closed.")
+                return self._written(data)
+        finally:
+            if self._closed:
+                self._release()
+
+    def close(self) -> None:
+        """Returns at once. A `write` that is under way closes the descriptor when it ends."""
+        self._closed = True
+        if not self._turn.locked():
+            self._release()
+
+    def _written(self, data: bytes | memoryview) -> int:
         try:
             if self._descriptor is None:
                 self._descriptor = _open(self._path, os.O_WRONLY)
@@ -129,10 +153,11 @@ class Sink:
             error.filename = error.filename or str(self._path)
             raise
 
-    def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    def _release(self) -> None:
+        with self._turn:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
 
 def _open(path: Path, how: int) -> int:
