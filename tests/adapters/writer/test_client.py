@@ -328,7 +328,7 @@ def test_what_the_disk_said_is_one_line_and_the_trace_a_note() -> None:
     cause = error.__cause__
     assert isinstance(error, StorageFull)
     assert str(cause) == "OSError: [Errno 28] No space left on device"
-    (note,) = getattr(cause, "__notes__", ())
+    (note,) = getattr(cause, "__notes__", [""])
     assert note.startswith("Traceback ")
 
 

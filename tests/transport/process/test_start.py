@@ -42,7 +42,7 @@ def test_that_it_is_ready_need_not_be_told(monkeypatch: pytest.MonkeyPatch) -> N
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(cli.click, "echo", full)
+    monkeypatch.setattr("conexiones.cli.click.echo", full)
     cli._ready(cast(Supervisor, SimpleNamespace(settings=Settings(), admin=None)), "127.0.0.1:1")
 
 

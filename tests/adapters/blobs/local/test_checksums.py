@@ -264,10 +264,10 @@ async def test_what_the_disk_has_lost_is_damage_and_checksums_are_made_anew(
             raise OSError(number, os.strerror(number))
         return read_bytes(path)
 
-    def fails(path: object, *arguments: object, **named: object) -> int:
+    def fails(path: Path, flags: int, mode: int = 0o777) -> int:
         if path == blob:
             raise OSError(number, os.strerror(number))
-        return open_(path, *arguments, **named)  # type: ignore[call-overload, no-any-return]
+        return open_(path, flags, mode)
 
     digest = await stored(store)
     keep = await fill(store.staging.stage(), DATA)  # a reference, as no catalog has the image
