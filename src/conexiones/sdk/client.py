@@ -466,8 +466,7 @@ class AsyncClient(AccessCalls):
 
     @traces.operation
     async def stream_image(self, source: AnySource, *, chunk_size: int = usuario.FRAGMENT_BYTES) -> Greeting:
-        """Sends one image as fragments (GetStreamImage). It cannot be resumed; `upload` can. Raises
-        SourceChanged as that does."""
+        """Sends one image as fragments (GetStreamImage). It cannot be resumed; `upload` can."""
         return await usuario.stream_image(self._connection, source, chunk_size)
 
     @traces.iterating("image_stream")
