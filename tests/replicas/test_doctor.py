@@ -94,8 +94,8 @@ def test_the_direct_url_of_another_database_is_known(
     hasty = partial(Patience, read=2.0)
     monkeypatch.setattr(checks, "Patience", hasty)
     monkeypatch.setattr(look, "DatabasePatience", hasty)
-    elsewhere = shared_settings["database"].replace("/postgres?", "/template1?")
-    findings = found(**shared_settings, database_direct=elsewhere)
+    settings = {**shared_settings, "database": postgres.url(postgres.database())}
+    findings = found(**settings, database_direct=postgres.url(postgres.database()))
     assert findings["direct"].state == "FAIL"
     assert "is not the database at" in findings["direct"].says
     findings = found(**shared_settings, database_direct="postgresql://ana@127.0.0.1:1/images")
