@@ -101,7 +101,8 @@ def test_a_server_that_hangs_is_not_said_to_be_alive(manager: Manager, start: Ca
         manager.drop()  # what was said just before
         manager.end.settimeout(2)
         with pytest.raises(TimeoutError):
-            manager.told(but="")
+            for _ in range(2):  # the answer to one question may be on its way
+                manager.told(but="")
     finally:
         front.resume()
     manager.end.settimeout(DEADLINE)
