@@ -5,6 +5,7 @@ import queue
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -100,9 +101,12 @@ def test_a_server_that_hangs_is_not_said_to_be_alive(manager: Manager, start: Ca
     try:
         manager.drop()  # what was said just before
         manager.end.settimeout(2)
-        with pytest.raises(TimeoutError):
-            for _ in range(2):  # the answer to one question may be on its way
+        heard = 0
+        with suppress(TimeoutError):
+            while heard < 2:
                 manager.told(but="")
+                heard += 1
+        assert heard < 2, "no more than the answer that was on its way"
     finally:
         front.resume()
     manager.end.settimeout(DEADLINE)
