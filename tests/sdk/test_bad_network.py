@@ -156,7 +156,8 @@ async def test_a_network_that_never_heals_is_a_clear_error_from_node(
         )
     if error := answer.get("error"):
         assert error["code"] == grpc.StatusCode.UNAVAILABLE.value[0], error
-        assert error["name"] == "UnavailableError"
+        # The other one if each of the few attempts of this second was cut before its first answer.
+        assert error["name"] in ("UnavailableError", "UnreachableError")
         assert error["message"]
         assert proxy.happened
     else:
