@@ -1,6 +1,7 @@
 """What the example clients share: their arguments, the connection, and one-sentence error messages."""
 
 import argparse
+import gc
 import os
 import re
 import sys
@@ -157,12 +158,17 @@ def connect(options: argparse.Namespace) -> Iterator[grpc.Channel]:
         with _channel(options) as channel:
             yield grpc.intercept_channel(channel, _WithToken(options.token)) if options.token else channel
             sys.stdout.flush()  # here, where a reader that has gone is handled
+        # Streams that failed are freed while gRPC's threads run. When the program ends, one of these may stop
+        # with the lock of a stream, and whoever frees it then waits for ever (seen with grpcio 1.85).
+        gc.collect()
     except BrokenPipeError:
         # Whoever read the output has gone, as in «usuario.py | head». What is left of it goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except grpc.RpcError as error:
-        sys.exit(str(fault_of(error) or _no_answer(error, options.address)))
+        said = str(fault_of(error) or _no_answer(error, options.address))
+        error.__traceback__ = None  # it names the stream, which is the error itself
+        sys.exit(said)
     except OSError as error:
         if not error.filename:
             raise

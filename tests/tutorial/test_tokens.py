@@ -1,12 +1,15 @@
 """The tutorial's clients in Python, before a server that asks for a token."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conexiones.testing import Server, serve
-from tests.tutorial.test_tutorial_clients import complaint, run
+from tests.support.waiting import DEADLINE
+from tests.tutorial.test_tutorial_clients import CLIENT, complaint, run
 
 PYTHON = ("client_user.py", "usuario.py", "usuario_prueba.py")
 each = pytest.mark.parametrize("client", PYTHON)
@@ -34,6 +37,28 @@ def test_without_a_token_it_says_what_is_missing(guarded: Server, client: str) -
     done = run(client, "--address", guarded.address)
     assert done.returncode == 1, done.stderr
     assert "UNAUTHENTICATED NO_CREDENTIALS: Esta llamada necesita una credencial" in done.stderr
+
+
+_FAILED_STREAM = """
+import gc
+import conexion, grpc
+from conexiones.gen.user_pb2 import GetUserRequest
+from conexiones.gen.user_pb2_grpc import UsuarioServicioStub
+
+with conexion.connect(conexion.arguments("")) as channel:
+    try:
+        list(UsuarioServicioStub(channel).GetUserBidiStream(iter([GetUserRequest(name="Ada")])))
+    except grpc.RpcError:
+        print("failed")
+print([type(one).__name__ for one in gc.get_objects() if isinstance(one, grpc.RpcError)])
+"""
+
+
+def test_a_stream_that_failed_does_not_keep_a_program_from_ending(guarded: Server) -> None:
+    """Its lock is taken when it is freed, and no thread gives it back any more at the end of the program."""
+    command = [sys.executable, "-c", _FAILED_STREAM, "--address", guarded.address]
+    done = subprocess.run(command, cwd=CLIENT, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.stdout == "failed\n[]\n", done.stderr
 
 
 @each
