@@ -27,6 +27,13 @@ FAST = 1e-6
 """Days of a round: less than a second."""
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known damage is looked at again at once, and fast."""
+    for name, value in {"AGAIN_SECONDS": 0.01, "LOOK_SECONDS": 0.01, "LEAST_RATE": 1 << 30}.items():
+        monkeypatch.setattr(verifying, name, value)
+
+
 class Scrubbing:
     """A Scrub of a folder that runs, with what it said."""
 
@@ -186,11 +193,10 @@ async def test_damaged_rows_are_known_until_they_are_mended(tmp_path: Path) -> N
         assert again.said == []
 
 
+@pytest.mark.usefixtures("soon")
 async def test_damage_that_is_mended_is_forgotten_before_the_next_round(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    for name, value in {"AGAIN_SECONDS": 0.01, "LOOK_SECONDS": 0.01, "LEAST_RATE": 1 << 30}.items():
-        monkeypatch.setattr(verifying, name, value)
     data = await filled(tmp_path)
     for path in (blob(tmp_path, data["3"]), blob(tmp_path, data["4"]), tmp_path / "segments" / "00000000"):
         damage(path)
@@ -209,11 +215,10 @@ async def test_damage_that_is_mended_is_forgotten_before_the_next_round(
         assert scrubbing.said == []
 
 
+@pytest.mark.usefixtures("soon")
 async def test_a_row_that_is_known_from_before_it_was_damaged_is_not_taken_for_mended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    for name, value in {"AGAIN_SECONDS": 0.01, "LOOK_SECONDS": 0.01, "LEAST_RATE": 1 << 30}.items():
-        monkeypatch.setattr(verifying, name, value)
     data = await filled(tmp_path)
     mended = {"3": image("3", data["3"]).digest.hex()}
     finished = Round(begin_time=now(), images=4, finish_time=now())

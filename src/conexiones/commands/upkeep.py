@@ -166,8 +166,9 @@ def _list(dest: Path, *, as_json: bool) -> None:
             found = repository.backup(name)
             if found is None:
                 click.echo(f"{name}  its manifest is damaged, or its catalog is missing", err=as_json)
-            elif as_json:
-                manifest = found.manifest
+                continue
+            manifest = found.manifest
+            if as_json:
                 line(
                     backup=name,
                     time=manifest.time,
@@ -175,7 +176,6 @@ def _list(dest: Path, *, as_json: bool) -> None:
                     damaged=len(manifest.damaged),
                 )
             else:
-                manifest = found.manifest
                 lacking = _lacking(manifest.damaged)
                 click.echo(f"{name}  {several(manifest.images, 'image')}, {bytes_(manifest.bytes)}{lacking}")
 

@@ -7,14 +7,14 @@ import pytest
 
 from conexiones.adapters.decoder import seat
 from conexiones.adapters.decoder.seat import Job, Seat
-from conexiones.adapters.system.seldom import LINES_AT_ONCE, Seldom
 from conexiones.errors import PreviewProblem
+from conexiones.seldom import LINES_AT_ONCE, Seldom
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     time = [0.0]
-    monkeypatch.setattr("conexiones.adapters.system.seldom.time.monotonic", lambda: time[0])
+    monkeypatch.setattr("conexiones.seldom.time.monotonic", lambda: time[0])
     monkeypatch.setattr(seat, "_LINES", {"CRASH": Seldom(), "SECONDS": Seldom()})
     return time
 

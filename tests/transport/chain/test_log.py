@@ -5,8 +5,9 @@ import logging
 import pytest
 
 from conexiones import errors
+from conexiones.seldom import LINES_AT_ONCE
 from conexiones.transport.chain.call import Call
-from conexiones.transport.chain.log import LINES_AT_ONCE, Log
+from conexiones.transport.chain.log import Log
 from tests.transport.chain.calls import Client, call
 
 
@@ -82,7 +83,7 @@ async def test_a_fault_that_many_meet_does_not_fill_the_log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("conexiones.transport.chain.pace.time.monotonic", lambda: now)
+    monkeypatch.setattr("conexiones.seldom.time.monotonic", lambda: now)
     log = Log()
 
     async def meet(one: Exception, times: int) -> int:

@@ -23,9 +23,9 @@ from conexiones.adapters.decoder.decoder_worker import Refusal
 from conexiones.adapters.decoder.measures import Death, Task
 from conexiones.adapters.decoder.worker_process import CannotWrite, NeverTaken, Reply, WorkerProcess
 from conexiones.adapters.system.disk import storage_error
-from conexiones.adapters.system.seldom import Seldom
 from conexiones.errors import NoPreview, PreviewProblem, ServerDraining
 from conexiones.image_formats import ImageFormat
+from conexiones.seldom import Seldom
 
 log = logging.getLogger("conexiones.decoder")
 

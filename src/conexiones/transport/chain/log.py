@@ -1,16 +1,13 @@
 """The log of failed calls. It is the only place that causes go to."""
 
 import logging
+from collections import defaultdict
 
 from conexiones import errors
+from conexiones.seldom import Seldom
 from conexiones.tracing import current_ids
 from conexiones.transport.chain.call import Call, Endpoint
 from conexiones.transport.chain.frames import forget_frames
-from conexiones.transport.chain.pace import Bucket
-
-LINES, LINES_AT_ONCE = 1.0, 100.0
-"""Faults of one reason that are logged, in a second and at once. The others are counted: clients that meet
-the same fault again and again must not fill the disk with it."""
 
 _LONGEST = 1000
 """The most characters of a cause that is said without its frames."""
@@ -39,8 +36,8 @@ class Log:
     """
 
     def __init__(self) -> None:
-        self._buckets: dict[str, Bucket] = {}  # by reason
-        self._left_out: dict[str, int] = {}
+        # By reason: clients that meet the same fault again and again must not fill the disk with it.
+        self._lines: defaultdict[str, Seldom] = defaultdict(Seldom)
 
     async def __call__(self, call: Call, rest: Endpoint) -> None:
         current_ids.set(call.ids)  # each call has a task, and so a context, of its own
@@ -59,27 +56,17 @@ class Log:
         caller = f", from {call.subject}" if call.subject else ""
         line, extra = f"{call.service}/{call.method}: {error.reason}{caller}", {"reason": error.reason}
         theirs = isinstance(error, errors.UndeclaredCompression)
-        if not isinstance(error, _FAULTS_OF_THE_SERVER) or theirs or not self._is_logged(error.reason):
+        is_fault = isinstance(error, _FAULTS_OF_THE_SERVER) and not theirs
+        left_out = self._lines[error.reason].take() if is_fault else None
+        if left_out is None:
             _log.debug("%s", line, extra=extra)
             return
-        left_out = self._left_out.pop(error.reason, 0)
         more = f" ({left_out} others are left out)" if left_out else ""
         if isinstance(error, errors.Internal):
             _log.error("%s%s", line, more, exc_info=cause, extra=extra)
         else:
             # Its cause is not in the program: frames would say nothing, and fill the disk.
             _log.error("%s%s: %s", line, more, why(error), extra=extra)
-
-    def _is_logged(self, reason: str) -> bool:
-        bucket = self._buckets.get(reason)
-        if bucket is None:
-            bucket = self._buckets[reason] = Bucket(LINES, least=LINES_AT_ONCE)
-        bucket.fill(LINES)
-        if bucket.level < 1:
-            self._left_out[reason] = self._left_out.get(reason, 0) + 1
-            return False
-        bucket.level -= 1
-        return True
 
 
 def why(error: errors.ConexionesError) -> str:

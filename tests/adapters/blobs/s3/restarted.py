@@ -9,6 +9,8 @@ from conexiones.adapters.blobs.s3.patience import Graces, Patience
 from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.blobs.s3.store import S3Store
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
+from conexiones.ports.records import ImageRecord
+from tests.adapters.blobs.contents import fill
 from tests.support.waiting import DEADLINE
 
 MIB = 1 << 20
@@ -44,6 +46,13 @@ class RestartedS3Store(S3Store):
     def busy(self) -> tuple[int, int]:
         """Requests that are under way, and bytes of memory that are held."""
         return self._backend.objects.turns.held, self._backend.memory.held
+
+
+async def add(store: RestartedS3Store, catalog: PostgresCatalog, record: ImageRecord, data: bytes) -> None:
+    """As the server does it: in one step with the row."""
+    staged = await fill(store.staging.stage(), data)
+    await staged.publish(lambda digest: catalog.add_image(record))
+    await staged.settle()
 
 
 async def objects_at(place: BlobPlace) -> list[str]:

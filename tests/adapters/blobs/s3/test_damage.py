@@ -16,7 +16,7 @@ from conexiones.adapters.system.memory_cache import MemoryCache
 from conexiones.errors import BlobCorrupt
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, content, everything, fill, sha, stored, whole
-from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, objects_at, spoil
+from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, add, objects_at, spoil
 
 Make = Callable[..., ImageRecord]
 MakeUpload = Callable[..., UploadRecord]
@@ -183,13 +183,6 @@ async def test_the_same_bytes_heal_a_damaged_blob(
     assert not {*after} & {*before}, "the damaged objects go"
     assert len(after) == len(before)
     await store.close()
-
-
-async def add(store: RestartedS3Store, catalog: PostgresCatalog, record: ImageRecord, data: bytes) -> None:
-    """As the server does it: in one step with the row."""
-    staged = await fill(store.staging.stage(), data)
-    await staged.publish(lambda digest: catalog.add_image(record))
-    await staged.settle()
 
 
 async def test_whoever_reads_goes_on_where_the_same_bytes_have_come_again(

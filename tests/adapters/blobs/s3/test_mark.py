@@ -17,8 +17,8 @@ from conexiones.adapters.blobs.s3.place import BlobPlace
 from conexiones.adapters.catalog.postgres.catalog import PostgresCatalog
 from conexiones.errors import StorageUnavailable
 from conexiones.ports.records import ImageRecord
-from tests.adapters.blobs.contents import fill, sha, whole
-from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, objects_at
+from tests.adapters.blobs.contents import sha, whole
+from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, add, objects_at
 from tests.support.postgres import Engine
 
 Make = Callable[..., ImageRecord]
@@ -32,13 +32,6 @@ async def store(new_store: NewStore) -> AsyncIterator[RestartedS3Store]:
     await store.open()
     yield store
     await store.close()
-
-
-async def add(store: RestartedS3Store, catalog: PostgresCatalog, record: ImageRecord, data: bytes) -> None:
-    """As the server does it: in one step with the row."""
-    staged = await fill(store.staging.stage(), data)
-    await staged.publish(lambda digest: catalog.add_image(record))
-    await staged.settle()
 
 
 async def test_the_objects_of_another_database_are_left_alone(

@@ -20,7 +20,7 @@ from conexiones.errors import BlobCorrupt, StorageUnavailable
 from conexiones.ports.records import ImageRecord, UploadRecord
 from tests.adapters.blobs.contents import MIB, content, counted, fill, gone, sha, tell_nobody, whole
 from tests.adapters.blobs.s3.holding import holding
-from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, objects_at, spoil
+from tests.adapters.blobs.s3.restarted import AT_ONCE, PATIENT, RestartedS3Store, add, objects_at, spoil
 
 Make = Callable[..., ImageRecord]
 Upload = Callable[..., UploadRecord]
@@ -34,13 +34,6 @@ async def store(new_store: NewStore) -> AsyncIterator[RestartedS3Store]:
     await store.open()
     yield store
     await store.close()
-
-
-async def add(store: RestartedS3Store, catalog: PostgresCatalog, record: ImageRecord, data: bytes) -> None:
-    """As the server does it: in one step with the row."""
-    staged = await fill(store.staging.stage(), data)
-    await staged.publish(lambda digest: catalog.add_image(record))
-    await staged.settle()
 
 
 async def loose_and_all(catalog: PostgresCatalog) -> tuple[int, int]:

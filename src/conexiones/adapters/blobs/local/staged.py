@@ -24,11 +24,11 @@ from conexiones.adapters.blobs.local.checksums import BLOCK_BYTES, Checksums
 from conexiones.adapters.blobs.local.file_view import FileView
 from conexiones.adapters.blobs.local.folder import Folder
 from conexiones.adapters.system.disk import sync_folder, write_durably
-from conexiones.adapters.system.seldom import Seldom
 from conexiones.adapters.system.threads import finish
 from conexiones.direct_file import BLOCK, DirectFile
 from conexiones.errors import ConexionesError, StorageUnavailable
 from conexiones.ports.staging import Content
+from conexiones.seldom import Seldom
 from conexiones.shares import acting_for
 from conexiones.whole import to_end
 

@@ -4,14 +4,14 @@ import logging
 
 import pytest
 
-from conexiones.adapters.system.seldom import LINES_AT_ONCE, Seldom
+from conexiones.seldom import LINES_AT_ONCE, Seldom
 
 
 def test_what_is_left_out_is_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("conexiones.adapters.system.seldom.time.monotonic", lambda: now)
+    monkeypatch.setattr("conexiones.seldom.time.monotonic", lambda: now)
     lines, log = Seldom(), logging.getLogger("test")
     for number in range(int(LINES_AT_ONCE) + 7):
         lines.log(log, logging.WARNING, "%d%%", number)
