@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,10 @@ from functools import partial
 
 from conexiones import AsyncClient, Client
 from conexiones.errors import ConexionesError
+from conexiones.gen.user_pb2 import GetImage
 from conexiones.sdk import ConnectionLost, ForkedInCall
+from conexiones.sdk.connection import ours
+from tests.sdk.proxy import Proxy
 
 PIXEL = bytes.fromhex("424d3a0000000000000036000000280000000100000001000000010018000000000004000000") + bytes(
     20
@@ -90,6 +94,54 @@ def after_failures(address: str) -> None:
         in_child(partial(call, client))
         call(client)
     assert len(kept) == 7
+
+
+def after_silence(address: str) -> None:
+    """A server that is connected to and says nothing."""
+    kept = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = f"127.0.0.1:{silent.getsockname()[1]}"
+        with Client(address) as client, Client(there, timeout=0.3, retries=0, patience=0.5) as lost:
+            for work in (
+                lambda: lost.image("an id"),
+                lambda: lost.download("an id"),
+                lambda: lost.upload(PIXEL),
+                lambda: lost.upload(bytes(3_000_000)),
+                lambda: lost.stream_image(PIXEL),
+                lambda: next(lost.upload_many([PIXEL])).image,
+                lambda: next(iter(lost.images())),
+            ):
+                try:
+                    work()
+                except ConexionesError as error:
+                    kept.append(error)
+            in_child(partial(call, client))
+    assert len(kept) == 7
+
+
+def cancelled_below(address: str) -> None:
+    """gRPC cancels a call in the middle of a write, as it does when the server has just ended it."""
+
+    async def lost() -> ConnectionLost:
+        async with Proxy(address, 1, most_bytes=1, faulty=0) as proxy:
+            client = AsyncClient(proxy.address)
+            try:
+                async with client._connection.use() as link:
+                    call = link.usuario.GetStreamImage()
+                    try:
+                        await ours(call.write(GetImage(image=PIXEL)))
+                        proxy.stand_still()
+                        asyncio.get_running_loop().call_soon(call.cancel)
+                        await ours(call.write(GetImage(image=bytes(3_000_000))))
+                    finally:
+                        del call
+            except ConnectionLost as error:
+                return error
+        raise AssertionError("the write was not cancelled")
+
+    error = asyncio.run(lost())
+    in_child(partial(fresh, address))
+    assert "cancelled below" in str(error)
 
 
 def after_close(address: str) -> None:

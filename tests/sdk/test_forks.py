@@ -16,6 +16,8 @@ CASES = (
     "before_any_call",
     "after_calls",
     "after_failures",
+    "after_silence",
+    "cancelled_below",
     "after_close",
     "workers",
     "in_a_call",

@@ -26,7 +26,7 @@ from conexiones.sdk import forks, reasons
 from conexiones.sdk.argument_types import check_options
 from conexiones.sdk.backoff import Backoff
 from conexiones.sdk.credentials import Secret, Showing, Shown, plain_target
-from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, translated, worth_retrying
+from conexiones.sdk.failures import ConnectionLost, Stalled, Unreachable, release, translated, worth_retrying
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ class Options:
 class Link:
     """A channel and the stubs over it, whose calls show the token."""
 
-    channel: grpc.aio.Channel
+    channel: Any
     shown: Shown
     loop: asyncio.AbstractEventLoop
     address: str
@@ -174,7 +174,14 @@ class Link:
     def drop(self) -> None:
         """Closes the channel without waiting, by letting go of all that refers to it."""
         self.uploads = self.images = self.status = self.usuario = self.admin = self.download = None
-        del self.channel
+        self.channel = None
+
+    async def close(self) -> None:
+        """Closes the channel and ends its calls. If there are none, also lets go of it: whatever keeps the
+        link, as an error does by its frames, would keep gRPC's threads otherwise."""
+        await self.channel.close()
+        if not self.calls:
+            self.drop()
 
 
 class Connection:
@@ -231,10 +238,11 @@ class Connection:
         link = self._begin()
         try:
             yield link
-        except (ConnectionLost, errors.ServerDraining) as error:
+        except BaseException as error:
+            release(error)
             if isinstance(error, ConnectionLost):
                 error.address = link.address
-            if len(self._addresses) > 1:
+            if isinstance(error, ConnectionLost | errors.ServerDraining) and len(self._addresses) > 1:
                 self.renew(link)
             raise
         finally:
@@ -242,7 +250,7 @@ class Connection:
             if not link.calls:
                 self._busy.discard(link)
                 if link.retired:
-                    await link.channel.close()
+                    await link.close()
 
     def _begin(self) -> Link:
         with forks.beginning():
@@ -290,8 +298,9 @@ class Connection:
         self._link = None
         loop = asyncio.get_running_loop()
         for link in links:
+            link.retired = True
             if link.loop is loop:  # those of a loop that has ended have no calls any more
-                await link.channel.close()
+                await link.close()
 
     def _open(self) -> grpc.aio.Channel:
         if self.through:

@@ -23,7 +23,7 @@ example `errors.FailedPrecondition`, with the server's sentence as its message.
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -121,21 +121,31 @@ _BY_CODE = dict(_branches())
 _BROKEN = {Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
 
 
+_HOLDERS = {"grpc", "conexiones", "asyncio", "contextlib"}
+"""Packages whose frames may refer to a call. Frames of the caller, and of their sources, are left alone."""
+
+
 def release(error: BaseException | None) -> None:
-    """Lets go of what the frames of an error of gRPC, and of those before it, refer to.
+    """Lets go of what the frames of an error, and of all those before it, refer to.
 
     They hold the call for as long as the error lives, and gRPC could not end before a fork (forks.py).
     """
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+    chain = [error]
+    while chain:
+        one = chain.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        chain += [one.__cause__, one.__context__]
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if str(frame.f_globals.get("__name__")).partition(".")[0] in _HOLDERS:
+                with suppress(RuntimeError):  # it is being executed
+                    frame.clear()
 
 
 def from_rpc(error: grpc.aio.AioRpcError) -> ConexionesError:
     """The error of a failed call."""
-    release(error)
     found = _from_rpc(error)
     found.request_id = found.request_id or _request_id(error)
     return found

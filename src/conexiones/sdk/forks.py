@@ -39,12 +39,16 @@ import grpc  # noqa: E402, F401 (only loaded)
 for _name in _ours:
     del os.environ[_name]
 
-END_SECONDS, MOST_SECONDS = 3.0, 10.0
-"""How long a fork waits for the threads of gRPC to end. They take milliseconds, and seconds where many others
-use the processor, unless the program itself uses gRPC."""
+END_SECONDS, MOST_SECONDS = 6.0, 10.0
+"""How long a fork waits for the threads of gRPC to end. They take milliseconds, unless the program uses gRPC
+itself; seconds where many others use the processor; and 5 seconds where a host that was connected to says
+nothing: an attempt to connect has that long even when nobody wants it any more (connection.py)."""
 
 LOOKS = 100
 """How often it looks at least, within MOST_SECONDS: on a busy machine a look takes longer, and so do they."""
+
+NONE_LOOKS = 4
+"""So many looks in a row must find none: a thread that has just begun does not have its name yet."""
 
 
 class ForkedInCall(RuntimeError):
@@ -122,9 +126,12 @@ def beginning() -> Iterator[None]:
 def _before() -> None:
     _here.lock.acquire()
     busy = {one.give_up() for one in list(_all)} & {True}
-    if not busy and _here.used:
-        _wait_for_grpc()
-    _here.doomed = bool(busy) or _grpc_runs()
+    if busy:
+        _here.doomed = True
+    elif _here.used:
+        _here.doomed = not _grpc_ended()
+    else:
+        _here.doomed = _grpc_runs()
 
 
 def _after_in_parent() -> None:
@@ -142,28 +149,32 @@ def _after_in_child() -> None:
         forget()
 
 
-def _wait_for_grpc() -> None:
-    """Waits until gRPC has ended its threads: calls that have just ended may still have some."""
-    begun, looks, pause = time.monotonic(), 0, 0.001
-    while _grpc_runs() or _native_threads():
-        waited = time.monotonic() - begun
-        if waited > (MOST_SECONDS if looks < LOOKS else END_SECONDS):
-            break
-        gc.collect()  # calls that failed may be in cycles with their exceptions
+def _grpc_ended() -> bool:
+    """Waits until gRPC has ended its threads, as calls that have just ended may still have some. Gives whether
+    it has."""
+    begun, looks, none, pause = time.monotonic(), 0, 0, 0.001
+    while none < NONE_LOOKS:
+        if _grpc_runs():
+            none = 0
+            waited = time.monotonic() - begun
+            if waited > (MOST_SECONDS if looks < LOOKS else END_SECONDS):
+                return False
+            gc.collect()  # calls that failed may be in cycles with their exceptions
+        else:
+            none += 1
         time.sleep(pause)
         looks, pause = looks + 1, min(1.5 * pause, 0.02)
+    return True
 
 
-def _native_threads() -> bool:
+def _grpc_runs() -> bool:
+    if any(_POLLER in thread.name for thread in threading.enumerate()):
+        return True
     for task in Path("/proc/self/task").glob("*/comm"):
         with suppress(OSError):  # it has just ended
             if task.read_text().strip() in _NATIVE:
                 return True
     return False
-
-
-def _grpc_runs() -> bool:
-    return any(_POLLER in thread.name for thread in threading.enumerate())
 
 
 os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

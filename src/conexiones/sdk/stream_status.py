@@ -12,8 +12,6 @@ from typing import Any
 
 import grpc
 
-from conexiones.sdk.failures import release
-
 _CORE = "Internal error from Core"
 _WAIT_SECONDS = 1.0
 """How long to wait for the server's status."""
@@ -31,7 +29,6 @@ class StreamStatus:
 
     async def of(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
         """The server's error if there is one, otherwise `error`."""
-        release(error)
         if error.details() != _CORE:
             return error
         for _ in range(int(_WAIT_SECONDS / _STEP_SECONDS)):

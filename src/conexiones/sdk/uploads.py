@@ -17,7 +17,7 @@ from conexiones.gen.conexiones.v1.uploads_pb2 import (
 )
 from conexiones.sdk import results
 from conexiones.sdk.connection import Connection, ours
-from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc, release
+from conexiones.sdk.failures import ConnectionLost, Stalled, from_rpc
 from conexiones.sdk.requests import made
 from conexiones.sdk.results import Image, Upload, UploadState
 from conexiones.sdk.resume import new_id
@@ -322,8 +322,6 @@ class _WriteStream:
             if not keep and not work.done():
                 work.add_done_callback(seen)
                 work.cancel()
-            if work.done() and not work.cancelled() and _of_grpc(work.exception()):
-                release(work.exception())
         if _of_grpc(work.exception()):
             raise ConnectionLost(why="a message could not be sent")
         return work.result()
