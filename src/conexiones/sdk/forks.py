@@ -150,8 +150,8 @@ def _after_in_child() -> None:
 
 
 def _grpc_ended() -> bool:
-    """Waits until gRPC has ended its threads, as calls that have just ended may still have some. Gives whether
-    it has."""
+    """Waits until gRPC has ended its threads: calls that have just ended may still have some. Gives whether
+    it has ended."""
     begun, looks, none, pause = time.monotonic(), 0, 0, 0.001
     while none < NONE_LOOKS:
         if _grpc_runs():
