@@ -121,14 +121,11 @@ _BY_CODE = dict(_branches())
 _BROKEN = {Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED}
 
 
-_HOLDERS = {"grpc", "conexiones", "asyncio", "contextlib"}
-"""Packages whose frames may refer to a call. Frames of the caller, and of their sources, are left alone."""
-
-
 def release(error: BaseException | None) -> None:
-    """Lets go of what the frames of an error, and of all those before it, refer to.
+    """Lets go of what gRPC's frames in an error, and in all those before it, refer to.
 
-    They hold the call for as long as the error lives, and gRPC could not end before a fork (forks.py).
+    They hold the call for as long as the error lives, and gRPC could not end before a fork (forks.py). Our
+    own functions let go of calls themselves: their frames may be those of another task, which goes on.
     """
     seen: set[int] = set()
     chain = [error]
@@ -139,7 +136,7 @@ def release(error: BaseException | None) -> None:
         seen.add(id(one))
         chain += [one.__cause__, one.__context__]
         for frame, _ in traceback.walk_tb(one.__traceback__):
-            if str(frame.f_globals.get("__name__")).partition(".")[0] in _HOLDERS:
+            if str(frame.f_globals.get("__name__")).partition(".")[0] == "grpc":
                 with suppress(RuntimeError):  # it is being executed
                     frame.clear()
 

@@ -302,6 +302,7 @@ class _WriteStream:
             await self._acks
         finally:
             closing.cancel()
+            del closing
 
     async def either(self, work: "asyncio.Future[T]", *, keep: bool = False) -> T:
         """The result of `work`, or the failure of the stream, whichever comes first. That the stream ends is
@@ -309,8 +310,8 @@ class _WriteStream:
 
         keep: do not cancel the work when the stream fails.
         """
+        both: set[asyncio.Future[Any]] = {work, self._acks}
         try:
-            both: set[asyncio.Future[Any]] = {work, self._acks}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if work.done() and not work.cancelled() and _of_grpc(work.exception()):
                 # A failed write does not say why; the status of the call, which comes with the reads, does.
@@ -318,13 +319,14 @@ class _WriteStream:
             if self._acks.done():
                 self._acks.result()
                 raise ConnectionLost(why="the server ended the stream")
+            if _of_grpc(work.exception()):
+                raise ConnectionLost(why="a message could not be sent")
+            return work.result()
         finally:
             if not keep and not work.done():
                 work.add_done_callback(seen)
                 work.cancel()
-        if _of_grpc(work.exception()):
-            raise ConnectionLost(why="a message could not be sent")
-        return work.result()
+            del work, both  # see `release`
 
     async def end(self) -> None:
         """Ends the call. The stream cannot be used any more."""
